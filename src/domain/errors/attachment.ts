@@ -1,0 +1,43 @@
+import { entry } from "./entry.ts";
+import { GrpcCode } from "./grpc-code.ts";
+
+/** Failures of attaching and detaching volumes to and from nodes. */
+export const attachmentErrors = {
+  nodeNotFound: entry<{ node: string }>(
+    GrpcCode.NOT_FOUND,
+    (p) => `node ${JSON.stringify(p.node)} is not known`,
+    "Check that the node exists and that the driver's DaemonSet runs on it.",
+  ),
+  attachedIncompatibly: entry<{ volume: string; node: string; difference: string }>(
+    GrpcCode.ALREADY_EXISTS,
+    (p) => `volume ${p.volume} is already attached to node ${p.node}: ${p.difference}`,
+    "Detach it from that node first.",
+  ),
+  attachedElsewhere: entry<{ volume: string; holder: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `volume ${p.volume} is attached to node ${p.holder} and its access mode allows a single node`,
+    "Wait until that node has released the volume; if it is dead, add the taint node.kubernetes.io/out-of-service.",
+  ),
+  secondNodeNotProven: entry<{ volume: string; holder: string; reason: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `volume ${p.volume} is attached to node ${p.holder}; a second node is refused, as no live migration is proven: ${p.reason}`,
+    "ReadWriteMany is for KubeVirt live migration only; stop the other workload that uses the claim.",
+  ),
+  thirdNode: entry<{ volume: string; nodes: readonly string[] }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `volume ${p.volume} is attached to two nodes already: ${p.nodes.join(" and ")}`,
+    "Wait until the running migration has released one of them.",
+  ),
+  migrationOverdue: entry<{ volume: string; elapsedSeconds: number; allowedSeconds: number }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `the migration of volume ${p.volume} has taken ${p.elapsedSeconds} s, ${p.allowedSeconds} s are allowed; no further node is attached`,
+    "End or cancel the migration; raise migrationTimeoutSeconds in the StorageClass if it needs longer.",
+  ),
+  volumeInUse: entry<{ volume: string; nodes: readonly string[] }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `volume ${p.volume} is still attached to ${p.nodes.join(" and ")}`,
+    "Delete the workload that uses it; it is deleted once every node has released it.",
+  ),
+} as const;

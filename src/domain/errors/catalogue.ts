@@ -1,0 +1,13 @@
+import { attachmentErrors } from "./attachment.ts";
+import type { ErrorEntry } from "./entry.ts";
+import { nodeErrors } from "./node.ts";
+import { rdsErrors } from "./rds.ts";
+import { requestErrors } from "./request.ts";
+
+/** Every failure that the driver reports, by its stable id. `docs/errors.md` is generated from it. */
+export const catalogue = { ...requestErrors, ...rdsErrors, ...attachmentErrors, ...nodeErrors } as const;
+
+export type ErrorId = keyof typeof catalogue;
+
+/** The parameters that the message of error `K` needs. */
+export type ErrorParams<K extends ErrorId> = (typeof catalogue)[K] extends ErrorEntry<infer P> ? P : never;

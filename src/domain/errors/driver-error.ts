@@ -1,0 +1,47 @@
+import { catalogue, type ErrorId, type ErrorParams } from "./catalogue.ts";
+import type { ErrorEntry } from "./entry.ts";
+import type { GrpcCode } from "./grpc-code.ts";
+
+/**
+ * A failure from the catalogue. `message` is what the gRPC client sees: what failed, then what to do.
+ * Anything else that is thrown is a defect and is reported as INTERNAL.
+ */
+export class DriverError extends Error {
+  readonly id: ErrorId;
+  readonly code: GrpcCode;
+  readonly remedy: string;
+  /** What failed, without the remedy. */
+  readonly summary: string;
+
+  constructor(id: ErrorId, code: GrpcCode, summary: string, remedy: string, cause?: unknown) {
+    super(`${summary}. ${remedy}`, cause === undefined ? undefined : { cause });
+    this.name = "DriverError";
+    this.id = id;
+    this.code = code;
+    this.summary = summary;
+    this.remedy = remedy;
+  }
+}
+
+/**
+ * Makes the error `id` of the catalogue.
+ * @param id stable id, a key of the catalogue
+ * @param params what its message needs
+ * @param cause the error underneath, for the log; never sent to the client
+ */
+export function failure<K extends ErrorId>(id: K, params: ErrorParams<K>, cause?: unknown): DriverError {
+  const found = catalogue[id] as unknown as ErrorEntry<ErrorParams<K>>;
+  return new DriverError(id, found.code, found.message(params), found.remedy, cause);
+}
+
+/** Whether `error` is the catalogue error `id`. */
+export function isFailure(error: unknown, id: ErrorId): error is DriverError {
+  return error instanceof DriverError && error.id === id;
+}
+
+/** Any thrown value as a DriverError; what is not from the catalogue becomes INTERNAL. */
+export function toDriverError(error: unknown): DriverError {
+  if (error instanceof DriverError) return error;
+  const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return failure("internal", { what }, error);
+}

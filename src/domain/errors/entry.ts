@@ -1,0 +1,16 @@
+import type { GrpcCode } from "./grpc-code.ts";
+
+/**
+ * One kind of failure that a caller can meet. `message` says what failed and for which object; `remedy` says
+ * what a person does about it. Neither may hold secrets or a whole RouterOS command.
+ */
+export interface ErrorEntry<P> {
+  readonly code: GrpcCode;
+  readonly message: (params: P) => string;
+  readonly remedy: string;
+}
+
+/** Declares a catalogue entry with typed parameters. */
+export function entry<P>(code: GrpcCode, message: (params: P) => string, remedy: string): ErrorEntry<P> {
+  return { code, message, remedy };
+}

@@ -1,0 +1,107 @@
+import { entry } from "./entry.ts";
+import { GrpcCode } from "./grpc-code.ts";
+
+/** Failures of the RDS, of the link to it, or of what is found on it. */
+export const rdsErrors = {
+  rdsUnreachable: entry<{ address: string; reason: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `the RDS at ${p.address} is not reachable over SSH: ${p.reason}`,
+    "Check power, network and /ip/service of the RDS; the call is repeated by itself.",
+  ),
+  rdsOutcomeUnknown: entry<{ what: string; reason: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `${p.what}: the connection to the RDS was lost before its answer arrived (${p.reason})`,
+    "Nothing to do: the repeated call reads the state of the RDS first.",
+  ),
+  rdsQueueFull: entry<{ limit: number }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `the command queue to the RDS is full (${p.limit} waiting)`,
+    "Wait; the call is repeated by itself. If it persists, the RDS answers too slowly.",
+  ),
+  hostKeyMismatch: entry<{ address: string; offered: string; pinned: readonly string[] }>(
+    GrpcCode.UNAVAILABLE,
+    (p) =>
+      `the SSH host key of ${p.address} is ${p.offered}, which is not pinned (pinned: ${p.pinned.join(", ") || "none"})`,
+    "If the RDS was replaced or its host key regenerated, pin the new fingerprint; otherwise suspect an attack and do not continue.",
+  ),
+  authenticationFailed: entry<{ address: string; user: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `the RDS at ${p.address} refused the SSH key of user ${p.user}`,
+    "Import the driver's public key for that user (/user/ssh-keys) and check the user's allowed address.",
+  ),
+  permissionDenied: entry<{ what: string; detail: string }>(
+    GrpcCode.PERMISSION_DENIED,
+    (p) => `${p.what}: the RouterOS user lacks a permission (${p.detail})`,
+    "Give the user's group the policies ssh, read, write and test.",
+  ),
+  versionTooOld: entry<{ version: string; minimum: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `RouterOS ${p.version} is too old: ${p.minimum} or newer is required (nvme-tcp-server-nqn)`,
+    "Upgrade the RDS; 7.23.8 (long-term) or 7.24.5 (stable) and later are recommended.",
+  ),
+  replyUnreadable: entry<{ what: string; detail: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `${p.what}: the answer of the RDS could not be read (${p.detail})`,
+    "The call is repeated by itself. If it persists, report the RouterOS version.",
+  ),
+  commandRejected: entry<{ what: string; detail: string }>(
+    GrpcCode.INTERNAL,
+    (p) => `${p.what}: RouterOS rejected the command (${p.detail})`,
+    "Report the RouterOS version and this text.",
+  ),
+  rdsBusy: entry<{ what: string; detail: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `${p.what}: the RDS is busy (${p.detail})`,
+    "The call is repeated by itself.",
+  ),
+  poolNotFound: entry<{ pool: string }>(
+    GrpcCode.INVALID_ARGUMENT,
+    (p) => `pool ${JSON.stringify(p.pool)} does not exist on the RDS`,
+    "Set the StorageClass parameter pool (or --pool) to the slot of a mounted disk, RAID or Btrfs pool.",
+  ),
+  poolNotMounted: entry<{ pool: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `pool ${JSON.stringify(p.pool)} is not mounted on the RDS`,
+    "Mount the pool; until then nothing is created, as the file would land on the internal flash.",
+  ),
+  poolFull: entry<{ pool: string; wanted: bigint; available: bigint }>(
+    GrpcCode.RESOURCE_EXHAUSTED,
+    (p) => `pool ${p.pool} has ${p.available} bytes available, ${p.wanted} bytes are needed`,
+    "Delete unused volumes, extend the pool, or use another one.",
+  ),
+  volumeNotFound: entry<{ volume: string }>(
+    GrpcCode.NOT_FOUND,
+    (p) => `volume ${p.volume} does not exist on the RDS`,
+    "Check the volume handle; `rds-csi volumes list` shows what exists.",
+  ),
+  volumeExistsDifferently: entry<{ name: string; difference: string }>(
+    GrpcCode.ALREADY_EXISTS,
+    (p) => `a volume with name ${JSON.stringify(p.name)} exists with other properties: ${p.difference}`,
+    "Delete that volume first, or use another name.",
+  ),
+  foreignDisk: entry<{ slot: string; reason: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `disk ${p.slot} on the RDS is not managed by this driver: ${p.reason}`,
+    "It is never changed. Rename or remove it on the RDS by hand, if it is not needed.",
+  ),
+  recordConflict: entry<{ volume: string; attempts: number }>(
+    GrpcCode.ABORTED,
+    (p) => `the record of volume ${p.volume} was changed by someone else, ${p.attempts} times in a row`,
+    "The call is repeated by itself.",
+  ),
+  recordTooLarge: entry<{ volume: string; bytes: number; limit: number }>(
+    GrpcCode.INVALID_ARGUMENT,
+    (p) => `the record of volume ${p.volume} would need ${p.bytes} bytes, the limit is ${p.limit} bytes`,
+    "Use shorter names for the PersistentVolumeClaim, its namespace or the nodes.",
+  ),
+  sizeNotConfirmed: entry<{ volume: string; wanted: bigint; found: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `volume ${p.volume} was created, but the RDS reports size ${p.found} instead of ${p.wanted}`,
+    "The call is repeated by itself; the volume is not exported before its size is right.",
+  ),
+  notVerified: entry<{ what: string; detail: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `${p.what} was sent, but reading it back showed otherwise: ${p.detail}`,
+    "The call is repeated by itself.",
+  ),
+} as const;

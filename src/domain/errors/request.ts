@@ -1,0 +1,82 @@
+import { entry } from "./entry.ts";
+import { GrpcCode } from "./grpc-code.ts";
+
+/** Failures of the request itself: the caller must change what it asks for. */
+export const requestErrors = {
+  fieldMissing: entry<{ field: string }>(
+    GrpcCode.INVALID_ARGUMENT,
+    (p) => `${p.field} is required and was empty`,
+    "Set the field and repeat the call.",
+  ),
+  fieldTooLong: entry<{ field: string; bytes: number; limit: number }>(
+    GrpcCode.INVALID_ARGUMENT,
+    (p) => `${p.field} is ${p.bytes} bytes long, the limit is ${p.limit} bytes`,
+    "Use a shorter value.",
+  ),
+  fieldInvalid: entry<{ field: string; reason: string }>(
+    GrpcCode.INVALID_ARGUMENT,
+    (p) => `${p.field} is invalid: ${p.reason}`,
+    "Correct the field and repeat the call.",
+  ),
+  parameterUnknown: entry<{ key: string; known: readonly string[] }>(
+    GrpcCode.INVALID_ARGUMENT,
+    (p) => `StorageClass parameter ${JSON.stringify(p.key)} is unknown (known: ${p.known.join(", ")})`,
+    "Remove or correct the parameter; a StorageClass is changed by creating it anew.",
+  ),
+  parameterInvalid: entry<{ key: string; value: string; expected: string }>(
+    GrpcCode.INVALID_ARGUMENT,
+    (p) => `StorageClass parameter ${p.key}=${JSON.stringify(p.value)} is invalid: expected ${p.expected}`,
+    "Correct the parameter; a StorageClass is changed by creating it anew.",
+  ),
+  capabilityUnsupported: entry<{ reason: string }>(
+    GrpcCode.INVALID_ARGUMENT,
+    (p) => `volume capability is not supported: ${p.reason}`,
+    "Use ReadWriteOnce or ReadWriteOncePod, or ReadWriteMany with volumeMode: Block.",
+  ),
+  rwxFilesystem: entry<Record<never, never>>(
+    GrpcCode.INVALID_ARGUMENT,
+    () =>
+      "ReadWriteMany with volumeMode: Filesystem is refused: an ext4 or XFS filesystem mounted by two nodes is destroyed",
+    "Set volumeMode: Block (for KubeVirt live migration), or use ReadWriteOnce.",
+  ),
+  capacityOutOfRange: entry<{ required: bigint; limit: bigint; reason: string }>(
+    GrpcCode.OUT_OF_RANGE,
+    (p) => `capacity range required_bytes=${p.required} limit_bytes=${p.limit} cannot be met: ${p.reason}`,
+    "Ask for a size inside the supported range, or raise limit_bytes.",
+  ),
+  contentSourceUnsupported: entry<{ kind: string }>(
+    GrpcCode.INVALID_ARGUMENT,
+    (p) => `volume_content_source of kind ${p.kind} is not supported by this version`,
+    "Create an empty volume and copy the data, or use a version that supports it.",
+  ),
+  tokenInvalid: entry<{ token: string }>(
+    GrpcCode.ABORTED,
+    (p) => `starting_token ${JSON.stringify(p.token)} was not issued by this driver`,
+    "Start the listing again with an empty token.",
+  ),
+  operationInFlight: entry<{ volume: string; running: string }>(
+    GrpcCode.ABORTED,
+    (p) => `another operation on ${p.volume} is in progress (${p.running})`,
+    "The caller repeats the call; it is answered once the running operation has ended.",
+  ),
+  deadlineExceeded: entry<{ what: string; seconds: number }>(
+    GrpcCode.DEADLINE_EXCEEDED,
+    (p) => `${p.what} did not finish within ${p.seconds} s`,
+    "The caller repeats the call; the operation continues from where it stopped.",
+  ),
+  cancelled: entry<{ what: string }>(
+    GrpcCode.CANCELLED,
+    (p) => `${p.what} was cancelled by the caller`,
+    "Repeat the call if its result is still wanted.",
+  ),
+  shuttingDown: entry<Record<never, never>>(
+    GrpcCode.UNAVAILABLE,
+    () => "the driver is shutting down",
+    "The caller repeats the call against the restarted driver.",
+  ),
+  internal: entry<{ what: string }>(
+    GrpcCode.INTERNAL,
+    (p) => `internal error: ${p.what}`,
+    "This is a defect of the driver: report it with the log lines of this request id.",
+  ),
+} as const;

@@ -1,0 +1,93 @@
+import { failure } from "./errors/driver-error.ts";
+
+/**
+ * What may be on the volume when a node stages it:
+ * - `new`: never attached for a filesystem before; mkfs is allowed on a blank device;
+ * - `used`: it was handed to a node before, which may or may not have made the filesystem; mkfs only after the
+ *   deep blank check;
+ * - `keep`: it holds data for sure (restored, cloned, adopted); mkfs is never allowed.
+ */
+export const FILESYSTEM_STATES = ["new", "used", "keep"] as const;
+export type FilesystemState = (typeof FILESYSTEM_STATES)[number];
+
+/**
+ * What ControllerPublishVolume tells the node (CSI `publish_context`): static for the life of an attachment
+ * and free of secrets.
+ */
+export interface PublishContext {
+  /** Subsystem NQN with the attachment's epoch. */
+  readonly nqn: string;
+  /** Storage address of the RDS: a literal IPv4 or IPv6 address. */
+  readonly address: string;
+  /** TCP port of the NVMe/TCP export. */
+  readonly port: number;
+  /** Host NQN that the export is restricted to; the node compares it with its own. */
+  readonly hostNqn: string;
+  /** Size of the volume in bytes, as measured on the RDS. */
+  readonly sizeBytes: bigint;
+  readonly filesystemState: FilesystemState;
+  /** Seconds until the kernel gives up a lost controller; -1 = never. */
+  readonly ctrlLossTmo: number;
+  /** Seconds between reconnects. */
+  readonly reconnectDelay: number;
+  /** NVMe keep-alive timeout in seconds. */
+  readonly keepAliveTmo: number;
+}
+
+/** Encodes for the wire: a string map, CSI `publish_context`. */
+export function encodePublishContext(context: PublishContext): Record<string, string> {
+  return {
+    nqn: context.nqn,
+    address: context.address,
+    port: String(context.port),
+    hostNqn: context.hostNqn,
+    sizeBytes: String(context.sizeBytes),
+    filesystemState: context.filesystemState,
+    ctrlLossTmo: String(context.ctrlLossTmo),
+    reconnectDelay: String(context.reconnectDelay),
+    keepAliveTmo: String(context.keepAliveTmo),
+  };
+}
+
+const NQN = /^nqn\.[0-9]{4}-[0-9]{2}\.[A-Za-z0-9.-]+:[A-Za-z0-9._:-]+$/;
+const ADDRESS = /^[0-9A-Fa-f.:]{2,45}$/;
+
+/**
+ * Reads `publish_context` as the node received it.
+ * @throws fieldMissing or fieldInvalid (INVALID_ARGUMENT) naming the key
+ */
+export function decodePublishContext(map: Readonly<Record<string, string>>): PublishContext {
+  const text = (key: keyof PublishContext, pattern: RegExp): string => {
+    const value = Object.hasOwn(map, key) ? map[key] : undefined;
+    if (value === undefined || value === "")
+      throw failure("fieldMissing", { field: `publish_context.${key}` });
+    if (!pattern.test(value) || value.length > 223) {
+      throw failure("fieldInvalid", {
+        field: `publish_context.${key}`,
+        reason: `${JSON.stringify(value)} has the wrong form`,
+      });
+    }
+    return value;
+  };
+  const integer = (key: keyof PublishContext, min: number, max: number): number => {
+    const value = Number(text(key, /^-?\d{1,9}$/));
+    if (value < min || value > max) {
+      throw failure("fieldInvalid", {
+        field: `publish_context.${key}`,
+        reason: `${value} is outside ${min}..${max}`,
+      });
+    }
+    return value;
+  };
+  return {
+    nqn: text("nqn", NQN),
+    address: text("address", ADDRESS),
+    port: integer("port", 1, 65_535),
+    hostNqn: text("hostNqn", NQN),
+    sizeBytes: BigInt(text("sizeBytes", /^[1-9]\d{0,18}$/)),
+    filesystemState: text("filesystemState", /^(new|used|keep)$/) as FilesystemState,
+    ctrlLossTmo: integer("ctrlLossTmo", -1, 86_400 * 365),
+    reconnectDelay: integer("reconnectDelay", 1, 3_600),
+    keepAliveTmo: integer("keepAliveTmo", 1, 3_600),
+  };
+}
