@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { failure } from "./errors/driver-error.ts";
 
 /**
@@ -50,7 +51,6 @@ export function encodePublishContext(context: PublishContext): Record<string, st
 }
 
 const NQN = /^nqn\.[0-9]{4}-[0-9]{2}\.[A-Za-z0-9.-]+:[A-Za-z0-9._:-]+$/;
-const ADDRESS = /^[0-9A-Fa-f.:]{2,45}$/;
 
 /**
  * Reads `publish_context` as the node received it.
@@ -70,7 +70,7 @@ export function decodePublishContext(map: Readonly<Record<string, string>>): Pub
     return value;
   };
   const integer = (key: keyof PublishContext, min: number, max: number): number => {
-    const value = Number(text(key, /^-?\d{1,9}$/));
+    const value = Number(text(key, /^(0|-?[1-9]\d{0,8})$/));
     if (value < min || value > max) {
       throw failure("fieldInvalid", {
         field: `publish_context.${key}`,
@@ -79,9 +79,19 @@ export function decodePublishContext(map: Readonly<Record<string, string>>): Pub
     }
     return value;
   };
+  const address = (): string => {
+    const value = text("address", /./);
+    if (isIP(value) === 0) {
+      throw failure("fieldInvalid", {
+        field: "publish_context.address",
+        reason: `${JSON.stringify(value)} is not an IP address`,
+      });
+    }
+    return value;
+  };
   return {
     nqn: text("nqn", NQN),
-    address: text("address", ADDRESS),
+    address: address(),
     port: integer("port", 1, 65_535),
     hostNqn: text("hostNqn", NQN),
     sizeBytes: BigInt(text("sizeBytes", /^[1-9]\d{0,18}$/)),

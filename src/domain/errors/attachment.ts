@@ -24,6 +24,11 @@ export const attachmentErrors = {
       `volume ${p.volume} is attached to node ${p.holder}; a second node is refused, as no live migration is proven: ${p.reason}`,
     "ReadWriteMany is for KubeVirt live migration only; stop the other workload that uses the claim.",
   ),
+  guardUnavailable: entry<{ volume: string; reason: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `whether volume ${p.volume} is in a live migration could not be found out: ${p.reason}`,
+    "The call is repeated by itself; no second node is attached before it is proven safe.",
+  ),
   thirdNode: entry<{ volume: string; nodes: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `volume ${p.volume} is attached to two nodes already: ${p.nodes.join(" and ")}`,

@@ -8,4 +8,167 @@ export const nodeErrors = {
     (p) => `the program ${p.tool} is not available on this node`,
     "Use the driver's own image, which ships it.",
   ),
+  nodeCommandFailed: entry<{ what: string; detail: string }>(
+    GrpcCode.INTERNAL,
+    (p) => `${p.what} failed: ${p.detail}`,
+    "Look at the kernel log of the node; the call is repeated by itself.",
+  ),
+  nodeStateUnknown: entry<{ what: string; detail: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `${p.what} could not be determined: ${p.detail}`,
+    "Nothing was changed; the call is repeated by itself.",
+  ),
+  hostIdentityMismatch: entry<{ volume: string; expected: string; own: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `volume ${p.volume} is attached for host NQN ${p.expected}, this node's is ${p.own}`,
+    "Give controller and node the same --cluster-id, and each node its own --node-id (the Kubernetes node name).",
+  ),
+  nqnForeign: entry<{ nqn: string; volume: string; prefix: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `NQN ${p.nqn} is not that of volume ${p.volume} under the prefix ${p.prefix}`,
+    "Give controller and node the same --nqn-prefix; a foreign NQN is never connected or disconnected.",
+  ),
+  epochOutdated: entry<{ volume: string; nqn: string; connected: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `volume ${p.volume} was to be staged through ${p.nqn}, but the newer ${p.connected} is connected here`,
+    "The request belongs to an attachment that has been replaced; the next one carries the new NQN.",
+  ),
+  connectRefused: entry<{ nqn: string; address: string; reason: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `${p.address} did not accept a connection to ${p.nqn}: ${p.reason}`,
+    "Check that the RDS is up, that the node reaches its storage address, and that the volume is attached to this node.",
+  ),
+  subsystemNotOffered: entry<{ nqn: string; address: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `${p.address} answers, but does not offer ${p.nqn} to this host`,
+    "The volume is not exported, or not to this node's host NQN; the kernel log of the node says which.",
+  ),
+  nvmeModuleMissing: entry<{ module: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `the kernel module ${p.module} is not loaded on this node`,
+    "Load it at boot: a line `nvme-tcp` in a file below /etc/modules-load.d.",
+  ),
+  connectedAsOtherHost: entry<{ nqn: string; hostNqn: string; own: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `${p.nqn} is connected already, as host ${p.hostNqn} instead of ${p.own}`,
+    "Somebody connected it by hand or under another --cluster-id; disconnect it once nothing uses it.",
+  ),
+  deviceNotReady: entry<{ nqn: string; state: string; seconds: number }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `${p.nqn} had no usable device after ${p.seconds} s (${p.state})`,
+    "Check the network between node and RDS; the call is repeated by itself.",
+  ),
+  deviceAmbiguous: entry<{ nqn: string; devices: readonly string[] }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `${p.nqn} has several devices (${p.devices.join(", ")}), the driver makes exactly one`,
+    "Somebody connected it a second time or added a namespace; undo that.",
+  ),
+  deviceTooSmall: entry<{ device: string; nqn: string; expected: bigint; found: bigint }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `${p.device} (${p.nqn}) has ${p.found} bytes, the volume has ${p.expected} bytes`,
+    "Compare the file size and the export on the RDS with `rds-csi volumes list`.",
+  ),
+  deviceChanged: entry<{ device: string; nqn: string; found: string }>(
+    GrpcCode.ABORTED,
+    (p) => `${p.device} was ${p.nqn} a moment ago and is now ${p.found}`,
+    "Nothing was written; the call is repeated by itself.",
+  ),
+  deviceLost: entry<{ volume: string; path: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `the device under ${p.path} (volume ${p.volume}) has vanished, only its mount is left`,
+    "Delete the pods that use it on this node: their replacements get a fresh mount.",
+  ),
+  deviceInUse: entry<{ volume: string; device: string; users: readonly string[] }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `volume ${p.volume} (${p.device}) is still in use: ${p.users.join("; ")}`,
+    "End these users; the call is repeated by itself and disconnects once nobody is left.",
+  ),
+  disconnectNotProven: entry<{ nqn: string; detail: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `${p.nqn} was to be disconnected, but it is still there: ${p.detail}`,
+    "The call is repeated by itself; the volume stays attached until then.",
+  ),
+  filesystemMismatch: entry<{ volume: string; device: string; wanted: string; found: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `volume ${p.volume} (${p.device}) holds ${p.found}, but ${p.wanted} is asked for`,
+    "Set csi.storage.k8s.io/fstype (or fsType of the PV) to what it holds; it is never formatted anew.",
+  ),
+  filesystemMissing: entry<{ volume: string; device: string; wanted: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `volume ${p.volume} (${p.device}) should hold data, but no ${p.wanted} filesystem is found on it; it is not formatted`,
+    "Look at the device by hand; if it is really meant to be empty, make the filesystem yourself.",
+  ),
+  deviceNotBlank: entry<{ volume: string; device: string; offset: number }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `volume ${p.volume} (${p.device}) has no known filesystem, but is not blank at byte ${p.offset}; it is not formatted`,
+    "Look at the device by hand; if its content is worthless (for example of an interrupted mkfs), wipe it with blkdiscard.",
+  ),
+  deviceUnreadable: entry<{ device: string; detail: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `${p.device} could not be read (${p.detail}), so nothing is known about its content`,
+    "Nothing was written; the call is repeated by itself.",
+  ),
+  signatureUnclear: entry<{ volume: string; device: string; detail: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `what volume ${p.volume} (${p.device}) holds is ambiguous: ${p.detail}`,
+    "Look at the device with `wipefs --no-act`; it is neither mounted nor formatted.",
+  ),
+  mountFailed: entry<{ source: string; target: string; detail: string }>(
+    GrpcCode.INTERNAL,
+    (p) => `mounting ${p.source} at ${p.target} failed: ${p.detail}`,
+    "Look at the kernel log of the node; a filesystem that needs repair is not repaired unasked.",
+  ),
+  unmountFailed: entry<{ target: string; detail: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `${p.target} could not be unmounted: ${p.detail}`,
+    "End the processes that use it; the call is repeated by itself.",
+  ),
+  mountFlagRefused: entry<{ flag: string; allowed: readonly string[] }>(
+    GrpcCode.INVALID_ARGUMENT,
+    (p) => `mount option ${JSON.stringify(p.flag)} is not allowed (allowed: ${p.allowed.join(", ")})`,
+    "Remove it from mountOptions of the StorageClass or PV.",
+  ),
+  pathOccupied: entry<{ path: string; found: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `${p.path} is occupied by ${p.found}`,
+    "It is not the driver's and stays as it is; remove it by hand.",
+  ),
+  parentMissing: entry<{ path: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `the parent directory of ${p.path} does not exist`,
+    "The orchestrator creates it; check that the kubelet directory is mounted into the driver's container.",
+  ),
+  stagingPathMissing: entry<Record<never, never>>(
+    GrpcCode.FAILED_PRECONDITION,
+    () => "staging_target_path is required, as this driver stages volumes",
+    "Set the field and repeat the call.",
+  ),
+  stagedDifferently: entry<{ volume: string; path: string; difference: string }>(
+    GrpcCode.ALREADY_EXISTS,
+    (p) => `volume ${p.volume} is staged at ${p.path} already: ${p.difference}`,
+    "Unstage it first.",
+  ),
+  notStaged: entry<{ volume: string; path: string; found: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `volume ${p.volume} is not staged at ${p.path}: ${p.found}`,
+    "Stage it first; after a reboot of the node the orchestrator does so by itself.",
+  ),
+  publishedDifferently: entry<{ volume: string; target: string; difference: string }>(
+    GrpcCode.ALREADY_EXISTS,
+    (p) => `volume ${p.volume} is published at ${p.target} already: ${p.difference}`,
+    "Unpublish it first.",
+  ),
+  publishedElsewhere: entry<{ volume: string; targets: readonly string[]; reason: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `volume ${p.volume} is published on this node at ${p.targets.join(", ")}: ${p.reason}`,
+    "Wait until the other pod has ended.",
+  ),
+  volumePathNotFound: entry<{ volume: string; path: string }>(
+    GrpcCode.NOT_FOUND,
+    (p) => `volume ${JSON.stringify(p.volume)} is not found at ${JSON.stringify(p.path)} on this node`,
+    "Nothing to do if the pod has gone meanwhile.",
+  ),
 } as const;

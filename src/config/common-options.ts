@@ -1,0 +1,96 @@
+import { type OptionTable, withDefault } from "./option.ts";
+import * as parse from "./parsers.ts";
+
+/** Options of everything that logs. */
+export const logOptions = {
+  logLevel: withDefault(
+    {
+      name: "log-level",
+      placeholder: "<level>",
+      description: "least severe lines that are logged; debug also shows RouterOS commands and stacks",
+      expects: "debug, info, warn or error",
+    },
+    "info",
+    parse.oneOf("debug", "info", "warn", "error"),
+  ),
+  logFormat: withDefault(
+    {
+      name: "log-format",
+      placeholder: "<format>",
+      description: "form of the log on standard error",
+      expects: "json or text",
+    },
+    "text",
+    parse.oneOf("json", "text"),
+  ),
+} satisfies OptionTable;
+
+/** Options of both CSI services. */
+export const serviceOptions = {
+  endpoint: withDefault(
+    {
+      name: "endpoint",
+      placeholder: "<socket>",
+      description: "unix socket on which the CSI services are offered",
+      expects: "unix:///path or /path, at most 107 bytes of path",
+      envAliases: ["CSI_ENDPOINT"],
+    },
+    "unix:///csi/csi.sock",
+    parse.endpoint,
+  ),
+  driverName: withDefault(
+    {
+      name: "driver-name",
+      placeholder: "<name>",
+      description: "CSI driver name; PersistentVolumes refer to it, so it is never changed later",
+      expects: "a DNS name in lower case, at most 63 characters",
+    },
+    "rds.csi.srvlab.io",
+    parse.driverName,
+  ),
+  metricsAddress: withDefault(
+    {
+      name: "metrics-address",
+      placeholder: "<address>",
+      description: "where /metrics, /healthz and /readyz are served; empty or off: nowhere",
+      expects: "host:port, :port, [v6]:port or /path, e.g. 127.0.0.1:9809",
+    },
+    "",
+    parse.metricsAddress,
+  ),
+  shutdownTimeoutSeconds: withDefault(
+    {
+      name: "shutdown-timeout-seconds",
+      placeholder: "<seconds>",
+      description: "how long running calls may go on after SIGTERM before they are aborted",
+      expects: "a whole number of seconds from 1 to 600, below terminationGracePeriodSeconds",
+    },
+    "25",
+    parse.integer(1, 600),
+  ),
+} satisfies OptionTable;
+
+/** What controller, nodes and tools of one installation agree on. */
+export const clusterOptions = {
+  clusterId: withDefault(
+    {
+      name: "cluster-id",
+      placeholder: "<id>",
+      description:
+        "name of this installation; volumes of other installations on the same RDS are never touched",
+      expects: "1 to 63 letters, digits, '.', '_' and '-', the same for controller and nodes",
+    },
+    "default",
+    parse.matching(/^[A-Za-z0-9._-]{1,63}$/, "1 to 63 letters, digits, '.', '_' and '-'"),
+  ),
+  nqnPrefix: withDefault(
+    {
+      name: "nqn-prefix",
+      placeholder: "<nqn>",
+      description: "start of the NQN of every export; the node touches no other NVMe subsystem",
+      expects: "nqn.yyyy-mm.reversed.domain, at most 128 characters, the same for controller and nodes",
+    },
+    "nqn.2000-02.com.mikrotik",
+    parse.nqnPrefix,
+  ),
+} satisfies OptionTable;

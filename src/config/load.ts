@@ -1,0 +1,226 @@
+import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
+import { type HostKeyPin, parseHostKeyFile } from "../routeros/transport/host-keys.ts";
+import { readUserKey, UserKeyError } from "../routeros/transport/user-key.ts";
+import { envNameOf, type OptionTable, type ValuesOf } from "./option.ts";
+import {
+  commandOptions,
+  type controllerOptions,
+  knownNames,
+  type nodeOptions,
+  type volumesOptions,
+} from "./options.ts";
+import {
+  ConfigError,
+  find,
+  findInlineSecrets,
+  type Mistake,
+  readConfigFile,
+  readValues,
+  type Sources,
+} from "./sources.ts";
+
+/** How to reach the RDS; ready for `createSshTransport`. */
+export interface RdsConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly keyFile: string;
+  readonly passphraseFile: string | undefined;
+  readonly hostKeys: readonly HostKeyPin[];
+}
+
+type ControllerValues = ValuesOf<typeof controllerOptions>;
+type RdsKeys = Extract<keyof ControllerValues, `rds${string}`>;
+
+/** What is common to commands that talk to the RDS. */
+type WithRds<T> = Readonly<Omit<T, RdsKeys> & { rds: RdsConfig }>;
+
+export type VolumesConfig = WithRds<ValuesOf<typeof volumesOptions>>;
+export type ControllerConfig = Readonly<
+  Omit<WithRds<ControllerValues>, "nvmeAddress"> & { nvmeAddress: string }
+>;
+export type NodeConfig = ValuesOf<typeof nodeOptions>;
+export type SimulateConfig = ValuesOf<typeof commandOptions.simulate>;
+
+/** Flags by option name, and the environment. `config` among the flags names the file. */
+export interface Input {
+  readonly flags: Readonly<Record<string, readonly string[]>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** Values of a table that may lack what was wrong; the mistakes tell. */
+interface Draft<T> {
+  readonly values: Partial<T>;
+  readonly sources: Sources;
+  readonly mistakes: Mistake[];
+}
+
+async function draft<T extends OptionTable>(table: T, input: Input): Promise<Draft<ValuesOf<T>>> {
+  const mistakes: Mistake[] = [];
+  const { config, ...flags } = input.flags;
+  const path = config?.at(-1) ?? input.env[envNameOf("config")];
+  const read = path === undefined || path === "" ? undefined : await readConfigFile(path, knownNames);
+  mistakes.push(...(read?.mistakes ?? []));
+  const sources: Sources = { flags, env: input.env, file: read?.file };
+  mistakes.push(...findInlineSecrets(sources));
+  const values = readValues(table, sources, mistakes) as Partial<ValuesOf<T>>;
+  return { values, sources, mistakes };
+}
+
+/** Freezes the complete configuration, or throws every mistake. */
+function finish<T extends object>({ mistakes }: { mistakes: readonly Mistake[] }, config: () => T): T {
+  if (mistakes.length > 0) throw new ConfigError(mistakes);
+  return Object.freeze(config());
+}
+
+/** Where an option was set, for mistakes that only show when everything is together. */
+function whereIs(sources: Sources, table: OptionTable, property: string): string {
+  const definition = table[property];
+  if (definition === undefined) throw new RangeError(`no option ${property}`);
+  return find(definition, sources)?.where ?? `--${definition.name}`;
+}
+
+async function readPins(path: string, where: string, mistakes: Mistake[]): Promise<readonly HostKeyPin[]> {
+  const remedy =
+    "Name a readable file with one host key per line (ssh-keyscan HOST, then compare the fingerprint)";
+  try {
+    const found = parseHostKeyFile(await readFile(path, "utf8"));
+    for (const problem of found.mistakes) mistakes.push({ where: `${where} (${path})`, problem, remedy });
+    return found.pins;
+  } catch (error) {
+    const code = (error as { code?: string }).code ?? String(error);
+    mistakes.push({ where, problem: `names ${path}, which cannot be read (${code})`, remedy });
+    return [];
+  }
+}
+
+/** Brings the RDS options together: port, host keys, and a look at the key file. */
+async function rdsConfig(found: Draft<ValuesOf<typeof volumesOptions>>): Promise<RdsConfig | undefined> {
+  const { values, sources, mistakes } = found;
+  const table: OptionTable = commandOptions.volumes;
+  const { rdsAddress, rdsPort, rdsUser, rdsKeyFile } = values;
+  if (rdsAddress?.port !== undefined && rdsPort !== undefined && rdsAddress.port !== rdsPort) {
+    mistakes.push({
+      where: whereIs(sources, table, "rdsPort"),
+      problem: `is ${rdsPort}, but rds-address has port ${rdsAddress.port}`,
+      remedy: "Set the port in one place",
+    });
+  }
+  const pins = [...(values.rdsHostKey ?? [])];
+  const before = mistakes.length;
+  if (values.rdsHostKeyFile !== undefined) {
+    pins.push(
+      ...(await readPins(values.rdsHostKeyFile, whereIs(sources, table, "rdsHostKeyFile"), mistakes)),
+    );
+  }
+  const pinsWrong =
+    mistakes.length > before || values.rdsHostKey === undefined || !("rdsHostKeyFile" in values);
+  if (pins.length === 0 && !pinsWrong) {
+    mistakes.push({
+      where: "--rds-host-key and --rds-host-key-file",
+      problem: "name no host key, so no RDS could be trusted",
+      remedy:
+        "Pin the host key: ssh-keyscan HOST | ssh-keygen -lf - shows its SHA256 fingerprint; compare it on the RDS",
+    });
+  }
+  if (rdsKeyFile !== undefined && "rdsKeyPassphraseFile" in values) {
+    try {
+      await readUserKey({ keyFile: rdsKeyFile, passphraseFile: values.rdsKeyPassphraseFile });
+    } catch (error) {
+      if (!(error instanceof UserKeyError)) throw error;
+      mistakes.push({
+        where: whereIs(sources, table, "rdsKeyFile"),
+        problem: `is not usable: ${error.message}`,
+        remedy: `Expected: ${table.rdsKeyFile?.expects}`,
+      });
+    }
+  }
+  if (rdsAddress === undefined || rdsUser === undefined || rdsKeyFile === undefined) return undefined;
+  return Object.freeze({
+    host: rdsAddress.host,
+    port: rdsAddress.port ?? rdsPort ?? 22,
+    user: rdsUser,
+    keyFile: rdsKeyFile,
+    passphraseFile: values.rdsKeyPassphraseFile,
+    hostKeys: Object.freeze(pins),
+  });
+}
+
+/** Leaves out the options that `rds` stands for. */
+function withoutRds<T extends object>(values: Partial<T>): Omit<T, RdsKeys> {
+  const rest = Object.entries(values).filter(([key]) => !/^rds[A-Z]/.test(key));
+  return Object.fromEntries(rest) as Omit<T, RdsKeys>;
+}
+
+/** Configuration of `rds-csi volumes …`. @throws ConfigError with every mistake */
+export async function loadVolumesConfig(input: Input): Promise<VolumesConfig> {
+  const found = await draft(commandOptions.volumes, input);
+  const rds = await rdsConfig(found);
+  return finish(found, () => ({ ...withoutRds(found.values), rds: rds as RdsConfig }));
+}
+
+/** Configuration of `rds-csi controller`. @throws ConfigError with every mistake */
+export async function loadControllerConfig(input: Input): Promise<ControllerConfig> {
+  const found = await draft(commandOptions.controller, input);
+  const { values, mistakes, sources } = found;
+  const rds = await rdsConfig(found);
+  const host = values.rdsAddress?.host;
+  const literal = host !== undefined && isIP(host) !== 0 ? host : undefined;
+  if (
+    "nvmeAddress" in values &&
+    values.nvmeAddress === undefined &&
+    host !== undefined &&
+    literal === undefined
+  ) {
+    mistakes.push({
+      where: "--nvme-address",
+      problem: `is required, as rds-address ${host} is a name: nodes connect to a literal IP address`,
+      remedy:
+        "Set --nvme-address, RDS_CSI_NVME_ADDRESS or the key nvme-address to the RDS's address in the storage network",
+    });
+  }
+  if (values.nodes?.length === 0 && values.orchestrator === "none") {
+    mistakes.push({
+      where: "--nodes",
+      problem: "is required with --orchestrator none",
+      remedy: "Set --nodes, RDS_CSI_NODES or the key nodes to the ids of the nodes that may attach volumes",
+    });
+  }
+  const twice = values.nodes?.find((node, index, all) => all.indexOf(node) !== index);
+  if (twice !== undefined) {
+    const where = whereIs(sources, commandOptions.controller, "nodes");
+    mistakes.push({ where, problem: `names ${twice} twice`, remedy: "Name every node once" });
+  }
+  return finish(found, () => ({
+    ...withoutRds<ControllerValues>(values),
+    nvmeAddress: values.nvmeAddress ?? literal ?? "",
+    rds: rds as RdsConfig,
+  }));
+}
+
+/** Configuration of `rds-csi node`. @throws ConfigError with every mistake */
+export async function loadNodeConfig(input: Input): Promise<NodeConfig> {
+  const found = await draft(commandOptions.node, input);
+  const { dataPath, loopExportsDir } = found.values;
+  if (dataPath === "loop" && "loopExportsDir" in found.values && loopExportsDir === undefined) {
+    found.mistakes.push({
+      where: "--loop-exports-dir",
+      problem: "is required with --data-path loop",
+      remedy: "Set it to the directory exports below the simulator's --dir",
+    });
+  }
+  return finish(found, () => found.values as NodeConfig);
+}
+
+/** Configuration of `rds-csi simulate`. @throws ConfigError with every mistake */
+export async function loadSimulateConfig(input: Input): Promise<SimulateConfig> {
+  const found = await draft(commandOptions.simulate, input);
+  const slots = (found.values.pools ?? []).map(({ slot }) => slot);
+  const twice = slots.find((slot, index) => slots.indexOf(slot) !== index);
+  if (twice !== undefined) {
+    const where = whereIs(found.sources, commandOptions.simulate, "pools");
+    found.mistakes.push({ where, problem: `names ${twice} twice`, remedy: "Name every pool once" });
+  }
+  return finish(found, () => found.values as SimulateConfig);
+}

@@ -1,0 +1,54 @@
+import { type OptionTable, optional, required, withDefault } from "./option.ts";
+import * as parse from "./parsers.ts";
+
+/** Options that only the node service has. */
+export const nodeOnly = {
+  nodeId: required(
+    {
+      name: "node-id",
+      placeholder: "<id>",
+      description: "CSI node id; in Kubernetes the name of the node",
+      expects: parse.NODE_ID,
+    },
+    parse.nodeId,
+  ),
+  dataPath: withDefault(
+    {
+      name: "data-path",
+      placeholder: "<kind>",
+      description: "how volumes are reached: NVMe/TCP, or the image files of a simulator on this machine",
+      expects: "nvme-tcp or loop",
+    },
+    "nvme-tcp",
+    parse.oneOf("nvme-tcp", "loop"),
+  ),
+  loopExportsDir: optional(
+    {
+      name: "loop-exports-dir",
+      placeholder: "<path>",
+      description: "where the simulator writes its exports; only for --data-path loop, which needs it",
+      expects: "an absolute path",
+    },
+    parse.absolutePath,
+  ),
+  stateDir: withDefault(
+    {
+      name: "state-dir",
+      placeholder: "<path>",
+      description: "this node's own directory; for --data-path loop on the filesystem of the image files",
+      expects: "an absolute path",
+    },
+    "/var/lib/rds-csi",
+    parse.absolutePath,
+  ),
+  maxVolumesPerNode: withDefault(
+    {
+      name: "max-volumes-per-node",
+      placeholder: "<count>",
+      description: "limit that is reported to the scheduler; 0: none",
+      expects: "a whole number from 0 to 4096",
+    },
+    "0",
+    parse.integer(0, 4_096),
+  ),
+} satisfies OptionTable;

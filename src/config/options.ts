@@ -1,0 +1,31 @@
+import { clusterOptions, logOptions, serviceOptions } from "./common-options.ts";
+import { controllerOnly } from "./controller-options.ts";
+import { nodeOnly } from "./node-options.ts";
+import type { OptionTable } from "./option.ts";
+import { rdsOptions } from "./rds-options.ts";
+import { simulateOptions } from "./simulate-options.ts";
+
+/** The options of each command. Everything else is derived from these tables: flags, variables, file keys, help, docs. */
+export const controllerOptions = {
+  ...serviceOptions,
+  ...clusterOptions,
+  ...rdsOptions,
+  ...controllerOnly,
+  ...logOptions,
+};
+export const nodeOptions = { ...serviceOptions, ...clusterOptions, ...nodeOnly, ...logOptions };
+export const volumesOptions = { ...clusterOptions, ...rdsOptions, ...logOptions };
+
+export const commandOptions = {
+  controller: controllerOptions,
+  node: nodeOptions,
+  simulate: { ...simulateOptions, ...logOptions },
+  volumes: volumesOptions,
+} satisfies Record<string, OptionTable>;
+
+export type ConfiguredCommand = keyof typeof commandOptions;
+
+/** The option names of all commands. */
+export const knownNames: ReadonlySet<string> = new Set(
+  Object.values(commandOptions).flatMap((table: OptionTable) => Object.values(table).map(({ name }) => name)),
+);

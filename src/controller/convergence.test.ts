@@ -1,0 +1,112 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { DriverError } from "../domain/errors/driver-error.ts";
+import { volumeIdFromName } from "../domain/volume-id.ts";
+import { MIB, MOUNT, type Stack, startStack } from "../rds/stack.fixture.ts";
+
+const PROFILES = ["current", "hostile", "strict", "old"] as const;
+const NAME = "pvc-1";
+const ID = volumeIdFromName(NAME);
+const SIZE = 4n * MIB;
+
+let stack: Stack | undefined;
+afterEach(async () => {
+  await stack?.close();
+  stack = undefined;
+});
+
+type Verb = "create" | "publish" | "unpublish" | "delete";
+
+const call: Record<Verb, (on: Stack) => Promise<unknown>> = {
+  create: (on) =>
+    on.volumes.create({
+      name: NAME,
+      range: { requiredBytes: SIZE, limitBytes: 0n },
+      capabilities: [MOUNT],
+      parameters: {},
+      mutableParameters: {},
+      contentSource: undefined,
+      signal: on.signal,
+    }),
+  publish: (on) =>
+    on.attachments.publish({
+      volumeId: ID,
+      nodeId: "node-a",
+      capability: MOUNT,
+      readonly: false,
+      signal: on.signal,
+    }),
+  unpublish: (on) => on.attachments.unpublish(ID, "node-a", on.signal),
+  delete: (on) => on.volumes.delete(ID, on.signal),
+};
+
+/** What must be true of the RDS after a verb has succeeded, however often it was interrupted. */
+function stateOf(on: Stack): { disks: number; files: number; exported: boolean; nodes: number } {
+  const { device } = on.simulator;
+  const disk = device.disks.find((each) => each.slot === ID);
+  const files = device.files.filter((file) => file.name.endsWith(`${ID}.img`));
+  return {
+    disks: device.disks.filter((each) => each.slot === ID).length,
+    files: files.length,
+    exported: disk?.nvmeTcpExport ?? false,
+    nodes: /;a=/.test(disk?.comment ?? "") ? 1 : 0,
+  };
+}
+const AFTER: Record<Verb, ReturnType<typeof stateOf>> = {
+  create: { disks: 1, files: 1, exported: false, nodes: 0 },
+  publish: { disks: 1, files: 1, exported: true, nodes: 1 },
+  unpublish: { disks: 1, files: 1, exported: false, nodes: 0 },
+  delete: { disks: 0, files: 0, exported: false, nodes: 0 },
+};
+const BEFORE: Record<Verb, Verb[]> = {
+  create: [],
+  publish: ["create"],
+  unpublish: ["create", "publish"],
+  delete: ["create"],
+};
+
+/** Repeats a call as the sidecars do: after errors that leave the outcome open. */
+async function untilDone(on: Stack, verb: Verb): Promise<number> {
+  for (let attempt = 1; attempt <= 8; attempt++) {
+    try {
+      await call[verb](on);
+      return attempt;
+    } catch (error) {
+      // UNAVAILABLE and ABORTED: the caller tries again. Anything else would leak or lose a volume.
+      if (!(error instanceof DriverError) || (error.code !== 14 && error.code !== 10)) throw error;
+    }
+  }
+  throw new Error(`${verb} did not converge`);
+}
+
+for (const profile of PROFILES) {
+  describe(`every RouterOS command cut, profile ${profile}`, () => {
+    for (const verb of ["create", "publish", "unpublish", "delete"] as const) {
+      for (const fault of ["cutBefore", "cutAfter"] as const) {
+        test(`${verb}, ${fault}`, async () => {
+          for (let nth = 1; ; nth++) {
+            const on = await startStack({ profile });
+            stack = on;
+            for (const step of BEFORE[verb]) await untilDone(on, step);
+            // A fresh controller, as after a crash: it remembers nothing.
+            const fresh: Stack = { ...on, ...on.controller() };
+            await fresh.rds.version(fresh.signal);
+            on.commandsSince();
+            on.simulator.faults.add({ kind: fault, nth });
+            await untilDone(fresh, verb);
+            expect({ nth, state: stateOf(on) }).toEqual({ nth, state: AFTER[verb] });
+            // Once more: the repeat of a finished call changes nothing.
+            await untilDone(fresh, verb);
+            expect({ nth, again: stateOf(on) }).toEqual({ nth, again: AFTER[verb] });
+            const fired = on.simulator.commands.some((entry) => entry.outcome === "cut");
+            await on.close();
+            stack = undefined;
+            if (!fired) {
+              expect(nth).toBeGreaterThan(1);
+              return;
+            }
+          }
+        });
+      }
+    }
+  });
+}

@@ -1,0 +1,256 @@
+import type { Capability } from "../domain/access-mode.ts";
+import type { Clock } from "../domain/clock.ts";
+import { failure } from "../domain/errors/driver-error.ts";
+import { requireField, requireName } from "../domain/fields.ts";
+import type { VolumeRecord } from "../domain/record/volume-record.ts";
+import { parseVolumeId, type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import { filePathOf, type Layout } from "../rds/layout.ts";
+import { pollUntil } from "../rds/poll.ts";
+import type { Pool } from "../rds/pool.ts";
+import type { Rds } from "../rds/rds.ts";
+import type { Classified, RdsVolume } from "../rds/volume.ts";
+import { capabilityProblem, requireSupported } from "./capabilities.ts";
+import { type Parameters, readParameters } from "./parameters.ts";
+import { type CapacityRange, checkRange, chooseSize, satisfies } from "./sizes.ts";
+
+/** What the volume service needs. */
+export interface VolumeServiceOptions {
+  readonly rds: Rds;
+  readonly clock: Clock;
+  /** Default pool and folder. */
+  readonly layout: Layout;
+  /** Bytes that stay free in each pool. */
+  readonly reserveBytes: bigint;
+  readonly clusterId: string;
+}
+
+/** CreateVolume, in domain terms. */
+export interface CreateRequest {
+  readonly name: string;
+  readonly range: CapacityRange;
+  readonly capabilities: readonly Capability[];
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly mutableParameters: Readonly<Record<string, string>>;
+  /** Kind of volume_content_source, when one was given. */
+  readonly contentSource: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** A volume as the CSI caller sees it. */
+export interface VolumeInfo {
+  readonly id: VolumeId;
+  /** Bytes, as measured on the RDS. */
+  readonly sizeBytes: bigint;
+  /** Ids of the nodes that it is attached to. */
+  readonly nodes: readonly string[];
+}
+
+/** Space of a pool in bytes. */
+export interface Capacity {
+  readonly availableBytes: bigint;
+  readonly maximumVolumeBytes: bigint;
+  readonly minimumVolumeBytes: bigint;
+}
+
+const REMOVE_ATTEMPTS = 4;
+
+/** Creates, deletes and lists volumes. Every method may be repeated at any time with the same result. */
+export class VolumeService {
+  readonly #options: VolumeServiceOptions;
+
+  constructor(options: VolumeServiceOptions) {
+    this.#options = options;
+  }
+
+  /** CSI CreateVolume: two RouterOS commands for a new volume, one for an existing one. */
+  async create(request: CreateRequest): Promise<VolumeInfo> {
+    const { name, range, capabilities, signal } = request;
+    requireName("name", name);
+    if (capabilities.length === 0) throw failure("fieldMissing", { field: "volume_capabilities" });
+    requireSupported(capabilities);
+    const sizeBytes = chooseSize(range, capabilities);
+    const parameters = readParameters(request.parameters, request.mutableParameters);
+    if (request.contentSource !== undefined) {
+      throw failure("contentSourceUnsupported", { kind: request.contentSource });
+    }
+    const id = volumeIdFromName(name);
+    const { rds, reserveBytes } = this.#options;
+    const layout = this.#layout(parameters);
+    const { pool, existing } = await rds.pool(layout.pool, reserveBytes, signal, id);
+    const found =
+      existing ??
+      (await rds.create({
+        id,
+        layout,
+        pool,
+        sizeBytes: fitting(sizeBytes, pool, range),
+        record: this.#newRecord(name, parameters),
+        signal,
+      }));
+    const volume = await this.#ready(this.#ours(id, name, found), signal);
+    this.#requireSame(volume, request, parameters, filePathOf(pool.mountPoint, layout, id));
+    return infoOf(volume);
+  }
+
+  /** CSI DeleteVolume: at most three RouterOS commands. Unknown and malformed handles are deleted already. */
+  async delete(volumeId: string, signal: AbortSignal): Promise<void> {
+    requireField("volume_id", volumeId);
+    const id = parseVolumeId(volumeId);
+    if (id === undefined) return;
+    const { rds, layout } = this.#options;
+    for (let attempt = 1; attempt <= REMOVE_ATTEMPTS; attempt++) {
+      const found = await rds.find(id, signal);
+      const result =
+        found === undefined
+          ? await rds.removeFileOnly(id, layout, signal)
+          : await rds.remove(deletable(found), signal);
+      if (result === "removed") return;
+    }
+    throw failure("recordConflict", { volume: id, attempts: REMOVE_ATTEMPTS });
+  }
+
+  /** One volume, for calls that need it to exist. @throws volumeNotFound (NOT_FOUND) */
+  async require(volumeId: string, signal: AbortSignal): Promise<VolumeInfo> {
+    const id = parseVolumeId(volumeId);
+    const found = id === undefined ? undefined : await this.#options.rds.find(id, signal);
+    if (id === undefined || found?.kind !== "volume")
+      throw failure("volumeNotFound", { volume: JSON.stringify(volumeId) });
+    return infoOf(found.volume);
+  }
+
+  /**
+   * CSI ValidateVolumeCapabilities.
+   * @returns why a capability cannot be had, or undefined when all can
+   */
+  async validate(
+    volumeId: string,
+    capabilities: readonly Capability[],
+    parameters: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    await this.require(volumeId, signal);
+    readParameters(parameters);
+    return capabilities.map(capabilityProblem).find((problem) => problem !== undefined)?.message;
+  }
+
+  /** Every volume of this installation that is ready, in handle order. One RouterOS command. */
+  async list(signal: AbortSignal): Promise<VolumeInfo[]> {
+    const { volumes } = await this.#options.rds.list(signal);
+    return volumes.filter((volume) => volume.disk.size !== undefined).map(infoOf);
+  }
+
+  /** CSI GetCapacity. One RouterOS command. Nothing fits for capabilities that cannot be had. */
+  async capacity(
+    capabilities: readonly Capability[],
+    parameters: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<Capacity> {
+    const { rds, reserveBytes } = this.#options;
+    const layout = this.#layout(readParameters(parameters));
+    const minimumVolumeBytes = chooseSize({ requiredBytes: 1n, limitBytes: 0n }, capabilities);
+    const { available } = await rds.pool(layout.pool, reserveBytes, signal);
+    const usable = capabilities.some((capability) => capabilityProblem(capability) !== undefined)
+      ? 0n
+      : available;
+    return { availableBytes: usable, maximumVolumeBytes: usable, minimumVolumeBytes };
+  }
+
+  #layout({ pool }: Parameters): Layout {
+    const { layout } = this.#options;
+    return pool === undefined ? layout : { ...layout, pool };
+  }
+
+  #newRecord(name: string, { settings, claim }: Parameters): VolumeRecord {
+    return {
+      name,
+      cluster: this.#options.clusterId,
+      claim,
+      createdAt: Math.floor(this.#options.clock.now() / 1_000),
+      source: undefined,
+      filesystem: undefined,
+      epoch: 0,
+      attachments: [],
+      migration: undefined,
+      settings,
+      unknown: [],
+    };
+  }
+
+  /** @throws volumeExistsDifferently (ALREADY_EXISTS) when the slot belongs to something else */
+  #ours(id: VolumeId, name: string, found: Classified): RdsVolume {
+    if (found.kind === "foreign") {
+      const difference = `disk ${id} on the RDS is not managed by this driver (${found.foreign.reason})`;
+      throw failure("volumeExistsDifferently", { name, difference });
+    }
+    if (found.volume.record.name !== name) {
+      const difference = `disk ${id} belongs to the volume ${JSON.stringify(found.volume.record.name)}`;
+      throw failure("volumeExistsDifferently", { name, difference });
+    }
+    return found.volume;
+  }
+
+  /** Waits for a volume that an earlier call has begun. @throws sizeNotConfirmed (UNAVAILABLE) */
+  async #ready(volume: RdsVolume, signal: AbortSignal): Promise<RdsVolume> {
+    const { rds, clock } = this.#options;
+    const { id } = volume;
+    const read = async (): Promise<RdsVolume> => {
+      const found = await rds.find(id, signal);
+      if (found?.kind !== "volume")
+        throw failure("notVerified", { what: `creating volume ${id}`, detail: "it is gone" });
+      return found.volume;
+    };
+    const ready = await pollUntil(clock, signal, volume, read, (current) => current.disk.size !== undefined);
+    if (ready.disk.size === undefined)
+      throw failure("sizeNotConfirmed", { volume: id, wanted: 0n, found: "unknown" });
+    return ready;
+  }
+
+  /** @throws volumeExistsDifferently (ALREADY_EXISTS) naming the first difference */
+  #requireSame(
+    volume: RdsVolume,
+    { name, range }: CreateRequest,
+    { settings }: Parameters,
+    path: string,
+  ): void {
+    checkRange(range);
+    const size = volume.disk.size ?? 0n;
+    const different = (difference: string): Error => failure("volumeExistsDifferently", { name, difference });
+    if (!satisfies(size, range)) {
+      throw different(
+        `its size is ${size} bytes, asked for required_bytes=${range.requiredBytes} limit_bytes=${range.limitBytes}`,
+      );
+    }
+    if (volume.disk.filePath !== path)
+      throw different(`its file is ${volume.disk.filePath}, asked for ${path}`);
+    if (volume.record.source !== undefined) throw different(`it was made from ${volume.record.source}`);
+    for (const key of Object.keys(settings) as (keyof typeof settings)[]) {
+      if (volume.record.settings[key] !== settings[key]) {
+        throw different(`its ${key} is ${volume.record.settings[key]}, asked for ${settings[key]}`);
+      }
+    }
+  }
+}
+
+/** @throws capacityOutOfRange (OUT_OF_RANGE) when no such volume could ever be in the pool */
+function fitting(sizeBytes: bigint, pool: Pool, { requiredBytes, limitBytes }: CapacityRange): bigint {
+  if (sizeBytes <= pool.size) return sizeBytes;
+  const reason = `pool ${pool.slot} has ${pool.size} bytes in all`;
+  throw failure("capacityOutOfRange", { required: requiredBytes, limit: limitBytes, reason });
+}
+
+/** @throws foreignDisk, volumeInUse (FAILED_PRECONDITION) */
+function deletable(found: Classified): RdsVolume {
+  if (found.kind === "foreign") {
+    throw failure("foreignDisk", { slot: found.foreign.id, reason: found.foreign.reason });
+  }
+  const { volume } = found;
+  if (volume.record.attachments.length > 0) {
+    const nodes = volume.record.attachments.map((attachment) => attachment.node);
+    throw failure("volumeInUse", { volume: volume.id, nodes });
+  }
+  return volume;
+}
+
+function infoOf({ id, disk, record }: RdsVolume): VolumeInfo {
+  return { id, sizeBytes: disk.size ?? 0n, nodes: record.attachments.map((attachment) => attachment.node) };
+}

@@ -1,0 +1,156 @@
+import { Buffer } from "node:buffer";
+import { randomUUID } from "node:crypto";
+import {
+  create,
+  type DescMethod,
+  type DescService,
+  fromBinary,
+  type Message,
+  toBinary,
+} from "@bufbuild/protobuf";
+import type {
+  ServerUnaryCall,
+  ServerWritableStream,
+  ServiceDefinition,
+  sendUnaryData,
+  UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import type { Clock } from "../domain/clock.ts";
+import { failure } from "../domain/errors/driver-error.ts";
+import type { Logger } from "../observability/log.ts";
+import { orAborted } from "./abort.ts";
+import type { CallRegistry } from "./calls.ts";
+import { chain, type Interceptor, type RpcHandlers, type RpcNext } from "./rpc.ts";
+import { statusOf, UnimplementedError } from "./status.ts";
+
+/** A service and what answers it; made by `service`. */
+export interface BoundService {
+  readonly desc: DescService;
+  readonly handlers: Readonly<Record<string, unknown>>;
+}
+
+/** Binds handlers to a generated service description; the types of the two have to agree. */
+export function service<S extends DescService>(desc: S, handlers: RpcHandlers<S>): BoundService {
+  return { desc, handlers };
+}
+
+/** What the bridge needs from its surroundings. */
+export interface BridgeOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly calls: CallRegistry;
+  /** The first is outermost. */
+  readonly interceptors: readonly Interceptor[];
+  /** Makes request ids; random UUIDs unless a test wants others. */
+  readonly newRequestId?: () => string;
+}
+
+/** The grpc-js description of a generated service. */
+export function serviceDefinition(desc: DescService): ServiceDefinition {
+  return Object.fromEntries(
+    desc.methods.map((method) => [
+      method.localName,
+      {
+        path: `/${desc.typeName}/${method.name}`,
+        requestStream: method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
+        responseStream: method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
+        requestSerialize: (message: Message) => encode(method.input, message),
+        requestDeserialize: (bytes: Buffer) => fromBinary(method.input, bytes),
+        responseSerialize: (message: Message) => encode(method.output, message),
+        responseDeserialize: (bytes: Buffer) => fromBinary(method.output, bytes),
+      },
+    ]),
+  );
+}
+
+/**
+ * The grpc-js implementation of a bound service: every unary RPC goes through the interceptors to its handler; an RPC
+ * without one goes through them too and answers UNIMPLEMENTED, so that it is logged and counted.
+ */
+export function serviceImplementation(
+  bound: BoundService,
+  options: BridgeOptions,
+): UntypedServiceImplementation {
+  return Object.fromEntries(
+    bound.desc.methods.map((method) => [
+      method.localName,
+      method.methodKind === "unary"
+        ? unary(method, bound.handlers[method.localName], options)
+        : (call: ServerWritableStream<Message, Message>) => {
+            const { code, message } = statusOf(new UnimplementedError(method.name));
+            call.emit("error", { code, details: message });
+          },
+    ]),
+  );
+}
+
+function unary(method: DescMethod, handler: unknown, options: BridgeOptions) {
+  const run = chain(options.interceptors, (call) => options.calls.track(answer(method, handler)(call)));
+  return (call: ServerUnaryCall<Message, Message>, callback: sendUnaryData<Message>) => {
+    options.calls.track(serve(method, run, call, options)).then(
+      (response) => callback(null, response),
+      (error: unknown) => {
+        const { code, message } = statusOf(error);
+        callback({ code, details: message });
+      },
+    );
+  };
+}
+
+async function serve(
+  method: DescMethod,
+  run: RpcNext,
+  call: ServerUnaryCall<Message, Message>,
+  options: BridgeOptions,
+): Promise<Message> {
+  const { controller, release } = options.calls.open();
+  const { clock } = options;
+  const started = clock.monotonic();
+  const deadline = call.getDeadline();
+  const budgetMs = Number(deadline) - clock.now();
+  const deadlineMs = Number.isFinite(budgetMs) ? started + budgetMs : undefined;
+  let answered = false;
+  call.on("cancelled", () => {
+    if (answered) return; // the event also follows an answer whose connection then ends
+    // grpc-js cancels for a passed deadline, a lost client and an explicit cancel alike.
+    const late = deadlineMs !== undefined && clock.monotonic() >= deadlineMs;
+    controller.abort(
+      late
+        ? failure("deadlineExceeded", { what: method.name, seconds: Math.round(budgetMs / 100) / 10 })
+        : failure("cancelled", { what: method.name }),
+    );
+  });
+  const requestId = requestIdOf(call, options.newRequestId ?? randomUUID);
+  try {
+    const context = {
+      method: method.name,
+      requestId,
+      signal: controller.signal,
+      deadlineMs,
+      logger: options.logger.child({ method: method.name, requestId }),
+    };
+    return await orAborted(run({ method, request: call.request, context }), controller.signal);
+  } finally {
+    answered = true;
+    release();
+  }
+}
+
+function answer(method: DescMethod, handler: unknown): RpcNext {
+  return async ({ request, context }) => {
+    if (typeof handler !== "function") throw new UnimplementedError(method.name);
+    return create(method.output, await handler(request, context));
+  };
+}
+
+const REQUEST_ID = /^[A-Za-z0-9._:-]{1,64}$/;
+
+function requestIdOf(call: ServerUnaryCall<Message, Message>, fresh: () => string): string {
+  const given = call.metadata.get("x-request-id")[0];
+  return typeof given === "string" && REQUEST_ID.test(given) ? given : fresh();
+}
+
+function encode(schema: DescMethod["input"], message: Message): Buffer {
+  const bytes = toBinary(schema, message);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,130 @@
+import type { AttachmentService } from "../controller/attachments.ts";
+import type { VolumeInfo, VolumeService } from "../controller/volumes.ts";
+import { failure } from "../domain/errors/driver-error.ts";
+import { requireField } from "../domain/fields.ts";
+import { encodePublishContext } from "../domain/publish-context.ts";
+import { type BoundService, service } from "./bridge.ts";
+import { capabilitiesFromWire, capabilityFromWire, optionalCapabilityFromWire } from "./capability.ts";
+import {
+  Controller,
+  type CreateVolumeRequest,
+  ControllerServiceCapability_RPC_Type as Rpc,
+  type CapacityRange as WireRange,
+} from "./gen/csi_pb.ts";
+import { pageOf } from "./pages.ts";
+
+/** Capabilities of the Controller service; each is implemented in full. */
+const CAPABILITIES = [
+  Rpc.CREATE_DELETE_VOLUME,
+  Rpc.PUBLISH_UNPUBLISH_VOLUME,
+  Rpc.LIST_VOLUMES,
+  Rpc.LIST_VOLUMES_PUBLISHED_NODES,
+  Rpc.GET_CAPACITY,
+  Rpc.PUBLISH_READONLY,
+  Rpc.SINGLE_NODE_MULTI_WRITER,
+] as const;
+
+/** The services behind the Controller RPCs. */
+export interface ControllerServices {
+  readonly volumes: VolumeService;
+  readonly attachments: AttachmentService;
+}
+
+/**
+ * The CSI Controller service: reads the request, calls the service, writes the answer. Required fields are
+ * checked in the specification's order, before anything is looked up.
+ */
+export function controllerService({ volumes, attachments }: ControllerServices): BoundService {
+  return service(Controller, {
+    controllerGetCapabilities: async () => ({
+      capabilities: CAPABILITIES.map((type) => ({ type: { case: "rpc", value: { type } } as const })),
+    }),
+
+    createVolume: async (request, { signal }) => {
+      requireField("name", request.name);
+      const volume = await volumes.create({
+        name: request.name,
+        range: rangeFrom(request.capacityRange),
+        capabilities: capabilitiesFromWire(request.volumeCapabilities),
+        parameters: request.parameters,
+        mutableParameters: request.mutableParameters,
+        contentSource: contentSourceOf(request),
+        signal,
+      });
+      return { volume: wireVolume(volume) };
+    },
+
+    deleteVolume: async (request, { signal }) => {
+      await volumes.delete(request.volumeId, signal);
+      return {};
+    },
+
+    controllerPublishVolume: async (request, { signal }) => {
+      requireField("volume_id", request.volumeId);
+      requireField("node_id", request.nodeId);
+      const context = await attachments.publish({
+        volumeId: request.volumeId,
+        nodeId: request.nodeId,
+        capability: optionalCapabilityFromWire(request.volumeCapability),
+        readonly: request.readonly,
+        signal,
+      });
+      return { publishContext: encodePublishContext(context) };
+    },
+
+    controllerUnpublishVolume: async (request, { signal }) => {
+      await attachments.unpublish(request.volumeId, request.nodeId, signal);
+      return {};
+    },
+
+    validateVolumeCapabilities: async (request, { signal }) => {
+      requireField("volume_id", request.volumeId);
+      const capabilities = capabilitiesFromWire(request.volumeCapabilities);
+      const problem = await volumes.validate(request.volumeId, capabilities, request.parameters, signal);
+      if (problem !== undefined) return { message: problem };
+      const { volumeContext, volumeCapabilities, parameters, mutableParameters } = request;
+      return { confirmed: { volumeContext, volumeCapabilities, parameters, mutableParameters } };
+    },
+
+    listVolumes: async (request, { signal }) => {
+      const { maxEntries, startingToken } = request;
+      if (maxEntries < 0) {
+        throw failure("fieldInvalid", { field: "max_entries", reason: `${maxEntries} is negative` });
+      }
+      // A token is checked before the RDS is asked, so a bad one gives the same answer at any time.
+      const page = pageOf(startingToken, maxEntries);
+      const { entries, nextToken } = page(await volumes.list(signal));
+      return {
+        entries: entries.map((volume) => ({
+          volume: wireVolume(volume),
+          status: { publishedNodeIds: [...volume.nodes] },
+        })),
+        nextToken,
+      };
+    },
+
+    getCapacity: async (request, { signal }) => {
+      const capabilities = request.volumeCapabilities.map((wire, index) =>
+        capabilityFromWire(wire, `volume_capabilities[${index}]`),
+      );
+      const capacity = await volumes.capacity(capabilities, request.parameters, signal);
+      return {
+        availableCapacity: capacity.availableBytes,
+        maximumVolumeSize: capacity.maximumVolumeBytes,
+        minimumVolumeSize: capacity.minimumVolumeBytes,
+      };
+    },
+  });
+}
+
+function rangeFrom(range: WireRange | undefined): { requiredBytes: bigint; limitBytes: bigint } {
+  return { requiredBytes: range?.requiredBytes ?? 0n, limitBytes: range?.limitBytes ?? 0n };
+}
+
+function contentSourceOf({ volumeContentSource }: CreateVolumeRequest): string | undefined {
+  return volumeContentSource === undefined ? undefined : (volumeContentSource.type.case ?? "unknown");
+}
+
+function wireVolume({ id, sizeBytes }: VolumeInfo): { volumeId: string; capacityBytes: bigint } {
+  return { volumeId: id, capacityBytes: sizeBytes };
+}

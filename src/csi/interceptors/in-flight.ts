@@ -1,0 +1,78 @@
+import { equals, type Message } from "@bufbuild/protobuf";
+import { failure } from "../../domain/errors/driver-error.ts";
+import { orAborted } from "../abort.ts";
+import type { Interceptor, RpcCall, RpcNext } from "../rpc.ts";
+import { IN_FLIGHT_RULES, type InFlightRules, keysOf } from "./in-flight-rules.ts";
+
+/** Work that runs on behalf of one or more equal calls. */
+interface Work {
+  readonly call: RpcCall;
+  readonly controller: AbortController;
+  readonly result: Promise<Message>;
+  ended: boolean;
+  /** Callers that still wait; at zero the work is aborted. */
+  waiting: number;
+  /** The latest deadline of all callers; undefined means that one of them has none. */
+  deadlineMs: number | undefined;
+}
+
+/**
+ * One operation per volume at a time. An equal call (same RPC, equal request) joins the one that runs and gets its
+ * result; another one is refused with ABORTED. A caller that goes away only stops waiting: the work is aborted when
+ * the last of them has gone, and holds its place until it has really ended.
+ */
+export function inFlightInterceptor(rules: InFlightRules = IN_FLIGHT_RULES): Interceptor {
+  const running = new Map<string, Work>();
+  return async (call, next) => {
+    const keys = keysOf(rules, call.context.method, call.request);
+    if (keys.length === 0) return next(call);
+    for (const key of keys) {
+      const work = running.get(key);
+      if (work === undefined) continue;
+      if (work.waiting > 0 && isEqualCall(work.call, call)) return wait(work, call);
+      const suffix = work.waiting > 0 ? "" : ", being cancelled";
+      throw failure("operationInFlight", { volume: key, running: `${work.call.context.method}${suffix}` });
+    }
+    const work = start(call, next);
+    const free = () => {
+      work.ended = true;
+      for (const key of keys) running.delete(key);
+    };
+    work.result.then(free, free);
+    for (const key of keys) running.set(key, work);
+    return wait(work, call);
+  };
+}
+
+function start(call: RpcCall, next: RpcNext): Work {
+  const controller = new AbortController();
+  const shared = { waiting: 0, ended: false, deadlineMs: call.context.deadlineMs };
+  const context = {
+    ...call.context,
+    signal: controller.signal,
+    get deadlineMs() {
+      return shared.deadlineMs;
+    },
+  };
+  return Object.assign(shared, { call, controller, result: next({ ...call, context }) });
+}
+
+async function wait(work: Work, call: RpcCall): Promise<Message> {
+  const { signal, deadlineMs } = call.context;
+  work.waiting += 1;
+  work.deadlineMs =
+    work.deadlineMs === undefined || deadlineMs === undefined
+      ? undefined
+      : Math.max(work.deadlineMs, deadlineMs);
+  try {
+    return await orAborted(work.result, signal);
+  } finally {
+    work.waiting -= 1;
+    if (work.waiting === 0 && !work.ended) work.controller.abort(signal.reason);
+  }
+}
+
+function isEqualCall(a: RpcCall, b: RpcCall): boolean {
+  // Not a comparison of bytes: the order of map entries on the wire is the sender's whim.
+  return a.method === b.method && equals(a.method.input, a.request, b.request);
+}

@@ -1,0 +1,119 @@
+import { expect, test } from "bun:test";
+import { status } from "@grpc/grpc-js";
+import { failure } from "../domain/errors/driver-error.ts";
+import {
+  Node,
+  NodeExpandVolumeResponseSchema,
+  NodeGetCapabilitiesResponseSchema,
+  NodeGetInfoResponseSchema,
+  NodeGetVolumeStatsResponseSchema,
+  NodePublishVolumeResponseSchema,
+  NodeStageVolumeResponseSchema,
+} from "./gen/csi_pb.ts";
+import { nodeService } from "./node.ts";
+import type { NodeOperations } from "./node-port.ts";
+import { rejection, withServer } from "./server.fixture.ts";
+
+function operations(seen: unknown[]): NodeOperations {
+  const note =
+    (name: string) =>
+    async ({ signal, ...rest }: { signal: AbortSignal }): Promise<void> => {
+      expect(signal).toBeInstanceOf(AbortSignal);
+      seen.push([name, rest]);
+    };
+  return {
+    stage: note("stage"),
+    unstage: note("unstage"),
+    publish: note("publish"),
+    unpublish: note("unpublish"),
+    stats: async ({ volumeId }) => {
+      if (volumeId === "gone") throw failure("volumeNotFound", { volume: volumeId });
+      return {
+        usage: [
+          { unit: "bytes", total: 1n << 40n, used: undefined, available: undefined },
+          { unit: "inodes", total: 10n, used: 3n, available: 7n },
+        ],
+      };
+    },
+    info: () => ({ nodeId: "node-1", maxVolumesPerNode: 64 }),
+  };
+}
+
+test("requests arrive without wire types and without secrets", async () => {
+  const seen: unknown[] = [];
+  await withServer([nodeService(operations(seen))], async (client) => {
+    const volumeCapability = {
+      accessType: { case: "mount", value: { fsType: "ext4", mountFlags: ["noatime"] } },
+      accessMode: { mode: 1 },
+    };
+    const common = {
+      volumeId: "v",
+      publishContext: { nqn: "n" },
+      stagingTargetPath: "/stage",
+      volumeContext: { a: "b" },
+      secrets: { password: "hunter2" },
+    };
+    await client.start(Node, "nodeStageVolume", NodeStageVolumeResponseSchema, common).result;
+    await client.start(Node, "nodePublishVolume", NodePublishVolumeResponseSchema, {
+      ...common,
+      targetPath: "/target",
+      readonly: true,
+      volumeCapability,
+    }).result;
+  });
+  const { secrets: _, ...passed } = {
+    volumeId: "v",
+    publishContext: { nqn: "n" },
+    stagingTargetPath: "/stage",
+    volumeContext: { a: "b" },
+    secrets: {},
+  };
+  expect(seen).toEqual([
+    ["stage", { ...passed, capability: undefined }],
+    [
+      "publish",
+      {
+        ...passed,
+        targetPath: "/target",
+        readonly: true,
+        capability: {
+          accessMode: "SINGLE_NODE_WRITER",
+          accessType: "mount",
+          fsType: "ext4",
+          mountFlags: ["noatime"],
+        },
+      },
+    ],
+  ]);
+});
+
+test("statistics, information, capabilities, and what is not offered", async () => {
+  await withServer([nodeService(operations([]))], async (client) => {
+    const stats = (volumeId: string) =>
+      client.start(Node, "nodeGetVolumeStats", NodeGetVolumeStatsResponseSchema, {
+        volumeId,
+        volumePath: "/p",
+      });
+    const { usage } = await stats("v").result;
+    expect(usage.map(({ unit, total, used, available }) => [unit, total, used, available])).toEqual([
+      [1, 1n << 40n, 0n, 0n],
+      [2, 10n, 3n, 7n],
+    ]);
+    expect((await rejection(stats("gone"))).code).toBe(status.NOT_FOUND);
+    const info = await client.start(Node, "nodeGetInfo", NodeGetInfoResponseSchema, {}).result;
+    expect([info.nodeId, info.maxVolumesPerNode, info.accessibleTopology]).toEqual([
+      "node-1",
+      64n,
+      undefined,
+    ]);
+    const { capabilities } = await client.start(
+      Node,
+      "nodeGetCapabilities",
+      NodeGetCapabilitiesResponseSchema,
+      {},
+    ).result;
+    expect(capabilities.map(({ type }) => type.value?.type)).toEqual([1, 2, 5]);
+    const expand = client.start(Node, "nodeExpandVolume", NodeExpandVolumeResponseSchema, { volumeId: "v" });
+    expect((await rejection(expand)).code).toBe(status.UNIMPLEMENTED);
+  });
+});

@@ -1,0 +1,70 @@
+import { type BoundService, service } from "./bridge.ts";
+import { optionalCapabilityFromWire } from "./capability.ts";
+import { Node, NodeServiceCapability_RPC_Type as RpcType, VolumeUsage_Unit as Unit } from "./gen/csi_pb.ts";
+import type { NodeOperations, Usage } from "./node-port.ts";
+
+/** What NodeGetCapabilities answers; the controller advertises SINGLE_NODE_MULTI_WRITER as well, CSI wants both. */
+export const NODE_CAPABILITIES = [
+  RpcType.STAGE_UNSTAGE_VOLUME,
+  RpcType.GET_VOLUME_STATS,
+  RpcType.SINGLE_NODE_MULTI_WRITER,
+] as const;
+
+/** The Node service: maps messages, leaves every decision to `operations`. Secrets are not passed on. */
+export function nodeService(operations: NodeOperations): BoundService {
+  return service(Node, {
+    nodeStageVolume: async (request, { signal }) => {
+      await operations.stage({
+        volumeId: request.volumeId,
+        publishContext: request.publishContext,
+        stagingTargetPath: request.stagingTargetPath,
+        capability: optionalCapabilityFromWire(request.volumeCapability),
+        volumeContext: request.volumeContext,
+        signal,
+      });
+      return {};
+    },
+    nodeUnstageVolume: async ({ volumeId, stagingTargetPath }, { signal }) => {
+      await operations.unstage({ volumeId, stagingTargetPath, signal });
+      return {};
+    },
+    nodePublishVolume: async (request, { signal }) => {
+      await operations.publish({
+        volumeId: request.volumeId,
+        publishContext: request.publishContext,
+        stagingTargetPath: request.stagingTargetPath,
+        targetPath: request.targetPath,
+        capability: optionalCapabilityFromWire(request.volumeCapability),
+        readonly: request.readonly,
+        volumeContext: request.volumeContext,
+        signal,
+      });
+      return {};
+    },
+    nodeUnpublishVolume: async ({ volumeId, targetPath }, { signal }) => {
+      await operations.unpublish({ volumeId, targetPath, signal });
+      return {};
+    },
+    nodeGetVolumeStats: async ({ volumeId, volumePath, stagingTargetPath }, { signal }) => {
+      const { usage } = await operations.stats({ volumeId, volumePath, stagingTargetPath, signal });
+      return { usage: usage.map(usageToWire) };
+    },
+    nodeGetCapabilities: async () => ({
+      capabilities: NODE_CAPABILITIES.map((type) => ({ type: { case: "rpc" as const, value: { type } } })),
+    }),
+    nodeGetInfo: async () => {
+      const { nodeId, maxVolumesPerNode } = operations.info();
+      return { nodeId, maxVolumesPerNode: BigInt(maxVolumesPerNode) };
+    },
+  });
+}
+
+/** 0 stands for unknown on the wire. */
+function usageToWire({ unit, total, used, available }: Usage) {
+  return {
+    unit: unit === "bytes" ? Unit.BYTES : Unit.INODES,
+    total: total ?? 0n,
+    used: used ?? 0n,
+    available: available ?? 0n,
+  };
+}

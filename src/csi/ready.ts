@@ -1,0 +1,21 @@
+/** Whether this process can work: closed while it starts and after it was told to stop. */
+export interface ReadyGate {
+  /** For Probe and `/readyz`. */
+  isReady(): boolean;
+  open(): void;
+  close(): void;
+}
+
+/** A gate that starts closed. */
+export function createReadyGate(): ReadyGate {
+  let ready = false;
+  return {
+    isReady: () => ready,
+    open: () => {
+      ready = true;
+    },
+    close: () => {
+      ready = false;
+    },
+  };
+}

@@ -1,0 +1,372 @@
+import { describe, expect, test } from "bun:test";
+import { lstat, stat, writeFile } from "node:fs/promises";
+import { createConnection, createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { status } from "@grpc/grpc-js";
+import { systemClock } from "../domain/clock.ts";
+import { failure } from "../domain/errors/driver-error.ts";
+import { buildInfo } from "../observability/build-info.ts";
+import { silentLogger } from "../observability/log.ts";
+import { createMetrics } from "../observability/metrics.ts";
+import { service } from "./bridge.ts";
+import { deferred, recordingLogger } from "./call.fixture.ts";
+import {
+  Controller,
+  CreateVolumeResponseSchema,
+  DeleteVolumeResponseSchema,
+  Identity,
+  ProbeResponseSchema,
+} from "./gen/csi_pb.ts";
+import { identityService } from "./identity.ts";
+import { standardInterceptors } from "./interceptors/standard.ts";
+import type { RpcContext } from "./rpc.ts";
+import { connectClient, rejection, withDirectory, withServer } from "./server.fixture.ts";
+import { startServer } from "./server.ts";
+
+const identity = identityService({
+  name: "rds.csi.srvlab.io",
+  vendorVersion: "1",
+  volumeExpansion: false,
+  isReady: () => true,
+});
+const standard = (options = {}) =>
+  standardInterceptors({ clock: systemClock, metrics: createMetrics(buildInfo), ...options });
+
+async function waitFor(condition: () => boolean): Promise<void> {
+  while (!condition()) await systemClock.sleep(2);
+}
+
+/** A handler that hangs and notes its contexts. */
+function hanging(seen: RpcContext[], honoursAbort: boolean) {
+  return (_request: unknown, context: RpcContext) => {
+    seen.push(context);
+    return new Promise<never>((_, reject) => {
+      if (honoursAbort) context.signal.addEventListener("abort", () => reject(context.signal.reason));
+    });
+  };
+}
+
+describe("calls over a real socket", () => {
+  test("an answer, a catalogue error, a defect, an RPC and a service that are not there", async () => {
+    const controller = service(Controller, {
+      createVolume: async ({ name }) => ({ volume: { volumeId: `v-${name}`, capacityBytes: 1n << 40n } }),
+      deleteVolume: async ({ volumeId }) => {
+        if (volumeId === "é") throw failure("volumeNotFound", { volume: "été 🚲" });
+        throw new TypeError("x is not a function");
+      },
+    });
+    await withServer([controller], async (client) => {
+      const made = await client.start(Controller, "createVolume", CreateVolumeResponseSchema, { name: "a" })
+        .result;
+      expect(made.volume?.volumeId).toBe("v-a");
+      expect(made.volume?.capacityBytes).toBe(1n << 40n);
+
+      const remove = (volumeId: string) =>
+        rejection(client.start(Controller, "deleteVolume", DeleteVolumeResponseSchema, { volumeId }));
+      const missing = await remove("é");
+      expect(missing.code).toBe(status.NOT_FOUND);
+      expect(missing.details).toContain("été 🚲");
+      expect(missing.metadata.get("grpc-status-details-bin")).toEqual([]);
+      const defect = await remove("x");
+      expect(defect.code).toBe(status.INTERNAL);
+      expect(defect.details).toContain("internal error");
+      expect(defect.details).not.toContain("server.test.ts");
+
+      const unknown = await rejection(client.start(Controller, "getCapacity", ProbeResponseSchema, {}));
+      expect(unknown.code).toBe(status.UNIMPLEMENTED);
+      expect(unknown.details).toContain("GetCapacity");
+      const other = await rejection(client.start(Identity, "probe", ProbeResponseSchema, {}));
+      expect(other.code).toBe(status.UNIMPLEMENTED);
+      expect(other.details).not.toBe("");
+    });
+  });
+
+  test("request ids: taken from the caller when harmless, made otherwise; they reach the log", async () => {
+    const ids: string[] = [];
+    const logger = recordingLogger();
+    const bound = service(Identity, {
+      probe: async (_request, { requestId }) => {
+        ids.push(requestId);
+        return { ready: true };
+      },
+    });
+    await withServer(
+      [bound],
+      async (client) => {
+        for (const id of ["abc-1", "bad id"]) {
+          const metadata = { "x-request-id": id };
+          await client.start(Identity, "probe", ProbeResponseSchema, {}, { metadata }).result;
+        }
+        await client.start(Identity, "probe", ProbeResponseSchema, {}).result;
+      },
+      { newRequestId: () => "fresh", logger, interceptors: standard() },
+    );
+    expect(ids).toEqual(["abc-1", "fresh", "fresh"]);
+    expect(
+      logger.lines.filter((line) => line.message === "rpc").map((line) => line.fields.requestId),
+    ).toEqual(ids);
+  });
+
+  test("the signal is aborted when the client cancels and when its deadline passes", async () => {
+    const seen: RpcContext[] = [];
+    const bound = service(Identity, { probe: hanging(seen, true) });
+    await withServer([bound], async (client) => {
+      const cancelled = client.start(Identity, "probe", ProbeResponseSchema, {});
+      const gone = rejection(cancelled);
+      await waitFor(() => seen.length === 1);
+      expect(seen[0]?.deadlineMs).toBeUndefined();
+      cancelled.cancel();
+      expect((await gone).code).toBe(status.CANCELLED);
+      await waitFor(() => seen[0]?.signal.aborted === true);
+      expect(seen[0]?.signal.reason.id).toBe("cancelled");
+
+      const late = await rejection(
+        client.start(Identity, "probe", ProbeResponseSchema, {}, { deadlineMs: 60 }),
+      );
+      expect(late.code).toBe(status.DEADLINE_EXCEEDED);
+      await waitFor(() => seen[1]?.signal.aborted === true);
+      expect(seen[1]?.signal.reason.id).toBe("deadlineExceeded");
+      expect(seen[1]?.deadlineMs).toBeNumber();
+    });
+  });
+
+  test("a lost client aborts its call", async () => {
+    const seen: RpcContext[] = [];
+    await withServer([service(Identity, { probe: hanging(seen, true) })], async (_client, server) => {
+      // A proxy in between stands for the client's machine: cutting it is a client that is killed.
+      const proxyPath = `${server.path}.proxy`;
+      const sockets: Socket[] = [];
+      const proxy = createServer((socket) => {
+        const onward = createConnection(server.path);
+        sockets.push(socket, onward);
+        socket.pipe(onward).pipe(socket);
+      });
+      await new Promise<void>((resolve) => proxy.listen(proxyPath, () => resolve()));
+      const other = connectClient(proxyPath);
+      const gone = rejection(other.start(Identity, "probe", ProbeResponseSchema, {}));
+      await waitFor(() => seen.length === 1);
+      expect(seen[0]?.signal.aborted).toBe(false);
+      proxy.close();
+      for (const socket of sockets) socket.destroy();
+      await waitFor(() => seen[0]?.signal.aborted === true);
+      expect(seen[0]?.signal.reason.id).toBe("cancelled");
+      expect((await gone).code).toBe(status.UNAVAILABLE);
+      other.close();
+    });
+  });
+
+  test("a hanging handler: DEADLINE_EXCEEDED by the server's own deadline", async () => {
+    const seen: RpcContext[] = [];
+    await withServer(
+      [service(Identity, { probe: hanging(seen, false) })],
+      async (client) => {
+        const late = await rejection(client.start(Identity, "probe", ProbeResponseSchema, {}));
+        expect(late.code).toBe(status.DEADLINE_EXCEEDED);
+        expect(late.details).toContain("Probe did not finish within 0.1 s");
+        expect(seen[0]?.signal.aborted).toBe(true);
+      },
+      { interceptors: standard({ defaultDeadlineSeconds: 0.05, deadlineSecondsByMethod: { Probe: 0.1 } }) },
+    );
+  });
+
+  test("equal calls run once, the first caller may leave, a different one is ABORTED", async () => {
+    const seen: RpcContext[] = [];
+    const done = deferred<void>();
+    const logger = recordingLogger();
+    const bound = service(Controller, {
+      deleteVolume: async (_request, context) => {
+        seen.push(context);
+        await done.promise;
+        return {};
+      },
+      controllerExpandVolume: async () => ({}),
+    });
+    await withServer(
+      [bound],
+      async (client, server) => {
+        const second = connectClient(server.path);
+        const remove = (from: typeof client) =>
+          from.start(Controller, "deleteVolume", DeleteVolumeResponseSchema, {
+            volumeId: "csi-1",
+            secrets: { a: "1", b: "2" },
+          });
+        const first = remove(client);
+        const firstEnd = rejection(first);
+        await waitFor(() => seen.length === 1);
+        const joined = remove(second);
+        const refused = await rejection(
+          second.start(Controller, "controllerExpandVolume", DeleteVolumeResponseSchema, {
+            volumeId: "csi-1",
+          }),
+        );
+        expect(refused.code).toBe(status.ABORTED);
+        expect(refused.details).toContain("volume csi-1 is in progress (DeleteVolume)");
+        // The refusal came back over the connection of the joined call, after it: that one is in by now.
+        first.cancel();
+        expect((await firstEnd).code).toBe(status.CANCELLED);
+        await waitFor(() => logger.lines.some((line) => line.fields.code === "CANCELLED"));
+        expect(seen[0]?.signal.aborted).toBe(false);
+        done.resolve();
+        await joined.result;
+        expect(seen).toHaveLength(1);
+        second.close();
+      },
+      { interceptors: standard(), logger },
+    );
+  });
+
+  test("a name of 128 bytes passes, 129 and control characters do not", async () => {
+    const bound = service(Controller, { createVolume: async () => ({}) });
+    await withServer(
+      [bound],
+      async (client) => {
+        const make = (name: string) =>
+          client.start(Controller, "createVolume", CreateVolumeResponseSchema, { name }).result;
+        await make("n".repeat(128));
+        await make(`${"é".repeat(63)}\n\t`);
+        for (const [name, text] of [
+          ["n".repeat(129), "name is 129 bytes long"],
+          ["é".repeat(65), "name is 130 bytes long"],
+          ["a\u0007", "control character U+0007"],
+          ["", "name is required"],
+        ] as const) {
+          const error = await rejection(make(name));
+          expect(error.code).toBe(status.INVALID_ARGUMENT);
+          expect(error.details).toContain(text);
+        }
+      },
+      { interceptors: standard() },
+    );
+  });
+
+  test("a thousand calls at once on one connection", async () => {
+    await withServer([identity], async (client) => {
+      const calls = Array.from({ length: 1_000 }, () =>
+        client.start(Identity, "probe", ProbeResponseSchema, {}),
+      );
+      const answers = await Promise.all(calls.map((call) => call.result));
+      expect(answers.every((answer) => answer.ready === true)).toBe(true);
+    });
+  });
+});
+
+describe("shutdown", () => {
+  test("running calls are drained, new ones refused, the socket goes away", async () => {
+    const seen: RpcContext[] = [];
+    const done = deferred<void>();
+    const bound = service(Identity, {
+      probe: async (_request, context) => {
+        seen.push(context);
+        await done.promise;
+        return { ready: true };
+      },
+    });
+    await withServer(
+      [bound],
+      async (client, server) => {
+        const running = client.start(Identity, "probe", ProbeResponseSchema, {});
+        await waitFor(() => seen.length === 1);
+        const closed = server.close();
+        const late = await rejection(client.start(Identity, "probe", ProbeResponseSchema, {}));
+        expect(late.code).toBe(status.UNAVAILABLE);
+        expect(seen).toHaveLength(1);
+        done.resolve();
+        expect((await running.result).ready).toBe(true);
+        await closed;
+        expect(seen[0]?.signal.aborted).toBe(false);
+        expect(await lstat(server.path).catch(() => "gone")).toBe("gone");
+      },
+      { drainMs: 10_000 },
+    );
+  });
+
+  test("after the drain time calls are aborted with UNAVAILABLE", async () => {
+    const seen: RpcContext[] = [];
+    await withServer([service(Identity, { probe: hanging(seen, true) })], async (client, server) => {
+      const running = rejection(client.start(Identity, "probe", ProbeResponseSchema, {}));
+      await waitFor(() => seen.length === 1);
+      await server.close();
+      expect((await running).code).toBe(status.UNAVAILABLE);
+      expect(seen[0]?.signal.reason.id).toBe("shuttingDown");
+    });
+  });
+
+  test("a call that ignores even that does not keep the server", async () => {
+    const seen: RpcContext[] = [];
+    const logger = recordingLogger();
+    await withServer(
+      [service(Identity, { probe: hanging(seen, false) })],
+      async (client, server) => {
+        const running = rejection(client.start(Identity, "probe", ProbeResponseSchema, {}));
+        await waitFor(() => seen.length === 1);
+        await server.close();
+        await running;
+        expect(logger.lines.some((line) => line.level === "error")).toBe(true);
+      },
+      { logger },
+    );
+  });
+});
+
+describe("the socket", () => {
+  const options = { services: [identity], interceptors: [], clock: systemClock, logger: silentLogger };
+
+  test("has mode 0660", async () => {
+    await withServer([identity], async (_client, server) => {
+      expect((await stat(server.path)).mode & 0o777).toBe(0o660);
+    });
+  });
+
+  test("is refused while another process serves it", async () => {
+    await withServer([identity], async (client, server) => {
+      const error = await rejection(startServer({ ...options, endpoint: `unix://${server.path}` }));
+      expect(error.message).toContain("another process serves it");
+      expect((await client.start(Identity, "probe", ProbeResponseSchema, {}).result).ready).toBe(true);
+    });
+  });
+
+  test("is replaced when it is stale, and served", async () => {
+    await withDirectory(async (directory) => {
+      const path = join(directory, "csi.sock");
+      // A listener that dies without tidying up leaves its socket behind.
+      const script = `require("net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, "SIGKILL"))`;
+      await Bun.spawn([process.execPath, "-e", script], { stdout: "ignore", stderr: "ignore" }).exited;
+      expect((await lstat(path)).isSocket()).toBe(true);
+      const server = await startServer({ ...options, endpoint: path });
+      const client = connectClient(path);
+      expect((await client.start(Identity, "probe", ProbeResponseSchema, {}).result).ready).toBe(true);
+      client.close();
+      await server.close();
+    });
+  });
+
+  test("is never made over a file, in a missing directory, or with a path that is too long", async () => {
+    await withDirectory(async (directory) => {
+      const path = join(directory, "file");
+      await writeFile(path, "data");
+      const fails = (endpoint: string) => rejection(startServer({ ...options, endpoint }));
+      expect((await fails(path)).message).toContain("not a socket");
+      expect(await Bun.file(path).text()).toBe("data");
+      expect((await fails(join(directory, "none", "csi.sock"))).message).toContain("ENOENT");
+      expect((await fails(join(path, "csi.sock"))).message).toMatch(/ENOTDIR|not a directory/);
+      expect((await fails(join(directory, "x".repeat(120)))).message).toContain("the limit is 107 bytes");
+    });
+  });
+
+  test("of somebody else is left alone at the end", async () => {
+    await withDirectory(async (directory) => {
+      const path = join(directory, "csi.sock");
+      const server = await startServer({ ...options, endpoint: path, drainMs: 10 });
+      await Bun.file(path).unlink();
+      const other = createServer();
+      await new Promise<void>((resolve) => other.listen(path, () => resolve()));
+      await server.close();
+      const left = await lstat(path).then(
+        (found) => found.isSocket(),
+        () => false,
+      );
+      await new Promise((resolve) => other.close(resolve));
+      expect(left).toBe(true);
+    });
+  });
+});

@@ -1,0 +1,137 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { catalogue, type ErrorId } from "./errors/catalogue.ts";
+import { failure, isFailure, toDriverError } from "./errors/driver-error.ts";
+import { GrpcCode, grpcCodeName } from "./errors/grpc-code.ts";
+import { requireName } from "./fields.ts";
+import { hostIdentity, uuidV5 } from "./host-identity.ts";
+import { decodePublishContext, encodePublishContext, type PublishContext } from "./publish-context.ts";
+import { parseVolumeId, volumeIdFromName } from "./volume-id.ts";
+
+describe("volume handles", () => {
+  test("are derived from the name and fit a RouterOS slot", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "grapheme" }), (name) => {
+        const id = volumeIdFromName(name);
+        expect(id).toMatch(/^csi-[0-9a-f]{28}$/);
+        expect(id.length).toBe(32);
+        expect(parseVolumeId(id)).toBe(id);
+        expect(volumeIdFromName(name)).toBe(id);
+      }),
+    );
+  });
+
+  test("the derivation never changes: volumes in use depend on it", () => {
+    expect(volumeIdFromName("pvc-3f0a3c1d") as string).toBe("csi-c9904cfbdfc5886baef055ae8038");
+  });
+
+  test("anything else is no handle", () => {
+    for (const text of [
+      "",
+      "csi-",
+      "csi-0123",
+      "CSI-0000000000000000000000000000",
+      "csi-000000000000000000000000000g",
+      "../csi-0000000000000000000000000000",
+      "pvc-1",
+      "csi-0000000000000000000000000000\n",
+    ]) {
+      expect({ text, id: parseVolumeId(text) }).toEqual({ text, id: undefined });
+    }
+    expect(parseVolumeId("pvc-0f8fad5b-d9cb-469f-a165-70867728950e") as string).toBe(
+      "pvc-0f8fad5b-d9cb-469f-a165-70867728950e",
+    );
+  });
+});
+
+describe("host identity", () => {
+  test("is UUID version 5 (RFC 9562, appendix A.4)", () => {
+    expect(uuidV5("6ba7b810-9dad-11d1-80b4-00c04fd430c8", "www.example.com")).toBe(
+      "2ed6657d-e927-568b-95e1-2665a8aea6a2",
+    );
+  });
+
+  test("differs by cluster and node, and no pair of them can be confused", () => {
+    const seen = new Set([
+      hostIdentity("a", "b").hostNqn,
+      hostIdentity("a", "c").hostNqn,
+      hostIdentity("b", "b").hostNqn,
+      hostIdentity("a/b", "c").hostNqn,
+      hostIdentity("a", "b/c").hostNqn,
+    ]);
+    expect(seen.size).toBe(5);
+    const { hostNqn, hostId } = hostIdentity("prod", "node-1");
+    expect(hostNqn).toBe(`nqn.2014-08.org.nvmexpress:uuid:${hostId}`);
+    expect(hostNqn.length).toBe(68);
+  });
+});
+
+describe("publish context", () => {
+  const context: PublishContext = {
+    nqn: "nqn.2000-02.com.mikrotik:csi-0123456789012345678901234567.3",
+    address: "192.0.2.1",
+    port: 4420,
+    hostNqn: hostIdentity("prod", "n").hostNqn,
+    sizeBytes: 9_007_199_254_740_993n,
+    filesystemState: "used",
+    ctrlLossTmo: -1,
+    reconnectDelay: 5,
+    keepAliveTmo: 5,
+  };
+
+  test("round-trips", () => {
+    expect(decodePublishContext(encodePublishContext(context))).toEqual(context);
+  });
+
+  test("each key is required and checked, and the error names it", () => {
+    for (const key of Object.keys(context)) {
+      const { [key]: _, ...rest } = encodePublishContext(context);
+      expect(() => decodePublishContext(rest)).toThrow(`publish_context.${key} is required`);
+      for (const bad of ["$(reboot)", "-0", "x".repeat(300), "1e3", " "]) {
+        expect(() => decodePublishContext({ ...encodePublishContext(context), [key]: bad })).toThrow(
+          `publish_context.${key}`,
+        );
+      }
+    }
+  });
+});
+
+describe("names", () => {
+  test("1 and 128 bytes pass, 0 and 129 do not", () => {
+    requireName("name", "a");
+    requireName("name", "ä".repeat(64));
+    expect(() => requireName("name", "")).toThrow("name is required and was empty");
+    expect(() => requireName("name", `${"ä".repeat(64)}x`)).toThrow(
+      "name is 129 bytes long, the limit is 128 bytes",
+    );
+  });
+
+  test("control characters are refused, shell characters are not", () => {
+    expect(() => requireName("name", "a\u0085b")).toThrow("control characters are not allowed");
+    requireName("name", "$(reboot); `x` 'y' \"z\" | & < > \\ ? *");
+  });
+});
+
+describe("the error catalogue", () => {
+  test("every entry has a code, a message and a remedy", () => {
+    for (const [id, { code, remedy }] of Object.entries(catalogue)) {
+      expect({ id, name: grpcCodeName(code) }).toEqual({ id, name: expect.any(String) });
+      expect(remedy).toMatch(/[.]$/);
+    }
+  });
+
+  test("a failure says what failed, then what to do", () => {
+    const error = failure("volumeNotFound", { volume: "csi-1" });
+    expect(error.message).toBe(
+      "volume csi-1 does not exist on the RDS. Check the volume handle; `rds-csi volumes list` shows what exists.",
+    );
+    expect([error.code, isFailure(error, "volumeNotFound"), isFailure(error, "poolFull" as ErrorId)]).toEqual(
+      [GrpcCode.NOT_FOUND, true, false],
+    );
+  });
+
+  test("what is not from the catalogue is internal", () => {
+    expect(toDriverError(new TypeError("x is undefined")).id).toBe("internal");
+    expect(toDriverError("boom").code).toBe(GrpcCode.INTERNAL);
+  });
+});

@@ -1,0 +1,99 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { ACCESS_MODES } from "../access-mode.ts";
+import { decodeRecord, encodeRecord } from "./record-codec.ts";
+import { DEFAULT_SETTINGS, type VolumeRecord } from "./volume-record.ts";
+
+const text = fc.string({ unit: "grapheme", maxLength: 60 }).filter((value) => value.isWellFormed());
+const time = fc.integer({ min: 0, max: 2_000_000_000 });
+const attachment = fc.record({
+  node: text,
+  hostNqn: text,
+  accessMode: fc.constantFrom(...ACCESS_MODES),
+  accessType: fc.constantFrom("block" as const, "mount" as const),
+  readonly: fc.boolean(),
+  since: time,
+});
+const unknownField = fc.tuple(
+  fc.stringMatching(/^x[a-z]{1,5}$/),
+  fc.stringMatching(/^[A-Za-z0-9._:/@,|%=-]{0,20}$/),
+);
+
+const record: fc.Arbitrary<VolumeRecord> = fc
+  .record({
+    name: text,
+    cluster: text,
+    claim: fc.option(fc.record({ namespace: text, name: text }), { nil: undefined }),
+    createdAt: time,
+    source: fc.option(text, { nil: undefined }),
+    filesystem: fc.constantFrom(undefined, "ext4" as const, "xfs" as const),
+    epoch: fc.nat(1_000_000),
+    attachments: fc.array(attachment, { maxLength: 2 }),
+    migration: fc.record({ since: time, timeoutSeconds: fc.integer({ min: 30, max: 3_600 }) }),
+    settings: fc.record({
+      migrationTimeoutSeconds: fc.integer({ min: 30, max: 3_600 }),
+      migrationGuard: fc.constantFrom("enforce" as const, "warn" as const, "off" as const),
+      ctrlLossTmo: fc.integer({ min: -1, max: 86_400 }),
+      reconnectDelay: fc.integer({ min: 1, max: 300 }),
+      keepAliveTmo: fc.integer({ min: 1, max: 300 }),
+    }),
+    unknown: fc.uniqueArray(unknownField, { selector: ([key]) => key, maxLength: 3 }),
+  })
+  .map((value) => ({ ...value, migration: value.attachments.length === 2 ? value.migration : undefined }));
+
+describe("the volume record", () => {
+  test("round-trips, and is printable ASCII without blanks or quotes", () => {
+    fc.assert(
+      fc.property(record, (value) => {
+        const encoded = encodeRecord(value);
+        expect(encoded).toMatch(/^rds1;[A-Za-z0-9._:/@%,|;=-]*$/);
+        expect(decodeRecord(encoded)).toEqual({ kind: "record", record: value });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("reading never throws, whatever a comment holds", () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          fc.string().map((rest) => `rds1;${rest}`),
+        ),
+        (comment) => {
+          expect(["record", "foreign", "unreadable"]).toContain(decodeRecord(comment).kind);
+        },
+      ),
+    );
+  });
+
+  const minimal = "rds1;n=pvc-1;c=prod;t=1700000000";
+
+  test("a new volume's record is short", () => {
+    const decoded = decodeRecord(minimal);
+    if (decoded.kind !== "record") throw new Error(JSON.stringify(decoded));
+    expect(decoded.record.settings).toEqual(DEFAULT_SETTINGS);
+    expect(encodeRecord(decoded.record)).toBe(minimal);
+  });
+
+  for (const [comment, reason] of [
+    [`${minimal};n=other`, "field n appears twice"],
+    ["rds1;n=a;c=b", "field t is missing"],
+    [`${minimal};novalue`, 'field "novalue" has no value'],
+    [`${minimal};m=1,2`, "0 attachments with a migration"],
+    [`${minimal};a=n,q,0,mw,1|o,q,0,mw,1`, "2 attachments without a migration"],
+    [`${minimal};a=n,q,9,mw,1`, "bad attachment n,q,9,mw,1"],
+    ["rds1;n=a b;c=x;t=1", '"a b" is not encoded'],
+    ["rds2;whatever", "record version 2 is newer than this driver"],
+  ] as const) {
+    test(`${comment} is unreadable: ${reason}`, () => {
+      expect(decodeRecord(comment)).toEqual({ kind: "unreadable", reason });
+    });
+  }
+
+  test("other comments are foreign", () => {
+    for (const comment of ["", "my backup disk", "rdsx;n=1", "RDS1;n=1"]) {
+      expect(decodeRecord(comment)).toEqual({ kind: "foreign" });
+    }
+  });
+});

@@ -1,0 +1,203 @@
+import { Buffer } from "node:buffer";
+import { ACCESS_MODES, type AccessMode, FILESYSTEMS, type Filesystem } from "../access-mode.ts";
+import {
+  type Attachment,
+  DEFAULT_SETTINGS,
+  type Migration,
+  type VolumeRecord,
+  type VolumeSettings,
+} from "./volume-record.ts";
+
+/**
+ * The stored form: `rds1;key=value;…`, printable ASCII without blanks, quotes or line ends, so that it
+ * survives quoting, wrapping and every reply format. Values are percent-encoded outside [A-Za-z0-9._:/@-];
+ * `,` separates parts of a value and `|` separates attachments. Only what differs from the default is written.
+ */
+const SCHEMA = "rds1";
+const SCHEMA_PATTERN = /^rds(\d+)(;|$)/;
+
+/** Longest record that is written, in bytes: two of them and the command around fit into 4 KiB. */
+export const RECORD_LIMIT = 1_900;
+
+const SETTING_KEYS = {
+  mt: "migrationTimeoutSeconds",
+  mg: "migrationGuard",
+  cl: "ctrlLossTmo",
+  rd: "reconnectDelay",
+  ka: "keepAliveTmo",
+} as const satisfies Record<string, keyof VolumeSettings>;
+
+/** What a comment turned out to be. */
+export type DecodedRecord =
+  | { readonly kind: "record"; readonly record: VolumeRecord }
+  /** Not written by this driver. */
+  | { readonly kind: "foreign" }
+  /** Written by this driver or a newer one, but not readable here. */
+  | { readonly kind: "unreadable"; readonly reason: string };
+
+/** Writes a record. The result is the same for equal records. */
+export function encodeRecord(record: VolumeRecord): string {
+  const fields: string[] = [SCHEMA];
+  const put = (key: string, value: string | undefined): void => {
+    if (value !== undefined) fields.push(`${key}=${value}`);
+  };
+  put("n", escapeText(record.name));
+  put("c", escapeText(record.cluster));
+  const { claim } = record;
+  put("v", claim === undefined ? undefined : `${escapeText(claim.namespace)},${escapeText(claim.name)}`);
+  put("t", String(record.createdAt));
+  put("s", record.source === undefined ? undefined : escapeText(record.source));
+  put("f", record.filesystem);
+  put("e", record.epoch === 0 ? undefined : String(record.epoch));
+  put("a", record.attachments.length === 0 ? undefined : record.attachments.map(encodeAttachment).join("|"));
+  put("m", record.migration && `${record.migration.since},${record.migration.timeoutSeconds}`);
+  for (const [key, setting] of Object.entries(SETTING_KEYS)) {
+    const value = record.settings[setting];
+    put(key, value === DEFAULT_SETTINGS[setting] ? undefined : String(value));
+  }
+  for (const [key, value] of record.unknown) put(key, value);
+  return fields.join(";");
+}
+
+/** Reads a disk item's comment. Never throws: what is not ours must not stop a listing. */
+export function decodeRecord(comment: string): DecodedRecord {
+  const schema = SCHEMA_PATTERN.exec(comment);
+  if (schema === null) return { kind: "foreign" };
+  if (schema[1] !== "1")
+    return { kind: "unreadable", reason: `record version ${schema[1]} is newer than this driver` };
+  try {
+    return { kind: "record", record: parse(comment.slice(SCHEMA.length + 1)) };
+  } catch (error) {
+    return { kind: "unreadable", reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function parse(body: string): VolumeRecord {
+  const fields = new Map<string, string>();
+  for (const field of body === "" ? [] : body.split(";")) {
+    const at = field.indexOf("=");
+    if (at < 1) throw new Error(`field ${JSON.stringify(field)} has no value`);
+    const key = field.slice(0, at);
+    if (fields.has(key)) throw new Error(`field ${key} appears twice`);
+    fields.set(key, field.slice(at + 1));
+  }
+  const take = (key: string): string | undefined => {
+    const value = fields.get(key);
+    fields.delete(key);
+    return value;
+  };
+  const need = (key: string): string => {
+    const value = take(key);
+    if (value === undefined) throw new Error(`field ${key} is missing`);
+    return value;
+  };
+  const optional = <T>(key: string, read: (value: string) => T): T | undefined => {
+    const value = take(key);
+    return value === undefined ? undefined : read(value);
+  };
+  const name = unescapeText(need("n"));
+  const cluster = unescapeText(need("c"));
+  const claim = optional("v", (value) => {
+    const [namespace = "", claimName = ""] = parts(value, 2);
+    return { namespace: unescapeText(namespace), name: unescapeText(claimName) };
+  });
+  const createdAt = number(need("t"));
+  const source = optional("s", unescapeText);
+  const filesystem = optional("f", (value) => oneOf(FILESYSTEMS, value) as Filesystem);
+  const epoch = optional("e", number) ?? 0;
+  const attachments = optional("a", (value) => value.split("|").map(decodeAttachment)) ?? [];
+  if (attachments.length > 2) throw new Error(`${attachments.length} attachments`);
+  const migration = optional("m", decodeMigration);
+  if ((migration !== undefined) !== (attachments.length === 2)) {
+    throw new Error(
+      `${attachments.length} attachments ${migration === undefined ? "without" : "with"} a migration`,
+    );
+  }
+  const settings = decodeSettings(take);
+  const unknown = [...fields.entries()];
+  return {
+    name,
+    cluster,
+    claim,
+    createdAt,
+    source,
+    filesystem,
+    epoch,
+    attachments,
+    migration,
+    settings,
+    unknown,
+  };
+}
+
+function encodeAttachment(a: Attachment): string {
+  const mode = ACCESS_MODES.indexOf(a.accessMode);
+  const flags = `${a.accessType === "block" ? "b" : "m"}${a.readonly ? "r" : "w"}`;
+  return [escapeText(a.node), escapeText(a.hostNqn), String(mode), flags, String(a.since)].join(",");
+}
+
+function decodeAttachment(value: string): Attachment {
+  const [node = "", hostNqn = "", mode = "", flags = "", since = ""] = parts(value, 5);
+  const accessMode: AccessMode | undefined = ACCESS_MODES[number(mode)];
+  if (accessMode === undefined || !/^[bm][rw]$/.test(flags)) throw new Error(`bad attachment ${value}`);
+  return {
+    node: unescapeText(node),
+    hostNqn: unescapeText(hostNqn),
+    accessMode,
+    accessType: flags[0] === "b" ? "block" : "mount",
+    readonly: flags[1] === "r",
+    since: number(since),
+  };
+}
+
+function decodeMigration(value: string): Migration {
+  const [since = "", timeoutSeconds = ""] = parts(value, 2);
+  return { since: number(since), timeoutSeconds: number(timeoutSeconds) };
+}
+
+function decodeSettings(take: (key: string) => string | undefined): VolumeSettings {
+  const settings: Record<string, number | string> = { ...DEFAULT_SETTINGS };
+  for (const [key, setting] of Object.entries(SETTING_KEYS)) {
+    const value = take(key);
+    if (value === undefined) continue;
+    settings[setting] =
+      setting === "migrationGuard" ? oneOf(["enforce", "warn", "off"], value) : signed(value);
+  }
+  return settings as unknown as VolumeSettings;
+}
+
+function parts(value: string, count: number): string[] {
+  const split = value.split(",");
+  if (split.length !== count) throw new Error(`${value} has ${split.length} parts instead of ${count}`);
+  return split;
+}
+
+function number(value: string): number {
+  if (!/^\d{1,15}$/.test(value)) throw new Error(`${JSON.stringify(value)} is not a number`);
+  return Number(value);
+}
+
+function signed(value: string): number {
+  return value.startsWith("-") ? -number(value.slice(1)) : number(value);
+}
+
+function oneOf<T extends string>(allowed: readonly T[], value: string): T {
+  const found = allowed.find((candidate) => candidate === value);
+  if (found === undefined) throw new Error(`${JSON.stringify(value)} is none of ${allowed.join(", ")}`);
+  return found;
+}
+
+function escapeText(value: string): string {
+  let out = "";
+  for (const byte of Buffer.from(value, "utf8")) {
+    const char = String.fromCharCode(byte);
+    out += /[A-Za-z0-9._:/@-]/.test(char) ? char : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+  }
+  return out;
+}
+
+function unescapeText(value: string): string {
+  if (!/^(?:[A-Za-z0-9._:/@-]|%[0-9A-F]{2})*$/.test(value))
+    throw new Error(`${JSON.stringify(value)} is not encoded`);
+  return decodeURIComponent(value);
+}

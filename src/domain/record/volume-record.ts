@@ -1,0 +1,78 @@
+import type { AccessMode, AccessType, Filesystem } from "../access-mode.ts";
+
+/** One node that may use the volume. Order in the record is the order of attaching. */
+export interface Attachment {
+  /** CSI node id. */
+  readonly node: string;
+  /** The host NQN that the export allows. */
+  readonly hostNqn: string;
+  readonly accessMode: AccessMode;
+  readonly accessType: AccessType;
+  readonly readonly: boolean;
+  /** Seconds since the Unix epoch. */
+  readonly since: number;
+}
+
+/** A migration that runs: exactly two nodes are attached. */
+export interface Migration {
+  /** When the second node was attached; seconds since the Unix epoch. */
+  readonly since: number;
+  /** Allowed duration in seconds. */
+  readonly timeoutSeconds: number;
+}
+
+/** StorageClass parameters that shape a volume's later life. */
+export interface VolumeSettings {
+  /** 30–3600 seconds. */
+  readonly migrationTimeoutSeconds: number;
+  readonly migrationGuard: "enforce" | "warn" | "off";
+  /** Seconds until a node's kernel gives up a lost controller; -1 = never. */
+  readonly ctrlLossTmo: number;
+  /** Seconds. */
+  readonly reconnectDelay: number;
+  /** Seconds. */
+  readonly keepAliveTmo: number;
+}
+
+/**
+ * Everything that is known about a volume, kept on the RDS in the disk item's comment. It is the only
+ * copy: nothing about a volume lives in a process.
+ */
+export interface VolumeRecord {
+  /** The CSI volume name that it was created for, 1–128 bytes. */
+  readonly name: string;
+  /** The installation that owns it. */
+  readonly cluster: string;
+  /** The PersistentVolumeClaim, when the provisioner passed it. */
+  readonly claim: { readonly namespace: string; readonly name: string } | undefined;
+  /** Seconds since the Unix epoch. */
+  readonly createdAt: number;
+  /** Handle of the snapshot or volume it was made from. */
+  readonly source: string | undefined;
+  /** The filesystem that a node was first allowed to make; undefined while it never was. */
+  readonly filesystem: Filesystem | undefined;
+  /** Raised with every fresh attach; part of the NQN. 0 = never attached (or an adopted volume). */
+  readonly epoch: number;
+  /** At most two. */
+  readonly attachments: readonly Attachment[];
+  /** Set exactly while two nodes are attached. */
+  readonly migration: Migration | undefined;
+  readonly settings: VolumeSettings;
+  /** Fields that a newer driver wrote: kept as they are, in order. */
+  readonly unknown: readonly (readonly [key: string, value: string])[];
+}
+
+/**
+ * How the export must stand after the record is written:
+ * `fresh` – switched on under the record's new epoch; `keep` – on, as it is; `off` – not exported.
+ */
+export type ExportState = "fresh" | "keep" | "off";
+
+/** Settings of a volume whose StorageClass says nothing. */
+export const DEFAULT_SETTINGS: VolumeSettings = {
+  migrationTimeoutSeconds: 300,
+  migrationGuard: "enforce",
+  ctrlLossTmo: -1,
+  reconnectDelay: 5,
+  keepAliveTmo: 5,
+};

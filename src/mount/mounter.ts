@@ -1,0 +1,91 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import { complaint, type Exec } from "../node/exec.ts";
+import { type Mount, mountsAt, readMounts } from "./mountinfo.ts";
+
+/** Shorter than kubelet's two minutes, so that the caller hears the reason. */
+const MOUNT_DEADLINE_MS = 90_000;
+const UMOUNT_DEADLINE_MS = 60_000;
+/** Options of a single mount, as opposed to those of the filesystem; a bind remount has to repeat them. */
+const MOUNT_OPTIONS = new Set([
+  "nosuid",
+  "nodev",
+  "noexec",
+  "noatime",
+  "nodiratime",
+  "relatime",
+  "strictatime",
+]);
+
+/**
+ * Mounts a filesystem.
+ * @throws mountFailed, deadlineExceeded
+ */
+export async function mountFilesystem(
+  exec: Exec,
+  mount: {
+    readonly device: string;
+    readonly target: string;
+    readonly fsType: string;
+    readonly flags: readonly string[];
+  },
+  signal?: AbortSignal,
+): Promise<void> {
+  const options = mount.flags.length === 0 ? [] : ["-o", mount.flags.join(",")];
+  await mountProgram(
+    exec,
+    ["-t", mount.fsType, ...options, "--", mount.device, mount.target],
+    mount.device,
+    mount.target,
+    signal,
+  );
+}
+
+/**
+ * Bind-mounts a directory or a device node; `readOnly` is a second step, as the kernel ignores it in the first.
+ * The caller verifies the outcome in the mount table.
+ * @throws mountFailed, deadlineExceeded
+ */
+export async function bindMount(
+  exec: Exec,
+  source: string,
+  target: string,
+  readOnly: boolean,
+  mountinfo: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  await mountProgram(exec, ["--bind", "--", source, target], source, target, signal);
+  if (!readOnly) return;
+  const inherited = mountsAt(await readMounts(mountinfo), target).at(-1)?.options ?? [];
+  const options = ["remount", "bind", "ro", ...inherited.filter((option) => MOUNT_OPTIONS.has(option))];
+  await mountProgram(exec, ["-o", options.join(","), "--", target], source, target, signal);
+}
+
+/**
+ * Unmounts the topmost mount at a path; never lazily, never by force.
+ * @throws unmountFailed, deadlineExceeded (the filesystem may then still be alive although the mount table has lost it)
+ */
+export async function unmount(exec: Exec, target: string, signal?: AbortSignal): Promise<void> {
+  const result = await exec({
+    program: "umount",
+    args: ["--", target],
+    deadlineMs: UMOUNT_DEADLINE_MS,
+    signal,
+  });
+  if (result.code !== 0) throw failure("unmountFailed", { target, detail: complaint(result) });
+}
+
+/** Whether a mount, as a whole, refuses writes. */
+export function isReadOnly(mount: Mount): boolean {
+  return mount.options.includes("ro");
+}
+
+async function mountProgram(
+  exec: Exec,
+  args: readonly string[],
+  source: string,
+  target: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const result = await exec({ program: "mount", args, deadlineMs: MOUNT_DEADLINE_MS, signal });
+  if (result.code !== 0) throw failure("mountFailed", { source, target, detail: complaint(result) });
+}

@@ -1,0 +1,91 @@
+import { readFile } from "node:fs/promises";
+import { failure } from "../domain/errors/driver-error.ts";
+
+/** One mount as the kernel lists it. Source: proc(5), /proc/pid/mountinfo. */
+export interface Mount {
+  readonly id: number;
+  readonly parentId: number;
+  /** `major:minor` of the filesystem's device. */
+  readonly device: string;
+  /** Which part of the filesystem is mounted: `/` unless it is a bind mount of something inside it. */
+  readonly root: string;
+  readonly mountPoint: string;
+  /** Options of this mount (`ro`, `nosuid`, ...). */
+  readonly options: readonly string[];
+  readonly fsType: string;
+  readonly source: string;
+  /** Options of the filesystem (`rw`, `errors=...`). */
+  readonly superOptions: readonly string[];
+}
+
+/**
+ * Parses the text of /proc/pid/mountinfo, in the kernel's order: of several mounts at one path the last is on top.
+ * @throws nodeStateUnknown on a line that does not have the documented form
+ */
+export function parseMountinfo(text: string): readonly Mount[] {
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map(parseLine);
+}
+
+/**
+ * The mounts of this process's mount namespace. Reads no filesystem, so a dead device does not delay it.
+ * @throws nodeStateUnknown
+ */
+export async function readMounts(path = "/proc/self/mountinfo"): Promise<readonly Mount[]> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    throw failure("nodeStateUnknown", { what: "the mount table", detail: String(error) }, error);
+  }
+  return parseMountinfo(text);
+}
+
+/** The mounts at exactly this path, lowest first. */
+export function mountsAt(mounts: readonly Mount[], path: string): readonly Mount[] {
+  return mounts.filter((mount) => mount.mountPoint === path);
+}
+
+function parseLine(line: string): Mount {
+  const fields = line.split(" ");
+  const separator = fields.indexOf("-", 6);
+  const [id, parentId, device, root, mountPoint, options] = fields;
+  const [fsType, source, superOptions] = separator < 0 ? [] : fields.slice(separator + 1);
+  if (
+    id === undefined ||
+    !/^\d+$/.test(id) ||
+    parentId === undefined ||
+    !/^\d+$/.test(parentId) ||
+    device === undefined ||
+    !/^\d+:\d+$/.test(device) ||
+    root === undefined ||
+    mountPoint === undefined ||
+    options === undefined ||
+    fsType === undefined ||
+    source === undefined ||
+    superOptions === undefined
+  ) {
+    throw failure("nodeStateUnknown", {
+      what: "the mount table",
+      detail: `line ${JSON.stringify(line.slice(0, 200))} has an unknown form`,
+    });
+  }
+  return {
+    id: Number(id),
+    parentId: Number(parentId),
+    device,
+    root: unmangle(root),
+    mountPoint: unmangle(mountPoint),
+    options: options.split(","),
+    fsType: unmangle(fsType),
+    source: unmangle(source),
+    superOptions: superOptions.split(",").map(unmangle),
+  };
+}
+
+/** The kernel writes space, tab, newline, backslash (and `#`) as a backslash and three octal digits. */
+function unmangle(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}

@@ -1,0 +1,83 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import { complaint, type Exec } from "../node/exec.ts";
+
+/** What a path is, symbolic links followed. */
+export interface PathStat {
+  readonly kind: "directory" | "file" | "block" | "other";
+  /** `major:minor` of a device node; "" for anything else. */
+  readonly number: string;
+}
+
+/** Counters of a filesystem: bytes and inodes. Source: statfs(2). */
+export interface FilesystemUsage {
+  readonly blockSize: bigint;
+  readonly blocks: bigint;
+  readonly free: bigint;
+  /** Free for unprivileged users. */
+  readonly available: bigint;
+  readonly inodes: bigint;
+  readonly freeInodes: bigint;
+}
+
+const DEADLINE_MS = 5_000;
+
+/**
+ * stat(2) in a child process. undefined only for ENOENT and ENOTDIR.
+ * @throws nodeStateUnknown, deadlineExceeded
+ */
+export async function statPath(
+  exec: Exec,
+  path: string,
+  signal?: AbortSignal,
+): Promise<PathStat | undefined> {
+  const result = await exec({
+    program: "stat",
+    args: ["-L", "-c", "%f %t:%T", "--", path],
+    deadlineMs: DEADLINE_MS,
+    signal,
+  });
+  if (result.code !== 0) {
+    if (/: (No such file or directory|Not a directory)\s*$/.test(result.stderr)) return undefined;
+    throw failure("nodeStateUnknown", { what: `what ${path} is`, detail: complaint(result) });
+  }
+  const match = /^([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+)\s*$/.exec(result.stdout);
+  if (match === null) {
+    throw failure("nodeStateUnknown", { what: `what ${path} is`, detail: "stat gave an unknown answer" });
+  }
+  const [, mode = "0", major = "0", minor = "0"] = match;
+  const type = Number.parseInt(mode, 16) & 0o170000;
+  const number = `${Number.parseInt(major, 16)}:${Number.parseInt(minor, 16)}`;
+  if (type === 0o060000) return { kind: "block", number };
+  return { kind: type === 0o040000 ? "directory" : type === 0o100000 ? "file" : "other", number: "" };
+}
+
+/**
+ * statfs(2) in a child process.
+ * @throws nodeStateUnknown, deadlineExceeded
+ */
+export async function statFilesystem(
+  exec: Exec,
+  path: string,
+  signal?: AbortSignal,
+): Promise<FilesystemUsage> {
+  const result = await exec({
+    program: "stat",
+    args: ["-f", "-c", "%S %b %f %a %c %d", "--", path],
+    deadlineMs: DEADLINE_MS,
+    signal,
+  });
+  const numbers = /^\d+( \d+){5}\s*$/.test(result.stdout) ? result.stdout.trim().split(" ").map(BigInt) : [];
+  const [blockSize, blocks, free, available, inodes, freeInodes] = numbers;
+  if (
+    result.code !== 0 ||
+    blockSize === undefined ||
+    blocks === undefined ||
+    free === undefined ||
+    available === undefined ||
+    inodes === undefined ||
+    freeInodes === undefined
+  ) {
+    throw failure("nodeStateUnknown", { what: `the usage of ${path}`, detail: complaint(result) });
+  }
+  return { blockSize, blocks, free, available, inodes, freeInodes };
+}

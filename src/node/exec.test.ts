@@ -1,0 +1,149 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from "node:fs";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import { failure } from "../domain/errors/driver-error.ts";
+import { complaint, exec } from "./exec.ts";
+
+const sh = (script: string, deadlineMs = 10_000, more = {}) =>
+  exec({ program: "sh", args: ["-c", script], deadlineMs, ...more });
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let round = 0; round < 200; round += 1) {
+    if (condition()) return;
+    await delay(10);
+  }
+  throw new Error("the condition did not come true");
+}
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
+  } catch {
+    return false;
+  }
+};
+
+describe("exec", () => {
+  test("exit code, both outputs; a failure is a result", async () => {
+    expect(await sh("echo out; echo err >&2; exit 3")).toEqual({
+      code: 3,
+      stdout: "out\n",
+      stderr: "err\n",
+      truncated: false,
+    });
+    expect((await sh("kill -9 $$")).code).toBeNull();
+  });
+
+  test("arguments are not words of a shell", async () => {
+    const args = ["%s|", "a b", "$HOME", "`id`", "'", "\n"];
+    expect((await exec({ program: "printf", args, deadlineMs: 5_000 })).stdout).toBe("a b|$HOME|`id`|'|\n|");
+  });
+
+  test("the environment of the driver is not passed on", async () => {
+    process.env.RDS_CSI_TEST_SECRET = "s3cret";
+    const { stdout } = await exec({ program: "env", args: [], deadlineMs: 5_000 });
+    delete process.env.RDS_CSI_TEST_SECRET;
+    expect(
+      stdout
+        .split("\n")
+        .map((line) => line.split("=")[0])
+        .filter(Boolean)
+        .sort(),
+    ).toEqual(["LC_ALL", "PATH"]);
+  });
+
+  test("a missing program is named", async () => {
+    await expect(exec({ program: "no-such-program-x", args: [], deadlineMs: 1_000 })).rejects.toMatchObject({
+      id: "toolMissing",
+      message: expect.stringContaining("no-such-program-x"),
+    });
+  });
+
+  test("output beyond the limit is dropped and said so", async () => {
+    const result = await sh("head -c 300000 /dev/zero | tr '\\0' x", 10_000, { maxOutputBytes: 1000 });
+    expect(result.stdout.length).toBe(1000);
+    expect(result.truncated).toBe(true);
+  });
+
+  test("deadline: a process that ignores SIGTERM and its children are killed", async () => {
+    const pidFile = `/tmp/rds-csi-exec-${process.pid}-${Math.trunc(performance.now())}`;
+    const started = performance.now();
+    const script = `trap '' TERM HUP INT; sleep 300 & echo $$ $! > ${pidFile}; while :; do sleep 1; done`;
+    await expect(sh(script, 400)).rejects.toMatchObject({ id: "deadlineExceeded" });
+    expect(performance.now() - started).toBeLessThan(3_000);
+    const pids = readFileSync(pidFile, "utf8").trim().split(" ").map(Number);
+    await exec({ program: "rm", args: [pidFile], deadlineMs: 1_000 });
+    expect(pids).toHaveLength(2);
+    await until(() => pids.every((pid) => !isAlive(pid)));
+  });
+
+  test("a grandchild that keeps the pipe open does not delay the result", async () => {
+    const started = performance.now();
+    const result = await sh("sleep 5 & echo done");
+    expect(result.stdout).toBe("done\n");
+    expect(performance.now() - started).toBeLessThan(3_000);
+  });
+
+  test("abort: the reason comes through, or CANCELLED", async () => {
+    const reason = failure("shuttingDown", {});
+    const one = new AbortController();
+    const running = sh("sleep 30", 60_000, { signal: one.signal });
+    one.abort(reason);
+    await expect(running).rejects.toBe(reason);
+    await expect(sh("true", 1_000, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    await expect(sh("true", 1_000, { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      id: "cancelled",
+    });
+  });
+
+  test("complaint: the end of stderr, else of stdout, and the code", () => {
+    const result = { code: 32, stdout: "x", stderr: "a\n  b \n", truncated: false };
+    expect(complaint(result)).toBe("a / b (exit code 32)");
+    expect(complaint({ ...result, stderr: "" })).toBe("x (exit code 32)");
+    expect(complaint({ ...result, stderr: "", stdout: "", code: null })).toBe("no message (exit code none)");
+  });
+});
+
+const freezer = `/sys/fs/cgroup/freezer/rds-csi-exec-${process.pid}`;
+const noFreezer = (() => {
+  try {
+    accessSync("/sys/fs/cgroup/freezer/cgroup.procs", constants.W_OK);
+    return "";
+  } catch {
+    return "(no cgroup v1 freezer)";
+  }
+})();
+
+describe.skipIf(noFreezer !== "")(`exec and a process that cannot be killed ${noFreezer}`, () => {
+  afterAll(async () => {
+    if (!existsSync(freezer)) return;
+    writeFileSync(`${freezer}/freezer.state`, "THAWED");
+    await until(() => readFileSync(`${freezer}/cgroup.procs`, "utf8") === "");
+    rmdirSync(freezer);
+  });
+
+  test("the call settles at its deadline, the process is left behind", async () => {
+    mkdirSync(freezer);
+    const started = performance.now();
+    // Frozen in a cgroup v1, a process does not die of SIGKILL: as good as uninterruptible sleep.
+    const script = `echo $$ > ${freezer}/cgroup.procs; echo FROZEN > ${freezer}/freezer.state; sleep 60`;
+    await expect(sh(script, 500)).rejects.toMatchObject({ id: "deadlineExceeded" });
+    expect(performance.now() - started).toBeLessThan(3_000);
+    const pids = readFileSync(`${freezer}/cgroup.procs`, "utf8")
+      .trim()
+      .split("\n")
+      .filter(Boolean)
+      .map(Number);
+    expect(pids.length).toBeGreaterThan(0);
+    expect(pids.every(isAlive)).toBe(true);
+  });
+});

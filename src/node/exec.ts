@@ -1,0 +1,155 @@
+import { Buffer } from "node:buffer";
+import { type ChildProcess, spawn } from "node:child_process";
+import process from "node:process";
+import { clearTimeout, setTimeout } from "node:timers";
+import { DriverError, failure } from "../domain/errors/driver-error.ts";
+import { TOOL_PATH } from "./tools.ts";
+
+/** A program run, without a shell. */
+export interface Command {
+  /** Looked up in a fixed PATH, or an absolute path. */
+  readonly program: string;
+  readonly args: readonly string[];
+  /** After so many milliseconds the whole process group is killed and the call settles. */
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Largest kept output per stream in bytes (default 1 MiB); what is more is dropped and `truncated` is set. */
+  readonly maxOutputBytes?: number;
+}
+
+/** How a program ended. `code` is null if a signal ended it. */
+export interface ExecResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly truncated: boolean;
+}
+
+/**
+ * Runs a program. A non-zero exit code is a result, not an error.
+ * @throws toolMissing; deadlineExceeded; the signal's reason if that is a DriverError, else cancelled
+ */
+export type Exec = (command: Command) => Promise<ExecResult>;
+
+/** The only environment that programs see: fixed language, so texts can be told apart, and a fixed PATH. */
+const ENVIRONMENT = { LC_ALL: "C", PATH: TOOL_PATH.join(":") };
+const DEFAULT_MAX_OUTPUT = 1024 * 1024;
+/** How long a killed process may take to vanish before it is left behind. */
+const KILL_GRACE_MS = 300;
+/** How long the output of an ended process is waited for: a grandchild may hold the pipe open. */
+const DRAIN_MS = 300;
+
+/**
+ * The real Exec. A process in uninterruptible sleep cannot be killed, not even by SIGKILL; the call settles at its
+ * deadline anyway and leaves the process to the kernel.
+ */
+export const exec: Exec = (command) =>
+  new Promise<ExecResult>((resolve, reject) => {
+    const { signal } = command;
+    if (signal?.aborted) return reject(abortReason(command, signal));
+    const child = spawn(command.program, [...command.args], {
+      cwd: "/",
+      env: ENVIRONMENT,
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const stdout = collect(child.stdout, command.maxOutputBytes ?? DEFAULT_MAX_OUTPUT);
+    const stderr = collect(child.stderr, command.maxOutputBytes ?? DEFAULT_MAX_OUTPUT);
+    let stopped: DriverError | undefined;
+    let settled = false;
+    let timer = setTimeout(
+      () =>
+        stop(
+          failure("deadlineExceeded", { what: describe(command), seconds: round(command.deadlineMs / 1000) }),
+        ),
+      command.deadlineMs,
+    );
+    const onAbort = () => signal !== undefined && stop(abortReason(command, signal));
+    signal?.addEventListener("abort", onAbort, { once: true });
+
+    const settle = (finish: () => void) => {
+      if (settled) return;
+      settled = true;
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+      child.unref();
+      finish();
+    };
+    const stop = (reason: DriverError) => {
+      if (stopped !== undefined || settled) return;
+      stopped = reason;
+      killGroup(child);
+      clearTimeout(timer);
+      timer = setTimeout(() => settle(() => reject(reason)), KILL_GRACE_MS);
+    };
+    const ended = (code: number | null) =>
+      settle(() => {
+        if (stopped !== undefined) return reject(stopped);
+        const [out, err] = [stdout(), stderr()];
+        resolve({ code, stdout: out.text, stderr: err.text, truncated: out.truncated || err.truncated });
+      });
+
+    child.once("error", (error: NodeJS.ErrnoException) =>
+      settle(() =>
+        reject(
+          error.code === "ENOENT"
+            ? failure("toolMissing", { tool: command.program }, error)
+            : failure("nodeCommandFailed", { what: describe(command), detail: error.message }, error),
+        ),
+      ),
+    );
+    child.once("close", (code) => ended(code));
+    child.once("exit", (code) => {
+      if (stopped !== undefined || settled) return ended(code);
+      clearTimeout(timer);
+      timer = setTimeout(() => ended(code), DRAIN_MS);
+    });
+  });
+
+/** Name and first operands of a command, for messages. The node's commands hold no secrets. */
+export function describe(command: Pick<Command, "program" | "args">): string {
+  return `\`${[command.program, ...command.args].join(" ").slice(0, 200)}\``;
+}
+
+/** The last lines of what a failed program said, for messages. */
+export function complaint(result: ExecResult): string {
+  const text = (result.stderr.trim() || result.stdout.trim()).replace(/\s*\n\s*/g, " / ").slice(-500);
+  return `${text || "no message"} (exit code ${result.code ?? "none"})`;
+}
+
+function killGroup(child: ChildProcess): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, "SIGKILL");
+  } catch {
+    // It ended by itself in this moment.
+  }
+}
+
+function collect(stream: ChildProcess["stdout"], limit: number): () => { text: string; truncated: boolean } {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  let truncated = false;
+  stream?.on("data", (chunk: Buffer) => {
+    const room = limit - size;
+    if (chunk.length > room) truncated = true;
+    if (room > 0) chunks.push(chunk.subarray(0, room));
+    size += Math.min(chunk.length, Math.max(room, 0));
+  });
+  stream?.on("error", () => {
+    truncated = true;
+  });
+  return () => ({ text: Buffer.concat(chunks).toString("utf8"), truncated });
+}
+
+function abortReason(command: Command, signal: AbortSignal): DriverError {
+  return signal.reason instanceof DriverError
+    ? signal.reason
+    : failure("cancelled", { what: describe(command) }, signal.reason);
+}
+
+function round(seconds: number): number {
+  return Math.round(seconds * 10) / 10;
+}

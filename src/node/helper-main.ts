@@ -1,0 +1,31 @@
+import process from "node:process";
+import { lookForData } from "../mount/blank.ts";
+import { inspectDevice } from "../mount/inspect.ts";
+
+/** The hidden sub-command of the executable that starts the helper. */
+export const HELPER_COMMAND = "node-helper";
+
+/**
+ * The helper process: does what may enter uninterruptible sleep, so that the driver itself never does. Writes one line
+ * of JSON to stdout. Operations: `blank PATH SIZE DEEP` and `inspect PATH MAJOR:MINOR`.
+ * @returns exit code: 0 = answered, 2 = wrong usage
+ */
+export function runNodeHelper(args: readonly string[]): number {
+  const [operation, path, second, third] = args;
+  if (path === undefined || second === undefined) return 2;
+  switch (operation) {
+    case "blank":
+      if (!/^\d+$/.test(second) || (third !== "deep" && third !== "quick")) return 2;
+      return answer(lookForData(path, Number(second), third === "deep"));
+    case "inspect":
+      if (!/^\d+:\d+$/.test(second)) return 2;
+      return answer(inspectDevice(path, second));
+    default:
+      return 2;
+  }
+}
+
+function answer(value: unknown): number {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+  return 0;
+}

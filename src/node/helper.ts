@@ -1,0 +1,53 @@
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { failure } from "../domain/errors/driver-error.ts";
+import type { BlankFinding } from "../mount/blank.ts";
+import type { DeviceInspection } from "../mount/inspect.ts";
+import { complaint, type Exec } from "./exec.ts";
+import { HELPER_COMMAND } from "./helper-main.ts";
+
+/** What the node lets its helper process do, because it may block for ever. */
+export interface Helper {
+  /** Reads a device for anything but zeros. `deep` samples every block group. */
+  lookForData(path: string, size: bigint, deep: boolean, signal?: AbortSignal): Promise<BlankFinding>;
+  /** Opens it exclusively and scans the processes. */
+  inspect(path: string, number: string, signal?: AbortSignal): Promise<DeviceInspection>;
+}
+
+const LOOK_DEADLINE_MS = 60_000;
+const INSPECT_DEADLINE_MS = 20_000;
+
+/** How this program starts itself as helper: compiled, `<executable> node-helper`; from source, `<runtime> <file>`. */
+export function helperCommand(): readonly string[] {
+  const url = new URL("./helper-entry.ts", import.meta.url);
+  const compiled = /\$bunfs|~BUN/.test(decodeURIComponent(url.href));
+  return compiled ? [process.execPath, HELPER_COMMAND] : [process.execPath, fileURLToPath(url)];
+}
+
+/**
+ * The real helper: one short-lived process per question.
+ * @throws nodeStateUnknown, deadlineExceeded, cancelled
+ */
+export function createHelper(exec: Exec, command: readonly string[] = helperCommand()): Helper {
+  const [program = "", ...prefix] = command;
+  const ask = async (args: readonly string[], deadlineMs: number, signal?: AbortSignal): Promise<unknown> => {
+    const result = await exec({ program, args: [...prefix, ...args], deadlineMs, signal });
+    const what = `the state of ${args[1]}`;
+    if (result.code !== 0) throw failure("nodeStateUnknown", { what, detail: complaint(result) });
+    try {
+      return JSON.parse(result.stdout);
+    } catch (error) {
+      throw failure("nodeStateUnknown", { what, detail: "the helper process gave no JSON" }, error);
+    }
+  };
+  return {
+    lookForData: async (path, size, deep, signal) =>
+      (await ask(
+        ["blank", path, String(size), deep ? "deep" : "quick"],
+        LOOK_DEADLINE_MS,
+        signal,
+      )) as BlankFinding,
+    inspect: async (path, number, signal) =>
+      (await ask(["inspect", path, number], INSPECT_DEADLINE_MS, signal)) as DeviceInspection,
+  };
+}

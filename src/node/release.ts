@@ -1,0 +1,121 @@
+import { access } from "node:fs/promises";
+import { failure } from "../domain/errors/driver-error.ts";
+import { unmount } from "../mount/mounter.ts";
+import { type Mount, mountsAt, readMounts } from "../mount/mountinfo.ts";
+import type { BlockDevice, Connection } from "./data-path.ts";
+import { isAbsent } from "./paths.ts";
+import type { NodeContext } from "./types.ts";
+
+/** A device may be open for a moment after connect or umount (udev, a ending process): asked so often. */
+const ATTEMPTS = 4;
+const PAUSE_MS = 250;
+/** More layers than anybody stacks; only a bound. */
+const MAX_LAYERS = 32;
+
+/** The mount table of this node. */
+export function mountsOf(node: NodeContext): Promise<readonly Mount[]> {
+  return readMounts(mountinfoOf(node));
+}
+
+/** Where the mount table is read. */
+export function mountinfoOf(node: NodeContext): string {
+  return `${node.system.procRoot}/self/mountinfo`;
+}
+
+/**
+ * Whether the device under a mount has vanished: the mount table then still shows the mount, and stat answers from
+ * memory. Only for filesystems on block devices.
+ * @throws nodeStateUnknown
+ */
+export async function isDead(node: NodeContext, mount: Mount): Promise<boolean> {
+  // Device number 0:x: no block device is behind it (tmpfs, devtmpfs, overlay).
+  if (mount.device.startsWith("0:")) return false;
+  try {
+    await access(`${node.system.sysRoot}/dev/block/${mount.device}`);
+    return false;
+  } catch (error) {
+    if (isAbsent(error)) return true;
+    throw failure("nodeStateUnknown", { what: `device ${mount.device}`, detail: String(error) }, error);
+  }
+}
+
+/**
+ * Proves that nothing uses a device.
+ * @throws deviceInUse (FAILED_PRECONDITION) naming the users; nodeStateUnknown
+ */
+export async function proveUnused(
+  node: NodeContext,
+  volume: string,
+  device: BlockDevice,
+  signal?: AbortSignal,
+): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    const users = await node.dataPath.users(device, signal);
+    if (users.length === 0) return;
+    // A mount does not end by waiting.
+    if (attempt === ATTEMPTS || users.some((user) => user.kind === "mount")) {
+      const descriptions = users.map((user) => user.description);
+      throw failure("deviceInUse", { volume, device: device.path, users: descriptions });
+    }
+    await node.system.clock.sleep(PAUSE_MS * attempt, signal);
+  }
+}
+
+/**
+ * Unmounts what is at the staging path, layer by layer, if it is one of the given devices or dead. Refuses before it
+ * changes anything if one of the devices is mounted anywhere else.
+ * @param path canonical
+ * @throws deviceInUse, pathOccupied, unmountFailed (FAILED_PRECONDITION)
+ */
+export async function unmountStaging(
+  node: NodeContext,
+  volume: string,
+  path: string,
+  devices: readonly BlockDevice[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const mounts = await mountsOf(node);
+  const numbers = new Set(devices.map((device) => device.number));
+  for (const layer of mountsAt(mounts, path)) {
+    if (!numbers.has(layer.device) && !(await isDead(node, layer))) {
+      throw failure("pathOccupied", { path, found: `a mount of ${layer.source}` });
+    }
+  }
+  const elsewhere = mounts.filter((mount) => numbers.has(mount.device) && mount.mountPoint !== path);
+  if (elsewhere.length > 0) {
+    const device = devices.map((each) => each.path).join(", ");
+    const users = elsewhere.map((mount) => `mounted at ${mount.mountPoint}`);
+    throw failure("deviceInUse", { volume, device, users });
+  }
+  for (let layer = 0; mountsAt(await mountsOf(node), path).length > 0; layer += 1) {
+    if (layer === MAX_LAYERS)
+      throw failure("unmountFailed", { target: path, detail: "it is mounted again and again" });
+    await unmount(node.system.exec, path, signal);
+  }
+}
+
+/**
+ * Ends a connection: unmounts the staging path (if given), proves that nobody uses the device, disconnects and proves
+ * that it is gone. Each step is repeatable.
+ * @param path canonical staging path; undefined leaves mounts alone
+ * @throws deviceInUse, pathOccupied, unmountFailed (FAILED_PRECONDITION); disconnectNotProven, nodeStateUnknown
+ */
+export async function release(
+  node: NodeContext,
+  connection: Connection,
+  path: string | undefined,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { nqn, slot, device } = connection;
+  if (device !== undefined) {
+    if (
+      path !== undefined &&
+      mountsAt(await mountsOf(node), path).some((mount) => mount.device === device.number)
+    ) {
+      await unmountStaging(node, slot, path, [device], signal);
+    }
+    await proveUnused(node, slot, device, signal);
+  }
+  node.logger.info("disconnecting", { volume: slot, nqn, device: device?.path, state: connection.state });
+  await node.dataPath.disconnect(nqn, signal);
+}

@@ -1,0 +1,68 @@
+import type { DataPath } from "./data-path.ts";
+import { createInFlight } from "./in-flight.ts";
+import { info } from "./info.ts";
+import { publish } from "./publish.ts";
+import { stage } from "./stage.ts";
+import { stats } from "./stats.ts";
+import type { NodeSystem } from "./system.ts";
+import type {
+  NodeContext,
+  NodeInfo,
+  PublishRequest,
+  StageRequest,
+  StatsRequest,
+  UnpublishRequest,
+  UnstageRequest,
+  VolumeStats,
+} from "./types.ts";
+import { unpublish } from "./unpublish.ts";
+import { unstage } from "./unstage.ts";
+
+/** The CSI node service without gRPC. Every failure is a DriverError; each verb is documented in its own file. */
+export interface NodeService {
+  stage(request: StageRequest): Promise<void>;
+  unstage(request: UnstageRequest): Promise<void>;
+  publish(request: PublishRequest): Promise<void>;
+  unpublish(request: UnpublishRequest): Promise<void>;
+  stats(request: StatsRequest): Promise<VolumeStats>;
+  info(): NodeInfo;
+}
+
+export interface NodeServiceOptions {
+  readonly system: NodeSystem;
+  readonly dataPath: DataPath;
+  /** CSI node id; on Kubernetes the name of the Node object. */
+  readonly nodeId: string;
+  readonly clusterId: string;
+  readonly nqnPrefix: string;
+  /** 0 = no limit. */
+  readonly maxVolumesPerNode: number;
+}
+
+/**
+ * Makes the node service. Two verbs on one volume never run at once (operationInFlight, ABORTED); a verb whose caller
+ * has gone keeps its volume until it has really settled.
+ */
+export function createNodeService(options: NodeServiceOptions): NodeService {
+  const { system, dataPath, nodeId, clusterId, nqnPrefix, maxVolumesPerNode } = options;
+  const node: NodeContext = { system, dataPath, nodeId, clusterId, nqnPrefix, logger: system.logger };
+  const inFlight = createInFlight();
+  const exclusive = <R extends { readonly volumeId: string }>(
+    operation: string,
+    verb: (node: NodeContext, request: R) => Promise<void>,
+  ) => {
+    return async (request: R): Promise<void> => {
+      // An empty handle is refused by the verb; it must not block others.
+      if (request.volumeId === "") return await verb(node, request);
+      return await inFlight.run(request.volumeId, operation, () => verb(node, request));
+    };
+  };
+  return {
+    stage: exclusive("NodeStageVolume", stage),
+    unstage: exclusive("NodeUnstageVolume", unstage),
+    publish: exclusive("NodePublishVolume", publish),
+    unpublish: exclusive("NodeUnpublishVolume", unpublish),
+    stats: (request) => stats(node, request),
+    info: () => info(nodeId, maxVolumesPerNode),
+  };
+}

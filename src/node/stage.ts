@@ -1,0 +1,223 @@
+import { mkdir, rmdir } from "node:fs/promises";
+import { failure } from "../domain/errors/driver-error.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
+import { ensureFilesystem } from "../mount/filesystem.ts";
+import { isReadOnly, mountFilesystem } from "../mount/mounter.ts";
+import { type Mount, mountsAt } from "../mount/mountinfo.ts";
+import type { BlockDevice } from "./data-path.ts";
+import { checkPath, kindOf, requireCanonicalPath } from "./paths.ts";
+import { isDead, mountsOf, release, unmountStaging } from "./release.ts";
+import type { NodeContext, StageRequest } from "./types.ts";
+import {
+  type CheckedContext,
+  checkContext,
+  type Presentation,
+  presentationOf,
+  requireKnownVolume,
+  requireVolumeId,
+} from "./validate.ts";
+import { verifyDevice } from "./verify-device.ts";
+
+type FilesystemPresentation = Extract<Presentation, { kind: "filesystem" }>;
+
+/**
+ * NodeStageVolume: connects the volume and, for a filesystem, mounts it at the staging path; a block volume has
+ * nothing at the staging path. Staging what is staged already changes nothing. A failure undoes what this call did,
+ * and nothing else. Source: CSI specification, NodeStageVolume.
+ * @throws see validate.ts, filesystem.ts, release.ts and data-path.ts; stagedDifferently (ALREADY_EXISTS)
+ */
+export async function stage(node: NodeContext, request: StageRequest): Promise<void> {
+  requireVolumeId(request.volumeId);
+  const requested = checkPath("staging_target_path", request.stagingTargetPath);
+  const presentation = presentationOf(request.capability);
+  const volume = requireKnownVolume(request.volumeId);
+  const checked = checkContext(node, volume, request.publishContext);
+  const path = await requireCanonicalPath(requested);
+  const { signal } = request;
+
+  const connectedBefore = await releaseOlderEpochs(node, volume, checked, path, signal);
+  await clearDeadMount(node, volume, path, signal);
+  try {
+    const device = await connectVerified(node, checked, signal);
+    const mounted = mountsAt(await mountsOf(node), path).at(-1);
+    if (presentation.kind === "block") {
+      if (mounted !== undefined) refuseMounted(volume, path, mounted, device, "block access is asked for");
+      return;
+    }
+    if (mounted === undefined) await mountStaged(node, volume, checked, path, device, presentation, signal);
+    else verifyMounted(volume, path, mounted, device, presentation);
+  } catch (error) {
+    if (!connectedBefore) await undoConnect(node, volume, checked.nqn.nqn);
+    throw error;
+  }
+}
+
+/** Ends connections of earlier attachments; answers whether the wanted one exists already. */
+async function releaseOlderEpochs(
+  node: NodeContext,
+  volume: VolumeId,
+  checked: CheckedContext,
+  path: string,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const connections = (await node.dataPath.list(signal)).filter(({ slot }) => slot === volume);
+  for (const connection of connections) {
+    if (connection.epoch > checked.nqn.epoch) {
+      throw failure("epochOutdated", { volume, nqn: checked.nqn.nqn, connected: connection.nqn });
+    }
+  }
+  for (const connection of connections) {
+    if (connection.epoch < checked.nqn.epoch) await release(node, connection, path, signal);
+  }
+  return connections.some(({ nqn }) => nqn === checked.nqn.nqn);
+}
+
+/** A mount whose device has vanished serves only errors; nothing can be lost by unmounting it. */
+async function clearDeadMount(
+  node: NodeContext,
+  volume: VolumeId,
+  path: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const top = mountsAt(await mountsOf(node), path).at(-1);
+  if (top === undefined || !(await isDead(node, top))) return;
+  node.logger.warn("unmounting a staging mount whose device has vanished", {
+    volume,
+    path,
+    source: top.source,
+  });
+  await unmountStaging(node, volume, path, [], signal);
+}
+
+async function connectVerified(
+  node: NodeContext,
+  { target, context }: CheckedContext,
+  signal?: AbortSignal,
+): Promise<BlockDevice> {
+  let device = await node.dataPath.connect(target, signal);
+  // Grown on the RDS since the kernel last looked.
+  if (device.sizeBytes < context.sizeBytes) device = await node.dataPath.rescan(device, signal);
+  await verifyDevice(node.system, node.dataPath, device, context.sizeBytes, signal);
+  return device;
+}
+
+async function mountStaged(
+  node: NodeContext,
+  volume: VolumeId,
+  { context }: CheckedContext,
+  path: string,
+  device: BlockDevice,
+  presentation: FilesystemPresentation,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { filesystem } = presentation;
+  const made = await makeDirectory(path);
+  let mounted = false;
+  try {
+    const state = context.filesystemState;
+    const wish = { volume, device, filesystem, state, sizeBytes: context.sizeBytes };
+    await ensureFilesystem(node.system, node.dataPath, wish, signal);
+    const flags = mountFlags(presentation, state === "keep");
+    await verifyDevice(node.system, node.dataPath, device, context.sizeBytes, signal);
+    mounted = true;
+    await mountFilesystem(
+      node.system.exec,
+      { device: device.path, target: path, fsType: filesystem, flags },
+      signal,
+    );
+    const top = mountsAt(await mountsOf(node), path).at(-1);
+    if (top === undefined) throw failure("notStaged", { volume, path, found: "the mount did not stay" });
+    verifyMounted(volume, path, top, device, presentation);
+  } catch (error) {
+    if (mounted) await undo(node, volume, "mount", () => unmountStaging(node, volume, path, [device]));
+    if (made) await undo(node, volume, "mkdir", () => rmdir(path));
+    throw error;
+  }
+}
+
+function mountFlags(presentation: FilesystemPresentation, mayBeClone: boolean): readonly string[] {
+  const flags = new Set(presentation.flags);
+  if (presentation.readOnly) {
+    flags.delete("rw");
+    flags.add("ro");
+  }
+  // A restored or cloned XFS has the UUID of its origin, which may be mounted here.
+  if (presentation.filesystem === "xfs" && mayBeClone) flags.add("nouuid");
+  return [...flags];
+}
+
+/** Healthy means: the whole filesystem of exactly this device, of the wanted type and writability. */
+function verifyMounted(
+  volume: VolumeId,
+  path: string,
+  mounted: Mount,
+  device: BlockDevice,
+  presentation: FilesystemPresentation,
+): void {
+  if (mounted.device !== device.number || mounted.root !== "/") {
+    throw failure("pathOccupied", { path, found: `a mount of ${mounted.source} instead of ${device.path}` });
+  }
+  if (mounted.fsType !== presentation.filesystem) {
+    refuseMounted(volume, path, mounted, device, `${presentation.filesystem} is asked for`);
+  }
+  const readOnly = isReadOnly(mounted) || mounted.superOptions.includes("ro");
+  if (readOnly && !presentation.readOnly) {
+    refuseMounted(
+      volume,
+      path,
+      mounted,
+      device,
+      "it is read-only (asked for, or after an error), write access is asked for",
+    );
+  }
+  if (!readOnly && presentation.readOnly) {
+    refuseMounted(volume, path, mounted, device, "it is writable, read-only access is asked for");
+  }
+}
+
+function refuseMounted(
+  volume: VolumeId,
+  path: string,
+  mounted: Mount,
+  device: BlockDevice,
+  wanted: string,
+): never {
+  if (mounted.device !== device.number) {
+    throw failure("pathOccupied", { path, found: `a mount of ${mounted.source}` });
+  }
+  throw failure("stagedDifferently", { volume, path, difference: `as ${mounted.fsType}; ${wanted}` });
+}
+
+async function makeDirectory(path: string): Promise<boolean> {
+  const kind = await kindOf(path);
+  if (kind === "directory") return false;
+  if (kind !== undefined) throw failure("pathOccupied", { path, found: `a ${kind}` });
+  await mkdir(path, { mode: 0o750 });
+  return true;
+}
+
+/** The connection that this call made goes again, with the same proofs as in unstage. */
+async function undoConnect(node: NodeContext, volume: VolumeId, nqn: string): Promise<void> {
+  await undo(node, volume, "connect", async () => {
+    const connection = (await node.dataPath.list()).find((each) => each.nqn === nqn);
+    if (connection !== undefined) await release(node, connection, undefined);
+  });
+}
+
+/** Runs without the caller's signal, which may be aborted; a failure is logged, as the first error matters more. */
+async function undo(
+  node: NodeContext,
+  volume: VolumeId,
+  step: string,
+  action: () => Promise<void>,
+): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    node.logger.warn("a failed stage could not be undone wholly; the next call goes on from here", {
+      volume,
+      step,
+      error: String(error),
+    });
+  }
+}

@@ -1,0 +1,31 @@
+import type { Clock } from "../domain/clock.ts";
+import { systemClock } from "../domain/clock.ts";
+import { type Logger, silentLogger } from "../observability/log.ts";
+import { type Exec, exec } from "./exec.ts";
+import { createHelper, type Helper } from "./helper.ts";
+
+/** The machine as the node's code sees it; tests replace parts. */
+export interface NodeSystem {
+  readonly exec: Exec;
+  readonly helper: Helper;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** `/sys` */
+  readonly sysRoot: string;
+  /** `/proc` */
+  readonly procRoot: string;
+}
+
+/** This machine. */
+export function createNodeSystem(overrides: Partial<NodeSystem> = {}): NodeSystem {
+  const run = overrides.exec ?? exec;
+  return {
+    helper: createHelper(run),
+    clock: systemClock,
+    logger: silentLogger,
+    sysRoot: "/sys",
+    procRoot: "/proc",
+    ...overrides,
+    exec: run,
+  };
+}

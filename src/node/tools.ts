@@ -1,0 +1,44 @@
+/** Where programs are looked for; nothing else of the environment is used. */
+export const TOOL_PATH = [
+  "/usr/local/sbin",
+  "/usr/local/bin",
+  "/usr/sbin",
+  "/usr/bin",
+  "/sbin",
+  "/bin",
+] as const;
+
+/** A program outside the driver that the node needs. */
+export interface NodeTool {
+  readonly name: string;
+  /** Debian package. */
+  readonly package: string;
+  readonly why: string;
+  /** Only this data path needs it; undefined means both. */
+  readonly dataPath?: "nvme-tcp" | "loop";
+}
+
+/**
+ * Everything that the node executes, apart from itself (see helper.ts). The image is built from this list and the
+ * readiness check walks it.
+ */
+export const NODE_TOOLS: readonly NodeTool[] = [
+  {
+    name: "nvme",
+    package: "nvme-cli",
+    why: "connects and disconnects NVMe/TCP controllers",
+    dataPath: "nvme-tcp",
+  },
+  { name: "losetup", package: "mount", why: "attaches the simulator's image files", dataPath: "loop" },
+  { name: "mount", package: "mount", why: "mounts, bind mounts, remounts read-only" },
+  { name: "umount", package: "mount", why: "unmounts" },
+  { name: "blkid", package: "util-linux", why: "recognises what a device holds" },
+  {
+    name: "blockdev",
+    package: "util-linux",
+    why: "drops a device's page cache; switches a device to read-only",
+  },
+  { name: "mkfs.ext4", package: "e2fsprogs", why: "makes ext4 filesystems" },
+  { name: "mkfs.xfs", package: "xfsprogs", why: "makes XFS filesystems" },
+  { name: "stat", package: "coreutils", why: "stat and statfs of paths that may hang" },
+];

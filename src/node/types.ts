@@ -1,0 +1,76 @@
+import type { Capability } from "../domain/access-mode.ts";
+import type { Logger } from "../observability/log.ts";
+import type { DataPath } from "./data-path.ts";
+import type { NodeSystem } from "./system.ts";
+
+/** NodeStageVolume, free of wire types. An empty string or undefined means that the field was not set. */
+export interface StageRequest {
+  readonly volumeId: string;
+  readonly publishContext: Readonly<Record<string, string>>;
+  readonly stagingTargetPath: string;
+  readonly capability: Capability | undefined;
+  readonly volumeContext: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** NodeUnstageVolume. */
+export interface UnstageRequest {
+  readonly volumeId: string;
+  readonly stagingTargetPath: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** NodePublishVolume. */
+export interface PublishRequest {
+  readonly volumeId: string;
+  readonly publishContext: Readonly<Record<string, string>>;
+  readonly stagingTargetPath: string;
+  readonly targetPath: string;
+  readonly capability: Capability | undefined;
+  readonly readonly: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** NodeUnpublishVolume. */
+export interface UnpublishRequest {
+  readonly volumeId: string;
+  readonly targetPath: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** NodeGetVolumeStats. */
+export interface StatsRequest {
+  readonly volumeId: string;
+  readonly volumePath: string;
+  /** Optional; not needed to answer. */
+  readonly stagingTargetPath?: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One VolumeUsage of CSI; `used` and `available` are undefined for block volumes. */
+export interface Usage {
+  readonly unit: "bytes" | "inodes";
+  readonly total: bigint;
+  readonly used: bigint | undefined;
+  readonly available: bigint | undefined;
+}
+
+export interface VolumeStats {
+  readonly usage: readonly Usage[];
+}
+
+export interface NodeInfo {
+  readonly nodeId: string;
+  /** 0 = no limit. */
+  readonly maxVolumesPerNode: number;
+}
+
+/** What every verb works with. */
+export interface NodeContext {
+  readonly system: NodeSystem;
+  readonly dataPath: DataPath;
+  readonly nodeId: string;
+  readonly clusterId: string;
+  readonly nqnPrefix: string;
+  readonly logger: Logger;
+}

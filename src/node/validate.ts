@@ -1,0 +1,96 @@
+import { Buffer } from "node:buffer";
+import {
+  type Capability,
+  DEFAULT_FILESYSTEM,
+  FILESYSTEMS,
+  type Filesystem,
+  isMultiNode,
+} from "../domain/access-mode.ts";
+import { failure } from "../domain/errors/driver-error.ts";
+import { hostIdentity } from "../domain/host-identity.ts";
+import { decodePublishContext, type PublishContext } from "../domain/publish-context.ts";
+import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
+import { checkMountFlags } from "../mount/flags.ts";
+import { requireVolumeNqn, type VolumeNqn } from "../nvme/nqn.ts";
+import type { Target } from "./data-path.ts";
+import type { NodeContext } from "./types.ts";
+
+/** Limit of a string field. Source: CSI specification, "Size Limits". */
+const STRING_LIMIT = 128;
+
+/**
+ * Checks that the field `volume_id` is set; its form is another matter.
+ * @throws fieldMissing, fieldTooLong (INVALID_ARGUMENT)
+ */
+export function requireVolumeId(volumeId: string): string {
+  if (volumeId === "") throw failure("fieldMissing", { field: "volume_id" });
+  const bytes = Buffer.byteLength(volumeId);
+  if (bytes > STRING_LIMIT) throw failure("fieldTooLong", { field: "volume_id", bytes, limit: STRING_LIMIT });
+  return volumeId;
+}
+
+/** A handle that no volume can have is NOT_FOUND. */
+export function requireKnownVolume(volumeId: string): VolumeId {
+  const parsed = parseVolumeId(volumeId);
+  if (parsed === undefined) throw failure("volumeNotFound", { volume: JSON.stringify(volumeId) });
+  return parsed;
+}
+
+/** How a volume is to be presented on the node. */
+export type Presentation =
+  | { readonly kind: "block"; readonly readOnly: boolean }
+  | {
+      readonly kind: "filesystem";
+      readonly readOnly: boolean;
+      readonly filesystem: Filesystem;
+      readonly flags: readonly string[];
+    };
+
+/**
+ * Checks a capability and says what it means on the node.
+ * @throws fieldMissing, rwxFilesystem, capabilityUnsupported, mountFlagRefused (INVALID_ARGUMENT)
+ */
+export function presentationOf(capability: Capability | undefined): Presentation {
+  if (capability === undefined) throw failure("fieldMissing", { field: "volume_capability" });
+  const { accessMode, accessType, fsType } = capability;
+  const readOnly = accessMode.endsWith("_READER_ONLY");
+  if (accessType === "block") return { kind: "block", readOnly };
+  if (isMultiNode(accessMode)) {
+    if (!readOnly) throw failure("rwxFilesystem", {});
+    throw failure("capabilityUnsupported", { reason: `${accessMode} with a filesystem` });
+  }
+  const filesystem = FILESYSTEMS.find((known) => known === (fsType || DEFAULT_FILESYSTEM));
+  if (filesystem === undefined) {
+    const reason = `filesystem ${JSON.stringify(fsType)} (supported: ${FILESYSTEMS.join(", ")})`;
+    throw failure("capabilityUnsupported", { reason });
+  }
+  const flags = checkMountFlags(filesystem, capability.mountFlags);
+  return { kind: "filesystem", readOnly: readOnly || flags.includes("ro"), filesystem, flags };
+}
+
+/** A publish context that belongs to this volume and this node. */
+export interface CheckedContext {
+  readonly context: PublishContext;
+  readonly nqn: VolumeNqn;
+  readonly target: Target;
+}
+
+/**
+ * Reads the publish context and proves that it is for this volume and this node.
+ * @throws fieldMissing, fieldInvalid (INVALID_ARGUMENT); nqnForeign, hostIdentityMismatch (FAILED_PRECONDITION)
+ */
+export function checkContext(
+  node: NodeContext,
+  volume: VolumeId,
+  map: Readonly<Record<string, string>>,
+): CheckedContext {
+  const context = decodePublishContext(map);
+  const nqn = requireVolumeNqn(node.nqnPrefix, context.nqn, volume);
+  const own = hostIdentity(node.clusterId, node.nodeId);
+  if (context.hostNqn !== own.hostNqn) {
+    throw failure("hostIdentityMismatch", { volume, expected: context.hostNqn, own: own.hostNqn });
+  }
+  const { address, port, ctrlLossTmo, reconnectDelay, keepAliveTmo } = context;
+  const target = { nqn: nqn.nqn, address, port, ...own, ctrlLossTmo, reconnectDelay, keepAliveTmo };
+  return { context, nqn, target };
+}

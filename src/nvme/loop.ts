@@ -1,0 +1,182 @@
+import { link, mkdir, readdir, realpath, stat, unlink } from "node:fs/promises";
+import { dirname } from "node:path";
+import { failure } from "../domain/errors/driver-error.ts";
+import { blockUsers } from "../mount/users.ts";
+import type { BlockDevice, Connection, DataPath, Target } from "../node/data-path.ts";
+import { complaint } from "../node/exec.ts";
+import { missingTools } from "../node/missing-tools.ts";
+import type { NodeSystem } from "../node/system.ts";
+import { readAttribute, readBlockDevice } from "./block-device.ts";
+import { openExport } from "./loop-export.ts";
+import { parseVolumeNqn, requireVolumeNqn } from "./nqn.ts";
+
+export interface LoopOptions {
+  /** Where the simulator writes its exports. */
+  readonly exportsDir: string;
+  /**
+   * This node's own directory, on the same filesystem as the image files. It is made if it is missing; its parent must
+   * exist. Two nodes on one machine must not share it.
+   */
+  readonly stateDir: string;
+  readonly nqnPrefix: string;
+}
+
+const LOSETUP_DEADLINE_MS = 20_000;
+const POLL_MS = 50;
+const GONE_MS = 10_000;
+
+/**
+ * The data path of the simulator: image files through loop devices.
+ *
+ * A node claims an image by a hard link `<stateDir>/<nqn>` and attaches the link, so the kernel itself
+ * (`/sys/block/loopN/loop/backing_file`) says which node a loop device belongs to and for which NQN. There is no
+ * other record that could be stale, and two nodes on one machine get a loop device each for one image.
+ */
+export function createLoopDataPath(system: NodeSystem, options: LoopOptions): DataPath {
+  const { exportsDir, nqnPrefix } = options;
+  let ready: Promise<string> | undefined;
+  const stateDir = () => {
+    ready ??= prepare(options.stateDir).catch((error: unknown) => {
+      ready = undefined;
+      throw error;
+    });
+    return ready;
+  };
+
+  /** Loop devices of this node by NQN. */
+  const attached = async (): Promise<Map<string, BlockDevice[]>> => {
+    const root = `${await stateDir()}/`;
+    const found = new Map<string, BlockDevice[]>();
+    for (const name of await readdir(`${system.sysRoot}/block`)) {
+      if (!/^loop\d+$/.test(name)) continue;
+      const directory = `${system.sysRoot}/block/${name}`;
+      const backing = (await readAttribute(`${directory}/loop/backing_file`))?.replace(/ \(deleted\)$/, "");
+      if (backing === undefined || !backing.startsWith(root)) continue;
+      const nqn = backing.slice(root.length);
+      const device = await readBlockDevice(directory, name, nqn);
+      if (device !== undefined) found.set(nqn, [...(found.get(nqn) ?? []), device]);
+    }
+    return found;
+  };
+
+  const find = async (nqn: string): Promise<BlockDevice | undefined> => {
+    requireVolumeNqn(nqnPrefix, nqn);
+    const devices = (await attached()).get(nqn) ?? [];
+    if (devices.length > 1) {
+      throw failure("deviceAmbiguous", { nqn, devices: devices.map((device) => device.path) });
+    }
+    return devices[0];
+  };
+
+  const losetup = async (args: readonly string[], what: string, signal?: AbortSignal): Promise<string> => {
+    const result = await system.exec({ program: "losetup", args, deadlineMs: LOSETUP_DEADLINE_MS, signal });
+    if (result.code !== 0) throw failure("nodeCommandFailed", { what, detail: complaint(result) });
+    return result.stdout.trim();
+  };
+
+  const connect = async (target: Target, signal?: AbortSignal): Promise<BlockDevice> => {
+    const { nqn } = target;
+    requireVolumeNqn(nqnPrefix, nqn);
+    const image = (await openExport(exportsDir, target)).path;
+    const claim = `${await stateDir()}/${nqn}`;
+    const existing = await find(nqn);
+    if (existing !== undefined) {
+      if (await sameFile(claim, image)) return existing;
+      throw failure("deviceChanged", { device: existing.path, nqn, found: `another file than ${image}` });
+    }
+    if (!(await sameFile(claim, image))) {
+      await removeFile(claim);
+      await link(image, claim).catch((error: unknown) => {
+        const what = `claiming ${image} as ${claim} (both must be on one filesystem)`;
+        throw failure("nodeCommandFailed", { what, detail: String(error) }, error);
+      });
+    }
+    await losetup(["--find", "--show", "--direct-io=off", "--", claim], `attaching ${image}`, signal);
+    const device = await find(nqn);
+    if (device === undefined) throw failure("deviceNotReady", { nqn, state: "no loop device", seconds: 0 });
+    return device;
+  };
+
+  const disconnect = async (nqn: string, signal?: AbortSignal): Promise<void> => {
+    requireVolumeNqn(nqnPrefix, nqn);
+    for (const device of (await attached()).get(nqn) ?? []) {
+      await losetup(["--detach", device.path], `detaching ${device.path} (${nqn})`, signal);
+    }
+    const until = system.clock.monotonic() + GONE_MS;
+    // losetup succeeds on a device in use, too: the kernel detaches it at its last close.
+    while ((await attached()).has(nqn)) {
+      if (system.clock.monotonic() > until) {
+        throw failure("disconnectNotProven", { nqn, detail: "its loop device is still attached" });
+      }
+      await system.clock.sleep(POLL_MS, signal);
+    }
+    await removeFile(`${await stateDir()}/${nqn}`);
+  };
+
+  return {
+    kind: "loop",
+    connect,
+    find,
+    disconnect,
+    users: (device, signal) => blockUsers(system, device, signal),
+    rescan: async (device, signal) => {
+      await losetup(["--set-capacity", device.path], `rescanning ${device.path}`, signal);
+      const now = await find(device.nqn);
+      if (now === undefined) {
+        throw failure("deviceChanged", { device: device.path, nqn: device.nqn, found: "detached" });
+      }
+      return now;
+    },
+    list: async () => {
+      const connections: Connection[] = [];
+      for (const [nqn, devices] of await attached()) {
+        const parsed = parseVolumeNqn(nqnPrefix, nqn);
+        if (parsed === undefined) continue;
+        for (const device of devices) connections.push({ ...parsed, state: "live", device });
+      }
+      return connections;
+    },
+    readinessProblems: async () => {
+      const problems = [...(await missingTools("loop"))];
+      await stateDir().catch((error: unknown) => problems.push(`--state-dir: ${String(error)}`));
+      await stat(exportsDir).catch((error: unknown) => problems.push(`exports directory: ${String(error)}`));
+      return problems;
+    },
+  };
+}
+
+async function prepare(directory: string): Promise<string> {
+  await mkdir(directory, { mode: 0o700 }).catch((error: unknown) => {
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+  });
+  // The kernel reports the real path of a backing file.
+  return await realpath(directory);
+}
+
+async function sameFile(claim: string, image: string): Promise<boolean> {
+  const [a, b] = await Promise.all([statOptional(claim), statOptional(image)]);
+  if (b === undefined) {
+    throw failure("nodeStateUnknown", {
+      what: `image ${image}`,
+      detail: `${dirname(image)} does not hold it`,
+    });
+  }
+  return a !== undefined && a.ino === b.ino && a.dev === b.dev;
+}
+
+async function statOptional(path: string) {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
+  }
+}
+
+async function removeFile(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+  }
+}

@@ -1,0 +1,32 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
+
+/** An NQN of this driver, taken apart: `<prefix>:<slot>.<epoch>`; epoch 0 has no suffix. */
+export interface VolumeNqn {
+  readonly nqn: string;
+  readonly slot: VolumeId;
+  readonly epoch: number;
+}
+
+/** Takes an NQN apart. undefined means that it is not one of ours, so it must not be touched. */
+export function parseVolumeNqn(prefix: string, nqn: string): VolumeNqn | undefined {
+  if (prefix === "" || !nqn.startsWith(`${prefix}:`)) return undefined;
+  const [slotText = "", epochText, ...more] = nqn.slice(prefix.length + 1).split(".");
+  const slot = parseVolumeId(slotText);
+  if (slot === undefined || more.length > 0) return undefined;
+  if (epochText === undefined) return { nqn, slot, epoch: 0 };
+  if (!/^[1-9]\d{0,8}$/.test(epochText)) return undefined;
+  return { nqn, slot, epoch: Number(epochText) };
+}
+
+/**
+ * As parseVolumeNqn, for an NQN that has to be ours.
+ * @throws nqnForeign (FAILED_PRECONDITION)
+ */
+export function requireVolumeNqn(prefix: string, nqn: string, volume?: string): VolumeNqn {
+  const parsed = parseVolumeNqn(prefix, nqn);
+  if (parsed === undefined || (volume !== undefined && parsed.slot !== volume)) {
+    throw failure("nqnForeign", { nqn, volume: volume ?? "(any)", prefix });
+  }
+  return parsed;
+}

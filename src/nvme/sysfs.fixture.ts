@@ -1,0 +1,105 @@
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+
+/** A sysfs tree in a temporary directory, built from the recording of a real one (recorded/sysfs-live.txt). */
+export class FakeSysfs {
+  readonly root = realpathSync(mkdtempSync(join(tmpdir(), "rds-csi-sysfs-")));
+  readonly controller = join(this.root, "devices/virtual/nvme-fabrics/ctl/nvme0");
+  readonly subsystem = join(this.root, "devices/virtual/nvme-subsystem/nvme-subsys0");
+
+  constructor(nqn: string, hostNqn: string) {
+    const text = readFileSync(new URL("./recorded/sysfs-live.txt", import.meta.url), "utf8");
+    let indented = "";
+    for (const line of text.split("\n")) {
+      const entry = /^([DLF]) (?:\S{10} )?(\/sys\/\S+)(?: -> (\S+)| = (.*))?$/.exec(line);
+      const attribute = /^ {2}(\S+) = (.*)$/.exec(line);
+      if (attribute !== null && indented !== "")
+        this.#write(join(indented, attribute[1] ?? ""), attribute[2] ?? "");
+      if (entry === null) continue;
+      const [, type, path = "", link, value = ""] = entry;
+      const here = join(this.root, path.slice("/sys".length));
+      indented = "";
+      if (type === "D") mkdirSync(here, { recursive: true });
+      else if (type === "F") this.#write(here, value.replaceAll("|", "\n"));
+      else {
+        mkdirSync(dirname(here), { recursive: true });
+        symlinkSync(link ?? "", here);
+        if (path.startsWith("/sys/block/")) indented = here;
+      }
+    }
+    mkdirSync(join(this.root, "module/nvme_tcp"), { recursive: true });
+    mkdirSync(join(this.root, "dev/block"), { recursive: true });
+    symlinkSync(join(this.subsystem, "nvme0n1"), join(this.root, "dev/block/259:1"));
+    this.rename(nqn, hostNqn);
+  }
+
+  rename(nqn: string, hostNqn: string): void {
+    this.#write(join(this.controller, "subsysnqn"), nqn);
+    this.#write(join(this.subsystem, "subsysnqn"), nqn);
+    this.#write(join(this.controller, "hostnqn"), hostNqn);
+  }
+
+  set state(state: string) {
+    this.#write(join(this.controller, "state"), state);
+  }
+
+  set sectors(sectors: number) {
+    this.#write(join(this.subsystem, "nvme0n1/size"), String(sectors));
+  }
+
+  /** The controller and its device vanish; a mount keeps the subsystem directory (recorded/fault2.txt). */
+  lose(): void {
+    rmSync(join(this.root, "class/nvme/nvme0"));
+    rmSync(this.controller, { recursive: true });
+    rmSync(join(this.subsystem, "nvme0"), { force: true });
+    rmSync(join(this.subsystem, "nvme0n1"), { recursive: true, force: true });
+  }
+
+  loseDevice(): void {
+    rmSync(join(this.subsystem, "nvme0n1"), { recursive: true });
+  }
+
+  /** After a reconnect beside a stale mount: other names, same subsystem (recorded/fault2.txt). */
+  rebornAsN2(): void {
+    renameSync(join(this.subsystem, "nvme0n1"), join(this.subsystem, "nvme0n2"));
+    renameSync(this.controller, join(dirname(this.controller), "nvme1"));
+    rmSync(join(this.root, "class/nvme/nvme0"));
+    symlinkSync("../../devices/virtual/nvme-fabrics/ctl/nvme1", join(this.root, "class/nvme/nvme1"));
+  }
+
+  /** nvme_core.multipath=N: the namespace is below its controller (recorded in lab/recorded/no-multipath.txt). */
+  withoutMultipath(): void {
+    rmSync(join(this.controller, "nvme0c0n1"), { recursive: true });
+    renameSync(join(this.subsystem, "nvme0n1"), join(this.controller, "nvme0n1"));
+  }
+
+  /** A second namespace or, without multipath, a second path. */
+  addDevice(name: string): void {
+    for (const [attribute, value] of [
+      ["dev", "259:9"],
+      ["size", "614400"],
+      ["ro", "0"],
+    ] as const) {
+      this.#write(join(this.subsystem, name, attribute), value);
+    }
+  }
+
+  cleanUp(): void {
+    rmSync(this.root, { recursive: true, force: true });
+  }
+
+  #write(path: string, value: string): void {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, `${value}\n`);
+  }
+}

@@ -1,0 +1,95 @@
+import { readdir } from "node:fs/promises";
+import { failure } from "../domain/errors/driver-error.ts";
+import type { BlockDevice } from "../node/data-path.ts";
+import { readAttribute, readBlockDevice } from "./block-device.ts";
+
+/** An NVMe controller as /sys/class/nvme shows it. */
+export interface Controller {
+  /** e.g. `nvme0`. */
+  readonly name: string;
+  readonly nqn: string;
+  /** `live`, `connecting`, `resetting`, `new`, `deleting`, `deleting (no IO)`, `dead`. */
+  readonly state: string;
+  readonly transport: string;
+  /** e.g. `traddr=192.0.2.1,trsvcid=4420,src_addr=192.0.2.7`; `src_addr` only while live. */
+  readonly address: string;
+  readonly hostNqn: string;
+}
+
+/** A usable namespace; the hidden path devices `nvmeXcYnZ` do not count. */
+const NAMESPACE = /^nvme\d+n\d+$/;
+
+/**
+ * All NVMe controllers. One that vanishes while it is read is left out.
+ * @throws nodeStateUnknown if sysfs cannot be read
+ */
+export async function readControllers(sysRoot: string): Promise<readonly Controller[]> {
+  const controllers: Controller[] = [];
+  for (const name of await listClass(sysRoot, "nvme")) {
+    if (!/^nvme\d+$/.test(name)) continue;
+    const base = `${sysRoot}/class/nvme/${name}`;
+    const [nqn, state, transport, address, hostNqn] = await Promise.all(
+      ["subsysnqn", "state", "transport", "address", "hostnqn"].map((attribute) =>
+        readAttribute(`${base}/${attribute}`),
+      ),
+    );
+    if (nqn === undefined || state === undefined) continue;
+    controllers.push({
+      name,
+      nqn,
+      state,
+      transport: transport ?? "",
+      address: address ?? "",
+      hostNqn: hostNqn ?? "",
+    });
+  }
+  return controllers;
+}
+
+/**
+ * The devices of every subsystem by NQN, found by its `subsysnqn` alone: below the subsystem with multipath, below its
+ * controllers without. A name is never derived from another, as numbers differ after a reconnect beside a stale mount.
+ * @throws nodeStateUnknown if sysfs cannot be read
+ */
+export async function readNamespaces(
+  sysRoot: string,
+  controllers: readonly Controller[],
+): Promise<ReadonlyMap<string, readonly BlockDevice[]>> {
+  const places = controllers.map(({ name, nqn }) => ({ directory: `${sysRoot}/class/nvme/${name}`, nqn }));
+  for (const name of await listClass(sysRoot, "nvme-subsystem")) {
+    const directory = `${sysRoot}/class/nvme-subsystem/${name}`;
+    const nqn = await readAttribute(`${directory}/subsysnqn`);
+    if (nqn !== undefined) places.push({ directory, nqn });
+  }
+  const found = new Map<string, BlockDevice[]>();
+  for (const { directory, nqn } of places) {
+    for (const name of (await listDirectory(directory)) ?? []) {
+      if (!NAMESPACE.test(name)) continue;
+      const device = await readBlockDevice(`${directory}/${name}`, name, nqn);
+      if (device !== undefined) found.set(nqn, [...(found.get(nqn) ?? []), device]);
+    }
+  }
+  return found;
+}
+
+/** Entries of a sysfs class; none if the class does not exist although sysfs is there: its module is not loaded. */
+async function listClass(sysRoot: string, name: string): Promise<readonly string[]> {
+  const entries = await listDirectory(`${sysRoot}/class/${name}`);
+  if (entries !== undefined) return entries;
+  if ((await listDirectory(`${sysRoot}/class`)) === undefined) {
+    throw failure("nodeStateUnknown", {
+      what: "the NVMe controllers",
+      detail: `${sysRoot}/class is missing`,
+    });
+  }
+  return [];
+}
+
+async function listDirectory(path: string): Promise<readonly string[] | undefined> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
+  }
+}

@@ -1,0 +1,98 @@
+import { randomBytes } from "node:crypto";
+import { chmod, link, lstat, stat, unlink } from "node:fs/promises";
+import { createConnection } from "node:net";
+import { dirname, join } from "node:path";
+import { failure } from "../domain/errors/driver-error.ts";
+
+/** How long a socket that exists is asked whether somebody answers, milliseconds. */
+const CONNECT_TIMEOUT_MS = 1_000;
+
+/** Read and write for owner and group. */
+const SOCKET_MODE = 0o660;
+
+/**
+ * Puts a listening socket at `path` with mode 0660. It is bound under a temporary name in the same directory and
+ * linked into place, so that it never appears with other rights, never replaces a file, and the runtime, which removes
+ * the name it bound when it closes, cannot remove a successor's socket.
+ * @param path absolute
+ * @param field the setting that the path comes from, for errors
+ * @param bind listens on the path that it is given
+ * @returns removes the socket, if it is still this one; call it after closing
+ * @throws fieldInvalid naming `field`; see claimSocketPath
+ */
+export async function placeSocket(
+  path: string,
+  field: string,
+  bind: (temporary: string) => Promise<void>,
+): Promise<() => Promise<void>> {
+  await claimSocketPath(path, field);
+  const temporary = join(dirname(path), `.${randomBytes(3).toString("hex")}`);
+  try {
+    await bind(temporary);
+    await chmod(temporary, SOCKET_MODE);
+    await link(temporary, path);
+  } catch (error) {
+    const reason = `cannot listen on ${path}: ${error instanceof Error ? error.message : String(error)}`;
+    throw failure("fieldInvalid", { field, reason }, error);
+  } finally {
+    await unlink(temporary).catch(() => {});
+  }
+  const identity = await identityOf(path);
+  return async () => {
+    if (identity !== undefined && (await identityOf(path)) === identity) await unlink(path);
+  };
+}
+
+/**
+ * Makes sure that `path` is free to listen on: its directory exists, and what is there is absent or a socket that
+ * nobody answers on any more, which is removed. A file of another kind is never touched.
+ * @throws fieldInvalid naming `field`, also when it cannot be found out whether somebody answers
+ */
+async function claimSocketPath(path: string, field: string): Promise<void> {
+  const refuse = (reason: string, cause?: unknown) =>
+    failure("fieldInvalid", { field, reason: `cannot listen on ${path}: ${reason}` }, cause);
+  const directory = dirname(path);
+  const parent = await stat(directory).catch((error: unknown) => {
+    throw refuse(`directory ${directory}: ${codeOf(error)}`, error);
+  });
+  if (!parent.isDirectory()) throw refuse(`${directory} is not a directory`);
+  const found = await lstat(path).catch((error: unknown) => {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw refuse(codeOf(error), error);
+  });
+  if (found === undefined) return;
+  if (!found.isSocket()) throw refuse("a file that is not a socket is in the way");
+  const answer = await connectCode(path);
+  if (answer === "connected") throw refuse("another process serves it");
+  if (answer !== "ECONNREFUSED") throw refuse(`the socket is there and its state is unclear (${answer})`);
+  await unlink(path).catch((error: unknown) => {
+    if (codeOf(error) !== "ENOENT")
+      throw refuse(`the stale socket cannot be removed (${codeOf(error)})`, error);
+  });
+}
+
+/** Which file a path names, to recognise it later; undefined when there is no socket. */
+async function identityOf(path: string): Promise<string | undefined> {
+  const found = await lstat(path, { bigint: true }).catch(() => undefined);
+  return found?.isSocket() === true ? `${found.dev}:${found.ino}` : undefined;
+}
+
+function connectCode(path: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = createConnection(path);
+    const timer = setTimeout(() => finish("no answer in time"), CONNECT_TIMEOUT_MS);
+    const finish = (result: string) => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(result);
+    };
+    socket.once("connect", () => finish("connected"));
+    socket.on("error", (error) => finish(codeOf(error)));
+  });
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string"
+    ? error.code
+    : String(error);
+}

@@ -1,0 +1,92 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
+import { ros } from "../routeros/script.ts";
+import { disksOf, type RdsContext, runChecked } from "./context.ts";
+import { type Disk, disks } from "./disk.ts";
+import { type Classified, classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
+
+/**
+ * Reads one disk by slot. undefined means proven absent: the RDS answered with no row.
+ * Costs one RouterOS command.
+ */
+export async function findDisk(
+  context: RdsContext,
+  id: VolumeId,
+  signal: AbortSignal,
+): Promise<Disk | undefined> {
+  const result = await runChecked(context, {
+    what: `read disk ${id}`,
+    purpose: "read",
+    listing: disks(ros`slot=${id}`),
+    body: (rows) => rows,
+    signal,
+    coalesceKey: `disk:${id}`,
+  });
+  return single(id, disksOf(result));
+}
+
+/** The one disk that may have a slot. */
+export function single(id: VolumeId, found: readonly Disk[]): Disk | undefined {
+  const matching = found.filter((disk) => disk.slot === id);
+  if (matching.length > 1) {
+    throw failure("replyUnreadable", {
+      what: `read disk ${id}`,
+      detail: `${matching.length} disks share the slot`,
+    });
+  }
+  return matching[0];
+}
+
+/** Reads one volume; undefined means proven absent. */
+export async function findClassified(
+  context: RdsContext,
+  id: VolumeId,
+  signal: AbortSignal,
+): Promise<Classified | undefined> {
+  const disk = await findDisk(context, id, signal);
+  return disk === undefined ? undefined : classify(disk, context.clusterId);
+}
+
+/** Every disk with a slot of ours, in slot order. One RouterOS command. */
+export async function listAll(
+  context: RdsContext,
+  signal: AbortSignal,
+): Promise<{ volumes: RdsVolume[]; foreign: ForeignDisk[] }> {
+  const result = await runChecked(context, {
+    what: "list volumes",
+    purpose: "read",
+    listing: disks(ros`slot~"^(csi|pvc)-"`),
+    body: (rows) => rows,
+    signal,
+    coalesceKey: "list",
+  });
+  const volumes: RdsVolume[] = [];
+  const foreign: ForeignDisk[] = [];
+  for (const disk of disksOf(result).toSorted(bySlot)) {
+    const classified = classify(disk, context.clusterId);
+    if (classified?.kind === "volume") volumes.push(classified.volume);
+    if (classified?.kind === "foreign") foreign.push(classified.foreign);
+  }
+  return { volumes, foreign };
+}
+
+/** A pool's item and every file disk: what capacity is reckoned from. One RouterOS command. */
+export async function listForCapacity(
+  context: RdsContext,
+  pool: string,
+  signal: AbortSignal,
+): Promise<Disk[]> {
+  const result = await runChecked(context, {
+    what: `read pool ${pool}`,
+    purpose: "read",
+    listing: disks(ros`slot=${pool} or type="file"`),
+    body: (rows) => rows,
+    signal,
+    coalesceKey: `capacity:${pool}`,
+  });
+  return disksOf(result);
+}
+
+function bySlot(a: Disk, b: Disk): number {
+  return a.slot < b.slot ? -1 : a.slot > b.slot ? 1 : 0;
+}

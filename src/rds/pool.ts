@@ -1,0 +1,59 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import type { Disk } from "./disk.ts";
+import { isSafePath, SIZE_GRANULARITY } from "./layout.ts";
+
+/** A pool that may take volumes. */
+export interface Pool {
+  readonly slot: string;
+  /** Without a leading slash. */
+  readonly mountPoint: string;
+  readonly fs: string;
+  /** Bytes. */
+  readonly size: bigint;
+  /** Bytes. */
+  readonly free: bigint;
+  /** Bytes that new volumes may take together, as of the listing alone; a multiple of the granularity. */
+  readonly available: bigint;
+  /** Slots of the file disks that `available` has taken into account. */
+  readonly counted: ReadonlySet<string>;
+}
+
+/**
+ * Finds a pool among listed disks and reckons what it can still take. Files are allocated at once on some
+ * filesystems and grow later on others, so both the free space and the sum of all file sizes bound it:
+ * min(free, size − Σ file sizes) − reserve, never below zero.
+ * @param listed every item of `/disk` that is the pool or a file disk
+ * @param reserve bytes that stay free
+ * @throws poolNotFound (INVALID_ARGUMENT), poolNotMounted (UNAVAILABLE)
+ */
+export function poolFrom(listed: readonly Disk[], slot: string, reserve: bigint): Pool {
+  const disk = listed.find((candidate) => candidate.slot === slot);
+  if (disk === undefined || disk.type === "file") throw failure("poolNotFound", { pool: slot });
+  const { size, free, mountPoint } = disk;
+  if (!disk.mounted || size === undefined || free === undefined || !isSafePath(mountPoint)) {
+    throw failure("poolNotMounted", { pool: slot });
+  }
+  const files = listed.filter((candidate) => candidate.type === "file");
+  const allocated = files
+    .filter((file) => file.filePath.startsWith(`${mountPoint}/`))
+    .reduce((sum, file) => sum + (file.size ?? 0n), 0n);
+  const bound = free < size - allocated ? free : size - allocated;
+  const available = roundDown(bound - reserve);
+  return {
+    slot,
+    mountPoint,
+    fs: disk.fs,
+    size,
+    free,
+    available,
+    counted: sized(files),
+  };
+}
+
+function sized(files: readonly Disk[]): ReadonlySet<string> {
+  return new Set(files.filter((file) => file.size !== undefined).map((file) => file.slot));
+}
+
+function roundDown(bytes: bigint): bigint {
+  return bytes > 0n ? (bytes / SIZE_GRANULARITY) * SIZE_GRANULARITY : 0n;
+}

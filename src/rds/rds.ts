@@ -1,0 +1,170 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
+import { payload } from "../routeros/envelope.ts";
+import { ros } from "../routeros/script.ts";
+import { VolumeCache } from "./cache.ts";
+import { type RdsContext, runChecked } from "./context.ts";
+import { type CreateSpec, createVolume } from "./create.ts";
+import type { Layout } from "./layout.ts";
+import { findClassified, listAll, listForCapacity, single } from "./lookup.ts";
+import { type Pool, poolFrom } from "./pool.ts";
+import { type RemoveResult, removeFileOnly, removeVolume } from "./remove.ts";
+import { type RouterOsVersion, requireSupported } from "./version.ts";
+import { type Classified, classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
+import { exportIsRight, type WriteResult, writeRecord } from "./write-record.ts";
+
+/** A pool and, from the same answer, whatever has the slot of a volume that shall be created in it. */
+export interface PoolView {
+  readonly pool: Pool;
+  /** Bytes that a new volume may take now, less the volumes that are being created. */
+  readonly available: bigint;
+  readonly existing: Classified | undefined;
+}
+
+/**
+ * Volumes on one RDS. Each method says how many RouterOS commands it costs; the first call on a new
+ * connection costs one more, for the version check. All methods throw the link's failures
+ * (rdsUnreachable, rdsOutcomeUnknown, hostKeyMismatch, …): an unknown state is never reported as absent.
+ */
+export class Rds {
+  readonly #context: RdsContext;
+  readonly #cache = new VolumeCache();
+  readonly #pending = new Map<VolumeId, { pool: string; bytes: bigint }>();
+  #version: Promise<RouterOsVersion> | undefined;
+
+  constructor(context: RdsContext) {
+    this.#context = context;
+  }
+
+  get address(): string {
+    return this.#context.client.address;
+  }
+
+  /** Makes the next call check the RouterOS version again; for a new connection, maybe to an upgraded device. */
+  forgetVersion(): void {
+    this.#version = undefined;
+  }
+
+  /**
+   * The device's version, asked once per connection.
+   * @throws versionTooOld (FAILED_PRECONDITION)
+   */
+  async version(signal: AbortSignal): Promise<RouterOsVersion> {
+    const running = this.#version ?? this.#askVersion(signal);
+    this.#version = running;
+    try {
+      return await running;
+    } catch (error) {
+      if (this.#version === running) this.#version = undefined;
+      throw error;
+    }
+  }
+
+  /** The volume as last read by this process; may be stale, so only a compare-and-set may be based on it. */
+  remembered(id: VolumeId): RdsVolume | undefined {
+    return this.#cache.get(id);
+  }
+
+  /** Reads one volume. undefined means proven absent. One command. */
+  async find(id: VolumeId, signal: AbortSignal): Promise<Classified | undefined> {
+    await this.version(signal);
+    const generation = this.#cache.generation(id);
+    return this.#remember(id, await findClassified(this.#context, id, signal), generation);
+  }
+
+  /** Every disk with a slot of ours. One command. */
+  async list(signal: AbortSignal): Promise<{ volumes: RdsVolume[]; foreign: ForeignDisk[] }> {
+    await this.version(signal);
+    return listAll(this.#context, signal);
+  }
+
+  /** A pool, and what has the slot `id` already. One command. @throws poolNotFound, poolNotMounted */
+  async pool(slot: string, reserveBytes: bigint, signal: AbortSignal, id?: VolumeId): Promise<PoolView> {
+    await this.version(signal);
+    const listed = await listForCapacity(this.#context, slot, signal);
+    const disk = id === undefined ? undefined : single(id, listed);
+    const existing = disk === undefined ? undefined : classify(disk, this.#context.clusterId);
+    const pool = poolFrom(listed, slot, reserveBytes);
+    return { pool, available: this.#available(pool), existing };
+  }
+
+  /**
+   * Creates a volume in a pool that `pool` returned. One command, and more while the device is not ready.
+   * @throws poolFull (RESOURCE_EXHAUSTED) when nothing was created
+   */
+  async create(spec: CreateSpec): Promise<Classified> {
+    const { id, pool, sizeBytes } = spec;
+    // Calls that read the pool at the same time all saw this space; each takes its share before it goes on.
+    const available = this.#available(pool);
+    if (sizeBytes > available) throw failure("poolFull", { pool: pool.slot, wanted: sizeBytes, available });
+    this.#pending.set(id, { pool: pool.slot, bytes: sizeBytes });
+    const generation = this.#cache.forget(id);
+    try {
+      const created = await createVolume(this.#context, spec);
+      this.#remember(id, created, generation);
+      return created;
+    } finally {
+      this.#pending.delete(id);
+    }
+  }
+
+  /** Removes a volume: export, item and file. One command. */
+  async remove(volume: RdsVolume, signal: AbortSignal): Promise<RemoveResult> {
+    await this.version(signal);
+    this.#cache.forget(volume.id);
+    return removeVolume(this.#context, volume, signal);
+  }
+
+  /** Removes the file of a volume whose item is proven absent. One command. */
+  async removeFileOnly(id: VolumeId, layout: Layout, signal: AbortSignal): Promise<RemoveResult> {
+    await this.version(signal);
+    return removeFileOnly(this.#context, id, layout, signal);
+  }
+
+  /** Compare-and-set of record and export. One command, and more while the export is not up. */
+  async write(
+    volume: RdsVolume,
+    record: VolumeRecord,
+    exportState: ExportState,
+    signal: AbortSignal,
+  ): Promise<WriteResult> {
+    await this.version(signal);
+    const generation = this.#cache.forget(volume.id);
+    const result = await writeRecord(this.#context, volume, record, exportState, signal);
+    if (result.kind === "written") this.#cache.put(volume.id, result.volume, generation);
+    return result;
+  }
+
+  /** Whether a volume as read is exported just as its record says. */
+  exportIsRight(volume: RdsVolume): boolean {
+    return exportIsRight(this.#context, volume);
+  }
+
+  async #askVersion(signal: AbortSignal): Promise<RouterOsVersion> {
+    const result = await runChecked(this.#context, {
+      what: "read the RouterOS version",
+      purpose: "read",
+      body: () => payload("version", ros`[/system/resource/get version]`),
+      signal,
+    });
+    const version = requireSupported(result.reply.flat("version") ?? "");
+    this.#context.logger.info("RDS connected", { address: this.address, version: version.text });
+    return version;
+  }
+
+  /** A pool's space less the volumes that are being created and that its listing did not show. */
+  #available(pool: Pool): bigint {
+    let { available } = pool;
+    for (const [id, pending] of this.#pending) {
+      if (pending.pool === pool.slot && !pool.counted.has(id)) available -= pending.bytes;
+    }
+    return available > 0n ? available : 0n;
+  }
+
+  #remember(id: VolumeId, found: Classified | undefined, generation: number): Classified | undefined {
+    if (found?.kind === "volume") this.#cache.put(id, found.volume, generation);
+    else this.#cache.forget(id);
+    return found;
+  }
+}

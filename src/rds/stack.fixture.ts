@@ -1,0 +1,155 @@
+import { generateKeyPairSync } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import ssh2 from "ssh2";
+import { AttachmentService } from "../controller/attachments.ts";
+import { type EvidenceSource, noOrchestrator } from "../controller/evidence.ts";
+import { staticNodes } from "../controller/nodes.ts";
+import { VolumeService } from "../controller/volumes.ts";
+import type { Capability } from "../domain/access-mode.ts";
+import { systemClock } from "../domain/clock.ts";
+import type { MigrationEvent } from "../migration/decision.ts";
+import { silentLogger } from "../observability/log.ts";
+import { RouterOsClient } from "../routeros/client.ts";
+import { type HostKeyPin, parseHostKeyPin } from "../routeros/transport/host-keys.ts";
+import { createSshTransport, type Transport } from "../routeros/transport/transport.ts";
+import { type Simulator, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
+import type { Fencing } from "./context.ts";
+import { Rds } from "./rds.ts";
+
+export const MIB = 1024n * 1024n;
+export const GIB = 1024n * MIB;
+export const LAYOUT = { pool: "storage-pool", directory: "csi" } as const;
+
+export const BLOCK: Capability = {
+  accessMode: "SINGLE_NODE_WRITER",
+  accessType: "block",
+  fsType: "",
+  mountFlags: [],
+};
+export const MOUNT: Capability = { ...BLOCK, accessType: "mount" };
+
+export interface StackOptions extends SimulatorOptions {
+  readonly fencing?: Fencing;
+  readonly evidence?: EvidenceSource;
+  readonly reserveBytes?: bigint;
+}
+
+/** One controller, as a process of its own would be: its own connections and memory. */
+export interface ControllerStack {
+  readonly transport: Transport;
+  readonly rds: Rds;
+  readonly volumes: VolumeService;
+  readonly attachments: AttachmentService;
+  readonly events: MigrationEvent[];
+}
+
+/** A simulator and any number of controllers in front of it, over real SSH on loopback. */
+export interface Stack extends ControllerStack {
+  readonly simulator: Simulator;
+  readonly keyFile: string;
+  /** Another controller process against the same RDS. */
+  controller(): ControllerStack;
+  /** RouterOS command lines that were run since the last call. */
+  commandsSince(): string[];
+  /** Never aborted within a test. */
+  readonly signal: AbortSignal;
+  close(): Promise<void>;
+}
+
+/** An Ed25519 key pair in the forms that ssh2 and RouterOS want. */
+export function newUserKey(): { privatePem: string; publicLine: string } {
+  const pair = ssh2.utils.generateKeyPairSync("ed25519");
+  return { privatePem: pair.private, publicLine: pair.public };
+}
+
+/** An RSA key pair in PEM and OpenSSH form. */
+export function newRsaKey(): { privatePem: string; publicLine: string } {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const privatePem = privateKey.export({ type: "pkcs1", format: "pem" }).toString();
+  const parsed = ssh2.utils.parseKey(privatePem);
+  if (parsed instanceof Error) throw parsed;
+  return { privatePem, publicLine: `ssh-rsa ${parsed.getPublicSSH().toString("base64")}` };
+}
+
+/** A pin from its text. */
+export function hostKeyPin(text: string): HostKeyPin {
+  const pin = parseHostKeyPin(text);
+  if (typeof pin === "string") throw new Error(pin);
+  return pin;
+}
+
+/** Starts a simulator with one user and a controller that may log in. */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const { fencing = "epoch", evidence = noOrchestrator, reserveBytes = GIB, ...simulatorOptions } = options;
+  const directory = await mkdtemp(join(tmpdir(), "rds-csi-stack-"));
+  const key = newUserKey();
+  const keyFile = join(directory, "user-key");
+  await writeFile(keyFile, key.privatePem, { mode: 0o600 });
+  const simulator = await startSimulator({ authorizedKeys: [key.publicLine], ...simulatorOptions });
+  const opened: ControllerStack[] = [];
+  const controller = (): ControllerStack => {
+    const transport = createSshTransport({
+      host: simulator.host,
+      port: simulator.port,
+      user: "csi",
+      keyFile,
+      hostKeys: simulator.hostKeyFingerprints.map(hostKeyPin),
+      backoff: { firstMs: 5, maxMs: 50, maxFatalMs: 50 },
+    });
+    const rds = new Rds({
+      client: new RouterOsClient(transport),
+      clock: systemClock,
+      logger: silentLogger,
+      clusterId: "test",
+      nqnPrefix: "nqn.2000-02.com.mikrotik",
+      nvmePort: 4420,
+      fencing,
+    });
+    transport.onReconnect(() => rds.forgetVersion());
+    const events: MigrationEvent[] = [];
+    const stack: ControllerStack = {
+      transport,
+      rds,
+      events,
+      volumes: new VolumeService({
+        rds,
+        clock: systemClock,
+        layout: LAYOUT,
+        reserveBytes,
+        clusterId: "test",
+      }),
+      attachments: new AttachmentService({
+        rds,
+        nodes: staticNodes(["node-a", "node-b", "node-c"]),
+        evidence,
+        report: (_, happened) => events.push(...happened),
+        clock: systemClock,
+        clusterId: "test",
+        nvmeAddress: "127.0.0.1",
+        nvmePort: 4420,
+      }),
+    };
+    opened.push(stack);
+    return stack;
+  };
+  let seen = 0;
+  return {
+    ...controller(),
+    simulator,
+    keyFile,
+    controller,
+    signal: new AbortController().signal,
+    commandsSince: () => {
+      const lines = simulator.commands.slice(seen).map((entry) => entry.line);
+      seen = simulator.commands.length;
+      return lines;
+    },
+    close: async () => {
+      await Promise.all(opened.map((each) => each.transport.close()));
+      await simulator.stop();
+      await rm(directory, { recursive: true });
+    },
+  };
+}

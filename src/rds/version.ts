@@ -1,0 +1,45 @@
+import { failure } from "../domain/errors/driver-error.ts";
+
+/** A RouterOS version; pre-releases order before their release. */
+export interface RouterOsVersion {
+  readonly major: number;
+  readonly minor: number;
+  readonly patch: number;
+  readonly text: string;
+}
+
+/** The first version with `nvme-tcp-server-nqn`. */
+export const MINIMUM_VERSION = "7.21";
+
+/**
+ * Reads what `/system/resource/get version` prints, e.g. `7.24.5 (stable)` or `7.26beta4 (development)`.
+ * @returns undefined when it has another form
+ */
+export function parseVersion(text: string): RouterOsVersion | undefined {
+  const match = /^(\d+)\.(\d+)(?:\.(\d+))?(?:(?:alpha|beta|rc)\d+)?\b/.exec(text.trim());
+  if (match === null) return undefined;
+  return {
+    major: Number(match[1]),
+    minor: Number(match[2]),
+    patch: Number(match[3] ?? 0),
+    text: text.trim(),
+  };
+}
+
+/**
+ * Refuses devices that cannot export a disk under a chosen NQN.
+ * @throws versionTooOld (FAILED_PRECONDITION), or replyUnreadable when the text is not a version
+ */
+export function requireSupported(text: string): RouterOsVersion {
+  const version = parseVersion(text);
+  if (version === undefined) {
+    throw failure("replyUnreadable", {
+      what: "read the RouterOS version",
+      detail: JSON.stringify(text.slice(0, 80)),
+    });
+  }
+  if (version.major < 7 || (version.major === 7 && version.minor < 21)) {
+    throw failure("versionTooOld", { version: version.text, minimum: MINIMUM_VERSION });
+  }
+  return version;
+}

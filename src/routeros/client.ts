@@ -1,0 +1,156 @@
+import { randomBytes } from "node:crypto";
+import { failure } from "../domain/errors/driver-error.ts";
+import { envelope, type Reply, readReply } from "./envelope.ts";
+import { classifyFailure, type FailureClass, ownReason, tidyFailure } from "./failure-class.ts";
+import { detailForm } from "./reply/detail-form.ts";
+import type { Listing, ReplyForm } from "./reply/form.ts";
+import { jsonForm } from "./reply/json-form.ts";
+import { linesForm } from "./reply/lines-form.ts";
+import type { Row } from "./reply/row.ts";
+import { nothing, type Script } from "./script.ts";
+import type { Transport } from "./transport/transport.ts";
+
+/** Reads answer within this time, mutations within the next. Milliseconds. */
+export const READ_TIMEOUT_MS = 15_000;
+export const MUTATE_TIMEOUT_MS = 60_000;
+
+/** One command: what is run and how its reply is used. */
+export interface Command {
+  /** For error messages, e.g. `create volume csi-…`. */
+  readonly what: string;
+  /** `read` must not change anything; equal reads may share one round trip. */
+  readonly purpose: "read" | "mutate";
+  /** Rows that the body prints, if any. */
+  readonly listing?: Listing;
+  /** The statements; `rows` prints the listing and may stand anywhere among them. */
+  readonly body: (rows: Script) => Script;
+  readonly signal: AbortSignal;
+  /** Equal reads with the same key that wait to be sent are answered by one command. */
+  readonly coalesceKey?: string;
+}
+
+/** A command that ran and said `ok`. */
+export interface CommandResult {
+  readonly reply: Reply;
+  /** Empty when the command has no listing. */
+  readonly rows: readonly Row[];
+}
+
+/** A runtime error of RouterOS: statements before it took effect, the failing one did not. */
+export interface CommandFailure {
+  readonly kind: FailureClass;
+  /** The reason that a script of ours gave, for kind `own`. */
+  readonly reason: string | undefined;
+  readonly text: string;
+}
+
+export type CommandOutcome =
+  | ({ readonly ok: true } & CommandResult)
+  | { readonly ok: false; readonly failure: CommandFailure };
+
+/** RouterOS could not parse the line; nothing of it ran. */
+interface Rejected {
+  readonly rejected: string;
+}
+
+const FORMS: readonly ReplyForm[] = [jsonForm, linesForm, detailForm];
+
+/**
+ * Runs scripts on one RouterOS device. Knows the envelope and the forms of replies, not volumes.
+ * What it throws means that the outcome is unknown or the device refuses to talk; runtime errors of
+ * RouterOS are returned, as only the caller knows what they mean.
+ */
+export class RouterOsClient {
+  readonly #transport: Transport;
+  readonly #nonce: () => string;
+  /** Index of the form that this device understands. */
+  #form = 0;
+
+  constructor(transport: Transport, nonce: () => string = () => randomBytes(8).toString("hex")) {
+    this.#transport = transport;
+    this.#nonce = nonce;
+  }
+
+  get address(): string {
+    return this.#transport.address;
+  }
+
+  /** The form in use, for logs and diagnosis. */
+  get formName(): ReplyForm["name"] {
+    return this.#formAt(this.#form).name;
+  }
+
+  /**
+   * Runs one command line.
+   * @throws rdsUnreachable, rdsOutcomeUnknown, replyUnreadable, permissionDenied, commandRejected and the
+   * transport's other failures
+   */
+  async run(command: Command): Promise<CommandOutcome> {
+    let rejection: string | undefined;
+    for (let index = this.#form; index < FORMS.length; index++) {
+      const outcome = await this.#attempt(command, this.#formAt(index));
+      if (!("rejected" in outcome)) {
+        if (rejection !== undefined) this.#form = index;
+        return outcome;
+      }
+      // A rejected line ran nothing, so the next form may be tried, also for a mutation.
+      rejection ??= outcome.rejected;
+      if (command.listing === undefined) break;
+    }
+    throw failure("commandRejected", { what: command.what, detail: rejection ?? "" });
+  }
+
+  #formAt(index: number): ReplyForm {
+    return FORMS[Math.min(index, FORMS.length - 1)] ?? jsonForm;
+  }
+
+  async #attempt(command: Command, form: ReplyForm): Promise<CommandOutcome | Rejected> {
+    const { what, purpose, listing, signal } = command;
+    const rowsScript = listing === undefined ? nothing : form.script(listing);
+    const nonce = this.#nonce();
+    const sent = await this.#transport.exec(envelope(command.body(rowsScript)).render(nonce), {
+      signal,
+      purpose,
+      what,
+      timeoutMs: purpose === "read" ? READ_TIMEOUT_MS : MUTATE_TIMEOUT_MS,
+      ...(command.coalesceKey === undefined ? {} : { coalesceKey: `${form.name}:${command.coalesceKey}` }),
+    });
+    // A shared reply carries the nonce of the line that was sent for all.
+    const reply = readReply(nonceOf(sent.line) ?? nonce, sent.stdout, sent.stderr);
+    const { verdict } = reply;
+    if (verdict.kind === "runtime") return failed(what, verdict.text);
+    if (verdict.kind === "none") return this.#withoutVerdict(command, verdict.text);
+    if (listing === undefined) return { ok: true, reply, rows: [] };
+    const rows = form.parse(reply, listing);
+    if (rows !== undefined) return { ok: true, reply, rows };
+    // It ran, but this form cannot be read on this device: the next command uses the next form.
+    this.#form = Math.min(this.#form + 1, FORMS.length - 1);
+    throw failure("replyUnreadable", { what, detail: `${form.name} payload missing or malformed` });
+  }
+
+  #withoutVerdict(command: Command, text: string): Rejected {
+    const { what } = command;
+    const detail = tidyFailure(text);
+    switch (classifyFailure(text)) {
+      case "parse":
+        return { rejected: detail };
+      case "permission":
+        throw failure("permissionDenied", { what, detail });
+      default:
+        if (command.purpose === "read") {
+          throw failure("replyUnreadable", { what, detail: detail || "no verdict in the reply" });
+        }
+        throw failure("rdsOutcomeUnknown", { what, reason: detail || "the reply was cut off" });
+    }
+  }
+}
+
+function failed(what: string, text: string): CommandOutcome {
+  const kind = classifyFailure(text);
+  if (kind === "permission") throw failure("permissionDenied", { what, detail: tidyFailure(text) });
+  return { ok: false, failure: { kind, reason: ownReason(text), text: tidyFailure(text) } };
+}
+
+function nonceOf(line: string): string | undefined {
+  return /~ok:([0-9a-f]+)~/.exec(line)?.[1];
+}

@@ -1,0 +1,102 @@
+import { ros, Script } from "./script.ts";
+
+/**
+ * Puts the value of an expression into the reply under `label`. The markers carry the nonce, so text from
+ * an earlier command or from a stored comment can never be taken for a payload.
+ */
+export function payload(label: string, expression: Script): Script {
+  checkLabel(label);
+  return ros`:put ("~p:${Script.nonce}:${bare(label)}~" . ${expression} . "~e:${Script.nonce}~")`;
+}
+
+/** Puts what a statement prints into the reply under `label`; for commands whose output is text. */
+export function printed(label: string, statement: Script): Script {
+  checkLabel(label);
+  return ros`:put "~p:${Script.nonce}:${bare(label)}~"; ${statement}; :put "~e:${Script.nonce}~"`;
+}
+
+/**
+ * Wraps statements so that the reply's text carries the verdict: exit status and streams differ between
+ * RouterOS versions. A parse error rejects the whole line before anything runs, so it prints no marker.
+ * Source: RouterOS scripting manual, ":onerror" (7.13 and newer).
+ */
+export function envelope(body: Script): Script {
+  return ros`:onerror e in={ ${body}; :put "~ok:${Script.nonce}~" } do={ :put ("~err:${Script.nonce}~" . $e) }`;
+}
+
+const LABEL = /^[a-z][a-z0-9-]{0,19}$/;
+
+function checkLabel(label: string): void {
+  if (!LABEL.test(label)) throw new RangeError(`bad payload label ${JSON.stringify(label)}`);
+}
+
+/** A checked label as code: it stands inside a literal of ours. */
+function bare(label: string): Script {
+  checkLabel(label);
+  return Script.fromTemplate([label], []);
+}
+
+/** What a command's reply says. `runtime`: it started and failed; earlier statements kept their effect. */
+export type Verdict =
+  | { readonly kind: "ok" }
+  | { readonly kind: "runtime"; readonly text: string }
+  | { readonly kind: "none"; readonly text: string };
+
+/** A command's reply, cut into verdict and payloads. */
+export class Reply {
+  readonly verdict: Verdict;
+  readonly #raw: string;
+  readonly #flat: string;
+  readonly #nonce: string;
+
+  constructor(verdict: Verdict, raw: string, nonce: string) {
+    this.verdict = verdict;
+    this.#raw = raw;
+    this.#flat = flatten(raw);
+    this.#nonce = nonce;
+  }
+
+  /** The nonce, for payload formats that have markers of their own. */
+  get nonce(): string {
+    return this.#nonce;
+  }
+
+  /**
+   * The payload under `label` as one line: every line end inside it is an artefact of the console.
+   * undefined when it is missing or cut off.
+   */
+  flat(label: string): string | undefined {
+    return between(this.#flat, `~p:${this.#nonce}:${label}~`, `~e:${this.#nonce}~`);
+  }
+
+  /** The payload under `label` with its line ends, for text output. undefined when missing or cut off. */
+  text(label: string): string | undefined {
+    return between(this.#raw, `~p:${this.#nonce}:${label}~`, `~e:${this.#nonce}~`);
+  }
+}
+
+/** Reads the reply to a rendered envelope. */
+export function readReply(nonce: string, stdout: string, stderr: string): Reply {
+  return new Reply(verdictOf(nonce, flatten(stdout), flatten(stderr)), stdout, nonce);
+}
+
+function verdictOf(nonce: string, stdout: string, stderr: string): Verdict {
+  const error = `~err:${nonce}~`;
+  for (const text of [stdout, stderr]) {
+    const at = text.indexOf(error);
+    if (at >= 0) return { kind: "runtime", text: text.slice(at + error.length).trim() };
+  }
+  if (stdout.includes(`~ok:${nonce}~`)) return { kind: "ok" };
+  return { kind: "none", text: `${stdout} ${stderr}`.trim() };
+}
+
+function flatten(text: string): string {
+  return text.replace(/[\r\n]+/g, "");
+}
+
+function between(text: string, start: string, end: string): string | undefined {
+  const from = text.indexOf(start);
+  if (from < 0) return undefined;
+  const to = text.indexOf(end, from + start.length);
+  return to < 0 ? undefined : text.slice(from + start.length, to);
+}

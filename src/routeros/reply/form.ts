@@ -1,0 +1,27 @@
+import type { Reply } from "../envelope.ts";
+import type { Script } from "../script.ts";
+import type { Row } from "./row.ts";
+
+/** Which items of a menu a reply shall list. */
+export interface Listing {
+  /** Payload label. */
+  readonly label: string;
+  /** The menu's path as script, e.g. ros`/disk`. */
+  readonly menu: Script;
+  /** Condition after `where`; undefined lists every item. */
+  readonly where: Script | undefined;
+  /** The properties that the caller reads, by RouterOS name. The short-line form asks for just these. */
+  readonly properties: readonly string[];
+}
+
+/**
+ * A way to get rows out of RouterOS. All forms give the same rows for the same items; they differ in what
+ * console defects they survive. They are tried in order: JSON, short lines, detail text.
+ */
+export interface ReplyForm {
+  readonly name: "json" | "lines" | "detail";
+  /** Statements that print the listing. */
+  script(listing: Listing): Script;
+  /** The rows of the reply; undefined when they are missing or unreadable (never "no rows"). */
+  parse(reply: Reply, listing: Listing): readonly Row[] | undefined;
+}

@@ -1,0 +1,65 @@
+import { payload } from "../envelope.ts";
+import { ros, type Script } from "../script.ts";
+import type { Listing, ReplyForm } from "./form.ts";
+import type { Row } from "./row.ts";
+
+/** Numbers outside strings; strings are matched first, so digits inside them are left alone. */
+const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+
+/**
+ * Rows from `:serialize to=json` of `print detail as-value`: the form with exact values and types.
+ * Source: RouterOS scripting manual, ":serialize" (7.13), options (7.16).
+ */
+export const jsonForm: ReplyForm = {
+  name: "json",
+  script: ({ label, menu, where }: Listing) =>
+    payload(
+      label,
+      ros`[:serialize to=json options=json.no-string-conversion value=[${menu}/print detail as-value${whereClause(where)}]]`,
+    ),
+  parse: (reply, { label }) => {
+    const json = reply.flat(label);
+    return json === undefined ? undefined : parseJsonRows(json);
+  },
+};
+
+/** ` where …`, or nothing. */
+export function whereClause(where: Script | undefined): Script {
+  return where === undefined ? ros`` : ros` where ${where}`;
+}
+
+/**
+ * Reads the JSON array of a serialised print. Numbers keep every digit, also beyond 2^53.
+ * @returns undefined when it is not such an array
+ */
+export function parseJsonRows(json: string): readonly Row[] | undefined {
+  let value: unknown;
+  try {
+    // As strings, numbers survive JSON.parse digit for digit.
+    value = JSON.parse(
+      json.replace(STRING_OR_NUMBER, (token) => (token.startsWith('"') ? token : `"${token}"`)),
+    );
+  } catch {
+    return undefined;
+  }
+  if (value === "" || value === null) return undefined;
+  const items = Array.isArray(value) ? value : [value];
+  const rows: Row[] = [];
+  for (const item of items) {
+    if (typeof item !== "object" || item === null || Array.isArray(item)) return undefined;
+    const row = new Map<string, string>();
+    for (const [key, cell] of Object.entries(item)) {
+      const cellText = scalarText(cell);
+      if (cellText !== undefined) row.set(key, cellText);
+    }
+    rows.push(row);
+  }
+  return rows;
+}
+
+/** A cell as text; undefined for nil. Lists are joined as RouterOS prints them. */
+function scalarText(cell: unknown): string | undefined {
+  if (cell === null || cell === undefined) return undefined;
+  if (Array.isArray(cell)) return cell.map((part) => scalarText(part) ?? "").join(",");
+  return typeof cell === "object" ? JSON.stringify(cell) : String(cell);
+}

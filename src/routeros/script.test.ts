@@ -1,0 +1,137 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { envelope, payload, printed, readReply } from "./envelope.ts";
+import { classifyFailure, ownReason, tidyFailure } from "./failure-class.ts";
+import { escapeRegex, quote } from "./quote.ts";
+import { ros } from "./script.ts";
+
+/** Reads a RouterOS string literal, written from the grammar and not from `quote`. */
+function unquote(literal: string): string {
+  const letters: Record<string, string> = {
+    '"': '"',
+    "\\": "\\",
+    $: "$",
+    "?": "?",
+    _: " ",
+    a: "\x07",
+    b: "\b",
+    f: "\f",
+    n: "\n",
+    r: "\r",
+    t: "\t",
+    v: "\v",
+  };
+  expect(literal.startsWith('"') && literal.endsWith('"')).toBe(true);
+  const bytes: number[] = [];
+  for (let at = 1; at < literal.length - 1; at++) {
+    const char = literal[at] ?? "";
+    if (char === "$" || char === '"') throw new Error(`unescaped ${char}`);
+    if (char !== "\\") bytes.push(char.charCodeAt(0));
+    else if (/^[0-9A-F]{2}$/.test(literal.slice(at + 1, at + 3))) {
+      bytes.push(Number.parseInt(literal.slice(at + 1, at + 3), 16));
+      at += 2;
+    } else {
+      at += 1;
+      bytes.push((letters[literal[at] ?? ""] ?? "").charCodeAt(0));
+    }
+  }
+  return Buffer.from(bytes).toString("utf8");
+}
+
+describe("quote", () => {
+  test("round-trips any text as one printable line", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary", maxLength: 200 }), (text) => {
+        const literal = quote(text);
+        expect(literal).toMatch(/^[\x20-\x7e]*$/);
+        expect(unquote(literal)).toBe(Buffer.from(text, "utf8").toString("utf8"));
+      }),
+    );
+  });
+
+  test("writes hex digits in upper case and escapes what RouterOS expands", () => {
+    expect(quote('a"b\\c$d?e\nf\u00e9')).toBe('"a\\"b\\\\c\\$d\\?e\\0Af\\C3\\A9"');
+  });
+});
+
+test("escapeRegex matches its text and nothing else", () => {
+  fc.assert(
+    fc.property(fc.string(), fc.string(), (text, other) => {
+      const pattern = new RegExp(`^${escapeRegex(text)}$`);
+      expect(pattern.test(text)).toBe(true);
+      expect(pattern.test(other)).toBe(text === other);
+    }),
+  );
+});
+
+describe("ros", () => {
+  test("quotes strings, writes numbers and booleans, nests scripts, joins lists", () => {
+    const find = ros`[/disk/find where slot=${'x" ; /system/reboot'}]`;
+    const script = ros`/disk/set ${find} file-size=${5n} swap=${false}; ${[ros`:put 1`, ros`:put 2`]}`;
+    expect(script.render("n")).toBe(
+      '/disk/set [/disk/find where slot="x\\" ; /system/reboot"] file-size=5 swap=no; :put 1; :put 2',
+    );
+  });
+
+  test("keeps backslashes of the template and refuses negative numbers", () => {
+    expect(ros`a="\\."`.render("n")).toBe('a="\\\\."');
+    expect(() => ros`size=${-1n}`).toThrow(RangeError);
+  });
+});
+
+describe("envelope", () => {
+  const nonce = "00ff00ff00ff00ff";
+
+  test("renders the markers with the nonce", () => {
+    expect(envelope(ros`${payload("v", ros`[/x]`)}; ${printed("t", ros`/y`)}`).render(nonce)).toBe(
+      `:onerror e in={ :put ("~p:${nonce}:v~" . [/x] . "~e:${nonce}~"); :put "~p:${nonce}:t~"; /y; :put "~e:${nonce}~"; :put "~ok:${nonce}~" } do={ :put ("~err:${nonce}~" . $e) }`,
+    );
+    expect(() => payload("Bad label", ros`1`)).toThrow(RangeError);
+  });
+
+  test("reads ok, runtime error on either stream, and no verdict", () => {
+    expect(readReply(nonce, `~ok:${nonce}~\r\n`, "").verdict).toEqual({ kind: "ok" });
+    expect(readReply(nonce, `~ok:\r\n${nonce}~`, "").verdict).toEqual({ kind: "ok" });
+    expect(readReply(nonce, "", `~err:${nonce}~no such item\n`).verdict).toEqual({
+      kind: "runtime",
+      text: "no such item",
+    });
+    expect(readReply(nonce, "syntax error (line 1 column 3)\r\n", "").verdict.kind).toBe("none");
+  });
+
+  test("another command's markers mean nothing", () => {
+    const reply = readReply(nonce, "~ok:ffffffffffffffff~~p:ffffffffffffffff:v~1~e:ffffffffffffffff~", "");
+    expect(reply.verdict.kind).toBe("none");
+    expect(reply.flat("v")).toBeUndefined();
+  });
+
+  test("joins a wrapped payload; a cut one is missing", () => {
+    expect(readReply(nonce, `~p:${nonce}:v~12\r\n34~e:${nonce}~`, "").flat("v")).toBe("1234");
+    expect(readReply(nonce, `~p:${nonce}:v~1234`, "").flat("v")).toBeUndefined();
+  });
+});
+
+describe("failure classes", () => {
+  for (const [text, kind] of [
+    ["bad command name serialize (line 1 column 9)", "parse"],
+    ["expected end of command (line 1 column 40)", "parse"],
+    ["syntax error (line 1 column 2)", "parse"],
+    ["no such item (4)", "absent"],
+    ["failure: already have such entry", "exists"],
+    ["failure: no space left on disk (/disk/add; line 1)", "space"],
+    ["could not unmount, stop using it first", "busy"],
+    ["not enough permissions (9)", "permission"],
+    ["action timed out - try again, if error continues contact MikroTik support", "transient"],
+    ["input does not match any value of fs", "argument"],
+    ["rds-csi:pool-not-mounted (:error; line 1)", "own"],
+    ["failure: something nobody has seen", "other"],
+  ] as const) {
+    test(`${text} is ${kind}`, () => expect(classifyFailure(text)).toBe(kind));
+  }
+
+  test("the reason of our own errors is read, positions are dropped", () => {
+    expect(ownReason("rds-csi:changed (:error; line 1)")).toBe("changed");
+    expect(tidyFailure("failure: no space left (/disk/add; line 1)")).toBe("failure: no space left");
+    expect(tidyFailure("x".repeat(1_000)).length).toBe(300);
+  });
+});

@@ -1,0 +1,93 @@
+import type { Clock } from "../../domain/clock.ts";
+import { DriverError, failure } from "../../domain/errors/driver-error.ts";
+import type { ExecOptions, ExecResult, Priority } from "./types.ts";
+
+/** One caller of a command. */
+interface Waiter {
+  settle(result: ExecResult): void;
+  reject(error: unknown): void;
+}
+
+/** A command with everybody who waits for its answer. */
+export interface Command {
+  readonly line: string;
+  readonly what: string;
+  readonly key: string | undefined;
+  priority: Priority;
+  readonly waiters: Set<Waiter>;
+  /** Aborted when the last waiter has left a running command. */
+  readonly abandon: AbortController;
+}
+
+/** What `exec` calls the command in messages if the caller gives no name. */
+export const DEFAULT_WHAT = "RouterOS command";
+
+export function newCommand(line: string, options: ExecOptions, key: string | undefined): Command {
+  return {
+    line,
+    what: options.what ?? DEFAULT_WHAT,
+    key,
+    priority: options.priority ?? "interactive",
+    waiters: new Set(),
+    abandon: new AbortController(),
+  };
+}
+
+/** The error of a caller that has aborted: its own, if it is one of the catalogue. */
+export function abortError(signal: AbortSignal, what: string): DriverError {
+  return signal.reason instanceof DriverError ? signal.reason : failure("cancelled", { what }, signal.reason);
+}
+
+/**
+ * Waits for the command's answer until the caller's deadline or abort.
+ * @param onDeadline makes the error of a caller whose time is over
+ * @param onLeave called after a caller has left early; the command may have no waiters then
+ */
+export function waitFor(
+  command: Command,
+  options: ExecOptions,
+  clock: Clock,
+  onDeadline: () => DriverError,
+  onLeave: () => void,
+): Promise<ExecResult> {
+  return new Promise((resolve, reject) => {
+    const done = new AbortController();
+    const leave = (): void => {
+      done.abort();
+      options.signal.removeEventListener("abort", onAbort);
+      command.waiters.delete(waiter);
+    };
+    const waiter: Waiter = {
+      settle: (result) => {
+        leave();
+        resolve(result);
+      },
+      reject: (error) => {
+        leave();
+        reject(error);
+      },
+    };
+    const onAbort = (): void => {
+      waiter.reject(abortError(options.signal, options.what ?? DEFAULT_WHAT));
+      onLeave();
+    };
+    options.signal.addEventListener("abort", onAbort, { once: true });
+    command.waiters.add(waiter);
+    clock.sleep(options.timeoutMs, done.signal).then(
+      () => {
+        if (done.signal.aborted) return;
+        waiter.reject(onDeadline());
+        onLeave();
+      },
+      () => {},
+    );
+  });
+}
+
+export function settleAll(command: Command, result: ExecResult): void {
+  for (const waiter of [...command.waiters]) waiter.settle(result);
+}
+
+export function rejectAll(command: Command, error: DriverError): void {
+  for (const waiter of [...command.waiters]) waiter.reject(error);
+}

@@ -1,0 +1,199 @@
+import type { Buffer } from "node:buffer";
+import { connect as netConnect, type Socket } from "node:net";
+import type { AnyAuthMethod, Client, ParsedKey } from "ssh2";
+import ssh2 from "ssh2";
+import type { Clock } from "../../domain/clock.ts";
+import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
+import { type ChannelOutcome, runCommand } from "./channel.ts";
+import { fingerprintOf, type HostKeyPin, hostKeyAlgorithms, isPinned } from "./host-keys.ts";
+import { readUserKey, UserKeyError, type UserKeyFiles } from "./user-key.ts";
+
+/** What one connection needs. Durations in milliseconds. */
+export interface ConnectionOptions extends UserKeyFiles {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly hostKeys: readonly HostKeyPin[];
+  readonly clock: Clock;
+  /** Limit for TCP connect, handshake and login together. */
+  readonly connectTimeoutMs: number;
+  readonly keepaliveIntervalMs: number;
+  /** So many keepalives in a row may stay unanswered. */
+  readonly keepaliveTolerance: number;
+  /** After giving up a command, how long its channel may take to close before the connection is dropped. */
+  readonly channelGraceMs: number;
+  readonly maxOutputBytes: number;
+}
+
+/** An attempt that failed. `fatal`: trying again is useless until a person has changed something. */
+export interface ConnectFailure {
+  readonly kind: "failed";
+  readonly error: DriverError;
+  readonly reason: string;
+  readonly fatal: boolean;
+}
+
+/** A logged-in connection. At most one command at a time; its user sees to that. */
+export interface Connection {
+  readonly kind: "connected";
+  /** Runs one command; settles when its channel is closed or the connection is gone. Never rejects. */
+  run(line: string, abandon: AbortSignal): Promise<ChannelOutcome>;
+  readonly open: boolean;
+  /** Resolves with the reason once the connection is gone. */
+  readonly closed: Promise<string>;
+  /** Polite end: disconnect message, then close. */
+  end(): void;
+  /** Cuts the connection at once. */
+  drop(reason: string): void;
+}
+
+// Elliptic curves only: RouterOS has curve25519 since 7.7, and group exchange costs seconds of processor time.
+const KEX = [
+  "curve25519-sha256",
+  "curve25519-sha256@libssh.org",
+  "ecdh-sha2-nistp256",
+  "ecdh-sha2-nistp384",
+  "ecdh-sha2-nistp521",
+] as const;
+
+function addressOf(options: ConnectionOptions): string {
+  return options.host.includes(":") ? `[${options.host}]:${options.port}` : `${options.host}:${options.port}`;
+}
+
+/** Turns what ended the handshake into an error of the catalogue. */
+function explain(
+  options: ConnectionOptions,
+  cause: (Error & { level?: string }) | undefined,
+  refusedKey: string | undefined,
+): ConnectFailure {
+  const address = addressOf(options);
+  const pinned = options.hostKeys.map((pin) => pin.fingerprint);
+  const reason = cause?.message ?? "connection closed during the handshake";
+  if (refusedKey !== undefined) {
+    const error = failure("hostKeyMismatch", { address, offered: refusedKey, pinned }, cause);
+    return { kind: "failed", error, reason: "host key is not pinned", fatal: true };
+  }
+  if (/no matching host key format/.test(reason)) {
+    const offered = `not one of ${hostKeyAlgorithms(options.hostKeys).join(", ")}`;
+    const error = failure("hostKeyMismatch", { address, offered, pinned }, cause);
+    return { kind: "failed", error, reason: "host key is of another type", fatal: true };
+  }
+  if (cause?.level === "client-authentication") {
+    const error = failure("authenticationFailed", { address, user: options.user }, cause);
+    return { kind: "failed", error, reason: "login refused", fatal: true };
+  }
+  return {
+    kind: "failed",
+    error: failure("rdsUnreachable", { address, reason }, cause),
+    reason,
+    fatal: false,
+  };
+}
+
+/**
+ * Opens one SSH connection: TCP, handshake with a pinned host key, public key login. Never rejects.
+ * @param signal gives up the attempt
+ */
+export async function openConnection(
+  options: ConnectionOptions,
+  signal: AbortSignal,
+): Promise<Connection | ConnectFailure> {
+  let key: ParsedKey;
+  try {
+    key = await readUserKey(options);
+  } catch (error) {
+    const reason = error instanceof UserKeyError ? error.message : String(error);
+    const found = failure("rdsUnreachable", { address: addressOf(options), reason }, error);
+    return { kind: "failed", error: found, reason, fatal: true };
+  }
+  if (signal.aborted) return explain(options, new Error("the attempt was given up"), undefined);
+
+  const client = new ssh2.Client();
+  const socket = netConnect({ host: options.host, port: options.port });
+  return await new Promise((resolve) => {
+    let last: (Error & { level?: string }) | undefined;
+    let refusedKey: string | undefined;
+    const giveUp = (): void => {
+      last ??= new Error("the attempt was given up");
+      socket.destroy();
+    };
+    signal.addEventListener("abort", giveUp, { once: true });
+    // Stays for the life of the client: after a failed handshake ssh2 may report a second error.
+    client.on("error", (error) => {
+      last ??= error;
+      socket.destroy();
+    });
+    // Before this event there is no socket to set it on; without it each command costs 2 x 40 ms (Nagle).
+    client.on("connect", () => socket.setNoDelay(true));
+    client.once("close", () => {
+      signal.removeEventListener("abort", giveUp);
+      resolve(explain(options, last, refusedKey));
+    });
+    client.once("ready", () => {
+      signal.removeEventListener("abort", giveUp);
+      socket.setKeepAlive(true, 30_000);
+      resolve(connectionOf(options, client, socket, () => last?.message));
+    });
+    const login: AnyAuthMethod = { type: "publickey", username: options.user, key };
+    client.connect({
+      sock: socket,
+      username: options.user,
+      authHandler: [login],
+      readyTimeout: options.connectTimeoutMs,
+      keepaliveInterval: options.keepaliveIntervalMs,
+      keepaliveCountMax: options.keepaliveTolerance,
+      algorithms: { kex: [...KEX], serverHostKey: hostKeyAlgorithms(options.hostKeys) },
+      hostVerifier: (blob: Buffer) => {
+        if (isPinned(options.hostKeys, blob)) return true;
+        refusedKey = fingerprintOf(blob);
+        return false;
+      },
+    });
+  });
+}
+
+function connectionOf(
+  options: ConnectionOptions,
+  client: Client,
+  socket: Socket,
+  lastError: () => string | undefined,
+): Connection {
+  let open = true;
+  let dropReason: string | undefined;
+  const drop = (reason: string): void => {
+    dropReason ??= reason;
+    open = false;
+    socket.destroy();
+  };
+  const closed = new Promise<string>((resolve) => {
+    // A server that ends its side is gone for us; ssh2 alone would keep the channel waiting for the close event.
+    client.once("end", () => drop("closed by the RDS"));
+    client.once("close", () => {
+      open = false;
+      resolve(lastError() ?? dropReason ?? "connection closed");
+    });
+  });
+  return {
+    kind: "connected",
+    get open() {
+      return open && !socket.destroyed;
+    },
+    closed,
+    run: (line, abandon) =>
+      runCommand(client, line, {
+        abandon,
+        clock: options.clock,
+        graceMs: options.channelGraceMs,
+        maxOutputBytes: options.maxOutputBytes,
+        isOpen: () => open && !socket.destroyed,
+        drop,
+        lostReason: () => lastError() ?? dropReason ?? "connection closed",
+      }),
+    end: () => {
+      dropReason ??= "closed by the driver";
+      open = false;
+      client.end();
+    },
+    drop,
+  };
+}

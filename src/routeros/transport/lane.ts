@@ -1,0 +1,264 @@
+import type { Clock } from "../../domain/clock.ts";
+import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
+import type { Logger } from "../../observability/log.ts";
+import { type BackoffOptions, backoffDelay } from "./backoff.ts";
+import type { ChannelOutcome } from "./channel.ts";
+import {
+  abortError,
+  type Command,
+  DEFAULT_WHAT,
+  newCommand,
+  rejectAll,
+  settleAll,
+  waitFor,
+} from "./command.ts";
+import { CommandQueue } from "./command-queue.ts";
+import type { ConnectFailure, Connection } from "./connection.ts";
+import type { ExecOptions, ExecResult, Purpose, TransportObserver } from "./types.ts";
+
+export interface LaneOptions {
+  readonly purpose: Purpose;
+  readonly address: string;
+  readonly queueLimit: number;
+  readonly backoff: BackoffOptions;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly logger: Logger;
+  readonly observer: TransportObserver;
+  readonly connect: (signal: AbortSignal) => Promise<Connection | ConnectFailure>;
+  readonly onReconnect: () => void;
+}
+
+/**
+ * One connection with its queue: at most one command in flight, opened by the first command, opened again with
+ * back-off while somebody waits. A command that provably was not sent goes back to the head of the queue.
+ */
+export class Lane {
+  readonly #options: LaneOptions;
+  readonly #queue: CommandQueue<Command>;
+  readonly #stop = new AbortController();
+  #connection: Connection | undefined;
+  #running: Command | undefined;
+  #connecting: Promise<void> | undefined;
+  #failures = 0;
+  #notBefore = 0;
+  #lastFailure: ConnectFailure | undefined;
+  #wasConnected = false;
+
+  constructor(options: LaneOptions) {
+    this.#options = options;
+    this.#queue = new CommandQueue(options.queueLimit);
+  }
+
+  get connected(): boolean {
+    return this.#connection?.open === true;
+  }
+
+  /** See `Transport.exec`. */
+  exec(line: string, options: ExecOptions): Promise<ExecResult> {
+    if (this.#stop.signal.aborted) return Promise.reject(failure("shuttingDown", {}));
+    if (options.signal.aborted) {
+      return Promise.reject(abortError(options.signal, options.what ?? DEFAULT_WHAT));
+    }
+    const command = this.#admit(line, options);
+    if (command === undefined) {
+      return Promise.reject(failure("rdsQueueFull", { limit: this.#options.queueLimit }));
+    }
+    const answer = waitFor(
+      command,
+      options,
+      this.#options.clock,
+      () => this.#deadlineError(command, options.timeoutMs / 1000),
+      () => this.#dropIfUnwanted(command),
+    );
+    this.#pump();
+    return answer;
+  }
+
+  async close(): Promise<void> {
+    if (!this.#stop.signal.aborted) {
+      this.#stop.abort();
+      this.#failWaiting(failure("shuttingDown", {}));
+      this.#running?.abandon.abort();
+      if (this.#running !== undefined) rejectAll(this.#running, failure("shuttingDown", {}));
+    }
+    await this.#connecting;
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    connection.end();
+    const timer = new AbortController();
+    const cut = this.#options.clock.sleep(1_000, timer.signal).then(
+      () => connection.drop("closed by the driver"),
+      () => {},
+    );
+    await connection.closed;
+    timer.abort();
+    await cut;
+  }
+
+  /** The waiting command to join, or a new one in the queue; undefined if the queue is full. */
+  #admit(line: string, options: ExecOptions): Command | undefined {
+    const key = options.purpose === "read" ? (options.coalesceKey ?? line) : undefined;
+    const waiting = key === undefined ? undefined : this.#queue.find(key);
+    if (waiting !== undefined) {
+      if ((options.priority ?? "interactive") === "interactive") this.#queue.raise(waiting);
+      return waiting;
+    }
+    const command = newCommand(line, options, key);
+    if (!this.#queue.push(command)) return undefined;
+    this.#reportQueue();
+    return command;
+  }
+
+  #dropIfUnwanted(command: Command): void {
+    if (command.waiters.size > 0) return;
+    if (this.#queue.remove(command)) this.#reportQueue();
+    else command.abandon.abort();
+  }
+
+  /** What a caller is told whose time is over. */
+  #deadlineError(command: Command, seconds: number): DriverError {
+    if (this.#running === command) {
+      return failure("rdsOutcomeUnknown", { what: command.what, reason: `no answer within ${seconds} s` });
+    }
+    if (this.connected) {
+      return failure("rdsBusy", { what: command.what, detail: `${seconds} s in the command queue` });
+    }
+    if (this.#lastFailure?.fatal === true) return this.#lastFailure.error;
+    const reason = this.#lastFailure?.reason ?? "still connecting";
+    return failure("rdsUnreachable", {
+      address: this.#options.address,
+      reason: `${reason} (gave up after ${seconds} s)`,
+    });
+  }
+
+  #pump(): void {
+    if (this.#stop.signal.aborted || this.#running !== undefined || this.#queue.size === 0) return;
+    if (this.#connection === undefined) {
+      this.#connecting ??= this.#connectWhileWanted().finally(() => {
+        this.#connecting = undefined;
+        this.#pump();
+      });
+      return;
+    }
+    if (!this.#connection.open) return; // its end is being reported, which calls this again
+    const command = this.#queue.take();
+    if (command === undefined) return;
+    this.#reportQueue();
+    this.#running = command;
+    void this.#run(command, this.#connection);
+  }
+
+  async #run(command: Command, connection: Connection): Promise<void> {
+    const { clock, observer, purpose, logger } = this.#options;
+    const started = clock.monotonic();
+    logger.debug("command sent", { purpose, what: command.what, line: command.line });
+    const outcome = await connection.run(command.line, command.abandon.signal);
+    const seconds = (clock.monotonic() - started) / 1000;
+    logger.debug("command ended", { purpose, what: command.what, outcome: outcome.kind, seconds });
+    this.#running = undefined;
+    observer.onCommand(purpose, outcome.kind, seconds);
+    this.#deliver(command, outcome, connection);
+    this.#pump();
+  }
+
+  #deliver(command: Command, outcome: ChannelOutcome, connection: Connection): void {
+    if (outcome.kind === "answered") {
+      this.#failures = 0;
+      settleAll(command, { ...outcome, line: command.line });
+    } else if (outcome.kind === "notSent") {
+      // The server has no channel for us, or the connection is gone: both are cured by a new connection only.
+      connection.drop(outcome.reason);
+      if (command.waiters.size > 0 && !this.#stop.signal.aborted) {
+        this.#queue.putBack(command);
+        this.#reportQueue();
+      }
+    } else rejectAll(command, this.#outcomeError(command.what, outcome));
+  }
+
+  #outcomeError(
+    what: string,
+    outcome: Exclude<ChannelOutcome, { kind: "answered" } | { kind: "notSent" }>,
+  ): DriverError {
+    switch (outcome.kind) {
+      case "refused":
+        return failure("rdsUnreachable", { address: this.#options.address, reason: outcome.reason });
+      case "lost":
+        return failure("rdsOutcomeUnknown", { what, reason: outcome.reason });
+      case "tooLong":
+        return failure("replyUnreadable", { what, detail: `longer than ${outcome.limit} bytes` });
+      case "abandoned":
+        return failure("rdsOutcomeUnknown", { what, reason: "given up" });
+    }
+  }
+
+  /** Connects, again and again with back-off, until it is up or nobody waits any more. */
+  async #connectWhileWanted(): Promise<void> {
+    const { clock, observer, purpose, logger, address } = this.#options;
+    const stop = this.#stop.signal;
+    while (!stop.aborted && this.#queue.size > 0) {
+      const wait = this.#notBefore - clock.monotonic();
+      if (wait > 0) await clock.sleep(wait, stop).catch(() => {});
+      if (stop.aborted || this.#queue.size === 0) return;
+      const started = clock.monotonic();
+      const result = await this.#options.connect(stop);
+      if (result.kind === "connected") {
+        observer.onConnected(purpose, (clock.monotonic() - started) / 1000);
+        logger.info("connected to the RDS", { purpose, address });
+        this.#adopt(result);
+        return;
+      }
+      this.#countFailure(result.fatal);
+      if (stop.aborted) return;
+      observer.onConnectFailed(purpose, result.reason);
+      if (this.#lastFailure?.reason !== result.reason) {
+        logger.warn("cannot connect to the RDS", {
+          purpose,
+          address,
+          reason: result.reason,
+          error: result.error.id,
+        });
+      }
+      this.#lastFailure = result;
+      if (result.fatal) return this.#failWaiting(result.error);
+    }
+  }
+
+  #adopt(connection: Connection): void {
+    const { purpose, observer, logger, address } = this.#options;
+    this.#connection = connection;
+    this.#lastFailure = undefined;
+    const again = this.#wasConnected;
+    this.#wasConnected = true;
+    void connection.closed.then((reason) => {
+      this.#connection = undefined;
+      observer.onDisconnected(purpose, reason);
+      if (!this.#stop.signal.aborted) {
+        logger.warn("connection to the RDS lost", { purpose, address, reason });
+        // Counts as a failure, or a server that accepts and hangs up would be called without pause.
+        this.#countFailure(false);
+      }
+      this.#pump();
+    });
+    if (again) {
+      observer.onReconnect(purpose);
+      this.#options.onReconnect();
+    }
+  }
+
+  #countFailure(fatal: boolean): void {
+    const { backoff, random, clock } = this.#options;
+    this.#failures += 1;
+    this.#notBefore = clock.monotonic() + backoffDelay(this.#failures, fatal, backoff, random);
+  }
+
+  #failWaiting(error: DriverError): void {
+    for (const command of this.#queue.drain()) rejectAll(command, error);
+    this.#reportQueue();
+  }
+
+  #reportQueue(): void {
+    this.#options.observer.onQueueLength(this.#options.purpose, this.#queue.size);
+  }
+}

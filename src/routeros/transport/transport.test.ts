@@ -1,0 +1,309 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { failure } from "../../domain/errors/driver-error.ts";
+import type { TestServerOptions } from "./ssh-server.fixture.ts";
+import { pinOf, type ServedCommand, testKey, until } from "./ssh-server.fixture.ts";
+import { type Bench, idOf, mutate, read, startBench } from "./transport.fixture.ts";
+import type { SshTransportOptions } from "./transport.ts";
+
+const open: Bench[] = [];
+async function bench(server?: TestServerOptions, transport?: Partial<SshTransportOptions>): Promise<Bench> {
+  const made = await startBench(server, transport);
+  open.push(made);
+  return made;
+}
+afterEach(async () => {
+  for (const made of open.splice(0)) await made.close();
+});
+
+describe("commands", () => {
+  test("answers with output, error output, status and the line sent", async () => {
+    const { transport } = await bench({
+      onExec: (command) => {
+        command.channel.stderr.write("warning\r\n");
+        command.answer(`out of ${command.line}`, 7);
+      },
+    });
+    const result = await transport.exec(':put "é"', read());
+    expect(result).toMatchObject({
+      stdout: 'out of :put "é"',
+      stderr: "warning\r\n",
+      exitCode: 7,
+      line: ':put "é"',
+    });
+  });
+
+  test("connects lazily, once per purpose, and reports both", async () => {
+    const { transport, server } = await bench();
+    expect(server.counts.connections).toBe(0);
+    expect([transport.connected("read"), transport.connected("mutate")]).toEqual([false, false]);
+    for (let i = 0; i < 5; i += 1) await transport.exec(`a ${i}`, read());
+    expect(server.counts.connections).toBe(1);
+    expect([transport.connected("read"), transport.connected("mutate")]).toEqual([true, false]);
+    await transport.exec("b", mutate());
+    expect(server.counts.connections).toBe(2);
+    expect(transport.connected("mutate")).toBe(true);
+    expect(transport.address).toBe(`127.0.0.1:${server.port}`);
+  });
+
+  test("never has two commands in flight on a connection, and keeps the order", async () => {
+    const { transport, server } = await bench({
+      onExec: (command) => void setTimeout(() => command.answer(command.line), 2),
+    });
+    const lines = Array.from({ length: 30 }, (_, i) => `line ${i}`);
+    const results = await Promise.all(lines.map((line) => transport.exec(line, mutate())));
+    expect(results.map((result) => result.stdout)).toEqual(lines);
+    expect(server.lines).toEqual(lines);
+    expect(server.counts.maxInFlight).toBe(1);
+  });
+
+  test("refuses what is not one line of reasonable length, before connecting", async () => {
+    const { transport, server } = await bench({}, { maxLineBytes: 20 });
+    for (const line of ["a\nb", "a\rb", "a\0b", "", "  ", "-x", "é".repeat(11)]) {
+      expect(await idOf(transport.exec(line, read()))).toBe("internal");
+    }
+    expect(server.counts.connections).toBe(0);
+    expect((await transport.exec("é".repeat(10), read())).exitCode).toBe(0);
+  });
+
+  test("a channel closed without a status is an answer while the connection lives", async () => {
+    const { transport } = await bench({
+      onExec: (command) => {
+        command.channel.write("text");
+        command.channel.end();
+      },
+    });
+    expect(await transport.exec("x", read())).toMatchObject({ stdout: "text", exitCode: undefined });
+  });
+
+  test("too much output is replyUnreadable, and the next command gets its own answer", async () => {
+    const { transport } = await bench(
+      {
+        onExec: (command) => command.answer(command.line === "big" ? "x".repeat(3000) : "small"),
+      },
+      { maxOutputBytes: 2000 },
+    );
+    expect(await idOf(transport.exec("big", read()))).toBe("replyUnreadable");
+    expect((await transport.exec("next", read())).stdout).toBe("small");
+  });
+
+  test("endless output drops the connection instead of filling memory", async () => {
+    const { transport, server } = await bench(
+      {
+        onExec: (command) => {
+          if (command.line === "next") return command.answer("small");
+          const more = (): void =>
+            void (command.channel.writable && command.channel.write("y".repeat(1000), more));
+          more();
+        },
+      },
+      { maxOutputBytes: 20_000 },
+    );
+    expect(await idOf(transport.exec("endless", read()))).toBe("replyUnreadable");
+    expect((await transport.exec("next", read())).stdout).toBe("small");
+    expect(server.counts.open).toBeLessThanOrEqual(1);
+  });
+});
+
+describe("deadlines and aborts", () => {
+  test("a running command that never ends: outcome unknown, connection dropped, next command fine", async () => {
+    const { transport, server } = await bench({
+      onExec: (command) => command.line !== "hang" && command.answer(command.line),
+    });
+    await transport.exec("warm", mutate());
+    const started = performance.now();
+    expect(await idOf(transport.exec("hang", mutate({ timeoutMs: 60 })))).toBe("rdsOutcomeUnknown");
+    expect(performance.now() - started).toBeLessThan(1_000);
+    expect((await transport.exec("next", mutate())).stdout).toBe("next");
+    expect(server.lines).toEqual(["warm", "hang", "next"]);
+  });
+
+  test("late output of an abandoned command is never taken for the next answer", async () => {
+    const late: ServedCommand[] = [];
+    const { transport, server } = await bench(
+      { onExec: (command) => (command.line === "slow" ? void late.push(command) : command.answer("right")) },
+      { channelGraceMs: 2_000 },
+    );
+    expect(await idOf(transport.exec("slow", read({ timeoutMs: 300 })))).toBe("rdsOutcomeUnknown");
+    const next = transport.exec("next", read());
+    late[0]?.answer("WRONG");
+    expect((await next).stdout).toBe("right");
+    // The channel ended within its grace, so the connection was kept.
+    expect(server.counts.connections).toBe(1);
+    expect(server.counts.maxInFlight).toBe(1);
+  });
+
+  test("a deadline while queued is rdsBusy, and the command is never sent", async () => {
+    const held: ServedCommand[] = [];
+    const { transport, server } = await bench({
+      onExec: (command) =>
+        command.line === "first" ? void held.push(command) : command.answer(command.line),
+    });
+    const first = transport.exec("first", mutate());
+    await until(() => held.length === 1, "first command runs");
+    expect(await idOf(transport.exec("second", mutate({ timeoutMs: 30 })))).toBe("rdsBusy");
+    held[0]?.answer("done");
+    expect((await first).stdout).toBe("done");
+    await transport.exec("third", mutate());
+    expect(server.lines).toEqual(["first", "third"]);
+  });
+
+  test("an abort removes a queued command and gives up a running one", async () => {
+    const held: ServedCommand[] = [];
+    const { transport, server } = await bench({
+      onExec: (command) =>
+        command.line === "first" ? void held.push(command) : command.answer(command.line),
+    });
+    const running = new AbortController();
+    const queued = new AbortController();
+    const first = transport.exec("first", mutate({ signal: running.signal }));
+    await until(() => held.length === 1, "first command runs");
+    const second = transport.exec("second", mutate({ signal: queued.signal }));
+    queued.abort();
+    expect(await idOf(second)).toBe("cancelled");
+    running.abort(failure("deadlineExceeded", { what: "CreateVolume", seconds: 3 }));
+    expect(await idOf(first)).toBe("deadlineExceeded");
+    expect((await transport.exec("third", mutate())).stdout).toBe("third");
+    expect(server.lines).toEqual(["first", "third"]);
+  });
+
+  test("an already aborted signal sends nothing", async () => {
+    const { transport, server } = await bench();
+    expect(await idOf(transport.exec("x", read({ signal: AbortSignal.abort() })))).toBe("cancelled");
+    expect(server.counts.connections).toBe(0);
+  });
+});
+
+describe("queue", () => {
+  test("is bounded per connection", async () => {
+    const held: ServedCommand[] = [];
+    const { transport } = await bench({ onExec: (command) => void held.push(command) }, { queueLimit: 3 });
+    const all = [transport.exec("0", mutate())];
+    await until(() => held.length === 1, "first command runs");
+    for (const line of ["1", "2", "3"]) all.push(transport.exec(line, mutate()));
+    expect(await idOf(transport.exec("4", mutate()))).toBe("rdsQueueFull");
+    all.push(transport.exec("other purpose", read()));
+    for (let i = 0; i < all.length; i += 1) {
+      await until(() => held.length > 0, `command ${i} runs`);
+      held.shift()?.answer("ok");
+    }
+    expect((await Promise.all(all)).length).toBe(5);
+  });
+
+  test("interactive overtakes background, first come first served within each", async () => {
+    const held: ServedCommand[] = [];
+    const { transport, server } = await bench({
+      onExec: (command) => (command.line === "0" ? void held.push(command) : command.answer("ok")),
+    });
+    const all = [transport.exec("0", mutate())];
+    await until(() => held.length === 1, "first command runs");
+    for (const [line, priority] of [
+      ["b1", "background"],
+      ["b2", "background"],
+      ["i1", "interactive"],
+      ["i2", "interactive"],
+    ] as const) {
+      all.push(transport.exec(line, mutate({ priority })));
+    }
+    held[0]?.answer("ok");
+    await Promise.all(all);
+    expect(server.lines).toEqual(["0", "i1", "i2", "b1", "b2"]);
+  });
+});
+
+describe("equal reads", () => {
+  async function held(): Promise<Bench & { first: ServedCommand[]; blocked: Promise<unknown> }> {
+    const first: ServedCommand[] = [];
+    const made = await bench({
+      onExec: (command) =>
+        command.line === "block" ? void first.push(command) : command.answer(`for ${command.line}`),
+    });
+    const blocked = made.transport.exec("block", read());
+    await until(() => first.length === 1, "blocker runs");
+    return { ...made, first, blocked };
+  }
+
+  test("share one waiting command by key, and all learn which line was sent", async () => {
+    const { transport, server, first, blocked } = await held();
+    const all = ["n1", "n2", "n3"].map((nonce) =>
+      transport.exec(`list ${nonce}`, read({ coalesceKey: "list" })),
+    );
+    const other = transport.exec("list n4", read({ coalesceKey: "other" }));
+    first[0]?.answer("");
+    await blocked;
+    for (const result of await Promise.all(all))
+      expect(result).toMatchObject({ stdout: "for list n1", line: "list n1" });
+    expect((await other).line).toBe("list n4");
+    expect(server.lines).toEqual(["block", "list n1", "list n4"]);
+  });
+
+  test("never join a command that has been sent already", async () => {
+    const { transport, server, first, blocked } = await held();
+    const again = transport.exec("block", read());
+    first[0]?.answer("old");
+    await blocked;
+    await until(() => first.length === 2, "the second read runs by itself");
+    first[1]?.answer("new");
+    expect((await again).stdout).toBe("new");
+    expect(server.lines).toEqual(["block", "block"]);
+  });
+
+  test("one leaving caller does not cancel the others; the last one does", async () => {
+    const { transport, server, first, blocked } = await held();
+    const leaver = new AbortController();
+    const a = transport.exec("list", read({ signal: leaver.signal }));
+    const b = transport.exec("list", read());
+    const lonely = transport.exec("lonely", read({ signal: leaver.signal }));
+    leaver.abort();
+    expect(await Promise.all([idOf(a), idOf(lonely)])).toEqual(["cancelled", "cancelled"]);
+    first[0]?.answer("");
+    await blocked;
+    expect((await b).stdout).toBe("for list");
+    expect(server.lines).toEqual(["block", "list"]);
+  });
+
+  test("an interactive caller raises a background command; mutations never share", async () => {
+    const { transport, server, first, blocked } = await held();
+    const all = [
+      transport.exec("x", read({ priority: "background" })),
+      transport.exec("y", read({ priority: "background" })),
+      transport.exec("y", read({ priority: "interactive" })),
+    ];
+    first[0]?.answer("");
+    await Promise.all([blocked, ...all]);
+    expect(server.lines).toEqual(["block", "y", "x"]);
+    server.lines.length = 0;
+    await Promise.all([
+      transport.exec("m", mutate()),
+      transport.exec("m", mutate()),
+      transport.exec("m", mutate()),
+    ]);
+    expect(server.lines).toEqual(["m", "m", "m"]);
+  });
+});
+
+describe("closing", () => {
+  test("fails waiting and running commands, closes the connections, and is final", async () => {
+    const { transport, server } = await bench({ onExec: () => {} });
+    const results = [
+      transport.exec("1", mutate()),
+      transport.exec("2", mutate()),
+      transport.exec("3", read()),
+    ].map(idOf);
+    await until(() => server.lines.length === 2, "both connections are busy");
+    await transport.close();
+    expect(await Promise.all(results)).toEqual(["shuttingDown", "shuttingDown", "shuttingDown"]);
+    await until(() => server.counts.open === 0, "connections are closed");
+    expect(await idOf(transport.exec("4", read()))).toBe("shuttingDown");
+    await transport.close();
+  });
+
+  test("gives up a connection attempt", async () => {
+    const { transport } = await bench(
+      {},
+      { host: "127.0.0.1", hostKeys: [pinOf(testKey("ed25519").public)], port: 1 },
+    );
+    const result = idOf(transport.exec("x", read()));
+    await transport.close();
+    expect(await result).toBe("shuttingDown");
+  });
+});

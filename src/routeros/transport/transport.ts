@@ -1,0 +1,133 @@
+import type { Clock } from "../../domain/clock.ts";
+import { systemClock } from "../../domain/clock.ts";
+import { failure } from "../../domain/errors/driver-error.ts";
+import { type Logger, silentLogger } from "../../observability/log.ts";
+import { type BackoffOptions, defaultBackoff } from "./backoff.ts";
+import { DEFAULT_WHAT } from "./command.ts";
+import { openConnection } from "./connection.ts";
+import type { HostKeyPin } from "./host-keys.ts";
+import { Lane } from "./lane.ts";
+import {
+  type ExecOptions,
+  type Purpose,
+  silentObserver,
+  type Transport,
+  type TransportObserver,
+} from "./types.ts";
+
+export type {
+  CommandOutcome,
+  ExecOptions,
+  ExecResult,
+  Priority,
+  Purpose,
+  Transport,
+  TransportObserver,
+} from "./types.ts";
+
+/** How to reach the RDS. Durations in milliseconds. */
+export interface SshTransportOptions {
+  /** Host name or literal IP address. */
+  readonly host: string;
+  /** Default 22. */
+  readonly port?: number | undefined;
+  readonly user: string;
+  /** Path of the private key; read anew for every connection. */
+  readonly keyFile: string;
+  /** Path of the key's passphrase. */
+  readonly passphraseFile?: string | undefined;
+  /** The host keys that the RDS may show (`parseHostKeyPin`). None means that every connection is refused. */
+  readonly hostKeys: readonly HostKeyPin[];
+  readonly logger?: Logger | undefined;
+  readonly observer?: TransportObserver | undefined;
+  readonly clock?: Clock | undefined;
+  /** Uniform in [0, 1). */
+  readonly random?: (() => number) | undefined;
+  /** Commands that may wait per connection; default 256. */
+  readonly queueLimit?: number | undefined;
+  /** Default 10 s, for TCP, handshake and login together. */
+  readonly connectTimeoutMs?: number | undefined;
+  /** Default 15 s. */
+  readonly keepaliveIntervalMs?: number | undefined;
+  /**
+   * Unanswered keepalives in a row that are forgiven; default 4. With the interval this is longer than the deadline of
+   * any ordinary command, so a RouterOS that ignores keepalives while it works does not lose one.
+   */
+  readonly keepaliveTolerance?: number | undefined;
+  /** Default 2 s. */
+  readonly channelGraceMs?: number | undefined;
+  /** Default 8 MiB, standard output and error together. */
+  readonly maxOutputBytes?: number | undefined;
+  /** Default 64 KiB. */
+  readonly maxLineBytes?: number | undefined;
+  readonly backoff?: BackoffOptions | undefined;
+}
+
+/** Why a line must not be sent, or undefined. RouterOS runs one line per request (facts, section 1). */
+function lineMistake(line: string, maxBytes: number): string | undefined {
+  if (line.trim() === "") return "is empty";
+  if (/[\r\n\0]/.test(line)) return "holds a line break or NUL";
+  if (line.startsWith("-")) return "starts with a hyphen";
+  const bytes = new TextEncoder().encode(line).length;
+  return bytes > maxBytes ? `is ${bytes} bytes long, the limit is ${maxBytes}` : undefined;
+}
+
+/**
+ * Commands over SSH: one long-lived connection for reads, one for changes, each opened when first needed.
+ * Nothing is sent and no file is read before the first `exec`.
+ */
+export function createSshTransport(options: SshTransportOptions): Transport {
+  const port = options.port ?? 22;
+  const clock = options.clock ?? systemClock;
+  const logger = (options.logger ?? silentLogger).child({ component: "ssh" });
+  const maxLineBytes = options.maxLineBytes ?? 64 * 1024;
+  const address = options.host.includes(":") ? `[${options.host}]:${port}` : `${options.host}:${port}`;
+  const listeners = new Set<(purpose: Purpose) => void>();
+  const connection = {
+    host: options.host,
+    port,
+    user: options.user,
+    keyFile: options.keyFile,
+    passphraseFile: options.passphraseFile,
+    hostKeys: options.hostKeys,
+    clock,
+    connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
+    keepaliveIntervalMs: options.keepaliveIntervalMs ?? 15_000,
+    keepaliveTolerance: options.keepaliveTolerance ?? 4,
+    channelGraceMs: options.channelGraceMs ?? 2_000,
+    maxOutputBytes: options.maxOutputBytes ?? 8 * 1024 * 1024,
+  };
+  const lane = (purpose: Purpose): Lane =>
+    new Lane({
+      purpose,
+      address,
+      queueLimit: options.queueLimit ?? 256,
+      backoff: options.backoff ?? defaultBackoff,
+      clock,
+      random: options.random ?? Math.random,
+      logger,
+      observer: options.observer ?? silentObserver,
+      connect: (signal) => openConnection(connection, signal),
+      onReconnect: () => {
+        for (const listener of [...listeners]) listener(purpose);
+      },
+    });
+  const lanes: Record<Purpose, Lane> = { read: lane("read"), mutate: lane("mutate") };
+  return {
+    address,
+    exec: (line: string, execOptions: ExecOptions) => {
+      const mistake = lineMistake(line, maxLineBytes);
+      if (mistake === undefined) return lanes[execOptions.purpose].exec(line, execOptions);
+      const what = execOptions.what ?? DEFAULT_WHAT;
+      return Promise.reject(failure("internal", { what: `${what}: the command line ${mistake}` }));
+    },
+    close: async () => {
+      await Promise.all([lanes.read.close(), lanes.mutate.close()]);
+    },
+    connected: (purpose) => lanes[purpose].connected,
+    onReconnect: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}

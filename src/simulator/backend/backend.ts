@@ -1,0 +1,49 @@
+/** What a live export looks like to the outside; sizes in bytes. */
+export interface ExportRecord {
+  readonly nqn: string;
+  readonly port: number;
+  /** RouterOS path of the image without leading slash. */
+  readonly path: string;
+  readonly sizeBytes: bigint;
+  readonly slot: string;
+  /** Host NQNs that may connect; empty means any. */
+  readonly allowHosts: readonly string[];
+}
+
+/** A file or directory that a backend holds. */
+export interface BackendEntry {
+  readonly path: string;
+  readonly directory: boolean;
+  readonly size: bigint;
+}
+
+/**
+ * Where the bytes of image files are. Paths are canonical RouterOS paths without leading slash,
+ * `storage-pool/csi/x.img`. Files are sparse: what was never written reads as zeros.
+ */
+export interface Backend {
+  readonly kind: "memory" | "files";
+  /** Prepares a pool's root directory. */
+  openPool(name: string): Promise<void>;
+  /** Everything that exists, when the backend knows better than the saved state; undefined otherwise. */
+  list(): Promise<readonly BackendEntry[] | undefined>;
+  create(path: string, size: bigint): Promise<void>;
+  resize(path: string, size: bigint): Promise<void>;
+  /** Removes a file; one that is not there is no error. */
+  remove(path: string): Promise<void>;
+  makeDirectory(path: string): Promise<void>;
+  /** Removes an empty directory. */
+  removeDirectory(path: string): Promise<void>;
+  /** Copies bytes; the target is made, or overwritten from its start when it is there. */
+  copy(from: string, to: string): Promise<void>;
+  read(path: string, offset: bigint, length: number): Promise<Uint8Array>;
+  write(path: string, offset: bigint, data: Uint8Array): Promise<void>;
+  /** Bytes that the file takes for real. */
+  allocated(path: string): Promise<bigint>;
+  /** The file's absolute path on this machine, when it has one. */
+  hostPath(path: string): string | undefined;
+  publishExport(record: ExportRecord): Promise<void>;
+  withdrawExport(nqn: string): Promise<void>;
+  /** Forgets all exports, also those of an earlier process. */
+  withdrawAllExports(): Promise<void>;
+}

@@ -1,0 +1,15 @@
+import type { Device } from "../device/device.ts";
+import type { MenuCall } from "../language/interpreter.ts";
+
+/** A menu's command as it runs: its arguments, the device and the console. */
+export interface Invocation extends MenuCall {
+  readonly device: Device;
+  /** Columns at which print output is wrapped; 0 never. */
+  readonly width: number;
+  /** Prints one line. */
+  write(line: string): void;
+  /** Waits while other lines may run. */
+  sleep(milliseconds: number): Promise<void>;
+  /** Goes on after the command has returned; failures are logged. */
+  background(task: () => Promise<void>): void;
+}

@@ -1,0 +1,100 @@
+import type { Expression } from "../language/ast.ts";
+import type { Interpreter, Scope } from "../language/interpreter.ts";
+import type { CommandNode } from "../language/ast.ts";
+import type { Value } from "../language/values.ts";
+import type { Policy } from "../device/users.ts";
+import type { Invocation } from "./invocation.ts";
+
+/**
+ * How an argument is read. `flag` takes no value, `block` wants code, `name` a variable name, `items` item
+ * numbers or names, `size` accepts K, M, G, T as binary units.
+ */
+export type ArgumentType =
+  | "string"
+  | "bool"
+  | "num"
+  | "size"
+  | "enum"
+  | "time"
+  | "any"
+  | "items"
+  | "flag"
+  | "block"
+  | "name";
+
+export interface ArgumentSpec {
+  readonly name: string;
+  readonly type: ArgumentType;
+  /** The values of an enum. */
+  readonly values?: readonly string[];
+  /** RouterOS version that introduced it, such as "7.21". */
+  readonly since?: string;
+  /** Inclusive bounds of a number. */
+  readonly range?: readonly [bigint, bigint];
+}
+
+/** A command: either code of the language (gets its arguments unevaluated) or a command of a menu. */
+export interface CommandSpec {
+  /** "add" for a menu's command, ":put" for a global one. */
+  readonly name: string;
+  readonly arguments: readonly ArgumentSpec[];
+  /** Names of the arguments that may stand without their name, in order. */
+  readonly positional?: readonly string[];
+  /** Mandatory arguments; their absence is a run-time failure. */
+  readonly required?: readonly string[];
+  /** Whether `where ...` may follow. */
+  readonly where?: boolean;
+  /** Whether conditions may follow without the word `where`, as in `[find slot=x]`. */
+  readonly implicitWhere?: boolean;
+  readonly since?: string;
+  /** The policy that the user needs. */
+  readonly policy?: Policy;
+  readonly evaluate?: (interpreter: Interpreter, node: CommandNode, scope: Scope) => Promise<Value>;
+  readonly run?: (call: Invocation) => Promise<Value>;
+}
+
+/** A property of a menu's items, as `print`, `get` and `where` know it. */
+export interface PropertySpec {
+  readonly name: string;
+  readonly since?: string;
+}
+
+export interface MenuSpec {
+  readonly name: string;
+  readonly since?: string;
+  readonly menus?: readonly MenuSpec[];
+  readonly commands?: readonly CommandSpec[];
+  readonly properties?: readonly PropertySpec[];
+}
+
+/** What a parser accepts: the menus and commands of one RouterOS version. */
+export interface Grammar {
+  readonly root: MenuSpec;
+  readonly globals: readonly CommandSpec[];
+  /** Whether something introduced in version `since` exists. */
+  available(since: string | undefined): boolean;
+  /** Whether a global command is switched off. */
+  hidden(name: string): boolean;
+  /** Whether these flags exclude each other in this version. */
+  conflicting(flags: ReadonlySet<string>): boolean;
+  /** Text of the diagnostic for an argument that does not exist. */
+  unknownArgument(name: string): string;
+}
+
+/** Whether an expression is the same whenever it is evaluated; gives its text then. */
+export function literalText(expression: Expression): string | undefined {
+  if (expression.kind === "string") return expression.value;
+  if (expression.kind === "word") return expression.text;
+  return undefined;
+}
+
+/** The entry called `name`, or the only one that starts with it (the console completes prefixes). */
+export function complete<T extends { readonly name: string }>(
+  candidates: readonly T[],
+  name: string,
+): T | undefined {
+  const exact = candidates.find((candidate) => candidate.name === name);
+  if (exact !== undefined) return exact;
+  const matching = candidates.filter((candidate) => candidate.name.startsWith(name));
+  return matching.length === 1 ? matching[0] : undefined;
+}

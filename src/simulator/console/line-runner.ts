@@ -1,0 +1,152 @@
+import { grammarOf } from "../commands/grammar.ts";
+import type { Device } from "../device/device.ts";
+import type { Policy } from "../device/users.ts";
+import { LineCut, ParseFailure, RunFailure } from "../errors.ts";
+import type { FaultAction } from "../faults.ts";
+import type { Block } from "../language/ast.ts";
+import { Interpreter, type MenuCall, type Runtime } from "../language/interpreter.ts";
+import { Parser } from "../language/parser.ts";
+import type { Value } from "../language/values.ts";
+import type { Mutex } from "../mutex.ts";
+import { wrap } from "./render.ts";
+
+/** Statements that one line may run; an endless loop ends here. */
+const STATEMENT_LIMIT = 200_000;
+
+/** Where and for whom a line runs. */
+export interface LineContext {
+  readonly device: Device;
+  readonly mutex: Mutex;
+  readonly policies: ReadonlySet<Policy>;
+  /** Columns of the terminal; 0 means unlimited. */
+  readonly width: number;
+  /** What was injected into this line. */
+  readonly faults: readonly FaultAction[];
+  /** Aborted when the client has left and lines end with their client. */
+  readonly signal: AbortSignal;
+  background(task: () => Promise<void>): void;
+}
+
+export type LineOutcome = "ok" | "runtime-error" | "parse-error" | "cut";
+
+export interface LineResult {
+  readonly outcome: LineOutcome;
+  /** Lines printed, without line ends. */
+  readonly output: readonly string[];
+  /** Error text that the console prints at the end; undefined when none. */
+  readonly error: string | undefined;
+  /** Whether the line changed the state of the device. */
+  readonly mutated: boolean;
+}
+
+/** Text of the failure with the suffix of `:onerror` (facts section 1). */
+function describe(device: Device, error: RunFailure): string {
+  if (device.switches().onerrorSuffix === "none") return error.message;
+  return `${error.message} (${error.origin === undefined ? "" : `${error.origin}; `}line 1)`;
+}
+
+/**
+ * Runs one line: parses all of it, then runs it statement by statement. Lines are atomic to each other except while
+ * one of them waits (`:delay`, copies).
+ */
+export async function runLine(line: string, context: LineContext): Promise<LineResult> {
+  const { device, mutex } = context;
+  const output: string[] = [];
+  let mutated = false;
+  const finish = (outcome: LineOutcome, error?: string): LineResult => ({ outcome, output, error, mutated });
+  const grammar = grammarOf(device.switches());
+  let block: Block;
+  try {
+    block = new Parser(line, grammar).parse();
+  } catch (error) {
+    if (error instanceof ParseFailure) return finish("parse-error", error.message);
+    throw error;
+  }
+
+  const missing = new Set(context.faults.flatMap((one) => (one.kind === "permissionMissing" ? [one.policy] : [])));
+  const cutAfter = context.faults.find((one) => one.kind === "cutMidway")?.statement;
+  const full = context.faults.some((one) => one.kind === "diskFull");
+  let release = await mutex.acquire();
+  let statements = 0;
+  let changes = 0;
+
+  async function enter(): Promise<void> {
+    release = await mutex.acquire();
+    device.full = full;
+  }
+  async function leave(): Promise<void> {
+    device.full = false;
+    await device.exports.reconcile();
+    release();
+  }
+  async function sleep(milliseconds: number): Promise<void> {
+    await leave();
+    try {
+      await device.clock.sleep(milliseconds, context.signal);
+    } catch (error) {
+      if (!context.signal.aborted) throw error;
+    } finally {
+      await enter();
+    }
+    checkpoint();
+  }
+  function checkpoint(): void {
+    if (context.signal.aborted) throw new LineCut("the client has left");
+    statements += 1;
+    if (statements > STATEMENT_LIMIT) throw new RunFailure("action timed out");
+  }
+  async function command(call: MenuCall): Promise<Value> {
+    const { run, policy } = call.node.spec;
+    if (run === undefined) throw new RunFailure("failure: not simulated");
+    if (policy !== undefined && (!context.policies.has(policy) || missing.has(policy))) {
+      throw new RunFailure("not enough permissions (9)");
+    }
+    const before = device.mutations;
+    try {
+      return await run({
+        ...call,
+        device,
+        width: context.width,
+        write: (text) => output.push(text),
+        sleep,
+        background: context.background,
+      });
+    } finally {
+      if (device.mutations !== before) {
+        mutated = true;
+        changes += 1;
+        if (changes === cutAfter) throw new LineCut("fault cutMidway");
+      }
+    }
+  }
+  const runtime: Runtime = {
+    grammar,
+    write: (text) => {
+      const width = device.switches().wrapPut === "yes" ? context.width : 0;
+      // :put cuts anywhere and drops nothing, so that joining the lines restores the text.
+      output.push(...(width === 0 ? [text] : (text.match(new RegExp(`[^]{1,${width}}`, "g")) ?? [""])));
+    },
+    command,
+    checkpoint,
+    sleep,
+    describe: (error) => describe(device, error),
+  };
+
+  device.full = full;
+  try {
+    await device.fileStore.refresh();
+    await new Interpreter(runtime).runLine(block);
+    return finish("ok");
+  } catch (error) {
+    if (error instanceof RunFailure) return finish("runtime-error", error.message);
+    if (error instanceof LineCut) return finish("cut");
+    throw error;
+  } finally {
+    await leave();
+  }
+}
+
+/** Error text wrapped as a line of its own. */
+export function errorLines(text: string, width: number): readonly string[] {
+  return wrap(text, width, 0);
+}

@@ -1,0 +1,66 @@
+import { id, type Value } from "../language/values.ts";
+import { boolSetting, type DiskItem, imagePath, isExported, nqnOf, portOf, slotOf, textSetting } from "./disk-item.ts";
+import type { Device } from "./device.ts";
+import { formatId } from "./environment.ts";
+import { type Pool, usableBytes } from "./pools.ts";
+
+/** Bytes that one inode stands for in the inode counts of a pool. */
+const BYTES_PER_INODE = 10_240n;
+
+/** The record of a pool: a RAID with a file system (facts section 3.1). Flags that are not set are absent. */
+export function poolRow(device: Device, pool: Pool): Map<string, Value> {
+  const usable = usableBytes(pool);
+  const free = device.freeBytes(pool.slot);
+  const inodes = pool.size / BYTES_PER_INODE;
+  const used = BigInt(device.files.filter((file) => file.path.startsWith(`${pool.slot}/`)).length);
+  const row = new Map<string, Value>([[".id", id(formatId(pool.id))]]);
+  if (pool.comment !== undefined) row.set("comment", pool.comment);
+  row.set("block-device", true);
+  if (pool.mounted) row.set("mounted", true);
+  row.set("type", "raid").set("slot", pool.slot).set("slot-default", "").set("parent", "");
+  row.set("fs-label", pool.label).set("fs-uuid", pool.uuid).set("fs", pool.fs);
+  row.set("model", "RAID6 8-disk").set("size", pool.size);
+  if (pool.mounted) {
+    row.set("free", free);
+    row.set("total-inodes", inodes).set("free-inodes", inodes - used - 3n);
+    row.set("use", `${usable === 0n ? 0n : (100n * (pool.size - free)) / pool.size}%`);
+    row.set("mount-point", pool.slot);
+  }
+  row.set("mount-filesystem", true).set("mount-read-only", false).set("compress", false);
+  row.set("sector-size", 512n).set("raid-type", "6").set("raid-device-count", 8n);
+  row.set("raid-chunk-size", "256K").set("raid-master", "none").set("state", pool.state);
+  row.set("nvme-tcp-export", false).set("iscsi-export", false).set("nfs-sharing", false);
+  row.set("smb-sharing", false).set("media-sharing", false).set("media-interface", "none").set("swap", false);
+  return row;
+}
+
+/** The record of a `type=file` item. Without its block device it has neither that flag nor `size`. */
+export function fileRow(device: Device, item: DiskItem): Map<string, Value> {
+  const switches = device.switches();
+  const file = device.diskStore.device(item);
+  const path = `${switches.filePathSlash === "with" ? "/" : ""}${imagePath(item)}`;
+  const row = new Map<string, Value>([[".id", id(formatId(item.id))]]);
+  const comment = textSetting(item, "comment");
+  if (comment !== "") row.set("comment", comment);
+  if (boolSetting(item, "disabled")) row.set("disabled", true);
+  if (file !== undefined) row.set("block-device", true);
+  row.set("type", "file").set("slot", slotOf(item)).set("slot-default", "").set("parent", "");
+  row.set("fs", "-").set("model", `/${imagePath(item)}`);
+  if (file !== undefined) row.set("size", device.diskStore.deviceSize(item, file));
+  for (const name of ["mount-filesystem", "mount-read-only", "compress"]) row.set(name, boolSetting(item, name));
+  if (file !== undefined) row.set("sector-size", 512n);
+  row.set("raid-master", "none").set("nvme-tcp-export", isExported(item));
+  if (isExported(item) || item.config.has("nvme-tcp-server-nqn") || item.config.has("nvme-tcp-server-port")) {
+    row.set("nvme-tcp-server-port", BigInt(portOf(item)));
+    if (device.knows("7.21")) row.set("nvme-tcp-server-nqn", nqnOf(item, switches));
+    row.set("nvme-tcp-server-allow-host-name", textSetting(item, "nvme-tcp-server-allow-host-name"));
+  }
+  for (const name of ["iscsi-export", "nfs-sharing", "smb-sharing", "media-sharing"]) {
+    row.set(name, boolSetting(item, name));
+  }
+  row.set("media-interface", "none").set("swap", boolSetting(item, "swap")).set("file-path", path);
+  const size = item.config.get("file-size");
+  if (size !== undefined) row.set("file-size", size);
+  row.set("file-offset", item.config.get("file-offset") ?? 0n);
+  return row;
+}

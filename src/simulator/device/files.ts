@@ -1,0 +1,161 @@
+import { RunFailure } from "../errors.ts";
+import type { Environment } from "./environment.ts";
+import { isWithin, parentPath, poolName } from "./paths.ts";
+import { type Pool, usableBytes } from "./pools.ts";
+
+/** A file or directory of the device. */
+export interface FileEntry {
+  readonly id: number;
+  /** Without leading slash. */
+  readonly path: string;
+  readonly directory: boolean;
+  /** Logical size in bytes. */
+  size: bigint;
+  /** Bytes that it takes from the pool's free space. */
+  charged: bigint;
+  /** Milliseconds since the epoch. */
+  modified: number;
+}
+
+/** The file tree: names, sizes and the space that they take. The bytes are the backend's. */
+export class FileStore {
+  readonly #env: Environment;
+  readonly #pools: readonly Pool[];
+  readonly #entries = new Map<string, FileEntry>();
+
+  constructor(env: Environment, pools: readonly Pool[]) {
+    this.#env = env;
+    this.#pools = pools;
+  }
+
+  /** All entries on mounted pools, in the order of their paths. */
+  get entries(): readonly FileEntry[] {
+    return [...this.#entries.values()]
+      .filter((entry) => this.poolOf(entry.path)?.mounted === true)
+      .sort((a, b) => (a.path < b.path ? -1 : 1));
+  }
+
+  /** Also those on pools that are not mounted; for saving. */
+  get stored(): readonly FileEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  /** Takes over an entry of a saved state. */
+  restore(entry: FileEntry): void {
+    this.#entries.set(entry.path, entry);
+  }
+
+  /** Drops what the backend does not have and takes in what it has. */
+  reconcile(found: readonly { path: string; directory: boolean; size: bigint }[]): void {
+    const present = new Map(found.map((entry) => [entry.path, entry]));
+    for (const path of [...this.#entries.keys()]) if (!present.has(path)) this.#entries.delete(path);
+    for (const { path, directory, size } of found) {
+      const known = this.#entries.get(path);
+      if (known !== undefined && known.directory === directory) known.size = size;
+      else if (path.includes("/") || directory) this.#put(path, directory, size, size);
+    }
+  }
+
+  poolOf(path: string): Pool | undefined {
+    return this.#pools.find((pool) => pool.slot === poolName(path));
+  }
+
+  get(path: string): FileEntry | undefined {
+    return this.poolOf(path)?.mounted === true ? this.#entries.get(path) : undefined;
+  }
+
+  /** Whether `path` can hold entries. */
+  isDirectory(path: string): boolean {
+    return this.get(path)?.directory === true;
+  }
+
+  within(folder: string): readonly FileEntry[] {
+    return this.stored.filter((entry) => isWithin(entry.path, folder));
+  }
+
+  /** Free bytes of a pool. */
+  free(pool: Pool): bigint {
+    let free = usableBytes(pool);
+    for (const entry of this.#entries.values()) if (isWithin(entry.path, pool.slot)) free -= entry.charged;
+    return free < 0n ? 0n : free;
+  }
+
+  /** What a file of `size` bytes takes at once. */
+  #charge(size: bigint): bigint {
+    return this.#env.switches().allocation === "prealloc" ? size : 0n;
+  }
+
+  /** Whether the pool of `path` has room for a file of `size` bytes that takes `charged` so far. */
+  fits(path: string, size: bigint, charged = 0n): boolean {
+    const pool = this.poolOf(path);
+    if (pool === undefined || this.#env.full()) return false;
+    return this.#charge(size) - charged <= this.free(pool) && size <= usableBytes(pool);
+  }
+
+  /** Re-reads what sparse files really take. */
+  async refresh(): Promise<void> {
+    if (this.#env.switches().allocation !== "sparse") return;
+    for (const entry of this.#entries.values()) {
+      if (!entry.directory) entry.charged = await this.#env.backend.allocated(entry.path).catch(() => 0n);
+    }
+  }
+
+  #put(path: string, directory: boolean, size: bigint, charged: bigint): FileEntry {
+    const entry = { id: this.#env.nextId(), path, directory, size, charged, modified: this.#env.clock.now() };
+    this.#entries.set(path, entry);
+    this.#env.changed();
+    return entry;
+  }
+
+  /** @throws RunFailure when the name is taken, the parent is no directory or the pool is full */
+  async createFile(path: string, size: bigint): Promise<FileEntry> {
+    this.#checkName(path);
+    if (!this.fits(path, size)) throw new RunFailure(this.#env.switches().noSpaceText);
+    await this.#env.backend.create(path, size);
+    return this.#put(path, false, size, this.#charge(size));
+  }
+
+  /** An entry for bytes that the backend has already, taking no space of its own (a shared extent). */
+  adopt(path: string, size: bigint, charged: bigint): FileEntry {
+    return this.#put(path, false, size, charged);
+  }
+
+  async createDirectory(path: string): Promise<FileEntry> {
+    this.#checkName(path);
+    await this.#env.backend.makeDirectory(path);
+    return this.#put(path, true, 0n, 0n);
+  }
+
+  #checkName(path: string): void {
+    if (this.get(path) !== undefined) throw new RunFailure(this.#env.switches().directoryExistsText);
+    if (!this.isDirectory(parentPath(path))) throw new RunFailure("failure: cannot open output file");
+  }
+
+  async resize(entry: FileEntry, size: bigint): Promise<void> {
+    if (size > entry.size && !this.fits(entry.path, size, entry.charged)) {
+      throw new RunFailure(this.#env.switches().noSpaceText);
+    }
+    await this.#env.backend.resize(entry.path, size);
+    entry.size = size;
+    entry.charged = this.#charge(size);
+    entry.modified = this.#env.clock.now();
+    this.#env.changed();
+  }
+
+  /** Copies a file's bytes to a new entry. @param shared as a reflink: takes no space until written */
+  async copy(from: FileEntry, to: string, shared: boolean): Promise<FileEntry> {
+    if (!shared && !this.fits(to, from.size)) throw new RunFailure(this.#env.switches().noSpaceText);
+    await this.#env.backend.copy(from.path, to);
+    const full = this.#env.switches().copySparse === "full" ? from.size : this.#charge(from.size);
+    return this.#put(to, false, from.size, shared ? 0n : full);
+  }
+
+  /** Removes a file or an empty directory. */
+  async remove(entry: FileEntry): Promise<void> {
+    if (entry.directory && this.within(entry.path).length > 1) throw new RunFailure("failure: directory not empty");
+    if (entry.directory) await this.#env.backend.removeDirectory(entry.path);
+    else await this.#env.backend.remove(entry.path);
+    this.#entries.delete(entry.path);
+    this.#env.changed();
+  }
+}

@@ -1,0 +1,86 @@
+import { RunFailure } from "../errors.ts";
+import { isArray, parseInteger, toText, typeName, type Value } from "./values.ts";
+
+const BINARY_UNITS: Readonly<Record<string, bigint>> = {
+  "": 1n,
+  K: 1n << 10n,
+  M: 1n << 20n,
+  G: 1n << 30n,
+  T: 1n << 40n,
+  P: 1n << 50n,
+};
+
+/** Bytes of `1073741824`, `512M` or `1T` (units are binary, facts section 3.3); undefined when it is no size. */
+export function parseSize(text: string): bigint | undefined {
+  const found = /^(\d+)([KMGTP]?)(?:iB)?$/i.exec(text);
+  if (found === null) return undefined;
+  return BigInt(found[1] ?? "0") * (BINARY_UNITS[(found[2] ?? "").toUpperCase()] ?? 1n);
+}
+
+/** The truth value of `yes`, `no`, `true`, `false`; undefined for any other text. */
+export function parseBool(text: string): boolean | undefined {
+  if (text === "yes" || text === "true") return true;
+  if (text === "no" || text === "false") return false;
+  return undefined;
+}
+
+/**
+ * Equality. Values of different types differ, except that a bool equals the words yes/no/true/false, and an item
+ * number equals its text.
+ * @param lenient as in `where`: numbers may be written as sizes, and an absent property equals ""
+ */
+export function equal(left: Value, right: Value, lenient = false): boolean {
+  if (isArray(left) && isArray(right)) return toText(left) === toText(right);
+  if (typeof left === "boolean" && typeof right === "string") return left === parseBool(right);
+  if (typeof right === "boolean" && typeof left === "string") return right === parseBool(left);
+  const ids = (typeof left === "object" && left.kind === "id") || (typeof right === "object" && right.kind === "id");
+  if (ids) return left !== undefined && right !== undefined && toText(left) === toText(right);
+  if (lenient) {
+    if (left === undefined || right === undefined) return toText(left) === toText(right);
+    if (typeof left === "bigint" && typeof right === "string") return left === parseSize(right);
+    if (typeof right === "bigint" && typeof left === "string") return toText(right) === left;
+  }
+  return typeName(left) === typeName(right) && toText(left) === toText(right);
+}
+
+/** Negative, zero or positive, like a comparator. @throws RunFailure when the types have no order */
+export function order(left: Value, right: Value, lenient = false): number {
+  if (typeof left === "bigint" && lenient && typeof right === "string") {
+    return order(left, parseSize(right) ?? parseInteger(right));
+  }
+  if (typeof left === "bigint" && typeof right === "bigint") return left < right ? -1 : left > right ? 1 : 0;
+  if (typeof left === "string" && typeof right === "string") return left < right ? -1 : left > right ? 1 : 0;
+  if (typeof left === "object" && typeof right === "object" && left.kind === "time" && right.kind === "time") {
+    return left.milliseconds - right.milliseconds;
+  }
+  throw new RunFailure(`cannot compare if ${typeName(left)} is less than ${typeName(right)}`);
+}
+
+const CLASSES: Readonly<Record<string, string>> = {
+  alpha: "A-Za-z",
+  digit: "0-9",
+  alnum: "A-Za-z0-9",
+  upper: "A-Z",
+  lower: "a-z",
+  space: "\\s",
+  xdigit: "0-9A-Fa-f",
+  punct: "!-\\/:-@\\[-`{-~",
+  blank: " \\t",
+};
+
+/** A POSIX extended regular expression as one of JavaScript: bracket expressions differ, the rest is shared. */
+export function posixRegExp(pattern: string): RegExp {
+  const brackets = /\\.|\[(\^?)(\]?(?:\[:[a-z]+:\]|[^\]])*)\]/g;
+  const translated = pattern.replace(brackets, (whole, negated?: string, body?: string) => {
+    if (body === undefined) return whole;
+    const inside = body.replace(/\[:([a-z]+):\]|[\\\][]/g, (part, name?: string) =>
+      name === undefined ? `\\${part}` : (CLASSES[name] ?? ""),
+    );
+    return `[${negated}${inside}]`;
+  });
+  try {
+    return new RegExp(translated);
+  } catch {
+    throw new RunFailure(`bad regular expression ${pattern}`);
+  }
+}

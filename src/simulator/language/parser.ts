@@ -1,0 +1,303 @@
+import {
+  type ArgumentSpec,
+  type CommandSpec,
+  complete,
+  type Grammar,
+  literalText,
+  type MenuSpec,
+} from "../commands/schema.ts";
+import type { ArrayEntry, Block, CommandNode, Expression } from "./ast.ts";
+import { ExpressionParser } from "./expression-parser.ts";
+import { Lexer } from "./lexer.ts";
+import { readString } from "./strings.ts";
+
+/** Deeper nesting than this is refused, so that no input exhausts the stack. */
+const MAX_DEPTH = 64;
+const BARE_WORD = /[^\s;()[\]{}"$]+/;
+
+interface Menu {
+  readonly spec: MenuSpec;
+  readonly path: string;
+}
+
+/**
+ * Parses a whole line against a grammar. Unknown menus, commands and arguments are failures here, so nothing of
+ * such a line runs (facts section 0 item 2).
+ */
+export class Parser {
+  readonly lexer: Lexer;
+  readonly #grammar: Grammar;
+  #menu: Menu;
+  #depth = 0;
+
+  constructor(source: string, grammar: Grammar) {
+    this.lexer = new Lexer(source);
+    this.#grammar = grammar;
+    this.#menu = { spec: grammar.root, path: "" };
+  }
+
+  /** @throws ParseFailure */
+  parse(): Block {
+    const block = this.block("");
+    if (!this.lexer.ended) throw this.lexer.fail("syntax error");
+    return block;
+  }
+
+  /** Statements up to `close`, which is left for the caller; the current menu is restored behind them. */
+  block(close: string): Block {
+    if (this.#depth >= MAX_DEPTH) throw this.lexer.fail("syntax error");
+    this.#depth += 1;
+    const menu = this.#menu;
+    const statements: CommandNode[] = [];
+    for (;;) {
+      this.lexer.skipBetweenStatements();
+      if (this.lexer.ended || /[\]})]/.test(this.lexer.peek())) break;
+      const statement = this.#statement();
+      if (statement !== undefined) statements.push(statement);
+      this.lexer.skipBlanks();
+      if (!this.#atEnd()) throw this.lexer.fail("expected end of command");
+    }
+    if (this.lexer.peek() !== close) throw this.lexer.fail("syntax error");
+    this.#menu = menu;
+    this.#depth -= 1;
+    return { statements };
+  }
+
+  /** A block in brackets; the lexer stands on the opening one. */
+  enclosed(open: "{" | "[", close: "}" | "]"): Block {
+    const start = this.lexer.offset;
+    this.lexer.take(open);
+    const block = this.block(close);
+    if (!this.lexer.take(close)) throw this.lexer.fail("syntax error", start);
+    return block;
+  }
+
+  #statement(): CommandNode | undefined {
+    const start = this.lexer.offset;
+    if (this.lexer.peek() === "{") {
+      const spec = this.#global("do", start);
+      const block = this.enclosed("{", "}");
+      const text = this.lexer.source.slice(start, this.lexer.offset);
+      const body: Expression = { kind: "block", block, text };
+      return this.#node(spec, "", start, { named: new Map([["command", body]]) });
+    }
+    if (this.lexer.take(":")) {
+      const at = this.lexer.offset;
+      const name = this.lexer.match(/[A-Za-z0-9-]+/);
+      if (name === undefined) throw this.lexer.fail("expected command name");
+      return this.#arguments(this.#global(name, at), "", start);
+    }
+    return this.#menuCommand(start);
+  }
+
+  /** Whether a command ends here. */
+  #atEnd(): boolean {
+    return this.lexer.ended || /[;\r\n\]})]/.test(this.lexer.peek());
+  }
+
+  #global(name: string, offset: number): CommandSpec {
+    const found = this.#grammar.globals.find((candidate) => candidate.name === `:${name}`);
+    if (found === undefined || !this.#grammar.available(found.since) || this.#grammar.hidden(name)) {
+      throw this.lexer.fail(`bad command name ${name}`, offset);
+    }
+    return found;
+  }
+
+  #menuCommand(start: number): CommandNode | undefined {
+    const relative = !this.lexer.take("/");
+    let menu = relative ? this.#menu : { spec: this.#grammar.root, path: "" };
+    for (let first = true; ; first = false) {
+      this.lexer.skipBlanks();
+      const at = this.lexer.offset;
+      const word = this.lexer.match(/[A-Za-z0-9-]+/);
+      if (word === undefined) {
+        if (first && relative) throw this.lexer.fail("expected command name");
+        if (!this.#atEnd()) throw this.lexer.fail("expected command name");
+        this.#menu = menu;
+        return undefined;
+      }
+      const exists = (spec: { since?: string }) => this.#grammar.available(spec.since);
+      const menus: readonly MenuSpec[] = (menu.spec.menus ?? []).filter(exists);
+      const commands: readonly CommandSpec[] = (menu.spec.commands ?? []).filter(exists);
+      const found = complete<MenuSpec | CommandSpec>([...menus, ...commands], word);
+      if (found === undefined) {
+        if (first && relative) return this.#arguments(this.#global(word, at), "", start);
+        throw this.lexer.fail(`bad command name ${word}`, at);
+      }
+      if ("arguments" in found) {
+        const outer = this.#menu;
+        this.#menu = menu;
+        const node = this.#arguments(found, menu.path, start);
+        this.#menu = outer;
+        return node;
+      }
+      menu = { spec: found, path: `${menu.path}/${found.name}` };
+      this.lexer.skipBlanks();
+      this.lexer.take("/");
+    }
+  }
+
+  #arguments(spec: CommandSpec, menu: string, start: number): CommandNode {
+    const named = new Map<string, Expression>();
+    const flags = new Set<string>();
+    const unset = new Set<string>();
+    const known = spec.arguments.filter((argument) => this.#grammar.available(argument.since));
+    let where: Expression | undefined;
+    for (;;) {
+      this.lexer.skipBlanks();
+      if (this.#atEnd()) break;
+      const at = this.lexer.offset;
+      if (spec.implicitWhere === true && this.lexer.look(/where(?![A-Za-z0-9-])/) === undefined) {
+        where = new ExpressionParser(this, this.#properties()).where();
+        break;
+      }
+      const key = this.lexer.look(/!?[A-Za-z0-9.-]+(?==)/) ?? this.lexer.look(/![A-Za-z0-9-]+/);
+      if (key !== undefined) {
+        const name = key.replace("!", "");
+        const argument = complete(
+          known.filter((candidate) => candidate.type !== "flag"),
+          name,
+        );
+        if (argument === undefined) throw this.lexer.fail(this.#grammar.unknownArgument(name), at);
+        this.lexer.offset += key.length;
+        if (key.startsWith("!")) {
+          unset.add(argument.name);
+          continue;
+        }
+        this.lexer.take("=");
+        named.set(argument.name, this.#argumentValue(argument));
+        continue;
+      }
+      const word = this.lexer.look(/[A-Za-z][A-Za-z0-9-]*(?=$|[\s;\]})])/);
+      if (word === "where" && spec.where === true) {
+        this.lexer.offset += word.length;
+        where = new ExpressionParser(this, this.#properties()).where();
+        break;
+      }
+      const flag = known.find((candidate) => candidate.type === "flag" && candidate.name === word);
+      if (flag !== undefined) {
+        this.lexer.offset += flag.name.length;
+        flags.add(flag.name);
+        continue;
+      }
+      const next = (spec.positional ?? []).find((name) => !named.has(name));
+      const argument = known.find((candidate) => candidate.name === next);
+      if (argument === undefined) throw this.lexer.fail("expected end of command", at);
+      named.set(argument.name, this.#argumentValue(argument));
+    }
+    if (this.#grammar.conflicting(flags)) throw this.lexer.fail("expected end of command");
+    return this.#node(spec, menu, start, { named, flags, unset, ...(where === undefined ? {} : { where }) });
+  }
+
+  #node(
+    spec: CommandSpec,
+    menu: string,
+    start: number,
+    parts: Partial<Pick<CommandNode, "named" | "flags" | "unset" | "where">>,
+  ): CommandNode {
+    const text = this.lexer.source.slice(start, this.lexer.offset).trim();
+    const none = { named: new Map(), flags: new Set<string>(), unset: new Set<string>() };
+    return { spec, menu, at: this.lexer.position(start), text, ...none, ...parts };
+  }
+
+  #properties(): ReadonlySet<string> {
+    const all = this.#menu.spec.properties ?? [];
+    return new Set(all.filter((p) => this.#grammar.available(p.since)).map((p) => p.name));
+  }
+
+  #argumentValue(argument: ArgumentSpec): Expression {
+    const at = this.lexer.offset;
+    const value = this.#rawArgumentValue(argument);
+    const bracketed = /[\]})]/.test(this.lexer.source.charAt(this.lexer.offset - 1));
+    const separated = this.#atEnd() || this.lexer.look(/[ \t]|\\\r?\n/) !== undefined;
+    if (!separated && !(bracketed && /[A-Za-z]/.test(this.lexer.peek()))) {
+      throw this.lexer.fail("expected end of command");
+    }
+    this.#checkLiteral(argument, value, at);
+    return value;
+  }
+
+  /** A literal that no enum or bool has is refused at once, like an unknown argument. */
+  #checkLiteral(argument: ArgumentSpec, value: Expression, at: number): void {
+    const text = literalText(value);
+    if (text === undefined) return;
+    const values =
+      argument.type === "bool" ? ["yes", "no", "true", "false"] : argument.type === "enum" ? argument.values : undefined;
+    if (values === undefined || values.includes(text)) return;
+    const completions = text === "" ? [] : values.filter((candidate) => candidate.startsWith(text));
+    if (completions.length === 1) return;
+    const what =
+      completions.length > 1
+        ? `ambiguous value of ${argument.name}, more than one possible value matches input`
+        : `input does not match any value of ${argument.name}`;
+    throw this.lexer.fail(what, at);
+  }
+
+  #rawArgumentValue(argument: ArgumentSpec): Expression {
+    const start = this.lexer.offset;
+    if (argument.type === "block" && this.lexer.peek() === "{") {
+      const block = this.enclosed("{", "}");
+      return { kind: "block", block, text: this.lexer.source.slice(start, this.lexer.offset) };
+    }
+    if (argument.type === "name") {
+      const name = this.lexer.match(/[A-Za-z0-9]+(?:,[A-Za-z0-9]+)?/);
+      if (name !== undefined) return { kind: "string", value: name };
+    }
+    switch (this.lexer.peek()) {
+      case '"':
+        return this.string();
+      case "$":
+        this.lexer.take("$");
+        return this.expansion();
+      case "[":
+        return { kind: "substitution", block: this.enclosed("[", "]") };
+      case "(":
+        return new ExpressionParser(this, new Set()).parenthesised();
+      case "{":
+        return this.arrayLiteral();
+      default: {
+        const text = this.lexer.match(BARE_WORD);
+        if (text === undefined && !(this.lexer.ended || /[\s;\]})]/.test(this.lexer.peek()))) {
+          throw this.lexer.fail("syntax error");
+        }
+        if (argument.type === "block") throw this.lexer.fail("syntax error", start);
+        return { kind: "word", text: text ?? "", at: this.lexer.position(start) };
+      }
+    }
+  }
+
+  string(): Expression {
+    return readString(this.lexer, () => this.expansion());
+  }
+
+  /** What follows a `$`: a variable, `(...)` or `[...]`. */
+  expansion(): Expression {
+    const at = this.lexer.position(this.lexer.offset - 1);
+    if (this.lexer.peek() === "(") return new ExpressionParser(this, new Set()).parenthesised();
+    if (this.lexer.peek() === "[") return { kind: "substitution", block: this.enclosed("[", "]") };
+    const quoted = this.lexer.match(/"[A-Za-z0-9_.-]+"/);
+    const name = quoted?.slice(1, -1) ?? this.lexer.match(/[A-Za-z0-9]+/);
+    if (name === undefined) throw this.lexer.fail("syntax error");
+    return { kind: "variable", name, at };
+  }
+
+  /** `{1;"two";key=3}`; the lexer stands on the opening brace. */
+  arrayLiteral(): Expression {
+    const start = this.lexer.offset;
+    this.lexer.take("{");
+    const entries: ArrayEntry[] = [];
+    for (;;) {
+      this.lexer.skipSpace();
+      if (this.lexer.take("}")) return { kind: "array", entries };
+      if (this.lexer.ended) throw this.lexer.fail("syntax error", start);
+      const key = this.lexer.match(/[A-Za-z0-9.-]+(?==)/) ?? this.lexer.match(/"[^"\\$]*"(?==)/);
+      if (key !== undefined) this.lexer.take("=");
+      const value = new ExpressionParser(this, new Set()).expression();
+      const name: Expression | undefined =
+        key === undefined ? undefined : { kind: "string", value: key.replaceAll('"', "") };
+      entries.push(name === undefined ? { value } : { key: name, value });
+      this.lexer.skipSpace();
+      if (!this.lexer.take(";") && this.lexer.peek() !== "}") throw this.lexer.fail("syntax error");
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import type { Switches } from "./switches.ts";
+
+export type ProfileName = "current" | "hostile" | "strict" | "old" | "too-old";
+
+export interface Profile {
+  readonly description: string;
+  /** What differs from the defaults. */
+  readonly switches: Readonly<Partial<Switches>>;
+}
+
+/** The profiles of facts section 9.4. */
+export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
+  current: { description: "RouterOS 7.24.5, the most likely behaviour everywhere", switches: {} },
+  hostile: {
+    description: "every unknown at its most inconvenient: wrapped output, late devices, busy errors",
+    switches: {
+      wrapWidth: 80,
+      wrapPut: "yes",
+      readyDelayMs: 300,
+      connectedHosts: "busy",
+      subvolumeRemoval: "dead",
+      fileRemoveInUse: "error",
+      noSpace: "file-left",
+      falseFlags: "false",
+      missingItem: "internal-number",
+      unknownArgument: "bad-parameter",
+      parallelChannels: "second-blocks",
+      keepaliveReplies: "none",
+      clientDisconnect: "aborted",
+      detailComment: "inline",
+      rebootExports: "lost",
+      mountDelayMs: 200,
+    },
+  },
+  strict: {
+    description: "errors with exit status 1 on stderr, plain line feeds",
+    switches: {
+      exitOnRuntimeError: 1,
+      exitOnParseError: 1,
+      errorStream: "stderr",
+      lineEnding: "lf",
+      onerrorSuffix: "none",
+      duplicateNqn: "error",
+      detailComment: "inline",
+    },
+  },
+  old: {
+    description: "RouterOS 7.21, the oldest supported: no trim, no SMART, no /file/copy",
+    switches: { version: "7.21 (stable)" },
+  },
+  "too-old": {
+    description: "RouterOS 7.20, without nvme-tcp-server-nqn: the driver must refuse it",
+    switches: { version: "7.20 (stable)" },
+  },
+};

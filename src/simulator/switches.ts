@@ -1,0 +1,136 @@
+import { SimulatorError } from "./errors.ts";
+import { SWITCH_TABLE } from "./switch-table.ts";
+
+/**
+ * The values of all switches. Each switch is something that nobody has seen on a real device (facts
+ * section 9.4), or a figure; what each means is in `SWITCH_DOCS`.
+ */
+export interface Switches {
+  version: string;
+  exitOnRuntimeError: number;
+  exitOnParseError: number;
+  errorStream: "stdout" | "stderr";
+  wrapWidth: number;
+  loginSuffix: "honoured" | "ignored";
+  wrapPut: "no" | "yes";
+  lineEnding: "crlf" | "lf";
+  onerrorSuffix: "command" | "none";
+  slotTooLong: "error" | "truncate" | "accept";
+  slotMaximum: number;
+  duplicateSlotText: string;
+  duplicateNqn: "allowed" | "error";
+  existingFile: "keep" | "grow" | "error";
+  sharedFile: "error" | "shared";
+  parentMissing: "error" | "create";
+  poolUnmounted: "error" | "item-without-device";
+  noSpace: "clean" | "item-left" | "file-left";
+  noSpaceText: string;
+  allocation: "prealloc" | "sparse";
+  readyDelayMs: number;
+  connectedHosts: "dropped" | "busy";
+  shrink: "error" | "shrinks";
+  onlineResize: "after-reexport" | "at-once";
+  defaultNqn: "slot" | "mikrotik";
+  allowHostName: "exact" | "comma-list" | "ignored";
+  hostPassword: "not-enforced" | "enforced";
+  filePathSlash: "with" | "without";
+  fileSizeValue: "bytes" | "human";
+  booleans: "bool" | "text";
+  falseFlags: "absent" | "false";
+  serialize: "works" | "missing";
+  asValueInDetail: "works" | "missing";
+  parallelChannels: "ok" | "second-blocks" | "second-refused";
+  maxSessions: number;
+  keepaliveReplies: "yes" | "none";
+  clientDisconnect: "completes" | "aborted";
+  commandLimit: number;
+  multiLine: "syntax-error" | "first-line";
+  fileRemoveInUse: "allowed" | "error";
+  subvolumeRemoval: "at-once" | "dead";
+  subvolumeInUse: "error" | "allowed";
+  subvolumeExistsText: string;
+  directoryExistsText: string;
+  copy: "blocking" | "async";
+  copySparse: "preserved" | "full";
+  copyMs: number;
+  rebootExports: "kept" | "lost";
+  rebootMs: number;
+  mountDelayMs: number;
+  unknownArgument: "expected-end" | "bad-parameter";
+  missingItem: "no-such-item" | "internal-number";
+  detailComment: "own-line" | "inline";
+}
+
+export type SwitchName = keyof Switches;
+
+/** One switch as its documentation shows it. */
+export interface SwitchDoc {
+  /** The key in `Switches`. */
+  readonly key: SwitchName;
+  /** The name on the command line and in docs/simulator.md, such as "ready-delay-ms". */
+  readonly name: string;
+  readonly default: string;
+  /** The possible values, or what kind of value it is. */
+  readonly values: readonly string[];
+  readonly description: string;
+}
+
+/** `readyDelayMs` as `ready-delay-ms`. */
+function kebab(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** All switches, in the order of the documentation. */
+export const SWITCH_DOCS: readonly SwitchDoc[] = SWITCH_TABLE.map(([key, values, description]) => ({
+  key,
+  name: kebab(key),
+  default: String(values[0]),
+  values: values.length > 1 ? values : [typeof values[0] === "number" ? "integer, 0 or more" : "any text"],
+  description,
+})).map((doc) => ({ ...doc, values: doc.values.map(String) }));
+
+/** The values of profile `current`. */
+export const DEFAULT_SWITCHES: Readonly<Switches> = Object.freeze(
+  Object.fromEntries(SWITCH_TABLE.map(([key, values]) => [key, values[0]])),
+) as unknown as Readonly<Switches>;
+
+/**
+ * Checks one value and gives it its type.
+ * @throws SimulatorError when the switch does not have that value
+ */
+function checked(key: string, value: unknown): Partial<Switches> {
+  const entry = SWITCH_TABLE.find(([name]) => name === key || kebab(name) === key);
+  if (entry === undefined) throw new SimulatorError(`the simulator has no switch ${JSON.stringify(key)}`);
+  const [name, values] = entry;
+  if (typeof values[0] === "number") {
+    const number = typeof value === "string" && /^\d+$/.test(value) ? Number(value) : value;
+    if (typeof number !== "number" || !Number.isSafeInteger(number) || number < 0) {
+      throw new SimulatorError(`switch ${kebab(name)} needs an integer, 0 or more, not ${JSON.stringify(value)}`);
+    }
+    return { [name]: number };
+  }
+  if (typeof value !== "string" || (values.length > 1 && !(values as readonly unknown[]).includes(value))) {
+    const wanted = values.length > 1 ? `one of ${values.join(", ")}` : "a text";
+    throw new SimulatorError(`switch ${kebab(name)} needs ${wanted}, not ${JSON.stringify(value)}`);
+  }
+  return { [name]: value };
+}
+
+/**
+ * Checks values from outside, such as a JSON body; accepts both spellings of a name.
+ * @throws SimulatorError naming the first switch or value that does not exist
+ */
+export function checkSwitches(values: Readonly<Record<string, unknown>>): Partial<Switches> {
+  const known = Object.entries(values).filter(([, value]) => value !== undefined);
+  return Object.assign({}, ...known.map(([key, value]) => checked(key, value)));
+}
+
+/**
+ * Parses `name=value` of the command line, such as "ready-delay-ms=300".
+ * @throws SimulatorError when there is no such switch or value
+ */
+export function parseSimulatorSwitch(text: string): Partial<Switches> {
+  const equals = text.indexOf("=");
+  if (equals < 1) throw new SimulatorError(`${JSON.stringify(text)} is not of the form name=value`);
+  return checked(text.slice(0, equals), text.slice(equals + 1));
+}

@@ -1,0 +1,134 @@
+import { spawn } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import process from "node:process";
+import { cleanUp, loopsBelow, mountsBelow } from "../support/leftovers.ts";
+import { startStand } from "../support/stand.ts";
+
+/**
+ * Runs the official csi-sanity against the compiled executable: controller and node as two processes on two
+ * sockets, the simulator behind them; each access type under each profile. Skipped specs must be listed in
+ * docs/conformance.md.
+ *
+ *     bun test/conformance/csi-sanity.ts <path of csi-sanity> [profile] [mount|block]
+ */
+const [sanity = "", onlyProfile, onlyType] = process.argv.slice(2);
+const PROFILES = ["current", "hostile", "strict"].filter(
+  (name) => onlyProfile === undefined || name === onlyProfile,
+);
+const TYPES = ["mount", "block"].filter((name) => onlyType === undefined || name === onlyType);
+
+interface Spec {
+  readonly State: string;
+  readonly LeafNodeType: string;
+  readonly LeafNodeText: string;
+  readonly ContainerHierarchyTexts: readonly string[] | null;
+}
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const allowedSkips = (await readFile("docs/conformance.md", "utf8"))
+  .split("\n")
+  .flatMap((line) => /^\| `([^`]+)` \|/.exec(line)?.[1] ?? []);
+
+async function runOnce(profile: string, type: string): Promise<Counts> {
+  const base = await mkdtemp(join(tmpdir(), "rds-csi-sanity-"));
+  const directory = join(base, "s");
+  const report = join(base, "report.json");
+  const stand = await startStand({
+    executable: resolve("dist/rds-csi"),
+    directory,
+    profile,
+    nodes: ["node-a"],
+  });
+  const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
+  try {
+    const work = join(directory, "work");
+    await mkdir(work);
+    const code = await new Promise<number>((done, fail) => {
+      const child = spawn(
+        sanity,
+        [
+          "--csi.endpoint",
+          `unix://${stand.nodeSocket("node-a")}`,
+          "--csi.controllerendpoint",
+          `unix://${stand.controllerSocket}`,
+          "--csi.mountdir",
+          join(work, "target"),
+          "--csi.stagingdir",
+          join(work, "staging"),
+          "--csi.testvolumesize",
+          String(1024 ** 3),
+          "--csi.testvolumeaccesstype",
+          type,
+          "--ginkgo.json-report",
+          report,
+          "--ginkgo.no-color",
+        ],
+        { stdio: ["ignore", "pipe", "pipe"] },
+      );
+      let output = "";
+      child.stdout.on("data", (data) => (output += data));
+      child.stderr.on("data", (data) => (output += data));
+      child.on("error", fail);
+      child.on("close", (exit) => {
+        if (exit !== 0) console.log(output.slice(-20_000));
+        done(exit ?? 1);
+      });
+    });
+    const suites = JSON.parse(await readFile(report, "utf8")) as { SpecReports: Spec[] | null }[];
+    for (const spec of suites.flatMap((suite) => suite.SpecReports ?? [])) {
+      if (spec.LeafNodeType !== "It") continue;
+      const name = [...(spec.ContainerHierarchyTexts ?? []), spec.LeafNodeText].join(" ");
+      if (spec.State === "passed") counts.passed += 1;
+      else if (spec.State === "skipped" || spec.State === "pending") {
+        counts.skipped += 1;
+        if (!allowedSkips.some((prefix) => name.startsWith(prefix))) {
+          console.log(`  skipped, but not listed in docs/conformance.md: ${name}`);
+          counts.failed += 1;
+        }
+      } else {
+        counts.failed += 1;
+        console.log(`  ${spec.State}: ${name}`);
+      }
+    }
+    if (code !== 0 && counts.failed === 0) counts.failed = 1;
+    const left = [...(await mountsBelow(directory)), ...(await loopsBelow(directory))];
+    if (left.length > 0) {
+      console.log(`  left behind: ${left.join(", ")}`);
+      counts.failed += 1;
+    }
+    if (counts.failed > 0) {
+      for (const log of ["controller", "node-a"]) {
+        console.log(
+          `--- ${log}.log\n${(await readFile(join(directory, `${log}.log`), "utf8")).slice(-6_000)}`,
+        );
+      }
+    }
+  } finally {
+    await stand.close();
+    await cleanUp(directory);
+    await rm(base, { recursive: true });
+  }
+  console.log(
+    `csi-sanity ${profile} ${type}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`,
+  );
+  return counts;
+}
+
+const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+for (const profile of PROFILES) {
+  for (const type of TYPES) {
+    const { passed, failed, skipped } = await runOnce(profile, type);
+    total.passed += passed;
+    total.failed += failed;
+    total.skipped += skipped;
+  }
+}
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;

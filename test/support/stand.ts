@@ -1,0 +1,248 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createWriteStream } from "node:fs";
+import { access, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import ssh2 from "ssh2";
+import { Controller, Identity, Node } from "../../src/csi/gen/csi_pb.ts";
+import { type ServiceClient, serviceClient } from "./csi-client.ts";
+import { cleanUp, noteProcess } from "./leftovers.ts";
+
+/** How a stand is set up. */
+export interface StandOptions {
+  /** Path of the compiled executable. */
+  readonly executable: string;
+  /** The stand's own directory; must not exist yet. Short, as it holds unix sockets. */
+  readonly directory: string;
+  readonly profile?: string;
+  readonly nodes?: readonly string[];
+  /** Further flags of `rds-csi simulate`. */
+  readonly simulate?: readonly string[];
+  /** Further flags of `rds-csi controller`. */
+  readonly controller?: readonly string[];
+}
+
+/** One running `rds-csi` process. */
+export interface Running {
+  readonly name: string;
+  readonly pid: number;
+  /** Exit code, or signal name; undefined while it runs. */
+  ended(): string | undefined;
+  /** SIGTERM and wait; the exit code. */
+  stop(): Promise<string>;
+  kill(): Promise<void>;
+}
+
+/** A whole installation from the compiled executable: simulator, controller, nodes. */
+export interface Stand {
+  readonly directory: string;
+  readonly simulator: Running;
+  readonly controllerProcess: Running;
+  readonly nodeProcesses: ReadonlyMap<string, Running>;
+  readonly controllerSocket: string;
+  nodeSocket(node: string): string;
+  readonly identity: ServiceClient<typeof Identity>;
+  readonly controller: ServiceClient<typeof Controller>;
+  node(name: string): ServiceClient<typeof Node>;
+  /** `rds-csi` with the options that reach the simulator. */
+  cli(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }>;
+  /** The options with which a controller or `volumes` reaches the RDS. */
+  readonly rdsFlags: readonly string[];
+  /** RouterOS lines that the simulator was sent. */
+  commands(): Promise<{ line: string; outcome: string }[]>;
+  startController(): Promise<Running>;
+  startNode(node: string): Promise<Running>;
+  /** Ends everything and removes the directory. */
+  close(): Promise<void>;
+}
+
+/** Waits for a condition; fails loudly when a process that it depends on has ended. */
+export async function until(
+  what: string,
+  condition: () => Promise<boolean>,
+  depends: readonly Running[] = [],
+  limitMs = 20_000,
+): Promise<void> {
+  for (const end = Date.now() + limitMs; Date.now() < end; await delay(15)) {
+    if (await condition()) return;
+    for (const each of depends) {
+      if (each.ended() !== undefined)
+        throw new Error(`${each.name} ended with ${each.ended()} while waiting for ${what}`);
+    }
+  }
+  throw new Error(`gave up waiting for ${what}`);
+}
+
+export const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
+
+/** Starts a stand and waits until every part serves. */
+export async function startStand(options: StandOptions): Promise<Stand> {
+  const { executable, directory, nodes = ["node-a", "node-b"] } = options;
+  await mkdir(directory, { recursive: false, mode: 0o700 });
+  const path = (...parts: string[]) => join(directory, ...parts);
+  const key = ssh2.utils.generateKeyPairSync("ed25519");
+  await writeFile(path("user-key"), key.private, { mode: 0o600 });
+  await writeFile(path("user-key.pub"), `${key.public}\n`);
+  const processes: Running[] = [];
+  const start = async (name: string, args: readonly string[]): Promise<Running> => {
+    const running = await launch(executable, name, args, directory);
+    processes.push(running);
+    return running;
+  };
+  const clients: { close(): void }[] = [];
+  try {
+    const simulator = await start("simulate", [
+      "simulate",
+      ...["--listen", "127.0.0.1:0", "--dir", path("rds"), "--authorized-keys-file", path("user-key.pub")],
+      ...["--host-key-file", path("host-key"), "--ready-file", path("simulator-address")],
+      ...["--command-log", path("commands.jsonl"), "--control-socket", path("control.sock")],
+      ...["--profile", options.profile ?? "current", ...(options.simulate ?? [])],
+    ]);
+    await until("the simulator", () => exists(path("simulator-address")), [simulator]);
+    const address = (await readFile(path("simulator-address"), "utf8")).trim();
+    const rdsFlags = [
+      "--rds-address",
+      address,
+      "--rds-key-file",
+      path("user-key"),
+      "--rds-host-key-file",
+      path("host-key"),
+    ];
+    const controllerSocket = path("controller.sock");
+    const nodeSocket = (node: string) => path(`${node}.sock`);
+    const startController = async () => {
+      const running = await start("controller", [
+        "controller",
+        ...["--endpoint", `unix://${controllerSocket}`, ...rdsFlags, "--nodes", nodes.join(",")],
+        ...["--metrics-address", `unix:${path("metrics.sock")}`, ...(options.controller ?? [])],
+      ]);
+      await until("the controller", () => exists(controllerSocket), [running]);
+      return running;
+    };
+    const startNode = async (node: string) => {
+      await mkdir(path(`${node}.state`), { recursive: true });
+      const running = await start(node, [
+        "node",
+        ...["--endpoint", `unix://${nodeSocket(node)}`, "--node-id", node, "--data-path", "loop"],
+        ...["--loop-exports-dir", path("rds", "exports"), "--state-dir", path(`${node}.state`)],
+      ]);
+      await until(node, () => exists(nodeSocket(node)), [running]);
+      return running;
+    };
+    const controllerProcess = await startController();
+    const nodeProcesses = new Map<string, Running>();
+    for (const node of nodes) nodeProcesses.set(node, await startNode(node));
+    const keep = <T extends { close(): void }>(client: T): T => {
+      clients.push(client);
+      return client;
+    };
+    const nodeClients = new Map(nodes.map((node) => [node, keep(serviceClient(Node, nodeSocket(node)))]));
+    return {
+      directory,
+      simulator,
+      controllerProcess,
+      nodeProcesses,
+      controllerSocket,
+      nodeSocket,
+      rdsFlags,
+      startController,
+      startNode,
+      identity: keep(serviceClient(Identity, controllerSocket)),
+      controller: keep(serviceClient(Controller, controllerSocket)),
+      node: (name) => {
+        const client = nodeClients.get(name);
+        if (client === undefined) throw new Error(`no node ${name}`);
+        return client;
+      },
+      cli: (...args) => capture(executable, args),
+      commands: async () =>
+        (await readFile(path("commands.jsonl"), "utf8").catch(() => ""))
+          .split("\n")
+          .filter((line) => line !== "")
+          .map((line) => JSON.parse(line)),
+      close: async () => {
+        for (const client of clients) client.close();
+        for (const each of processes.toReversed()) await each.stop();
+        await cleanUp(directory);
+      },
+    };
+  } catch (error) {
+    for (const client of clients) client.close();
+    for (const each of processes.toReversed()) await each.stop();
+    await cleanUp(directory);
+    throw error;
+  }
+}
+
+/** Runs the executable to its end. */
+export function capture(
+  executable: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(executable, args, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { PATH: process.env.PATH ?? "", ...env },
+    });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.on("data", (data) => (stdout += data));
+    child.stderr.on("data", (data) => (stderr += data));
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code: code ?? -1, stdout, stderr }));
+  });
+}
+
+/** Starts a process of the stand; its output goes to `<directory>/<name>.log`. */
+async function launch(
+  executable: string,
+  name: string,
+  args: readonly string[],
+  directory: string,
+): Promise<Running> {
+  const log = createWriteStream(join(directory, `${name}.log`), { flags: "a" });
+  const child: ChildProcess = spawn(executable, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { PATH: process.env.PATH ?? "", TMPDIR: directory },
+  });
+  child.stdout?.pipe(log, { end: false });
+  child.stderr?.pipe(log, { end: false });
+  let ended: string | undefined;
+  const end = new Promise<string>((resolve) => {
+    const finish = (how: string) => {
+      ended = how;
+      resolve(how);
+    };
+    child.on("error", (error) => finish(error.message));
+    child.on("exit", (code, signal) => finish(signal ?? String(code)));
+  });
+  const { pid } = child;
+  if (pid === undefined) throw new Error(`${executable} cannot be started: ${await end}`);
+  await noteProcess(directory, pid);
+  const signal = (which: NodeJS.Signals) => {
+    if (ended === undefined) process.kill(pid, which);
+  };
+  return {
+    name,
+    pid,
+    ended: () => ended,
+    stop: async () => {
+      signal("SIGTERM");
+      const force = setTimeout(() => signal("SIGKILL"), 10_000);
+      const result = await end;
+      clearTimeout(force);
+      log.end();
+      return result;
+    },
+    kill: async () => {
+      signal("SIGKILL");
+      await end;
+    },
+  };
+}
