@@ -1,29 +1,34 @@
 import { type OptionTable, withDefault } from "./option.ts";
 import * as parse from "./parsers.ts";
 
-/** Options of everything that logs. */
-export const logOptions = {
-  logLevel: withDefault(
+const logFormat = withDefault(
+  {
+    name: "log-format",
+    placeholder: "<format>",
+    description: "form of the log on standard error",
+    expects: "json or text",
+  },
+  "text",
+  parse.oneOf("json", "text"),
+);
+
+const logLevel = (defaultLevel: "info" | "error") =>
+  withDefault(
     {
       name: "log-level",
       placeholder: "<level>",
       description: "least severe lines that are logged; debug also shows RouterOS commands and stacks",
       expects: "debug, info, warn or error",
     },
-    "info",
+    defaultLevel,
     parse.oneOf("debug", "info", "warn", "error"),
-  ),
-  logFormat: withDefault(
-    {
-      name: "log-format",
-      placeholder: "<format>",
-      description: "form of the log on standard error",
-      expects: "json or text",
-    },
-    "text",
-    parse.oneOf("json", "text"),
-  ),
-} satisfies OptionTable;
+  );
+
+/** Options of everything that runs for long. */
+export const logOptions = { logLevel: logLevel("info"), logFormat } satisfies OptionTable;
+
+/** The same for commands that a person waits for: their errors are printed anyway. */
+export const quietLogOptions = { logLevel: logLevel("error"), logFormat } satisfies OptionTable;
 
 /** Options of both CSI services. */
 export const serviceOptions = {

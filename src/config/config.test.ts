@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { pinOf, publicLine, testKey } from "../routeros/transport/ssh-server.fixture.ts";
+import { ConfigError } from "./config-error.ts";
 import { configurationDocs } from "./docs.ts";
 import {
   type Input,
@@ -15,7 +16,6 @@ import {
 import { envNameOf, type OptionTable } from "./option.ts";
 import { commandOptions } from "./options.ts";
 import * as parse from "./parsers.ts";
-import { ConfigError } from "./sources.ts";
 
 let directory = "";
 let keyFile = "";
@@ -419,6 +419,14 @@ describe("parsers", () => {
     }
   });
 
+  test("driver names", () => {
+    for (const text of ["rds.csi.srvlab.io", "a", "x".repeat(63)])
+      expect(accepts(parse.driverName, text)).toBe(text);
+    for (const text of ["", "x".repeat(64), "Upper.example", "-a", "a-", "a..b", "a_b", "a.-b"]) {
+      expect([text, accepts(parse.driverName, text)]).toEqual([text, undefined]);
+    }
+  });
+
   test("sizes", () => {
     expect(
       ["0", "1073741824", "1GiB", "1Gi", "2 MiB", "3tib"].map((text) => accepts(parse.bytes, text)),
@@ -445,7 +453,7 @@ describe("parsers", () => {
 });
 
 describe("documentation", () => {
-  test("docs/configuration.md is what the tables say (bun src/config/write-docs.ts writes it)", async () => {
+  test("docs/configuration.md is what the tables say (bun src/cli/write-docs.ts writes it)", async () => {
     expect(await readFile(join(import.meta.dir, "../../docs/configuration.md"), "utf8")).toBe(
       configurationDocs(),
     );

@@ -27,7 +27,7 @@ function row(option: OptionDefinition<unknown>): string {
   return `| ${cell(flag)} | ${cell(variables)} | ${cell(shown)} | ${cell(`${description} (${expects}${several})`)} |`;
 }
 
-/** `docs/configuration.md`, complete. A test compares the file with it; `write-docs.ts` writes it. */
+/** `docs/configuration.md`, complete. A test compares the file with it; `src/cli/write-docs.ts` writes it. */
 export function configurationDocs(): string {
   const sections = Object.entries(commandOptions).map(([command, table]) => {
     const rows = Object.values(table as OptionTable).map(row);
@@ -41,7 +41,7 @@ export function configurationDocs(): string {
   });
   return `${[
     "# Configuration",
-    "<!-- Generated from src/config/options.ts by `bun src/config/write-docs.ts`; a test compares. Do not edit. -->",
+    "<!-- Generated from src/config/options.ts by `bun src/cli/write-docs.ts`; a test compares. Do not edit. -->",
     [
       "Every option can be set in three places. The first that has it wins: the flag, the environment variable, the file",
       "named by `--config` (or `RDS_CSI_CONFIG`). The file is YAML or JSON with one key per option, named like the flag",

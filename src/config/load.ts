@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { type HostKeyPin, parseHostKeyFile } from "../routeros/transport/host-keys.ts";
 import { readUserKey, UserKeyError } from "../routeros/transport/user-key.ts";
+import { ConfigError, type Mistake } from "./config-error.ts";
 import { envNameOf, type OptionTable, type ValuesOf } from "./option.ts";
 import {
   commandOptions,
@@ -10,15 +11,7 @@ import {
   type nodeOptions,
   type volumesOptions,
 } from "./options.ts";
-import {
-  ConfigError,
-  find,
-  findInlineSecrets,
-  type Mistake,
-  readConfigFile,
-  readValues,
-  type Sources,
-} from "./sources.ts";
+import { find, findInlineSecrets, readConfigFile, readValues, type Sources } from "./sources.ts";
 
 /** How to reach the RDS; ready for `createSshTransport`. */
 export interface RdsConfig {

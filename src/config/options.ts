@@ -1,4 +1,4 @@
-import { clusterOptions, logOptions, serviceOptions } from "./common-options.ts";
+import { clusterOptions, logOptions, quietLogOptions, serviceOptions } from "./common-options.ts";
 import { controllerOnly } from "./controller-options.ts";
 import { nodeOnly } from "./node-options.ts";
 import type { OptionTable } from "./option.ts";
@@ -14,7 +14,7 @@ export const controllerOptions = {
   ...logOptions,
 };
 export const nodeOptions = { ...serviceOptions, ...clusterOptions, ...nodeOnly, ...logOptions };
-export const volumesOptions = { ...clusterOptions, ...rdsOptions, ...logOptions };
+export const volumesOptions = { ...clusterOptions, ...rdsOptions, ...quietLogOptions };
 
 export const commandOptions = {
   controller: controllerOptions,

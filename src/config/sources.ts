@@ -1,26 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { parseDocument } from "yaml";
+import type { Mistake } from "./config-error.ts";
 import { envNameOf, type OptionDefinition, type OptionTable } from "./option.ts";
 import { looksLikeKey } from "./parsers.ts";
-
-/** One thing that is wrong with the configuration. */
-export interface Mistake {
-  /** Where: `--rds-address`, `RDS_CSI_RDS_ADDRESS`, `key rds-address in /etc/x.yaml`. */
-  readonly where: string;
-  readonly problem: string;
-  readonly remedy: string;
-}
-
-/** Every mistake of a configuration at once; exit code 2. */
-export class ConfigError extends Error {
-  readonly mistakes: readonly Mistake[];
-
-  constructor(mistakes: readonly Mistake[]) {
-    super(mistakes.map(({ where, problem, remedy }) => `${where} ${problem}. ${remedy}.`).join("\n"));
-    this.name = "ConfigError";
-    this.mistakes = mistakes;
-  }
-}
 
 /** Raw settings. Flags by option name, each with the values in order of appearance. */
 export interface Sources {

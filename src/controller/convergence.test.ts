@@ -2,6 +2,8 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import { MIB, MOUNT, type Stack, startStack } from "../rds/stack.fixture.ts";
+import type { FaultAction } from "../simulator/faults.ts";
+import type { ProfileName } from "../simulator/profiles.ts";
 
 const PROFILES = ["current", "hostile", "strict", "old"] as const;
 const NAME = "pvc-1";
@@ -43,11 +45,11 @@ const call: Record<Verb, (on: Stack) => Promise<unknown>> = {
 function stateOf(on: Stack): { disks: number; files: number; exported: boolean; nodes: number } {
   const { device } = on.simulator;
   const disk = device.disks.find((each) => each.slot === ID);
-  const files = device.files.filter((file) => file.name.endsWith(`${ID}.img`));
+  const files = device.files.filter((file) => file.path.endsWith(`${ID}.img`));
   return {
     disks: device.disks.filter((each) => each.slot === ID).length,
     files: files.length,
-    exported: disk?.nvmeTcpExport ?? false,
+    exported: disk?.exported ?? false,
     nodes: /;a=/.test(disk?.comment ?? "") ? 1 : 0,
   };
 }
@@ -78,35 +80,49 @@ async function untilDone(on: Stack, verb: Verb): Promise<number> {
   throw new Error(`${verb} did not converge`);
 }
 
+/** Interrupts the n-th command of a call, then lets it be repeated; says whether there was an n-th command. */
+async function interrupted(
+  profile: ProfileName,
+  verb: Verb,
+  nth: number,
+  action: FaultAction,
+): Promise<boolean> {
+  const on = await startStack({ profile });
+  stack = on;
+  for (const step of BEFORE[verb]) await untilDone(on, step);
+  // A fresh controller, as after a crash: it remembers nothing.
+  const fresh: Stack = { ...on, ...on.controller() };
+  await fresh.rds.version(fresh.signal);
+  on.simulator.faults.add(action, { nth });
+  await untilDone(fresh, verb);
+  expect({ action, nth, state: stateOf(on) }).toEqual({ action, nth, state: AFTER[verb] });
+  // The repeat of a finished call changes nothing.
+  await untilDone(fresh, verb);
+  expect({ action, nth, again: stateOf(on) }).toEqual({ action, nth, again: AFTER[verb] });
+  const struck = on.simulator.commands.some((entry) => entry.outcome === "cut");
+  await on.close();
+  stack = undefined;
+  return struck;
+}
+
 for (const profile of PROFILES) {
   describe(`every RouterOS command cut, profile ${profile}`, () => {
     for (const verb of ["create", "publish", "unpublish", "delete"] as const) {
-      for (const fault of ["cutBefore", "cutAfter"] as const) {
-        test(`${verb}, ${fault}`, async () => {
-          for (let nth = 1; ; nth++) {
-            const on = await startStack({ profile });
-            stack = on;
-            for (const step of BEFORE[verb]) await untilDone(on, step);
-            // A fresh controller, as after a crash: it remembers nothing.
-            const fresh: Stack = { ...on, ...on.controller() };
-            await fresh.rds.version(fresh.signal);
-            on.commandsSince();
-            on.simulator.faults.add({ kind: fault, nth });
-            await untilDone(fresh, verb);
-            expect({ nth, state: stateOf(on) }).toEqual({ nth, state: AFTER[verb] });
-            // Once more: the repeat of a finished call changes nothing.
-            await untilDone(fresh, verb);
-            expect({ nth, again: stateOf(on) }).toEqual({ nth, again: AFTER[verb] });
-            const fired = on.simulator.commands.some((entry) => entry.outcome === "cut");
-            await on.close();
-            stack = undefined;
-            if (!fired) {
-              expect(nth).toBeGreaterThan(1);
-              return;
-            }
-          }
+      for (const kind of ["cutBefore", "cutAfter"] as const) {
+        test(`${verb}, ${kind}`, async () => {
+          let nth = 1;
+          while (await interrupted(profile, verb, nth, { kind })) nth += 1;
+          expect(nth).toBeGreaterThan(2);
         });
       }
+    }
+    for (const verb of ["create", "publish", "unpublish", "delete"] as const) {
+      test(`${verb}, RouterOS stops after each statement of the change`, async () => {
+        // The first command of each call reads; the second changes.
+        let statement = 1;
+        while (await interrupted(profile, verb, 2, { kind: "cutMidway", statement })) statement += 1;
+        expect(statement).toBeGreaterThan(1);
+      });
     }
   });
 }

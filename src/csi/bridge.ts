@@ -97,6 +97,9 @@ function unary(method: DescMethod, handler: unknown, options: BridgeOptions) {
   };
 }
 
+/** The caller's reset at its deadline arrives a little before the deadline as this side counts it. */
+const DEADLINE_SLACK_MS = 50;
+
 async function serve(
   method: DescMethod,
   run: RpcNext,
@@ -113,7 +116,7 @@ async function serve(
   call.on("cancelled", () => {
     if (answered) return; // the event also follows an answer whose connection then ends
     // grpc-js cancels for a passed deadline, a lost client and an explicit cancel alike.
-    const late = deadlineMs !== undefined && clock.monotonic() >= deadlineMs;
+    const late = deadlineMs !== undefined && clock.monotonic() >= deadlineMs - DEADLINE_SLACK_MS;
     controller.abort(
       late
         ? failure("deadlineExceeded", { what: method.name, seconds: Math.round(budgetMs / 100) / 10 })

@@ -31,7 +31,7 @@ describe("Identity over a socket", () => {
           GetPluginCapabilitiesResponseSchema,
           {},
         ).result;
-        const shown = capabilities.map(({ type }) => [type.case, type.value?.type]);
+        const shown: unknown = capabilities.map(({ type }) => [type.case, type.value?.type]);
         expect(shown).toEqual([["service", 1], ...(volumeExpansion ? [["volumeExpansion", 1]] : [])]);
 
         const ready = async () =>

@@ -1,7 +1,8 @@
+import type { NodeService } from "../node/service.ts";
+import type { Usage } from "../node/types.ts";
 import { type BoundService, service } from "./bridge.ts";
 import { optionalCapabilityFromWire } from "./capability.ts";
 import { Node, NodeServiceCapability_RPC_Type as RpcType, VolumeUsage_Unit as Unit } from "./gen/csi_pb.ts";
-import type { NodeOperations, Usage } from "./node-port.ts";
 
 /** What NodeGetCapabilities answers; the controller advertises SINGLE_NODE_MULTI_WRITER as well, CSI wants both. */
 export const NODE_CAPABILITIES = [
@@ -11,7 +12,7 @@ export const NODE_CAPABILITIES = [
 ] as const;
 
 /** The Node service: maps messages, leaves every decision to `operations`. Secrets are not passed on. */
-export function nodeService(operations: NodeOperations): BoundService {
+export function nodeService(operations: NodeService): BoundService {
   return service(Node, {
     nodeStageVolume: async (request, { signal }) => {
       await operations.stage({
@@ -36,7 +37,6 @@ export function nodeService(operations: NodeOperations): BoundService {
         targetPath: request.targetPath,
         capability: optionalCapabilityFromWire(request.volumeCapability),
         readonly: request.readonly,
-        volumeContext: request.volumeContext,
         signal,
       });
       return {};
@@ -59,11 +59,11 @@ export function nodeService(operations: NodeOperations): BoundService {
   });
 }
 
-/** 0 stands for unknown on the wire. */
+/** 0 stands for unknown on the wire: a block volume has only a total. */
 function usageToWire({ unit, total, used, available }: Usage) {
   return {
     unit: unit === "bytes" ? Unit.BYTES : Unit.INODES,
-    total: total ?? 0n,
+    total,
     used: used ?? 0n,
     available: available ?? 0n,
   };

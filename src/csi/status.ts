@@ -27,9 +27,9 @@ export function statusOf(error: unknown): RpcStatus {
   return { code: known.code, message: message === "" ? known.id : shorten(message) };
 }
 
-/** The name of the code that a call ends with, for logs and metrics; undefined is success. */
+/** The name of the code that a failed call ends with, for logs and metrics. */
 export function codeNameOf(error: unknown): string {
-  return error === undefined ? "OK" : grpcCodeName(statusOf(error).code);
+  return grpcCodeName(statusOf(error).code);
 }
 
 function shorten(message: string): string {

@@ -2,6 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { BlockDevice, DeviceUser } from "../node/data-path.ts";
 import type { NodeSystem } from "../node/system.ts";
+import { fuserPids } from "./fuser.ts";
 import { type Mount, readMounts } from "./mountinfo.ts";
 import { statPath } from "./stat.ts";
 
@@ -30,6 +31,10 @@ export async function blockUsers(
   const seen = await system.helper.inspect(device.path, device.number, signal);
   for (const { pid, command, how } of seen.processes.uses) {
     users.push({ kind: "process", description: `process ${pid} (${command}, ${how})` });
+  }
+  const known = new Set(seen.processes.uses.map((use) => use.pid));
+  for (const pid of await fuserPids(system.exec, device.path, signal)) {
+    if (!known.has(pid)) users.push({ kind: "process", description: `process ${pid} (found by fuser)` });
   }
   if (seen.processes.unreadable > 0) {
     system.logger.debug("some processes could not be inspected", { count: seen.processes.unreadable });

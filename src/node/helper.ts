@@ -18,10 +18,13 @@ const LOOK_DEADLINE_MS = 60_000;
 const INSPECT_DEADLINE_MS = 20_000;
 
 /** How this program starts itself as helper: compiled, `<executable> node-helper`; from source, `<runtime> <file>`. */
-export function helperCommand(): readonly string[] {
-  const url = new URL("./helper-entry.ts", import.meta.url);
+export function helperCommand(
+  module: string = import.meta.url,
+  executable: string = process.execPath,
+): readonly string[] {
+  const url = new URL("./helper-entry.ts", module);
   const compiled = /\$bunfs|~BUN/.test(decodeURIComponent(url.href));
-  return compiled ? [process.execPath, HELPER_COMMAND] : [process.execPath, fileURLToPath(url)];
+  return compiled ? [executable, HELPER_COMMAND] : [executable, fileURLToPath(url)];
 }
 
 /**

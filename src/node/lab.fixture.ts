@@ -74,11 +74,12 @@ export class Lab {
     nodeId: string,
     overrides: Partial<NodeSystem> = {},
     wrap?: (dataPath: DataPath) => DataPath,
+    stateDir = join(this.root, "state", nodeId),
   ): LabNode {
     const system = createNodeSystem(overrides);
     const real = createLoopDataPath(system, {
       exportsDir: this.exportsDir,
-      stateDir: join(this.root, "state", nodeId),
+      stateDir,
       nqnPrefix: PREFIX,
     });
     const dataPath = wrap?.(real) ?? real;
@@ -150,7 +151,7 @@ export class Volume {
       nqn: this.nqn,
       port: 4420,
       path: this.image,
-      sizeBytes: this.size,
+      sizeBytes: String(this.size),
       slot: this.volumeId,
       allowHosts,
     });

@@ -1,10 +1,10 @@
 import { mkdir, rmdir } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
-import { ensureFilesystem } from "../mount/filesystem.ts";
 import { isReadOnly, mountFilesystem } from "../mount/mounter.ts";
 import { type Mount, mountsAt } from "../mount/mountinfo.ts";
 import type { BlockDevice } from "./data-path.ts";
+import { ensureFilesystem } from "./ensure-filesystem.ts";
 import { checkPath, kindOf, requireCanonicalPath } from "./paths.ts";
 import { isDead, mountsOf, release, unmountStaging } from "./release.ts";
 import type { NodeContext, StageRequest } from "./types.ts";
@@ -24,7 +24,7 @@ type FilesystemPresentation = Extract<Presentation, { kind: "filesystem" }>;
  * NodeStageVolume: connects the volume and, for a filesystem, mounts it at the staging path; a block volume has
  * nothing at the staging path. Staging what is staged already changes nothing. A failure undoes what this call did,
  * and nothing else. Source: CSI specification, NodeStageVolume.
- * @throws see validate.ts, filesystem.ts, release.ts and data-path.ts; stagedDifferently (ALREADY_EXISTS)
+ * @throws see validate.ts, ensure-filesystem.ts, release.ts and data-path.ts; stagedDifferently (ALREADY_EXISTS)
  */
 export async function stage(node: NodeContext, request: StageRequest): Promise<void> {
   requireVolumeId(request.volumeId);

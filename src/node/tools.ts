@@ -29,6 +29,7 @@ export const NODE_TOOLS: readonly NodeTool[] = [
     why: "connects and disconnects NVMe/TCP controllers",
     dataPath: "nvme-tcp",
   },
+  { name: "fuser", package: "psmisc", why: "names processes that hold a device open" },
   { name: "losetup", package: "mount", why: "attaches the simulator's image files", dataPath: "loop" },
   { name: "mount", package: "mount", why: "mounts, bind mounts, remounts read-only" },
   { name: "umount", package: "mount", why: "unmounts" },

@@ -4,7 +4,7 @@ import type { Target } from "../node/data-path.ts";
 
 /**
  * What the simulator writes to `<exportsDir>/<nqn>.json` while a disk is exported: the file exists exactly as long as
- * the export.
+ * the export. It holds more (its size), which is not needed here.
  */
 export interface LoopExport {
   readonly nqn: string;
@@ -12,7 +12,6 @@ export interface LoopExport {
   readonly port: number;
   /** Absolute path of the image file. */
   readonly path: string;
-  readonly sizeBytes: number;
   readonly slot: string;
   /** Host NQNs that may connect; empty = any. */
   readonly allowHosts: readonly string[];
@@ -56,18 +55,17 @@ function parse(text: string, path: string): LoopExport {
   } catch (error) {
     throw failure("nodeStateUnknown", { what: path, detail: "it is not JSON" }, error);
   }
-  const { nqn, port, path: image, sizeBytes, slot, allowHosts } = (value ?? {}) as Partial<LoopExport>;
+  const { nqn, port, path: image, slot, allowHosts } = (value ?? {}) as Partial<LoopExport>;
   if (
     typeof nqn !== "string" ||
     typeof port !== "number" ||
     typeof image !== "string" ||
     !image.startsWith("/") ||
-    typeof sizeBytes !== "number" ||
     typeof slot !== "string" ||
     !Array.isArray(allowHosts) ||
     !allowHosts.every((host) => typeof host === "string")
   ) {
     throw failure("nodeStateUnknown", { what: path, detail: "it does not have the fields of an export" });
   }
-  return { nqn, port, path: image, sizeBytes, slot, allowHosts };
+  return { nqn, port, path: image, slot, allowHosts };
 }

@@ -1,5 +1,4 @@
-import { link, mkdir, readdir, realpath, stat, unlink } from "node:fs/promises";
-import { dirname } from "node:path";
+import { mkdir, readdir, realpath, stat } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
 import { blockUsers } from "../mount/users.ts";
 import type { BlockDevice, Connection, DataPath, Target } from "../node/data-path.ts";
@@ -7,6 +6,7 @@ import { complaint } from "../node/exec.ts";
 import { missingTools } from "../node/missing-tools.ts";
 import type { NodeSystem } from "../node/system.ts";
 import { readAttribute, readBlockDevice } from "./block-device.ts";
+import { claimImage, dropClaim, isClaimOf } from "./loop-claim.ts";
 import { openExport } from "./loop-export.ts";
 import { parseVolumeNqn, requireVolumeNqn } from "./nqn.ts";
 
@@ -14,8 +14,8 @@ export interface LoopOptions {
   /** Where the simulator writes its exports. */
   readonly exportsDir: string;
   /**
-   * This node's own directory, on the same filesystem as the image files. It is made if it is missing; its parent must
-   * exist. Two nodes on one machine must not share it.
+   * This node's own directory, made if it is missing; its parent must exist. Two nodes on one machine must not share
+   * it.
    */
   readonly stateDir: string;
   readonly nqnPrefix: string;
@@ -28,7 +28,7 @@ const GONE_MS = 10_000;
 /**
  * The data path of the simulator: image files through loop devices.
  *
- * A node claims an image by a hard link `<stateDir>/<nqn>` and attaches the link, so the kernel itself
+ * A node claims an image by a second name, `<stateDir>/<nqn>` (loop-claim.ts), and attaches that, so the kernel itself
  * (`/sys/block/loopN/loop/backing_file`) says which node a loop device belongs to and for which NQN. There is no
  * other record that could be stale, and two nodes on one machine get a loop device each for one image.
  */
@@ -81,16 +81,10 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     const claim = `${await stateDir()}/${nqn}`;
     const existing = await find(nqn);
     if (existing !== undefined) {
-      if (await sameFile(claim, image)) return existing;
+      if (await isClaimOf(claim, image)) return existing;
       throw failure("deviceChanged", { device: existing.path, nqn, found: `another file than ${image}` });
     }
-    if (!(await sameFile(claim, image))) {
-      await removeFile(claim);
-      await link(image, claim).catch((error: unknown) => {
-        const what = `claiming ${image} as ${claim} (both must be on one filesystem)`;
-        throw failure("nodeCommandFailed", { what, detail: String(error) }, error);
-      });
-    }
+    if (!(await isClaimOf(claim, image))) await claimImage(system, claim, image, signal);
     await losetup(["--find", "--show", "--direct-io=off", "--", claim], `attaching ${image}`, signal);
     const device = await find(nqn);
     if (device === undefined) throw failure("deviceNotReady", { nqn, state: "no loop device", seconds: 0 });
@@ -110,7 +104,7 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
       }
       await system.clock.sleep(POLL_MS, signal);
     }
-    await removeFile(`${await stateDir()}/${nqn}`);
+    await dropClaim(system, `${await stateDir()}/${nqn}`, signal);
   };
 
   return {
@@ -151,32 +145,4 @@ async function prepare(directory: string): Promise<string> {
   });
   // The kernel reports the real path of a backing file.
   return await realpath(directory);
-}
-
-async function sameFile(claim: string, image: string): Promise<boolean> {
-  const [a, b] = await Promise.all([statOptional(claim), statOptional(image)]);
-  if (b === undefined) {
-    throw failure("nodeStateUnknown", {
-      what: `image ${image}`,
-      detail: `${dirname(image)} does not hold it`,
-    });
-  }
-  return a !== undefined && a.ino === b.ino && a.dev === b.dev;
-}
-
-async function statOptional(path: string) {
-  try {
-    return await stat(path);
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
-  }
-}
-
-async function removeFile(path: string): Promise<void> {
-  try {
-    await unlink(path);
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
-  }
 }

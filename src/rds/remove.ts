@@ -26,7 +26,7 @@ export async function removeVolume(
   return remove(context, {
     id,
     signal,
-    body: ros`:if ([:len ${mine}] = 1) do={ /disk/set ${mine} nvme-tcp-export=no; /disk/remove ${mine} }; :if ([:len [/disk/find where slot=${id}]] > 0) do={ :error "rds-csi:changed" }; :if (${fileIsBacking(path)}) do={ :error "rds-csi:file-in-use" }; :if ([:len [/file/find where name=${path}]] > 0) do={ /file/remove [/file/find where name=${path}] }; ${payload("left", ros`[:len [/file/find where name=${path}]]`)}`,
+    body: ros`:local mine ${mine}; :if ([:len $mine] = 1) do={ /disk/set $mine nvme-tcp-export=no; /disk/remove $mine }; :if ([:len [/disk/find where slot=${id}]] > 0) do={ :error "rds-csi:changed" }; :if (${fileIsBacking(path)}) do={ :error "rds-csi:file-in-use" }; :if ([:len [/file/find where name=${path}]] > 0) do={ /file/remove [/file/find where name=${path}] }; ${payload("left", ros`[:len [/file/find where name=${path}]]`)}`,
   });
 }
 

@@ -12,7 +12,9 @@ import { systemClock } from "../domain/clock.ts";
 import type { MigrationEvent } from "../migration/decision.ts";
 import { silentLogger } from "../observability/log.ts";
 import { RouterOsClient } from "../routeros/client.ts";
+import type { ReplyForm } from "../routeros/reply/form.ts";
 import { type HostKeyPin, parseHostKeyPin } from "../routeros/transport/host-keys.ts";
+import { newEd25519Key } from "../routeros/transport/new-key.ts";
 import { createSshTransport, type Transport } from "../routeros/transport/transport.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
 import type { Fencing } from "./context.ts";
@@ -34,6 +36,8 @@ export interface StackOptions extends SimulatorOptions {
   readonly fencing?: Fencing;
   readonly evidence?: EvidenceSource;
   readonly reserveBytes?: bigint;
+  /** Reply forms to use; the driver's own order when left out. */
+  readonly forms?: readonly ReplyForm[];
 }
 
 /** One controller, as a process of its own would be: its own connections and memory. */
@@ -58,12 +62,6 @@ export interface Stack extends ControllerStack {
   close(): Promise<void>;
 }
 
-/** An Ed25519 key pair in the forms that ssh2 and RouterOS want. */
-export function newUserKey(): { privatePem: string; publicLine: string } {
-  const pair = ssh2.utils.generateKeyPairSync("ed25519");
-  return { privatePem: pair.private, publicLine: pair.public };
-}
-
 /** An RSA key pair in PEM and OpenSSH form. */
 export function newRsaKey(): { privatePem: string; publicLine: string } {
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
@@ -82,12 +80,18 @@ export function hostKeyPin(text: string): HostKeyPin {
 
 /** Starts a simulator with one user and a controller that may log in. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
-  const { fencing = "epoch", evidence = noOrchestrator, reserveBytes = GIB, ...simulatorOptions } = options;
+  const {
+    fencing = "epoch",
+    evidence = noOrchestrator,
+    reserveBytes = GIB,
+    forms,
+    ...simulatorOptions
+  } = options;
   const directory = await mkdtemp(join(tmpdir(), "rds-csi-stack-"));
-  const key = newUserKey();
+  const key = newEd25519Key();
   const keyFile = join(directory, "user-key");
-  await writeFile(keyFile, key.privatePem, { mode: 0o600 });
-  const simulator = await startSimulator({ authorizedKeys: [key.publicLine], ...simulatorOptions });
+  await writeFile(keyFile, key.private, { mode: 0o600 });
+  const simulator = await startSimulator({ authorizedKeys: [key.public], ...simulatorOptions });
   const opened: ControllerStack[] = [];
   const controller = (): ControllerStack => {
     const transport = createSshTransport({
@@ -96,10 +100,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       user: "csi",
       keyFile,
       hostKeys: simulator.hostKeyFingerprints.map(hostKeyPin),
+      patienceMs: 300,
       backoff: { firstMs: 5, maxMs: 50, maxFatalMs: 50 },
     });
     const rds = new Rds({
-      client: new RouterOsClient(transport),
+      client: new RouterOsClient(transport, undefined, forms),
       clock: systemClock,
       logger: silentLogger,
       clusterId: "test",

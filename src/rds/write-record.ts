@@ -96,17 +96,22 @@ function wantedExport(
   };
 }
 
+/** Acts on the item only if its comment is still the one that was read: compare and set in one line. */
 function setScript(disk: Disk, comment: string, wanted: WantedExport): Script {
   const mine = ros`[/disk/find where slot=${disk.slot} and comment=${disk.comment}]`;
-  if (!wanted.on) return ros`/disk/set ${mine} comment=${comment} nvme-tcp-export=no`;
+  return ros`:local mine ${mine}; :if ([:len $mine] = 1) do={ ${changes(disk, comment, wanted)} }`;
+}
+
+function changes(disk: Disk, comment: string, wanted: WantedExport): Script {
+  if (!wanted.on) return ros`/disk/set $mine comment=${comment} nvme-tcp-export=no`;
   const allow =
     wanted.allowHost === undefined ? ros`` : ros` nvme-tcp-server-allow-host-name=${wanted.allowHost}`;
   // A running export is left alone when a second node joins: the first must not notice.
   if (!wanted.restart && disk.exported && disk.nqn === wanted.nqn && disk.port === wanted.port) {
-    return ros`/disk/set ${mine} comment=${comment}${allow}`;
+    return ros`/disk/set $mine comment=${comment}${allow}`;
   }
-  const off = wanted.restart ? ros`/disk/set ${mine} nvme-tcp-export=no; ` : ros``;
-  return ros`${off}/disk/set ${mine} comment=${comment} mount-filesystem=no nvme-tcp-server-port=${BigInt(wanted.port)} nvme-tcp-server-nqn=${wanted.nqn}${allow} nvme-tcp-export=yes`;
+  const off = wanted.restart ? ros`/disk/set $mine nvme-tcp-export=no; ` : ros``;
+  return ros`${off}/disk/set $mine comment=${comment} mount-filesystem=no nvme-tcp-server-port=${BigInt(wanted.port)} nvme-tcp-server-nqn=${wanted.nqn}${allow} nvme-tcp-export=yes`;
 }
 
 function matches(disk: Disk, wanted: WantedExport): boolean {

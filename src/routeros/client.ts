@@ -63,12 +63,19 @@ const FORMS: readonly ReplyForm[] = [jsonForm, linesForm, detailForm];
 export class RouterOsClient {
   readonly #transport: Transport;
   readonly #nonce: () => string;
+  readonly #forms: readonly ReplyForm[];
   /** Index of the form that this device understands. */
   #form = 0;
 
-  constructor(transport: Transport, nonce: () => string = () => randomBytes(8).toString("hex")) {
+  /** @param forms the reply forms to try, in order */
+  constructor(
+    transport: Transport,
+    nonce: () => string = () => randomBytes(8).toString("hex"),
+    forms: readonly ReplyForm[] = FORMS,
+  ) {
     this.#transport = transport;
     this.#nonce = nonce;
+    this.#forms = forms;
   }
 
   get address(): string {
@@ -87,7 +94,7 @@ export class RouterOsClient {
    */
   async run(command: Command): Promise<CommandOutcome> {
     let rejection: string | undefined;
-    for (let index = this.#form; index < FORMS.length; index++) {
+    for (let index = this.#form; index < this.#forms.length; index++) {
       const outcome = await this.#attempt(command, this.#formAt(index));
       if (!("rejected" in outcome)) {
         if (rejection !== undefined) this.#form = index;
@@ -101,7 +108,7 @@ export class RouterOsClient {
   }
 
   #formAt(index: number): ReplyForm {
-    return FORMS[Math.min(index, FORMS.length - 1)] ?? jsonForm;
+    return this.#forms[index] ?? jsonForm;
   }
 
   async #attempt(command: Command, form: ReplyForm): Promise<CommandOutcome | Rejected> {
@@ -124,7 +131,7 @@ export class RouterOsClient {
     const rows = form.parse(reply, listing);
     if (rows !== undefined) return { ok: true, reply, rows };
     // It ran, but this form cannot be read on this device: the next command uses the next form.
-    this.#form = Math.min(this.#form + 1, FORMS.length - 1);
+    this.#form = Math.min(this.#form + 1, this.#forms.length - 1);
     throw failure("replyUnreadable", { what, detail: `${form.name} payload missing or malformed` });
   }
 

@@ -57,5 +57,9 @@ export const SWITCH_TABLE: readonly (readonly [SwitchName, readonly (string | nu
   ["mountDelayMs", [0], "time from the end of a reboot to the mount of the pools, in milliseconds"],
   ["unknownArgument", ["expected-end", "bad-parameter"], "diagnostic for an argument that does not exist"],
   ["missingItem", ["no-such-item", "internal-number"], "error text of get when find gave nothing"],
-  ["detailComment", ["own-line", "inline"], "a comment in print detail: before the record or behind its flags"],
+  [
+    "detailComment",
+    ["own-line", "inline"],
+    "a comment in print detail: before the record or behind its flags",
+  ],
 ];

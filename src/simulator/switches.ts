@@ -105,7 +105,9 @@ function checked(key: string, value: unknown): Partial<Switches> {
   if (typeof values[0] === "number") {
     const number = typeof value === "string" && /^\d+$/.test(value) ? Number(value) : value;
     if (typeof number !== "number" || !Number.isSafeInteger(number) || number < 0) {
-      throw new SimulatorError(`switch ${kebab(name)} needs an integer, 0 or more, not ${JSON.stringify(value)}`);
+      throw new SimulatorError(
+        `switch ${kebab(name)} needs an integer, 0 or more, not ${JSON.stringify(value)}`,
+      );
     }
     return { [name]: number };
   }

@@ -4,8 +4,8 @@ import { access, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
-import ssh2 from "ssh2";
 import { Controller, Identity, Node } from "../../src/csi/gen/csi_pb.ts";
+import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
 import { type ServiceClient, serviceClient } from "./csi-client.ts";
 import { cleanUp, noteProcess } from "./leftovers.ts";
 
@@ -85,7 +85,7 @@ export async function startStand(options: StandOptions): Promise<Stand> {
   const { executable, directory, nodes = ["node-a", "node-b"] } = options;
   await mkdir(directory, { recursive: false, mode: 0o700 });
   const path = (...parts: string[]) => join(directory, ...parts);
-  const key = ssh2.utils.generateKeyPairSync("ed25519");
+  const key = newEd25519Key();
   await writeFile(path("user-key"), key.private, { mode: 0o600 });
   await writeFile(path("user-key.pub"), `${key.public}\n`);
   const processes: Running[] = [];

@@ -12,6 +12,9 @@ export interface DeadlineOptions {
   readonly secondsByMethod?: Readonly<Record<string, number>>;
 }
 
+/** Timers beyond it fire at once: 24.8 days. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /**
  * Gives every call a deadline and keeps it: afterwards the signal is aborted and the caller gets DEADLINE_EXCEEDED,
  * even when the handler hangs. A cancelled call is answered at once for the same reason.
@@ -27,7 +30,7 @@ export function deadlineInterceptor(options: DeadlineOptions): Interceptor {
     const unlink = linkAbort(context.signal, controller);
     const timer = new AbortController();
     const budgetMs = Math.max(0, deadlineMs - started);
-    clock.sleep(budgetMs, timer.signal).then(
+    clock.sleep(Math.min(budgetMs, LONGEST_TIMER_MS), timer.signal).then(
       () =>
         controller.abort(
           failure("deadlineExceeded", { what: context.method, seconds: Math.round(budgetMs / 100) / 10 }),

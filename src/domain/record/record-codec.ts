@@ -17,7 +17,7 @@ const SCHEMA = "rds1";
 const SCHEMA_PATTERN = /^rds(\d+)(;|$)/;
 
 /** Longest record that is written, in bytes: two of them and the command around fit into 4 KiB. */
-export const RECORD_LIMIT = 1_900;
+export const RECORD_LIMIT = 1_500;
 
 const SETTING_KEYS = {
   mt: "migrationTimeoutSeconds",

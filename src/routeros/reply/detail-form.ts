@@ -49,69 +49,71 @@ export const detailForm: ReplyForm = {
 
 /**
  * Reads `print detail` text. Values that the console broke over lines are joined again; a comment
- * (`;;; text`) becomes the property `comment`.
+ * (`;;; text`, before the record or behind its flags) becomes the property `comment`.
  * @returns undefined when the text has not the form of a print
  */
 export function parseDetail(output: string): readonly Row[] | undefined {
-  const rows: Row[] = [];
-  for (const record of splitRecords(output)) {
-    const row = parseRecord(record);
-    if (row === undefined) return undefined;
-    rows.push(row);
-  }
-  return rows;
+  const records = splitRecords(output);
+  return records?.map(rowOf);
 }
 
-/** Records are groups of lines; a new one starts with its number in the first columns. */
-function splitRecords(output: string): string[][] {
-  const records: string[][] = [];
+/** A record's lines, sorted by what they are. */
+interface RecordLines {
+  readonly flags: string;
+  readonly comment: string[];
+  readonly properties: string[];
+}
+
+/**
+ * Records are groups of lines; a new one starts with its number in the first columns. undefined when there is text
+ * that belongs to none.
+ */
+function splitRecords(output: string): RecordLines[] | undefined {
+  const records: RecordLines[] = [];
   let expected: number | undefined;
+  /** Lines of a comment that stands before its record. */
+  let ahead: string[] = [];
+  let inComment = false;
   for (const line of output.replace(/\r/g, "").split("\n")) {
-    if (line.trim() === "" || (records.length === 0 && /^Flags:/.test(line))) continue;
+    if (line.trim() === "") continue;
     const start = RECORD_START.exec(line);
-    const number = start === null ? undefined : Number(start[1]);
     // Continuation lines are indented by 7 or 15 blanks; a number of at most four digits starts before that.
     const begins =
-      start !== null && /^\s{0,4}\d/.test(line) && (expected === undefined || number === expected);
-    if (begins && number !== undefined) {
-      records.push([line]);
-      expected = number + 1;
-    } else {
-      // Lines before the first record belong to the flag legend.
-      records.at(-1)?.push(line);
+      start !== null && /^\s{0,4}\d/.test(line) && (expected ?? Number(start[1])) === Number(start[1]);
+    if (begins) {
+      records.push({ flags: (start[2] ?? "").replace(/\s/g, ""), comment: ahead, properties: [] });
+      expected = Number(start[1]) + 1;
+      ahead = [];
+      inComment = false;
+    }
+    const rest = (begins ? line.slice(start[0].length) : line).trimStart();
+    const record = records.at(-1);
+    const comment = /^;;;\s?/.exec(rest);
+    if (comment !== null) {
+      inComment = true;
+      (begins ? record?.comment : ahead)?.push(rest.slice(comment[0].length));
+    } else if (inComment && propertyAtStart(rest) === undefined) {
+      (ahead.length > 0 ? ahead : record?.comment)?.push(rest);
+    } else if (record !== undefined) {
+      inComment = false;
+      record.properties.push(rest);
+    } else if (!/^Flags:|^[\w ,;-]+$/.test(rest)) {
+      // Before the first record there is only the flag legend.
+      return undefined;
     }
   }
-  return records;
+  return ahead.length > 0 ? undefined : records;
 }
 
-function parseRecord(lines: readonly string[]): Row | undefined {
-  const [first = "", ...rest] = lines;
-  const start = RECORD_START.exec(first);
-  if (start === null) return undefined;
+function rowOf({ flags, comment, properties }: RecordLines): Row {
   const row = new Map<string, string>();
-  for (const letter of (start[2] ?? "").replace(/\s/g, "")) {
+  for (const letter of flags) {
     const property = DISK_FLAGS.get(letter);
     if (property !== undefined) row.set(property, "true");
   }
-  const body = [first.slice(start[0].length), ...rest];
-  const properties = takeComment(body, row);
+  if (comment.length > 0) row.set("comment", comment.join(""));
   for (const [key, value] of tokens(join(properties))) row.set(key, value);
   return row;
-}
-
-/** Moves `;;; text` and its continuation lines into `row` and returns the other lines. */
-function takeComment(lines: readonly string[], row: Map<string, string>): string[] {
-  const [first = "", ...rest] = lines;
-  if (!first.startsWith(";;;")) return [...lines];
-  let comment = first.slice(3).trimStart();
-  let next = 0;
-  for (; next < rest.length; next++) {
-    const line = (rest[next] ?? "").trimStart();
-    if (propertyAtStart(line) !== undefined) break;
-    comment += line;
-  }
-  row.set("comment", comment);
-  return rest.slice(next);
 }
 
 /**
@@ -119,9 +121,8 @@ function takeComment(lines: readonly string[], row: Map<string, string>): string
  * joined with nothing, and a blank is put back only where a property starts the next line.
  */
 function join(lines: readonly string[]): string {
-  return lines.reduce((joined, line, index) => {
-    if (index === 0) return line;
-    const body = line.trimStart();
+  return lines.reduce((joined, body, index) => {
+    if (index === 0) return body;
     const key = propertyAtStart(body);
     // `file-` at the end of one line and `size=` at the start of the next are one name.
     const begun = /(?:^|\s)([a-z0-9-]+)$/.exec(joined)?.[1] ?? "";

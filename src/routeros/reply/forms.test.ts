@@ -61,6 +61,8 @@ interface Style {
   /** Falsy flags are absent or written out. */
   falseFlags: boolean;
   strings: boolean;
+  /** A comment stands before its record, or behind the flags. */
+  commentAhead: boolean;
   shuffle: readonly number[];
 }
 
@@ -71,6 +73,7 @@ const style: fc.Arbitrary<Style> = fc.record({
   slash: fc.boolean(),
   falseFlags: fc.boolean(),
   strings: fc.boolean(),
+  commentAhead: fc.boolean(),
   shuffle: fc.array(fc.nat(1_000), { minLength: 12, maxLength: 12 }),
 });
 
@@ -168,8 +171,15 @@ function asDetail(items: readonly Item[], s: Style): string {
       ],
       s,
     );
-    out.push(...fold(` ${index} ${flags} ;;; ${each.comment}`, s));
-    out.push(...fold(`${" ".repeat(s.indent)}${["type=file", ...cells].join(" ")}`, s));
+    if (s.commentAhead) {
+      out.push(
+        ...fold(`;;; ${each.comment}`, s),
+        ...fold(` ${index} ${flags} ${["type=file", ...cells].join(" ")}`, s),
+      );
+    } else {
+      out.push(...fold(` ${index} ${flags} ;;; ${each.comment}`, s));
+      out.push(...fold(`${" ".repeat(s.indent)}${["type=file", ...cells].join(" ")}`, s));
+    }
     out.push(" ");
   });
   out.push(`~e:${NONCE}~`);

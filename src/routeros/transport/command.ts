@@ -41,6 +41,7 @@ export function abortError(signal: AbortSignal, what: string): DriverError {
 /**
  * Waits for the command's answer until the caller's deadline or abort.
  * @param onDeadline makes the error of a caller whose time is over
+ * @param patience after that many milliseconds the caller is told sooner, if `error` knows why it waits in vain
  * @param onLeave called after a caller has left early; the command may have no waiters then
  */
 export function waitFor(
@@ -49,6 +50,7 @@ export function waitFor(
   clock: Clock,
   onDeadline: () => DriverError,
   onLeave: () => void,
+  patience: { readonly ms: number; readonly error: () => DriverError | undefined },
 ): Promise<ExecResult> {
   return new Promise((resolve, reject) => {
     const done = new AbortController();
@@ -73,14 +75,19 @@ export function waitFor(
     };
     options.signal.addEventListener("abort", onAbort, { once: true });
     command.waiters.add(waiter);
-    clock.sleep(options.timeoutMs, done.signal).then(
-      () => {
-        if (done.signal.aborted) return;
-        waiter.reject(onDeadline());
-        onLeave();
-      },
-      () => {},
-    );
+    const after = (ms: number, error: () => DriverError | undefined): void => {
+      clock.sleep(ms, done.signal).then(
+        () => {
+          const reason = done.signal.aborted ? undefined : error();
+          if (reason === undefined) return;
+          waiter.reject(reason);
+          onLeave();
+        },
+        () => {},
+      );
+    };
+    after(options.timeoutMs, onDeadline);
+    if (patience.ms < options.timeoutMs) after(patience.ms, patience.error);
   });
 }
 

@@ -21,6 +21,8 @@ export interface LaneOptions {
   readonly address: string;
   readonly queueLimit: number;
   readonly backoff: BackoffOptions;
+  /** How long a command waits for a connection that cannot be made, in milliseconds. */
+  readonly patienceMs: number;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
@@ -71,6 +73,7 @@ export class Lane {
       this.#options.clock,
       () => this.#deadlineError(command, options.timeoutMs / 1000),
       () => this.#dropIfUnwanted(command),
+      { ms: this.#options.patienceMs, error: () => this.#futile(command, this.#options.patienceMs / 1000) },
     );
     this.#pump();
     return answer;
@@ -115,6 +118,15 @@ export class Lane {
     if (command.waiters.size > 0) return;
     if (this.#queue.remove(command)) this.#reportQueue();
     else command.abandon.abort();
+  }
+
+  /**
+   * Why waiting on makes no sense: the RDS cannot be reached. Callers have deadlines of their own and would otherwise
+   * never learn the reason.
+   */
+  #futile(command: Command, seconds: number): DriverError | undefined {
+    if (this.#running === command || this.connected || this.#lastFailure === undefined) return undefined;
+    return this.#deadlineError(command, seconds);
   }
 
   /** What a caller is told whose time is over. */

@@ -74,8 +74,32 @@ describe("lost connections", () => {
   });
 
   test("a declined exec request is reported, as it did not run", async () => {
-    const { transport } = await bench({ refuseExec: true });
+    const { transport } = await bench({ onExecRequest: () => "refuse" });
     expect(await idOf(transport.exec("x", mutate()))).toBe("rdsUnreachable");
+  });
+
+  test("cut between the exec request and its confirmation: it may have run, so it is not repeated", async () => {
+    let requests = 0;
+    const { transport } = await bench({
+      onExecRequest: () => {
+        requests += 1;
+        return "cut";
+      },
+    });
+    expect(await idOf(transport.exec("x", mutate()))).toBe("rdsOutcomeUnknown");
+    expect(requests).toBe(1);
+  });
+
+  test("an answered command ends the back-off: many kills in a long life do not add up", async () => {
+    const { transport, server } = await bench(
+      {},
+      { backoff: { firstMs: 10, maxMs: 600_000, maxFatalMs: 5 } },
+    );
+    for (let i = 0; i < 14; i += 1) {
+      expect((await transport.exec(`command ${i}`, read({ timeoutMs: 2_000 }))).exitCode).toBe(0);
+      server.cutAll();
+      await until(() => !transport.connected("read"), `cut ${i} is noticed`);
+    }
   });
 
   test("a command that is never sent ends with the deadline, without unlimited attempts", async () => {
@@ -147,6 +171,13 @@ describe("unreachable", () => {
     expect(await idOf(transport.exec("x", read({ timeoutMs: 50 })))).toBe("rdsUnreachable");
   });
 
+  test("a caller with a long deadline is told the reason once its patience is over", async () => {
+    const { transport } = await bench({}, { port: 1, patienceMs: 60 });
+    const started = performance.now();
+    await expect(transport.exec("x", read({ timeoutMs: 60_000 }))).rejects.toThrow(/ECONNREFUSED|refused/i);
+    expect(performance.now() - started).toBeLessThan(3_000);
+  });
+
   test("a server that accepts and never speaks", async () => {
     const silent = createServer();
     silent.listen(0, "127.0.0.1");
@@ -203,7 +234,10 @@ describe("unreachable", () => {
         return Promise.resolve();
       },
     };
-    const { transport } = await bench({}, { port: 1, clock, random: () => 1, backoff: undefined });
+    const { transport } = await bench(
+      {},
+      { port: 1, clock, random: () => 1, backoff: undefined, patienceMs: 999_999 },
+    );
     const stop = new AbortController();
     const call = idOf(transport.exec("x", read({ timeoutMs: 999_999, signal: stop.signal })));
     await finished;

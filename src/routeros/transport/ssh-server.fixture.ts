@@ -66,8 +66,8 @@ export interface TestServerOptions {
   onExec?: (command: ServedCommand) => void;
   /** Called when a channel is asked for, before it is confirmed: `cut` the connection, `refuse` the channel. */
   onSession?: () => "accept" | "refuse" | "cut";
-  /** Declines the exec request on an open channel. */
-  refuseExec?: boolean;
+  /** Declines the exec request on an open channel, or cuts the connection instead of an answer to it. */
+  onExecRequest?: () => "accept" | "refuse" | "cut";
 }
 
 /** An SSH server on loopback that counts what it sees. */
@@ -125,7 +125,9 @@ export async function startTestServer(options: TestServerOptions = {}, port = 0)
       if (decision === "refuse") return void reject();
       const session = accept();
       session.on("exec", (acceptExec, rejectExec, info) => {
-        if (options.refuseExec === true) return void rejectExec();
+        const answer = options.onExecRequest?.() ?? "accept";
+        if (answer === "cut") return void socket.destroy();
+        if (answer === "refuse") return void rejectExec();
         const channel = acceptExec();
         inFlight += 1;
         counts.maxInFlight = Math.max(counts.maxInFlight, inFlight);

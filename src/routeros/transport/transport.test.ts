@@ -115,6 +115,26 @@ describe("deadlines and aborts", () => {
     expect(performance.now() - started).toBeLessThan(1_000);
     expect((await transport.exec("next", mutate())).stdout).toBe("next");
     expect(server.lines).toEqual(["warm", "hang", "next"]);
+    // This server closes a channel when it is asked to, so the connection could be kept.
+    expect(server.counts.connections).toBe(1);
+  });
+
+  test("a channel that does not close takes its connection with it; nothing runs beside it", async () => {
+    const late: ServedCommand[] = [];
+    const { transport, server } = await bench({
+      onExec: (command) => {
+        if (command.line !== "hang") return command.answer("right");
+        // As OpenSSH does: the channel stays until the command ends.
+        command.channel.close = () => {};
+        late.push(command);
+      },
+    });
+    expect(await idOf(transport.exec("hang", mutate({ timeoutMs: 300 })))).toBe("rdsOutcomeUnknown");
+    const next = transport.exec("next", mutate());
+    late[0]?.channel.write("WRONG");
+    expect((await next).stdout).toBe("right");
+    expect(server.counts.connections).toBe(2);
+    expect(server.counts.maxInFlight).toBe(1);
   });
 
   test("late output of an abandoned command is never taken for the next answer", async () => {
@@ -182,6 +202,15 @@ describe("queue", () => {
     for (const line of ["1", "2", "3"]) all.push(transport.exec(line, mutate()));
     expect(await idOf(transport.exec("4", mutate()))).toBe("rdsQueueFull");
     all.push(transport.exec("other purpose", read()));
+    const leaver = new AbortController();
+    all.shift();
+    held.shift()?.answer("ok");
+    await until(() => held.some(({ line }) => line === "1"), "the next command runs");
+    const room = idOf(transport.exec("5", mutate({ signal: leaver.signal })));
+    expect(await idOf(transport.exec("6", mutate()))).toBe("rdsQueueFull");
+    leaver.abort();
+    expect(await room).toBe("cancelled");
+    all.push(transport.exec("7", mutate()));
     for (let i = 0; i < all.length; i += 1) {
       await until(() => held.length > 0, `command ${i} runs`);
       held.shift()?.answer("ok");

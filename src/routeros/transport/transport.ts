@@ -54,6 +54,8 @@ export interface SshTransportOptions {
    * any ordinary command, so a RouterOS that ignores keepalives while it works does not lose one.
    */
   readonly keepaliveTolerance?: number | undefined;
+  /** How long a command waits for a connection that cannot be made; default 5 s. */
+  readonly patienceMs?: number | undefined;
   /** Default 2 s. */
   readonly channelGraceMs?: number | undefined;
   /** Default 8 MiB, standard output and error together. */
@@ -103,6 +105,7 @@ export function createSshTransport(options: SshTransportOptions): Transport {
       address,
       queueLimit: options.queueLimit ?? 256,
       backoff: options.backoff ?? defaultBackoff,
+      patienceMs: options.patienceMs ?? 5_000,
       clock,
       random: options.random ?? Math.random,
       logger,

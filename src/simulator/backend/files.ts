@@ -1,6 +1,18 @@
 import { Buffer } from "node:buffer";
 import { constants } from "node:fs";
-import { copyFile, lstat, mkdir, open, readdir, realpath, rm, rmdir, stat, truncate, unlink } from "node:fs/promises";
+import {
+  copyFile,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  realpath,
+  rm,
+  rmdir,
+  stat,
+  truncate,
+  unlink,
+} from "node:fs/promises";
 import path from "node:path";
 import type { Logger } from "../../observability/log.ts";
 import { RunFailure, SimulatorError } from "../errors.ts";
@@ -122,7 +134,14 @@ export async function filesBackend(dir: string, logger: Logger): Promise<Backend
         return;
       }
       const { nqn, port, slot, allowHosts } = record;
-      const document = { nqn, port, path: resolved(record.path), sizeBytes: String(record.sizeBytes), slot, allowHosts };
+      const document = {
+        nqn,
+        port,
+        path: resolved(record.path),
+        sizeBytes: String(record.sizeBytes),
+        slot,
+        allowHosts,
+      };
       await writeAtomically(file, `${JSON.stringify(document)}\n`);
     },
     withdrawExport: async (nqn) => {
@@ -131,7 +150,8 @@ export async function filesBackend(dir: string, logger: Logger): Promise<Backend
     },
     withdrawAllExports: async () => {
       for (const name of await readdir(exportsDir)) {
-        if (name.endsWith(".json") || name.endsWith(".tmp")) await rm(path.join(exportsDir, name), { force: true });
+        if (name.endsWith(".json") || name.endsWith(".tmp"))
+          await rm(path.join(exportsDir, name), { force: true });
       }
     },
   };
@@ -139,7 +159,8 @@ export async function filesBackend(dir: string, logger: Logger): Promise<Backend
 
 /** File system calls of node take lengths as numbers, exact up to 2^53 (8 PiB). */
 function toLength(size: bigint): number {
-  if (size > BigInt(Number.MAX_SAFE_INTEGER)) throw new SimulatorError(`a file of ${size} bytes is too large`);
+  if (size > BigInt(Number.MAX_SAFE_INTEGER))
+    throw new SimulatorError(`a file of ${size} bytes is too large`);
   return Number(size);
 }
 

@@ -64,7 +64,8 @@ export function memoryBackend(): Backend {
     },
     write: async (path, offset, data) => {
       const target = image(path);
-      if (offset + BigInt(data.length) > target.size) throw new RunFailure(`failure: write behind the end of ${path}`);
+      if (offset + BigInt(data.length) > target.size)
+        throw new RunFailure(`failure: write behind the end of ${path}`);
       for (let done = 0; done < data.length; ) {
         const at = offset + BigInt(done);
         const number = at / BigInt(PAGE);

@@ -14,7 +14,9 @@ export function formatMoment(milliseconds: number): string {
 function subvolumeRow(call: Invocation, item: Subvolume): Map<string, Value> {
   const pool = call.device.pool(item.pool);
   const name = item.fullname.split("/").at(-1) ?? item.fullname;
-  const children = call.device.subvolumes.filter((one) => one.pool === item.pool && one.parent === item.fullname);
+  const children = call.device.subvolumes.filter(
+    (one) => one.pool === item.pool && one.parent === item.fullname,
+  );
   const row = new Map<string, Value>([[".id", id(formatId(item.id))]]);
   if (item.snapshot) row.set("snapshot", true);
   if (item.readOnly) row.set("read-only", true);
@@ -54,7 +56,9 @@ const SUBVOLUMES: Listing = {
 };
 
 const FILESYSTEMS: Listing = {
-  properties: ["label", "uuid", "total-devs", "devs", "present-devs", "scrub-status"].map((name) => ({ name })),
+  properties: ["label", "uuid", "total-devs", "devs", "present-devs", "scrub-status"].map((name) => ({
+    name,
+  })),
   flags: [],
   columns: ["label", "uuid", "total-devs"],
   names: ["label"],

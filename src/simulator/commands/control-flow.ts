@@ -14,7 +14,12 @@ async function name(interpreter: Interpreter, node: CommandNode, scope: Scope): 
 }
 
 /** A condition must be a bool; RouterOS refuses everything else. */
-async function condition(interpreter: Interpreter, node: CommandNode, argument: string, scope: Scope): Promise<boolean> {
+async function condition(
+  interpreter: Interpreter,
+  node: CommandNode,
+  argument: string,
+  scope: Scope,
+): Promise<boolean> {
   const value = await required(interpreter, node, argument, scope);
   if (typeof value !== "boolean") throw new RunFailure("conditional not boolean", node.spec.name);
   return value;
@@ -29,14 +34,24 @@ function elements(value: Value): (readonly [Value, Value])[] {
 }
 
 /** Runs the loop body with one more variable. */
-async function body(interpreter: Interpreter, node: CommandNode, scope: Scope, variables: Record<string, Value>) {
+async function body(
+  interpreter: Interpreter,
+  node: CommandNode,
+  scope: Scope,
+  variables: Record<string, Value>,
+) {
   interpreter.runtime.checkpoint();
   const inner = new Scope(scope);
   for (const [key, value] of Object.entries(variables)) inner.declare(key, value);
   await interpreter.runArgument(node, "do", inner);
 }
 
-async function declare(interpreter: Interpreter, node: CommandNode, scope: Scope, target: Scope): Promise<Value> {
+async function declare(
+  interpreter: Interpreter,
+  node: CommandNode,
+  scope: Scope,
+  target: Scope,
+): Promise<Value> {
   target.declare(await name(interpreter, node, scope), await interpreter.argument(node, "value", scope));
   return undefined;
 }
@@ -103,7 +118,8 @@ export const CONTROL_COMMANDS: readonly CommandSpec[] = [
       const key = await name(interpreter, node, scope);
       const from = await required(interpreter, node, "from", scope);
       const to = await required(interpreter, node, "to", scope);
-      if (typeof from !== "bigint" || typeof to !== "bigint") throw new RunFailure("invalid value for argument from");
+      if (typeof from !== "bigint" || typeof to !== "bigint")
+        throw new RunFailure("invalid value for argument from");
       const given = await interpreter.argument(node, "step", scope);
       const step = typeof given === "bigint" && given !== 0n ? given : from <= to ? 1n : -1n;
       for (let at = from; step > 0n ? at <= to : at >= to; at += step) {
@@ -152,6 +168,7 @@ export const CONTROL_COMMANDS: readonly CommandSpec[] = [
     name: ":return",
     arguments: [any("value")],
     positional: ["value"],
-    evaluate: async (interpreter, node, scope) => interpreter.return(await interpreter.argument(node, "value", scope)),
+    evaluate: async (interpreter, node, scope) =>
+      interpreter.return(await interpreter.argument(node, "value", scope)),
   },
 ];

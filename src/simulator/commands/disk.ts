@@ -60,7 +60,8 @@ async function set(call: Invocation): Promise<Value> {
       continue;
     }
     const other = [...settings.keys()].find((name) => name !== "comment");
-    if (other !== undefined) throw new RunFailure(`failure: can not change ${other} of a pool in the simulator`);
+    if (other !== undefined)
+      throw new RunFailure(`failure: can not change ${other} of a pool in the simulator`);
     target.comment = call.args.text("comment") || undefined;
     call.device.mutations += 1;
   }
@@ -104,12 +105,11 @@ async function copy(call: Invocation): Promise<Value> {
   const total = from.size;
   const { copy: mode, copyMs } = call.device.switches();
   const move = async () => {
-    if (copyMs > 0) await call.sleep(copyMs);
     await call.device.backend.copy(from.path, to.path);
     call.device.mutations += 1;
   };
   if (mode === "async") {
-    call.background(move);
+    call.background(copyMs, move);
     return undefined;
   }
   call.write(`0 / ${total} (0%)`);
@@ -119,7 +119,8 @@ async function copy(call: Invocation): Promise<Value> {
 }
 
 async function monitorTraffic(call: Invocation): Promise<Value> {
-  if (!call.args.flag("once")) throw new RunFailure("failure: the simulator answers monitor-traffic with once only");
+  if (!call.args.flag("once"))
+    throw new RunFailure("failure: the simulator answers monitor-traffic with once only");
   for (const row of resolveItems(call, DISKS, call.args.value("numbers"))) {
     const lines = [
       ["name", toText(row.get("slot"))],
@@ -155,14 +156,24 @@ async function trim(call: Invocation): Promise<Value> {
 }
 
 function itemCommand(name: string, run: CommandSpec["run"], more: Partial<CommandSpec> = {}): CommandSpec {
-  const base = { name, arguments: [NUMBERS], positional: ["numbers"], required: ["numbers"], policy: "write" } as const;
+  const base = {
+    name,
+    arguments: [NUMBERS],
+    positional: ["numbers"],
+    required: ["numbers"],
+    policy: "write",
+  } as const;
   return { ...base, ...more, ...(run === undefined ? {} : { run }) };
 }
 
 /** /disk/settings: defaults for new items; fixed in the simulator, which never shares on its own. */
 const SETTINGS_MENU: MenuSpec = {
   name: "settings",
-  properties: [{ name: "auto-smb-sharing" }, { name: "auto-media-sharing" }, { name: "default-mount-point-template" }],
+  properties: [
+    { name: "auto-smb-sharing" },
+    { name: "auto-media-sharing" },
+    { name: "default-mount-point-template" },
+  ],
   commands: listCommands({
     properties: [
       { name: "auto-smb-sharing" },

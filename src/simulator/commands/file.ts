@@ -29,7 +29,9 @@ function fileRow(call: Invocation, entry: FileEntry): Map<string, Value> {
 }
 
 const FILES: Listing = {
-  properties: ["name", "type", "size", "last-modified", "creation-time", "contents"].map((name) => ({ name })),
+  properties: ["name", "type", "size", "last-modified", "creation-time", "contents"].map((name) => ({
+    name,
+  })),
   flags: [],
   columns: ["name", "type", "size", "last-modified"],
   names: ["name"],
@@ -84,7 +86,9 @@ async function add(call: Invocation): Promise<Value> {
 async function remove(call: Invocation): Promise<Value> {
   for (const entry of entries(call)) {
     refuseReadOnly(call, entry.path);
-    const used = call.device.diskStore.items.some((item) => isWithin(String(item.config.get("file-path")), entry.path));
+    const used = call.device.diskStore.items.some((item) =>
+      isWithin(String(item.config.get("file-path")), entry.path),
+    );
     if (used && (entry.directory || call.device.switches().fileRemoveInUse === "error")) {
       throw new RunFailure("failure: could not remove, file is in use");
     }
@@ -102,14 +106,14 @@ async function copy(call: Invocation): Promise<Value> {
   if (source === undefined || more !== undefined || source.directory) throw new RunFailure("no such item");
   refuseReadOnly(call, target);
   const store = call.device.fileStore;
-  if (call.device.file(target) !== undefined) throw new RunFailure(call.device.switches().directoryExistsText);
+  if (call.device.file(target) !== undefined)
+    throw new RunFailure(call.device.switches().directoryExistsText);
   if (!store.isDirectory(parentPath(target))) throw new RunFailure("failure: cannot open output file");
   const { copy: mode, copyMs } = call.device.switches();
   const move = async () => {
-    if (copyMs > 0) await call.sleep(copyMs);
     await store.copy(source, target, false);
   };
-  if (mode === "async") call.background(move);
+  if (mode === "async") call.background(copyMs, move);
   else await move();
   return undefined;
 }

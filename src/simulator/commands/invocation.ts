@@ -10,6 +10,6 @@ export interface Invocation extends MenuCall {
   write(line: string): void;
   /** Waits while other lines may run. */
   sleep(milliseconds: number): Promise<void>;
-  /** Goes on after the command has returned; failures are logged. */
-  background(task: () => Promise<void>): void;
+  /** Runs a task `milliseconds` later, when the command has long returned; failures are logged. */
+  background(milliseconds: number, task: () => Promise<void>): void;
 }

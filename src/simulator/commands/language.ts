@@ -1,8 +1,8 @@
 import { toJson } from "../console/json.ts";
 import { ParseFailure, RunFailure } from "../errors.ts";
-import { parseInteger, parseTime, toText, isArray, list, typeName, type Value } from "../language/values.ts";
 import { parseBool } from "../language/compare.ts";
 import { Parser } from "../language/parser.ts";
+import { isArray, list, parseInteger, parseTime, toText, typeName, type Value } from "../language/values.ts";
 import { CONTROL_COMMANDS } from "./control-flow.ts";
 import { required } from "./language-arguments.ts";
 import type { ArgumentSpec, CommandSpec } from "./schema.ts";
@@ -84,7 +84,8 @@ export const LANGUAGE: readonly CommandSpec[] = [
       const options = await interpreter.argument(node, "options", scope);
       const names = isArray(options) ? options.items.map(toText) : toText(options).split(",");
       const unknown = names.find((name) => !["", "json.pretty", "json.no-string-conversion"].includes(name));
-      if (unknown !== undefined) throw new RunFailure("input does not match any value of options", ":serialize");
+      if (unknown !== undefined)
+        throw new RunFailure("input does not match any value of options", ":serialize");
       return toJson(await required(interpreter, node, "value", scope), {
         noStringConversion: names.includes("json.no-string-conversion"),
         pretty: names.includes("json.pretty"),

@@ -82,7 +82,8 @@ function proplist(call: Invocation, listing: Listing): readonly string[] | undef
   if (value === undefined) return undefined;
   const names = references(value).map(toText);
   const known = new Set(knownProperties(listing).map((property) => property.name));
-  if (names.some((name) => !known.has(name))) throw new RunFailure("input does not match any value of proplist");
+  if (names.some((name) => !known.has(name)))
+    throw new RunFailure("input does not match any value of proplist");
   return names;
 }
 
@@ -94,7 +95,8 @@ function asValue(call: Invocation, listing: Listing, row: Row, wanted: readonly 
     for (const { name } of listing.flags) if (!complete.has(name)) complete.set(name, false);
   }
   const convert = (name: string, value: Value): Value => {
-    if (name === "file-size" && typeof value === "bigint" && fileSizeValue === "human") return humanSize(value);
+    if (name === "file-size" && typeof value === "bigint" && fileSizeValue === "human")
+      return humanSize(value);
     if (typeof value === "boolean" && booleans === "text") return value ? "yes" : "no";
     return value;
   };
@@ -120,7 +122,13 @@ async function print(call: Invocation, listing: Listing): Promise<Value> {
   }
   const { detailComment } = call.device.switches();
   const { flags, sizes } = listing;
-  const options: RenderOptions = { flags, proplist: wanted, width: call.width, commentStyle: detailComment, sizes };
+  const options: RenderOptions = {
+    flags,
+    proplist: wanted,
+    width: call.width,
+    commentStyle: detailComment,
+    sizes,
+  };
   let lines: readonly string[];
   if (listing.single === true && only !== undefined) lines = renderSingle(only, options);
   else if (call.args.flag("terse")) lines = renderTerse(rows, options);

@@ -1,8 +1,7 @@
-import type { Expression } from "../language/ast.ts";
-import type { Interpreter, Scope } from "../language/interpreter.ts";
-import type { CommandNode } from "../language/ast.ts";
-import type { Value } from "../language/values.ts";
 import type { Policy } from "../device/users.ts";
+import type { CommandNode, Expression } from "../language/ast.ts";
+import type { Interpreter, Scope } from "../language/interpreter.ts";
+import type { Value } from "../language/values.ts";
 import type { Invocation } from "./invocation.ts";
 
 /**

@@ -45,6 +45,16 @@ function describe(device: Device, error: RunFailure): string {
   return `${error.message} (${error.origin === undefined ? "" : `${error.origin}; `}line 1)`;
 }
 
+/** What a command threw, as the console reports it: a host without space is a pool without space. */
+function asFailure(error: unknown, device: Device): Error {
+  if (error instanceof RunFailure || error instanceof LineCut) return error;
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "ENOSPC" || code === "EDQUOT") return new RunFailure(device.switches().noSpaceText);
+  return new RunFailure(
+    `failure: the simulator failed: ${error instanceof Error ? error.message : String(error)}`,
+  );
+}
+
 /**
  * Runs one line: parses all of it, then runs it statement by statement. Lines are atomic to each other except while
  * one of them waits (`:delay`, copies).
@@ -63,7 +73,9 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
     throw error;
   }
 
-  const missing = new Set(context.faults.flatMap((one) => (one.kind === "permissionMissing" ? [one.policy] : [])));
+  const missing = new Set(
+    context.faults.flatMap((one) => (one.kind === "permissionMissing" ? [one.policy] : [])),
+  );
   const cutAfter = context.faults.find((one) => one.kind === "cutMidway")?.statement;
   const full = context.faults.some((one) => one.kind === "diskFull");
   let release = await mutex.acquire();
@@ -102,22 +114,20 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
       throw new RunFailure("not enough permissions (9)");
     }
     const before = device.mutations;
-    try {
-      return await run({
-        ...call,
-        device,
-        width: context.width,
-        write: (text) => output.push(text),
-        sleep,
-        background: context.background,
-      });
-    } finally {
-      if (device.mutations !== before) {
-        mutated = true;
-        changes += 1;
-        if (changes === cutAfter) throw new LineCut("fault cutMidway");
-      }
+    const write = (text: string) => void output.push(text);
+    const { width, background } = context;
+    const invocation = { ...call, device, width, write, sleep, background };
+    const settled = await run(invocation).then(
+      (value) => ({ value }),
+      (error: unknown) => ({ failure: asFailure(error, device) }),
+    );
+    if (device.mutations !== before) {
+      mutated = true;
+      changes += 1;
+      if (changes === cutAfter) throw new LineCut("fault cutMidway");
     }
+    if ("failure" in settled) throw settled.failure;
+    return settled.value;
   }
   const runtime: Runtime = {
     grammar,

@@ -77,7 +77,11 @@ export function renderDetail(rows: readonly Row[], options: RenderOptions): stri
     if (options.commentStyle === "own-line") return [text, ...wrap(start + body, options.width, indent)];
     return [start + text, ...wrap(" ".repeat(WIDE_INDENT) + body, options.width, indent)];
   });
-  return [...header(flags, options.width), ...records.flatMap((lines, at) => (at === 0 ? lines : [" ", ...lines])), ""];
+  return [
+    ...header(flags, options.width),
+    ...records.flatMap((lines, at) => (at === 0 ? lines : [" ", ...lines])),
+    "",
+  ];
 }
 
 /** `print terse`: one line for each record, values without quotes. */
@@ -93,19 +97,28 @@ export function renderTerse(rows: readonly Row[], options: RenderOptions): strin
 }
 
 /** `print` and `print brief`: a table of the menu's usual columns. */
-export function renderTable(rows: readonly Row[], columns: readonly string[], options: RenderOptions): string[] {
+export function renderTable(
+  rows: readonly Row[],
+  columns: readonly string[],
+  options: RenderOptions,
+): string[] {
   if (rows.length === 0) return [""];
   const flags = usedFlags(rows, options);
   const shown = (options.proplist ?? columns).filter((name) => rows.some((row) => row.has(name)));
   const cells = rows.map((row) =>
     shown.map((name) => formatProperty(name, row.get(name), false, options.sizes)),
   );
-  const widths = shown.map((name, at) => Math.max(name.length, ...cells.map((line) => line[at]?.length ?? 0)));
+  const widths = shown.map((name, at) =>
+    Math.max(name.length, ...cells.map((line) => line[at]?.length ?? 0)),
+  );
   const line = (start: string, parts: readonly string[]) =>
     `${start}  ${parts.map((part, at) => part.padEnd(widths[at] ?? 0)).join("  ")}`.trimEnd();
   const lead = (number: string, marks: string) => `${number.padStart(1)} ${marks.padEnd(flags.length)}`;
   const table = [
-    line(lead("#", ""), shown.map((name) => name.toUpperCase())),
+    line(
+      lead("#", ""),
+      shown.map((name) => name.toUpperCase()),
+    ),
     ...rows.flatMap((row, number) => {
       const comment = row.get("comment");
       const own = comment === undefined ? [] : [`;;; ${toText(comment)}`];

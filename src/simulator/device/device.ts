@@ -18,7 +18,7 @@ import { canonicalPath } from "./paths.ts";
 import { type Pool, type PoolOptions, usableBytes } from "./pools.ts";
 import type { DeviceState } from "./state.ts";
 import { type Subvolume, SubvolumeStore } from "./subvolumes.ts";
-import { describeDisk, type DiskView } from "./views.ts";
+import { type DiskView, describeDisk } from "./views.ts";
 
 /** What a device is built on. */
 export interface DeviceParts {

@@ -1,6 +1,15 @@
 import { id, type Value } from "../language/values.ts";
-import { boolSetting, type DiskItem, imagePath, isExported, nqnOf, portOf, slotOf, textSetting } from "./disk-item.ts";
 import type { Device } from "./device.ts";
+import {
+  boolSetting,
+  type DiskItem,
+  imagePath,
+  isExported,
+  nqnOf,
+  portOf,
+  slotOf,
+  textSetting,
+} from "./disk-item.ts";
 import { formatId } from "./environment.ts";
 import { type Pool, usableBytes } from "./pools.ts";
 
@@ -47,7 +56,8 @@ export function fileRow(device: Device, item: DiskItem): Map<string, Value> {
   row.set("type", "file").set("slot", slotOf(item)).set("slot-default", "").set("parent", "");
   row.set("fs", "-").set("model", `/${imagePath(item)}`);
   if (file !== undefined) row.set("size", device.diskStore.deviceSize(item, file));
-  for (const name of ["mount-filesystem", "mount-read-only", "compress"]) row.set(name, boolSetting(item, name));
+  for (const name of ["mount-filesystem", "mount-read-only", "compress"])
+    row.set(name, boolSetting(item, name));
   if (file !== undefined) row.set("sector-size", 512n);
   row.set("raid-master", "none").set("nvme-tcp-export", isExported(item));
   if (isExported(item) || item.config.has("nvme-tcp-server-nqn") || item.config.has("nvme-tcp-server-port")) {

@@ -97,7 +97,8 @@ export class DiskStore {
     if (slot.length > slotMaximum && slotTooLong === "error") throw new RunFailure("failure: bad name");
     if (slot.length > slotMaximum && slotTooLong === "truncate") checked = slot.slice(0, slotMaximum);
     const other = this.bySlot(checked);
-    if ((other !== undefined && other !== self) || this.#reserved(checked)) throw new RunFailure(duplicateSlotText);
+    if ((other !== undefined && other !== self) || this.#reserved(checked))
+      throw new RunFailure(duplicateSlotText);
     return checked;
   }
 
@@ -111,7 +112,9 @@ export class DiskStore {
     if (typeof nqn !== "string" || nqn === "") return;
     if (nqn.length > 223) throw new RunFailure("invalid value for argument nvme-tcp-server-nqn");
     if (this.#env.switches().duplicateNqn === "allowed") return;
-    const taken = this.#items.some((item) => item !== self && textSetting(item, "nvme-tcp-server-nqn") === nqn);
+    const taken = this.#items.some(
+      (item) => item !== self && textSetting(item, "nvme-tcp-server-nqn") === nqn,
+    );
     if (taken) throw new RunFailure("failure: already have such nvme-tcp-server-nqn");
   }
 
@@ -129,7 +132,8 @@ export class DiskStore {
     if (this.#readOnly(path)) throw new RunFailure("failure: read-only file system");
     const existing = this.#files.get(path);
     if (existing !== undefined) {
-      if (existing.directory || switches.existingFile === "error") throw new RunFailure("failure: file exists");
+      if (existing.directory || switches.existingFile === "error")
+        throw new RunFailure("failure: file exists");
       const grow = switches.existingFile === "grow" && size !== undefined && size > existing.size;
       if (grow) await this.#files.resize(existing, size);
       config.set("file-size", existing.size);
@@ -158,7 +162,11 @@ export class DiskStore {
   }
 
   /** `/disk/set` of one item. */
-  async set(item: DiskItem, settings: ReadonlyMap<string, Setting>, unset: ReadonlySet<string>): Promise<void> {
+  async set(
+    item: DiskItem,
+    settings: ReadonlyMap<string, Setting>,
+    unset: ReadonlySet<string>,
+  ): Promise<void> {
     const switches = this.#env.switches();
     const next = new Map([...item.config, ...settings]);
     for (const name of unset) next.delete(name);
@@ -172,13 +180,15 @@ export class DiskStore {
     this.#checkNqn(next, item);
     const file = this.#files.get(imagePath(item));
     const wanted = settings.get("file-size");
-    const size = typeof wanted === "bigint" && file !== undefined && wanted !== file.size ? wanted : undefined;
+    const size =
+      typeof wanted === "bigint" && file !== undefined && wanted !== file.size ? wanted : undefined;
     if (file !== undefined && size !== undefined) {
       if (size < file.size && switches.shrink === "error") {
         throw new RunFailure("invalid value of file-size, must not be smaller than the file");
       }
       const grows = size > file.size;
-      if (grows && !this.#files.fits(file.path, size, file.charged)) throw new RunFailure(switches.noSpaceText);
+      if (grows && !this.#files.fits(file.path, size, file.charged))
+        throw new RunFailure(switches.noSpaceText);
     }
     const draft: DiskItem = { ...item, config: next };
     const wasExported = isExported(item) && item.config.get("disabled") !== true;

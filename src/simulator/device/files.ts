@@ -152,7 +152,8 @@ export class FileStore {
 
   /** Removes a file or an empty directory. */
   async remove(entry: FileEntry): Promise<void> {
-    if (entry.directory && this.within(entry.path).length > 1) throw new RunFailure("failure: directory not empty");
+    if (entry.directory && this.within(entry.path).length > 1)
+      throw new RunFailure("failure: directory not empty");
     if (entry.directory) await this.#env.backend.removeDirectory(entry.path);
     else await this.#env.backend.remove(entry.path);
     this.#entries.delete(entry.path);

@@ -76,7 +76,9 @@ export class SubvolumeStore {
 
   #find(pool: Pool, name: string): Subvolume | undefined {
     const own = this.#alive().filter((item) => item.pool === pool.slot);
-    return own.find((item) => item.fullname === name) ?? own.find((item) => item.fullname.endsWith(`/${name}`));
+    return (
+      own.find((item) => item.fullname === name) ?? own.find((item) => item.fullname.endsWith(`/${name}`))
+    );
   }
 
   /**
@@ -88,13 +90,15 @@ export class SubvolumeStore {
     if (pool === undefined) throw new RunFailure("input does not match any value of fs");
     const fullname = canonicalPath(name);
     const source = parent === undefined ? undefined : this.#find(pool, parent);
-    if (parent !== undefined && source === undefined) throw new RunFailure("input does not match any value of parent");
+    if (parent !== undefined && source === undefined)
+      throw new RunFailure("input does not match any value of parent");
     const target = `${pool.slot}/${fullname}`;
     const taken = this.#items.some((item) => item.pool === pool.slot && item.fullname === fullname);
     if (taken || this.#files.get(target) !== undefined) {
       throw new RunFailure(this.#env.switches().subvolumeExistsText);
     }
-    if (!this.#files.isDirectory(parentPath(target))) throw new RunFailure("failure: No such file or directory");
+    if (!this.#files.isDirectory(parentPath(target)))
+      throw new RunFailure("failure: No such file or directory");
     if (this.readOnly(target)) throw new RunFailure("failure: Read-only file system");
     if (this.#env.full()) throw new RunFailure(this.#env.switches().noSpaceText);
     await this.#files.createDirectory(target);
@@ -117,10 +121,14 @@ export class SubvolumeStore {
 
   /** Copies all that is in a subvolume, but not subvolumes inside it: those become empty directories, as in Btrfs. */
   async #copyTree(from: string, to: string): Promise<void> {
-    const inner = this.#alive().map((item) => this.directory(item)).filter((dir) => dir !== from);
+    const inner = this.#alive()
+      .map((item) => this.directory(item))
+      .filter((dir) => dir !== from);
     const entries = [...this.#files.within(from)].sort((a, b) => (a.path < b.path ? -1 : 1));
     for (const entry of entries) {
-      const nested = inner.some((dir) => dir !== entry.path && isWithin(entry.path, dir) && isWithin(dir, from));
+      const nested = inner.some(
+        (dir) => dir !== entry.path && isWithin(entry.path, dir) && isWithin(dir, from),
+      );
       if (entry.path === from || nested || isWithin(entry.path, to)) continue;
       const target = `${to}${entry.path.slice(from.length)}`;
       if (entry.directory) await this.#files.createDirectory(target);

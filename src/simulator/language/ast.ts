@@ -1,4 +1,5 @@
 import type { CommandSpec } from "../commands/schema.ts";
+import type { Value } from "./values.ts";
 
 /** Where something stands in the source, both from 1; for error texts. */
 export interface Position {
@@ -32,6 +33,8 @@ export type BinaryOperator =
 
 export type Expression =
   | { readonly kind: "string"; readonly value: string }
+  /** A bare word of an expression, such as `5`, `yes` or `*1F`. */
+  | { readonly kind: "literal"; readonly value: Value }
   /** A bare word in argument position: its type depends on who reads it. */
   | { readonly kind: "word"; readonly text: string; readonly at: Position }
   | { readonly kind: "interpolated"; readonly parts: readonly Expression[] }

@@ -1,5 +1,5 @@
 import { RunFailure } from "../errors.ts";
-import { isArray, parseInteger, toText, typeName, type Value } from "./values.ts";
+import { id, isArray, parseInteger, parseTime, time, toText, typeName, type Value } from "./values.ts";
 
 const BINARY_UNITS: Readonly<Record<string, bigint>> = {
   "": 1n,
@@ -24,6 +24,15 @@ export function parseBool(text: string): boolean | undefined {
   return undefined;
 }
 
+/** A bare word of an expression as the value that it spells. */
+export function wordValue(text: string): Value {
+  const duration = /^\d+$/.test(text) ? undefined : parseTime(text);
+  if (/^\*{1,2}[0-9A-Fa-f]+$/.test(text)) return id(text.toUpperCase());
+  return (
+    parseInteger(text) ?? (duration === undefined ? undefined : time(duration)) ?? parseBool(text) ?? text
+  );
+}
+
 /**
  * Equality. Values of different types differ, except that a bool equals the words yes/no/true/false, and an item
  * number equals its text.
@@ -33,12 +42,16 @@ export function equal(left: Value, right: Value, lenient = false): boolean {
   if (isArray(left) && isArray(right)) return toText(left) === toText(right);
   if (typeof left === "boolean" && typeof right === "string") return left === parseBool(right);
   if (typeof right === "boolean" && typeof left === "string") return right === parseBool(left);
-  const ids = (typeof left === "object" && left.kind === "id") || (typeof right === "object" && right.kind === "id");
+  const ids =
+    (typeof left === "object" && left.kind === "id") || (typeof right === "object" && right.kind === "id");
   if (ids) return left !== undefined && right !== undefined && toText(left) === toText(right);
   if (lenient) {
     if (left === undefined || right === undefined) return toText(left) === toText(right);
     if (typeof left === "bigint" && typeof right === "string") return left === parseSize(right);
     if (typeof right === "bigint" && typeof left === "string") return toText(right) === left;
+    if (typeof left === "object" && left.kind === "time" && typeof right === "string") {
+      return left.milliseconds === parseTime(right);
+    }
   }
   return typeName(left) === typeName(right) && toText(left) === toText(right);
 }
@@ -50,7 +63,12 @@ export function order(left: Value, right: Value, lenient = false): number {
   }
   if (typeof left === "bigint" && typeof right === "bigint") return left < right ? -1 : left > right ? 1 : 0;
   if (typeof left === "string" && typeof right === "string") return left < right ? -1 : left > right ? 1 : 0;
-  if (typeof left === "object" && typeof right === "object" && left.kind === "time" && right.kind === "time") {
+  if (
+    typeof left === "object" &&
+    typeof right === "object" &&
+    left.kind === "time" &&
+    right.kind === "time"
+  ) {
     return left.milliseconds - right.milliseconds;
   }
   throw new RunFailure(`cannot compare if ${typeName(left)} is less than ${typeName(right)}`);

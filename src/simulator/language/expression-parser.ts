@@ -1,5 +1,7 @@
 import type { BinaryOperator, Expression } from "./ast.ts";
+import { wordValue } from "./compare.ts";
 import type { Parser } from "./parser.ts";
+import { arrayLiteral } from "./value-parser.ts";
 
 /** Binary operators by precedence, weakest first; longer spellings before their prefixes. */
 const LEVELS: readonly (readonly (readonly [string, BinaryOperator])[])[] = [
@@ -123,10 +125,9 @@ export class ExpressionParser {
   #literal(): Expression | undefined {
     const { lexer } = this.#parser;
     if (/["$[({]/.test(lexer.peek())) return undefined;
-    const at = lexer.position();
     const text = lexer.match(/[^\s;()[\]{}"$&|]+/);
     if (text === undefined) throw lexer.fail("syntax error");
-    return { kind: "word", text, at };
+    return { kind: "string", value: text };
   }
 
   #postfix(): Expression {
@@ -145,9 +146,12 @@ export class ExpressionParser {
   }
 
   #primary(): Expression {
+    return this.#parser.nested(() => this.#nestedPrimary());
+  }
+
+  #nestedPrimary(): Expression {
     const { lexer } = this.#parser;
     this.#skip();
-    const at = lexer.position();
     switch (lexer.peek()) {
       case '"':
         return this.#parser.string();
@@ -158,7 +162,7 @@ export class ExpressionParser {
       case "(":
         return this.#group();
       case "{":
-        return this.#parser.arrayLiteral();
+        return arrayLiteral(this.#parser);
       case "!":
         lexer.take("!");
         return { kind: "unary", operator: "!", operand: this.#postfix() };
@@ -171,7 +175,7 @@ export class ExpressionParser {
       lexer.match(/0x[0-9A-Fa-f]+|\d+(?:[:.]\d+)+|\d+[A-Za-z][A-Za-z0-9]*|\d+/) ??
       lexer.match(/\*[0-9A-Fa-f]+|\.?[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*/);
     if (word === undefined) throw lexer.fail("syntax error");
-    if (!this.#inWhere) return { kind: "word", text: word, at };
+    if (!this.#inWhere) return { kind: "literal", value: wordValue(word) };
     if (this.#properties.has(word)) return { kind: "property", name: word, path: word };
     throw lexer.fail("expected end of command", start);
   }

@@ -2,10 +2,10 @@ import { type CommandArguments, convertArguments } from "../commands/arguments.t
 import type { Grammar } from "../commands/schema.ts";
 import { RunFailure } from "../errors.ts";
 import type { Block, CommandNode, Expression } from "./ast.ts";
-import { parseBool } from "./compare.ts";
+import { parseBool, wordValue } from "./compare.ts";
 import { binary, index } from "./operators.ts";
 import { type Row, Scope } from "./scope.ts";
-import { type CodeValue, id, list, map, parseInteger, parseTime, time, toText, type Value } from "./values.ts";
+import { type CodeValue, id, list, map, toText, type Value } from "./values.ts";
 
 export { Scope } from "./scope.ts";
 
@@ -41,13 +41,6 @@ class Returned extends Error {
     super("return");
     this.value = value;
   }
-}
-
-/** A bare word of an expression as the value that it spells. */
-export function wordValue(text: string): Value {
-  const duration = /^\d+$/.test(text) ? undefined : parseTime(text);
-  if (/^\*{1,2}[0-9A-Fa-f]+$/.test(text)) return id(text.toUpperCase());
-  return parseInteger(text) ?? (duration === undefined ? undefined : time(duration)) ?? parseBool(text) ?? text;
 }
 
 /** Runs parsed lines. */
@@ -108,6 +101,7 @@ export class Interpreter {
   async evaluate(expression: Expression, scope: Scope): Promise<Value> {
     switch (expression.kind) {
       case "string":
+      case "literal":
         return expression.value;
       case "word":
         return wordValue(expression.text);
@@ -140,7 +134,10 @@ export class Interpreter {
         throw new RunFailure("cannot negate a value that is not a number");
       }
       case "index":
-        return index(await this.evaluate(expression.target, scope), await this.evaluate(expression.key, scope));
+        return index(
+          await this.evaluate(expression.target, scope),
+          await this.evaluate(expression.key, scope),
+        );
       case "binary": {
         const left = await this.evaluate(expression.left, scope);
         if (expression.operator === "and" && !truthy(left)) return false;

@@ -1,19 +1,12 @@
-import {
-  type ArgumentSpec,
-  type CommandSpec,
-  complete,
-  type Grammar,
-  literalText,
-  type MenuSpec,
-} from "../commands/schema.ts";
-import type { ArrayEntry, Block, CommandNode, Expression } from "./ast.ts";
+import { type CommandSpec, complete, type Grammar, type MenuSpec } from "../commands/schema.ts";
+import type { Block, CommandNode, Expression } from "./ast.ts";
 import { ExpressionParser } from "./expression-parser.ts";
 import { Lexer } from "./lexer.ts";
 import { readString } from "./strings.ts";
+import { ValueParser } from "./value-parser.ts";
 
 /** Deeper nesting than this is refused, so that no input exhausts the stack. */
 const MAX_DEPTH = 64;
-const BARE_WORD = /[^\s;()[\]{}"$]+/;
 
 interface Menu {
   readonly spec: MenuSpec;
@@ -27,12 +20,14 @@ interface Menu {
 export class Parser {
   readonly lexer: Lexer;
   readonly #grammar: Grammar;
+  readonly #values: ValueParser;
   #menu: Menu;
   #depth = 0;
 
   constructor(source: string, grammar: Grammar) {
     this.lexer = new Lexer(source);
     this.#grammar = grammar;
+    this.#values = new ValueParser(this);
     this.#menu = { spec: grammar.root, path: "" };
   }
 
@@ -45,8 +40,21 @@ export class Parser {
 
   /** Statements up to `close`, which is left for the caller; the current menu is restored behind them. */
   block(close: string): Block {
+    return this.nested(() => this.#statements(close));
+  }
+
+  /** Runs a parsing function one level deeper. @throws ParseFailure when that is too deep */
+  nested<T>(parse: () => T): T {
     if (this.#depth >= MAX_DEPTH) throw this.lexer.fail("syntax error");
     this.#depth += 1;
+    try {
+      return parse();
+    } finally {
+      this.#depth -= 1;
+    }
+  }
+
+  #statements(close: string): Block {
     const menu = this.#menu;
     const statements: CommandNode[] = [];
     for (;;) {
@@ -55,11 +63,10 @@ export class Parser {
       const statement = this.#statement();
       if (statement !== undefined) statements.push(statement);
       this.lexer.skipBlanks();
-      if (!this.#atEnd()) throw this.lexer.fail("expected end of command");
+      if (!this.atEnd()) throw this.lexer.fail("expected end of command");
     }
     if (this.lexer.peek() !== close) throw this.lexer.fail("syntax error");
     this.#menu = menu;
-    this.#depth -= 1;
     return { statements };
   }
 
@@ -90,11 +97,6 @@ export class Parser {
     return this.#menuCommand(start);
   }
 
-  /** Whether a command ends here. */
-  #atEnd(): boolean {
-    return this.lexer.ended || /[;\r\n\]})]/.test(this.lexer.peek());
-  }
-
   #global(name: string, offset: number): CommandSpec {
     const found = this.#grammar.globals.find((candidate) => candidate.name === `:${name}`);
     if (found === undefined || !this.#grammar.available(found.since) || this.#grammar.hidden(name)) {
@@ -112,7 +114,7 @@ export class Parser {
       const word = this.lexer.match(/[A-Za-z0-9-]+/);
       if (word === undefined) {
         if (first && relative) throw this.lexer.fail("expected command name");
-        if (!this.#atEnd()) throw this.lexer.fail("expected command name");
+        if (!this.atEnd()) throw this.lexer.fail("expected command name");
         this.#menu = menu;
         return undefined;
       }
@@ -145,7 +147,7 @@ export class Parser {
     let where: Expression | undefined;
     for (;;) {
       this.lexer.skipBlanks();
-      if (this.#atEnd()) break;
+      if (this.atEnd()) break;
       const at = this.lexer.offset;
       if (spec.implicitWhere === true && this.lexer.look(/where(?![A-Za-z0-9-])/) === undefined) {
         where = new ExpressionParser(this, this.#properties()).where();
@@ -165,7 +167,7 @@ export class Parser {
           continue;
         }
         this.lexer.take("=");
-        named.set(argument.name, this.#argumentValue(argument));
+        named.set(argument.name, this.#values.argument(argument));
         continue;
       }
       const word = this.lexer.look(/[A-Za-z][A-Za-z0-9-]*(?=$|[\s;\]})])/);
@@ -183,7 +185,7 @@ export class Parser {
       const next = (spec.positional ?? []).find((name) => !named.has(name));
       const argument = known.find((candidate) => candidate.name === next);
       if (argument === undefined) throw this.lexer.fail("expected end of command", at);
-      named.set(argument.name, this.#argumentValue(argument));
+      named.set(argument.name, this.#values.argument(argument));
     }
     if (this.#grammar.conflicting(flags)) throw this.lexer.fail("expected end of command");
     return this.#node(spec, menu, start, { named, flags, unset, ...(where === undefined ? {} : { where }) });
@@ -205,65 +207,9 @@ export class Parser {
     return new Set(all.filter((p) => this.#grammar.available(p.since)).map((p) => p.name));
   }
 
-  #argumentValue(argument: ArgumentSpec): Expression {
-    const at = this.lexer.offset;
-    const value = this.#rawArgumentValue(argument);
-    const bracketed = /[\]})]/.test(this.lexer.source.charAt(this.lexer.offset - 1));
-    const separated = this.#atEnd() || this.lexer.look(/[ \t]|\\\r?\n/) !== undefined;
-    if (!separated && !(bracketed && /[A-Za-z]/.test(this.lexer.peek()))) {
-      throw this.lexer.fail("expected end of command");
-    }
-    this.#checkLiteral(argument, value, at);
-    return value;
-  }
-
-  /** A literal that no enum or bool has is refused at once, like an unknown argument. */
-  #checkLiteral(argument: ArgumentSpec, value: Expression, at: number): void {
-    const text = literalText(value);
-    if (text === undefined) return;
-    const values =
-      argument.type === "bool" ? ["yes", "no", "true", "false"] : argument.type === "enum" ? argument.values : undefined;
-    if (values === undefined || values.includes(text)) return;
-    const completions = text === "" ? [] : values.filter((candidate) => candidate.startsWith(text));
-    if (completions.length === 1) return;
-    const what =
-      completions.length > 1
-        ? `ambiguous value of ${argument.name}, more than one possible value matches input`
-        : `input does not match any value of ${argument.name}`;
-    throw this.lexer.fail(what, at);
-  }
-
-  #rawArgumentValue(argument: ArgumentSpec): Expression {
-    const start = this.lexer.offset;
-    if (argument.type === "block" && this.lexer.peek() === "{") {
-      const block = this.enclosed("{", "}");
-      return { kind: "block", block, text: this.lexer.source.slice(start, this.lexer.offset) };
-    }
-    if (argument.type === "name") {
-      const name = this.lexer.match(/[A-Za-z0-9]+(?:,[A-Za-z0-9]+)?/);
-      if (name !== undefined) return { kind: "string", value: name };
-    }
-    switch (this.lexer.peek()) {
-      case '"':
-        return this.string();
-      case "$":
-        this.lexer.take("$");
-        return this.expansion();
-      case "[":
-        return { kind: "substitution", block: this.enclosed("[", "]") };
-      case "(":
-        return new ExpressionParser(this, new Set()).parenthesised();
-      case "{":
-        return this.arrayLiteral();
-      default: {
-        const text = this.lexer.match(BARE_WORD);
-        if (text === undefined && !(this.lexer.ended || /[\s;\]})]/.test(this.lexer.peek()))) {
-          throw this.lexer.fail("syntax error");
-        }
-        if (argument.type === "block") throw this.lexer.fail("syntax error", start);
-        return { kind: "word", text: text ?? "", at: this.lexer.position(start) };
-      }
-    }
+  /** Whether a command ends here. */
+  atEnd(): boolean {
+    return this.lexer.ended || /[;\r\n\]})]/.test(this.lexer.peek());
   }
 
   string(): Expression {
@@ -279,25 +225,5 @@ export class Parser {
     const name = quoted?.slice(1, -1) ?? this.lexer.match(/[A-Za-z0-9]+/);
     if (name === undefined) throw this.lexer.fail("syntax error");
     return { kind: "variable", name, at };
-  }
-
-  /** `{1;"two";key=3}`; the lexer stands on the opening brace. */
-  arrayLiteral(): Expression {
-    const start = this.lexer.offset;
-    this.lexer.take("{");
-    const entries: ArrayEntry[] = [];
-    for (;;) {
-      this.lexer.skipSpace();
-      if (this.lexer.take("}")) return { kind: "array", entries };
-      if (this.lexer.ended) throw this.lexer.fail("syntax error", start);
-      const key = this.lexer.match(/[A-Za-z0-9.-]+(?==)/) ?? this.lexer.match(/"[^"\\$]*"(?==)/);
-      if (key !== undefined) this.lexer.take("=");
-      const value = new ExpressionParser(this, new Set()).expression();
-      const name: Expression | undefined =
-        key === undefined ? undefined : { kind: "string", value: key.replaceAll('"', "") };
-      entries.push(name === undefined ? { value } : { key: name, value });
-      this.lexer.skipSpace();
-      if (!this.lexer.take(";") && this.lexer.peek() !== "}") throw this.lexer.fail("syntax error");
-    }
   }
 }

@@ -1,11 +1,11 @@
 import type { Filesystem } from "../domain/access-mode.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { FilesystemState } from "../domain/publish-context.ts";
-import type { BlockDevice, DataPath } from "../node/data-path.ts";
-import { complaint } from "../node/exec.ts";
-import type { NodeSystem } from "../node/system.ts";
-import { verifyDevice } from "../node/verify-device.ts";
-import { probe } from "./probe.ts";
+import { probe } from "../mount/probe.ts";
+import type { BlockDevice, DataPath } from "./data-path.ts";
+import { complaint } from "./exec.ts";
+import type { NodeSystem } from "./system.ts";
+import { verifyDevice } from "./verify-device.ts";
 
 /** mkfs writes little, as nothing is discarded; a slow link is given this long. */
 const MKFS_DEADLINE_MS = 110_000;

@@ -1,0 +1,67 @@
+import { parseArgs } from "node:util";
+
+/**
+ * Compiles one entry file into an executable; scripts/build calls it with checked arguments.
+ *
+ *   bun scripts/lib/compile.ts --entry src/main.ts --outfile dist/rds-csi --version 1.2.3 --commit abc
+ *       [--target bun-linux-arm64] [--runtime FILE]
+ */
+const { values } = parseArgs({
+  options: {
+    entry: { type: "string" },
+    outfile: { type: "string" },
+    version: { type: "string" },
+    commit: { type: "string" },
+    target: { type: "string" },
+    runtime: { type: "string" },
+  },
+});
+const { entry, outfile, version, commit, target, runtime } = values;
+if (entry === undefined || outfile === undefined || version === undefined || commit === undefined) {
+  throw new Error("compile: --entry, --outfile, --version and --commit are required");
+}
+
+/**
+ * ssh2 tries native modules and does without when they are missing. Left to Bun, the executable would look for them
+ * at run time from its working directory, so that whoever owns that directory could put code into the driver.
+ */
+const withoutNativeModules: Bun.BunPlugin = {
+  name: "without-native-modules",
+  setup(build) {
+    build.onResolve({ filter: /^cpu-features$|\.node$/ }, ({ path }) => ({ path, namespace: "absent" }));
+    build.onLoad({ filter: /.*/, namespace: "absent" }, ({ path }) => ({
+      contents: `throw new Error(${JSON.stringify(`${path} is not part of this executable`)});`,
+      loader: "js",
+    }));
+  },
+};
+
+const result = await Bun.build({
+  entrypoints: [entry],
+  target: "bun",
+  format: "esm",
+  minify: true,
+  bytecode: true,
+  sourcemap: "linked",
+  // Keeps what a command does not import out of its start-up.
+  splitting: true,
+  plugins: [withoutNativeModules],
+  define: {
+    RDS_CSI_VERSION: JSON.stringify(version),
+    RDS_CSI_COMMIT: JSON.stringify(commit),
+    // Of packages: they would be paths of this machine and make builds differ.
+    __dirname: JSON.stringify("/"),
+    __filename: JSON.stringify("/"),
+  },
+  compile: {
+    outfile,
+    // Otherwise the program would obey files of its working directory.
+    autoloadDotenv: false,
+    autoloadBunfig: false,
+    autoloadTsconfig: false,
+    autoloadPackageJson: false,
+    ...(target === undefined ? {} : { target: target as Bun.Build.CompileTarget }),
+    ...(runtime === undefined ? {} : { executablePath: runtime }),
+  },
+});
+for (const message of result.logs) console.error(String(message));

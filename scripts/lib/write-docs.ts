@@ -1,0 +1,24 @@
+import { readFile, writeFile } from "node:fs/promises";
+import process from "node:process";
+import { configurationDocs } from "../../src/config/docs.ts";
+import { errorsPage } from "../../src/domain/errors/docs.ts";
+
+/** The generated pages, by path. */
+const PAGES: Readonly<Record<string, () => string>> = {
+  "docs/errors.md": errorsPage,
+  "docs/configuration.md": configurationDocs,
+};
+
+const check = process.argv.includes("--check");
+for (const [path, render] of Object.entries(PAGES)) {
+  const wanted = render();
+  const found = await readFile(path, "utf8").catch(() => "");
+  if (found === wanted) continue;
+  if (check) {
+    console.error(`${path} is out of date: run scripts/docs`);
+    process.exitCode = 1;
+  } else {
+    await writeFile(path, wanted);
+    console.log(`${path} written`);
+  }
+}

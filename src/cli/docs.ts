@@ -1,0 +1,82 @@
+import type { Command } from "commander";
+import type { OptionTable } from "../config/option.ts";
+import { commandOptions } from "../config/options.ts";
+import { EXIT_CODE_DOCS } from "./exit-codes.ts";
+import { buildProgram } from "./program.ts";
+
+const configured = new Set(
+  Object.values(commandOptions).flatMap((table: OptionTable) => Object.values(table).map(({ name }) => name)),
+);
+
+function section(command: Command, path: string): string[] {
+  const help = command.createHelp();
+  const subcommands = help.visibleCommands(command).filter((each) => each.name() !== "help");
+  if (subcommands.length > 0) return subcommands.flatMap((each) => section(each, `${path} ${each.name()}`));
+  const own = help
+    .visibleOptions(command)
+    .filter((option) => !configured.has(option.name()) && option.name() !== "help");
+  const rows = own.map((option) => {
+    const choices = option.argChoices === undefined ? "" : ` (${option.argChoices.join(", ")})`;
+    const fallback =
+      option.defaultValue === undefined ? "" : `; default ${JSON.stringify(option.defaultValue)}`;
+    return `| \`${option.flags}\` | ${option.description}${choices}${fallback} |`;
+  });
+  const all = command.options.some((option) => configured.has(option.name()))
+    ? ["It also takes the options of [configuration.md](configuration.md).", ""]
+    : [];
+  return [
+    `## \`${path} ${command.usage()}\``,
+    "",
+    `${command.description()}.`,
+    "",
+    ...all,
+    ...(rows.length === 0 ? [] : ["| option | meaning |", "| --- | --- |", ...rows, ""]),
+  ];
+}
+
+const VOLUME_FIELDS: readonly (readonly [string, string])[] = [
+  ["handle", "slot on the RDS and CSI volume handle"],
+  ["csiName", 'CSI volume name; "" for foreign disks'],
+  ["state", "available, attached, migrating, foreign (not ours, never changed) or broken (see problems)"],
+  ["sizeBytes", "bytes, a number; 0 when the RDS reports none"],
+  ["pvc", "`{namespace, name}` or null"],
+  ["nodes", "`{node, since, accessMode, readonly}` in the order of attaching; at most two"],
+  ["migration", "`{since, timeoutSeconds, overdue}` or null"],
+  ["createdAt", "time or null"],
+  ["nqn", 'NQN of the export; "" when it has none'],
+  ["exported", "whether the RDS exports it now"],
+  ["path", "backing file on the RDS"],
+  ["problems", "what is wrong, in plain words; empty when nothing is"],
+];
+
+/** `docs/cli.md`, complete. A test compares the file with it; `src/cli/write-docs.ts` writes it. */
+export function cliDocs(): string {
+  const never = new AbortController().signal;
+  const io = { env: {}, out: () => {}, err: () => {}, columns: undefined, colour: false, stop: never };
+  return `${[
+    "# Command line",
+    "",
+    "<!-- Generated from src/cli by `bun src/cli/write-docs.ts`; a test compares. Do not edit. -->",
+    "",
+    "Results go to standard output, the log and errors to standard error. An error says what failed and what to do;",
+    "stacks are shown with `--log-level debug` only. SIGTERM or SIGINT ends a service after its running calls, a second",
+    "one ends it at once.",
+    "",
+    "| exit code | meaning |",
+    "| --- | --- |",
+    ...EXIT_CODE_DOCS.map(([code, text]) => `| ${code} | ${text} |`),
+    "",
+    ...section(
+      buildProgram(io, () => {}),
+      "rds-csi",
+    ),
+    "## The list of volumes as JSON or YAML",
+    "",
+    "`rds-csi volumes list -o json` prints one object: `apiVersion` is `rds-csi/v1`, `kind` is `VolumeList`, `items` holds",
+    "the volumes, sorted by handle. Times are RFC 3339 in UTC. Fields are only ever added within `rds-csi/v1`.",
+    "",
+    "| field of an item | meaning |",
+    "| --- | --- |",
+    ...VOLUME_FIELDS.map(([name, text]) => `| \`${name}\` | ${text} |`),
+  ].join("\n")}\n`;
+}

@@ -1,0 +1,29 @@
+import type { Io } from "./io.ts";
+import { buildProgram } from "./program.ts";
+import { reportError } from "./report-error.ts";
+
+/** Whether the user asked for details, found out even if the configuration is wrong. */
+function wantsDebug(args: readonly string[], env: Io["env"]): boolean {
+  const at = args.indexOf("--log-level");
+  return (at >= 0 ? args[at + 1] : env.RDS_CSI_LOG_LEVEL) === "debug" || args.includes("--log-level=debug");
+}
+
+/**
+ * Runs one command line.
+ * @param args without the program's name
+ * @returns the exit code
+ */
+export async function main(args: readonly string[], io: Io): Promise<number> {
+  let code = 0;
+  try {
+    const program = buildProgram(io, (given) => {
+      code = given;
+    });
+    await program.parseAsync([...args], { from: "user" });
+    return code;
+  } catch (error) {
+    const report = reportError(error, wantsDebug(args, io.env));
+    if (report.text !== "") io.err(report.text);
+    return report.code;
+  }
+}

@@ -1,0 +1,72 @@
+import { mkdir, readFile, unlink, writeFile } from "node:fs/promises";
+import { ConfigError } from "../config/config-error.ts";
+import type { SimulateConfig } from "../config/load.ts";
+import { SimulatorError, startSimulator } from "../simulator/simulator.ts";
+import { fingerprint, publicBlob, savedHostKey } from "../simulator/ssh/host-keys.ts";
+import type { Io } from "./io.ts";
+import { loggerFor } from "./logging.ts";
+import { aborted } from "./stop.ts";
+
+/** Reads public keys, one per line; a key that cannot be read is a mistake of the configuration. */
+async function readAuthorizedKeys(path: string): Promise<string[]> {
+  const where = "--authorized-keys-file";
+  const remedy = "Expected: lines 'ssh-ed25519 AAAA…' or 'ssh-rsa AAAA…'";
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    const code = (error as { code?: string }).code ?? String(error);
+    throw new ConfigError([{ where, problem: `names ${path}, which cannot be read (${code})`, remedy }]);
+  }
+  const lines = text.split(/\r?\n/).map((line) => line.trim());
+  const keys = lines.filter((line) => line !== "" && !line.startsWith("#"));
+  if (keys.length === 0)
+    throw new ConfigError([{ where, problem: `names ${path}, which holds no key`, remedy }]);
+  for (const key of keys) {
+    try {
+      publicBlob(key);
+    } catch (error) {
+      if (!(error instanceof SimulatorError)) throw error;
+      throw new ConfigError([{ where, problem: `names ${path}: ${error.message}`, remedy }]);
+    }
+  }
+  return keys;
+}
+
+/** `rds-csi simulate`: answers until it is told to stop, then saves its state. */
+export async function runSimulate(config: SimulateConfig, io: Io): Promise<void> {
+  const { dir, user, hostKeyFile, readyFile, commandLog, controlSocket } = config;
+  const logger = loggerFor(config, "simulate");
+  const publicKeys = await readAuthorizedKeys(config.authorizedKeysFile);
+  await mkdir(dir, { recursive: true });
+  const hostKey = await savedHostKey(dir);
+  const blob = publicBlob(hostKey.pem);
+  if (hostKeyFile !== undefined)
+    await writeFile(hostKeyFile, `ssh-${hostKey.type} ${blob.toString("base64")}\n`);
+
+  const simulator = await startSimulator({
+    profile: config.profile,
+    switches: Object.assign({}, ...config.switches),
+    backend: config.backend === "files" ? { kind: "files", dir } : { kind: "memory" },
+    stateDir: dir,
+    listen: config.listen,
+    users: [{ name: user, publicKeys }],
+    hostKeys: [hostKey],
+    pools: config.pools,
+    latencyMs: config.latencyMs,
+    logger,
+    ...(commandLog === undefined ? {} : { commandLogFile: commandLog }),
+    ...(controlSocket === undefined ? {} : { controlSocket }),
+  });
+  const { host, port } = simulator;
+  const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  try {
+    if (readyFile !== undefined) await writeFile(readyFile, `${address}\n`);
+    io.out(`ready ${address} ${fingerprint(blob)}\n`);
+    await aborted(io.stop);
+  } finally {
+    await simulator.stop();
+    // A file that says "ready" must not outlive the process; nobody minds if it is gone already.
+    if (readyFile !== undefined) await unlink(readyFile).catch(() => {});
+  }
+}

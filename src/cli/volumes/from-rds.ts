@@ -1,0 +1,73 @@
+import type { ForeignDisk, RdsVolume } from "../../rds/volume.ts";
+import type { ListedVolume } from "./model.ts";
+
+const iso = (seconds: number): string => new Date(seconds * 1000).toISOString().replace(".000Z", "Z");
+
+/**
+ * A volume of ours as it is listed.
+ * @param now milliseconds since the Unix epoch
+ */
+export function listedVolume({ id, record, disk }: RdsVolume, now: number): ListedVolume {
+  const problems: string[] = [];
+  const { attachments, migration } = record;
+  if (disk.size === undefined) problems.push("the RDS reports no size: the device is not ready");
+  if (disk.mountFilesystem) problems.push("mount-filesystem is on: the RDS may mount what a node writes");
+  if (attachments.length > 0 && !disk.exported)
+    problems.push("attached according to its record, but not exported");
+  if (attachments.length === 0 && disk.exported) problems.push("exported, but attached to no node");
+  if (attachments.length > 2) problems.push(`attached to ${attachments.length} nodes`);
+  const overdue = migration !== undefined && now / 1000 - migration.since > migration.timeoutSeconds;
+  const state = migration !== undefined ? "migrating" : attachments.length > 0 ? "attached" : "available";
+  return {
+    handle: id,
+    csiName: record.name,
+    state: problems.length > 0 ? "broken" : state,
+    sizeBytes: disk.size ?? 0n,
+    pvc: record.claim,
+    nodes: attachments.map(({ node, since, accessMode, readonly }) => ({
+      node,
+      since: iso(since),
+      accessMode,
+      readonly,
+    })),
+    migration:
+      migration === undefined
+        ? undefined
+        : { since: iso(migration.since), timeoutSeconds: migration.timeoutSeconds, overdue },
+    createdAt: record.createdAt > 0 ? iso(record.createdAt) : undefined,
+    nqn: disk.nqn,
+    exported: disk.exported,
+    path: disk.filePath,
+    problems: overdue ? [...problems, "its migration takes longer than allowed"] : problems,
+  };
+}
+
+/** A disk that has a slot like ours and is not ours. */
+export function listedForeign({ id, disk, reason }: ForeignDisk): ListedVolume {
+  return {
+    handle: id,
+    csiName: "",
+    state: "foreign",
+    sizeBytes: disk.size ?? 0n,
+    pvc: undefined,
+    nodes: [],
+    migration: undefined,
+    createdAt: undefined,
+    nqn: disk.nqn,
+    exported: disk.exported,
+    path: disk.filePath,
+    problems: [reason],
+  };
+}
+
+/** Everything that an RDS holds, sorted by handle. */
+export function listedVolumes(
+  found: { readonly volumes: readonly RdsVolume[]; readonly foreign: readonly ForeignDisk[] },
+  now: number,
+): ListedVolume[] {
+  const all = [
+    ...found.volumes.map((volume) => listedVolume(volume, now)),
+    ...found.foreign.map(listedForeign),
+  ];
+  return all.sort((a, b) => (a.handle < b.handle ? -1 : a.handle > b.handle ? 1 : 0));
+}

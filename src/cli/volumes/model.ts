@@ -1,0 +1,38 @@
+/** How a volume stands. `foreign`: not ours, never changed. `broken`: ours, but something is wrong with it. */
+export type VolumeState = "available" | "attached" | "migrating" | "foreign" | "broken";
+
+/** One node that a volume is attached to. */
+export interface ListedNode {
+  readonly node: string;
+  /** RFC 3339, UTC. */
+  readonly since: string;
+  /** CSI access mode, e.g. SINGLE_NODE_WRITER. */
+  readonly accessMode: string;
+  readonly readonly: boolean;
+}
+
+/** A volume as `rds-csi volumes list` shows it; the input of every renderer. */
+export interface ListedVolume {
+  /** Slot on the RDS and CSI volume handle. */
+  readonly handle: string;
+  /** The CSI volume name (in Kubernetes `pvc-<uid>`); "" for foreign disks. */
+  readonly csiName: string;
+  readonly state: VolumeState;
+  /** Bytes; 0 when the RDS reports none. */
+  readonly sizeBytes: bigint;
+  readonly pvc: { readonly namespace: string; readonly name: string } | undefined;
+  /** In the order of attaching. */
+  readonly nodes: readonly ListedNode[];
+  readonly migration:
+    | { readonly since: string; readonly timeoutSeconds: number; readonly overdue: boolean }
+    | undefined;
+  /** RFC 3339, UTC; undefined for foreign disks. */
+  readonly createdAt: string | undefined;
+  /** NQN of the export; "" when it has none. */
+  readonly nqn: string;
+  readonly exported: boolean;
+  /** Backing file on the RDS. */
+  readonly path: string;
+  /** What is wrong, in plain words. */
+  readonly problems: readonly string[];
+}

@@ -1,0 +1,14 @@
+import process from "node:process";
+
+const args = process.argv.slice(2);
+
+if (args[0] === "node-helper") {
+  // A short-lived child of `rds-csi node`; it must start fast and needs nothing else.
+  const { runNodeHelper } = await import("./node/helper-main.ts");
+  process.exitCode = runNodeHelper(args.slice(1));
+} else {
+  const { main } = await import("./cli/main.ts");
+  const { processIo } = await import("./cli/process-io.ts");
+  // What is still open then, such as a socket that does not close, must not keep the process.
+  process.exit(await main(args, processIo()));
+}

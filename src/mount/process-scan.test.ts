@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { deviceNumber, scanProcesses } from "./process-scan.ts";
+
+describe("deviceNumber", () => {
+  test("property: makedev(3) of Linux is undone", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 0xfff }),
+        fc.integer({ min: 0, max: 0xf_ffff }),
+        (major, minor) => {
+          const encoded = (minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12);
+          expect(deviceNumber(encoded >>> 0)).toBe(`${major}:${minor}`);
+        },
+      ),
+    );
+  });
+});
+
+describe("scanProcesses", () => {
+  let directory: string;
+  let child: ChildProcess;
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), "rds-csi-scan-"));
+    writeFileSync(join(directory, "f"), "");
+    child = spawn("sh", ["-c", 'exec 7<"$0"; echo ready; exec sleep 300', join(directory, "f")], {
+      cwd: "/proc",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    await new Promise((resolve) => child.stdout?.once("data", resolve));
+  });
+  afterAll(() => {
+    child.kill("SIGKILL");
+    rmSync(directory, { recursive: true });
+  });
+
+  test("a process with a file on the filesystem is found; an ignored one is not", () => {
+    const device = deviceNumber(statSync(directory).dev);
+    const pids = (ignore: number[]) => scanProcesses(device, new Set(ignore)).uses.map((use) => use.pid);
+    expect(pids([])).toContain(child.pid ?? 0);
+    expect(pids([child.pid ?? 0])).not.toContain(child.pid ?? 0);
+  });
+
+  test("nobody uses a device that does not exist", () => {
+    expect(scanProcesses("4095:77", new Set()).uses).toEqual([]);
+  });
+
+  test("files of network filesystems are not touched: their stat may hang", () => {
+    const root = join(directory, "proc");
+    const base = join(root, "42");
+    for (const name of ["fd", "fdinfo", "ns"]) mkdirSync(join(base, name), { recursive: true });
+    symlinkSync("mnt:[1]", join(base, "ns/mnt"));
+    // A stat through these links finds the file in `directory`, as the real ones would.
+    symlinkSync(join(directory, "f"), join(base, "fd/3"));
+    symlinkSync(join(directory, "f"), join(base, "fd/4"));
+    writeFileSync(join(base, "fdinfo/3"), "pos:\t0\nflags:\t0\nmnt_id:\t90\n");
+    writeFileSync(join(base, "fdinfo/4"), "pos:\t0\nflags:\t0\nmnt_id:\t91\n");
+    writeFileSync(join(base, "maps"), "");
+    writeFileSync(join(base, "comm"), "qemu\n");
+    const nfs = (id: number) => `${id} 1 0:50 / /n rw - nfs4 srv:/x rw\n`;
+    const device = deviceNumber(statSync(directory).dev);
+    writeFileSync(join(base, "mountinfo"), nfs(90));
+    expect(scanProcesses(device, new Set(), root).uses).toEqual([{ pid: 42, command: "qemu", how: "fd 4" }]);
+    writeFileSync(join(base, "mountinfo"), nfs(90) + nfs(91));
+    expect(scanProcesses(device, new Set(), root).uses).toEqual([]);
+    writeFileSync(join(base, "maps"), "7f0-7f1 r--p 00000000 fd:1f 1 /x\n");
+    expect(scanProcesses("253:31", new Set(), root).uses).toMatchObject([{ how: "mapped file" }]);
+  });
+});

@@ -1,0 +1,68 @@
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { exec } from "./exec.ts";
+import { createHelper, helperCommand } from "./helper.ts";
+
+const MIB = 1024 * 1024;
+const [program = "", ...prefix] = helperCommand();
+const run = (args: readonly string[]) => exec({ program, args: [...prefix, ...args], deadlineMs: 20_000 });
+
+describe("helper process", () => {
+  test.each([
+    [],
+    ["blank"],
+    ["blank", "/dev/null"],
+    ["blank", "/dev/null", "x", "deep"],
+    ["blank", "/dev/null", "-1", "deep"],
+    ["blank", "/dev/null", "1"],
+    ["inspect", "/dev/null", "1"],
+    ["format", "/dev/null", "1:3"],
+  ])("wrong usage does nothing: %p", async (...args) => {
+    expect(await run(args)).toMatchObject({ code: 2, stdout: "" });
+  });
+
+  test("answers through a real process: blank, data, unreadable", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "rds-csi-helper-"));
+    try {
+      const path = join(directory, "image");
+      writeFileSync(path, "");
+      truncateSync(path, 20 * MIB);
+      const helper = createHelper(exec);
+      const size = BigInt(20 * MIB);
+      expect(await helper.lookForData(path, size, false)).toMatchObject({ kind: "blank" });
+      expect(await helper.lookForData(path, size + 512n, true)).toMatchObject({ kind: "unreadable" });
+      writeFileSync(path, "x".repeat(MIB));
+      truncateSync(path, 20 * MIB);
+      expect(await helper.lookForData(path, size, false)).toEqual({ kind: "data", offset: 0 });
+      expect(await helper.inspect(path, "7:1")).toMatchObject({ exclusive: "changed" });
+      expect(await helper.inspect(join(directory, "none"), "7:1")).toMatchObject({ exclusive: "error" });
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  test("a helper that fails, or does not answer in JSON, tells nothing", async () => {
+    for (const result of [
+      { code: 1, stdout: "", stderr: "crash" },
+      { code: null, stdout: '{"kind":"blank"}', stderr: "" },
+      { code: 0, stdout: "", stderr: "" },
+      { code: 0, stdout: '{"kind":', stderr: "" },
+    ]) {
+      const helper = createHelper(async () => ({ ...result, truncated: false }));
+      await expect(helper.lookForData("/dev/x", 1n, false)).rejects.toMatchObject({ id: "nodeStateUnknown" });
+    }
+  });
+
+  test("compiled, the executable starts itself; from source, the runtime starts the file", () => {
+    expect(helperCommand("file:///$bunfs/root/rds-csi", "/usr/bin/rds-csi")).toEqual([
+      "/usr/bin/rds-csi",
+      "node-helper",
+    ]);
+    expect(helperCommand("file:///src/node/helper.ts", "/usr/bin/bun")).toEqual([
+      "/usr/bin/bun",
+      "/src/node/helper-entry.ts",
+    ]);
+  });
+});

@@ -1,0 +1,117 @@
+import { describe, expect, test } from "bun:test";
+import type { Capability } from "../domain/access-mode.ts";
+import type { DataPath } from "./data-path.ts";
+import { createNodeService } from "./service.ts";
+import { createNodeSystem } from "./system.ts";
+
+const VOLUME = "csi-0123456789abcdef0123456789ab";
+const CAPABILITY: Capability = {
+  accessMode: "SINGLE_NODE_WRITER",
+  accessType: "mount",
+  fsType: "",
+  mountFlags: [],
+};
+
+function service(dataPath: Partial<DataPath> = {}) {
+  const refuse = () => Promise.reject(new Error("the data path must not be asked"));
+  const whole: DataPath = {
+    kind: "loop",
+    connect: refuse,
+    find: refuse,
+    disconnect: refuse,
+    users: refuse,
+    rescan: refuse,
+    list: refuse,
+    readinessProblems: refuse,
+    ...dataPath,
+  };
+  return createNodeService({
+    system: createNodeSystem({ exec: refuse }),
+    dataPath: whole,
+    nodeId: "worker-1",
+    clusterId: "c",
+    nqnPrefix: "nqn.2000-02.com.mikrotik",
+    maxVolumesPerNode: 7,
+  });
+}
+
+describe("required fields, in the order volume id, paths, capability", () => {
+  const empty = {
+    volumeId: "",
+    publishContext: {},
+    stagingTargetPath: "",
+    targetPath: "",
+    volumeContext: {},
+    volumePath: "",
+  };
+  const request = { ...empty, capability: undefined, readonly: false };
+  const at = { stagingTargetPath: "/tmp/s", targetPath: "/tmp/t", volumePath: "/tmp/v" };
+  const missing = (field: string) => ({
+    id: "fieldMissing",
+    code: 3,
+    message: expect.stringContaining(`${field} is required`),
+  });
+
+  test("stage", async () => {
+    const { stage } = service();
+    await expect(stage(request)).rejects.toMatchObject(missing("volume_id"));
+    await expect(stage({ ...request, volumeId: "x" })).rejects.toMatchObject(missing("staging_target_path"));
+    await expect(stage({ ...request, ...at, volumeId: "x" })).rejects.toMatchObject(
+      missing("volume_capability"),
+    );
+    const whole = { ...request, ...at, capability: CAPABILITY };
+    await expect(stage({ ...whole, volumeId: "x" })).rejects.toMatchObject({ code: 5 });
+    await expect(stage({ ...whole, volumeId: VOLUME })).rejects.toMatchObject(missing("publish_context.nqn"));
+    await expect(stage({ ...whole, volumeId: "x".repeat(129) })).rejects.toMatchObject({
+      id: "fieldTooLong",
+    });
+  });
+
+  test("publish", async () => {
+    const { publish } = service();
+    await expect(publish(request)).rejects.toMatchObject(missing("volume_id"));
+    await expect(publish({ ...request, volumeId: "x" })).rejects.toMatchObject(missing("target_path"));
+    await expect(publish({ ...request, ...at, volumeId: "x" })).rejects.toMatchObject(
+      missing("volume_capability"),
+    );
+    const whole = { ...request, ...at, capability: CAPABILITY };
+    await expect(publish({ ...whole, volumeId: VOLUME, stagingTargetPath: "" })).rejects.toMatchObject({
+      id: "stagingPathMissing",
+      code: 9,
+    });
+    await expect(publish({ ...whole, volumeId: "x" })).rejects.toMatchObject({ code: 5 });
+  });
+
+  test("unstage, unpublish, stats", async () => {
+    const { unstage, unpublish, stats } = service();
+    await expect(unstage(request)).rejects.toMatchObject(missing("volume_id"));
+    await expect(unstage({ ...request, volumeId: "x" })).rejects.toMatchObject(
+      missing("staging_target_path"),
+    );
+    await expect(unpublish(request)).rejects.toMatchObject(missing("volume_id"));
+    await expect(unpublish({ ...request, volumeId: "x" })).rejects.toMatchObject(missing("target_path"));
+    await expect(stats(request)).rejects.toMatchObject(missing("volume_id"));
+    await expect(stats({ ...request, volumeId: "x" })).rejects.toMatchObject(missing("volume_path"));
+  });
+});
+
+describe("service", () => {
+  test("info", () => {
+    expect(service().info()).toEqual({ nodeId: "worker-1", maxVolumesPerNode: 7 });
+  });
+
+  test("two verbs on one volume: the second is ABORTED, another volume is not, and the first's end frees it", async () => {
+    let finish: (value: []) => void = () => {};
+    const held = new Promise<[]>((resolve) => {
+      finish = resolve;
+    });
+    const node = service({ list: () => held });
+    const request = { volumeId: VOLUME, stagingTargetPath: "/nonexistent/staging" };
+    const first = node.unstage(request);
+    await expect(node.unstage(request)).rejects.toMatchObject({ id: "operationInFlight", code: 10 });
+    await node.unstage({ ...request, volumeId: "other" });
+    finish([]);
+    await first;
+    await node.unstage(request);
+  });
+});

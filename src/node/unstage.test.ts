@@ -1,0 +1,253 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import type { Capability } from "../domain/access-mode.ts";
+import { systemClock } from "../domain/clock.ts";
+import { BLOCK, EXT4, Lab, type LabNode, noDevices, type Volume } from "./lab.fixture.ts";
+
+describe.skipIf(noDevices !== "")(`NodeUnstageVolume ${noDevices}`, () => {
+  let lab: Lab;
+  let node: LabNode;
+  let count = 0;
+  const children: ChildProcess[] = [];
+  beforeAll(() => {
+    lab = new Lab();
+    // Ten times faster between the looks at a device in use.
+    const clock = {
+      ...systemClock,
+      sleep: (ms: number, signal?: AbortSignal) => systemClock.sleep(ms / 10, signal),
+    };
+    node = lab.node("node-a", { clock });
+  });
+  afterAll(() => {
+    for (const child of children) child.kill("SIGKILL");
+    lab.cleanUp();
+  });
+
+  const staged = async (
+    capability: Capability = EXT4,
+  ): Promise<{ volume: Volume; path: string; device: string }> => {
+    count += 1;
+    const volume = lab.volume(32).export();
+    const path = lab.path(`staging-${count}`);
+    mkdirSync(path);
+    await node.service.stage({
+      volumeId: volume.volumeId,
+      publishContext: volume.context(node),
+      stagingTargetPath: path,
+      capability,
+      volumeContext: {},
+    });
+    const device = await node.dataPath.find(volume.nqn);
+    return { volume, path, device: device?.path ?? "" };
+  };
+  const unstage = ({ volume, path }: { volume: Volume; path: string }) =>
+    node.service.unstage({ volumeId: volume.volumeId, stagingTargetPath: path });
+  const isConnected = async ({ volume }: { volume: Volume }) =>
+    (await node.dataPath.find(volume.nqn)) !== undefined;
+
+  /** A process that keeps a file open; resolves once it has it. */
+  const holding = async (path: string): Promise<ChildProcess> => {
+    const child = spawn("sh", ["-c", 'exec 7<"$0"; echo ready; exec sleep 300', path], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    children.push(child);
+    await new Promise((resolve) => child.stdout?.once("data", resolve));
+    return child;
+  };
+  const end = async (child: ChildProcess) => {
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGKILL");
+    await ended;
+  };
+
+  test("an open file: FAILED_PRECONDITION, still mounted and connected; closed: done", async () => {
+    const it = await staged();
+    writeFileSync(`${it.path}/f`, "x");
+    const child = await holding(`${it.path}/f`);
+    await expect(unstage(it)).rejects.toMatchObject({ code: 9, id: "unmountFailed" });
+    expect(lab.mountsAt(it.path)).toHaveLength(1);
+    expect(await isConnected(it)).toBe(true);
+    await end(child);
+    await unstage(it);
+    expect(await isConnected(it)).toBe(false);
+  });
+
+  test("a bind mount left: refused before anything is unmounted", async () => {
+    const it = await staged();
+    const bind = `${it.path}-bind`;
+    mkdirSync(bind);
+    execFileSync("mount", ["--bind", it.path, bind]);
+    await expect(unstage(it)).rejects.toMatchObject({
+      id: "deviceInUse",
+      message: expect.stringContaining(bind),
+    });
+    expect(lab.mountsAt(it.path)).toHaveLength(1);
+    execFileSync("umount", [bind]);
+    await unstage(it);
+    expect(await isConnected(it)).toBe(false);
+  });
+
+  test("a filesystem that has left the mount table but is alive (a hanging umount): not disconnected", async () => {
+    const it = await staged();
+    writeFileSync(`${it.path}/f`, "x");
+    const fd = openSync(`${it.path}/f`, "r");
+    const cwd = spawn("sleep", ["300"], { cwd: it.path, stdio: "ignore" });
+    children.push(cwd);
+    // As after a umount that hangs: no mount is shown, but the filesystem still writes.
+    execFileSync("umount", ["-l", it.path]);
+    expect(lab.mountsAt(it.path)).toEqual([]);
+    await expect(unstage(it)).rejects.toMatchObject({ id: "deviceInUse" });
+    expect(await isConnected(it)).toBe(true);
+    closeSync(fd);
+    await end(cwd);
+    await unstage(it);
+    expect(await isConnected(it)).toBe(false);
+  });
+
+  test("a filesystem mounted only in another mount namespace: the kernel says busy", async () => {
+    const it = await staged(BLOCK);
+    execFileSync("mkfs.ext4", ["-q", it.device]);
+    const script = `mount ${it.device} ${it.path} && cd / && echo ready && exec sleep 300`;
+    const child = spawn("unshare", ["--mount", "sh", "-c", script], { stdio: ["ignore", "pipe", "ignore"] });
+    children.push(child);
+    await new Promise((resolve) => child.stdout?.once("data", resolve));
+    expect(lab.mountsAt(it.path)).toEqual([]);
+    await expect(unstage(it)).rejects.toMatchObject({
+      id: "deviceInUse",
+      message: expect.stringContaining("kernel"),
+    });
+    expect(await isConnected(it)).toBe(true);
+    await end(child);
+    await unstage(it);
+  });
+
+  test("a process that has the device open through another node of it (a container): found and named", async () => {
+    const it = await staged(BLOCK);
+    const rdev = statSync(it.device).rdev;
+    const other = lab.path(`node-${count}`);
+    execFileSync("mknod", [other, "b", String(rdev >> 8), String(rdev & 0xff)]);
+    const child = await holding(other);
+    unlinkSync(other);
+    await expect(unstage(it)).rejects.toMatchObject({
+      id: "deviceInUse",
+      message: expect.stringContaining(`process ${child.pid} (sleep, fd 7)`),
+    });
+    expect(await isConnected(it)).toBe(true);
+    await end(child);
+    await unstage(it);
+    expect(await isConnected(it)).toBe(false);
+  });
+
+  test("a short-lived opener (udev after a umount) only delays", async () => {
+    const it = await staged(BLOCK);
+    const child = await holding(it.device);
+    let looks = 0;
+    const watched = lab.node("node-a", {}, (dataPath) => ({
+      ...dataPath,
+      users: async (device) => {
+        const users = await dataPath.users(device);
+        looks += 1;
+        if (looks === 1) await end(child);
+        return users;
+      },
+    }));
+    await watched.service.unstage({ volumeId: it.volume.volumeId, stagingTargetPath: it.path });
+    expect(looks).toBe(2);
+    expect(await isConnected(it)).toBe(false);
+  });
+
+  test("a loop device over it (kubelet maps block volumes so): refused", async () => {
+    const it = await staged(BLOCK);
+    const loop = execFileSync("losetup", ["--find", "--show", it.device]).toString().trim();
+    try {
+      await expect(unstage(it)).rejects.toMatchObject({
+        id: "deviceInUse",
+        message: expect.stringContaining(`loop device ${loop.slice(5)}`),
+      });
+    } finally {
+      execFileSync("losetup", ["--detach", loop]);
+    }
+    await unstage(it);
+    expect(await isConnected(it)).toBe(false);
+  });
+
+  test("nothing staged, path absent, parent absent, unknown volume: success, nothing is touched", async () => {
+    const other = await staged();
+    const volume = lab.volume(4);
+    for (const path of [lab.path("none"), lab.path("none", "deeper")]) {
+      await node.service.unstage({ volumeId: volume.volumeId, stagingTargetPath: path });
+    }
+    await node.service.unstage({ volumeId: "../../etc", stagingTargetPath: other.path });
+    expect(lab.mountsAt(other.path)).toHaveLength(1);
+    await expect(unstage({ volume, path: other.path })).rejects.toMatchObject({ id: "pathOccupied" });
+    expect(await isConnected(other)).toBe(true);
+    await unstage(other);
+  });
+
+  test("connected but not mounted (crash in stage), also without the path: disconnected", async () => {
+    const it = await staged(BLOCK);
+    rmSync(it.path, { recursive: true });
+    await unstage(it);
+    expect(await isConnected(it)).toBe(false);
+  });
+
+  test("stacked mounts of the volume are all unmounted", async () => {
+    const it = await staged();
+    execFileSync("mount", ["--bind", it.path, it.path]);
+    expect(lab.mountsAt(it.path)).toHaveLength(2);
+    await unstage(it);
+    expect(lab.mountsAt(it.path)).toEqual([]);
+  });
+
+  test("every epoch of the slot goes, no other volume", async () => {
+    const it = await staged(BLOCK);
+    const other = await staged(BLOCK);
+    it.volume.epoch = 7;
+    it.volume.export();
+    const hosts = it.volume.context(node);
+    await node.dataPath.connect({
+      nqn: it.volume.nqn,
+      address: "127.0.0.1",
+      port: 4420,
+      hostNqn: hosts.hostNqn ?? "",
+      hostId: "x",
+      ctrlLossTmo: -1,
+      reconnectDelay: 1,
+      keepAliveTmo: 1,
+    });
+    await unstage(it);
+    expect((await node.dataPath.list()).map(({ slot }) => slot as string)).toEqual([other.volume.volumeId]);
+    await unstage(other);
+  });
+
+  test("one node's unstage leaves the other node's device", async () => {
+    const it = await staged(BLOCK);
+    const peer = lab.node("node-b");
+    const request = { volumeId: it.volume.volumeId, stagingTargetPath: it.path };
+    await peer.service.stage({
+      ...request,
+      publishContext: it.volume.context(peer),
+      capability: BLOCK,
+      volumeContext: {},
+    });
+    await unstage(it);
+    expect(await peer.dataPath.find(it.volume.nqn)).toBeDefined();
+    await peer.service.unstage(request);
+    expect(lab.loops()).toEqual([]);
+  });
+
+  test("what cannot be looked into is an error, not unused", async () => {
+    const it = await staged(BLOCK);
+    const blind = lab.node("node-a", {
+      helper: {
+        lookForData: () => Promise.reject(new Error("unused")),
+        inspect: async () => ({ exclusive: "error", detail: "EIO", processes: { uses: [], unreadable: 0 } }),
+      },
+    });
+    const request = { volumeId: it.volume.volumeId, stagingTargetPath: it.path };
+    await expect(blind.service.unstage(request)).rejects.toMatchObject({ id: "nodeStateUnknown", code: 14 });
+    expect(await isConnected(it)).toBe(true);
+    await unstage(it);
+  });
+});

@@ -1,0 +1,81 @@
+import { link, stat, unlink, writeFile } from "node:fs/promises";
+import { failure } from "../domain/errors/driver-error.ts";
+import { bindMount, unmount } from "../mount/mounter.ts";
+import type { NodeSystem } from "../node/system.ts";
+
+/**
+ * Whether the claim is this image file right now.
+ * @throws nodeStateUnknown, also if there is no image
+ */
+export async function isClaimOf(claim: string, image: string): Promise<boolean> {
+  const [held, wanted] = [await statOptional(claim), await statOptional(image)];
+  if (wanted === undefined) {
+    throw failure("nodeStateUnknown", {
+      what: `image ${image}`,
+      detail: "it is exported but does not exist",
+    });
+  }
+  return held !== undefined && held.ino === wanted.ino && held.dev === wanted.dev;
+}
+
+/**
+ * Gives the image file a second name: a hard link, or a bind mount if the image is on another filesystem.
+ * @throws nodeCommandFailed, mountFailed
+ */
+export async function claimImage(
+  system: NodeSystem,
+  claim: string,
+  image: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  await dropClaim(system, claim, signal);
+  try {
+    await link(image, claim);
+  } catch (error) {
+    if (!isCode(error, "EXDEV")) {
+      throw failure(
+        "nodeCommandFailed",
+        { what: `claiming ${image} as ${claim}`, detail: String(error) },
+        error,
+      );
+    }
+    await writeFile(claim, "", { flag: "wx", mode: 0o600 });
+    await bindMount(system.exec, image, claim, false, `${system.procRoot}/self/mountinfo`, signal);
+  }
+}
+
+/**
+ * Takes a claim away; absent is success. The image itself stays under its own name.
+ * @throws unmountFailed, nodeStateUnknown
+ */
+export async function dropClaim(system: NodeSystem, claim: string, signal?: AbortSignal): Promise<void> {
+  if (!(await remove(claim))) {
+    await unmount(system.exec, claim, signal);
+    await remove(claim);
+  }
+}
+
+/** false: it is a mount point. */
+async function remove(claim: string): Promise<boolean> {
+  try {
+    await unlink(claim);
+    return true;
+  } catch (error) {
+    if (isCode(error, "ENOENT")) return true;
+    if (isCode(error, "EBUSY")) return false;
+    throw failure("nodeStateUnknown", { what: claim, detail: String(error) }, error);
+  }
+}
+
+async function statOptional(path: string) {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (isCode(error, "ENOENT")) return undefined;
+    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
+  }
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
+}

@@ -1,0 +1,105 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Simulator, type SimulatorOptions, startSimulator } from "../../simulator/simulator.ts";
+import { pinOf, testKey } from "./ssh-server.fixture.ts";
+import { idOf, mutate, quick, read } from "./transport.fixture.ts";
+import { createSshTransport, type SshTransportOptions, type Transport } from "./transport.ts";
+
+let directory = "";
+let keyFile = "";
+const key = testKey("ed25519");
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "rds-csi-sim-"));
+  keyFile = join(directory, "key");
+  await writeFile(keyFile, key.private);
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+/** Runs against a simulated RDS and ends everything afterwards. */
+async function withRds(
+  options: SimulatorOptions,
+  run: (connect: (more?: Partial<SshTransportOptions>) => Transport, simulator: Simulator) => Promise<void>,
+): Promise<void> {
+  const simulator = await startSimulator({ authorizedKeys: [key.public], ...options });
+  const opened: Transport[] = [];
+  const connect = (more: Partial<SshTransportOptions> = {}): Transport => {
+    const transport = createSshTransport({
+      host: simulator.host,
+      port: simulator.port,
+      user: "csi",
+      keyFile,
+      hostKeys: simulator.hostKeyFingerprints.map(pinOf),
+      backoff: quick,
+      channelGraceMs: 200,
+      ...more,
+    });
+    opened.push(transport);
+    return transport;
+  };
+  try {
+    await run(connect, simulator);
+  } finally {
+    await Promise.all(opened.map((transport) => transport.close()));
+    await simulator.stop();
+  }
+}
+
+describe("a simulated RDS", () => {
+  test("runs commands of both purposes under every profile", async () => {
+    for (const profile of ["current", "hostile", "strict", "old"] as const) {
+      await withRds({ profile }, async (connect, simulator) => {
+        const transport = connect();
+        const answers = await Promise.all([
+          transport.exec(":put 1", read()),
+          transport.exec(":put 2", read()),
+          transport.exec(":put 3", mutate()),
+        ]);
+        expect([profile, answers.map(({ stdout }) => stdout.trim())]).toEqual([profile, ["1", "2", "3"]]);
+        expect(simulator.connectionCount).toBe(2);
+      });
+    }
+  });
+
+  test("keeps an idle connection although keepalives stay unanswered for a while", async () => {
+    await withRds({ switches: { keepaliveReplies: "none" } }, async (connect, simulator) => {
+      const transport = connect({ keepaliveIntervalMs: 40, keepaliveTolerance: 4 });
+      for (let i = 0; i < 4; i += 1) {
+        await transport.exec(`:put ${i}`, read());
+        await new Promise((resolve) => setTimeout(resolve, 90));
+      }
+      expect(simulator.connectionCount).toBe(1);
+      expect(transport.connected("read")).toBe(true);
+    });
+  });
+
+  test("waits for a session when the device has none left", async () => {
+    await withRds({ switches: { maxSessions: 1 } }, async (connect) => {
+      const first = connect();
+      await first.exec(":put first", read());
+      const second = connect();
+      const waiting = second.exec(":put second", read());
+      await first.close();
+      expect((await waiting).stdout.trim()).toBe("second");
+    });
+  });
+
+  test("survives a reboot", async () => {
+    await withRds({ switches: { rebootMs: 50 } }, async (connect, simulator) => {
+      const transport = connect();
+      await transport.exec(":put before", mutate());
+      await simulator.reboot();
+      expect((await transport.exec(":put after", mutate())).stdout.trim()).toBe("after");
+    });
+  });
+
+  test("refuses another device on the same address", async () => {
+    await withRds({}, async (connect) => {
+      const other = pinOf(testKey("ed25519").public);
+      expect(await idOf(connect({ hostKeys: [other] }).exec(":put 1", read()))).toBe("hostKeyMismatch");
+      expect(await idOf(connect({ user: "nobody" }).exec(":put 1", read()))).toBe("authenticationFailed");
+    });
+  });
+});

@@ -1,0 +1,577 @@
+import { beforeEach, describe, expect, test } from "bun:test";
+import { addLine, type TestConsole, testConsole } from "./console.fixture.ts";
+
+/** Each row of the table in facts section 9.3, under the default switches. */
+let box: TestConsole;
+beforeEach(async () => {
+  box = await testConsole();
+});
+const free = () => box.device.freeBytes("storage-pool");
+
+describe("/disk add", () => {
+  test("makes the item, the file and the block device, and takes the space", async () => {
+    const before = free();
+    expect(await box.put(addLine("a", 'comment="c"'))).toBe("");
+    expect(box.device.disk("a")).toMatchObject({
+      size: 1_048_576n,
+      ready: true,
+      comment: "c",
+      exported: false,
+    });
+    expect(box.device.file("storage-pool/a.img")).toMatchObject({ size: 1_048_576n });
+    expect(before - free()).toBe(1_048_576n);
+  });
+
+  test("gives the new item number inside :put, increasing and in hexadecimal", async () => {
+    const ids: number[] = [];
+    for (let at = 0; at < 12; at += 1) {
+      const id = await box.put(`:put [${addLine(`s${at}`)}]`);
+      expect(id).toMatch(/^\*[0-9A-F]+$/);
+      ids.push(Number.parseInt(id.slice(1), 16));
+    }
+    expect(ids).toEqual([...ids].sort((a, b) => a - b));
+    expect(new Set(ids).size).toBe(12);
+  });
+
+  test("understands binary units and sizes beyond 2^53", async () => {
+    const own = await testConsole({ pools: [{ slot: "big", fs: "xfs", size: 1n << 62n }] });
+    const size = (1n << 60n) + 1n;
+    for (const [slot, text, bytes] of [
+      ["m", "512M", 512n << 20n],
+      ["g", "50G", 50n << 30n],
+      ["t", "1T", 1n << 40n],
+      ["e", String(size), size],
+    ] as const) {
+      await own.put(
+        `/disk/add type=file slot=${slot} file-path=big/${slot} file-size=${text} mount-filesystem=no`,
+      );
+      expect(own.device.disk(slot)?.size).toBe(bytes);
+      expect(await own.put(`:put [/disk/get ${slot} size]`)).toBe(String(bytes));
+    }
+    const json = await own.put(':put [:serialize to=json value=[/disk/print as-value where slot="e"]]');
+    expect(json).toContain(`"size":${size},`);
+  });
+
+  test("names the slot after the path when none is given, and mounts by default", async () => {
+    await box.put("/disk/add type=file file-path=/storage-pool/x.img file-size=1M");
+    expect(box.device.disk("file-storage-pool-x.img")).toMatchObject({ mountFilesystem: true });
+  });
+
+  test.each([
+    ["duplicate slot", addLine("a"), "failure: already have such entry"],
+    [
+      "slot of the pool",
+      "/disk/add type=file slot=storage-pool file-path=storage-pool/q file-size=1M",
+      "failure: already have such entry",
+    ],
+    [
+      "slot of the hardware",
+      "/disk/add type=file slot=nvme1 file-path=storage-pool/q file-size=1M",
+      "failure: already have such entry",
+    ],
+    [
+      "file of another item",
+      "/disk/add type=file slot=b file-path=/storage-pool/a.img",
+      "failure: file is in use by another disk",
+    ],
+    [
+      "more than there is",
+      "/disk/add type=file slot=b file-path=storage-pool/b file-size=2T",
+      "failure: no space left on device",
+    ],
+    [
+      "missing directory",
+      "/disk/add type=file slot=b file-path=storage-pool/no/b file-size=1M",
+      "failure: cannot open output file",
+    ],
+    [
+      "unknown pool",
+      "/disk/add type=file slot=b file-path=nowhere/b file-size=1M",
+      "failure: cannot open output file",
+    ],
+    [
+      "path upwards",
+      "/disk/add type=file slot=b file-path=storage-pool/../b file-size=1M",
+      "failure: bad path",
+    ],
+    ["no type", "/disk/add slot=b", "missing value(s) of argument(s) type"],
+    ["no path", "/disk/add type=file slot=b", "missing value(s) of argument(s) file-path"],
+    [
+      "no size",
+      "/disk/add type=file slot=b file-path=storage-pool/b",
+      "missing value(s) of argument(s) file-size",
+    ],
+    [
+      "size zero",
+      "/disk/add type=file slot=b file-path=storage-pool/b file-size=0",
+      "value of file-size out of range (1..9223372036854775807)",
+    ],
+    [
+      "size with rubbish",
+      "/disk/add type=file slot=b file-path=storage-pool/b file-size=1Q",
+      "value of file-size contains invalid trailing characters",
+    ],
+    [
+      "size in words",
+      "/disk/add type=file slot=b file-path=storage-pool/b file-size=big",
+      "invalid value for argument file-size",
+    ],
+    [
+      "port too high",
+      "/disk/add type=file slot=b file-path=storage-pool/b file-size=1M nvme-tcp-server-port=70000",
+      "value of nvme-tcp-server-port out of range (1..65535)",
+    ],
+    [
+      "slot of 33 characters",
+      `/disk/add type=file slot=${"x".repeat(33)} file-path=storage-pool/b file-size=1M`,
+      "failure: bad name",
+    ],
+    ["another type", "/disk/add type=tmpfs slot=b", "failure: only type=file is simulated"],
+  ])("refuses: %s, and leaves nothing", async (_what, line, message) => {
+    await box.put(addLine("a"));
+    const before = JSON.stringify([box.device.disks, box.device.files], (_k, v) =>
+      typeof v === "bigint" ? `${v}` : v,
+    );
+    const spaceBefore = free();
+    const result = await box.line(line);
+    expect(result).toMatchObject({ outcome: "runtime-error", error: message, mutated: false });
+    expect(
+      JSON.stringify([box.device.disks, box.device.files], (_k, v) => (typeof v === "bigint" ? `${v}` : v)),
+    ).toBe(before);
+    expect(free()).toBe(spaceBefore);
+  });
+
+  test("refuses compress outside Btrfs, and a pool that is not mounted", async () => {
+    const own = await testConsole({ pools: [{ slot: "p", fs: "xfs", size: 1n << 30n }] });
+    const line = "/disk/add type=file slot=a file-path=p/a file-size=1M mount-filesystem=no";
+    expect(await own.fail(`${line} compress=yes`)).toBe("compression only available for btrfs");
+    await own.device.setPool("p", { mounted: false });
+    expect(await own.fail(line)).toBe("failure: cannot open output file");
+  });
+
+  test("uses a file that exists, with its size", async () => {
+    await box.device.addFile("storage-pool/a.img", 4096n);
+    await box.device.writeFile("storage-pool/a.img", 0n, "old bytes");
+    await box.put(addLine("a"));
+    expect(box.device.disk("a")?.size).toBe(4096n);
+    expect(Buffer.from(await box.device.readFile("storage-pool/a.img", 0n, 9)).toString()).toBe("old bytes");
+  });
+
+  test("copy-from copies properties, not data", async () => {
+    await box.put(addLine("a", 'comment="orig"'));
+    await box.device.writeFile("storage-pool/a.img", 0n, "secret");
+    await box.put('/disk/add copy-from=[find where slot="a"] slot="b" file-path="storage-pool/b.img"');
+    expect(box.device.disk("b")).toMatchObject({ comment: "orig", size: 1_048_576n, mountFilesystem: false });
+    expect([...(await box.device.readFile("storage-pool/b.img", 0n, 6))]).toEqual([0, 0, 0, 0, 0, 0]);
+    expect(await box.fail('/disk/add copy-from=[find where slot="a"] slot="c"')).toBe(
+      "failure: file is in use by another disk",
+    );
+  });
+});
+
+describe("/disk set", () => {
+  beforeEach(async () => void (await box.put(addLine("a"))));
+  const exporting = '/disk/set [find where slot="a"] nvme-tcp-export=yes nvme-tcp-server-nqn="nqn.t:a"';
+
+  test("exports, and ends the export, dropping the hosts", async () => {
+    expect(await box.put(exporting)).toBe("");
+    expect(box.device.liveExports).toEqual([
+      {
+        nqn: "nqn.t:a",
+        port: 4420,
+        path: "storage-pool/a.img",
+        sizeBytes: 1_048_576n,
+        slot: "a",
+        allowHosts: [],
+      },
+    ]);
+    expect(await box.put('/disk/print detail where slot="a"')).toContain("t - NVME-TCP-EXPORT");
+    expect(box.device.connectHost("nqn.t:a", "host")).toBe(true);
+    await box.put('/disk/set [find where slot="a"] nvme-tcp-export=no');
+    expect(box.device.hosts.connected("nqn.t:a")).toEqual([]);
+    expect(box.device.liveExports).toEqual([]);
+    expect(box.device.connectHost("nqn.t:a", "host")).toBe(false);
+  });
+
+  test("a new NQN drops the hosts of the old one", async () => {
+    await box.put(exporting);
+    box.device.connectHost("nqn.t:a", "host");
+    await box.put('/disk/set [find where slot="a"] nvme-tcp-server-nqn="nqn.t:a.2"');
+    expect(box.device.hosts.dropped).toBe(1);
+    expect(box.device.connectHost("nqn.t:a", "host")).toBe(false);
+    expect(box.device.connectHost("nqn.t:a.2", "host")).toBe(true);
+  });
+
+  test("succeeds in silence on an empty find, fails on a missing name or number", async () => {
+    expect(await box.line('/disk/set [find where slot="none"] comment="x"')).toMatchObject({
+      outcome: "ok",
+      output: [],
+      mutated: false,
+    });
+    expect(await box.fail("/disk/set none comment=x")).toBe("no such item");
+    expect(await box.fail("/disk/set *FFF comment=x")).toBe("no such item");
+    expect(await box.fail("/disk/set comment=x")).toBe("missing value(s) of argument(s) numbers");
+  });
+
+  test("changes every item of the list, by name and by number", async () => {
+    await box.put(addLine("b"));
+    await box.put("/disk/set a,b comment=both");
+    expect(box.device.disks.map((disk) => disk.comment)).toEqual(["both", "both"]);
+    await box.put(`/disk/set ${box.device.disk("a")?.id} comment=""`);
+    expect(box.device.disk("a")?.comment).toBe("");
+    expect(await box.put(':put [:len [/disk/find where comment="both"]]')).toBe("1");
+    await box.put("/disk/set b !comment");
+    expect(await box.put(':put [:len [/disk/find where comment="both"]]')).toBe("0");
+  });
+
+  test("growing takes space; hosts see it only after a new export", async () => {
+    await box.put(exporting);
+    const before = free();
+    expect(box.device.disk("a")?.exportedSize).toBe(1_048_576n);
+    await box.put('/disk/set [find where slot="a"] file-size=2M');
+    expect(before - free()).toBe(1_048_576n);
+    expect(box.device.disk("a")).toMatchObject({ size: 2_097_152n, exportedSize: 1_048_576n });
+    await box.put("/disk/set a nvme-tcp-export=no; /disk/set a nvme-tcp-export=yes");
+    expect(box.device.disk("a")?.exportedSize).toBe(2_097_152n);
+  });
+
+  test.each([
+    ["smaller", "file-size=1", "invalid value of file-size, must not be smaller than the file"],
+    ["too large", "file-size=2T", "failure: no space left on device"],
+    ["slot taken", "slot=b", "failure: already have such entry"],
+    ["another path", "file-path=storage-pool/z", "failure: can not change file-path"],
+  ])("refuses: %s", async (_what, setting, message) => {
+    await box.put(addLine("b"));
+    await box.put(exporting);
+    const result = await box.line(`/disk/set a ${setting}`);
+    expect(result).toMatchObject({ outcome: "runtime-error", error: message, mutated: false });
+    expect(box.device.disk("a")).toMatchObject({ slot: "a", size: 1_048_576n, exported: true });
+  });
+
+  test("disable takes the block device away, enable brings it back", async () => {
+    await box.put(exporting);
+    await box.put("/disk/disable a");
+    expect(await box.rows('slot="a"')).toMatchObject([{ disabled: true }]);
+    expect(box.device.liveExports).toEqual([]);
+    await box.put("/disk/enable a");
+    expect(box.device.liveExports).toHaveLength(1);
+  });
+});
+
+describe("/disk remove", () => {
+  test("the item goes, the file stays", async () => {
+    await box.put(addLine("a"));
+    const before = free();
+    expect(await box.put('/disk/remove [find where slot="a"]')).toBe("");
+    expect(box.device.disk("a")).toBeUndefined();
+    expect(box.device.file("storage-pool/a.img")?.size).toBe(1_048_576n);
+    expect(free()).toBe(before);
+    expect(await box.fail("/disk/remove a")).toBe("no such item");
+    expect(await box.put('/disk/remove [find where slot="a"]')).toBe("");
+    expect(await box.fail("/disk/remove storage-pool")).toBe(
+      "failure: could not unmount, stop using it first",
+    );
+  });
+});
+
+describe("/disk print and get", () => {
+  test("as-value through serialize: one line, sorted keys, absent properties absent", async () => {
+    await box.put(addLine("a"));
+    const text = await box.put(
+      ':put [:serialize to=json options=json.no-string-conversion value=[/disk/print detail as-value where slot="a"]]',
+    );
+    expect(text.split("\n")).toHaveLength(1);
+    const [row] = JSON.parse(text);
+    expect(Object.keys(row)).toEqual(Object.keys(row).sort());
+    expect(row).toMatchObject({ slot: "a", "block-device": true, size: 1_048_576, "nvme-tcp-export": false });
+    for (const absent of ["comment", "mounted", "nvme-tcp-server-nqn", "free", "mount-point"])
+      expect(row).not.toHaveProperty(absent);
+    expect(row["file-path"]).toBe("/storage-pool/a.img");
+    expect(await box.rows('slot="none"')).toEqual([]);
+  });
+
+  test("digits become floats without json.no-string-conversion", async () => {
+    await box.put(addLine("456"));
+    expect(await box.put(":put [:serialize to=json value=[/disk/get 456 slot]]")).toBe("456.000000");
+    expect(
+      await box.put(":put [:serialize to=json options=json.no-string-conversion value=[/disk/get 456 slot]]"),
+    ).toBe('"456"');
+  });
+
+  test("detail text: flags, quotes, grouped numbers, rounded sizes, comment", async () => {
+    await box
+      .put('/disk/add type=file slot=a file-path=storage-pool/a file-size=1T comment="x"')
+      .catch(() => {});
+    await box.put(
+      '/disk/add type=file slot=a file-path=storage-pool/a file-size=50G mount-filesystem=no comment="x y"',
+    );
+    const text = await box.put('/disk/print detail without-paging where slot="a"');
+    expect(text).toStartWith(
+      'Flags: B - BLOCK-DEVICE\n;;; x y\n 0 B type=file slot="a" slot-default="" parent="" fs=- model="/storage-pool/a" size=53 687 091 200 ',
+    );
+    expect(text).toContain("file-path=/storage-pool/a file-size=50.0GiB file-offset=0");
+    expect(text).toEndWith("\n");
+  });
+
+  test("records are separated by a line of one blank; terse and table have one line each", async () => {
+    await box.put(addLine("a"));
+    expect((await box.put("/disk/print detail")).split("\n").filter((line) => line === " ")).toHaveLength(1);
+    expect((await box.put("/disk/print terse")).trimEnd().split("\n")).toHaveLength(2);
+    expect(await box.put("/disk/print")).toContain("Columns: SLOT, MODEL, SIZE, FS, FREE");
+  });
+
+  test("print count-only, proplist, numbers", async () => {
+    await box.put(addLine("a"));
+    expect(await box.put("/disk/print count-only where type=file")).toBe("1");
+    expect(await box.put(":put [/disk/print count-only as-value where type=file]")).toBe("1");
+    expect(await box.put(':put [/disk/print as-value proplist=slot,size where slot="a"]')).toMatch(
+      /^\.id=\*[0-9A-F]+;slot=a;size=1048576$/,
+    );
+    expect(await box.fail("/disk/print proplist=slot,nope")).toBe(
+      "input does not match any value of proplist",
+    );
+    expect(await box.put("/disk/print terse proplist=slot a")).toBe(" 0 B slot=a\n");
+  });
+
+  test("get gives the bare value, nothing for an absent one, and fails on a missing item", async () => {
+    await box.put(addLine("a"));
+    expect(await box.put(':put [/disk/get [find where slot="a"] size]')).toBe("1048576");
+    expect(await box.put(":put [/disk/get a comment]")).toBe("");
+    expect(await box.put(":put [/disk/get a value-name=file-size]")).toBe("1048576");
+    expect(await box.fail(':put [/disk/get [find where slot="none"] size]')).toBe("no such item");
+    expect(await box.fail(":put [/disk/get a nope]")).toBe("input does not match any value of value-name");
+  });
+
+  test("monitor-traffic once prints key: value lines", async () => {
+    await box.put(addLine("a"));
+    expect(await box.put("/disk/monitor-traffic a once")).toMatch(/ {2,}read-rate: 0bps\n/);
+    expect(await box.fail("/disk/monitor-traffic a")).toContain("once");
+  });
+});
+
+describe("the pool", () => {
+  test("its record, and what changes when it is offline or degraded", async () => {
+    await box.put(addLine("a", 'nvme-tcp-export=yes nvme-tcp-server-nqn="n"'));
+    expect(await box.rows('slot="storage-pool"')).toMatchObject([
+      {
+        mounted: true,
+        fs: "btrfs",
+        "fs-label": "storage-pool-fs",
+        "mount-point": "storage-pool",
+        size: 1_099_511_627_776,
+        state: "clean",
+      },
+    ]);
+    await box.device.setPool("storage-pool", { mounted: false, state: "degraded" });
+    const [pool] = await box.rows('slot="storage-pool"');
+    expect(pool).toMatchObject({ state: "degraded" });
+    expect(pool).not.toHaveProperty("free");
+    expect(pool).not.toHaveProperty("mounted");
+    const [disk] = await box.rows('slot="a"');
+    expect(disk).not.toHaveProperty("block-device");
+    expect(disk).not.toHaveProperty("size");
+    expect(box.device.liveExports).toEqual([]);
+    expect(await box.put(":put [:len [/file/find]]")).toBe("0");
+    await box.device.setPool("storage-pool", { mounted: true });
+    expect(box.device.liveExports).toHaveLength(1);
+  });
+
+  test("an empty XFS keeps the published 0.71 percent for itself", async () => {
+    const own = await testConsole({ pools: [{ slot: "raid10", fs: "xfs", size: 16_003_143_565_312n }] });
+    await own.put("/disk/add type=file slot=a file-path=raid10/a file-size=1T mount-filesystem=no");
+    const published = 14_789_895_307_264n;
+    const difference = own.device.freeBytes("raid10") - published;
+    expect(difference < 200_000_000n && difference > -200_000_000n).toBe(true);
+  });
+});
+
+describe("/disk/btrfs", () => {
+  const add = "/disk/btrfs/subvolume/add fs=storage-pool-fs";
+  const bytes = async (path: string) =>
+    Buffer.from(await box.device.readFile(path, 0n, 5)).toString("latin1");
+
+  test("subvolume, snapshot, clone: files appear with their bytes and live apart", async () => {
+    await box.put(`${add} name=vol`);
+    expect(box.device.file("storage-pool/vol")?.directory).toBe(true);
+    await box.put(
+      "/disk/add type=file slot=v file-path=storage-pool/vol/disk.img file-size=1M mount-filesystem=no",
+    );
+    await box.device.writeFile("storage-pool/vol/disk.img", 0n, "first");
+    const before = free();
+    await box.put(`${add} parent=vol name=snap read-only=yes`);
+    expect(free()).toBe(before);
+    await box.device.writeFile("storage-pool/vol/disk.img", 0n, "later");
+    expect(await bytes("storage-pool/snap/disk.img")).toBe("first");
+    await box.put(`${add} parent=snap name=clone`);
+    await box.put("/disk/add type=file slot=c file-path=storage-pool/clone/disk.img mount-filesystem=no");
+    expect(box.device.disk("c")?.size).toBe(1_048_576n);
+    expect(await bytes("storage-pool/clone/disk.img")).toBe("first");
+    const rows = JSON.parse(
+      await box.put(
+        ":put [:serialize to=json options=json.no-string-conversion value=[/disk/btrfs/subvolume/print as-value]]",
+      ),
+    );
+    expect(rows).toMatchObject([
+      { name: "vol", fs: "storage-pool-fs", parent: "" },
+      { name: "snap", parent: "vol", snapshot: true, "read-only": true },
+      { name: "clone", parent: "snap", snapshot: true },
+    ]);
+    expect(rows[2]).not.toHaveProperty("read-only");
+  });
+
+  test("a read-only snapshot cannot be written to", async () => {
+    await box.put(`${add} name=vol; ${add} parent=vol name=snap read-only=yes`);
+    expect(await box.fail("/file/add name=storage-pool/snap/x type=directory")).toBe(
+      "failure: read-only file system",
+    );
+    expect(await box.fail("/disk/add type=file slot=x file-path=storage-pool/snap/x file-size=1M")).toBe(
+      "failure: read-only file system",
+    );
+  });
+
+  test("names may be nested; name is the last part, fullname all of it", async () => {
+    await box.put(`${add} name=Snapshots; ${add} name=v; ${add} parent=v name=Snapshots/s1 read-only=yes`);
+    expect(await box.put(":put [/disk/btrfs/subvolume/get [find where fullname=Snapshots/s1] name]")).toBe(
+      "s1",
+    );
+  });
+
+  test.each([
+    ["taken name", `${add} name=vol`, "failure: File exists"],
+    ["unknown label", "/disk/btrfs/subvolume/add fs=nope name=x", "input does not match any value of fs"],
+    ["unknown parent", `${add} parent=nope name=x`, "input does not match any value of parent"],
+    ["no label", "/disk/btrfs/subvolume/add name=x", "missing value(s) of argument(s) fs"],
+    ["missing directory", `${add} name=no/x`, "failure: No such file or directory"],
+    ["path upwards", `${add} name=../x`, "failure: bad path"],
+  ])("refuses: %s", async (_what, line, message) => {
+    await box.put(`${add} name=vol`);
+    expect(await box.line(line)).toMatchObject({ outcome: "runtime-error", error: message, mutated: false });
+  });
+
+  test("removal takes the files with it and gives the space back, unless a disk uses one", async () => {
+    const before = free();
+    await box.put(`${add} name=vol`);
+    await box.put("/disk/add type=file slot=v file-path=storage-pool/vol/d file-size=1M mount-filesystem=no");
+    const remove = '/disk/btrfs/subvolume/remove [find where name="vol" and fs="storage-pool-fs"]';
+    expect(await box.fail(remove)).toBe("failure: could not unmount, stop using it first");
+    await box.put(`/disk/remove v; ${remove}`);
+    expect(box.device.subvolumes).toEqual([]);
+    expect(box.device.file("storage-pool/vol")).toBeUndefined();
+    expect(free()).toBe(before);
+    await box.put(`${add} name=vol`);
+  });
+
+  test("does not exist before 7.18 and not on other file systems", async () => {
+    const old = await testConsole({ switches: { version: "7.17.2 (stable)" } });
+    expect(await old.fail("/disk/btrfs/subvolume/print")).toContain("bad command name btrfs");
+    const xfs = await testConsole({ pools: [{ slot: "p", fs: "xfs", size: 1n << 30n }] });
+    expect(await xfs.fail("/disk/btrfs/subvolume/add fs=p-fs name=x")).toBe(
+      "input does not match any value of fs",
+    );
+  });
+});
+
+describe("copies", () => {
+  test("/disk/copy copies bytes and reports progress", async () => {
+    await box.put(`${addLine("a")}; ${addLine("b")}`);
+    await box.device.writeFile("storage-pool/a.img", 500_000n, "data!");
+    expect(await box.put("/disk/copy src=a dst=b")).toBe("0 / 1048576 (0%)\n1048576 / 1048576 (100%)");
+    expect(Buffer.from(await box.device.readFile("storage-pool/b.img", 500_000n, 5)).toString()).toBe(
+      "data!",
+    );
+    await box.put(
+      "/disk/add type=file slot=small file-path=storage-pool/small file-size=4096 mount-filesystem=no",
+    );
+    expect(await box.fail("/disk/copy src=a dst=small")).toBe("failure: destination is too small");
+    expect(await box.fail("/disk/copy src=a dst=none")).toBe("no such item");
+  });
+
+  test("/file/copy copies a file, from 7.23 on", async () => {
+    await box.put(addLine("a"));
+    await box.device.writeFile("storage-pool/a.img", 0n, "abc");
+    await box.put("/file/copy storage-pool/a.img name=storage-pool/b.img");
+    expect(Buffer.from(await box.device.readFile("storage-pool/b.img", 0n, 3)).toString()).toBe("abc");
+    expect(await box.fail("/file/copy storage-pool/a.img name=storage-pool/b.img")).toBe(
+      "failure: file exists",
+    );
+    expect(await box.fail("/file/copy storage-pool/none name=storage-pool/c")).toBe("no such item");
+    const old = await testConsole({ switches: { version: "7.22.3 (stable)" } });
+    expect(await old.fail("/file/copy a name=b")).toContain("bad command name copy");
+  });
+});
+
+describe("/file", () => {
+  test("directories and files: add, list, remove", async () => {
+    const before = free();
+    await box.put("/file/add name=storage-pool/csi type=directory");
+    expect(await box.fail("/file/add name=storage-pool/csi type=directory")).toBe("failure: file exists");
+    expect(await box.fail("/file/add name=storage-pool/no/x type=directory")).toBe(
+      "failure: cannot open output file",
+    );
+    await box.put(
+      "/disk/add type=file slot=a file-path=storage-pool/csi/a.img file-size=1M mount-filesystem=no; /disk/remove a",
+    );
+    expect(await box.fail("/file/remove storage-pool/csi")).toBe("failure: directory not empty");
+    expect(await box.put(':put [:len [/file/find where name="storage-pool/csi/a.img"]]')).toBe("1");
+    const listed = JSON.parse(
+      await box.put(
+        ':put [:serialize to=json options=json.no-string-conversion value=[/file/print as-value path="storage-pool/csi"]]',
+      ),
+    );
+    expect(listed).toMatchObject([{ name: "storage-pool/csi/a.img", type: ".img file", size: 1_048_576 }]);
+    expect(listed[0][".id"]).toMatch(/^\*\*[0-9A-F]+$/);
+    await box.put('/file/remove [/file/find where name="storage-pool/csi/a.img"]');
+    expect(free()).toBe(before);
+    await box.put("/file/remove storage-pool/csi; /file/remove [find where name=storage-pool/csi]");
+    expect(box.device.file("storage-pool/csi")).toBeUndefined();
+    expect(await box.fail("/file/remove storage-pool")).toBe("failure: could not remove");
+  });
+
+  test("text sizes are rounded, as-value sizes exact", async () => {
+    await box.put(
+      "/disk/add type=file slot=a file-path=storage-pool/a.img file-size=10G mount-filesystem=no",
+    );
+    expect(await box.put('/file/print detail where name="storage-pool/a.img"')).toContain(
+      "type=.img file size=10.0GiB",
+    );
+  });
+});
+
+describe("system", () => {
+  test("version, identity, resource", async () => {
+    expect(await box.put(":put [/system/resource/get version]")).toBe("7.24.5 (stable)");
+    expect(await box.put(":put [/system/identity/get name]")).toBe("rds-simulator");
+    await box.put("/system/identity/set name=other");
+    expect(await box.put(":put [/system/identity/get name]")).toBe("other");
+    box.clock.advance(3_600_000);
+    const row = JSON.parse(
+      await box.put(
+        ":put [:serialize to=json options=json.no-string-conversion value=[/system/resource/print as-value]]",
+      ),
+    );
+    expect(row).toMatchObject({
+      version: "7.24.5 (stable)",
+      uptime: "01:00:00",
+      "architecture-name": "arm64",
+    });
+    expect(await box.put("/system/health/print")).toContain("cpu-temperature");
+    expect(await box.put(":put [/ip/ssh/get host-key-type]")).toBe("ed25519");
+    expect(await box.put(":put [/ip/service/get ssh max-sessions]")).toBe("20");
+    await box.put("/log/info hello");
+    expect(box.device.log).toContain("hello");
+  });
+
+  test("missing policies", async () => {
+    await box.put(addLine("a"));
+    const read = { policies: ["ssh", "read"] as const };
+    expect(await box.line("/disk/remove a", read)).toMatchObject({
+      error: "not enough permissions (9)",
+      mutated: false,
+    });
+    expect(await box.line(":put [/disk/get a slot]", read)).toMatchObject({ outcome: "ok", output: ["a"] });
+    expect(await box.line("/disk/print", { policies: ["ssh"] })).toMatchObject({
+      error: "not enough permissions (9)",
+    });
+    expect(await box.line(":put 1", { policies: ["ssh"] })).toMatchObject({ outcome: "ok" });
+  });
+});

@@ -1,0 +1,40 @@
+import type { Socket } from "node:net";
+import type { Connection } from "ssh2";
+import { Mutex } from "../mutex.ts";
+import type { LoggedIn } from "./authentication.ts";
+
+/** One TCP connection of a client, from accept to close. */
+export class ClientConnection {
+  readonly number: number;
+  /** Aborted when the connection is closed. */
+  readonly closed = new AbortController();
+  /** For the switch `parallel-channels`: commands of this connection, one after the other. */
+  readonly turn = new Mutex();
+  user: LoggedIn | undefined;
+  channels = 0;
+  /** Commands running at present. */
+  running = 0;
+  readonly #socket: Socket;
+
+  constructor(number: number, socket: Socket) {
+    this.number = number;
+    this.#socket = socket;
+    socket.once("close", () => this.closed.abort(new Error("the client has left")));
+  }
+
+  get remotePort(): number | undefined {
+    return this.#socket.remotePort;
+  }
+
+  /** Ends the connection without a word, as a cut link does. */
+  drop(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** Stops answers to global requests, which is how clients send keepalives. */
+export function muteKeepalives(connection: Connection): void {
+  // ssh2 has no public hook for this: it answers unknown global requests itself.
+  const inner = connection as unknown as { _protocol?: { requestFailure?: () => void } };
+  if (inner._protocol !== undefined) inner._protocol.requestFailure = () => {};
+}

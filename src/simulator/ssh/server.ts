@@ -1,0 +1,146 @@
+import { Buffer } from "node:buffer";
+import { createServer, type Server as NetServer, type Socket } from "node:net";
+import ssh2, { type Connection, type ServerChannel, type Session } from "ssh2";
+import type { Logger } from "../../observability/log.ts";
+import type { SimulatedUser } from "../device/users.ts";
+import { SimulatorError } from "../errors.ts";
+import type { Faults } from "../faults.ts";
+import type { Switches } from "../switches.ts";
+import { authenticate } from "./authentication.ts";
+import { ClientConnection, muteKeepalives } from "./connection.ts";
+import type { HostKey } from "./host-keys.ts";
+
+/** One exec request, accepted. */
+export interface ExecRequest {
+  readonly connection: ClientConnection;
+  readonly channelNumber: number;
+  /** The command, one character for each byte. */
+  readonly line: string;
+  readonly channel: ServerChannel;
+}
+
+export interface SshServerOptions {
+  readonly hostKeys: readonly HostKey[];
+  readonly users: readonly SimulatedUser[];
+  readonly faults: Faults;
+  readonly logger: Logger;
+  switches(): Readonly<Switches>;
+  /** Whether the device is up; connections are closed at once while it is not. */
+  online(): boolean;
+  exec(request: ExecRequest): Promise<void>;
+}
+
+/** The SSH service: sessions and exec requests, no shell, no SFTP, no forwarding (facts section 9.1). */
+export class SshServer {
+  readonly #options: SshServerOptions;
+  readonly #tcp: NetServer;
+  readonly #ssh: InstanceType<typeof ssh2.Server>;
+  readonly #connections = new Set<ClientConnection>();
+  #accepted = 0;
+
+  constructor(options: SshServerOptions) {
+    this.#options = options;
+    this.#ssh = new ssh2.Server(
+      { hostKeys: options.hostKeys.map((key) => key.pem), ident: "ROSSSH" },
+      (client, info) => {
+        const connection = [...this.#connections].find((one) => one.remotePort === info.port);
+        client.on("error", (error: Error) => options.logger.debug("SSH error", { reason: error.message }));
+        if (connection !== undefined) this.#serve(client, connection);
+      },
+    );
+    this.#tcp = createServer((socket) => this.#accept(socket));
+  }
+
+  /** Begins to listen. @returns the port */
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#tcp.once("error", reject);
+      this.#tcp.listen(port, host, () => {
+        this.#tcp.off("error", reject);
+        const address = this.#tcp.address();
+        if (typeof address === "object" && address !== null) resolve(address.port);
+        else reject(new SimulatorError("the simulator has no TCP port"));
+      });
+    });
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  dropConnections(): void {
+    for (const connection of [...this.#connections]) connection.drop();
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#tcp.close(() => resolve()));
+    this.dropConnections();
+    await closed;
+  }
+
+  #accept(socket: Socket): void {
+    socket.on("error", () => {});
+    const tooMany = this.#connections.size >= this.#options.switches().maxSessions;
+    if (!this.#options.online() || tooMany || this.#options.faults.takeForSession("close")) {
+      socket.destroy();
+      return;
+    }
+    // Without this each command pays two delayed acknowledgements of 40 ms.
+    socket.setNoDelay(true);
+    this.#accepted += 1;
+    const connection = new ClientConnection(this.#accepted, socket);
+    this.#connections.add(connection);
+    socket.once("close", () => this.#connections.delete(connection));
+    this.#ssh.injectSocket(socket);
+  }
+
+  #serve(client: Connection, connection: ClientConnection): void {
+    const { users, faults, switches } = this.#options;
+    let refused: boolean | undefined;
+    client.on("authentication", (context) => {
+      refused ??= faults.takeForSession("authentication");
+      if (refused) context.reject(["publickey"]);
+      else {
+        authenticate(context, users, (user) => {
+          connection.user = user;
+        });
+      }
+    });
+    client.on("ready", () => {
+      if (switches().keepaliveReplies === "none") muteKeepalives(client);
+      client.on("session", (accept, reject) => {
+        const busy = connection.running > 0 && switches().parallelChannels === "second-refused";
+        if (busy) reject();
+        else this.#session(accept(), connection);
+      });
+    });
+  }
+
+  #session(session: Session, connection: ClientConnection): void {
+    connection.channels += 1;
+    const channelNumber = connection.channels;
+    // RouterOS ignores both for exec; ssh2 would refuse them and some clients give up then.
+    session.on("pty", (accept: (() => void) | undefined) => accept?.());
+    session.on("env", (accept: (() => void) | undefined) => accept?.());
+    session.on("exec", (accept, reject, info) => {
+      if (connection.running > 0 && this.#options.switches().parallelChannels === "second-refused") {
+        reject();
+        return;
+      }
+      const channel = accept();
+      channel.on("error", () => {});
+      channel.resume();
+      const line = Buffer.from(info.command, "utf8").toString("latin1");
+      connection.running += 1;
+      this.#options
+        .exec({ connection, channelNumber, line, channel })
+        .catch((error: unknown) => {
+          this.#options.logger.error("the simulator failed on a command", { reason: String(error) });
+          connection.drop();
+        })
+        .finally(() => {
+          connection.running -= 1;
+        });
+    });
+  }
+}
