@@ -6,6 +6,11 @@ if (args[0] === "node-helper") {
   // A short-lived child of `rds-csi node`; it must start fast and needs nothing else.
   const { runNodeHelper } = await import("./node/helper-main.ts");
   process.exitCode = runNodeHelper(args.slice(1));
+} else if (args.length === 1 && (args[0] === "version" || args[0] === "--version" || args[0] === "-V")) {
+  // Probes and scripts ask this often: it needs neither the command line parser nor the options.
+  const { versionText } = await import("./cli/version.ts");
+  const { writeAll } = await import("./cli/write-all.ts");
+  writeAll(1, versionText("text"));
 } else {
   const { main } = await import("./cli/main.ts");
   const { processIo } = await import("./cli/process-io.ts");

@@ -47,6 +47,7 @@ export function buildController(config: ControllerConfig, deps: ControllerDeps):
     clusterId,
     nvmeAddress,
     nvmePort,
+    maxVolumesPerNode: config.maxVolumesPerNode,
   });
   return {
     services: [controllerService({ volumes, attachments })],

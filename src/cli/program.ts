@@ -45,7 +45,7 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
     .addHelpText(
       "after",
       examples(
-        "rds-csi controller --rds-address 10.0.0.1 --rds-key-file /etc/rds/key \\",
+        "rds-csi controller --rds-address 192.0.2.1 --rds-key-file /etc/rds/key \\",
         "  --rds-host-key SHA256:… --nodes node-a,node-b",
         "rds-csi controller --config /etc/rds-csi/config.yaml",
       ),

@@ -99,3 +99,18 @@ export const clusterOptions = {
     parse.nqnPrefix,
   ),
 } satisfies OptionTable;
+
+/** What controller and nodes must agree on, besides the cluster. */
+export const limitOptions = {
+  maxVolumesPerNode: withDefault(
+    {
+      name: "max-volumes-per-node",
+      placeholder: "<count>",
+      description:
+        "most volumes that one node may have; nodes report it, the controller refuses more; 0: no limit",
+      expects: "a whole number from 0 to 4096, the same for controller and nodes",
+    },
+    "0",
+    parse.integer(0, 4_096),
+  ),
+} satisfies OptionTable;

@@ -37,7 +37,7 @@ async function file(name: string, text: string): Promise<string> {
 /** Flags of a complete controller configuration, changed by `more`; undefined removes one. */
 function flags(more: Record<string, readonly string[] | undefined> = {}): Record<string, readonly string[]> {
   const all = {
-    "rds-address": ["10.0.0.1"],
+    "rds-address": ["192.0.2.1"],
     "rds-key-file": [keyFile],
     "rds-host-key": [pin],
     nodes: ["n1"],
@@ -69,10 +69,11 @@ describe("controller configuration", () => {
       metricsAddress: "",
       shutdownTimeoutSeconds: 25,
       clusterId: "default",
+      maxVolumesPerNode: 0,
       nqnPrefix: "nqn.2000-02.com.mikrotik",
       pool: "storage-pool",
       directory: "csi",
-      nvmeAddress: "10.0.0.1",
+      nvmeAddress: "192.0.2.1",
       nvmePort: 4420,
       reserveBytes: 1_073_741_824n,
       fencing: "epoch",
@@ -81,7 +82,7 @@ describe("controller configuration", () => {
       logLevel: "info",
       logFormat: "text",
       rds: {
-        host: "10.0.0.1",
+        host: "192.0.2.1",
         port: 22,
         user: "csi",
         keyFile,
@@ -138,6 +139,7 @@ describe("controller configuration", () => {
       fencing: "off",
       orchestrator: "none",
       nodes: "n1,n2",
+      "max-volumes-per-node": "9",
       "log-level": "debug",
       "log-format": "json",
     };
@@ -183,10 +185,10 @@ describe("controller configuration", () => {
 
   test("host keys come from flags and file together; known_hosts lines keep their commas", async () => {
     const other = testKey("ed25519");
-    const path = await file("known_hosts", `# old\nrds,10.0.0.1 ${publicLine(other.public)}\n`);
+    const path = await file("known_hosts", `# old\nrds,192.0.2.1 ${publicLine(other.public)}\n`);
     const config = await controller({
       flags: flags({
-        "rds-host-key": [`${pin},rds,10.0.0.1 ${publicLine(hostKey.public)}`],
+        "rds-host-key": [`${pin},rds,192.0.2.1 ${publicLine(hostKey.public)}`],
         "rds-host-key-file": [path],
       }),
     });
@@ -198,7 +200,7 @@ describe("controller configuration", () => {
     const config = await controller({ flags: flags({ "rds-address": ["[fd00::1]:2022"] }) });
     expect([config.rds.host, config.rds.port, config.nvmeAddress]).toEqual(["fd00::1", 2022, "fd00::1"]);
     const clash = await mistakes(
-      controller({ flags: flags({ "rds-address": ["10.0.0.1:22"], "rds-port": ["23"] }) }),
+      controller({ flags: flags({ "rds-address": ["192.0.2.1:22"], "rds-port": ["23"] }) }),
     );
     expect(clash).toEqual([
       expect.objectContaining({ where: "--rds-port", problem: "is 23, but rds-address has port 22" }),
@@ -253,9 +255,9 @@ describe("mistakes", () => {
     const found = await mistakes(controller({ flags: flags({ "rds-address": ["rds.example"] }) }));
     expect(found.map(({ where }) => where)).toEqual(["--nvme-address"]);
     expect(
-      (await controller({ flags: flags({ "rds-address": ["rds.example"], "nvme-address": ["10.1.0.1"] }) }))
+      (await controller({ flags: flags({ "rds-address": ["rds.example"], "nvme-address": ["192.0.2.11"] }) }))
         .nvmeAddress,
-    ).toBe("10.1.0.1");
+    ).toBe("192.0.2.11");
   });
 
   test("orchestrator kubernetes says that it is not there yet", async () => {
@@ -346,7 +348,7 @@ describe("other commands", () => {
 
   test("volumes needs the RDS options only", async () => {
     const config = await loadVolumesConfig({ flags: flags({ nodes: undefined }), env: {} });
-    expect(config.rds.host).toBe("10.0.0.1");
+    expect(config.rds.host).toBe("192.0.2.1");
     expect("rdsAddress" in config).toBe(false);
   });
 
@@ -379,10 +381,10 @@ describe("other commands", () => {
   test("one file serves all commands", async () => {
     const path = await file(
       "shared.yaml",
-      `node-id: n1\nrds-address: 10.0.0.1\nrds-key-file: ${keyFile}\nrds-host-key: ${pin}\nnodes: [n1]\n`,
+      `node-id: n1\nrds-address: 192.0.2.1\nrds-key-file: ${keyFile}\nrds-host-key: ${pin}\nnodes: [n1]\n`,
     );
     expect((await loadNodeConfig({ flags: { config: [path] }, env: {} })).nodeId).toBe("n1");
-    expect((await controller({ flags: { config: [path] } })).rds.host).toBe("10.0.0.1");
+    expect((await controller({ flags: { config: [path] } })).rds.host).toBe("192.0.2.1");
   });
 });
 

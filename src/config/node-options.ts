@@ -35,20 +35,10 @@ export const nodeOnly = {
     {
       name: "state-dir",
       placeholder: "<path>",
-      description: "this node's own directory; for --data-path loop on the filesystem of the image files",
+      description: "this node's own directory",
       expects: "an absolute path",
     },
     "/var/lib/rds-csi",
     parse.absolutePath,
-  ),
-  maxVolumesPerNode: withDefault(
-    {
-      name: "max-volumes-per-node",
-      placeholder: "<count>",
-      description: "limit that is reported to the scheduler; 0: none",
-      expects: "a whole number from 0 to 4096",
-    },
-    "0",
-    parse.integer(0, 4_096),
   ),
 } satisfies OptionTable;

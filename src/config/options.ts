@@ -1,4 +1,10 @@
-import { clusterOptions, logOptions, quietLogOptions, serviceOptions } from "./common-options.ts";
+import {
+  clusterOptions,
+  limitOptions,
+  logOptions,
+  quietLogOptions,
+  serviceOptions,
+} from "./common-options.ts";
 import { controllerOnly } from "./controller-options.ts";
 import { nodeOnly } from "./node-options.ts";
 import type { OptionTable } from "./option.ts";
@@ -9,11 +15,18 @@ import { simulateOptions } from "./simulate-options.ts";
 export const controllerOptions = {
   ...serviceOptions,
   ...clusterOptions,
+  ...limitOptions,
   ...rdsOptions,
   ...controllerOnly,
   ...logOptions,
 };
-export const nodeOptions = { ...serviceOptions, ...clusterOptions, ...nodeOnly, ...logOptions };
+export const nodeOptions = {
+  ...serviceOptions,
+  ...clusterOptions,
+  ...limitOptions,
+  ...nodeOnly,
+  ...logOptions,
+};
 export const volumesOptions = { ...clusterOptions, ...rdsOptions, ...quietLogOptions };
 
 export const commandOptions = {

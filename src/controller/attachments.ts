@@ -29,6 +29,8 @@ export interface AttachmentServiceOptions {
   /** Storage address that nodes connect to: a literal IP address. */
   readonly nvmeAddress: string;
   readonly nvmePort: number;
+  /** Most volumes that one node may have; 0 means no limit and saves the count. */
+  readonly maxVolumesPerNode: number;
 }
 
 /** ControllerPublishVolume, in domain terms. */
@@ -140,12 +142,25 @@ export class AttachmentService {
     let evidence: Evidence = {};
     for (;;) {
       const decision = decidePublish(volume.record, request, this.#now(), evidence);
+      if (decision.kind === "accept" && decision.record !== volume.record)
+        await this.#requireRoom(request.node, signal);
       if (decision.kind !== "ask") return decision;
       evidence = {
         ...evidence,
         ...(await this.#gather(decision.question, decision.holder, volume.record, signal)),
       };
     }
+  }
+
+  /** One RouterOS command when there is a limit, else none. @throws nodeLimitReached (RESOURCE_EXHAUSTED) */
+  async #requireRoom(node: string, signal: AbortSignal): Promise<void> {
+    const limit = this.#options.maxVolumesPerNode;
+    if (limit === 0) return;
+    const { volumes } = await this.#options.rds.list(signal);
+    const used = volumes.filter(({ record }) =>
+      record.attachments.some((attachment) => attachment.node === node),
+    );
+    if (used.length >= limit) throw failure("nodeLimitReached", { node, limit });
   }
 
   async #gather(

@@ -472,6 +472,19 @@ describe("ControllerPublishVolume and Unpublish", () => {
     expect(on.simulator.device.disks[0]?.exported).toBe(false);
   });
 
+  test("a node's limit of volumes counts attachments on the RDS, and costs a command only where it is set", async () => {
+    const on = await start({ maxVolumesPerNode: 2 });
+    const ids = [];
+    for (const name of ["a", "b", "c"]) ids.push((await create(on, { name })).id);
+    for (const id of ids.slice(0, 2)) await publish(on, id, "node-a");
+    const third = ids[2] ?? "";
+    expect(await outcome(publish(on, third, "node-a"))).toBe(
+      "RESOURCE_EXHAUSTED: node node-a has 2 volumes already, the limit of --max-volumes-per-node",
+    );
+    expect(await outcome(publish(on, ids[0] ?? "", "node-a"))).toBe("OK");
+    expect(await outcome(publish(on, third, "node-b"))).toBe("OK");
+  });
+
   test("fencing by allowed hosts, where it is on", async () => {
     const on = await start({ fencing: "epoch+hosts" });
     await create(on);

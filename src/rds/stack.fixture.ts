@@ -36,6 +36,7 @@ export interface StackOptions extends SimulatorOptions {
   readonly fencing?: Fencing;
   readonly evidence?: EvidenceSource;
   readonly reserveBytes?: bigint;
+  readonly maxVolumesPerNode?: number;
   /** Reply forms to use; the driver's own order when left out. */
   readonly forms?: readonly ReplyForm[];
 }
@@ -84,6 +85,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     fencing = "epoch",
     evidence = noOrchestrator,
     reserveBytes = GIB,
+    maxVolumesPerNode = 0,
     forms,
     ...simulatorOptions
   } = options;
@@ -134,6 +136,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         clusterId: "test",
         nvmeAddress: "127.0.0.1",
         nvmePort: 4420,
+        maxVolumesPerNode,
       }),
     };
     opened.push(stack);

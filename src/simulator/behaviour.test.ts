@@ -193,6 +193,13 @@ describe("/disk set", () => {
     expect(box.device.connectHost("nqn.t:a", "host")).toBe(false);
   });
 
+  test("an export that ends and begins again in one line has dropped the hosts", async () => {
+    await box.put(exporting);
+    box.device.connectHost("nqn.t:a", "host");
+    await box.put("/disk/set a nvme-tcp-export=no; /disk/set a nvme-tcp-export=yes");
+    expect(box.device.hosts.connected("nqn.t:a")).toEqual([]);
+  });
+
   test("a new NQN drops the hosts of the old one", async () => {
     await box.put(exporting);
     box.device.connectHost("nqn.t:a", "host");
@@ -419,8 +426,25 @@ describe("/disk/btrfs", () => {
     expect(rows[2]).not.toHaveProperty("read-only");
   });
 
+  test("a snapshot inside its own source holds the source, not itself", async () => {
+    await box.put(
+      `${add} name=vol; /file/add name=storage-pool/vol/d type=directory; ${add} parent=vol name=vol/s`,
+    );
+    expect(box.device.files.map((file) => file.path)).toEqual([
+      "storage-pool",
+      "storage-pool/vol",
+      "storage-pool/vol/d",
+      "storage-pool/vol/s",
+      "storage-pool/vol/s/d",
+    ]);
+    expect(await box.fail('/disk/btrfs/subvolume/remove [find where fullname="vol"]')).toBe(
+      "failure: Directory not empty",
+    );
+  });
+
   test("a read-only snapshot cannot be written to", async () => {
     await box.put(`${add} name=vol; ${add} parent=vol name=snap read-only=yes`);
+    expect(await box.fail(`${add} name=snap/x`)).toBe("failure: Read-only file system");
     expect(await box.fail("/file/add name=storage-pool/snap/x type=directory")).toBe(
       "failure: read-only file system",
     );

@@ -75,7 +75,7 @@ export async function testConsole(
       width: options.width ?? switches.wrapWidth,
       faults: more.faults ?? [],
       signal: new AbortController().signal,
-      background: (task) => void background.push(task()),
+      background: (ms, task) => void background.push(clock.sleep(ms).then(task)),
     });
   const put = async (text: string): Promise<string> => {
     const { outcome, error, output } = await line(text);

@@ -44,7 +44,7 @@ export interface Simulator {
   readonly port: number;
   /** `SHA256:...`, as OpenSSH prints them. */
   readonly hostKeyFingerprints: readonly string[];
-  /** Every exec request since the start, in the order of arrival. */
+  /** The exec requests since the start, in the order of arrival; the latest 20 000 of them. */
   readonly commands: readonly CommandLogEntry[];
   readonly device: Device;
   readonly faults: Faults;

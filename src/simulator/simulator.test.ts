@@ -502,6 +502,13 @@ describe("files backend and restart", () => {
     expect(readFileSync(path.join(dir, "state.json"), "utf8")).toContain('"a"');
   });
 
+  test("exports that a killed simulator left are gone when the next one starts", async () => {
+    const dir = temporary();
+    await Bun.write(path.join(dir, "exports/n.1.json"), "{}");
+    await both(files(dir));
+    expect(exportsOf(dir)).toEqual([]);
+  });
+
   test("the directory decides which files exist", async () => {
     const dir = temporary();
     const [first, client] = await both(files(dir));
@@ -533,6 +540,28 @@ describe("files backend and restart", () => {
 });
 
 describe("device events", () => {
+  test("an asynchronous copy ends later and blocks nobody", async () => {
+    const [simulator, client] = await both({ switches: { copy: "async", copyMs: 60 } });
+    await client.exec(`${addLine("a")}; ${addLine("b")}`);
+    await simulator.device.writeFile("storage-pool/a.img", 0n, "data");
+    const target = async () =>
+      Buffer.from(await simulator.device.readFile("storage-pool/b.img", 0n, 4)).toString();
+    expect((await client.exec("/disk/copy src=a dst=b")).stdout).toBe("");
+    expect(await target()).toBe("\0\0\0\0");
+    expect((await client.exec(":put 1")).stdout).toBe("1\r\n");
+    const until = performance.now() + 2000;
+    while ((await target()) !== "data" && performance.now() < until) await Bun.sleep(5);
+    expect(await target()).toBe("data");
+    expect((await client.exec(":put 2")).stdout).toBe("2\r\n");
+  });
+
+  test("a narrow terminal does no harm", async () => {
+    const simulator = await start();
+    const client = await login(simulator, "csi+1w");
+    await client.exec(addLine("a"));
+    expect((await client.exec("/disk/print detail; /disk/print; :put 1")).stdout).toEndWith("1\r\n");
+  });
+
   test("foreign disks, changes behind the driver's back", async () => {
     const [simulator, client] = await both();
     await simulator.device.addForeignDisk({

@@ -45,6 +45,8 @@ async function runOnce(profile: string, type: string): Promise<Counts> {
     directory,
     profile,
     nodes: ["node-a"],
+    controller: ["--max-volumes-per-node", "4"],
+    node: ["--max-volumes-per-node", "4"],
   });
   const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
   try {
@@ -66,6 +68,7 @@ async function runOnce(profile: string, type: string): Promise<Counts> {
           String(1024 ** 3),
           "--csi.testvolumeaccesstype",
           type,
+          "--csi.testnodevolumeattachlimit",
           "--ginkgo.json-report",
           report,
           "--ginkgo.no-color",

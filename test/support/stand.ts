@@ -21,6 +21,8 @@ export interface StandOptions {
   readonly simulate?: readonly string[];
   /** Further flags of `rds-csi controller`. */
   readonly controller?: readonly string[];
+  /** Further flags of `rds-csi node`. */
+  readonly node?: readonly string[];
 }
 
 /** One running `rds-csi` process. */
@@ -130,6 +132,7 @@ export async function startStand(options: StandOptions): Promise<Stand> {
         "node",
         ...["--endpoint", `unix://${nodeSocket(node)}`, "--node-id", node, "--data-path", "loop"],
         ...["--loop-exports-dir", path("rds", "exports"), "--state-dir", path(`${node}.state`)],
+        ...(options.node ?? []),
       ]);
       await until(node, () => exists(nodeSocket(node)), [running]);
       return running;

@@ -40,6 +40,11 @@ export const attachmentErrors = {
       `the migration of volume ${p.volume} has taken ${p.elapsedSeconds} s, ${p.allowedSeconds} s are allowed; no further node is attached`,
     "End or cancel the migration; raise migrationTimeoutSeconds in the StorageClass if it needs longer.",
   ),
+  nodeLimitReached: entry<{ node: string; limit: number }>(
+    GrpcCode.RESOURCE_EXHAUSTED,
+    (p) => `node ${p.node} has ${p.limit} volumes already, the limit of --max-volumes-per-node`,
+    "Free a volume on that node, schedule the workload elsewhere, or raise the limit.",
+  ),
   volumeInUse: entry<{ volume: string; nodes: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `volume ${p.volume} is still attached to ${p.nodes.join(" and ")}`,

@@ -26,7 +26,7 @@ describe("host key pins", () => {
       line,
       `  ${line} a comment  `,
       `rds.example ${line}`,
-      `[10.0.0.1]:2222,rds ${line}`,
+      `[192.0.2.1]:2222,rds ${line}`,
       `|1|c2FsdA==|aGFzaA== ${line}`,
     ]) {
       const pin = parseHostKeyPin(text);

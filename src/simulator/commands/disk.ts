@@ -105,6 +105,8 @@ async function copy(call: Invocation): Promise<Value> {
   const total = from.size;
   const { copy: mode, copyMs } = call.device.switches();
   const move = async () => {
+    const there = [from, to].every((file) => call.device.fileStore.get(file.path) === file);
+    if (!there) throw new RunFailure("failure: the disk has gone while it was copied");
     await call.device.backend.copy(from.path, to.path);
     call.device.mutations += 1;
   };
@@ -113,6 +115,7 @@ async function copy(call: Invocation): Promise<Value> {
     return undefined;
   }
   call.write(`0 / ${total} (0%)`);
+  if (copyMs > 0) await call.sleep(copyMs);
   await move();
   call.write(`${total} / ${total} (100%)`);
   return undefined;

@@ -111,10 +111,16 @@ async function copy(call: Invocation): Promise<Value> {
   if (!store.isDirectory(parentPath(target))) throw new RunFailure("failure: cannot open output file");
   const { copy: mode, copyMs } = call.device.switches();
   const move = async () => {
+    if (store.get(source.path) !== source) throw new RunFailure("no such item");
+    if (store.get(target) !== undefined) throw new RunFailure(call.device.switches().directoryExistsText);
     await store.copy(source, target, false);
   };
-  if (mode === "async") call.background(copyMs, move);
-  else await move();
+  if (mode === "async") {
+    call.background(copyMs, move);
+    return undefined;
+  }
+  if (copyMs > 0) await call.sleep(copyMs);
+  await move();
   return undefined;
 }
 

@@ -24,7 +24,8 @@ export interface LineContext {
   readonly faults: readonly FaultAction[];
   /** Aborted when the client has left and lines end with their client. */
   readonly signal: AbortSignal;
-  background(task: () => Promise<void>): void;
+  /** Runs a task later, when no line runs. */
+  background(milliseconds: number, task: () => Promise<void>): void;
 }
 
 export type LineOutcome = "ok" | "runtime-error" | "parse-error" | "cut";

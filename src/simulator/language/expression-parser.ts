@@ -85,9 +85,11 @@ export class ExpressionParser {
       const operator = this.#operator(operators);
       if (operator !== undefined) {
         this.#skip();
+        this.#parser.countOperator();
         const literal = this.#inWhere && level === COMPARE_LEVEL ? this.#literal() : undefined;
         left = { kind: "binary", operator, left, right: literal ?? this.#binary(level + 1) };
       } else if (this.#inWhere && level === AND_LEVEL && this.#conditionFollows()) {
+        this.#parser.countOperator();
         left = { kind: "binary", operator: "and", left, right: this.#binary(level + 1) };
       } else {
         if (level === 0 && this.#inWhere && !lexer.ended && !/[;\n\]})]/.test(lexer.peek())) {
@@ -141,6 +143,7 @@ export class ExpressionParser {
         return target;
       }
       this.#skip();
+      this.#parser.countOperator();
       target = { kind: "index", target, key: this.#primary() };
     }
   }

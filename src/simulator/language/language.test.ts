@@ -247,6 +247,9 @@ describe("a line is parsed before any of it runs", () => {
     expect(await fail(`:put ${"[:len ".repeat(5000)}`)).toContain("syntax error");
     expect(await fail(`:put ${"(".repeat(50_000)}`)).toContain("syntax error");
     expect(await fail(`:put ${"{".repeat(50_000)}`)).toContain("syntax error");
+    expect(await fail(`:put (1${"+1".repeat(30_000)})`)).toContain("syntax error");
+    expect(await fail(`:put (1${"->1".repeat(30_000)})`)).toContain("syntax error");
+    expect(await fail(`/disk/find where ${'slot="a" '.repeat(5000)}`)).toContain("syntax error");
   });
 
   test("any text at all is answered", async () => {
@@ -310,6 +313,8 @@ describe("where", () => {
     ['slot~("^" . "a")', 1],
     ['slot=("a" . "")', 1],
     ["slot=a", 1],
+    [".id!=*1 type=file", 3],
+    ['slot~"^csi-" or .id=*1', 1],
     ["file-path=/storage-pool/a.img", 1],
     ['comment="we\\"ird \\$x; \\\\ \\3F"', 1],
     ['parent=""', 4],

@@ -2,6 +2,8 @@ import { ParseFailure } from "../errors.ts";
 import type { Position } from "./ast.ts";
 
 const BLANK = /[ \t]/;
+/** Sticky forms of the patterns in use, by source. */
+const STICKY = new Map<string, RegExp>();
 
 /**
  * Reads characters and words. RouterOS has no context-free token stream (a word in argument position is not a
@@ -37,7 +39,8 @@ export class Lexer {
 
   /** Consumes what the sticky expression matches here; undefined when it does not match. */
   match(pattern: RegExp): string | undefined {
-    const sticky = new RegExp(pattern.source, "y");
+    const sticky = STICKY.get(pattern.source) ?? new RegExp(pattern.source, "y");
+    STICKY.set(pattern.source, sticky);
     sticky.lastIndex = this.offset;
     const found = sticky.exec(this.source)?.[0];
     if (found !== undefined) this.offset += found.length;

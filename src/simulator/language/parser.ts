@@ -5,6 +5,8 @@ import { Lexer } from "./lexer.ts";
 import { readString } from "./strings.ts";
 import { ValueParser } from "./value-parser.ts";
 
+/** More operators than this in one line are refused: a chain of them nests as deeply when it is evaluated. */
+const MAX_OPERATORS = 1000;
 /** Deeper nesting than this is refused, so that no input exhausts the stack. */
 const MAX_DEPTH = 64;
 
@@ -23,6 +25,7 @@ export class Parser {
   readonly #values: ValueParser;
   #menu: Menu;
   #depth = 0;
+  #operators = 0;
 
   constructor(source: string, grammar: Grammar) {
     this.lexer = new Lexer(source);
@@ -41,6 +44,12 @@ export class Parser {
   /** Statements up to `close`, which is left for the caller; the current menu is restored behind them. */
   block(close: string): Block {
     return this.nested(() => this.#statements(close));
+  }
+
+  /** Notes one more binary operator. @throws ParseFailure when there are too many */
+  countOperator(): void {
+    this.#operators += 1;
+    if (this.#operators > MAX_OPERATORS) throw this.lexer.fail("syntax error");
   }
 
   /** Runs a parsing function one level deeper. @throws ParseFailure when that is too deep */

@@ -39,6 +39,11 @@ export interface ExecutorOptions {
   background(task: () => Promise<void>): void;
 }
 
+/** A narrower terminal than this is taken for one of this width. */
+const MIN_WIDTH = 20;
+/** Entries that the command log holds; the oldest go first. */
+const LOG_LIMIT = 20_000;
+
 type Entry = { -readonly [K in keyof CommandLogEntry]: CommandLogEntry[K] };
 
 /** Runs exec requests: faults, limits, the line itself, and the answer in the form that the switches ask for. */
@@ -46,6 +51,7 @@ export class Executor {
   readonly commands: CommandLogEntry[] = [];
   readonly #options: ExecutorOptions;
   readonly #mutex = new Mutex();
+  #sequence = 0;
 
   constructor(options: ExecutorOptions) {
     this.#options = options;
@@ -54,8 +60,9 @@ export class Executor {
   async exec(request: ExecRequest): Promise<void> {
     const { connection, line } = request;
     const { device, faults, clock } = this.#options;
+    this.#sequence += 1;
     const entry: Entry = {
-      sequence: this.commands.length + 1,
+      sequence: this.#sequence,
       connection: connection.number,
       channel: request.channelNumber,
       user: connection.user?.name ?? "",
@@ -67,6 +74,7 @@ export class Executor {
       mutated: false,
     };
     this.commands.push(entry);
+    if (this.commands.length > LOG_LIMIT) this.commands.shift();
     const blocking = device.switches().parallelChannels === "second-blocks";
     const done = blocking ? await connection.turn.acquire() : () => {};
     try {
@@ -137,15 +145,31 @@ export class Executor {
       width: this.#width(request),
       faults: struck,
       signal,
-      background: this.#options.background,
+      background: (ms, task) => this.#background(ms, task),
     });
     return result;
+  }
+
+  #background(ms: number, task: () => Promise<void>): void {
+    const { device, clock, background, down, saved } = this.#options;
+    background(async () => {
+      await clock.sleep(ms, down());
+      const release = await this.#mutex.acquire();
+      try {
+        await task();
+        await device.exports.reconcile();
+      } finally {
+        release();
+      }
+      await saved();
+    });
   }
 
   #width(request: ExecRequest): number {
     const { wrapWidth, loginSuffix } = this.#options.device.switches();
     const asked = request.connection.user?.width;
-    return asked !== undefined && loginSuffix === "honoured" ? asked : wrapWidth;
+    const width = asked !== undefined && loginSuffix === "honoured" ? asked : wrapWidth;
+    return width === 0 ? 0 : Math.max(width, MIN_WIDTH);
   }
 
   /** The text of the answer, after the faults that change or delay it. */
