@@ -136,9 +136,7 @@ export class AttachmentService {
     request: PublishRequest,
     signal: AbortSignal,
   ): Promise<Exclude<Decision, { kind: "ask" }>> {
-    if (volume.disk.size === undefined) {
-      throw failure("sizeNotConfirmed", { volume: volume.id, wanted: 0n, found: "unknown" });
-    }
+    if (volume.disk.size === undefined) throw failure("volumeNotReady", { volume: volume.id });
     let evidence: Evidence = {};
     for (;;) {
       const decision = decidePublish(volume.record, request, this.#now(), evidence);

@@ -294,6 +294,19 @@ describe("CreateVolume", () => {
     expect(await on.volumes.list(on.signal)).toEqual([]);
   });
 
+  test("a slot that belongs to a volume of another name", async () => {
+    const on = await start();
+    await on.simulator.device.addForeignDisk({
+      slot: ID,
+      path: `storage-pool/csi/${ID}.img`,
+      size: GIB,
+      comment: "rds1;n=pvc-2;c=test;t=1",
+    });
+    expect(await outcome(create(on))).toBe(
+      `ALREADY_EXISTS: a volume with name "pvc-1" exists with other properties: disk ${ID} belongs to the volume "pvc-2"`,
+    );
+  });
+
   test("a file that someone else's disk uses is not removed", async () => {
     const on = await start();
     await on.simulator.device.addForeignDisk({
@@ -483,6 +496,18 @@ describe("ControllerPublishVolume and Unpublish", () => {
     );
     expect(await outcome(publish(on, ids[0] ?? "", "node-a"))).toBe("OK");
     expect(await outcome(publish(on, third, "node-b"))).toBe("OK");
+  });
+
+  test("a volume whose pool is offline stays listed with its nodes, and is not attached anew", async () => {
+    const on = await start();
+    await create(on);
+    await publish(on, ID, "node-a");
+    await on.simulator.device.setPool("storage-pool", { mounted: false });
+    expect(await on.volumes.list(on.signal)).toEqual([{ id: ID, sizeBytes: 0n, nodes: ["node-a"] }]);
+    expect(await outcome(publish(on.controller(), ID, "node-a"))).toBe(
+      `UNAVAILABLE: volume ${ID} has no block device on the RDS at present`,
+    );
+    expect(await outcome(on.attachments.unpublish(ID, "node-a", on.signal))).toBe("OK");
   });
 
   test("fencing by allowed hosts, where it is on", async () => {

@@ -39,7 +39,7 @@ export interface CreateRequest {
 /** A volume as the CSI caller sees it. */
 export interface VolumeInfo {
   readonly id: VolumeId;
-  /** Bytes, as measured on the RDS. */
+  /** Bytes, as measured on the RDS; 0 while unknown. */
   readonly sizeBytes: bigint;
   /** Ids of the nodes that it is attached to. */
   readonly nodes: readonly string[];
@@ -133,10 +133,10 @@ export class VolumeService {
     return capabilities.map(capabilityProblem).find((problem) => problem !== undefined)?.message;
   }
 
-  /** Every volume of this installation that is ready, in handle order. One RouterOS command. */
+  /** Every volume of this installation, in handle order; size 0 while its device is not ready. One RouterOS command. */
   async list(signal: AbortSignal): Promise<VolumeInfo[]> {
     const { volumes } = await this.#options.rds.list(signal);
-    return volumes.filter((volume) => volume.disk.size !== undefined).map(infoOf);
+    return volumes.map(infoOf);
   }
 
   /** CSI GetCapacity. One RouterOS command. Nothing fits for capabilities that cannot be had. */
@@ -189,7 +189,7 @@ export class VolumeService {
     return found.volume;
   }
 
-  /** Waits for a volume that an earlier call has begun. @throws sizeNotConfirmed (UNAVAILABLE) */
+  /** Waits for a volume that an earlier call has begun. @throws volumeNotReady (UNAVAILABLE) */
   async #ready(volume: RdsVolume, signal: AbortSignal): Promise<RdsVolume> {
     const { rds, clock } = this.#options;
     const { id } = volume;
@@ -200,8 +200,7 @@ export class VolumeService {
       return found.volume;
     };
     const ready = await pollUntil(clock, signal, volume, read, (current) => current.disk.size !== undefined);
-    if (ready.disk.size === undefined)
-      throw failure("sizeNotConfirmed", { volume: id, wanted: 0n, found: "unknown" });
+    if (ready.disk.size === undefined) throw failure("volumeNotReady", { volume: id });
     return ready;
   }
 

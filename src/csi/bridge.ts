@@ -21,7 +21,7 @@ import type { Logger } from "../observability/log.ts";
 import { orAborted } from "./abort.ts";
 import type { CallRegistry } from "./calls.ts";
 import { chain, type Interceptor, type RpcHandlers, type RpcNext } from "./rpc.ts";
-import { statusOf, UnimplementedError } from "./status.ts";
+import { statusOf } from "./status.ts";
 
 /** A service and what answers it; made by `service`. */
 export interface BoundService {
@@ -77,7 +77,7 @@ export function serviceImplementation(
       method.methodKind === "unary"
         ? unary(method, bound.handlers[method.localName], options)
         : (call: ServerWritableStream<Message, Message>) => {
-            const { code, message } = statusOf(new UnimplementedError(method.name));
+            const { code, message } = statusOf(failure("unimplemented", { method: method.name }));
             call.emit("error", { code, details: message });
           },
     ]),
@@ -141,7 +141,7 @@ async function serve(
 
 function answer(method: DescMethod, handler: unknown): RpcNext {
   return async ({ request, context }) => {
-    if (typeof handler !== "function") throw new UnimplementedError(method.name);
+    if (typeof handler !== "function") throw failure("unimplemented", { method: method.name });
     return create(method.output, await handler(request, context));
   };
 }

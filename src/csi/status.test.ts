@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { failure } from "../domain/errors/driver-error.ts";
-import { codeNameOf, statusOf, UnimplementedError } from "./status.ts";
+import { codeNameOf, statusOf } from "./status.ts";
 
 test("catalogue errors keep their code and message", () => {
   const error = failure("nodeNotFound", { node: "n" });
@@ -26,6 +26,6 @@ test("private keys are taken out and long messages cut, well-formed", () => {
 
 test("names for logs and metrics", () => {
   expect(codeNameOf(undefined)).toBe("INTERNAL");
-  expect(codeNameOf(new UnimplementedError("X"))).toBe("UNIMPLEMENTED");
+  expect(codeNameOf(failure("unimplemented", { method: "X" }))).toBe("UNIMPLEMENTED");
   expect(codeNameOf(new Error("x"))).toBe("INTERNAL");
 });

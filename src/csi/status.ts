@@ -1,5 +1,5 @@
 import { DriverError, toDriverError } from "../domain/errors/driver-error.ts";
-import { GrpcCode, grpcCodeName } from "../domain/errors/grpc-code.ts";
+import { type GrpcCode, grpcCodeName } from "../domain/errors/grpc-code.ts";
 import { redactText } from "../observability/redact.ts";
 
 /** Longest message in UTF-16 units: percent-encoded it has to fit into the 8 KiB of HTTP/2 trailers. */
@@ -11,17 +11,8 @@ export interface RpcStatus {
   readonly message: string;
 }
 
-/** An RPC that this service does not offer; answered with UNIMPLEMENTED. */
-export class UnimplementedError extends Error {
-  constructor(method: string) {
-    super(`${method} is not offered by this component of the driver`);
-    this.name = "UnimplementedError";
-  }
-}
-
 /** The status of any thrown value: DriverErrors keep their code, everything else is INTERNAL, without its stack. */
 export function statusOf(error: unknown): RpcStatus {
-  if (error instanceof UnimplementedError) return { code: GrpcCode.UNIMPLEMENTED, message: error.message };
   const known = error instanceof DriverError ? error : toDriverError(error);
   const message = redactText(known.message).trim();
   return { code: known.code, message: message === "" ? known.id : shorten(message) };

@@ -19,12 +19,14 @@ const INSPECT_DEADLINE_MS = 20_000;
 
 /** How this program starts itself as helper: compiled, `<executable> node-helper`; from source, `<runtime> <file>`. */
 export function helperCommand(
-  module: string = import.meta.url,
+  module: string = (import.meta as { readonly url: string }).url,
   executable: string = process.execPath,
 ): readonly string[] {
   const url = new URL("./helper-entry.ts", module);
   const compiled = /\$bunfs|~BUN/.test(decodeURIComponent(url.href));
-  return compiled ? [executable, HELPER_COMMAND] : [executable, fileURLToPath(url)];
+  if (compiled) return [executable, HELPER_COMMAND];
+  const flags = "deno" in process.versions ? ["run", "--allow-all"] : [];
+  return [executable, ...flags, fileURLToPath(url)];
 }
 
 /**

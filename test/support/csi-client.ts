@@ -5,7 +5,7 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import { Client, credentials } from "@grpc/grpc-js";
+import { type ChannelOptions, Client, credentials } from "@grpc/grpc-js";
 import { serviceDefinition } from "../../src/csi/bridge.ts";
 
 type Unary<S extends DescService> = {
@@ -14,32 +14,53 @@ type Unary<S extends DescService> = {
     readonly input: infer I extends DescMessage;
     readonly output: infer O extends DescMessage;
   }
-    ? (request?: MessageInitShape<I>, options?: { readonly deadlineMs?: number }) => Promise<MessageShape<O>>
+    ? (request?: MessageInitShape<I>, options?: CallOptions) => Promise<MessageShape<O>>
     : never;
 };
+
+export interface CallOptions {
+  /** Deadline from now; 60,000. Infinity for none. */
+  readonly deadlineMs?: number;
+  /** Cancels the call, as a client does that gives up. */
+  readonly signal?: AbortSignal;
+}
 
 /** A typed client of one CSI service: a method per unary RPC. */
 export type ServiceClient<S extends DescService> = Unary<S> & { close(): void };
 
 /** Connects to a service on a unix socket, as a sidecar or kubelet does. Errors are grpc-js ServiceErrors. */
-export function serviceClient<S extends DescService>(desc: S, socket: string): ServiceClient<S> {
-  const client = new Client(`unix:${socket}`, credentials.createInsecure());
+export function serviceClient<S extends DescService>(
+  desc: S,
+  socket: string,
+  channelOptions: ChannelOptions = {},
+): ServiceClient<S> {
+  const client = new Client(`unix:${socket}`, credentials.createInsecure(), {
+    // Its own connection, which is soon back after the server was started again.
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.initial_reconnect_backoff_ms": 50,
+    "grpc.max_reconnect_backoff_ms": 200,
+    ...channelOptions,
+  });
   const definition = serviceDefinition(desc);
   const methods = desc.methods
     .filter((method) => method.methodKind === "unary")
     .map((method) => {
       const rpc = definition[method.localName];
       if (rpc === undefined) throw new Error(`${method.name} has no definition`);
-      const call = (request: MessageInitShape<DescMessage> = {}, { deadlineMs = 60_000 } = {}) =>
+      const call = (
+        request: MessageInitShape<DescMessage> = {},
+        { deadlineMs = 60_000, signal }: CallOptions = {},
+      ) =>
         new Promise((resolve, reject) => {
-          client.makeUnaryRequest(
+          const running = client.makeUnaryRequest(
             rpc.path,
             rpc.requestSerialize,
             rpc.responseDeserialize,
             create(method.input, request),
-            { deadline: Date.now() + deadlineMs },
+            deadlineMs === Infinity ? {} : { deadline: Date.now() + deadlineMs },
             (error: Error | null, value: unknown) => (error === null ? resolve(value) : reject(error)),
           );
+          signal?.addEventListener("abort", () => running.cancel(), { once: true });
         });
       return [method.localName, call] as const;
     });

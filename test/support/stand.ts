@@ -1,11 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
-import { access, mkdir, readFile, writeFile } from "node:fs/promises";
+import { access, mkdir, readFile, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
+import type { DescService } from "@bufbuild/protobuf";
+import type { ChannelOptions } from "@grpc/grpc-js";
 import { Controller, Identity, Node } from "../../src/csi/gen/csi_pb.ts";
 import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
+import { Control } from "./control.ts";
 import { type ServiceClient, serviceClient } from "./csi-client.ts";
 import { cleanUp, noteProcess } from "./leftovers.ts";
 
@@ -33,7 +36,9 @@ export interface Running {
   ended(): string | undefined;
   /** SIGTERM and wait; the exit code. */
   stop(): Promise<string>;
+  /** SIGKILL and wait. */
   kill(): Promise<void>;
+  signal(which: NodeJS.Signals): void;
 }
 
 /** A whole installation from the compiled executable: simulator, controller, nodes. */
@@ -53,8 +58,24 @@ export interface Stand {
   readonly rdsFlags: readonly string[];
   /** RouterOS lines that the simulator was sent. */
   commands(): Promise<{ line: string; outcome: string }[]>;
-  startController(): Promise<Running>;
+  /** The simulator's control socket: faults, state, commands. */
+  readonly control: Control;
+  /** Flags with which a controller is started. */
+  controllerFlags(socket: string): readonly string[];
+  /**
+   * Starts a controller, another one or again, and waits until it answers.
+   * @param socket default: that of the stand
+   */
+  startController(socket?: string, flags?: readonly string[]): Promise<Running>;
   startNode(node: string): Promise<Running>;
+  /** Starts the simulator again on the same port and directory. */
+  startSimulator(): Promise<Running>;
+  /** A further client; it is closed with the stand. */
+  connect<S extends DescService>(
+    desc: S,
+    socket: string,
+    channelOptions?: ChannelOptions,
+  ): ServiceClient<S>;
   /** Ends everything and removes the directory. */
   close(): Promise<void>;
 }
@@ -82,6 +103,19 @@ export const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
+/** Whether somebody answers RPCs on a socket; one that a killed process left is not enough. */
+async function answers(socket: string): Promise<boolean> {
+  if (!(await exists(socket))) return false;
+  const client = serviceClient(Identity, socket);
+  try {
+    return (await client.probe({}, { deadlineMs: 1_000 })).ready ?? false;
+  } catch {
+    return false;
+  } finally {
+    client.close();
+  }
+}
+
 /** Starts a stand and waits until every part serves. */
 export async function startStand(options: StandOptions): Promise<Stand> {
   const { executable, directory, nodes = ["node-a", "node-b"] } = options;
@@ -98,14 +132,21 @@ export async function startStand(options: StandOptions): Promise<Stand> {
   };
   const clients: { close(): void }[] = [];
   try {
-    const simulator = await start("simulate", [
-      "simulate",
-      ...["--listen", "127.0.0.1:0", "--dir", path("rds"), "--authorized-keys-file", path("user-key.pub")],
-      ...["--host-key-file", path("host-key"), "--ready-file", path("simulator-address")],
-      ...["--command-log", path("commands.jsonl"), "--control-socket", path("control.sock")],
-      ...["--profile", options.profile ?? "current", ...(options.simulate ?? [])],
-    ]);
-    await until("the simulator", () => exists(path("simulator-address")), [simulator]);
+    const startSimulator = async (listen: string): Promise<Running> => {
+      // Left behind by one that was killed.
+      await unlink(path("simulator-address")).catch(() => {});
+      const running = await start("simulate", [
+        "simulate",
+        ...["--listen", listen, "--dir", path("rds"), "--authorized-keys-file", path("user-key.pub")],
+        ...["--host-key-file", path("host-key"), "--ready-file", path("simulator-address")],
+        ...["--command-log", path("commands.jsonl"), "--control-socket", path("control.sock")],
+        ...["--profile", options.profile ?? "current", ...(options.simulate ?? [])],
+      ]);
+      const ready = async () => (await readFile(path("simulator-address"), "utf8").catch(() => "")) !== "";
+      await until("the simulator", ready, [running]);
+      return running;
+    };
+    const simulator = await startSimulator("127.0.0.1:0");
     const address = (await readFile(path("simulator-address"), "utf8")).trim();
     const rdsFlags = [
       "--rds-address",
@@ -117,13 +158,15 @@ export async function startStand(options: StandOptions): Promise<Stand> {
     ];
     const controllerSocket = path("controller.sock");
     const nodeSocket = (node: string) => path(`${node}.sock`);
-    const startController = async () => {
-      const running = await start("controller", [
-        "controller",
-        ...["--endpoint", `unix://${controllerSocket}`, ...rdsFlags, "--nodes", nodes.join(",")],
-        ...["--metrics-address", `unix:${path("metrics.sock")}`, ...(options.controller ?? [])],
-      ]);
-      await until("the controller", () => exists(controllerSocket), [running]);
+    const controllerFlags = (socket: string) => [
+      "controller",
+      ...["--endpoint", `unix://${socket}`, ...rdsFlags, "--nodes", nodes.join(",")],
+      ...(options.controller ?? []),
+    ];
+    const metrics = ["--metrics-address", `unix:${path("metrics.sock")}`];
+    const startController = async (socket = controllerSocket, flags: readonly string[] = metrics) => {
+      const running = await start("controller", [...controllerFlags(socket), ...flags]);
+      await until("the controller", () => answers(socket), [running]);
       return running;
     };
     const startNode = async (node: string) => {
@@ -134,12 +177,14 @@ export async function startStand(options: StandOptions): Promise<Stand> {
         ...["--loop-exports-dir", path("rds", "exports"), "--state-dir", path(`${node}.state`)],
         ...(options.node ?? []),
       ]);
-      await until(node, () => exists(nodeSocket(node)), [running]);
+      await until(node, () => answers(nodeSocket(node)), [running]);
       return running;
     };
     const controllerProcess = await startController();
     const nodeProcesses = new Map<string, Running>();
-    for (const node of nodes) nodeProcesses.set(node, await startNode(node));
+    if (options.startNodes ?? true) {
+      for (const node of nodes) nodeProcesses.set(node, await startNode(node));
+    }
     const keep = <T extends { close(): void }>(client: T): T => {
       clients.push(client);
       return client;
@@ -153,8 +198,12 @@ export async function startStand(options: StandOptions): Promise<Stand> {
       controllerSocket,
       nodeSocket,
       rdsFlags,
+      control: new Control(path("control.sock")),
+      controllerFlags,
       startController,
       startNode,
+      startSimulator: () => startSimulator(address),
+      connect: (desc, socket, channelOptions) => keep(serviceClient(desc, socket, channelOptions)),
       identity: keep(serviceClient(Identity, controllerSocket)),
       controller: keep(serviceClient(Controller, controllerSocket)),
       node: (name) => {
@@ -247,5 +296,6 @@ async function launch(
       signal("SIGKILL");
       await end;
     },
+    signal,
   };
 }

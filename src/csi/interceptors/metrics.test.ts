@@ -6,7 +6,6 @@ import { createMetrics } from "../../observability/metrics.ts";
 import { fakeCall } from "../call.fixture.ts";
 import { ManualClock } from "../clock.fixture.ts";
 import { DeleteVolumeRequestSchema, DeleteVolumeResponseSchema } from "../gen/csi_pb.ts";
-import { UnimplementedError } from "../status.ts";
 import { metricsInterceptor } from "./metrics.ts";
 
 test("counts by code, measures, and knows what runs", async () => {
@@ -24,7 +23,7 @@ test("counts by code, measures, and knows what runs", async () => {
   await run();
   await run(failure("recordConflict", { volume: "v", attempts: 3 }));
   await run(new Error("x"));
-  await run(new UnimplementedError("DeleteVolume"));
+  await run(failure("unimplemented", { method: "DeleteVolume" }));
   expect(await inFlight()).toBe(0);
   const text = await metrics.registry.metrics();
   for (const code of ["OK", "ABORTED", "INTERNAL", "UNIMPLEMENTED"]) {

@@ -29,6 +29,11 @@ export const rdsErrors = {
     (p) => `the RDS at ${p.address} refused the SSH key of user ${p.user}`,
     "Import the driver's public key for that user (/user/ssh-keys) and check the user's allowed address.",
   ),
+  userKeyUnusable: entry<{ address: string; reason: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `no login at the RDS ${p.address}: ${p.reason}`,
+    "Mount a private Ed25519 or RSA key at --rds-key-file; it is read anew for the next connection.",
+  ),
   permissionDenied: entry<{ what: string; detail: string }>(
     GrpcCode.PERMISSION_DENIED,
     (p) => `${p.what}: the RouterOS user lacks a permission (${p.detail})`,
@@ -93,6 +98,11 @@ export const rdsErrors = {
     GrpcCode.INVALID_ARGUMENT,
     (p) => `the record of volume ${p.volume} would need ${p.bytes} bytes, the limit is ${p.limit} bytes`,
     "Use shorter names for the PersistentVolumeClaim, its namespace or the nodes.",
+  ),
+  volumeNotReady: entry<{ volume: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `volume ${p.volume} has no block device on the RDS at present`,
+    "The call is repeated by itself. If it persists, check that the pool of the volume is online and mounted.",
   ),
   sizeNotConfirmed: entry<{ volume: string; wanted: bigint; found: string }>(
     GrpcCode.UNAVAILABLE,

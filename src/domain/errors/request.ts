@@ -74,6 +74,11 @@ export const requestErrors = {
     () => "the driver is shutting down",
     "The caller repeats the call against the restarted driver.",
   ),
+  unimplemented: entry<{ method: string }>(
+    GrpcCode.UNIMPLEMENTED,
+    (p) => `${p.method} is not offered by this component of the driver`,
+    "Ask the component that advertises it; the capabilities say what each one offers.",
+  ),
   internal: entry<{ what: string }>(
     GrpcCode.INTERNAL,
     (p) => `internal error: ${p.what}`,

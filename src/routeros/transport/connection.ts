@@ -103,7 +103,7 @@ export async function openConnection(
     key = await readUserKey(options);
   } catch (error) {
     const reason = error instanceof UserKeyError ? error.message : String(error);
-    const found = failure("rdsUnreachable", { address: addressOf(options), reason }, error);
+    const found = failure("userKeyUnusable", { address: addressOf(options), reason }, error);
     return { kind: "failed", error: found, reason, fatal: true };
   }
   if (signal.aborted) return explain(options, new Error("the attempt was given up"), undefined);

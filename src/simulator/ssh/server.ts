@@ -91,7 +91,10 @@ export class SshServer {
     const connection = new ClientConnection(this.#accepted, socket);
     this.#connections.add(connection);
     socket.once("close", () => this.#connections.delete(connection));
-    this.#ssh.injectSocket(socket);
+    // ssh2's types and Node's differ in whether a write callback may get null; the object is the same.
+    this.#ssh.injectSocket(
+      socket as unknown as Parameters<InstanceType<typeof ssh2.Server>["injectSocket"]>[0],
+    );
   }
 
   #serve(client: Connection, connection: ClientConnection): void {

@@ -1,0 +1,517 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { systemClock } from "../domain/clock.ts";
+import { encodeRecord } from "../domain/record/record-codec.ts";
+import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
+import { parseVolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import { silentLogger } from "../observability/log.ts";
+import { RouterOsClient } from "../routeros/client.ts";
+import type { Transport } from "../routeros/transport/transport.ts";
+import { VolumeCache } from "./cache.ts";
+import type { RdsContext } from "./context.ts";
+import { createVolume } from "./create.ts";
+import type { Disk } from "./disk.ts";
+import { pollUntil, SETTLE_LIMIT_MS } from "./poll.ts";
+import { poolFrom } from "./pool.ts";
+import { GIB, LAYOUT, MIB, type Stack, type StackOptions, startStack } from "./stack.fixture.ts";
+import { parseVersion, requireSupported } from "./version.ts";
+import { classify, type RdsVolume } from "./volume.ts";
+import { writeRecord } from "./write-record.ts";
+
+const ID = volumeIdFromName("pvc-1");
+const PATH = `storage-pool/csi/${ID}.img`;
+const RECORD: VolumeRecord = {
+  name: "pvc-1",
+  cluster: "test",
+  claim: undefined,
+  createdAt: 1,
+  source: undefined,
+  filesystem: undefined,
+  epoch: 0,
+  attachments: [],
+  migration: undefined,
+  settings: DEFAULT_SETTINGS,
+  unknown: [],
+};
+const ATTACHED: VolumeRecord = {
+  ...RECORD,
+  epoch: 1,
+  attachments: [
+    {
+      node: "node-a",
+      hostNqn: "nqn.h",
+      accessMode: "SINGLE_NODE_WRITER",
+      accessType: "block",
+      readonly: false,
+      since: 2,
+    },
+  ],
+};
+const DISK: Disk = {
+  slot: ID,
+  type: "file",
+  comment: encodeRecord(RECORD),
+  filePath: PATH,
+  size: GIB,
+  free: undefined,
+  mounted: false,
+  mountPoint: "",
+  fs: "-",
+  state: "",
+  mountFilesystem: false,
+  exported: false,
+  nqn: "",
+  port: undefined,
+  allowHost: "",
+};
+
+let stack: Stack | undefined;
+afterEach(async () => {
+  await stack?.close();
+  stack = undefined;
+});
+async function start(options: StackOptions = {}): Promise<Stack> {
+  stack = await startStack(options);
+  return stack;
+}
+async function created(on: Stack, id = ID): Promise<RdsVolume> {
+  const { pool } = await on.rds.pool("storage-pool", 0n, on.signal);
+  const found = await on.rds.create({
+    id,
+    layout: LAYOUT,
+    pool,
+    sizeBytes: 8n * MIB,
+    record: RECORD,
+    signal: on.signal,
+  });
+  if (found.kind !== "volume") throw new Error(found.foreign.reason);
+  return found.volume;
+}
+
+describe("create", () => {
+  test("a pool that is unmounted after it was looked at gets no file", async () => {
+    const on = await start();
+    const { pool } = await on.rds.pool("storage-pool", 0n, on.signal);
+    await on.simulator.device.setPool("storage-pool", { mounted: false });
+    const spec = { id: ID, layout: LAYOUT, pool, sizeBytes: MIB, record: RECORD, signal: on.signal };
+    await expect(on.rds.create(spec)).rejects.toMatchObject({ id: "poolNotMounted" });
+    expect(on.simulator.device.disks).toEqual([]);
+  });
+
+  test("a file that an interrupted call left is never reused: old data does not come back", async () => {
+    const on = await start();
+    await on.simulator.device.makeDirectories("storage-pool/csi");
+    await on.simulator.device.addFile(PATH, 8n * MIB);
+    await on.simulator.device.writeFile(PATH, 4096n, Buffer.from("old tenant's secret"));
+    await created(on);
+    expect(Buffer.from(await on.simulator.device.readFile(PATH, 4096n, 19)).toString("latin1")).toBe(
+      "\0".repeat(19),
+    );
+  });
+
+  test("a slot that is taken meanwhile is returned as it is, unchanged", async () => {
+    const on = await start();
+    const { pool } = await on.rds.pool("storage-pool", 0n, on.signal);
+    await on.simulator.device.addForeignDisk({ slot: ID, path: "storage-pool/x.img", size: GIB });
+    const spec = { id: ID, layout: LAYOUT, pool, sizeBytes: MIB, record: RECORD, signal: on.signal };
+    expect((await on.rds.create(spec)).kind).toBe("foreign");
+    expect(on.simulator.device.disks).toHaveLength(1);
+  });
+});
+
+describe("remove", () => {
+  test("export off, then the item, then the file, in one command", async () => {
+    const on = await start();
+    const volume = await created(on);
+    on.commandsSince();
+    expect(await on.rds.remove(volume, on.signal)).toBe("removed");
+    const [line = "", ...more] = on.commandsSince();
+    expect(more).toEqual([]);
+    const steps = ["nvme-tcp-export=no", "/disk/remove", "/file/remove"].map((step) => line.indexOf(step));
+    expect(steps.every((at, index) => at > (steps[index - 1] ?? 0))).toBe(true);
+  });
+
+  test("an item that was changed since it was read is not removed", async () => {
+    const on = await start();
+    const volume = await created(on);
+    await on.rds.write(volume, ATTACHED, "fresh", on.signal);
+    expect(await on.rds.remove(volume, on.signal)).toBe("changed");
+    expect(on.simulator.device.disks).toMatchObject([{ slot: ID, exported: true }]);
+  });
+
+  test("the file alone: only in our folder, only without an item, and never of an adopted volume", async () => {
+    const on = await start();
+    const { device } = on.simulator;
+    for (const folder of ["csi", "elsewhere"]) await device.makeDirectories(`storage-pool/${folder}`);
+    await device.addFile(`storage-pool/elsewhere/${ID}.img`, MIB);
+    await device.addFile(PATH, MIB);
+    expect(await on.rds.removeFileOnly(ID, LAYOUT, on.signal)).toBe("removed");
+    expect(device.files.filter((file) => !file.directory).map((file) => file.path)).toEqual([
+      `storage-pool/elsewhere/${ID}.img`,
+    ]);
+    await created(on);
+    expect(await on.rds.removeFileOnly(ID, LAYOUT, on.signal)).toBe("changed");
+    expect(device.disks).toHaveLength(1);
+    const adopted = parseVolumeId("pvc-0f8fad5b-d9cb-469f-a165-70867728950e");
+    if (adopted === undefined) throw new Error("no handle");
+    await device.addFile(`storage-pool/csi/${adopted}.img`, MIB);
+    expect(await on.rds.removeFileOnly(adopted, LAYOUT, on.signal)).toBe("removed");
+    expect(device.file(`storage-pool/csi/${adopted}.img`)).toBeDefined();
+  });
+});
+
+describe("write", () => {
+  test("an export that stands under another NQN goes off before it comes up under the new one", async () => {
+    const on = await start();
+    const volume = await created(on);
+    await on.simulator.device.setDisk(ID, {
+      "nvme-tcp-export": true,
+      "nvme-tcp-server-nqn": "nqn.2020-01.org.example:stale",
+    });
+    const found = await on.rds.find(ID, on.signal);
+    if (found?.kind !== "volume") throw new Error("not found");
+    expect(found.volume.disk.nqn).toBe("nqn.2020-01.org.example:stale");
+    on.commandsSince();
+    await on.rds.write(found.volume, ATTACHED, "fresh", on.signal);
+    expect(on.commandsSince().join()).toMatch(/nvme-tcp-export=no; \/disk\/set .*nvme-tcp-export=yes/);
+    expect(on.simulator.device.disks).toMatchObject([
+      { exported: true, nqn: `nqn.2000-02.com.mikrotik:${volume.id}.1` },
+    ]);
+  });
+
+  test("a second node that joins does not touch the running export", async () => {
+    const on = await start();
+    const first = await on.rds.write(await created(on), ATTACHED, "fresh", on.signal);
+    if (first.kind !== "written") throw new Error(first.kind);
+    const [holder] = ATTACHED.attachments;
+    if (holder === undefined) throw new Error("no holder");
+    const pair = {
+      ...ATTACHED,
+      attachments: [holder, { ...holder, node: "node-b" }],
+      migration: { since: 3, timeoutSeconds: 300 },
+    };
+    on.commandsSince();
+    expect((await on.rds.write(first.volume, pair, "keep", on.signal)).kind).toBe("written");
+    expect(on.commandsSince().join()).not.toContain("nvme-tcp-");
+  });
+
+  test("a lost answer to a change is an unknown outcome, not an unreadable reply", async () => {
+    const on = await start();
+    const volume = await created(on);
+    on.simulator.faults.add({ kind: "truncateOutput", bytes: 10 });
+    await expect(on.rds.write(volume, ATTACHED, "fresh", on.signal)).rejects.toMatchObject({
+      id: "rdsOutcomeUnknown",
+    });
+    expect(on.rds.remembered(ID)).toBeUndefined();
+  });
+});
+
+/** A RouterOS that answers each command with the next rows, or error text; the last one again and again. */
+function scripted(answers: readonly (readonly object[] | string)[]): RdsContext & { asked: () => number } {
+  let asked = 0;
+  const transport: Transport = {
+    address: "scripted",
+    exec: async (line) => {
+      const nonce = /~ok:([0-9a-f]+)~/.exec(line)?.[1] ?? "";
+      const rows = answers[Math.min(asked, answers.length - 1)] ?? [];
+      asked += 1;
+      if (typeof rows === "string") return { stdout: `~err:${nonce}~${rows}`, stderr: "", exitCode: 0, line };
+      return {
+        stdout: `~p:${nonce}:disks~${JSON.stringify(rows)}~e:${nonce}~\r\n~ok:${nonce}~\r\n`,
+        stderr: "",
+        exitCode: 0,
+        line,
+      };
+    },
+    close: async () => {},
+    connected: () => true,
+    onReconnect: () => () => {},
+  };
+  let now = 0;
+  return {
+    client: new RouterOsClient(transport),
+    clock: {
+      ...systemClock,
+      monotonic: () => now,
+      sleep: async (ms) => {
+        now += ms;
+      },
+    },
+    logger: silentLogger,
+    clusterId: "test",
+    nqnPrefix: "nqn.2000-02.com.mikrotik",
+    nvmePort: 4420,
+    fencing: "epoch",
+    asked: () => asked,
+  };
+}
+
+describe("reading back after a write", () => {
+  const volume: RdsVolume = { id: ID, record: RECORD, disk: DISK };
+  const row = (over: object) => ({
+    slot: ID,
+    type: "file",
+    "file-path": `/${PATH}`,
+    size: 1_073_741_824,
+    ...over,
+  });
+  const up = row({
+    comment: encodeRecord(ATTACHED),
+    "nvme-tcp-export": true,
+    "nvme-tcp-server-nqn": `nqn.2000-02.com.mikrotik:${ID}.1`,
+    "nvme-tcp-server-port": 4420,
+  });
+  const down = { ...up, "nvme-tcp-export": false };
+  const { signal } = new AbortController();
+
+  test("an export that comes up late is waited for", async () => {
+    const context = scripted([[down], [down], [up]]);
+    expect((await writeRecord(context, volume, ATTACHED, "fresh", signal)).kind).toBe("written");
+    expect(context.asked()).toBe(3);
+  });
+
+  test("an export that never comes up, or under another NQN, is an error", async () => {
+    for (const never of [
+      down,
+      { ...up, "nvme-tcp-server-nqn": "nqn.2020-01.org.example:x" },
+      { ...up, "nvme-tcp-server-port": 4421 },
+    ]) {
+      await expect(writeRecord(scripted([[never]]), volume, ATTACHED, "fresh", signal)).rejects.toMatchObject(
+        { id: "notVerified" },
+      );
+    }
+  });
+
+  test("a record that did not change is an error; another one a conflict; none, absent", async () => {
+    await expect(
+      writeRecord(scripted([[row({ comment: DISK.comment })]]), volume, ATTACHED, "fresh", signal),
+    ).rejects.toMatchObject({ id: "notVerified" });
+    expect(
+      await writeRecord(
+        scripted([[row({ comment: "rds1;n=pvc-1;c=test;t=9" })]]),
+        volume,
+        ATTACHED,
+        "fresh",
+        signal,
+      ),
+    ).toEqual({ kind: "conflict" });
+    expect(await writeRecord(scripted([[]]), volume, ATTACHED, "fresh", signal)).toEqual({ kind: "absent" });
+  });
+
+  test("two disks in one slot are an error, not the first of them", async () => {
+    await expect(writeRecord(scripted([[up, up]]), volume, ATTACHED, "fresh", signal)).rejects.toMatchObject({
+      id: "replyUnreadable",
+    });
+  });
+});
+
+describe("a create that fails on the device", () => {
+  const row = {
+    slot: ID,
+    type: "file",
+    "file-path": `/${PATH}`,
+    size: 1_048_576,
+    comment: encodeRecord(RECORD),
+  };
+  const pool = poolFrom(
+    [
+      {
+        ...DISK,
+        slot: "storage-pool",
+        type: "raid",
+        size: GIB,
+        free: GIB,
+        mounted: true,
+        mountPoint: "storage-pool",
+      },
+    ],
+    "storage-pool",
+    0n,
+  );
+  const create = (answers: readonly (readonly object[] | string)[]) =>
+    createVolume(scripted(answers), {
+      id: ID,
+      layout: LAYOUT,
+      pool,
+      sizeBytes: MIB,
+      record: RECORD,
+      signal: new AbortController().signal,
+    });
+
+  test("because the slot has just been taken: what took it is the answer", async () => {
+    expect(await create(["failure: already have such entry", [row]])).toMatchObject({
+      kind: "volume",
+      volume: { id: ID },
+    });
+    expect(await create(["failure: already have such entry", [{ ...row, comment: "" }]])).toMatchObject({
+      kind: "foreign",
+    });
+  });
+
+  test("for another reason: final when nothing is there, to be repeated when something is", async () => {
+    await expect(create(["failure: something new", []])).rejects.toMatchObject({
+      id: "commandRejected",
+      code: 13,
+    });
+    await expect(create(["failure: something new", [row]])).rejects.toMatchObject({
+      id: "rdsBusy",
+      code: 14,
+    });
+    await expect(create(["action timed out - try again", []])).rejects.toMatchObject({ id: "rdsBusy" });
+  });
+
+  test("or comes out with another size, file or mount setting: not handed out", async () => {
+    await expect(create([[{ ...row, size: 2_097_152 }]])).rejects.toMatchObject({ id: "sizeNotConfirmed" });
+    await expect(create([[{ ...row, size: 0 }]])).rejects.toMatchObject({ id: "sizeNotConfirmed" });
+    await expect(create([[{ ...row, "file-path": "/other-pool/csi/x.img" }]])).rejects.toMatchObject({
+      id: "notVerified",
+    });
+    await expect(create([[{ ...row, "mount-filesystem": true }]])).rejects.toMatchObject({
+      id: "notVerified",
+    });
+    await expect(create([[]])).rejects.toMatchObject({ id: "notVerified" });
+  });
+});
+
+test("a version that could not be read is asked again; one that was read is not", async () => {
+  const on = await start();
+  on.simulator.faults.add({ kind: "truncateOutput", bytes: 5 });
+  await expect(on.rds.version(on.signal)).rejects.toMatchObject({ code: 14 });
+  expect((await on.rds.version(on.signal)).text).toBe("7.24.5 (stable)");
+  on.commandsSince();
+  await on.rds.version(on.signal);
+  expect(on.commandsSince()).toEqual([]);
+  on.rds.forgetVersion();
+  await on.rds.version(on.signal);
+  expect(on.commandsSince()).toHaveLength(1);
+});
+
+test("polling stops at its limit and with the caller's signal", async () => {
+  const { clock } = scripted([[]]);
+  let reads = 0;
+  const never = () =>
+    pollUntil(
+      clock,
+      new AbortController().signal,
+      0,
+      async () => ++reads,
+      () => false,
+    );
+  expect(await never()).toBe(reads);
+  expect(clock.monotonic()).toBeGreaterThanOrEqual(SETTLE_LIMIT_MS);
+  const stop = new AbortController();
+  stop.abort(new Error("gone"));
+  await expect(
+    pollUntil(
+      systemClock,
+      stop.signal,
+      0,
+      async () => 1,
+      () => false,
+    ),
+  ).rejects.toThrow("gone");
+});
+
+describe("a pool's space", () => {
+  const pool: Disk = {
+    ...DISK,
+    slot: "p",
+    type: "raid",
+    comment: "",
+    filePath: "",
+    size: 100n * GIB,
+    free: 90n * GIB,
+    mounted: true,
+    mountPoint: "p",
+  };
+  const file = (slot: string, size: bigint | undefined, path = `p/csi/${slot}.img`): Disk => ({
+    ...DISK,
+    slot,
+    filePath: path,
+    size,
+  });
+
+  test("is bound by the free space and by the sum of all files, less the reserve", () => {
+    expect(poolFrom([pool], "p", GIB).available).toBe(89n * GIB);
+    // Thin files have taken nothing yet.
+    expect(poolFrom([pool, file("a", 60n * GIB)], "p", GIB).available).toBe(39n * GIB);
+    // Foreign files and snapshots have taken more than our files.
+    expect(poolFrom([{ ...pool, free: 5n * GIB }, file("a", 60n * GIB)], "p", GIB).available).toBe(4n * GIB);
+    expect(poolFrom([pool, file("a", 200n * GIB)], "p", GIB).available).toBe(0n);
+    expect(poolFrom([pool, file("a", 60n * GIB, "p2/csi/a.img")], "p", GIB).available).toBe(89n * GIB);
+    expect(poolFrom([{ ...pool, free: 2n * GIB + 5n }], "p", GIB).available).toBe(GIB);
+  });
+
+  test("a pool that is missing, a file, not mounted or without a size is refused", () => {
+    expect(() => poolFrom([], "p", 0n)).toThrow('pool "p" does not exist');
+    expect(() => poolFrom([{ ...pool, type: "file" }], "p", 0n)).toThrow('pool "p" does not exist');
+    for (const broken of [
+      { mounted: false },
+      { size: undefined },
+      { free: undefined },
+      { mountPoint: "" },
+      { mountPoint: "a b" },
+      { mountPoint: ".." },
+    ]) {
+      expect(() => poolFrom([{ ...pool, ...broken }], "p", 0n)).toThrow("is not mounted");
+    }
+  });
+});
+
+describe("whose disk it is", () => {
+  const kindOf = (over: Partial<Disk>) => {
+    const found = classify({ ...DISK, ...over }, "test");
+    return found?.kind === "foreign" ? found.foreign.reason : found?.kind;
+  };
+  test("ours only with slot, type, record, cluster and file of ours", () => {
+    expect(kindOf({})).toBe("volume");
+    expect(kindOf({ slot: "raid10" })).toBeUndefined();
+    expect(kindOf({ type: "tmpfs" })).toBe("it is of type tmpfs, not a file");
+    expect(kindOf({ comment: "" })).toBe("its comment holds no record of this driver");
+    expect(kindOf({ comment: "rds1;n=x" })).toBe("its record cannot be read: field c is missing");
+    expect(kindOf({ comment: "rds1;n=x;c=other;t=1" })).toBe("it belongs to cluster other");
+    expect(kindOf({ filePath: "storage-pool/csi/other.img" })).toBe(
+      "its file storage-pool/csi/other.img is not named after it",
+    );
+  });
+});
+
+test("a read that began before a change of ours does not overwrite what the change left", () => {
+  const cache = new VolumeCache();
+  const volume = (since: number): RdsVolume => ({
+    id: ID,
+    record: { ...RECORD, createdAt: since },
+    disk: DISK,
+  });
+  const before = cache.generation(ID);
+  const change = cache.forget(ID);
+  cache.put(ID, volume(2), change);
+  cache.put(ID, volume(1), before);
+  expect(cache.get(ID)?.record.createdAt).toBe(2);
+  cache.forget(ID);
+  cache.put(ID, volume(2), change);
+  expect(cache.get(ID)).toBeUndefined();
+  for (let index = 0; index < 5_000; index++) cache.forget(volumeIdFromName(String(index)));
+  expect(cache.generation(ID)).toBeGreaterThan(change);
+});
+
+describe("RouterOS versions", () => {
+  for (const [text, major, minor, patch] of [
+    ["7.24.5 (stable)", 7, 24, 5],
+    ["7.23.8 (long-term)", 7, 23, 8],
+    ["7.26beta4 (development)", 7, 26, 0],
+    ["7.25rc1 (testing)", 7, 25, 0],
+    ["7.21 (stable)\r", 7, 21, 0],
+    ["8.0", 8, 0, 0],
+  ] as const) {
+    test(`${text.trim()} is supported`, () => {
+      expect(parseVersion(text)).toMatchObject({ major, minor, patch });
+      expect(requireSupported(text).minor).toBe(minor);
+    });
+  }
+  test("older ones are refused, unreadable ones are not guessed", () => {
+    for (const text of ["7.20.9 (stable)", "6.49.18 (long-term)"])
+      expect(() => requireSupported(text)).toThrow(`RouterOS ${text} is too old`);
+    for (const text of ["", "stable", "v7.24"])
+      expect(() => requireSupported(text)).toThrow("could not be read");
+  });
+});

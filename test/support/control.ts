@@ -1,0 +1,90 @@
+import { request } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
+
+/** A fault as `POST /faults` takes it; see src/simulator/faults.ts. */
+export interface Fault {
+  readonly kind: string;
+  /** Regular expression on the RouterOS line. */
+  readonly line?: string;
+  readonly nth?: number;
+  readonly count?: number | "forever";
+  readonly [field: string]: unknown;
+}
+
+/** One RouterOS line that the simulator was sent. */
+export interface SentCommand {
+  readonly sequence: number;
+  readonly line: string;
+  readonly outcome: string;
+  readonly mutated: boolean;
+}
+
+/** The parts of `GET /state` that tests look at. */
+export interface SimulatorState {
+  readonly disks: readonly {
+    readonly slot: string;
+    readonly comment: string;
+    readonly exported: boolean;
+    readonly nqn: string;
+  }[];
+  readonly files: readonly { readonly path: string; readonly directory: boolean }[];
+}
+
+/** The simulator's control socket. */
+export class Control {
+  readonly #socket: string;
+
+  constructor(socket: string) {
+    this.#socket = socket;
+  }
+
+  fault(fault: Fault): Promise<unknown> {
+    return this.#ask("POST", "/faults", fault);
+  }
+
+  clearFaults(): Promise<unknown> {
+    return this.#ask("DELETE", "/faults");
+  }
+
+  state(): Promise<SimulatorState> {
+    return this.#ask("GET", "/state") as Promise<SimulatorState>;
+  }
+
+  commands(): Promise<SentCommand[]> {
+    return this.#ask("GET", "/commands") as Promise<SentCommand[]>;
+  }
+
+  /** The lines that are sent while `work` runs. */
+  async commandsDuring(work: () => Promise<unknown>): Promise<SentCommand[]> {
+    const before = (await this.commands()).at(-1)?.sequence ?? 0;
+    await work();
+    return (await this.commands()).filter(({ sequence }) => sequence > before);
+  }
+
+  /** Waits until the simulator has been sent a line that matches, after sequence number `after`. */
+  async untilSent(line: RegExp, after = 0): Promise<SentCommand> {
+    for (const end = Date.now() + 10_000; Date.now() < end; await delay(5)) {
+      const found = (await this.commands()).find((each) => each.sequence > after && line.test(each.line));
+      if (found !== undefined) return found;
+    }
+    throw new Error(`the simulator was never sent ${line}`);
+  }
+
+  #ask(method: string, path: string, body?: unknown): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const sent = request({ socketPath: this.#socket, method, path }, (response) => {
+        let text = "";
+        response.setEncoding("utf8");
+        response.on("data", (data) => (text += data));
+        response.on("error", reject);
+        response.on("end", () =>
+          response.statusCode === 200
+            ? resolve(JSON.parse(text))
+            : reject(new Error(`${method} ${path}: ${response.statusCode} ${text}`)),
+        );
+      });
+      sent.on("error", reject);
+      sent.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  }
+}
