@@ -1,5 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
+import { cliDocs } from "../../src/cli/docs.ts";
 import { configurationDocs } from "../../src/config/docs.ts";
 import { errorsPage } from "../../src/domain/errors/docs.ts";
 
@@ -7,6 +8,7 @@ import { errorsPage } from "../../src/domain/errors/docs.ts";
 const PAGES: Readonly<Record<string, () => string>> = {
   "docs/errors.md": errorsPage,
   "docs/configuration.md": configurationDocs,
+  "docs/cli.md": cliDocs,
 };
 
 const check = process.argv.includes("--check");

@@ -1,0 +1,31 @@
+import { describe, expect, test } from "bun:test";
+import { parseDocument } from "yaml";
+import { testConsole } from "../../src/simulator/console.fixture.ts";
+import { page, pages } from "./pages.fixture.ts";
+
+describe("blocks of code", () => {
+  test("every block says its language", () => {
+    for (const { path, blocks } of pages) {
+      expect([path, blocks.filter(({ language }) => language === "")]).toEqual([path, []]);
+      // An odd fence would hide everything behind it from these tests.
+      expect([path, (page(path).text.match(/^```/gm) ?? []).length]).toEqual([path, blocks.length * 2]);
+    }
+  });
+
+  test("YAML and JSON parse", () => {
+    const found = pages.flatMap(({ path, blocks }) => blocks.map((block) => ({ path, ...block })));
+    for (const { path, language, text } of found) {
+      if (language === "yaml") expect([path, parseDocument(text).errors]).toEqual([path, []]);
+      if (language === "json") expect(() => JSON.parse(text)).not.toThrow();
+    }
+    expect(found.some(({ language }) => language === "yaml")).toBe(true);
+  });
+
+  test("RouterOS commands that claim it run on the simulator", async () => {
+    const blocks = page("docs/rds-setup.md").blocks.filter(({ note }) => note === "run on the simulator");
+    expect(blocks.length).toBeGreaterThan(1);
+    const on = await testConsole();
+    for (const line of blocks.flatMap(({ text }) => text.trim().split("\n"))) await on.put(line);
+    expect(await on.fail("/user/group/add name=csi policy=ssh")).toContain("bad command name");
+  });
+});

@@ -1,0 +1,84 @@
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { buildProgram } from "../../src/cli/program.ts";
+import { envNameOf } from "../../src/config/option.ts";
+import { commandOptions } from "../../src/config/options.ts";
+import { buildInfo } from "../../src/observability/build-info.ts";
+import { createMetrics } from "../../src/observability/metrics.ts";
+import { pages, ROOT, sources } from "./pages.fixture.ts";
+
+const stop = new AbortController().signal;
+const io = { env: {}, out: () => {}, err: () => {}, columns: undefined, colour: false, stop };
+
+function longOptions(command: Command): string[] {
+  const own = command.options.flatMap(({ long }) => (typeof long === "string" ? [long] : []));
+  return [...own, ...command.commands.flatMap(longOptions)];
+}
+
+/** Flags of programs that are not ours. */
+const OF_OTHERS = ["--unix-socket", "--extra-create-metadata", "--no-act"];
+
+/** Flags of our own scripts: whatever their texts know. */
+const scripts = readdirSync(join(ROOT, "scripts"), { withFileTypes: true })
+  .filter((entry) => entry.isFile())
+  .map(({ name }) => readFileSync(join(ROOT, "scripts", name), "utf8"))
+  .concat(readFileSync(join(ROOT, "scripts/lib/write-docs.ts"), "utf8"))
+  .join("\n");
+
+const known = new Set(["--help", "--version", ...OF_OTHERS, ...longOptions(buildProgram(io, () => {}))]);
+for (const [flag] of scripts.matchAll(/--[a-z][a-z-]+/g)) known.add(flag);
+
+const flagsOf = (text: string): string[] =>
+  [...text.matchAll(/(?<![\w-])--[a-z][a-z0-9-]*/g)].map(([flag]) => flag);
+
+describe("names in the documents exist in the code", () => {
+  test("flags", () => {
+    expect(flagsOf("`--pool x` a--b ---c --no-such")).toEqual(["--pool", "--no-such"]);
+    expect(known.has("--no-such")).toBe(false);
+    for (const { path, text } of pages) {
+      expect([path, flagsOf(text).filter((flag) => !known.has(flag))]).toEqual([path, []]);
+    }
+  });
+
+  test("environment variables", () => {
+    const tables = Object.values(commandOptions).flatMap((table) => Object.values(table));
+    const names = new Set([...tables.map(({ name }) => envNameOf(name)), envNameOf("config")]);
+    const read = sources(["test", "scripts", "src/cli"], /^[^.]+(\.ts)?$/);
+    for (const { path, text } of pages) {
+      const unknown = [...text.matchAll(/\bRDS_CSI_[A-Z_]+\b/g)]
+        .map(([name]) => name)
+        .filter((name) => !names.has(name) && !read.includes(name));
+      expect([path, unknown]).toEqual([path, []]);
+    }
+  });
+
+  test("metrics", async () => {
+    const metrics = new Set(
+      (await createMetrics(buildInfo).registry.getMetricsAsJSON()).map(({ name }) => name),
+    );
+    expect(metrics.size).toBeGreaterThan(8);
+    for (const { path, text } of pages) {
+      const unknown = [...text.matchAll(/\b(?:rds_csi|process)_[a-z_]+\b/g)]
+        .map(([name]) => name.replace(/_(?:bucket|sum|count)$/, ""))
+        .filter((name) => !metrics.has(name));
+      expect([path, unknown]).toEqual([path, []]);
+    }
+  });
+
+  test("errors and other names in camel case", () => {
+    const code = sources(["src"], /^(?!.*\.(test|fixture)\.ts$).*\.ts$/);
+    const identifiers = new Set(code.match(/[A-Za-z_$][\w$]*/g));
+    // Of Kubernetes.
+    for (const name of ["volumeMode", "enableServiceLinks"]) identifiers.add(name);
+    expect(identifiers.has("volumeInUse")).toBe(true);
+    expect(identifiers.has("noSuchError")).toBe(false);
+    for (const { path, code: inline } of pages) {
+      const unknown = inline
+        .map((text) => text.replace(/: \S+$/, ""))
+        .filter((text) => /^[a-z]+(?:[A-Z][a-z0-9]+)+$/.test(text) && !identifiers.has(text));
+      expect([path, unknown]).toEqual([path, []]);
+    }
+  });
+});

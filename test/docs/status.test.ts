@@ -1,0 +1,67 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { SWITCH_DOCS } from "../../src/simulator/switches.ts";
+import { page, ROOT, section, tableRows } from "./pages.fixture.ts";
+
+const status = page("docs/status.md");
+
+/** `file` › "name": evidence that a page names. */
+function evidence(text: string): { file: string; name: string }[] {
+  return [...text.matchAll(/\[`([^`]+\.test\.ts)`\]\([^)]+\) › "([^"]+)"/g)].map(
+    ([, file = "", name = ""]) => ({
+      file,
+      name,
+    }),
+  );
+}
+
+describe("docs/status.md", () => {
+  test("every test that it names exists", () => {
+    const all = evidence(status.text);
+    expect(all.length).toBeGreaterThan(20);
+    // No mention escapes the pattern.
+    expect(all.length).toBe([...status.text.matchAll(/\.test\.ts`\]/g)].length);
+    for (const { file, name } of all) {
+      const path = join(ROOT, file);
+      expect([file, existsSync(path)]).toEqual([file, true]);
+      expect([file, name, readFileSync(path, "utf8").includes(name)]).toEqual([file, name, true]);
+    }
+  });
+
+  test("every promise has one row", () => {
+    const rows = tableRows(section(status, "Promises about shared volumes")).slice(1);
+    expect(rows.map(([promise = ""]) => promise.split(" ")[0] ?? "")).toEqual([
+      ...["RWX-01", "RWX-02", "RWX-03"],
+      ...["SAFETY-01", "SAFETY-02", "SAFETY-03", "SAFETY-04"],
+      ...["OBS-01", "OBS-02", "OBS-03"],
+    ]);
+  });
+
+  test("the assumptions are exactly the switches of the simulator", () => {
+    const rows = tableRows(section(status, "Never seen on hardware")).slice(1);
+    const listed = rows.flatMap(([, names = ""]) =>
+      [...names.matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? ""),
+    );
+    expect(listed.toSorted()).toEqual(SWITCH_DOCS.map(({ name }) => name).toSorted());
+  });
+
+  test("every spec of csi-sanity is counted in docs/conformance.md, and no skip stands twice", () => {
+    const conformance = page("docs/conformance.md");
+    const runs = tableRows(section(conformance, "Figures")).slice(1);
+    expect(runs).toHaveLength(6);
+    for (const [profile, type, ...counts] of runs) {
+      const sum = counts.reduce((total, count) => total + Number(count), 0);
+      expect([profile, type, sum, counts[1]]).toEqual([profile, type, 96, "0"]);
+    }
+    const prefixes = tableRows(section(conformance, "Skipped specs"))
+      .slice(1)
+      .map(([prefix = ""]) => prefix);
+    for (const prefix of prefixes) {
+      expect(prefix).toMatch(/^`[^`]{20,}`$/);
+      const shadowed = prefixes.filter((other) => other !== prefix && other.startsWith(prefix.slice(0, -1)));
+      expect([prefix, shadowed]).toEqual([prefix, []]);
+    }
+    expect(new Set(prefixes).size).toBe(prefixes.length);
+  });
+});

@@ -1,0 +1,82 @@
+import { describe, expect, test } from "bun:test";
+import { parse } from "yaml";
+import { requireSupported } from "../../src/controller/capabilities.ts";
+import { PARAMETER_DOCS, readParameters } from "../../src/controller/parameters.ts";
+import { chooseSize } from "../../src/controller/sizes.ts";
+import { ACCESS_MODES, type AccessMode, type Capability } from "../../src/domain/access-mode.ts";
+import { DriverError } from "../../src/domain/errors/driver-error.ts";
+import { grpcCodeName } from "../../src/domain/errors/grpc-code.ts";
+import { page, section, tableRows } from "./pages.fixture.ts";
+
+const storageClass = page("docs/storage-class.md");
+const capability = (accessMode: AccessMode, accessType: "block" | "mount", fsType = ""): Capability => ({
+  accessMode,
+  accessType,
+  fsType,
+  mountFlags: [],
+});
+
+function refusal(work: () => unknown): string {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof DriverError) return `${grpcCodeName(error.code)}: ${error.summary}`;
+    throw error;
+  }
+  return "accepted";
+}
+
+describe("docs/storage-class.md", () => {
+  test("lists exactly the parameters of the code, with what they expect", () => {
+    const [, ...rows] = tableRows(section(storageClass, "Parameters"));
+    const listed = rows.map(([name = "", expected]) => [name.replaceAll("`", ""), expected]);
+    expect(Object.fromEntries(listed)).toEqual({ ...PARAMETER_DOCS });
+  });
+
+  test("its example is accepted", () => {
+    const example = parse(storageClass.blocks.find(({ language }) => language === "yaml")?.text ?? "");
+    expect(example.kind).toBe("StorageClass");
+    expect(readParameters(example.parameters).pool).toBe("storage-pool");
+  });
+
+  test("every access mode is there, and its answers are those of the code", () => {
+    const [, ...rows] = tableRows(section(storageClass, "Access modes"));
+    const seen = rows.flatMap(([, modes = "", mount = "", block = ""]) =>
+      modes.split(", ").map((mode) => {
+        const accessMode = mode as AccessMode;
+        const accepts = (type: "mount" | "block") =>
+          refusal(() => requireSupported([capability(accessMode, type)])) === "accepted";
+        expect([mode, accepts("mount")]).toEqual([mode, mount === "yes"]);
+        expect([mode, accepts("block")]).toEqual([mode, /^(yes|created)/.test(block)]);
+        return accessMode;
+      }),
+    );
+    expect(seen.toSorted()).toEqual([...ACCESS_MODES].toSorted());
+  });
+
+  test("every refusal on the page is what the code says", () => {
+    const [, ...rows] = tableRows(section(storageClass, "What refusals look like"));
+    const mib = 1024n * 1024n;
+    const odd = (3n * mib) / 2n;
+    expect(rows.map(([, answer]) => answer)).toEqual([
+      refusal(() => readParameters({ migrationTimeoutSeconds: "10" })),
+      refusal(() => readParameters({ Pool: "storage-pool" })),
+      refusal(() => requireSupported([capability("MULTI_NODE_MULTI_WRITER", "mount")])),
+      refusal(() => requireSupported([capability("SINGLE_NODE_WRITER", "mount", "btrfs")])),
+      refusal(() => requireSupported([capability("MULTI_NODE_READER_ONLY", "block")])),
+      refusal(() =>
+        chooseSize({ requiredBytes: odd, limitBytes: odd }, [capability("SINGLE_NODE_WRITER", "block")]),
+      ),
+    ]);
+  });
+
+  test("the sizes it names are right", () => {
+    const least = (fsType: string, type: "block" | "mount" = "mount") =>
+      chooseSize({ requiredBytes: 1n, limitBytes: 0n }, [capability("SINGLE_NODE_WRITER", type, fsType)]) >>
+      20n;
+    const text = section(storageClass, "Sizes").replace(/\s+/g, " ");
+    expect(text).toContain(
+      `The least is ${least("", "block")} MiB for block, ${least("ext4")} MiB for ext4 and ${least("xfs")} MiB for XFS`,
+    );
+  });
+});
