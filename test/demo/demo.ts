@@ -9,12 +9,19 @@ import {
   VolumeCapability_AccessMode_Mode as Mode,
   type VolumeCapabilitySchema,
 } from "../../src/csi/gen/csi_pb.ts";
+import { executable } from "../support/executable.ts";
 import { cleanUp, loopsBelow, mountsBelow } from "../support/leftovers.ts";
+import { takeLock } from "../support/lock.ts";
 import { type Stand, startStand } from "../support/stand.ts";
 
 const GIB = 1024n ** 3n;
-const executable = resolve("dist/rds-csi");
-const directory = join(tmpdir(), `rds-csi-demo-${process.getuid?.() ?? 0}`);
+/**
+ * Where everything is; RDS_CSI_DEMO_DIR names another place, a path of at most 80 bytes whose parent exists. Beside it
+ * is `<directory>.lock` while a demo runs.
+ */
+const directory = resolve(
+  process.env.RDS_CSI_DEMO_DIR || join(tmpdir(), `rds-csi-demo-${process.getuid?.() ?? 0}`),
+);
 const started = performance.now();
 
 function say(text: string): void {
@@ -217,39 +224,56 @@ function indent(text: string): string {
   return text.replace(/^(?=.)/gm, "    ");
 }
 
-async function main(): Promise<void> {
-  for (const found of await cleanUp(directory)) say(`left by an earlier run, removed: ${found}`);
-  const problem = await dataPathProblem();
-  if (problem !== undefined)
-    say(`control plane only (${problem}): no formatting, mounting or writing is shown`);
-  const stand = await startStand({ executable, directory });
+/** The demo itself, on a stand that runs. */
+async function walk(stand: Stand, withData: boolean): Promise<void> {
+  const info = await stand.identity.getPluginInfo();
+  say(`a simulated RDS, a controller and two nodes run: ${info.name} ${info.vendorVersion}`);
+  await filesystemLife(stand, withData);
+  await blockLife(stand, withData);
+  await show(stand, ["volumes", "list", ...stand.rdsFlags]);
+  await showCommands(stand);
+  check((await mountsBelow(directory)).length === 0, "a mount is left");
+  check((await loopsBelow(directory)).length === 0, "a loop device is left");
+}
+
+async function main(interrupted: Promise<never>): Promise<void> {
+  if (Buffer.byteLength(directory) > 80) throw new Error(`${directory} is too long a path for unix sockets`);
+  const giveBack = await takeLock(`${directory}.lock`);
   try {
-    const info = await stand.identity.getPluginInfo();
-    say(`a simulated RDS, a controller and two nodes run: ${info.name} ${info.vendorVersion}`);
-    await filesystemLife(stand, problem === undefined);
-    await blockLife(stand, problem === undefined);
-    await show(stand, ["volumes", "list", ...stand.rdsFlags]);
-    await showCommands(stand);
-    check((await mountsBelow(directory)).length === 0, "a mount is left");
-    check((await loopsBelow(directory)).length === 0, "a loop device is left");
-    for (const each of [stand.controllerProcess, ...stand.nodeProcesses.values(), stand.simulator]) {
-      check(each.ended() === undefined, `${each.name} ended by itself`);
-      check((await each.stop()) === "0", `${each.name} did not stop cleanly`);
+    for (const found of await cleanUp(directory)) say(`left by an earlier run, removed: ${found}`);
+    const problem = await dataPathProblem();
+    if (problem !== undefined)
+      say(`control plane only (${problem}): no formatting, mounting or writing is shown`);
+    const stand = await startStand({ executable, directory });
+    const processes = [stand.controllerProcess, ...stand.nodeProcesses.values(), stand.simulator];
+    const deaths = processes.map(async (each): Promise<never> => {
+      throw new Error(`surprise: ${each.name} ended with ${await each.wait()}`);
+    });
+    for (const death of deaths) death.catch(() => {});
+    const work = walk(stand, problem === undefined);
+    try {
+      await Promise.race([work, interrupted, ...deaths]);
+      for (const each of processes) check((await each.stop()) === "0", `${each.name} did not stop cleanly`);
+    } finally {
+      await stand.close();
+      // What was under way fails now, and must not make anything afterwards.
+      await work.catch(() => {});
+      await cleanUp(directory);
     }
+    say(`done, nothing is left behind${problem === undefined ? "" : ` (data path left out: ${problem})`}`);
   } finally {
-    await stand.close();
+    await giveBack();
   }
-  say(`done, nothing is left behind${problem === undefined ? "" : ` (data path left out: ${problem})`}`);
 }
 
 // Whatever ends this script early, the processes, mounts and loop devices go with it.
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  process.on(signal, () => {
-    void cleanUp(directory).finally(() => process.exit(1));
-  });
-}
+const interrupted = new Promise<never>((_resolve, reject) => {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.on(signal, () => reject(new Error(`received ${signal}`)));
+});
+interrupted.catch(() => {});
 try {
-  await main();
+  await main(interrupted);
 } catch (error) {
   console.error(`demo failed: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 1;

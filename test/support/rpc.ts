@@ -16,7 +16,11 @@ export const block = (mode: Mode = Mode.SINGLE_NODE_WRITER): Capability => ({
   accessType: { case: "block", value: {} },
 });
 
-export const mount = (mode: Mode = Mode.SINGLE_NODE_WRITER, fsType = "", mountFlags: string[] = []): Capability => ({
+export const mount = (
+  mode: Mode = Mode.SINGLE_NODE_WRITER,
+  fsType = "",
+  mountFlags: string[] = [],
+): Capability => ({
   accessMode: { mode },
   accessType: { case: "mount", value: { fsType, mountFlags } },
 });
@@ -43,7 +47,9 @@ export async function outcome(call: Promise<unknown>): Promise<string> {
   } catch (error) {
     if (!isRpcError(error)) throw error;
     if (error.details === "") throw new Error(`${status[error.code]} without a message`);
-    const trailers = Object.keys(error.metadata.getMap()).filter((key) => key.startsWith("grpc-status-details"));
+    const trailers = Object.keys(error.metadata.getMap()).filter((key) =>
+      key.startsWith("grpc-status-details"),
+    );
     if (trailers.length > 0) throw new Error(`the failure carries ${trailers.join(", ")}`);
     return `${status[error.code]}: ${error.details}`;
   }
@@ -52,3 +58,7 @@ export async function outcome(call: Promise<unknown>): Promise<string> {
 /** The code alone. */
 export const codeOf = async (call: Promise<unknown>): Promise<string> =>
   (await outcome(call)).split(":")[0] ?? "";
+
+/** The name of a generated enum value. */
+export const nameOf = (type: Readonly<Record<string, unknown>>, value: number): string =>
+  Object.keys(type).find((name) => type[name] === value) ?? String(value);

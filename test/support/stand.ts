@@ -10,7 +10,7 @@ import { Controller, Identity, Node } from "../../src/csi/gen/csi_pb.ts";
 import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
 import { Control } from "./control.ts";
 import { type ServiceClient, serviceClient } from "./csi-client.ts";
-import { cleanUp, noteProcess } from "./leftovers.ts";
+import { cleanUp, makeStandDirectory, noteProcess } from "./leftovers.ts";
 
 /** How a stand is set up. */
 export interface StandOptions {
@@ -26,6 +26,8 @@ export interface StandOptions {
   readonly controller?: readonly string[];
   /** Further flags of `rds-csi node`. */
   readonly node?: readonly string[];
+  /** Whether the node processes are started as well; true. */
+  readonly startNodes?: boolean;
 }
 
 /** One running `rds-csi` process. */
@@ -38,6 +40,8 @@ export interface Running {
   stop(): Promise<string>;
   /** SIGKILL and wait. */
   kill(): Promise<void>;
+  /** Waits for its end; the exit code. */
+  wait(): Promise<string>;
   signal(which: NodeJS.Signals): void;
 }
 
@@ -71,11 +75,7 @@ export interface Stand {
   /** Starts the simulator again on the same port and directory. */
   startSimulator(): Promise<Running>;
   /** A further client; it is closed with the stand. */
-  connect<S extends DescService>(
-    desc: S,
-    socket: string,
-    channelOptions?: ChannelOptions,
-  ): ServiceClient<S>;
+  connect<S extends DescService>(desc: S, socket: string, channelOptions?: ChannelOptions): ServiceClient<S>;
   /** Ends everything and removes the directory. */
   close(): Promise<void>;
 }
@@ -108,7 +108,7 @@ async function answers(socket: string): Promise<boolean> {
   if (!(await exists(socket))) return false;
   const client = serviceClient(Identity, socket);
   try {
-    return (await client.probe({}, { deadlineMs: 1_000 })).ready ?? false;
+    return (await client.probe({}, { deadlineMs: 1_000 })).ready ?? true;
   } catch {
     return false;
   } finally {
@@ -119,7 +119,7 @@ async function answers(socket: string): Promise<boolean> {
 /** Starts a stand and waits until every part serves. */
 export async function startStand(options: StandOptions): Promise<Stand> {
   const { executable, directory, nodes = ["node-a", "node-b"] } = options;
-  await mkdir(directory, { recursive: false, mode: 0o700 });
+  await makeStandDirectory(directory);
   const path = (...parts: string[]) => join(directory, ...parts);
   const key = newEd25519Key();
   await writeFile(path("user-key"), key.private, { mode: 0o600 });
@@ -231,17 +231,20 @@ export async function startStand(options: StandOptions): Promise<Stand> {
   }
 }
 
-/** Runs the executable to its end. */
+/** The surroundings of a program; `env` is all of its environment, PATH by default. */
+export interface Surroundings {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+}
+
+/** Runs a program to its end. */
 export function capture(
-  executable: string,
+  program: string,
   args: readonly string[],
-  env: Readonly<Record<string, string>> = {},
+  { env = { PATH: process.env.PATH ?? "" }, cwd }: Surroundings = {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(executable, args, {
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { PATH: process.env.PATH ?? "", ...env },
-    });
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env, cwd });
     let stdout = "";
     let stderr = "";
     child.stdout.on("data", (data) => (stdout += data));
@@ -296,6 +299,7 @@ async function launch(
       signal("SIGKILL");
       await end;
     },
+    wait: () => end,
     signal,
   };
 }

@@ -1,0 +1,77 @@
+import { describe, expect, test } from "bun:test";
+import { Buffer } from "node:buffer";
+import fc from "fast-check";
+import { ApiStatusError } from "./api-error.ts";
+import { jitteredBackoff } from "./backoff.ts";
+import { listAll } from "./list.ts";
+import { lineSplitter } from "./watch.ts";
+
+describe("lines", () => {
+  test("come out whole, however the chunks cut them", () => {
+    const line = fc.string({ unit: "grapheme" }).map((text) => JSON.stringify(text));
+    fc.assert(
+      fc.property(fc.array(line), fc.array(fc.nat(40)), (lines, cuts) => {
+        const bytes = Buffer.from(lines.map((text) => `${text}\n`).join(""));
+        const seen: string[] = [];
+        const push = lineSplitter((text) => seen.push(text));
+        let at = 0;
+        for (const cut of cuts) {
+          push(bytes.subarray(at, at + cut));
+          at += cut;
+        }
+        push(bytes.subarray(at));
+        expect(seen).toEqual(lines);
+      }),
+    );
+  });
+
+  test("an unfinished line is not handed out, empty lines are left out", () => {
+    const seen: string[] = [];
+    const push = lineSplitter((text) => seen.push(text));
+    push(Buffer.from('a\n\n\r\nb\n{"half'));
+    expect(seen).toEqual(["a", "b"]);
+  });
+});
+
+describe("lists", () => {
+  const pages = (items: readonly number[], size: number, expireAt: ReadonlySet<number>) => {
+    let calls = 0;
+    return async (token: string | undefined) => {
+      calls += 1;
+      if (token !== undefined && expireAt.has(calls)) throw new ApiStatusError(410, "", {});
+      const start = Number(token ?? 0);
+      const end = start + size;
+      const next = end < items.length ? String(end) : "";
+      return { items: items.slice(start, end), next, resourceVersion: "7" };
+    };
+  };
+
+  test("have every item once, in order, whatever the page size and whenever a token expires", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat(50),
+        fc.integer({ min: 1, max: 20 }),
+        fc.array(fc.nat(12), { maxLength: 3 }),
+        async (count, size, expired) => {
+          const items = Array.from({ length: count }, (_, index) => index);
+          const listed = await listAll(pages(items, size, new Set(expired)));
+          expect(listed).toEqual({ items, resourceVersion: "7" });
+        },
+      ),
+    );
+  });
+
+  test("give up after the fourth expired snapshot", async () => {
+    const read = pages([1, 2, 3], 1, new Set(Array.from({ length: 100 }, (_, index) => index)));
+    expect(await listAll(read).catch((error: ApiStatusError) => error.status)).toBe(410);
+  });
+});
+
+test("the wait doubles, is capped, and is between half and all of that", () => {
+  const limits = { firstMs: 500, maxMs: 30_000 };
+  expect(jitteredBackoff(0, limits, () => 1)).toBe(0);
+  expect([1, 2, 3, 7, 1_000].map((failures) => jitteredBackoff(failures, limits, () => 1))).toEqual([
+    500, 1_000, 2_000, 30_000, 30_000,
+  ]);
+  expect(jitteredBackoff(2, limits, () => 0)).toBe(500);
+});

@@ -1,0 +1,510 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import { Controller, Node, ControllerServiceCapability_RPC_Type as Rpc } from "../../src/csi/gen/csi_pb.ts";
+import { volumeIdFromName } from "../../src/domain/volume-id.ts";
+import { executable, shortDirectory } from "../support/executable.ts";
+import { block, codeOf, GIB, MIB, Mode, mount, nameOf, outcome } from "../support/rpc.ts";
+import { type Stand, startStand } from "../support/stand.ts";
+
+// What csi-sanity does not ask of a controller: the exact code and message of each RPC and condition, over a real socket.
+
+let base = "";
+let stand: Stand;
+beforeAll(async () => {
+  base = await shortDirectory();
+  stand = await startStand({
+    executable,
+    directory: join(base, "s"),
+    startNodes: false,
+    simulate: ["--pool", "storage-pool:btrfs:4TiB", "--pool", "small:btrfs:2GiB"],
+  });
+});
+afterAll(async () => {
+  await stand?.close();
+  await rmdir(base);
+});
+
+const UNKNOWN = volumeIdFromName("never made");
+const REPEAT = "Set the field and repeat the call.";
+const missing = (field: string) => `INVALID_ARGUMENT: ${field} is required and was empty. ${REPEAT}`;
+
+const created = async (name: string, size = 8n * MIB, capability = block()) => {
+  const { volume } = await stand.controller.createVolume({
+    name,
+    capacityRange: { requiredBytes: size },
+    volumeCapabilities: [capability],
+  });
+  return volume?.volumeId ?? "";
+};
+
+describe("CreateVolume", () => {
+  const ask = (over: object) =>
+    outcome(
+      stand.controller.createVolume({
+        name: "refused",
+        capacityRange: { requiredBytes: 8n * MIB },
+        volumeCapabilities: [block()],
+        ...over,
+      }),
+    );
+
+  test("required fields in the order of the specification, before anything is asked of the RDS", async () => {
+    const sent = await stand.control.commandsDuring(async () => {
+      expect(await ask({ name: "", volumeCapabilities: [] })).toBe(missing("name"));
+      expect(await ask({ volumeCapabilities: [] })).toBe(missing("volume_capabilities"));
+      expect(await ask({ volumeCapabilities: [{ accessMode: { mode: Mode.SINGLE_NODE_WRITER } }] })).toBe(
+        "INVALID_ARGUMENT: volume_capabilities[0].access_type is invalid: neither block nor mount is set. Correct the field and repeat the call.",
+      );
+      expect(await ask({ volumeCapabilities: [block(), { accessType: { case: "block", value: {} } }] })).toBe(
+        missing("volume_capabilities[1].access_mode"),
+      );
+      expect(await ask({ volumeCapabilities: [block(Mode.UNKNOWN)] })).toBe(
+        "INVALID_ARGUMENT: volume_capabilities[0].access_mode.mode is invalid: UNKNOWN is not an access mode. Correct the field and repeat the call.",
+      );
+    });
+    expect(sent).toEqual([]);
+  });
+
+  const conditions: readonly [string, object, string][] = [
+    [
+      "every capability counts, not only the first",
+      { volumeCapabilities: [block(), mount(Mode.MULTI_NODE_MULTI_WRITER)] },
+      "INVALID_ARGUMENT: ReadWriteMany with volumeMode: Filesystem is refused: an ext4 or XFS filesystem mounted by two nodes is destroyed. Set volumeMode: Block (for KubeVirt live migration), or use ReadWriteOnce.",
+    ],
+    [
+      "ReadOnlyMany",
+      { volumeCapabilities: [block(Mode.MULTI_NODE_READER_ONLY)] },
+      "INVALID_ARGUMENT: volume capability is not supported: access mode MULTI_NODE_READER_ONLY. Use ReadWriteOnce or ReadWriteOncePod, or ReadWriteMany with volumeMode: Block.",
+    ],
+    [
+      "an unknown filesystem",
+      { volumeCapabilities: [mount(Mode.SINGLE_NODE_WRITER, "zfs")] },
+      'INVALID_ARGUMENT: volume capability is not supported: filesystem "zfs" (supported: ext4, xfs). Use ReadWriteOnce or ReadWriteOncePod, or ReadWriteMany with volumeMode: Block.',
+    ],
+    [
+      "a negative size",
+      { capacityRange: { requiredBytes: -1n } },
+      "INVALID_ARGUMENT: capacity_range.required_bytes is invalid: -1 is negative. Correct the field and repeat the call.",
+    ],
+    [
+      "a limit below what is required",
+      { capacityRange: { requiredBytes: 2n * GIB, limitBytes: GIB } },
+      "OUT_OF_RANGE: capacity range required_bytes=2147483648 limit_bytes=1073741824 cannot be met: limit_bytes is below required_bytes. Ask for a size inside the supported range, or raise limit_bytes.",
+    ],
+    [
+      "no multiple of 1 MiB inside the range",
+      { capacityRange: { requiredBytes: MIB + 1n, limitBytes: MIB + 2n } },
+      "OUT_OF_RANGE: capacity range required_bytes=1048577 limit_bytes=1048578 cannot be met: the smallest size that satisfies required_bytes is 2097152 bytes. Ask for a size inside the supported range, or raise limit_bytes.",
+    ],
+    [
+      "more than the pool has in all",
+      { capacityRange: { requiredBytes: 8n * GIB }, parameters: { pool: "small" } },
+      "OUT_OF_RANGE: capacity range required_bytes=8589934592 limit_bytes=0 cannot be met: pool small has 2147483648 bytes in all. Ask for a size inside the supported range, or raise limit_bytes.",
+    ],
+    [
+      "a source that this version cannot copy",
+      { volumeContentSource: { type: { case: "snapshot", value: { snapshotId: "snap-1" } } } },
+      "INVALID_ARGUMENT: volume_content_source of kind snapshot is not supported by this version. Create an empty volume and copy the data, or use a version that supports it.",
+    ],
+    [
+      "a pool that does not exist",
+      { parameters: { pool: "nope" } },
+      'INVALID_ARGUMENT: pool "nope" does not exist on the RDS. Set the StorageClass parameter pool (or --pool) to the slot of a mounted disk, RAID or Btrfs pool.',
+    ],
+    [
+      "a deadline for migrations outside 30 to 3600",
+      { parameters: { migrationTimeoutSeconds: "29" } },
+      'INVALID_ARGUMENT: StorageClass parameter migrationTimeoutSeconds="29" is invalid: expected a whole number of seconds, 30-3600 (default 300). Correct the parameter; a StorageClass is changed by creating it anew.',
+    ],
+    [
+      "mutable parameters win over parameters",
+      { parameters: { migrationGuard: "off" }, mutableParameters: { migrationGuard: "maybe" } },
+      'INVALID_ARGUMENT: StorageClass parameter migrationGuard="maybe" is invalid: expected enforce, warn or off (default enforce). Correct the parameter; a StorageClass is changed by creating it anew.',
+    ],
+    [
+      "a map above 4 KiB",
+      { parameters: { a: "x".repeat(4096) } },
+      "INVALID_ARGUMENT: parameters is 4097 bytes long, the limit is 4096 bytes. Use a shorter value.",
+    ],
+  ];
+  for (const [name, over, message] of conditions) {
+    test(name, async () => {
+      expect(await ask(over)).toBe(message);
+    });
+  }
+
+  test("an unknown parameter: named, with those that exist", async () => {
+    expect(await ask({ parameters: { Pool: "x" } })).toMatch(
+      /^INVALID_ARGUMENT: StorageClass parameter "Pool" is unknown \(known: pool, [A-Za-z, ]+\)\. /,
+    );
+  });
+
+  test("what was refused has left nothing", async () => {
+    expect((await stand.control.state()).disks.map(({ slot }) => slot)).not.toContain(
+      volumeIdFromName("refused"),
+    );
+  });
+
+  test("full: RESOURCE_EXHAUSTED with what there is and what it needs", async () => {
+    const answer = await ask({
+      name: "full",
+      capacityRange: { requiredBytes: GIB + GIB / 2n },
+      parameters: { pool: "small" },
+    });
+    expect(answer).toMatch(
+      /^RESOURCE_EXHAUSTED: pool small has \d+ bytes available, 1610612736 bytes are needed\. Delete unused volumes/,
+    );
+  });
+
+  test("a repeat is the same volume; other size, limit, parameters are ALREADY_EXISTS naming the difference", async () => {
+    const request = {
+      name: "again",
+      capacityRange: { requiredBytes: 8n * MIB + 1n },
+      volumeCapabilities: [mount(), block()],
+      parameters: { "csi.storage.k8s.io/pvc/name": "claim", "csi.storage.k8s.io/pvc/namespace": "ns" },
+    };
+    const first = await stand.controller.createVolume(request);
+    expect(first.volume).toMatchObject({ volumeId: volumeIdFromName("again"), capacityBytes: 16n * MIB });
+    expect(await stand.controller.createVolume(request)).toEqual(first);
+    expect(await stand.controller.createVolume({ ...request, capacityRange: undefined as never })).toEqual(
+      first,
+    );
+    const prefix = 'ALREADY_EXISTS: a volume with name "again" exists with other properties:';
+    const remedy = "Delete that volume first, or use another name.";
+    expect(
+      await outcome(stand.controller.createVolume({ ...request, capacityRange: { requiredBytes: GIB } })),
+    ).toBe(
+      `${prefix} its size is 16777216 bytes, asked for required_bytes=1073741824 limit_bytes=0. ${remedy}`,
+    );
+    expect(
+      await outcome(stand.controller.createVolume({ ...request, parameters: { ctrlLossTmo: "600" } })),
+    ).toBe(`${prefix} its ctrlLossTmo is -1, asked for 600. ${remedy}`);
+    expect(
+      await outcome(stand.controller.createVolume({ ...request, parameters: { pool: "small" } })),
+    ).toStartWith(`${prefix} its file is storage-pool/csi/`);
+  });
+});
+
+describe("DeleteVolume", () => {
+  test("no id, unknown, malformed, foreign-looking", async () => {
+    const del = (volumeId: string) => outcome(stand.controller.deleteVolume({ volumeId }));
+    expect(await del("")).toBe(missing("volume_id"));
+    for (const id of [UNKNOWN, "../../etc", "csi-", "pvc-1", "ö", "x".repeat(200)])
+      expect(await del(id)).toBe("OK");
+    expect(await del("x".repeat(257))).toBe(
+      "INVALID_ARGUMENT: volume_id is 257 bytes long, the limit is 256 bytes. Use a shorter value.",
+    );
+  });
+
+  test("attached: FAILED_PRECONDITION naming the node, volume untouched; then detached, deleted, deleted again", async () => {
+    const volumeId = await created("del");
+    await stand.controller.controllerPublishVolume({ volumeId, nodeId: "node-a", volumeCapability: block() });
+    const before = (await stand.control.state()).disks.find(({ slot }) => slot === volumeId);
+    expect(await outcome(stand.controller.deleteVolume({ volumeId }))).toBe(
+      `FAILED_PRECONDITION: volume ${volumeId} is still attached to node-a. Delete the workload that uses it; it is deleted once every node has released it.`,
+    );
+    expect((await stand.control.state()).disks.find(({ slot }) => slot === volumeId)).toEqual(
+      before as never,
+    );
+    await stand.controller.controllerUnpublishVolume({ volumeId });
+    await stand.controller.deleteVolume({ volumeId });
+    await stand.controller.deleteVolume({ volumeId });
+    await stand.controller.controllerUnpublishVolume({ volumeId, nodeId: "node-a" });
+    const { disks, files } = await stand.control.state();
+    expect(disks.filter(({ slot }) => slot === volumeId)).toEqual([]);
+    expect(files.filter(({ path }) => path.includes(volumeId))).toEqual([]);
+  });
+});
+
+describe("ControllerPublishVolume and ControllerUnpublishVolume", () => {
+  test("missing fields in order, then existence", async () => {
+    const publish = (request: object) => outcome(stand.controller.controllerPublishVolume(request));
+    expect(await publish({})).toBe(missing("volume_id"));
+    expect(await publish({ volumeId: UNKNOWN })).toBe(missing("node_id"));
+    expect(await publish({ volumeId: UNKNOWN, nodeId: "nobody" })).toBe(missing("volume_capability"));
+    const volumeCapability = block();
+    expect(await publish({ volumeId: UNKNOWN, nodeId: "nobody", volumeCapability })).toBe(
+      `NOT_FOUND: volume ${UNKNOWN} does not exist on the RDS. Check the volume handle; \`rds-csi volumes list\` shows what exists.`,
+    );
+    expect(await publish({ volumeId: "no-such-id", nodeId: "nobody", volumeCapability })).toStartWith(
+      'NOT_FOUND: volume "no-such-id" does not exist',
+    );
+    const volumeId = await created("pub-fields");
+    expect(await publish({ volumeId, nodeId: "nobody", volumeCapability })).toBe(
+      'NOT_FOUND: node "nobody" is not known. Check that the node exists and that the driver\'s DaemonSet runs on it.',
+    );
+    expect(await publish({ volumeId, nodeId: "n".repeat(257), volumeCapability })).toBe(
+      "INVALID_ARGUMENT: node_id is 257 bytes long, the limit is 256 bytes. Use a shorter value.",
+    );
+    expect(await outcome(stand.controller.controllerUnpublishVolume({}))).toBe(missing("volume_id"));
+  });
+
+  test("the same answer again; other flags ALREADY_EXISTS; other node FAILED_PRECONDITION; what is unknown is detached", async () => {
+    const volumeId = await created("pub");
+    const request = { volumeId, nodeId: "node-a", volumeCapability: block() };
+    const publish = (over: object) =>
+      outcome(stand.controller.controllerPublishVolume({ ...request, ...over }));
+    const first = await stand.controller.controllerPublishVolume(request);
+    expect(Object.keys(first.publishContext).sort()).toEqual([
+      "address",
+      "ctrlLossTmo",
+      "filesystemState",
+      "hostNqn",
+      "keepAliveTmo",
+      "nqn",
+      "port",
+      "reconnectDelay",
+      "sizeBytes",
+    ]);
+    expect(await stand.controller.controllerPublishVolume(request)).toEqual(first);
+    const already = `ALREADY_EXISTS: volume ${volumeId} is already attached to node node-a:`;
+    expect(await publish({ readonly: true })).toBe(
+      `${already} readonly is false, asked for true. Detach it from that node first.`,
+    );
+    expect(await publish({ volumeCapability: mount() })).toBe(
+      `${already} access type is block, asked for mount. Detach it from that node first.`,
+    );
+    expect(await publish({ volumeCapability: block(Mode.SINGLE_NODE_MULTI_WRITER) })).toBe(
+      `${already} access mode is SINGLE_NODE_WRITER, asked for SINGLE_NODE_MULTI_WRITER. Detach it from that node first.`,
+    );
+    expect(await publish({ nodeId: "node-b" })).toBe(
+      `FAILED_PRECONDITION: volume ${volumeId} is attached to node node-a and its access mode allows a single node. Wait until that node has released the volume; if it is dead, add the taint node.kubernetes.io/out-of-service.`,
+    );
+    const unpublish = (over: object) =>
+      outcome(stand.controller.controllerUnpublishVolume({ volumeId, ...over }));
+    expect(await unpublish({ nodeId: "node-b" })).toBe("OK");
+    expect(await unpublish({ nodeId: "nobody" })).toBe("OK");
+    expect(await unpublish({ volumeId: UNKNOWN, nodeId: "node-a" })).toBe("OK");
+    expect(await unpublish({ volumeId: "no-such-id", nodeId: "node-a" })).toBe("OK");
+    expect((await stand.controller.controllerPublishVolume(request)).publishContext).toEqual(
+      first.publishContext,
+    );
+    expect(await unpublish({ nodeId: "node-a" })).toBe("OK");
+    expect(await unpublish({ nodeId: "node-a" })).toBe("OK");
+    expect((await stand.control.state()).disks.find(({ slot }) => slot === volumeId)?.exported).toBe(false);
+  });
+
+  test("ReadWriteMany without a proven migration: one node only", async () => {
+    const capability = block(Mode.MULTI_NODE_MULTI_WRITER);
+    const volumeId = await created("rwx", 8n * MIB, capability);
+    await stand.controller.controllerPublishVolume({
+      volumeId,
+      nodeId: "node-a",
+      volumeCapability: capability,
+    });
+    expect(
+      await outcome(
+        stand.controller.controllerPublishVolume({
+          volumeId,
+          nodeId: "node-b",
+          volumeCapability: capability,
+        }),
+      ),
+    ).toStartWith(
+      `FAILED_PRECONDITION: volume ${volumeId} is attached to node node-a; a second node is refused, as no live migration is proven: `,
+    );
+    await stand.controller.controllerUnpublishVolume({ volumeId });
+  });
+});
+
+describe("ValidateVolumeCapabilities", () => {
+  test("missing fields, unknown volume, confirmed echoes everything, unsupported is OK with a reason", async () => {
+    const volumeId = await created("validate");
+    const validate = stand.controller.validateVolumeCapabilities;
+    expect(await outcome(validate({}))).toBe(missing("volume_id"));
+    expect(await outcome(validate({ volumeId: UNKNOWN }))).toBe(missing("volume_capabilities"));
+    expect(await outcome(validate({ volumeId: UNKNOWN, volumeCapabilities: [block()] }))).toStartWith(
+      `NOT_FOUND: volume "${UNKNOWN}" does not exist on the RDS.`,
+    );
+    const request = {
+      volumeId,
+      volumeCapabilities: [block(), mount()],
+      volumeContext: { a: "b" },
+      parameters: { migrationGuard: "off" },
+      mutableParameters: { ctrlLossTmo: "5" },
+    };
+    const { confirmed, message } = await validate(request);
+    expect(message).toBe("");
+    expect(confirmed?.volumeCapabilities).toHaveLength(2);
+    expect(confirmed).toMatchObject({
+      volumeContext: { a: "b" },
+      parameters: { migrationGuard: "off" },
+      mutableParameters: { ctrlLossTmo: "5" },
+    });
+    const no = await validate({
+      volumeId,
+      volumeCapabilities: [block(), mount(Mode.MULTI_NODE_MULTI_WRITER)],
+    });
+    expect(no.confirmed).toBeUndefined();
+    expect(no.message).toStartWith("ReadWriteMany with volumeMode: Filesystem is refused");
+  });
+});
+
+describe("GetCapacity", () => {
+  test("of the pool that is asked for, nothing for what cannot be had, errors for what makes no sense", async () => {
+    const of = stand.controller.getCapacity;
+    const whole = await of();
+    expect(whole.availableCapacity).toBeGreaterThan(3n * 1024n * GIB);
+    expect(whole.maximumVolumeSize).toBe(whole.availableCapacity);
+    expect(whole.minimumVolumeSize).toBe(MIB);
+    const small = await of({ parameters: { pool: "small" }, volumeCapabilities: [mount(1, "xfs")] });
+    expect(small.availableCapacity).toBeLessThanOrEqual(GIB);
+    expect(small.minimumVolumeSize).toBe(300n * MIB);
+    expect(small.availableCapacity).toBeGreaterThanOrEqual(0n);
+    const none = await of({ volumeCapabilities: [mount(Mode.MULTI_NODE_MULTI_WRITER)] });
+    expect([none.availableCapacity, none.maximumVolumeSize]).toEqual([0n, 0n]);
+    expect(await outcome(of({ volumeCapabilities: [{}] }))).toBe(
+      "INVALID_ARGUMENT: volume_capabilities[0].access_type is invalid: neither block nor mount is set. Correct the field and repeat the call.",
+    );
+    expect(await codeOf(of({ parameters: { nonsense: "1" } }))).toBe("INVALID_ARGUMENT");
+    expect(await codeOf(of({ parameters: { pool: "nope" } }))).toBe("INVALID_ARGUMENT");
+  });
+
+  test("never negative: a pool with less than the reserve has nothing", async () => {
+    const socket = join(stand.directory, "reserved.sock");
+    const other = await stand.startController(socket, ["--reserve-bytes", "3GiB"]);
+    const { availableCapacity, maximumVolumeSize } = await stand
+      .connect(Controller, socket)
+      .getCapacity({ parameters: { pool: "small" } });
+    expect([availableCapacity, maximumVolumeSize]).toEqual([0n, 0n]);
+    expect(await other.stop()).toBe("0");
+  });
+});
+
+describe("ListVolumes", () => {
+  test("bad requests", async () => {
+    const list = stand.controller.listVolumes;
+    expect(await outcome(list({ maxEntries: -1 }))).toBe(
+      "INVALID_ARGUMENT: max_entries is invalid: -1 is negative. Correct the field and repeat the call.",
+    );
+    for (const token of ["0", "17", "after:", "after:../x", `csi-${"0".repeat(28)}`]) {
+      expect(await outcome(list({ startingToken: token }))).toBe(
+        `ABORTED: starting_token ${JSON.stringify(token)} was not issued by this driver. Start the listing again with an empty token.`,
+      );
+    }
+  });
+
+  test("pages while volumes come and go: none skipped, none twice, nodes exact", async () => {
+    const names = Array.from({ length: 9 }, (_, index) => `page-${index}`);
+    const ids = (await Promise.all(names.map((name) => created(name)))).sort();
+    const [first = "", second = ""] = ids;
+    await stand.controller.controllerPublishVolume({
+      volumeId: second,
+      nodeId: "node-b",
+      volumeCapability: block(),
+    });
+    const seen: string[] = [];
+    const nodes = new Map<string, string[]>();
+    let token = "";
+    let pages = 0;
+    let deleted = "";
+    do {
+      const page = await stand.controller.listVolumes({ maxEntries: 2, startingToken: token });
+      for (const { volume, status: state } of page.entries) {
+        seen.push(volume?.volumeId ?? "");
+        nodes.set(volume?.volumeId ?? "", state?.publishedNodeIds ?? []);
+      }
+      token = page.nextToken;
+      pages += 1;
+      if (pages === 1) {
+        // One that was seen, and the last one, which was not, go; the token names a volume that is gone, too.
+        await stand.controller.deleteVolume({
+          volumeId: seen.at(-1) === second ? first : (seen.at(-1) ?? ""),
+        });
+        deleted = ids.at(-1) ?? "";
+        await stand.controller.deleteVolume({ volumeId: deleted });
+      }
+    } while (token !== "");
+    expect(new Set(seen).size).toBe(seen.length);
+    expect(seen).toEqual([...seen].sort());
+    expect(seen.filter((id) => ids.includes(id))).toEqual(ids.filter((id) => id !== deleted));
+    expect(nodes.get(second)).toEqual(["node-b"]);
+    expect([...nodes].filter(([, on]) => on.length > 0)).toEqual([[second, ["node-b"]]]);
+    await stand.controller.controllerUnpublishVolume({ volumeId: second });
+    const { entries } = await stand.controller.listVolumes();
+    expect(entries.every((entry) => entry.status?.publishedNodeIds.length === 0)).toBe(true);
+    for (const volumeId of ids) await stand.controller.deleteVolume({ volumeId });
+  });
+});
+
+describe("RPCs that are not offered", () => {
+  for (const method of [
+    "controllerExpandVolume",
+    "controllerModifyVolume",
+    "controllerGetVolume",
+    "createSnapshot",
+    "deleteSnapshot",
+    "listSnapshots",
+    "getSnapshot",
+  ] as const) {
+    test(`${method} is UNIMPLEMENTED`, async () => {
+      const name = `${method[0]?.toUpperCase()}${method.slice(1)}`;
+      expect(
+        await outcome((stand.controller[method] as (given: object) => Promise<unknown>)({ name: "n" })),
+      ).toBe(
+        `UNIMPLEMENTED: ${name} is not offered by this component of the driver. Ask the component that advertises it; the capabilities say what each one offers.`,
+      );
+    });
+  }
+
+  test("none of them is among the capabilities", async () => {
+    const { capabilities } = await stand.controller.controllerGetCapabilities();
+    const names = capabilities.map(({ type }) =>
+      type.case === "rpc" ? nameOf(Rpc, type.value.type) : `${type.case}`,
+    );
+    expect(names.sort()).toEqual([
+      "CREATE_DELETE_VOLUME",
+      "GET_CAPACITY",
+      "LIST_VOLUMES",
+      "LIST_VOLUMES_PUBLISHED_NODES",
+      "PUBLISH_READONLY",
+      "PUBLISH_UNPUBLISH_VOLUME",
+      "SINGLE_NODE_MULTI_WRITER",
+    ]);
+  });
+
+  test("Node services are not on the controller's socket", async () => {
+    expect(await codeOf(stand.connect(Node, stand.controllerSocket).nodeGetInfo())).toBe("UNIMPLEMENTED");
+  });
+});
+
+describe("parallel calls", () => {
+  test("200 at the same time: all are answered, each volume once", async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, index) =>
+        outcome(
+          stand.controller.createVolume({
+            name: `many-${index % 40}`,
+            capacityRange: { requiredBytes: 8n * MIB },
+            volumeCapabilities: [block()],
+          }),
+        ),
+      ),
+    );
+    // Equal calls share one answer; none is refused.
+    expect(answers.filter((answer) => answer !== "OK")).toEqual([]);
+    const wanted = Array.from({ length: 40 }, (_, index) => volumeIdFromName(`many-${index}`));
+    const slots = (await stand.control.state()).disks.map(({ slot }) => slot);
+    for (const id of wanted) expect(slots.filter((slot) => slot === id)).toEqual([id]);
+    await Promise.all(wanted.map((volumeId) => stand.controller.deleteVolume({ volumeId })));
+  }, 30_000);
+
+  test("another operation on the same volume is ABORTED and names the one that runs", async () => {
+    const volumeId = await created("busy");
+    await stand.control.fault({ kind: "delay", ms: 400, line: volumeId });
+    const mark = (await stand.control.commands()).at(-1)?.sequence ?? 0;
+    const first = stand.controller.controllerPublishVolume({
+      volumeId,
+      nodeId: "node-a",
+      volumeCapability: block(),
+    });
+    await stand.control.untilSent(new RegExp(volumeId), mark);
+    expect(await outcome(stand.controller.deleteVolume({ volumeId }))).toBe(
+      `ABORTED: another operation on volume ${volumeId} is in progress (ControllerPublishVolume). The caller repeats the call; it is answered once the running operation has ended.`,
+    );
+    await first;
+    await stand.controller.controllerUnpublishVolume({ volumeId });
+    await stand.controller.deleteVolume({ volumeId });
+  });
+});

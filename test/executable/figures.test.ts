@@ -1,0 +1,158 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtemp, rm, rmdir, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { Controller } from "../../src/csi/gen/csi_pb.ts";
+import { executable, shortDirectory } from "../support/executable.ts";
+import { median } from "../support/figures.ts";
+import { block, MIB } from "../support/rpc.ts";
+import { type Stand, startStand } from "../support/stand.ts";
+import { startUp } from "../support/start-up.ts";
+
+// Figures with head-room for a busy machine; `bun test/bench/bench.ts` prints more of them.
+
+const START_LIMIT_MS = 140;
+const RESIDENT_LIMIT_MB = 88;
+
+let base = "";
+let stand: Stand;
+beforeAll(async () => {
+  base = await shortDirectory();
+  stand = await startStand({ executable, directory: join(base, "s"), startNodes: false });
+});
+afterAll(async () => {
+  await stand?.close();
+  await rmdir(base);
+});
+
+test("`rds-csi version` takes at most twice as long as an empty executable", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "rds-csi-empty-"));
+  try {
+    await writeFile(join(directory, "empty.ts"), "");
+    execFileSync(process.execPath, ["build", "--compile", "--outfile", "empty", "empty.ts"], {
+      cwd: directory,
+      stdio: "ignore",
+    });
+    const run = (program: string, args: readonly string[]): number => {
+      const started = performance.now();
+      const { status } = spawnSync(program, args, { stdio: "ignore" });
+      const taken = performance.now() - started;
+      expect(status).toBe(0);
+      return taken;
+    };
+    const pair = () => ({ empty: run(join(directory, "empty"), []), version: run(executable, ["version"]) });
+    pair();
+    const pairs = Array.from({ length: 21 }, pair);
+    const empty = median(pairs.map((each) => each.empty));
+    const version = median(pairs.map((each) => each.version));
+    const factor = median(pairs.map((each) => each.version / each.empty));
+    console.log(
+      `  version ${version.toFixed(1)} ms, an empty executable ${empty.toFixed(1)} ms, factor ${factor.toFixed(2)}`,
+    );
+    expect(factor).toBeLessThan(2);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}, 30_000);
+
+describe("start to the first answered RPC, and memory when idle", () => {
+  const measure = async (name: string, args: (socket: string) => readonly string[]) => {
+    const runs = [];
+    for (let index = 0; index < 9; index++) {
+      const socket = join(stand.directory, `${name}-${index}.sock`);
+      runs.push(await startUp(executable, args(socket), socket, 200));
+    }
+    const readyMs = median(runs.map((each) => each.readyMs));
+    const resident = median(runs.map((each) => each.residentMb));
+    console.log(`  ${name}: ready after ${readyMs.toFixed(0)} ms, ${resident.toFixed(0)} MB resident`);
+    expect(readyMs).toBeLessThanOrEqual(START_LIMIT_MS);
+    expect(resident).toBeLessThanOrEqual(RESIDENT_LIMIT_MB);
+  };
+
+  test("controller", () => measure("controller", (socket) => stand.controllerFlags(socket)), 30_000);
+
+  test(
+    "node",
+    () =>
+      measure("node", (socket) => [
+        ...["node", "--endpoint", socket, "--node-id", "node-a", "--data-path", "loop"],
+        ...[
+          "--loop-exports-dir",
+          join(stand.directory, "rds/exports"),
+          "--state-dir",
+          join(stand.directory, "state"),
+        ],
+      ]),
+    30_000,
+  );
+});
+
+describe("RouterOS commands per RPC", () => {
+  const request = (name: string) => ({
+    name,
+    capacityRange: { requiredBytes: 8n * MIB },
+    volumeCapabilities: [block()],
+  });
+  const count = async (work: () => Promise<unknown>): Promise<number> =>
+    (await stand.control.commandsDuring(work)).length;
+
+  test("on a warm controller", async () => {
+    const { controller } = stand;
+    await controller.listVolumes();
+    let volumeId = "";
+    const attach = () => ({ volumeId, nodeId: "node-a", volumeCapability: block() });
+    const counts: Record<string, number> = {};
+    counts.CreateVolume = await count(async () => {
+      volumeId = (await controller.createVolume(request("counted"))).volume?.volumeId ?? "";
+    });
+    counts["CreateVolume again"] = await count(() => controller.createVolume(request("counted")));
+    counts.ControllerPublishVolume = await count(() => controller.controllerPublishVolume(attach()));
+    counts["ControllerPublishVolume again"] = await count(() => controller.controllerPublishVolume(attach()));
+    counts.ValidateVolumeCapabilities = await count(() =>
+      controller.validateVolumeCapabilities({ volumeId, volumeCapabilities: [block()] }),
+    );
+    counts.ListVolumes = await count(() => controller.listVolumes());
+    counts.GetCapacity = await count(() => controller.getCapacity());
+    counts.ControllerUnpublishVolume = await count(() => controller.controllerUnpublishVolume({ volumeId }));
+    counts.DeleteVolume = await count(() => controller.deleteVolume({ volumeId }));
+    counts["DeleteVolume again"] = await count(() => controller.deleteVolume({ volumeId }));
+    counts["DeleteVolume of a malformed id"] = await count(() => controller.deleteVolume({ volumeId: "x" }));
+    counts.Probe = await count(() => stand.identity.probe());
+    expect(counts).toEqual({
+      CreateVolume: 2,
+      "CreateVolume again": 1,
+      ControllerPublishVolume: 1,
+      "ControllerPublishVolume again": 1,
+      ValidateVolumeCapabilities: 1,
+      ListVolumes: 1,
+      GetCapacity: 1,
+      ControllerUnpublishVolume: 1,
+      DeleteVolume: 2,
+      "DeleteVolume again": 2,
+      "DeleteVolume of a malformed id": 0,
+      Probe: 0,
+    });
+  });
+
+  test("on a controller that has just started: one more for the version, one for the record", async () => {
+    const { volume } = await stand.controller.createVolume(request("cold"));
+    const volumeId = volume?.volumeId ?? "";
+    const socket = join(stand.directory, "cold.sock");
+    const process = await stand.startController(socket, []);
+    const controller = stand.connect(Controller, socket);
+    const attach = { volumeId, nodeId: "node-a", volumeCapability: block() };
+    expect(await count(() => controller.controllerPublishVolume(attach))).toBe(3);
+    expect(await count(() => controller.controllerUnpublishVolume({ volumeId }))).toBe(1);
+    expect(await process.stop()).toBe("0");
+    await stand.controller.deleteVolume({ volumeId });
+  });
+
+  test("50 equal lists at the same time share their reads", async () => {
+    const sent = await count(() =>
+      Promise.all(Array.from({ length: 50 }, () => stand.controller.listVolumes())),
+    );
+    expect(sent).toBeLessThanOrEqual(3);
+  });
+});
