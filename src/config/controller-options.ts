@@ -1,4 +1,4 @@
-import { bad, many, type OptionTable, optional, withDefault } from "./option.ts";
+import { many, type OptionTable, optional, withDefault } from "./option.ts";
 import * as parse from "./parsers.ts";
 
 /** Options that only the controller has. */
@@ -47,20 +47,48 @@ export const controllerOnly = {
     {
       name: "orchestrator",
       placeholder: "<name>",
-      description: "who knows the nodes; this version supports none only, with the nodes listed by --nodes",
-      expects: "none",
+      description:
+        "who knows nodes and workloads: kubernetes, or none (nodes by --nodes; the migration guard is off)",
+      expects: "kubernetes or none",
     },
-    "none",
-    (text) =>
-      text === "kubernetes"
-        ? bad("is kubernetes, which this version does not support yet")
-        : parse.oneOf("none")(text),
+    "kubernetes",
+    parse.oneOf("kubernetes", "none"),
+  ),
+  kubeconfig: optional(
+    {
+      name: "kubeconfig",
+      placeholder: "<path>",
+      description: "how to reach the Kubernetes API from outside the cluster",
+      expects: "the absolute path of a kubeconfig file",
+    },
+    parse.absolutePath,
+    "the service account of the pod",
+  ),
+  leaseNamespace: optional(
+    {
+      name: "lease-namespace",
+      placeholder: "<namespace>",
+      description: "namespace of the Lease that lets one replica reconcile",
+      expects: "1 to 63 lower-case letters, digits and '-'",
+    },
+    parse.matching(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "a namespace"),
+    "the namespace of the pod",
+  ),
+  podName: optional(
+    {
+      name: "pod-name",
+      placeholder: "<name>",
+      description: "name of this replica in Leases and events",
+      expects: "1 to 253 lower-case letters, digits, '.' and '-'",
+    },
+    parse.matching(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, "a pod name"),
+    "the host name",
   ),
   nodes: many(
     {
       name: "nodes",
       placeholder: "<node-id>",
-      description: "node ids that may attach volumes",
+      description: "node ids that may attach volumes, for --orchestrator none",
       expects: parse.NODE_ID,
     },
     parse.nodeId,

@@ -22,18 +22,30 @@ export interface Evidence {
   readonly holderGone?: boolean;
   /** Whether all workloads that use the volume are one virtual machine. */
   readonly singleUser?: SingleUserEvidence;
+  /** How long KubeVirt lets a migration of this machine take, in seconds; 0 = no limit. For `auto` only. */
+  readonly allowedSeconds?: number;
 }
 
 export type SingleUserEvidence =
   | { readonly kind: "proven" }
   | { readonly kind: "not-proven"; readonly reason: string }
-  | { readonly kind: "unknown"; readonly reason: string };
+  | { readonly kind: "unknown"; readonly reason: string }
+  /** Nobody to ask: the driver runs without an orchestrator, so the guard is off. */
+  | { readonly kind: "unguarded" };
 
-/** What happened to a migration; reported as event and metric by the caller once the record is written. */
+/** What a decision does, besides the end of a migration; reported by the caller once the record is written. */
 export type MigrationEvent =
-  | { readonly type: "MigrationStarted"; readonly from: string; readonly to: string }
-  | { readonly type: "MigrationCompleted"; readonly to: string; readonly seconds: number }
-  | { readonly type: "MigrationFailed"; readonly stayed: string | undefined; readonly seconds: number };
+  | {
+      readonly type: "MigrationStarted";
+      readonly from: string;
+      readonly to: string;
+      readonly allowedSeconds: number;
+    }
+  /** The deadline has passed. Counted once; both nodes keep the volume. */
+  | { readonly type: "MigrationOverdue"; readonly seconds: number; readonly allowedSeconds: number }
+  /** A node that is gone lost its attachment, and finds nothing under its old NQN if it returns. */
+  | { readonly type: "VolumeFenced"; readonly node: string }
+  | { readonly type: "StaleAttachmentCleared"; readonly node: string };
 
 /** The state machine's answer. `ask` names what must be found out before it can decide. */
 export type Decision =

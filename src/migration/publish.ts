@@ -47,7 +47,11 @@ function differenceBetween(held: Attachment, request: PublishRequest): string | 
 }
 
 /** Nobody has it: a new epoch, so that whoever held it before finds nothing under the old NQN. */
-function freshAttach(record: VolumeRecord, request: PublishRequest, now: number): Decision {
+function freshAttach(
+  record: VolumeRecord,
+  request: PublishRequest,
+  now: number,
+): Extract<Decision, { kind: "accept" }> {
   return {
     kind: "accept",
     record: {
@@ -78,7 +82,10 @@ function otherNode(
   evidence: Evidence,
 ): Decision {
   if (evidence.holderGone === undefined) return { kind: "ask", question: "holderGone", holder: holder.node };
-  if (evidence.holderGone) return freshAttach({ ...record, attachments: [] }, request, now);
+  if (evidence.holderGone) {
+    const fresh = freshAttach({ ...record, attachments: [] }, request, now);
+    return { ...fresh, events: [{ type: "VolumeFenced", node: holder.node }] };
+  }
   return {
     kind: "refuse",
     error: failure("attachedElsewhere", { volume: request.volume, holder: holder.node }),
@@ -111,15 +118,22 @@ function secondAttach(
       };
     }
   }
+  if (migrationTimeoutSeconds === "auto" && evidence.allowedSeconds === undefined) {
+    return { kind: "ask", question: "allowedSeconds", holder: holder.node };
+  }
+  const timeoutSeconds =
+    migrationTimeoutSeconds === "auto" ? (evidence.allowedSeconds ?? 0) : migrationTimeoutSeconds;
   return {
     kind: "accept",
     record: {
       ...record,
       attachments: [holder, attachmentOf(request, now)],
-      migration: { since: now, timeoutSeconds: migrationTimeoutSeconds },
+      migration: { since: now, timeoutSeconds, overdueReported: false },
     },
     export: "keep",
-    events: [{ type: "MigrationStarted", from: holder.node, to: request.node }],
+    events: [
+      { type: "MigrationStarted", from: holder.node, to: request.node, allowedSeconds: timeoutSeconds },
+    ],
   };
 }
 

@@ -69,6 +69,8 @@ export function exportIsRight(context: RdsContext, volume: RdsVolume): boolean {
 
 interface WantedExport {
   readonly on: boolean;
+  /** The export is not looked at. */
+  readonly leave: boolean;
   readonly nqn: string;
   readonly port: number;
   /** undefined: the allow-list is not ours to set. */
@@ -89,6 +91,7 @@ function wantedExport(
   const hosts = record.attachments.map((attachment) => attachment.hostNqn).join(",");
   return {
     on,
+    leave: state === "leave",
     nqn,
     port: context.nvmePort,
     allowHost: context.fencing === "epoch+hosts" ? hosts : undefined,
@@ -103,6 +106,7 @@ function setScript(disk: Disk, comment: string, wanted: WantedExport): Script {
 }
 
 function changes(disk: Disk, comment: string, wanted: WantedExport): Script {
+  if (wanted.leave) return ros`/disk/set $mine comment=${comment}`;
   if (!wanted.on) return ros`/disk/set $mine comment=${comment} nvme-tcp-export=no`;
   const allow =
     wanted.allowHost === undefined ? ros`` : ros` nvme-tcp-server-allow-host-name=${wanted.allowHost}`;
@@ -115,6 +119,7 @@ function changes(disk: Disk, comment: string, wanted: WantedExport): Script {
 }
 
 function matches(disk: Disk, wanted: WantedExport): boolean {
+  if (wanted.leave) return true;
   if (!wanted.on) return !disk.exported;
   const host = wanted.allowHost === undefined || disk.allowHost === wanted.allowHost;
   return disk.exported && disk.nqn === wanted.nqn && disk.port === wanted.port && host;

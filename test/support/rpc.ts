@@ -16,7 +16,11 @@ export const block = (mode: Mode = Mode.SINGLE_NODE_WRITER): Capability => ({
   accessType: { case: "block", value: {} },
 });
 
-export const mount = (mode: Mode = Mode.SINGLE_NODE_WRITER, fsType = "", mountFlags: string[] = []): Capability => ({
+export const mount = (
+  mode: Mode = Mode.SINGLE_NODE_WRITER,
+  fsType = "",
+  mountFlags: string[] = [],
+): Capability => ({
   accessMode: { mode },
   accessType: { case: "mount", value: { fsType, mountFlags } },
 });
@@ -43,7 +47,9 @@ export async function outcome(call: Promise<unknown>): Promise<string> {
   } catch (error) {
     if (!isRpcError(error)) throw error;
     if (error.details === "") throw new Error(`${status[error.code]} without a message`);
-    const trailers = Object.keys(error.metadata.getMap()).filter((key) => key.startsWith("grpc-status-details"));
+    const trailers = Object.keys(error.metadata.getMap()).filter((key) =>
+      key.startsWith("grpc-status-details"),
+    );
     if (trailers.length > 0) throw new Error(`the failure carries ${trailers.join(", ")}`);
     return `${status[error.code]}: ${error.details}`;
   }

@@ -71,11 +71,7 @@ export interface Stand {
   /** Starts the simulator again on the same port and directory. */
   startSimulator(): Promise<Running>;
   /** A further client; it is closed with the stand. */
-  connect<S extends DescService>(
-    desc: S,
-    socket: string,
-    channelOptions?: ChannelOptions,
-  ): ServiceClient<S>;
+  connect<S extends DescService>(desc: S, socket: string, channelOptions?: ChannelOptions): ServiceClient<S>;
   /** Ends everything and removes the directory. */
   close(): Promise<void>;
 }

@@ -1,11 +1,18 @@
 import { attachmentErrors } from "./attachment.ts";
 import type { ErrorEntry } from "./entry.ts";
+import { kubernetesErrors } from "./kubernetes.ts";
 import { nodeErrors } from "./node.ts";
 import { rdsErrors } from "./rds.ts";
 import { requestErrors } from "./request.ts";
 
 /** Every failure that the driver reports, by its stable id. `docs/errors.md` is generated from it. */
-export const catalogue = { ...requestErrors, ...rdsErrors, ...attachmentErrors, ...nodeErrors } as const;
+export const catalogue = {
+  ...requestErrors,
+  ...rdsErrors,
+  ...attachmentErrors,
+  ...nodeErrors,
+  ...kubernetesErrors,
+} as const;
 
 export type ErrorId = keyof typeof catalogue;
 

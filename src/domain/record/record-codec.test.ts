@@ -29,9 +29,26 @@ const record: fc.Arbitrary<VolumeRecord> = fc
     filesystem: fc.constantFrom(undefined, "ext4" as const, "xfs" as const),
     epoch: fc.nat(1_000_000),
     attachments: fc.array(attachment, { maxLength: 2 }),
-    migration: fc.record({ since: time, timeoutSeconds: fc.integer({ min: 30, max: 3_600 }) }),
+    migration: fc.record({
+      since: time,
+      timeoutSeconds: fc.integer({ min: 0, max: 100_000 }),
+      overdueReported: fc.boolean(),
+    }),
+    ended: fc.array(
+      fc.record({
+        since: time,
+        at: time,
+        moved: fc.boolean(),
+        overdueReported: fc.boolean(),
+        stayed: fc.option(
+          text.filter((name) => name !== ""),
+          { nil: undefined },
+        ),
+      }),
+      { maxLength: 3 },
+    ),
     settings: fc.record({
-      migrationTimeoutSeconds: fc.integer({ min: 30, max: 3_600 }),
+      migrationTimeoutSeconds: fc.oneof(fc.integer({ min: 30, max: 3_600 }), fc.constant("auto" as const)),
       migrationGuard: fc.constantFrom("enforce" as const, "warn" as const, "off" as const),
       ctrlLossTmo: fc.integer({ min: -1, max: 86_400 }),
       reconnectDelay: fc.integer({ min: 1, max: 300 }),

@@ -1,0 +1,44 @@
+import { entry } from "./entry.ts";
+import { GrpcCode } from "./grpc-code.ts";
+
+/**
+ * Failures of the Kubernetes API, seen from the driver. A lookup that could not be made is UNAVAILABLE whatever kept
+ * it from being made (also a missing permission): nothing is known, nothing was changed, the sidecar repeats the call.
+ */
+export const kubernetesErrors = {
+  kubernetesUnavailable: entry<{ verb: string; resource: string; reason: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `Kubernetes could not be asked to ${p.verb} ${p.resource}: ${p.reason}`,
+    "Nothing was decided without it; the call is repeated by itself. Check the API server and the network to it.",
+  ),
+  kubernetesForbidden: entry<{ verb: string; resource: string; detail: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `the driver's service account may not ${p.verb} ${p.resource} (${p.detail})`,
+    "Apply the ClusterRole of the driver's manifests; the call is repeated by itself.",
+  ),
+  kubernetesUnauthenticated: entry<{ verb: string; resource: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `Kubernetes does not accept the driver's credentials (${p.verb} ${p.resource})`,
+    "Check the service account token or the kubeconfig; they are read anew for the next call.",
+  ),
+  kubernetesUntrusted: entry<{ server: string; reason: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `the certificate of the Kubernetes API at ${p.server} is not trusted: ${p.reason}`,
+    "Check the CA in ca.crt of the service account or in the kubeconfig, and that the address is in the certificate.",
+  ),
+  kubernetesRejected: entry<{ verb: string; resource: string; detail: string }>(
+    GrpcCode.INTERNAL,
+    (p) => `Kubernetes rejected ${p.verb} ${p.resource}: ${p.detail}`,
+    "Report the Kubernetes version and this text.",
+  ),
+  kubernetesConfigUnusable: entry<{ source: string; reason: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `${p.source} cannot be used to reach Kubernetes: ${p.reason}`,
+    "Run in a pod with a mounted service account, or name a readable kubeconfig.",
+  ),
+  persistentVolumeAmbiguous: entry<{ volume: string; names: readonly string[] }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `volume ${p.volume} is bound through several PersistentVolumes: ${p.names.join(", ")}`,
+    "Delete all but one of them (with persistentVolumeReclaimPolicy Retain): the driver cannot tell who uses the volume.",
+  ),
+} as const;

@@ -1,0 +1,85 @@
+import { type Clock, systemClock } from "../domain/clock.ts";
+import { type Logger, silentLogger } from "../observability/log.ts";
+import { KubernetesApi } from "./api.ts";
+import { ResourceCache } from "./cache.ts";
+import { CredentialSource, type KubeConfigSource } from "./credentials.ts";
+import { EventReporter } from "./events.ts";
+import { LeaseElection } from "./leader.ts";
+import type { ClusterReader, EventSink, LeaderElection } from "./port.ts";
+import { ApiClusterReader } from "./reader.ts";
+import { resourcesOf } from "./resources.ts";
+import { ApiTransport } from "./transport.ts";
+
+export interface KubernetesOptions {
+  readonly source: KubeConfigSource;
+  /** CSI driver name: VolumeAttachments and PersistentVolumes of others are not seen. */
+  readonly driverName: string;
+  /** This process, for events and leases: the pod's name. */
+  readonly instance: string;
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+  /** Uniform in [0, 1). */
+  readonly random?: () => number;
+  /** Most connections to the API server; default 16. */
+  readonly maxSockets?: number;
+}
+
+/** The driver's access to one cluster. */
+export interface Kubernetes {
+  readonly reader: ClusterReader;
+  readonly events: EventSink;
+  readonly leaders: LeaderElection;
+  /** Namespace of the service account, or of the kubeconfig's context. */
+  readonly namespace: string | undefined;
+  /**
+   * Follows VolumeAttachments, PersistentVolumes and Nodes from now on, for processes that run for long. Without it, the
+   * reader lists them each time. Returns at once; `synced` resolves when all are complete, and never rejects.
+   */
+  watch(): { readonly synced: Promise<void> };
+  /** Ends watches and connections; events get `drainMs` (default 3 s) to be delivered. */
+  close(drainMs?: number): Promise<void>;
+}
+
+/**
+ * Makes the client. Reads the credentials' files, but nothing from the network: the API server may be down. The client
+ * library is loaded here, so that programs that do not ask for Kubernetes do not pay for it.
+ * @throws kubernetesConfigUnusable
+ */
+export async function createKubernetes(options: KubernetesOptions): Promise<Kubernetes> {
+  const { clock = systemClock, logger = silentLogger, random = Math.random, driverName, instance } = options;
+  const k8s = await import("@kubernetes/client-node");
+  const credentials = new CredentialSource(k8s, options.source, clock);
+  await credentials.current();
+  const transport = new ApiTransport(credentials, options.maxSockets);
+  const api = new KubernetesApi(k8s, transport, clock);
+  const resources = resourcesOf(api, driverName);
+  const deps = { transport, clock, logger, random };
+  const caches = {
+    nodes: new ResourceCache(resources.nodes, deps),
+    volumeAttachments: new ResourceCache(resources.volumeAttachments, deps),
+    persistentVolumes: new ResourceCache(resources.persistentVolumes, deps),
+  };
+  const reader = new ApiClusterReader(api, resources, caches);
+  const reporter = { component: driverName, instance };
+  const events = new EventReporter({ api, reader, reporter, clock, logger, random });
+  const leaders = new LeaseElection({ api, clock, logger, random });
+  const stop = new AbortController();
+  let running: Promise<unknown> | undefined;
+  const all = Object.values(caches);
+  return {
+    reader,
+    events,
+    leaders,
+    namespace: credentials.namespace(),
+    watch: () => {
+      running ??= Promise.all(all.map((cache) => cache.run(stop.signal)));
+      return { synced: Promise.all(all.map((cache) => cache.synced)).then(() => {}) };
+    },
+    close: async (drainMs = 3_000) => {
+      await events.close(drainMs);
+      stop.abort();
+      await running;
+      transport.close();
+    },
+  };
+}

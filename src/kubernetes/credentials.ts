@@ -1,0 +1,140 @@
+import { Buffer } from "node:buffer";
+import type { RequestOptions } from "node:https";
+import process from "node:process";
+import type * as ClientNode from "@kubernetes/client-node";
+import type { Clock } from "../domain/clock.ts";
+import { DriverError, failure } from "../domain/errors/driver-error.ts";
+
+/** The client library, loaded by whoever creates a client. */
+export type K8s = typeof ClientNode;
+
+/** Where the address and the credentials of the API server come from. */
+export type KubeConfigSource =
+  /** The service account of this pod; `root` is put before the paths of its files (for tests). */
+  | { readonly kind: "in-cluster"; readonly root?: string }
+  /** A kubeconfig file; its current context unless one is named. */
+  | { readonly kind: "kubeconfig"; readonly path: string; readonly context?: string };
+
+/** Options of a TLS client. */
+export interface TlsMaterial {
+  readonly ca: string | Buffer | undefined;
+  readonly cert: string | Buffer | undefined;
+  readonly key: string | Buffer | undefined;
+  readonly servername: string | undefined;
+  readonly rejectUnauthorized: boolean;
+}
+
+export interface Credentials {
+  readonly server: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly tls: TlsMaterial;
+}
+
+/** How long credentials are used before their files are read again; kubelet rotates tokens long before they end. */
+const MAX_AGE_MS = 60_000;
+
+/**
+ * The credentials as the files have them now. All of them are read again each minute, and at once when the API server
+ * did not accept them: token, client certificate and CA rotate.
+ */
+export class CredentialSource {
+  readonly #k8s: K8s;
+  readonly #source: KubeConfigSource;
+  readonly #clock: Clock;
+  #loaded: { readonly at: number; readonly credentials: Promise<Credentials> } | undefined;
+
+  constructor(k8s: K8s, source: KubeConfigSource, clock: Clock) {
+    this.#k8s = k8s;
+    this.#source = source;
+    this.#clock = clock;
+  }
+
+  /** @throws kubernetesConfigUnusable */
+  current(): Promise<Credentials> {
+    const now = this.#clock.monotonic();
+    if (this.#loaded === undefined || now - this.#loaded.at >= MAX_AGE_MS) {
+      const credentials = this.#load();
+      const loaded = { at: now, credentials };
+      this.#loaded = loaded;
+      credentials.catch(() => {
+        if (this.#loaded === loaded) this.#loaded = undefined;
+      });
+    }
+    return this.#loaded.credentials;
+  }
+
+  /** After `rejected` were not accepted: reads again; undefined if the files still hold the same. */
+  async renewed(rejected: Credentials): Promise<Credentials | undefined> {
+    const known = await this.current();
+    if (!equal(known, rejected)) return known;
+    this.#loaded = undefined;
+    const fresh = await this.current();
+    return equal(fresh, rejected) ? undefined : fresh;
+  }
+
+  /** Namespace of the service account or of the kubeconfig's context. */
+  namespace(): string | undefined {
+    return this.#kubeConfig().kc.getContextObject(this.#kubeConfig().kc.getCurrentContext())?.namespace;
+  }
+
+  async #load(): Promise<Credentials> {
+    try {
+      const { kc, server } = this.#kubeConfig();
+      const options: RequestOptions = {};
+      await kc.applyToHTTPSOptions(options);
+      const headers: Record<string, string> = {};
+      for (const [name, value] of Object.entries(options.headers ?? {})) headers[name] = String(value).trim();
+      if (typeof options.auth === "string")
+        headers.Authorization = `Basic ${Buffer.from(options.auth).toString("base64")}`;
+      const tls: TlsMaterial = {
+        ca: options.ca as TlsMaterial["ca"],
+        cert: options.cert as TlsMaterial["cert"],
+        key: options.key as TlsMaterial["key"],
+        servername: options.servername,
+        rejectUnauthorized: options.rejectUnauthorized !== false,
+      };
+      return { server, headers, tls };
+    } catch (error) {
+      throw this.#unusable(error);
+    }
+  }
+
+  #kubeConfig(): { kc: ClientNode.KubeConfig; server: URL } {
+    try {
+      const kc = new this.#k8s.KubeConfig();
+      if (this.#source.kind === "in-cluster") {
+        for (const name of ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"])
+          if (!process.env[name]) throw new Error(`the environment variable ${name} is not set`);
+        kc.loadFromCluster(this.#source.root ?? "");
+      } else {
+        kc.loadFromFile(this.#source.path);
+        if (this.#source.context !== undefined) kc.setCurrentContext(this.#source.context);
+      }
+      const cluster = kc.getCurrentCluster();
+      if (cluster === null)
+        throw new Error(`its context ${JSON.stringify(kc.getCurrentContext())} names no cluster`);
+      if (cluster.proxyUrl) throw new Error("proxy-url is not supported");
+      const server = new URL(cluster.server);
+      if (server.protocol !== "https:" && server.protocol !== "http:")
+        throw new Error(`${cluster.server} is not an http or https URL`);
+      return { kc, server };
+    } catch (error) {
+      throw this.#unusable(error);
+    }
+  }
+
+  #unusable(error: unknown): DriverError {
+    if (error instanceof DriverError) return error;
+    const source = this.#source.kind === "in-cluster" ? "the service account" : this.#source.path;
+    return failure("kubernetesConfigUnusable", { source, reason: (error as Error).message }, error);
+  }
+}
+
+function equal(a: Credentials, b: Credentials): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** Tells connection pools apart: sockets are only shared among requests with the same TLS options. */
+export function poolKey(credentials: Credentials): string {
+  return JSON.stringify([credentials.server.origin, credentials.tls]);
+}

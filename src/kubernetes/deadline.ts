@@ -1,0 +1,47 @@
+import type { Clock } from "../domain/clock.ts";
+import { DriverError, failure } from "../domain/errors/driver-error.ts";
+
+/** Thrown (as the abort reason) when a call took longer than it may. */
+export class DeadlineError extends Error {
+  constructor(ms: number) {
+    super(`no answer within ${ms / 1000} s`);
+    this.name = "DeadlineError";
+  }
+}
+
+/**
+ * Runs `work` with a signal that aborts with the caller's signal or after `ms` milliseconds. Settles when the signal
+ * does, also if `work` ignores it.
+ * @throws the caller's abort reason, or DeadlineError
+ */
+export async function withDeadline<T>(
+  clock: Clock,
+  ms: number,
+  signal: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  signal?.throwIfAborted();
+  const own = new AbortController();
+  const done = new AbortController();
+  const aborted = new Promise<never>((_, reject) =>
+    own.signal.addEventListener("abort", () => reject(own.signal.reason), { once: true }),
+  );
+  aborted.catch(() => {});
+  const forward = () => own.abort(signal?.reason);
+  signal?.addEventListener("abort", forward, { once: true });
+  clock.sleep(ms, done.signal).then(
+    () => own.abort(new DeadlineError(ms)),
+    () => {},
+  );
+  try {
+    return await Promise.race([work(own.signal), aborted]);
+  } finally {
+    done.abort();
+    signal?.removeEventListener("abort", forward);
+  }
+}
+
+/** The abort reason as the driver reports it. */
+export function cancelledBy(signal: AbortSignal, what: string): DriverError {
+  return signal.reason instanceof DriverError ? signal.reason : failure("cancelled", { what }, signal.reason);
+}

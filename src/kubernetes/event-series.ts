@@ -1,0 +1,111 @@
+import type { ClaimEvent, ClaimRef } from "./port.ts";
+
+/** An event about to be sent. */
+export type PendingEvent = ClaimEvent & { readonly claim: ClaimRef };
+
+/** An Event object that may be counted up instead of making another. */
+export interface Series {
+  /** Whether the Event object has been made. */
+  created: boolean;
+  /** Ends the name of the Event object; chosen once, so that a repeated create makes no second one. */
+  readonly suffix: string;
+  count: number;
+  /** Milliseconds since the epoch. */
+  readonly firstAt: number;
+  /** On the monotonic clock, milliseconds. */
+  lastAt: number;
+}
+
+/** How events are put together. Milliseconds. */
+export interface SeriesLimits {
+  /** Equal events within this time after the last are one event with a count. */
+  readonly windowMs: number;
+  /** So many different messages with one reason are kept apart; further ones are combined. */
+  readonly distinctMessages: number;
+  /** Events per claim that may come at once. */
+  readonly burst: number;
+  /** Afterwards one per so many milliseconds. */
+  readonly refillMs: number;
+}
+
+/** As client-go's correlator, which is what people who read events are used to. */
+export const SERIES_LIMITS: SeriesLimits = {
+  windowMs: 600_000,
+  distinctMessages: 10,
+  burst: 25,
+  refillMs: 300_000,
+};
+
+/** Claims that are remembered; beyond, the longest silent one is forgotten. */
+const MAX_CLAIMS = 1_000;
+
+interface ClaimState {
+  tokens: number;
+  refilledAt: number;
+  /** By type and reason, then by message. */
+  readonly reasons: Map<string, Map<string, Series>>;
+}
+
+export const COMBINED = "(combined from similar events): ";
+
+/** Decides, without any I/O, what becomes of each event: a new object, a higher count, or nothing. */
+export class EventSeries {
+  readonly #limits: SeriesLimits;
+  readonly #claims = new Map<string, ClaimState>();
+
+  constructor(limits: SeriesLimits = SERIES_LIMITS) {
+    this.#limits = limits;
+  }
+
+  /**
+   * The series that an event belongs to, counted up, and the message that it is stored with. Undefined when there have
+   * been too many for this claim.
+   * @param now wall clock, milliseconds
+   * @param monotonic monotonic clock, milliseconds
+   * @param random uniform in [0, 1)
+   */
+  admit(
+    event: PendingEvent,
+    now: number,
+    monotonic: number,
+    random: () => number,
+  ): { readonly series: Series; readonly message: string } | undefined {
+    const state = this.#state(event.claim.uid, monotonic);
+    const key = `${event.type} ${event.reason}`;
+    const messages = state.reasons.get(key) ?? new Map<string, Series>();
+    state.reasons.set(key, messages);
+    for (const [message, { lastAt }] of messages)
+      if (monotonic - lastAt > this.#limits.windowMs) messages.delete(message);
+    const combine = !messages.has(event.message) && messages.size >= this.#limits.distinctMessages;
+    // All combined messages share one series; its text is that of the latest.
+    const bucket = combine ? COMBINED : event.message;
+    if (state.tokens < 1) return undefined;
+    state.tokens -= 1;
+    const series = messages.get(bucket) ?? {
+      created: false,
+      suffix: `${now.toString(16)}${Math.floor(random() * 0x1_0000_0000)
+        .toString(16)
+        .padStart(8, "0")}`,
+      count: 0,
+      firstAt: now,
+      lastAt: monotonic,
+    };
+    messages.set(bucket, series);
+    series.count += 1;
+    series.lastAt = monotonic;
+    return { series, message: combine ? COMBINED + event.message : event.message };
+  }
+
+  #state(uid: string, monotonic: number): ClaimState {
+    const { burst, refillMs } = this.#limits;
+    const state = this.#claims.get(uid) ?? { tokens: burst, refilledAt: monotonic, reasons: new Map() };
+    const refilled = Math.floor((monotonic - state.refilledAt) / refillMs);
+    state.tokens = Math.min(burst, state.tokens + refilled);
+    state.refilledAt += refilled * refillMs;
+    this.#claims.delete(uid);
+    this.#claims.set(uid, state);
+    const [oldest] = this.#claims.keys();
+    if (this.#claims.size > MAX_CLAIMS && oldest !== undefined) this.#claims.delete(oldest);
+    return state;
+  }
+}

@@ -1,0 +1,189 @@
+/**
+ * What the driver asks Kubernetes, in its own terms. Every lookup answers found or absent, or throws: unknown is
+ * never reported as absent. Times are milliseconds since the Unix epoch.
+ */
+
+/** A PersistentVolumeClaim. */
+export interface ClaimRef {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** A VolumeAttachment of this driver. */
+export interface AttachmentView {
+  readonly name: string;
+  readonly node: string;
+  /** Undefined for inline volumes, which have no PersistentVolume. */
+  readonly pvName: string | undefined;
+  /** status.attached: the last ControllerPublishVolume succeeded. */
+  readonly attached: boolean;
+  /** Detaching has been asked for. */
+  readonly deleting: boolean;
+}
+
+/** A PersistentVolume of this driver. */
+export interface PersistentVolumeView {
+  readonly name: string;
+  /** spec.csi.volumeHandle */
+  readonly handle: string;
+  /** The claim that it is bound to; undefined before it is bound. */
+  readonly claim: ClaimRef | undefined;
+  readonly storageClass: string | undefined;
+  /** As the API spells them: ReadWriteOnce, ReadWriteMany, ReadOnlyMany, ReadWriteOncePod. */
+  readonly accessModes: readonly string[];
+  readonly volumeMode: "Block" | "Filesystem";
+  /** Pending, Available, Bound, Released or Failed. */
+  readonly phase: string;
+  readonly deleting: boolean;
+}
+
+export interface OwnerView {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly uid: string;
+  /** Whether this is the managing controller. */
+  readonly controller: boolean;
+}
+
+export interface PodView {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  /** Undefined until it is scheduled. */
+  readonly node: string | undefined;
+  /** Pending, Running, Succeeded, Failed or Unknown. */
+  readonly phase: string;
+  readonly terminating: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly owners: readonly OwnerView[];
+}
+
+/** status.migrationState of a VirtualMachineInstance; members are absent as long as KubeVirt has not set them. */
+export interface MigrationStateView {
+  /** UID of the VirtualMachineInstanceMigration. */
+  readonly migrationUid: string | undefined;
+  readonly sourceNode: string | undefined;
+  readonly targetNode: string | undefined;
+  readonly started: number | undefined;
+  readonly ended: number | undefined;
+  readonly completed: boolean;
+  readonly failed: boolean;
+  readonly abortRequested: boolean;
+  readonly failureReason: string | undefined;
+  /** PreCopy, PostCopy or Paused. */
+  readonly mode: string | undefined;
+  /** Seconds per GiB that KubeVirt applies to this migration; 0 means no limit. */
+  readonly completionTimeoutPerGiB: number | undefined;
+}
+
+/** A VirtualMachineInstance (kubevirt.io/v1). */
+export interface VmiView {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** Where the guest runs. */
+  readonly node: string | undefined;
+  readonly phase: string;
+  /** Guest memory in bytes, as it is now if KubeVirt says so. */
+  readonly memoryBytes: bigint | undefined;
+  /** Name of the MigrationPolicy in effect. */
+  readonly migrationPolicy: string | undefined;
+  readonly migrationState: MigrationStateView | undefined;
+}
+
+/** A VirtualMachineInstanceMigration (kubevirt.io/v1). */
+export interface MigrationView {
+  readonly name: string;
+  readonly uid: string;
+  /** Pending, Scheduling, Scheduled, PreparingTarget, TargetReady, Running, Succeeded or Failed; "" when new. */
+  readonly phase: string;
+  readonly created: number;
+  /** When it became Succeeded or Failed. */
+  readonly completed: number | undefined;
+  readonly failureReason: string | undefined;
+}
+
+/** How long KubeVirt lets a migration take. */
+export interface MigrationConfigView {
+  /** Seconds per GiB of guest memory; 0 means no limit. */
+  readonly completionTimeoutPerGiB: number;
+  /** The object that says so, for messages. */
+  readonly source: string;
+}
+
+/**
+ * Read access to the cluster. All methods throw kubernetesUnavailable, kubernetesForbidden, kubernetesUnauthenticated or
+ * kubernetesUntrusted when they cannot find out; cancelled when the signal aborts.
+ */
+export interface ClusterReader {
+  /** Whether a Node object of this name exists. "No" is always confirmed by the API server itself. */
+  nodeExists(name: string, signal: AbortSignal): Promise<boolean>;
+  /** Names of all Node objects. */
+  nodes(signal: AbortSignal): Promise<readonly string[]>;
+  /** The VolumeAttachments of this driver. */
+  volumeAttachments(signal: AbortSignal): Promise<readonly AttachmentView[]>;
+  /** The PersistentVolumes of this driver. */
+  persistentVolumes(signal: AbortSignal): Promise<readonly PersistentVolumeView[]>;
+  /**
+   * The PersistentVolume of a volume handle: the bound one, if there are several.
+   * @throws persistentVolumeAmbiguous if several are bound
+   */
+  persistentVolumeByHandle(handle: string, signal: AbortSignal): Promise<PersistentVolumeView | undefined>;
+  /** The pods that have not ended and use the claim in any volume, generic ephemeral volumes included. */
+  podsUsingClaim(
+    claim: Pick<ClaimRef, "namespace" | "name">,
+    signal: AbortSignal,
+  ): Promise<readonly PodView[]>;
+  pod(namespace: string, name: string, signal: AbortSignal): Promise<PodView | undefined>;
+  /** Undefined when the object or KubeVirt's CRD is absent. */
+  virtualMachineInstance(namespace: string, name: string, signal: AbortSignal): Promise<VmiView | undefined>;
+  /** The migrations of a VirtualMachineInstance, oldest first; none when the CRD is absent. */
+  migrationsOf(namespace: string, vmiName: string, signal: AbortSignal): Promise<readonly MigrationView[]>;
+  /**
+   * The cluster's migration timeout: of the named MigrationPolicy if it sets one, else of the KubeVirt object.
+   * Undefined when neither sets it, or may be read, or exists.
+   */
+  migrationConfig(policy: string | undefined, signal: AbortSignal): Promise<MigrationConfigView | undefined>;
+}
+
+/** Something that happened to a claim. */
+export interface ClaimEvent {
+  readonly type: "Normal" | "Warning";
+  /** UpperCamelCase, at most 128 characters, from a fixed set. */
+  readonly reason: string;
+  /** At most 1024 bytes are kept. */
+  readonly message: string;
+}
+
+/**
+ * Where events go. Posting never fails and never waits for the network: events are queued, and what cannot be
+ * delivered is logged and dropped.
+ */
+export interface EventSink {
+  /** Reports on a claim. */
+  post(event: ClaimEvent & { readonly claim: ClaimRef }): void;
+  /** Reports on the claim behind a volume handle, found through the PersistentVolume's claimRef. */
+  postForVolume(handle: string, event: ClaimEvent): void;
+}
+
+/** A background loop that only one replica may run. */
+export interface LeaderOptions {
+  /** Name of the Lease object. */
+  readonly name: string;
+  readonly namespace: string;
+  /** This replica, unique among replicas: the pod's name. */
+  readonly identity: string;
+  /** Runs as long as the lease is held; must stop soon after the signal aborts. */
+  readonly onStarted: (signal: AbortSignal) => Promise<void>;
+}
+
+export interface LeaderElection {
+  /**
+   * Takes part in the election until `signal` aborts, then gives the lease back. Never throws. Losing the lease
+   * aborts the signal of `onStarted` before anybody else can hold it.
+   */
+  runAsLeader(options: LeaderOptions, signal: AbortSignal): Promise<void>;
+}
