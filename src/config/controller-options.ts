@@ -1,3 +1,4 @@
+import { orchestratorOptions } from "./common-options.ts";
 import { many, type OptionTable, optional, withDefault } from "./option.ts";
 import * as parse from "./parsers.ts";
 
@@ -43,27 +44,7 @@ export const controllerOnly = {
     "epoch",
     parse.oneOf("epoch", "epoch+hosts", "off"),
   ),
-  orchestrator: withDefault(
-    {
-      name: "orchestrator",
-      placeholder: "<name>",
-      description:
-        "who knows nodes and workloads: kubernetes, or none (nodes by --nodes; the migration guard is off)",
-      expects: "kubernetes or none",
-    },
-    "kubernetes",
-    parse.oneOf("kubernetes", "none"),
-  ),
-  kubeconfig: optional(
-    {
-      name: "kubeconfig",
-      placeholder: "<path>",
-      description: "how to reach the Kubernetes API from outside the cluster",
-      expects: "the absolute path of a kubeconfig file",
-    },
-    parse.absolutePath,
-    "the service account of the pod",
-  ),
+  ...orchestratorOptions("kubernetes"),
   leaseNamespace: optional(
     {
       name: "lease-namespace",

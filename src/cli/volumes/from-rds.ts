@@ -1,3 +1,4 @@
+import type { Drift } from "../../controller/drift.ts";
 import type { ForeignDisk, RdsVolume } from "../../rds/volume.ts";
 import type { ListedVolume } from "./model.ts";
 
@@ -60,13 +61,20 @@ export function listedForeign({ id, disk, reason }: ForeignDisk): ListedVolume {
   };
 }
 
+/** Adds what the cluster says otherwise. */
+function withDrift(listed: ListedVolume, drift: readonly Drift[]): ListedVolume {
+  const texts = drift.filter(({ volume }) => volume.id === listed.handle).map(({ text }) => text);
+  return texts.length === 0 ? listed : { ...listed, problems: [...listed.problems, ...texts] };
+}
+
 /** Everything that an RDS holds, sorted by handle. */
 export function listedVolumes(
   found: { readonly volumes: readonly RdsVolume[]; readonly foreign: readonly ForeignDisk[] },
   now: number,
+  drift: readonly Drift[] = [],
 ): ListedVolume[] {
   const all = [
-    ...found.volumes.map((volume) => listedVolume(volume, now)),
+    ...found.volumes.map((volume) => withDrift(listedVolume(volume, now), drift)),
     ...found.foreign.map(listedForeign),
   ];
   return all.sort((a, b) => (a.handle < b.handle ? -1 : a.handle > b.handle ? 1 : 0));
