@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { ControllerConfig } from "../config/load.ts";
 import { AttachmentService } from "../controller/attachments.ts";
 import { createMigrationMetrics } from "../controller/migration-metrics.ts";
@@ -48,7 +49,9 @@ export async function buildController(config: ControllerConfig, deps: Controller
     metrics.registry,
     recordCounter(rds, clock, logger, stop.signal),
   );
-  const reporter = new Reporter({ metrics: migrationMetrics, logger, clock, events, outcome });
+  // In the records this tells processes apart, also those of one pod before and after a restart.
+  const instance = randomBytes(4).toString("hex");
+  const reporter = new Reporter({ metrics: migrationMetrics, logger, clock, events, outcome, instance });
   const volumes = new VolumeService({ rds, clock, layout: { pool, directory }, reserveBytes, clusterId });
   const attachments = new AttachmentService({
     rds,

@@ -32,6 +32,13 @@ export function conflictEvent(node: string, summary: string): ClaimEvent {
   return warning("AttachmentConflict", `Node ${node} was refused: ${summary}`);
 }
 
+export function overriddenEvent(node: string, reason: string): ClaimEvent {
+  return warning(
+    "AttachmentConflict",
+    `Node ${node} was attached as second node although no live migration is proven (migrationGuard warn): ${reason}`,
+  );
+}
+
 export function fencedEvent(node: string): ClaimEvent {
   return warning(
     "VolumeFenced",

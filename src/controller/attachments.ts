@@ -91,7 +91,7 @@ export class AttachmentService {
     const found = remembered ?? ownVolume(await this.#options.rds.find(id, signal));
     if (found === undefined) return;
     const volume = await this.#change(id, found, remembered === undefined, nodeId, signal, async (current) =>
-      decideUnpublish(current.record, nodeId, this.#now()),
+      decideUnpublish(current.record, nodeId, this.#now(), this.#instance),
     );
     this.#tidyLater(volume);
   }
@@ -103,7 +103,7 @@ export class AttachmentService {
   async tidy(volume: RdsVolume, signal: AbortSignal): Promise<void> {
     const { reporter } = this.#options;
     await this.#change(volume.id, volume, true, "", signal, async ({ id, record }) => {
-      const late = decideDeadline(record, this.#now());
+      const late = decideDeadline(record, this.#now(), this.#instance);
       const tidied = forgetEnded(late?.record ?? record, (ended) => reporter.hasReported(id, ended));
       return { kind: "accept", record: tidied, export: "leave", events: [] };
     });
@@ -112,7 +112,7 @@ export class AttachmentService {
   /** Clears the attachment of a node that is proven to exist no more. @param volume as just read */
   async clearStale(volume: RdsVolume, node: string, signal: AbortSignal): Promise<void> {
     await this.#change(volume.id, volume, true, node, signal, async ({ record }) => {
-      const decision = decideUnpublish(record, node, this.#now());
+      const decision = decideUnpublish(record, node, this.#now(), this.#instance);
       if (decision.record === record) return decision;
       return {
         ...decision,
@@ -211,6 +211,7 @@ export class AttachmentService {
       accessMode,
       accessType,
       readonly,
+      by: this.#instance,
       filesystem: accessType === "mount" ? ((fsType || DEFAULT_FILESYSTEM) as Filesystem) : undefined,
     };
   }
@@ -228,6 +229,10 @@ export class AttachmentService {
       reconnectDelay,
       keepAliveTmo,
     };
+  }
+
+  get #instance(): string {
+    return this.#options.reporter.instance;
   }
 
   #now(): number {

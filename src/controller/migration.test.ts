@@ -242,6 +242,9 @@ describe("SAFETY-02: any other second attach fails at once", () => {
     warn.cluster.addPod("stranger", "node-b");
     await publish(warn.on, "node-a");
     expect(await outcome(publish(warn.on, "node-b"))).toBe("OK");
+    expect(warn.on.posted.map(({ reason, message }) => `${reason}: ${message}`)).toContain(
+      "AttachmentConflict: Node node-b was attached as second node although no live migration is proven (migrationGuard warn): pod vms/stranger belongs to no virtual machine",
+    );
     await warn.on.close();
     const off = await start({ parameters: { migrationGuard: "off" } });
     await publish(off.on, "node-a");
@@ -410,7 +413,8 @@ describe("the outcome comes from KubeVirt when it says", () => {
       since: 1_700_000_000,
       at: 1_700_000_020,
       moved: true,
-      overdueReported: false,
+      overdue: false,
+      by: "p",
       stayed: "node-b",
     };
     expect(await kubevirtOutcome(cluster)(found.volume, ended)).toBe("failed");

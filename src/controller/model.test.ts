@@ -211,7 +211,9 @@ class Model {
   #note(id: VolumeId, { migration, ended }: VolumeRecord): void {
     if (migration !== undefined) {
       const seen = this.migrations.get(`${id}:${migration.since}`) ?? { over: false };
-      this.migrations.set(`${id}:${migration.since}`, { over: seen.over || migration.overdueReported });
+      this.migrations.set(`${id}:${migration.since}`, {
+        over: seen.over || migration.overdueBy !== undefined,
+      });
     }
     for (const each of ended) this.migrations.set(`${id}:${each.since}`, { over: true });
   }

@@ -142,7 +142,7 @@ function identity({ kind, volume, node }: Drift): string {
 /** Until the earliest deadline of a migration that has not been reported, within bounds. */
 function nextLook(volumes: readonly RdsVolume[], nowMs: number): number {
   const deadlines = volumes.flatMap(({ record: { migration } }) =>
-    migration === undefined || migration.overdueReported || migration.timeoutSeconds === 0
+    migration === undefined || migration.overdueBy !== undefined || migration.timeoutSeconds === 0
       ? []
       : [(migration.since + migration.timeoutSeconds + 1) * 1_000 - nowMs],
   );

@@ -47,7 +47,6 @@ export async function changeRecord(
       throw decision.error;
     }
     if (!settled && decision.kind === "accept") {
-      reporter.attempting(id, volume.record, decision.record);
       const result = await rds.write(volume, decision.record, decision.export, signal);
       if (result.kind === "written") {
         reporter.written(result.volume, decision.events);

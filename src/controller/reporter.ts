@@ -1,7 +1,7 @@
 import type { Clock } from "../domain/clock.ts";
 import type { ErrorId } from "../domain/errors/catalogue.ts";
 import type { DriverError } from "../domain/errors/driver-error.ts";
-import type { EndedMigration, VolumeRecord } from "../domain/record/volume-record.ts";
+import type { EndedMigration } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { ClaimEvent, EventSink } from "../kubernetes/port.ts";
 import type { MigrationEvent } from "../migration/decision.ts";
@@ -13,9 +13,9 @@ import {
   endedEvent,
   fencedEvent,
   overdueEvent,
+  overriddenEvent,
   startedEvent,
 } from "./attachment-messages.ts";
-import { Ledger } from "./ledger.ts";
 import type { MigrationMetrics, MigrationResult, RefusalCause } from "./migration-metrics.ts";
 
 /** Asks KubeVirt how a migration ended; undefined when it does not say. */
@@ -31,6 +31,8 @@ export interface ReporterOptions {
   /** undefined without an orchestrator. */
   readonly events: EventSink | undefined;
   readonly outcome: OutcomeSource;
+  /** This controller process, as it stands in the records that it writes. */
+  readonly instance: string;
 }
 
 /**
@@ -38,6 +40,9 @@ export interface ReporterOptions {
  * longer than any call and its retry take.
  */
 export const ORPHANED_AFTER_SECONDS = 120;
+
+/** Occurrences that are remembered; older ones have long left the records. */
+const CAPACITY = 10_000;
 
 const CAUSES: Partial<Record<ErrorId, RefusalCause>> = {
   attachedElsewhere: "attached-elsewhere",
@@ -61,29 +66,23 @@ const CONFLICTS: ReadonlySet<RefusalCause> = new Set([
  */
 export class Reporter {
   readonly #options: ReporterOptions;
-  readonly #ledger = new Ledger();
+  readonly #reported = new Set<string>();
   readonly #running = new Set<Promise<void>>();
 
   constructor(options: ReporterOptions) {
     this.#options = options;
   }
 
-  /** This process is about to write a record; if the reply is lost, it recognises its own change by this. */
-  attempting(id: VolumeId, before: VolumeRecord, after: VolumeRecord): void {
-    const { migration } = after;
-    if (migration !== undefined && migration.since !== before.migration?.since)
-      this.#ledger.attempt(key(id, migration.since, "start"));
-    if (migration?.overdueReported && !before.migration?.overdueReported)
-      this.#ledger.attempt(key(id, migration.since, "overdue"));
-    for (const ended of after.ended) {
-      if (!before.ended.includes(ended)) this.#ledger.attempt(key(id, ended.since, "end"));
-    }
+  /** This controller process. */
+  get instance(): string {
+    return this.#options.instance;
   }
 
   /** A change of this process is written. */
   written(volume: RdsVolume, events: readonly MigrationEvent[]): void {
     this.seen(volume);
     for (const event of events) {
+      if (event.type === "GuardOverridden") this.#post(volume, overriddenEvent(event.node, event.reason));
       if (event.type === "VolumeFenced") this.#post(volume, fencedEvent(event.node));
       if (event.type === "StaleAttachmentCleared") {
         this.#options.metrics.cleared.inc();
@@ -92,28 +91,28 @@ export class Reporter {
     }
   }
 
-  /** A record as it is on the RDS now. */
+  /** A record as it is on the RDS now: what this process wrote, or what nobody else reports any more, is reported. */
   seen(volume: RdsVolume): void {
     const { id, record } = volume;
     const { migration } = record;
-    if (migration !== undefined && this.#mine(key(id, migration.since, "start")))
+    const { instance, clock, metrics } = this.#options;
+    if (migration !== undefined && migration.by === instance && this.#once(id, migration.since, "start")) {
       this.#post(volume, startedEvent(record, migration));
-    if (migration?.overdueReported && this.#mine(key(id, migration.since, "overdue"))) {
-      this.#options.metrics.migrations.inc({ result: "timeout" });
+    }
+    if (migration?.overdueBy === instance && this.#once(id, migration.since, "overdue")) {
+      metrics.migrations.inc({ result: "timeout" });
       this.#post(volume, overdueEvent(record, migration));
     }
-    const now = this.#options.clock.now() / 1_000;
+    const now = clock.now() / 1_000;
     for (const ended of record.ended) {
-      const endKey = key(id, ended.since, "end");
       const orphaned = now - ended.at >= ORPHANED_AFTER_SECONDS;
-      if ((this.#ledger.attempted(endKey) || orphaned) && this.#ledger.report(endKey))
-        this.#end(volume, ended);
+      if ((ended.by === instance || orphaned) && this.#once(id, ended.since, "end")) this.#end(volume, ended);
     }
   }
 
   /** Whether this process has reported the end, so that it may leave the record. */
   hasReported(id: VolumeId, ended: EndedMigration): boolean {
-    return this.#ledger.reported(key(id, ended.since, "end"));
+    return this.#reported.has(key(id, ended.since, "end"));
   }
 
   refused(volume: RdsVolume, node: string, error: DriverError): void {
@@ -128,8 +127,14 @@ export class Reporter {
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
 
-  #mine(eventKey: string): boolean {
-    return this.#ledger.attempted(eventKey) && this.#ledger.report(eventKey);
+  /** Whether this is to be reported now; true once for each occurrence. */
+  #once(id: VolumeId, since: number, what: Occurrence): boolean {
+    const occurrence = key(id, since, what);
+    if (this.#reported.has(occurrence)) return false;
+    this.#reported.add(occurrence);
+    const oldest = this.#reported.size > CAPACITY ? this.#reported.values().next().value : undefined;
+    if (oldest !== undefined) this.#reported.delete(oldest);
+    return true;
   }
 
   #end(volume: RdsVolume, ended: EndedMigration): void {
@@ -145,7 +150,7 @@ export class Reporter {
     });
     const result: MigrationResult = told ?? (ended.moved ? "success" : "failed");
     // A migration that passed its deadline has had its outcome.
-    if (!ended.overdueReported) metrics.migrations.inc({ result });
+    if (!ended.overdue) metrics.migrations.inc({ result });
     metrics.duration.observe(ended.at - ended.since);
     this.#post(volume, endedEvent(ended, result));
   }
@@ -157,6 +162,8 @@ export class Reporter {
   }
 }
 
-function key(id: VolumeId, since: number, what: "start" | "overdue" | "end"): string {
+type Occurrence = "start" | "overdue" | "end";
+
+function key(id: VolumeId, since: number, what: Occurrence): string {
   return `${id}:${since}:${what}`;
 }

@@ -15,18 +15,20 @@ export function isOverdue(migration: Migration, now: number): boolean {
  * Decides what the passing of time does: the first time a migration is found overdue, that is recorded and reported.
  * Nobody is detached. undefined when there is nothing to do.
  * @param now seconds since the Unix epoch
+ * @param by this controller process
  */
 export function decideDeadline(
   record: VolumeRecord,
   now: number,
+  by: string,
 ): Extract<Decision, { kind: "accept" }> | undefined {
   const { migration } = record;
-  if (migration === undefined || migration.overdueReported || !isOverdue(migration, now)) return undefined;
-  const seconds = elapsedSeconds(migration, now);
+  if (migration === undefined || migration.overdueBy !== undefined || !isOverdue(migration, now))
+    return undefined;
   return {
     kind: "accept",
-    record: { ...record, migration: { ...migration, overdueReported: true } },
+    record: { ...record, migration: { ...migration, overdueBy: by } },
     export: "keep",
-    events: [{ type: "MigrationOverdue", seconds, allowedSeconds: migration.timeoutSeconds }],
+    events: [],
   };
 }

@@ -14,6 +14,8 @@ export interface PublishRequest {
   readonly readonly: boolean;
   /** Filesystem that the node may make, when accessType is mount. */
   readonly filesystem: "ext4" | "xfs" | undefined;
+  /** This controller process; noted in what it writes. */
+  readonly by: string;
 }
 
 /** What is known about the world outside the record. Absent members were not asked for. */
@@ -33,16 +35,13 @@ export type SingleUserEvidence =
   /** Nobody to ask: the driver runs without an orchestrator, so the guard is off. */
   | { readonly kind: "unguarded" };
 
-/** What a decision does, besides the end of a migration; reported by the caller once the record is written. */
+/**
+ * What a decision does that the record does not say by itself; reported once it is written. The start of a migration, its
+ * passed deadline and its end stand in the record and are reported from there.
+ */
 export type MigrationEvent =
-  | {
-      readonly type: "MigrationStarted";
-      readonly from: string;
-      readonly to: string;
-      readonly allowedSeconds: number;
-    }
-  /** The deadline has passed. Counted once; both nodes keep the volume. */
-  | { readonly type: "MigrationOverdue"; readonly seconds: number; readonly allowedSeconds: number }
+  /** `migrationGuard: warn` let a second node in without proof. */
+  | { readonly type: "GuardOverridden"; readonly node: string; readonly reason: string }
   /** A node that is gone lost its attachment, and finds nothing under its old NQN if it returns. */
   | { readonly type: "VolumeFenced"; readonly node: string }
   | { readonly type: "StaleAttachmentCleared"; readonly node: string };

@@ -1,7 +1,7 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import type { Attachment, VolumeRecord } from "../domain/record/volume-record.ts";
 import { elapsedSeconds, isOverdue } from "./deadline.ts";
-import type { Decision, Evidence, PublishRequest } from "./decision.ts";
+import type { Decision, Evidence, MigrationEvent, PublishRequest } from "./decision.ts";
 
 /**
  * Decides whether a node may have the volume. Pure and total: the same record, request, time and evidence
@@ -101,6 +101,7 @@ function secondAttach(
   evidence: Evidence,
 ): Decision {
   const { migrationGuard, migrationTimeoutSeconds } = record.settings;
+  const overridden: MigrationEvent[] = [];
   if (migrationGuard !== "off") {
     const { singleUser } = evidence;
     if (singleUser === undefined) return { kind: "ask", question: "singleUser", holder: holder.node };
@@ -117,6 +118,9 @@ function secondAttach(
         error: failure("secondNodeNotProven", { volume, holder: holder.node, reason: singleUser.reason }),
       };
     }
+    if ("reason" in singleUser) {
+      overridden.push({ type: "GuardOverridden", node: request.node, reason: singleUser.reason });
+    }
   }
   if (migrationTimeoutSeconds === "auto" && evidence.allowedSeconds === undefined) {
     return { kind: "ask", question: "allowedSeconds", holder: holder.node };
@@ -128,12 +132,10 @@ function secondAttach(
     record: {
       ...record,
       attachments: [holder, attachmentOf(request, now)],
-      migration: { since: now, timeoutSeconds, overdueReported: false },
+      migration: { since: now, timeoutSeconds, by: request.by, overdueBy: undefined },
     },
     export: "keep",
-    events: [
-      { type: "MigrationStarted", from: holder.node, to: request.node, allowedSeconds: timeoutSeconds },
-    ],
+    events: overridden,
   };
 }
 

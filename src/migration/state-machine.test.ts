@@ -29,6 +29,7 @@ const ask = (node: string, over: Partial<PublishRequest> = {}): PublishRequest =
   accessType: "mount",
   readonly: false,
   filesystem: "ext4",
+  by: "me",
   ...over,
 });
 const shared = { accessMode: "MULTI_NODE_MULTI_WRITER", accessType: "block", filesystem: undefined } as const;
@@ -128,8 +129,13 @@ describe("publish", () => {
     const decision = accepted(publish(sharedOnA, ask("b", shared), 2_000, proven));
     expect(decision.export).toBe("keep");
     expect(decision.record.epoch).toBe(sharedOnA.epoch);
-    expect(decision.record.migration).toEqual({ since: 2_000, timeoutSeconds: 300, overdueReported: false });
-    expect(decision.events).toEqual([{ type: "MigrationStarted", from: "a", to: "b", allowedSeconds: 300 }]);
+    expect(decision.record.migration).toEqual({
+      since: 2_000,
+      timeoutSeconds: 300,
+      by: "me",
+      overdueBy: undefined,
+    });
+    expect(decision.events).toEqual([]);
   });
 
   test("second node, not proven: FAILED_PRECONDITION; not known: UNAVAILABLE", () => {
@@ -161,26 +167,26 @@ describe("publish", () => {
 
 describe("the deadline", () => {
   test("is reported once, detaches nobody, and the leaving side is not counted again", () => {
-    expect(decideDeadline(pair, 2_300)).toBeUndefined();
-    const late = decideDeadline(pair, 2_301);
-    expect(late?.events).toEqual([{ type: "MigrationOverdue", seconds: 301, allowedSeconds: 300 }]);
+    expect(decideDeadline(pair, 2_300, "me")).toBeUndefined();
+    const late = decideDeadline(pair, 2_301, "me");
+    expect(late?.record.migration?.overdueBy).toBe("me");
     expect(late?.export).toBe("keep");
     const record = late?.record ?? pair;
     expect(record.attachments).toEqual(pair.attachments);
-    expect(decideDeadline(record, 9_999)).toBeUndefined();
+    expect(decideDeadline(record, 9_999, "me")).toBeUndefined();
     expect(refusal(publish(record, ask("c", shared), 2_400, proven))).toStartWith("migrationOverdue: ");
-    const end = decideUnpublish(record, "a", 2_500);
+    const end = decideUnpublish(record, "a", 2_500, "me");
     expect(end.record.ended).toEqual([
-      { since: 2_000, at: 2_500, moved: true, overdueReported: true, stayed: "b" },
+      { since: 2_000, at: 2_500, moved: true, overdue: true, stayed: "b", by: "me" },
     ]);
     expect(end.record.migration).toBeUndefined();
     expect(
-      accepted(publish(end.record, ask("c", shared), 2_501, proven)).record.migration?.overdueReported,
-    ).toBe(false);
+      accepted(publish(end.record, ask("c", shared), 2_501, proven)).record.migration?.overdueBy,
+    ).toBeUndefined();
   });
 
   test("no migration, no deadline; a limit of 0 is none", () => {
-    expect(decideDeadline(sharedOnA, 1e9)).toBeUndefined();
+    expect(decideDeadline(sharedOnA, 1e9, "me")).toBeUndefined();
     const auto = {
       ...sharedOnA,
       settings: { ...DEFAULT_SETTINGS, migrationTimeoutSeconds: "auto" as const },
@@ -193,7 +199,7 @@ describe("the deadline", () => {
     const unlimited = accepted(
       publish(auto, ask("b", shared), 2_000, { ...proven, allowedSeconds: 0 }),
     ).record;
-    expect(decideDeadline(unlimited, 1e9)).toBeUndefined();
+    expect(decideDeadline(unlimited, 1e9, "me")).toBeUndefined();
     expect(refusal(publish(unlimited, ask("c", shared), 1e9, proven))).toStartWith("thirdNode: ");
     const limited = accepted(
       publish(auto, ask("b", shared), 2_000, { ...proven, allowedSeconds: 10_350 }),
@@ -210,19 +216,19 @@ describe("the deadline", () => {
 
 describe("unpublish", () => {
   test("the last node: export off, attachments cleared, epoch kept", () => {
-    const decision = decideUnpublish(onA, "a", 3_000);
+    const decision = decideUnpublish(onA, "a", 3_000, "me");
     expect(decision.export).toBe("off");
     expect(decision.record).toEqual({ ...onA, attachments: [] });
   });
 
   test("an unknown node changes nothing", () => {
-    expect(decideUnpublish(pair, "x", 3_000)).toEqual({
+    expect(decideUnpublish(pair, "x", 3_000, "me")).toEqual({
       kind: "accept",
       record: pair,
       export: "keep",
       events: [],
     });
-    expect(decideUnpublish(empty, "x", 3_000)).toEqual({
+    expect(decideUnpublish(empty, "x", 3_000, "me")).toEqual({
       kind: "accept",
       record: empty,
       export: "off",
@@ -231,21 +237,21 @@ describe("unpublish", () => {
   });
 
   test("the first of two leaves: the machine has moved; the second or both leave: it has not", () => {
-    const end = (node: string, now = 2_050) => decideUnpublish(pair, node, now).record;
-    const note = { since: 2_000, at: 2_050, overdueReported: false };
+    const end = (node: string, now = 2_050) => decideUnpublish(pair, node, now, "me").record;
+    const note = { since: 2_000, at: 2_050, overdue: false, by: "me" };
     expect(end("a").ended).toEqual([{ ...note, moved: true, stayed: "b" }]);
     expect(end("b").ended).toEqual([{ ...note, moved: false, stayed: "a" }]);
     expect(end("").ended).toEqual([{ ...note, moved: false, stayed: undefined }]);
-    expect(decideUnpublish(pair, "a", 2_050).export).toBe("keep");
+    expect(decideUnpublish(pair, "a", 2_050, "me").export).toBe("keep");
     expect(end("a").migration).toBeUndefined();
     expect(end("").attachments).toEqual([]);
     expect(end("a", 10).ended[0]?.at).toBe(2_000);
   });
 
   test("an end stays in the record until it has been reported", () => {
-    const first = decideUnpublish(pair, "a", 2_050).record;
+    const first = decideUnpublish(pair, "a", 2_050, "me").record;
     const again = accepted(publish(first, ask("c", shared), 2_060, proven)).record;
-    const both = decideUnpublish(again, "c", 2_070).record;
+    const both = decideUnpublish(again, "c", 2_070, "me").record;
     expect(both.ended.map((ended) => ended.since)).toEqual([2_000, 2_060]);
     expect(forgetEnded(both, (ended) => ended.since === 2_000).ended.map((ended) => ended.since)).toEqual([
       2_060,
@@ -274,9 +280,9 @@ test("any sequence keeps the invariants, and each migration ends in exactly one 
         const before = record;
         const decision =
           each.verb === "deadline"
-            ? decideDeadline(record, now)
+            ? decideDeadline(record, now, "me")
             : each.verb === "unpublish"
-              ? decideUnpublish(record, each.node, now)
+              ? decideUnpublish(record, each.node, now, "me")
               : decidePublish(record, ask(each.node || "d", each.shared ? shared : {}), now, {
                   holderGone: each.holderGone,
                   singleUser: { kind: each.proof, reason: "test" },
@@ -285,11 +291,10 @@ test("any sequence keeps the invariants, and each migration ends in exactly one 
         expect(decision.kind).not.toBe("ask");
         if (decision.kind !== "accept") continue;
         record = decision.record;
-        for (const event of decision.events) {
-          if (event.type === "MigrationStarted") started += 1;
-          if (event.type === "MigrationOverdue") ended += 1;
-        }
-        ended += record.ended.filter((each) => !before.ended.includes(each) && !each.overdueReported).length;
+        if (record.migration !== undefined && before.migration === undefined) started += 1;
+        if (record.migration?.overdueBy !== undefined && before.migration?.overdueBy === undefined)
+          ended += 1;
+        ended += record.ended.filter((each) => !before.ended.includes(each) && !each.overdue).length;
         const nodes = record.attachments.map((attachment) => attachment.node);
         expect(nodes.length).toBeLessThanOrEqual(2);
         expect(new Set(nodes).size).toBe(nodes.length);
@@ -303,7 +308,7 @@ test("any sequence keeps the invariants, and each migration ends in exactly one 
         if (decision.export === "fresh") expect(record.epoch).toBe(before.epoch + 1);
         else expect(record.epoch).toBe(before.epoch);
         expect(started - ended).toBe(
-          record.migration === undefined || record.migration.overdueReported ? 0 : 1,
+          record.migration === undefined || record.migration.overdueBy !== undefined ? 0 : 1,
         );
       }
     }),

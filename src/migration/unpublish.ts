@@ -9,13 +9,19 @@ export type UnpublishDecision = Extract<Decision, { kind: "accept" }>;
  * the first node leaves: the machine has moved; the second, or both, leave: it has not.
  * @param node CSI node id; "" means every node (CSI specification, ControllerUnpublishVolume)
  * @param now seconds since the Unix epoch
+ * @param by this controller process
  */
-export function decideUnpublish(record: VolumeRecord, node: string, now: number): UnpublishDecision {
+export function decideUnpublish(
+  record: VolumeRecord,
+  node: string,
+  now: number,
+  by: string,
+): UnpublishDecision {
   const leaving = record.attachments.filter((attachment) => node === "" || attachment.node === node);
   const staying = record.attachments.filter((attachment) => !leaving.includes(attachment));
   const exportState = staying.length === 0 ? "off" : "keep";
   if (leaving.length === 0) return { kind: "accept", record, export: exportState, events: [] };
-  const ended = endOf(record, staying[0]?.node, now);
+  const ended = endOf(record, staying[0]?.node, now, by);
   return {
     kind: "accept",
     record: { ...record, attachments: staying, migration: undefined, ended: [...record.ended, ...ended] },
@@ -24,12 +30,12 @@ export function decideUnpublish(record: VolumeRecord, node: string, now: number)
   };
 }
 
-function endOf(record: VolumeRecord, stayed: string | undefined, now: number): EndedMigration[] {
+function endOf(record: VolumeRecord, stayed: string | undefined, now: number, by: string): EndedMigration[] {
   const { migration } = record;
   if (migration === undefined) return [];
-  const { since, overdueReported } = migration;
+  const { since, overdueBy } = migration;
   const moved = stayed !== undefined && stayed === record.attachments[1]?.node;
-  return [{ since, at: Math.max(since, now), moved, overdueReported, stayed }];
+  return [{ since, at: Math.max(since, now), moved, overdue: overdueBy !== undefined, stayed, by }];
 }
 
 /** The record without ended migrations that have been reported. */

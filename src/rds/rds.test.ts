@@ -188,7 +188,7 @@ describe("write", () => {
     const pair = {
       ...ATTACHED,
       attachments: [holder, { ...holder, node: "node-b" }],
-      migration: { since: 3, timeoutSeconds: 300, overdueReported: false },
+      migration: { since: 3, timeoutSeconds: 300, by: "p", overdueBy: undefined },
     };
     on.commandsSince();
     expect((await on.rds.write(first.volume, pair, "keep", on.signal)).kind).toBe("written");

@@ -140,6 +140,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       clock,
       events: { post: () => {}, postForVolume: (handle, event) => posted.push({ handle, ...event }) },
       outcome: async () => undefined,
+      instance: `process-${opened.length}`,
     });
     const stack: ControllerStack = {
       transport,

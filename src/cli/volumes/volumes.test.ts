@@ -233,12 +233,12 @@ describe("mapping from the RDS", () => {
       problems: [],
     });
     const both = [attachment, { ...attachment, node: "n2" }];
-    const migration = { since: NOW / 1000 - 10, timeoutSeconds: 300, overdueReported: false };
+    const migration = { since: NOW / 1000 - 10, timeoutSeconds: 300, by: "p", overdueBy: undefined };
     expect(one([ours({ attachments: both, migration })])).toMatchObject({ state: "migrating", problems: [] });
     const late = one([
       ours({
         attachments: both,
-        migration: { since: NOW / 1000 - 301, timeoutSeconds: 300, overdueReported: false },
+        migration: { since: NOW / 1000 - 301, timeoutSeconds: 300, by: "p", overdueBy: undefined },
       }),
     ]);
     expect(late).toMatchObject({ state: "migrating", migration: { overdue: true } });

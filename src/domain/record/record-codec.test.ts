@@ -32,14 +32,19 @@ const record: fc.Arbitrary<VolumeRecord> = fc
     migration: fc.record({
       since: time,
       timeoutSeconds: fc.integer({ min: 0, max: 100_000 }),
-      overdueReported: fc.boolean(),
+      by: text,
+      overdueBy: fc.option(
+        text.filter((name) => name !== ""),
+        { nil: undefined },
+      ),
     }),
     ended: fc.array(
       fc.record({
         since: time,
         at: time,
         moved: fc.boolean(),
-        overdueReported: fc.boolean(),
+        overdue: fc.boolean(),
+        by: text,
         stayed: fc.option(
           text.filter((name) => name !== ""),
           { nil: undefined },
@@ -97,7 +102,7 @@ describe("the volume record", () => {
     [`${minimal};n=other`, "field n appears twice"],
     ["rds1;n=a;c=b", "field t is missing"],
     [`${minimal};novalue`, 'field "novalue" has no value'],
-    [`${minimal};m=1,2`, "0 attachments with a migration"],
+    [`${minimal};m=1,2,p,`, "0 attachments with a migration"],
     [`${minimal};a=n,q,0,mw,1|o,q,0,mw,1`, "2 attachments without a migration"],
     [`${minimal};a=n,q,9,mw,1`, "bad attachment n,q,9,mw,1"],
     ["rds1;n=a b;c=x;t=1", '"a b" is not encoded'],

@@ -154,31 +154,35 @@ function decodeAttachment(value: string): Attachment {
   };
 }
 
-function encodeMigration({ since, timeoutSeconds, overdueReported }: Migration): string {
-  return `${since},${timeoutSeconds}${overdueReported ? ",r" : ""}`;
+function encodeMigration({ since, timeoutSeconds, by, overdueBy }: Migration): string {
+  return [String(since), String(timeoutSeconds), escapeText(by), escapeText(overdueBy ?? "")].join(",");
 }
 
 function decodeMigration(value: string): Migration {
-  const [since = "", timeoutSeconds = "", reported] = value.split(",");
-  if (!(reported === undefined || reported === "r") || value.split(",").length > 3)
-    throw new Error(`bad migration ${value}`);
-  return { since: number(since), timeoutSeconds: number(timeoutSeconds), overdueReported: reported === "r" };
+  const [since = "", timeoutSeconds = "", by = "", overdueBy = ""] = parts(value, 4);
+  return {
+    since: number(since),
+    timeoutSeconds: number(timeoutSeconds),
+    by: unescapeText(by),
+    overdueBy: overdueBy === "" ? undefined : unescapeText(overdueBy),
+  };
 }
 
-function encodeEnded({ since, at, moved, overdueReported, stayed }: EndedMigration): string {
-  const flags = `${moved ? "m" : "a"}${overdueReported ? "r" : "-"}`;
-  return [String(since), String(at), flags, stayed === undefined ? "" : escapeText(stayed)].join(",");
+function encodeEnded({ since, at, moved, overdue, stayed, by }: EndedMigration): string {
+  const flags = `${moved ? "m" : "a"}${overdue ? "o" : "-"}`;
+  return [String(since), String(at), flags, escapeText(stayed ?? ""), escapeText(by)].join(",");
 }
 
 function decodeEnded(value: string): EndedMigration {
-  const [since = "", at = "", flags = "", stayed = ""] = parts(value, 4);
-  if (!/^[ma][r-]$/.test(flags)) throw new Error(`bad migration ${value}`);
+  const [since = "", at = "", flags = "", stayed = "", by = ""] = parts(value, 5);
+  if (!/^[ma][o-]$/.test(flags)) throw new Error(`bad migration ${value}`);
   return {
     since: number(since),
     at: number(at),
     moved: flags[0] === "m",
-    overdueReported: flags[1] === "r",
+    overdue: flags[1] === "o",
     stayed: stayed === "" ? undefined : unescapeText(stayed),
+    by: unescapeText(by),
   };
 }
 

@@ -19,8 +19,10 @@ export interface Migration {
   readonly since: number;
   /** Allowed duration in seconds; 0 means that KubeVirt itself sets no limit. */
   readonly timeoutSeconds: number;
-  /** Whether passing the deadline has been reported; then it has had its outcome. */
-  readonly overdueReported: boolean;
+  /** The controller process that attached the second node, and reports it. */
+  readonly by: string;
+  /** The controller process that found it past its deadline, and reports that; then it has had its outcome. */
+  readonly overdueBy: string | undefined;
 }
 
 /** A migration that has ended and whose outcome may not have been reported yet. */
@@ -32,9 +34,11 @@ export interface EndedMigration {
   /** The first node left, so the machine runs on the second. */
   readonly moved: boolean;
   /** Its outcome was counted when it passed its deadline. */
-  readonly overdueReported: boolean;
+  readonly overdue: boolean;
   /** The node that keeps the volume; undefined when both left. */
   readonly stayed: string | undefined;
+  /** The controller process that ended it, and reports it. */
+  readonly by: string;
 }
 
 /** StorageClass parameters that shape a volume's later life. */
