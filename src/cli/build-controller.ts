@@ -51,7 +51,15 @@ export async function buildController(config: ControllerConfig, deps: Controller
   );
   // In the records this tells processes apart, also those of one pod before and after a restart.
   const instance = randomBytes(4).toString("hex");
-  const reporter = new Reporter({ metrics: migrationMetrics, logger, clock, events, outcome, instance });
+  const reporter = new Reporter({
+    metrics: migrationMetrics,
+    logger,
+    clock,
+    events,
+    outcome,
+    instance,
+    fencing,
+  });
   const volumes = new VolumeService({ rds, clock, layout: { pool, directory }, reserveBytes, clusterId });
   const attachments = new AttachmentService({
     rds,

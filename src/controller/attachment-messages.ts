@@ -39,10 +39,13 @@ export function overriddenEvent(node: string, reason: string): ClaimEvent {
   );
 }
 
-export function fencedEvent(node: string): ClaimEvent {
+/** @param byEpoch whether each attachment has an NQN of its own (`--fencing` is not off) */
+export function fencedEvent(node: string, byEpoch: boolean): ClaimEvent {
   return warning(
     "VolumeFenced",
-    `Node ${node} no longer exists and has lost the volume; if it returns, it finds nothing under its old NQN`,
+    byEpoch
+      ? `Node ${node} no longer exists and has lost the volume; if it returns, it finds nothing under its old NQN`
+      : `Node ${node} no longer exists and has lost the volume; fencing is off, so it may connect again if it returns`,
   );
 }
 

@@ -114,13 +114,10 @@ export class AttachmentService {
     await this.#change(volume.id, volume, true, node, signal, async ({ record }) => {
       const decision = decideUnpublish(record, node, this.#now(), this.#instance);
       if (decision.record === record) return decision;
-      return {
-        ...decision,
-        events: [
-          { type: "StaleAttachmentCleared", node },
-          { type: "VolumeFenced", node },
-        ],
-      };
+      const cleared = { type: "StaleAttachmentCleared", node } as const;
+      // While another node holds the volume it stays exported under the same NQN, so this node is not fenced by that.
+      const fenced = decision.export === "off" ? [{ type: "VolumeFenced", node } as const] : [];
+      return { ...decision, events: [cleared, ...fenced] };
     });
   }
 
@@ -192,7 +189,7 @@ export class AttachmentService {
       case "holderGone":
         return { holderGone: await evidence.holderGone(holder, signal) };
       case "singleUser":
-        return { singleUser: await evidence.singleUser(volume, signal) };
+        return { singleUser: await evidence.singleUser(volume, holder, signal) };
       case "allowedSeconds":
         return { allowedSeconds: await evidence.allowedSeconds(volume, signal) };
     }

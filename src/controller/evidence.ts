@@ -5,8 +5,8 @@ import type { RdsVolume } from "../rds/volume.ts";
 export interface EvidenceSource {
   /** Whether a node's object is confirmed gone; merely silent nodes are not gone. */
   holderGone(nodeId: string, signal: AbortSignal): Promise<boolean>;
-  /** Whether every workload that uses the volume is one virtual machine. */
-  singleUser(volume: RdsVolume, signal: AbortSignal): Promise<SingleUserEvidence>;
+  /** Whether every workload that uses the volume is one virtual machine that runs on the holder. */
+  singleUser(volume: RdsVolume, holder: string, signal: AbortSignal): Promise<SingleUserEvidence>;
   /** How long KubeVirt lets a migration of the machine that uses the volume take, in seconds; 0 = no limit. */
   allowedSeconds(volume: RdsVolume, signal: AbortSignal): Promise<number>;
 }

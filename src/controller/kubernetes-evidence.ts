@@ -15,7 +15,7 @@ const GB = 1_000_000_000n;
 export function kubernetesEvidence(cluster: ClusterReader): EvidenceSource {
   return {
     holderGone: async (nodeId, signal) => !(await cluster.nodeExists(nodeId, signal)),
-    singleUser: (volume, signal) => singleUser(cluster, volume, signal),
+    singleUser: (volume, holder, signal) => singleUser(cluster, volume, holder, signal),
     allowedSeconds: async (volume, signal) => {
       const machine = await machineOf(cluster, volume, signal);
       return machine === undefined ? UNKNOWN_MACHINE_SECONDS : allowedSeconds(cluster, machine, signal);
@@ -53,6 +53,7 @@ export async function machineOf(
 async function singleUser(
   cluster: ClusterReader,
   volume: RdsVolume,
+  holder: string,
   signal: AbortSignal,
 ): Promise<SingleUserEvidence> {
   try {
@@ -60,7 +61,7 @@ async function singleUser(
     if (claim === undefined)
       return { kind: "not-proven", reason: "no PersistentVolume with a claim has this handle" };
     const { users, owners } = await claimUsers(cluster, claim, signal);
-    return judgeClaimUsers(users, (user) => owners.get(user.uid));
+    return judgeClaimUsers(holder, users, (user) => owners.get(user.uid));
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof DriverError) return { kind: "unknown", reason: error.summary };

@@ -4,20 +4,24 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 export type MigrationResult = "success" | "failed" | "timeout";
 
 /** Why a node was not given a volume. */
-export type RefusalCause =
-  | "attached-elsewhere"
-  | "not-proven"
-  | "guard-unavailable"
-  | "third-node"
-  | "overdue"
-  | "incompatible";
+export const REFUSAL_CAUSES = [
+  "attached-elsewhere",
+  "not-proven",
+  "guard-unavailable",
+  "third-node",
+  "overdue",
+  "incompatible",
+] as const;
+export type RefusalCause = (typeof REFUSAL_CAUSES)[number];
 
 /** What the record and the cluster disagree on. */
-export type DriftKind =
-  | "attachment-without-va"
-  | "va-without-attachment"
-  | "not-exported"
-  | "exported-unattached";
+export const DRIFT_KINDS = [
+  "attachment-without-va",
+  "va-without-attachment",
+  "not-exported",
+  "exported-unattached",
+] as const;
+export type DriftKind = (typeof DRIFT_KINDS)[number];
 
 /** Counts from the records of this moment. */
 export interface RecordCounts {
@@ -74,6 +78,20 @@ export function createMigrationMetrics(
       if (now !== undefined) this.set(now.dualAttached);
     },
   });
+  const refusals = new Counter({
+    name: "rds_csi_attachment_refusals_total",
+    help: "Attachments that were refused, by cause.",
+    labelNames: ["cause"],
+    registers,
+  });
+  for (const cause of REFUSAL_CAUSES) refusals.inc({ cause }, 0);
+  const drift = new Gauge({
+    name: "rds_csi_attachment_drift",
+    help: "Attachments on which record, export and cluster disagree, by kind, as of the last reconcile.",
+    labelNames: ["kind"],
+    registers,
+  });
+  for (const kind of DRIFT_KINDS) drift.set({ kind }, 0);
   return {
     migrations: results,
     duration: new Histogram({
@@ -82,18 +100,8 @@ export function createMigrationMetrics(
       buckets: DURATION_BUCKETS,
       registers,
     }),
-    refusals: new Counter({
-      name: "rds_csi_attachment_refusals_total",
-      help: "Attachments that were refused, by cause.",
-      labelNames: ["cause"],
-      registers,
-    }),
-    drift: new Gauge({
-      name: "rds_csi_attachment_drift",
-      help: "Attachments on which record, export and cluster disagree, by kind, as of the last reconcile.",
-      labelNames: ["kind"],
-      registers,
-    }),
+    refusals,
+    drift,
     cleared: new Counter({
       name: "rds_csi_attachment_stale_cleared_total",
       help: "Attachments of nodes that no longer exist that were cleared.",

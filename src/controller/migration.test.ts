@@ -489,6 +489,16 @@ describe("reconcile", () => {
     expect(await nodesOf(on)).toEqual(["node-a"]);
   });
 
+  test("an export that was switched off by hand is restored when the second node comes", async () => {
+    const { on } = await start();
+    const source = await publish(on, "node-a");
+    await on.simulator.device.setDisk(ID, { "nvme-tcp-export": false });
+    on.commandsSince();
+    expect((await publish(on, "node-b")).nqn).toBe(source.nqn);
+    expect(on.commandsSince()).toHaveLength(2);
+    expect(on.simulator.device.disks[0]?.exported).toBe(true);
+  });
+
   test("a young attachment is not judged by a view of the cluster that may be older", async () => {
     const { on, cluster } = await start();
     await publish(on, "node-a");
@@ -500,6 +510,21 @@ describe("reconcile", () => {
 });
 
 describe("fencing: a node that lost its attachment cannot write", () => {
+  test("allowed hosts do not lock the two nodes of a migration out, and hold again afterwards", async () => {
+    for (const allowHostName of ["exact", "comma-list"] as const) {
+      const { on } = await start({ fencing: "epoch+hosts", switches: { allowHostName } });
+      const { device } = on.simulator;
+      const source = await publish(on, "node-a");
+      const target = await publish(on, "node-b");
+      for (const side of [source, target]) expect(device.connectHost(side.nqn, side.hostNqn)).toBe(true);
+      await unpublish(on, "node-a");
+      device.disconnectHost(source.nqn, source.hostNqn);
+      expect(device.connectHost(source.nqn, source.hostNqn)).toBe(false);
+      expect(device.connectHost(target.nqn, target.hostNqn)).toBe(true);
+      await on.close();
+    }
+  });
+
   test("force detach, takeover by another, return of the dead node", async () => {
     const { on, cluster } = await start({ fencing: "epoch+hosts" });
     const { device } = on.simulator;

@@ -6,7 +6,7 @@ import type { RdsVolume } from "../rds/volume.ts";
 import { driftEvent } from "./attachment-messages.ts";
 import type { AttachmentService } from "./attachments.ts";
 import { attachmentDrift, type ClusterView, type Drift, exportDrift } from "./drift.ts";
-import type { DriftKind, MigrationMetrics } from "./migration-metrics.ts";
+import { DRIFT_KINDS, type MigrationMetrics } from "./migration-metrics.ts";
 import type { Reporter } from "./reporter.ts";
 
 export interface ReconcilerOptions {
@@ -26,13 +26,6 @@ export const RECONCILE_INTERVAL_MS = 60_000;
 const SHORTEST_INTERVAL_MS = 1_000;
 /** One look must be done after this time, milliseconds. */
 const TICK_LIMIT_MS = 45_000;
-
-const KINDS: readonly DriftKind[] = [
-  "attachment-without-va",
-  "va-without-attachment",
-  "not-exported",
-  "exported-unattached",
-];
 
 /**
  * Compares records, exports and VolumeAttachments, regularly. It notes passed deadlines, reports outcomes that a dead
@@ -67,6 +60,8 @@ export class Reconciler {
       this.#wake = new AbortController();
       await clock.sleep(pause, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
     }
+    // Another replica looks from now on; what this one knew would stay as it was.
+    this.#report([]);
   }
 
   /**
@@ -115,7 +110,7 @@ export class Reconciler {
 
   #report(drifts: readonly Drift[]): void {
     const { metrics, events, logger } = this.#options;
-    for (const kind of KINDS)
+    for (const kind of DRIFT_KINDS)
       metrics.drift.set({ kind }, drifts.filter((drift) => drift.kind === kind).length);
     const now = new Set(drifts.map(identity));
     for (const drift of drifts) {

@@ -6,6 +6,7 @@ import type { VolumeId } from "../domain/volume-id.ts";
 import type { ClaimEvent, EventSink } from "../kubernetes/port.ts";
 import type { MigrationEvent } from "../migration/decision.ts";
 import type { Logger } from "../observability/log.ts";
+import type { Fencing } from "../rds/context.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 import {
   clearedEvent,
@@ -33,6 +34,7 @@ export interface ReporterOptions {
   readonly outcome: OutcomeSource;
   /** This controller process, as it stands in the records that it writes. */
   readonly instance: string;
+  readonly fencing: Fencing;
 }
 
 /**
@@ -83,7 +85,8 @@ export class Reporter {
     this.seen(volume);
     for (const event of events) {
       if (event.type === "GuardOverridden") this.#post(volume, overriddenEvent(event.node, event.reason));
-      if (event.type === "VolumeFenced") this.#post(volume, fencedEvent(event.node));
+      if (event.type === "VolumeFenced")
+        this.#post(volume, fencedEvent(event.node, this.#options.fencing !== "off"));
       if (event.type === "StaleAttachmentCleared") {
         this.#options.metrics.cleared.inc();
         this.#post(volume, clearedEvent(event.node));

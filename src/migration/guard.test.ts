@@ -5,6 +5,7 @@ const pod = (name: string, over: Partial<ClaimUser> = {}): ClaimUser => ({
   namespace: "vms",
   name,
   uid: `uid-${name}`,
+  node: "node-a",
   phase: "Running",
   labels: {},
   owners: [],
@@ -26,8 +27,8 @@ const hotplug = (name: string, owner: ClaimUser): ClaimUser =>
     owners: [{ kind: "Pod", name: owner.name, uid: owner.uid }],
   });
 
-function judge(users: readonly ClaimUser[], others: readonly ClaimUser[] = []): string {
-  const evidence = judgeClaimUsers(users, (user) =>
+function judge(users: readonly ClaimUser[], others: readonly ClaimUser[] = [], holder = "node-a"): string {
+  const evidence = judgeClaimUsers(holder, users, (user) =>
     [...users, ...others].find((each) =>
       user.owners.some((owner) => owner.kind === "Pod" && owner.uid === each.uid),
     ),
@@ -98,6 +99,21 @@ describe("the migration guard", () => {
     expect(
       judge([old("a", "vm1"), pod("b", { labels: { "kubevirt.io/created-by": "uid-vm1" } })]),
     ).toStartWith("not-proven");
+  });
+
+  test("nothing migrates from a node without a pod of the machine", () => {
+    const [source, target] = [launcher("src", "vm1"), launcher("dst", "vm1", { node: "node-b" })];
+    expect(judge([source, target])).toBe("proven");
+    // The source's pod was deleted by force while its node is cut off: the machine elsewhere is a new instance.
+    expect(judge([target])).toBe(
+      "not-proven: no running pod uses the claim on node node-a, so nothing can be migrating from there",
+    );
+    expect(judge([launcher("src", "vm1", { phase: "Succeeded" }), target])).toStartWith(
+      "not-proven: no running pod",
+    );
+    expect(judge([target, launcher("x", "vm1", { node: undefined })])).toStartWith(
+      "not-proven: no running pod",
+    );
   });
 
   test("many offenders are not all printed", () => {

@@ -5,6 +5,8 @@ export interface ClaimUser {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
+  /** undefined until it is scheduled. */
+  readonly node: string | undefined;
   /** Pod phase; `Succeeded` and `Failed` pods hold nothing any more. */
   readonly phase: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -28,10 +30,12 @@ const HOTPLUG_ROLE = "hotplug-disk";
 /**
  * Whether every pod that may use a claim belongs to one VirtualMachineInstance. Two such pods are the two sides of a live
  * migration; anything else on a second node is a second writer.
+ * @param holder the node that has the volume: one of the pods must be there, or what runs elsewhere has not come from it
  * @param users every pod that mounts the claim, in any phase
  * @param ownerPod the pod that owns a hot-plug pod; undefined when it does not exist
  */
 export function judgeClaimUsers(
+  holder: string,
   users: readonly ClaimUser[],
   ownerPod: (user: ClaimUser) => ClaimUser | undefined,
 ): SingleUserEvidence {
@@ -43,6 +47,12 @@ export function judgeClaimUsers(
     return {
       kind: "not-proven",
       reason: `${list(strangers)} belong${strangers.length === 1 ? "s" : ""} to no virtual machine`,
+    };
+  }
+  if (!active.some(({ node }) => node === holder)) {
+    return {
+      kind: "not-proven",
+      reason: `no running pod uses the claim on node ${holder}, so nothing can be migrating from there`,
     };
   }
   if (isOne(machines.map(({ machine }) => machine))) return { kind: "proven" };

@@ -141,6 +141,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       events: { post: () => {}, postForVolume: (handle, event) => posted.push({ handle, ...event }) },
       outcome: async () => undefined,
       instance: `process-${opened.length}`,
+      fencing,
     });
     const stack: ControllerStack = {
       transport,

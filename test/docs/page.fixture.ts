@@ -37,7 +37,12 @@ export function rowsBelow(page: string, heading: string): string[][] {
   if (start < 0) throw new Error(`the page has no line ${JSON.stringify(heading)}`);
   const end = lines.findIndex((line, index) => index > start && /^#+ /.test(line));
   const rows = lines.slice(start, end < 0 ? undefined : end).filter((line) => line.startsWith("|"));
-  const cells = rows.map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
+  const cells = rows.map((line) =>
+    line
+      .split("|")
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
   return cells.filter((_, index) => !isRule(cells[index]) && !isRule(cells[index + 1]));
 }
 

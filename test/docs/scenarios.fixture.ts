@@ -1,5 +1,5 @@
-import { Reconciler } from "../../src/controller/reconciler.ts";
 import { kubernetesEvidence } from "../../src/controller/kubernetes-evidence.ts";
+import { Reconciler } from "../../src/controller/reconciler.ts";
 import type { Capability } from "../../src/domain/access-mode.ts";
 import { type Clock, systemClock } from "../../src/domain/clock.ts";
 import { DriverError } from "../../src/domain/errors/driver-error.ts";
@@ -7,7 +7,14 @@ import { grpcCodeName } from "../../src/domain/errors/grpc-code.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { TestCluster } from "../../src/kubernetes/cluster.fixture.ts";
 import { silentLogger } from "../../src/observability/log.ts";
-import { BLOCK, type ControllerStack, GIB, type Stack, type StackOptions, startStack } from "../../src/rds/stack.fixture.ts";
+import {
+  BLOCK,
+  type ControllerStack,
+  GIB,
+  type Stack,
+  type StackOptions,
+  startStack,
+} from "../../src/rds/stack.fixture.ts";
 
 /** The volume of the pages' examples: what external-provisioner names it by the claim's UID. */
 export const CSI_NAME = "pvc-5b0f2c1e-6f0e-4a53-9d2e-0c4c8e1d7a11";
@@ -191,6 +198,14 @@ export async function produceEverything(): Promise<Produced> {
       note(await answer(world.publish("node-b")));
     });
   }
+  await run(
+    async (world) => {
+      world.cluster.addPod("backup", "node-b", CLAIM);
+      await world.publish("node-a");
+      await world.publish("node-b");
+    },
+    { parameters: { migrationGuard: "warn" } },
+  );
   // Two plain pods.
   await run(async (world) => {
     world.cluster.pods.splice(0);
@@ -213,7 +228,7 @@ export async function produceEverything(): Promise<Produced> {
   await run(async (world) => {
     note(await answer(world.publish("node-a", { ...RWX, accessType: "mount" })));
     note(await answer(world.publish("node-x")));
-  }, {});
+  });
   // Drift, then a node that is gone.
   await run(async (world) => {
     await world.stack.simulator.device.setDisk(VOLUME, { "nvme-tcp-export": true });

@@ -1,4 +1,5 @@
 import type { Drift } from "../../controller/drift.ts";
+import { isOverdue } from "../../migration/deadline.ts";
 import type { ForeignDisk, RdsVolume } from "../../rds/volume.ts";
 import type { ListedVolume } from "./model.ts";
 
@@ -17,7 +18,7 @@ export function listedVolume({ id, record, disk }: RdsVolume, now: number): List
     problems.push("attached according to its record, but not exported");
   if (attachments.length === 0 && disk.exported) problems.push("exported, but attached to no node");
   if (attachments.length > 2) problems.push(`attached to ${attachments.length} nodes`);
-  const overdue = migration !== undefined && now / 1000 - migration.since > migration.timeoutSeconds;
+  const overdue = migration !== undefined && isOverdue(migration, now / 1000);
   const state = migration !== undefined ? "migrating" : attachments.length > 0 ? "attached" : "available";
   return {
     handle: id,
