@@ -1,7 +1,10 @@
+import { randomBytes } from "node:crypto";
 import type { ControllerConfig } from "../config/load.ts";
 import { AttachmentService } from "../controller/attachments.ts";
-import { noOrchestrator } from "../controller/evidence.ts";
-import { staticNodes } from "../controller/nodes.ts";
+import { createMigrationMetrics } from "../controller/migration-metrics.ts";
+import { Reconciler } from "../controller/reconciler.ts";
+import { recordCounter } from "../controller/record-counts.ts";
+import { Reporter } from "../controller/reporter.ts";
 import { VolumeService } from "../controller/volumes.ts";
 import { controllerService } from "../csi/controller.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
@@ -10,6 +13,7 @@ import type { Metrics } from "../observability/metrics.ts";
 import { Rds } from "../rds/rds.ts";
 import { RouterOsClient } from "../routeros/client.ts";
 import { createSshTransport } from "../routeros/transport/transport.ts";
+import { buildCluster, type ClusterParts } from "./build-cluster.ts";
 import type { Component } from "./serve.ts";
 import { transportMetrics } from "./transport-metrics.ts";
 
@@ -17,41 +21,82 @@ export interface ControllerDeps {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly clock?: Clock;
+  /** Default: as configured. */
+  readonly cluster?: ClusterParts;
 }
 
-/** The controller's services on one RDS. Opens no connection: the first call does. */
-export function buildController(config: ControllerConfig, deps: ControllerDeps): Component {
+/** The controller's services on one RDS, and its background loop. Start-up depends neither on the RDS nor on the cluster. */
+export async function buildController(config: ControllerConfig, deps: ControllerDeps): Promise<Component> {
   const { logger, metrics, clock = systemClock } = deps;
-  const { clusterId, nqnPrefix, nvmeAddress, nvmePort, fencing, reserveBytes, pool, directory } = config;
-  const transport = createSshTransport({ ...config.rds, logger, clock, observer: transportMetrics(metrics) });
-  const rds = new Rds({
-    client: new RouterOsClient(transport),
-    clock,
-    logger,
+  const {
     clusterId,
     nqnPrefix,
+    nvmeAddress,
     nvmePort,
     fencing,
+    reserveBytes,
+    pool,
+    directory,
+    maxVolumesPerNode,
+  } = config;
+  const stop = new AbortController();
+  const cluster = deps.cluster ?? (await buildCluster(config, { logger, clock }));
+  const transport = createSshTransport({ ...config.rds, logger, clock, observer: transportMetrics(metrics) });
+  const client = new RouterOsClient(transport);
+  const rds = new Rds({ client, clock, logger, clusterId, nqnPrefix, nvmePort, fencing });
+  const { reader, events, outcome } = cluster;
+  const migrationMetrics = createMigrationMetrics(
+    metrics.registry,
+    recordCounter(rds, clock, logger, stop.signal),
+  );
+  // In the records this tells processes apart, also those of one pod before and after a restart.
+  const instance = randomBytes(4).toString("hex");
+  const reporter = new Reporter({
+    metrics: migrationMetrics,
+    logger,
+    clock,
+    events,
+    outcome,
+    instance,
+    fencing,
   });
-  transport.onReconnect(() => rds.forgetVersion());
   const volumes = new VolumeService({ rds, clock, layout: { pool, directory }, reserveBytes, clusterId });
   const attachments = new AttachmentService({
     rds,
-    nodes: staticNodes(config.nodes),
-    evidence: noOrchestrator,
-    report: (volume, events) => {
-      for (const { type, ...facts } of events)
-        logger.info("migration", { volume: volume.id, type, ...facts });
-    },
+    nodes: cluster.nodes,
+    evidence: cluster.evidence,
+    reporter,
+    logger,
     clock,
     clusterId,
     nvmeAddress,
     nvmePort,
-    maxVolumesPerNode: config.maxVolumesPerNode,
+    maxVolumesPerNode,
   });
+  const reconciler = new Reconciler({
+    rds,
+    attachments,
+    reporter,
+    metrics: migrationMetrics,
+    clock,
+    logger,
+    cluster: reader,
+    events,
+  });
+  transport.onReconnect(() => {
+    rds.forgetVersion();
+    reconciler.trigger();
+  });
+  const background = cluster.lead((signal) => reconciler.run(signal), stop.signal);
   return {
     services: [controllerService({ volumes, attachments })],
     notReadyReasons: () => [],
-    close: () => transport.close(),
+    close: async () => {
+      stop.abort(new Error("the controller stops"));
+      await background;
+      await attachments.settled();
+      await cluster.close();
+      await transport.close();
+    },
   };
 }

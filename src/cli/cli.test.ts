@@ -53,7 +53,15 @@ describe("usage", () => {
   });
 
   test("configuration mistakes are exit code 2, all at once, without a stack", async () => {
-    const { code, err } = await run("controller", "--nvme-port", "x", "--fencing", "y");
+    const { code, err } = await run(
+      "controller",
+      "--orchestrator",
+      "none",
+      "--nvme-port",
+      "x",
+      "--fencing",
+      "y",
+    );
     expect(code).toBe(ExitCode.usage);
     expect(err).toContain("6 mistakes");
     for (const part of ["--nvme-port", "--fencing", "--rds-address", "RDS_CSI_RDS_KEY_FILE"])

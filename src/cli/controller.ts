@@ -22,10 +22,10 @@ export async function runController(config: ControllerConfig, deps: RunDeps): Pr
     ...buildInfo,
     rds: host,
     port,
-    nodes: config.nodes.length,
+    orchestrator: config.orchestrator,
     clusterId: config.clusterId,
   });
-  const component = buildController(config, { logger, metrics });
+  const component = await buildController(config, { logger, metrics });
   await serve(component, { config, metrics, logger, stop: deps.stop });
   logger.info("stopped");
 }

@@ -73,9 +73,12 @@ describe("services as processes", () => {
   test("simulate, controller and volumes list work together, and end with code 0 on SIGTERM", async () => {
     const { run: simulator, rds } = await simulate("together");
     const socket = join(directory, "controller.sock");
-    const controller = start(["controller", ...rds, "--nodes", "n1", "--metrics-address", "127.0.0.1:0"], {
-      CSI_ENDPOINT: `unix://${socket}`,
-    });
+    const controller = start(
+      ["controller", ...rds, "--orchestrator", "none", "--nodes", "n1", "--metrics-address", "127.0.0.1:0"],
+      {
+        CSI_ENDPOINT: `unix://${socket}`,
+      },
+    );
     await eventually(controller, () => existsSync(socket), "the socket");
     const client = connectClient(socket);
     const info = await client.start(Identity, "getPluginInfo", GetPluginInfoResponseSchema, {}).result;

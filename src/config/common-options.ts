@@ -1,4 +1,4 @@
-import { type OptionTable, withDefault } from "./option.ts";
+import { type OptionTable, optional, withDefault } from "./option.ts";
 import * as parse from "./parsers.ts";
 
 const logFormat = withDefault(
@@ -30,6 +30,18 @@ export const logOptions = { logLevel: logLevel("info"), logFormat } satisfies Op
 /** The same for commands that a person waits for: their errors are printed anyway. */
 export const quietLogOptions = { logLevel: logLevel("error"), logFormat } satisfies OptionTable;
 
+/** Also says whose PersistentVolumes and VolumeAttachments are looked at. */
+export const driverName = withDefault(
+  {
+    name: "driver-name",
+    placeholder: "<name>",
+    description: "CSI driver name; PersistentVolumes refer to it, so it is never changed later",
+    expects: "a DNS name in lower case, at most 63 characters",
+  },
+  "rds.csi.srvlab.io",
+  parse.driverName,
+);
+
 /** Options of both CSI services. */
 export const serviceOptions = {
   endpoint: withDefault(
@@ -43,16 +55,7 @@ export const serviceOptions = {
     "unix:///csi/csi.sock",
     parse.endpoint,
   ),
-  driverName: withDefault(
-    {
-      name: "driver-name",
-      placeholder: "<name>",
-      description: "CSI driver name; PersistentVolumes refer to it, so it is never changed later",
-      expects: "a DNS name in lower case, at most 63 characters",
-    },
-    "rds.csi.srvlab.io",
-    parse.driverName,
-  ),
+  driverName,
   metricsAddress: withDefault(
     {
       name: "metrics-address",
@@ -114,3 +117,29 @@ export const limitOptions = {
     parse.integer(0, 4_096),
   ),
 } satisfies OptionTable;
+
+/** Which cluster the volumes belong to. @param fallback what holds when nothing is set */
+export const orchestratorOptions = (fallback: "kubernetes" | "none") =>
+  ({
+    orchestrator: withDefault(
+      {
+        name: "orchestrator",
+        placeholder: "<name>",
+        description:
+          "who knows nodes and workloads: kubernetes, or none (nodes by --nodes; the migration guard is off)",
+        expects: "kubernetes or none",
+      },
+      fallback,
+      parse.oneOf("kubernetes", "none"),
+    ),
+    kubeconfig: optional(
+      {
+        name: "kubeconfig",
+        placeholder: "<path>",
+        description: "how to reach the Kubernetes API from outside the cluster",
+        expects: "the absolute path of a kubeconfig file",
+      },
+      parse.absolutePath,
+      "the service account of the pod",
+    ),
+  }) satisfies OptionTable;

@@ -77,7 +77,10 @@ describe("controller configuration", () => {
       nvmePort: 4420,
       reserveBytes: 1_073_741_824n,
       fencing: "epoch",
-      orchestrator: "none",
+      orchestrator: "kubernetes",
+      kubeconfig: undefined,
+      leaseNamespace: undefined,
+      podName: undefined,
       nodes: ["n1"],
       logLevel: "info",
       logFormat: "text",
@@ -138,6 +141,9 @@ describe("controller configuration", () => {
       "reserve-bytes": "5",
       fencing: "off",
       orchestrator: "none",
+      kubeconfig: "/etc/kubeconfig",
+      "lease-namespace": "storage",
+      "pod-name": "controller-0",
       nodes: "n1,n2",
       "max-volumes-per-node": "9",
       "log-level": "debug",
@@ -215,7 +221,6 @@ describe("mistakes", () => {
       "--rds-address",
       "--rds-key-file",
       "--rds-host-key and --rds-host-key-file",
-      "--nodes",
     ]);
     expect(found[0]?.remedy).toMatch(/--rds-address, RDS_CSI_RDS_ADDRESS or the key rds-address/);
   });
@@ -260,9 +265,27 @@ describe("mistakes", () => {
     ).toBe("192.0.2.11");
   });
 
-  test("orchestrator kubernetes says that it is not there yet", async () => {
-    const found = await mistakes(controller({ flags: flags({ orchestrator: ["kubernetes"] }) }));
-    expect(found[0]?.problem).toContain("does not support yet");
+  test("orchestrator: kubernetes by default, which needs no list of nodes; another name is a mistake", async () => {
+    const { nodes: _, orchestrator: __, ...rest } = flags();
+    const config = await controller({
+      flags: {
+        ...rest,
+        kubeconfig: ["/etc/kubeconfig"],
+        "pod-name": ["ctl-0"],
+        "lease-namespace": ["storage"],
+      },
+    });
+    expect(config).toMatchObject({
+      orchestrator: "kubernetes",
+      nodes: [],
+      kubeconfig: "/etc/kubeconfig",
+      podName: "ctl-0",
+      leaseNamespace: "storage",
+    });
+    const found = await mistakes(
+      controller({ flags: flags({ orchestrator: ["nomad"], kubeconfig: ["relative"] }) }),
+    );
+    expect(found.map(({ where }) => where)).toEqual(["--orchestrator", "--kubeconfig"]);
   });
 
   test("secrets outside files are refused and never shown", async () => {

@@ -1,4 +1,5 @@
-import { bad, many, type OptionTable, optional, withDefault } from "./option.ts";
+import { orchestratorOptions } from "./common-options.ts";
+import { many, type OptionTable, optional, withDefault } from "./option.ts";
 import * as parse from "./parsers.ts";
 
 /** Options that only the controller has. */
@@ -43,24 +44,32 @@ export const controllerOnly = {
     "epoch",
     parse.oneOf("epoch", "epoch+hosts", "off"),
   ),
-  orchestrator: withDefault(
+  ...orchestratorOptions("kubernetes"),
+  leaseNamespace: optional(
     {
-      name: "orchestrator",
-      placeholder: "<name>",
-      description: "who knows the nodes; this version supports none only, with the nodes listed by --nodes",
-      expects: "none",
+      name: "lease-namespace",
+      placeholder: "<namespace>",
+      description: "namespace of the Lease that lets one replica reconcile",
+      expects: "1 to 63 lower-case letters, digits and '-'",
     },
-    "none",
-    (text) =>
-      text === "kubernetes"
-        ? bad("is kubernetes, which this version does not support yet")
-        : parse.oneOf("none")(text),
+    parse.matching(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "a namespace"),
+    "the namespace of the pod",
+  ),
+  podName: optional(
+    {
+      name: "pod-name",
+      placeholder: "<name>",
+      description: "name of this replica in Leases and events",
+      expects: "1 to 253 lower-case letters, digits, '.' and '-'",
+    },
+    parse.matching(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, "a pod name"),
+    "the host name",
   ),
   nodes: many(
     {
       name: "nodes",
       placeholder: "<node-id>",
-      description: "node ids that may attach volumes",
+      description: "node ids that may attach volumes, for --orchestrator none",
       expects: parse.NODE_ID,
     },
     parse.nodeId,

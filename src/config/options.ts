@@ -1,7 +1,9 @@
 import {
   clusterOptions,
+  driverName,
   limitOptions,
   logOptions,
+  orchestratorOptions,
   quietLogOptions,
   serviceOptions,
 } from "./common-options.ts";
@@ -27,7 +29,13 @@ export const nodeOptions = {
   ...nodeOnly,
   ...logOptions,
 };
-export const volumesOptions = { ...clusterOptions, ...rdsOptions, ...quietLogOptions };
+export const volumesOptions = {
+  ...clusterOptions,
+  ...rdsOptions,
+  driverName,
+  ...orchestratorOptions("none"),
+  ...quietLogOptions,
+};
 
 export const commandOptions = {
   controller: controllerOptions,

@@ -6,24 +6,26 @@ import { hostIdentity } from "../domain/host-identity.ts";
 import type { FilesystemState, PublishContext } from "../domain/publish-context.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
-import type { Decision, Evidence, MigrationEvent, PublishRequest } from "../migration/decision.ts";
+import { decideDeadline } from "../migration/deadline.ts";
+import type { Evidence, PublishRequest } from "../migration/decision.ts";
 import { decidePublish } from "../migration/publish.ts";
-import { decideUnpublish } from "../migration/unpublish.ts";
+import { decideUnpublish, forgetEnded } from "../migration/unpublish.ts";
+import type { Logger } from "../observability/log.ts";
 import type { Rds } from "../rds/rds.ts";
 import type { Classified, RdsVolume } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { EvidenceSource } from "./evidence.ts";
 import type { NodeRegistry } from "./nodes.ts";
-
-/** Told about migrations once the record that says so is written. Must not throw. */
-export type MigrationReporter = (volume: RdsVolume, events: readonly MigrationEvent[]) => void;
+import { changeRecord, ownVolume, type Settled } from "./record-change.ts";
+import type { Reporter } from "./reporter.ts";
 
 /** What the attachment service needs. */
 export interface AttachmentServiceOptions {
   readonly rds: Rds;
   readonly nodes: NodeRegistry;
   readonly evidence: EvidenceSource;
-  readonly report: MigrationReporter;
+  readonly reporter: Reporter;
+  readonly logger: Logger;
   readonly clock: Clock;
   readonly clusterId: string;
   /** Storage address that nodes connect to: a literal IP address. */
@@ -42,8 +44,8 @@ export interface PublishVolumeRequest {
   readonly signal: AbortSignal;
 }
 
-/** How often a lost race for the record is decided anew within one call. */
-const ATTEMPTS = 6;
+/** A background change gives up after this time, milliseconds. */
+const BACKGROUND_LIMIT_MS = 30_000;
 
 /**
  * Attaches volumes to nodes and detaches them. The record on the RDS decides; what this process remembers
@@ -51,6 +53,7 @@ const ATTEMPTS = 6;
  */
 export class AttachmentService {
   readonly #options: AttachmentServiceOptions;
+  readonly #background = new Set<Promise<void>>();
 
   constructor(options: AttachmentServiceOptions) {
     this.#options = options;
@@ -69,7 +72,7 @@ export class AttachmentService {
     const first = remembered ?? requireVolume(id, await this.#options.rds.find(id, signal));
     if (!(await this.#options.nodes.exists(nodeId, signal))) throw failure("nodeNotFound", { node: nodeId });
     const wanted = this.#publishRequest(id, request, capability);
-    const volume = await this.#change(id, first, remembered === undefined, signal, (current) =>
+    const volume = await this.#change(id, first, remembered === undefined, nodeId, signal, (current) =>
       this.#decide(current, wanted, signal),
     );
     if (volume === undefined) throw failure("volumeNotFound", { volume: id });
@@ -87,55 +90,69 @@ export class AttachmentService {
     const remembered = this.#options.rds.remembered(id);
     const found = remembered ?? ownVolume(await this.#options.rds.find(id, signal));
     if (found === undefined) return;
-    await this.#change(id, found, remembered === undefined, signal, async (current) =>
-      decideUnpublish(current.record, nodeId, this.#now()),
+    const volume = await this.#change(id, found, remembered === undefined, nodeId, signal, async (current) =>
+      decideUnpublish(current.record, nodeId, this.#now(), this.#instance),
     );
+    this.#tidyLater(volume);
   }
 
   /**
-   * Applies a decision by compare-and-set, deciding anew whenever someone else was first. An answer that
-   * changes nothing, or refuses, is only given on a record that was read during this call.
-   * @returns the volume as written; undefined when it does not exist any more
+   * What time and a finished report do to a record: a passed deadline is noted, reported ends leave it. Detaches nobody.
+   * @param volume as just read
    */
+  async tidy(volume: RdsVolume, signal: AbortSignal): Promise<void> {
+    const { reporter } = this.#options;
+    await this.#change(volume.id, volume, true, "", signal, async ({ id, record }) => {
+      const late = decideDeadline(record, this.#now(), this.#instance);
+      const tidied = forgetEnded(late?.record ?? record, (ended) => reporter.hasReported(id, ended));
+      return { kind: "accept", record: tidied, export: "leave", events: [] };
+    });
+  }
+
+  /** Clears the attachment of a node that is proven to exist no more. @param volume as just read */
+  async clearStale(volume: RdsVolume, node: string, signal: AbortSignal): Promise<void> {
+    await this.#change(volume.id, volume, true, node, signal, async ({ record }) => {
+      const decision = decideUnpublish(record, node, this.#now(), this.#instance);
+      if (decision.record === record) return decision;
+      const cleared = { type: "StaleAttachmentCleared", node } as const;
+      // While another node holds the volume it stays exported under the same NQN, so this node is not fenced by that.
+      const fenced = decision.export === "off" ? [{ type: "VolumeFenced", node } as const] : [];
+      return { ...decision, events: [cleared, ...fenced] };
+    });
+  }
+
+  /** Resolves when the changes that run in the background have ended. */
+  async settled(): Promise<void> {
+    await this.#options.reporter.settled();
+    while (this.#background.size > 0) await Promise.all(this.#background);
+  }
+
   async #change(
     id: VolumeId,
     first: RdsVolume,
-    firstIsFresh: boolean,
+    fresh: boolean,
+    node: string,
     signal: AbortSignal,
-    decide: (volume: RdsVolume) => Promise<Exclude<Decision, { kind: "ask" }>>,
+    decide: (volume: RdsVolume) => Promise<Settled>,
   ): Promise<RdsVolume | undefined> {
-    const { rds } = this.#options;
-    let volume: RdsVolume | undefined = first;
-    let fresh = firstIsFresh;
-    for (let attempt = 1; attempt <= ATTEMPTS && volume !== undefined; attempt++) {
-      const decision = await decide(volume);
-      const settled =
-        decision.kind === "refuse" || (decision.record === volume.record && rds.exportIsRight(volume));
-      if (settled && fresh) {
-        if (decision.kind === "refuse") throw decision.error;
-        return volume;
-      }
-      if (!settled && decision.kind === "accept") {
-        const result = await rds.write(volume, decision.record, decision.export, signal);
-        if (result.kind === "written") {
-          this.#options.report(result.volume, decision.events);
-          return result.volume;
-        }
-        if (result.kind === "absent") return undefined;
-      }
-      volume = ownVolume(await rds.find(id, signal));
-      fresh = true;
-    }
-    if (volume === undefined) return undefined;
-    throw failure("recordConflict", { volume: id, attempts: ATTEMPTS });
+    const { rds, reporter } = this.#options;
+    return changeRecord(rds, reporter, { id, first, fresh, node, signal, decide });
+  }
+
+  /** A reported end leaves the record without the caller waiting for it; what fails is done by the next reconcile. */
+  #tidyLater(volume: RdsVolume | undefined): void {
+    const { reporter, logger } = this.#options;
+    if (!volume?.record.ended.some((ended) => reporter.hasReported(volume.id, ended))) return;
+    const work = this.tidy(volume, AbortSignal.timeout(BACKGROUND_LIMIT_MS))
+      .catch((error: unknown) =>
+        logger.debug("a reported migration stays in its record for now", { volume: volume.id, error }),
+      )
+      .finally(() => this.#background.delete(work));
+    this.#background.add(work);
   }
 
   /** The state machine's answer, with the evidence that it asks for. */
-  async #decide(
-    volume: RdsVolume,
-    request: PublishRequest,
-    signal: AbortSignal,
-  ): Promise<Exclude<Decision, { kind: "ask" }>> {
+  async #decide(volume: RdsVolume, request: PublishRequest, signal: AbortSignal): Promise<Settled> {
     if (volume.disk.size === undefined) throw failure("volumeNotReady", { volume: volume.id });
     let evidence: Evidence = {};
     for (;;) {
@@ -145,7 +162,7 @@ export class AttachmentService {
       if (decision.kind !== "ask") return decision;
       evidence = {
         ...evidence,
-        ...(await this.#gather(decision.question, decision.holder, volume.record, signal)),
+        ...(await this.#gather(decision.question, decision.holder, volume, signal)),
       };
     }
   }
@@ -164,13 +181,18 @@ export class AttachmentService {
   async #gather(
     question: keyof Evidence,
     holder: string,
-    record: VolumeRecord,
+    volume: RdsVolume,
     signal: AbortSignal,
   ): Promise<Evidence> {
     const { evidence } = this.#options;
-    return question === "holderGone"
-      ? { holderGone: await evidence.holderGone(holder, signal) }
-      : { singleUser: await evidence.singleUser(record, signal) };
+    switch (question) {
+      case "holderGone":
+        return { holderGone: await evidence.holderGone(holder, signal) };
+      case "singleUser":
+        return { singleUser: await evidence.singleUser(volume, holder, signal) };
+      case "allowedSeconds":
+        return { allowedSeconds: await evidence.allowedSeconds(volume, signal) };
+    }
   }
 
   #publishRequest(
@@ -186,6 +208,7 @@ export class AttachmentService {
       accessMode,
       accessType,
       readonly,
+      by: this.#instance,
       filesystem: accessType === "mount" ? ((fsType || DEFAULT_FILESYSTEM) as Filesystem) : undefined,
     };
   }
@@ -203,6 +226,10 @@ export class AttachmentService {
       reconnectDelay,
       keepAliveTmo,
     };
+  }
+
+  get #instance(): string {
+    return this.#options.reporter.instance;
   }
 
   #now(): number {
@@ -224,9 +251,4 @@ function requireVolume(id: VolumeId, found: Classified | undefined): RdsVolume {
   if (found === undefined) throw failure("volumeNotFound", { volume: id });
   if (found.kind === "foreign") throw failure("foreignDisk", { slot: id, reason: found.foreign.reason });
   return found.volume;
-}
-
-/** The volume if it is ours; what is not ours was never attached by us. */
-function ownVolume(found: Classified | undefined): RdsVolume | undefined {
-  return found?.kind === "volume" ? found.volume : undefined;
 }

@@ -445,16 +445,6 @@ describe("ControllerPublishVolume and Unpublish", () => {
     expect(on.simulator.device.disks[0]?.exported).toBe(true);
   });
 
-  test("a second node of a ReadWriteMany volume is refused, as nothing proves a migration here", async () => {
-    const on = await start();
-    await create(on);
-    const capability: Capability = { ...BLOCK, accessMode: "MULTI_NODE_MULTI_WRITER" };
-    await publish(on, ID, "node-a", { capability });
-    expect(await outcome(publish(on, ID, "node-b", { capability }))).toBe(
-      `FAILED_PRECONDITION: volume ${ID} is attached to node node-a; a second node is refused, as no live migration is proven: the driver runs without an orchestrator that could prove it`,
-    );
-  });
-
   test("two controllers at once: one node wins, the other is refused, and the record says so", async () => {
     const on = await start({ latencyMs: 5 });
     const other = on.controller();

@@ -12,7 +12,8 @@ export interface Parameters {
 /** Keys that a StorageClass may have, with what they expect; also the text of docs and errors. */
 export const PARAMETER_DOCS: Readonly<Record<string, string>> = {
   pool: "slot of the pool on the RDS, 1-32 characters of [A-Za-z0-9._-]",
-  migrationTimeoutSeconds: "a whole number of seconds, 30-3600 (default 300)",
+  migrationTimeoutSeconds:
+    "a whole number of seconds, 30-3600 (default 300), or auto (KubeVirt's own deadline for the machine)",
   migrationGuard: "enforce, warn or off (default enforce)",
   ctrlLossTmo: "a whole number of seconds, -1 (never give up, default) to 86400",
   reconnectDelay: "a whole number of seconds, 1-300 (default 5)",
@@ -59,12 +60,10 @@ export function readParameters(
   return {
     pool,
     settings: {
-      migrationTimeoutSeconds: seconds(
-        "migrationTimeoutSeconds",
-        DEFAULT_SETTINGS.migrationTimeoutSeconds,
-        30,
-        3_600,
-      ),
+      migrationTimeoutSeconds:
+        all.get("migrationTimeoutSeconds") === "auto"
+          ? "auto"
+          : seconds("migrationTimeoutSeconds", DEFAULT_SETTINGS.migrationTimeoutSeconds, 30, 3_600),
       migrationGuard: guard,
       ctrlLossTmo: seconds("ctrlLossTmo", DEFAULT_SETTINGS.ctrlLossTmo, -1, 86_400),
       reconnectDelay: seconds("reconnectDelay", DEFAULT_SETTINGS.reconnectDelay, 1, 300),

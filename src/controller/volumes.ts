@@ -171,6 +171,7 @@ export class VolumeService {
       epoch: 0,
       attachments: [],
       migration: undefined,
+      ended: [],
       settings,
       unknown: [],
     };

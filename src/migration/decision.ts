@@ -14,6 +14,8 @@ export interface PublishRequest {
   readonly readonly: boolean;
   /** Filesystem that the node may make, when accessType is mount. */
   readonly filesystem: "ext4" | "xfs" | undefined;
+  /** This controller process; noted in what it writes. */
+  readonly by: string;
 }
 
 /** What is known about the world outside the record. Absent members were not asked for. */
@@ -22,18 +24,27 @@ export interface Evidence {
   readonly holderGone?: boolean;
   /** Whether all workloads that use the volume are one virtual machine. */
   readonly singleUser?: SingleUserEvidence;
+  /** How long KubeVirt lets a migration of this machine take, in seconds; 0 = no limit. For `auto` only. */
+  readonly allowedSeconds?: number;
 }
 
 export type SingleUserEvidence =
   | { readonly kind: "proven" }
   | { readonly kind: "not-proven"; readonly reason: string }
-  | { readonly kind: "unknown"; readonly reason: string };
+  | { readonly kind: "unknown"; readonly reason: string }
+  /** Nobody to ask: the driver runs without an orchestrator, so the guard is off. */
+  | { readonly kind: "unguarded" };
 
-/** What happened to a migration; reported as event and metric by the caller once the record is written. */
+/**
+ * What a decision does that the record does not say by itself; reported once it is written. The start of a migration, its
+ * passed deadline and its end stand in the record and are reported from there.
+ */
 export type MigrationEvent =
-  | { readonly type: "MigrationStarted"; readonly from: string; readonly to: string }
-  | { readonly type: "MigrationCompleted"; readonly to: string; readonly seconds: number }
-  | { readonly type: "MigrationFailed"; readonly stayed: string | undefined; readonly seconds: number };
+  /** `migrationGuard: warn` let a second node in without proof. */
+  | { readonly type: "GuardOverridden"; readonly node: string; readonly reason: string }
+  /** A node that is gone lost its attachment, and finds nothing under its old NQN if it returns. */
+  | { readonly type: "VolumeFenced"; readonly node: string }
+  | { readonly type: "StaleAttachmentCleared"; readonly node: string };
 
 /** The state machine's answer. `ask` names what must be found out before it can decide. */
 export type Decision =

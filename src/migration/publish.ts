@@ -1,7 +1,7 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import type { Attachment, VolumeRecord } from "../domain/record/volume-record.ts";
 import { elapsedSeconds, isOverdue } from "./deadline.ts";
-import type { Decision, Evidence, PublishRequest } from "./decision.ts";
+import type { Decision, Evidence, MigrationEvent, PublishRequest } from "./decision.ts";
 
 /**
  * Decides whether a node may have the volume. Pure and total: the same record, request, time and evidence
@@ -47,7 +47,11 @@ function differenceBetween(held: Attachment, request: PublishRequest): string | 
 }
 
 /** Nobody has it: a new epoch, so that whoever held it before finds nothing under the old NQN. */
-function freshAttach(record: VolumeRecord, request: PublishRequest, now: number): Decision {
+function freshAttach(
+  record: VolumeRecord,
+  request: PublishRequest,
+  now: number,
+): Extract<Decision, { kind: "accept" }> {
   return {
     kind: "accept",
     record: {
@@ -78,7 +82,10 @@ function otherNode(
   evidence: Evidence,
 ): Decision {
   if (evidence.holderGone === undefined) return { kind: "ask", question: "holderGone", holder: holder.node };
-  if (evidence.holderGone) return freshAttach({ ...record, attachments: [] }, request, now);
+  if (evidence.holderGone) {
+    const fresh = freshAttach({ ...record, attachments: [] }, request, now);
+    return { ...fresh, events: [{ type: "VolumeFenced", node: holder.node }] };
+  }
   return {
     kind: "refuse",
     error: failure("attachedElsewhere", { volume: request.volume, holder: holder.node }),
@@ -94,6 +101,7 @@ function secondAttach(
   evidence: Evidence,
 ): Decision {
   const { migrationGuard, migrationTimeoutSeconds } = record.settings;
+  const overridden: MigrationEvent[] = [];
   if (migrationGuard !== "off") {
     const { singleUser } = evidence;
     if (singleUser === undefined) return { kind: "ask", question: "singleUser", holder: holder.node };
@@ -110,16 +118,24 @@ function secondAttach(
         error: failure("secondNodeNotProven", { volume, holder: holder.node, reason: singleUser.reason }),
       };
     }
+    if ("reason" in singleUser) {
+      overridden.push({ type: "GuardOverridden", node: request.node, reason: singleUser.reason });
+    }
   }
+  if (migrationTimeoutSeconds === "auto" && evidence.allowedSeconds === undefined) {
+    return { kind: "ask", question: "allowedSeconds", holder: holder.node };
+  }
+  const timeoutSeconds =
+    migrationTimeoutSeconds === "auto" ? (evidence.allowedSeconds ?? 0) : migrationTimeoutSeconds;
   return {
     kind: "accept",
     record: {
       ...record,
       attachments: [holder, attachmentOf(request, now)],
-      migration: { since: now, timeoutSeconds: migrationTimeoutSeconds },
+      migration: { since: now, timeoutSeconds, by: request.by, overdueBy: undefined },
     },
     export: "keep",
-    events: [{ type: "MigrationStarted", from: holder.node, to: request.node }],
+    events: overridden,
   };
 }
 

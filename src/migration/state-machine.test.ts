@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
+import { decideDeadline } from "./deadline.ts";
 import type { Decision, Evidence, PublishRequest } from "./decision.ts";
 import { decidePublish } from "./publish.ts";
-import { decideUnpublish } from "./unpublish.ts";
+import { decideUnpublish, forgetEnded } from "./unpublish.ts";
 
 const empty: VolumeRecord = {
   name: "pvc-1",
@@ -15,6 +16,7 @@ const empty: VolumeRecord = {
   epoch: 0,
   attachments: [],
   migration: undefined,
+  ended: [],
   settings: DEFAULT_SETTINGS,
   unknown: [],
 };
@@ -27,6 +29,7 @@ const ask = (node: string, over: Partial<PublishRequest> = {}): PublishRequest =
   accessType: "mount",
   readonly: false,
   filesystem: "ext4",
+  by: "me",
   ...over,
 });
 const shared = { accessMode: "MULTI_NODE_MULTI_WRITER", accessType: "block", filesystem: undefined } as const;
@@ -103,6 +106,7 @@ describe("publish", () => {
     expect(decision.export).toBe("fresh");
     expect(decision.record.epoch).toBe(onA.epoch + 1);
     expect(decision.record.attachments.map((attachment) => attachment.node)).toEqual(["b"]);
+    expect(decision.events).toEqual([{ type: "VolumeFenced", node: "a" }]);
   });
 
   test("a shared request never joins a single-node attachment, nor the other way round", () => {
@@ -125,8 +129,13 @@ describe("publish", () => {
     const decision = accepted(publish(sharedOnA, ask("b", shared), 2_000, proven));
     expect(decision.export).toBe("keep");
     expect(decision.record.epoch).toBe(sharedOnA.epoch);
-    expect(decision.record.migration).toEqual({ since: 2_000, timeoutSeconds: 300 });
-    expect(decision.events).toEqual([{ type: "MigrationStarted", from: "a", to: "b" }]);
+    expect(decision.record.migration).toEqual({
+      since: 2_000,
+      timeoutSeconds: 300,
+      by: "me",
+      overdueBy: undefined,
+    });
+    expect(decision.events).toEqual([]);
   });
 
   test("second node, not proven: FAILED_PRECONDITION; not known: UNAVAILABLE", () => {
@@ -156,21 +165,70 @@ describe("publish", () => {
   });
 });
 
+describe("the deadline", () => {
+  test("is reported once, detaches nobody, and the leaving side is not counted again", () => {
+    expect(decideDeadline(pair, 2_300, "me")).toBeUndefined();
+    const late = decideDeadline(pair, 2_301, "me");
+    expect(late?.record.migration?.overdueBy).toBe("me");
+    expect(late?.export).toBe("keep");
+    const record = late?.record ?? pair;
+    expect(record.attachments).toEqual(pair.attachments);
+    expect(decideDeadline(record, 9_999, "me")).toBeUndefined();
+    expect(refusal(publish(record, ask("c", shared), 2_400, proven))).toStartWith("migrationOverdue: ");
+    const end = decideUnpublish(record, "a", 2_500, "me");
+    expect(end.record.ended).toEqual([
+      { since: 2_000, at: 2_500, moved: true, overdue: true, stayed: "b", by: "me" },
+    ]);
+    expect(end.record.migration).toBeUndefined();
+    expect(
+      accepted(publish(end.record, ask("c", shared), 2_501, proven)).record.migration?.overdueBy,
+    ).toBeUndefined();
+  });
+
+  test("no migration, no deadline; a limit of 0 is none", () => {
+    expect(decideDeadline(sharedOnA, 1e9, "me")).toBeUndefined();
+    const auto = {
+      ...sharedOnA,
+      settings: { ...DEFAULT_SETTINGS, migrationTimeoutSeconds: "auto" as const },
+    };
+    expect(publish(auto, ask("b", shared), 2_000, proven)).toEqual({
+      kind: "ask",
+      question: "allowedSeconds",
+      holder: "a",
+    });
+    const unlimited = accepted(
+      publish(auto, ask("b", shared), 2_000, { ...proven, allowedSeconds: 0 }),
+    ).record;
+    expect(decideDeadline(unlimited, 1e9, "me")).toBeUndefined();
+    expect(refusal(publish(unlimited, ask("c", shared), 1e9, proven))).toStartWith("thirdNode: ");
+    const limited = accepted(
+      publish(auto, ask("b", shared), 2_000, { ...proven, allowedSeconds: 10_350 }),
+    ).record;
+    expect(limited.migration?.timeoutSeconds).toBe(10_350);
+  });
+
+  test("without an orchestrator the guard is off", () => {
+    expect(publish(sharedOnA, ask("b", shared), 2_000, { singleUser: { kind: "unguarded" } }).kind).toBe(
+      "accept",
+    );
+  });
+});
+
 describe("unpublish", () => {
   test("the last node: export off, attachments cleared, epoch kept", () => {
-    const decision = decideUnpublish(onA, "a", 3_000);
+    const decision = decideUnpublish(onA, "a", 3_000, "me");
     expect(decision.export).toBe("off");
     expect(decision.record).toEqual({ ...onA, attachments: [] });
   });
 
   test("an unknown node changes nothing", () => {
-    expect(decideUnpublish(pair, "x", 3_000)).toEqual({
+    expect(decideUnpublish(pair, "x", 3_000, "me")).toEqual({
       kind: "accept",
       record: pair,
       export: "keep",
       events: [],
     });
-    expect(decideUnpublish(empty, "x", 3_000)).toEqual({
+    expect(decideUnpublish(empty, "x", 3_000, "me")).toEqual({
       kind: "accept",
       record: empty,
       export: "off",
@@ -178,32 +236,34 @@ describe("unpublish", () => {
     });
   });
 
-  test("the first of two leaves: completed; the second: failed; both: failed", () => {
-    expect(decideUnpublish(pair, "a", 2_050).events).toEqual([
-      { type: "MigrationCompleted", to: "b", seconds: 50 },
-    ]);
-    expect(decideUnpublish(pair, "b", 2_050).events).toEqual([
-      { type: "MigrationFailed", stayed: "a", seconds: 50 },
-    ]);
-    expect(decideUnpublish(pair, "", 2_050).events).toEqual([
-      { type: "MigrationFailed", stayed: undefined, seconds: 50 },
-    ]);
-    expect(decideUnpublish(pair, "a", 2_050).export).toBe("keep");
-    expect(decideUnpublish(pair, "a", 2_050).record.migration).toBeUndefined();
-    expect(decideUnpublish(pair, "", 2_050).record.attachments).toEqual([]);
+  test("the first of two leaves: the machine has moved; the second or both leave: it has not", () => {
+    const end = (node: string, now = 2_050) => decideUnpublish(pair, node, now, "me").record;
+    const note = { since: 2_000, at: 2_050, overdue: false, by: "me" };
+    expect(end("a").ended).toEqual([{ ...note, moved: true, stayed: "b" }]);
+    expect(end("b").ended).toEqual([{ ...note, moved: false, stayed: "a" }]);
+    expect(end("").ended).toEqual([{ ...note, moved: false, stayed: undefined }]);
+    expect(decideUnpublish(pair, "a", 2_050, "me").export).toBe("keep");
+    expect(end("a").migration).toBeUndefined();
+    expect(end("").attachments).toEqual([]);
+    expect(end("a", 10).ended[0]?.at).toBe(2_000);
   });
 
-  test("clocks that differ give no negative duration", () => {
-    expect(decideUnpublish(pair, "a", 10).events).toEqual([
-      { type: "MigrationCompleted", to: "b", seconds: 0 },
+  test("an end stays in the record until it has been reported", () => {
+    const first = decideUnpublish(pair, "a", 2_050, "me").record;
+    const again = accepted(publish(first, ask("c", shared), 2_060, proven)).record;
+    const both = decideUnpublish(again, "c", 2_070, "me").record;
+    expect(both.ended.map((ended) => ended.since)).toEqual([2_000, 2_060]);
+    expect(forgetEnded(both, (ended) => ended.since === 2_000).ended.map((ended) => ended.since)).toEqual([
+      2_060,
     ]);
+    expect(forgetEnded(both, () => false)).toBe(both);
   });
 });
 
 test("any sequence keeps the invariants, and each migration ends in exactly one outcome", () => {
   const step = fc.record({
     node: fc.constantFrom("a", "b", "c", ""),
-    verb: fc.constantFrom("publish", "publish", "unpublish"),
+    verb: fc.constantFrom("publish", "publish", "unpublish", "deadline"),
     shared: fc.boolean(),
     pass: fc.nat(500),
     holderGone: fc.boolean(),
@@ -219,17 +279,22 @@ test("any sequence keeps the invariants, and each migration ends in exactly one 
         now += each.pass;
         const before = record;
         const decision =
-          each.verb === "unpublish"
-            ? decideUnpublish(record, each.node, now)
-            : decidePublish(record, ask(each.node || "d", each.shared ? shared : {}), now, {
-                holderGone: each.holderGone,
-                singleUser: { kind: each.proof, reason: "test" },
-              });
+          each.verb === "deadline"
+            ? decideDeadline(record, now, "me")
+            : each.verb === "unpublish"
+              ? decideUnpublish(record, each.node, now, "me")
+              : decidePublish(record, ask(each.node || "d", each.shared ? shared : {}), now, {
+                  holderGone: each.holderGone,
+                  singleUser: { kind: each.proof, reason: "test" },
+                });
+        if (decision === undefined) continue;
         expect(decision.kind).not.toBe("ask");
         if (decision.kind !== "accept") continue;
         record = decision.record;
-        started += decision.events.filter((event) => event.type === "MigrationStarted").length;
-        ended += decision.events.filter((event) => event.type !== "MigrationStarted").length;
+        if (record.migration !== undefined && before.migration === undefined) started += 1;
+        if (record.migration?.overdueBy !== undefined && before.migration?.overdueBy === undefined)
+          ended += 1;
+        ended += record.ended.filter((each) => !before.ended.includes(each) && !each.overdue).length;
         const nodes = record.attachments.map((attachment) => attachment.node);
         expect(nodes.length).toBeLessThanOrEqual(2);
         expect(new Set(nodes).size).toBe(nodes.length);
@@ -242,7 +307,9 @@ test("any sequence keeps the invariants, and each migration ends in exactly one 
         }
         if (decision.export === "fresh") expect(record.epoch).toBe(before.epoch + 1);
         else expect(record.epoch).toBe(before.epoch);
-        expect(started - ended).toBe(record.migration === undefined ? 0 : 1);
+        expect(started - ended).toBe(
+          record.migration === undefined || record.migration.overdueBy !== undefined ? 0 : 1,
+        );
       }
     }),
     { numRuns: 500 },

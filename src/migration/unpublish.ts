@@ -1,33 +1,48 @@
-import type { VolumeRecord } from "../domain/record/volume-record.ts";
-import { elapsedSeconds } from "./deadline.ts";
-import type { Decision, MigrationEvent } from "./decision.ts";
+import type { EndedMigration, VolumeRecord } from "../domain/record/volume-record.ts";
+import type { Decision } from "./decision.ts";
 
 /** An unpublish is always accepted: what is not attached is detached already. */
 export type UnpublishDecision = Extract<Decision, { kind: "accept" }>;
 
 /**
- * Decides what detaching a node does.
+ * Decides what detaching a node does. The end of a migration is noted in the record, from where it is reported:
+ * the first node leaves: the machine has moved; the second, or both, leave: it has not.
  * @param node CSI node id; "" means every node (CSI specification, ControllerUnpublishVolume)
  * @param now seconds since the Unix epoch
+ * @param by this controller process
  */
-export function decideUnpublish(record: VolumeRecord, node: string, now: number): UnpublishDecision {
+export function decideUnpublish(
+  record: VolumeRecord,
+  node: string,
+  now: number,
+  by: string,
+): UnpublishDecision {
   const leaving = record.attachments.filter((attachment) => node === "" || attachment.node === node);
   const staying = record.attachments.filter((attachment) => !leaving.includes(attachment));
+  const exportState = staying.length === 0 ? "off" : "keep";
+  if (leaving.length === 0) return { kind: "accept", record, export: exportState, events: [] };
+  const ended = endOf(record, staying[0]?.node, now, by);
   return {
     kind: "accept",
-    record: leaving.length === 0 ? record : { ...record, attachments: staying, migration: undefined },
-    export: staying.length === 0 ? "off" : "keep",
-    events: leaving.length === 0 ? [] : outcome(record, staying[0]?.node, now),
+    record: { ...record, attachments: staying, migration: undefined, ended: [...record.ended, ...ended] },
+    export: exportState,
+    events: [],
   };
 }
 
-/** The first node leaves: the machine has moved. The second, or both, leave: it has not. */
-function outcome(record: VolumeRecord, stayed: string | undefined, now: number): MigrationEvent[] {
+function endOf(record: VolumeRecord, stayed: string | undefined, now: number, by: string): EndedMigration[] {
   const { migration } = record;
   if (migration === undefined) return [];
-  const seconds = elapsedSeconds(migration, now);
-  const second = record.attachments[1]?.node;
-  return stayed !== undefined && stayed === second
-    ? [{ type: "MigrationCompleted", to: stayed, seconds }]
-    : [{ type: "MigrationFailed", stayed, seconds }];
+  const { since, overdueBy } = migration;
+  const moved = stayed !== undefined && stayed === record.attachments[1]?.node;
+  return [{ since, at: Math.max(since, now), moved, overdue: overdueBy !== undefined, stayed, by }];
+}
+
+/** The record without ended migrations that have been reported. */
+export function forgetEnded(
+  record: VolumeRecord,
+  reported: (ended: EndedMigration) => boolean,
+): VolumeRecord {
+  const ended = record.ended.filter((each) => !reported(each));
+  return ended.length === record.ended.length ? record : { ...record, ended };
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { createMigrationMetrics } from "../controller/migration-metrics.ts";
 import { createMetrics } from "./metrics.ts";
 
 const build = { version: "1.2.3", commit: "abc" };
@@ -19,6 +20,7 @@ const documented = page
 describe("docs/metrics.md", () => {
   test("lists exactly the metrics of the registry, with type and labels", () => {
     const { registry } = createMetrics(build);
+    createMigrationMetrics(registry, async () => undefined);
     const registered = registry.getMetricsAsArray().map((metric) => ({
       name: metric.name,
       type: String(metric.type),

@@ -29,6 +29,7 @@ const RECORD: VolumeRecord = {
   epoch: 0,
   attachments: [],
   migration: undefined,
+  ended: [],
   settings: DEFAULT_SETTINGS,
   unknown: [],
 };
@@ -187,7 +188,7 @@ describe("write", () => {
     const pair = {
       ...ATTACHED,
       attachments: [holder, { ...holder, node: "node-b" }],
-      migration: { since: 3, timeoutSeconds: 300 },
+      migration: { since: 3, timeoutSeconds: 300, by: "p", overdueBy: undefined },
     };
     on.commandsSince();
     expect((await on.rds.write(first.volume, pair, "keep", on.signal)).kind).toBe("written");

@@ -2,14 +2,18 @@ import { generateKeyPairSync } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Registry } from "prom-client";
 import ssh2 from "ssh2";
 import { AttachmentService } from "../controller/attachments.ts";
 import { type EvidenceSource, noOrchestrator } from "../controller/evidence.ts";
+import { createMigrationMetrics, type MigrationMetrics } from "../controller/migration-metrics.ts";
 import { staticNodes } from "../controller/nodes.ts";
+import { recordCounter } from "../controller/record-counts.ts";
+import { Reporter } from "../controller/reporter.ts";
 import { VolumeService } from "../controller/volumes.ts";
 import type { Capability } from "../domain/access-mode.ts";
 import { systemClock } from "../domain/clock.ts";
-import type { MigrationEvent } from "../migration/decision.ts";
+import type { ClaimEvent } from "../kubernetes/port.ts";
 import { silentLogger } from "../observability/log.ts";
 import { RouterOsClient } from "../routeros/client.ts";
 import type { ReplyForm } from "../routeros/reply/form.ts";
@@ -41,13 +45,22 @@ export interface StackOptions extends SimulatorOptions {
   readonly forms?: readonly ReplyForm[];
 }
 
+/** An event that a controller posted on the claim of a volume. */
+export type PostedEvent = ClaimEvent & { readonly handle: string };
+
 /** One controller, as a process of its own would be: its own connections and memory. */
 export interface ControllerStack {
   readonly transport: Transport;
   readonly rds: Rds;
   readonly volumes: VolumeService;
   readonly attachments: AttachmentService;
-  readonly events: MigrationEvent[];
+  /** Events on claims, in order. */
+  readonly posted: PostedEvent[];
+  readonly registry: Registry;
+  readonly reporter: Reporter;
+  readonly metrics: MigrationMetrics;
+  /** The next scrape reads the records anew. */
+  freshCounts(): void;
 }
 
 /** A simulator and any number of controllers in front of it, over real SSH on loopback. */
@@ -87,6 +100,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     reserveBytes = GIB,
     maxVolumesPerNode = 0,
     forms,
+    clock = systemClock,
     ...simulatorOptions
   } = options;
   const directory = await mkdtemp(join(tmpdir(), "rds-csi-stack-"));
@@ -107,7 +121,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     });
     const rds = new Rds({
       client: new RouterOsClient(transport, undefined, forms),
-      clock: systemClock,
+      clock,
       logger: silentLogger,
       clusterId: "test",
       nqnPrefix: "nqn.2000-02.com.mikrotik",
@@ -115,14 +129,33 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       fencing,
     });
     transport.onReconnect(() => rds.forgetVersion());
-    const events: MigrationEvent[] = [];
+    const registry = new Registry();
+    const posted: PostedEvent[] = [];
+    const { signal } = new AbortController();
+    let counter = recordCounter(rds, clock, silentLogger, signal);
+    const metrics = createMigrationMetrics(registry, () => counter());
+    const reporter = new Reporter({
+      metrics,
+      logger: silentLogger,
+      clock,
+      events: { post: () => {}, postForVolume: (handle, event) => posted.push({ handle, ...event }) },
+      outcome: async () => undefined,
+      instance: `process-${opened.length}`,
+      fencing,
+    });
     const stack: ControllerStack = {
       transport,
       rds,
-      events,
+      posted,
+      registry,
+      reporter,
+      metrics,
+      freshCounts: () => {
+        counter = recordCounter(rds, clock, silentLogger, signal);
+      },
       volumes: new VolumeService({
         rds,
-        clock: systemClock,
+        clock,
         layout: LAYOUT,
         reserveBytes,
         clusterId: "test",
@@ -131,8 +164,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         rds,
         nodes: staticNodes(["node-a", "node-b", "node-c"]),
         evidence,
-        report: (_, happened) => events.push(...happened),
-        clock: systemClock,
+        reporter,
+        logger: silentLogger,
+        clock,
         clusterId: "test",
         nvmeAddress: "127.0.0.1",
         nvmePort: 4420,
@@ -143,6 +177,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     return stack;
   };
   let seen = 0;
+  let closed = false;
   return {
     ...controller(),
     simulator,
@@ -155,6 +190,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       return lines;
     },
     close: async () => {
+      if (closed) return;
+      closed = true;
       await Promise.all(opened.map((each) => each.transport.close()));
       await simulator.stop();
       await rm(directory, { recursive: true });

@@ -40,6 +40,10 @@ export async function writeRecord(
   });
   if (!outcome.ok) throw commandFailure(what, outcome.failure);
   const first = single(id, disksOf(outcome));
+  if (first?.comment === comment && !matches(first, wanted) && standsAlready(disk, wanted)) {
+    // Somebody switched the export off since the volume was read, so this command left it alone: now it is set.
+    return writeRecord(context, { ...volume, record, disk: first }, record, exportState, signal);
+  }
   const now = await pollUntil(
     context.clock,
     signal,
@@ -69,6 +73,8 @@ export function exportIsRight(context: RdsContext, volume: RdsVolume): boolean {
 
 interface WantedExport {
   readonly on: boolean;
+  /** The export is not looked at. */
+  readonly leave: boolean;
   readonly nqn: string;
   readonly port: number;
   /** undefined: the allow-list is not ours to set. */
@@ -86,12 +92,15 @@ function wantedExport(
   const epoch = context.fencing === "off" ? 0 : record.epoch;
   const nqn = nqnOf(context.nqnPrefix, volume.id, epoch);
   const on = state !== "off";
-  const hosts = record.attachments.map((attachment) => attachment.hostNqn).join(",");
+  // Whether the list takes several hosts is not known of any device; one that takes a single name would lock both nodes
+  // out. So while two nodes are attached any host may connect that knows the NQN, as without the list.
+  const [host, second] = record.attachments.map((attachment) => attachment.hostNqn);
   return {
     on,
+    leave: state === "leave",
     nqn,
     port: context.nvmePort,
-    allowHost: context.fencing === "epoch+hosts" ? hosts : undefined,
+    allowHost: context.fencing === "epoch+hosts" ? (second === undefined ? (host ?? "") : "") : undefined,
     restart: state === "fresh" && volume.disk.exported,
   };
 }
@@ -103,18 +112,31 @@ function setScript(disk: Disk, comment: string, wanted: WantedExport): Script {
 }
 
 function changes(disk: Disk, comment: string, wanted: WantedExport): Script {
+  if (wanted.leave) return ros`/disk/set $mine comment=${comment}`;
   if (!wanted.on) return ros`/disk/set $mine comment=${comment} nvme-tcp-export=no`;
   const allow =
     wanted.allowHost === undefined ? ros`` : ros` nvme-tcp-server-allow-host-name=${wanted.allowHost}`;
   // A running export is left alone when a second node joins: the first must not notice.
-  if (!wanted.restart && disk.exported && disk.nqn === wanted.nqn && disk.port === wanted.port) {
+  if (standsAlready(disk, wanted)) {
     return ros`/disk/set $mine comment=${comment}${allow}`;
   }
   const off = wanted.restart ? ros`/disk/set $mine nvme-tcp-export=no; ` : ros``;
   return ros`${off}/disk/set $mine comment=${comment} mount-filesystem=no nvme-tcp-server-port=${BigInt(wanted.port)} nvme-tcp-server-nqn=${wanted.nqn}${allow} nvme-tcp-export=yes`;
 }
 
+function standsAlready(disk: Disk, wanted: WantedExport): boolean {
+  return (
+    wanted.on &&
+    !wanted.leave &&
+    !wanted.restart &&
+    disk.exported &&
+    disk.nqn === wanted.nqn &&
+    disk.port === wanted.port
+  );
+}
+
 function matches(disk: Disk, wanted: WantedExport): boolean {
+  if (wanted.leave) return true;
   if (!wanted.on) return !disk.exported;
   const host = wanted.allowHost === undefined || disk.allowHost === wanted.allowHost;
   return disk.exported && disk.nqn === wanted.nqn && disk.port === wanted.port && host;

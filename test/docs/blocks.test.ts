@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { parseDocument } from "yaml";
+import { parseAllDocuments } from "yaml";
 import { testConsole } from "../../src/simulator/console.fixture.ts";
 import { page, pages } from "./pages.fixture.ts";
 
@@ -15,7 +15,8 @@ describe("blocks of code", () => {
   test("YAML and JSON parse", () => {
     const found = pages.flatMap(({ path, blocks }) => blocks.map((block) => ({ path, ...block })));
     for (const { path, language, text } of found) {
-      if (language === "yaml") expect([path, parseDocument(text).errors]).toEqual([path, []]);
+      if (language === "yaml")
+        expect([path, parseAllDocuments(text).flatMap(({ errors }) => errors)]).toEqual([path, []]);
       if (language === "json") expect(() => JSON.parse(text)).not.toThrow();
     }
     expect(found.some(({ language }) => language === "yaml")).toBe(true);

@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import { buildProgram } from "../../src/cli/program.ts";
 import { envNameOf } from "../../src/config/option.ts";
 import { commandOptions } from "../../src/config/options.ts";
+import { createMigrationMetrics } from "../../src/controller/migration-metrics.ts";
 import { buildInfo } from "../../src/observability/build-info.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
 import { pages, ROOT, sources } from "./pages.fixture.ts";
@@ -18,7 +19,7 @@ function longOptions(command: Command): string[] {
 }
 
 /** Flags of programs that are not ours. */
-const OF_OTHERS = ["--unix-socket", "--extra-create-metadata", "--no-act"];
+const OF_OTHERS = ["--unix-socket", "--extra-create-metadata", "--no-act", "--field-selector", "--force", "--sort-by"];
 
 /** Flags of our own scripts: whatever their texts know. */
 const scripts = readdirSync(join(ROOT, "scripts"), { withFileTypes: true })
@@ -55,9 +56,9 @@ describe("names in the documents exist in the code", () => {
   });
 
   test("metrics", async () => {
-    const metrics = new Set(
-      (await createMetrics(buildInfo).registry.getMetricsAsJSON()).map(({ name }) => name),
-    );
+    const { registry } = createMetrics(buildInfo);
+    createMigrationMetrics(registry, async () => undefined);
+    const metrics = new Set((await registry.getMetricsAsJSON()).map(({ name }) => name));
     expect(metrics.size).toBeGreaterThan(8);
     for (const { path, text } of pages) {
       const unknown = [...text.matchAll(/\b(?:rds_csi|process)_[a-z_]+\b/g)]
@@ -70,8 +71,15 @@ describe("names in the documents exist in the code", () => {
   test("errors and other names in camel case", () => {
     const code = sources(["src"], /^(?!.*\.(test|fixture)\.ts$).*\.ts$/);
     const identifiers = new Set(code.match(/[A-Za-z_$][\w$]*/g));
-    // Of Kubernetes.
-    for (const name of ["volumeMode", "enableServiceLinks"]) identifiers.add(name);
+    // Of Kubernetes, KubeVirt and CDI.
+    const foreign = [
+      "volumeMode",
+      "enableServiceLinks",
+      "unsafeMigrationOverride",
+      "evictionStrategy",
+      "cloneStrategy",
+    ];
+    for (const name of foreign) identifiers.add(name);
     expect(identifiers.has("volumeInUse")).toBe(true);
     expect(identifiers.has("noSuchError")).toBe(false);
     for (const { path, code: inline } of pages) {

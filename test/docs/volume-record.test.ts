@@ -26,7 +26,12 @@ describe("docs/volume-record.md", () => {
       for (const { node, hostNqn } of record(example).attachments)
         expect(hostNqn).toBe(hostIdentity("default", node).hostNqn);
     }
-    expect(record(examples[2] ?? "").migration).toEqual({ since: 1_795_303_600, timeoutSeconds: 900 });
+    expect(record(examples[2] ?? "").migration).toEqual({
+      since: 1_795_303_600,
+      timeoutSeconds: 900,
+      by: "5f1c09ab",
+      overdueBy: undefined,
+    });
   });
 
   test("the table of keys is complete", () => {
@@ -49,7 +54,8 @@ describe("docs/volume-record.md", () => {
         readonly: false,
         since: 1,
       })),
-      migration: { since: 1, timeoutSeconds: 2 },
+      migration: { since: 1, timeoutSeconds: 2, by: "p", overdueBy: undefined },
+      ended: [{ since: 1, at: 2, moved: true, overdue: false, stayed: "x", by: "p" }],
       settings: {
         migrationTimeoutSeconds: 31,
         migrationGuard: "off",

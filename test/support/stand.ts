@@ -24,6 +24,8 @@ export interface StandOptions {
   readonly simulate?: readonly string[];
   /** Further flags of `rds-csi controller`. */
   readonly controller?: readonly string[];
+  /** Instead of the static list of nodes: who tells the controller about nodes and workloads. */
+  readonly orchestrator?: readonly string[];
   /** Further flags of `rds-csi node`. */
   readonly node?: readonly string[];
   /** Whether the node processes are started as well; true. */
@@ -160,7 +162,8 @@ export async function startStand(options: StandOptions): Promise<Stand> {
     const nodeSocket = (node: string) => path(`${node}.sock`);
     const controllerFlags = (socket: string) => [
       "controller",
-      ...["--endpoint", `unix://${socket}`, ...rdsFlags, "--nodes", nodes.join(",")],
+      ...["--endpoint", `unix://${socket}`, ...rdsFlags],
+      ...(options.orchestrator ?? ["--orchestrator", "none", "--nodes", nodes.join(",")]),
       ...(options.controller ?? []),
     ];
     const metrics = ["--metrics-address", `unix:${path("metrics.sock")}`];

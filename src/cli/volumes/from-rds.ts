@@ -1,3 +1,5 @@
+import type { Drift } from "../../controller/drift.ts";
+import { isOverdue } from "../../migration/deadline.ts";
 import type { ForeignDisk, RdsVolume } from "../../rds/volume.ts";
 import type { ListedVolume } from "./model.ts";
 
@@ -16,7 +18,7 @@ export function listedVolume({ id, record, disk }: RdsVolume, now: number): List
     problems.push("attached according to its record, but not exported");
   if (attachments.length === 0 && disk.exported) problems.push("exported, but attached to no node");
   if (attachments.length > 2) problems.push(`attached to ${attachments.length} nodes`);
-  const overdue = migration !== undefined && now / 1000 - migration.since > migration.timeoutSeconds;
+  const overdue = migration !== undefined && isOverdue(migration, now / 1000);
   const state = migration !== undefined ? "migrating" : attachments.length > 0 ? "attached" : "available";
   return {
     handle: id,
@@ -60,13 +62,20 @@ export function listedForeign({ id, disk, reason }: ForeignDisk): ListedVolume {
   };
 }
 
+/** Adds what the cluster says otherwise. */
+function withDrift(listed: ListedVolume, drift: readonly Drift[]): ListedVolume {
+  const texts = drift.filter(({ volume }) => volume.id === listed.handle).map(({ text }) => text);
+  return texts.length === 0 ? listed : { ...listed, problems: [...listed.problems, ...texts] };
+}
+
 /** Everything that an RDS holds, sorted by handle. */
 export function listedVolumes(
   found: { readonly volumes: readonly RdsVolume[]; readonly foreign: readonly ForeignDisk[] },
   now: number,
+  drift: readonly Drift[] = [],
 ): ListedVolume[] {
   const all = [
-    ...found.volumes.map((volume) => listedVolume(volume, now)),
+    ...found.volumes.map((volume) => withDrift(listedVolume(volume, now), drift)),
     ...found.foreign.map(listedForeign),
   ];
   return all.sort((a, b) => (a.handle < b.handle ? -1 : a.handle > b.handle ? 1 : 0));

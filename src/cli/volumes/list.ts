@@ -7,6 +7,7 @@ import { createSshTransport } from "../../routeros/transport/transport.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { loggerFor } from "../logging.ts";
+import { clusterDrift } from "./cluster-drift.ts";
 import { listedVolumes } from "./from-rds.ts";
 import { type OutputFormat, renderVolumes } from "./render.ts";
 
@@ -42,9 +43,11 @@ export async function runVolumesList(input: Input, options: ListOptions, io: Io)
       nvmePort: 4420,
       fencing: "epoch",
     });
-    const found = await rds.list(AbortSignal.any([io.stop, limit.signal]));
+    const signal = AbortSignal.any([io.stop, limit.signal]);
+    const found = await rds.list(signal);
     const now = systemClock.now();
-    const volumes = listedVolumes(found, now);
+    const drift = await clusterDrift(config, found.volumes, logger, signal);
+    const volumes = listedVolumes(found, now, drift);
     io.out(renderVolumes(volumes, { format: options.output, now, width: io.columns, colour: io.colour }));
     const bad = options.failOnProblems && volumes.some(({ problems }) => problems.length > 0);
     return bad ? ExitCode.problems : ExitCode.ok;

@@ -213,6 +213,7 @@ describe("mapping from the RDS", () => {
       epoch: 1,
       attachments: [attachment],
       migration: undefined,
+      ended: [],
       settings: DEFAULT_SETTINGS,
       unknown: [],
       ...record,
@@ -232,10 +233,13 @@ describe("mapping from the RDS", () => {
       problems: [],
     });
     const both = [attachment, { ...attachment, node: "n2" }];
-    const migration = { since: NOW / 1000 - 10, timeoutSeconds: 300 };
+    const migration = { since: NOW / 1000 - 10, timeoutSeconds: 300, by: "p", overdueBy: undefined };
     expect(one([ours({ attachments: both, migration })])).toMatchObject({ state: "migrating", problems: [] });
     const late = one([
-      ours({ attachments: both, migration: { since: NOW / 1000 - 301, timeoutSeconds: 300 } }),
+      ours({
+        attachments: both,
+        migration: { since: NOW / 1000 - 301, timeoutSeconds: 300, by: "p", overdueBy: undefined },
+      }),
     ]);
     expect(late).toMatchObject({ state: "migrating", migration: { overdue: true } });
     expect(late?.problems.length).toBe(1);

@@ -38,7 +38,7 @@ export const attachmentErrors = {
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
       `the migration of volume ${p.volume} has taken ${p.elapsedSeconds} s, ${p.allowedSeconds} s are allowed; no further node is attached`,
-    "End or cancel the migration; raise migrationTimeoutSeconds in the StorageClass if it needs longer.",
+    "End or cancel the migration. For new volumes the StorageClass may allow longer (migrationTimeoutSeconds, or auto).",
   ),
   nodeLimitReached: entry<{ node: string; limit: number }>(
     GrpcCode.RESOURCE_EXHAUSTED,

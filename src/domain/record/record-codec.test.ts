@@ -29,9 +29,31 @@ const record: fc.Arbitrary<VolumeRecord> = fc
     filesystem: fc.constantFrom(undefined, "ext4" as const, "xfs" as const),
     epoch: fc.nat(1_000_000),
     attachments: fc.array(attachment, { maxLength: 2 }),
-    migration: fc.record({ since: time, timeoutSeconds: fc.integer({ min: 30, max: 3_600 }) }),
+    migration: fc.record({
+      since: time,
+      timeoutSeconds: fc.integer({ min: 0, max: 100_000 }),
+      by: text,
+      overdueBy: fc.option(
+        text.filter((name) => name !== ""),
+        { nil: undefined },
+      ),
+    }),
+    ended: fc.array(
+      fc.record({
+        since: time,
+        at: time,
+        moved: fc.boolean(),
+        overdue: fc.boolean(),
+        by: text,
+        stayed: fc.option(
+          text.filter((name) => name !== ""),
+          { nil: undefined },
+        ),
+      }),
+      { maxLength: 3 },
+    ),
     settings: fc.record({
-      migrationTimeoutSeconds: fc.integer({ min: 30, max: 3_600 }),
+      migrationTimeoutSeconds: fc.oneof(fc.integer({ min: 30, max: 3_600 }), fc.constant("auto" as const)),
       migrationGuard: fc.constantFrom("enforce" as const, "warn" as const, "off" as const),
       ctrlLossTmo: fc.integer({ min: -1, max: 86_400 }),
       reconnectDelay: fc.integer({ min: 1, max: 300 }),
@@ -80,7 +102,7 @@ describe("the volume record", () => {
     [`${minimal};n=other`, "field n appears twice"],
     ["rds1;n=a;c=b", "field t is missing"],
     [`${minimal};novalue`, 'field "novalue" has no value'],
-    [`${minimal};m=1,2`, "0 attachments with a migration"],
+    [`${minimal};m=1,2,p,`, "0 attachments with a migration"],
     [`${minimal};a=n,q,0,mw,1|o,q,0,mw,1`, "2 attachments without a migration"],
     [`${minimal};a=n,q,9,mw,1`, "bad attachment n,q,9,mw,1"],
     ["rds1;n=a b;c=x;t=1", '"a b" is not encoded'],

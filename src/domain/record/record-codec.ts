@@ -3,6 +3,7 @@ import { ACCESS_MODES, type AccessMode, FILESYSTEMS, type Filesystem } from "../
 import {
   type Attachment,
   DEFAULT_SETTINGS,
+  type EndedMigration,
   type Migration,
   type VolumeRecord,
   type VolumeSettings,
@@ -50,7 +51,8 @@ export function encodeRecord(record: VolumeRecord): string {
   put("f", record.filesystem);
   put("e", record.epoch === 0 ? undefined : String(record.epoch));
   put("a", record.attachments.length === 0 ? undefined : record.attachments.map(encodeAttachment).join("|"));
-  put("m", record.migration && `${record.migration.since},${record.migration.timeoutSeconds}`);
+  put("m", record.migration && encodeMigration(record.migration));
+  put("x", record.ended.length === 0 ? undefined : record.ended.map(encodeEnded).join("|"));
   for (const [key, setting] of Object.entries(SETTING_KEYS)) {
     const value = record.settings[setting];
     put(key, value === DEFAULT_SETTINGS[setting] ? undefined : String(value));
@@ -113,6 +115,7 @@ function parse(body: string): VolumeRecord {
       `${attachments.length} attachments ${migration === undefined ? "without" : "with"} a migration`,
     );
   }
+  const ended = optional("x", (value) => value.split("|").map(decodeEnded)) ?? [];
   const settings = decodeSettings(take);
   const unknown = [...fields.entries()];
   return {
@@ -125,6 +128,7 @@ function parse(body: string): VolumeRecord {
     epoch,
     attachments,
     migration,
+    ended,
     settings,
     unknown,
   };
@@ -150,9 +154,36 @@ function decodeAttachment(value: string): Attachment {
   };
 }
 
+function encodeMigration({ since, timeoutSeconds, by, overdueBy }: Migration): string {
+  return [String(since), String(timeoutSeconds), escapeText(by), escapeText(overdueBy ?? "")].join(",");
+}
+
 function decodeMigration(value: string): Migration {
-  const [since = "", timeoutSeconds = ""] = parts(value, 2);
-  return { since: number(since), timeoutSeconds: number(timeoutSeconds) };
+  const [since = "", timeoutSeconds = "", by = "", overdueBy = ""] = parts(value, 4);
+  return {
+    since: number(since),
+    timeoutSeconds: number(timeoutSeconds),
+    by: unescapeText(by),
+    overdueBy: overdueBy === "" ? undefined : unescapeText(overdueBy),
+  };
+}
+
+function encodeEnded({ since, at, moved, overdue, stayed, by }: EndedMigration): string {
+  const flags = `${moved ? "m" : "a"}${overdue ? "o" : "-"}`;
+  return [String(since), String(at), flags, escapeText(stayed ?? ""), escapeText(by)].join(",");
+}
+
+function decodeEnded(value: string): EndedMigration {
+  const [since = "", at = "", flags = "", stayed = "", by = ""] = parts(value, 5);
+  if (!/^[ma][o-]$/.test(flags)) throw new Error(`bad migration ${value}`);
+  return {
+    since: number(since),
+    at: number(at),
+    moved: flags[0] === "m",
+    overdue: flags[1] === "o",
+    stayed: stayed === "" ? undefined : unescapeText(stayed),
+    by: unescapeText(by),
+  };
 }
 
 function decodeSettings(take: (key: string) => string | undefined): VolumeSettings {
@@ -160,10 +191,14 @@ function decodeSettings(take: (key: string) => string | undefined): VolumeSettin
   for (const [key, setting] of Object.entries(SETTING_KEYS)) {
     const value = take(key);
     if (value === undefined) continue;
-    settings[setting] =
-      setting === "migrationGuard" ? oneOf(["enforce", "warn", "off"], value) : signed(value);
+    settings[setting] = decodeSetting(setting, value);
   }
   return settings as unknown as VolumeSettings;
+}
+
+function decodeSetting(setting: keyof VolumeSettings, value: string): number | string {
+  if (setting === "migrationGuard") return oneOf(["enforce", "warn", "off"], value);
+  return setting === "migrationTimeoutSeconds" && value === "auto" ? value : signed(value);
 }
 
 function parts(value: string, count: number): string[] {

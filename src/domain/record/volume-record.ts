@@ -17,14 +17,34 @@ export interface Attachment {
 export interface Migration {
   /** When the second node was attached; seconds since the Unix epoch. */
   readonly since: number;
-  /** Allowed duration in seconds. */
+  /** Allowed duration in seconds; 0 means that KubeVirt itself sets no limit. */
   readonly timeoutSeconds: number;
+  /** The controller process that attached the second node, and reports it. */
+  readonly by: string;
+  /** The controller process that found it past its deadline, and reports that; then it has had its outcome. */
+  readonly overdueBy: string | undefined;
+}
+
+/** A migration that has ended and whose outcome may not have been reported yet. */
+export interface EndedMigration {
+  /** When it began; seconds since the Unix epoch. With the volume, this names the migration. */
+  readonly since: number;
+  /** When it ended; seconds since the Unix epoch. */
+  readonly at: number;
+  /** The first node left, so the machine runs on the second. */
+  readonly moved: boolean;
+  /** Its outcome was counted when it passed its deadline. */
+  readonly overdue: boolean;
+  /** The node that keeps the volume; undefined when both left. */
+  readonly stayed: string | undefined;
+  /** The controller process that ended it, and reports it. */
+  readonly by: string;
 }
 
 /** StorageClass parameters that shape a volume's later life. */
 export interface VolumeSettings {
-  /** 30–3600 seconds. */
-  readonly migrationTimeoutSeconds: number;
+  /** 30–3600 seconds, or `auto`: KubeVirt's own deadline for the machine. */
+  readonly migrationTimeoutSeconds: number | "auto";
   readonly migrationGuard: "enforce" | "warn" | "off";
   /** Seconds until a node's kernel gives up a lost controller; -1 = never. */
   readonly ctrlLossTmo: number;
@@ -57,6 +77,8 @@ export interface VolumeRecord {
   readonly attachments: readonly Attachment[];
   /** Set exactly while two nodes are attached. */
   readonly migration: Migration | undefined;
+  /** Oldest first; each stays until it has been reported, so that no crash loses an outcome. */
+  readonly ended: readonly EndedMigration[];
   readonly settings: VolumeSettings;
   /** Fields that a newer driver wrote: kept as they are, in order. */
   readonly unknown: readonly (readonly [key: string, value: string])[];
@@ -64,15 +86,16 @@ export interface VolumeRecord {
 
 /**
  * How the export must stand after the record is written:
- * `fresh` – switched on under the record's new epoch; `keep` – on, as it is; `off` – not exported.
+ * `fresh` – switched on under the record's new epoch; `keep` – on, as it is; `off` – not exported;
+ * `leave` – whatever it is.
  */
-export type ExportState = "fresh" | "keep" | "off";
+export type ExportState = "fresh" | "keep" | "off" | "leave";
 
 /** Settings of a volume whose StorageClass says nothing. */
-export const DEFAULT_SETTINGS: VolumeSettings = {
+export const DEFAULT_SETTINGS = {
   migrationTimeoutSeconds: 300,
   migrationGuard: "enforce",
   ctrlLossTmo: -1,
   reconnectDelay: 5,
   keepAliveTmo: 5,
-};
+} as const satisfies VolumeSettings;

@@ -1,0 +1,45 @@
+import type { ControllerConfig } from "../config/load.ts";
+import { type EvidenceSource, noOrchestrator } from "../controller/evidence.ts";
+import { type NodeRegistry, staticNodes } from "../controller/nodes.ts";
+import type { OutcomeSource } from "../controller/reporter.ts";
+import type { Clock } from "../domain/clock.ts";
+import type { ClusterReader, EventSink } from "../kubernetes/port.ts";
+import type { Logger } from "../observability/log.ts";
+
+/** What the controller gets from its orchestrator. */
+export interface ClusterParts {
+  readonly nodes: NodeRegistry;
+  readonly evidence: EvidenceSource;
+  readonly outcome: OutcomeSource;
+  /** undefined without an orchestrator. */
+  readonly reader: ClusterReader | undefined;
+  readonly events: EventSink | undefined;
+  /** Runs background work as long as this replica leads, until `signal` aborts. Never throws. */
+  lead(work: (signal: AbortSignal) => Promise<void>, signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ClusterDeps {
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** The parts for `--orchestrator`. Nothing is asked of the network here. */
+export async function buildCluster(config: ControllerConfig, deps: ClusterDeps): Promise<ClusterParts> {
+  if (config.orchestrator === "none") return withoutCluster(config);
+  // Loaded only here: without Kubernetes its client costs nothing.
+  const { kubernetesCluster } = await import("./kubernetes-cluster.ts");
+  return kubernetesCluster(config, deps);
+}
+
+function withoutCluster({ nodes }: ControllerConfig): ClusterParts {
+  return {
+    nodes: staticNodes(nodes),
+    evidence: noOrchestrator,
+    outcome: async () => undefined,
+    reader: undefined,
+    events: undefined,
+    lead: (work, signal) => work(signal),
+    close: async () => {},
+  };
+}

@@ -1,0 +1,36 @@
+import { hostname } from "node:os";
+import type { VolumesConfig } from "../../config/load.ts";
+import { attachmentDrift, type Drift } from "../../controller/drift.ts";
+import type { Logger } from "../../observability/log.ts";
+import type { RdsVolume } from "../../rds/volume.ts";
+
+/**
+ * Where the records and the cluster's VolumeAttachments disagree; nothing without `--orchestrator kubernetes`.
+ * @throws what the Kubernetes client throws: a list that silently leaves out what it was asked for would mislead
+ */
+export async function clusterDrift(
+  config: VolumesConfig,
+  volumes: readonly RdsVolume[],
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<readonly Drift[]> {
+  if (config.orchestrator === "none") return [];
+  const { createKubernetes } = await import("../../kubernetes/create.ts");
+  const { kubeconfig, driverName } = config;
+  const kubernetes = await createKubernetes({
+    source: kubeconfig === undefined ? { kind: "in-cluster" } : { kind: "kubeconfig", path: kubeconfig },
+    driverName,
+    instance: hostname(),
+    logger,
+  });
+  try {
+    const { reader } = kubernetes;
+    const [attachments, persistentVolumes] = await Promise.all([
+      reader.volumeAttachments(signal),
+      reader.persistentVolumes(signal),
+    ]);
+    return volumes.flatMap((volume) => attachmentDrift(volume, { attachments, persistentVolumes }));
+  } finally {
+    await kubernetes.close(0);
+  }
+}

@@ -1,0 +1,547 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import type { Capability } from "../domain/access-mode.ts";
+import { type Clock, systemClock } from "../domain/clock.ts";
+import { DriverError } from "../domain/errors/driver-error.ts";
+import { grpcCodeName } from "../domain/errors/grpc-code.ts";
+import { hostIdentity } from "../domain/host-identity.ts";
+import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import { TestCluster } from "../kubernetes/cluster.fixture.ts";
+import { silentLogger } from "../observability/log.ts";
+import {
+  BLOCK,
+  type ControllerStack,
+  MIB,
+  type Stack,
+  type StackOptions,
+  startStack,
+} from "../rds/stack.fixture.ts";
+import { kubernetesEvidence } from "./kubernetes-evidence.ts";
+import { kubevirtOutcome, outcomeOf } from "./migration-outcome.ts";
+import { Reconciler } from "./reconciler.ts";
+
+const ID = volumeIdFromName("vm-disk");
+const RWX: Capability = { ...BLOCK, accessMode: "MULTI_NODE_MULTI_WRITER" };
+
+let stack: Stack | undefined;
+let seconds = 0;
+const clock: Clock = { ...systemClock, now: () => 1_700_000_000_000 + seconds * 1_000 };
+afterEach(async () => {
+  await stack?.close();
+  stack = undefined;
+  seconds = 0;
+});
+
+/** A cluster with one machine on node-a that starts to migrate to node-b, and the driver in front of it. */
+async function start(
+  options: StackOptions & { parameters?: Record<string, string> } = {},
+): Promise<{ on: Stack; cluster: TestCluster }> {
+  const cluster = new TestCluster();
+  for (const node of ["node-a", "node-b", "node-c"]) cluster.nodeNames.add(node);
+  cluster.addVolume(ID);
+  cluster.addLauncher("launcher-source", "vm1", "node-a");
+  cluster.addLauncher("launcher-target", "vm1", "node-b");
+  const on = await startStack({ evidence: kubernetesEvidence(cluster), clock, ...options });
+  stack = on;
+  await on.volumes.create({
+    name: "vm-disk",
+    range: { requiredBytes: MIB, limitBytes: 0n },
+    capabilities: [RWX],
+    parameters: options.parameters ?? {},
+    mutableParameters: {},
+    contentSource: undefined,
+    signal: on.signal,
+  });
+  return { on, cluster };
+}
+const publish = (on: Pick<ControllerStack, "attachments">, nodeId: string, capability = RWX) =>
+  on.attachments.publish({
+    volumeId: ID,
+    nodeId,
+    capability,
+    readonly: false,
+    signal: AbortSignal.timeout(20_000),
+  });
+const unpublish = async (on: Pick<ControllerStack, "attachments">, nodeId: string) => {
+  await on.attachments.unpublish(ID, nodeId, AbortSignal.timeout(20_000));
+  await on.attachments.settled();
+};
+async function outcome(call: Promise<unknown>): Promise<string> {
+  try {
+    await call;
+    return "OK";
+  } catch (error) {
+    if (!(error instanceof DriverError)) throw error;
+    return `${grpcCodeName(error.code)}: ${error.summary}`;
+  }
+}
+async function value(
+  on: ControllerStack,
+  name: string,
+  labels: Record<string, string> = {},
+): Promise<number> {
+  on.freshCounts();
+  const metric = await on.registry.getSingleMetric(name)?.get();
+  const found = metric?.values.find((each) =>
+    Object.entries(labels).every(([key, label]) => each.labels[key] === label),
+  );
+  return found?.value ?? 0;
+}
+const results = async (on: ControllerStack) =>
+  Object.fromEntries(
+    await Promise.all(
+      ["success", "failed", "timeout"].map(async (result) => [
+        result,
+        await value(on, "rds_csi_migration_migrations_total", { result }),
+      ]),
+    ),
+  );
+const reasons = (on: ControllerStack) => on.posted.map((event) => event.reason);
+const reconcile = (on: ControllerStack, cluster?: TestCluster) =>
+  new Reconciler({
+    rds: on.rds,
+    attachments: on.attachments,
+    reporter: on.reporter,
+    metrics: on.metrics,
+    clock,
+    logger: silentLogger,
+    cluster,
+    events: { post: () => {}, postForVolume: (handle, event) => on.posted.push({ handle, ...event }) },
+  }).tick(AbortSignal.timeout(20_000));
+const nodesOf = async (on: ControllerStack, id: VolumeId = ID) =>
+  (await on.volumes.require(id, AbortSignal.timeout(20_000))).nodes;
+
+describe("RWX-03, SAFETY-01: two nodes, for a live migration only", () => {
+  test("source and target of one machine: both attached under one NQN, then the source leaves", async () => {
+    const { on } = await start();
+    const source = await publish(on, "node-a");
+    const target = await publish(on, "node-b");
+    expect(target).toEqual({ ...source, hostNqn: hostIdentity("test", "node-b").hostNqn });
+    expect(await nodesOf(on)).toEqual(["node-a", "node-b"]);
+    expect(await value(on, "rds_csi_migration_active_migrations")).toBe(1);
+    expect(await value(on, "rds_csi_attachment_dual_attached_volumes")).toBe(1);
+    seconds += 42;
+    await unpublish(on, "node-a");
+    expect(await nodesOf(on)).toEqual(["node-b"]);
+    expect(await results(on)).toEqual({ success: 1, failed: 0, timeout: 0 });
+    expect(await value(on, "rds_csi_migration_active_migrations")).toBe(0);
+    expect(on.posted.map(({ reason, message, type }) => `${type} ${reason}: ${message}`)).toEqual([
+      "Normal MigrationStarted: Live migration from node-a to node-b: both nodes are attached, 300 s are allowed",
+      "Normal MigrationCompleted: Live migration completed after 42 s; the volume is on node-b",
+    ]);
+    expect(await on.registry.metrics()).toContain('rds_csi_migration_duration_seconds_bucket{le="60"} 1');
+    // The next migration goes back.
+    await publish(on, "node-a");
+    expect(await nodesOf(on)).toEqual(["node-b", "node-a"]);
+  });
+
+  test("a third node is refused, naming both", async () => {
+    const { on, cluster } = await start();
+    cluster.addLauncher("launcher-third", "vm1", "node-c");
+    await publish(on, "node-a");
+    await publish(on, "node-b");
+    expect(await outcome(publish(on, "node-c"))).toBe(
+      `FAILED_PRECONDITION: volume ${ID} is attached to two nodes already: node-a and node-b`,
+    );
+    expect(await value(on, "rds_csi_attachment_refusals_total", { cause: "third-node" })).toBe(1);
+    expect(reasons(on)).toEqual(["MigrationStarted", "AttachmentConflict"]);
+  });
+
+  test("the target leaves: the migration failed, the source keeps the volume under the same NQN", async () => {
+    const { on } = await start();
+    const source = await publish(on, "node-a");
+    await publish(on, "node-b");
+    await unpublish(on, "node-b");
+    expect(await publish(on, "node-a")).toEqual(source);
+    expect(await results(on)).toEqual({ success: 0, failed: 1, timeout: 0 });
+    expect(on.posted.at(-1)).toMatchObject({
+      type: "Warning",
+      reason: "MigrationFailed",
+      message: "Live migration ended without success after 0 s; the volume is on node-a",
+    });
+  });
+});
+
+describe("SAFETY-02: any other second attach fails at once", () => {
+  test("a second machine, a plain pod, no pod at all: named, counted, told", async () => {
+    for (const [change, reason] of [
+      [
+        (cluster: TestCluster) => cluster.addLauncher("other", "vm2", "node-b"),
+        "pod vms/launcher-source, pod vms/launcher-target, pod vms/other belong to different virtual machines",
+      ],
+      [
+        (cluster: TestCluster) => cluster.addPod("importer", "node-b"),
+        "pod vms/importer belongs to no virtual machine",
+      ],
+      [(cluster: TestCluster) => cluster.pods.splice(0), "no running pod uses the claim"],
+      [(cluster: TestCluster) => cluster.pvs.splice(0), "no PersistentVolume with a claim has this handle"],
+    ] as const) {
+      const { on, cluster } = await start();
+      await publish(on, "node-a");
+      change(cluster);
+      expect(await outcome(publish(on, "node-b"))).toBe(
+        `FAILED_PRECONDITION: volume ${ID} is attached to node node-a; a second node is refused, as no live migration is proven: ${reason}`,
+      );
+      expect(await nodesOf(on)).toEqual(["node-a"]);
+      expect(await value(on, "rds_csi_attachment_refusals_total", { cause: "not-proven" })).toBe(1);
+      expect(on.posted.at(-1)).toMatchObject({ type: "Warning", reason: "AttachmentConflict" });
+      await on.close();
+    }
+  });
+
+  test("a completed importer pod on another node does not count", async () => {
+    const { on, cluster } = await start();
+    cluster.addPod("importer", "node-c", "disk", { phase: "Succeeded" });
+    await publish(on, "node-a");
+    expect(await outcome(publish(on, "node-b"))).toBe("OK");
+  });
+
+  test("hot-plugged volumes: the attachment pods belong to their launcher's machine", async () => {
+    const { on, cluster } = await start();
+    cluster.pods.splice(0);
+    cluster.addLauncher("launcher-source", "vm1", "node-a", "root-disk");
+    cluster.addLauncher("launcher-target", "vm1", "node-b", "root-disk");
+    for (const side of ["source", "target"]) {
+      cluster.addPod(`hp-${side}`, "node-a", "disk", {
+        labels: { "kubevirt.io": "hotplug-disk" },
+        owners: [
+          {
+            apiVersion: "v1",
+            kind: "Pod",
+            name: `launcher-${side}`,
+            uid: `uid-launcher-${side}`,
+            controller: true,
+          },
+        ],
+      });
+    }
+    await publish(on, "node-a");
+    expect(await outcome(publish(on, "node-b"))).toBe("OK");
+    await unpublish(on, "node-b");
+    // A pod of the same name, made anew, is not the owner.
+    const owner = cluster.pods.findIndex((pod) => pod.name === "launcher-target");
+    cluster.pods.splice(owner, 1);
+    cluster.addLauncher("launcher-target", "vm2", "node-b", "root-disk");
+    Object.assign(cluster.pods.at(-1) ?? {}, { uid: "uid-made-anew" });
+    expect(await outcome(publish(on, "node-b"))).toContain("pod vms/hp-target belongs to no virtual machine");
+  });
+
+  test("Kubernetes unreachable: UNAVAILABLE, and nothing is attached", async () => {
+    const { on, cluster } = await start();
+    await publish(on, "node-a");
+    cluster.up = false;
+    expect(await outcome(publish(on, "node-b"))).toBe(
+      `UNAVAILABLE: whether volume ${ID} is in a live migration could not be found out: Kubernetes could not be asked to list pods: connection refused`,
+    );
+    expect(await nodesOf(on)).toEqual(["node-a"]);
+    // The node that has it is served all the same.
+    expect(await outcome(publish(on, "node-a"))).toBe("OK");
+  });
+
+  test("migrationGuard warn lets it pass, off does not even ask, and single-node volumes have no window at all", async () => {
+    const warn = await start({ parameters: { migrationGuard: "warn" } });
+    warn.cluster.addPod("stranger", "node-b");
+    await publish(warn.on, "node-a");
+    expect(await outcome(publish(warn.on, "node-b"))).toBe("OK");
+    expect(warn.on.posted.map(({ reason, message }) => `${reason}: ${message}`)).toContain(
+      "AttachmentConflict: Node node-b was attached as second node although no live migration is proven (migrationGuard warn): pod vms/stranger belongs to no virtual machine",
+    );
+    await warn.on.close();
+    const off = await start({ parameters: { migrationGuard: "off" } });
+    await publish(off.on, "node-a");
+    off.cluster.up = false;
+    expect(await outcome(publish(off.on, "node-b"))).toBe("OK");
+    await off.on.close();
+    const { on } = await start();
+    await publish(on, "node-a", BLOCK);
+    expect(await outcome(publish(on, "node-b", BLOCK))).toStartWith("FAILED_PRECONDITION: ");
+    await unpublish(on, "node-a");
+    // No grace period: the moment after a detach is as strict as any other.
+    await publish(on, "node-c", BLOCK);
+    expect(await outcome(publish(on, "node-b", BLOCK))).toStartWith("FAILED_PRECONDITION: ");
+  });
+});
+
+describe("SAFETY-03: attachments, start and timeout survive restarts", () => {
+  test("a new controller on another machine continues with the same answers, remaining time and gauge", async () => {
+    const { on } = await start({ parameters: { migrationTimeoutSeconds: "600" } });
+    await publish(on, "node-a");
+    const target = await publish(on, "node-b");
+    await on.transport.close();
+    seconds += 599;
+    const next = on.controller();
+    expect(await value(next, "rds_csi_migration_active_migrations")).toBe(1);
+    expect(await publish(next, "node-b")).toEqual(target);
+    await reconcile(next);
+    expect(await results(next)).toEqual({ success: 0, failed: 0, timeout: 0 });
+    seconds += 2;
+    await reconcile(next);
+    expect(await results(next)).toEqual({ success: 0, failed: 0, timeout: 1 });
+    await unpublish(next, "node-a");
+    expect(await value(next, "rds_csi_migration_active_migrations")).toBe(0);
+    const observed = await next.registry.getSingleMetric("rds_csi_migration_duration_seconds")?.get();
+    expect(observed?.values.find((each) => each.labels.le === 1800)?.value).toBe(1);
+  });
+
+  test("a lost reply loses no outcome, and two controllers report none twice", async () => {
+    for (const fault of ["cutAfter", "cutBefore"] as const) {
+      const { on } = await start();
+      const other = on.controller();
+      await publish(on, "node-a");
+      await publish(on, "node-b");
+      on.simulator.faults.add({ kind: fault }, { line: /\/disk\/set/ });
+      expect(await outcome(unpublish(on, "node-a"))).toStartWith("UNAVAILABLE: ");
+      await reconcile(other);
+      await unpublish(on, "node-a");
+      await reconcile(other);
+      expect({ fault, ...(await results(on)) }).toEqual({ fault, success: 1, failed: 0, timeout: 0 });
+      expect(await results(other)).toEqual({ success: 0, failed: 0, timeout: 0 });
+      await on.close();
+    }
+  });
+
+  test("a controller that dies right after the change: its successor reports the outcome", async () => {
+    const { on } = await start();
+    await publish(on, "node-a");
+    await publish(on, "node-b");
+    on.simulator.faults.add({ kind: "cutAfter" }, { line: /\/disk\/set/ });
+    await outcome(unpublish(on, "node-b"));
+    await on.transport.close();
+    const next = on.controller();
+    await unpublish(next, "node-b");
+    await reconcile(next);
+    expect(await results(next)).toEqual({ success: 0, failed: 0, timeout: 0 });
+    seconds += 121;
+    await reconcile(next);
+    await next.attachments.settled();
+    expect(await results(next)).toEqual({ success: 0, failed: 1, timeout: 0 });
+    await reconcile(next);
+    expect(on.simulator.device.disks[0]?.comment).not.toContain(";x=");
+    seconds += 500;
+    await reconcile(next);
+    expect(await results(next)).toEqual({ success: 0, failed: 1, timeout: 0 });
+  });
+});
+
+describe("the deadline", () => {
+  test("is told and counted once, detaches nobody, refuses others with elapsed and allowed time, and ends clean", async () => {
+    const { on, cluster } = await start();
+    cluster.addLauncher("launcher-third", "vm1", "node-c");
+    await publish(on, "node-a");
+    await publish(on, "node-b");
+    expect(await reconcile(on)).toBe(60_000);
+    seconds += 290;
+    expect(await reconcile(on)).toBe(11_000);
+    expect(await results(on)).toMatchObject({ timeout: 0 });
+    seconds += 11;
+    for (let look = 0; look < 3; look++) await reconcile(on);
+    expect(await results(on)).toEqual({ success: 0, failed: 0, timeout: 1 });
+    expect(reasons(on)).toEqual(["MigrationStarted", "MigrationFailed"]);
+    expect(on.posted.at(-1)?.message).toBe(
+      "Reason timeout: the live migration has taken longer than 300 s; node-a and node-b keep the volume until Kubernetes detaches one",
+    );
+    expect(await nodesOf(on)).toEqual(["node-a", "node-b"]);
+    expect(await value(on, "rds_csi_migration_active_migrations")).toBe(1);
+    expect(await outcome(publish(on, "node-c"))).toBe(
+      `FAILED_PRECONDITION: the migration of volume ${ID} has taken 301 s, 300 s are allowed; no further node is attached`,
+    );
+    await unpublish(on, "node-a");
+    expect(await results(on)).toEqual({ success: 0, failed: 0, timeout: 1 });
+    expect(await outcome(publish(on, "node-c"))).toBe("OK");
+  });
+
+  test("auto takes KubeVirt's own time for the machine's memory", async () => {
+    const GIB64 = 64n * 1024n ** 3n;
+    for (const [prepare, allowed] of [
+      [(cluster: TestCluster) => cluster.addMachine("vm1", GIB64), 10_350],
+      [(cluster: TestCluster) => cluster.addMachine("vm1", undefined), 3_600],
+      [(_: TestCluster) => {}, 3_600],
+      [
+        (cluster: TestCluster) => {
+          cluster.addMachine("vm1", GIB64);
+          cluster.config = { completionTimeoutPerGiB: 20, source: "MigrationPolicy fast" };
+        },
+        1_380,
+      ],
+      [
+        (cluster: TestCluster) => {
+          cluster.addMachine("vm1", GIB64);
+          cluster.config = { completionTimeoutPerGiB: 0, source: "KubeVirt" };
+        },
+        0,
+      ],
+    ] as const) {
+      const { on, cluster } = await start({ parameters: { migrationTimeoutSeconds: "auto" } });
+      prepare(cluster);
+      await publish(on, "node-a");
+      await publish(on, "node-b");
+      expect(on.simulator.device.disks[0]?.comment).toContain(`;m=${1_700_000_000},${allowed}`);
+      expect(on.posted[0]?.message).toContain(
+        allowed === 0 ? "KubeVirt sets no time limit" : `${allowed} s are allowed`,
+      );
+      await on.close();
+    }
+  });
+});
+
+describe("the outcome comes from KubeVirt when it says", () => {
+  const migration = (phase: string, created: number, completed?: number) => ({
+    name: "m",
+    uid: "u",
+    phase,
+    created: created * 1_000,
+    completed: completed === undefined ? undefined : completed * 1_000,
+    failureReason: undefined,
+  });
+  test("the newest migration that can be the one", () => {
+    expect(outcomeOf([migration("Succeeded", 990, 1_050)], 1_000)).toBe("success");
+    expect(outcomeOf([migration("Failed", 990, 1_050)], 1_000)).toBe("failed");
+    expect(outcomeOf([migration("Running", 990)], 1_000)).toBeUndefined();
+    expect(outcomeOf([migration("Succeeded", 500, 900), migration("Failed", 990, 1_050)], 1_000)).toBe(
+      "failed",
+    );
+    expect(outcomeOf([migration("Succeeded", 500, 900)], 1_000)).toBeUndefined();
+    expect(outcomeOf([], 1_000)).toBeUndefined();
+  });
+
+  test("it is asked for the machine of the claim, and not believed to be silent when unreachable", async () => {
+    const { on, cluster } = await start();
+    cluster.addMachine("vm1", 1n);
+    cluster.migrations.push({ ...migration("Failed", 1_699_999_990, 1_700_000_010), vmi: "vm1" });
+    const found = await on.rds.find(ID, on.signal);
+    if (found?.kind !== "volume") throw new Error("no volume");
+    const ended = {
+      since: 1_700_000_000,
+      at: 1_700_000_020,
+      moved: true,
+      overdue: false,
+      by: "p",
+      stayed: "node-b",
+    };
+    expect(await kubevirtOutcome(cluster)(found.volume, ended)).toBe("failed");
+    cluster.up = false;
+    await expect(kubevirtOutcome(cluster)(found.volume, ended)).rejects.toThrow("Kubernetes");
+  });
+});
+
+describe("reconcile", () => {
+  test("heals what is provably stale: node and VolumeAttachment both gone", async () => {
+    const { on, cluster } = await start();
+    await publish(on, "node-a");
+    seconds += 61;
+    cluster.addAttachment(ID, "node-a");
+    cluster.nodeNames.delete("node-a");
+    await reconcile(on, cluster);
+    expect(await nodesOf(on)).toEqual(["node-a"]);
+    cluster.attachments.splice(0);
+    cluster.nodeNames.add("node-a");
+    await reconcile(on, cluster);
+    expect(await nodesOf(on)).toEqual(["node-a"]);
+    expect(await value(on, "rds_csi_attachment_drift", { kind: "attachment-without-va" })).toBe(1);
+    cluster.nodeNames.delete("node-a");
+    await reconcile(on, cluster);
+    expect(await nodesOf(on)).toEqual([]);
+    expect(on.simulator.device.disks[0]?.exported).toBe(false);
+    expect(reasons(on).slice(-2)).toEqual(["StaleAttachmentCleared", "VolumeFenced"]);
+    await reconcile(on, cluster);
+    expect(await value(on, "rds_csi_attachment_drift", { kind: "attachment-without-va" })).toBe(0);
+  });
+
+  test("the second node stays when the first one's node is gone", async () => {
+    const { on, cluster } = await start();
+    await publish(on, "node-a");
+    await publish(on, "node-b");
+    seconds += 61;
+    cluster.addAttachment(ID, "node-b");
+    cluster.nodeNames.delete("node-a");
+    await reconcile(on, cluster);
+    expect(await nodesOf(on)).toEqual(["node-b"]);
+    await on.attachments.settled();
+    expect(await results(on)).toEqual({ success: 1, failed: 0, timeout: 0 });
+  });
+
+  test("reports each drift once, as event and gauge, and heals nothing else", async () => {
+    const { on, cluster } = await start();
+    await publish(on, "node-a");
+    seconds += 61;
+    cluster.addAttachment(ID, "node-b");
+    cluster.addAttachment(ID, "node-c", { attached: false });
+    await on.simulator.device.setDisk(ID, { "nvme-tcp-export": false });
+    const reconciler = new Reconciler({
+      rds: on.rds,
+      attachments: on.attachments,
+      reporter: on.reporter,
+      metrics: on.metrics,
+      clock,
+      logger: silentLogger,
+      cluster,
+      events: { post: () => {}, postForVolume: (handle, event) => on.posted.push({ handle, ...event }) },
+    });
+    for (let look = 0; look < 3; look++) await reconciler.tick(on.signal);
+    expect(on.posted.map(({ message }) => message)).toEqual([
+      "It is attached according to its record, but not exported as it should be",
+      "It is attached to node-a, which has no VolumeAttachment for it",
+      "Node node-b has a VolumeAttachment, but the volume is not attached to it according to the record",
+    ]);
+    for (const kind of ["not-exported", "attachment-without-va", "va-without-attachment"]) {
+      expect(await value(on, "rds_csi_attachment_drift", { kind })).toBe(1);
+    }
+    expect(on.simulator.device.disks[0]?.exported).toBe(false);
+    expect(await nodesOf(on)).toEqual(["node-a"]);
+  });
+
+  test("an export that was switched off by hand is restored when the second node comes", async () => {
+    const { on } = await start();
+    const source = await publish(on, "node-a");
+    await on.simulator.device.setDisk(ID, { "nvme-tcp-export": false });
+    on.commandsSince();
+    expect((await publish(on, "node-b")).nqn).toBe(source.nqn);
+    expect(on.commandsSince()).toHaveLength(2);
+    expect(on.simulator.device.disks[0]?.exported).toBe(true);
+  });
+
+  test("a young attachment is not judged by a view of the cluster that may be older", async () => {
+    const { on, cluster } = await start();
+    await publish(on, "node-a");
+    cluster.nodeNames.delete("node-a");
+    await reconcile(on, cluster);
+    expect(await nodesOf(on)).toEqual(["node-a"]);
+    expect(await value(on, "rds_csi_attachment_drift", { kind: "attachment-without-va" })).toBe(0);
+  });
+});
+
+describe("fencing: a node that lost its attachment cannot write", () => {
+  test("allowed hosts do not lock the two nodes of a migration out, and hold again afterwards", async () => {
+    for (const allowHostName of ["exact", "comma-list"] as const) {
+      const { on } = await start({ fencing: "epoch+hosts", switches: { allowHostName } });
+      const { device } = on.simulator;
+      const source = await publish(on, "node-a");
+      const target = await publish(on, "node-b");
+      for (const side of [source, target]) expect(device.connectHost(side.nqn, side.hostNqn)).toBe(true);
+      await unpublish(on, "node-a");
+      device.disconnectHost(source.nqn, source.hostNqn);
+      expect(device.connectHost(source.nqn, source.hostNqn)).toBe(false);
+      expect(device.connectHost(target.nqn, target.hostNqn)).toBe(true);
+      await on.close();
+    }
+  });
+
+  test("force detach, takeover by another, return of the dead node", async () => {
+    const { on, cluster } = await start({ fencing: "epoch+hosts" });
+    const { device } = on.simulator;
+    const dead = await publish(on, "node-a", BLOCK);
+    expect(device.connectHost(dead.nqn, dead.hostNqn)).toBe(true);
+    await unpublish(on, "node-a");
+    expect(device.connectHost(dead.nqn, dead.hostNqn)).toBe(false);
+    const taken = await publish(on, "node-b", BLOCK);
+    expect(taken.nqn).not.toBe(dead.nqn);
+    expect(device.connectHost(dead.nqn, dead.hostNqn)).toBe(false);
+    expect(device.connectHost(taken.nqn, dead.hostNqn)).toBe(false);
+    expect(device.connectHost(taken.nqn, taken.hostNqn)).toBe(true);
+    cluster.nodeNames.delete("node-b");
+    const again = await publish(on, "node-c", BLOCK);
+    expect(again.nqn).not.toBe(taken.nqn);
+    expect(device.connectHost(taken.nqn, taken.hostNqn)).toBe(false);
+    expect(reasons(on)).toEqual(["VolumeFenced"]);
+    expect(await nodesOf(on)).toEqual(["node-c"]);
+  });
+});

@@ -1,0 +1,145 @@
+import type { Clock } from "../domain/clock.ts";
+import type { ClusterReader, EventSink } from "../kubernetes/port.ts";
+import type { Logger } from "../observability/log.ts";
+import type { Rds } from "../rds/rds.ts";
+import type { RdsVolume } from "../rds/volume.ts";
+import { driftEvent } from "./attachment-messages.ts";
+import type { AttachmentService } from "./attachments.ts";
+import { attachmentDrift, type ClusterView, type Drift, exportDrift } from "./drift.ts";
+import { DRIFT_KINDS, type MigrationMetrics } from "./migration-metrics.ts";
+import type { Reporter } from "./reporter.ts";
+
+export interface ReconcilerOptions {
+  readonly rds: Rds;
+  readonly attachments: AttachmentService;
+  readonly reporter: Reporter;
+  readonly metrics: MigrationMetrics;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** undefined without an orchestrator: only deadlines and exports are looked at. */
+  readonly cluster: ClusterReader | undefined;
+  readonly events: EventSink | undefined;
+}
+
+/** Time between two looks, milliseconds. */
+export const RECONCILE_INTERVAL_MS = 60_000;
+const SHORTEST_INTERVAL_MS = 1_000;
+/** One look must be done after this time, milliseconds. */
+const TICK_LIMIT_MS = 45_000;
+
+/**
+ * Compares records, exports and VolumeAttachments, regularly. It notes passed deadlines, reports outcomes that a dead
+ * process left, and clears attachments of nodes that exist no more; everything else it only reports. Each change is a
+ * compare-and-set, so two of these at once do no harm.
+ */
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  /** Drift that has been reported, so that only news is posted. */
+  #known = new Set<string>();
+  #wake = new AbortController();
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  /** Looks again soon, e.g. after a reconnect. */
+  trigger(): void {
+    this.#wake.abort();
+  }
+
+  /** Looks again and again until `signal` aborts. Never throws. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#options;
+    while (!signal.aborted) {
+      let pause = RECONCILE_INTERVAL_MS;
+      try {
+        pause = await this.tick(AbortSignal.any([signal, AbortSignal.timeout(TICK_LIMIT_MS)]));
+      } catch (error) {
+        if (!signal.aborted) logger.warn("reconcile failed, it is repeated", { error });
+      }
+      this.#wake = new AbortController();
+      await clock.sleep(pause, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
+    }
+    // Another replica looks from now on; what this one knew would stay as it was.
+    this.#report([]);
+  }
+
+  /**
+   * One look at everything.
+   * @returns milliseconds until the next look: sooner when a deadline passes before
+   */
+  async tick(signal: AbortSignal): Promise<number> {
+    const { rds, attachments, reporter, cluster } = this.#options;
+    // The cluster first: an attachment that is made in between shows in the record only, and is young.
+    const view = cluster === undefined ? undefined : await readCluster(cluster, signal);
+    const { volumes } = await rds.list(signal);
+    const drifts: Drift[] = [];
+    for (const volume of volumes) {
+      reporter.seen(volume);
+      await attachments.tidy(volume, signal);
+      drifts.push(...exportDrift(rds, volume));
+      if (view !== undefined) drifts.push(...(await this.#withCluster(volume, view, signal)));
+    }
+    this.#report(drifts);
+    return nextLook(volumes, this.#options.clock.now());
+  }
+
+  /** Heals what is provably stale, and returns the rest. */
+  async #withCluster(volume: RdsVolume, view: ClusterView, signal: AbortSignal): Promise<Drift[]> {
+    const { attachments, cluster, clock, logger } = this.#options;
+    const left: Drift[] = [];
+    for (const drift of attachmentDrift(volume, view)) {
+      const since = volume.record.attachments.find(({ node }) => node === drift.node)?.since;
+      // An attachment that is younger than the view of the cluster may just not be in it.
+      if (since !== undefined && clock.now() / 1_000 - since < RECONCILE_INTERVAL_MS / 1_000) continue;
+      const { node } = drift;
+      if (
+        drift.kind === "attachment-without-va" &&
+        node !== undefined &&
+        cluster !== undefined &&
+        !(await cluster.nodeExists(node, signal))
+      ) {
+        logger.warn("clearing the attachment of a node that exists no more", { volume: volume.id, node });
+        await attachments.clearStale(volume, node, signal);
+      } else {
+        left.push(drift);
+      }
+    }
+    return left;
+  }
+
+  #report(drifts: readonly Drift[]): void {
+    const { metrics, events, logger } = this.#options;
+    for (const kind of DRIFT_KINDS)
+      metrics.drift.set({ kind }, drifts.filter((drift) => drift.kind === kind).length);
+    const now = new Set(drifts.map(identity));
+    for (const drift of drifts) {
+      if (this.#known.has(identity(drift))) continue;
+      logger.warn("drift", { volume: drift.volume.id, kind: drift.kind, node: drift.node, what: drift.text });
+      events?.postForVolume(drift.volume.id, driftEvent(drift.text));
+    }
+    this.#known = now;
+  }
+}
+
+async function readCluster(cluster: ClusterReader, signal: AbortSignal): Promise<ClusterView> {
+  const [attachments, persistentVolumes] = await Promise.all([
+    cluster.volumeAttachments(signal),
+    cluster.persistentVolumes(signal),
+  ]);
+  return { attachments, persistentVolumes };
+}
+
+function identity({ kind, volume, node }: Drift): string {
+  return `${kind}:${volume.id}:${node ?? ""}`;
+}
+
+/** Until the earliest deadline of a migration that has not been reported, within bounds. */
+function nextLook(volumes: readonly RdsVolume[], nowMs: number): number {
+  const deadlines = volumes.flatMap(({ record: { migration } }) =>
+    migration === undefined || migration.overdueBy !== undefined || migration.timeoutSeconds === 0
+      ? []
+      : [(migration.since + migration.timeoutSeconds + 1) * 1_000 - nowMs],
+  );
+  return Math.max(SHORTEST_INTERVAL_MS, Math.min(RECONCILE_INTERVAL_MS, ...deadlines));
+}

@@ -1,0 +1,71 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
+import type { Decision } from "../migration/decision.ts";
+import type { Rds } from "../rds/rds.ts";
+import type { Classified, RdsVolume } from "../rds/volume.ts";
+import type { Reporter } from "./reporter.ts";
+
+/** A decision for which everything is known. */
+export type Settled = Exclude<Decision, { kind: "ask" }>;
+
+/** One change of a volume's record. */
+export interface RecordChange {
+  readonly id: VolumeId;
+  /** The volume as known now; `fresh` if it was read during this call. */
+  readonly first: RdsVolume;
+  readonly fresh: boolean;
+  /** Node that a refusal is about, for the report. */
+  readonly node: string;
+  readonly signal: AbortSignal;
+  readonly decide: (volume: RdsVolume) => Promise<Settled>;
+}
+
+/** How often a lost race for the record is decided anew within one call. */
+const ATTEMPTS = 6;
+
+/**
+ * Applies a decision by compare-and-set, deciding anew whenever someone else was first. An answer that
+ * changes nothing, or refuses, is only given on a record that was read during this call.
+ * @returns the volume as written; undefined when it does not exist any more
+ * @throws recordConflict (ABORTED) after a bounded number of lost races; the decision's refusal
+ */
+export async function changeRecord(
+  rds: Rds,
+  reporter: Reporter,
+  change: RecordChange,
+): Promise<RdsVolume | undefined> {
+  const { id, signal, decide } = change;
+  let volume: RdsVolume | undefined = change.first;
+  let { fresh } = change;
+  for (let attempt = 1; attempt <= ATTEMPTS && volume !== undefined; attempt++) {
+    if (fresh) reporter.seen(volume);
+    const decision = await decide(volume);
+    const settled = decision.kind === "refuse" || isDone(rds, volume, decision);
+    if (settled && fresh) {
+      if (decision.kind === "accept") return volume;
+      reporter.refused(volume, change.node, decision.error);
+      throw decision.error;
+    }
+    if (!settled && decision.kind === "accept") {
+      const result = await rds.write(volume, decision.record, decision.export, signal);
+      if (result.kind === "written") {
+        reporter.written(result.volume, decision.events);
+        return result.volume;
+      }
+      if (result.kind === "absent") return undefined;
+    }
+    volume = ownVolume(await rds.find(id, signal));
+    fresh = true;
+  }
+  if (volume === undefined) return undefined;
+  throw failure("recordConflict", { volume: id, attempts: ATTEMPTS });
+}
+
+function isDone(rds: Rds, volume: RdsVolume, decision: Extract<Settled, { kind: "accept" }>): boolean {
+  return decision.record === volume.record && (decision.export === "leave" || rds.exportIsRight(volume));
+}
+
+/** The volume if it is ours; what is not ours was never attached by us. */
+export function ownVolume(found: Classified | undefined): RdsVolume | undefined {
+  return found?.kind === "volume" ? found.volume : undefined;
+}

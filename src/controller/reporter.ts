@@ -1,0 +1,172 @@
+import type { Clock } from "../domain/clock.ts";
+import type { ErrorId } from "../domain/errors/catalogue.ts";
+import type { DriverError } from "../domain/errors/driver-error.ts";
+import type { EndedMigration } from "../domain/record/volume-record.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
+import type { ClaimEvent, EventSink } from "../kubernetes/port.ts";
+import type { MigrationEvent } from "../migration/decision.ts";
+import type { Logger } from "../observability/log.ts";
+import type { Fencing } from "../rds/context.ts";
+import type { RdsVolume } from "../rds/volume.ts";
+import {
+  clearedEvent,
+  conflictEvent,
+  endedEvent,
+  fencedEvent,
+  overdueEvent,
+  overriddenEvent,
+  startedEvent,
+} from "./attachment-messages.ts";
+import type { MigrationMetrics, MigrationResult, RefusalCause } from "./migration-metrics.ts";
+
+/** Asks KubeVirt how a migration ended; undefined when it does not say. */
+export type OutcomeSource = (
+  volume: RdsVolume,
+  ended: EndedMigration,
+) => Promise<"success" | "failed" | undefined>;
+
+export interface ReporterOptions {
+  readonly metrics: MigrationMetrics;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** undefined without an orchestrator. */
+  readonly events: EventSink | undefined;
+  readonly outcome: OutcomeSource;
+  /** This controller process, as it stands in the records that it writes. */
+  readonly instance: string;
+  readonly fencing: Fencing;
+}
+
+/**
+ * An outcome that nobody has reported for so long was left by a process that died: whoever sees it reports it. Seconds;
+ * longer than any call and its retry take.
+ */
+export const ORPHANED_AFTER_SECONDS = 120;
+
+/** Occurrences that are remembered; older ones have long left the records. */
+const CAPACITY = 10_000;
+
+const CAUSES: Partial<Record<ErrorId, RefusalCause>> = {
+  attachedElsewhere: "attached-elsewhere",
+  secondNodeNotProven: "not-proven",
+  guardUnavailable: "guard-unavailable",
+  thirdNode: "third-node",
+  migrationOverdue: "overdue",
+  attachedIncompatibly: "incompatible",
+};
+/** Refusals that a person should see; an unavailable API server cannot take events anyway. */
+const CONFLICTS: ReadonlySet<RefusalCause> = new Set([
+  "attached-elsewhere",
+  "not-proven",
+  "third-node",
+  "overdue",
+]);
+
+/**
+ * Turns what the records say into metrics, log lines and events on the claim. Each start, each passed deadline and each
+ * end is reported once: by the process that wrote it, or, if that died, by whoever finds it. Nothing here throws.
+ */
+export class Reporter {
+  readonly #options: ReporterOptions;
+  readonly #reported = new Set<string>();
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(options: ReporterOptions) {
+    this.#options = options;
+  }
+
+  /** This controller process. */
+  get instance(): string {
+    return this.#options.instance;
+  }
+
+  /** A change of this process is written. */
+  written(volume: RdsVolume, events: readonly MigrationEvent[]): void {
+    this.seen(volume);
+    for (const event of events) {
+      if (event.type === "GuardOverridden") this.#post(volume, overriddenEvent(event.node, event.reason));
+      if (event.type === "VolumeFenced")
+        this.#post(volume, fencedEvent(event.node, this.#options.fencing !== "off"));
+      if (event.type === "StaleAttachmentCleared") {
+        this.#options.metrics.cleared.inc();
+        this.#post(volume, clearedEvent(event.node));
+      }
+    }
+  }
+
+  /** A record as it is on the RDS now: what this process wrote, or what nobody else reports any more, is reported. */
+  seen(volume: RdsVolume): void {
+    const { id, record } = volume;
+    const { migration } = record;
+    const { instance, clock, metrics } = this.#options;
+    if (migration !== undefined && migration.by === instance && this.#once(id, migration.since, "start")) {
+      this.#post(volume, startedEvent(record, migration));
+    }
+    if (migration?.overdueBy === instance && this.#once(id, migration.since, "overdue")) {
+      metrics.migrations.inc({ result: "timeout" });
+      this.#post(volume, overdueEvent(record, migration));
+    }
+    const now = clock.now() / 1_000;
+    for (const ended of record.ended) {
+      const orphaned = now - ended.at >= ORPHANED_AFTER_SECONDS;
+      if ((ended.by === instance || orphaned) && this.#once(id, ended.since, "end")) this.#end(volume, ended);
+    }
+  }
+
+  /** Whether this process has reported the end, so that it may leave the record. */
+  hasReported(id: VolumeId, ended: EndedMigration): boolean {
+    return this.#reported.has(key(id, ended.since, "end"));
+  }
+
+  refused(volume: RdsVolume, node: string, error: DriverError): void {
+    const cause = CAUSES[error.id];
+    if (cause === undefined) return;
+    this.#options.metrics.refusals.inc({ cause });
+    if (CONFLICTS.has(cause)) this.#post(volume, conflictEvent(node, error.summary));
+  }
+
+  /** Resolves when everything seen so far has been counted. */
+  async settled(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running);
+  }
+
+  /** Whether this is to be reported now; true once for each occurrence. */
+  #once(id: VolumeId, since: number, what: Occurrence): boolean {
+    const occurrence = key(id, since, what);
+    if (this.#reported.has(occurrence)) return false;
+    this.#reported.add(occurrence);
+    const oldest = this.#reported.size > CAPACITY ? this.#reported.values().next().value : undefined;
+    if (oldest !== undefined) this.#reported.delete(oldest);
+    return true;
+  }
+
+  #end(volume: RdsVolume, ended: EndedMigration): void {
+    const work = this.#countEnd(volume, ended).finally(() => this.#running.delete(work));
+    this.#running.add(work);
+  }
+
+  async #countEnd(volume: RdsVolume, ended: EndedMigration): Promise<void> {
+    const { metrics, outcome, logger } = this.#options;
+    const told = await outcome(volume, ended).catch((error: unknown) => {
+      logger.debug("KubeVirt was not asked how the migration ended", { volume: volume.id, error });
+      return undefined;
+    });
+    const result: MigrationResult = told ?? (ended.moved ? "success" : "failed");
+    // A migration that passed its deadline has had its outcome.
+    if (!ended.overdue) metrics.migrations.inc({ result });
+    metrics.duration.observe(ended.at - ended.since);
+    this.#post(volume, endedEvent(ended, result));
+  }
+
+  #post(volume: RdsVolume, event: ClaimEvent): void {
+    const { logger, events } = this.#options;
+    logger.info("attachment event", { volume: volume.id, reason: event.reason, message: event.message });
+    events?.postForVolume(volume.id, event);
+  }
+}
+
+type Occurrence = "start" | "overdue" | "end";
+
+function key(id: VolumeId, since: number, what: Occurrence): string {
+  return `${id}:${since}:${what}`;
+}

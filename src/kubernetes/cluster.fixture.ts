@@ -1,0 +1,153 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import type {
+  AttachmentView,
+  ClusterReader,
+  MigrationConfigView,
+  MigrationView,
+  PersistentVolumeView,
+  PodView,
+  VmiView,
+} from "./port.ts";
+
+/** A cluster in memory, for tests of what the driver concludes; the API itself has its own tests. */
+export class TestCluster implements ClusterReader {
+  up = true;
+  readonly nodeNames = new Set<string>();
+  readonly attachments: AttachmentView[] = [];
+  readonly pvs: PersistentVolumeView[] = [];
+  readonly pods: (PodView & { readonly claims: readonly string[] })[] = [];
+  readonly vmis: VmiView[] = [];
+  readonly migrations: (MigrationView & { readonly vmi: string })[] = [];
+  config: MigrationConfigView | undefined;
+
+  #check(): void {
+    if (!this.up)
+      throw failure("kubernetesUnavailable", {
+        verb: "list",
+        resource: "pods",
+        reason: "connection refused",
+      });
+  }
+  async nodeExists(name: string): Promise<boolean> {
+    this.#check();
+    return this.nodeNames.has(name);
+  }
+  async nodes(): Promise<readonly string[]> {
+    this.#check();
+    return [...this.nodeNames];
+  }
+  async volumeAttachments(): Promise<readonly AttachmentView[]> {
+    this.#check();
+    return this.attachments;
+  }
+  async persistentVolumes(): Promise<readonly PersistentVolumeView[]> {
+    this.#check();
+    return this.pvs;
+  }
+  async persistentVolumeByHandle(handle: string): Promise<PersistentVolumeView | undefined> {
+    this.#check();
+    return this.pvs.find((pv) => pv.handle === handle);
+  }
+  async podsUsingClaim({
+    namespace,
+    name,
+  }: {
+    namespace: string;
+    name: string;
+  }): Promise<readonly PodView[]> {
+    this.#check();
+    return this.pods.filter(
+      (pod) =>
+        pod.namespace === namespace &&
+        pod.claims.includes(name) &&
+        !["Succeeded", "Failed"].includes(pod.phase),
+    );
+  }
+  async pod(namespace: string, name: string): Promise<PodView | undefined> {
+    this.#check();
+    return this.pods.find((pod) => pod.namespace === namespace && pod.name === name);
+  }
+  async virtualMachineInstance(namespace: string, name: string): Promise<VmiView | undefined> {
+    this.#check();
+    return this.vmis.find((vmi) => vmi.namespace === namespace && vmi.name === name);
+  }
+  async migrationsOf(_namespace: string, vmiName: string): Promise<readonly MigrationView[]> {
+    this.#check();
+    return this.migrations.filter(({ vmi }) => vmi === vmiName);
+  }
+  async migrationConfig(): Promise<MigrationConfigView | undefined> {
+    this.#check();
+    return this.config;
+  }
+
+  /** A bound PersistentVolume with its claim. */
+  addVolume(handle: string, claim = "disk"): void {
+    this.pvs.push({
+      name: `pv-${handle}`,
+      handle,
+      claim: { namespace: "vms", name: claim, uid: `uid-${claim}` },
+      storageClass: "rds",
+      accessModes: ["ReadWriteMany"],
+      volumeMode: "Block",
+      phase: "Bound",
+      deleting: false,
+    });
+  }
+
+  addAttachment(handle: string, node: string, over: Partial<AttachmentView> = {}): void {
+    this.attachments.push({
+      name: `va-${handle}-${node}`,
+      node,
+      pvName: `pv-${handle}`,
+      attached: true,
+      deleting: false,
+      ...over,
+    });
+  }
+
+  /** A launcher pod of a virtual machine. */
+  addLauncher(name: string, vmi: string, node: string, claim = "disk"): void {
+    this.addPod(name, node, claim, {
+      labels: { "kubevirt.io": "virt-launcher", "kubevirt.io/created-by": `uid-${vmi}` },
+      owners: [
+        {
+          apiVersion: "kubevirt.io/v1",
+          kind: "VirtualMachineInstance",
+          name: vmi,
+          uid: `uid-${vmi}`,
+          controller: true,
+        },
+      ],
+    });
+  }
+
+  addPod(name: string, node: string, claim = "disk", over: Partial<PodView> = {}): void {
+    this.pods.push({
+      namespace: "vms",
+      name,
+      uid: `uid-${name}`,
+      node,
+      phase: "Running",
+      terminating: false,
+      labels: {},
+      annotations: {},
+      owners: [],
+      claims: [claim],
+      ...over,
+    });
+  }
+
+  addMachine(name: string, memoryBytes: bigint | undefined, over: Partial<VmiView> = {}): void {
+    this.vmis.push({
+      uid: `uid-${name}`,
+      namespace: "vms",
+      name,
+      node: "node-a",
+      phase: "Running",
+      memoryBytes,
+      migrationPolicy: undefined,
+      migrationState: undefined,
+      ...over,
+    });
+  }
+}

@@ -1,0 +1,179 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { VolumeCapability_AccessMode_Mode as Mode } from "../../src/csi/gen/csi_pb.ts";
+import { volumeIdFromName } from "../../src/domain/volume-id.ts";
+import { BUILT_IN, FakeApiServer, KUBEVIRT } from "../../src/kubernetes/fake-api-server.fixture.ts";
+import { type Stand, startStand, until } from "../support/stand.ts";
+
+const NAME = "vm-disk";
+const ID = volumeIdFromName(NAME);
+const capability = {
+  accessMode: { mode: Mode.MULTI_NODE_MULTI_WRITER },
+  accessType: { case: "block", value: {} },
+} as const;
+
+/** The controller as in a cluster: the compiled executable, a fake API server over HTTPS, two nodes, one machine. */
+describe("the executable with --orchestrator kubernetes", () => {
+  let base = "";
+  let api: FakeApiServer;
+  let stand: Stand;
+
+  beforeAll(async () => {
+    base = await mkdtemp(join(tmpdir(), "rds-k8s-"));
+    api = await FakeApiServer.start({ resources: [...BUILT_IN, ...KUBEVIRT] });
+    const kubeconfig = await api.writeKubeconfig(join(base, "kubeconfig"));
+    // The API server is away when the controller starts: it must start all the same.
+    await api.down();
+    stand = await startStand({
+      executable: resolve("dist/rds-csi"),
+      directory: join(base, "s"),
+      startNodes: false,
+      orchestrator: [
+        "--orchestrator",
+        "kubernetes",
+        "--kubeconfig",
+        kubeconfig,
+        "--lease-namespace",
+        "storage",
+        "--pod-name",
+        "controller-0",
+      ],
+    });
+  }, 60_000);
+  afterAll(async () => {
+    await stand?.close();
+    await api?.stop();
+    await rm(base, { recursive: true });
+  });
+
+  const publish = (nodeId: string) =>
+    stand.controller.controllerPublishVolume({ volumeId: ID, nodeId, volumeCapability: capability });
+  const refusal = async (call: Promise<unknown>): Promise<string> => {
+    try {
+      await call;
+      return "OK";
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  const events = () =>
+    api
+      .list("Event", "vms")
+      .map(
+        ({ reason, involvedObject, type }) =>
+          `${type} ${reason} ${involvedObject.kind}/${involvedObject.name}`,
+      );
+  const metric = (name: string) =>
+    new Promise<string>((done, fail) => {
+      request({ socketPath: join(stand.directory, "metrics.sock"), path: "/metrics" }, (response) => {
+        let text = "";
+        response.on("data", (data) => {
+          text += data;
+        });
+        response.on("end", () =>
+          done(
+            text.split("\n").find((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`)) ?? "",
+          ),
+        );
+      })
+        .on("error", fail)
+        .end();
+    });
+  const launcher = (name: string, nodeName: string, vmi: string) => ({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: {
+      name,
+      namespace: "vms",
+      labels: { "kubevirt.io": "virt-launcher", "kubevirt.io/created-by": `uid-${vmi}` },
+      ownerReferences: [
+        {
+          apiVersion: "kubevirt.io/v1",
+          kind: "VirtualMachineInstance",
+          name: vmi,
+          uid: `uid-${vmi}`,
+          controller: true,
+        },
+      ],
+    },
+    spec: { nodeName, volumes: [{ name: "disk", persistentVolumeClaim: { claimName: "disk" } }] },
+    status: { phase: "Running" },
+  });
+
+  test("starts without the API server; a node that cannot be looked up is UNAVAILABLE, not missing", async () => {
+    await stand.controller.createVolume({
+      name: NAME,
+      volumeCapabilities: [capability],
+      capacityRange: { requiredBytes: 1n << 20n },
+    });
+    expect(await refusal(publish("node-a"))).toMatch(
+      /^14 UNAVAILABLE: Kubernetes could not be asked to get node node-a: /,
+    );
+  });
+
+  test("a live migration, proven by the API server, with its events on the claim", async () => {
+    await api.up();
+    for (const name of ["node-a", "node-b"])
+      api.apply({ apiVersion: "v1", kind: "Node", metadata: { name } });
+    api.apply({
+      apiVersion: "v1",
+      kind: "PersistentVolume",
+      metadata: { name: "pv-1" },
+      spec: {
+        csi: { driver: "rds.csi.srvlab.io", volumeHandle: ID },
+        accessModes: ["ReadWriteMany"],
+        volumeMode: "Block",
+        claimRef: { namespace: "vms", name: "disk", uid: "uid-disk" },
+      },
+      status: { phase: "Bound" },
+    });
+    expect(await refusal(publish("node-x"))).toMatch(/^5 NOT_FOUND: node "node-x" is not known/);
+    api.apply(launcher("launcher-source", "node-a", "vm1"));
+    await publish("node-a");
+    api.apply(launcher("stranger", "node-b", "vm2"));
+    expect(await refusal(publish("node-b"))).toMatch(
+      /^9 FAILED_PRECONDITION: .*pod vms\/launcher-source, pod vms\/stranger belong to different virtual machines/,
+    );
+    api.delete("Pod", "stranger", "vms");
+    api.apply(launcher("launcher-target", "node-b", "vm1"));
+    await publish("node-b");
+    expect(await metric("rds_csi_migration_active_migrations")).toBe("rds_csi_migration_active_migrations 1");
+    await stand.controllerProcess.kill();
+    const second = await stand.startController();
+    expect(second.ended()).toBeUndefined();
+    expect(await metric("rds_csi_migration_active_migrations")).toBe("rds_csi_migration_active_migrations 1");
+    await stand.controller.controllerUnpublishVolume({ volumeId: ID, nodeId: "node-a" });
+    await until("the events", async () => events().some((event) => event.includes("MigrationCompleted")));
+    expect(events()).toEqual([
+      "Warning AttachmentConflict PersistentVolumeClaim/disk",
+      "Normal MigrationStarted PersistentVolumeClaim/disk",
+      "Normal MigrationCompleted PersistentVolumeClaim/disk",
+    ]);
+    expect(await metric("rds_csi_migration_migrations_total")).toBe(
+      'rds_csi_migration_migrations_total{result="success"} 1',
+    );
+    const [completed] = api.list("Event", "vms").filter(({ reason }) => reason === "MigrationCompleted");
+    expect(completed).toMatchObject({
+      reportingComponent: "rds.csi.srvlab.io",
+      reportingInstance: "controller-0",
+      involvedObject: { uid: "uid-disk", namespace: "vms" },
+    });
+  });
+
+  test("one replica holds the Lease, and volumes list shows what the cluster says otherwise", async () => {
+    await until("the lease", async () =>
+      api.list("Lease", "storage").some(({ spec }) => spec.holderIdentity === "controller-0"),
+    );
+    const list = (...more: string[]) =>
+      stand.cli("volumes", "list", ...stand.rdsFlags, "-o", "json", ...more);
+    const plain = await list();
+    expect(JSON.parse(plain.stdout).items[0].problems).toEqual([]);
+    const compared = await list("--orchestrator", "kubernetes", "--kubeconfig", join(base, "kubeconfig"));
+    expect(JSON.parse(compared.stdout).items[0].problems).toEqual([
+      "It is attached to node-b, which has no VolumeAttachment for it",
+    ]);
+  });
+});
