@@ -4,7 +4,7 @@ import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import process from "node:process";
-import type { Message, MessageInitShape } from "@bufbuild/protobuf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import {
   VolumeCapability_AccessMode_Mode as Mode,
   type VolumeCapabilitySchema,
@@ -13,6 +13,7 @@ import { executable } from "../support/executable.ts";
 import { cleanUp, loopsBelow, mountsBelow } from "../support/leftovers.ts";
 import { takeLock } from "../support/lock.ts";
 import { type Stand, startStand } from "../support/stand.ts";
+import { migrationLife } from "./migration.ts";
 
 const GIB = 1024n ** 3n;
 /**
@@ -81,7 +82,7 @@ async function createAndAttach(
   return { volumeId, publishContext };
 }
 
-async function refused(what: string, call: Promise<Message>): Promise<void> {
+async function refused(what: string, call: Promise<unknown>): Promise<void> {
   const text = await call.then(
     () => undefined,
     (error: Error) => error.message,
@@ -188,7 +189,8 @@ async function show(stand: Stand, args: readonly string[]): Promise<void> {
   console.log(`\n  $ rds-csi ${args.slice(0, 2).join(" ")}\n${indent(stdout)}`);
 }
 
-async function showMetrics(stand: Stand): Promise<void> {
+/** The lines of the controller's metrics that match. */
+async function metricLines(stand: Stand, pattern: RegExp): Promise<string[]> {
   const text = await new Promise<string>((done, fail) => {
     request({ socketPath: join(stand.directory, "metrics.sock"), path: "/metrics" }, (response) => {
       let body = "";
@@ -198,9 +200,11 @@ async function showMetrics(stand: Stand): Promise<void> {
       .on("error", fail)
       .end();
   });
-  const lines = text
-    .split("\n")
-    .filter((line) => /^rds_csi_(operations_total|rds_commands_total)/.test(line));
+  return text.split("\n").filter((line) => pattern.test(line));
+}
+
+async function showMetrics(stand: Stand): Promise<void> {
+  const lines = await metricLines(stand, /^rds_csi_(operations_total|rds_commands_total)/);
   check(lines.length > 0, "the controller reports no operations");
   console.log(`  $ curl http://controller/metrics   (an extract)\n${indent(lines.join("\n"))}`);
 }
@@ -230,6 +234,8 @@ async function walk(stand: Stand, withData: boolean): Promise<void> {
   say(`a simulated RDS, a controller and two nodes run: ${info.name} ${info.vendorVersion}`);
   await filesystemLife(stand, withData);
   await blockLife(stand, withData);
+  const metrics = (pattern: RegExp) => metricLines(stand, pattern);
+  await migrationLife(stand, withData, { say, check, nodePaths, refused, metrics });
   await show(stand, ["volumes", "list", ...stand.rdsFlags]);
   await showCommands(stand);
   check((await mountsBelow(directory)).length === 0, "a mount is left");
@@ -244,7 +250,9 @@ async function main(interrupted: Promise<never>): Promise<void> {
     const problem = await dataPathProblem();
     if (problem !== undefined)
       say(`control plane only (${problem}): no formatting, mounting or writing is shown`);
-    const stand = await startStand({ executable, directory });
+    // The third node is only known: it asks for a volume that two others have, and is refused.
+    const orchestrator = ["--orchestrator", "none", "--nodes", "node-a,node-b,node-c"];
+    const stand = await startStand({ executable, directory, orchestrator });
     const processes = [stand.controllerProcess, ...stand.nodeProcesses.values(), stand.simulator];
     const deaths = processes.map(async (each): Promise<never> => {
       throw new Error(`surprise: ${each.name} ended with ${await each.wait()}`);

@@ -83,15 +83,16 @@ export async function migrationLife(stand: Stand, withData: boolean, stage: Stag
       `${NAME}: node-a has left; the last ${Math.min(writer.written, 1024)} of ${writer.written} acknowledged writes were read back, none is missing`,
     );
   }
-  await showOutcome(stand, stage);
+  await showOutcome(stand, volumeId, stage);
   await detach("node-b");
   await stand.controller.deleteVolume({ volumeId });
   say(`${NAME}: taken down and deleted`);
 }
 
-async function showOutcome(stand: Stand, { check, metrics }: Stage): Promise<void> {
+async function showOutcome(stand: Stand, volumeId: string, { check, metrics }: Stage): Promise<void> {
   const log = await readFile(join(stand.directory, "controller.log"), "utf8");
-  const events = log.split("\n").flatMap((line) => {
+  const lines = log.split("\n").filter((line) => line.includes(`volume=${volumeId}`));
+  const events = lines.flatMap((line) => {
     const found = /reason=(\w+) message="([^"]*)"/.exec(line);
     return found === null ? [] : [`${found[1]?.padEnd(20)}${found[2]}`];
   });
@@ -101,13 +102,13 @@ async function showOutcome(stand: Stand, { check, metrics }: Stage): Promise<voi
     "an event is missing",
   );
   console.log(`\n  events on the claim\n${events.map((line) => `    ${line}`).join("\n")}\n`);
-  const lines = await metrics(
+  const shown = await metrics(
     /^rds_csi_migration_(migrations_total|active_migrations|duration_seconds_(sum|count))/,
   );
   check(
-    lines.includes('rds_csi_migration_migrations_total{result="success"} 1'),
+    shown.includes('rds_csi_migration_migrations_total{result="success"} 1'),
     "the migration was not counted",
   );
-  check(lines.includes("rds_csi_migration_active_migrations 0"), "a migration is still active");
-  console.log(`  metrics\n${lines.map((line) => `    ${line}`).join("\n")}\n`);
+  check(shown.includes("rds_csi_migration_active_migrations 0"), "a migration is still active");
+  console.log(`  metrics\n${shown.map((line) => `    ${line}`).join("\n")}\n`);
 }
