@@ -17,8 +17,10 @@ beforeAll(async () => {
     executable,
     directory: join(base, "s"),
     startNodes: false,
+    nodes: ["node-a", "node-b", "node-c"],
     simulate: ["--pool", "storage-pool:btrfs:4TiB", "--pool", "small:btrfs:2GiB"],
   });
+  await stand.control.untilAnswered(2);
 });
 afterAll(async () => {
   await stand?.close();
@@ -115,7 +117,7 @@ describe("CreateVolume", () => {
     [
       "a deadline for migrations outside 30 to 3600",
       { parameters: { migrationTimeoutSeconds: "29" } },
-      'INVALID_ARGUMENT: StorageClass parameter migrationTimeoutSeconds="29" is invalid: expected a whole number of seconds, 30-3600 (default 300). Correct the parameter; a StorageClass is changed by creating it anew.',
+      `INVALID_ARGUMENT: StorageClass parameter migrationTimeoutSeconds="29" is invalid: expected a whole number of seconds, 30-3600 (default 300), or auto (KubeVirt's own deadline for the machine). Correct the parameter; a StorageClass is changed by creating it anew.`,
     ],
     [
       "mutable parameters win over parameters",
@@ -285,25 +287,29 @@ describe("ControllerPublishVolume and ControllerUnpublishVolume", () => {
     expect((await stand.control.state()).disks.find(({ slot }) => slot === volumeId)?.exported).toBe(false);
   });
 
-  test("ReadWriteMany without a proven migration: one node only", async () => {
-    const capability = block(Mode.MULTI_NODE_MULTI_WRITER);
-    const volumeId = await created("rwx", 8n * MIB, capability);
-    await stand.controller.controllerPublishVolume({
-      volumeId,
-      nodeId: "node-a",
-      volumeCapability: capability,
-    });
-    expect(
-      await outcome(
-        stand.controller.controllerPublishVolume({
-          volumeId,
-          nodeId: "node-b",
-          volumeCapability: capability,
-        }),
-      ),
-    ).toStartWith(
-      `FAILED_PRECONDITION: volume ${volumeId} is attached to node node-a; a second node is refused, as no live migration is proven: `,
+  test("ReadWriteMany: a second node under the same NQN, never a third; either side may leave first", async () => {
+    const volumeCapability = block(Mode.MULTI_NODE_MULTI_WRITER);
+    const volumeId = await created("rwx", 8n * MIB, volumeCapability);
+    const publish = (nodeId: string) =>
+      stand.controller.controllerPublishVolume({ volumeId, nodeId, volumeCapability });
+    const nodes = async () =>
+      (await stand.controller.listVolumes()).entries.find(({ volume }) => volume?.volumeId === volumeId)
+        ?.status?.publishedNodeIds;
+    const source = await publish("node-a");
+    const target = await publish("node-b");
+    expect(target.publishContext.nqn).toBe(source.publishContext.nqn ?? "");
+    expect(await nodes()).toEqual(["node-a", "node-b"]);
+    expect(await publish("node-a")).toEqual(source);
+    expect(await outcome(publish("node-c"))).toBe(
+      `FAILED_PRECONDITION: volume ${volumeId} is attached to two nodes already: node-a and node-b. Wait until the running migration has released one of them.`,
     );
+    expect(await codeOf(stand.controller.deleteVolume({ volumeId }))).toBe("FAILED_PRECONDITION");
+    await stand.controller.controllerUnpublishVolume({ volumeId, nodeId: "node-a" });
+    expect(await nodes()).toEqual(["node-b"]);
+    expect((await publish("node-b")).publishContext).toEqual(target.publishContext);
+    await stand.controller.controllerUnpublishVolume({ volumeId, nodeId: "node-b" });
+    expect(await nodes()).toEqual([]);
+    expect((await publish("node-c")).publishContext.nqn).not.toBe(source.publishContext.nqn ?? "");
     await stand.controller.controllerUnpublishVolume({ volumeId });
   });
 });

@@ -59,34 +59,39 @@ export async function migrationLife(stand: Stand, withData: boolean, stage: Stag
     }
     await stand.controller.controllerUnpublishVolume({ volumeId, nodeId: node });
   };
-  const source = await attach("node-a");
-  if (withData) await writer.start(source);
-  say(`${NAME}: a virtual machine runs on node-a${withData ? " and writes without pause" : ""}`);
-  const target = await attach("node-b");
-  say(`${NAME}: live migration: node-a and node-b are both attached, under one NQN`);
-  await stage.refused(
-    `${NAME}: attaching it to a third node`,
-    stand.controller.controllerPublishVolume({ volumeId, nodeId: "node-c", volumeCapability: capability }),
-  );
-  if (withData) {
-    const before = writer.written;
-    await writer.moveTo(target);
-    say(`${NAME}: the guest has moved to node-b after ${before} writes and goes on writing`);
-  }
-  await detach("node-a");
-  if (withData) {
-    await writer.stop();
-    const lost = await writer.verify(target);
-    check(writer.written > 0, "the guest wrote nothing");
-    check(lost.length === 0, `${lost.length} acknowledged writes are gone, the first is ${lost[0]}`);
-    say(
-      `${NAME}: node-a has left; the last ${Math.min(writer.written, 1024)} of ${writer.written} acknowledged writes were read back, none is missing`,
+  try {
+    const source = await attach("node-a");
+    if (withData) await writer.start(source);
+    say(`${NAME}: a virtual machine runs on node-a${withData ? " and writes without pause" : ""}`);
+    const target = await attach("node-b");
+    say(`${NAME}: live migration: node-a and node-b are both attached, under one NQN`);
+    await stage.refused(
+      `${NAME}: attaching it to a third node`,
+      stand.controller.controllerPublishVolume({ volumeId, nodeId: "node-c", volumeCapability: capability }),
     );
+    if (withData) {
+      const before = writer.written;
+      await writer.moveTo(target);
+      say(`${NAME}: the guest has moved to node-b after ${before} writes and goes on writing`);
+    }
+    await detach("node-a");
+    if (withData) {
+      await writer.stop();
+      const lost = await writer.verify(target);
+      check(writer.written > 0, "the guest wrote nothing");
+      check(lost.length === 0, `${lost.length} acknowledged writes are gone, the first is ${lost[0]}`);
+      say(
+        `${NAME}: node-a has left; the last ${Math.min(writer.written, 1024)} of ${writer.written} acknowledged writes were read back, none is missing`,
+      );
+    }
+    await showOutcome(stand, volumeId, stage);
+    await detach("node-b");
+    await stand.controller.deleteVolume({ volumeId });
+    say(`${NAME}: taken down and deleted`);
+  } finally {
+    // Whatever has failed: nothing may keep the device, or this process, busy.
+    await writer.stop();
   }
-  await showOutcome(stand, volumeId, stage);
-  await detach("node-b");
-  await stand.controller.deleteVolume({ volumeId });
-  say(`${NAME}: taken down and deleted`);
 }
 
 async function showOutcome(stand: Stand, volumeId: string, { check, metrics }: Stage): Promise<void> {

@@ -51,10 +51,13 @@ export class ContinuousWriter {
     while (this.#next === before) await new Promise((next) => setImmediate(next));
   }
 
+  /** Ends the writing, also in the middle of a move; harmless when repeated. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#resume();
     await this.#running;
     await this.#device?.close();
+    this.#device = undefined;
   }
 
   async #run(): Promise<void> {

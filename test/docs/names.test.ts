@@ -19,7 +19,14 @@ function longOptions(command: Command): string[] {
 }
 
 /** Flags of programs that are not ours. */
-const OF_OTHERS = ["--unix-socket", "--extra-create-metadata", "--no-act", "--field-selector", "--force", "--sort-by"];
+const OF_OTHERS = [
+  "--unix-socket",
+  "--extra-create-metadata",
+  "--no-act",
+  "--field-selector",
+  "--force",
+  "--sort-by",
+];
 
 /** Flags of our own scripts: whatever their texts know. */
 const scripts = readdirSync(join(ROOT, "scripts"), { withFileTypes: true })

@@ -80,6 +80,12 @@ export class World {
 
   /** One look of the reconcile loop; with the cluster's VolumeAttachments if wanted. */
   async reconcile(withCluster = false): Promise<void> {
+    await this.reconciler(withCluster).tick(AbortSignal.timeout(20_000));
+    await this.stack.attachments.settled();
+  }
+
+  /** The reconcile loop of the controller; made at the first call. */
+  reconciler(withCluster: boolean): Reconciler {
     const on = this.stack;
     const reconciler =
       this.#reconcilers.get(on) ??
@@ -94,8 +100,7 @@ export class World {
         events: { post: () => {}, postForVolume: (handle, event) => on.posted.push({ handle, ...event }) },
       });
     this.#reconcilers.set(on, reconciler);
-    await reconciler.tick(AbortSignal.timeout(20_000));
-    await on.attachments.settled();
+    return reconciler;
   }
 
   /** Nodes by the record on the RDS. */
@@ -187,6 +192,8 @@ export async function produceEverything(): Promise<Produced> {
     (cluster: TestCluster) => cluster.addPod("backup", "node-b", CLAIM),
     (cluster: TestCluster) => cluster.addLauncher("virt-launcher-vm2-8hd4s", "vm2", "node-b", CLAIM),
     (cluster: TestCluster) => cluster.pods.splice(0),
+    // The pod on the holder is gone, that on the second node is there.
+    (cluster: TestCluster) => cluster.pods.splice(0, 1),
     (cluster: TestCluster) => cluster.pvs.splice(0),
     (cluster: TestCluster) => {
       cluster.up = false;
@@ -215,15 +222,17 @@ export async function produceEverything(): Promise<Produced> {
     note(await answer(world.publish("node-b")));
   });
   // A single-node volume, and its holder that disappears.
-  await run(
-    async (world) => {
-      await world.publish("node-a", BLOCK);
-      note(await answer(world.publish("node-b", BLOCK)));
-      world.cluster.nodeNames.delete("node-a");
-      await world.publish("node-b", BLOCK);
-    },
-    { capability: BLOCK },
-  );
+  for (const fencing of ["epoch", "off"] as const) {
+    await run(
+      async (world) => {
+        await world.publish("node-a", BLOCK);
+        note(await answer(world.publish("node-b", BLOCK)));
+        world.cluster.nodeNames.delete("node-a");
+        await world.publish("node-b", BLOCK);
+      },
+      { capability: BLOCK, fencing },
+    );
+  }
   // A filesystem for many.
   await run(async (world) => {
     note(await answer(world.publish("node-a", { ...RWX, accessType: "mount" })));

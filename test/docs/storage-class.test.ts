@@ -1,12 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import { parse } from "yaml";
 import { requireSupported } from "../../src/controller/capabilities.ts";
+import { noOrchestrator } from "../../src/controller/evidence.ts";
 import { PARAMETER_DOCS, readParameters } from "../../src/controller/parameters.ts";
 import { chooseSize } from "../../src/controller/sizes.ts";
 import { ACCESS_MODES, type AccessMode, type Capability } from "../../src/domain/access-mode.ts";
 import { DriverError } from "../../src/domain/errors/driver-error.ts";
 import { grpcCodeName } from "../../src/domain/errors/grpc-code.ts";
+import { BLOCK } from "../../src/rds/stack.fixture.ts";
 import { page, section, tableRows } from "./pages.fixture.ts";
+import { answer, CLAIM, World } from "./scenarios.fixture.ts";
 
 const storageClass = page("docs/storage-class.md");
 const capability = (accessMode: AccessMode, accessType: "block" | "mount", fsType = ""): Capability => ({
@@ -68,6 +71,51 @@ describe("docs/storage-class.md", () => {
         chooseSize({ requiredBytes: odd, limitBytes: odd }, [capability("SINGLE_NODE_WRITER", "block")]),
       ),
     ]);
+  });
+
+  test("migrationGuard: every value is there, and does what the page says", async () => {
+    const listed = [...storageClass.text.matchAll(/^- `(\w+)` /gm)].map(([, value = ""]) => value);
+    expect(listed).toEqual(["enforce", "warn", "off"]);
+    for (const migrationGuard of listed) {
+      const world = await World.start({ parameters: { migrationGuard } });
+      try {
+        world.cluster.addPod("backup", "node-b", CLAIM);
+        await world.publish("node-a");
+        const second = (await answer(world.publish("node-b"))).split(" ")[0];
+        expect([migrationGuard, second]).toEqual([
+          migrationGuard,
+          migrationGuard === "enforce" ? "secondNodeNotProven" : "OK",
+        ]);
+        const conflict = world.events().some((event) => event.includes("migrationGuard warn"));
+        expect(conflict).toBe(migrationGuard === "warn");
+        world.cluster.pods.pop();
+        await world.publish("node-b");
+        expect(await answer(world.publish("node-c"))).toStartWith("thirdNode ");
+      } finally {
+        await world.stack.close();
+      }
+    }
+  });
+
+  test("a single-node volume: taken over only from a node whose object is gone, under a new NQN", async () => {
+    for (const evidence of [undefined, noOrchestrator]) {
+      const world = await World.start({
+        capability: BLOCK,
+        ...(evidence === undefined ? {} : { evidence }),
+      });
+      try {
+        const { nqn } = await world.publish("node-a", BLOCK);
+        const refused = await answer(world.publish("node-b", BLOCK));
+        expect(refused).toStartWith("attachedElsewhere ");
+        expect(refused).toContain("node-a");
+        world.cluster.nodeNames.delete("node-a");
+        if (evidence === undefined) expect((await world.publish("node-b", BLOCK)).nqn).not.toBe(nqn);
+        else expect(await answer(world.publish("node-b", BLOCK))).toBe(refused);
+        expect(await world.nodes()).toEqual([evidence === undefined ? "node-b" : "node-a"]);
+      } finally {
+        await world.stack.close();
+      }
+    }
   });
 
   test("the sizes it names are right", () => {

@@ -123,7 +123,16 @@ describe("alone in an empty directory, with an empty environment", () => {
   test("a socket that cannot be had: exit 1, with the path and the reason", async () => {
     const key = newEd25519Key();
     await writeFile(join(directory, "key"), key.private, { mode: 0o600 });
-    const rds = ["--rds-address", "127.0.0.1:1", "--rds-key-file", join(directory, "key"), "--nodes", "a"];
+    const rds = [
+      "--rds-address",
+      "127.0.0.1:1",
+      "--rds-key-file",
+      join(directory, "key"),
+      "--nodes",
+      "a",
+      "--orchestrator",
+      "none",
+    ];
     const pin = ["--rds-host-key", key.public];
     for (const [path, reason] of [
       [join(directory, "no/such/dir.sock"), "ENOENT"],

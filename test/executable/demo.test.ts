@@ -102,6 +102,7 @@ const POINTS = {
   "a filesystem is mounted": "a workload wrote",
   "the volume has moved": "demo-files: attached to node-b",
   "a block volume is attached": "demo-block: attached to node-b",
+  "a migration runs under a writer": "node-a and node-b are both attached",
 } as const;
 
 describe.skipIf(noDevices !== "")(`the demo as root ${noDevices}`, () => {

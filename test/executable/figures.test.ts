@@ -100,7 +100,7 @@ describe("RouterOS commands per RPC", () => {
 
   test("on a warm controller", async () => {
     const { controller } = stand;
-    await controller.listVolumes();
+    await stand.control.untilAnswered(2);
     let volumeId = "";
     const attach = () => ({ volumeId, nodeId: "node-a", volumeCapability: block() });
     const counts: Record<string, number> = {};
@@ -136,15 +136,19 @@ describe("RouterOS commands per RPC", () => {
     });
   });
 
-  test("on a controller that has just started: one more for the version, one for the record", async () => {
+  test("a controller that starts reads the version and all records; then the first attach is one command", async () => {
     const { volume } = await stand.controller.createVolume(request("cold"));
     const volumeId = volume?.volumeId ?? "";
     const socket = join(stand.directory, "cold.sock");
+    const mark = (await stand.control.commands()).at(-1)?.sequence ?? 0;
     const process = await stand.startController(socket, []);
+    await stand.control.untilAnswered(2, mark);
     const controller = stand.connect(Controller, socket);
     const attach = { volumeId, nodeId: "node-a", volumeCapability: block() };
-    expect(await count(() => controller.controllerPublishVolume(attach))).toBe(3);
-    expect(await count(() => controller.controllerUnpublishVolume({ volumeId }))).toBe(1);
+    const attached = await count(() => controller.controllerPublishVolume(attach));
+    const detached = await count(() => controller.controllerUnpublishVolume({ volumeId }));
+    expect([attached, detached]).toEqual([1, 1]);
+    expect((await stand.control.commands()).at(-1)?.sequence).toBe(mark + 4);
     expect(await process.stop()).toBe("0");
     await stand.controller.deleteVolume({ volumeId });
   });

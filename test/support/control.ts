@@ -61,6 +61,18 @@ export class Control {
     return (await this.commands()).filter(({ sequence }) => sequence > before);
   }
 
+  /**
+   * Waits until `count` commands have been answered after sequence number `after`: a controller that starts reads the
+   * version and all records, and counts of commands are exact only after that.
+   */
+  async untilAnswered(count: number, after = 0): Promise<void> {
+    for (const end = Date.now() + 10_000; Date.now() < end; await delay(5)) {
+      const sent = (await this.commands()).filter(({ sequence }) => sequence > after);
+      if (sent.length >= count && sent.every(({ outcome }) => outcome !== "running")) return;
+    }
+    throw new Error(`the simulator was sent fewer than ${count} commands`);
+  }
+
   /** Waits until the simulator has been sent a line that matches, after sequence number `after`. */
   async untilSent(line: RegExp, after = 0): Promise<SentCommand> {
     for (const end = Date.now() + 10_000; Date.now() < end; await delay(5)) {

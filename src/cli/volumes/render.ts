@@ -65,7 +65,8 @@ const since = (time: string | undefined, now: number): number | undefined =>
 function migrationText({ migration }: ListedVolume, now: number): string {
   if (migration === undefined) return "-";
   const taken = shortDuration(since(migration.since, now) ?? 0);
-  return `${migration.overdue ? "OVERDUE " : ""}${taken}/${shortDuration(migration.timeoutSeconds)}`;
+  const allowed = migration.timeoutSeconds === 0 ? "no limit" : shortDuration(migration.timeoutSeconds);
+  return `${migration.overdue ? "OVERDUE " : ""}${taken}/${allowed}`;
 }
 
 function table(volumes: readonly ListedVolume[], { format, now, width, colour }: RenderOptions): string {

@@ -74,6 +74,10 @@ describe("table", () => {
   test("a migration shows elapsed and allowed time, and when it is overdue", () => {
     const migration = { since: "2026-03-01T11:57:50Z", timeoutSeconds: 300, overdue: false };
     expect(renderVolumes([volume({ state: "migrating", migration })], table)).toContain("2m10s/5m");
+    const unlimited = { ...migration, timeoutSeconds: 0 };
+    expect(renderVolumes([volume({ state: "migrating", migration: unlimited })], table)).toContain(
+      "2m10s/no limit",
+    );
     const late = { since: "2026-03-01T11:50:00Z", timeoutSeconds: 300, overdue: true };
     expect(renderVolumes([volume({ state: "migrating", migration: late })], table)).toContain(
       "OVERDUE 10m/5m",
