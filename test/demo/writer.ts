@@ -20,6 +20,7 @@ export class ContinuousWriter {
   #next = 1;
   #moving = false;
   #stopped = false;
+  #ended = false;
   #running: Promise<void> = Promise.resolve();
   #pause: Promise<void> = Promise.resolve();
   #resume: () => void = () => {};
@@ -31,7 +32,11 @@ export class ContinuousWriter {
 
   async start(path: string): Promise<void> {
     this.#device = await openDevice(path);
-    this.#running = this.#run();
+    this.#running = this.#run().finally(() => {
+      this.#ended = true;
+    });
+    // Seen by whoever waits for it, in stop().
+    this.#running.catch(() => {});
   }
 
   /** Goes on at another path; resolves once the first record is written there. */
@@ -41,14 +46,14 @@ export class ContinuousWriter {
     this.#pause = promise;
     this.#resume = resolve;
     this.#moving = true;
-    while (this.#moving) await new Promise((next) => setImmediate(next));
+    while (this.#moving && !this.#ended) await new Promise((next) => setImmediate(next));
     const before = this.#next;
     // QEMU opens its disks with O_DIRECT; this writer does not, so what the new node cached before must go.
     await run("blockdev", ["--flushbufs", path]);
     await this.#device?.close();
     this.#device = target;
     this.#resume();
-    while (this.#next === before) await new Promise((next) => setImmediate(next));
+    while (this.#next === before && !this.#ended) await new Promise((next) => setImmediate(next));
   }
 
   /** Ends the writing, also in the middle of a move; harmless when repeated. */

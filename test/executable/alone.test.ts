@@ -82,7 +82,7 @@ describe("alone in an empty directory, with an empty environment", () => {
 
   test("every mistake of the configuration at once, whatever it comes from: exit 2, nothing done", async () => {
     const config = join(directory, "config.yaml");
-    await writeFile(config, "pool: '*'\nrds-adress: 10.0.0.1\nreserve-bytes: -1\n");
+    await writeFile(config, "pool: '*'\nrds-adress: 192.0.2.1\nreserve-bytes: -1\n");
     const { code, stdout, stderr } = await run(
       ["controller", "--config", config, "--fencing", "maybe", "--rds-key-file", "relative/key"],
       { RDS_CSI_RDS_ADDRESS: "a b", RDS_CSI_RDS_PASSWORD: "hunter2", RDS_CSI_NODES: "ok,-bad" },
