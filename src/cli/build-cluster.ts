@@ -26,7 +26,12 @@ export interface ClusterDeps {
 
 /** The parts for `--orchestrator`. Nothing is asked of the network here. */
 export async function buildCluster(config: ControllerConfig, deps: ClusterDeps): Promise<ClusterParts> {
-  if (config.orchestrator === "none") return withoutCluster(config);
+  if (config.orchestrator === "none") {
+    deps.logger.warn(
+      "no orchestrator: the migration guard is off, a ReadWriteMany volume may be attached to any two nodes",
+    );
+    return withoutCluster(config);
+  }
   // Loaded only here: without Kubernetes its client costs nothing.
   const { kubernetesCluster } = await import("./kubernetes-cluster.ts");
   return kubernetesCluster(config, deps);

@@ -94,7 +94,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     close: async () => {
       stop.abort(new Error("the controller stops"));
       await background;
-      await attachments.settled();
+      await attachments.close();
       await cluster.close();
       await transport.close();
     },

@@ -44,8 +44,11 @@ export interface PublishVolumeRequest {
   readonly signal: AbortSignal;
 }
 
-/** A background change gives up after this time, milliseconds. */
-const BACKGROUND_LIMIT_MS = 30_000;
+/** One try of a background change gives up after this time, milliseconds. */
+const BACKGROUND_LIMIT_MS = 15_000;
+/** Pauses between tries of a background change, milliseconds: 50, 200, … 12 800; less than a minute in all. */
+const FIRST_PAUSE_MS = 50;
+const LAST_PAUSE_MS = 15_000;
 
 /**
  * Attaches volumes to nodes and detaches them. The record on the RDS decides; what this process remembers
@@ -54,6 +57,7 @@ const BACKGROUND_LIMIT_MS = 30_000;
 export class AttachmentService {
   readonly #options: AttachmentServiceOptions;
   readonly #background = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
 
   constructor(options: AttachmentServiceOptions) {
     this.#options = options;
@@ -76,6 +80,7 @@ export class AttachmentService {
       this.#decide(current, wanted, signal),
     );
     if (volume === undefined) throw failure("volumeNotFound", { volume: id });
+    this.#tidyLater(volume);
     return this.#context(volume, wanted.hostNqn);
   }
 
@@ -121,6 +126,12 @@ export class AttachmentService {
     });
   }
 
+  /** Ends the changes that run in the background; what they leave undone is done by the next reconcile of any replica. */
+  async close(): Promise<void> {
+    this.#stop.abort(failure("shuttingDown", {}));
+    await this.settled();
+  }
+
   /** Resolves when the changes that run in the background have ended. */
   async settled(): Promise<void> {
     await this.#options.reporter.settled();
@@ -139,16 +150,28 @@ export class AttachmentService {
     return changeRecord(rds, reporter, { id, first, fresh, node, signal, decide });
   }
 
-  /** A reported end leaves the record without the caller waiting for it; what fails is done by the next reconcile. */
+  /**
+   * A reported end leaves the record without the caller waiting for it. Tried again for a while: an end that stays is taken
+   * for an orphan by other replicas and reported once more.
+   */
   #tidyLater(volume: RdsVolume | undefined): void {
-    const { reporter, logger } = this.#options;
+    const { reporter } = this.#options;
     if (!volume?.record.ended.some((ended) => reporter.hasReported(volume.id, ended))) return;
-    const work = this.tidy(volume, AbortSignal.timeout(BACKGROUND_LIMIT_MS))
-      .catch((error: unknown) =>
-        logger.debug("a reported migration stays in its record for now", { volume: volume.id, error }),
-      )
-      .finally(() => this.#background.delete(work));
+    const work = this.#tidyUntilDone(volume).finally(() => this.#background.delete(work));
     this.#background.add(work);
+  }
+
+  async #tidyUntilDone(volume: RdsVolume): Promise<void> {
+    const { clock, logger } = this.#options;
+    const { signal } = this.#stop;
+    for (let pause = FIRST_PAUSE_MS; pause <= LAST_PAUSE_MS && !signal.aborted; pause *= 4) {
+      try {
+        return await this.tidy(volume, AbortSignal.any([signal, AbortSignal.timeout(BACKGROUND_LIMIT_MS)]));
+      } catch (error) {
+        logger.debug("a reported migration stays in its record for now", { volume: volume.id, error });
+        await clock.sleep(pause, signal).catch(() => {});
+      }
+    }
   }
 
   /** The state machine's answer, with the evidence that it asks for. */

@@ -87,7 +87,7 @@ export function serviceImplementation(
 function unary(method: DescMethod, handler: unknown, options: BridgeOptions) {
   const run = chain(options.interceptors, (call) => options.calls.track(answer(method, handler)(call)));
   return (call: ServerUnaryCall<Message, Message>, callback: sendUnaryData<Message>) => {
-    options.calls.track(serve(method, run, call, options)).then(
+    options.calls.track(serve(method, run, call, options, typeof handler === "function")).then(
       (response) => callback(null, response),
       (error: unknown) => {
         const { code, message } = statusOf(error);
@@ -105,6 +105,7 @@ async function serve(
   run: RpcNext,
   call: ServerUnaryCall<Message, Message>,
   options: BridgeOptions,
+  offered: boolean,
 ): Promise<Message> {
   const { controller, release } = options.calls.open();
   const { clock } = options;
@@ -132,7 +133,7 @@ async function serve(
       deadlineMs,
       logger: options.logger.child({ method: method.name, requestId }),
     };
-    return await orAborted(run({ method, request: call.request, context }), controller.signal);
+    return await orAborted(run({ method, request: call.request, offered, context }), controller.signal);
   } finally {
     answered = true;
     release();

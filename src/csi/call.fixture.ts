@@ -39,6 +39,7 @@ export function fakeCall<S extends DescMessage>(
   if (method === undefined) throw new Error(`no RPC ${name}`);
   return {
     method,
+    offered: true,
     request: create(schema, request),
     context: {
       method: name,

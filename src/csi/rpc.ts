@@ -42,6 +42,8 @@ export interface RpcCall {
   readonly method: DescMethod;
   readonly request: Message;
   readonly context: RpcContext;
+  /** Whether the service offers this RPC; if not, nothing of the request is looked at. */
+  readonly offered: boolean;
 }
 
 /** The rest of the chain. */

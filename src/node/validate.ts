@@ -15,8 +15,10 @@ import { requireVolumeNqn, type VolumeNqn } from "../nvme/nqn.ts";
 import type { Target } from "./data-path.ts";
 import type { NodeContext } from "./types.ts";
 
-/** Limit of a string field. Source: CSI specification, "Size Limits". */
-const STRING_LIMIT = 128;
+/**
+ * Bytes of a volume handle: as on the controller, where a handle that is not ours means "does not exist". Our own have 40.
+ */
+const HANDLE_LIMIT = 256;
 
 /**
  * Checks that the field `volume_id` is set; its form is another matter.
@@ -25,7 +27,7 @@ const STRING_LIMIT = 128;
 export function requireVolumeId(volumeId: string): string {
   if (volumeId === "") throw failure("fieldMissing", { field: "volume_id" });
   const bytes = Buffer.byteLength(volumeId);
-  if (bytes > STRING_LIMIT) throw failure("fieldTooLong", { field: "volume_id", bytes, limit: STRING_LIMIT });
+  if (bytes > HANDLE_LIMIT) throw failure("fieldTooLong", { field: "volume_id", bytes, limit: HANDLE_LIMIT });
   return volumeId;
 }
 

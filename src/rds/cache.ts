@@ -32,6 +32,17 @@ export class VolumeCache {
     if (this.#entries.get(id)?.generation === generation) this.#store(id, { generation, volume });
   }
 
+  /** The present moment, to be given back with what is listed from now on. */
+  mark(): number {
+    return this.#lastGeneration;
+  }
+
+  /** Keeps a listed volume, unless a change of it has started since `mark`. */
+  putListed(id: VolumeId, volume: RdsVolume, mark: number): void {
+    const generation = this.#entries.get(id)?.generation ?? mark;
+    if (generation <= mark) this.#store(id, { generation, volume });
+  }
+
   #store(id: VolumeId, entry: { generation: number; volume: RdsVolume | undefined }): void {
     this.#entries.delete(id);
     this.#entries.set(id, entry);

@@ -491,6 +491,16 @@ test("a read that began before a change of ours does not overwrite what the chan
   cache.forget(ID);
   cache.put(ID, volume(2), change);
   expect(cache.get(ID)).toBeUndefined();
+  const mark = cache.mark();
+  cache.putListed(ID, volume(3), mark);
+  expect(cache.get(ID)?.record.createdAt).toBe(3);
+  const later = cache.forget(ID);
+  cache.putListed(ID, volume(3), mark);
+  expect(cache.get(ID)).toBeUndefined();
+  cache.put(ID, volume(4), later);
+  const other = volumeIdFromName("other");
+  cache.putListed(other, volume(5), cache.mark());
+  expect(cache.get(other)?.record.createdAt).toBe(5);
   for (let index = 0; index < 5_000; index++) cache.forget(volumeIdFromName(String(index)));
   expect(cache.generation(ID)).toBeGreaterThan(change);
 });

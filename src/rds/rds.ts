@@ -76,7 +76,10 @@ export class Rds {
   /** Every disk with a slot of ours. One command. */
   async list(signal: AbortSignal): Promise<{ volumes: RdsVolume[]; foreign: ForeignDisk[] }> {
     await this.version(signal);
-    return listAll(this.#context, signal);
+    const mark = this.#cache.mark();
+    const found = await listAll(this.#context, signal);
+    for (const volume of found.volumes) this.#cache.putListed(volume.id, volume, mark);
+    return found;
   }
 
   /** A pool, and what has the slot `id` already. One command. @throws poolNotFound, poolNotMounted */

@@ -24,7 +24,7 @@ interface Work {
 export function inFlightInterceptor(rules: InFlightRules = IN_FLIGHT_RULES): Interceptor {
   const running = new Map<string, Work>();
   return async (call, next) => {
-    const keys = keysOf(rules, call.context.method, call.request);
+    const keys = call.offered ? keysOf(rules, call.context.method, call.request) : [];
     if (keys.length === 0) return next(call);
     for (const key of keys) {
       const work = running.get(key);

@@ -36,6 +36,7 @@ const NAMED: ReadonlySet<string> = new Set(["CreateVolume", "CreateSnapshot", "C
  * the field's path. Secrets are not measured, as this driver ignores them.
  */
 export const sizeLimitInterceptor: Interceptor = async (call, next) => {
+  if (!call.offered) return next(call);
   checkSizes(call.method.input, call.request);
   if (NAMED.has(call.context.method)) {
     const { name } = call.request as unknown as { readonly name: string };
