@@ -16,7 +16,7 @@ import type { Classified, RdsVolume } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { EvidenceSource } from "./evidence.ts";
 import type { NodeRegistry } from "./nodes.ts";
-import { changeRecord, ownVolume, type Settled } from "./record-change.ts";
+import { changeRecord, ownVolume, type RecordChange, type Settled } from "./record-change.ts";
 import type { Reporter } from "./reporter.ts";
 
 /** What the attachment service needs. */
@@ -76,11 +76,15 @@ export class AttachmentService {
     const first = remembered ?? requireVolume(id, await this.#options.rds.find(id, signal));
     if (!(await this.#options.nodes.exists(nodeId, signal))) throw failure("nodeNotFound", { node: nodeId });
     const wanted = this.#publishRequest(id, request, capability);
-    const volume = await this.#change(id, first, remembered === undefined, nodeId, signal, (current) =>
-      this.#decide(current, wanted, signal),
-    );
+    const volume = await this.#changeAndTidy({
+      id,
+      first,
+      fresh: remembered === undefined,
+      node: nodeId,
+      signal,
+      decide: (current) => this.#decide(current, wanted, signal),
+    });
     if (volume === undefined) throw failure("volumeNotFound", { volume: id });
-    this.#tidyLater(volume);
     return this.#context(volume, wanted.hostNqn);
   }
 
@@ -95,10 +99,14 @@ export class AttachmentService {
     const remembered = this.#options.rds.remembered(id);
     const found = remembered ?? ownVolume(await this.#options.rds.find(id, signal));
     if (found === undefined) return;
-    const volume = await this.#change(id, found, remembered === undefined, nodeId, signal, async (current) =>
-      decideUnpublish(current.record, nodeId, this.#now(), this.#instance),
-    );
-    this.#tidyLater(volume);
+    await this.#changeAndTidy({
+      id,
+      first: found,
+      fresh: remembered === undefined,
+      node: nodeId,
+      signal,
+      decide: async ({ record }) => decideUnpublish(record, nodeId, this.#now(), this.#instance),
+    });
   }
 
   /**
@@ -107,23 +115,25 @@ export class AttachmentService {
    */
   async tidy(volume: RdsVolume, signal: AbortSignal): Promise<void> {
     const { reporter } = this.#options;
-    await this.#change(volume.id, volume, true, "", signal, async ({ id, record }) => {
+    const decide = async ({ id, record }: RdsVolume): Promise<Settled> => {
       const late = decideDeadline(record, this.#now(), this.#instance);
       const tidied = forgetEnded(late?.record ?? record, (ended) => reporter.hasReported(id, ended));
       return { kind: "accept", record: tidied, export: "leave", events: [] };
-    });
+    };
+    await this.#change({ id: volume.id, first: volume, fresh: true, node: "", signal, decide });
   }
 
   /** Clears the attachment of a node that is proven to exist no more. @param volume as just read */
   async clearStale(volume: RdsVolume, node: string, signal: AbortSignal): Promise<void> {
-    await this.#change(volume.id, volume, true, node, signal, async ({ record }) => {
+    const decide = async ({ record }: RdsVolume): Promise<Settled> => {
       const decision = decideUnpublish(record, node, this.#now(), this.#instance);
       if (decision.record === record) return decision;
       const cleared = { type: "StaleAttachmentCleared", node } as const;
       // While another node holds the volume it stays exported under the same NQN, so this node is not fenced by that.
       const fenced = decision.export === "off" ? [{ type: "VolumeFenced", node } as const] : [];
       return { ...decision, events: [cleared, ...fenced] };
-    });
+    };
+    await this.#change({ id: volume.id, first: volume, fresh: true, node, signal, decide });
   }
 
   /** Ends the changes that run in the background; what they leave undone is done by the next reconcile of any replica. */
@@ -138,16 +148,21 @@ export class AttachmentService {
     while (this.#background.size > 0) await Promise.all(this.#background);
   }
 
-  async #change(
-    id: VolumeId,
-    first: RdsVolume,
-    fresh: boolean,
-    node: string,
-    signal: AbortSignal,
-    decide: (volume: RdsVolume) => Promise<Settled>,
-  ): Promise<RdsVolume | undefined> {
-    const { rds, reporter } = this.#options;
-    return changeRecord(rds, reporter, { id, first, fresh, node, signal, decide });
+  async #change(change: RecordChange): Promise<RdsVolume | undefined> {
+    return changeRecord(this.#options.rds, this.#options.reporter, change);
+  }
+
+  /** Ends that were reported on the way leave the record also when the change itself is refused or fails. */
+  async #changeAndTidy(change: RecordChange): Promise<RdsVolume | undefined> {
+    let last: RdsVolume | undefined;
+    const seen = (volume: RdsVolume) => {
+      last = volume;
+    };
+    try {
+      return await this.#change({ ...change, seen });
+    } finally {
+      this.#tidyLater(last);
+    }
   }
 
   /**

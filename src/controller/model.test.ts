@@ -133,7 +133,9 @@ class Model {
         world.seconds += each.seconds;
         return;
       case "reconcile":
-        return this.#call(each.which, (on) => this.reconcile(on));
+        // The loop looks again after a failed look.
+        for (let look = 0; look < 4; look++) await this.#call(each.which, (on) => this.reconcile(on));
+        return;
       case "crash": {
         // Its connections drop, its memory is gone; a new process takes its place.
         await this.live[each.which]?.transport.close();

@@ -75,7 +75,7 @@ export class Reconciler {
     const { volumes } = await rds.list(signal);
     const drifts: Drift[] = [];
     for (const volume of volumes) {
-      reporter.seen(volume);
+      reporter.seen(volume, true);
       await attachments.tidy(volume, signal);
       drifts.push(...exportDrift(rds, volume));
       if (view !== undefined) drifts.push(...(await this.#withCluster(volume, view, signal)));

@@ -18,6 +18,8 @@ export interface RecordChange {
   readonly node: string;
   readonly signal: AbortSignal;
   readonly decide: (volume: RdsVolume) => Promise<Settled>;
+  /** Told each record that was read or written, whatever becomes of the change. */
+  readonly seen?: (volume: RdsVolume) => void;
 }
 
 /** How often a lost race for the record is decided anew within one call. */
@@ -38,7 +40,10 @@ export async function changeRecord(
   let volume: RdsVolume | undefined = change.first;
   let { fresh } = change;
   for (let attempt = 1; attempt <= ATTEMPTS && volume !== undefined; attempt++) {
-    if (fresh) reporter.seen(volume);
+    if (fresh) {
+      reporter.seen(volume);
+      change.seen?.(volume);
+    }
     const decision = await decide(volume);
     const settled = decision.kind === "refuse" || isDone(rds, volume, decision);
     if (settled && fresh) {
@@ -50,6 +55,7 @@ export async function changeRecord(
       const result = await rds.write(volume, decision.record, decision.export, signal);
       if (result.kind === "written") {
         reporter.written(result.volume, decision.events);
+        change.seen?.(result.volume);
         return result.volume;
       }
       if (result.kind === "absent") return undefined;

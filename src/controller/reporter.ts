@@ -94,8 +94,12 @@ export class Reporter {
     }
   }
 
-  /** A record as it is on the RDS now: what this process wrote, or what nobody else reports any more, is reported. */
-  seen(volume: RdsVolume): void {
+  /**
+   * A record as it is on the RDS now: what this process wrote is reported.
+   * @param orphans whether ends that their writer has not reported in time are reported as well. Only the one process that
+   *   reconciles may do that; the writer itself then leaves them to it.
+   */
+  seen(volume: RdsVolume, orphans = false): void {
     const { id, record } = volume;
     const { migration } = record;
     const { instance, clock, metrics } = this.#options;
@@ -109,7 +113,8 @@ export class Reporter {
     const now = clock.now() / 1_000;
     for (const ended of record.ended) {
       const orphaned = now - ended.at >= ORPHANED_AFTER_SECONDS;
-      if ((ended.by === instance || orphaned) && this.#once(id, ended.since, "end")) this.#end(volume, ended);
+      if ((orphaned ? orphans : ended.by === instance) && this.#once(id, ended.since, "end"))
+        this.#end(volume, ended);
     }
   }
 
