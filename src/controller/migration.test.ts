@@ -299,6 +299,24 @@ describe("SAFETY-03: attachments, start and timeout survive restarts", () => {
     }
   });
 
+  test("an outcome that a refused call finds is reported once and leaves the record", async () => {
+    const { on, cluster } = await start();
+    const other = on.controller();
+    await publish(on, "node-a");
+    await publish(on, "node-b");
+    on.simulator.faults.add({ kind: "cutAfter" }, { line: /\/disk\/set/ });
+    expect(await outcome(unpublish(on, "node-a"))).toStartWith("UNAVAILABLE: ");
+    expect(on.simulator.device.disks[0]?.comment).toContain(";x=");
+    cluster.addLauncher("launcher-other", "vm2", "node-c");
+    expect(await outcome(publish(on, "node-c"))).toStartWith("FAILED_PRECONDITION: ");
+    await on.attachments.settled();
+    expect(on.simulator.device.disks[0]?.comment).not.toContain(";x=");
+    seconds += 121;
+    await reconcile(other);
+    expect(await results(on)).toEqual({ success: 1, failed: 0, timeout: 0 });
+    expect(await results(other)).toEqual({ success: 0, failed: 0, timeout: 0 });
+  });
+
   test("a controller that dies right after the change: its successor reports the outcome", async () => {
     const { on } = await start();
     await publish(on, "node-a");
