@@ -62,7 +62,8 @@ describe("required fields, in the order volume id, paths, capability", () => {
     const whole = { ...request, ...at, capability: CAPABILITY };
     await expect(stage({ ...whole, volumeId: "x" })).rejects.toMatchObject({ code: 5 });
     await expect(stage({ ...whole, volumeId: VOLUME })).rejects.toMatchObject(missing("publish_context.nqn"));
-    await expect(stage({ ...whole, volumeId: "x".repeat(129) })).rejects.toMatchObject({
+    await expect(stage({ ...whole, volumeId: "x".repeat(256) })).rejects.toMatchObject({ code: 5 });
+    await expect(stage({ ...whole, volumeId: "x".repeat(257) })).rejects.toMatchObject({
       id: "fieldTooLong",
     });
   });
