@@ -15,6 +15,7 @@ import { statPath } from "./stat.ts";
 export async function blockUsers(
   system: NodeSystem,
   device: BlockDevice,
+  blind: "refuse" | "ignore",
   signal?: AbortSignal,
 ): Promise<readonly DeviceUser[]> {
   const mounts = await readMounts(`${system.procRoot}/self/mountinfo`);
@@ -36,9 +37,8 @@ export async function blockUsers(
   for (const pid of await fuserPids(system.exec, device.path, signal)) {
     if (!known.has(pid)) users.push({ kind: "process", description: `process ${pid} (found by fuser)` });
   }
-  if (seen.processes.unreadable > 0) {
-    system.logger.debug("some processes could not be inspected", { count: seen.processes.unreadable });
-  }
+  const { unreadable } = seen.processes;
+  if (unreadable > 0) system.logger.debug("some processes could not be inspected", { count: unreadable });
   switch (seen.exclusive) {
     case "free":
       break;
@@ -52,6 +52,12 @@ export async function blockUsers(
       throw failure("deviceChanged", { device: device.path, nqn: device.nqn, found: seen.detail });
     case "error":
       throw failure("nodeStateUnknown", { what: `whether ${device.path} is in use`, detail: seen.detail });
+  }
+  if (users.length === 0 && unreadable > 0 && blind === "refuse") {
+    throw failure("nodeStateUnknown", {
+      what: `whether ${device.path} is in use`,
+      detail: `${unreadable} processes may not be looked into; the node plugin needs a privileged container with hostPID (CAP_SYS_PTRACE)`,
+    });
   }
   return users;
 }

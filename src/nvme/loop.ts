@@ -112,7 +112,7 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     connect,
     find,
     disconnect,
-    users: (device, signal) => blockUsers(system, device, signal),
+    users: (device, signal) => blockUsers(system, device, "ignore", signal),
     rescan: async (device, signal) => {
       await losetup(["--set-capacity", device.path], `rescanning ${device.path}`, signal);
       const now = await find(device.nqn);

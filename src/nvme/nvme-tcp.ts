@@ -171,7 +171,7 @@ export function createNvmeTcpDataPath(system: NodeSystem, options: NvmeTcpOption
     connect,
     find,
     disconnect,
-    users: (device, signal) => blockUsers(system, device, signal),
+    users: (device, signal) => blockUsers(system, device, "refuse", signal),
     rescan,
     list,
     readinessProblems: () => readinessProblems(system),
