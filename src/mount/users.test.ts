@@ -27,7 +27,14 @@ const users = (unreadable: number, blind: "refuse" | "ignore") => {
       inspect: async () => ({ exclusive: "free", detail: "", processes: { uses: [], unreadable } }),
     },
   });
-  const device = { name: "nvme0n1", path: "/dev/nvme0n1", number: NUMBER, nqn: "nqn", sizeBytes: 1n, readOnly: false };
+  const device = {
+    name: "nvme0n1",
+    path: "/dev/nvme0n1",
+    number: NUMBER,
+    nqn: "nqn",
+    sizeBytes: 1n,
+    readOnly: false,
+  };
   return blockUsers(system, device, blind);
 };
 
