@@ -1,0 +1,110 @@
+import { Buffer } from "node:buffer";
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, createReadStream, openSync, readFileSync, writeSync } from "node:fs";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { Client, credentials } from "@grpc/grpc-js";
+import type { Notice, Reply, Request } from "./protocol.ts";
+
+// Runs on a lab machine, started by init.sh with the mailbox as argument: does what the test asks for, many things at once, so that one that hangs does not
+// keep the others. It touches no device itself.
+
+/** A terminal takes part of a long line at a time. */
+function say(message: Reply | Notice): void {
+  const line = Buffer.from(`${JSON.stringify(message)}\n`);
+  for (let done = 0; done < line.length; ) {
+    try {
+      done += writeSync(1, line, done);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+    }
+  }
+}
+
+function execute({ id, script, deadlineMs }: Extract<Request, { op: "exec" }>): void {
+  const child = spawn("/bin/dash", ["-c", script], { cwd: "/", stdio: ["ignore", "pipe", "pipe"], detached: true });
+  let stdout = "";
+  let stderr = "";
+  let settled = false;
+  child.stdout.setEncoding("utf8").on("data", (data: string) => {
+    stdout += data;
+  });
+  child.stderr.setEncoding("utf8").on("data", (data: string) => {
+    stderr += data;
+  });
+  const settle = (code: number | string) => {
+    if (settled) return;
+    settled = true;
+    clearTimeout(timer);
+    say({ id, kind: "exec", code, stdout, stderr });
+  };
+  // One in uninterruptible sleep is not ended by this; it is left behind.
+  const timer = setTimeout(() => {
+    killGroup(child);
+    settle("deadline");
+  }, deadlineMs);
+  child.on("error", (error) => settle(error.message));
+  child.on("close", (code, signal) => settle(code ?? signal ?? "?"));
+}
+
+function killGroup(child: ChildProcess): void {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+  } catch {
+    // It has ended.
+  }
+}
+
+function start({ id, name, program, args, environment }: Extract<Request, { op: "start" }>): void {
+  const log = openSync(`/run/${name}.log`, "a");
+  const env = { PATH: process.env.PATH ?? "", LC_ALL: "C", HOME: "/run", ...environment };
+  const child = spawn(program, args, { cwd: "/", env, stdio: ["ignore", log, log], detached: true });
+  closeSync(log);
+  const { pid } = child;
+  child.on("error", (error) => pid === undefined && say({ id, kind: "error", message: error.message }));
+  if (pid === undefined) return;
+  child.on("exit", (code, signal) => say({ kind: "ended", pid, how: signal ?? String(code) }));
+  say({ id, kind: "started", pid });
+}
+
+const clients = new Map<string, Client>();
+const same = (bytes: Buffer) => bytes;
+
+function call({ id, socket, path, body, deadlineMs }: Extract<Request, { op: "rpc" }>): void {
+  let client = clients.get(socket);
+  if (client === undefined) {
+    client = new Client(`unix:${socket}`, credentials.createInsecure(), {
+      "grpc.initial_reconnect_backoff_ms": 50,
+      "grpc.max_reconnect_backoff_ms": 200,
+    });
+    clients.set(socket, client);
+  }
+  const deadline = Date.now() + deadlineMs;
+  client.makeUnaryRequest(path, same, same, Buffer.from(body, "base64"), { deadline }, (error, value) => {
+    if (error !== null) say({ id, kind: "rpc-error", code: error.code, details: error.details });
+    else say({ id, kind: "rpc", body: (value ?? Buffer.alloc(0)).toString("base64") });
+  });
+}
+
+function answer(request: Request): void {
+  switch (request.op) {
+    case "exec":
+      return execute(request);
+    case "start":
+      return start(request);
+    case "rpc":
+      return call(request);
+  }
+}
+
+const [mailbox = ""] = process.argv.slice(2);
+
+createInterface({ input: createReadStream("", { fd: 0 }) }).on("line", (line) => {
+  const id = Number(line);
+  try {
+    answer(JSON.parse(readFileSync(`${mailbox}/${id}`, "utf8")) as Request);
+  } catch (error) {
+    say({ id, kind: "error", message: String(error) });
+  }
+});
+say({ kind: "ready" });

@@ -1,0 +1,258 @@
+import { Buffer } from "node:buffer";
+import { type ChildProcess, spawn } from "node:child_process";
+import { createWriteStream, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import type { Duplex } from "node:stream";
+import { repository } from "../support/executable.ts";
+import type { Notice, Reply, Request } from "./guest/protocol.ts";
+import type { Cable } from "./network.ts";
+
+/** What `test/lab/uml/build.sh` made; `scripts/lab` sets it. */
+export const labDirectory: string = process.env.RDS_CSI_LAB ?? "";
+
+/** How a command on a machine ended; `code` is a signal's name, or "deadline", when it has no exit code. */
+export interface Ran {
+  readonly code: number | string;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** An RPC's failure, as a CSI client sees it. */
+export class RpcFailure extends Error {
+  readonly code: number;
+  readonly details: string;
+  constructor(code: number, details: string) {
+    super(`${code}: ${details}`);
+    this.code = code;
+    this.details = details;
+  }
+}
+
+export interface MachineOptions {
+  readonly name: string;
+  /** `10.77.0.1/24` on its only network card. */
+  readonly address: string;
+  readonly mac: string;
+  readonly cable: Cable;
+  /** Absolute path of the directory where its console is kept. */
+  readonly logs: string;
+  /** Memory, e.g. `512M`; taken from the host only as far as it is used. */
+  readonly memory?: string;
+  /** Native NVMe multipath; true, as in Debian. */
+  readonly multipath?: boolean;
+}
+
+type Unnumbered = Request extends infer R ? (R extends Request ? Omit<R, "id"> : never) : never;
+type Waiting = { readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void };
+
+let started = 0;
+
+/**
+ * A Linux machine under User Mode Linux: a kernel of its own, this machine's programs and files, an address on the lab's
+ * network. Everything it is asked has a deadline.
+ */
+export class Machine {
+  readonly name: string;
+  /** Milliseconds from start to its first word. */
+  bootMs = 0;
+  readonly #child: ChildProcess;
+  readonly #line: Duplex;
+  readonly #mailbox: string;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #ends = new Map<number, (how: string) => void>();
+  readonly #ready: Promise<void>;
+  readonly #gone: Promise<void>;
+  #last = 0;
+  #dead: Error | undefined;
+  #console = "";
+
+  private constructor(name: string, child: ChildProcess, logs: string, mailbox: string) {
+    this.name = name;
+    this.#mailbox = mailbox;
+    this.#child = child;
+    // libuv and Bun make an extra "pipe" a pair of connected sockets: one descriptor for both directions.
+    this.#line = child.stdio[3] as Duplex;
+    mkdirSync(logs, { recursive: true });
+    const log = createWriteStream(join(logs, `${name}.console`), { flags: "a" });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (text: string) => {
+        this.#console = (this.#console + text).slice(-20_000);
+        log.write(text);
+      });
+    }
+    const { promise: ready, resolve: setReady, reject: notReady } = Promise.withResolvers<void>();
+    const { promise: gone, resolve: setGone } = Promise.withResolvers<void>();
+    this.#ready = ready;
+    this.#gone = gone;
+    ready.catch(() => {});
+    this.#line.on("error", () => {});
+    let text = "";
+    this.#line.setEncoding("latin1");
+    this.#line.on("data", (data: string) => {
+      text += data;
+      for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
+        this.#hear(Buffer.from(text.slice(0, end), "latin1").toString("utf8"), setReady);
+        text = text.slice(end + 1);
+      }
+    });
+    const end = (how: string) => {
+      this.#dead = new Error(`${name} is off (${how}); its console ended with:\n${this.#console.slice(-2_000)}`);
+      notReady(this.#dead);
+      for (const { reject } of this.#waiting.values()) reject(this.#dead);
+      for (const ended of this.#ends.values()) ended("power off");
+      this.#waiting.clear();
+      this.#ends.clear();
+      log.end();
+      setGone();
+    };
+    child.on("error", (error) => end(error.message));
+    child.on("exit", (code, signal) => end(String(signal ?? code)));
+  }
+
+  /** Switches a machine on and waits until it answers. */
+  static async boot(options: MachineOptions): Promise<Machine> {
+    const { name, address, mac, cable, logs, memory = "512M", multipath = true } = options;
+    started += 1;
+    const begun = performance.now();
+    const mailbox = join(logs, `${name}-${started}.mailbox`);
+    mkdirSync(mailbox, { recursive: true });
+    const bun = process.execPath;
+    const kernel = [
+      join(labDirectory, "linux.uml"),
+      ...[`mem=${memory}`, `uml_dir=/dev/shm/rds-csi-lab-${process.pid}/`, `umid=${name}-${started}`],
+      ...["root=none", "rootfstype=hostfs", "rootflags=/", "ro"],
+      ...["con=null", "con0=null,fd:1", "ssl0=fd:3", "panic=1", "loglevel=6"],
+      `init=${join(repository, "test/lab/uml/init.sh")}`,
+      `vec0:transport=fd,fd=10,mac=${mac},gro=0,depth=128`,
+      ...[`lab.name=${name}`, `lab.ip=vec0=${address}`, `lab.modules=${labDirectory}/modules`],
+      ...[`lab.root=${repository}`, `lab.bun=${bun}`, `lab.multipath=${multipath ? "Y" : "N"}`],
+      `lab.mailbox=${mailbox}`,
+    ];
+    // One CPU for all of an instance: spread over two, the kernel and its traced children cost two to four times as much.
+    const cpu = String(started % availableParallelism());
+    const child = spawn(
+      "taskset",
+      ["-c", cpu, join(labDirectory, "with-cables"), cable.ports, ...kernel],
+      {
+        stdio: ["ignore", "pipe", "pipe", "pipe"],
+        detached: true,
+        env: { PATH: process.env.PATH ?? "", TMPDIR: "/dev/shm", LD_PRELOAD: join(labDirectory, "xstate.so") },
+      },
+    );
+    const machine = new Machine(name, child, logs, mailbox);
+    const timer = setTimeout(() => machine.powerOff(), 60_000);
+    await machine.#ready.finally(() => clearTimeout(timer));
+    machine.bootMs = performance.now() - begun;
+    return machine;
+  }
+
+  get on(): boolean {
+    return this.#dead === undefined;
+  }
+
+  /** Pulls the plug: nothing is flushed, nobody is told. */
+  async powerOff(): Promise<void> {
+    this.#signal("SIGKILL");
+    await this.#gone;
+  }
+
+  /** Stops the machine's clock and everything in it, as a hypervisor that pauses a guest; `resume` goes on. */
+  pause(): void {
+    this.#signal("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#signal("SIGCONT");
+  }
+
+  /** Runs a shell script; throws only when the machine does not answer. */
+  async run(script: string, deadlineMs = 30_000): Promise<Ran> {
+    const reply = await this.#ask({ op: "exec", script, deadlineMs }, deadlineMs + 10_000);
+    if (reply.kind !== "exec") throw new Error(`${this.name}: ${JSON.stringify(reply)}`);
+    return reply;
+  }
+
+  /** As run, for a script that has to succeed; its output without the last line end. */
+  async sh(script: string, deadlineMs = 30_000): Promise<string> {
+    const { code, stdout, stderr } = await this.run(script, deadlineMs);
+    if (code !== 0) throw new Error(`${this.name}: \`${script}\` ended with ${code}: ${stdout}${stderr}`);
+    return stdout.trimEnd();
+  }
+
+  /** Starts a program that goes on; its output is in /run/<name>.log. */
+  async start(
+    name: string,
+    program: string,
+    args: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<{ readonly pid: number; readonly ended: Promise<string> }> {
+    const reply = await this.#ask({ op: "start", name, program, args, environment }, 20_000);
+    if (reply.kind !== "started") throw new Error(`${this.name}: ${JSON.stringify(reply)}`);
+    const { promise: ended, resolve } = Promise.withResolvers<string>();
+    this.#ends.set(reply.pid, resolve);
+    return { pid: reply.pid, ended };
+  }
+
+  /** A unary RPC on a unix socket of the machine; messages are encoded. */
+  async call(socket: string, path: string, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
+    const reply = await this.#ask(
+      { op: "rpc", socket, path, body: Buffer.from(body).toString("base64"), deadlineMs },
+      deadlineMs + 20_000,
+    );
+    if (reply.kind === "rpc-error") throw new RpcFailure(reply.code, reply.details);
+    if (reply.kind !== "rpc") throw new Error(`${this.name}: ${JSON.stringify(reply)}`);
+    return Buffer.from(reply.body, "base64");
+  }
+
+  #hear(line: string, ready: () => void): void {
+    let message: Reply | Notice;
+    try {
+      message = JSON.parse(line) as Reply | Notice;
+    } catch {
+      return;
+    }
+    if (message.kind === "ready") return ready();
+    if (message.kind === "ended") {
+      this.#ends.get(message.pid)?.(message.how);
+      this.#ends.delete(message.pid);
+      return;
+    }
+    this.#waiting.get(message.id)?.resolve(message);
+    this.#waiting.delete(message.id);
+  }
+
+  async #ask(request: Unnumbered, deadlineMs: number): Promise<Reply> {
+    if (this.#dead !== undefined) throw this.#dead;
+    this.#last += 1;
+    const id = this.#last;
+    const { promise, resolve, reject } = Promise.withResolvers<Reply>();
+    this.#waiting.set(id, { resolve, reject });
+    const timer = setTimeout(() => {
+      this.#waiting.delete(id);
+      reject(new Error(`${this.name} did not answer within ${deadlineMs} ms: ${JSON.stringify(request).slice(0, 300)}`));
+    }, deadlineMs);
+    const file = join(this.#mailbox, String(id));
+    writeFileSync(file, JSON.stringify({ id, ...request }));
+    this.#line.write(`${id}\n`);
+    return await promise.finally(() => {
+      clearTimeout(timer);
+      rmSync(file, { force: true });
+    });
+  }
+
+  /** The kernel and its traced children are one process group. */
+  #signal(signal: NodeJS.Signals): void {
+    if (this.#dead !== undefined || this.#child.pid === undefined) return;
+    try {
+      process.kill(-this.#child.pid, signal);
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+}
+
+/** Why there is no lab here, for the names of skipped tests; "" when there is. */
+export const noLab: string = labDirectory === "" ? "(skipped: run scripts/lab test)" : "";
+

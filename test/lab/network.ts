@@ -1,0 +1,99 @@
+import type { Buffer } from "node:buffer";
+import { createSocket, type Socket } from "node:dgram";
+import { once } from "node:events";
+
+/** A cable between a machine and the switch; a test pulls it, delays it, loses frames on it. */
+export class Cable {
+  /** Whether frames pass at all. */
+  up = true;
+  /** Milliseconds that a frame takes, in each direction. */
+  delayMs = 0;
+  /** Every nth frame is lost; 0 = none. Counted, not drawn, so that a run can be repeated. */
+  loseEvery = 0;
+  frames = 0;
+  dropped = 0;
+  readonly #socket: Socket;
+  readonly #machinePort: number;
+
+  constructor(socket: Socket, machinePort: number) {
+    this.#socket = socket;
+    this.#machinePort = machinePort;
+  }
+
+  /** `LOCAL-REMOTE` as the program with-cables takes it. */
+  get ports(): string {
+    return `${this.#machinePort}-${this.#socket.address().port}`;
+  }
+
+  /** Whether a frame gets through, and then after what time. */
+  carry(deliver: () => void): void {
+    this.frames += 1;
+    if (!this.up || (this.loseEvery > 0 && this.frames % this.loseEvery === 0)) {
+      this.dropped += 1;
+    } else if (this.delayMs > 0) {
+      // A cable that was pulled meanwhile loses what is on it.
+      setTimeout(() => this.up && deliver(), this.delayMs);
+    } else {
+      deliver();
+    }
+  }
+
+  send(frame: Buffer): void {
+    this.#socket.send(frame, this.#machinePort, "127.0.0.1");
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+const BROADCAST_BIT = 1;
+const BUFFER_BYTES = 4 << 20;
+
+/**
+ * An Ethernet switch in this process, on loopback UDP: a datagram is a frame. It learns which addresses are behind which
+ * cable.
+ */
+export class Switch {
+  readonly #cables = new Set<Cable>();
+  readonly #places = new Map<string, Cable>();
+
+  async plug(): Promise<Cable> {
+    const socket = createSocket("udp4");
+    socket.bind(0, "127.0.0.1");
+    await once(socket, "listening");
+    socket.setRecvBufferSize(BUFFER_BYTES);
+    socket.setSendBufferSize(BUFFER_BYTES);
+    const cable = new Cable(socket, await freePort());
+    // A machine that was switched off refuses what is sent to it.
+    socket.on("error", () => {});
+    socket.on("message", (frame) => this.#forward(cable, frame));
+    this.#cables.add(cable);
+    return cable;
+  }
+
+  close(): void {
+    for (const cable of this.#cables) cable.close();
+  }
+
+  #forward(from: Cable, frame: Buffer): void {
+    from.carry(() => {
+      this.#places.set(frame.toString("latin1", 6, 12), from);
+      const to = this.#places.get(frame.toString("latin1", 0, 6));
+      const broadcast = ((frame[0] ?? 0) & BROADCAST_BIT) !== 0;
+      for (const cable of to === undefined || broadcast ? this.#cables : [to]) {
+        if (cable !== from) cable.carry(() => cable.send(frame));
+      }
+    });
+  }
+}
+
+/** A UDP port that nobody has; it is taken a moment later by the machine. */
+async function freePort(): Promise<number> {
+  const socket = createSocket("udp4");
+  socket.bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  const { port } = socket.address();
+  socket.close();
+  return port;
+}
