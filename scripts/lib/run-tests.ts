@@ -2,10 +2,11 @@ import { spawn } from "node:child_process";
 import process from "node:process";
 
 /**
- * Runs `bun test` with this script's arguments and closes with `N passed, N failed, N skipped`. A run that ended
+ * Runs `bun test`, 60 s a test unless RDS_CSI_TEST_TIMEOUT (milliseconds) says otherwise, with this script's arguments and closes with `N passed, N failed, N skipped`. A run that ended
  * without a summary (a test that called process.exit, a crash of the runner) counts as failed.
  */
-const child = spawn(process.execPath, ["test", "--timeout=60000", ...process.argv.slice(2)], {
+const timeout = process.env.RDS_CSI_TEST_TIMEOUT ?? "60000";
+const child = spawn(process.execPath, ["test", `--timeout=${timeout}`, ...process.argv.slice(2)], {
   stdio: ["ignore", "inherit", "pipe"],
 });
 let tail = "";

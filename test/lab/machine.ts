@@ -98,7 +98,9 @@ export class Machine {
       }
     });
     const end = (how: string) => {
-      this.#dead = new Error(`${name} is off (${how}); its console ended with:\n${this.#console.slice(-2_000)}`);
+      this.#dead = new Error(
+        `${name} is off (${how}); its console ended with:\n${this.#console.slice(-2_000)}`,
+      );
       notReady(this.#dead);
       for (const { reject } of this.#waiting.values()) reject(this.#dead);
       for (const ended of this.#ends.values()) ended("power off");
@@ -132,15 +134,11 @@ export class Machine {
     ];
     // One CPU for all of an instance: spread over two, the kernel and its traced children cost two to four times as much.
     const cpu = String(started % availableParallelism());
-    const child = spawn(
-      "taskset",
-      ["-c", cpu, join(labDirectory, "with-cables"), cable.ports, ...kernel],
-      {
-        stdio: ["ignore", "pipe", "pipe", "pipe"],
-        detached: true,
-        env: { PATH: process.env.PATH ?? "", TMPDIR: "/dev/shm", LD_PRELOAD: join(labDirectory, "xstate.so") },
-      },
-    );
+    const child = spawn("taskset", ["-c", cpu, join(labDirectory, "with-cables"), cable.ports, ...kernel], {
+      stdio: ["ignore", "pipe", "pipe", "pipe"],
+      detached: true,
+      env: { PATH: process.env.PATH ?? "", TMPDIR: "/dev/shm", LD_PRELOAD: join(labDirectory, "xstate.so") },
+    });
     const machine = new Machine(name, child, logs, mailbox);
     const timer = setTimeout(() => machine.powerOff(), 60_000);
     await machine.#ready.finally(() => clearTimeout(timer));
@@ -213,7 +211,10 @@ export class Machine {
     } catch {
       return;
     }
-    if (message.kind === "ready") return ready();
+    if (message.kind === "ready") {
+      ready();
+      return;
+    }
     if (message.kind === "ended") {
       this.#ends.get(message.pid)?.(message.how);
       this.#ends.delete(message.pid);
@@ -231,7 +232,11 @@ export class Machine {
     this.#waiting.set(id, { resolve, reject });
     const timer = setTimeout(() => {
       this.#waiting.delete(id);
-      reject(new Error(`${this.name} did not answer within ${deadlineMs} ms: ${JSON.stringify(request).slice(0, 300)}`));
+      reject(
+        new Error(
+          `${this.name} did not answer within ${deadlineMs} ms: ${JSON.stringify(request).slice(0, 300)}`,
+        ),
+      );
     }, deadlineMs);
     const file = join(this.#mailbox, String(id));
     writeFileSync(file, JSON.stringify({ id, ...request }));
@@ -255,4 +260,3 @@ export class Machine {
 
 /** Why there is no lab here, for the names of skipped tests; "" when there is. */
 export const noLab: string = labDirectory === "" ? "(skipped: run scripts/lab test)" : "";
-

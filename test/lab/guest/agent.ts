@@ -22,7 +22,11 @@ function say(message: Reply | Notice): void {
 }
 
 function execute({ id, script, deadlineMs }: Extract<Request, { op: "exec" }>): void {
-  const child = spawn("/bin/dash", ["-c", script], { cwd: "/", stdio: ["ignore", "pipe", "pipe"], detached: true });
+  const child = spawn("/bin/dash", ["-c", script], {
+    cwd: "/",
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
   let stdout = "";
   let stderr = "";
   let settled = false;
@@ -89,11 +93,14 @@ function call({ id, socket, path, body, deadlineMs }: Extract<Request, { op: "rp
 function answer(request: Request): void {
   switch (request.op) {
     case "exec":
-      return execute(request);
+      execute(request);
+      break;
     case "start":
-      return start(request);
+      start(request);
+      break;
     case "rpc":
-      return call(request);
+      call(request);
+      break;
   }
 }
 

@@ -23,7 +23,12 @@ export type Request = { readonly id: number } & (
 
 /** What a machine answers. */
 export type Reply = { readonly id: number } & (
-  | { readonly kind: "exec"; readonly code: number | string; readonly stdout: string; readonly stderr: string }
+  | {
+      readonly kind: "exec";
+      readonly code: number | string;
+      readonly stdout: string;
+      readonly stderr: string;
+    }
   | { readonly kind: "started"; readonly pid: number }
   | { readonly kind: "rpc"; readonly body: string }
   | { readonly kind: "rpc-error"; readonly code: number; readonly details: string }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # build.sh DIR: what the lab boots, from Debian's own packages: the User Mode Linux kernel (`user-mode-linux`) and the NVMe host
 # and target modules, which that package leaves out, compiled from the source of exactly the same kernel with its own
-# configuration. Needs no root. Result in DIR: linux.uml, with-cables, xstate.so and modules/ (with `list`, the load order).
+# configuration. Needs no root. Result in DIR: linux.uml, with-cables, records, xstate.so and modules/ (with `list`, the load order).
 # About a minute and 200 MB of downloads; the result has 11 MB.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -44,9 +44,10 @@ step "compiling the NVMe modules"
   make -s ARCH=um -j"$(nproc)" M=drivers/nvme KBUILD_MODPOST_WARN=1 modules
 ) >make.log 2>&1 || { tail -n 20 make.log >&2; exit 1; }
 
-step "compiling the two small programs of the lab"
+step "compiling the small programs of the lab"
 gcc -O2 -Wall -Wextra -Werror -shared -fPIC -o "$out/xstate.so" "$here/xstate.c" -ldl
 gcc -O2 -Wall -Wextra -Werror -o "$out/with-cables" "$here/with-cables.c"
+gcc -O2 -Wall -Wextra -Werror -o "$out/records" "$here/records.c"
 
 cp uml/usr/bin/linux.uml "$out/"
 kernel=uml/usr/lib/uml/modules/$version/kernel

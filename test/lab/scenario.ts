@@ -1,0 +1,32 @@
+import { afterAll, beforeAll, describe, test } from "bun:test";
+import { noLab } from "./machine.ts";
+import { World, type WorldOptions } from "./world.ts";
+
+const BOOT_MS = 180_000;
+
+/** Tests of one installation; after a failure all of its logs are kept. */
+export function lab(
+  title: string,
+  options: WorldOptions,
+  tests: (scenario: (name: string, run: (world: World) => Promise<void>) => void) => void,
+): void {
+  describe.skipIf(noLab !== "")(`${title} ${noLab}`.trim(), () => {
+    let world: World | undefined;
+    let failed = false;
+    beforeAll(async () => {
+      world = await World.start(options);
+    }, BOOT_MS);
+    afterAll(() => world?.close(failed), BOOT_MS);
+    tests((name, run) =>
+      test(name, async () => {
+        if (world === undefined) throw new Error("the lab did not start");
+        try {
+          await run(world);
+        } catch (error) {
+          failed = true;
+          throw error;
+        }
+      }),
+    );
+  });
+}

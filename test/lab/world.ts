@@ -1,0 +1,215 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { Controller, Node } from "../../src/csi/gen/csi_pb.ts";
+import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
+import type { ServiceClient } from "../support/csi-client.ts";
+import { executable } from "../support/executable.ts";
+import { machineClient } from "./client.ts";
+import { labDirectory, Machine } from "./machine.ts";
+import { type Cable, Switch } from "./network.ts";
+
+export interface WorldOptions {
+  readonly nodes?: readonly string[];
+  /** Further flags of `rds-csi simulate`. */
+  readonly simulate?: readonly string[];
+  /** Further flags of `rds-csi controller`. */
+  readonly controller?: readonly string[];
+  /** Further flags of `rds-csi node`. */
+  readonly node?: readonly string[];
+  /** Native NVMe multipath on the nodes; true. */
+  readonly multipath?: boolean;
+  readonly nodeMemory?: string;
+}
+
+/** A process of the driver on a machine. */
+export interface Service {
+  readonly pid: number;
+  readonly ended: Promise<string>;
+}
+
+const EXECUTABLE = `/run/host${executable}`;
+const RDS_ADDRESS = "10.77.0.1";
+const SSH_PORT = 2222;
+const CONTROLLER_SOCKET = "/run/rds-csi/controller.sock";
+export const NODE_SOCKET = "/run/rds-csi/node.sock";
+/** A program of the lab, as a machine sees it. */
+export const RECORDS = `/run/host${labDirectory}/records`;
+
+/**
+ * An installation on machines of its own: the simulated RDS, which exports through its kernel's NVMe target, the controller,
+ * and nodes; all run the compiled executable. Image files outlive the machine `rds`, as a device's disks do.
+ */
+export class World {
+  readonly directory: string;
+  readonly network = new Switch();
+  readonly cables = new Map<string, Cable>();
+  readonly machines = new Map<string, Machine>();
+  readonly services = new Map<string, Service>();
+  readonly controller: ServiceClient<typeof Controller>;
+  readonly #options: WorldOptions;
+  readonly #names: readonly string[];
+
+  private constructor(options: WorldOptions) {
+    this.#options = options;
+    this.directory = mkdtempSync(join(tmpdir(), "rds-csi-lab-"));
+    this.#names = ["rds", "control", ...(options.nodes ?? ["node-a", "node-b"])];
+    this.controller = machineClient(Controller, () => this.machine("control"), CONTROLLER_SOCKET);
+    const key = newEd25519Key();
+    writeFileSync(join(this.directory, "user-key"), key.private, { mode: 0o600 });
+    writeFileSync(join(this.directory, "user-key.pub"), `${key.public}\n`);
+    mkdirSync(join(this.directory, "rds"));
+  }
+
+  /** Boots everything and waits until every part serves. */
+  static async start(options: WorldOptions = {}): Promise<World> {
+    const world = new World(options);
+    try {
+      for (const name of world.#names) world.cables.set(name, await world.network.plug());
+      await Promise.all(world.#names.map((name) => world.boot(name)));
+      await world.startRds();
+      await Promise.all([world.startController(), ...world.nodeNames.map((name) => world.startNode(name))]);
+      return world;
+    } catch (error) {
+      await world.close(true);
+      throw error;
+    }
+  }
+
+  get nodeNames(): readonly string[] {
+    return this.#names.slice(2);
+  }
+
+  machine(name: string): Machine {
+    const machine = this.machines.get(name);
+    if (machine === undefined) throw new Error(`no machine ${name}`);
+    return machine;
+  }
+
+  get rds(): Machine {
+    return this.machine("rds");
+  }
+
+  cable(name: string): Cable {
+    const cable = this.cables.get(name);
+    if (cable === undefined) throw new Error(`no cable ${name}`);
+    return cable;
+  }
+
+  node(name: string): ServiceClient<typeof Node> {
+    return machineClient(Node, () => this.machine(name), NODE_SOCKET);
+  }
+
+  /** A path of the world's directory, as every machine sees it. */
+  shared(...parts: string[]): string {
+    return join("/run/host", this.directory, ...parts);
+  }
+
+  /** Switches a machine on; it was off, or never on. */
+  async boot(name: string): Promise<Machine> {
+    const index = this.#names.indexOf(name) + 1;
+    const machine = await Machine.boot({
+      name,
+      address: `10.77.0.${index}/24`,
+      mac: `02:00:00:77:00:0${index}`,
+      cable: this.cable(name),
+      logs: join(this.directory, "logs"),
+      memory: name === "rds" ? "1G" : (this.#options.nodeMemory ?? "768M"),
+      multipath: this.#options.multipath ?? true,
+    });
+    this.machines.set(name, machine);
+    return machine;
+  }
+
+  /** Starts the simulated RDS, again too; its state and images are where they were. */
+  async startRds(): Promise<void> {
+    rmSync(join(this.directory, "simulator-address"), { force: true });
+    await this.#start("rds", "simulate", [
+      ...["simulate", "--backend", "nvmet", "--dir", this.shared("rds")],
+      ...["--listen", `${RDS_ADDRESS}:${SSH_PORT}`, "--authorized-keys-file", this.shared("user-key.pub")],
+      ...["--host-key-file", this.shared("host-key"), "--ready-file", this.shared("simulator-address")],
+      ...["--control-socket", "/run/control.sock", ...(this.#options.simulate ?? [])],
+    ]);
+    await this.until(
+      "the simulated RDS",
+      async () => (await this.rds.run(`test -s ${this.shared("simulator-address")}`)).code === 0,
+    );
+  }
+
+  async startController(): Promise<Service> {
+    const service = await this.#start("control", "controller", [
+      ...[
+        "controller",
+        "--endpoint",
+        `unix://${CONTROLLER_SOCKET}`,
+        "--rds-address",
+        `${RDS_ADDRESS}:${SSH_PORT}`,
+      ],
+      ...["--rds-key-file", this.shared("user-key"), "--rds-host-key-file", this.shared("host-key")],
+      ...["--orchestrator", "none", "--nodes", this.nodeNames.join(","), ...(this.#options.controller ?? [])],
+    ]);
+    await this.until("the controller", () =>
+      answers(() => this.controller.controllerGetCapabilities({}, { deadlineMs: 1_000 })),
+    );
+    return service;
+  }
+
+  async startNode(name: string, flags: readonly string[] = []): Promise<Service> {
+    const machine = this.machine(name);
+    await machine.sh("mkdir -p /var/lib/kubelet /var/lib/rds-csi");
+    const service = await this.#start(name, "node", [
+      ...["node", "--endpoint", `unix://${NODE_SOCKET}`, "--node-id", name, "--log-level", "debug"],
+      ...(this.#options.node ?? []),
+      ...flags,
+    ]);
+    await this.until(name, () => answers(() => this.node(name).nodeGetInfo({}, { deadlineMs: 1_000 })));
+    return service;
+  }
+
+  /** Waits for a condition. */
+  async until(what: string, condition: () => Promise<boolean>, limitMs = 30_000): Promise<void> {
+    const end = Date.now() + limitMs;
+    for (;;) {
+      if (await condition()) return;
+      if (Date.now() > end) throw new Error(`gave up waiting for ${what}`);
+      await delay(50);
+    }
+  }
+
+  /**
+   * Switches everything off. After a failure the directory stays, with every machine's console and logs.
+   * @param failed whether the logs are to be kept
+   */
+  async close(failed = false): Promise<void> {
+    if (failed) {
+      for (const machine of this.machines.values()) {
+        if (!machine.on) continue;
+        const target = this.shared("logs", machine.name);
+        await machine
+          .run(
+            `mkdir -p ${target}; cp /run/*.log ${target}; timeout 5 dmesg >${target}/dmesg; timeout 5 cat /proc/mounts >${target}/mounts`,
+            10_000,
+          )
+          .catch(() => {});
+      }
+    }
+    await Promise.all([...this.machines.values()].map((machine) => machine.powerOff()));
+    this.network.close();
+    if (failed) console.error(`the lab's logs are in ${join(this.directory, "logs")}`);
+    else rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  async #start(machine: string, name: string, args: readonly string[]): Promise<Service> {
+    const service = await this.machine(machine).start(name, EXECUTABLE, args);
+    this.services.set(machine, service);
+    return service;
+  }
+}
+
+async function answers(call: () => Promise<unknown>): Promise<boolean> {
+  return await call().then(
+    () => true,
+    () => false,
+  );
+}
