@@ -2,7 +2,7 @@ import { expect } from "bun:test";
 import { block, MIB, Mode } from "../support/rpc.ts";
 import { lab } from "./scenario.ts";
 import { LabVolume } from "./volume.ts";
-import type { World } from "./world.ts";
+import { RECORDS, type World } from "./world.ts";
 import { verifyRecords, Writer } from "./writer.ts";
 
 const RWX = block(Mode.MULTI_NODE_MULTI_WRITER);
@@ -110,23 +110,15 @@ lab("live migration between two machines", { nodes: ["node-a", "node-b", "node-c
         const acknowledged = await writer.acknowledged();
         await world.machine(dies).powerOff();
         await volume.detach(dies);
-        let last = acknowledged;
+        let last: number;
         if (dies === "node-b") {
           await progress(world, writer);
           last = await writer.stop();
-          await verifyRecords(world.machine(survivor), volume.target(), last, 1);
         } else {
-          // What was acknowledged after the last look is on the device as well: find the newest record there.
-          const successor = await Writer.start(
-            world.machine(survivor),
-            volume.target(),
-            acknowledged + 1_000_000,
-            2,
-          );
-          await progress(world, successor, 512);
-          last = await successor.stop();
-          await verifyRecords(world.machine(survivor), volume.target(), last, 2);
+          last = Number(await world.machine(survivor).sh(`${RECORDS} newest ${volume.target()}`));
+          expect(last).toBeGreaterThanOrEqual(acknowledged);
         }
+        await verifyRecords(world.machine(survivor), volume.target(), last, 1);
         await volume.down(survivor);
         await world.boot(dies);
         await world.startNode(dies);

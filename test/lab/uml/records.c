@@ -1,11 +1,11 @@
 /*
- * records write DEVICE FIRST PROGRESS TAG | records verify DEVICE LAST [TAG]
+ * records write DEVICE FIRST PROGRESS TAG | records verify DEVICE LAST [TAG] | records newest DEVICE
  *
  * A virtual machine's disk as the lab needs it. Record n, a page of its own with a checksum, goes to slot n modulo 512 by direct
  * I/O that the device has to acknowledge (O_DIRECT, O_DSYNC), one after the other without pause; the last acknowledged number is
  * always in PROGRESS. It ends at SIGTERM, after the running write, or at an error. `verify` reads every slot: nothing that was
  * acknowledged up to LAST may be missing or damaged, and nothing later than LAST+1 (a write may have been under way) may be
- * there; with TAG, all of it must come from writers of that tag.
+ * there; with TAG, all of it must come from writers of that tag. `newest` prints the largest number on the device.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -104,12 +104,30 @@ static int verify(const char *device, uint64_t last, uint64_t tag)
 	return bad || foreign;
 }
 
+static int newest(const char *device)
+{
+	int fd = open(device, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	uint64_t found = 0;
+	for (int slot = 0; slot < SLOTS; slot++) {
+		if (pread(fd, page, sizeof page, (off_t)slot * (off_t)sizeof page) != (ssize_t)sizeof page) {
+			perror(device);
+			return 1;
+		}
+		if (page[0] > found && page[WORDS - 1] == sum())
+			found = page[0];
+	}
+	printf("%llu\n", (unsigned long long)found);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 6 && !strcmp(argv[1], "write"))
 		return write_all(argv[2], strtoull(argv[3], NULL, 10), argv[4], strtoull(argv[5], NULL, 10));
 	if (argc >= 4 && !strcmp(argv[1], "verify"))
 		return verify(argv[2], strtoull(argv[3], NULL, 10), argc > 4 ? strtoull(argv[4], NULL, 10) : 0);
-	fprintf(stderr, "usage: records write DEVICE FIRST PROGRESS TAG | records verify DEVICE LAST [TAG]\n");
+	if (argc == 3 && !strcmp(argv[1], "newest"))
+		return newest(argv[2]);
+	fprintf(stderr, "usage: records write DEVICE FIRST PROGRESS TAG | records verify DEVICE LAST [TAG] | records newest DEVICE\n");
 	return 2;
 }

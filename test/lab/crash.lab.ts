@@ -1,0 +1,174 @@
+import { expect } from "bun:test";
+import { block, type Capability, MIB, mount } from "../support/rpc.ts";
+import { CrashingTools, type Moment } from "./crashing-tools.ts";
+import { lab } from "./scenario.ts";
+import { LabVolume } from "./volume.ts";
+import type { World } from "./world.ts";
+
+const NODE = "node-a";
+/** More programs than any verb runs. */
+const MOST = 200;
+
+/**
+ * Runs a verb again and again, the node process killed at its first program, its second, and so on, until a run gets through
+ * without being killed; after each death it is started anew and the RPC repeated until it succeeds.
+ * @returns the programs at which it was killed
+ */
+async function killEverywhere(
+  world: World,
+  tools: CrashingTools,
+  moment: Moment,
+  verb: () => Promise<void>,
+  undo: () => Promise<void>,
+): Promise<readonly string[]> {
+  const killed: string[] = [];
+  for (let at = 1; at <= MOST; at++) {
+    const service = serviceOf(world);
+    await tools.arm(service, at, moment);
+    let died = false;
+    void service.ended.then(() => {
+      died = true;
+    });
+    const outcome = await verb().then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    if (outcome === undefined && !died) {
+      await tools.arm(service, 0, moment);
+      await undo();
+      return killed;
+    }
+    await world.until(`the death at program ${at}: ${outcome}`, async () => died, 10_000);
+    killed.push((await tools.log())[at - 1] ?? "?");
+    const next = await world.startNode(NODE);
+    await tools.arm(next, 0, moment);
+    await retry(world, verb);
+    await undo();
+  }
+  throw new Error(`a verb runs more than ${MOST} programs`);
+}
+
+function serviceOf(world: World) {
+  const service = world.services.get(NODE);
+  if (service === undefined) throw new Error("no node process");
+  return service;
+}
+
+/** As kubelet does; what was left running may be in the way for a while. */
+async function retry(world: World, verb: () => Promise<void>): Promise<void> {
+  let last: unknown;
+  await world
+    .until("the repeated call", async () => {
+      try {
+        await verb();
+        return true;
+      } catch (error) {
+        last = error;
+        return false;
+      }
+    })
+    .catch((error: unknown) => {
+      throw new Error(`${error}: ${last}`);
+    });
+}
+
+const KINDS: readonly (readonly [string, Capability])[] = [
+  ["ext4", mount(undefined, "ext4")],
+  ["xfs", mount(undefined, "xfs")],
+  ["block", block()],
+];
+
+lab("the node process is killed at every program of every verb", { nodes: [NODE] }, (scenario) => {
+  let tools: CrashingTools | undefined;
+  for (const [kind, capability] of KINDS) {
+    for (const moment of ["before", "during", "after"] as const) {
+      scenario(
+        `${kind}, killed ${moment} each: the repeated call succeeds, the data is intact`,
+        async (world) => {
+          const a = world.machine(NODE);
+          tools ??= await CrashingTools.install(a);
+          const volume = await LabVolume.create(world, `crash-${kind}-${moment}`, capability, {}, 320n * MIB);
+          await volume.attach(NODE);
+          const killedAt: Record<string, readonly string[]> = {};
+          const run = async (name: string, verb: () => Promise<void>, undo: () => Promise<void>) => {
+            if (tools !== undefined) killedAt[name] = await killEverywhere(world, tools, moment, verb, undo);
+          };
+          // The first stage formats: a volume of its own for every place to die at.
+          let fresh = 0;
+          let other: LabVolume | undefined;
+          const formatted = async () => {
+            if (other === undefined) {
+              fresh += 1;
+              other = await LabVolume.create(
+                world,
+                `crash-${kind}-${moment}-${fresh}`,
+                capability,
+                {},
+                320n * MIB,
+              );
+              await other.attach(NODE);
+            }
+            await other.stage(NODE);
+          };
+          await run("first stage", formatted, async () => {
+            await other?.unstage(NODE);
+            await other?.detach(NODE);
+            await other?.delete();
+            other = undefined;
+          });
+          await volume.stage(NODE);
+          await volume.publish(NODE);
+          const data = kind === "block" ? volume.target() : `${volume.target()}/data`;
+          await a.sh(
+            kind === "block"
+              ? `head -c 4M /dev/urandom | dd of=${data} bs=1M oflag=direct iflag=fullblock status=none`
+              : `head -c 4M /dev/urandom >${data}; sync`,
+          );
+          const checksum = () => a.sh(`head -c 4M ${data} | sha256sum`);
+          const sum = await checksum();
+          await volume.unpublish(NODE);
+          await run(
+            "publish",
+            () => volume.publish(NODE),
+            () => volume.unpublish(NODE),
+          );
+          await volume.publish(NODE);
+          await run(
+            "unpublish",
+            () => volume.unpublish(NODE),
+            () => volume.publish(NODE),
+          );
+          await volume.unpublish(NODE);
+          await run(
+            "unstage",
+            () => volume.unstage(NODE),
+            () => volume.stage(NODE),
+          );
+          await volume.unstage(NODE);
+          await run(
+            "stage",
+            () => volume.stage(NODE),
+            () => volume.unstage(NODE),
+          );
+          await volume.stage(NODE);
+          await volume.publish(NODE);
+          expect(await checksum()).toBe(sum);
+          // Never a second filesystem, and every program was a place to die at.
+          const all = Object.values(killedAt).flat();
+          expect(killedAt["stage"]?.filter((line) => line.includes("mkfs"))).toEqual([]);
+          expect(all.some((line) => line.includes("nvme connect"))).toBe(true);
+          expect(all.some((line) => line.includes("nvme disconnect"))).toBe(true);
+          if (kind !== "block") expect(all.some((line) => line.includes(`mkfs.${kind}`))).toBe(true);
+          await volume.down(NODE);
+          await volume.delete();
+          expect(await a.sh("ls /sys/class/nvme; grep kubelet /proc/mounts || true")).toBe("");
+          console.log(
+            `${kind}, ${moment}: killed at ${all.length} programs (${Object.entries(killedAt)
+              .map(([verb, lines]) => `${verb} ${lines.length}`)
+              .join(", ")})`,
+          );
+        },
+      );
+    }
+  }
+});
