@@ -155,7 +155,7 @@ lab("the node process is killed at every program of every verb", { nodes: [NODE]
           expect(await checksum()).toBe(sum);
           // Never a second filesystem, and every program was a place to die at.
           const all = Object.values(killedAt).flat();
-          expect(killedAt["stage"]?.filter((line) => line.includes("mkfs"))).toEqual([]);
+          expect(killedAt.stage?.filter((line) => line.includes("mkfs"))).toEqual([]);
           expect(all.some((line) => line.includes("nvme connect"))).toBe(true);
           expect(all.some((line) => line.includes("nvme disconnect"))).toBe(true);
           if (kind !== "block") expect(all.some((line) => line.includes(`mkfs.${kind}`))).toBe(true);
