@@ -1,7 +1,7 @@
 import { mkdir, readFile, unlink, writeFile } from "node:fs/promises";
 import { ConfigError } from "../config/config-error.ts";
 import type { SimulateConfig } from "../config/load.ts";
-import { SimulatorError, startSimulator } from "../simulator/simulator.ts";
+import { SimulatorError, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
 import { fingerprint, publicBlob, savedHostKey } from "../simulator/ssh/host-keys.ts";
 import type { Io } from "./io.ts";
 import { loggerFor } from "./logging.ts";
@@ -44,10 +44,15 @@ export async function runSimulate(config: SimulateConfig, io: Io): Promise<void>
   if (hostKeyFile !== undefined)
     await writeFile(hostKeyFile, `ssh-${hostKey.type} ${blob.toString("base64")}\n`);
 
+  const backends: Record<SimulateConfig["backend"], NonNullable<SimulatorOptions["backend"]>> = {
+    memory: { kind: "memory" },
+    files: { kind: "files", dir },
+    nvmet: { kind: "nvmet", dir, address: config.nvmetAddress },
+  };
   const simulator = await startSimulator({
     profile: config.profile,
     switches: Object.assign({}, ...config.switches),
-    backend: config.backend === "files" ? { kind: "files", dir } : { kind: "memory" },
+    backend: backends[config.backend],
     stateDir: dir,
     listen: config.listen,
     users: [{ name: user, publicKeys }],

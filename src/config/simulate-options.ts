@@ -67,11 +67,22 @@ export const simulateOptions = {
     {
       name: "backend",
       placeholder: "<kind>",
-      description: "where image files are: in memory, or as sparse files below the directory",
-      expects: "memory or files",
+      description:
+        "where image files are: in memory, or as sparse files below the directory; nvmet also exports those through this machine's kernel",
+      expects: "memory, files or nvmet",
     },
     "files",
-    parse.oneOf("memory", "files"),
+    parse.oneOf("memory", "files", "nvmet"),
+  ),
+  nvmetAddress: withDefault(
+    {
+      name: "nvmet-address",
+      placeholder: "<ip>",
+      description: "where the exports of the backend nvmet listen, on the TCP ports of the disks",
+      expects: "an IPv4 or IPv6 address of this machine's initial network namespace, 0.0.0.0 or ::",
+    },
+    "0.0.0.0",
+    parse.ipAddress,
   ),
   profile: withDefault(
     {

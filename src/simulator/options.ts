@@ -1,5 +1,6 @@
 import type { Clock } from "../domain/clock.ts";
 import type { Logger } from "../observability/log.ts";
+import type { NvmetOptions } from "./backend/nvmet/nvmet.ts";
 import type { Device } from "./device/device.ts";
 import type { PoolOptions } from "./device/pools.ts";
 import type { SimulatedUser } from "./device/users.ts";
@@ -16,8 +17,11 @@ export interface SimulatorOptions {
   /** Single switches over the profile. */
   readonly switches?: Partial<Switches>;
   /** Where image files are; default: memory. */
-  readonly backend?: { readonly kind: "memory" } | { readonly kind: "files"; readonly dir: string };
-  /** Directory for host key and device state, which then survive a restart; default: the directory of backend files. */
+  readonly backend?:
+    | { readonly kind: "memory" }
+    | { readonly kind: "files"; readonly dir: string }
+    | ({ readonly kind: "nvmet" } & NvmetOptions);
+  /** Directory for host key and device state, which then survive a restart; default: the backend's directory. */
   readonly stateDir?: string;
   /** Default: 127.0.0.1, any free port. */
   readonly listen?: { readonly host?: string; readonly port?: number };

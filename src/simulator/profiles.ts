@@ -18,6 +18,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
       wrapPut: "yes",
       readyDelayMs: 300,
       connectedHosts: "busy",
+      revokedHost: "stays",
       subvolumeRemoval: "dead",
       fileRemoveInUse: "error",
       noSpace: "file-left",

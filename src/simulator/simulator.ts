@@ -1,9 +1,10 @@
 import { appendFile, mkdir } from "node:fs/promises";
 import { systemClock } from "../domain/clock.ts";
-import { silentLogger } from "../observability/log.ts";
+import { type Logger, silentLogger } from "../observability/log.ts";
 import type { Backend } from "./backend/backend.ts";
 import { filesBackend } from "./backend/files.ts";
 import { memoryBackend } from "./backend/memory.ts";
+import { nvmetBackend } from "./backend/nvmet/nvmet.ts";
 import { type ControlServer, startControl } from "./control.ts";
 import { Device } from "./device/device.ts";
 import { DEFAULT_POOL } from "./device/pools.ts";
@@ -48,6 +49,7 @@ function usersOf(options: SimulatorOptions): readonly SimulatedUser[] {
 
 async function backendOf(options: SimulatorOptions): Promise<Backend> {
   const { backend = { kind: "memory" }, logger = silentLogger } = options;
+  if (backend.kind === "nvmet") return nvmetBackend(backend, logger);
   return backend.kind === "files" ? filesBackend(backend.dir, logger) : memoryBackend();
 }
 
@@ -68,10 +70,13 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const { clock = systemClock, logger = silentLogger } = options;
   let switches = switchesOf(options);
   const users = usersOf(options);
-  const stateDir = options.stateDir ?? (options.backend?.kind === "files" ? options.backend.dir : undefined);
+  const stateDir =
+    options.stateDir ??
+    (options.backend !== undefined && "dir" in options.backend ? options.backend.dir : undefined);
   if (stateDir !== undefined) await mkdir(stateDir, { recursive: true });
 
   const backend = await backendOf(options);
+  warnOfBlindness(backend, switches, logger);
   await backend.withdrawAllExports();
   const persistence = new Persistence(stateDir);
   let power: Power | undefined;
@@ -126,11 +131,19 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     exec: (request) => executor.exec(request),
   });
   running.watchReadiness();
-  await device.exports.reconcile();
-  persistence.touch();
-  await persistence.save(() => device.save());
   const host = options.listen?.host ?? "127.0.0.1";
-  const port = await server.listen(host, options.listen?.port ?? 0);
+  let port: number;
+  try {
+    const [failure] = await device.exports.reconcile();
+    if (failure !== undefined) throw failure;
+    persistence.touch();
+    await persistence.save(() => device.save());
+    port = await server.listen(host, options.listen?.port ?? 0);
+  } catch (error) {
+    // A simulator that does not start leaves no export behind, and its state as it was.
+    await running.stop();
+    throw error;
+  }
 
   let control: ControlServer | undefined;
   let stopping: Promise<void> | undefined;
@@ -153,6 +166,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       const next = { ...switches, ...checkSwitches({ ...changes }) };
       versionParts(next.version);
       switches = next;
+      warnOfBlindness(backend, switches, logger);
     },
     dropConnections: () => server.dropConnections(),
     reboot: () => running.reboot(),
@@ -170,7 +184,12 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       return stopping;
     },
   };
-  if (options.controlSocket !== undefined) control = await startControl(options.controlSocket, simulator);
+  if (options.controlSocket !== undefined) {
+    control = await startControl(options.controlSocket, simulator).catch(async (error: unknown) => {
+      await simulator.stop();
+      throw error;
+    });
+  }
   logger.info("the simulator listens", { host, port, version: switches.version });
   return simulator;
 }
@@ -179,5 +198,12 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
 async function refillMemory(device: Device): Promise<void> {
   for (const entry of device.fileStore.stored) {
     if (!entry.directory) await device.backend.create(entry.path, entry.size);
+  }
+}
+
+/** The kernel's target does not tell who is connected, so nothing can be refused because of it. */
+function warnOfBlindness(backend: Backend, switches: Switches, logger: Logger): void {
+  if (backend.kind === "nvmet" && switches.connectedHosts === "busy") {
+    logger.warn("connected-hosts=busy has no effect on hosts of the nvmet backend: it cannot see them");
   }
 }

@@ -22,7 +22,7 @@ export interface BackendEntry {
  * `storage-pool/csi/x.img`. Files are sparse: what was never written reads as zeros.
  */
 export interface Backend {
-  readonly kind: "memory" | "files";
+  readonly kind: "memory" | "files" | "nvmet";
   /** Prepares a pool's root directory. */
   openPool(name: string): Promise<void>;
   /** Everything that exists, when the backend knows better than the saved state; undefined otherwise. */
@@ -42,7 +42,14 @@ export interface Backend {
   allocated(path: string): Promise<bigint>;
   /** The file's absolute path on this machine, when it has one. */
   hostPath(path: string): string | undefined;
+  /**
+   * Makes an export, or changes the one with this NQN; hosts that stay allowed stay connected.
+   * @throws SimulatorError when that is not possible here
+   */
   publishExport(record: ExportRecord): Promise<void>;
+  /** Ends all hosts' connections to an export; those that may connect come back by themselves. */
+  dropHosts(nqn: string): Promise<void>;
+  /** Ends an export and its connections; one that is not there is no error. */
   withdrawExport(nqn: string): Promise<void>;
   /** Forgets all exports, also those of an earlier process. */
   withdrawAllExports(): Promise<void>;

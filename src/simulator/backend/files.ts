@@ -20,7 +20,7 @@ import { writeAtomically } from "./atomic.ts";
 import type { Backend, BackendEntry } from "./backend.ts";
 
 /** NQNs that may become a file name: no separator, no leading dot. */
-const SAFE_NQN = /^[A-Za-z0-9_-][A-Za-z0-9._:-]{0,222}$/;
+export const SAFE_NQN = /^[A-Za-z0-9_-][A-Za-z0-9._:-]{0,222}$/;
 
 /**
  * Image files as sparse files below `<dir>/files`, live exports as `<dir>/exports/<nqn>.json`.
@@ -144,6 +144,7 @@ export async function filesBackend(dir: string, logger: Logger): Promise<Backend
       };
       await writeAtomically(file, `${JSON.stringify(document)}\n`);
     },
+    dropHosts: async () => {},
     withdrawExport: async (nqn) => {
       const file = exportFile(nqn);
       if (file !== undefined) await rm(file, { force: true });

@@ -80,6 +80,7 @@ export function memoryBackend(): Backend {
     allocated: async (path) => BigInt(image(path).pages.size) * BigInt(PAGE),
     hostPath: () => undefined,
     publishExport: async () => {},
+    dropHosts: async () => {},
     withdrawExport: async () => {},
     withdrawAllExports: async () => {},
   };

@@ -23,6 +23,7 @@ export class DiskStore {
   /** Whether a path lies in a read-only snapshot. */
   readonly #readOnly: (path: string) => boolean;
   readonly #items: DiskItem[] = [];
+  readonly #ended = new WeakMap<DiskItem, number>();
 
   constructor(env: Environment, files: FileStore, hosts: HostSessions, readOnly: (path: string) => boolean) {
     this.#env = env;
@@ -41,6 +42,11 @@ export class DiskStore {
 
   bySlot(slot: string): DiskItem | undefined {
     return this.#items.find((item) => slotOf(item) === slot);
+  }
+
+  /** How often an export of this item was ended by a command. */
+  exportsEnded(item: DiskItem): number {
+    return this.#ended.get(item) ?? 0;
   }
 
   /** Items whose image is `path`. */
@@ -209,6 +215,7 @@ export class DiskStore {
       throw new RunFailure("failure: could not unmount, stop using it first");
     }
     this.#hosts.drop(nqn);
+    this.#ended.set(item, this.exportsEnded(item) + 1);
     item.exportedSize = undefined;
   }
 

@@ -1,15 +1,22 @@
 import type { ExportRecord } from "../backend/backend.ts";
+import { SimulatorError } from "../errors.ts";
 import { allowedHosts, imagePath, isExported, nqnOf, portOf, slotOf } from "./disk-item.ts";
 import type { DiskStore } from "./disks.ts";
 import type { Environment } from "./environment.ts";
 import type { HostSessions } from "./hosts.ts";
+
+/** A record, and what tells that an export is not the one before although the records are equal. */
+interface Wanted {
+  readonly record: ExportRecord;
+  readonly occasion: string;
+}
 
 /** Keeps the backend's live exports equal to what the disk items say. */
 export class Exports {
   readonly #env: Environment;
   readonly #disks: DiskStore;
   readonly #hosts: HostSessions;
-  readonly #published = new Map<string, string>();
+  readonly #published = new Map<string, Wanted>();
   #online = true;
   #work: Promise<void> = Promise.resolve();
 
@@ -21,8 +28,12 @@ export class Exports {
 
   /** What is exported at this moment, by NQN; the first item wins when two have the same. */
   live(): readonly ExportRecord[] {
+    return [...this.#wanted().values()].map((one) => one.record);
+  }
+
+  #wanted(): ReadonlyMap<string, Wanted> {
     const switches = this.#env.switches();
-    const records = new Map<string, ExportRecord>();
+    const records = new Map<string, Wanted>();
     for (const item of this.#disks.items) {
       const file = this.#disks.device(item);
       if (!this.#online || !isExported(item) || file === undefined) {
@@ -33,16 +44,17 @@ export class Exports {
       if (item.exportedSize === undefined || switches.onlineResize === "at-once") item.exportedSize = size;
       const nqn = nqnOf(item, switches);
       if (records.has(nqn)) continue;
-      records.set(nqn, {
+      const record = {
         nqn,
         port: portOf(item),
         path: imagePath(item),
         sizeBytes: item.exportedSize,
         slot: slotOf(item),
         allowHosts: allowedHosts(item, switches),
-      });
+      };
+      records.set(nqn, { record, occasion: `${item.id}/${this.#disks.exportsEnded(item)}/${file.id}` });
     }
-    return [...records.values()];
+    return records;
   }
 
   /** Ends (false) or resumes (true) all exports, as during a reboot. */
@@ -50,25 +62,67 @@ export class Exports {
     this.#online = online;
   }
 
-  /** Brings the backend up to date; calls run one after the other. */
-  reconcile(): Promise<void> {
-    this.#work = this.#work.then(() => this.#reconcile());
-    return this.#work;
+  /**
+   * Brings the backend up to date; calls run one after the other.
+   * @returns what the backend could not export, and why; it is tried again at the next call
+   */
+  reconcile(): Promise<readonly SimulatorError[]> {
+    const done = this.#work.then(() => this.#reconcile());
+    // A failure is its caller's, not that of all who come later.
+    this.#work = done.then(
+      () => {},
+      () => {},
+    );
+    return done;
   }
 
-  async #reconcile(): Promise<void> {
-    const wanted = new Map(this.live().map((record) => [record.nqn, record]));
-    for (const nqn of [...this.#published.keys()]) {
-      if (wanted.has(nqn)) continue;
-      await this.#env.backend.withdrawExport(nqn);
-      this.#hosts.drop(nqn);
-      this.#published.delete(nqn);
+  async #reconcile(): Promise<readonly SimulatorError[]> {
+    const wanted = this.#wanted();
+    const failures: SimulatorError[] = [];
+    const attempt = async (nqn: string, step: () => Promise<void>): Promise<void> => {
+      try {
+        await step();
+      } catch (error) {
+        if (!(error instanceof SimulatorError)) throw error;
+        failures.push(error);
+        this.#env.logger.error("an export is not as the disk says", { nqn, reason: error.message });
+      }
+    };
+    for (const [nqn, { occasion }] of [...this.#published]) {
+      if (wanted.get(nqn)?.occasion !== occasion) await attempt(nqn, () => this.#withdraw(nqn));
     }
-    for (const [nqn, record] of wanted) {
-      const text = JSON.stringify({ ...record, sizeBytes: String(record.sizeBytes) });
-      if (this.#published.get(nqn) === text) continue;
-      await this.#env.backend.publishExport(record);
-      this.#published.set(nqn, text);
-    }
+    for (const [nqn, one] of wanted) await attempt(nqn, () => this.#publish(one));
+    return failures;
   }
+
+  async #withdraw(nqn: string): Promise<void> {
+    await this.#env.backend.withdrawExport(nqn);
+    this.#hosts.drop(nqn);
+    this.#published.delete(nqn);
+  }
+
+  async #publish(wanted: Wanted): Promise<void> {
+    const { record } = wanted;
+    const before = this.#published.get(record.nqn)?.record;
+    if (before !== undefined && sameRecord(before, record)) return;
+    await this.#env.backend.publishExport(record);
+    this.#published.set(record.nqn, wanted);
+    if (before === undefined || this.#env.switches().revokedHost === "stays") return;
+    const revoked = (host: string) => !admits(record, host) && admits(before, host);
+    const hosts = this.#hosts.connected(record.nqn).filter(revoked);
+    for (const host of hosts) this.#hosts.drop(record.nqn, host);
+    // The backend's hosts are not all known here: who was let in by the old list may be connected.
+    const narrower =
+      before.allowHosts.length === 0 ? record.allowHosts.length > 0 : before.allowHosts.some(revoked);
+    if (narrower) await this.#env.backend.dropHosts(record.nqn);
+  }
+}
+
+function admits(record: ExportRecord, host: string): boolean {
+  return record.allowHosts.length === 0 || record.allowHosts.includes(host);
+}
+
+function sameRecord(one: ExportRecord, other: ExportRecord): boolean {
+  const text = (record: ExportRecord) => JSON.stringify({ ...record, sizeBytes: String(record.sizeBytes) });
+  return text(one) === text(other);
 }

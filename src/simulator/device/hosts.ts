@@ -1,4 +1,7 @@
-/** NVMe/TCP connections of hosts, as a test or a data path reports them: NQN of the subsystem to host NQNs. */
+/**
+ * NVMe/TCP connections of hosts, as a test or a data path reports them: NQN of the subsystem to host NQNs. Hosts of
+ * the `nvmet` backend are not among them: the kernel connects them, and Linux before 6.11 tells nobody.
+ */
 export class HostSessions {
   readonly #sessions = new Map<string, Set<string>>();
   #dropped = 0;
@@ -16,10 +19,11 @@ export class HostSessions {
     return [...(this.#sessions.get(nqn) ?? [])];
   }
 
-  /** Ends all connections to one subsystem. */
-  drop(nqn: string): void {
-    this.#dropped += this.connected(nqn).length;
-    this.#sessions.delete(nqn);
+  /** Ends all connections to one subsystem, or those of one host. */
+  drop(nqn: string, hostNqn?: string): void {
+    const ended = this.connected(nqn).filter((host) => hostNqn === undefined || host === hostNqn);
+    this.#dropped += ended.length;
+    for (const host of ended) this.disconnect(nqn, host);
   }
 
   dropAll(): void {
