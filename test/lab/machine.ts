@@ -125,7 +125,7 @@ export class Machine {
       join(labDirectory, "linux.uml"),
       ...[`mem=${memory}`, `uml_dir=/dev/shm/rds-csi-lab-${process.pid}/`, `umid=${name}-${started}`],
       ...["root=none", "rootfstype=hostfs", "rootflags=/", "ro"],
-      ...["con=null", "con0=null,fd:1", "ssl0=fd:3", "panic=1", "loglevel=6"],
+      ...["con=null", "con0=null,fd:1", "ssl0=fd:3", "panic=1", "loglevel=7"],
       `init=${join(repository, "test/lab/uml/init.sh")}`,
       `vec0:transport=fd,fd=10,mac=${mac},gro=0,depth=128`,
       ...[`lab.name=${name}`, `lab.ip=vec0=${address}`, `lab.modules=${labDirectory}/modules`],
@@ -158,11 +158,11 @@ export class Machine {
 
   /** Stops the machine's clock and everything in it, as a hypervisor that pauses a guest; `resume` goes on. */
   pause(): void {
-    this.#signal("SIGSTOP");
+    this.#signal("SIGSTOP", "kernel");
   }
 
   resume(): void {
-    this.#signal("SIGCONT");
+    this.#signal("SIGCONT", "kernel");
   }
 
   /** Runs a shell script; throws only when the machine does not answer. */
@@ -247,11 +247,14 @@ export class Machine {
     });
   }
 
-  /** The kernel and its traced children are one process group. */
-  #signal(signal: NodeJS.Signals): void {
+  /**
+   * The kernel and the children that it traces are one process group. Only the kernel may be stopped: a stopped child would
+   * report that to it, and it knows no such event.
+   */
+  #signal(signal: NodeJS.Signals, whom: "all" | "kernel" = "all"): void {
     if (this.#dead !== undefined || this.#child.pid === undefined) return;
     try {
-      process.kill(-this.#child.pid, signal);
+      process.kill(whom === "all" ? -this.#child.pid : this.#child.pid, signal);
     } catch {
       // It has ended meanwhile.
     }
