@@ -12,6 +12,12 @@ export interface Target {
   readonly ctrlLossTmo: number;
   readonly reconnectDelay: number;
   readonly keepAliveTmo: number;
+  /** Seconds; -1 = off. */
+  readonly fastIoFailTmo: number;
+  /** 0 = the kernel's own number. */
+  readonly nrIoQueues: number;
+  /** 0 = the kernel's own number. */
+  readonly queueSize: number;
 }
 
 /** A block device that was proven to belong to an NQN when it was looked up. */

@@ -22,6 +22,9 @@ const TARGET: Target = {
   ctrlLossTmo: -1,
   reconnectDelay: 2,
   keepAliveTmo: 5,
+  fastIoFailTmo: -1,
+  nrIoQueues: 0,
+  queueSize: 0,
 };
 const OK: ExecResult = { code: 0, stdout: "", stderr: "", truncated: false };
 
