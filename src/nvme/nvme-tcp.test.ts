@@ -164,7 +164,7 @@ describe("connect", () => {
     sysfs.state = "resetting";
     await expect(dataPath.connect(TARGET)).rejects.toMatchObject({
       id: "deviceNotReady",
-      message: expect.stringContaining("40 s (resetting)"),
+      message: expect.stringContaining("40 s (nvme0 resetting at 192.0.2.9:4420)"),
     });
   });
 
