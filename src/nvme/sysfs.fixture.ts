@@ -121,6 +121,8 @@ export class FakeSysfs {
   withoutMultipath(): void {
     rmSync(join(this.controller, "nvme0c0n1"), { recursive: true });
     renameSync(join(this.subsystem, "nvme0n1"), join(this.controller, "nvme0n1"));
+    rmSync(join(this.root, "dev/block/259:1"));
+    symlinkSync(join(this.controller, "nvme0n1"), join(this.root, "dev/block/259:1"));
   }
 
   /** A second namespace or, without multipath, a second path. */

@@ -18,5 +18,5 @@ export async function viewOf(sysRoot: string, nqn: string): Promise<View> {
 /** The device, if there is one. @throws deviceAmbiguous (FAILED_PRECONDITION) if there are several */
 export function singleDevice(nqn: string, namespaces: readonly Namespace[]): BlockDevice | undefined {
   if (namespaces.length <= 1) return namespaces[0]?.device;
-  throw failure("deviceAmbiguous", { nqn, devices: namespaces.map(({ device }) => device.path) });
+  throw failure("deviceAmbiguous", { nqn, devices: namespaces.map(({ device }) => device.path).sort() });
 }
