@@ -3,9 +3,11 @@ import { nodeService } from "../csi/node.ts";
 import type { DataPath } from "../node/data-path.ts";
 import { createNodeService } from "../node/service.ts";
 import { createNodeSystem, type NodeSystem } from "../node/system.ts";
+import { createConnectMetrics } from "../nvme/connect-metrics.ts";
+import { createConnectQueue } from "../nvme/connect-queue.ts";
 import { createLoopDataPath } from "../nvme/loop.ts";
 import { buildInfo } from "../observability/build-info.ts";
-import { createMetrics } from "../observability/metrics.ts";
+import { createMetrics, type Metrics } from "../observability/metrics.ts";
 import type { RunDeps } from "./controller.ts";
 import { loggerFor } from "./logging.ts";
 import { serve } from "./serve.ts";
@@ -20,7 +22,7 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   const { nodeId, clusterId, nqnPrefix, maxVolumesPerNode } = config;
   logger.info("starting", { ...buildInfo, nodeId, clusterId, dataPath: config.dataPath });
   const system = createNodeSystem({ logger });
-  const dataPath = await dataPathOf(config, system);
+  const dataPath = await dataPathOf(config, system, metrics);
   const service = createNodeService({ system, dataPath, nodeId, clusterId, nqnPrefix, maxVolumesPerNode });
 
   let reasons: readonly string[] = [];
@@ -45,11 +47,13 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   logger.info("stopped");
 }
 
-async function dataPathOf(config: NodeConfig, system: NodeSystem): Promise<DataPath> {
-  const { nqnPrefix, stateDir, loopExportsDir } = config;
+async function dataPathOf(config: NodeConfig, system: NodeSystem, metrics: Metrics): Promise<DataPath> {
+  const { nqnPrefix, stateDir, loopExportsDir, maxConcurrentConnects } = config;
   if (config.dataPath === "loop" && loopExportsDir !== undefined) {
     return createLoopDataPath(system, { exportsDir: loopExportsDir, stateDir, nqnPrefix });
   }
   const { createNvmeTcpDataPath } = await import("../nvme/nvme-tcp.ts");
-  return createNvmeTcpDataPath(system, { nqnPrefix });
+  const connectQueue = createConnectQueue({ limit: maxConcurrentConnects, clock: system.clock });
+  const onConnect = createConnectMetrics(metrics.registry, connectQueue);
+  return createNvmeTcpDataPath(system, { nqnPrefix, connectQueue, onConnect });
 }

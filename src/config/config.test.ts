@@ -359,7 +359,14 @@ describe("other commands", () => {
       dataPath: "nvme-tcp",
       stateDir: "/var/lib/rds-csi",
       maxVolumesPerNode: 0,
+      maxConcurrentConnects: 4,
     });
+    for (const wrong of ["0", "65", "four"]) {
+      const flags = { "node-id": ["n1"], "max-concurrent-connects": [wrong] };
+      expect((await mistakes(loadNodeConfig({ flags, env: {} }))).map(({ where }) => where)).toEqual([
+        "--max-concurrent-connects",
+      ]);
+    }
     expect((await mistakes(loadNodeConfig({ flags: {}, env: {} }))).map(({ where }) => where)).toEqual([
       "--node-id",
     ]);

@@ -31,6 +31,16 @@ export const nodeOnly = {
     },
     parse.absolutePath,
   ),
+  maxConcurrentConnects: withDefault(
+    {
+      name: "max-concurrent-connects",
+      placeholder: "<count>",
+      description: "most NVMe connects that this node runs at once; the others wait for their turn",
+      expects: "a whole number from 1 to 64",
+    },
+    "4",
+    parse.integer(1, 64),
+  ),
   stateDir: withDefault(
     {
       name: "state-dir",

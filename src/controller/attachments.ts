@@ -253,6 +253,7 @@ export class AttachmentService {
 
   #context({ disk, record }: RdsVolume, hostNqn: string): PublishContext {
     const { ctrlLossTmo, reconnectDelay, keepAliveTmo } = record.settings;
+    const { fastIoFailTmo, nrIoQueues, queueSize } = record.settings;
     return {
       nqn: disk.nqn,
       address: this.#options.nvmeAddress,
@@ -263,6 +264,9 @@ export class AttachmentService {
       ctrlLossTmo,
       reconnectDelay,
       keepAliveTmo,
+      fastIoFailTmo,
+      nrIoQueues,
+      queueSize,
     };
   }
 

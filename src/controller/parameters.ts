@@ -16,8 +16,12 @@ export const PARAMETER_DOCS: Readonly<Record<string, string>> = {
     "a whole number of seconds, 30-3600 (default 300), or auto (KubeVirt's own deadline for the machine)",
   migrationGuard: "enforce, warn or off (default enforce)",
   ctrlLossTmo: "a whole number of seconds, -1 (never give up, default) to 86400",
-  reconnectDelay: "a whole number of seconds, 1-300 (default 5)",
+  reconnectDelay: "a whole number of seconds, 1-300 (default 5), at most ctrlLossTmo unless that is -1 or 0",
   keepAliveTmo: "a whole number of seconds, 1-300 (default 5)",
+  fastIoFailTmo:
+    "a whole number of seconds, -1 (off, default) to 86399, less than ctrlLossTmo unless that is -1",
+  nrIoQueues: "a whole number, 1-1024 (default: one per CPU of the node)",
+  queueSize: "a whole number, 16-1024 (default: the kernel's own, 128)",
 };
 
 /** What external-provisioner adds with --extra-create-metadata. */
@@ -41,7 +45,7 @@ export function readParameters(
   }
   const invalid = (key: string, value: string): Error =>
     failure("parameterInvalid", { key, value, expected: PARAMETER_DOCS[key] ?? "" });
-  const seconds = (
+  const integer = (
     key: keyof VolumeSettings & string,
     fallback: number,
     min: number,
@@ -57,20 +61,44 @@ export function readParameters(
   if (pool !== undefined && !POOL.test(pool)) throw invalid("pool", pool);
   const guard = all.get("migrationGuard") ?? DEFAULT_SETTINGS.migrationGuard;
   if (guard !== "enforce" && guard !== "warn" && guard !== "off") throw invalid("migrationGuard", guard);
+  const settings: VolumeSettings = {
+    migrationTimeoutSeconds:
+      all.get("migrationTimeoutSeconds") === "auto"
+        ? "auto"
+        : integer("migrationTimeoutSeconds", DEFAULT_SETTINGS.migrationTimeoutSeconds, 30, 3_600),
+    migrationGuard: guard,
+    ctrlLossTmo: integer("ctrlLossTmo", DEFAULT_SETTINGS.ctrlLossTmo, -1, 86_400),
+    reconnectDelay: integer("reconnectDelay", DEFAULT_SETTINGS.reconnectDelay, 1, 300),
+    keepAliveTmo: integer("keepAliveTmo", DEFAULT_SETTINGS.keepAliveTmo, 1, 300),
+    fastIoFailTmo: integer("fastIoFailTmo", DEFAULT_SETTINGS.fastIoFailTmo, -1, 86_399),
+    nrIoQueues: integer("nrIoQueues", DEFAULT_SETTINGS.nrIoQueues, 1, 1_024),
+    queueSize: integer("queueSize", DEFAULT_SETTINGS.queueSize, 16, 1_024),
+  };
+  requireOrder(settings);
   return {
     pool,
-    settings: {
-      migrationTimeoutSeconds:
-        all.get("migrationTimeoutSeconds") === "auto"
-          ? "auto"
-          : seconds("migrationTimeoutSeconds", DEFAULT_SETTINGS.migrationTimeoutSeconds, 30, 3_600),
-      migrationGuard: guard,
-      ctrlLossTmo: seconds("ctrlLossTmo", DEFAULT_SETTINGS.ctrlLossTmo, -1, 86_400),
-      reconnectDelay: seconds("reconnectDelay", DEFAULT_SETTINGS.reconnectDelay, 1, 300),
-      keepAliveTmo: seconds("keepAliveTmo", DEFAULT_SETTINGS.keepAliveTmo, 1, 300),
-    },
+    settings,
     claim: claimFrom(all.get(`${METADATA_PREFIX}pvc/namespace`), all.get(`${METADATA_PREFIX}pvc/name`)),
   };
+}
+
+/**
+ * The times of a connection have to make sense together. The kernel only warns when fast_io_fail_tmo is the larger one
+ * (drivers/nvme/host/fabrics.c, nvmf_parse_options), and rounds ctrl_loss_tmo up to a multiple of reconnect_delay.
+ * @throws parameterInvalid
+ */
+function requireOrder({ ctrlLossTmo, reconnectDelay, fastIoFailTmo }: VolumeSettings): void {
+  if (ctrlLossTmo === -1) return;
+  const refuse = (key: string, value: number, rule: string): never => {
+    const expected = `${PARAMETER_DOCS[key]}; ctrlLossTmo is ${ctrlLossTmo}, ${rule}`;
+    throw failure("parameterInvalid", { key, value: String(value), expected });
+  };
+  if (ctrlLossTmo > 0 && reconnectDelay > ctrlLossTmo) {
+    refuse("reconnectDelay", reconnectDelay, "so no reconnect would be tried in time");
+  }
+  if (fastIoFailTmo >= ctrlLossTmo) {
+    refuse("fastIoFailTmo", fastIoFailTmo, "so the controller would be gone before");
+  }
 }
 
 function claimFrom(namespace: string | undefined, name: string | undefined): Parameters["claim"] {

@@ -144,6 +144,14 @@ describe("StorageClass parameters", () => {
     ["ctrlLossTmo", "-2"],
     ["reconnectDelay", "0"],
     ["keepAliveTmo", "5.0"],
+    ["fastIoFailTmo", "off"],
+    ["fastIoFailTmo", "-2"],
+    ["fastIoFailTmo", "86400"],
+    ["nrIoQueues", "0"],
+    ["nrIoQueues", "1025"],
+    ["queueSize", "15"],
+    ["queueSize", "1025"],
+    ["queueSize", "0x20"],
   ] as const) {
     test(`${key}=${JSON.stringify(value)} is refused, naming key, value and range`, () => {
       expect(() => readParameters({ [key]: value })).toThrow(
@@ -151,6 +159,38 @@ describe("StorageClass parameters", () => {
       );
     });
   }
+
+  test("property: the times of a connection are accepted exactly if they make sense together", () => {
+    const times = fc.record({
+      ctrlLossTmo: fc.integer({ min: -1, max: 400 }),
+      reconnectDelay: fc.integer({ min: 1, max: 300 }),
+      fastIoFailTmo: fc.integer({ min: -1, max: 400 }),
+    });
+    fc.assert(
+      fc.property(times, ({ ctrlLossTmo, reconnectDelay, fastIoFailTmo }) => {
+        const forever = ctrlLossTmo === -1;
+        const good =
+          forever || (fastIoFailTmo < ctrlLossTmo && (ctrlLossTmo === 0 || reconnectDelay <= ctrlLossTmo));
+        const read = () =>
+          readParameters({
+            ctrlLossTmo: String(ctrlLossTmo),
+            reconnectDelay: String(reconnectDelay),
+            fastIoFailTmo: String(fastIoFailTmo),
+          }).settings;
+        if (good) expect(read()).toMatchObject({ ctrlLossTmo, reconnectDelay, fastIoFailTmo });
+        else expect(read).toThrow(`ctrlLossTmo is ${ctrlLossTmo}, so `);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("queue settings are read; a value of a VolumeAttributesClass counts in the comparison", () => {
+    const { settings } = readParameters({ nrIoQueues: "1", queueSize: "1024", fastIoFailTmo: "20" });
+    expect(settings).toMatchObject({ nrIoQueues: 1, queueSize: 1_024, fastIoFailTmo: 20 });
+    expect(() => readParameters({ ctrlLossTmo: "600", fastIoFailTmo: "20" }, { ctrlLossTmo: "10" })).toThrow(
+      'StorageClass parameter fastIoFailTmo="20" is invalid',
+    );
+  });
 
   test("unknown keys are refused, also prototype names", () => {
     for (const key of ["volumePath", "__proto__x", "constructor", "toString"]) {

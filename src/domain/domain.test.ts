@@ -77,16 +77,60 @@ describe("publish context", () => {
     ctrlLossTmo: -1,
     reconnectDelay: 5,
     keepAliveTmo: 5,
+    fastIoFailTmo: -1,
+    nrIoQueues: 0,
+    queueSize: 0,
   };
 
   test("round-trips", () => {
     expect(decodePublishContext(encodePublishContext(context))).toEqual(context);
   });
 
-  test("each key is required and checked, and the error names it", () => {
-    for (const key of Object.keys(context)) {
+  test("property: round-trips, whatever the connection's settings are", () => {
+    const tmo = fc.integer({ min: -1, max: 86_400 });
+    const settings = fc.record({
+      ctrlLossTmo: tmo,
+      reconnectDelay: fc.integer({ min: 1, max: 300 }),
+      keepAliveTmo: fc.integer({ min: 1, max: 300 }),
+      fastIoFailTmo: tmo,
+      nrIoQueues: fc.nat(1_024),
+      queueSize: fc.oneof(fc.constant(0), fc.integer({ min: 16, max: 1_024 })),
+    });
+    fc.assert(
+      fc.property(settings, (some) => {
+        const full = { ...context, ...some };
+        expect(decodePublishContext(encodePublishContext(full))).toEqual(full);
+      }),
+    );
+  });
+
+  test("controllers and nodes of different versions understand each other", () => {
+    const first = ["nqn", "address", "port", "hostNqn", "sizeBytes", "filesystemState"].concat(
+      "ctrlLossTmo",
+      "reconnectDelay",
+      "keepAliveTmo",
+    );
+    // A volume that does not use the later settings has the context that it always had.
+    expect(Object.keys(encodePublishContext(context)).toSorted()).toEqual(first.toSorted());
+    const used = encodePublishContext({ ...context, fastIoFailTmo: 0, nrIoQueues: 2, queueSize: 16 });
+    expect(used).toMatchObject({ fastIoFailTmo: "0", nrIoQueues: "2", queueSize: "16" });
+    expect(decodePublishContext({ ...used, aKeyOfTheFuture: "x" })).toMatchObject({ queueSize: 16 });
+    for (const [key, bad] of [
+      ["fastIoFailTmo", "-2"],
+      ["nrIoQueues", "-1"],
+      ["queueSize", "15"],
+      ["queueSize", "1025"],
+    ] as const) {
+      expect(() => decodePublishContext({ ...used, [key]: bad })).toThrow(`publish_context.${key}`);
+    }
+  });
+
+  test("each key of the first version is required, every key is checked, and the error names it", () => {
+    for (const key of Object.keys(encodePublishContext(context))) {
       const { [key]: _, ...rest } = encodePublishContext(context);
       expect(() => decodePublishContext(rest)).toThrow(`publish_context.${key} is required`);
+    }
+    for (const key of Object.keys(context)) {
       for (const bad of ["$(reboot)", "-0", "x".repeat(300), "1e3", " "]) {
         expect(() => decodePublishContext({ ...encodePublishContext(context), [key]: bad })).toThrow(
           `publish_context.${key}`,

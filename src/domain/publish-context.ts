@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { failure } from "./errors/driver-error.ts";
+import { DEFAULT_SETTINGS } from "./record/volume-record.ts";
 
 /**
  * What may be on the volume when a node stages it:
@@ -33,11 +34,28 @@ export interface PublishContext {
   readonly reconnectDelay: number;
   /** NVMe keep-alive timeout in seconds. */
   readonly keepAliveTmo: number;
+  /** Seconds until I/O on a lost controller fails; -1 = off. */
+  readonly fastIoFailTmo: number;
+  /** I/O queues; 0 = the kernel's own number. */
+  readonly nrIoQueues: number;
+  /** Entries of an I/O queue; 0 = the kernel's own number. */
+  readonly queueSize: number;
 }
+
+/**
+ * Keys that came later. They are left out while they have their default, so that a volume that does not use them has the
+ * context that it always had; a node that does not know them passes them over.
+ */
+const LATER = {
+  fastIoFailTmo: { unset: DEFAULT_SETTINGS.fastIoFailTmo, min: -1, max: 86_400 * 365 },
+  nrIoQueues: { unset: DEFAULT_SETTINGS.nrIoQueues, min: 1, max: 65_535 },
+  queueSize: { unset: DEFAULT_SETTINGS.queueSize, min: 16, max: 1_024 },
+} as const;
+const LATER_KEYS = ["fastIoFailTmo", "nrIoQueues", "queueSize"] as const;
 
 /** Encodes for the wire: a string map, CSI `publish_context`. */
 export function encodePublishContext(context: PublishContext): Record<string, string> {
-  return {
+  const map: Record<string, string> = {
     nqn: context.nqn,
     address: context.address,
     port: String(context.port),
@@ -48,12 +66,16 @@ export function encodePublishContext(context: PublishContext): Record<string, st
     reconnectDelay: String(context.reconnectDelay),
     keepAliveTmo: String(context.keepAliveTmo),
   };
+  for (const key of LATER_KEYS) {
+    if (context[key] !== LATER[key].unset) map[key] = String(context[key]);
+  }
+  return map;
 }
 
 const NQN = /^nqn\.[0-9]{4}-[0-9]{2}\.[A-Za-z0-9.-]+:[A-Za-z0-9._:-]+$/;
 
 /**
- * Reads `publish_context` as the node received it.
+ * Reads `publish_context` as the node received it, also from an older or newer controller.
  * @throws fieldMissing or fieldInvalid (INVALID_ARGUMENT) naming the key
  */
 export function decodePublishContext(map: Readonly<Record<string, string>>): PublishContext {
@@ -79,6 +101,10 @@ export function decodePublishContext(map: Readonly<Record<string, string>>): Pub
     }
     return value;
   };
+  const later = (key: keyof typeof LATER): number => {
+    const { unset, min, max } = LATER[key];
+    return Object.hasOwn(map, key) ? integer(key, min, max) : unset;
+  };
   const address = (): string => {
     const value = text("address", /./);
     if (isIP(value) === 0) {
@@ -99,5 +125,8 @@ export function decodePublishContext(map: Readonly<Record<string, string>>): Pub
     ctrlLossTmo: integer("ctrlLossTmo", -1, 86_400 * 365),
     reconnectDelay: integer("reconnectDelay", 1, 3_600),
     keepAliveTmo: integer("keepAliveTmo", 1, 3_600),
+    fastIoFailTmo: later("fastIoFailTmo"),
+    nrIoQueues: later("nrIoQueues"),
+    queueSize: later("queueSize"),
   };
 }

@@ -12,6 +12,12 @@ export interface Target {
   readonly ctrlLossTmo: number;
   readonly reconnectDelay: number;
   readonly keepAliveTmo: number;
+  /** Seconds; -1 = off. */
+  readonly fastIoFailTmo: number;
+  /** 0 = the kernel's own number. */
+  readonly nrIoQueues: number;
+  /** 0 = the kernel's own number. */
+  readonly queueSize: number;
 }
 
 /** A block device that was proven to belong to an NQN when it was looked up. */
@@ -52,8 +58,10 @@ export interface DeviceUser {
 export interface DataPath {
   readonly kind: "nvme-tcp" | "loop";
   /**
-   * Connects, or waits for the existing connection to become live, and returns its device. Idempotent.
-   * @throws connectRefused, subsystemNotOffered, deviceNotReady (UNAVAILABLE); nvmeModuleMissing, connectedAsOtherHost
+   * Connects, or uses the existing connection once it is live, and returns its device. Idempotent. One to another address
+   * is ended and made anew if it is proven that nobody uses the device.
+   * @throws connectRefused, subsystemNotOffered, deviceNotReady, namespaceAbsent, connectQueueFull, connectionNotTuned
+   *   (UNAVAILABLE); nvmeModuleMissing, connectedAsOtherHost, connectedElsewhere, deviceAmbiguous (FAILED_PRECONDITION)
    */
   connect(target: Target, signal?: AbortSignal): Promise<BlockDevice>;
   /**

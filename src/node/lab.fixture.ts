@@ -175,6 +175,9 @@ export class Volume {
       ctrlLossTmo: -1,
       reconnectDelay: 2,
       keepAliveTmo: 5,
+      fastIoFailTmo: -1,
+      nrIoQueues: 0,
+      queueSize: 0,
       ...more,
     });
   }

@@ -215,6 +215,9 @@ describe.skipIf(noDevices !== "")(`NodeUnstageVolume ${noDevices}`, () => {
       ctrlLossTmo: -1,
       reconnectDelay: 1,
       keepAliveTmo: 1,
+      fastIoFailTmo: -1,
+      nrIoQueues: 0,
+      queueSize: 0,
     });
     await unstage(it);
     expect((await node.dataPath.list()).map(({ slot }) => slot as string)).toEqual([other.volume.volumeId]);

@@ -93,6 +93,8 @@ export function checkContext(
     throw failure("hostIdentityMismatch", { volume, expected: context.hostNqn, own: own.hostNqn });
   }
   const { address, port, ctrlLossTmo, reconnectDelay, keepAliveTmo } = context;
-  const target = { nqn: nqn.nqn, address, port, ...own, ctrlLossTmo, reconnectDelay, keepAliveTmo };
+  const { fastIoFailTmo, nrIoQueues, queueSize } = context;
+  const times = { ctrlLossTmo, reconnectDelay, keepAliveTmo, fastIoFailTmo };
+  const target = { nqn: nqn.nqn, address, port, ...own, ...times, nrIoQueues, queueSize };
   return { context, nqn, target };
 }

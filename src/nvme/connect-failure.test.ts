@@ -45,6 +45,33 @@ describe("texts of nvme connect", () => {
     expect(connectFailure(result(text), target, true)?.id).toBe("nvmeModuleMissing");
   });
 
+  // From the sources of libnvme and nvme-cli after 2.3, which is what the recordings are from.
+  test.each([
+    ["could not add new controller: already connected", true, undefined],
+    ["could not add new controller: invalid arguments/configuration", false, "nvmeModuleMissing"],
+    ["could not add new controller: invalid arguments/configuration", true, "connectRefused"],
+    ["could not add new controller: failed to write to nvme-fabrics device", true, "connectRefused"],
+    ["could not add new controller: connection refused", true, "connectRefused"],
+    ["could not add new controller: cannot assign requested address", true, "connectRefused"],
+    ["could not add new controller: hostnqn already in use", true, "connectRefused"],
+    ["could not add new controller: invalid interface", true, "connectRefused"],
+    ["could not add new controller: not supported", true, "connectRefused"],
+    ["could not add new controller: the TLS key is missing", true, "connectRefused"],
+    ["could not add new controller: failed to lookup subsystem", true, "connectRefused"],
+    ["Failed to open /dev/nvme-fabrics: Permission denied", true, "connectRefused"],
+    ["Failed to open /dev/nvme-fabrics: No such device", true, "nvmeModuleMissing"],
+    [
+      "Failed to write to /dev/nvme-fabrics: Input/output error\ncould not add new controller: failed to write to nvme-fabrics device",
+      true,
+      "subsystemNotOffered",
+    ],
+  ] as const)("later versions: %s", (text, tcpLoaded, id) => {
+    const error = connectFailure(result(`${text}\n`), target, tcpLoaded);
+    expect(error?.id).toBe(id as never);
+    // Nothing but a missing module is beyond repeating.
+    if (id !== undefined && id !== "nvmeModuleMissing") expect(error?.code).toBe(14);
+  });
+
   test("an unknown text is passed on, and the call is worth repeating", () => {
     const error = connectFailure(result("something new\n"), target, true);
     expect(error).toMatchObject({ id: "connectRefused", code: 14 });

@@ -45,6 +45,9 @@ describe.skipIf(noDevices !== "")(`loop data path ${noDevices}`, () => {
     ctrlLossTmo: -1,
     reconnectDelay: 1,
     keepAliveTmo: 1,
+    fastIoFailTmo: -1,
+    nrIoQueues: 0,
+    queueSize: 0,
     ...more,
   });
   const claim = (volume: Volume, node: LabNode) => join(lab.root, "state", node.nodeId, volume.nqn);

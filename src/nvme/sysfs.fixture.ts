@@ -1,6 +1,7 @@
 import {
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   renameSync,
@@ -41,6 +42,45 @@ export class FakeSysfs {
     mkdirSync(join(this.root, "dev/block"), { recursive: true });
     symlinkSync(join(this.subsystem, "nvme0n1"), join(this.root, "dev/block/259:1"));
     this.rename(nqn, hostNqn);
+    // The recording was made over the loopback address with short timeouts.
+    this.address = "traddr=192.0.2.9,trsvcid=4420,src_addr=192.0.2.7";
+    this.set("ctrl_loss_tmo", "off");
+  }
+
+  /** Changes an attribute of a controller. */
+  set(attribute: string, value: string, controller = "nvme0"): void {
+    this.#write(join(dirname(this.controller), controller, attribute), value);
+  }
+
+  get(attribute: string, controller = "nvme0"): string {
+    return readFileSync(join(dirname(this.controller), controller, attribute), "utf8").trimEnd();
+  }
+
+  set address(address: string) {
+    this.set("address", address);
+  }
+
+  /** One more controller of the same subsystem: a second path (multipath). It has the attributes of the first. */
+  addController(name: string, attributes: Readonly<Record<string, string>>): void {
+    const directory = join(dirname(this.controller), name);
+    mkdirSync(directory);
+    for (const entry of readdirSync(this.controller, { withFileTypes: true })) {
+      if (entry.isFile()) this.set(entry.name, this.get(entry.name), name);
+    }
+    for (const [attribute, value] of Object.entries(attributes)) this.set(attribute, value, name);
+    symlinkSync(`../../devices/virtual/nvme-fabrics/ctl/${name}`, join(this.root, "class/nvme", name));
+    symlinkSync(`../../nvme-fabrics/ctl/${name}`, join(this.subsystem, name));
+  }
+
+  /** The device of one controller without multipath. */
+  addPathDevice(controller: string, name: string): void {
+    this.#writeDevice(join(dirname(this.controller), controller, name));
+  }
+
+  removeController(name: string): void {
+    rmSync(join(this.root, "class/nvme", name));
+    rmSync(join(this.subsystem, name), { force: true });
+    rmSync(join(dirname(this.controller), name), { recursive: true });
   }
 
   rename(nqn: string, hostNqn: string): void {
@@ -81,21 +121,27 @@ export class FakeSysfs {
   withoutMultipath(): void {
     rmSync(join(this.controller, "nvme0c0n1"), { recursive: true });
     renameSync(join(this.subsystem, "nvme0n1"), join(this.controller, "nvme0n1"));
+    rmSync(join(this.root, "dev/block/259:1"));
+    symlinkSync(join(this.controller, "nvme0n1"), join(this.root, "dev/block/259:1"));
   }
 
   /** A second namespace or, without multipath, a second path. */
   addDevice(name: string): void {
+    this.#writeDevice(join(this.subsystem, name));
+  }
+
+  cleanUp(): void {
+    rmSync(this.root, { recursive: true, force: true });
+  }
+
+  #writeDevice(directory: string): void {
     for (const [attribute, value] of [
       ["dev", "259:9"],
       ["size", "614400"],
       ["ro", "0"],
     ] as const) {
-      this.#write(join(this.subsystem, name, attribute), value);
+      this.#write(join(directory, attribute), value);
     }
-  }
-
-  cleanUp(): void {
-    rmSync(this.root, { recursive: true, force: true });
   }
 
   #write(path: string, value: string): void {

@@ -13,7 +13,17 @@ export interface Controller {
   readonly transport: string;
   /** e.g. `traddr=192.0.2.1,trsvcid=4420,src_addr=192.0.2.7`; `src_addr` only while live. */
   readonly address: string;
+  /** Empty if the kernel does not show it. */
   readonly hostNqn: string;
+  /** Empty if the kernel does not show it. */
+  readonly hostId: string;
+}
+
+/** A usable namespace. */
+export interface Namespace {
+  readonly device: BlockDevice;
+  /** The controller that it belongs to; undefined with multipath, where it belongs to the subsystem. */
+  readonly controller: string | undefined;
 }
 
 /** A usable namespace; the hidden path devices `nvmeXcYnZ` do not count. */
@@ -28,8 +38,8 @@ export async function readControllers(sysRoot: string): Promise<readonly Control
   for (const name of await listClass(sysRoot, "nvme")) {
     if (!/^nvme\d+$/.test(name)) continue;
     const base = `${sysRoot}/class/nvme/${name}`;
-    const [nqn, state, transport, address, hostNqn] = await Promise.all(
-      ["subsysnqn", "state", "transport", "address", "hostnqn"].map((attribute) =>
+    const [nqn, state, transport, address, hostNqn, hostId] = await Promise.all(
+      ["subsysnqn", "state", "transport", "address", "hostnqn", "hostid"].map((attribute) =>
         readAttribute(`${base}/${attribute}`),
       ),
     );
@@ -41,6 +51,7 @@ export async function readControllers(sysRoot: string): Promise<readonly Control
       transport: transport ?? "",
       address: address ?? "",
       hostNqn: hostNqn ?? "",
+      hostId: hostId ?? "",
     });
   }
   return controllers;
@@ -54,19 +65,21 @@ export async function readControllers(sysRoot: string): Promise<readonly Control
 export async function readNamespaces(
   sysRoot: string,
   controllers: readonly Controller[],
-): Promise<ReadonlyMap<string, readonly BlockDevice[]>> {
-  const places = controllers.map(({ name, nqn }) => ({ directory: `${sysRoot}/class/nvme/${name}`, nqn }));
+): Promise<ReadonlyMap<string, readonly Namespace[]>> {
+  const places: { directory: string; nqn: string; controller: string | undefined }[] = controllers.map(
+    ({ name, nqn }) => ({ directory: `${sysRoot}/class/nvme/${name}`, nqn, controller: name }),
+  );
   for (const name of await listClass(sysRoot, "nvme-subsystem")) {
     const directory = `${sysRoot}/class/nvme-subsystem/${name}`;
     const nqn = await readAttribute(`${directory}/subsysnqn`);
-    if (nqn !== undefined) places.push({ directory, nqn });
+    if (nqn !== undefined) places.push({ directory, nqn, controller: undefined });
   }
-  const found = new Map<string, BlockDevice[]>();
-  for (const { directory, nqn } of places) {
+  const found = new Map<string, Namespace[]>();
+  for (const { directory, nqn, controller } of places) {
     for (const name of (await listDirectory(directory)) ?? []) {
       if (!NAMESPACE.test(name)) continue;
       const device = await readBlockDevice(`${directory}/${name}`, name, nqn);
-      if (device !== undefined) found.set(nqn, [...(found.get(nqn) ?? []), device]);
+      if (device !== undefined) found.set(nqn, [...(found.get(nqn) ?? []), { device, controller }]);
     }
   }
   return found;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { createMigrationMetrics } from "../controller/migration-metrics.ts";
+import { createConnectMetrics } from "../nvme/connect-metrics.ts";
 import { createMetrics } from "./metrics.ts";
 
 const build = { version: "1.2.3", commit: "abc" };
@@ -21,6 +22,7 @@ describe("docs/metrics.md", () => {
   test("lists exactly the metrics of the registry, with type and labels", () => {
     const { registry } = createMetrics(build);
     createMigrationMetrics(registry, async () => undefined);
+    createConnectMetrics(registry, { running: 0, waiting: 0 });
     const registered = registry.getMetricsAsArray().map((metric) => ({
       name: metric.name,
       type: String(metric.type),

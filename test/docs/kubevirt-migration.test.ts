@@ -14,6 +14,7 @@ import { PARAMETER_DOCS, readParameters } from "../../src/controller/parameters.
 import { ORPHANED_AFTER_SECONDS } from "../../src/controller/reporter.ts";
 import { catalogue } from "../../src/domain/errors/catalogue.ts";
 import { parseQuantity } from "../../src/kubernetes/quantity.ts";
+import { createConnectMetrics } from "../../src/nvme/connect-metrics.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
 import { capabilitiesOf, documentsOf, type Manifest, manifestsOf } from "./manifests.fixture.ts";
 import { blocksOf, plain, readPage, rowsBelow } from "./page.fixture.ts";
@@ -235,7 +236,9 @@ describe("names on the pages", () => {
         type,
         labels: [...labels.matchAll(/`(\w+)`/g)].map((found) => found[1] ?? "").sort(),
       }));
-    const base = createMetrics({ version: "1", commit: "c" }).registry.getMetricsAsArray();
+    const { registry } = createMetrics({ version: "1", commit: "c" });
+    createConnectMetrics(registry, { running: 0, waiting: 0 });
+    const base = registry.getMetricsAsArray();
     const all = new Set([...base.map(({ name }) => name), ...registered().map(({ name }) => name)]);
     expect(new Set(documented.map(({ name }) => name))).toEqual(all);
     for (const metric of registered()) expect(documented).toContainEqual(metric);

@@ -62,6 +62,9 @@ describe("docs/volume-record.md", () => {
         ctrlLossTmo: 1,
         reconnectDelay: 1,
         keepAliveTmo: 1,
+        fastIoFailTmo: 1,
+        nrIoQueues: 1,
+        queueSize: 16,
       },
       unknown: [],
     };

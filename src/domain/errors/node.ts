@@ -49,9 +49,40 @@ export const nodeErrors = {
     (p) => `the kernel module ${p.module} is not loaded on this node`,
     "Load it at boot: a line `nvme-tcp` in a file below /etc/modules-load.d.",
   ),
-  connectedAsOtherHost: entry<{ nqn: string; hostNqn: string; own: string }>(
+  connectQueueFull: entry<{ what: string; seconds: number; limit: number; ahead: number }>(
+    GrpcCode.UNAVAILABLE,
+    (p) =>
+      `${p.what} waited ${p.seconds} s for its turn: ${p.limit} connects run on this node, ${p.ahead} more are ahead`,
+    "The call is repeated by itself. If connects hang, check the RDS; if they are only many, raise --max-concurrent-connects.",
+  ),
+  connectedElsewhere: entry<{ nqn: string; found: string; wanted: string; users: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
-    (p) => `${p.nqn} is connected already, as host ${p.hostNqn} instead of ${p.own}`,
+    (p) =>
+      `${p.nqn} is connected to ${p.found} instead of ${p.wanted}, and cannot be moved: ${p.users.join("; ")}`,
+    "End these users; the call is repeated by itself and connects to the right address once nobody is left.",
+  ),
+  connectionNotTuned: entry<{
+    nqn: string;
+    controller: string;
+    attribute: string;
+    wanted: string;
+    found: string;
+    detail: string;
+  }>(
+    GrpcCode.UNAVAILABLE,
+    (p) =>
+      `${p.attribute} of ${p.controller} (${p.nqn}) is ${p.found} instead of ${p.wanted} and could not be changed: ${p.detail}`,
+    "The node plugin needs the host's /sys writable (a privileged container); the call is repeated by itself.",
+  ),
+  namespaceAbsent: entry<{ nqn: string; controllers: string; seconds: number }>(
+    GrpcCode.UNAVAILABLE,
+    (p) =>
+      `${p.nqn} is connected (${p.controllers}), but had no namespace after ${p.seconds} s, in spite of a rescan`,
+    "Check on the RDS that the disk is ready and exported, with `rds-csi volumes list`; the call is repeated by itself.",
+  ),
+  connectedAsOtherHost: entry<{ nqn: string; host: string; own: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `${p.nqn} is connected already, as host ${p.host} instead of ${p.own}`,
     "Somebody connected it by hand or under another --cluster-id; disconnect it once nothing uses it.",
   ),
   deviceNotReady: entry<{ nqn: string; state: string; seconds: number }>(

@@ -58,6 +58,9 @@ const record: fc.Arbitrary<VolumeRecord> = fc
       ctrlLossTmo: fc.integer({ min: -1, max: 86_400 }),
       reconnectDelay: fc.integer({ min: 1, max: 300 }),
       keepAliveTmo: fc.integer({ min: 1, max: 300 }),
+      fastIoFailTmo: fc.integer({ min: -1, max: 86_400 }),
+      nrIoQueues: fc.integer({ min: 0, max: 1_024 }),
+      queueSize: fc.oneof(fc.constant(0), fc.integer({ min: 16, max: 1_024 })),
     }),
     unknown: fc.uniqueArray(unknownField, { selector: ([key]) => key, maxLength: 3 }),
   })
@@ -96,6 +99,16 @@ describe("the volume record", () => {
     if (decoded.kind !== "record") throw new Error(JSON.stringify(decoded));
     expect(decoded.record.settings).toEqual(DEFAULT_SETTINGS);
     expect(encodeRecord(decoded.record)).toBe(minimal);
+  });
+
+  test("a record of an older driver has the defaults; an older driver keeps what it does not know", () => {
+    const older = decodeRecord(`${minimal};cl=600;rd=10`);
+    if (older.kind !== "record") throw new Error(JSON.stringify(older));
+    expect(older.record.settings).toEqual({ ...DEFAULT_SETTINGS, ctrlLossTmo: 600, reconnectDelay: 10 });
+    expect(encodeRecord(older.record)).toBe(`${minimal};cl=600;rd=10`);
+    // The keys have to be new ones, or an older driver would take them for something else.
+    const settings = { ...DEFAULT_SETTINGS, fastIoFailTmo: 30, nrIoQueues: 4, queueSize: 64 };
+    expect(encodeRecord({ ...older.record, settings })).toBe(`${minimal};ff=30;nq=4;qs=64`);
   });
 
   for (const [comment, reason] of [

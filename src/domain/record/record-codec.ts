@@ -26,6 +26,9 @@ const SETTING_KEYS = {
   cl: "ctrlLossTmo",
   rd: "reconnectDelay",
   ka: "keepAliveTmo",
+  ff: "fastIoFailTmo",
+  nq: "nrIoQueues",
+  qs: "queueSize",
 } as const satisfies Record<string, keyof VolumeSettings>;
 
 /** What a comment turned out to be. */

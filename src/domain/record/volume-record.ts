@@ -52,6 +52,12 @@ export interface VolumeSettings {
   readonly reconnectDelay: number;
   /** Seconds. */
   readonly keepAliveTmo: number;
+  /** Seconds after which I/O on a lost controller fails, although the kernel goes on reconnecting; -1 = off. */
+  readonly fastIoFailTmo: number;
+  /** I/O queues of a connection; 0 = the kernel's own number, one per CPU. */
+  readonly nrIoQueues: number;
+  /** Entries of an I/O queue; 0 = the kernel's own number, 128. */
+  readonly queueSize: number;
 }
 
 /**
@@ -98,4 +104,7 @@ export const DEFAULT_SETTINGS = {
   ctrlLossTmo: -1,
   reconnectDelay: 5,
   keepAliveTmo: 5,
+  fastIoFailTmo: -1,
+  nrIoQueues: 0,
+  queueSize: 0,
 } as const satisfies VolumeSettings;

@@ -1,0 +1,24 @@
+import { readdir, readlink } from "node:fs/promises";
+
+/**
+ * How many processes this one may not look into: any of them may use a device unseen. Asks for the same right that the
+ * process scan needs (PTRACE_MODE_READ, ptrace(2)) with a call that touches neither their files nor their memory, so it
+ * never blocks; safe outside the helper process.
+ */
+export async function countUninspectable(
+  procRoot: string,
+  read: (path: string) => Promise<string> = readlink,
+): Promise<number> {
+  let count = 0;
+  for (const name of await readdir(procRoot)) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      await read(`${procRoot}/${name}/ns/mnt`);
+    } catch (error) {
+      // Others mean that it has just ended.
+      const code = error instanceof Error && "code" in error ? error.code : undefined;
+      if (code === "EACCES" || code === "EPERM") count += 1;
+    }
+  }
+  return count;
+}

@@ -1,0 +1,108 @@
+import type { Clock } from "../domain/clock.ts";
+import { DriverError, failure } from "../domain/errors/driver-error.ts";
+
+export interface ConnectQueueOptions {
+  /** So many connects run at once, at least 1. */
+  readonly limit: number;
+  readonly clock: Clock;
+  /** From 0 to below 1; Math.random. */
+  readonly random?: () => number;
+  /** How long a connect may wait for its turn, milliseconds (default 45 s: the kubelet gives a call two minutes). */
+  readonly waitMs?: number;
+  /** Longest pause before a connect that had to wait, milliseconds (default 250). */
+  readonly jitterMs?: number;
+}
+
+/**
+ * Bounds how many connects run at once on this node, in the order of asking. After an outage of the RDS, every volume of
+ * every node connects in the same moment; those that had to wait start with a small random pause, so that they do not
+ * arrive in waves.
+ */
+export interface ConnectQueue {
+  /**
+   * Runs `work` once it is its turn. Its place is free again when it has settled, so `work` must have a deadline.
+   * @param what names the work in errors
+   * @throws connectQueueFull after waitMs (UNAVAILABLE); the signal's reason if that is a DriverError, else cancelled
+   */
+  run<T>(what: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T>;
+  readonly running: number;
+  readonly waiting: number;
+}
+
+interface Waiter {
+  readonly admit: () => void;
+}
+
+/** @throws RangeError if the limit is not a whole number of at least 1 */
+export function createConnectQueue(options: ConnectQueueOptions): ConnectQueue {
+  const { limit, clock, random = Math.random, waitMs = 45_000, jitterMs = 250 } = options;
+  if (!Number.isInteger(limit) || limit < 1) throw new RangeError(`limit ${limit}`);
+  const waiters: Waiter[] = [];
+  let running = 0;
+
+  const turn = (what: string, signal?: AbortSignal): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const timer = new AbortController();
+      const leave = (): void => {
+        const place = waiters.indexOf(waiter);
+        if (place >= 0) waiters.splice(place, 1);
+        signal?.removeEventListener("abort", onAbort);
+        timer.abort();
+      };
+      const waiter: Waiter = {
+        admit: () => {
+          leave();
+          resolve();
+        },
+      };
+      const onAbort = (): void => {
+        leave();
+        reject(reasonOf(what, signal));
+      };
+      waiters.push(waiter);
+      signal?.addEventListener("abort", onAbort, { once: true });
+      clock.sleep(waitMs, timer.signal).then(
+        () => {
+          // It may have been admitted in this very moment.
+          if (!waiters.includes(waiter)) return;
+          const ahead = waiters.indexOf(waiter);
+          leave();
+          reject(failure("connectQueueFull", { what, seconds: Math.round(waitMs / 1_000), limit, ahead }));
+        },
+        () => {}, // its turn has come, or the caller has gone
+      );
+    });
+
+  /** Passes the place on, so that nobody can overtake those who wait. */
+  const free = (): void => {
+    const next = waiters.shift();
+    if (next === undefined) running -= 1;
+    else next.admit();
+  };
+
+  return {
+    run: async (what, work, signal) => {
+      if (signal?.aborted) throw reasonOf(what, signal);
+      const waits = running >= limit;
+      if (waits) await turn(what, signal);
+      else running += 1;
+      try {
+        if (waits) await clock.sleep(Math.floor(random() * jitterMs), signal);
+        return await work();
+      } finally {
+        free();
+      }
+    },
+    get running() {
+      return running;
+    },
+    get waiting() {
+      return waiters.length;
+    },
+  };
+}
+
+function reasonOf(what: string, signal: AbortSignal | undefined): DriverError {
+  const reason: unknown = signal?.reason;
+  return reason instanceof DriverError ? reason : failure("cancelled", { what }, reason);
+}
