@@ -53,19 +53,17 @@ lab("a node whose link or target fails", {}, (scenario) => {
 
   scenario("a slow and lossy link: everything works, only later", async (world) => {
     const cable = world.cable("node-a");
-    cable.delayMs = 20;
-    cable.loseEvery = 50;
-    try {
-      const volume = await LabVolume.create(world, "lossy", mount(), {}, 256n * MIB);
-      await volume.up("node-a");
-      await world.machine("node-a").sh(`head -c 2M /dev/urandom >${volume.target()}/f; sync`, 120_000);
-      await volume.down("node-a");
-      await volume.delete();
-      expect(cable.dropped).toBeGreaterThan(10);
-    } finally {
-      cable.delayMs = 0;
-      cable.loseEvery = 0;
-    }
+    cable.delayMs = 5;
+    cable.loseEvery = 200;
+    const volume = await LabVolume.create(world, "lossy", mount(), {}, 256n * MIB);
+    await volume.attach("node-a");
+    // kubelet waits two minutes.
+    await volume.stage("node-a", 120_000);
+    await volume.publish("node-a");
+    await world.machine("node-a").sh(`head -c 2M /dev/urandom >${volume.target()}/f; sync`, 120_000);
+    await volume.down("node-a");
+    await volume.delete();
+    expect(cable.dropped).toBeGreaterThan(10);
   });
 
   scenario(

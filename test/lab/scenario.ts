@@ -27,7 +27,8 @@ export function lab(
           throw error;
         } finally {
           for (const cable of world.cables.values()) cable.mend();
-        }
+        } finally 
+          for (const cable of world.cables.values()) cable.mend();
       }),
     );
   });
