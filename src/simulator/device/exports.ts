@@ -106,8 +106,13 @@ export class Exports {
     const before = this.#published.get(record.nqn)?.record;
     if (before !== undefined && sameRecord(before, record)) return;
     await this.#env.backend.publishExport(record);
+    if (before !== undefined && this.#env.switches().revokedHost === "dropped")
+      await this.#revoke(before, record);
     this.#published.set(record.nqn, wanted);
-    if (before === undefined || this.#env.switches().revokedHost === "stays") return;
+  }
+
+  /** Ends the connections of hosts that may not connect any more. */
+  async #revoke(before: ExportRecord, record: ExportRecord): Promise<void> {
     const revoked = (host: string) => !admits(record, host) && admits(before, host);
     const hosts = this.#hosts.connected(record.nqn).filter(revoked);
     for (const host of hosts) this.#hosts.drop(record.nqn, host);

@@ -165,7 +165,16 @@ export async function nvmetBackend(options: NvmetOptions, logger: Logger): Promi
       return padded;
     },
     publishExport: (record) => alone(() => publish(record)),
-    dropHosts: (nqn) => alone(async () => (live.has(nqn) ? target.drop(nqn) : undefined)),
+    dropHosts: (nqn) =>
+      alone(async () => {
+        if (!live.has(nqn)) return;
+        try {
+          await target.drop(nqn);
+        } catch (error) {
+          live.delete(nqn);
+          throw error;
+        }
+      }),
     withdrawExport: (nqn) =>
       alone(async () => {
         const path = live.get(nqn)?.record.path;
