@@ -191,7 +191,6 @@ export function nvmetTarget({ configfs, root, address, book, logger }: TargetOpt
     const hosts = await configfs.list(`${subsystem(nqn)}/allowed_hosts`);
     for (const name of hosts) await configfs.unlink(`${subsystem(nqn)}/allowed_hosts/${name}`);
     await configfs.remove(subsystem(nqn));
-    await releaseHosts(hosts);
   }
 
   async function destroy(nqn: string): Promise<void> {
@@ -202,6 +201,8 @@ export function nvmetTarget({ configfs, root, address, book, logger }: TargetOpt
       }
       await book.change((marks) => void marks.subsystems.delete(nqn));
     }
+    // Not only its own hosts: an attempt that failed may have left one that no subsystem lists.
+    await releaseHosts([...book.marks.hosts]);
     await closePorts();
   }
 
