@@ -45,13 +45,6 @@ export class Cable {
     this.loseEvery = 0;
   }
 
-  /** Whole again: up, without delay and loss. */
-  mend(): void {
-    this.up = true;
-    this.delayMs = 0;
-    this.loseEvery = 0;
-  }
-
   send(frame: Buffer): void {
     this.#socket.send(frame, this.#machinePort, "127.0.0.1");
   }

@@ -27,8 +27,7 @@ export function lab(
           throw error;
         } finally {
           for (const cable of world.cables.values()) cable.mend();
-        } finally 
-          for (const cable of world.cables.values()) cable.mend();
+        }
       }),
     );
   });
