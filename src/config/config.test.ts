@@ -77,6 +77,7 @@ describe("controller configuration", () => {
       nvmePort: 4420,
       reserveBytes: 1_073_741_824n,
       fencing: "epoch",
+      onlineExpansion: "announce",
       orchestrator: "kubernetes",
       kubeconfig: undefined,
       leaseNamespace: undefined,
