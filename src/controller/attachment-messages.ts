@@ -59,7 +59,7 @@ export function clearedEvent(node: string): ClaimEvent {
 export function reExportedEvent(nodes: readonly string[], sizeBytes: bigint): ClaimEvent {
   return normal(
     "VolumeReExported",
-    `The volume has ${sizeBytes} bytes now; its export was off for a moment, so that ${nodes.join(" and ")} see that when they reconnect`,
+    `The volume has ${sizeBytes} bytes now; its export was off for a moment, which shows that to ${nodes.join(" and ")} on reconnecting`,
   );
 }
 

@@ -112,7 +112,7 @@ for (const profile of PROFILES) {
         hosts: 0,
       });
       expect(on.posted.filter(({ reason }) => reason === "VolumeReExported").map((e) => e.message)).toEqual([
-        `The volume has ${LARGER} bytes now; its export was off for a moment, so that node-a and node-b see that when they reconnect`,
+        `The volume has ${LARGER} bytes now; its export was off for a moment, which shows that to node-a and node-b on reconnecting`,
       ]);
       // Again: hosts are left in peace.
       on.simulator.device.connectHost(nqn, "nqn.host-a");
