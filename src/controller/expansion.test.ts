@@ -254,6 +254,20 @@ describe("several at once", () => {
     expect(answers.sort()).toEqual(["OK", "RESOURCE_EXHAUSTED"]);
   });
 
+  test("a re-export that was decided on an older record does not touch the export", async () => {
+    const on = await start({ online: "re-export" }, ["node-a"]);
+    const { found, pool } = await on.rds.forGrowth(ID, 0n, on.signal);
+    if (found?.kind !== "volume" || pool === undefined) throw new Error("the volume is not there");
+    const other = on.controller();
+    await publish(other, "node-b");
+    await expand(other);
+    const { nqn } = shown(on);
+    on.simulator.device.connectHost(nqn, "nqn.host-a");
+    const stale = { volume: found.volume, pool, sizeBytes: LARGER, reExportSince: 1, signal: on.signal };
+    expect(await on.rds.grow(stale)).toEqual({ kind: "conflict" });
+    expect(shown(on)).toMatchObject({ exported: true, exportedSize: LARGER, marked: false, hosts: 1 });
+  });
+
   test("a detach during a re-export is not undone by it", async () => {
     const on = await start({ online: "re-export", switches: { parallelChannels: "ok" } }, ["node-a"]);
     const other = on.controller();
