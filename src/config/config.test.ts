@@ -141,6 +141,7 @@ describe("controller configuration", () => {
       "nvme-port": "4421",
       "reserve-bytes": "5",
       fencing: "off",
+      "online-expansion": "refuse",
       orchestrator: "none",
       kubeconfig: "/etc/kubeconfig",
       "lease-namespace": "storage",

@@ -2,6 +2,7 @@ import type { Filesystem } from "../domain/access-mode.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { complaint, type ExecResult } from "../node/exec.ts";
 import type { NodeSystem } from "../node/system.ts";
+import { statFilesystem } from "./stat.ts";
 
 /** A mounted filesystem, and the device below it. */
 export interface Growable {
@@ -55,6 +56,21 @@ export async function growFilesystem(
     });
   }
   return told.grew;
+}
+
+/**
+ * Whether a mounted filesystem is clearly smaller than its device: less than three quarters, which the metadata of a
+ * filesystem that fills it does not explain. Answered from memory, without a look at the device.
+ * @throws nodeStateUnknown, deadlineExceeded
+ */
+export async function isClearlySmaller(
+  system: NodeSystem,
+  mountPoint: string,
+  sizeBytes: bigint,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const { blocks, blockSize } = await statFilesystem(system.exec, mountPoint, signal);
+  return blocks * blockSize * 4n < sizeBytes * 3n;
 }
 
 interface Told {

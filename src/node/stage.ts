@@ -1,7 +1,7 @@
 import { mkdir, rmdir } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
-import { growFilesystem } from "../mount/grow.ts";
+import { growFilesystem, isClearlySmaller } from "../mount/grow.ts";
 import { isReadOnly, mountFilesystem } from "../mount/mounter.ts";
 import { type Mount, mountsAt } from "../mount/mountinfo.ts";
 import type { BlockDevice } from "./data-path.ts";
@@ -48,7 +48,7 @@ export async function stage(node: NodeContext, request: StageRequest): Promise<v
     if (mounted === undefined) await mountStaged(node, volume, checked, path, device, presentation, signal);
     else {
       verifyMounted(volume, path, mounted, device, presentation);
-      await fillDevice(node, volume, path, device, presentation, signal);
+      await fillDevice(node, volume, path, device, presentation, "if clearly smaller", signal);
     }
   } catch (error) {
     if (!connectedBefore) await undoConnect(node, volume, checked.nqn.nqn);
@@ -132,7 +132,7 @@ async function mountStaged(
     const top = mountsAt(await mountsOf(node), path).at(-1);
     if (top === undefined) throw failure("notStaged", { volume, path, found: "the mount did not stay" });
     verifyMounted(volume, path, top, device, presentation);
-    if (!isNew) await fillDevice(node, volume, path, device, presentation, signal);
+    if (!isNew) await fillDevice(node, volume, path, device, presentation, "always", signal);
   } catch (error) {
     if (mounted) await undo(node, volume, "mount", () => unmountStaging(node, volume, path, [device]));
     if (made) await undo(node, volume, "mkdir", () => rmdir(path));
@@ -143,6 +143,7 @@ async function mountStaged(
 /**
  * Growth that was missed while the volume was away, or a clone that is larger than its origin. The data is worth more
  * than the size: if it fails, that is logged, and the volume is staged as it is.
+ * @param when a mount of an earlier call is left alone, unless that call ended between mount and growth
  */
 async function fillDevice(
   node: NodeContext,
@@ -150,10 +151,12 @@ async function fillDevice(
   mountPoint: string,
   { path, sizeBytes }: BlockDevice,
   { filesystem, readOnly }: FilesystemPresentation,
+  when: "always" | "if clearly smaller",
   signal?: AbortSignal,
 ): Promise<void> {
   if (readOnly) return;
   try {
+    if (when !== "always" && !(await isClearlySmaller(node.system, mountPoint, sizeBytes, signal))) return;
     await growFilesystem(node.system, { volume, filesystem, device: path, sizeBytes, mountPoint }, signal);
   } catch (error) {
     signal?.throwIfAborted();
