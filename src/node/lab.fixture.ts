@@ -131,7 +131,7 @@ export class Volume {
   epoch = 1;
   readonly #lab: Lab;
   readonly volumeId: string;
-  readonly size: number;
+  size: number;
 
   constructor(lab: Lab, volumeId: string, size: number) {
     this.#lab = lab;
@@ -157,6 +157,13 @@ export class Volume {
     });
     writeFileSync(join(this.#lab.exportsDir, `${this.nqn}.json`), text);
     return this;
+  }
+
+  /** Grows the image; an export that there is shows the new size once it is exported again, or at once. */
+  grow(sizeMib: number, seen: "at once" | "later" = "at once"): this {
+    this.size = sizeMib * MIB;
+    truncateSync(this.image, this.size);
+    return seen === "at once" ? this.export() : this;
   }
 
   withdraw(): this {

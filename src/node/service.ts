@@ -1,4 +1,5 @@
 import type { DataPath } from "./data-path.ts";
+import { expand } from "./expand.ts";
 import { createInFlight } from "./in-flight.ts";
 import { info } from "./info.ts";
 import { publish } from "./publish.ts";
@@ -6,6 +7,7 @@ import { stage } from "./stage.ts";
 import { stats } from "./stats.ts";
 import type { NodeSystem } from "./system.ts";
 import type {
+  ExpandRequest,
   NodeContext,
   NodeInfo,
   PublishRequest,
@@ -25,6 +27,8 @@ export interface NodeService {
   publish(request: PublishRequest): Promise<void>;
   unpublish(request: UnpublishRequest): Promise<void>;
   stats(request: StatsRequest): Promise<VolumeStats>;
+  /** @returns the size of the volume in bytes, as measured */
+  expand(request: ExpandRequest): Promise<bigint>;
   info(): NodeInfo;
 }
 
@@ -47,11 +51,11 @@ export function createNodeService(options: NodeServiceOptions): NodeService {
   const { system, dataPath, nodeId, clusterId, nqnPrefix, maxVolumesPerNode } = options;
   const node: NodeContext = { system, dataPath, nodeId, clusterId, nqnPrefix, logger: system.logger };
   const inFlight = createInFlight();
-  const exclusive = <R extends { readonly volumeId: string }>(
+  const exclusive = <R extends { readonly volumeId: string }, A>(
     operation: string,
-    verb: (node: NodeContext, request: R) => Promise<void>,
+    verb: (node: NodeContext, request: R) => Promise<A>,
   ) => {
-    return async (request: R): Promise<void> => {
+    return async (request: R): Promise<A> => {
       // An empty handle is refused by the verb; it must not block others.
       if (request.volumeId === "") return await verb(node, request);
       return await inFlight.run(request.volumeId, operation, () => verb(node, request));
@@ -63,6 +67,7 @@ export function createNodeService(options: NodeServiceOptions): NodeService {
     publish: exclusive("NodePublishVolume", publish),
     unpublish: exclusive("NodeUnpublishVolume", unpublish),
     stats: (request) => stats(node, request),
+    expand: exclusive("NodeExpandVolume", expand),
     info: () => info(nodeId, maxVolumesPerNode),
   };
 }

@@ -7,7 +7,6 @@ import {
   openSync,
   readFileSync,
   symlinkSync,
-  truncateSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -386,9 +385,9 @@ describe.skipIf(noDevices !== "")(`NodeStageVolume ${noDevices}`, () => {
     const volume = lab.volume(32).export();
     const path = staging();
     await stage(volume, path, { capability: BLOCK });
-    truncateSync(volume.image, 40 * 1024 * 1024);
-    await stage(volume, path, { capability: BLOCK, context: { sizeBytes: 40n * 1024n * 1024n } });
+    volume.grow(40);
     await stage(volume, path, { capability: BLOCK });
+    await stage(volume, path, { capability: BLOCK, context: { sizeBytes: 32n * 1024n * 1024n } });
     const context = { sizeBytes: 41n * 1024n * 1024n };
     await expect(stage(volume, path, { capability: BLOCK, context })).rejects.toMatchObject({
       id: "deviceTooSmall",

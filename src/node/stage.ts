@@ -1,6 +1,7 @@
 import { mkdir, rmdir } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import { growFilesystem, isClearlySmaller } from "../mount/grow.ts";
 import { isReadOnly, mountFilesystem } from "../mount/mounter.ts";
 import { type Mount, mountsAt } from "../mount/mountinfo.ts";
 import type { BlockDevice } from "./data-path.ts";
@@ -45,7 +46,10 @@ export async function stage(node: NodeContext, request: StageRequest): Promise<v
       return;
     }
     if (mounted === undefined) await mountStaged(node, volume, checked, path, device, presentation, signal);
-    else verifyMounted(volume, path, mounted, device, presentation);
+    else {
+      verifyMounted(volume, path, mounted, device, presentation);
+      await fillDevice(node, volume, path, device, presentation, "if clearly smaller", signal);
+    }
   } catch (error) {
     if (!connectedBefore) await undoConnect(node, volume, checked.nqn.nqn);
     throw error;
@@ -116,7 +120,7 @@ async function mountStaged(
   try {
     const state = context.filesystemState;
     const wish = { volume, device, filesystem, state, sizeBytes: context.sizeBytes };
-    await ensureFilesystem(node.system, node.dataPath, wish, signal);
+    const isNew = await ensureFilesystem(node.system, node.dataPath, wish, signal);
     const flags = mountFlags(presentation, state === "keep");
     await verifyDevice(node.system, node.dataPath, device, context.sizeBytes, signal);
     mounted = true;
@@ -128,10 +132,35 @@ async function mountStaged(
     const top = mountsAt(await mountsOf(node), path).at(-1);
     if (top === undefined) throw failure("notStaged", { volume, path, found: "the mount did not stay" });
     verifyMounted(volume, path, top, device, presentation);
+    if (!isNew) await fillDevice(node, volume, path, device, presentation, "always", signal);
   } catch (error) {
     if (mounted) await undo(node, volume, "mount", () => unmountStaging(node, volume, path, [device]));
     if (made) await undo(node, volume, "mkdir", () => rmdir(path));
     throw error;
+  }
+}
+
+/**
+ * Growth that was missed while the volume was away, or a clone that is larger than its origin. The data is worth more
+ * than the size: if it fails, that is logged, and the volume is staged as it is.
+ * @param when a mount of an earlier call is left alone, unless that call ended between mount and growth
+ */
+async function fillDevice(
+  node: NodeContext,
+  volume: VolumeId,
+  mountPoint: string,
+  { path, sizeBytes }: BlockDevice,
+  { filesystem, readOnly }: FilesystemPresentation,
+  when: "always" | "if clearly smaller",
+  signal?: AbortSignal,
+): Promise<void> {
+  if (readOnly) return;
+  try {
+    if (when !== "always" && !(await isClearlySmaller(node.system, mountPoint, sizeBytes, signal))) return;
+    await growFilesystem(node.system, { volume, filesystem, device: path, sizeBytes, mountPoint }, signal);
+  } catch (error) {
+    signal?.throwIfAborted();
+    node.logger.warn("the filesystem could not be grown to the size of its device", { volume, error });
   }
 }
 

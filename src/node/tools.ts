@@ -41,5 +41,7 @@ export const NODE_TOOLS: readonly NodeTool[] = [
   },
   { name: "mkfs.ext4", package: "e2fsprogs", why: "makes ext4 filesystems" },
   { name: "mkfs.xfs", package: "xfsprogs", why: "makes XFS filesystems" },
+  { name: "resize2fs", package: "e2fsprogs", why: "grows ext4 filesystems" },
+  { name: "xfs_growfs", package: "xfsprogs", why: "grows XFS filesystems" },
   { name: "stat", package: "coreutils", why: "stat and statfs of paths that may hang" },
 ];

@@ -1,4 +1,5 @@
 import type { Capability } from "../domain/access-mode.ts";
+import type { CapacityRange } from "../domain/capacity-range.ts";
 import type { Logger } from "../observability/log.ts";
 import type { DataPath } from "./data-path.ts";
 import type { NodeSystem } from "./system.ts";
@@ -44,6 +45,19 @@ export interface StatsRequest {
   readonly volumePath: string;
   /** Optional; not needed to answer. */
   readonly stagingTargetPath?: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** NodeExpandVolume. */
+export interface ExpandRequest {
+  readonly volumeId: string;
+  readonly volumePath: string;
+  /** undefined: whatever the device has. */
+  readonly range: CapacityRange | undefined;
+  /** "" if not given: it is optional. */
+  readonly stagingTargetPath: string;
+  /** Optional: what the volume is shows at its path. */
+  readonly capability: Capability | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

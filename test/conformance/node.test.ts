@@ -23,7 +23,11 @@ describe.skipIf(noDevices !== "")(`a node process ${noDevices}`, () => {
   beforeAll(async () => {
     base = await shortDirectory();
     work = join(base, "s");
-    stand = await startStand({ executable, directory: work });
+    stand = await startStand({
+      executable,
+      directory: work,
+      controller: ["--online-expansion", "re-export"],
+    });
   });
   afterAll(async () => {
     const left = stand === undefined ? [] : [...(await mountsBelow(work)), ...(await loopsBelow(work))];
@@ -77,20 +81,50 @@ describe.skipIf(noDevices !== "")(`a node process ${noDevices}`, () => {
       expect(await node.nodeGetInfo()).toMatchObject({ nodeId: "node-a" });
       const { capabilities } = await node.nodeGetCapabilities();
       const names = capabilities.map(({ type }) => (type.case === "rpc" ? nameOf(Rpc, type.value.type) : ""));
-      expect(names.sort()).toEqual(["GET_VOLUME_STATS", "SINGLE_NODE_MULTI_WRITER", "STAGE_UNSTAGE_VOLUME"]);
+      expect(names.sort()).toEqual([
+        "EXPAND_VOLUME",
+        "GET_VOLUME_STATS",
+        "SINGLE_NODE_MULTI_WRITER",
+        "STAGE_UNSTAGE_VOLUME",
+      ]);
     });
 
     test("what it does not offer is UNIMPLEMENTED", async () => {
-      const node = stand.node("node-a");
-      expect(await outcome(node.nodeExpandVolume())).toStartWith(
-        "UNIMPLEMENTED: NodeExpandVolume is not offered by this component of the driver.",
-      );
-      expect(await codeOf(node.nodeExpandVolume({ volumeId: UNKNOWN, volumePath: "/x" }))).toBe(
-        "UNIMPLEMENTED",
-      );
       const controller = stand.connect(Controller, stand.nodeSocket("node-a"));
       expect(await codeOf(controller.createVolume({ name: "x" }))).toBe("UNIMPLEMENTED");
       expect(Node.methods.map(({ name }) => name)).toContain("NodeExpandVolume");
+    });
+  });
+
+  describe("NodeExpandVolume", () => {
+    test("fields, and volumes that are not there", async () => {
+      const node = stand.node("node-a");
+      expect(await outcome(node.nodeExpandVolume())).toBe(missing("volume_id"));
+      expect(await outcome(node.nodeExpandVolume({ volumeId: UNKNOWN }))).toBe(missing("volume_path"));
+      const asked = { volumeId: UNKNOWN, volumePath: join(work, "nowhere") };
+      expect(await codeOf(node.nodeExpandVolume({ ...asked, capacityRange: { requiredBytes: -1n } }))).toBe(
+        "INVALID_ARGUMENT",
+      );
+      expect(await codeOf(node.nodeExpandVolume(asked))).toBe("NOT_FOUND");
+    });
+
+    test("a block volume in use, on a target that shows sizes after a re-export only", async () => {
+      const made = await volume(block());
+      const node = stand.node("node-a");
+      expect([await made.stage(), await made.publish()]).toEqual(["OK", "OK"]);
+      const capacityRange = { requiredBytes: 2n * SIZE };
+      const { volumeId } = made;
+      const grown = await stand.controller.controllerExpandVolume({ volumeId, capacityRange });
+      expect([grown.capacityBytes, grown.nodeExpansionRequired]).toEqual([2n * SIZE, true]);
+      const total = async () => (await made.stats(made.target())).usage[0]?.total;
+      expect(await total()).toBe(SIZE);
+      const expand = { volumeId, volumePath: made.target(), capacityRange };
+      for (let repeat = 0; repeat < 2; repeat += 1) {
+        expect((await node.nodeExpandVolume(expand)).capacityBytes).toBe(2n * SIZE);
+      }
+      expect(await total()).toBe(2n * SIZE);
+      expect([await made.unpublish(), await made.unstage()]).toEqual(["OK", "OK"]);
+      await made.remove();
     });
   });
 

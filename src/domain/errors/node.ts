@@ -98,7 +98,7 @@ export const nodeErrors = {
   deviceTooSmall: entry<{ device: string; nqn: string; expected: bigint; found: bigint }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `${p.device} (${p.nqn}) has ${p.found} bytes, the volume has ${p.expected} bytes`,
-    "Compare the file size and the export on the RDS with `rds-csi volumes list`.",
+    "Compare the file size and the export on the RDS with `rds-csi volumes list`. If it was expanded while attached, the RDS may show hosts the new size only once it has been detached from every node, or with --online-expansion re-export.",
   ),
   deviceChanged: entry<{ device: string; nqn: string; found: string }>(
     GrpcCode.ABORTED,
