@@ -5,6 +5,8 @@ import { parseMountinfo } from "./mountinfo.ts";
 export interface ProcessUse {
   readonly pid: number;
   readonly command: string;
+  /** Process id of its parent; 0 when it ended before that was read. */
+  readonly parent: number;
   /** e.g. `fd 7`, `cwd`, `mapped file`. */
   readonly how: string;
 }
@@ -35,7 +37,7 @@ export function scanProcesses(device: string, ignore: ReadonlySet<number>, procR
     try {
       const remote = remoteMounts(base, remoteByNamespace);
       const how = firstUse(base, device, remote);
-      if (how !== undefined) uses.push({ pid, command: commandOf(base), how });
+      if (how !== undefined) uses.push({ pid, ...processAt(base), how });
     } catch (error) {
       // A process that has just ended uses nothing; one that we may not look into is counted.
       if (isCode(error, "EACCES") || isCode(error, "EPERM")) unreadable += 1;
@@ -95,12 +97,16 @@ function mountIdOf(path: string): string {
   return /^mnt_id:\s*(\d+)/m.exec(readFileSync(path, "latin1"))?.[1] ?? "";
 }
 
-function commandOf(base: string): string {
+/** Name and parent of the process of a directory in /proc. Source: proc(5), /proc/pid/stat. */
+export function processAt(base: string): { readonly command: string; readonly parent: number } {
   try {
-    return readFileSync(`${base}/comm`, "utf8").trim();
+    // The name is in parentheses and may hold anything, also parentheses.
+    const match = /^\d+ \((.*)\) \S (\d+) /s.exec(readFileSync(`${base}/stat`, "utf8"));
+    if (match !== null) return { command: match[1] ?? "?", parent: Number(match[2]) };
   } catch {
-    return "?";
+    // It has ended.
   }
+  return { command: "?", parent: 0 };
 }
 
 /** `major:minor` of a stat(2) device number, as Linux encodes it (makedev(3)). */

@@ -5,6 +5,7 @@ import type { BlockDevice, DeviceUser } from "../node/data-path.ts";
 import type { NodeSystem } from "../node/system.ts";
 import { fuserPids } from "./fuser.ts";
 import { type Mount, readMounts } from "./mountinfo.ts";
+import { processAt } from "./process-scan.ts";
 import { statPath } from "./stat.ts";
 
 /**
@@ -31,15 +32,15 @@ export async function blockUsers(
   }
   users.push(...(await loopsOver(system, device, signal)));
   const seen = await system.helper.inspect(device.path, device.number, signal);
-  for (const { pid, command, how } of seen.processes.uses) {
-    if (await isOwnScan(system, pid)) continue;
-    users.push({ kind: "process", description: `process ${pid} (${command}, ${how})` });
-  }
-  const known = new Set(seen.processes.uses.map((use) => use.pid));
+  const scanned = new Map(seen.processes.uses.map((use) => [use.pid, use]));
   for (const pid of await fuserPids(system.exec, device.path, signal)) {
-    if (known.has(pid) || (await isOwnScan(system, pid))) continue;
-    const command = (await processOf(system, pid))?.command ?? "ended meanwhile";
-    users.push({ kind: "process", description: `process ${pid} (${command}, found by fuser)` });
+    if (scanned.has(pid)) continue;
+    scanned.set(pid, { pid, ...processAt(`${system.procRoot}/${pid}`), how: "found by fuser" });
+  }
+  for (const { pid, command, parent, how } of scanned.values()) {
+    // To connect or disconnect another volume, nvme-cli opens the devices of all for a moment and identifies them.
+    if (command === "nvme" && parent === process.pid) continue;
+    users.push({ kind: "process", description: `process ${pid} (${command}, ${how})` });
   }
   const { unreadable } = seen.processes;
   if (unreadable > 0) system.logger.debug("some processes could not be inspected", { count: unreadable });
@@ -64,26 +65,6 @@ export async function blockUsers(
     });
   }
   return users;
-}
-
-/**
- * Whether a process is an nvme-cli that this driver runs at the moment: to connect or disconnect one volume it opens the
- * devices of all others for a moment, and only identifies them.
- */
-async function isOwnScan(system: NodeSystem, pid: number): Promise<boolean> {
-  const found = await processOf(system, pid);
-  return found?.command === "nvme" && found.parent === process.pid;
-}
-
-/** Name and parent of a process; undefined when it has ended. Source: proc(5), /proc/pid/stat. */
-async function processOf(
-  system: NodeSystem,
-  pid: number,
-): Promise<{ readonly command: string; readonly parent: number } | undefined> {
-  const stat = await readOptional(`${system.procRoot}/${pid}/stat`);
-  // The name is in parentheses and may hold anything, also parentheses.
-  const match = /^\d+ \((.*)\) \S (\d+) /s.exec(stat ?? "");
-  return match === null ? undefined : { command: match[1] ?? "", parent: Number(match[2]) };
 }
 
 /** Paths at which the device's node itself is bind-mounted, outside /dev. */
@@ -133,9 +114,8 @@ async function readOptional(path: string): Promise<string | undefined> {
   try {
     return (await readFile(path, "utf8")).trimEnd();
   } catch (error) {
-    // No loop directory: nothing is attached to this loop device. No process: it has ended.
-    const gone = ["ENOENT", "ENXIO", "ESRCH"];
-    if (error instanceof Error && "code" in error && gone.includes(String(error.code))) {
+    // No loop directory: nothing is attached to this loop device.
+    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENXIO")) {
       return undefined;
     }
     throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
