@@ -24,6 +24,7 @@ const users = (unreadable: number, blind: "refuse" | "ignore") => {
     exec: async () => ({ code: 1, stdout: "", stderr: "", truncated: false }),
     helper: {
       lookForData: () => Promise.reject(new Error("unused")),
+      ext4State: () => Promise.reject(new Error("unused")),
       inspect: async () => ({ exclusive: "free", detail: "", processes: { uses: [], unreadable } }),
     },
   });

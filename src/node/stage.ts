@@ -1,8 +1,9 @@
 import { mkdir, rmdir } from "node:fs/promises";
-import { failure } from "../domain/errors/driver-error.ts";
+import { failure, isFailure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { isReadOnly, mountFilesystem } from "../mount/mounter.ts";
 import { type Mount, mountsAt } from "../mount/mountinfo.ts";
+import { checkExt4 } from "./check-filesystem.ts";
 import type { BlockDevice } from "./data-path.ts";
 import { ensureFilesystem } from "./ensure-filesystem.ts";
 import { checkPath, kindOf, requireCanonicalPath } from "./paths.ts";
@@ -18,13 +19,16 @@ import {
 } from "./validate.ts";
 import { verifyDevice } from "./verify-device.ts";
 
+/** EUCLEAN and EBADMSG, by which ext4 and XFS say that what they read cannot be true. Source: errno(3). */
+const DAMAGED = /Structure needs cleaning|Bad message/;
+
 type FilesystemPresentation = Extract<Presentation, { kind: "filesystem" }>;
 
 /**
  * NodeStageVolume: connects the volume and, for a filesystem, mounts it at the staging path; a block volume has
  * nothing at the staging path. Staging what is staged already changes nothing. A failure undoes what this call did,
  * and nothing else. Source: CSI specification, NodeStageVolume.
- * @throws see validate.ts, ensure-filesystem.ts, release.ts and data-path.ts; stagedDifferently (ALREADY_EXISTS)
+ * @throws see validate.ts, ensure-filesystem.ts, check-filesystem.ts, release.ts and data-path.ts; stagedDifferently (ALREADY_EXISTS)
  */
 export async function stage(node: NodeContext, request: StageRequest): Promise<void> {
   requireVolumeId(request.volumeId);
@@ -116,7 +120,9 @@ async function mountStaged(
   try {
     const state = context.filesystemState;
     const wish = { volume, device, filesystem, state, sizeBytes: context.sizeBytes };
-    await ensureFilesystem(node.system, node.dataPath, wish, signal);
+    const fresh = await ensureFilesystem(node.system, node.dataPath, wish, signal);
+    const repairable = filesystem === "ext4" && !presentation.readOnly && !device.readOnly;
+    if (!fresh && repairable) await checkExt4(node.system, node.dataPath, wish, signal);
     const flags = mountFlags(presentation, state === "keep");
     await verifyDevice(node.system, node.dataPath, device, context.sizeBytes, signal);
     mounted = true;
@@ -131,6 +137,13 @@ async function mountStaged(
   } catch (error) {
     if (mounted) await undo(node, volume, "mount", () => unmountStaging(node, volume, path, [device]));
     if (made) await undo(node, volume, "mkdir", () => rmdir(path));
+    if (isFailure(error, "mountFailed") && DAMAGED.test(error.summary)) {
+      throw failure(
+        "filesystemDamaged",
+        { volume, device: device.path, filesystem, detail: error.summary },
+        error,
+      );
+    }
     throw error;
   }
 }

@@ -100,6 +100,11 @@ export const nodeErrors = {
       `volume ${p.volume} (${p.device}) should hold data, but no ${p.wanted} filesystem is found on it; it is not formatted`,
     "Look at the device by hand; if it is really meant to be empty, make the filesystem yourself.",
   ),
+  filesystemDamaged: entry<{ volume: string; device: string; filesystem: string; detail: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `the ${p.filesystem} of volume ${p.volume} (${p.device}) is damaged and not mounted: ${p.detail}`,
+    "Copy the volume on the RDS first; then repair it by hand where nothing has it mounted, with e2fsck -f or xfs_repair. The driver does nothing that may cost data.",
+  ),
   deviceNotBlank: entry<{ volume: string; device: string; offset: number }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
