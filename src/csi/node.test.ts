@@ -33,6 +33,7 @@ function operations(seen: unknown[]): NodeService {
           { unit: "bytes", total: 1n << 40n, used: undefined, available: undefined },
           { unit: "inodes", total: 10n, used: 3n, available: 7n },
         ],
+        condition: { abnormal: true, message: "its device has vanished" },
       };
     },
     info: () => ({ nodeId: "node-1", maxVolumesPerNode: 64 }),
@@ -88,7 +89,8 @@ test("statistics, information, capabilities, and what is not offered", async () 
         volumeId,
         volumePath: "/p",
       });
-    const { usage } = await stats("v").result;
+    const { usage, volumeCondition } = await stats("v").result;
+    expect(volumeCondition).toMatchObject({ abnormal: true, message: "its device has vanished" });
     expect(usage.map(({ unit, total, used, available }) => [unit, total, used, available])).toEqual([
       [1, 1n << 40n, 0n, 0n],
       [2, 10n, 3n, 7n],
@@ -106,7 +108,7 @@ test("statistics, information, capabilities, and what is not offered", async () 
       NodeGetCapabilitiesResponseSchema,
       {},
     ).result;
-    expect(capabilities.map(({ type }) => type.value?.type)).toEqual([1, 2, 5]);
+    expect(capabilities.map(({ type }) => type.value?.type)).toEqual([1, 2, 4, 5]);
     const expand = client.start(Node, "nodeExpandVolume", NodeExpandVolumeResponseSchema, { volumeId: "v" });
     expect((await rejection(expand)).code).toBe(status.UNIMPLEMENTED);
   });

@@ -1,9 +1,8 @@
-import { access } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
 import { unmount } from "../mount/mounter.ts";
 import { type Mount, mountsAt, readMounts } from "../mount/mountinfo.ts";
 import type { BlockDevice, Connection } from "./data-path.ts";
-import { isAbsent } from "./paths.ts";
+import { isDead } from "./dead.ts";
 import type { NodeContext } from "./types.ts";
 
 /** A device may be open for a moment after connect or umount (udev, a ending process): asked so often. */
@@ -20,23 +19,6 @@ export function mountsOf(node: NodeContext): Promise<readonly Mount[]> {
 /** Where the mount table is read. */
 export function mountinfoOf(node: NodeContext): string {
   return `${node.system.procRoot}/self/mountinfo`;
-}
-
-/**
- * Whether the device under a mount has vanished: the mount table then still shows the mount, and stat answers from
- * memory. Only for filesystems on block devices.
- * @throws nodeStateUnknown
- */
-export async function isDead(node: NodeContext, mount: Mount): Promise<boolean> {
-  // Device number 0:x: no block device is behind it (tmpfs, devtmpfs, overlay).
-  if (mount.device.startsWith("0:")) return false;
-  try {
-    await access(`${node.system.sysRoot}/dev/block/${mount.device}`);
-    return false;
-  } catch (error) {
-    if (isAbsent(error)) return true;
-    throw failure("nodeStateUnknown", { what: `device ${mount.device}`, detail: String(error) }, error);
-  }
 }
 
 /**

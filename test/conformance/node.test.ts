@@ -77,7 +77,12 @@ describe.skipIf(noDevices !== "")(`a node process ${noDevices}`, () => {
       expect(await node.nodeGetInfo()).toMatchObject({ nodeId: "node-a" });
       const { capabilities } = await node.nodeGetCapabilities();
       const names = capabilities.map(({ type }) => (type.case === "rpc" ? nameOf(Rpc, type.value.type) : ""));
-      expect(names.sort()).toEqual(["GET_VOLUME_STATS", "SINGLE_NODE_MULTI_WRITER", "STAGE_UNSTAGE_VOLUME"]);
+      expect(names.sort()).toEqual([
+        "GET_VOLUME_STATS",
+        "SINGLE_NODE_MULTI_WRITER",
+        "STAGE_UNSTAGE_VOLUME",
+        "VOLUME_CONDITION",
+      ]);
     });
 
     test("what it does not offer is UNIMPLEMENTED", async () => {

@@ -74,11 +74,6 @@ export const nodeErrors = {
     (p) => `${p.device} was ${p.nqn} a moment ago and is now ${p.found}`,
     "Nothing was written; the call is repeated by itself.",
   ),
-  deviceLost: entry<{ volume: string; path: string }>(
-    GrpcCode.UNAVAILABLE,
-    (p) => `the device under ${p.path} (volume ${p.volume}) has vanished, only its mount is left`,
-    "Delete the pods that use it on this node: their replacements get a fresh mount.",
-  ),
   deviceInUse: entry<{ volume: string; device: string; users: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `volume ${p.volume} (${p.device}) is still in use: ${p.users.join("; ")}`,
