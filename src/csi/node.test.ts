@@ -33,6 +33,7 @@ function operations(seen: unknown[]): NodeService {
           { unit: "bytes", total: 1n << 40n, used: undefined, available: undefined },
           { unit: "inodes", total: 10n, used: 3n, available: 7n },
         ],
+        condition: { abnormal: true, message: "its device has vanished" },
       };
     },
     expand: async ({ signal, ...rest }) => {
@@ -93,7 +94,8 @@ test("statistics, information and capabilities", async () => {
         volumeId,
         volumePath: "/p",
       });
-    const { usage } = await stats("v").result;
+    const { usage, volumeCondition } = await stats("v").result;
+    expect(volumeCondition).toMatchObject({ abnormal: true, message: "its device has vanished" });
     expect(usage.map(({ unit, total, used, available }) => [unit, total, used, available])).toEqual([
       [1, 1n << 40n, 0n, 0n],
       [2, 10n, 3n, 7n],
@@ -111,7 +113,7 @@ test("statistics, information and capabilities", async () => {
       NodeGetCapabilitiesResponseSchema,
       {},
     ).result;
-    expect(capabilities.map(({ type }) => type.value?.type)).toEqual([1, 2, 3, 5]);
+    expect(capabilities.map(({ type }) => type.value?.type)).toEqual([1, 2, 3, 4, 5]);
   });
 });
 

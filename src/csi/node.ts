@@ -9,6 +9,7 @@ export const NODE_CAPABILITIES = [
   RpcType.STAGE_UNSTAGE_VOLUME,
   RpcType.GET_VOLUME_STATS,
   RpcType.EXPAND_VOLUME,
+  RpcType.VOLUME_CONDITION,
   RpcType.SINGLE_NODE_MULTI_WRITER,
 ] as const;
 
@@ -47,8 +48,9 @@ export function nodeService(operations: NodeService): BoundService {
       return {};
     },
     nodeGetVolumeStats: async ({ volumeId, volumePath, stagingTargetPath }, { signal }) => {
-      const { usage } = await operations.stats({ volumeId, volumePath, stagingTargetPath, signal });
-      return { usage: usage.map(usageToWire) };
+      const request = { volumeId, volumePath, stagingTargetPath, signal };
+      const { usage, condition } = await operations.stats(request);
+      return { usage: usage.map(usageToWire), volumeCondition: { ...condition } };
     },
     nodeExpandVolume: async (request, { signal }) => {
       const { capacityRange } = request;

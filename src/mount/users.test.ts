@@ -35,6 +35,7 @@ const users = (
     }),
     helper: {
       lookForData: () => Promise.reject(new Error("unused")),
+      ext4State: () => Promise.reject(new Error("unused")),
       inspect: async () => ({
         exclusive: "free",
         detail: "",

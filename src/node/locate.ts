@@ -3,8 +3,9 @@ import { parseVolumeId } from "../domain/volume-id.ts";
 import { type Mount, mountsAt } from "../mount/mountinfo.ts";
 import { statPath } from "../mount/stat.ts";
 import type { BlockDevice } from "./data-path.ts";
+import { isDead } from "./dead.ts";
 import { canonicalPath, plainPath } from "./paths.ts";
-import { isDead, mountsOf } from "./release.ts";
+import { mountsOf } from "./release.ts";
 import type { NodeContext } from "./types.ts";
 
 /** What of a volume is at a path. `mount` is undefined for a device node. */

@@ -69,8 +69,16 @@ export interface Usage {
   readonly available: bigint | undefined;
 }
 
+/** CSI VolumeCondition. */
+export interface VolumeCondition {
+  readonly abnormal: boolean;
+  readonly message: string;
+}
+
 export interface VolumeStats {
+  /** Empty where it could not be found out without the risk to block. */
   readonly usage: readonly Usage[];
+  readonly condition: VolumeCondition;
 }
 
 export interface NodeInfo {
@@ -86,5 +94,7 @@ export interface NodeContext {
   readonly nodeId: string;
   readonly clusterId: string;
   readonly nqnPrefix: string;
+  /** CSI driver name, by which kubelet keeps its records of our paths; undefined: they are not looked at. */
+  readonly driverName?: string | undefined;
   readonly logger: Logger;
 }

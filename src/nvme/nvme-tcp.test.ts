@@ -79,6 +79,7 @@ beforeEach(() => {
     logger: { ...silentLogger, info: log, warn: log },
     helper: {
       lookForData: () => Promise.reject(new Error("unused")),
+      ext4State: () => Promise.reject(new Error("unused")),
       inspect: async () => inspection,
     },
     exec: async (command) => {

@@ -86,6 +86,7 @@ describe.skipIf(noDevices !== "")(`a node process ${noDevices}`, () => {
         "GET_VOLUME_STATS",
         "SINGLE_NODE_MULTI_WRITER",
         "STAGE_UNSTAGE_VOLUME",
+        "VOLUME_CONDITION",
       ]);
     });
 
@@ -210,7 +211,7 @@ describe.skipIf(noDevices !== "")(`a node process ${noDevices}`, () => {
         `ALREADY_EXISTS: volume ${on.volumeId} is staged at ${on.staging} already: as ext4; it is writable, read-only access is asked for. Unstage it first.`,
       );
       expect(await on.stage({ volumeCapability: mount(1, "", ["bind"]) })).toStartWith(
-        'INVALID_ARGUMENT: mount option "bind" is not allowed (allowed: ',
+        'INVALID_ARGUMENT: mount option "bind" is not allowed for ext4: it asks for something else',
       );
 
       expect(await on.publish()).toBe("OK");
@@ -223,7 +224,8 @@ describe.skipIf(noDevices !== "")(`a node process ${noDevices}`, () => {
         `FAILED_PRECONDITION: volume ${on.volumeId} is published on this node at ${on.target()}: its access mode allows one target on a node. Wait until the other pod has ended.`,
       );
       expect(await exists(on.target("second"))).toBe(false);
-      const { usage } = await on.stats(on.target());
+      const { usage, volumeCondition } = await on.stats(on.target());
+      expect(volumeCondition).toMatchObject({ abnormal: false, message: expect.stringMatching(/./) });
       expect(usage).toHaveLength(2);
       for (const { total, used, available } of usage) {
         expect(total).toBeGreaterThan(0n);
