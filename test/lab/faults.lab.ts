@@ -179,7 +179,7 @@ lab("a node whose link or target fails", {}, (scenario) => {
         await a.sh(`echo ${volume.id} >${volume.target()}/f && sync ${volume.target()}/f`);
       }
       const devices = [await first.device("node-a"), await second.device("node-a")];
-      const controllers = [await first.controllers("node-a"), await second.controllers("node-a")];
+      const controllers = await first.controllers("node-a");
       // Somebody's mount of the lost device stays, so that its name is taken.
       await a.sh(`mkdir -p /mnt/held && mount --bind ${first.target()} /mnt/held`);
       world.cable("node-a").up = false;
@@ -194,8 +194,7 @@ lab("a node whose link or target fails", {}, (scenario) => {
         await volume.publish("node-a");
       }
       expect(await first.device("node-a")).not.toBe(devices[0] ?? "");
-      expect([await second.controllers("node-a"), await first.controllers("node-a")]).toEqual(controllers);
-      expect(controllers[0]).not.toEqual(controllers[1]);
+      expect(await first.controllers("node-a")).not.toEqual(controllers);
       for (const volume of [first, second]) {
         expect(await a.sh(`cat ${volume.target()}/f`)).toBe(volume.id);
         await volume.down("node-a");
