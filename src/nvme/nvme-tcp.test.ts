@@ -662,6 +662,15 @@ describe("readiness", () => {
     expect(await countUninspectable(procRoot, read)).toBe(1);
     expect(await countUninspectable(procRoot)).toBe(0);
   });
+
+  test("a process that ends while it is looked at is none, though the kernel says EACCES", async () => {
+    mkdirSync(join(procRoot, "18"));
+    const read = async (): Promise<string> => {
+      rmSync(join(procRoot, "18"), { recursive: true });
+      throw Object.assign(new Error("EACCES"), { code: "EACCES" });
+    };
+    expect(await countUninspectable(procRoot, read)).toBe(0);
+  });
 });
 
 describe("disconnect", () => {
