@@ -7,26 +7,6 @@ import { verifyRecords, Writer } from "./writer.ts";
 
 const GROWN = 512n * MIB;
 
-async function growOnRds(world: World, volume: LabVolume): Promise<bigint> {
-  const { capacityBytes } = await world.controller.controllerExpandVolume({
-    volumeId: volume.id,
-    capacityRange: { requiredBytes: GROWN },
-    volumeCapability: volume.capability,
-  });
-  return capacityBytes;
-}
-
-async function growOnNode(world: World, volume: LabVolume, node: string): Promise<bigint> {
-  const { capacityBytes } = await world.node(node).nodeExpandVolume({
-    volumeId: volume.id,
-    volumePath: volume.target(),
-    stagingTargetPath: volume.staging,
-    capacityRange: { requiredBytes: GROWN },
-    volumeCapability: volume.capability,
-  });
-  return capacityBytes;
-}
-
 const sizeOn = (world: World, volume: LabVolume, node: string) =>
   world.machine(node).sh(`blockdev --getsize64 ${volume.target()}`).then(BigInt);
 
@@ -57,14 +37,14 @@ for (const [title, mode] of Object.entries(MODES)) {
           const a = world.machine("node-a");
           const at = volume.target();
           const sum = await a.sh(`head -c 4M /dev/urandom >${at}/f && sync ${at}/f && sha256sum <${at}/f`);
-          expect(await growOnRds(world, volume)).toBe(GROWN);
-          expect(await growOnNode(world, volume, "node-a")).toBe(GROWN);
+          expect(await volume.expandOnRds(GROWN)).toBe(GROWN);
+          expect(await volume.expandOnNode("node-a", GROWN)).toBe(GROWN);
           expect(Number(await a.sh(`stat -f -c '%b %S' ${at} | awk '{print $1*$2}'`))).toBeGreaterThan(
             420 * 2 ** 20,
           );
           // Again changes nothing.
-          expect(await growOnRds(world, volume)).toBe(GROWN);
-          expect(await growOnNode(world, volume, "node-a")).toBe(GROWN);
+          expect(await volume.expandOnRds(GROWN)).toBe(GROWN);
+          expect(await volume.expandOnNode("node-a", GROWN)).toBe(GROWN);
           expect(await a.sh(`sha256sum <${at}/f`)).toBe(sum);
           await volume.down("node-a");
           await volume.up("node-b");
@@ -83,9 +63,9 @@ for (const [title, mode] of Object.entries(MODES)) {
           await volume.up("node-b");
           const writer = await Writer.start(world.machine("node-a"), volume.target(), 1, 1);
           await world.until("600 records", async () => (await writer.acknowledged()) > 600);
-          expect(await growOnRds(world, volume)).toBe(GROWN);
+          expect(await volume.expandOnRds(GROWN)).toBe(GROWN);
           for (const node of world.nodeNames) {
-            expect(await growOnNode(world, volume, node)).toBe(GROWN);
+            expect(await volume.expandOnNode(node, GROWN)).toBe(GROWN);
             expect(await sizeOn(world, volume, node)).toBe(GROWN);
           }
           const before = await writer.acknowledged();
@@ -107,8 +87,8 @@ lab(
     scenario("the node says what is missing; the next stage shows and fills the size", async (world) => {
       const volume = await LabVolume.create(world, "grow-late", mount(), {}, 320n * MIB);
       await volume.up("node-a");
-      expect(await growOnRds(world, volume)).toBe(GROWN);
-      await expect(growOnNode(world, volume, "node-a")).rejects.toMatchObject({
+      expect(await volume.expandOnRds(GROWN)).toBe(GROWN);
+      await expect(volume.expandOnNode("node-a", GROWN)).rejects.toMatchObject({
         code: 9,
         details: expect.stringContaining("re-export"),
       });

@@ -223,6 +223,34 @@ lab("a node whose link or target fails", {}, (scenario) => {
   );
 });
 
+const NEW_IDENTITY = {
+  simulate: ["--switch", "device-identity=random"],
+} as const;
+
+lab("an RDS that gives its volumes another identity after a restart", NEW_IDENTITY, (scenario) => {
+  scenario(
+    "the kernel drops the device; stats say so, and the next stage brings it back with its data",
+    async (world) => {
+      const volume = await LabVolume.create(world, "identity", mount(), QUICK, 256n * MIB);
+      await volume.up("node-a");
+      const a = world.machine("node-a");
+      await a.sh(`echo precious >${volume.target()}/f && sync ${volume.target()}/f`);
+      await world.rds.powerOff();
+      await world.boot("rds");
+      await world.startRds();
+      await world.until("the device is dropped", async () => (await volume.device("node-a")) === "", 60_000);
+      const { volumeCondition } = await volume.stats("node-a");
+      expect(volumeCondition).toMatchObject({ abnormal: true, message: expect.stringContaining("vanished") });
+      await volume.unpublish("node-a");
+      await volume.stage("node-a");
+      await volume.publish("node-a");
+      expect(await a.sh(`cat ${volume.target()}/f`)).toBe("precious");
+      await volume.down("node-a");
+      await volume.delete();
+    },
+  );
+});
+
 lab("what is not ours, and who holds a device (SAFETY-04)", {}, (scenario) => {
   scenario("NVMe subsystems that are not ours stay, look-alikes too", async (world) => {
     const volume = await LabVolume.create(world, "ours", block(), {}, 64n * MIB);

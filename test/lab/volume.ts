@@ -125,6 +125,28 @@ export class LabVolume {
       );
   }
 
+  /** ControllerExpandVolume; the measured size in bytes. */
+  async expandOnRds(requiredBytes: bigint): Promise<bigint> {
+    const { capacityBytes } = await this.#world.controller.controllerExpandVolume({
+      volumeId: this.id,
+      capacityRange: { requiredBytes },
+      volumeCapability: this.capability,
+    });
+    return capacityBytes;
+  }
+
+  /** NodeExpandVolume of the published volume; the measured size in bytes. */
+  async expandOnNode(node: string, requiredBytes: bigint): Promise<bigint> {
+    const { capacityBytes } = await this.#world.node(node).nodeExpandVolume({
+      volumeId: this.id,
+      volumePath: this.target(),
+      stagingTargetPath: this.staging,
+      capacityRange: { requiredBytes },
+      volumeCapability: this.capability,
+    });
+    return capacityBytes;
+  }
+
   /** Attach, stage, publish: the volume is at `target()`. */
   async up(node: string): Promise<void> {
     await this.attach(node);
