@@ -40,19 +40,17 @@ lab("a node that was detached by force and gets its volume back", {}, (scenario)
       const volume = await LabVolume.create(world, "back", mount(), { reconnectDelay: "1" }, 256n * MIB);
       await volume.up("node-a");
       const a = world.machine("node-a");
-      await a.sh(`echo saved >${volume.target()}/f && sync ${volume.target()}/f`);
+      await a.sh(`(echo saved; head -c 64K /dev/zero) >${volume.target()}/f && sync ${volume.target()}/f`);
       // Never gives up by itself (ctrl-loss-tmo -1, the default), and has data to write.
       await volume.detach("node-a");
       await world.until("connecting", async () => (await volume.states("node-a")).join() === "connecting");
-      await a.start("dirty", "/bin/dash", [
-        "-c",
-        `echo unsaved >${volume.target()}/g; exec sync -f ${volume.target()}`,
-      ]);
+      await a.sh(`printf unsaved | dd of=${volume.target()}/f bs=4096 seek=1 status=none conv=notrunc`);
       await volume.unpublish("node-a");
       await volume.attach("node-a");
       await volume.stage("node-a");
       await volume.publish("node-a");
-      expect(await a.sh(`cat ${volume.target()}/f`)).toBe("saved");
+      expect(await a.sh(`head -c 5 ${volume.target()}/f`)).toBe("saved");
+      expect(await a.sh(`grep -c unsaved ${volume.target()}/f || true`)).toBe("0");
       expect(await a.sh(`grep -c ' ${volume.staging} ' /proc/mounts`)).toBe("1");
       expect(await volume.states("node-a")).toEqual(["live"]);
       await volume.down("node-a");
