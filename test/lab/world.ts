@@ -68,8 +68,10 @@ export class World {
     try {
       for (const name of world.#names) world.cables.set(name, await world.network.plug());
       await Promise.all(world.#names.map((name) => world.boot(name)));
-      await world.startRds();
-      await Promise.all([world.startController(), ...world.nodeNames.map((name) => world.startNode(name))]);
+      await Promise.all([
+        world.startRds().then(() => world.startController()),
+        ...world.nodeNames.map((name) => world.startNode(name)),
+      ]);
       return world;
     } catch (error) {
       await world.close(true);
@@ -172,7 +174,7 @@ export class World {
     for (;;) {
       if (await condition()) return;
       if (Date.now() > end) throw new Error(`gave up waiting for ${what}`);
-      await delay(50);
+      await delay(50 * kind.slowness);
     }
   }
 

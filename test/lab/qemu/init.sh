@@ -15,4 +15,5 @@ set_up_network
 until [ -c "$(echo /dev/vport*p1)" ]; do sleep 0.05; done
 exec <>"$(echo /dev/vport*p1)" >&0 2>/run/agent.log
 # Not exec: this shell reaps what the agent's children leave behind. When the agent ends, so does the machine.
-/lab/agent
+# It computes little, and compiling that to machine code costs an emulated processor more than it saves.
+BUN_JSC_useJIT=0 /lab/agent
