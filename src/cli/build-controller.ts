@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { ControllerConfig } from "../config/load.ts";
 import { AttachmentService } from "../controller/attachments.ts";
+import { ExpansionService } from "../controller/expansion.ts";
 import { createMigrationMetrics } from "../controller/migration-metrics.ts";
 import { Reconciler } from "../controller/reconciler.ts";
 import { recordCounter } from "../controller/record-counts.ts";
@@ -38,6 +39,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     pool,
     directory,
     maxVolumesPerNode,
+    onlineExpansion,
   } = config;
   const stop = new AbortController();
   const cluster = deps.cluster ?? (await buildCluster(config, { logger, clock }));
@@ -73,6 +75,14 @@ export async function buildController(config: ControllerConfig, deps: Controller
     nvmePort,
     maxVolumesPerNode,
   });
+  const expansions = new ExpansionService({
+    rds,
+    reporter,
+    logger,
+    clock,
+    reserveBytes,
+    online: onlineExpansion,
+  });
   const reconciler = new Reconciler({
     rds,
     attachments,
@@ -89,7 +99,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
   });
   const background = cluster.lead((signal) => reconciler.run(signal), stop.signal);
   return {
-    services: [controllerService({ volumes, attachments })],
+    services: [controllerService({ volumes, attachments, expansions })],
     notReadyReasons: () => [],
     close: async () => {
       stop.abort(new Error("the controller stops"));

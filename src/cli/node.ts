@@ -1,6 +1,7 @@
 import type { NodeConfig } from "../config/load.ts";
 import { nodeService } from "../csi/node.ts";
 import type { DataPath } from "../node/data-path.ts";
+import { createHealthWatch } from "../node/health-watch.ts";
 import { createNodeService } from "../node/service.ts";
 import { createNodeSystem, type NodeSystem } from "../node/system.ts";
 import { createConnectMetrics } from "../nvme/connect-metrics.ts";
@@ -10,20 +11,24 @@ import { buildInfo } from "../observability/build-info.ts";
 import { createMetrics, type Metrics } from "../observability/metrics.ts";
 import type { RunDeps } from "./controller.ts";
 import { loggerFor } from "./logging.ts";
+import { nodeEvents } from "./node-events.ts";
 import { serve } from "./serve.ts";
 
 /** How often the reasons against readiness are looked at again, milliseconds. */
 const READINESS_MS = 30_000;
+/** How long clearing leftovers may hold up the start, milliseconds; kubelet waits longer for the socket. */
+const PRUNE_MS = 20_000;
 
 /** `rds-csi node`: serves until it is told to stop. */
 export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> {
   const logger = deps.logger ?? loggerFor(config, "node");
   const metrics = createMetrics(buildInfo);
-  const { nodeId, clusterId, nqnPrefix, maxVolumesPerNode } = config;
+  const { nodeId, clusterId, nqnPrefix, driverName, maxVolumesPerNode } = config;
   logger.info("starting", { ...buildInfo, nodeId, clusterId, dataPath: config.dataPath });
   const system = createNodeSystem({ logger });
   const dataPath = await dataPathOf(config, system, metrics);
-  const service = createNodeService({ system, dataPath, nodeId, clusterId, nqnPrefix, maxVolumesPerNode });
+  const identity = { nodeId, clusterId, nqnPrefix, driverName };
+  const service = createNodeService({ system, dataPath, ...identity, maxVolumesPerNode });
 
   let reasons: readonly string[] = [];
   const look = async (): Promise<void> => {
@@ -35,12 +40,25 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   };
   await look();
   const timer = setInterval(() => void look(), READINESS_MS);
+  await service.prune(PRUNE_MS);
+
+  const { clock } = system;
+  const events = await nodeEvents(config, { logger, clock });
+  const survey = (signal: AbortSignal) => service.survey(signal);
+  const watch = createHealthWatch({ survey, events: events.sink, nodeId, clock, logger });
+  const ending = new AbortController();
+  const watching = watch.run(ending.signal);
 
   await serve(
     {
       services: [nodeService(service)],
       notReadyReasons: () => reasons,
-      close: async () => clearInterval(timer),
+      close: async () => {
+        clearInterval(timer);
+        ending.abort();
+        await watching;
+        await events.close();
+      },
     },
     { config, metrics, logger, stop: deps.stop },
   );

@@ -58,7 +58,7 @@ export async function serve(component: Component, options: ServeOptions): Promis
       name: config.driverName,
       vendorVersion: buildInfo.version,
       manifest: { commit: buildInfo.commit },
-      volumeExpansion: false,
+      volumeExpansion: true,
       isReady: () => ready.isReady(),
     });
     const server = await startServer({

@@ -119,14 +119,16 @@ export const limitOptions = {
 } satisfies OptionTable;
 
 /** Which cluster the volumes belong to. @param fallback what holds when nothing is set */
-export const orchestratorOptions = (fallback: "kubernetes" | "none") =>
+export const orchestratorOptions = (
+  fallback: "kubernetes" | "none",
+  description = "who knows nodes and workloads: kubernetes, or none (nodes by --nodes; the migration guard is off)",
+) =>
   ({
     orchestrator: withDefault(
       {
         name: "orchestrator",
         placeholder: "<name>",
-        description:
-          "who knows nodes and workloads: kubernetes, or none (nodes by --nodes; the migration guard is off)",
+        description,
         expects: "kubernetes or none",
       },
       fallback,

@@ -44,6 +44,17 @@ export const controllerOnly = {
     "epoch",
     parse.oneOf("epoch", "epoch+hosts", "off"),
   ),
+  onlineExpansion: withDefault(
+    {
+      name: "online-expansion",
+      placeholder: "<mode>",
+      description: "what expanding a volume does while it is attached",
+      expects:
+        "announce (grow it, nodes see it by themselves or rescan), re-export (grow it, then switch its export off and on once) or refuse",
+    },
+    "announce",
+    parse.oneOf("announce", "re-export", "refuse"),
+  ),
   ...orchestratorOptions("kubernetes"),
   leaseNamespace: optional(
     {

@@ -1,3 +1,4 @@
+import { orchestratorOptions } from "./common-options.ts";
 import { type OptionTable, optional, required, withDefault } from "./option.ts";
 import * as parse from "./parsers.ts";
 
@@ -50,5 +51,9 @@ export const nodeOnly = {
     },
     "/var/lib/rds-csi",
     parse.absolutePath,
+  ),
+  ...orchestratorOptions(
+    "none",
+    "where events about abnormal volumes go: to their claims in kubernetes, or none (only into the log)",
   ),
 } satisfies OptionTable;

@@ -56,6 +56,20 @@ export function clearedEvent(node: string): ClaimEvent {
   );
 }
 
+export function reExportedEvent(nodes: readonly string[], sizeBytes: bigint): ClaimEvent {
+  return normal(
+    "VolumeReExported",
+    `The volume has ${sizeBytes} bytes now; its export was off for a moment, which shows that to ${nodes.join(" and ")} on reconnecting`,
+  );
+}
+
+export function restoredEvent(): ClaimEvent {
+  return warning(
+    "ExportRestored",
+    "An expansion was interrupted while the export was off; it is on again, and the nodes reconnect by themselves",
+  );
+}
+
 export function driftEvent(text: string): ClaimEvent {
   return warning("AttachmentDrift", text);
 }

@@ -136,6 +136,20 @@ export class AttachmentService {
     await this.#change({ id: volume.id, first: volume, fresh: true, node, signal, decide });
   }
 
+  /** Exports a volume again whose expansion was interrupted while its export was off. @param volume as just read */
+  async restoreExport(volume: RdsVolume, signal: AbortSignal): Promise<void> {
+    const decide = async ({ record, disk }: RdsVolume): Promise<Settled> => {
+      const isLost = record.reExportSince !== undefined && record.attachments.length > 0 && !disk.exported;
+      return {
+        kind: "accept",
+        record,
+        export: isLost ? "keep" : "leave",
+        events: isLost ? [{ type: "ExportRestored" }] : [],
+      };
+    };
+    await this.#change({ id: volume.id, first: volume, fresh: true, node: "", signal, decide });
+  }
+
   /** Ends the changes that run in the background; what they leave undone is done by the next reconcile of any replica. */
   async close(): Promise<void> {
     this.#stop.abort(failure("shuttingDown", {}));
@@ -289,7 +303,7 @@ function filesystemState(record: VolumeRecord): FilesystemState {
 }
 
 /** @throws volumeNotFound (NOT_FOUND), foreignDisk (FAILED_PRECONDITION) */
-function requireVolume(id: VolumeId, found: Classified | undefined): RdsVolume {
+export function requireVolume(id: VolumeId, found: Classified | undefined): RdsVolume {
   if (found === undefined) throw failure("volumeNotFound", { volume: id });
   if (found.kind === "foreign") throw failure("foreignDisk", { slot: id, reason: found.foreign.reason });
   return found.volume;

@@ -29,7 +29,8 @@ const TICK_LIMIT_MS = 45_000;
 
 /**
  * Compares records, exports and VolumeAttachments, regularly. It notes passed deadlines, reports outcomes that a dead
- * process left, and clears attachments of nodes that exist no more; everything else it only reports. Each change is a
+ * process left, clears attachments of nodes that exist no more, and switches an export on again that an interrupted
+ * expansion left off; everything else it only reports. Each change is a
  * compare-and-set, so two of these at once do no harm.
  */
 export class Reconciler {
@@ -77,7 +78,8 @@ export class Reconciler {
     for (const volume of volumes) {
       reporter.seen(volume, true);
       await attachments.tidy(volume, signal);
-      drifts.push(...exportDrift(rds, volume));
+      if (isInterrupted(volume)) await attachments.restoreExport(volume, signal);
+      else drifts.push(...exportDrift(rds, volume));
       if (view !== undefined) drifts.push(...(await this.#withCluster(volume, view, signal)));
     }
     this.#report(drifts);
@@ -120,6 +122,11 @@ export class Reconciler {
     }
     this.#known = now;
   }
+}
+
+/** An expansion ended while it had the export off. */
+function isInterrupted({ record, disk }: RdsVolume): boolean {
+  return record.reExportSince !== undefined && record.attachments.length > 0 && !disk.exported;
 }
 
 async function readCluster(cluster: ClusterReader, signal: AbortSignal): Promise<ClusterView> {

@@ -44,7 +44,7 @@ export async function changeRecord(
       reporter.seen(volume);
       change.seen?.(volume);
     }
-    const decision = await decide(volume);
+    const decision = withoutMark(volume, await decide(volume));
     const settled = decision.kind === "refuse" || isDone(rds, volume, decision);
     if (settled && fresh) {
       if (decision.kind === "accept") return volume;
@@ -65,6 +65,14 @@ export async function changeRecord(
   }
   if (volume === undefined) return undefined;
   throw failure("recordConflict", { volume: id, attempts: ATTEMPTS });
+}
+
+/** A decision that switches the export off for good, or on from off, ends a re-export that was interrupted. */
+function withoutMark(volume: RdsVolume, decision: Settled): Settled {
+  if (decision.kind !== "accept" || decision.record.reExportSince === undefined) return decision;
+  const startsAnew = decision.export === "keep" && !volume.disk.exported;
+  if (decision.export !== "off" && decision.export !== "fresh" && !startsAnew) return decision;
+  return { ...decision, record: { ...decision.record, reExportSince: undefined } };
 }
 
 function isDone(rds: Rds, volume: RdsVolume, decision: Extract<Settled, { kind: "accept" }>): boolean {

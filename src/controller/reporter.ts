@@ -15,6 +15,8 @@ import {
   fencedEvent,
   overdueEvent,
   overriddenEvent,
+  reExportedEvent,
+  restoredEvent,
   startedEvent,
 } from "./attachment-messages.ts";
 import type { MigrationMetrics, MigrationResult, RefusalCause } from "./migration-metrics.ts";
@@ -87,6 +89,8 @@ export class Reporter {
       if (event.type === "GuardOverridden") this.#post(volume, overriddenEvent(event.node, event.reason));
       if (event.type === "VolumeFenced")
         this.#post(volume, fencedEvent(event.node, this.#options.fencing !== "off"));
+      if (event.type === "ReExported") this.#post(volume, reExportedEvent(event.nodes, event.sizeBytes));
+      if (event.type === "ExportRestored") this.#post(volume, restoredEvent());
       if (event.type === "StaleAttachmentCleared") {
         this.#options.metrics.cleared.inc();
         this.#post(volume, clearedEvent(event.node));

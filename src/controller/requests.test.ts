@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ACCESS_MODES, type Capability } from "../domain/access-mode.ts";
+import { satisfies } from "../domain/capacity-range.ts";
 import { capabilityProblem } from "./capabilities.ts";
 import { readParameters } from "./parameters.ts";
-import { chooseSize, satisfies } from "./sizes.ts";
+import { chooseSize } from "./sizes.ts";
 
 const MIB = 1024n * 1024n;
 const block: Capability = {

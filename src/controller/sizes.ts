@@ -1,12 +1,7 @@
 import type { Capability, Filesystem } from "../domain/access-mode.ts";
+import { type CapacityRange, checkRange, outOfRange } from "../domain/capacity-range.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { roundUpSize, SIZE_GRANULARITY } from "../rds/layout.ts";
-
-/** Bytes; 0 means "not given" (CSI specification, CapacityRange). */
-export interface CapacityRange {
-  readonly requiredBytes: bigint;
-  readonly limitBytes: bigint;
-}
 
 /** Size of a volume for which nothing is asked: 1 GiB. */
 export const DEFAULT_SIZE = 1024n ** 3n;
@@ -18,22 +13,6 @@ const FILESYSTEM_MINIMUM: Readonly<Record<Filesystem, bigint>> = {
 };
 
 const INT64_MAX = 2n ** 63n - 1n;
-
-/**
- * @throws fieldInvalid (INVALID_ARGUMENT) for negative values, capacityOutOfRange (OUT_OF_RANGE) when the
- * limit is below what is required
- */
-export function checkRange({ requiredBytes, limitBytes }: CapacityRange): void {
-  for (const [field, value] of [
-    ["capacity_range.required_bytes", requiredBytes],
-    ["capacity_range.limit_bytes", limitBytes],
-  ] as const) {
-    if (value < 0n) throw failure("fieldInvalid", { field, reason: `${value} is negative` });
-  }
-  if (limitBytes !== 0n && limitBytes < requiredBytes) {
-    throw outOfRange({ requiredBytes, limitBytes }, "limit_bytes is below required_bytes");
-  }
-}
 
 /**
  * The size of a new volume: what is required, raised to the smallest that works and rounded up to 1 MiB.
@@ -56,9 +35,28 @@ export function chooseSize(range: CapacityRange, capabilities: readonly Capabili
   return size;
 }
 
-/** Whether an existing volume of `sizeBytes` satisfies the range. */
-export function satisfies(sizeBytes: bigint, { requiredBytes, limitBytes }: CapacityRange): boolean {
-  return sizeBytes >= requiredBytes && (limitBytes === 0n || sizeBytes <= limitBytes);
+/**
+ * The size that a volume of `sizeBytes` is to have: what is required, rounded up as for a new volume, and never less
+ * than it has. A volume that is large enough stays as it is.
+ * @returns bytes
+ * @throws as checkRange; fieldMissing (INVALID_ARGUMENT) when nothing is asked for; capacityOutOfRange (OUT_OF_RANGE)
+ * when the volume is, or would become, larger than the limit
+ */
+export function grownSize(sizeBytes: bigint, range: CapacityRange): bigint {
+  checkRange(range);
+  const { requiredBytes, limitBytes } = range;
+  if (requiredBytes === 0n && limitBytes === 0n) throw failure("fieldMissing", { field: "capacity_range" });
+  const size = sizeBytes >= requiredBytes ? sizeBytes : roundUpSize(requiredBytes);
+  if (size > INT64_MAX) throw outOfRange(range, "it cannot be rounded up to a multiple of 1 MiB");
+  if (limitBytes !== 0n && size > limitBytes) {
+    throw outOfRange(
+      range,
+      size === sizeBytes
+        ? `the volume has ${size} bytes already, and volumes never shrink`
+        : `the smallest size that satisfies required_bytes is ${size} bytes`,
+    );
+  }
+  return size;
 }
 
 function minimumFor({ accessType, fsType }: Capability): bigint {
@@ -69,8 +67,4 @@ function minimumFor({ accessType, fsType }: Capability): bigint {
 function defaultSize(limitBytes: bigint): bigint {
   if (limitBytes === 0n || limitBytes >= DEFAULT_SIZE) return DEFAULT_SIZE;
   return (limitBytes / SIZE_GRANULARITY) * SIZE_GRANULARITY;
-}
-
-function outOfRange({ requiredBytes, limitBytes }: CapacityRange, reason: string): Error {
-  return failure("capacityOutOfRange", { required: requiredBytes, limit: limitBytes, reason });
 }

@@ -1,4 +1,5 @@
 import type { Capability } from "../domain/access-mode.ts";
+import { type CapacityRange, checkRange, satisfies } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { requireField, requireName } from "../domain/fields.ts";
@@ -11,7 +12,7 @@ import type { Rds } from "../rds/rds.ts";
 import type { Classified, RdsVolume } from "../rds/volume.ts";
 import { capabilityProblem, requireSupported } from "./capabilities.ts";
 import { type Parameters, readParameters } from "./parameters.ts";
-import { type CapacityRange, checkRange, chooseSize, satisfies } from "./sizes.ts";
+import { chooseSize } from "./sizes.ts";
 
 /** What the volume service needs. */
 export interface VolumeServiceOptions {

@@ -1,4 +1,5 @@
 import type { AttachmentService } from "../controller/attachments.ts";
+import type { ExpansionService } from "../controller/expansion.ts";
 import type { VolumeInfo, VolumeService } from "../controller/volumes.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { requireField } from "../domain/fields.ts";
@@ -21,6 +22,7 @@ const CAPABILITIES = [
   Rpc.LIST_VOLUMES_PUBLISHED_NODES,
   Rpc.GET_CAPACITY,
   Rpc.PUBLISH_READONLY,
+  Rpc.EXPAND_VOLUME,
   Rpc.SINGLE_NODE_MULTI_WRITER,
 ] as const;
 
@@ -28,13 +30,14 @@ const CAPABILITIES = [
 export interface ControllerServices {
   readonly volumes: VolumeService;
   readonly attachments: AttachmentService;
+  readonly expansions: ExpansionService;
 }
 
 /**
  * The CSI Controller service: reads the request, calls the service, writes the answer. Required fields are
  * checked in the specification's order, before anything is looked up.
  */
-export function controllerService({ volumes, attachments }: ControllerServices): BoundService {
+export function controllerService({ volumes, attachments, expansions }: ControllerServices): BoundService {
   return service(Controller, {
     controllerGetCapabilities: async () => ({
       capabilities: CAPABILITIES.map((type) => ({ type: { case: "rpc", value: { type } } as const })),
@@ -75,6 +78,17 @@ export function controllerService({ volumes, attachments }: ControllerServices):
     controllerUnpublishVolume: async (request, { signal }) => {
       await attachments.unpublish(request.volumeId, request.nodeId, signal);
       return {};
+    },
+
+    controllerExpandVolume: async (request, { signal }) => {
+      requireField("volume_id", request.volumeId);
+      const { sizeBytes, nodeExpansionRequired } = await expansions.expand({
+        volumeId: request.volumeId,
+        range: rangeFrom(request.capacityRange),
+        capability: optionalCapabilityFromWire(request.volumeCapability),
+        signal,
+      });
+      return { capacityBytes: sizeBytes, nodeExpansionRequired };
     },
 
     validateVolumeCapabilities: async (request, { signal }) => {

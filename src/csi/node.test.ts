@@ -33,7 +33,13 @@ function operations(seen: unknown[]): NodeService {
           { unit: "bytes", total: 1n << 40n, used: undefined, available: undefined },
           { unit: "inodes", total: 10n, used: 3n, available: 7n },
         ],
+        condition: { abnormal: true, message: "its device has vanished" },
       };
+    },
+    expand: async ({ signal, ...rest }) => {
+      expect(signal).toBeInstanceOf(AbortSignal);
+      seen.push(["expand", rest]);
+      return 7n << 30n;
     },
     info: () => ({ nodeId: "node-1", maxVolumesPerNode: 64 }),
   };
@@ -81,14 +87,15 @@ test("requests arrive without wire types and without secrets", async () => {
   ]);
 });
 
-test("statistics, information, capabilities, and what is not offered", async () => {
+test("statistics, information and capabilities", async () => {
   await withServer([nodeService(operations([]))], async (client) => {
     const stats = (volumeId: string) =>
       client.start(Node, "nodeGetVolumeStats", NodeGetVolumeStatsResponseSchema, {
         volumeId,
         volumePath: "/p",
       });
-    const { usage } = await stats("v").result;
+    const { usage, volumeCondition } = await stats("v").result;
+    expect(volumeCondition).toMatchObject({ abnormal: true, message: "its device has vanished" });
     expect(usage.map(({ unit, total, used, available }) => [unit, total, used, available])).toEqual([
       [1, 1n << 40n, 0n, 0n],
       [2, 10n, 3n, 7n],
@@ -106,8 +113,47 @@ test("statistics, information, capabilities, and what is not offered", async () 
       NodeGetCapabilitiesResponseSchema,
       {},
     ).result;
-    expect(capabilities.map(({ type }) => type.value?.type)).toEqual([1, 2, 5]);
-    const expand = client.start(Node, "nodeExpandVolume", NodeExpandVolumeResponseSchema, { volumeId: "v" });
-    expect((await rejection(expand)).code).toBe(status.UNIMPLEMENTED);
+    expect(capabilities.map(({ type }) => type.value?.type)).toEqual([1, 2, 3, 4, 5]);
   });
+});
+
+test("expansion: the range or its absence, and the measured size", async () => {
+  const seen: unknown[] = [];
+  await withServer([nodeService(operations(seen))], async (client) => {
+    const expand = (more: object) =>
+      client.start(Node, "nodeExpandVolume", NodeExpandVolumeResponseSchema, {
+        volumeId: "v",
+        volumePath: "/p",
+        secrets: { password: "hunter2" },
+        ...more,
+      }).result;
+    const { capacityBytes } = await expand({
+      stagingTargetPath: "/stage",
+      capacityRange: { requiredBytes: 5n, limitBytes: -1n },
+      volumeCapability: { accessType: { case: "block", value: {} }, accessMode: { mode: 5 } },
+    });
+    expect(capacityBytes).toBe(7n << 30n);
+    await expand({});
+  });
+  expect(seen).toEqual([
+    [
+      "expand",
+      {
+        volumeId: "v",
+        volumePath: "/p",
+        range: { requiredBytes: 5n, limitBytes: -1n },
+        stagingTargetPath: "/stage",
+        capability: {
+          accessMode: "MULTI_NODE_MULTI_WRITER",
+          accessType: "block",
+          fsType: "",
+          mountFlags: [],
+        },
+      },
+    ],
+    [
+      "expand",
+      { volumeId: "v", volumePath: "/p", range: undefined, stagingTargetPath: "", capability: undefined },
+    ],
+  ]);
 });

@@ -8,6 +8,8 @@ import { Node, NodeServiceCapability_RPC_Type as RpcType, VolumeUsage_Unit as Un
 export const NODE_CAPABILITIES = [
   RpcType.STAGE_UNSTAGE_VOLUME,
   RpcType.GET_VOLUME_STATS,
+  RpcType.EXPAND_VOLUME,
+  RpcType.VOLUME_CONDITION,
   RpcType.SINGLE_NODE_MULTI_WRITER,
 ] as const;
 
@@ -46,8 +48,24 @@ export function nodeService(operations: NodeService): BoundService {
       return {};
     },
     nodeGetVolumeStats: async ({ volumeId, volumePath, stagingTargetPath }, { signal }) => {
-      const { usage } = await operations.stats({ volumeId, volumePath, stagingTargetPath, signal });
-      return { usage: usage.map(usageToWire) };
+      const request = { volumeId, volumePath, stagingTargetPath, signal };
+      const { usage, condition } = await operations.stats(request);
+      return { usage: usage.map(usageToWire), volumeCondition: { ...condition } };
+    },
+    nodeExpandVolume: async (request, { signal }) => {
+      const { capacityRange } = request;
+      const capacityBytes = await operations.expand({
+        volumeId: request.volumeId,
+        volumePath: request.volumePath,
+        range:
+          capacityRange === undefined
+            ? undefined
+            : { requiredBytes: capacityRange.requiredBytes, limitBytes: capacityRange.limitBytes },
+        stagingTargetPath: request.stagingTargetPath,
+        capability: optionalCapabilityFromWire(request.volumeCapability),
+        signal,
+      });
+      return { capacityBytes };
     },
     nodeGetCapabilities: async () => ({
       capabilities: NODE_CAPABILITIES.map((type) => ({ type: { case: "rpc" as const, value: { type } } })),

@@ -7,6 +7,7 @@ import { EventReporter } from "./events.ts";
 import { LeaseElection } from "./leader.ts";
 import type { ClusterReader, EventSink, LeaderElection } from "./port.ts";
 import { ApiClusterReader } from "./reader.ts";
+import { recentVolumes } from "./recent-volumes.ts";
 import { resourcesOf } from "./resources.ts";
 import { ApiTransport } from "./transport.ts";
 
@@ -22,6 +23,11 @@ export interface KubernetesOptions {
   readonly random?: () => number;
   /** Most connections to the API server; default 16. */
   readonly maxSockets?: number;
+  /**
+   * How old the list of PersistentVolumes may be in which the claim of an event is looked up, milliseconds; default 0. For
+   * processes that do not `watch`.
+   */
+  readonly lookupMs?: number;
 }
 
 /** The driver's access to one cluster. */
@@ -61,7 +67,9 @@ export async function createKubernetes(options: KubernetesOptions): Promise<Kube
   };
   const reader = new ApiClusterReader(api, resources, caches);
   const reporter = { component: driverName, instance };
-  const events = new EventReporter({ api, reader, reporter, clock, logger, random });
+  const { lookupMs = 0 } = options;
+  const lookup = lookupMs > 0 ? recentVolumes(reader, clock, lookupMs) : reader;
+  const events = new EventReporter({ api, reader: lookup, reporter, clock, logger, random });
   const leaders = new LeaseElection({ api, clock, logger, random });
   const stop = new AbortController();
   let running: Promise<unknown> | undefined;

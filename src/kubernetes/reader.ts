@@ -81,8 +81,10 @@ export class ApiClusterReader implements ClusterReader {
     handle: string,
     signal: AbortSignal,
   ): Promise<PersistentVolumeView | undefined> {
-    const cached = this.#volumes.cache.fresh ? theOne(handle, this.#volumes.cache.values()) : undefined;
-    return cached ?? theOne(handle, await this.#live(this.#volumes, signal));
+    const cached = this.#volumes.cache.fresh
+      ? volumeOfHandle(handle, this.#volumes.cache.values())
+      : undefined;
+    return cached ?? volumeOfHandle(handle, await this.#live(this.#volumes, signal));
   }
 
   async podsUsingClaim(
@@ -151,8 +153,14 @@ export class ApiClusterReader implements ClusterReader {
   }
 }
 
-/** Of several PersistentVolumes with one handle the bound one counts: others are left-overs with policy Retain. */
-function theOne(handle: string, volumes: readonly PersistentVolumeView[]): PersistentVolumeView | undefined {
+/**
+ * Of several PersistentVolumes with one handle the bound one counts: others are left-overs with policy Retain.
+ * @throws persistentVolumeAmbiguous if several are bound
+ */
+export function volumeOfHandle(
+  handle: string,
+  volumes: readonly PersistentVolumeView[],
+): PersistentVolumeView | undefined {
   const same = volumes.filter((volume) => volume.handle === handle);
   if (same.length <= 1) return same[0];
   const bound = same.filter((volume) => volume.phase === "Bound");

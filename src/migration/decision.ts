@@ -44,7 +44,11 @@ export type MigrationEvent =
   | { readonly type: "GuardOverridden"; readonly node: string; readonly reason: string }
   /** A node that is gone lost its attachment, and finds nothing under its old NQN if it returns. */
   | { readonly type: "VolumeFenced"; readonly node: string }
-  | { readonly type: "StaleAttachmentCleared"; readonly node: string };
+  | { readonly type: "StaleAttachmentCleared"; readonly node: string }
+  /** An expansion switched the export off and on, so that these nodes see the new size. Bytes. */
+  | { readonly type: "ReExported"; readonly nodes: readonly string[]; readonly sizeBytes: bigint }
+  /** An expansion was interrupted while the export was off; it is on again. */
+  | { readonly type: "ExportRestored" };
 
 /** The state machine's answer. `ask` names what must be found out before it can decide. */
 export type Decision =

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
-import { closeSync, openSync, readSync } from "node:fs";
 import { blankRegions } from "./blank-regions.ts";
+import { type DirectReader, openDirect } from "./direct-reader.ts";
 
 /** What a look at a device found. `offset` is in bytes. */
 export type BlankFinding =
@@ -12,17 +12,16 @@ const CHUNK = 1024 * 1024;
 
 /**
  * Reads every place where something recognisable could be (see blankRegions) and answers "blank" only if all of it was
- * read and is zero. Blocks while the device does not answer: for the helper process only.
+ * read, from the device itself, and is zero. Blocks while the device does not answer: for the helper process only.
  * @param size expected size of the device in bytes; a device that ends earlier is unreadable
  */
 export function lookForData(path: string, size: number, deep: boolean): BlankFinding {
-  let fd: number;
+  let device: DirectReader;
   try {
-    fd = openSync(path, "r");
+    device = openDirect(path, CHUNK);
   } catch (error) {
     return { kind: "unreadable", detail: String(error) };
   }
-  const buffer = Buffer.alloc(CHUNK);
   const zeros = Buffer.alloc(CHUNK);
   let bytesRead = 0;
   try {
@@ -30,20 +29,21 @@ export function lookForData(path: string, size: number, deep: boolean): BlankFin
       for (let done = 0; done < region.length; ) {
         const length = Math.min(CHUNK, region.length - done);
         const offset = region.offset + done;
-        buffer.fill(0xff, 0, length);
-        const got = readSync(fd, buffer, 0, length, offset);
-        if (got <= 0) return { kind: "unreadable", detail: `it ends at byte ${offset} instead of ${size}` };
-        if (buffer.compare(zeros, 0, got, 0, got) !== 0) {
-          return { kind: "data", offset: offset + buffer.subarray(0, got).findIndex((byte) => byte !== 0) };
+        const got = device.read(offset, length);
+        if (got.length === 0) {
+          return { kind: "unreadable", detail: `it ends at byte ${offset} instead of ${size}` };
         }
-        bytesRead += got;
-        done += got;
+        if (got.compare(zeros, 0, got.length) !== 0) {
+          return { kind: "data", offset: offset + got.findIndex((byte) => byte !== 0) };
+        }
+        bytesRead += got.length;
+        done += got.length;
       }
     }
     return { kind: "blank", bytesRead };
   } catch (error) {
     return { kind: "unreadable", detail: String(error) };
   } finally {
-    closeSync(fd);
+    device.close();
   }
 }

@@ -1,44 +1,99 @@
 import type { Filesystem } from "../domain/access-mode.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 
-/** Whoever may write a StorageClass or PV writes mount options, so only these pass. */
-const COMMON = [
-  "defaults",
-  "rw",
-  "ro",
-  "nosuid",
-  "nodev",
-  "noexec",
-  "noatime",
-  "nodiratime",
-  "relatime",
-  "strictatime",
-  "lazytime",
-  "nolazytime",
-  "sync",
-  "dirsync",
-  "discard",
-  "nodiscard",
-];
-const OF_FILESYSTEM: Readonly<Record<Filesystem, readonly string[]>> = {
-  ext4: ["barrier", "data=ordered", "data=journal", "errors=remount-ro", "errors=continue", "noload"],
-  xfs: ["nouuid", "inode64", "largeio", "norecovery", "noquota", "prjquota", "uquota", "gquota"],
-};
-const NUMERIC: Readonly<Record<Filesystem, RegExp>> = {
-  ext4: /^(commit|stripe|inode_readahead_blks)=\d{1,6}$/,
-  xfs: /^(logbufs=[2-8]|(logbsize|allocsize)=\d{1,6}[km]?|(sunit|swidth)=\d{1,6})$/,
-};
+const OPERATION = "it asks for something else than mounting this volume";
+const SOURCE = "it brings another file or device into the mount";
+const MOUNT_PROGRAM = "it tells the mount program to do more than to mount";
+const OTHER_USERS = "it lets unprivileged users of the node mount and unmount";
+const SYNCED_DATA = "it risks data that an application has synced";
+const DEBUGGING = "it exists to test the filesystem's own error handling";
+const QUIET = "it hides that a mount failed";
+const PLAIN = "it takes no value";
 
 /**
- * Checks mount options against the allow-list.
+ * What never passes, by the name before `=`. Sources: mount(8), libmount's option maps, ext4(5), xfs(5), the kernel's
+ * fs_context.c and ext4/super.c.
+ */
+const DENIED: ReadonlyMap<string, string> = new Map([
+  ...of(OPERATION, "bind", "rbind", "move", "rmove", "remount"),
+  ...of(
+    OPERATION,
+    "shared",
+    "rshared",
+    "slave",
+    "rslave",
+    "private",
+    "rprivate",
+    "unbindable",
+    "runbindable",
+  ),
+  ...of(SOURCE, "loop", "offset", "sizelimit", "encryption", "source", "subtype"),
+  ...of(SOURCE, "journal_dev", "journal_path", "journal", "logdev", "rtdev", "sb"),
+  ...of(MOUNT_PROGRAM, "helper", "uhelper", "pamconsole"),
+  ...of(OTHER_USERS, "user", "users", "owner", "group"),
+  ...of(QUIET, "nofail"),
+  ...of(SYNCED_DATA, "nobarrier", "journal_async_commit"),
+  ...of(DEBUGGING, "abort", "test_dummy_encryption", "errortag"),
+]);
+const DENIED_PREFIXES: readonly (readonly [string, string])[] = [
+  ["x-", MOUNT_PROGRAM],
+  ["make-", OPERATION],
+  ["verity.", SOURCE],
+  ["fc_debug_", DEBUGGING],
+];
+const DENIED_VALUES: readonly (readonly [RegExp, string])[] = [
+  [/^barrier=(0+|none|off|no|false)$/, SYNCED_DATA],
+  // A volume that loses its target must not take the node, and with it every other volume, down.
+  [/^errors=panic$/, "an error of this one volume would stop the whole node"],
+  // libmount 2.39: of the mount or of the filesystem alone, so the rest of the driver could not tell.
+  [/^(ro|rw)=/, PLAIN],
+];
+/** They leave the journal unread: what is seen is the state before the last crash, and writing to it destroys. */
+const READ_ONLY = new Set(["norecovery", "noload"]);
+
+const FORM = /^[A-Za-z0-9_][A-Za-z0-9_.-]*(=[!#-+\--[\]-~]*)?$/;
+/** kubelet quotes an SELinux context, as its categories hold commas: `context="system_u:object_r:x_t:s0:c1,c2"`. */
+const CONTEXT = /^(fs|def|root)?context=("[A-Za-z0-9_.:,-]+"|[A-Za-z0-9_.:-]+)$/;
+
+/**
+ * Checks mount options: what is dangerous is refused, everything else is left to the kernel, which knows best what a
+ * filesystem understands. Dangerous is what mounts something else, makes the mount program do more than to mount, acts
+ * on the node beyond this volume, or can lose data that was synced. Defaults of the kernel (`suid`, `dev`, `exec`) pass,
+ * as leaving them out gives the same.
+ *
+ * Each entry is one option: a comma or a quote passes only in a quoted SELinux context.
+ * @param readOnly the volume is mounted read-only even if `ro` is not among the options
+ * @returns the options without repetitions, in order
  * @throws mountFlagRefused (INVALID_ARGUMENT)
  */
-export function checkMountFlags(filesystem: Filesystem, flags: readonly string[]): readonly string[] {
-  const allowed = [...COMMON, ...OF_FILESYSTEM[filesystem]];
+export function checkMountFlags(
+  filesystem: Filesystem,
+  flags: readonly string[],
+  readOnly = false,
+): readonly string[] {
+  const refusesWrites = readOnly || flags.includes("ro");
   for (const flag of flags) {
-    if (!allowed.includes(flag) && !NUMERIC[filesystem].test(flag)) {
-      throw failure("mountFlagRefused", { flag, allowed });
-    }
+    const reason = refusal(flag, refusesWrites);
+    if (reason !== undefined) throw failure("mountFlagRefused", { flag, filesystem, reason });
   }
   return [...new Set(flags)];
+}
+
+/** Why an option may not pass; undefined if it may. Capitals make no difference, to be on the safe side. */
+function refusal(flag: string, refusesWrites: boolean): string | undefined {
+  if (CONTEXT.test(flag)) return undefined;
+  if (!FORM.test(flag)) return "it is not one option of the form name or name=value in plain characters";
+  const lower = flag.toLowerCase();
+  const [name = ""] = lower.split("=", 1);
+  if (READ_ONLY.has(name) && !refusesWrites)
+    return "it leaves the journal unread, which is safe only with ro";
+  return (
+    DENIED.get(name) ??
+    DENIED_PREFIXES.find(([prefix]) => name.startsWith(prefix))?.[1] ??
+    DENIED_VALUES.find(([pattern]) => pattern.test(lower))?.[1]
+  );
+}
+
+function of(reason: string, ...names: readonly string[]): [string, string][] {
+  return names.map((name) => [name, reason]);
 }

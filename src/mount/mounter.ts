@@ -10,6 +10,7 @@ const MOUNT_OPTIONS = new Set([
   "nosuid",
   "nodev",
   "noexec",
+  "nosymfollow",
   "noatime",
   "nodiratime",
   "relatime",

@@ -60,11 +60,13 @@ describe("scanProcesses", () => {
     writeFileSync(join(base, "fdinfo/3"), "pos:\t0\nflags:\t0\nmnt_id:\t90\n");
     writeFileSync(join(base, "fdinfo/4"), "pos:\t0\nflags:\t0\nmnt_id:\t91\n");
     writeFileSync(join(base, "maps"), "");
-    writeFileSync(join(base, "comm"), "qemu\n");
+    writeFileSync(join(base, "stat"), "42 (qemu) S 7 42 42 0 -1 0\n");
     const nfs = (id: number) => `${id} 1 0:50 / /n rw - nfs4 srv:/x rw\n`;
     const device = deviceNumber(statSync(directory).dev);
     writeFileSync(join(base, "mountinfo"), nfs(90));
-    expect(scanProcesses(device, new Set(), root).uses).toEqual([{ pid: 42, command: "qemu", how: "fd 4" }]);
+    expect(scanProcesses(device, new Set(), root).uses).toEqual([
+      { pid: 42, command: "qemu", parent: 7, how: "fd 4" },
+    ]);
     writeFileSync(join(base, "mountinfo"), nfs(90) + nfs(91));
     expect(scanProcesses(device, new Set(), root).uses).toEqual([]);
     writeFileSync(join(base, "maps"), "7f0-7f1 r--p 00000000 fd:1f 1 /x\n");

@@ -1,10 +1,12 @@
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { parseMountinfo } from "./mountinfo.ts";
 
 /** A process that uses a device. */
 export interface ProcessUse {
   readonly pid: number;
   readonly command: string;
+  /** Process id of its parent; 0 when it ended before that was read. */
+  readonly parent: number;
   /** e.g. `fd 7`, `cwd`, `mapped file`. */
   readonly how: string;
 }
@@ -35,10 +37,11 @@ export function scanProcesses(device: string, ignore: ReadonlySet<number>, procR
     try {
       const remote = remoteMounts(base, remoteByNamespace);
       const how = firstUse(base, device, remote);
-      if (how !== undefined) uses.push({ pid, command: commandOf(base), how });
+      if (how !== undefined) uses.push({ pid, ...processAt(base), how });
     } catch (error) {
-      // A process that has just ended uses nothing; one that we may not look into is counted.
-      if (isCode(error, "EACCES") || isCode(error, "EPERM")) unreadable += 1;
+      // A process that has just ended uses nothing, and the kernel may say EACCES of it as well (fs/proc/base.c,
+      // proc_pid_get_link); one that we may not look into is counted.
+      if (isCode(error, "EACCES") || isCode(error, "EPERM")) unreadable += existsSync(base) ? 1 : 0;
       else if (!isCode(error, "ENOENT") && !isCode(error, "ESRCH")) throw error;
     }
   }
@@ -95,12 +98,16 @@ function mountIdOf(path: string): string {
   return /^mnt_id:\s*(\d+)/m.exec(readFileSync(path, "latin1"))?.[1] ?? "";
 }
 
-function commandOf(base: string): string {
+/** Name and parent of the process of a directory in /proc. Source: proc(5), /proc/pid/stat. */
+export function processAt(base: string): { readonly command: string; readonly parent: number } {
   try {
-    return readFileSync(`${base}/comm`, "utf8").trim();
+    // The name is in parentheses and may hold anything, also parentheses.
+    const match = /^\d+ \((.*)\) \S (\d+) /s.exec(readFileSync(`${base}/stat`, "utf8"));
+    if (match !== null) return { command: match[1] ?? "?", parent: Number(match[2]) };
   } catch {
-    return "?";
+    // It has ended.
   }
+  return { command: "?", parent: 0 };
 }
 
 /** `major:minor` of a stat(2) device number, as Linux encodes it (makedev(3)). */

@@ -2,7 +2,9 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { createNodeSystem } from "../node/system.ts";
+import { type ProcessUse, processAt } from "./process-scan.ts";
 import { blockUsers } from "./users.ts";
 
 const NUMBER = "259:1";
@@ -17,14 +19,28 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-const users = (unreadable: number, blind: "refuse" | "ignore") => {
+const users = (
+  unreadable: number,
+  blind: "refuse" | "ignore",
+  found: { scan?: readonly ProcessUse[]; fuser?: string } = {},
+) => {
   const system = createNodeSystem({
     procRoot: join(root, "proc"),
     sysRoot: join(root, "sys"),
-    exec: async () => ({ code: 1, stdout: "", stderr: "", truncated: false }),
+    exec: async () => ({
+      code: found.fuser === undefined ? 1 : 0,
+      stdout: found.fuser ?? "",
+      stderr: "",
+      truncated: false,
+    }),
     helper: {
       lookForData: () => Promise.reject(new Error("unused")),
-      inspect: async () => ({ exclusive: "free", detail: "", processes: { uses: [], unreadable } }),
+      ext4State: () => Promise.reject(new Error("unused")),
+      inspect: async () => ({
+        exclusive: "free",
+        detail: "",
+        processes: { uses: found.scan ?? [], unreadable },
+      }),
     },
   });
   const device = {
@@ -42,4 +58,27 @@ test("a process that may not be looked into may be the user: unknown, not unused
   await expect(users(1, "refuse")).rejects.toMatchObject({ id: "nodeStateUnknown", code: 14 });
   expect(await users(0, "refuse")).toEqual([]);
   expect(await users(1, "ignore")).toEqual([]);
+});
+
+test("an nvme-cli of this driver only identifies the device in passing; every other process is a user, with its name", async () => {
+  const stat = (pid: number, command: string, parent: number) => {
+    mkdirSync(join(root, "proc", String(pid)), { recursive: true });
+    writeFileSync(join(root, "proc", String(pid), "stat"), `${pid} (${command}) S ${parent} 1 1 0 -1 0\n`);
+  };
+  stat(41, "nvme", process.pid);
+  stat(42, "nvme", 1);
+  stat(43, "mkfs.ext4", process.pid);
+  stat(44, "a) S 1 (b", 7);
+  const scan = [41, 42, 43].map((pid) => ({
+    pid,
+    ...processAt(join(root, "proc", String(pid))),
+    how: "fd 3",
+  }));
+  expect(await users(0, "refuse", { scan: scan.slice(0, 1), fuser: " 41" })).toEqual([]);
+  expect((await users(0, "refuse", { scan, fuser: " 41 44 45" })).map((user) => user.description)).toEqual([
+    "process 42 (nvme, fd 3)",
+    "process 43 (mkfs.ext4, fd 3)",
+    "process 44 (a) S 1 (b, found by fuser)",
+    "process 45 (?, found by fuser)",
+  ]);
 });

@@ -1,9 +1,11 @@
 import { readdir, readFile } from "node:fs/promises";
+import process from "node:process";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { BlockDevice, DeviceUser } from "../node/data-path.ts";
 import type { NodeSystem } from "../node/system.ts";
 import { fuserPids } from "./fuser.ts";
 import { type Mount, readMounts } from "./mountinfo.ts";
+import { processAt } from "./process-scan.ts";
 import { statPath } from "./stat.ts";
 
 /**
@@ -30,12 +32,15 @@ export async function blockUsers(
   }
   users.push(...(await loopsOver(system, device, signal)));
   const seen = await system.helper.inspect(device.path, device.number, signal);
-  for (const { pid, command, how } of seen.processes.uses) {
-    users.push({ kind: "process", description: `process ${pid} (${command}, ${how})` });
-  }
-  const known = new Set(seen.processes.uses.map((use) => use.pid));
+  const scanned = new Map(seen.processes.uses.map((use) => [use.pid, use]));
   for (const pid of await fuserPids(system.exec, device.path, signal)) {
-    if (!known.has(pid)) users.push({ kind: "process", description: `process ${pid} (found by fuser)` });
+    if (scanned.has(pid)) continue;
+    scanned.set(pid, { pid, ...processAt(`${system.procRoot}/${pid}`), how: "found by fuser" });
+  }
+  for (const { pid, command, parent, how } of scanned.values()) {
+    // To connect or disconnect another volume, nvme-cli opens the devices of all for a moment and identifies them.
+    if (command === "nvme" && parent === process.pid) continue;
+    users.push({ kind: "process", description: `process ${pid} (${command}, ${how})` });
   }
   const { unreadable } = seen.processes;
   if (unreadable > 0) system.logger.debug("some processes could not be inspected", { count: unreadable });

@@ -4,6 +4,7 @@ import type { FilesystemState } from "../domain/publish-context.ts";
 import { probe } from "../mount/probe.ts";
 import type { BlockDevice, DataPath } from "./data-path.ts";
 import { complaint } from "./exec.ts";
+import { proveUnused } from "./prove-unused.ts";
 import type { NodeSystem } from "./system.ts";
 import { verifyDevice } from "./verify-device.ts";
 
@@ -37,12 +38,41 @@ export async function ensureFilesystem(
   signal?: AbortSignal,
 ): Promise<boolean> {
   const { volume, device, filesystem, state } = wish;
+  if (await holdsWanted(system, wish, signal)) return false;
+  if (state === "keep") {
+    throw failure("filesystemMissing", { volume, device: device.path, wanted: filesystem });
+  }
+  // An mkfs that outlived the driver may be at work: only what is read after its end tells what is there.
+  await proveUnused(system, dataPath, volume, device, signal);
+  if (await holdsWanted(system, wish, signal)) return false;
+  const finding = await system.helper.lookForData(device.path, device.sizeBytes, state === "used", signal);
+  if (finding.kind === "unreadable") {
+    throw failure("deviceUnreadable", { device: device.path, detail: finding.detail });
+  }
+  if (finding.kind === "data") {
+    throw failure("deviceNotBlank", { volume, device: device.path, offset: finding.offset });
+  }
+  await proveUnused(system, dataPath, volume, device, signal);
+  await verifyDevice(system, dataPath, device, wish.sizeBytes, signal);
+  await makeFilesystem(system, device, filesystem);
+  return true;
+}
+
+/**
+ * Whether the device holds the wanted filesystem; false means that blkid finds nothing at all.
+ * @throws filesystemMismatch, signatureUnclear (FAILED_PRECONDITION); deviceUnreadable
+ */
+async function holdsWanted(
+  system: NodeSystem,
+  { volume, device, filesystem }: FilesystemWish,
+  signal?: AbortSignal,
+): Promise<boolean> {
   await dropCache(system, device.path, signal);
   const signature = await probe(system.exec, device.path, signal);
   switch (signature.kind) {
     case "filesystem":
     case "other":
-      if (signature.kind === "filesystem" && signature.type === filesystem) return false;
+      if (signature.kind === "filesystem" && signature.type === filesystem) return true;
       throw failure("filesystemMismatch", {
         volume,
         device: device.path,
@@ -52,25 +82,8 @@ export async function ensureFilesystem(
     case "ambiguous":
       throw failure("signatureUnclear", { volume, device: device.path, detail: signature.detail });
     case "none":
+      return false;
   }
-  if (state === "keep") {
-    throw failure("filesystemMissing", { volume, device: device.path, wanted: filesystem });
-  }
-  const finding = await system.helper.lookForData(device.path, device.sizeBytes, state === "used", signal);
-  if (finding.kind === "unreadable") {
-    throw failure("deviceUnreadable", { device: device.path, detail: finding.detail });
-  }
-  if (finding.kind === "data") {
-    throw failure("deviceNotBlank", { volume, device: device.path, offset: finding.offset });
-  }
-  const users = await dataPath.users(device, signal);
-  if (users.length > 0) {
-    const descriptions = users.map((user) => user.description);
-    throw failure("deviceInUse", { volume, device: device.path, users: descriptions });
-  }
-  await verifyDevice(system, dataPath, device, wish.sizeBytes, signal);
-  await makeFilesystem(system, device, filesystem);
-  return true;
 }
 
 /**

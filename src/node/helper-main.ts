@@ -1,5 +1,6 @@
 import process from "node:process";
 import { lookForData } from "../mount/blank.ts";
+import { readExt4State } from "../mount/ext4-superblock.ts";
 import { inspectDevice } from "../mount/inspect.ts";
 
 /** The hidden sub-command of the executable that starts the helper. */
@@ -7,12 +8,12 @@ export const HELPER_COMMAND = "node-helper";
 
 /**
  * The helper process: does what may enter uninterruptible sleep, so that the driver itself never does. Writes one line
- * of JSON to stdout. Operations: `blank PATH SIZE DEEP` and `inspect PATH MAJOR:MINOR`.
+ * of JSON to stdout. Operations: `blank PATH SIZE DEEP`, `inspect PATH MAJOR:MINOR` and `ext4 PATH`.
  * @returns exit code: 0 = answered, 2 = wrong usage
  */
 export function runNodeHelper(args: readonly string[]): number {
-  const [operation, path, second, third] = args;
-  if (path === undefined || second === undefined) return 2;
+  const [operation, path, second = "", third] = args;
+  if (path === undefined) return 2;
   switch (operation) {
     case "blank":
       if (!/^\d+$/.test(second) || (third !== "deep" && third !== "quick")) return 2;
@@ -20,6 +21,8 @@ export function runNodeHelper(args: readonly string[]): number {
     case "inspect":
       if (!/^\d+:\d+$/.test(second)) return 2;
       return answer(inspectDevice(path, second));
+    case "ext4":
+      return answer(readExt4State(path));
     default:
       return 2;
   }

@@ -18,6 +18,7 @@ describe("helper process", () => {
     ["blank", "/dev/null", "-1", "deep"],
     ["blank", "/dev/null", "1"],
     ["inspect", "/dev/null", "1"],
+    ["ext4"],
     ["format", "/dev/null", "1:3"],
   ])("wrong usage does nothing: %p", async (...args) => {
     expect(await run(args)).toMatchObject({ code: 2, stdout: "" });
@@ -36,6 +37,8 @@ describe("helper process", () => {
       writeFileSync(path, "x".repeat(MIB));
       truncateSync(path, 20 * MIB);
       expect(await helper.lookForData(path, size, false)).toEqual({ kind: "data", offset: 0 });
+      expect(await helper.ext4State(path)).toEqual({ kind: "other" });
+      expect(await helper.ext4State(join(directory, "none"))).toMatchObject({ kind: "unreadable" });
       expect(await helper.inspect(path, "7:1")).toMatchObject({ exclusive: "changed" });
       expect(await helper.inspect(join(directory, "none"), "7:1")).toMatchObject({ exclusive: "error" });
     } finally {

@@ -2,6 +2,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { BlankFinding } from "../mount/blank.ts";
+import type { Ext4State } from "../mount/ext4-superblock.ts";
 import type { DeviceInspection } from "../mount/inspect.ts";
 import { complaint, type Exec } from "./exec.ts";
 import { HELPER_COMMAND } from "./helper-main.ts";
@@ -12,6 +13,8 @@ export interface Helper {
   lookForData(path: string, size: bigint, deep: boolean, signal?: AbortSignal): Promise<BlankFinding>;
   /** Opens it exclusively and scans the processes. */
   inspect(path: string, number: string, signal?: AbortSignal): Promise<DeviceInspection>;
+  /** Reads the health of an ext4 from its superblock. */
+  ext4State(path: string, signal?: AbortSignal): Promise<Ext4State>;
 }
 
 const LOOK_DEADLINE_MS = 60_000;
@@ -54,5 +57,6 @@ export function createHelper(exec: Exec, command: readonly string[] = helperComm
       )) as BlankFinding,
     inspect: async (path, number, signal) =>
       (await ask(["inspect", path, number], INSPECT_DEADLINE_MS, signal)) as DeviceInspection,
+    ext4State: async (path, signal) => (await ask(["ext4", path], INSPECT_DEADLINE_MS, signal)) as Ext4State,
   };
 }

@@ -22,12 +22,13 @@ import { volumeIdFromName } from "../domain/volume-id.ts";
 import { parseMountinfo } from "../mount/mountinfo.ts";
 import { createLoopDataPath } from "../nvme/loop.ts";
 import type { DataPath } from "./data-path.ts";
-import { createNodeService, type NodeService } from "./service.ts";
+import { createNodeService, type NodeService, type NodeUpkeep } from "./service.ts";
 import { createNodeSystem, type NodeSystem } from "./system.ts";
 import { TOOL_PATH } from "./tools.ts";
 
 export const PREFIX = "nqn.2000-02.com.mikrotik";
 export const CLUSTER = "lab";
+export const DRIVER = "rds.csi.example";
 const MIB = 1024 * 1024;
 
 export function hasTool(name: string): boolean {
@@ -51,7 +52,7 @@ export const noDevices: string =
 
 export interface LabNode {
   readonly nodeId: string;
-  readonly service: NodeService;
+  readonly service: NodeService & NodeUpkeep;
   readonly dataPath: DataPath;
   readonly system: NodeSystem;
 }
@@ -83,7 +84,8 @@ export class Lab {
       nqnPrefix: PREFIX,
     });
     const dataPath = wrap?.(real) ?? real;
-    const options = { system, dataPath, nodeId, clusterId: CLUSTER, nqnPrefix: PREFIX, maxVolumesPerNode: 0 };
+    const installation = { clusterId: CLUSTER, nqnPrefix: PREFIX, driverName: DRIVER };
+    const options = { system, dataPath, nodeId, ...installation, maxVolumesPerNode: 0 };
     return { nodeId, system, dataPath, service: createNodeService(options) };
   }
 
@@ -131,7 +133,7 @@ export class Volume {
   epoch = 1;
   readonly #lab: Lab;
   readonly volumeId: string;
-  readonly size: number;
+  size: number;
 
   constructor(lab: Lab, volumeId: string, size: number) {
     this.#lab = lab;
@@ -157,6 +159,13 @@ export class Volume {
     });
     writeFileSync(join(this.#lab.exportsDir, `${this.nqn}.json`), text);
     return this;
+  }
+
+  /** Grows the image; an export that there is shows the new size once it is exported again, or at once. */
+  grow(sizeMib: number, seen: "at once" | "later" = "at once"): this {
+    this.size = sizeMib * MIB;
+    truncateSync(this.image, this.size);
+    return seen === "at once" ? this.export() : this;
   }
 
   withdraw(): this {

@@ -4,6 +4,7 @@ import { bindMount, unmount } from "../mount/mounter.ts";
 import { mountsAt } from "../mount/mountinfo.ts";
 import { statPath } from "../mount/stat.ts";
 import { nodeMounts } from "../mount/users.ts";
+import { isDeadNode } from "./dead.ts";
 import { complaint } from "./exec.ts";
 import { kindOf } from "./paths.ts";
 import type { PublishJob } from "./publish-job.ts";
@@ -22,6 +23,7 @@ const SWITCH_DEADLINE_MS = 10_000;
  */
 export async function publishBlock(node: NodeContext, job: PublishJob): Promise<void> {
   const { volume, device, target, readOnly, signal } = job;
+  await clearDeadTarget(node, job);
   const mounts = await mountsOf(node);
   const staged = mountsAt(mounts, job.staging).at(-1);
   if (staged?.device === device.number) {
@@ -58,6 +60,20 @@ export async function publishBlock(node: NodeContext, job: PublishJob): Promise<
       await unmount(node.system.exec, target).catch(() => {});
     if (made) await unlink(target).catch(() => {});
     throw error;
+  }
+}
+
+/** A bind mount of the node of a vanished device serves only errors; the next publish replaces it. */
+async function clearDeadTarget(node: NodeContext, { volume, target, signal }: PublishJob): Promise<void> {
+  for (;;) {
+    const top = mountsAt(await mountsOf(node), target).at(-1);
+    if (top === undefined || !(await isDeadNode(node, top, signal))) return;
+    node.logger.warn("unmounting a device node whose device has vanished", {
+      volume,
+      target,
+      root: top.root,
+    });
+    await unmount(node.system.exec, target, signal);
   }
 }
 

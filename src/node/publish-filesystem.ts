@@ -2,9 +2,10 @@ import { mkdir, rmdir } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
 import { bindMount, isReadOnly, unmount } from "../mount/mounter.ts";
 import { type Mount, mountsAt } from "../mount/mountinfo.ts";
+import { isDead } from "./dead.ts";
 import { kindOf } from "./paths.ts";
 import type { PublishJob } from "./publish-job.ts";
-import { isDead, mountinfoOf, mountsOf } from "./release.ts";
+import { mountinfoOf, mountsOf } from "./release.ts";
 import type { NodeContext } from "./types.ts";
 
 /** The bind mount of a staged filesystem; see publish(). */

@@ -278,16 +278,15 @@ describe.skipIf(noDevices !== "")(`NodePublishVolume, NodeUnpublishVolume ${noDe
     await expect(stats("unknown", "some/path")).rejects.toMatchObject({ code: 5 });
     expect((await stats(it.volume.volumeId, it.path)).usage).toHaveLength(2);
     const dead = lab.node("node-a", { sysRoot: "/nonexistent-sys" });
-    await expect(
-      dead.service.stats({ volumeId: it.volume.volumeId, volumePath: it.path }),
-    ).rejects.toMatchObject({
-      id: "deviceLost",
+    expect(await dead.service.stats({ volumeId: it.volume.volumeId, volumePath: it.path })).toEqual({
+      usage: [],
+      condition: { abnormal: true, message: expect.stringContaining("vanished") },
     });
     await unstage(it);
     await unstage(other);
   });
 
-  test("stats on a filesystem that does not answer ends at its deadline", async () => {
+  test("stats on a filesystem that does not answer ends at its deadline, with an answer", async () => {
     const it = await staged();
     const hung = lab.node("node-a", {
       exec: (command) =>
@@ -295,9 +294,10 @@ describe.skipIf(noDevices !== "")(`NodePublishVolume, NodeUnpublishVolume ${noDe
           ? node.system.exec({ ...command, program: "sleep", args: ["60"], deadlineMs: 200 })
           : node.system.exec(command),
     });
-    await expect(
-      hung.service.stats({ volumeId: it.volume.volumeId, volumePath: it.path }),
-    ).rejects.toMatchObject({ id: "deadlineExceeded", code: 4 });
+    expect(await hung.service.stats({ volumeId: it.volume.volumeId, volumePath: it.path })).toEqual({
+      usage: [],
+      condition: { abnormal: true, message: expect.stringContaining("does not answer") },
+    });
     await unstage(it);
   });
 });

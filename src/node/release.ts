@@ -1,14 +1,11 @@
-import { access } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
 import { unmount } from "../mount/mounter.ts";
 import { type Mount, mountsAt, readMounts } from "../mount/mountinfo.ts";
 import type { BlockDevice, Connection } from "./data-path.ts";
-import { isAbsent } from "./paths.ts";
+import { isDead } from "./dead.ts";
+import { proveUnused } from "./prove-unused.ts";
 import type { NodeContext } from "./types.ts";
 
-/** A device may be open for a moment after connect or umount (udev, a ending process): asked so often. */
-const ATTEMPTS = 4;
-const PAUSE_MS = 250;
 /** More layers than anybody stacks; only a bound. */
 const MAX_LAYERS = 32;
 
@@ -20,45 +17,6 @@ export function mountsOf(node: NodeContext): Promise<readonly Mount[]> {
 /** Where the mount table is read. */
 export function mountinfoOf(node: NodeContext): string {
   return `${node.system.procRoot}/self/mountinfo`;
-}
-
-/**
- * Whether the device under a mount has vanished: the mount table then still shows the mount, and stat answers from
- * memory. Only for filesystems on block devices.
- * @throws nodeStateUnknown
- */
-export async function isDead(node: NodeContext, mount: Mount): Promise<boolean> {
-  // Device number 0:x: no block device is behind it (tmpfs, devtmpfs, overlay).
-  if (mount.device.startsWith("0:")) return false;
-  try {
-    await access(`${node.system.sysRoot}/dev/block/${mount.device}`);
-    return false;
-  } catch (error) {
-    if (isAbsent(error)) return true;
-    throw failure("nodeStateUnknown", { what: `device ${mount.device}`, detail: String(error) }, error);
-  }
-}
-
-/**
- * Proves that nothing uses a device.
- * @throws deviceInUse (FAILED_PRECONDITION) naming the users; nodeStateUnknown
- */
-export async function proveUnused(
-  node: NodeContext,
-  volume: string,
-  device: BlockDevice,
-  signal?: AbortSignal,
-): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    const users = await node.dataPath.users(device, signal);
-    if (users.length === 0) return;
-    // A mount does not end by waiting.
-    if (attempt === ATTEMPTS || users.some((user) => user.kind === "mount")) {
-      const descriptions = users.map((user) => user.description);
-      throw failure("deviceInUse", { volume, device: device.path, users: descriptions });
-    }
-    await node.system.clock.sleep(PAUSE_MS * attempt, signal);
-  }
 }
 
 /**
@@ -114,7 +72,7 @@ export async function release(
     ) {
       await unmountStaging(node, slot, path, [device], signal);
     }
-    await proveUnused(node, slot, device, signal);
+    await proveUnused(node.system, node.dataPath, slot, device, signal);
   }
   node.logger.info("disconnecting", { volume: slot, nqn, device: device?.path, state: connection.state });
   await node.dataPath.disconnect(nqn, signal);

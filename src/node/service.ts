@@ -1,11 +1,17 @@
+import type { VolumeId } from "../domain/volume-id.ts";
 import type { DataPath } from "./data-path.ts";
+import { expand } from "./expand.ts";
+import type { Trouble } from "./health.ts";
 import { createInFlight } from "./in-flight.ts";
 import { info } from "./info.ts";
+import { type PruneReport, prune } from "./prune.ts";
 import { publish } from "./publish.ts";
 import { stage } from "./stage.ts";
 import { stats } from "./stats.ts";
+import { survey } from "./survey.ts";
 import type { NodeSystem } from "./system.ts";
 import type {
+  ExpandRequest,
   NodeContext,
   NodeInfo,
   PublishRequest,
@@ -25,7 +31,17 @@ export interface NodeService {
   publish(request: PublishRequest): Promise<void>;
   unpublish(request: UnpublishRequest): Promise<void>;
   stats(request: StatsRequest): Promise<VolumeStats>;
+  /** @returns the size of the volume in bytes, as measured */
+  expand(request: ExpandRequest): Promise<bigint>;
   info(): NodeInfo;
+}
+
+/** What the node does by itself. */
+export interface NodeUpkeep {
+  /** Clears leftovers; once, before the first call. Never throws. */
+  prune(deadlineMs: number): Promise<PruneReport>;
+  /** What is wrong with each volume on this node. */
+  survey(signal?: AbortSignal): Promise<ReadonlyMap<VolumeId, readonly Trouble[]>>;
 }
 
 export interface NodeServiceOptions {
@@ -35,6 +51,8 @@ export interface NodeServiceOptions {
   readonly nodeId: string;
   readonly clusterId: string;
   readonly nqnPrefix: string;
+  /** CSI driver name; undefined: kubelet's records of our paths are not looked at. */
+  readonly driverName?: string;
   /** 0 = no limit. */
   readonly maxVolumesPerNode: number;
 }
@@ -43,15 +61,16 @@ export interface NodeServiceOptions {
  * Makes the node service. Two verbs on one volume never run at once (operationInFlight, ABORTED); a verb whose caller
  * has gone keeps its volume until it has really settled.
  */
-export function createNodeService(options: NodeServiceOptions): NodeService {
-  const { system, dataPath, nodeId, clusterId, nqnPrefix, maxVolumesPerNode } = options;
-  const node: NodeContext = { system, dataPath, nodeId, clusterId, nqnPrefix, logger: system.logger };
+export function createNodeService(options: NodeServiceOptions): NodeService & NodeUpkeep {
+  const { system, dataPath, nodeId, clusterId, nqnPrefix, driverName, maxVolumesPerNode } = options;
+  const { logger } = system;
+  const node: NodeContext = { system, dataPath, nodeId, clusterId, nqnPrefix, driverName, logger };
   const inFlight = createInFlight();
-  const exclusive = <R extends { readonly volumeId: string }>(
+  const exclusive = <R extends { readonly volumeId: string }, A>(
     operation: string,
-    verb: (node: NodeContext, request: R) => Promise<void>,
+    verb: (node: NodeContext, request: R) => Promise<A>,
   ) => {
-    return async (request: R): Promise<void> => {
+    return async (request: R): Promise<A> => {
       // An empty handle is refused by the verb; it must not block others.
       if (request.volumeId === "") return await verb(node, request);
       return await inFlight.run(request.volumeId, operation, () => verb(node, request));
@@ -63,6 +82,9 @@ export function createNodeService(options: NodeServiceOptions): NodeService {
     publish: exclusive("NodePublishVolume", publish),
     unpublish: exclusive("NodeUnpublishVolume", unpublish),
     stats: (request) => stats(node, request),
+    expand: exclusive("NodeExpandVolume", expand),
     info: () => info(nodeId, maxVolumesPerNode),
+    prune: (deadlineMs) => prune(node, deadlineMs),
+    survey: (signal) => survey(node, signal),
   };
 }

@@ -7,7 +7,6 @@ import {
   openSync,
   readFileSync,
   symlinkSync,
-  truncateSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -293,6 +292,27 @@ describe.skipIf(noDevices !== "")(`NodeStageVolume ${noDevices}`, () => {
     await unstage(volume, path);
   });
 
+  test("mount options reach the kernel, an SELinux context as kubelet quotes it; what it does not know it refuses", async () => {
+    const volume = lab.volume(32).export();
+    const path = staging();
+    const context = 'context="system_u:object_r:container_file_t:s0:c15,c25"';
+    const mountFlags = ["nosymfollow", context, "discard", "commit=17", "_netdev"];
+    await stage(volume, path, { capability: { ...EXT4, mountFlags } });
+    const [mounted] = lab.mountsAt(path);
+    expect(mounted?.options).toContain("nosymfollow");
+    expect(mounted?.superOptions).toEqual(expect.arrayContaining(["discard", "commit=17"]));
+    expect(commands.find(({ program }) => program === "mount")?.args.join(" ")).toContain(`,${context},`);
+    await unstage(volume, path);
+    const unknown: Capability = { ...EXT4, mountFlags: ["no_such_option=1"] };
+    await expect(
+      stage(volume, path, { capability: unknown, context: { filesystemState: "used" } }),
+    ).rejects.toMatchObject({
+      id: "mountFailed",
+      remedy: expect.stringContaining("mount option"),
+    });
+    expect(lab.loops()).toEqual([]);
+  });
+
   test("a new epoch: the old connection is released first, also from under the staging mount", async () => {
     const volume = lab.volume(32).export();
     const path = staging();
@@ -386,9 +406,9 @@ describe.skipIf(noDevices !== "")(`NodeStageVolume ${noDevices}`, () => {
     const volume = lab.volume(32).export();
     const path = staging();
     await stage(volume, path, { capability: BLOCK });
-    truncateSync(volume.image, 40 * 1024 * 1024);
-    await stage(volume, path, { capability: BLOCK, context: { sizeBytes: 40n * 1024n * 1024n } });
+    volume.grow(40);
     await stage(volume, path, { capability: BLOCK });
+    await stage(volume, path, { capability: BLOCK, context: { sizeBytes: 32n * 1024n * 1024n } });
     const context = { sizeBytes: 41n * 1024n * 1024n };
     await expect(stage(volume, path, { capability: BLOCK, context })).rejects.toMatchObject({
       id: "deviceTooSmall",
@@ -408,7 +428,7 @@ describe.skipIf(noDevices !== "")(`NodeStageVolume ${noDevices}`, () => {
       [{ capability: { ...EXT4, accessMode: "MULTI_NODE_READER_ONLY" } }, "capabilityUnsupported"],
       [{ capability: { ...EXT4, fsType: "btrfs" } }, "capabilityUnsupported"],
       [{ capability: { ...EXT4, fsType: "../ext4" } }, "capabilityUnsupported"],
-      [{ capability: { ...EXT4, mountFlags: ["suid"] } }, "mountFlagRefused"],
+      [{ capability: { ...EXT4, mountFlags: ["x-mount.mkdir"] } }, "mountFlagRefused"],
       [{ capability: { ...EXT4, mountFlags: ["ro,remount"] } }, "mountFlagRefused"],
       [{ capability: { ...EXT4, mountFlags: ["loop=/dev/loop9"] } }, "mountFlagRefused"],
     ];

@@ -1,12 +1,15 @@
 import { mkdir, rmdir } from "node:fs/promises";
-import { failure } from "../domain/errors/driver-error.ts";
+import { failure, isFailure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import { growFilesystem, isClearlySmaller } from "../mount/grow.ts";
 import { isReadOnly, mountFilesystem } from "../mount/mounter.ts";
 import { type Mount, mountsAt } from "../mount/mountinfo.ts";
-import type { BlockDevice } from "./data-path.ts";
+import { checkExt4 } from "./check-filesystem.ts";
+import type { BlockDevice, Connection } from "./data-path.ts";
 import { ensureFilesystem } from "./ensure-filesystem.ts";
+import { clearDeadStaging, endDeadConnection } from "./heal.ts";
 import { checkPath, kindOf, requireCanonicalPath } from "./paths.ts";
-import { isDead, mountsOf, release, unmountStaging } from "./release.ts";
+import { mountsOf, release, unmountStaging } from "./release.ts";
 import type { NodeContext, StageRequest } from "./types.ts";
 import {
   type CheckedContext,
@@ -18,13 +21,16 @@ import {
 } from "./validate.ts";
 import { verifyDevice } from "./verify-device.ts";
 
+/** EUCLEAN and EBADMSG, by which ext4 and XFS say that what they read cannot be true. Source: errno(3). */
+const DAMAGED = /Structure needs cleaning|Bad message/;
+
 type FilesystemPresentation = Extract<Presentation, { kind: "filesystem" }>;
 
 /**
  * NodeStageVolume: connects the volume and, for a filesystem, mounts it at the staging path; a block volume has
- * nothing at the staging path. Staging what is staged already changes nothing. A failure undoes what this call did,
- * and nothing else. Source: CSI specification, NodeStageVolume.
- * @throws see validate.ts, ensure-filesystem.ts, release.ts and data-path.ts; stagedDifferently (ALREADY_EXISTS)
+ * nothing at the staging path. Staging what is staged already changes nothing; a dead mount or connection makes way
+ * (heal.ts). A failure undoes what this call did, and nothing else. Source: CSI specification, NodeStageVolume.
+ * @throws see validate.ts, ensure-filesystem.ts, check-filesystem.ts, release.ts and data-path.ts; stagedDifferently (ALREADY_EXISTS)
  */
 export async function stage(node: NodeContext, request: StageRequest): Promise<void> {
   requireVolumeId(request.volumeId);
@@ -35,31 +41,37 @@ export async function stage(node: NodeContext, request: StageRequest): Promise<v
   const path = await requireCanonicalPath(requested);
   const { signal } = request;
 
-  const connectedBefore = await releaseOlderEpochs(node, volume, checked, path, signal);
-  await clearDeadMount(node, volume, path, signal);
+  const existing = await releaseOlderEpochs(node, volume, checked, path, signal);
+  await clearDeadStaging(node, volume, path, signal);
+  const connectedBefore = existing !== undefined && !(await endDeadConnection(node, existing, path, signal));
   try {
     const device = await connectVerified(node, checked, signal);
+    // An old connection may have ended, and its mount died, while the new one was waited for.
+    await clearDeadStaging(node, volume, path, signal);
     const mounted = mountsAt(await mountsOf(node), path).at(-1);
     if (presentation.kind === "block") {
       if (mounted !== undefined) refuseMounted(volume, path, mounted, device, "block access is asked for");
       return;
     }
     if (mounted === undefined) await mountStaged(node, volume, checked, path, device, presentation, signal);
-    else verifyMounted(volume, path, mounted, device, presentation);
+    else {
+      verifyMounted(volume, path, mounted, device, presentation);
+      await fillDevice(node, volume, path, device, presentation, "if clearly smaller", signal);
+    }
   } catch (error) {
     if (!connectedBefore) await undoConnect(node, volume, checked.nqn.nqn);
     throw error;
   }
 }
 
-/** Ends connections of earlier attachments; answers whether the wanted one exists already. */
+/** Ends connections of earlier attachments; answers with the wanted one if it exists already. */
 async function releaseOlderEpochs(
   node: NodeContext,
   volume: VolumeId,
   checked: CheckedContext,
   path: string,
   signal?: AbortSignal,
-): Promise<boolean> {
+): Promise<Connection | undefined> {
   const connections = (await node.dataPath.list(signal)).filter(({ slot }) => slot === volume);
   for (const connection of connections) {
     if (connection.epoch > checked.nqn.epoch) {
@@ -69,24 +81,7 @@ async function releaseOlderEpochs(
   for (const connection of connections) {
     if (connection.epoch < checked.nqn.epoch) await release(node, connection, path, signal);
   }
-  return connections.some(({ nqn }) => nqn === checked.nqn.nqn);
-}
-
-/** A mount whose device has vanished serves only errors; nothing can be lost by unmounting it. */
-async function clearDeadMount(
-  node: NodeContext,
-  volume: VolumeId,
-  path: string,
-  signal?: AbortSignal,
-): Promise<void> {
-  const top = mountsAt(await mountsOf(node), path).at(-1);
-  if (top === undefined || !(await isDead(node, top))) return;
-  node.logger.warn("unmounting a staging mount whose device has vanished", {
-    volume,
-    path,
-    source: top.source,
-  });
-  await unmountStaging(node, volume, path, [], signal);
+  return connections.find(({ nqn }) => nqn === checked.nqn.nqn);
 }
 
 async function connectVerified(
@@ -116,7 +111,9 @@ async function mountStaged(
   try {
     const state = context.filesystemState;
     const wish = { volume, device, filesystem, state, sizeBytes: context.sizeBytes };
-    await ensureFilesystem(node.system, node.dataPath, wish, signal);
+    const isNew = await ensureFilesystem(node.system, node.dataPath, wish, signal);
+    const repairable = filesystem === "ext4" && !presentation.readOnly && !device.readOnly;
+    if (!isNew && repairable) await checkExt4(node.system, node.dataPath, wish, signal);
     const flags = mountFlags(presentation, state === "keep");
     await verifyDevice(node.system, node.dataPath, device, context.sizeBytes, signal);
     mounted = true;
@@ -128,10 +125,42 @@ async function mountStaged(
     const top = mountsAt(await mountsOf(node), path).at(-1);
     if (top === undefined) throw failure("notStaged", { volume, path, found: "the mount did not stay" });
     verifyMounted(volume, path, top, device, presentation);
+    if (!isNew) await fillDevice(node, volume, path, device, presentation, "always", signal);
   } catch (error) {
     if (mounted) await undo(node, volume, "mount", () => unmountStaging(node, volume, path, [device]));
     if (made) await undo(node, volume, "mkdir", () => rmdir(path));
+    if (isFailure(error, "mountFailed") && DAMAGED.test(error.summary)) {
+      throw failure(
+        "filesystemDamaged",
+        { volume, device: device.path, filesystem, detail: error.summary },
+        error,
+      );
+    }
     throw error;
+  }
+}
+
+/**
+ * Growth that was missed while the volume was away, or a clone that is larger than its origin. The data is worth more
+ * than the size: if it fails, that is logged, and the volume is staged as it is.
+ * @param when a mount of an earlier call is left alone, unless that call ended between mount and growth
+ */
+async function fillDevice(
+  node: NodeContext,
+  volume: VolumeId,
+  mountPoint: string,
+  { path, sizeBytes }: BlockDevice,
+  { filesystem, readOnly }: FilesystemPresentation,
+  when: "always" | "if clearly smaller",
+  signal?: AbortSignal,
+): Promise<void> {
+  if (readOnly) return;
+  try {
+    if (when !== "always" && !(await isClearlySmaller(node.system, mountPoint, sizeBytes, signal))) return;
+    await growFilesystem(node.system, { volume, filesystem, device: path, sizeBytes, mountPoint }, signal);
+  } catch (error) {
+    signal?.throwIfAborted();
+    node.logger.warn("the filesystem could not be grown to the size of its device", { volume, error });
   }
 }
 

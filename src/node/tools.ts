@@ -39,7 +39,10 @@ export const NODE_TOOLS: readonly NodeTool[] = [
     package: "util-linux",
     why: "drops a device's page cache; switches a device to read-only",
   },
+  { name: "e2fsck", package: "e2fsprogs", why: "checks an ext4 that is marked with errors" },
   { name: "mkfs.ext4", package: "e2fsprogs", why: "makes ext4 filesystems" },
   { name: "mkfs.xfs", package: "xfsprogs", why: "makes XFS filesystems" },
+  { name: "resize2fs", package: "e2fsprogs", why: "grows ext4 filesystems" },
+  { name: "xfs_growfs", package: "xfsprogs", why: "grows XFS filesystems" },
   { name: "stat", package: "coreutils", why: "stat and statfs of paths that may hang" },
 ];

@@ -1,4 +1,5 @@
 import type { Capability } from "../domain/access-mode.ts";
+import type { CapacityRange } from "../domain/capacity-range.ts";
 import type { Logger } from "../observability/log.ts";
 import type { DataPath } from "./data-path.ts";
 import type { NodeSystem } from "./system.ts";
@@ -47,6 +48,19 @@ export interface StatsRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** NodeExpandVolume. */
+export interface ExpandRequest {
+  readonly volumeId: string;
+  readonly volumePath: string;
+  /** undefined: whatever the device has. */
+  readonly range: CapacityRange | undefined;
+  /** "" if not given: it is optional. */
+  readonly stagingTargetPath: string;
+  /** Optional: what the volume is shows at its path. */
+  readonly capability: Capability | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** One VolumeUsage of CSI; `used` and `available` are undefined for block volumes. */
 export interface Usage {
   readonly unit: "bytes" | "inodes";
@@ -55,8 +69,16 @@ export interface Usage {
   readonly available: bigint | undefined;
 }
 
+/** CSI VolumeCondition. */
+export interface VolumeCondition {
+  readonly abnormal: boolean;
+  readonly message: string;
+}
+
 export interface VolumeStats {
+  /** Empty where it could not be found out without the risk to block. */
   readonly usage: readonly Usage[];
+  readonly condition: VolumeCondition;
 }
 
 export interface NodeInfo {
@@ -72,5 +94,7 @@ export interface NodeContext {
   readonly nodeId: string;
   readonly clusterId: string;
   readonly nqnPrefix: string;
+  /** CSI driver name, by which kubelet keeps its records of our paths; undefined: they are not looked at. */
+  readonly driverName?: string | undefined;
   readonly logger: Logger;
 }

@@ -4,8 +4,9 @@ import { parseVolumeId } from "../domain/volume-id.ts";
 import { unmount } from "../mount/mounter.ts";
 import { type Mount, mountsAt } from "../mount/mountinfo.ts";
 import { nodeMounts } from "../mount/users.ts";
+import { isDead } from "./dead.ts";
 import { canonicalPath, checkPath, isAbsent, kindOf } from "./paths.ts";
-import { isDead, mountsOf } from "./release.ts";
+import { mountsOf } from "./release.ts";
 import type { NodeContext, UnpublishRequest } from "./types.ts";
 import { requireVolumeId } from "./validate.ts";
 

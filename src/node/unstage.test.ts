@@ -245,6 +245,7 @@ describe.skipIf(noDevices !== "")(`NodeUnstageVolume ${noDevices}`, () => {
     const blind = lab.node("node-a", {
       helper: {
         lookForData: () => Promise.reject(new Error("unused")),
+        ext4State: () => Promise.reject(new Error("unused")),
         inspect: async () => ({ exclusive: "error", detail: "EIO", processes: { uses: [], unreadable: 0 } }),
       },
     });

@@ -66,7 +66,7 @@ export function presentationOf(capability: Capability | undefined): Presentation
     const reason = `filesystem ${JSON.stringify(fsType)} (supported: ${FILESYSTEMS.join(", ")})`;
     throw failure("capabilityUnsupported", { reason });
   }
-  const flags = checkMountFlags(filesystem, capability.mountFlags);
+  const flags = checkMountFlags(filesystem, capability.mountFlags, readOnly);
   return { kind: "filesystem", readOnly: readOnly || flags.includes("ro"), filesystem, flags };
 }
 

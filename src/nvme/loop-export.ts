@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
-import { failure } from "../domain/errors/driver-error.ts";
+import { DriverError, failure } from "../domain/errors/driver-error.ts";
 import type { Target } from "../node/data-path.ts";
 
 /**
  * What the simulator writes to `<exportsDir>/<nqn>.json` while a disk is exported: the file exists exactly as long as
- * the export. It holds more (its size), which is not needed here.
+ * the export.
  */
 export interface LoopExport {
   readonly nqn: string;
@@ -12,9 +12,26 @@ export interface LoopExport {
   readonly port: number;
   /** Absolute path of the image file. */
   readonly path: string;
+  /** Size that hosts see, in bytes: not always that of the file (the simulator's switch online-resize). */
+  readonly sizeBytes: bigint;
   readonly slot: string;
   /** Host NQNs that may connect; empty = any. */
   readonly allowHosts: readonly string[];
+}
+
+/**
+ * The export of an NQN; undefined while there is none.
+ * @throws nodeStateUnknown
+ */
+export async function readExport(exportsDir: string, nqn: string): Promise<LoopExport | undefined> {
+  const path = `${exportsDir}/${nqn}.json`;
+  try {
+    return parse(await readFile(path, "utf8"), path);
+  } catch (error) {
+    if (error instanceof DriverError) throw error;
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
+  }
 }
 
 /**
@@ -24,17 +41,10 @@ export interface LoopExport {
 export async function openExport(exportsDir: string, target: Target): Promise<LoopExport> {
   const { nqn, port } = target;
   const address = `${target.address}:${port}`;
-  const path = `${exportsDir}/${nqn}.json`;
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") {
-      throw failure("connectRefused", { nqn, address, reason: "connection refused (not exported)" });
-    }
-    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
+  const found = await readExport(exportsDir, nqn);
+  if (found === undefined) {
+    throw failure("connectRefused", { nqn, address, reason: "connection refused (not exported)" });
   }
-  const found = parse(text, path);
   if (found.nqn !== nqn || found.port !== port) {
     throw failure("connectRefused", {
       nqn,
@@ -55,17 +65,19 @@ function parse(text: string, path: string): LoopExport {
   } catch (error) {
     throw failure("nodeStateUnknown", { what: path, detail: "it is not JSON" }, error);
   }
-  const { nqn, port, path: image, slot, allowHosts } = (value ?? {}) as Partial<LoopExport>;
+  const { nqn, port, path: image, sizeBytes, slot, allowHosts } = (value ?? {}) as Record<string, unknown>;
   if (
     typeof nqn !== "string" ||
     typeof port !== "number" ||
     typeof image !== "string" ||
     !image.startsWith("/") ||
+    typeof sizeBytes !== "string" ||
+    !/^\d{1,19}$/.test(sizeBytes) ||
     typeof slot !== "string" ||
     !Array.isArray(allowHosts) ||
     !allowHosts.every((host) => typeof host === "string")
   ) {
     throw failure("nodeStateUnknown", { what: path, detail: "it does not have the fields of an export" });
   }
-  return { nqn, port, path: image, slot, allowHosts };
+  return { nqn, port, path: image, sizeBytes: BigInt(sizeBytes), slot, allowHosts };
 }

@@ -185,10 +185,12 @@ describe.skipIf(noDevices !== "")(`loop data path ${noDevices}`, () => {
     }
   });
 
-  test("rescan takes over a grown file", async () => {
+  test("rescan takes over a grown file, once the export shows its size", async () => {
     const volume = lab.volume(4).export();
     const device = await a.dataPath.connect(target(volume, a));
-    truncateSync(volume.image, 9 * 1024 * 1024);
+    volume.grow(9, "later");
+    expect((await a.dataPath.rescan(device)).sizeBytes).toBe(4n * 1024n * 1024n);
+    volume.export();
     expect((await a.dataPath.rescan(device)).sizeBytes).toBe(9n * 1024n * 1024n);
   });
 

@@ -7,7 +7,7 @@ import { missingTools } from "../node/missing-tools.ts";
 import type { NodeSystem } from "../node/system.ts";
 import { readAttribute, readBlockDevice } from "./block-device.ts";
 import { claimImage, dropClaim, isClaimOf } from "./loop-claim.ts";
-import { openExport } from "./loop-export.ts";
+import { openExport, readExport } from "./loop-export.ts";
 import { parseVolumeNqn, requireVolumeNqn } from "./nqn.ts";
 
 export interface LoopOptions {
@@ -114,6 +114,9 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     disconnect,
     users: (device, signal) => blockUsers(system, device, "ignore", signal),
     rescan: async (device, signal) => {
+      const seen = await readExport(exportsDir, device.nqn);
+      // As a host of a target whose namespace has not shown its new size yet: there is nothing new to be seen.
+      if (seen !== undefined && seen.sizeBytes <= device.sizeBytes) return (await find(device.nqn)) ?? device;
       await losetup(["--set-capacity", device.path], `rescanning ${device.path}`, signal);
       const now = await find(device.nqn);
       if (now === undefined) {

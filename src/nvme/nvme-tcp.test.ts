@@ -79,6 +79,7 @@ beforeEach(() => {
     logger: { ...silentLogger, info: log, warn: log },
     helper: {
       lookForData: () => Promise.reject(new Error("unused")),
+      ext4State: () => Promise.reject(new Error("unused")),
       inspect: async () => inspection,
     },
     exec: async (command) => {
@@ -340,7 +341,7 @@ describe("an existing connection", () => {
 
   test("to another address, used: refused, naming both addresses and the users; nothing is disconnected", async () => {
     sysfs.address = ELSEWHERE;
-    const uses = [{ pid: 4711, command: "qemu-kvm", how: "fd 7" }];
+    const uses = [{ pid: 4711, command: "qemu-kvm", parent: 1, how: "fd 7" }];
     inspection = { exclusive: "busy", detail: "", processes: { uses, unreadable: 0 } };
     writeFileSync(
       join(procRoot, "self/mountinfo"),
@@ -386,7 +387,7 @@ describe("an existing connection", () => {
     sysfs.set("transport", "rdma");
     inspection = {
       ...inspection,
-      processes: { uses: [{ pid: 1, command: "x", how: "fd 1" }], unreadable: 0 },
+      processes: { uses: [{ pid: 1, command: "x", parent: 0, how: "fd 1" }], unreadable: 0 },
     };
     await expect(dataPath.connect(TARGET)).rejects.toMatchObject({
       id: "connectedElsewhere",
@@ -661,6 +662,15 @@ describe("readiness", () => {
     expect(await countUninspectable(procRoot, read)).toBe(1);
     expect(await countUninspectable(procRoot)).toBe(0);
   });
+
+  test("a process that ends while it is looked at is none, though the kernel says EACCES", async () => {
+    mkdirSync(join(procRoot, "18"));
+    const read = async (): Promise<string> => {
+      rmSync(join(procRoot, "18"), { recursive: true });
+      throw Object.assign(new Error("EACCES"), { code: "EACCES" });
+    };
+    expect(await countUninspectable(procRoot, read)).toBe(0);
+  });
 });
 
 describe("disconnect", () => {
@@ -679,6 +689,30 @@ describe("disconnect", () => {
     };
     await dataPath.disconnect(NQN);
     expect(commands.map(({ args }) => args)).toEqual([["disconnect", `--nqn=${NQN}`]]);
+  });
+
+  test("an nvme-cli that crashes is run again, not for ever", async () => {
+    const crash = {
+      code: null,
+      stdout: "",
+      stderr: "free(): double free detected in tcache 2",
+      truncated: false,
+    };
+    answer = () => {
+      if (commands.length === 3) sysfs.lose();
+      return commands.length === 3 ? OK : crash;
+    };
+    await dataPath.disconnect(NQN);
+    expect(commands.length).toBe(3);
+  });
+
+  test("nor does a crash that comes again and again end in a loop, or count as success", async () => {
+    answer = () => ({ code: null, stdout: "", stderr: "double free", truncated: false });
+    await expect(dataPath.disconnect(NQN)).rejects.toMatchObject({
+      id: "disconnectNotProven",
+      message: expect.stringContaining("double free"),
+    });
+    expect(commands.length).toBe(4);
   });
 
   test("exit code 0 without effect is not success", async () => {

@@ -27,6 +27,7 @@ export interface NvmeTcpOptions {
 }
 
 const DISCONNECT_DEADLINE_MS = 20_000;
+const DISCONNECT_ATTEMPTS = 4;
 const RESCAN_DEADLINE_MS = 10_000;
 const RESCAN_SETTLE_MS = 2_000;
 const POLL_MS = 100;
@@ -67,12 +68,14 @@ export function createNvmeTcpDataPath(system: NodeSystem, options: NvmeTcpOption
     if (isEmpty(before)) return;
     // The caller proved one device unused; disconnecting the NQN takes every device of the subsystem.
     singleDevice(nqn, before.namespaces);
-    const result = await system.exec({
-      program: "nvme",
-      args: ["disconnect", `--nqn=${nqn}`],
-      deadlineMs: DISCONNECT_DEADLINE_MS,
-      signal,
-    });
+    const args = ["disconnect", `--nqn=${nqn}`];
+    let result = await system.exec({ program: "nvme", args, deadlineMs: DISCONNECT_DEADLINE_MS, signal });
+    // nvme-cli looks at all controllers of the node first, and may crash when another one vanishes meanwhile (2.3: double
+    // free, seen with 10 volumes at a time). By its name nothing else can be hit, so it is simply run again.
+    for (let crash = 1; result.code === null && crash < DISCONNECT_ATTEMPTS; crash += 1) {
+      system.logger.warn("nvme disconnect crashed and is run again", { nqn, detail: complaint(result) });
+      result = await system.exec({ program: "nvme", args, deadlineMs: DISCONNECT_DEADLINE_MS, signal });
+    }
     const until = clock.monotonic() + goneMs;
     // Its exit code says nothing: 0 also for "disconnected 0 controller(s)".
     for (;;) {

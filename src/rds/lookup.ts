@@ -87,6 +87,19 @@ export async function listForCapacity(
   return disksOf(result);
 }
 
+/** One volume's item, every mounted item and every file disk: what growing it is reckoned from. One RouterOS command. */
+export async function listForGrowth(context: RdsContext, id: VolumeId, signal: AbortSignal): Promise<Disk[]> {
+  const result = await runChecked(context, {
+    what: `read volume ${id} and its pool`,
+    purpose: "read",
+    listing: disks(ros`slot=${id} or type="file" or mounted`),
+    body: (rows) => rows,
+    signal,
+    coalesceKey: `growth:${id}`,
+  });
+  return disksOf(result);
+}
+
 function bySlot(a: Disk, b: Disk): number {
   return a.slot < b.slot ? -1 : a.slot > b.slot ? 1 : 0;
 }

@@ -14,8 +14,8 @@ export interface Pool {
   readonly free: bigint;
   /** Bytes that new volumes may take together, as of the listing alone; a multiple of the granularity. */
   readonly available: bigint;
-  /** Slots of the file disks that `available` has taken into account. */
-  readonly counted: ReadonlySet<string>;
+  /** Sizes of the file disks that `available` has taken into account, by slot. Bytes. */
+  readonly counted: ReadonlyMap<string, bigint>;
 }
 
 /**
@@ -50,8 +50,24 @@ export function poolFrom(listed: readonly Disk[], slot: string, reserve: bigint)
   };
 }
 
-function sized(files: readonly Disk[]): ReadonlySet<string> {
-  return new Set(files.filter((file) => file.size !== undefined).map((file) => file.slot));
+/**
+ * The pool that a file is on: the one whose mount point is the longest that its path begins with.
+ * @param listed every mounted item of `/disk` and every file disk
+ * @param filePath without a leading slash
+ * @returns undefined while no such pool is mounted
+ */
+export function poolHolding(listed: readonly Disk[], filePath: string, reserve: bigint): Pool | undefined {
+  const [holder] = listed
+    .filter(({ type, mounted, size, free, mountPoint }) => {
+      const usable = type !== "file" && mounted && size !== undefined && free !== undefined;
+      return usable && isSafePath(mountPoint) && filePath.startsWith(`${mountPoint}/`);
+    })
+    .toSorted((a, b) => b.mountPoint.length - a.mountPoint.length);
+  return holder === undefined ? undefined : poolFrom(listed, holder.slot, reserve);
+}
+
+function sized(files: readonly Disk[]): ReadonlyMap<string, bigint> {
+  return new Map(files.flatMap(({ slot, size }) => (size === undefined ? [] : [[slot, size] as const])));
 }
 
 function roundDown(bytes: bigint): bigint {

@@ -6,9 +6,10 @@ import { ros } from "../routeros/script.ts";
 import { VolumeCache } from "./cache.ts";
 import { type RdsContext, runChecked } from "./context.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
+import { type GrowSpec, growVolume } from "./grow.ts";
 import type { Layout } from "./layout.ts";
-import { findClassified, listAll, listForCapacity, single } from "./lookup.ts";
-import { type Pool, poolFrom } from "./pool.ts";
+import { findClassified, listAll, listForCapacity, listForGrowth, single } from "./lookup.ts";
+import { type Pool, poolFrom, poolHolding } from "./pool.ts";
 import { type RemoveResult, removeFileOnly, removeVolume } from "./remove.ts";
 import { type RouterOsVersion, requireSupported } from "./version.ts";
 import { type Classified, classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
@@ -30,6 +31,7 @@ export interface PoolView {
 export class Rds {
   readonly #context: RdsContext;
   readonly #cache = new VolumeCache();
+  /** Volumes that are being created or grown, with the size that they will have. */
   readonly #pending = new Map<VolumeId, { pool: string; bytes: bigint }>();
   #version: Promise<RouterOsVersion> | undefined;
 
@@ -112,6 +114,44 @@ export class Rds {
     }
   }
 
+  /**
+   * One volume, and the pool that it is on; the pool is undefined while it is not mounted. A volume that is undefined is
+   * proven absent. One command.
+   */
+  async forGrowth(
+    id: VolumeId,
+    reserveBytes: bigint,
+    signal: AbortSignal,
+  ): Promise<{ readonly found: Classified | undefined; readonly pool: Pool | undefined }> {
+    await this.version(signal);
+    const generation = this.#cache.generation(id);
+    const listed = await listForGrowth(this.#context, id, signal);
+    const disk = single(id, listed);
+    const found = disk === undefined ? undefined : classify(disk, this.#context.clusterId);
+    this.#remember(id, found, generation);
+    return { found, pool: disk === undefined ? undefined : poolHolding(listed, disk.filePath, reserveBytes) };
+  }
+
+  /**
+   * Grows a volume that `forGrowth` returned; never shrinks it. One command, and more until the size shows.
+   * @throws poolFull (RESOURCE_EXHAUSTED), expansionNeedsDetach (FAILED_PRECONDITION), notVerified (UNAVAILABLE)
+   */
+  async grow(spec: GrowSpec): Promise<WriteResult> {
+    const { volume, sizeBytes, pool } = spec;
+    const more = sizeBytes - (volume.disk.size ?? 0n);
+    const available = this.#available(pool);
+    if (more > available) throw failure("poolFull", { pool: pool.slot, wanted: more, available });
+    this.#pending.set(volume.id, { pool: pool.slot, bytes: sizeBytes });
+    const generation = this.#cache.forget(volume.id);
+    try {
+      const result = await growVolume(this.#context, spec);
+      if (result.kind === "written") this.#cache.put(volume.id, result.volume, generation);
+      return result;
+    } finally {
+      this.#pending.delete(volume.id);
+    }
+  }
+
   /** Removes a volume: export, item and file. One command. */
   async remove(volume: RdsVolume, signal: AbortSignal): Promise<RemoveResult> {
     await this.version(signal);
@@ -156,11 +196,12 @@ export class Rds {
     return version;
   }
 
-  /** A pool's space less the volumes that are being created and that its listing did not show. */
+  /** A pool's space less what the volumes that are being created or grown take beyond what its listing showed. */
   #available(pool: Pool): bigint {
     let { available } = pool;
-    for (const [id, pending] of this.#pending) {
-      if (pending.pool === pool.slot && !pool.counted.has(id)) available -= pending.bytes;
+    for (const [id, { pool: slot, bytes }] of this.#pending) {
+      const listed = pool.counted.get(id) ?? 0n;
+      if (slot === pool.slot && bytes > listed) available -= bytes - listed;
     }
     return available > 0n ? available : 0n;
   }

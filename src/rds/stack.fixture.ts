@@ -6,6 +6,7 @@ import { Registry } from "prom-client";
 import ssh2 from "ssh2";
 import { AttachmentService } from "../controller/attachments.ts";
 import { type EvidenceSource, noOrchestrator } from "../controller/evidence.ts";
+import { ExpansionService, type OnlineExpansion } from "../controller/expansion.ts";
 import { createMigrationMetrics, type MigrationMetrics } from "../controller/migration-metrics.ts";
 import { staticNodes } from "../controller/nodes.ts";
 import { recordCounter } from "../controller/record-counts.ts";
@@ -38,6 +39,7 @@ export const MOUNT: Capability = { ...BLOCK, accessType: "mount" };
 
 export interface StackOptions extends SimulatorOptions {
   readonly fencing?: Fencing;
+  readonly online?: OnlineExpansion;
   readonly evidence?: EvidenceSource;
   readonly reserveBytes?: bigint;
   readonly maxVolumesPerNode?: number;
@@ -54,6 +56,7 @@ export interface ControllerStack {
   readonly rds: Rds;
   readonly volumes: VolumeService;
   readonly attachments: AttachmentService;
+  readonly expansions: ExpansionService;
   /** Events on claims, in order. */
   readonly posted: PostedEvent[];
   readonly registry: Registry;
@@ -67,8 +70,8 @@ export interface ControllerStack {
 export interface Stack extends ControllerStack {
   readonly simulator: Simulator;
   readonly keyFile: string;
-  /** Another controller process against the same RDS. */
-  controller(): ControllerStack;
+  /** Another controller process against the same RDS; `online` as in StackOptions. */
+  controller(online?: OnlineExpansion): ControllerStack;
   /** RouterOS command lines that were run since the last call. */
   commandsSince(): string[];
   /** Never aborted within a test. */
@@ -96,6 +99,7 @@ export function hostKeyPin(text: string): HostKeyPin {
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const {
     fencing = "epoch",
+    online = "announce",
     evidence = noOrchestrator,
     reserveBytes = GIB,
     maxVolumesPerNode = 0,
@@ -109,7 +113,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   await writeFile(keyFile, key.private, { mode: 0o600 });
   const simulator = await startSimulator({ authorizedKeys: [key.public], ...simulatorOptions });
   const opened: ControllerStack[] = [];
-  const controller = (): ControllerStack => {
+  const controller = (onlineHere: OnlineExpansion = online): ControllerStack => {
     const transport = createSshTransport({
       host: simulator.host,
       port: simulator.port,
@@ -159,6 +163,14 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         layout: LAYOUT,
         reserveBytes,
         clusterId: "test",
+      }),
+      expansions: new ExpansionService({
+        rds,
+        reporter,
+        logger: silentLogger,
+        clock,
+        reserveBytes,
+        online: onlineHere,
       }),
       attachments: new AttachmentService({
         rds,

@@ -71,7 +71,8 @@ export function exportIsRight(context: RdsContext, volume: RdsVolume): boolean {
   return matches(volume.disk, wantedExport(context, volume, volume.record, state));
 }
 
-interface WantedExport {
+/** How an export is to stand. */
+export interface WantedExport {
   readonly on: boolean;
   /** The export is not looked at. */
   readonly leave: boolean;
@@ -83,7 +84,8 @@ interface WantedExport {
   readonly restart: boolean;
 }
 
-function wantedExport(
+/** How a volume's export is to stand with a record. */
+export function wantedExport(
   context: RdsContext,
   volume: RdsVolume,
   record: VolumeRecord,
@@ -114,14 +116,20 @@ function setScript(disk: Disk, comment: string, wanted: WantedExport): Script {
 function changes(disk: Disk, comment: string, wanted: WantedExport): Script {
   if (wanted.leave) return ros`/disk/set $mine comment=${comment}`;
   if (!wanted.on) return ros`/disk/set $mine comment=${comment} nvme-tcp-export=no`;
-  const allow =
-    wanted.allowHost === undefined ? ros`` : ros` nvme-tcp-server-allow-host-name=${wanted.allowHost}`;
   // A running export is left alone when a second node joins: the first must not notice.
   if (standsAlready(disk, wanted)) {
+    const { allowHost } = wanted;
+    const allow = allowHost === undefined ? ros`` : ros` nvme-tcp-server-allow-host-name=${allowHost}`;
     return ros`/disk/set $mine comment=${comment}${allow}`;
   }
   const off = wanted.restart ? ros`/disk/set $mine nvme-tcp-export=no; ` : ros``;
-  return ros`${off}/disk/set $mine comment=${comment} mount-filesystem=no nvme-tcp-server-port=${BigInt(wanted.port)} nvme-tcp-server-nqn=${wanted.nqn}${allow} nvme-tcp-export=yes`;
+  return ros`${off}/disk/set $mine comment=${comment} ${switchedOn(wanted)}`;
+}
+
+/** Arguments of `/disk/set` that switch an export on. */
+export function switchedOn({ port, nqn, allowHost }: WantedExport): Script {
+  const allow = allowHost === undefined ? ros`` : ros` nvme-tcp-server-allow-host-name=${allowHost}`;
+  return ros`mount-filesystem=no nvme-tcp-server-port=${BigInt(port)} nvme-tcp-server-nqn=${nqn}${allow} nvme-tcp-export=yes`;
 }
 
 function standsAlready(disk: Disk, wanted: WantedExport): boolean {
@@ -135,7 +143,8 @@ function standsAlready(disk: Disk, wanted: WantedExport): boolean {
   );
 }
 
-function matches(disk: Disk, wanted: WantedExport): boolean {
+/** Whether an item is exported as it is to be. */
+export function matches(disk: Disk, wanted: WantedExport): boolean {
   if (wanted.leave) return true;
   if (!wanted.on) return !disk.exported;
   const host = wanted.allowHost === undefined || disk.allowHost === wanted.allowHost;

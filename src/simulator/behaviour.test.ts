@@ -183,6 +183,7 @@ describe("/disk set", () => {
         sizeBytes: 1_048_576n,
         slot: "a",
         allowHosts: [],
+        identity: "slot a",
       },
     ]);
     expect(await box.put('/disk/print detail where slot="a"')).toContain("t - NVME-TCP-EXPORT");

@@ -31,6 +31,11 @@ export const SWITCH_TABLE: readonly (readonly [SwitchName, readonly (string | nu
   ["onlineResize", ["after-reexport", "at-once"], "when hosts see a new size of an exported disk"],
   ["defaultNqn", ["slot", "mikrotik"], "NQN of an export without nvme-tcp-server-nqn"],
   ["allowHostName", ["exact", "comma-list", "ignored"], "meaning of nvme-tcp-server-allow-host-name"],
+  [
+    "deviceIdentity",
+    ["slot", "nqn", "random"],
+    "what serial number and namespace UUID follow (backend nvmet); random: new whenever an export begins",
+  ],
   ["revokedHost", ["dropped", "stays"], "a connected host that the allowed hosts no longer name"],
   ["hostPassword", ["not-enforced", "enforced"], "whether nvme-tcp-server-password keeps hosts out"],
   ["filePathSlash", ["with", "without"], "leading slash of file-path when it is printed"],

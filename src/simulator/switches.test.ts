@@ -182,6 +182,37 @@ describe("each switch has an effect", () => {
     expect(await admitted("ignored")).toEqual(["h1", "h2", "h3", "h1,h2"]);
   });
 
+  test("revoked-host", async () => {
+    const left = async (revokedHost: Switches["revokedHost"], list: string) => {
+      const box = await withSwitches({ revokedHost, allowHostName: "comma-list" });
+      await box.put(addLine("a", 'nvme-tcp-export=yes nvme-tcp-server-nqn="n"'));
+      for (const host of ["h1", "h2"]) box.device.connectHost("n", host);
+      await box.put(`/disk/set a nvme-tcp-server-allow-host-name="${list}"`);
+      return box.device.hosts.connected("n");
+    };
+    expect(await left("dropped", "h2,h3")).toEqual(["h2"]);
+    expect(await left("dropped", "")).toEqual(["h1", "h2"]);
+    expect(await left("stays", "h2,h3")).toEqual(["h1", "h2"]);
+  });
+
+  test("device-identity", async () => {
+    const identities = async (deviceIdentity: Switches["deviceIdentity"]) => {
+      const box = await withSwitches({ deviceIdentity });
+      await box.put(addLine("a", 'nvme-tcp-export=yes nvme-tcp-server-nqn="n.1"'));
+      const now = () => box.device.liveExports[0]?.identity;
+      const first = now();
+      await box.put("/disk/set a comment=x");
+      const same = now() === first;
+      await box.put("/disk/set a nvme-tcp-export=no; /disk/set a nvme-tcp-export=yes");
+      const again = now() === first;
+      await box.put('/disk/set a nvme-tcp-server-nqn="n.2"');
+      return [same, again, now() === first];
+    };
+    expect(await identities("slot")).toEqual([true, true, true]);
+    expect(await identities("nqn")).toEqual([true, true, false]);
+    expect(await identities("random")).toEqual([true, false, false]);
+  });
+
   test("host-password", async () => {
     const admitted = async (hostPassword: Switches["hostPassword"]) => {
       const box = await withSwitches({ hostPassword });

@@ -32,6 +32,7 @@ export interface Switches {
   onlineResize: "after-reexport" | "at-once";
   defaultNqn: "slot" | "mikrotik";
   allowHostName: "exact" | "comma-list" | "ignored";
+  deviceIdentity: "slot" | "nqn" | "random";
   revokedHost: "dropped" | "stays";
   hostPassword: "not-enforced" | "enforced";
   filePathSlash: "with" | "without";

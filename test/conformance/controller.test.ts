@@ -434,9 +434,55 @@ describe("ListVolumes", () => {
   });
 });
 
+describe("ControllerExpandVolume", () => {
+  const expand = (request: object) => stand.controller.controllerExpandVolume(request);
+  const range = (requiredBytes: bigint, limitBytes = 0n) => ({
+    capacityRange: { requiredBytes, limitBytes },
+  });
+
+  test("fields, in the order of the specification, before anything is asked of the RDS", async () => {
+    const sent = await stand.control.commandsDuring(async () => {
+      expect(await outcome(expand({}))).toBe(missing("volume_id"));
+      expect(await outcome(expand({ volumeId: UNKNOWN }))).toBe(missing("capacity_range"));
+      expect(await outcome(expand({ volumeId: UNKNOWN, ...range(0n) }))).toBe(missing("capacity_range"));
+      expect(await codeOf(expand({ volumeId: UNKNOWN, ...range(-1n) }))).toBe("INVALID_ARGUMENT");
+      expect(await codeOf(expand({ volumeId: UNKNOWN, ...range(5n, -1n) }))).toBe("INVALID_ARGUMENT");
+      expect(await codeOf(expand({ volumeId: UNKNOWN, ...range(5n, 4n) }))).toBe("OUT_OF_RANGE");
+      const volumeCapability = mount(Mode.MULTI_NODE_MULTI_WRITER);
+      expect(await codeOf(expand({ volumeId: UNKNOWN, ...range(5n), volumeCapability }))).toBe(
+        "INVALID_ARGUMENT",
+      );
+      expect(await codeOf(expand({ volumeId: "no-such-id", ...range(5n) }))).toBe("NOT_FOUND");
+    });
+    expect(sent).toEqual([]);
+    expect(await codeOf(expand({ volumeId: UNKNOWN, ...range(5n) }))).toBe("NOT_FOUND");
+  });
+
+  test("grown and measured; what is there already is the answer; too much is refused", async () => {
+    const volumeId = await created("expanded");
+    const capacityOf = async () => {
+      const { entries } = await stand.controller.listVolumes();
+      return entries.find(({ volume }) => volume?.volumeId === volumeId)?.volume?.capacityBytes;
+    };
+    const volumeCapability = block();
+    const grown = await expand({ volumeId, ...range(20n * MIB - 1n), volumeCapability });
+    expect([grown.capacityBytes, grown.nodeExpansionRequired]).toEqual([20n * MIB, false]);
+    expect(await capacityOf()).toBe(20n * MIB);
+    expect((await expand({ volumeId, ...range(MIB) })).capacityBytes).toBe(20n * MIB);
+    expect(await codeOf(expand({ volumeId, ...range(MIB, 19n * MIB) }))).toBe("OUT_OF_RANGE");
+    expect(await codeOf(expand({ volumeId, ...range(20n * MIB + 1n, 20n * MIB + 2n) }))).toBe("OUT_OF_RANGE");
+    expect(await codeOf(expand({ volumeId, ...range(2n ** 63n - 1n) }))).toBe("OUT_OF_RANGE");
+    expect(await codeOf(expand({ volumeId, ...range(5_000n * GIB) }))).toBe("OUT_OF_RANGE");
+    expect(await capacityOf()).toBe(20n * MIB);
+    await stand.controller.controllerPublishVolume({ volumeId, nodeId: "node-a", volumeCapability });
+    expect((await expand({ volumeId, ...range(MIB), volumeCapability })).nodeExpansionRequired).toBe(true);
+    await stand.controller.controllerUnpublishVolume({ volumeId });
+    await stand.controller.deleteVolume({ volumeId });
+  });
+});
+
 describe("RPCs that are not offered", () => {
   for (const method of [
-    "controllerExpandVolume",
     "controllerModifyVolume",
     "controllerGetVolume",
     "createSnapshot",
@@ -459,6 +505,7 @@ describe("RPCs that are not offered", () => {
     );
     expect(names.sort()).toEqual([
       "CREATE_DELETE_VOLUME",
+      "EXPAND_VOLUME",
       "GET_CAPACITY",
       "LIST_VOLUMES",
       "LIST_VOLUMES_PUBLISHED_NODES",

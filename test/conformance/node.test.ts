@@ -23,7 +23,11 @@ describe.skipIf(noDevices !== "")(`a node process ${noDevices}`, () => {
   beforeAll(async () => {
     base = await shortDirectory();
     work = join(base, "s");
-    stand = await startStand({ executable, directory: work });
+    stand = await startStand({
+      executable,
+      directory: work,
+      controller: ["--online-expansion", "re-export"],
+    });
   });
   afterAll(async () => {
     const left = stand === undefined ? [] : [...(await mountsBelow(work)), ...(await loopsBelow(work))];
@@ -77,20 +81,51 @@ describe.skipIf(noDevices !== "")(`a node process ${noDevices}`, () => {
       expect(await node.nodeGetInfo()).toMatchObject({ nodeId: "node-a" });
       const { capabilities } = await node.nodeGetCapabilities();
       const names = capabilities.map(({ type }) => (type.case === "rpc" ? nameOf(Rpc, type.value.type) : ""));
-      expect(names.sort()).toEqual(["GET_VOLUME_STATS", "SINGLE_NODE_MULTI_WRITER", "STAGE_UNSTAGE_VOLUME"]);
+      expect(names.sort()).toEqual([
+        "EXPAND_VOLUME",
+        "GET_VOLUME_STATS",
+        "SINGLE_NODE_MULTI_WRITER",
+        "STAGE_UNSTAGE_VOLUME",
+        "VOLUME_CONDITION",
+      ]);
     });
 
     test("what it does not offer is UNIMPLEMENTED", async () => {
-      const node = stand.node("node-a");
-      expect(await outcome(node.nodeExpandVolume())).toStartWith(
-        "UNIMPLEMENTED: NodeExpandVolume is not offered by this component of the driver.",
-      );
-      expect(await codeOf(node.nodeExpandVolume({ volumeId: UNKNOWN, volumePath: "/x" }))).toBe(
-        "UNIMPLEMENTED",
-      );
       const controller = stand.connect(Controller, stand.nodeSocket("node-a"));
       expect(await codeOf(controller.createVolume({ name: "x" }))).toBe("UNIMPLEMENTED");
       expect(Node.methods.map(({ name }) => name)).toContain("NodeExpandVolume");
+    });
+  });
+
+  describe("NodeExpandVolume", () => {
+    test("fields, and volumes that are not there", async () => {
+      const node = stand.node("node-a");
+      expect(await outcome(node.nodeExpandVolume())).toBe(missing("volume_id"));
+      expect(await outcome(node.nodeExpandVolume({ volumeId: UNKNOWN }))).toBe(missing("volume_path"));
+      const asked = { volumeId: UNKNOWN, volumePath: join(work, "nowhere") };
+      expect(await codeOf(node.nodeExpandVolume({ ...asked, capacityRange: { requiredBytes: -1n } }))).toBe(
+        "INVALID_ARGUMENT",
+      );
+      expect(await codeOf(node.nodeExpandVolume(asked))).toBe("NOT_FOUND");
+    });
+
+    test("a block volume in use, on a target that shows sizes after a re-export only", async () => {
+      const made = await volume(block());
+      const node = stand.node("node-a");
+      expect([await made.stage(), await made.publish()]).toEqual(["OK", "OK"]);
+      const capacityRange = { requiredBytes: 2n * SIZE };
+      const { volumeId } = made;
+      const grown = await stand.controller.controllerExpandVolume({ volumeId, capacityRange });
+      expect([grown.capacityBytes, grown.nodeExpansionRequired]).toEqual([2n * SIZE, true]);
+      const total = async () => (await made.stats(made.target())).usage[0]?.total;
+      expect(await total()).toBe(SIZE);
+      const expand = { volumeId, volumePath: made.target(), capacityRange };
+      for (let repeat = 0; repeat < 2; repeat += 1) {
+        expect((await node.nodeExpandVolume(expand)).capacityBytes).toBe(2n * SIZE);
+      }
+      expect(await total()).toBe(2n * SIZE);
+      expect([await made.unpublish(), await made.unstage()]).toEqual(["OK", "OK"]);
+      await made.remove();
     });
   });
 
@@ -176,7 +211,7 @@ describe.skipIf(noDevices !== "")(`a node process ${noDevices}`, () => {
         `ALREADY_EXISTS: volume ${on.volumeId} is staged at ${on.staging} already: as ext4; it is writable, read-only access is asked for. Unstage it first.`,
       );
       expect(await on.stage({ volumeCapability: mount(1, "", ["bind"]) })).toStartWith(
-        'INVALID_ARGUMENT: mount option "bind" is not allowed (allowed: ',
+        'INVALID_ARGUMENT: mount option "bind" is not allowed for ext4: it asks for something else',
       );
 
       expect(await on.publish()).toBe("OK");
@@ -189,7 +224,8 @@ describe.skipIf(noDevices !== "")(`a node process ${noDevices}`, () => {
         `FAILED_PRECONDITION: volume ${on.volumeId} is published on this node at ${on.target()}: its access mode allows one target on a node. Wait until the other pod has ended.`,
       );
       expect(await exists(on.target("second"))).toBe(false);
-      const { usage } = await on.stats(on.target());
+      const { usage, volumeCondition } = await on.stats(on.target());
+      expect(volumeCondition).toMatchObject({ abnormal: false, message: expect.stringMatching(/./) });
       expect(usage).toHaveLength(2);
       for (const { total, used, available } of usage) {
         expect(total).toBeGreaterThan(0n);

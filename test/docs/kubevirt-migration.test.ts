@@ -184,7 +184,7 @@ describe("events and errors", () => {
     const source = await Bun.file(join(root, "src/controller/attachment-messages.ts")).text();
     const reasons = new Set([...source.matchAll(/(?:normal|warning)\(\s*"(\w+)"/g)].map((found) => found[1]));
     for (const [, reason] of source.matchAll(/: warning\(\s*"(\w+)"/g)) reasons.add(reason);
-    expect(reasons.size).toBe(7);
+    expect(reasons.size).toBe(9);
     expect(new Set(rows.map(([reason]) => reason))).toEqual(reasons);
     expect(new Set([...produced.events].map((event) => event.split(/[ :]/)[1]))).toEqual(reasons);
     for (const [reason, type, , example] of rows)

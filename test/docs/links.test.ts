@@ -53,14 +53,14 @@ describe("links and paths", () => {
   });
 });
 
-/** Addresses outside of the ranges for documentation and of the loopback. */
+/** Addresses outside of the ranges for documentation, but for the loopback and the unspecified address. */
 function addresses(text: string): string[] {
   const v4 = [...text.matchAll(/(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])/g)].map(([found]) => found);
   const v6 = [...text.matchAll(/(?<![\w:~-])(?:[0-9a-f]{1,4}:){2,}[0-9a-f:]*[0-9a-f]/gi)].map(
     ([found]) => found,
   );
   return [
-    ...v4.filter((found) => !/^(192\.0\.2\.|127\.0\.0\.1$)/.test(found)),
+    ...v4.filter((found) => !/^(192\.0\.2\.|127\.0\.0\.1$|0\.0\.0\.0$)/.test(found)),
     ...v6.filter((found) => !/^2001:db8:/i.test(found)),
   ];
 }

@@ -251,5 +251,25 @@ export async function produceEverything(): Promise<Produced> {
     world.cluster.nodeNames.delete("node-a");
     await world.reconcile(true);
   });
+  // An expansion that nodes see by a re-export; the next one is interrupted while the export is off.
+  await run(
+    async (world) => {
+      const grow = (gib: bigint) =>
+        answer(
+          world.stack.expansions.expand({
+            volumeId: VOLUME,
+            range: { requiredBytes: gib * GIB, limitBytes: 0n },
+            capability: RWX,
+            signal: AbortSignal.timeout(20_000),
+          }),
+        );
+      await world.publish("node-a");
+      await grow(2n);
+      world.stack.simulator.faults.cutMidway(3, { line: /file-size=/ });
+      await grow(3n);
+      await world.reconcile(true);
+    },
+    { online: "re-export" },
+  );
   return { events, errors };
 }

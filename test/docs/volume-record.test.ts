@@ -56,6 +56,7 @@ describe("docs/volume-record.md", () => {
       })),
       migration: { since: 1, timeoutSeconds: 2, by: "p", overdueBy: undefined },
       ended: [{ since: 1, at: 2, moved: true, overdue: false, stayed: "x", by: "p" }],
+      reExportSince: 1,
       settings: {
         migrationTimeoutSeconds: 31,
         migrationGuard: "off",

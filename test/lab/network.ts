@@ -39,6 +39,13 @@ export class Cable {
     }
   }
 
+  /** Whole again: up, without delay and loss. */
+  mend(): void {
+    this.up = true;
+    this.delayMs = 0;
+    this.loseEvery = 0;
+  }
+
   send(frame: Buffer): void {
     this.#socket.send(frame, this.machinePort, "127.0.0.1");
   }

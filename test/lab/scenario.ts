@@ -25,6 +25,8 @@ export function lab(
         } catch (error) {
           failed = true;
           throw error;
+        } finally {
+          for (const cable of world.cables.values()) cable.mend();
         }
       }),
     );

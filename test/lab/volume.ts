@@ -143,6 +143,12 @@ export class LabVolume {
     await this.#world.controller.deleteVolume({ volumeId: this.id });
   }
 
+  /** Names of the controllers of this volume on a node, e.g. nvme0. */
+  async controllers(node: string): Promise<readonly string[]> {
+    const script = `grep -l ':${this.id}' /sys/class/nvme/nvme*/subsysnqn 2>/dev/null | cut -d / -f 5`;
+    return (await this.#world.machine(node).sh(script)).split("\n").filter((line) => line !== "");
+  }
+
   /** State of the controllers of this volume on a node, in the kernel's words. */
   async states(node: string): Promise<readonly string[]> {
     const script = `for c in /sys/class/nvme/nvme*; do

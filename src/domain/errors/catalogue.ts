@@ -1,5 +1,6 @@
 import { attachmentErrors } from "./attachment.ts";
 import type { ErrorEntry } from "./entry.ts";
+import { expansionErrors } from "./expansion.ts";
 import { kubernetesErrors } from "./kubernetes.ts";
 import { nodeErrors } from "./node.ts";
 import { rdsErrors } from "./rds.ts";
@@ -11,6 +12,7 @@ export const catalogue = {
   ...rdsErrors,
   ...attachmentErrors,
   ...nodeErrors,
+  ...expansionErrors,
   ...kubernetesErrors,
 } as const;
 

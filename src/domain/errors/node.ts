@@ -98,7 +98,7 @@ export const nodeErrors = {
   deviceTooSmall: entry<{ device: string; nqn: string; expected: bigint; found: bigint }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `${p.device} (${p.nqn}) has ${p.found} bytes, the volume has ${p.expected} bytes`,
-    "Compare the file size and the export on the RDS with `rds-csi volumes list`.",
+    "Compare the file size and the export on the RDS with `rds-csi volumes list`. If it was expanded while attached, the RDS may show hosts the new size only once it has been detached from every node, or with --online-expansion re-export.",
   ),
   deviceChanged: entry<{ device: string; nqn: string; found: string }>(
     GrpcCode.ABORTED,
@@ -131,6 +131,11 @@ export const nodeErrors = {
       `volume ${p.volume} (${p.device}) should hold data, but no ${p.wanted} filesystem is found on it; it is not formatted`,
     "Look at the device by hand; if it is really meant to be empty, make the filesystem yourself.",
   ),
+  filesystemDamaged: entry<{ volume: string; device: string; filesystem: string; detail: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `the ${p.filesystem} of volume ${p.volume} (${p.device}) is damaged and not mounted: ${p.detail}`,
+    "Copy the volume on the RDS first; then repair it by hand where nothing has it mounted, with e2fsck -f or xfs_repair. The driver does nothing that may cost data.",
+  ),
   deviceNotBlank: entry<{ volume: string; device: string; offset: number }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
@@ -150,17 +155,17 @@ export const nodeErrors = {
   mountFailed: entry<{ source: string; target: string; detail: string }>(
     GrpcCode.INTERNAL,
     (p) => `mounting ${p.source} at ${p.target} failed: ${p.detail}`,
-    "Look at the kernel log of the node; a filesystem that needs repair is not repaired unasked.",
+    "Look at the kernel log of the node; a mount option that the filesystem does not know is named there.",
   ),
   unmountFailed: entry<{ target: string; detail: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `${p.target} could not be unmounted: ${p.detail}`,
     "End the processes that use it; the call is repeated by itself.",
   ),
-  mountFlagRefused: entry<{ flag: string; allowed: readonly string[] }>(
+  mountFlagRefused: entry<{ flag: string; filesystem: string; reason: string }>(
     GrpcCode.INVALID_ARGUMENT,
-    (p) => `mount option ${JSON.stringify(p.flag)} is not allowed (allowed: ${p.allowed.join(", ")})`,
-    "Remove it from mountOptions of the StorageClass or PV.",
+    (p) => `mount option ${JSON.stringify(p.flag)} is not allowed for ${p.filesystem}: ${p.reason}`,
+    "Remove it from mountOptions of the PV, and of the StorageClass for the volumes to come.",
   ),
   pathOccupied: entry<{ path: string; found: string }>(
     GrpcCode.FAILED_PRECONDITION,

@@ -52,6 +52,7 @@ const record: fc.Arbitrary<VolumeRecord> = fc
       }),
       { maxLength: 3 },
     ),
+    reExportSince: fc.option(time, { nil: undefined }),
     settings: fc.record({
       migrationTimeoutSeconds: fc.oneof(fc.integer({ min: 30, max: 3_600 }), fc.constant("auto" as const)),
       migrationGuard: fc.constantFrom("enforce" as const, "warn" as const, "off" as const),

@@ -56,6 +56,7 @@ export function encodeRecord(record: VolumeRecord): string {
   put("a", record.attachments.length === 0 ? undefined : record.attachments.map(encodeAttachment).join("|"));
   put("m", record.migration && encodeMigration(record.migration));
   put("x", record.ended.length === 0 ? undefined : record.ended.map(encodeEnded).join("|"));
+  put("g", record.reExportSince === undefined ? undefined : String(record.reExportSince));
   for (const [key, setting] of Object.entries(SETTING_KEYS)) {
     const value = record.settings[setting];
     put(key, value === DEFAULT_SETTINGS[setting] ? undefined : String(value));
@@ -119,6 +120,7 @@ function parse(body: string): VolumeRecord {
     );
   }
   const ended = optional("x", (value) => value.split("|").map(decodeEnded)) ?? [];
+  const reExportSince = optional("g", number);
   const settings = decodeSettings(take);
   const unknown = [...fields.entries()];
   return {
@@ -132,6 +134,7 @@ function parse(body: string): VolumeRecord {
     attachments,
     migration,
     ended,
+    reExportSince,
     settings,
     unknown,
   };

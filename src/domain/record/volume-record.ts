@@ -85,6 +85,12 @@ export interface VolumeRecord {
   readonly migration: Migration | undefined;
   /** Oldest first; each stays until it has been reported, so that no crash loses an outcome. */
   readonly ended: readonly EndedMigration[];
+  /**
+   * Since when an expansion has its hosts see the new size by switching the export off and on; seconds since the Unix
+   * epoch. Set in the same command before the export goes off, and taken away when it is on again: while it is set, the
+   * export may be off without anybody having asked for it.
+   */
+  readonly reExportSince?: number | undefined;
   readonly settings: VolumeSettings;
   /** Fields that a newer driver wrote: kept as they are, in order. */
   readonly unknown: readonly (readonly [key: string, value: string])[];

@@ -8,6 +8,8 @@ export interface ExportRecord {
   readonly slot: string;
   /** Host NQNs that may connect; empty means any. */
   readonly allowHosts: readonly string[];
+  /** What serial number and namespace identifiers are made of: equal texts are the same device to a host. */
+  readonly identity: string;
 }
 
 /** A file or directory that a backend holds. */

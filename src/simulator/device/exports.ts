@@ -1,6 +1,7 @@
+import { randomUUID } from "node:crypto";
 import type { ExportRecord } from "../backend/backend.ts";
 import { SimulatorError } from "../errors.ts";
-import { allowedHosts, imagePath, isExported, nqnOf, portOf, slotOf } from "./disk-item.ts";
+import { allowedHosts, type DiskItem, imagePath, isExported, nqnOf, portOf, slotOf } from "./disk-item.ts";
 import type { DiskStore } from "./disks.ts";
 import type { Environment } from "./environment.ts";
 import type { HostSessions } from "./hosts.ts";
@@ -17,6 +18,8 @@ export class Exports {
   readonly #disks: DiskStore;
   readonly #hosts: HostSessions;
   readonly #published = new Map<string, Wanted>();
+  /** Identities of the switch value "random", by item. */
+  readonly #identities = new Map<number, { occasion: string; identity: string }>();
   #online = true;
   #work: Promise<void> = Promise.resolve();
 
@@ -38,12 +41,14 @@ export class Exports {
       const file = this.#disks.device(item);
       if (!this.#online || !isExported(item) || file === undefined) {
         item.exportedSize = undefined;
+        this.#identities.delete(item.id);
         continue;
       }
       const size = this.#disks.deviceSize(item, file);
       if (item.exportedSize === undefined || switches.onlineResize === "at-once") item.exportedSize = size;
       const nqn = nqnOf(item, switches);
       if (records.has(nqn)) continue;
+      const occasion = `${item.id}/${this.#disks.exportsEnded(item)}/${file.id}`;
       const record = {
         nqn,
         port: portOf(item),
@@ -51,15 +56,28 @@ export class Exports {
         sizeBytes: item.exportedSize,
         slot: slotOf(item),
         allowHosts: allowedHosts(item, switches),
+        identity: this.#identity(item, occasion),
       };
-      records.set(nqn, { record, occasion: `${item.id}/${this.#disks.exportsEnded(item)}/${file.id}` });
+      records.set(nqn, { record, occasion });
     }
     return records;
+  }
+
+  #identity(item: DiskItem, occasion: string): string {
+    const switches = this.#env.switches();
+    if (switches.deviceIdentity === "slot") return `slot ${slotOf(item)}`;
+    if (switches.deviceIdentity === "nqn") return `nqn ${nqnOf(item, switches)}`;
+    const known = this.#identities.get(item.id);
+    if (known?.occasion === occasion) return known.identity;
+    const identity = randomUUID();
+    this.#identities.set(item.id, { occasion, identity });
+    return identity;
   }
 
   /** Ends (false) or resumes (true) all exports, as during a reboot. */
   setOnline(online: boolean): void {
     this.#online = online;
+    if (!online) this.#identities.clear();
   }
 
   /**
@@ -106,8 +124,13 @@ export class Exports {
     const before = this.#published.get(record.nqn)?.record;
     if (before !== undefined && sameRecord(before, record)) return;
     await this.#env.backend.publishExport(record);
+    if (before !== undefined && this.#env.switches().revokedHost === "dropped")
+      await this.#revoke(before, record);
     this.#published.set(record.nqn, wanted);
-    if (before === undefined || this.#env.switches().revokedHost === "stays") return;
+  }
+
+  /** Ends the connections of hosts that may not connect any more. */
+  async #revoke(before: ExportRecord, record: ExportRecord): Promise<void> {
     const revoked = (host: string) => !admits(record, host) && admits(before, host);
     const hosts = this.#hosts.connected(record.nqn).filter(revoked);
     for (const host of hosts) this.#hosts.drop(record.nqn, host);

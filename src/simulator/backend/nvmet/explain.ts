@@ -38,5 +38,7 @@ function remedy({ action, code, file }: ConfigfsError, { root, address }: Target
   }
   if (code === "ENOENT" && action === "write" && file.endsWith("/enable"))
     return "the image file is gone; look at --dir";
+  if (code === "EINVAL" && action === "make")
+    return "it does not take that name; the NQNs of discovery are its own";
   return "look into the kernel's log ('dmesg') for its reason";
 }

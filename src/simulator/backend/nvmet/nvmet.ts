@@ -74,14 +74,14 @@ export async function nvmetBackend(options: NvmetOptions, logger: Logger): Promi
   }
 
   function targetOf(record: ExportRecord): TargetExport {
-    const { nqn, port, path, slot, allowHosts } = record;
+    const { nqn, port, path, allowHosts } = record;
     if (!SAFE_NQN.test(nqn))
       throw new SimulatorError(`the NQN ${JSON.stringify(nqn)} cannot be exported: ${NAME_RULE}`);
     const file = files.hostPath(path);
     const hosts = allowHosts.filter((name) => SAFE_NQN.test(name));
     if (hosts.length < allowHosts.length)
       logger.warn(`a host NQN cannot be let in: ${NAME_RULE}`, { nqn, allowHosts });
-    const identity = identityOf(book.marks.seed, slot);
+    const identity = identityOf(book.marks.seed, record.identity);
     return { nqn, identity, file, port, hosts: allowHosts.length === 0 ? undefined : hosts };
   }
 
@@ -165,7 +165,16 @@ export async function nvmetBackend(options: NvmetOptions, logger: Logger): Promi
       return padded;
     },
     publishExport: (record) => alone(() => publish(record)),
-    dropHosts: (nqn) => alone(async () => (live.has(nqn) ? target.drop(nqn) : undefined)),
+    dropHosts: (nqn) =>
+      alone(async () => {
+        if (!live.has(nqn)) return;
+        try {
+          await target.drop(nqn);
+        } catch (error) {
+          live.delete(nqn);
+          throw error;
+        }
+      }),
     withdrawExport: (nqn) =>
       alone(async () => {
         const path = live.get(nqn)?.record.path;

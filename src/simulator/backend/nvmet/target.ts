@@ -191,7 +191,6 @@ export function nvmetTarget({ configfs, root, address, book, logger }: TargetOpt
     const hosts = await configfs.list(`${subsystem(nqn)}/allowed_hosts`);
     for (const name of hosts) await configfs.unlink(`${subsystem(nqn)}/allowed_hosts/${name}`);
     await configfs.remove(subsystem(nqn));
-    await releaseHosts(hosts);
   }
 
   async function destroy(nqn: string): Promise<void> {
@@ -202,6 +201,8 @@ export function nvmetTarget({ configfs, root, address, book, logger }: TargetOpt
       }
       await book.change((marks) => void marks.subsystems.delete(nqn));
     }
+    // Not only its own hosts: an attempt that failed may have left one that no subsystem lists.
+    await releaseHosts([...book.marks.hosts]);
     await closePorts();
   }
 
@@ -233,16 +234,15 @@ export function nvmetTarget({ configfs, root, address, book, logger }: TargetOpt
     },
     allow,
     drop: async (nqn) => {
-      const limit = `${subsystem(nqn)}/attr_qid_max`;
-      try {
-        // Any write makes the kernel end all controllers, and the port stays open: no host finds the NQN missing.
-        await configfs.write(limit, await configfs.read(limit));
-      } catch (error) {
-        if (!refusedWith(error, "ENOENT")) throw error;
-        for (const id of await portsOf(nqn)) {
-          await configfs.unlink(`${portLinks(id)}/${nqn}`);
-          await configfs.link(subsystem(nqn), `${portLinks(id)}/${nqn}`);
-        }
+      // The kernel ends no connection when a host leaves the list, and all of them when the port loses the subsystem.
+      // It is back within milliseconds, before the first host tries again.
+      for (const id of await portsOf(nqn)) {
+        await configfs.unlink(`${portLinks(id)}/${nqn}`);
+        await configfs.link(subsystem(nqn), `${portLinks(id)}/${nqn}`).catch(async (error: unknown) => {
+          // Somebody took the TCP port in between: an export that nobody can reach is none.
+          await destroy(nqn);
+          throw error;
+        });
       }
     },
     revalidate: (nqn) => configfs.write(`${subsystem(nqn)}/namespaces/1/revalidate_size`, "1"),

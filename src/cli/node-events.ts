@@ -1,0 +1,44 @@
+import type { NodeConfig } from "../config/load.ts";
+import type { Clock } from "../domain/clock.ts";
+import type { EventSink } from "../kubernetes/port.ts";
+import type { Logger } from "../observability/log.ts";
+
+/** Where a node reports on the claims of its volumes. */
+export interface NodeEvents {
+  /** undefined without an orchestrator. */
+  readonly sink: EventSink | undefined;
+  close(): Promise<void>;
+}
+
+/** How old the list of PersistentVolumes may be in which a claim is looked up, milliseconds. */
+const LOOKUP_MS = 60_000;
+
+/**
+ * The events of `--orchestrator`. Nothing is asked of the network here. Credentials that cannot be used cost the events,
+ * not the node: its volumes matter more.
+ */
+export async function nodeEvents(
+  config: Pick<NodeConfig, "orchestrator" | "kubeconfig" | "driverName" | "nodeId">,
+  { logger, clock }: { readonly logger: Logger; readonly clock: Clock },
+): Promise<NodeEvents> {
+  const none = { sink: undefined, close: async () => {} };
+  if (config.orchestrator === "none") return none;
+  const { kubeconfig, driverName, nodeId } = config;
+  try {
+    // Loaded only here: without Kubernetes its client costs nothing.
+    const { createKubernetes } = await import("../kubernetes/create.ts");
+    const kubernetes = await createKubernetes({
+      source: kubeconfig === undefined ? { kind: "in-cluster" } : { kind: "kubeconfig", path: kubeconfig },
+      driverName,
+      instance: nodeId,
+      logger,
+      clock,
+      maxSockets: 2,
+      lookupMs: LOOKUP_MS,
+    });
+    return { sink: kubernetes.events, close: () => kubernetes.close() };
+  } catch (error) {
+    logger.warn("no events will be posted", { error: String(error) });
+    return none;
+  }
+}

@@ -1,0 +1,34 @@
+import { entry } from "./entry.ts";
+import { GrpcCode } from "./grpc-code.ts";
+
+/** Failures of growing volumes and the filesystems on them. */
+export const expansionErrors = {
+  expansionNeedsDetach: entry<{ volume: string; nodes: readonly string[]; reason: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `volume ${p.volume} is attached to ${p.nodes.join(" and ")} and cannot be expanded there: ${p.reason}`,
+    "Stop the workload that uses it; once it is detached the call, which is repeated by itself, expands it.",
+  ),
+  expansionNotSeen: entry<{
+    volume: string;
+    device: string;
+    required: bigint;
+    found: bigint;
+    seconds: number;
+  }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `volume ${p.volume} (${p.device}) still shows ${p.found} bytes after ${p.seconds} s of rescanning, ${p.required} bytes are expected`,
+    "This RDS shows hosts a new size only after its export was off: restart the workload, so that the volume is attached anew. For later expansions set --online-expansion re-export (or refuse) on the controller.",
+  ),
+  filesystemReadOnly: entry<{ volume: string; path: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `the filesystem of volume ${p.volume} at ${p.path} is mounted read-only and cannot grow`,
+    "It grows when it is next staged writable. If an error made it read-only, look at the kernel log of the node first.",
+  ),
+  filesystemNotGrown: entry<{ volume: string; device: string; detail: string }>(
+    GrpcCode.INTERNAL,
+    (p) => `the filesystem of volume ${p.volume} (${p.device}) did not grow: ${p.detail}`,
+    "Its data is unharmed; look at the kernel log of the node. The call is repeated by itself.",
+  ),
+} as const;

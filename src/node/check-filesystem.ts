@@ -1,0 +1,59 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import type { BlockDevice, DataPath } from "./data-path.ts";
+import { complaint } from "./exec.ts";
+import { proveUnused } from "./prove-unused.ts";
+import type { NodeSystem } from "./system.ts";
+import { verifyDevice } from "./verify-device.ts";
+
+/** A check reads every inode; hours are possible. It is bounded only so that nothing waits for ever. */
+const CHECK_DEADLINE_MS = 12 * 3_600_000;
+/** e2fsck(8): 1 = errors corrected, 2 = corrected, and a reboot is advised, which is about a mounted root. */
+const CORRECTED = new Set([0, 1, 2]);
+
+/**
+ * Runs `e2fsck -p` on an ext4 whose superblock is marked with errors. Mounting such a filesystem goes on with the
+ * damage, and every write may spread it. A mere crash leaves a journal, which the mount replays: that is never checked.
+ * `-p` repairs only what is safe without asking; `-f`, because the marks alone do not always lead to a full check.
+ *
+ * The device must not be in use anywhere on this node; it is proven. The caller going away does not end a check, as one
+ * that is killed in the middle of a repair leaves more damage than there was: further calls for the volume are answered
+ * ABORTED until it has ended.
+ * @throws filesystemDamaged, deviceInUse (FAILED_PRECONDITION); deviceUnreadable, deviceChanged
+ */
+export async function checkExt4(
+  system: NodeSystem,
+  dataPath: DataPath,
+  wish: { readonly volume: string; readonly device: BlockDevice; readonly sizeBytes: bigint },
+  signal?: AbortSignal,
+): Promise<void> {
+  const { volume, device } = wish;
+  const marked = async () => {
+    const state = await system.helper.ext4State(device.path, signal);
+    if (state.kind === "unreadable") {
+      throw failure("deviceUnreadable", { device: device.path, detail: state.detail });
+    }
+    return state.kind === "ext4" && state.needsCheck ? state : undefined;
+  };
+  if ((await marked()) === undefined) return;
+  await proveUnused(system, dataPath, volume, device, signal);
+  // A check that outlived the driver may have ended just now.
+  const state = await marked();
+  if (state === undefined) return;
+  await verifyDevice(system, dataPath, device, wish.sizeBytes, signal);
+  const about = { volume, device: device.path, nqn: device.nqn };
+  system.logger.warn("checking an ext4 that is marked with errors", {
+    ...about,
+    errorCount: state.errorCount,
+  });
+  const args = ["-f", "-p", "--", device.path];
+  const result = await system.exec({ program: "e2fsck", args, deadlineMs: CHECK_DEADLINE_MS });
+  if (result.code === null || !CORRECTED.has(result.code)) {
+    const detail = `e2fsck -p: ${complaint(result)}`;
+    throw failure("filesystemDamaged", { volume, device: device.path, filesystem: "ext4", detail });
+  }
+  system.logger.warn("the ext4 is sound again", {
+    ...about,
+    exitCode: result.code,
+    said: result.stdout.trim().slice(-2_000),
+  });
+}

@@ -1,0 +1,134 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import type { CommandFailure } from "../routeros/client.ts";
+import { ros, type Script } from "../routeros/script.ts";
+import { commandFailure, disksOf, type RdsContext } from "./context.ts";
+import { encodeChecked } from "./create.ts";
+import { type Disk, disks } from "./disk.ts";
+import { findDisk, single } from "./lookup.ts";
+import { pollUntil } from "./poll.ts";
+import type { Pool } from "./pool.ts";
+import { classify, type RdsVolume } from "./volume.ts";
+import { matches, switchedOn, type WantedExport, type WriteResult, wantedExport } from "./write-record.ts";
+
+/** What a volume shall become. */
+export interface GrowSpec {
+  /** As read; its comment is what is compared. */
+  readonly volume: RdsVolume;
+  /** The pool that it is on, for messages. */
+  readonly pool: Pool;
+  /** Bytes, a multiple of the granularity, or the size that the volume has. */
+  readonly sizeBytes: bigint;
+  /**
+   * For a target that shows hosts a new size only when an export begins: the export of the attached volume is switched
+   * off and on in the same command, and the record says since when (seconds since the Unix epoch) until that is done.
+   * undefined: the export is not touched.
+   */
+  readonly reExportSince: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Grows a volume: one RouterOS command that compares the record, sets the size if it is smaller, and reads back; then
+ * waits until the item shows the size. Never shrinks: a size that somebody else has raised meanwhile stays. May be
+ * repeated after any interruption.
+ * @throws poolFull (RESOURCE_EXHAUSTED) when the device has no room; expansionNeedsDetach (FAILED_PRECONDITION) when it
+ *   does not end an export in use; notVerified, and what the link throws
+ */
+export async function growVolume(context: RdsContext, spec: GrowSpec): Promise<WriteResult> {
+  const { volume, sizeBytes, reExportSince, signal } = spec;
+  const { id } = volume;
+  const what = `grow volume ${id}`;
+  const plan =
+    reExportSince === undefined ? growOnly(volume, sizeBytes) : growAndReExport(context, spec, reExportSince);
+  const outcome = await context.client.run({
+    what,
+    purpose: "mutate",
+    listing: disks(ros`slot=${id}`),
+    body: (rows) => ros`${plan.script}; ${rows}`,
+    signal,
+  });
+  if (!outcome.ok) throw growFailed(spec, outcome.failure, what);
+  const isDone = (disk: Disk): boolean =>
+    disk.comment === plan.after &&
+    (disk.size ?? 0n) >= sizeBytes &&
+    (plan.wanted === undefined || matches(disk, plan.wanted));
+  const now = await pollUntil(
+    context.clock,
+    signal,
+    single(id, disksOf(outcome)),
+    () => findDisk(context, id, signal),
+    (disk) => disk === undefined || disk.comment !== plan.after || isDone(disk),
+  );
+  if (now === undefined) return { kind: "absent" };
+  // Also the mark of an unfinished re-export: the next attempt goes on from it.
+  if (now.comment !== plan.after) return { kind: "conflict" };
+  if (!isDone(now)) {
+    const detail = `size ${now.size ?? "unknown"}, nvme-tcp-export=${now.exported ? "yes" : "no"}`;
+    throw failure("notVerified", { what: `growing volume ${id} to ${sizeBytes} bytes`, detail });
+  }
+  const classified = classify(now, context.clusterId);
+  if (classified?.kind !== "volume")
+    throw failure("notVerified", { what, detail: "the record is not readable" });
+  return { kind: "written", volume: classified.volume };
+}
+
+interface Plan {
+  readonly script: Script;
+  /** The comment once it is done. */
+  readonly after: string;
+  /** undefined: the export is not looked at. */
+  readonly wanted: WantedExport | undefined;
+}
+
+/** The condition on the size keeps a race of two expansions from shrinking the file: the record is the same for both. */
+function growOnly({ disk }: RdsVolume, sizeBytes: bigint): Plan {
+  const mine = ros`[/disk/find where slot=${disk.slot} and comment=${disk.comment} and size<${sizeBytes}]`;
+  return {
+    script: ros`:local mine ${mine}; :if ([:len $mine] = 1) do={ /disk/set $mine file-size=${sizeBytes} }`,
+    after: disk.comment,
+    wanted: undefined,
+  };
+}
+
+/**
+ * Mark the record, grow, export off, export on and mark away. Growing may take a while, so it comes first: hosts miss
+ * the export for a moment only, shorter than any reconnect delay. Each step acts only on an item that still has the
+ * marked record, so whoever changes the record in between (a detach, a restored export) is not overruled; and the mark
+ * stays whenever the line ends early. A size that cannot be had takes the mark away again, with the export untouched.
+ */
+function growAndReExport(context: RdsContext, { volume, sizeBytes }: GrowSpec, reExportSince: number): Plan {
+  const { id, disk, record } = volume;
+  const isMarked = record.reExportSince !== undefined;
+  const after = isMarked ? encodeChecked(id, { ...record, reExportSince: undefined }) : disk.comment;
+  const marked = isMarked ? disk.comment : encodeChecked(id, { ...record, reExportSince });
+  const wanted = wantedExport(context, volume, record, "keep");
+  const mark = isMarked
+    ? ros``
+    : ros`:local old [/disk/find where slot=${id} and comment=$plain]; :if ([:len $old] = 1) do={ /disk/set $old comment=$marked }; `;
+  const grow = ros`:local less [/disk/find where slot=${id} and comment=$marked and size<${sizeBytes}]; :if ([:len $less] = 1) do={ :onerror f in={ /disk/set $less file-size=${sizeBytes} } do={ /disk/set [/disk/find where slot=${id} and comment=$marked] comment=$plain; :error $f } }`;
+  const off = ros`:local up [/disk/find where slot=${id} and comment=$marked and size>=${sizeBytes}]; :if ([:len $up] = 1) do={ /disk/set $up nvme-tcp-export=no; :local down [/disk/find where slot=${id} and comment=$marked]; :if ([:len $down] = 1) do={ /disk/set $down comment=$plain ${switchedOn(wanted)} } }`;
+  return {
+    script: ros`:local plain ${after}; :local marked ${marked}; ${mark}${grow}; ${off}`,
+    after,
+    wanted,
+  };
+}
+
+function growFailed(
+  { volume, pool, sizeBytes, reExportSince }: GrowSpec,
+  error: CommandFailure,
+  what: string,
+) {
+  if (error.kind === "space") {
+    const wanted = sizeBytes - (volume.disk.size ?? 0n);
+    return failure("poolFull", { pool: pool.slot, wanted, available: pool.available });
+  }
+  if (error.kind === "busy" && reExportSince !== undefined) {
+    return failure("expansionNeedsDetach", {
+      volume: volume.id,
+      nodes: volume.record.attachments.map(({ node }) => node),
+      reason: `the RDS does not switch its export off while hosts are connected (${error.text})`,
+    });
+  }
+  return commandFailure(what, error);
+}

@@ -1,0 +1,49 @@
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ManualClock } from "../../src/csi/clock.fixture.ts";
+import { volumeIdFromName } from "../../src/domain/volume-id.ts";
+import { troublesOf } from "../../src/node/health.ts";
+import { createHealthWatch } from "../../src/node/health-watch.ts";
+import type { NodeContext } from "../../src/node/types.ts";
+import { silentLogger } from "../../src/observability/log.ts";
+import { page, ROOT, section, tableRows } from "./pages.fixture.ts";
+
+const nodes = section(page("docs/events.md"), "Reasons of nodes");
+const rows = tableRows(nodes).map((row) => row.map((cell) => cell.replaceAll("`", "")));
+
+test("the reasons of nodes, with what a node really says", async () => {
+  const slot = volumeIdFromName("volume-1");
+  const nqn = "nqn.2000-02.com.mikrotik:csi-1b56868c9eaffb3f68d95b0c08b8.1";
+  const connection = { nqn, slot, epoch: 1, state: "connecting", device: undefined };
+  // Nothing of the node is looked at for a connection without mounts.
+  const subject = { volume: slot, connections: [connection], mounts: [] };
+  const troubles = await troublesOf({} as NodeContext, subject);
+  const said: string[][] = [];
+  const clock = new ManualClock();
+  let found = troubles;
+  const watch = createHealthWatch({
+    survey: async () => new Map([[slot, found]]),
+    events: {
+      postForVolume: (_, { type, reason, message }) => said.push([reason, type, message]),
+    },
+    nodeId: "node-a",
+    clock,
+    logger: silentLogger,
+  });
+  for (let look = 0; look < 4; look += 1) {
+    if (look === 3) found = [];
+    await watch.look(new AbortController().signal);
+    await clock.advance(30_000);
+  }
+  const documented = rows.filter(([reason = ""]) => /^Volume[A-Z]/.test(reason));
+  expect(documented.map(([reason = "", type = "", , example = ""]) => [reason, type, example])).toEqual(said);
+});
+
+test("the causes are those of the code", () => {
+  const source = readFileSync(join(ROOT, "src/node/health.ts"), "utf8");
+  const causes = [...(/type HealthCause =([^;]+);/.exec(source)?.[1] ?? "").matchAll(/"([a-z-]+)"/g)];
+  const listed = rows.map(([cause = ""]) => cause).filter((cause) => /^[a-z]+-[a-z-]+$/.test(cause));
+  expect(listed.toSorted()).toEqual(causes.map(([, cause = ""]) => cause).toSorted());
+  expect(listed.length).toBeGreaterThan(5);
+});
