@@ -16,6 +16,7 @@ export const uml: MachineKind = {
   name: "uml",
   slowness: 1,
   bootLimitMs: 60_000,
+  environment: {},
   executable: `/run/host${executable}`,
   records: `/run/host${directory}/records`,
   launch: ({ name, address, mac, cable, logs, memory = "512M", multipath = true, disk }, n) => {
