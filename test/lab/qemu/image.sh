@@ -22,6 +22,6 @@ cp "$here/../guest/setup.sh" "$work/tree/lab/setup.sh"
 chmod 755 "$work/tree/lab/init"
 size=$(($(du -smx --apparent-size "$work/tree" | cut -f 1) * 11 / 10 + 16))
 # A machine that is on keeps the image that it has open.
-mke2fs -q -t ext4 -O ^has_journal -m 0 -E root_owner=0:0 -d "$work/tree" "$work/image" "${size}M"
+mke2fs -q -t ext4 -O ^has_journal -m 0 -E root_owner=0:0 -d "$work/tree" "$work/image" "${size}M" >/dev/null
 mv "$work/image" "$image"
 echo "$stamp" >"$image.stamp"
