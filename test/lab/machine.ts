@@ -1,16 +1,11 @@
 import { Buffer } from "node:buffer";
-import { type ChildProcess, spawn } from "node:child_process";
-import { createWriteStream, mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import type { ChildProcess } from "node:child_process";
+import { createWriteStream, mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import type { Duplex } from "node:stream";
-import { repository } from "../support/executable.ts";
 import type { Notice, Reply, Request } from "./guest/protocol.ts";
-import type { Cable } from "./network.ts";
-
-/** What `test/lab/uml/build.sh` made; `scripts/lab` sets it. */
-export const labDirectory: string = process.env.RDS_CSI_LAB ?? "";
+import { kind, type Launched, type MachineOptions } from "./kind.ts";
 
 /** How a command on a machine ended; `code` is a signal's name, or "deadline", when it has no exit code. */
 export interface Ran {
@@ -30,28 +25,15 @@ export class RpcFailure extends Error {
   }
 }
 
-export interface MachineOptions {
-  readonly name: string;
-  /** `10.77.0.1/24` on its only network card. */
-  readonly address: string;
-  readonly mac: string;
-  readonly cable: Cable;
-  /** Absolute path of the directory where its console is kept. */
-  readonly logs: string;
-  /** Memory, e.g. `512M`; taken from the host only as far as it is used. */
-  readonly memory?: string;
-  /** Native NVMe multipath; true, as in Debian. */
-  readonly multipath?: boolean;
-}
-
 type Unnumbered = Request extends infer R ? (R extends Request ? Omit<R, "id"> : never) : never;
 type Waiting = { readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void };
 
 let started = 0;
 
 /**
- * A Linux machine under User Mode Linux: a kernel of its own, this machine's programs and files, an address on the lab's
- * network. Everything it is asked has a deadline.
+ * A Linux machine of the kind that `scripts/lab` chose: a kernel of its own, Debian's programs, the driver's executable, an
+ * address on the lab's network. Everything it is asked has a deadline, given for a machine that computes as fast as the
+ * host; a slower kind has more time.
  */
 export class Machine {
   readonly name: string;
@@ -59,7 +41,7 @@ export class Machine {
   bootMs = 0;
   readonly #child: ChildProcess;
   readonly #line: Duplex;
-  readonly #mailbox: string;
+  readonly #envelope: Launched["envelope"];
   readonly #waiting = new Map<number, Waiting>();
   readonly #ends = new Map<number, (how: string) => void>();
   readonly #ready: Promise<void>;
@@ -68,9 +50,9 @@ export class Machine {
   #dead: Error | undefined;
   #console = "";
 
-  private constructor(name: string, child: ChildProcess, logs: string, mailbox: string) {
+  private constructor(name: string, { child, envelope }: Launched, logs: string) {
     this.name = name;
-    this.#mailbox = mailbox;
+    this.#envelope = envelope;
     this.#child = child;
     // libuv and Bun make an extra "pipe" a pair of connected sockets: one descriptor for both directions.
     this.#line = child.stdio[3] as Duplex;
@@ -115,32 +97,10 @@ export class Machine {
 
   /** Switches a machine on and waits until it answers. */
   static async boot(options: MachineOptions): Promise<Machine> {
-    const { name, address, mac, cable, logs, memory = "512M", multipath = true } = options;
     started += 1;
     const begun = performance.now();
-    const mailbox = join(logs, `${name}-${started}.mailbox`);
-    mkdirSync(mailbox, { recursive: true });
-    const bun = process.execPath;
-    const kernel = [
-      join(labDirectory, "linux.uml"),
-      ...[`mem=${memory}`, `uml_dir=/dev/shm/rds-csi-lab-${process.pid}/`, `umid=${name}-${started}`],
-      ...["root=none", "rootfstype=hostfs", "rootflags=/", "ro"],
-      ...["con=null", "con0=null,fd:1", "ssl0=fd:3", "panic=1", "loglevel=7"],
-      `init=${join(repository, "test/lab/uml/init.sh")}`,
-      `vec0:transport=fd,fd=10,mac=${mac},gro=0,depth=128`,
-      ...[`lab.name=${name}`, `lab.ip=vec0=${address}`, `lab.modules=${labDirectory}/modules`],
-      ...[`lab.root=${repository}`, `lab.bun=${bun}`, `lab.multipath=${multipath ? "Y" : "N"}`],
-      `lab.mailbox=${mailbox}`,
-    ];
-    // One CPU for all of an instance: spread over two, the kernel and its traced children cost two to four times as much.
-    const cpu = String(started % availableParallelism());
-    const child = spawn("taskset", ["-c", cpu, join(labDirectory, "with-cables"), cable.ports, ...kernel], {
-      stdio: ["ignore", "pipe", "pipe", "pipe"],
-      detached: true,
-      env: { PATH: process.env.PATH ?? "", TMPDIR: "/dev/shm", LD_PRELOAD: join(labDirectory, "xstate.so") },
-    });
-    const machine = new Machine(name, child, logs, mailbox);
-    const timer = setTimeout(() => machine.powerOff(), 60_000);
+    const machine = new Machine(options.name, kind.launch(options, started), options.logs);
+    const timer = setTimeout(() => machine.powerOff(), kind.bootLimitMs);
     await machine.#ready.finally(() => clearTimeout(timer));
     machine.bootMs = performance.now() - begun;
     return machine;
@@ -166,8 +126,9 @@ export class Machine {
   }
 
   /** Runs a shell script; throws only when the machine does not answer. */
-  async run(script: string, deadlineMs = 30_000): Promise<Ran> {
-    const reply = await this.#ask({ op: "exec", script, deadlineMs }, deadlineMs + 10_000);
+  async run(script: string, limitMs = 30_000): Promise<Ran> {
+    const deadlineMs = limitMs * kind.slowness;
+    const reply = await this.#ask({ op: "exec", script, deadlineMs }, deadlineMs + 10_000 * kind.slowness);
     if (reply.kind !== "exec") throw new Error(`${this.name}: ${JSON.stringify(reply)}`);
     return reply;
   }
@@ -179,6 +140,17 @@ export class Machine {
     return stdout.trimEnd();
   }
 
+  /** Writes a file that only root may read, and the directories above it. */
+  async put(path: string, text: string): Promise<void> {
+    const base64 = Buffer.from(text).toString("base64");
+    await this.sh(`umask 077 && mkdir -p ${dirname(path)} && base64 -d >${path} <<'END'\n${base64}\nEND`);
+  }
+
+  /** A file's text. */
+  async get(path: string): Promise<string> {
+    return Buffer.from(await this.sh(`base64 <${path}`), "base64").toString("utf8");
+  }
+
   /** Starts a program that goes on; its output is in /run/<name>.log. */
   async start(
     name: string,
@@ -186,7 +158,11 @@ export class Machine {
     args: readonly string[],
     environment: Readonly<Record<string, string>> = {},
   ): Promise<{ readonly pid: number; readonly ended: Promise<string> }> {
-    const reply = await this.#ask({ op: "start", name, program, args, environment }, 20_000);
+    const everything = { ...kind.environment, ...environment };
+    const reply = await this.#ask(
+      { op: "start", name, program, args, environment: everything },
+      20_000 * kind.slowness,
+    );
     if (reply.kind !== "started") throw new Error(`${this.name}: ${JSON.stringify(reply)}`);
     const { promise: ended, resolve } = Promise.withResolvers<string>();
     this.#ends.set(reply.pid, resolve);
@@ -194,10 +170,11 @@ export class Machine {
   }
 
   /** A unary RPC on a unix socket of the machine; messages are encoded. */
-  async call(socket: string, path: string, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
+  async call(socket: string, path: string, body: Uint8Array, limitMs: number): Promise<Uint8Array> {
+    const deadlineMs = limitMs * kind.slowness;
     const reply = await this.#ask(
       { op: "rpc", socket, path, body: Buffer.from(body).toString("base64"), deadlineMs },
-      deadlineMs + 20_000,
+      deadlineMs + 20_000 * kind.slowness,
     );
     if (reply.kind === "rpc-error") throw new RpcFailure(reply.code, reply.details);
     if (reply.kind !== "rpc") throw new Error(`${this.name}: ${JSON.stringify(reply)}`);
@@ -238,17 +215,16 @@ export class Machine {
         ),
       );
     }, deadlineMs);
-    const file = join(this.#mailbox, String(id));
-    writeFileSync(file, JSON.stringify({ id, ...request }));
-    this.#line.write(`${id}\n`);
+    const { line, done } = this.#envelope(id, JSON.stringify({ id, ...request }));
+    this.#line.write(`${line}\n`);
     return await promise.finally(() => {
       clearTimeout(timer);
-      rmSync(file, { force: true });
+      done();
     });
   }
 
   /**
-   * The kernel and the children that it traces are one process group. Only the kernel may be stopped: a stopped child would
+   * A UML kernel and the children that it traces are one process group. Only the kernel may be stopped: a stopped child would
    * report that to it, and it knows no such event.
    */
   #signal(signal: NodeJS.Signals, whom: "all" | "kernel" = "all"): void {
@@ -260,6 +236,3 @@ export class Machine {
     }
   }
 }
-
-/** Why there is no lab here, for the names of skipped tests; "" when there is. */
-export const noLab: string = labDirectory === "" ? "(skipped: run scripts/lab test)" : "";

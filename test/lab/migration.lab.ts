@@ -1,4 +1,5 @@
 import { expect } from "bun:test";
+import process from "node:process";
 import { block, MIB, Mode } from "../support/rpc.ts";
 import { lab } from "./scenario.ts";
 import { LabVolume } from "./volume.ts";
@@ -6,7 +7,7 @@ import { RECORDS, type World } from "./world.ts";
 import { verifyRecords, Writer } from "./writer.ts";
 
 const RWX = block(Mode.MULTI_NODE_MULTI_WRITER);
-const MIGRATIONS = 20;
+const MIGRATIONS = Number(process.env.RDS_CSI_LAB_MIGRATIONS ?? 20);
 const RECORDS_PER_SIDE = 200;
 
 /** A machine that moves: both nodes attached, the old side quiet before the new one writes, then the old side detached. */
@@ -52,8 +53,9 @@ lab("live migration between two machines", { nodes: ["node-a", "node-b", "node-c
         }
       }
       const last = await writer.stop();
-      await verifyRecords(world.machine("node-a"), volume.target(), last);
-      await volume.down("node-a");
+      const holder = MIGRATIONS % 2 === 0 ? "node-a" : "node-b";
+      await verifyRecords(world.machine(holder), volume.target(), last);
+      await volume.down(holder);
       await volume.delete();
     },
   );

@@ -12,17 +12,18 @@ export class Cable {
   loseEvery = 0;
   frames = 0;
   dropped = 0;
+  /** UDP port of the machine's end, on 127.0.0.1. */
+  readonly machinePort: number;
   readonly #socket: Socket;
-  readonly #machinePort: number;
 
   constructor(socket: Socket, machinePort: number) {
     this.#socket = socket;
-    this.#machinePort = machinePort;
+    this.machinePort = machinePort;
   }
 
-  /** `LOCAL-REMOTE` as the program with-cables takes it. */
-  get ports(): string {
-    return `${this.#machinePort}-${this.#socket.address().port}`;
+  /** UDP port of the switch's end, on 127.0.0.1. */
+  get switchPort(): number {
+    return this.#socket.address().port;
   }
 
   /** Whether a frame gets through, and then after what time. */
@@ -46,7 +47,7 @@ export class Cable {
   }
 
   send(frame: Buffer): void {
-    this.#socket.send(frame, this.#machinePort, "127.0.0.1");
+    this.#socket.send(frame, this.machinePort, "127.0.0.1");
   }
 
   close(): void {

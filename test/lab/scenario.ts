@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, test } from "bun:test";
-import { noLab } from "./machine.ts";
+import { kind, noLab } from "./kind.ts";
 import { World, type WorldOptions } from "./world.ts";
 
-const BOOT_MS = 180_000;
+const BOOT_MS = 180_000 * kind.slowness;
 
 /** Tests of one installation; after a failure all of its logs are kept. */
 export function lab(

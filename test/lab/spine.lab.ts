@@ -2,6 +2,7 @@ import { expect } from "bun:test";
 import { block, GIB, MIB, mount } from "../support/rpc.ts";
 import { lab } from "./scenario.ts";
 import { LabVolume } from "./volume.ts";
+import { RDS_DIRECTORY } from "./world.ts";
 import { verifyRecords, Writer } from "./writer.ts";
 
 for (const multipath of [true, false]) {
@@ -39,7 +40,7 @@ for (const multipath of [true, false]) {
             expect(await world.machine(name).sh(`ls ${at} 2>&1 || true`)).toContain("No such file");
           }
           expect(await world.rds.sh("ls /sys/kernel/config/nvmet/subsystems")).toBe("");
-          expect(await world.rds.sh(`ls ${world.shared("rds/files/storage-pool/csi")}`)).toBe("");
+          expect(await world.rds.sh(`ls ${RDS_DIRECTORY}/files/storage-pool/csi`)).toBe("");
         },
       );
     }

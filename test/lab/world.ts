@@ -1,13 +1,13 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Controller, Node } from "../../src/csi/gen/csi_pb.ts";
 import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
 import type { ServiceClient } from "../support/csi-client.ts";
-import { executable } from "../support/executable.ts";
 import { machineClient } from "./client.ts";
-import { labDirectory, Machine } from "./machine.ts";
+import { DISK, kind } from "./kind.ts";
+import { Machine } from "./machine.ts";
 import { type Cable, Switch } from "./network.ts";
 
 export interface WorldOptions {
@@ -29,13 +29,16 @@ export interface Service {
   readonly ended: Promise<string>;
 }
 
-const EXECUTABLE = `/run/host${executable}`;
 const RDS_ADDRESS = "10.77.0.1";
 const SSH_PORT = 2222;
+/** Files of the machines `rds` and `control`. */
+const FILES = "/run/lab";
 const CONTROLLER_SOCKET = "/run/rds-csi/controller.sock";
 export const NODE_SOCKET = "/run/rds-csi/node.sock";
 /** A program of the lab, as a machine sees it. */
-export const RECORDS = `/run/host${labDirectory}/records`;
+export const RECORDS = kind.records;
+/** Directory of the simulated RDS on its machine, on a disk that outlives a power-off. */
+export const RDS_DIRECTORY = `${DISK}/rds`;
 
 /**
  * An installation on machines of its own: the simulated RDS, which exports through its kernel's NVMe target, the controller,
@@ -48,6 +51,7 @@ export class World {
   readonly machines = new Map<string, Machine>();
   readonly services = new Map<string, Service>();
   readonly controller: ServiceClient<typeof Controller>;
+  readonly #userKey = newEd25519Key();
   readonly #options: WorldOptions;
   readonly #names: readonly string[];
 
@@ -56,10 +60,6 @@ export class World {
     this.directory = mkdtempSync(join(tmpdir(), "rds-csi-lab-"));
     this.#names = ["rds", "control", ...(options.nodes ?? ["node-a", "node-b"])];
     this.controller = machineClient(Controller, () => this.machine("control"), CONTROLLER_SOCKET);
-    const key = newEd25519Key();
-    writeFileSync(join(this.directory, "user-key"), key.private, { mode: 0o600 });
-    writeFileSync(join(this.directory, "user-key.pub"), `${key.public}\n`);
-    mkdirSync(join(this.directory, "rds"));
   }
 
   /** Boots everything and waits until every part serves. */
@@ -68,8 +68,10 @@ export class World {
     try {
       for (const name of world.#names) world.cables.set(name, await world.network.plug());
       await Promise.all(world.#names.map((name) => world.boot(name)));
-      await world.startRds();
-      await Promise.all([world.startController(), ...world.nodeNames.map((name) => world.startNode(name))]);
+      await Promise.all([
+        world.startRds().then(() => world.startController()),
+        ...world.nodeNames.map((name) => world.startNode(name)),
+      ]);
       return world;
     } catch (error) {
       await world.close(true);
@@ -101,11 +103,6 @@ export class World {
     return machineClient(Node, () => this.machine(name), NODE_SOCKET);
   }
 
-  /** A path of the world's directory, as every machine sees it. */
-  shared(...parts: string[]): string {
-    return join("/run/host", this.directory, ...parts);
-  }
-
   /** Switches a machine on; it was off, or never on. */
   async boot(name: string): Promise<Machine> {
     const index = this.#names.indexOf(name) + 1;
@@ -117,6 +114,7 @@ export class World {
       logs: join(this.directory, "logs"),
       memory: name === "rds" ? "1G" : (this.#options.nodeMemory ?? "768M"),
       multipath: this.#options.multipath ?? true,
+      ...(name === "rds" ? { disk: join(this.directory, "rds-disk") } : {}),
     });
     this.machines.set(name, machine);
     return machine;
@@ -124,20 +122,23 @@ export class World {
 
   /** Starts the simulated RDS, again too; its state and images are where they were. */
   async startRds(): Promise<void> {
-    rmSync(join(this.directory, "simulator-address"), { force: true });
+    await this.rds.put(`${FILES}/user-key.pub`, `${this.#userKey.public}\n`);
+    await this.rds.sh(`rm -f ${FILES}/address`);
     await this.#start("rds", "simulate", [
-      ...["simulate", "--backend", "nvmet", "--dir", this.shared("rds")],
-      ...["--listen", `${RDS_ADDRESS}:${SSH_PORT}`, "--authorized-keys-file", this.shared("user-key.pub")],
-      ...["--host-key-file", this.shared("host-key"), "--ready-file", this.shared("simulator-address")],
+      ...["simulate", "--backend", "nvmet", "--dir", RDS_DIRECTORY],
+      ...["--listen", `${RDS_ADDRESS}:${SSH_PORT}`, "--authorized-keys-file", `${FILES}/user-key.pub`],
+      ...["--host-key-file", `${FILES}/host-key`, "--ready-file", `${FILES}/address`],
       ...["--control-socket", "/run/control.sock", ...(this.#options.simulate ?? [])],
     ]);
     await this.until(
       "the simulated RDS",
-      async () => (await this.rds.run(`test -s ${this.shared("simulator-address")}`)).code === 0,
+      async () => (await this.rds.run(`test -s ${FILES}/address`)).code === 0,
     );
   }
 
   async startController(): Promise<Service> {
+    await this.machine("control").put(`${FILES}/user-key`, this.#userKey.private);
+    await this.machine("control").put(`${FILES}/host-key`, await this.rds.get(`${FILES}/host-key`));
     const service = await this.#start("control", "controller", [
       ...[
         "controller",
@@ -146,7 +147,7 @@ export class World {
         "--rds-address",
         `${RDS_ADDRESS}:${SSH_PORT}`,
       ],
-      ...["--rds-key-file", this.shared("user-key"), "--rds-host-key-file", this.shared("host-key")],
+      ...["--rds-key-file", `${FILES}/user-key`, "--rds-host-key-file", `${FILES}/host-key`],
       ...["--orchestrator", "none", "--nodes", this.nodeNames.join(","), ...(this.#options.controller ?? [])],
     ]);
     await this.until("the controller", () =>
@@ -167,13 +168,13 @@ export class World {
     return service;
   }
 
-  /** Waits for a condition. */
+  /** Waits for a condition; `limitMs` as for a machine that computes as fast as the host. */
   async until(what: string, condition: () => Promise<boolean>, limitMs = 30_000): Promise<void> {
-    const end = Date.now() + limitMs;
+    const end = Date.now() + limitMs * kind.slowness;
     for (;;) {
       if (await condition()) return;
       if (Date.now() > end) throw new Error(`gave up waiting for ${what}`);
-      await delay(50);
+      await delay(50 * kind.slowness);
     }
   }
 
@@ -183,16 +184,7 @@ export class World {
    */
   async close(failed = false): Promise<void> {
     if (failed) {
-      for (const machine of this.machines.values()) {
-        if (!machine.on) continue;
-        const target = this.shared("logs", machine.name);
-        await machine
-          .run(
-            `mkdir -p ${target}; cp /run/*.log ${target}; timeout 5 dmesg >${target}/dmesg; timeout 5 cat /proc/mounts >${target}/mounts`,
-            10_000,
-          )
-          .catch(() => {});
-      }
+      await Promise.all([...this.machines.values()].map((machine) => this.#keepLogs(machine)));
     }
     await Promise.all([...this.machines.values()].map((machine) => machine.powerOff()));
     this.network.close();
@@ -200,8 +192,24 @@ export class World {
     else rmSync(this.directory, { recursive: true, force: true });
   }
 
+  /** Copies the logs of a machine, as far as it still answers. */
+  async #keepLogs(machine: Machine): Promise<void> {
+    if (!machine.on) return;
+    const directory = join(this.directory, "logs", machine.name);
+    mkdirSync(directory, { recursive: true });
+    const commands: Record<string, string> = { dmesg: "dmesg", mounts: "cat /proc/mounts" };
+    const logs = await machine.run("ls /run/*.log", 5_000).catch(() => undefined);
+    for (const log of logs?.stdout.split("\n").filter((path) => path !== "") ?? []) {
+      commands[basename(log)] = `tail -c 4M ${log}`;
+    }
+    for (const [name, command] of Object.entries(commands)) {
+      const ran = await machine.run(`timeout 5 ${command}`, 10_000).catch(() => undefined);
+      if (ran !== undefined) writeFileSync(join(directory, name), ran.stdout);
+    }
+  }
+
   async #start(machine: string, name: string, args: readonly string[]): Promise<Service> {
-    const service = await this.machine(machine).start(name, EXECUTABLE, args);
+    const service = await this.machine(machine).start(name, kind.executable, args);
     this.services.set(machine, service);
     return service;
   }

@@ -4,7 +4,7 @@ import { RECORDS } from "./world.ts";
 let writers = 0;
 
 /**
- * A guest that writes records by direct I/O without pause (uml/records.c). It can be asked at any time how many were
+ * A guest that writes records by direct I/O without pause (guest/records.c). It can be asked at any time how many were
  * acknowledged.
  */
 export class Writer {

@@ -6,8 +6,8 @@ import { createInterface } from "node:readline";
 import { Client, credentials } from "@grpc/grpc-js";
 import type { Notice, Reply, Request } from "./protocol.ts";
 
-// Runs on a lab machine, started by init.sh with the mailbox as argument: does what the test asks for, many things at once, so that one that hangs does not
-// keep the others. It touches no device itself.
+// Runs on a lab machine, started by init.sh, with the mailbox as argument where there is one: does what the test asks for, many
+// things at once, so that one that hangs does not keep the others. It touches no device itself.
 
 /** A terminal takes part of a long line at a time. */
 function say(message: Reply | Notice): void {
@@ -106,12 +106,19 @@ function answer(request: Request): void {
 
 const [mailbox = ""] = process.argv.slice(2);
 
+/** A request that came over the line itself, or lies in the mailbox under the number that did. */
+const requestOf = (line: string): string =>
+  line.startsWith("{") ? line : readFileSync(`${mailbox}/${Number(line)}`, "utf8");
+
+// First: a virtio port that is not connected yet makes a writer wait, but tells a reader that it has ended.
+say({ kind: "ready" });
 createInterface({ input: createReadStream("", { fd: 0 }) }).on("line", (line) => {
-  const id = Number(line);
+  let id = Number(line);
   try {
-    answer(JSON.parse(readFileSync(`${mailbox}/${id}`, "utf8")) as Request);
+    const request = JSON.parse(requestOf(line)) as Request;
+    id = request.id;
+    answer(request);
   } catch (error) {
     say({ id, kind: "error", message: String(error) });
   }
 });
-say({ kind: "ready" });

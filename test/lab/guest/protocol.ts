@@ -1,6 +1,6 @@
 /**
- * What the test asks of a machine: a file of JSON in the mailbox, named by its id, which alone goes over the line. (UML's
- * serial line stops for good after a few thousand characters towards the machine.) Answers are lines of JSON.
+ * What the test asks of a machine: a line of JSON; or, where the line cannot carry it (uml/launch.ts), a file of JSON in the
+ * mailbox, named by its id, which alone goes over the line. Answers are lines of JSON.
  */
 export type Request = { readonly id: number } & (
   | { readonly op: "exec"; readonly script: string; readonly deadlineMs: number }

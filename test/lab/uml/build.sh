@@ -47,7 +47,7 @@ step "compiling the NVMe modules"
 step "compiling the small programs of the lab"
 gcc -O2 -Wall -Wextra -Werror -shared -fPIC -o "$out/xstate.so" "$here/xstate.c" -ldl
 gcc -O2 -Wall -Wextra -Werror -o "$out/with-cables" "$here/with-cables.c"
-gcc -O2 -Wall -Wextra -Werror -o "$out/records" "$here/records.c"
+gcc -O2 -Wall -Wextra -Werror -o "$out/records" "$here/../guest/records.c"
 
 cp uml/usr/bin/linux.uml "$out/"
 kernel=uml/usr/lib/uml/modules/$version/kernel

@@ -1,8 +1,8 @@
 #!/bin/busybox sh
-# PID 1 of a lab machine. Its root is the host's own tree, read-only (hostfs); what is written goes to tmpfs. The kernel's command
-# line says the rest: lab.name, lab.modules (a directory with `list`), lab.ip (interface=address/bits, repeatable), lab.root
-# (the repository), lab.multipath (Y or N), lab.bun,
-# lab.mailbox (where requests lie).
+# PID 1 of a lab machine under User Mode Linux. Its root is the host's own tree, read-only (hostfs); what is written goes to
+# tmpfs, or to the machine's disk, a directory of the host, at /run/disk. The kernel's command line says the rest: see
+# guest/setup.sh, and lab.modules (a directory with `list`), lab.root (the repository), lab.multipath (Y or N), lab.bun,
+# lab.mailbox (where requests lie), lab.disk.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C
 # With its whole path: until then /proc is the host's, and busybox, which runs /proc/self/exe, would run the kernel.
 /bin/mount -n -t proc proc /proc
@@ -11,7 +11,8 @@ mount -n -t devtmpfs dev /dev 2>/dev/null
 mkdir -p /dev/pts /dev/shm
 mount -n -t devpts devpts /dev/pts
 mount -n -t tmpfs tmpfs /dev/shm
-argument() { tr ' ' '\n' </proc/cmdline | sed -n "s/^lab\.$1=//p"; }
+root=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^lab\.root=//p')
+. "$root/test/lab/guest/setup.sh"
 modules=$(argument modules)
 while read -r name; do
   case $name in
@@ -19,17 +20,14 @@ while read -r name; do
     *) insmod "$modules/$name" ;;
   esac
 done <"$modules/list"
-for directory in /run /tmp /mnt /var/lib /etc/nvme; do [ -d $directory ] && mount -n -t tmpfs tmpfs $directory; done
+mount_memory
 # The host's whole tree again, also what tmpfs covers, and writable with the rights of who started the lab.
-mkdir -p /run/host /run/rds-csi && mount -n -t hostfs -o / none /run/host
-mount -n -t configfs none /sys/kernel/config
-ip link set lo up
-for pair in $(argument ip); do
-  ip link set "${pair%%=*}" up && ip address add "${pair#*=}" dev "${pair%%=*}"
-done
-hostname "$(argument name)"
+mkdir -p /run/host && mount -n -t hostfs -o / none /run/host
+disk=$(argument disk)
+if [ -n "$disk" ]; then mount -n -t hostfs -o "$disk" none /run/disk; fi
+set_up_network
 # One open only of the agent's line.
 exec <>/dev/ttyS0 >&0 2>/run/agent.log
 stty raw -echo
 # Not exec: this shell reaps what the agent's children leave behind. When the agent ends, so does the machine.
-"/run/host$(argument bun)" "/run/host$(argument root)/test/lab/guest/agent.ts" "/run/host$(argument mailbox)"
+"/run/host$(argument bun)" "/run/host$root/test/lab/guest/agent.ts" "/run/host$(argument mailbox)"
