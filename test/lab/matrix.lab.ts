@@ -1,4 +1,5 @@
 import { expect } from "bun:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { block, MIB, Mode, mount } from "../support/rpc.ts";
 import { lab } from "./scenario.ts";
 import { LabVolume } from "./volume.ts";
@@ -8,8 +9,10 @@ import { verifyRecords, Writer } from "./writer.ts";
 // Lines of the fault matrix (docs/testing.md) that no other file of the lab covers.
 
 const RWX = block(Mode.MULTI_NODE_MULTI_WRITER);
-/** Fast timers, and the kernel gives up after a few seconds. */
-const GIVES_UP = { reconnectDelay: "1", keepAliveTmo: "1", ctrlLossTmo: "4" };
+/** Fast timers, so that a lost link is noticed within seconds. */
+const QUICK = { reconnectDelay: "1", keepAliveTmo: "1" };
+/** As QUICK, and the kernel gives up after a few seconds. */
+const GIVES_UP = { ...QUICK, ctrlLossTmo: "4" };
 
 /** What the kernel of a node says about its connections to a volume, e.g. `hostnqn`. */
 async function attribute(world: World, node: string, volume: LabVolume, name: string): Promise<string> {
@@ -222,13 +225,7 @@ lab("a node is out of service: force-detached without unstage, and it returns", 
     "without ctrl-loss-tmo it holds on to unwritten data until a person disconnects it, and harms nobody",
     async (world) => {
       const [a, b] = [world.machine("node-a"), world.machine("node-b")];
-      const volume = await LabVolume.create(
-        world,
-        "holds-on",
-        mount(),
-        { reconnectDelay: "1", keepAliveTmo: "1" },
-        256n * MIB,
-      );
+      const volume = await LabVolume.create(world, "holds-on", mount(), QUICK, 256n * MIB);
       const file = `${volume.target()}/f`;
       await volume.up("node-a");
       await a.sh(`echo old >${file}; sync`);
@@ -266,20 +263,27 @@ lab("the wall clock jumps", {}, (scenario) => {
       async (world) => {
         const [a, control] = [world.machine("node-a"), world.machine("control")];
         const name = jump.replaceAll(" ", "");
-        const moving = await LabVolume.create(world, `moving ${name}`, RWX, {}, 64n * MIB);
+        const moving = await LabVolume.create(world, `moving ${name}`, RWX, QUICK, 64n * MIB);
         await moving.up("node-a");
         const writer = await Writer.start(a, moving.target(), 1, 1);
         await world.until("600 records", async () => (await writer.acknowledged()) > 600);
         await moving.up("node-b");
-        const files = await LabVolume.create(world, `files ${name}`, mount(), {}, 256n * MIB);
-        await files.attach("node-a");
+        const files = await LabVolume.create(world, `files ${name}`, mount(), QUICK, 256n * MIB);
+        await files.up("node-a");
+        world.cable("node-a").up = false;
+        await world.until(
+          "the link is seen lost",
+          async () => (await files.states("node-a")).join() === "connecting",
+        );
         const before = await writer.acknowledged();
-        world.cable("node-a").delayMs = 20;
+        // Waits for the connection, with a limit.
         const staging = files.stage("node-a");
-        await world.until("the stage to begin", async () => (await files.states("node-a")).length > 0);
+        staging.catch(() => {});
+        await delay(1_000);
         for (const machine of [a, control]) await machine.sh(`date -s "$(date -d '${jump}' -R)" >/dev/null`);
+        await delay(1_000);
+        world.cable("node-a").up = true;
         await staging;
-        world.cable("node-a").mend();
         await files.publish("node-a");
         await world.until("the writer goes on", async () => (await writer.acknowledged()) > before + 600);
         expect(await moving.states("node-a")).toEqual(["live"]);
