@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readdir, readlink } from "node:fs/promises";
 
 /**
@@ -15,9 +16,9 @@ export async function countUninspectable(
     try {
       await read(`${procRoot}/${name}/ns/mnt`);
     } catch (error) {
-      // Others mean that it has just ended.
+      // Others mean that it has just ended; so may these, if it is not there any more.
       const code = error instanceof Error && "code" in error ? error.code : undefined;
-      if (code === "EACCES" || code === "EPERM") count += 1;
+      if ((code === "EACCES" || code === "EPERM") && existsSync(`${procRoot}/${name}`)) count += 1;
     }
   }
   return count;

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { parseMountinfo } from "./mountinfo.ts";
 
 /** A process that uses a device. */
@@ -39,8 +39,9 @@ export function scanProcesses(device: string, ignore: ReadonlySet<number>, procR
       const how = firstUse(base, device, remote);
       if (how !== undefined) uses.push({ pid, ...processAt(base), how });
     } catch (error) {
-      // A process that has just ended uses nothing; one that we may not look into is counted.
-      if (isCode(error, "EACCES") || isCode(error, "EPERM")) unreadable += 1;
+      // A process that has just ended uses nothing, and the kernel may say EACCES of it as well (fs/proc/base.c,
+      // proc_pid_get_link); one that we may not look into is counted.
+      if (isCode(error, "EACCES") || isCode(error, "EPERM")) unreadable += existsSync(base) ? 1 : 0;
       else if (!isCode(error, "ENOENT") && !isCode(error, "ESRCH")) throw error;
     }
   }

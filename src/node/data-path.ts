@@ -75,6 +75,12 @@ export interface DataPath {
    * @throws disconnectNotProven
    */
   disconnect(nqn: string, signal?: AbortSignal): Promise<void>;
+  /**
+   * Lets a connection that waits for its target stop waiting, so that what is blocked on it fails and it goes by itself;
+   * one that is live, or absent, is left alone. For connections that can never come back: of an attachment that a newer
+   * one has replaced. Waits for the end, bounded; that it has not ended is no error.
+   */
+  abandon(nqn: string, signal?: AbortSignal): Promise<void>;
   /** Everything that uses the device; empty only when it is proven unused. */
   users(device: BlockDevice, signal?: AbortSignal): Promise<readonly DeviceUser[]>;
   /** Asks the kernel to look at the size again and returns the device as it is then. */

@@ -19,6 +19,7 @@ function service(dataPath: Partial<DataPath> = {}) {
     connect: refuse,
     find: refuse,
     disconnect: refuse,
+    abandon: refuse,
     users: refuse,
     rescan: refuse,
     list: refuse,

@@ -8,6 +8,7 @@ import { checkExt4 } from "./check-filesystem.ts";
 import type { BlockDevice, Connection } from "./data-path.ts";
 import { ensureFilesystem } from "./ensure-filesystem.ts";
 import { clearDeadStaging, endDeadConnection } from "./heal.ts";
+import { isLive } from "./health.ts";
 import { checkPath, kindOf, requireCanonicalPath } from "./paths.ts";
 import { mountsOf, release, unmountStaging } from "./release.ts";
 import type { NodeContext, StageRequest } from "./types.ts";
@@ -79,7 +80,12 @@ async function releaseOlderEpochs(
     }
   }
   for (const connection of connections) {
-    if (connection.epoch < checked.nqn.epoch) await release(node, connection, path, signal);
+    if (connection.epoch >= checked.nqn.epoch) continue;
+    // It is not exported any more and never will be: I/O that waits for it would keep its umount, and so this volume,
+    // from ending. What was written there after the volume was detached is lost by design, that is what fencing means.
+    if (!isLive(connection)) await node.dataPath.abandon(connection.nqn, signal);
+    const left = (await node.dataPath.list(signal)).find(({ nqn }) => nqn === connection.nqn);
+    if (left !== undefined) await release(node, left, path, signal);
   }
   return connections.find(({ nqn }) => nqn === checked.nqn.nqn);
 }

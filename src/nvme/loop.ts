@@ -112,6 +112,8 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     connect,
     find,
     disconnect,
+    // Image files do not go away for a while: every connection is live.
+    abandon: async () => {},
     users: (device, signal) => blockUsers(system, device, "ignore", signal),
     rescan: async (device, signal) => {
       const seen = await readExport(exportsDir, device.nqn);

@@ -41,6 +41,8 @@ let answer: (command: Command) => ExecResult;
 let inspection: DeviceInspection;
 /** Runs whenever the code sleeps: what happens in the kernel meanwhile. */
 let meanwhile: (round: number) => void;
+/** Polls so far. */
+let rounds: number;
 let system: NodeSystem;
 let dataPath: DataPath;
 let procRoot: string;
@@ -60,15 +62,15 @@ beforeEach(() => {
   mkdirSync(join(procRoot, "self"));
   writeFileSync(join(procRoot, "self/mountinfo"), "");
   let now = 0;
-  let round = 0;
+  rounds = 0;
   const clock: Clock = {
     now: () => now,
     monotonic: () => now,
     sleep: async (ms, signal) => {
       signal?.throwIfAborted();
       now += ms;
-      round += 1;
-      meanwhile(round);
+      rounds += 1;
+      meanwhile(rounds);
     },
   };
   const log = (message: string, fields: object = {}) => logged.push(`${message} ${JSON.stringify(fields)}`);
@@ -661,6 +663,43 @@ describe("readiness", () => {
     mkdirSync(join(procRoot, "18"));
     expect(await countUninspectable(procRoot, read)).toBe(1);
     expect(await countUninspectable(procRoot)).toBe(0);
+  });
+
+  test("a process that ends while it is looked at is none, though the kernel says EACCES", async () => {
+    mkdirSync(join(procRoot, "18"));
+    const read = async (): Promise<string> => {
+      rmSync(join(procRoot, "18"), { recursive: true });
+      throw Object.assign(new Error("EACCES"), { code: "EACCES" });
+    };
+    expect(await countUninspectable(procRoot, read)).toBe(0);
+  });
+});
+
+describe("abandon", () => {
+  test("the controllers that wait lose their remaining reconnects, and their end is waited for; a live one keeps them", async () => {
+    sysfs.addController("nvme1", {});
+    sysfs.set("state", "connecting");
+    meanwhile = (round) => {
+      if (round === 3) sysfs.removeController("nvme0");
+    };
+    await dataPath.abandon(NQN);
+    expect(rounds).toBe(3);
+    expect(sysfs.get("ctrl_loss_tmo", "nvme1")).toBe("off");
+  });
+
+  test("one that does not end is waited for as long as its next attempt may take", async () => {
+    sysfs.set("state", "connecting");
+    sysfs.set("reconnect_delay", "2");
+    await dataPath.abandon(NQN);
+    expect(sysfs.get("ctrl_loss_tmo")).toBe("0");
+    expect(rounds).toBe(120);
+  });
+
+  test("absent is nothing to do, a foreign NQN is not touched", async () => {
+    sysfs.lose();
+    await dataPath.abandon(NQN);
+    expect(rounds).toBe(0);
+    await expect(dataPath.abandon("nqn.2019-01.com.example:x")).rejects.toMatchObject({ id: "nqnForeign" });
   });
 });
 

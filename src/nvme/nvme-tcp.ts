@@ -6,6 +6,7 @@ import type { BlockDevice, Connection, DataPath } from "../node/data-path.ts";
 import { complaint } from "../node/exec.ts";
 import { missingTools } from "../node/missing-tools.ts";
 import type { NodeSystem } from "../node/system.ts";
+import { abandonControllers } from "./abandon.ts";
 import { createConnect, exists } from "./connect.ts";
 import type { ConnectOutcome } from "./connect-metrics.ts";
 import { type ConnectQueue, createConnectQueue } from "./connect-queue.ts";
@@ -135,6 +136,10 @@ export function createNvmeTcpDataPath(system: NodeSystem, options: NvmeTcpOption
     },
     find,
     disconnect,
+    abandon: async (nqn, signal) => {
+      requireVolumeNqn(nqnPrefix, nqn);
+      await abandonControllers(system, nqn, signal);
+    },
     users: (device, signal) => blockUsers(system, device, "refuse", signal),
     rescan,
     list,

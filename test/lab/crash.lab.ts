@@ -11,7 +11,8 @@ const MOST = 200;
 
 /**
  * Runs a verb again and again, the node process killed at its first program, its second, and so on, until a run gets through
- * without being killed; after each death it is started anew and the RPC repeated until it succeeds.
+ * without being killed; after each death it is started anew and the RPC repeated until it succeeds. Each time `prepare` comes
+ * before, and `undo` after.
  * @returns the programs at which it was killed
  */
 async function killEverywhere(
@@ -20,9 +21,11 @@ async function killEverywhere(
   moment: Moment,
   verb: () => Promise<void>,
   undo: () => Promise<void>,
+  prepare: () => Promise<void>,
 ): Promise<readonly string[]> {
   const killed: string[] = [];
   for (let at = 1; at <= MOST; at++) {
+    await prepare();
     const service = serviceOf(world);
     await tools.arm(service, at, moment);
     let died = false;
@@ -90,8 +93,14 @@ lab("the node process is killed at every program of every verb", { nodes: [NODE]
           const volume = await LabVolume.create(world, `crash-${kind}-${moment}`, capability, {}, 320n * MIB);
           await volume.attach(NODE);
           const killedAt: Record<string, readonly string[]> = {};
-          const run = async (name: string, verb: () => Promise<void>, undo: () => Promise<void>) => {
-            if (tools !== undefined) killedAt[name] = await killEverywhere(world, tools, moment, verb, undo);
+          const run = async (
+            name: string,
+            verb: () => Promise<void>,
+            undo: () => Promise<void>,
+            prepare: () => Promise<void> = async () => {},
+          ) => {
+            if (tools === undefined) return;
+            killedAt[name] = await killEverywhere(world, tools, moment, verb, undo, prepare);
           };
           // The first stage formats: a volume of its own for every place to die at.
           let fresh = 0;
@@ -150,15 +159,41 @@ lab("the node process is killed at every program of every verb", { nodes: [NODE]
             () => volume.stage(NODE),
             () => volume.unstage(NODE),
           );
+          if (kind !== "block") {
+            await run(
+              "healing stage",
+              () => volume.stage(NODE),
+              () => volume.unstage(NODE),
+              async () => {
+                await volume.stage(NODE);
+                // As if the kernel had given up: the device vanishes under its mount.
+                await a.sh(`nvme disconnect -n ${volume.context(NODE).nqn}`);
+              },
+            );
+          }
           await volume.stage(NODE);
           await volume.publish(NODE);
+          let size = volume.sizeBytes;
+          await run(
+            "expand",
+            async () => void (await volume.expandOnNode(NODE, size)),
+            async () =>
+              expect(BigInt(await a.sh(`blockdev --getsize64 ${await volume.device(NODE)}`))).toBe(size),
+            async () => {
+              size += 32n * MIB;
+              await volume.expandOnRds(size);
+            },
+          );
           expect(await checksum()).toBe(sum);
           // Never a second filesystem, and every program was a place to die at.
           const all = Object.values(killedAt).flat();
           expect(killedAt.stage?.filter((line) => line.includes("mkfs"))).toEqual([]);
           expect(all.some((line) => line.includes("nvme connect"))).toBe(true);
           expect(all.some((line) => line.includes("nvme disconnect"))).toBe(true);
-          if (kind !== "block") expect(all.some((line) => line.includes(`mkfs.${kind}`))).toBe(true);
+          if (kind !== "block") {
+            expect(all.some((line) => line.includes(`mkfs.${kind}`))).toBe(true);
+            expect(all.some((line) => /resize2fs|xfs_growfs/.test(line))).toBe(true);
+          }
           await volume.down(NODE);
           await volume.delete();
           expect(await a.sh("ls /sys/class/nvme; grep kubelet /proc/mounts || true")).toBe("");

@@ -60,7 +60,9 @@ lab("a node whose link or target fails", {}, (scenario) => {
     // kubelet waits two minutes.
     await volume.stage("node-a", 120_000);
     await volume.publish("node-a");
-    await world.machine("node-a").sh(`head -c 2M /dev/urandom >${volume.target()}/f; sync`, 120_000);
+    await world
+      .machine("node-a")
+      .sh(`head -c 2M /dev/urandom >${volume.target()}/f && sync ${volume.target()}/f`, 120_000);
     await volume.down("node-a");
     await volume.delete();
     expect(cable.dropped).toBeGreaterThan(10);
@@ -86,8 +88,11 @@ lab("a node whose link or target fails", {}, (scenario) => {
       );
       for (const volume of [hung, hungRaw]) await volume.up("node-a");
       const writer = await Writer.start(a, hungRaw.target(), 1, 1);
-      await a.sh(`echo precious >${hung.target()}/f; sync`);
+      await a.sh(`echo precious >${hung.target()}/f && sync ${hung.target()}/f`);
       // Only these two lose their target, as when their export is switched off by hand.
+      const anchor = await LabVolume.create(world, "anchor", block(), {}, 64n * MIB);
+      // Keeps the port open.
+      await anchor.attach("node-b");
       const unlink = (volume: LabVolume) => `rm /sys/kernel/config/nvmet/ports/*/subsystems/*:${volume.id}*`;
       const link = (volume: LabVolume) =>
         `for p in /sys/kernel/config/nvmet/ports/*; do for s in /sys/kernel/config/nvmet/subsystems/*:${volume.id}*; do ln -s $s $p/subsystems/; done; done`;
@@ -121,6 +126,8 @@ lab("a node whose link or target fails", {}, (scenario) => {
       await well.delete();
       await world.rds.sh(`${link(hung)}; ${link(hungRaw)}`);
       await world.until("live again", async () => (await hung.states("node-a")).join() === "live");
+      await anchor.detach("node-b");
+      await anchor.delete();
       // Nothing was disconnected under the blocked data.
       await hung.up("node-a");
       expect(await a.sh(`cat ${hung.target()}/f ${hung.target()}/g`)).toBe("precious\nmore");
@@ -138,7 +145,7 @@ lab("a node whose link or target fails", {}, (scenario) => {
       const a = world.machine("node-a");
       const volume = await LabVolume.create(world, "lost", mount(), GIVES_UP, 256n * MIB);
       await volume.up("node-a");
-      await a.sh(`echo precious >${volume.target()}/f; sync`);
+      await a.sh(`echo precious >${volume.target()}/f && sync ${volume.target()}/f`);
       const before = await volume.device("node-a");
       world.cable("node-a").up = false;
       await world.until("the kernel gives up", async () => (await volume.states("node-a")).length === 0);
@@ -169,27 +176,31 @@ lab("a node whose link or target fails", {}, (scenario) => {
       ];
       for (const volume of [first, second]) {
         await volume.up("node-a");
-        await a.sh(`echo ${volume.id} >${volume.target()}/f; sync`);
+        await a.sh(`echo ${volume.id} >${volume.target()}/f && sync ${volume.target()}/f`);
       }
-      const names = [await first.device("node-a"), await second.device("node-a")];
+      const devices = [await first.device("node-a"), await second.device("node-a")];
+      const controllers = await first.controllers("node-a");
+      // Somebody's mount of the lost device stays, so that its name is taken.
+      await a.sh(`mkdir -p /mnt/held && mount --bind ${first.target()} /mnt/held`);
       world.cable("node-a").up = false;
       for (const volume of [first, second]) {
         await world.until("the kernel gives up", async () => (await volume.states("node-a")).length === 0);
       }
       world.cable("node-a").up = true;
-      // In the other order: each gets another number than it had, or another name beside its dead mount.
+      // In the other order.
       for (const volume of [second, first]) {
         await volume.unpublish("node-a");
         await volume.stage("node-a");
         await volume.publish("node-a");
       }
-      const renamed = [await first.device("node-a"), await second.device("node-a")];
-      expect(renamed).not.toEqual(names);
+      expect(await first.device("node-a")).not.toBe(devices[0] ?? "");
+      expect(await first.controllers("node-a")).not.toEqual(controllers);
       for (const volume of [first, second]) {
         expect(await a.sh(`cat ${volume.target()}/f`)).toBe(volume.id);
         await volume.down("node-a");
         await volume.delete();
       }
+      await a.sh("umount /mnt/held");
     },
   );
 
@@ -198,7 +209,7 @@ lab("a node whose link or target fails", {}, (scenario) => {
     async (world) => {
       const volume = await LabVolume.create(world, "reboot", mount(), {}, 256n * MIB);
       await volume.up("node-a");
-      await world.machine("node-a").sh(`echo precious >${volume.target()}/f; sync`);
+      await world.machine("node-a").sh(`echo precious >${volume.target()}/f && sync ${volume.target()}/f`);
       await world.machine("node-a").powerOff();
       await world.boot("node-a");
       // What kubelet's directory on a real disk still holds.
@@ -206,6 +217,34 @@ lab("a node whose link or target fails", {}, (scenario) => {
       await world.startNode("node-a");
       await volume.up("node-a");
       expect(await world.machine("node-a").sh(`cat ${volume.target()}/f`)).toBe("precious");
+      await volume.down("node-a");
+      await volume.delete();
+    },
+  );
+});
+
+const NEW_IDENTITY = {
+  simulate: ["--switch", "device-identity=random"],
+} as const;
+
+lab("an RDS that gives its volumes another identity after a restart", NEW_IDENTITY, (scenario) => {
+  scenario(
+    "the kernel drops the device; stats say so, and the next stage brings it back with its data",
+    async (world) => {
+      const volume = await LabVolume.create(world, "identity", mount(), QUICK, 256n * MIB);
+      await volume.up("node-a");
+      const a = world.machine("node-a");
+      await a.sh(`echo precious >${volume.target()}/f && sync ${volume.target()}/f`);
+      await world.rds.powerOff();
+      await world.boot("rds");
+      await world.startRds();
+      await world.until("the device is dropped", async () => (await volume.device("node-a")) === "", 60_000);
+      const { volumeCondition } = await volume.stats("node-a");
+      expect(volumeCondition).toMatchObject({ abnormal: true, message: expect.stringContaining("vanished") });
+      await volume.unpublish("node-a");
+      await volume.stage("node-a");
+      await volume.publish("node-a");
+      expect(await a.sh(`cat ${volume.target()}/f`)).toBe("precious");
       await volume.down("node-a");
       await volume.delete();
     },

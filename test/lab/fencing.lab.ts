@@ -1,5 +1,5 @@
 import { expect } from "bun:test";
-import { block, MIB } from "../support/rpc.ts";
+import { block, MIB, mount } from "../support/rpc.ts";
 import { lab } from "./scenario.ts";
 import { LabVolume } from "./volume.ts";
 import type { World } from "./world.ts";
@@ -32,6 +32,34 @@ async function takeOver(world: World, name: string): Promise<{ volume: LabVolume
   await world.machine("node-a").sh("sleep 8", 60_000);
   return { volume, last };
 }
+
+lab("a node that was detached by force and gets its volume back", {}, (scenario) => {
+  scenario(
+    "unsaved data of the old attachment does not keep the new one from being staged",
+    async (world) => {
+      const volume = await LabVolume.create(world, "back", mount(), { reconnectDelay: "1" }, 256n * MIB);
+      await volume.up("node-a");
+      const a = world.machine("node-a");
+      await a.sh(`echo saved >${volume.target()}/f && sync ${volume.target()}/f`);
+      // Never gives up by itself (ctrl-loss-tmo -1, the default), and has data to write.
+      await volume.detach("node-a");
+      await world.until("connecting", async () => (await volume.states("node-a")).join() === "connecting");
+      await a.start("dirty", "/bin/dash", [
+        "-c",
+        `echo unsaved >${volume.target()}/g; exec sync -f ${volume.target()}`,
+      ]);
+      await volume.unpublish("node-a");
+      await volume.attach("node-a");
+      await volume.stage("node-a");
+      await volume.publish("node-a");
+      expect(await a.sh(`cat ${volume.target()}/f`)).toBe("saved");
+      expect(await a.sh(`grep -c ' ${volume.staging} ' /proc/mounts`)).toBe("1");
+      expect(await volume.states("node-a")).toEqual(["live"]);
+      await volume.down("node-a");
+      await volume.delete();
+    },
+  );
+});
 
 for (const fencing of ["epoch", "epoch+hosts"] as const) {
   lab(`fencing=${fencing}`, { controller: ["--fencing", fencing] }, (scenario) => {

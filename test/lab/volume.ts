@@ -125,6 +125,28 @@ export class LabVolume {
       );
   }
 
+  /** ControllerExpandVolume; the measured size in bytes. */
+  async expandOnRds(requiredBytes: bigint): Promise<bigint> {
+    const { capacityBytes } = await this.#world.controller.controllerExpandVolume({
+      volumeId: this.id,
+      capacityRange: { requiredBytes },
+      volumeCapability: this.capability,
+    });
+    return capacityBytes;
+  }
+
+  /** NodeExpandVolume of the published volume; the measured size in bytes. */
+  async expandOnNode(node: string, requiredBytes: bigint): Promise<bigint> {
+    const { capacityBytes } = await this.#world.node(node).nodeExpandVolume({
+      volumeId: this.id,
+      volumePath: this.target(),
+      stagingTargetPath: this.staging,
+      capacityRange: { requiredBytes },
+      volumeCapability: this.capability,
+    });
+    return capacityBytes;
+  }
+
   /** Attach, stage, publish: the volume is at `target()`. */
   async up(node: string): Promise<void> {
     await this.attach(node);
@@ -141,6 +163,12 @@ export class LabVolume {
 
   async delete(): Promise<void> {
     await this.#world.controller.deleteVolume({ volumeId: this.id });
+  }
+
+  /** Names of the controllers of this volume on a node, e.g. nvme0. */
+  async controllers(node: string): Promise<readonly string[]> {
+    const script = `grep -l ':${this.id}' /sys/class/nvme/nvme*/subsysnqn 2>/dev/null | cut -d / -f 5`;
+    return (await this.#world.machine(node).sh(script)).split("\n").filter((line) => line !== "");
   }
 
   /** State of the controllers of this volume on a node, in the kernel's words. */

@@ -1,10 +1,11 @@
 /*
- * with-cables PORT[:PORT...] PROGRAM ARGS...: runs a program with UDP sockets of 127.0.0.1 as file descriptors 10, 11, ...
+ * with-cables LOCAL-REMOTE[,LOCAL-REMOTE...] PROGRAM ARGS...: runs a program with UDP sockets of 127.0.0.1 as file descriptors 10, 11, ...
  *
  * Each argument LOCAL-REMOTE gives one socket, bound to LOCAL and connected to REMOTE. User Mode Linux takes such a
  * descriptor as a network card (`vec0:transport=fd`): a datagram is an Ethernet frame, and the other end is the test.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -30,7 +31,13 @@ static int cable(const char *ports, int descriptor)
 		return -1;
 	struct sockaddr_in here = loopback(local), there = loopback(remote);
 	int s = socket(AF_INET, SOCK_DGRAM, 0);
-	if (s < 0 || bind(s, (struct sockaddr *)&here, sizeof here) || connect(s, (struct sockaddr *)&there, sizeof there))
+	int bound = bind(s, (struct sockaddr *)&here, sizeof here);
+	/* A machine that was switched off a moment ago may still be ending. */
+	for (int tries = 0; bound && errno == EADDRINUSE && tries < 100; tries++) {
+		usleep(50000);
+		bound = bind(s, (struct sockaddr *)&here, sizeof here);
+	}
+	if (s < 0 || bound || connect(s, (struct sockaddr *)&there, sizeof there))
 		return -1;
 	/* Best effort: the system's limit may be lower. */
 	setsockopt(s, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);

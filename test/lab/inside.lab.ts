@@ -1,0 +1,29 @@
+import { expect } from "bun:test";
+import { repository } from "../support/executable.ts";
+import { lab } from "./scenario.ts";
+
+/** Tests with real devices and mounts; some of them need rights that a container or a CI machine may not have. */
+const FILES = [
+  "expand",
+  "lifecycle",
+  "stage",
+  "publish",
+  "unstage",
+  "check-filesystem",
+  "heal",
+  "health",
+  "prune",
+];
+
+lab("the node's own tests on a kernel of their own, with every right", { nodes: ["node-a"] }, (scenario) => {
+  scenario("none fails, none is skipped", async (world) => {
+    const files = FILES.map((name) => `src/node/${name}.test.ts`).join(" ");
+    const node = world.machine("node-a");
+    const command = `cd /run/host${repository} && ${process.execPath} test --timeout=120000 ${files}`;
+    const { code, stdout, stderr } = await node.run(command, 500_000);
+    const said = stdout + stderr;
+    expect(said.split("\n").filter((line) => /^\((fail|skip)\)|error:/.test(line))).toEqual([]);
+    expect(said).toMatch(/^ *[1-9]\d* pass$/m);
+    expect(code).toBe(0);
+  });
+});
