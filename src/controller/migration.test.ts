@@ -161,6 +161,32 @@ describe("RWX-03, SAFETY-01: two nodes, for a live migration only", () => {
   });
 });
 
+describe("both nodes leave", () => {
+  test("at once, as with an empty node id: not exported, counted once as failed, and free for any node", async () => {
+    const { on } = await start();
+    const source = await publish(on, "node-a");
+    await publish(on, "node-b");
+    await unpublish(on, "");
+    expect(await nodesOf(on)).toEqual([]);
+    expect(on.simulator.device.disks[0]?.exported).toBe(false);
+    expect(on.simulator.device.connectHost(source.nqn, source.hostNqn)).toBe(false);
+    await unpublish(on, "");
+    expect(await results(on)).toEqual({ success: 0, failed: 1, timeout: 0 });
+    expect((await publish(on, "node-c", BLOCK)).nqn).not.toBe(source.nqn);
+  });
+
+  test("one after the other, the target first: the migration failed once, then the volume is free", async () => {
+    const { on } = await start();
+    await publish(on, "node-a");
+    await publish(on, "node-b");
+    for (const node of ["node-b", "node-a", "node-b", "node-a"]) await unpublish(on, node);
+    expect(await nodesOf(on)).toEqual([]);
+    expect(on.simulator.device.disks[0]?.exported).toBe(false);
+    expect(await results(on)).toEqual({ success: 0, failed: 1, timeout: 0 });
+    expect(reasons(on)).toEqual(["MigrationStarted", "MigrationFailed"]);
+  });
+});
+
 describe("SAFETY-02: any other second attach fails at once", () => {
   test("a second machine, a plain pod, no pod at all: named, counted, told", async () => {
     for (const [change, reason] of [
