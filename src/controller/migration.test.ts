@@ -161,6 +161,32 @@ describe("RWX-03, SAFETY-01: two nodes, for a live migration only", () => {
   });
 });
 
+describe("both nodes leave", () => {
+  test("at once, as with an empty node id: not exported, counted once as failed, and free for any node", async () => {
+    const { on } = await start();
+    const source = await publish(on, "node-a");
+    await publish(on, "node-b");
+    await unpublish(on, "");
+    expect(await nodesOf(on)).toEqual([]);
+    expect(on.simulator.device.disks[0]?.exported).toBe(false);
+    expect(on.simulator.device.connectHost(source.nqn, source.hostNqn)).toBe(false);
+    await unpublish(on, "");
+    expect(await results(on)).toEqual({ success: 0, failed: 1, timeout: 0 });
+    expect((await publish(on, "node-c", BLOCK)).nqn).not.toBe(source.nqn);
+  });
+
+  test("one after the other, the target first: the migration failed once, then the volume is free", async () => {
+    const { on } = await start();
+    await publish(on, "node-a");
+    await publish(on, "node-b");
+    for (const node of ["node-b", "node-a", "node-b", "node-a"]) await unpublish(on, node);
+    expect(await nodesOf(on)).toEqual([]);
+    expect(on.simulator.device.disks[0]?.exported).toBe(false);
+    expect(await results(on)).toEqual({ success: 0, failed: 1, timeout: 0 });
+    expect(reasons(on)).toEqual(["MigrationStarted", "MigrationFailed"]);
+  });
+});
+
 describe("SAFETY-02: any other second attach fails at once", () => {
   test("a second machine, a plain pod, no pod at all: named, counted, told", async () => {
     for (const [change, reason] of [
@@ -527,6 +553,77 @@ describe("reconcile", () => {
   });
 });
 
+const DAY = 86_400;
+
+describe("the wall clock jumps", () => {
+  test("forward, in the middle of a migration: told as overdue, but nobody is detached, and nothing is called stale", async () => {
+    const { on, cluster } = await start();
+    for (const node of ["node-a", "node-b"]) cluster.addAttachment(ID, node);
+    const source = await publish(on, "node-a");
+    const target = await publish(on, "node-b");
+    seconds += DAY;
+    for (let look = 0; look < 2; look++) await reconcile(on, cluster);
+    expect(await nodesOf(on)).toEqual(["node-a", "node-b"]);
+    expect(await publish(on, "node-a")).toEqual(source);
+    expect(await publish(on, "node-b")).toEqual(target);
+    expect(on.simulator.device.disks[0]?.exported).toBe(true);
+    expect(reasons(on)).toEqual(["MigrationStarted", "MigrationFailed"]);
+    expect(await value(on, "rds_csi_attachment_drift", { kind: "attachment-without-va" })).toBe(0);
+    // And back again: no second outcome, no negative duration.
+    seconds -= DAY;
+    await reconcile(on, cluster);
+    await unpublish(on, "node-a");
+    await reconcile(on, cluster);
+    expect(await nodesOf(on)).toEqual(["node-b"]);
+    expect(await results(on)).toEqual({ success: 0, failed: 0, timeout: 1 });
+    expect(await value(on, "rds_csi_migration_active_migrations")).toBe(0);
+  });
+
+  test("back, in the middle of a migration: its window ends all the same, measured anew, and is told once", async () => {
+    const { on, cluster } = await start();
+    for (const node of ["node-a", "node-b"]) cluster.addAttachment(ID, node);
+    await publish(on, "node-a");
+    await publish(on, "node-b");
+    seconds -= DAY;
+    // Never later than the usual look.
+    expect(await reconcile(on, cluster)).toBeLessThanOrEqual(60_000);
+    expect(await reconcile(on, cluster)).toBe(60_000);
+    seconds += 301;
+    await reconcile(on, cluster);
+    await reconcile(on, cluster);
+    expect(reasons(on)).toEqual(["MigrationStarted", "MigrationFailed"]);
+    expect(await nodesOf(on)).toEqual(["node-a", "node-b"]);
+    await unpublish(on, "node-a");
+    expect(await results(on)).toEqual({ success: 0, failed: 0, timeout: 1 });
+    expect(await on.registry.metrics()).toContain("rds_csi_migration_duration_seconds_sum 301");
+  });
+
+  test("back: what is provably stale is healed, not taken for young until the clock has caught up", async () => {
+    const { on, cluster } = await start();
+    await publish(on, "node-a");
+    seconds -= DAY;
+    cluster.nodeNames.delete("node-a");
+    await reconcile(on, cluster);
+    expect(await nodesOf(on)).toEqual([]);
+  });
+
+  test("back: an outcome whose writer died is reported, not kept until the clock has caught up", async () => {
+    const { on } = await start();
+    await publish(on, "node-a");
+    await publish(on, "node-b");
+    on.simulator.faults.add({ kind: "cutAfter" }, { line: /\/disk\/set/ });
+    await outcome(unpublish(on, "node-a"));
+    await on.transport.close();
+    const next = on.controller();
+    seconds -= DAY;
+    await reconcile(next);
+    await next.attachments.settled();
+    expect(await results(next)).toEqual({ success: 1, failed: 0, timeout: 0 });
+    await reconcile(next);
+    expect(on.simulator.device.disks[0]?.comment).not.toContain(";x=");
+  });
+});
+
 describe("fencing: a node that lost its attachment cannot write", () => {
   test("allowed hosts do not lock the two nodes of a migration out, and hold again afterwards", async () => {
     for (const allowHostName of ["exact", "comma-list"] as const) {
@@ -541,6 +638,30 @@ describe("fencing: a node that lost its attachment cannot write", () => {
       expect(device.connectHost(target.nqn, target.hostNqn)).toBe(true);
       await on.close();
     }
+  });
+
+  test("a node that is NotReady keeps what it has; out-of-service detaches it, and on its return it is like any other", async () => {
+    const { on, cluster } = await start();
+    const { device } = on.simulator;
+    // Not ready is not gone: the Node object is there, as with every node that is only silent.
+    const silent = await publish(on, "node-a", BLOCK);
+    expect(await outcome(publish(on, "node-b", BLOCK))).toStartWith("FAILED_PRECONDITION: ");
+    seconds += 600;
+    await reconcile(on, cluster);
+    expect(await nodesOf(on)).toEqual(["node-a"]);
+    // The taint: Kubernetes deletes pods and VolumeAttachment, and detaches without NodeUnstageVolume; twice does no harm.
+    await unpublish(on, "node-a");
+    await unpublish(on, "node-a");
+    expect(device.connectHost(silent.nqn, silent.hostNqn)).toBe(false);
+    const taken = await publish(on, "node-b", BLOCK);
+    // It is back, first without its pods, then with them.
+    expect(device.connectHost(silent.nqn, silent.hostNqn)).toBe(false);
+    expect(await outcome(publish(on, "node-a", BLOCK))).toStartWith("FAILED_PRECONDITION: ");
+    expect(await publish(on, "node-b", BLOCK)).toEqual(taken);
+    await unpublish(on, "node-b");
+    const again = await publish(on, "node-a", BLOCK);
+    expect(new Set([silent.nqn, taken.nqn, again.nqn]).size).toBe(3);
+    expect(device.connectHost(again.nqn, again.hostNqn)).toBe(true);
   });
 
   test("force detach, takeover by another, return of the dead node", async () => {

@@ -93,7 +93,9 @@ export class Reconciler {
     for (const drift of attachmentDrift(volume, view)) {
       const since = volume.record.attachments.find(({ node }) => node === drift.node)?.since;
       // An attachment that is younger than the view of the cluster may just not be in it.
-      if (since !== undefined && clock.now() / 1_000 - since < RECONCILE_INTERVAL_MS / 1_000) continue;
+      // (One from the future was made before a clock jumped back: not young for as long as the jump.)
+      if (since !== undefined && Math.abs(clock.now() / 1_000 - since) < RECONCILE_INTERVAL_MS / 1_000)
+        continue;
       const { node } = drift;
       if (
         drift.kind === "attachment-without-va" &&

@@ -116,7 +116,8 @@ export class Reporter {
     }
     const now = clock.now() / 1_000;
     for (const ended of record.ended) {
-      const orphaned = now - ended.at >= ORPHANED_AFTER_SECONDS;
+      // An end in the future was noted before a clock jumped back; its age is not known either.
+      const orphaned = Math.abs(now - ended.at) >= ORPHANED_AFTER_SECONDS;
       if ((orphaned ? orphans : ended.by === instance) && this.#once(id, ended.since, "end"))
         this.#end(volume, ended);
     }

@@ -12,8 +12,15 @@ export function isOverdue(migration: Migration, now: number): boolean {
 }
 
 /**
- * Decides what the passing of time does: the first time a migration is found overdue, that is recorded and reported.
- * Nobody is detached. undefined when there is nothing to do.
+ * How far a start may lie in the future, in seconds: as far as the clocks of two replicas may differ. More means that a
+ * clock has jumped back since, and the window would not end for as long as the jump.
+ */
+const CLOCK_SKEW_SECONDS = 60;
+
+/**
+ * Decides what the passing of time does: the first time a migration is found overdue, that is recorded and reported. A start
+ * far in the future is set to now, so that the window ends whatever the clock has done. Nobody is detached. undefined when
+ * there is nothing to do.
  * @param now seconds since the Unix epoch
  * @param by this controller process
  */
@@ -23,12 +30,13 @@ export function decideDeadline(
   by: string,
 ): Extract<Decision, { kind: "accept" }> | undefined {
   const { migration } = record;
-  if (migration === undefined || migration.overdueBy !== undefined || !isOverdue(migration, now))
-    return undefined;
-  return {
-    kind: "accept",
-    record: { ...record, migration: { ...migration, overdueBy: by } },
-    export: "keep",
-    events: [],
-  };
+  if (migration === undefined || migration.overdueBy !== undefined) return undefined;
+  // Without a writer nobody reports the start once more.
+  if (migration.since > now + CLOCK_SKEW_SECONDS)
+    return withMigration(record, { ...migration, since: now, by: "" });
+  return isOverdue(migration, now) ? withMigration(record, { ...migration, overdueBy: by }) : undefined;
+}
+
+function withMigration(record: VolumeRecord, migration: Migration): Extract<Decision, { kind: "accept" }> {
+  return { kind: "accept", record: { ...record, migration }, export: "keep", events: [] };
 }

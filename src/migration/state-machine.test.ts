@@ -185,6 +185,49 @@ describe("the deadline", () => {
     ).toBeUndefined();
   });
 
+  test("a clock that jumps back: the start is set to now and not told again; small differences of clocks are left", () => {
+    expect(decideDeadline(pair, 2_000 - 60, "me")).toBeUndefined();
+    const back = decideDeadline(pair, 2_000 - 61, "me");
+    expect(back?.record).toEqual({
+      ...pair,
+      migration: { since: 1_939, timeoutSeconds: 300, by: "", overdueBy: undefined },
+    });
+    expect(back?.export).toBe("keep");
+    expect(back?.events).toEqual([]);
+  });
+
+  test("whatever the clock does, nobody is detached, and the window ends once the clock is steady", () => {
+    const LOOK = 60;
+    const day = 86_400;
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: -400 * day, max: 400 * day }), { maxLength: 6 }), (jumps) => {
+        let record = pair;
+        let now = 2_000;
+        const look = () => {
+          record = decideDeadline(record, now, "me")?.record ?? record;
+          expect(record.attachments).toEqual(pair.attachments);
+          for (const node of ["a", "b"])
+            expect(publish(record, ask(node, shared), now, proven).kind).toBe("accept");
+          expect(["thirdNode", "migrationOverdue"]).toContain(
+            refusal(publish(record, ask("c", shared), now, proven)).split(":")[0] ?? "",
+          );
+        };
+        for (const jump of jumps) {
+          now = Math.max(0, now + jump);
+          look();
+        }
+        // The limit, and what clocks may differ, and a look.
+        for (let steady = 0; steady <= 300 + 60 + LOOK; steady += LOOK) {
+          now += LOOK;
+          look();
+        }
+        expect(record.migration?.overdueBy).toBe("me");
+        const ended = decideUnpublish(record, "a", now + (jumps[0] ?? 0), "me").record.ended[0];
+        expect((ended?.at ?? 0) - (ended?.since ?? 0)).toBeGreaterThanOrEqual(0);
+      }),
+    );
+  });
+
   test("no migration, no deadline; a limit of 0 is none", () => {
     expect(decideDeadline(sharedOnA, 1e9, "me")).toBeUndefined();
     const auto = {

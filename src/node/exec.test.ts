@@ -61,6 +61,22 @@ describe("exec", () => {
     ).toEqual(["LC_ALL", "PATH"]);
   });
 
+  test("programs speak the language that is read, whatever the driver's own locale is", async () => {
+    const before = { ...process.env };
+    Object.assign(process.env, { LANG: "de_DE.UTF-8", LC_ALL: "de_DE.UTF-8", LANGUAGE: "de" });
+    try {
+      const { stdout } = await exec({ program: "env", args: [], deadlineMs: 5_000 });
+      expect(stdout.split("\n").filter((line) => /^(LC_|LANG)/.test(line))).toEqual(["LC_ALL=C"]);
+      const failed = await exec({ program: "cat", args: ["/no/such/file"], deadlineMs: 5_000 });
+      expect(failed.stderr).toContain("No such file or directory");
+    } finally {
+      for (const name of ["LANG", "LC_ALL", "LANGUAGE"]) {
+        if (before[name] === undefined) delete process.env[name];
+        else process.env[name] = before[name];
+      }
+    }
+  });
+
   test("a missing program is named", async () => {
     await expect(exec({ program: "no-such-program-x", args: [], deadlineMs: 1_000 })).rejects.toMatchObject({
       id: "toolMissing",

@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import type { AccessMode, Capability } from "../domain/access-mode.ts";
+import { failure } from "../domain/errors/driver-error.ts";
 import { BLOCK, EXT4, Lab, type LabNode, noDevices, type Volume } from "./lab.fixture.ts";
 
 describe.skipIf(noDevices !== "")(`NodePublishVolume, NodeUnpublishVolume ${noDevices}`, () => {
@@ -255,6 +256,57 @@ describe.skipIf(noDevices !== "")(`NodePublishVolume, NodeUnpublishVolume ${noDe
       await unstage(it);
     }
   });
+
+  for (const [kind, capability] of [
+    ["filesystem", EXT4],
+    ["block", BLOCK],
+  ] as const) {
+    test(`${kind}: the caller goes away at any program (a restart of kubelet); the repeated call leaves one mount`, async () => {
+      const it = await staged(capability);
+      const at = target();
+      const request = {
+        volumeId: it.volume.volumeId,
+        publishContext: it.volume.context(node),
+        stagingTargetPath: it.path,
+        targetPath: at,
+        capability,
+        readonly: false,
+      };
+      let programs = 0;
+      for (let cutAt = 1; ; cutAt += 1) {
+        for (const moment of ["before", "after"] as const) {
+          const caller = new AbortController();
+          let ran = 0;
+          const cut = lab.node("node-a", {
+            exec: async (command) => {
+              ran += 1;
+              const now = ran === cutAt;
+              if (now && moment === "before") caller.abort(failure("cancelled", { what: "publish" }));
+              const result = await node.system.exec(command);
+              if (now && moment === "after") caller.abort(failure("cancelled", { what: "publish" }));
+              return result;
+            },
+          });
+          const end = await cut.service.publish({ ...request, signal: caller.signal }).then(
+            () => "done",
+            (error: { id?: string }) => error.id,
+          );
+          expect(["done", "cancelled"]).toContain(end ?? "");
+          // Given up means nothing of it is left.
+          if (end === "cancelled") expect(existsSync(at)).toBe(false);
+          programs = Math.max(programs, ran);
+          await node.service.publish(request);
+          await node.service.publish(request);
+          expect(lab.mountsAt(at)).toHaveLength(1);
+          await unpublish(it, at);
+          expect(existsSync(at)).toBe(false);
+        }
+        if (cutAt >= programs) break;
+      }
+      expect(programs).toBeGreaterThan(0);
+      await unstage(it);
+    });
+  }
 
   test("stats: relative, unknown, foreign and absent paths are NOT_FOUND", async () => {
     const [it, other] = [await staged(), await staged()];

@@ -360,6 +360,15 @@ describe("a create that fails on the device", () => {
     await expect(create(["action timed out - try again", []])).rejects.toMatchObject({ id: "rdsBusy" });
   });
 
+  test("in another language: never taken for success, for absence or for a slot that is taken", async () => {
+    for (const text of ["Element nicht vorhanden (4)", "Fehler: Eintrag ist schon da", "kein Platz"]) {
+      await expect(create([text, []])).rejects.toMatchObject({ id: "commandRejected" });
+      // Something is there: looked at again by the repeated call, not handed out unread.
+      await expect(create([text, [row]])).rejects.toMatchObject({ id: "rdsBusy" });
+      await expect(create([text, text])).rejects.toMatchObject({ id: "commandRejected" });
+    }
+  });
+
   test("or comes out with another size, file or mount setting: not handed out", async () => {
     await expect(create([[{ ...row, size: 2_097_152 }]])).rejects.toMatchObject({ id: "sizeNotConfirmed" });
     await expect(create([[{ ...row, size: 0 }]])).rejects.toMatchObject({ id: "sizeNotConfirmed" });

@@ -129,6 +129,19 @@ describe("failure classes", () => {
     test(`${text} is ${kind}`, () => expect(classifyFailure(text)).toBe(kind));
   }
 
+  test("a text in another language is none of them; what scripts of ours say is read all the same", () => {
+    for (const text of [
+      "Fehler: kein Speicherplatz mehr auf dem Datentr\u00e4ger (/disk/add; line 1)",
+      "Element nicht vorhanden (4)",
+      "\u30a2\u30a4\u30c6\u30e0\u304c\u898b\u3064\u304b\u308a\u307e\u305b\u3093",
+      "ba\u015far\u0131s\u0131z: BU KAYIT VAR",
+    ]) {
+      expect(classifyFailure(text)).toBe("other");
+    }
+    expect(classifyFailure("rds-csi:changed (:error; Zeile 1)")).toBe("own");
+    expect(ownReason("rds-csi:changed (:error; Zeile 1)")).toBe("changed");
+  });
+
   test("the reason of our own errors is read, positions are dropped", () => {
     expect(ownReason("rds-csi:changed (:error; line 1)")).toBe("changed");
     expect(tidyFailure("failure: no space left (/disk/add; line 1)")).toBe("failure: no space left");

@@ -176,6 +176,37 @@ describe("a caller that goes away", () => {
     await stand.controller.deleteVolume({ volumeId: volumeIdFromName("late") });
   });
 
+  test("a link so slow that no call of two commands ends in time: repeated with the same deadline, one volume, one epoch", async () => {
+    const one = 300;
+    const deadlineMs = 1.5 * one;
+    await stand.control.fault({ kind: "delay", ms: one, line: ".", count: "forever" });
+    const repeat = async (call: () => Promise<unknown>): Promise<string[]> => {
+      const ends: string[] = [];
+      await until("the repeat", async () => {
+        ends.push(await codeOf(call()));
+        return ends.at(-1) === "OK";
+      });
+      return ends;
+    };
+    const created = await repeat(() => stand.controller.createVolume(request("slow"), { deadlineMs }));
+    expect(created).toContain("DEADLINE_EXCEEDED");
+    const volumeId = volumeIdFromName("slow");
+    const epochs = new Set<string>();
+    const attach = { volumeId, nodeId: "node-a", volumeCapability: block() };
+    await repeat(async () => {
+      const answer = await stand.controller.controllerPublishVolume(attach, { deadlineMs });
+      epochs.add(answer.publishContext.nqn ?? "");
+    });
+    const found = (await stand.control.state()).disks.filter(({ slot }) => slot === volumeId);
+    expect(found).toMatchObject([{ exported: true, nqn: [...epochs][0] }]);
+    expect(found[0]?.nqn).toEndWith(`:${volumeId}.1`);
+    await repeat(() =>
+      stand.controller.controllerUnpublishVolume({ volumeId, nodeId: "node-a" }, { deadlineMs }),
+    );
+    await stand.control.clearFaults();
+    await stand.controller.deleteVolume({ volumeId });
+  });
+
   test("a client whose process dies holds nothing: the next call works", async () => {
     await stand.control.fault({ kind: "delay", ms: 300, line: add("orphan").source });
     const client = stand.connect(Controller, stand.controllerSocket);

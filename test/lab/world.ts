@@ -156,11 +156,12 @@ export class World {
     return service;
   }
 
-  async startNode(name: string, flags: readonly string[] = []): Promise<Service> {
+  /** @param nodeId another one than its own name, by mistake */
+  async startNode(name: string, flags: readonly string[] = [], nodeId: string = name): Promise<Service> {
     const machine = this.machine(name);
     await machine.sh("mkdir -p /var/lib/kubelet /var/lib/rds-csi");
     const service = await this.#start(name, "node", [
-      ...["node", "--endpoint", `unix://${NODE_SOCKET}`, "--node-id", name, "--log-level", "debug"],
+      ...["node", "--endpoint", `unix://${NODE_SOCKET}`, "--node-id", nodeId, "--log-level", "debug"],
       ...(this.#options.node ?? []),
       ...flags,
     ]);

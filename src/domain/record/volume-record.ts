@@ -19,7 +19,7 @@ export interface Migration {
   readonly since: number;
   /** Allowed duration in seconds; 0 means that KubeVirt itself sets no limit. */
   readonly timeoutSeconds: number;
-  /** The controller process that attached the second node, and reports it. */
+  /** The controller process that attached the second node, and reports it; "" once a jumped clock was corrected. */
   readonly by: string;
   /** The controller process that found it past its deadline, and reports that; then it has had its outcome. */
   readonly overdueBy: string | undefined;
