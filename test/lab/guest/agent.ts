@@ -112,7 +112,10 @@ const requestOf = (line: string): string =>
 
 // First: a virtio port that is not connected yet makes a writer wait, but tells a reader that it has ended.
 say({ kind: "ready" });
-createInterface({ input: createReadStream("", { fd: 0 }) }).on("line", (line) => {
+const requests = createInterface({ input: createReadStream("", { fd: 0 }) });
+// Whoever started the machine has ended: so does this, and with it the machine.
+requests.on("close", () => process.exit(0));
+requests.on("line", (line) => {
   let id = Number(line);
   try {
     const request = JSON.parse(requestOf(line)) as Request;

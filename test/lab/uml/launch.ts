@@ -25,7 +25,7 @@ export const uml: MachineKind = {
     if (disk !== undefined) mkdirSync(disk, { recursive: true });
     const kernel = [
       join(directory, "linux.uml"),
-      ...[`mem=${memory}`, `uml_dir=/dev/shm/rds-csi-lab-${process.pid}/`, `umid=${name}-${n}`],
+      ...[`mem=${memory}`, `uml_dir=${logs}/uml/`, `umid=${name}-${n}`],
       ...["root=none", "rootfstype=hostfs", "rootflags=/", "ro"],
       ...["con=null", "con0=null,fd:1", "ssl0=fd:3", "panic=1", "loglevel=7"],
       `init=${join(repository, "test/lab/uml/init.sh")}`,
