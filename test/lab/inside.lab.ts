@@ -7,7 +7,7 @@ const FILES = ["expand", "lifecycle", "check-filesystem"];
 
 lab(
   "the node's own tests on a kernel of their own, with every right",
-  { nodes: ["node-a"], nodeMemory: "2G" },
+  { nodes: ["node-a"], nodeMemory: "2G", hostTree: true },
   (scenario) => {
     scenario("none fails, none is skipped", async (world) => {
       const files = FILES.map((name) => `src/node/${name}.test.ts`).join(" ");

@@ -44,6 +44,8 @@ export interface MachineKind {
   readonly name: string;
   /** Factor of every deadline that the lab itself sets; the driver's are what they are. */
   readonly slowness: number;
+  /** Whether machines have this machine's own tree at /run/host. */
+  readonly hasHostTree: boolean;
   /** Milliseconds until a machine has to answer for the first time. */
   readonly bootLimitMs: number;
   /** Environment of every program that is started, besides its own. */

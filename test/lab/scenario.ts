@@ -4,13 +4,20 @@ import { World, type WorldOptions } from "./world.ts";
 
 const BOOT_MS = 180_000 * kind.slowness;
 
+/** Why these scenarios cannot run, for their names; "" when they can. */
+function missing({ hostTree = false }: WorldOptions): string {
+  if (noLab !== "" || !hostTree || kind.hasHostTree) return noLab;
+  return "(skipped: such machines do not have the host's tree)";
+}
+
 /** Tests of one installation; after a failure all of its logs are kept. */
 export function lab(
   title: string,
   options: WorldOptions,
   tests: (scenario: (name: string, run: (world: World) => Promise<void>) => void) => void,
 ): void {
-  describe.skipIf(noLab !== "")(`${title} ${noLab}`.trim(), () => {
+  const why = missing(options);
+  describe.skipIf(why !== "")(`${title} ${why}`.trim(), () => {
     let world: World | undefined;
     let failed = false;
     beforeAll(async () => {

@@ -21,6 +21,8 @@ export interface WorldOptions {
   /** Native NVMe multipath on the nodes; true. */
   readonly multipath?: boolean;
   readonly nodeMemory?: string;
+  /** The scenarios use this machine's own tree, at /run/host; false. */
+  readonly hostTree?: boolean;
 }
 
 /** A process of the driver on a machine. */

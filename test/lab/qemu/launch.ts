@@ -29,6 +29,7 @@ function makeDisk(file: string): void {
 export const qemu: MachineKind = {
   name: "qemu",
   slowness: 4,
+  hasHostTree: false,
   bootLimitMs: 180_000,
   // Compiling to machine code, which then has to be translated again, costs more than it saves: 15 % of a whole run.
   environment: { BUN_JSC_useJIT: "0" },

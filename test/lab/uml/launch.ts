@@ -15,6 +15,7 @@ const directory = process.env.RDS_CSI_LAB ?? "";
 export const uml: MachineKind = {
   name: "uml",
   slowness: 1,
+  hasHostTree: true,
   bootLimitMs: 60_000,
   environment: {},
   executable: `/run/host${executable}`,
