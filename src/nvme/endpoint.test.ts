@@ -6,7 +6,7 @@ import { endpointText, normalAddress, parseEndpoint, sameEndpoint } from "./endp
 describe("the address attribute of a controller", () => {
   test.each([
     ["traddr=127.0.0.1,trsvcid=4420,src_addr=127.0.0.1", { address: "127.0.0.1", port: "4420" }],
-    ["traddr=10.9.0.1,trsvcid=4420", { address: "10.9.0.1", port: "4420" }],
+    ["traddr=198.51.100.7,trsvcid=4420", { address: "198.51.100.7", port: "4420" }],
     [
       "trsvcid=4420,host_traddr=192.0.2.7,host_iface=eth0,traddr=fe80::1%eth0\n",
       { address: "fe80::1%eth0", port: "4420" },

@@ -270,7 +270,7 @@ lab("what is not ours, and who holds a device (SAFETY-04)", {}, (scenario) => {
       const s = `${c}/subsystems/${nqn}`;
       await world.rds.sh(`mkdir ${s} && echo 1 >${s}/attr_allow_any_host && mkdir ${s}/namespaces/1 && echo 1 >${s}/namespaces/1/buffered_io &&
         printf /run/foreign.img >${s}/namespaces/1/device_path && echo 1 >${s}/namespaces/1/enable && for p in ${c}/ports/*; do ln -s ${s} $p/subsystems/; done`);
-      await world.machine("node-a").sh(`nvme connect -t tcp -a 10.77.0.1 -s 4420 -n ${nqn}`);
+      await world.machine("node-a").sh(`nvme connect -t tcp -a 192.0.2.1 -s 4420 -n ${nqn}`);
     }
     const count = "cat /sys/class/nvme/nvme*/subsysnqn | sort";
     const all = await world.machine("node-a").sh(count);

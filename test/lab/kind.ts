@@ -12,7 +12,7 @@ export const noLab: string = labDirectory === "" ? "(skipped: run scripts/lab te
 
 export interface MachineOptions {
   readonly name: string;
-  /** `10.77.0.1/24` on its only network card. */
+  /** `192.0.2.1/24` on its only network card. */
   readonly address: string;
   readonly mac: string;
   readonly cable: Cable;

@@ -31,7 +31,7 @@ export interface Service {
   readonly ended: Promise<string>;
 }
 
-const RDS_ADDRESS = "10.77.0.1";
+const RDS_ADDRESS = "192.0.2.1";
 const SSH_PORT = 2222;
 /** Files of the machines `rds` and `control`. */
 const FILES = "/run/lab";
@@ -110,7 +110,7 @@ export class World {
     const index = this.#names.indexOf(name) + 1;
     const machine = await Machine.boot({
       name,
-      address: `10.77.0.${index}/24`,
+      address: `192.0.2.${index}/24`,
       mac: `02:00:00:77:00:0${index}`,
       cable: this.cable(name),
       logs: join(this.directory, "logs"),

@@ -54,7 +54,7 @@ place() {
 }
 
 step "making the first root"
-mkdir -p first/{bin,dev,proc,sys,root,modules}
+mkdir -p first/{bin,dev,proc,sys,sysroot,modules}
 cp "$(command -v busybox)" first/bin/busybox
 {
   echo "#!/bin/busybox sh"
@@ -65,11 +65,11 @@ cp "$(command -v busybox)" first/bin/busybox
     echo "/bin/busybox insmod /modules/$module"
   done
   cat <<'END'
-/bin/busybox mount -r -t ext4 /dev/vda /root
-/bin/busybox mount --move /dev /root/dev
-/bin/busybox mount -t proc proc /root/proc
-/bin/busybox mount -t sysfs sysfs /root/sys
-exec /bin/busybox switch_root /root /lab/init
+/bin/busybox mount -r -t ext4 /dev/vda /sysroot
+/bin/busybox mount --move /dev /sysroot/dev
+/bin/busybox mount -t proc proc /sysroot/proc
+/bin/busybox mount -t sysfs sysfs /sysroot/sys
+exec /bin/busybox switch_root /sysroot /lab/init
 END
 } >first/init
 chmod +x first/init
