@@ -168,21 +168,21 @@ export class LabVolume {
   /** Names of the controllers of this volume on a node, e.g. nvme0. */
   async controllers(node: string): Promise<readonly string[]> {
     const script = `grep -l ':${this.id}' /sys/class/nvme/nvme*/subsysnqn 2>/dev/null | cut -d / -f 5`;
-    return (await this.#world.machine(node).sh(script)).split("\n").filter((line) => line !== "");
+    return (await this.#world.machine(node).look(script)).split("\n").filter((line) => line !== "");
   }
 
   /** State of the controllers of this volume on a node, in the kernel's words. */
   async states(node: string): Promise<readonly string[]> {
     const script = `for c in /sys/class/nvme/nvme*; do
       [ -e $c ] && grep -q ':${this.id}' $c/subsysnqn 2>/dev/null && cat $c/state; done; true`;
-    return (await this.#world.machine(node).sh(script)).split("\n").filter((line) => line !== "");
+    return (await this.#world.machine(node).look(script)).split("\n").filter((line) => line !== "");
   }
 
   /** The usable device of this volume on a node, e.g. /dev/nvme0n1; "" when there is none. */
   async device(node: string): Promise<string> {
     const script = `for s in /sys/class/nvme-subsystem/nvme-subsys*; do
       grep -q ':${this.id}' $s/subsysnqn 2>/dev/null && ls $s | grep -E '^nvme[0-9]+n[0-9]+$'; done | head -1`;
-    const name = await this.#world.machine(node).sh(script);
+    const name = await this.#world.machine(node).look(script);
     return name === "" ? "" : `/dev/${name}`;
   }
 }

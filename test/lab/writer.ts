@@ -43,7 +43,7 @@ export class Writer {
 
   /** Number of the last acknowledged record; one less than the first before any was. */
   async acknowledged(): Promise<number> {
-    const text = await this.#machine.sh(`cat ${this.#progress} 2>/dev/null || true`);
+    const text = await this.#machine.look(`cat ${this.#progress} 2>/dev/null || true`);
     return text.trim() === "" ? this.#first - 1 : Number(text);
   }
 
