@@ -12,7 +12,7 @@ lab(
     scenario("none fails, none is skipped", async (world) => {
       const files = FILES.map((name) => `src/node/${name}.test.ts`).join(" ");
       const node = world.machine("node-a");
-      const command = `cd /run/host${repository} && ${process.execPath} test --timeout=120000 ${files}`;
+      const command = `cd /run/host${repository} && /run/host${process.execPath} test --timeout=120000 ${files}`;
       const { code, stdout, stderr } = await node.run(command, 500_000);
       const said = stdout + stderr;
       expect(said.split("\n").filter((line) => /^\((fail|skip)\)|error:/.test(line))).toEqual([]);
