@@ -15,6 +15,9 @@ export class Cable {
   /** UDP port of the machine's end, on 127.0.0.1. */
   readonly machinePort: number;
   readonly #socket: Socket;
+  /** Deliveries of frames that are on the cable. */
+  readonly #underway = new Set<ReturnType<typeof setTimeout>>();
+  #closed = false;
 
   constructor(socket: Socket, machinePort: number) {
     this.#socket = socket;
@@ -33,7 +36,11 @@ export class Cable {
       this.dropped += 1;
     } else if (this.delayMs > 0) {
       // A cable that was pulled meanwhile loses what is on it.
-      setTimeout(() => this.up && deliver(), this.delayMs);
+      const timer = setTimeout(() => {
+        this.#underway.delete(timer);
+        if (this.up) deliver();
+      }, this.delayMs);
+      this.#underway.add(timer);
     } else {
       deliver();
     }
@@ -46,11 +53,17 @@ export class Cable {
     this.loseEvery = 0;
   }
 
+  /** Nothing after {@link close}: a frame that was delayed on another cable may still arrive here. */
   send(frame: Buffer): void {
+    if (this.#closed) return;
     this.#socket.send(frame, this.machinePort, "127.0.0.1");
   }
 
+  /** Loses what is on it. */
   close(): void {
+    this.#closed = true;
+    for (const timer of this.#underway) clearTimeout(timer);
+    this.#underway.clear();
     this.#socket.close();
   }
 }
