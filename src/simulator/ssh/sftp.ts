@@ -88,6 +88,18 @@ export function serveSftp(sftp: SFTPWrapper, { device, saved }: SftpOptions): vo
     sftp.on(request, refuse);
   }
   sftp.on("SYMLINK", refuse);
+  sftp.on("end", () => finish(sftp));
+}
+
+/** Ends the subsystem with exit status 0, without which `scp` reports a failure. */
+function finish(sftp: SFTPWrapper): void {
+  // ssh2 has no public way to give a subsystem an exit status.
+  const inner = sftp as unknown as {
+    outgoing?: { id: number };
+    _protocol?: { exitStatus?: (channel: number, status: number) => void };
+  };
+  if (inner.outgoing !== undefined) inner._protocol?.exitStatus?.(inner.outgoing.id, 0);
+  sftp.end();
 }
 
 function attributes(size: number, mode: number) {
