@@ -107,6 +107,7 @@ describe("a user made on the console", () => {
     expect((await csi.exec(":put [/user/get csi address]")).stdout).toBe("127.0.0.1/32\r\n");
     expect((await csi.exec(":put [/ip/service/get ssh address]")).stdout).toBe("127.0.0.0/8\r\n");
     expect(await refused(login(second, "given"))).toBe(FAILED);
+    expect(second.device.accounts.users.map(({ name }) => name)).toEqual(["csi", "admin"]);
     expect(second.device.accounts.keysOf("admin")).toHaveLength(1);
   });
 

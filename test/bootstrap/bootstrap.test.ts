@@ -41,6 +41,7 @@ describe("bootstrap.rsc", () => {
     expect(output).toContain("group csi: added");
     expect(output).toContain("user csi: added, may log in from 127.0.0.0/8");
     expect(output).toContain("folder storage-pool/csi: added");
+    expect(output).not.toContain("corrected");
     expect(output).toContain(`--rds-host-key ${admin.simulator.hostKeyFingerprints[0]}`);
     expect(output).toContain("--rds-user csi --pool storage-pool --directory csi");
     expect(output).toEndWith("Script file loaded and executed successfully");
@@ -97,6 +98,8 @@ describe("bootstrap.rsc", () => {
     expect(accounts.user("csi")?.addresses).toEqual(["127.0.0.1/32", "2001:db8::/64"]);
     await csi(admin, KEY);
     await csi(admin, next);
+    await admin.run("/user/set csi disabled=yes");
+    expect(await admin.import("bootstrap.rsc", SETTINGS)).toContain("/user/set csi disabled=no");
   });
 
   test("other names, other folder, other pool", async () => {

@@ -26,7 +26,7 @@ const outputs: string[] = [];
 
 /** What stands in for the addresses of the page. */
 function here(text: string): string {
-  return text.replaceAll("192.0.2.0/24", "127.0.0.0/8");
+  return text.replaceAll("192.0.2.0/25", "127.0.0.0/8");
 }
 
 async function prepare(): Promise<{ private: string }> {
