@@ -45,6 +45,8 @@ export interface StackOptions extends SimulatorOptions {
   readonly maxVolumesPerNode?: number;
   /** Reply forms to use; the driver's own order when left out. */
   readonly forms?: readonly ReplyForm[];
+  /** Makes the user "csi" with the driver's public key, before a controller logs in; else it is there from the start. */
+  readonly prepare?: (simulator: Simulator, publicKey: string) => Promise<void>;
 }
 
 /** An event that a controller posted on the claim of a volume. */
@@ -104,6 +106,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     reserveBytes = GIB,
     maxVolumesPerNode = 0,
     forms,
+    prepare,
     clock = systemClock,
     ...simulatorOptions
   } = options;
@@ -111,7 +114,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const key = newEd25519Key();
   const keyFile = join(directory, "user-key");
   await writeFile(keyFile, key.private, { mode: 0o600 });
-  const simulator = await startSimulator({ authorizedKeys: [key.public], ...simulatorOptions });
+  const authorized = prepare === undefined ? { authorizedKeys: [key.public] } : {};
+  const simulator = await startSimulator({ ...authorized, ...simulatorOptions });
+  await prepare?.(simulator, key.public);
   const opened: ControllerStack[] = [];
   const controller = (onlineHere: OnlineExpansion = online): ControllerStack => {
     const transport = createSshTransport({

@@ -79,7 +79,8 @@ describe("names in the documents exist in the code", () => {
 
   test("errors and other names in camel case", () => {
     const code = sources(["src"], /^(?!.*\.(test|fixture)\.ts$).*\.ts$/);
-    const identifiers = new Set(code.match(/[A-Za-z_$][\w$]*/g));
+    const scripts = sources(["manifests"], /\.rsc$/);
+    const identifiers = new Set(`${code}\n${scripts}`.match(/[A-Za-z_$][\w$]*/g));
     // Of Kubernetes, KubeVirt and CDI.
     const foreign = [
       "volumeMode",

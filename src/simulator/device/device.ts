@@ -7,15 +7,19 @@ import { SimulatorError } from "../errors.ts";
 import type { Value } from "../language/values.ts";
 import type { Switches } from "../switches.ts";
 import { hasVersion } from "../version.ts";
+import { Accounts } from "./accounts.ts";
 import { type DiskItem, slotOf, textSetting } from "./disk-item.ts";
 import { fileRow, poolRow } from "./disk-rows.ts";
 import { DiskStore } from "./disks.ts";
 import { type Environment, formatId } from "./environment.ts";
 import { Exports } from "./exports.ts";
 import { type FileEntry, FileStore } from "./files.ts";
+import { Flash } from "./flash.ts";
 import { HostSessions } from "./hosts.ts";
+import { Journal } from "./journal.ts";
 import { canonicalPath } from "./paths.ts";
 import { type Pool, type PoolOptions, usableBytes } from "./pools.ts";
+import { Sessions } from "./sessions.ts";
 import type { DeviceState } from "./state.ts";
 import { type Subvolume, SubvolumeStore } from "./subvolumes.ts";
 import { type DiskView, describeDisk } from "./views.ts";
@@ -47,10 +51,17 @@ export class Device {
   mutations = 0;
   /** Whether allocations fail; set by the fault `diskFull`. */
   full = false;
-  /** Names of the users, for /user. */
-  userNames: readonly string[] = [];
-  /** What /log holds. */
-  readonly log: string[] = [];
+  /** Users, groups and their keys. */
+  readonly accounts: Accounts;
+  /** Who is logged in. */
+  readonly sessions = new Sessions();
+  /** Files outside of the pools. */
+  readonly flash: Flash;
+  readonly journal = new Journal();
+  /** Prefixes that may reach SSH at all (/ip/service); none: any. */
+  sshAddresses: readonly string[] = [];
+  /** The host key that SSH shows: its type and `SHA256:...`. */
+  hostKey = { type: "ed25519", fingerprint: "" };
   readonly clock: Clock;
   readonly #pools: Pool[] = [];
   readonly #env: Environment;
@@ -66,6 +77,8 @@ export class Device {
       parts.changed();
     };
     this.#env = { ...parts, changed, nextId: () => this.#nextId++, full: () => this.full };
+    this.accounts = new Accounts(changed);
+    this.flash = new Flash(changed, () => parts.clock.now());
     this.fileStore = new FileStore(this.#env, this.#pools);
     const used = (path: string) => this.diskStore.using(path).length > 0;
     this.subvolumeStore = new SubvolumeStore(this.#env, this.#pools, this.fileStore, used);
@@ -82,6 +95,11 @@ export class Device {
   /** Whether this version has what came with `since`. */
   knows(since: string): boolean {
     return hasVersion(this.version, since);
+  }
+
+  /** The messages of /log. */
+  get log(): readonly string[] {
+    return this.journal.lines.map((line) => line.message);
   }
 
   get pools(): readonly Pool[] {
@@ -271,6 +289,11 @@ export class Device {
     this.hosts.disconnect(nqn, hostNqn);
   }
 
+  /** Notes that the state has changed. */
+  changed(): void {
+    this.#env.changed();
+  }
+
   save(): DeviceState {
     return {
       nextId: this.#nextId,
@@ -279,6 +302,9 @@ export class Device {
       files: this.fileStore.stored,
       disks: this.diskStore.items,
       subvolumes: this.subvolumeStore.stored,
+      accounts: this.accounts.save(),
+      flash: this.flash.stored,
+      sshAddresses: this.sshAddresses,
     };
   }
 
@@ -290,5 +316,8 @@ export class Device {
     for (const entry of state.files) this.fileStore.restore(entry);
     for (const item of state.disks) this.diskStore.restore({ ...item, exportedSize: undefined });
     for (const item of state.subvolumes) this.subvolumeStore.restore(item);
+    if (state.accounts !== undefined) this.accounts.restore(state.accounts);
+    this.sshAddresses = state.sshAddresses ?? [];
+    if (state.flash !== undefined) this.flash.restore(state.flash);
   }
 }
