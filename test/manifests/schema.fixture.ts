@@ -44,8 +44,8 @@ export async function problemsOf(objects: readonly Manifest[]): Promise<string[]
   for (const object of objects) {
     const schema = schemaOf(object);
     if (schema?.model === undefined) continue;
-    const { [schema.model]: Model } = await import(schema.module);
     try {
+      const { [schema.model]: Model } = await import(schema.module);
       new Model(unwrapped(object)).validate();
     } catch (error) {
       found.push(`${nameOf(object)}: ${(error as Error).message}`);

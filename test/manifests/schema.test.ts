@@ -107,11 +107,9 @@ describe("the validation finds", () => {
   test(
     cases.map(([what]) => what).join(", "),
     async () => {
-      const whatIsSaid = await problemsOf(cases.slice(0, -1).map(([, object]) => object));
-      for (const [what, , words] of cases.slice(0, -1))
+      const whatIsSaid = await problemsOf(cases.map(([, object]) => object));
+      for (const [what, , words] of cases)
         expect([what, whatIsSaid.some((line) => words.test(line))]).toEqual([what, true]);
-      const [, unknown, words] = cases.at(-1) ?? [];
-      await expect(problemsOf([unknown])).rejects.toThrow(words);
     },
     LIMIT_MS,
   );
