@@ -1,4 +1,13 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { parseAllDocuments } from "yaml";
@@ -57,14 +66,21 @@ export function resourcesIn(folder: string): Manifest[] {
     });
 }
 
-/** What `kustomize build` makes of a folder, with a key and host key that exist only for this call. */
-export function build(folder: string): Manifest[] {
+/**
+ * What `kustomize build` makes of a folder, with a key and host key that exist only for this call.
+ * @param overlay kustomization.yaml of a folder that is made for this call, beside base
+ */
+export function build(folder: string, overlay?: string): Manifest[] {
   if (KUSTOMIZE === null) throw new Error("kustomize is missing");
   const copy = mkdtempSync(join(tmpdir(), "rds-csi-kustomize-"));
   try {
     cpSync(MANIFESTS, copy, { recursive: true });
     writeFileSync(join(copy, "examples/site/rds-csi-key"), newEd25519Key().private);
     writeFileSync(join(copy, "examples/site/known_hosts"), "192.0.2.10 ssh-ed25519 AAAA\n");
+    if (overlay !== undefined) {
+      mkdirSync(join(copy, folder));
+      writeFileSync(join(copy, folder, "kustomization.yaml"), overlay);
+    }
     const done = Bun.spawnSync([KUSTOMIZE, "build", join(copy, folder)], { timeout: 20_000 });
     if (done.exitCode !== 0) throw new Error(`kustomize build ${folder}: ${done.stderr}`);
     if (done.stderr.length > 0) throw new Error(`kustomize build ${folder} warns: ${done.stderr}`);

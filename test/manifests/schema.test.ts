@@ -137,6 +137,17 @@ describe("what kustomize builds", () => {
       LIMIT_MS,
     );
 
+  test.skipIf(KUSTOMIZE === null)("another namespace is taken over everywhere, in bindings too", () => {
+    const components = ["kubevirt", "monitoring", "kubelet-root"].map((name) => `../components/${name}`);
+    const overlay = { namespace: "storage", resources: ["../base"], components };
+    const built = build("elsewhere", JSON.stringify(overlay));
+    const text = JSON.stringify(built);
+    expect(text).not.toContain('"namespace":"rds-csi"');
+    expect(ofKind(built, "Namespace").map(({ metadata }) => metadata.name)).toEqual(["storage"]);
+    for (const { subjects } of [...ofKind(built, "RoleBinding"), ...ofKind(built, "ClusterRoleBinding")])
+      expect(subjects[0].namespace).toBe("storage");
+  });
+
   test.skipIf(KUSTOMIZE === null)("the images transformer reaches every container of the driver", () => {
     const text = JSON.stringify(build("examples/site"));
     expect(text.match(/"image":"images\.example\.org\/storage\/rds-csi:0\.1\.0"/g)).toHaveLength(2);
