@@ -3,6 +3,7 @@ import { nodeService } from "../csi/node.ts";
 import type { DataPath } from "../node/data-path.ts";
 import { createHealthWatch } from "../node/health-watch.ts";
 import { createNodeService } from "../node/service.ts";
+import { removeStartupTaint } from "../node/startup-taint.ts";
 import { createNodeSystem, type NodeSystem } from "../node/system.ts";
 import { createConnectMetrics } from "../nvme/connect-metrics.ts";
 import { createConnectQueue } from "../nvme/connect-queue.ts";
@@ -47,6 +48,11 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   const survey = (signal: AbortSignal) => service.survey(signal);
   const watch = createHealthWatch({ survey, events: events.sink, nodeId, clock, logger });
   const ending = new AbortController();
+  const { ownNode } = events;
+  const removing =
+    ownNode === undefined || config.removeStartupTaint === "false"
+      ? undefined
+      : removeStartupTaint({ node: ownNode, driverName, clock, logger }, ending.signal);
   const watching = watch.run(ending.signal);
 
   await serve(
@@ -57,6 +63,7 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
         clearInterval(timer);
         ending.abort();
         await watching;
+        await removing;
         await events.close();
       },
     },

@@ -5,7 +5,8 @@ import { ResourceCache } from "./cache.ts";
 import { CredentialSource, type KubeConfigSource } from "./credentials.ts";
 import { EventReporter } from "./events.ts";
 import { LeaseElection } from "./leader.ts";
-import type { ClusterReader, EventSink, LeaderElection } from "./port.ts";
+import { ApiOwnNode } from "./own-node.ts";
+import type { ClusterReader, EventSink, LeaderElection, OwnNode } from "./port.ts";
 import { ApiClusterReader } from "./reader.ts";
 import { recentVolumes } from "./recent-volumes.ts";
 import { resourcesOf } from "./resources.ts";
@@ -35,6 +36,8 @@ export interface Kubernetes {
   readonly reader: ClusterReader;
   readonly events: EventSink;
   readonly leaders: LeaderElection;
+  /** @param name of the Node object */
+  ownNode(name: string): OwnNode;
   /** Namespace of the service account, or of the kubeconfig's context. */
   readonly namespace: string | undefined;
   /**
@@ -78,6 +81,7 @@ export async function createKubernetes(options: KubernetesOptions): Promise<Kube
     reader,
     events,
     leaders,
+    ownNode: (name) => new ApiOwnNode(api, name, driverName),
     namespace: credentials.namespace(),
     watch: () => {
       running ??= Promise.all(all.map((cache) => cache.run(stop.signal)));

@@ -37,7 +37,9 @@ const scripts = readdirSync(join(ROOT, "scripts"), { withFileTypes: true })
   .join("\n");
 
 const known = new Set(["--help", "--version", ...OF_OTHERS, ...longOptions(buildProgram(io, () => {}))]);
-for (const [flag] of scripts.matchAll(/--[a-z][a-z-]+/g)) known.add(flag);
+/** Flags of sidecars, and fields of Kubernetes: what the manifests use, which tests of their own check. */
+const manifests = sources(["manifests"], /\.yaml$/);
+for (const [flag] of (scripts + manifests).matchAll(/--[a-z][a-z-]+/g)) known.add(flag);
 
 const flagsOf = (text: string): string[] =>
   [...text.matchAll(/(?<![\w-])--[a-z][a-z0-9-]*/g)].map(([flag]) => flag);
@@ -80,7 +82,7 @@ describe("names in the documents exist in the code", () => {
   test("errors and other names in camel case", () => {
     const code = sources(["src"], /^(?!.*\.(test|fixture)\.ts$).*\.ts$/);
     const scripts = sources(["manifests"], /\.rsc$/);
-    const identifiers = new Set(`${code}\n${scripts}`.match(/[A-Za-z_$][\w$]*/g));
+    const identifiers = new Set(`${code}\n${scripts}\n${manifests}`.match(/[A-Za-z_$][\w$]*/g));
     // Of Kubernetes, KubeVirt and CDI.
     const foreign = [
       "volumeMode",

@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { VolumeCapability_AccessMode_Mode as Mode } from "../../src/csi/gen/csi_pb.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { BUILT_IN, FakeApiServer, KUBEVIRT } from "../../src/kubernetes/fake-api-server.fixture.ts";
+import { DRIVER_ROLES, NAMESPACE, rulesOf } from "../manifests/rbac.fixture.ts";
 import { type Stand, startStand, until } from "../support/stand.ts";
 
 const NAME = "vm-disk";
@@ -24,6 +25,8 @@ describe("the executable with --orchestrator kubernetes", () => {
   beforeAll(async () => {
     base = await mkdtemp(join(tmpdir(), "rds-k8s-"));
     api = await FakeApiServer.start({ resources: [...BUILT_IN, ...KUBEVIRT] });
+    // It may do what the manifests grant, and nothing else.
+    api.rules = rulesOf(DRIVER_ROLES.controller);
     const kubeconfig = await api.writeKubeconfig(join(base, "kubeconfig"));
     // The API server is away when the controller starts: it must start all the same.
     await api.down();
@@ -37,7 +40,7 @@ describe("the executable with --orchestrator kubernetes", () => {
         "--kubeconfig",
         kubeconfig,
         "--lease-namespace",
-        "storage",
+        NAMESPACE,
         "--pod-name",
         "controller-0",
       ],
@@ -165,7 +168,7 @@ describe("the executable with --orchestrator kubernetes", () => {
 
   test("one replica holds the Lease, and volumes list shows what the cluster says otherwise", async () => {
     await until("the lease", async () =>
-      api.list("Lease", "storage").some(({ spec }) => spec.holderIdentity === "controller-0"),
+      api.list("Lease", NAMESPACE).some(({ spec }) => spec.holderIdentity === "controller-0"),
     );
     const list = (...more: string[]) =>
       stand.cli("volumes", "list", ...stand.rdsFlags, "-o", "json", ...more);
