@@ -42,6 +42,12 @@ export const NODE_TOOLS: readonly NodeTool[] = [
   { name: "e2fsck", package: "e2fsprogs", why: "checks an ext4 that is marked with errors" },
   { name: "mkfs.ext4", package: "e2fsprogs", why: "makes ext4 filesystems" },
   { name: "mkfs.xfs", package: "xfsprogs", why: "makes XFS filesystems" },
+  {
+    name: "modprobe",
+    package: "kmod",
+    why: "loads the kernel module nvme-tcp",
+    dataPath: "nvme-tcp",
+  },
   { name: "resize2fs", package: "e2fsprogs", why: "grows ext4 filesystems" },
   { name: "xfs_growfs", package: "xfsprogs", why: "grows XFS filesystems" },
   { name: "stat", package: "coreutils", why: "stat and statfs of paths that may hang" },
