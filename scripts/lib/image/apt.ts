@@ -8,10 +8,7 @@ import { ImageError } from "./image-error.ts";
 import { run } from "./run.ts";
 
 /** Where downloads are kept. */
-export const cacheDirectory = join(
-  process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"),
-  "rds-csi/image",
-);
+export const cacheDirectory = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "rds-csi/image");
 
 /** Package lists are fetched anew after so long, milliseconds. */
 const LISTS_AGE_MS = 24 * 3_600_000;
@@ -67,7 +64,8 @@ Dir::Cache::srcpkgcache "";
   /** Downloads the newest version of each package, as far as it is not here yet; checked against the signed lists. */
   async download(packages: readonly string[]): Promise<readonly Download[]> {
     const asked = await this.#apt(["download", "--print-uris", ...packages]);
-    if (asked.code !== 0) throw new ImageError(`apt-get download ${packages.join(" ")}: ${asked.stderr.trim()}`);
+    if (asked.code !== 0)
+      throw new ImageError(`apt-get download ${packages.join(" ")}: ${asked.stderr.trim()}`);
     const wanted = asked.stdout.split("\n").flatMap((line) => {
       const found = /^'[^']+' (\S+) \d+ SHA256:([0-9a-f]{64})$/.exec(line.trim());
       return found === null ? [] : [{ name: found[1] ?? "", sha256: found[2] ?? "" }];
@@ -82,7 +80,8 @@ Dir::Cache::srcpkgcache "";
     const downloads: Download[] = [];
     for (const { name, sha256 } of wanted) {
       const file = join(pool, name);
-      if ((await sha256Of(file)) !== sha256) throw new ImageError(`${file} is not what Debian's lists say: remove it and try again`);
+      if ((await sha256Of(file)) !== sha256)
+        throw new ImageError(`${file} is not what Debian's lists say: remove it and try again`);
       downloads.push({ package: name.split("_", 1)[0] ?? name, file, sha256 });
     }
     const absent = packages.filter((name) => !downloads.some((download) => download.package === name));
@@ -95,7 +94,9 @@ Dir::Cache::srcpkgcache "";
     try {
       const fetched = await this.#apt(["-qq", "download", ...packages], fresh);
       if (fetched.code !== 0) {
-        throw new ImageError(`Debian packages cannot be downloaded: ${fetched.stderr.trim()}`, { missing: true });
+        throw new ImageError(`Debian packages cannot be downloaded: ${fetched.stderr.trim()}`, {
+          missing: true,
+        });
       }
       const listed = await run("ls", [fresh]);
       for (const name of listed.stdout.split("\n").filter((line) => line.endsWith(".deb"))) {
@@ -116,7 +117,14 @@ Dir::Cache::srcpkgcache "";
     if (age !== undefined && age < LISTS_AGE_MS) return;
     const fresh = await mkdtemp(join(this.#directory, "lists-"));
     await mkdir(join(fresh, "partial"));
-    const updated = await this.#apt(["-qq", "-o", `Dir::State::lists=${fresh}`, "-o", "APT::Update::Error-Mode=any", "update"]);
+    const updated = await this.#apt([
+      "-qq",
+      "-o",
+      `Dir::State::lists=${fresh}`,
+      "-o",
+      "APT::Update::Error-Mode=any",
+      "update",
+    ]);
     if (updated.code === 0) {
       await rm(lists, { recursive: true, force: true });
       await rename(fresh, lists).catch(() => undefined);
@@ -127,7 +135,9 @@ Dir::Cache::srcpkgcache "";
     if (age === undefined) {
       throw new ImageError(`Debian's package lists cannot be fetched: ${why}`, { missing: true });
     }
-    console.error(`image: package lists are ${Math.round(age / 3_600_000)} hours old, as they cannot be fetched: ${why}`);
+    console.error(
+      `image: package lists are ${Math.round(age / 3_600_000)} hours old, as they cannot be fetched: ${why}`,
+    );
   }
 
   async #apt(args: readonly string[], cwd?: string) {

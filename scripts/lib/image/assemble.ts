@@ -45,19 +45,26 @@ export interface Assembled {
  * Collects the programs of the list, every library that they and the executable are linked with, and what else
  * contents.ts names. Nothing of the packages is run.
  */
-export async function assemble(apt: Apt, target: Target, executable: string, repository: string): Promise<Assembled> {
+export async function assemble(
+  apt: Apt,
+  target: Target,
+  executable: string,
+  repository: string,
+): Promise<Assembled> {
   const store = new Store(apt);
   const base = new Tree();
   const driver = new Tree();
   const used = new Set<string>();
   await store.provide(
-    [...packagesOf(PROGRAMS), ...[...DATA_FILES, ...LOADED_LIBRARIES, CERTIFICATES].map((file) => file.package)].filter(
-      (name, n, all) => all.indexOf(name) === n,
-    ),
+    [
+      ...packagesOf(PROGRAMS),
+      ...[...DATA_FILES, ...LOADED_LIBRARIES, CERTIFICATES].map((file) => file.package),
+    ].filter((name, n, all) => all.indexOf(name) === n),
   );
   for (const [path, mode] of Object.entries(DIRECTORIES)) base.add(path, { kind: "directory", mode });
   for (const [path, text] of Object.entries(WRITTEN)) base.write(path, text);
-  for (const [path, link] of Object.entries({ ...LINKS, ...MERGED })) base.add(path, { kind: "link", target: link });
+  for (const [path, link] of Object.entries({ ...LINKS, ...MERGED }))
+    base.add(path, { kind: "link", target: link });
 
   const take = async (path: string): Promise<string> => {
     for (let at = path; ; ) {
@@ -70,10 +77,14 @@ export async function assemble(apt: Apt, target: Target, executable: string, rep
   };
   const programs: (Part & { readonly name: string })[] = [];
   for (const { name, package: owner } of PROGRAMS) {
-    const path = ["usr/sbin", "usr/bin"].map((directory) => `${directory}/${name}`).find((at) => store.has(at));
+    const path = ["usr/sbin", "usr/bin"]
+      .map((directory) => `${directory}/${name}`)
+      .find((at) => store.has(at));
     if (path === undefined) throw new ImageError(`the package ${owner} has no program ${name}`);
     if (store.owner(path).name !== owner) {
-      throw new ImageError(`${name} is of the package ${store.owner(path).name}, not of ${owner}: correct src/node/tools.ts`);
+      throw new ImageError(
+        `${name} is of the package ${store.owner(path).name}, not of ${owner}: correct src/node/tools.ts`,
+      );
     }
     const at = await take(path);
     programs.push({ name, path, bytes: sizeOf(base, at), package: owner });
@@ -103,11 +114,13 @@ async function addLibraries(
 ): Promise<Assembled["libraries"]> {
   const users = new Map<string, Set<string>>();
   const places = new Map<string, string>();
-  const queue: { soname: string; by: string; from: string | undefined }[] = LOADED_LIBRARIES.map(({ soname, package: from }) => ({
-    soname,
-    by: "glibc",
-    from,
-  }));
+  const queue: { soname: string; by: string; from: string | undefined }[] = LOADED_LIBRARIES.map(
+    ({ soname, package: from }) => ({
+      soname,
+      by: "glibc",
+      from,
+    }),
+  );
   const ask = (path: string, tree: Tree): void => {
     const entry = tree.get(path);
     const elf = entry?.kind === "file" ? readElf(entry.bytes) : undefined;
@@ -148,13 +161,16 @@ async function addLibraries(
 
 /** Finds a library in the packages that are here, else in those that the one which needs it depends on. */
 async function find(store: Store, target: Target, soname: string, from: string): Promise<string> {
-  const paths = [`usr/lib/${target.triplet}`, "usr/lib", "usr/lib64"].map((directory) => `${directory}/${soname}`);
+  const paths = [`usr/lib/${target.triplet}`, "usr/lib", "usr/lib64"].map(
+    (directory) => `${directory}/${soname}`,
+  );
   const here = () => paths.find((path) => store.has(path));
   if (here() === undefined) {
     await store.provide(store.package(from).depends.filter((name) => /^(lib|zlib)/.test(name)));
   }
   const found = here();
-  if (found === undefined) throw new ImageError(`${soname}, which ${from} needs, is in no package that it depends on`);
+  if (found === undefined)
+    throw new ImageError(`${soname}, which ${from} needs, is in no package that it depends on`);
   return found;
 }
 

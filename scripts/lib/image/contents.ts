@@ -20,7 +20,9 @@ export const TARGETS: readonly Target[] = [
 export const DEBIAN = { version: "12", codename: "bookworm" } as const;
 
 /** The programs of the image: what the node executes over NVMe/TCP, see src/node/tools.ts, which is the only list. */
-export const PROGRAMS: readonly NodeTool[] = NODE_TOOLS.filter(({ dataPath }) => dataPath !== "loop");
+export const PROGRAMS: readonly NodeTool[] = (NODE_TOOLS as readonly NodeTool[]).filter(
+  ({ dataPath }) => dataPath !== "loop",
+);
 
 /** Debian packages of programs, sorted. */
 export function packagesOf(tools: readonly NodeTool[]): readonly string[] {

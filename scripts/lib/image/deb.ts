@@ -22,7 +22,12 @@ export interface Package {
 /** Unpacks a .deb into the cache; none of its scripts run. */
 export async function unpack({ package: name, file, sha256 }: Download): Promise<Package> {
   const directory = join(cacheDirectory, "unpacked", `${basename(file, ".deb")}-${sha256.slice(0, 12)}`);
-  if (!(await access(directory).then(() => true, () => false))) {
+  if (
+    !(await access(directory).then(
+      () => true,
+      () => false,
+    ))
+  ) {
     await mkdir(join(cacheDirectory, "unpacked"), { recursive: true });
     const fresh = await mkdtemp(`${directory}.`);
     const data = await run("dpkg-deb", ["-x", file, join(fresh, "files")]);

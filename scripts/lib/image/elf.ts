@@ -40,7 +40,9 @@ export function readElf(bytes: Buffer): Elf | undefined {
   const entries = dynamicEntries(bytes, segments);
   const strings = entries.find(([tag]) => tag === DT_STRTAB)?.[1];
   const at = strings === undefined ? 0 : offsetOf(segments, strings);
-  const needed = entries.filter(([tag]) => tag === DT_NEEDED).map(([, value]) => text(bytes, at + Number(value)));
+  const needed = entries
+    .filter(([tag]) => tag === DT_NEEDED)
+    .map(([, value]) => text(bytes, at + Number(value)));
   return {
     machine: bytes.readUInt16LE(18),
     ...(interpreter === undefined ? {} : { interpreter: text(bytes, interpreter.offset) }),

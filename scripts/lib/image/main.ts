@@ -8,7 +8,6 @@ import { TARGETS, type Target } from "./contents.ts";
 import { ImageError } from "./image-error.ts";
 import { type Build, writeLayout } from "./oci.ts";
 import { type Report, reportOf } from "./report.ts";
-import { run } from "./run.ts";
 import { writeTrees } from "./tree.ts";
 
 const repository = resolve(import.meta.dirname, "../../..");
@@ -60,7 +59,9 @@ try {
   const reports: Report[] = images.map((image) => reportOf(image, digests[image.target.oci] ?? ""));
   await writeFile(join(values.out, "image.json"), `${JSON.stringify(reports, null, 2)}\n`);
   for (const { architecture, digest, bytes } of reports) {
-    console.log(`image: linux/${architecture} ${digest}, ${bytes} bytes of files, in ${join(values.out, "image")}`);
+    console.log(
+      `image: linux/${architecture} ${digest}, ${bytes} bytes of files, in ${join(values.out, "image")}`,
+    );
   }
 } catch (error) {
   if (!(error instanceof ImageError)) throw error;

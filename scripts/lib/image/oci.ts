@@ -66,7 +66,11 @@ export async function writeLayout(
   return Object.fromEntries(manifests.map(({ digest, platform }) => [platform?.architecture ?? "", digest]));
 }
 
-function configOf({ target, packages }: Assembled, { version, commit, time }: Build, diffIds: readonly string[]) {
+function configOf(
+  { target, packages }: Assembled,
+  { version, commit, time }: Build,
+  diffIds: readonly string[],
+) {
   const created = new Date(time * 1000).toISOString();
   const history = [
     { created, created_by: `scripts/image: ${packages.length} packages of Debian ${DEBIAN.version}` },

@@ -19,7 +19,10 @@ export interface Report {
   readonly libraries: Assembled["libraries"];
 }
 
-export function reportOf({ target, base, driver, packages, programs, libraries }: Assembled, digest: string): Report {
+export function reportOf(
+  { target, base, driver, packages, programs, libraries }: Assembled,
+  digest: string,
+): Report {
   const sizes = [base, driver].flatMap(fileSizes);
   const executable = driver.get(EXECUTABLE);
   return {

@@ -25,7 +25,8 @@ function header(path: string, entry: Entry, seconds: number): Buffer {
   const block = Buffer.alloc(BLOCK);
   const [prefix, name] = split(entry.kind === "directory" ? `${path}/` : path);
   const target = entry.kind === "link" ? entry.target : "";
-  if (Buffer.byteLength(target) > 100) throw new Error(`the target of the link ${path} is too long for ustar`);
+  if (Buffer.byteLength(target) > 100)
+    throw new Error(`the target of the link ${path} is too long for ustar`);
   block.write(name, 0);
   block.write(octal(entry.kind === "link" ? 0o777 : entry.mode, 8), 100);
   block.write(octal(0, 8), 108);
