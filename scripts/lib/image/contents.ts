@@ -77,6 +77,7 @@ export const MERGED: Readonly<Record<string, string>> = {
 /** Empty directories with their modes: mount points, so that a root that is read-only has them. */
 export const DIRECTORIES: Readonly<Record<string, number>> = {
   dev: 0o755,
+  "etc/rds-csi": 0o755,
   proc: 0o555,
   run: 0o755,
   "run/rds-csi": 0o755,

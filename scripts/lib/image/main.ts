@@ -21,6 +21,7 @@ const { values } = parseArgs({
     commit: { type: "string", default: "unknown" },
     version: { type: "string", default: "0.0.0" },
     time: { type: "string", default: "0" },
+    "root-only": { type: "boolean", default: false },
   },
 });
 
@@ -50,11 +51,7 @@ async function make(target: Target, build: Build, out: string): Promise<Assemble
   return image;
 }
 
-try {
-  const targets = targetsOf(values.target);
-  const build: Build = { version: values.version, commit: values.commit, time: Number(values.time) };
-  const images: Assembled[] = [];
-  for (const target of targets) images.push(await make(target, build, values.out));
+async function writeImage(images: readonly Assembled[], build: Build): Promise<void> {
   const digests = await writeLayout(images, build, join(values.out, "image"));
   const reports: Report[] = images.map((image) => reportOf(image, digests[image.target.oci] ?? ""));
   await writeFile(join(values.out, "image.json"), `${JSON.stringify(reports, null, 2)}\n`);
@@ -63,6 +60,14 @@ try {
       `image: linux/${architecture} ${digest}, ${bytes} bytes of files, in ${join(values.out, "image")}`,
     );
   }
+}
+
+try {
+  const targets = targetsOf(values.target);
+  const build: Build = { version: values.version, commit: values.commit, time: Number(values.time) };
+  const images: Assembled[] = [];
+  for (const target of targets) images.push(await make(target, build, values.out));
+  if (!values["root-only"]) await writeImage(images, build);
 } catch (error) {
   if (!(error instanceof ImageError)) throw error;
   console.error(`image: ${error.message}`);
