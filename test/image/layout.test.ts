@@ -147,5 +147,5 @@ describe.skipIf(noImage !== "")(`OCI image layout ${noImage}`.trim(), () => {
       manifests: Descriptor[];
     };
     expect(again.manifests).toEqual([manifest]);
-  });
+  }, 120_000);
 });

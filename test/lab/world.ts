@@ -1,7 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { Controller, Node } from "../../src/csi/gen/csi_pb.ts";
 import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
@@ -10,6 +9,7 @@ import { machineClient } from "./client.ts";
 import {
   type ContainerCommand,
   controllerContainer,
+  noContainers,
   nodeContainer,
   prepareController,
   prepareNode,
@@ -30,7 +30,7 @@ export interface WorldOptions {
   /** Native NVMe multipath on the nodes; true. */
   readonly multipath?: boolean;
   readonly nodeMemory?: string;
-  /** Controller and nodes run in containers of the image's root filesystem; false, unless RDS_CSI_LAB_CONTAINERS is set. */
+  /** Controller and nodes run in containers of the image's root filesystem; where that can be had, true. */
   readonly containers?: boolean;
   /** The scenarios use this machine's own tree, at /run/host; false. */
   readonly hostTree?: boolean;
@@ -172,7 +172,7 @@ export class World {
   }
 
   get #containers(): boolean {
-    return this.#options.containers ?? (process.env.RDS_CSI_LAB_CONTAINERS ?? "") !== "";
+    return this.#options.containers ?? noContainers === "";
   }
 
   /** @param nodeId another one than its own name, by mistake */

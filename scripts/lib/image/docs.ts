@@ -129,5 +129,5 @@ export function withoutFigures(page: string): string {
   return page
     .replace(/^(\| \S+ \|) \S+ \|$/gm, "$1 |")
     .replace(/ [\d.]+ \|$/gm, " |")
-    .replace(/\.so(\.\d+)+`/g, ".so`");
+    .replace(/\.so(\.\d+)+/g, ".so");
 }
