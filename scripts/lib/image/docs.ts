@@ -61,8 +61,7 @@ ${table(
 scripts/image                  # dist/rootfs and dist/image for this machine's architecture; no root, no engine
 scripts/image --target all     # linux/amd64 and linux/arm64 in one layout
 scripts/image --test           # both, and the tests of their contents
-docker buildx build -f Containerfile --build-arg COMMIT=$(git rev-parse --short=12 HEAD) \\
-  --build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) .
+docker buildx build -f Containerfile .    # the same by an engine; its arguments are explained in the file
 \`\`\`
 
 \`dist/image\` is an OCI image layout: \`skopeo copy oci:dist/image docker://...\` or \`podman pull oci:dist/image\` take it. It has two
