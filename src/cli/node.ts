@@ -34,6 +34,7 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   let reasons: readonly string[] = [];
   const look = async (): Promise<void> => {
     const before = reasons.join("; ");
+    await dataPath.prepare?.();
     reasons = await dataPath.readinessProblems().catch((error: unknown) => [String(error)]);
     const now = reasons.join("; ");
     if (now !== before && now !== "") logger.warn("not ready", { reasons });
