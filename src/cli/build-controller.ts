@@ -4,7 +4,7 @@ import { AttachmentService } from "../controller/attachments.ts";
 import { ExpansionService } from "../controller/expansion.ts";
 import { createMigrationMetrics } from "../controller/migration-metrics.ts";
 import { Reconciler } from "../controller/reconciler.ts";
-import { recordCounter } from "../controller/record-counts.ts";
+import { RecordWatch } from "../controller/record-counts.ts";
 import { Reporter } from "../controller/reporter.ts";
 import { VolumeService } from "../controller/volumes.ts";
 import { controllerService } from "../csi/controller.ts";
@@ -47,10 +47,8 @@ export async function buildController(config: ControllerConfig, deps: Controller
   const client = new RouterOsClient(transport);
   const rds = new Rds({ client, clock, logger, clusterId, nqnPrefix, nvmePort, fencing });
   const { reader, events, outcome } = cluster;
-  const migrationMetrics = createMigrationMetrics(
-    metrics.registry,
-    recordCounter(rds, clock, logger, stop.signal),
-  );
+  const records = new RecordWatch({ rds, clock, logger });
+  const migrationMetrics = createMigrationMetrics(metrics.registry, () => records.counts(), clock);
   // In the records this tells processes apart, also those of one pod before and after a restart.
   const instance = randomBytes(4).toString("hex");
   const reporter = new Reporter({
@@ -96,11 +94,16 @@ export async function buildController(config: ControllerConfig, deps: Controller
   transport.onReconnect(() => {
     rds.forgetVersion();
     reconciler.trigger();
+    records.trigger();
   });
-  const background = cluster.lead((signal) => reconciler.run(signal), stop.signal);
+  const background = Promise.all([
+    cluster.lead((signal) => reconciler.run(signal), stop.signal),
+    records.run(stop.signal),
+  ]);
   return {
     services: [controllerService({ volumes, attachments, expansions })],
-    notReadyReasons: () => [],
+    // Once it has read the RDS it stays ready: see docs/metrics.md, "Readiness".
+    notReadyReasons: () => (records.neverRead === undefined ? [] : [records.neverRead]),
     close: async () => {
       stop.abort(new Error("the controller stops"));
       await background;

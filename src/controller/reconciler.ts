@@ -6,7 +6,7 @@ import type { RdsVolume } from "../rds/volume.ts";
 import { driftEvent } from "./attachment-messages.ts";
 import type { AttachmentService } from "./attachments.ts";
 import { attachmentDrift, type ClusterView, type Drift, exportDrift } from "./drift.ts";
-import { DRIFT_KINDS, type MigrationMetrics } from "./migration-metrics.ts";
+import type { DriftKind, MigrationMetrics } from "./migration-metrics.ts";
 import type { Reporter } from "./reporter.ts";
 
 export interface ReconcilerOptions {
@@ -62,7 +62,8 @@ export class Reconciler {
       await clock.sleep(pause, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
     }
     // Another replica looks from now on; what this one knew would stay as it was.
-    this.#report([]);
+    this.#options.metrics.drift.clear();
+    this.#known = new Set();
   }
 
   /**
@@ -114,8 +115,13 @@ export class Reconciler {
 
   #report(drifts: readonly Drift[]): void {
     const { metrics, events, logger } = this.#options;
-    for (const kind of DRIFT_KINDS)
-      metrics.drift.set({ kind }, drifts.filter((drift) => drift.kind === kind).length);
+    const count = (kind: DriftKind) => drifts.filter((drift) => drift.kind === kind).length;
+    metrics.drift.set({
+      "attachment-without-va": count("attachment-without-va"),
+      "va-without-attachment": count("va-without-attachment"),
+      "not-exported": count("not-exported"),
+      "exported-unattached": count("exported-unattached"),
+    });
     const now = new Set(drifts.map(identity));
     for (const drift of drifts) {
       if (this.#known.has(identity(drift))) continue;

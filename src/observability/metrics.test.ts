@@ -21,7 +21,7 @@ const documented = page
 describe("docs/metrics.md", () => {
   test("lists exactly the metrics of the registry, with type and labels", () => {
     const { registry } = createMetrics(build);
-    createMigrationMetrics(registry, async () => undefined);
+    createMigrationMetrics(registry, () => undefined);
     createConnectMetrics(registry, { running: 0, waiting: 0 });
     const registered = registry.getMetricsAsArray().map((metric) => ({
       name: metric.name,

@@ -9,7 +9,7 @@ import { type EvidenceSource, noOrchestrator } from "../controller/evidence.ts";
 import { ExpansionService, type OnlineExpansion } from "../controller/expansion.ts";
 import { createMigrationMetrics, type MigrationMetrics } from "../controller/migration-metrics.ts";
 import { staticNodes } from "../controller/nodes.ts";
-import { recordCounter } from "../controller/record-counts.ts";
+import { RecordWatch } from "../controller/record-counts.ts";
 import { Reporter } from "../controller/reporter.ts";
 import { VolumeService } from "../controller/volumes.ts";
 import type { Capability } from "../domain/access-mode.ts";
@@ -62,8 +62,10 @@ export interface ControllerStack {
   readonly registry: Registry;
   readonly reporter: Reporter;
   readonly metrics: MigrationMetrics;
-  /** The next scrape reads the records anew. */
-  freshCounts(): void;
+  /** The counts of records that scrapes show. */
+  readonly records: RecordWatch;
+  /** Reads the records anew, as this process does by itself every minute. */
+  refreshCounts(): Promise<unknown>;
 }
 
 /** A simulator and any number of controllers in front of it, over real SSH on loopback. */
@@ -136,8 +138,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const registry = new Registry();
     const posted: PostedEvent[] = [];
     const { signal } = new AbortController();
-    let counter = recordCounter(rds, clock, silentLogger, signal);
-    const metrics = createMigrationMetrics(registry, () => counter());
+    const records = new RecordWatch({ rds, clock, logger: silentLogger });
+    const metrics = createMigrationMetrics(registry, () => records.counts(), clock);
     const reporter = new Reporter({
       metrics,
       logger: silentLogger,
@@ -154,9 +156,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       registry,
       reporter,
       metrics,
-      freshCounts: () => {
-        counter = recordCounter(rds, clock, silentLogger, signal);
-      },
+      records,
+      refreshCounts: () => records.refresh(signal),
       volumes: new VolumeService({
         rds,
         clock,

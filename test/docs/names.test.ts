@@ -65,7 +65,7 @@ describe("names in the documents exist in the code", () => {
 
   test("metrics", async () => {
     const { registry } = createMetrics(buildInfo);
-    createMigrationMetrics(registry, async () => undefined);
+    createMigrationMetrics(registry, () => undefined);
     createConnectMetrics(registry, { running: 0, waiting: 0 });
     const metrics = new Set((await registry.getMetricsAsJSON()).map(({ name }) => name));
     expect(metrics.size).toBeGreaterThan(8);
