@@ -11,6 +11,7 @@ import { controllerService } from "../csi/controller.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import { createRdsMetrics } from "../observability/rds-metrics.ts";
 import { Rds } from "../rds/rds.ts";
 import { RouterOsClient } from "../routeros/client.ts";
 import { createSshTransport } from "../routeros/transport/transport.ts";
@@ -43,8 +44,16 @@ export async function buildController(config: ControllerConfig, deps: Controller
   } = config;
   const stop = new AbortController();
   const cluster = deps.cluster ?? (await buildCluster(config, { logger, clock }));
-  const transport = createSshTransport({ ...config.rds, logger, clock, observer: transportMetrics(metrics) });
-  const client = new RouterOsClient(transport);
+  const rdsMetrics = createRdsMetrics(metrics.registry);
+  const transport = createSshTransport({
+    ...config.rds,
+    logger,
+    clock,
+    observer: transportMetrics(rdsMetrics, clock),
+  });
+  const client = new RouterOsClient(transport, undefined, undefined, (kind) =>
+    rdsMetrics.failures.inc({ class: kind }),
+  );
   const rds = new Rds({ client, clock, logger, clusterId, nqnPrefix, nvmePort, fencing });
   const { reader, events, outcome } = cluster;
   const records = new RecordWatch({ rds, clock, logger });

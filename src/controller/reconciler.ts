@@ -1,6 +1,7 @@
 import type { Clock } from "../domain/clock.ts";
 import type { ClusterReader, EventSink } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
+import { inBackground } from "../observability/request-scope.ts";
 import type { Rds } from "../rds/rds.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 import { driftEvent } from "./attachment-messages.ts";
@@ -54,7 +55,8 @@ export class Reconciler {
     while (!signal.aborted) {
       let pause = RECONCILE_INTERVAL_MS;
       try {
-        pause = await this.tick(AbortSignal.any([signal, AbortSignal.timeout(TICK_LIMIT_MS)]));
+        const limit = AbortSignal.any([signal, AbortSignal.timeout(TICK_LIMIT_MS)]);
+        pause = await inBackground("reconcile", () => this.tick(limit));
       } catch (error) {
         if (!signal.aborted) logger.warn("reconcile failed, it is repeated", { error });
       }

@@ -2,6 +2,7 @@ import type { Clock } from "../domain/clock.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { LastKnown } from "../domain/last-known.ts";
 import type { Logger } from "../observability/log.ts";
+import { inBackground } from "../observability/request-scope.ts";
 import type { RecordCounts } from "../rds/known-volumes.ts";
 import type { Rds } from "../rds/rds.ts";
 
@@ -66,7 +67,8 @@ export class RecordWatch {
   async refresh(signal: AbortSignal): Promise<boolean> {
     const { rds, logger } = this.#options;
     try {
-      await rds.list(AbortSignal.any([signal, AbortSignal.timeout(LIMIT_MS)]));
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(LIMIT_MS)]);
+      await inBackground("refresh", () => rds.list(limit));
       return true;
     } catch (error) {
       if (signal.aborted) return false;

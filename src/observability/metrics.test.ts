@@ -37,9 +37,9 @@ describe("docs/metrics.md", () => {
 describe("createMetrics", () => {
   test("two sets do not meet", async () => {
     const [one, two] = [createMetrics(build), createMetrics(build)];
-    one.rdsReconnects.inc({ purpose: "read" });
-    expect(await one.registry.metrics()).toContain('rds_csi_rds_reconnects_total{purpose="read"} 1');
-    expect(await two.registry.metrics()).not.toContain('purpose="read"');
+    one.operationsInFlight.inc({ method: "Probe" });
+    expect(await one.registry.metrics()).toContain('rds_csi_operations_in_flight{method="Probe"} 1');
+    expect(await two.registry.metrics()).not.toContain('method="Probe"');
   });
 
   test("build and process are there from the start", async () => {
