@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { type Clock, systemClock } from "../domain/clock.ts";
+import { ManualClock } from "../csi/clock.fixture.ts";
+import { systemClock } from "../domain/clock.ts";
 import { silentLogger } from "../observability/log.ts";
 import { BLOCK, MIB, type Stack, startStack } from "../rds/stack.fixture.ts";
 import { DRIFT_MAX_AGE_MS } from "./migration-metrics.ts";
@@ -11,35 +12,6 @@ afterEach(async () => {
   await stack?.close();
   stack = undefined;
 });
-
-/** A clock whose monotonic part stands until it is told to go on; sleepers wake then. */
-function handClock(): Clock & { advance(ms: number): Promise<void> } {
-  let now = 1_000;
-  const sleepers = new Set<() => void>();
-  return {
-    now: systemClock.now,
-    monotonic: () => now,
-    sleep: (ms, signal) =>
-      new Promise((resolve, reject) => {
-        const at = now + ms;
-        const look = () => {
-          if (now < at) return;
-          sleepers.delete(look);
-          resolve();
-        };
-        sleepers.add(look);
-        signal?.addEventListener("abort", () => {
-          sleepers.delete(look);
-          reject(signal.reason);
-        });
-      }),
-    advance: async (ms) => {
-      now += ms;
-      for (const each of [...sleepers]) each();
-      await systemClock.sleep(0);
-    },
-  };
-}
 
 const scrape = async (on: Stack) => on.registry.metrics();
 const sample = (text: string, name: string) =>
@@ -101,7 +73,7 @@ describe("gauges of records", () => {
   });
 
   test("they disappear when the RDS could not be read for long, and come back with it", async () => {
-    const clock = handClock();
+    const clock = new ManualClock();
     const on = await startStack({ clock });
     stack = on;
     await on.refreshCounts();
@@ -115,7 +87,7 @@ describe("gauges of records", () => {
   });
 
   test("drift: of the replica that reconciles, while it does", async () => {
-    const clock = handClock();
+    const clock = new ManualClock();
     const on = await startStack({ clock });
     stack = on;
     const { rds, attachments, reporter, metrics } = on;
@@ -136,7 +108,7 @@ describe("gauges of records", () => {
 
 describe("RecordWatch", () => {
   test("reads at most once a period, and never what somebody else has listed", async () => {
-    const clock = handClock();
+    const clock = new ManualClock();
     const on = await startStack({ clock: systemClock });
     stack = on;
     const stop = new AbortController();

@@ -18,7 +18,7 @@ export const COUNTS_MAX_AGE_MS = 180_000;
 /** The first look leaves reconcile the chance to read first. Milliseconds. */
 const FIRST_MS = 2_000;
 /** After a list that failed. Milliseconds. */
-const RETRY_MS = 15_000;
+const RETRY_MS = 5_000;
 /** One list must be done after this time. Milliseconds. */
 const LIMIT_MS = 15_000;
 
