@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Registry } from "prom-client";
 import ssh2 from "ssh2";
+import { secretKey } from "../../test/support/secret-key.ts";
 import { AttachmentService } from "../controller/attachments.ts";
 import { type EvidenceSource, noOrchestrator } from "../controller/evidence.ts";
 import { ExpansionService, type OnlineExpansion } from "../controller/expansion.ts";
@@ -19,7 +20,6 @@ import { silentLogger } from "../observability/log.ts";
 import { RouterOsClient } from "../routeros/client.ts";
 import type { ReplyForm } from "../routeros/reply/form.ts";
 import { type HostKeyPin, parseHostKeyPin } from "../routeros/transport/host-keys.ts";
-import { newEd25519Key } from "../routeros/transport/new-key.ts";
 import { createSshTransport, type Transport } from "../routeros/transport/transport.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
 import type { Fencing } from "./context.ts";
@@ -110,7 +110,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     ...simulatorOptions
   } = options;
   const directory = await mkdtemp(join(tmpdir(), "rds-csi-stack-"));
-  const key = newEd25519Key();
+  const key = secretKey("user key of a stack");
   const keyFile = join(directory, "user-key");
   await writeFile(keyFile, key.private, { mode: 0o600 });
   const simulator = await startSimulator({ authorizedKeys: [key.public], ...simulatorOptions });
