@@ -1,6 +1,7 @@
 import type { Clock } from "../domain/clock.ts";
 import type { ClusterReader, EventSink } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
+import { RecurringFailure } from "../observability/recurring-failure.ts";
 import { inBackground } from "../observability/request-scope.ts";
 import type { Rds } from "../rds/rds.ts";
 import type { RdsVolume } from "../rds/volume.ts";
@@ -52,13 +53,15 @@ export class Reconciler {
   /** Looks again and again until `signal` aborts. Never throws. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#options;
+    const failures = new RecurringFailure(logger, "reconcile");
     while (!signal.aborted) {
       let pause = RECONCILE_INTERVAL_MS;
       try {
         const limit = AbortSignal.any([signal, AbortSignal.timeout(TICK_LIMIT_MS)]);
         pause = await inBackground("reconcile", () => this.tick(limit));
+        failures.worked();
       } catch (error) {
-        if (!signal.aborted) logger.warn("reconcile failed, it is repeated", { error });
+        if (!signal.aborted) failures.failed(error);
       }
       this.#wake = new AbortController();
       await clock.sleep(pause, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});

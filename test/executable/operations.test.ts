@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { VolumeCapability_AccessMode_Mode as Mode } from "../../src/csi/gen/csi_pb.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { documentedMetrics } from "../../src/observability/metrics-page.fixture.ts";
+import { documentedFields } from "../docs/logging.fixture.ts";
 import { executable, repository, shortDirectory } from "../support/executable.ts";
 import { exists, type Stand, startStand, until } from "../support/stand.ts";
 
@@ -245,6 +246,16 @@ describe("request ids", () => {
     await until("the failure", async () =>
       (await lines()).some(({ msg, errorId, requestId }) => msg === "rpc failed" && errorId && requestId),
     );
+  });
+
+  test("every field of the logs is in docs/logging.md", async () => {
+    const page = readFileSync(join(repository, "docs/logging.md"), "utf8");
+    const documented = new Set(documentedFields(page));
+    const text = await readFile(path("node-a.log"), "utf8");
+    const ofText = [...text.matchAll(/(?<=^| )([A-Za-z_]+)=/gm)].map(([, name]) => name ?? "");
+    const names = new Set([...(await lines()).flatMap(Object.keys), ...ofText]);
+    expect(names.size).toBeGreaterThan(20);
+    expect([...names].filter((name) => !documented.has(name))).toEqual([]);
   });
 
   test("the text format has them as well, one line each", async () => {
