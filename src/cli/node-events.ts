@@ -2,6 +2,7 @@ import type { NodeConfig } from "../config/load.ts";
 import type { Clock } from "../domain/clock.ts";
 import type { EventSink, OwnNode } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
+import { withoutRequest } from "../observability/request-scope.ts";
 
 /** Where a node reports on the claims of its volumes, and what it knows of itself. */
 export interface NodeEvents {
@@ -33,7 +34,7 @@ export async function nodeEvents(
       source: kubeconfig === undefined ? { kind: "in-cluster" } : { kind: "kubeconfig", path: kubeconfig },
       driverName,
       instance: nodeId,
-      logger,
+      logger: withoutRequest(logger),
       clock,
       maxSockets: 2,
       lookupMs: LOOKUP_MS,

@@ -6,9 +6,12 @@ import { buildProgram } from "../../src/cli/program.ts";
 import { envNameOf } from "../../src/config/option.ts";
 import { commandOptions } from "../../src/config/options.ts";
 import { createMigrationMetrics } from "../../src/controller/migration-metrics.ts";
+import { systemClock } from "../../src/domain/clock.ts";
+import { createNodeMetrics } from "../../src/node/node-metrics.ts";
 import { createConnectMetrics } from "../../src/nvme/connect-metrics.ts";
 import { buildInfo } from "../../src/observability/build-info.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
+import { createRdsMetrics } from "../../src/observability/rds-metrics.ts";
 import { pages, ROOT, sources } from "./pages.fixture.ts";
 
 const stop = new AbortController().signal;
@@ -67,8 +70,10 @@ describe("names in the documents exist in the code", () => {
 
   test("metrics", async () => {
     const { registry } = createMetrics(buildInfo);
-    createMigrationMetrics(registry, async () => undefined);
+    createMigrationMetrics(registry, () => undefined);
     createConnectMetrics(registry, { running: 0, waiting: 0 });
+    createRdsMetrics(registry);
+    createNodeMetrics(registry, systemClock);
     const metrics = new Set((await registry.getMetricsAsJSON()).map(({ name }) => name));
     expect(metrics.size).toBeGreaterThan(8);
     for (const { path, text } of pages) {

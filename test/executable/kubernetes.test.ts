@@ -11,6 +11,7 @@ import { type Stand, startStand, until } from "../support/stand.ts";
 
 const NAME = "vm-disk";
 const ID = volumeIdFromName(NAME);
+const ACTIVE = "rds_csi_migration_active_migrations";
 const capability = {
   accessMode: { mode: Mode.MULTI_NODE_MULTI_WRITER },
   accessType: { case: "block", value: {} },
@@ -143,11 +144,11 @@ describe("the executable with --orchestrator kubernetes", () => {
     api.delete("Pod", "stranger", "vms");
     api.apply(launcher("launcher-target", "node-b", "vm1"));
     await publish("node-b");
-    expect(await metric("rds_csi_migration_active_migrations")).toBe("rds_csi_migration_active_migrations 1");
+    await until("the gauge", async () => (await metric(ACTIVE)) === `${ACTIVE} 1`);
     await stand.controllerProcess.kill();
     const second = await stand.startController();
     expect(second.ended()).toBeUndefined();
-    expect(await metric("rds_csi_migration_active_migrations")).toBe("rds_csi_migration_active_migrations 1");
+    await until("the gauge", async () => (await metric(ACTIVE)) === `${ACTIVE} 1`);
     await stand.controller.controllerUnpublishVolume({ volumeId: ID, nodeId: "node-a" });
     await until("the events", async () => events().some((event) => event.includes("MigrationCompleted")));
     expect(events()).toEqual([

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Controller, Node } from "../../src/csi/gen/csi_pb.ts";
-import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
 import type { ServiceClient } from "../support/csi-client.ts";
+import { secretKey } from "../support/secret-key.ts";
 import { machineClient } from "./client.ts";
 import {
   type ContainerCommand,
@@ -64,7 +64,7 @@ export class World {
   readonly machines = new Map<string, Machine>();
   readonly services = new Map<string, Service>();
   readonly controller: ServiceClient<typeof Controller>;
-  readonly #userKey = newEd25519Key();
+  readonly #userKey = secretKey("user key of the lab");
   readonly #options: WorldOptions;
   readonly #names: readonly string[];
 
