@@ -65,8 +65,11 @@ export async function writeRecord(
   return { kind: "written", volume: classified.volume };
 }
 
+/** What an export depends on besides the record. */
+export type ExportSettings = Pick<RdsContext, "nqnPrefix" | "nvmePort" | "fencing">;
+
 /** Whether a volume's export already is what its record wants. */
-export function exportIsRight(context: RdsContext, volume: RdsVolume): boolean {
+export function exportIsRight(context: ExportSettings, volume: RdsVolume): boolean {
   const state = volume.record.attachments.length === 0 ? "off" : "keep";
   return matches(volume.disk, wantedExport(context, volume, volume.record, state));
 }
@@ -86,7 +89,7 @@ export interface WantedExport {
 
 /** How a volume's export is to stand with a record. */
 export function wantedExport(
-  context: RdsContext,
+  context: ExportSettings,
   volume: RdsVolume,
   record: VolumeRecord,
   state: ExportState,
