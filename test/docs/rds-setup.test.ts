@@ -1,85 +1,46 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
-import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
-import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
 import { connectWith } from "../../src/simulator/client.fixture.ts";
-import { type Simulator, startSimulator } from "../../src/simulator/simulator.ts";
-import { capture } from "../support/stand.ts";
+import type { Simulator } from "../../src/simulator/simulator.ts";
+import { lacking, type PageSteps, startPageSteps } from "./page-steps.fixture.ts";
 import { page, ROOT } from "./pages.fixture.ts";
 
 // docs/rds-setup.md in its order: OpenSSH against a simulator that has nobody but its administrator.
 
-const path = `${process.env.PATH ?? ""}:/usr/bin`;
-const tools = ["bash", "ssh", "scp", "ssh-keygen", "ssh-keyscan", "sed", "cut"];
-const absent = tools.filter((tool) => Bun.which(tool, { PATH: path }) === null);
-const missing = absent.length === 0 ? "" : `(needs ${absent.join(", ")})`;
+const missing = lacking(["bash", "ssh", "scp", "ssh-keygen", "ssh-keyscan", "sed", "cut"]);
 
 const setup = page("docs/rds-setup.md");
 const steps = setup.blocks.filter(({ note }) => note === "run on the simulator");
 
+/** What stands in for the addresses of the controller on the page. */
+const REPLACED = { "192.0.2.0/25": "127.0.0.0/8" };
+
+let run: PageSteps | undefined;
 let simulator: Simulator;
-let base = "";
 const outputs: string[] = [];
-
-/** What stands in for the addresses of the page. */
-function here(text: string): string {
-  return text.replaceAll("192.0.2.0/25", "127.0.0.0/8");
-}
-
-async function prepare(): Promise<{ private: string }> {
-  const admin = newEd25519Key();
-  simulator = await startSimulator({ users: [{ name: "admin", publicKeys: [admin.public] }] });
-  base = await mkdtemp(join(tmpdir(), "rds-setup-"));
-  await writeFile(join(base, "admin-key"), admin.private, { mode: 0o600 });
-  await symlink(join(ROOT, "manifests"), join(base, "manifests"));
-  const config = [
-    ...["Host 192.0.2.1", "HostName 127.0.0.1", `Port ${simulator.port}`],
-    ...["IdentitiesOnly yes", "BatchMode yes", "StrictHostKeyChecking accept-new"],
-    ...[`UserKnownHostsFile ${base}/known_hosts`, "GlobalKnownHostsFile /dev/null"],
-    ...["Match originalhost 192.0.2.1 user admin", `IdentityFile ${base}/admin-key`],
-  ];
-  await writeFile(join(base, "ssh_config"), `${config.join("\n")}\n`);
-  return admin;
-}
-
-/** Runs a block of shell commands as they stand; the addresses lead to the simulator. */
-async function shell(text: string): Promise<string> {
-  const functions = [
-    `ssh() { command ssh -F ${base}/ssh_config "$@"; }`,
-    `scp() { command scp -F ${base}/ssh_config "$@"; }`,
-    `ssh-keyscan() { command ssh-keyscan -p ${simulator.port} "\${@//192.0.2.1/127.0.0.1}"; }`,
-    `rds-csi() { ${process.execPath} ${ROOT}/src/main.ts "\${@//192.0.2.1/127.0.0.1:${simulator.port}}"; }`,
-  ];
-  const script = `${functions.join("\n")}\n${here(text)}`;
-  const { code, stdout, stderr } = await capture("/bin/bash", ["-euc", script], {
-    cwd: base,
-    env: { PATH: path, HOME: base, TMPDIR: base },
-  });
-  if (code !== 0) throw new Error(`exit ${code} of ${text}\n${stdout}${stderr}`);
-  return stdout;
-}
 
 describe.skipIf(missing !== "")(`docs/rds-setup.md ${missing}`, () => {
   beforeAll(async () => {
-    const admin = await prepare();
-    const { exec, close } = await connectWith(simulator, { username: "admin", privateKey: admin.private });
+    run = await startPageSteps({
+      address: "192.0.2.1",
+      replace: REPLACED,
+      functions: () => [`mkdir -p manifests && cp -rn ${ROOT}/manifests/rds manifests/`],
+    });
+    simulator = run.simulator;
+    const { exec, close } = await connectWith(simulator, { username: "admin", privateKey: run.adminKey });
     for (const { language, text } of steps) {
-      if (language === "sh") outputs.push(await shell(text));
+      if (language === "sh") outputs.push(await run.shell(text));
       else {
         let output = "";
-        for (const line of text.trim().split("\n")) output += (await exec(here(line))).stdout;
+        for (const line of text.trim().split("\n")) {
+          output += (await exec(line.replaceAll("192.0.2.0/25", REPLACED["192.0.2.0/25"]))).stdout;
+        }
         outputs.push(output);
       }
     }
     close();
   }, 60_000);
-  afterAll(async () => {
-    await simulator?.stop();
-    if (existsSync(base)) await rm(base, { recursive: true });
-  });
+  afterAll(() => run?.close());
 
   /** The output of the one step whose commands contain `text`. */
   const outputOf = (text: string): string => {
