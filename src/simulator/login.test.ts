@@ -83,7 +83,7 @@ describe("a user made on the console", () => {
     expect((await admin.exec("/user/active/print")).stdout).toMatch(/csi +127\.0\.0\.1 +ssh/);
     await admin.exec("/user/active/remove [find where name=csi]");
     await closed;
-    const log = simulator.device.log.join("\n");
+    const log = simulator.device.management.journal.messages.join("\n");
     expect(log).toContain("user csi logged in from 127.0.0.1 via ssh");
     expect(log).toContain("user csi logged out from 127.0.0.1 via ssh");
     expect(log).toMatch(/user added by ssh:admin@127\.0\.0\.1 \(\*\w+ = \/user add name=csi group=csi\)/);
@@ -107,8 +107,8 @@ describe("a user made on the console", () => {
     expect((await csi.exec(":put [/user/get csi address]")).stdout).toBe("127.0.0.1/32\r\n");
     expect((await csi.exec(":put [/ip/service/get ssh address]")).stdout).toBe("127.0.0.0/8\r\n");
     expect(await refused(login(second, "given"))).toBe(FAILED);
-    expect(second.device.accounts.users.map(({ name }) => name)).toEqual(["csi", "admin"]);
-    expect(second.device.accounts.keysOf("admin")).toHaveLength(1);
+    expect(second.device.management.accounts.users.map(({ name }) => name)).toEqual(["csi", "admin"]);
+    expect(second.device.management.accounts.keysOf("admin")).toHaveLength(1);
   });
 
   test("a state of an earlier version has no users in it", async () => {
@@ -116,7 +116,8 @@ describe("a user made on the console", () => {
     directories.push(stateDir);
     await (await start({ stateDir })).stop();
     const file = join(stateDir, "state.json");
-    const { accounts, flash, sshAddresses, ...old } = JSON.parse(await readFile(file, "utf8"));
+    const { management, ...old } = JSON.parse(await readFile(file, "utf8"));
+    const { accounts, flash, sshAddresses } = management;
     expect([accounts.users.length, flash, sshAddresses]).toEqual([1, [], []]);
     await writeFile(file, JSON.stringify(old));
     await login(await start({ stateDir }));
@@ -150,10 +151,10 @@ describe("uploads", () => {
     await addUser(admin);
     const csi = await login(simulator, "csi", OTHER);
     expect(await refused(upload(csi.client, "a.rsc", "x").then(() => csi))).not.toBe("accepted");
-    expect(simulator.device.flash.entries).toEqual([]);
+    expect(simulator.device.management.flash.entries).toEqual([]);
     const text = `:put "${"y".repeat(100_000)}"`;
     await upload(admin.client, "a.rsc", text);
-    expect(simulator.device.flash.read("a.rsc")?.toString()).toBe(text);
+    expect(simulator.device.management.flash.read("a.rsc")?.toString()).toBe(text);
     await upload(admin.client, "a.rsc", ":put 1");
     expect((await admin.exec("/import a.rsc")).stdout).toStartWith("1\r\n");
   });

@@ -96,7 +96,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const found = await backend.list();
   if (found !== undefined) device.fileStore.reconcile(found);
   else if (state !== undefined) await refillMemory(device);
-  device.accounts.give(users);
+  device.management.accounts.give(users);
 
   const faults = new Faults();
   const hostKeys = options.hostKeys ?? [
@@ -104,7 +104,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   ];
   const [shown] = hostKeys;
   if (shown !== undefined) {
-    device.hostKey = { type: shown.type, fingerprint: fingerprint(publicBlob(shown.pem)) };
+    device.management.hostKey = { type: shown.type, fingerprint: fingerprint(publicBlob(shown.pem)) };
   }
   let logWork: Promise<void> = Promise.resolve();
   const logged = (entry: CommandLogEntry): void => {

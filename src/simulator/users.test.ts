@@ -10,7 +10,7 @@ const MISSING = "not enough permissions (9)";
 let box: TestConsole;
 beforeEach(async () => {
   box = await testConsole();
-  box.device.accounts.give([{ name: "admin", publicKeys: [KEY] }]);
+  box.device.management.accounts.give([{ name: "admin", publicKeys: [KEY] }]);
 });
 
 /** Runs a line as somebody with all policies but those given; its last line, or the error. */
@@ -40,9 +40,14 @@ describe("/user/group", () => {
     expect(await run("/user/group/remove full")).toContain("default group");
     expect(await run("/user/group/remove csi")).toContain("in use");
     expect(await run("/user/group/remove nobody")).toBe("no such item");
-    expect(box.device.accounts.groups.map(({ name }) => name)).toEqual(["read", "write", "full", "csi"]);
+    expect(box.device.management.accounts.groups.map(({ name }) => name)).toEqual([
+      "read",
+      "write",
+      "full",
+      "csi",
+    ]);
     await run("/user/remove somebody; /user/group/remove csi");
-    expect(box.device.accounts.group("csi")).toBeUndefined();
+    expect(box.device.management.accounts.group("csi")).toBeUndefined();
   });
 });
 
@@ -56,15 +61,15 @@ describe("/user", () => {
     ]);
     expect(json).not.toContain("secret");
     await run("/user/set csi address=198.51.100.7 disabled=yes group=write");
-    expect(box.device.accounts.user("csi")).toMatchObject({
+    expect(box.device.management.accounts.user("csi")).toMatchObject({
       addresses: ["198.51.100.7"],
       disabled: true,
       group: "write",
       password: "secret",
     });
     await run("/user/remove [find where name=csi]");
-    expect(box.device.accounts.user("csi")).toBeUndefined();
-    expect(box.device.accounts.keysOf("csi")).toEqual([]);
+    expect(box.device.management.accounts.user("csi")).toBeUndefined();
+    expect(box.device.management.accounts.keysOf("csi")).toEqual([]);
   });
 
   test("what is refused", async () => {
@@ -79,7 +84,7 @@ describe("/user", () => {
         "invalid value for argument address",
       );
     }
-    expect(box.device.accounts.users.map(({ name }) => name)).toEqual(["admin"]);
+    expect(box.device.management.accounts.users.map(({ name }) => name)).toEqual(["admin"]);
   });
 
   test("the last user with full rights stays", async () => {
@@ -105,7 +110,7 @@ describe("/user/ssh-keys", () => {
     expect(shown).toContain("SHA256:");
     expect(shown).not.toContain("AAAA");
     await run('/user/ssh-keys/remove [find where info="my laptop"]');
-    expect(box.device.accounts.keys).toHaveLength(2);
+    expect(box.device.management.accounts.keys).toHaveLength(2);
   });
 
   test("refuses what is no public Ed25519 or RSA key", async () => {
@@ -117,7 +122,7 @@ describe("/user/ssh-keys", () => {
     }
     expect(await add(small)).toBe("keys smaller than 2048bit are not allowed");
     expect(await run(`/user/ssh-keys/add user=none key="${KEY}"`)).toContain("any value of user");
-    expect(box.device.accounts.keys).toHaveLength(1);
+    expect(box.device.management.accounts.keys).toHaveLength(1);
   });
 
   test("the fingerprint came with 7.20", async () => {
@@ -146,7 +151,7 @@ describe("policies", () => {
       const refused = answer === MISSING;
       expect([policy, refused]).toEqual([policy, (needed as readonly string[]).includes(policy)]);
       box = await testConsole();
-      box.device.accounts.give([{ name: "admin", publicKeys: [KEY] }]);
+      box.device.management.accounts.give([{ name: "admin", publicKeys: [KEY] }]);
     }
   });
 
@@ -177,7 +182,7 @@ describe("policies", () => {
 
 describe("/import", () => {
   const script = (name: string, ...lines: string[]) =>
-    box.device.flash.write(name, Buffer.from(lines.join("\n")));
+    box.device.management.flash.write(name, Buffer.from(lines.join("\n")));
 
   test("runs a file of many lines, comments and blocks", async () => {
     script(
@@ -197,7 +202,7 @@ describe("/import", () => {
     expect(await run("/import file-name=a.rsc")).toBe(
       "<hello>\n\nScript file loaded and executed successfully",
     );
-    expect(box.device.log).toEqual(["done"]);
+    expect(box.device.management.journal.messages).toEqual(["done"]);
     expect(await run('/import "/a.rsc"')).toContain("successfully");
   });
 
@@ -206,7 +211,7 @@ describe("/import", () => {
     expect(await run("/import a.rsc")).toBe(
       "Script Error: no such item (/disk/remove; line 3) (:import; line 1)",
     );
-    expect(box.device.log).toEqual(["one"]);
+    expect(box.device.management.journal.messages).toEqual(["one"]);
     script("b.rsc", ":put 1", '{ :if (true) do={\n:error "stop" } }');
     expect(await run("/import b.rsc")).toContain("Script Error: stop (:error; line 3) (:import; line 1)");
   });
@@ -216,11 +221,11 @@ describe("/import", () => {
     expect(await run("/import a.rsc")).toStartWith(
       "Script Error: bad command name nonsense (line 2 column 2)",
     );
-    expect(box.device.log).toEqual([]);
+    expect(box.device.management.journal.messages).toEqual([]);
     expect(await run("/import b.rsc")).toBe("Cannot open import file, file does not exist (:import; line 1)");
     script("c.rsc", "/user/group/add name=x");
     expect(await run("/import c.rsc", ["policy"])).toContain(`Script Error: ${MISSING}`);
-    expect(box.device.accounts.group("x")).toBeUndefined();
+    expect(box.device.management.accounts.group("x")).toBeUndefined();
   });
 
   test("an uploaded file is listed and can be removed", async () => {

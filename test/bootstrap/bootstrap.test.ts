@@ -45,7 +45,7 @@ describe("bootstrap.rsc", () => {
     expect(output).toContain(`--rds-host-key ${admin.simulator.hostKeyFingerprints[0]}`);
     expect(output).toContain("--rds-user csi --pool storage-pool --directory csi");
     expect(output).toEndWith("Script file loaded and executed successfully");
-    const { accounts } = admin.simulator.device;
+    const { accounts } = admin.simulator.device.management;
     expect(accounts.group("csi")?.policies).toEqual(["ssh", "read", "write", "test"]);
     expect(accounts.user("csi")).toMatchObject({ group: "csi", addresses: ["127.0.0.0/8"], disabled: false });
     expect(accounts.user("csi")?.password).toMatch(/^[A-Za-z2-9]{40}$/);
@@ -93,7 +93,7 @@ describe("bootstrap.rsc", () => {
     expect(output).toContain("group csi: rights corrected, they were wrong: +reboot +sensitive -test");
     expect(output).toContain("user csi: may now log in from 127.0.0.1/32,2001:db8::/64");
     expect(output).toContain("user csi has 1 other key(s)");
-    const { accounts } = admin.simulator.device;
+    const { accounts } = admin.simulator.device.management;
     expect(accounts.group("csi")?.policies).toEqual(["ssh", "read", "write", "test"]);
     expect(accounts.user("csi")?.addresses).toEqual(["127.0.0.1/32", "2001:db8::/64"]);
     await csi(admin, KEY);
@@ -106,7 +106,7 @@ describe("bootstrap.rsc", () => {
     const admin = await device({ pools: [{ slot: "raid10", fs: "xfs", size: 64n * GIB }] });
     const names = { csiUser: "csi-driver", csiGroup: "k8s.csi", csiPool: "raid10", csiDirectory: "volumes" };
     expect(await admin.import("bootstrap.rsc", { ...SETTINGS, ...names })).toContain("executed successfully");
-    expect(admin.simulator.device.accounts.user("csi-driver")?.group).toBe("k8s.csi");
+    expect(admin.simulator.device.management.accounts.user("csi-driver")?.group).toBe("k8s.csi");
     expect(admin.simulator.device.file("raid10/volumes")?.directory).toBe(true);
   });
 
@@ -164,7 +164,7 @@ describe("bootstrap.rsc", () => {
     await admin.simulator.device.setPool("storage-pool", { mounted: true });
     await admin.simulator.device.addFile("storage-pool/csi", 4096n);
     expect(await admin.import("bootstrap.rsc", SETTINGS)).toContain("exists and is not a folder");
-    expect(admin.simulator.device.accounts.user("csi")).toBeUndefined();
+    expect(admin.simulator.device.management.accounts.user("csi")).toBeUndefined();
   });
 
   test("somebody without the policy `policy` cannot run it", async () => {
@@ -176,7 +176,7 @@ describe("bootstrap.rsc", () => {
     cleanUp.push(() => client.close());
     await upload(client.client, "b.rsc", await script("bootstrap.rsc", SETTINGS));
     expect((await client.exec("/import b.rsc")).stdout).toContain("not enough permissions (9)");
-    expect(admin.simulator.device.accounts.group("csi")).toBeUndefined();
+    expect(admin.simulator.device.management.accounts.group("csi")).toBeUndefined();
   });
 });
 

@@ -49,7 +49,8 @@ export async function administrator(simulator: Simulator): Promise<Administrator
       return output;
     },
     configuration: () => {
-      const { accounts, files, sshAddresses, disks } = simulator.device;
+      const { management, files, disks } = simulator.device;
+      const { sshAddresses, accounts } = management;
       const { groups, users, keys } = accounts.save();
       return structuredClone({ groups, users, keys, files, sshAddresses, disks });
     },

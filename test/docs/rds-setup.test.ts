@@ -84,8 +84,8 @@ describe.skipIf(missing !== "")(`docs/rds-setup.md ${missing}`, () => {
     const keys = outputOf("/user/ssh-keys/print where user=csi");
     expect(keys.match(/csi +ed25519/g)).toHaveLength(1);
     expect(outputOf("'/import file-name=remove.rsc'")).toContain("user csi: removed");
-    expect(simulator.device.accounts.users.map(({ name }) => name)).toEqual(["admin"]);
-    expect(simulator.device.flash.entries).toEqual([]);
+    expect(simulator.device.management.accounts.users.map(({ name }) => name)).toEqual(["admin"]);
+    expect(simulator.device.management.flash.entries).toEqual([]);
     expect(outputOf('/file/print where name~"^storage-pool/csi"')).toContain("storage-pool/csi");
   });
 });

@@ -44,7 +44,7 @@ const FILES: Listing = {
   rows: (device, call) => {
     const folder = call.args.has("path") ? canonicalPath(call.args.text("path") ?? "") : undefined;
     if (folder !== undefined && !device.fileStore.isDirectory(folder)) throw new RunFailure("no such item");
-    const listed = [...device.flash.entries, ...device.files].filter((entry) => {
+    const listed = [...device.management.flash.entries, ...device.files].filter((entry) => {
       if (folder === undefined) return true;
       if (call.args.flag("recursive")) return entry.path !== folder && isWithin(entry.path, folder);
       return parentPath(entry.path) === folder;
@@ -60,7 +60,8 @@ const FILES: Listing = {
 function entries(call: Invocation): readonly FileEntry[] {
   return resolveItems(call, FILES, call.args.value("numbers")).flatMap((row) => {
     const path = toText(row.get("name"));
-    const entry = call.device.file(path) ?? call.device.flash.entries.find((one) => one.path === path);
+    const entry =
+      call.device.file(path) ?? call.device.management.flash.entries.find((one) => one.path === path);
     return entry === undefined ? [] : [entry];
   });
 }
@@ -86,8 +87,8 @@ async function add(call: Invocation): Promise<Value> {
 
 async function remove(call: Invocation): Promise<Value> {
   for (const entry of entries(call)) {
-    if (call.device.flash.read(entry.path) !== undefined) {
-      call.device.flash.remove(entry.path);
+    if (call.device.management.flash.read(entry.path) !== undefined) {
+      call.device.management.flash.remove(entry.path);
       continue;
     }
     refuseReadOnly(call, entry.path);

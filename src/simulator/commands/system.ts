@@ -125,8 +125,8 @@ const SSH = listing(
   ({ device }) => [
     new Map<string, Value>([
       ["strong-crypto", true],
-      ["host-key-type", device.hostKey.type],
-      ["host-key-fingerprint", device.hostKey.fingerprint],
+      ["host-key-type", device.management.hostKey.type],
+      ["host-key-fingerprint", device.management.hostKey.fingerprint],
       ["password-authentication", "yes-if-no-key"],
       ["forwarding-enabled", "no"],
     ]),
@@ -139,7 +139,7 @@ const SERVICE = listing(["name", "port", "address", "max-sessions"], ({ device }
     [".id", id("*1")],
     ["name", "ssh"],
     ["port", 22n],
-    ["address", list(device.sshAddresses)],
+    ["address", list(device.management.sshAddresses)],
     ["max-sessions", BigInt(device.switches().maxSessions)],
   ]),
 ]);
@@ -150,8 +150,7 @@ async function setService(call: Invocation): Promise<Value> {
   if (found.length === 0 || !call.args.has("address")) return undefined;
   const prefixes = (call.args.text("address") ?? "").split(",").filter((text) => text !== "");
   if (!prefixes.every(isPrefix)) throw new RunFailure("invalid value for argument address");
-  call.device.sshAddresses = prefixes;
-  call.device.changed();
+  call.device.management.restrictSsh(prefixes);
   call.audit("ip service changed", "/ip service set ssh");
   return undefined;
 }
@@ -178,7 +177,7 @@ export const IP_MENU: MenuSpec = {
 };
 
 const LOG = listing(["topics", "message"], ({ device }) =>
-  device.journal.lines.map(
+  device.management.journal.lines.map(
     ({ topics, message }, at) =>
       new Map<string, Value>([
         [".id", id(`*${(at + 1).toString(16).toUpperCase()}`)],
@@ -199,7 +198,7 @@ export const LOG_MENU: MenuSpec = menu(
     required: ["message"],
     policy: "write" as const,
     run: async (call: Invocation): Promise<Value> => {
-      call.device.journal.note(`script,${name}`, call.args.text("message") ?? "");
+      call.device.management.journal.note(`script,${name}`, call.args.text("message") ?? "");
       return undefined;
     },
   })),

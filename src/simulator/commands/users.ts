@@ -59,7 +59,7 @@ const GROUPS: Listing = {
   columns: ["name", "policy"],
   names: ["name"],
   sizes: "grouped",
-  rows: ({ accounts }) =>
+  rows: ({ management: { accounts } }) =>
     accounts.groups.map((group: Group) =>
       row(group, [
         ["name", group.name],
@@ -80,7 +80,11 @@ const GROUP_MENU: MenuSpec = {
       (call) => {
         const { args, device } = call;
         const name = args.text("name") ?? "";
-        const group = device.accounts.addGroup(name, words(call, "policy") ?? [], args.text("comment") ?? "");
+        const group = device.management.accounts.addGroup(
+          name,
+          words(call, "policy") ?? [],
+          args.text("comment") ?? "",
+        );
         call.audit("user group added", `${formatId(group.id)} = /user group add name=${name}`);
         return id(formatId(group.id));
       },
@@ -90,8 +94,8 @@ const GROUP_MENU: MenuSpec = {
       "set",
       [NUMBERS, any("policy"), text("comment")],
       (call) => {
-        for (const group of items(call, GROUPS, call.device.accounts.groups)) {
-          call.device.accounts.setGroup(group, words(call, "policy"), call.args.text("comment"));
+        for (const group of items(call, GROUPS, call.device.management.accounts.groups)) {
+          call.device.management.accounts.setGroup(group, words(call, "policy"), call.args.text("comment"));
           call.audit("user group changed", `/user group set ${formatId(group.id)}`);
         }
         return undefined;
@@ -102,8 +106,8 @@ const GROUP_MENU: MenuSpec = {
       "remove",
       [NUMBERS],
       (call) => {
-        for (const group of items(call, GROUPS, call.device.accounts.groups)) {
-          call.device.accounts.removeGroup(group);
+        for (const group of items(call, GROUPS, call.device.management.accounts.groups)) {
+          call.device.management.accounts.removeGroup(group);
           call.audit("user group removed", `/user group remove ${formatId(group.id)}`);
         }
         return undefined;
@@ -126,7 +130,7 @@ const KEYS: Listing = {
   names: [],
   sizes: "grouped",
   rows: (device) =>
-    device.accounts.keys.map((key: AccountKey) => {
+    device.management.accounts.keys.map((key: AccountKey) => {
       const facts = keyFacts(key.line);
       return row({ id: key.id }, [
         ["user", key.user],
@@ -148,7 +152,7 @@ const KEY_MENU: MenuSpec = {
       [text("user"), text("key")],
       (call) => {
         const user = call.args.text("user") ?? "";
-        const key = call.device.accounts.addKey(user, call.args.text("key") ?? "");
+        const key = call.device.management.accounts.addKey(user, call.args.text("key") ?? "");
         call.audit("SSH key added", `${formatId(key.id)} = /user ssh-keys add user=${user}`);
         return id(formatId(key.id));
       },
@@ -158,8 +162,8 @@ const KEY_MENU: MenuSpec = {
       "remove",
       [NUMBERS],
       (call) => {
-        for (const key of items(call, KEYS, call.device.accounts.keys)) {
-          call.device.accounts.removeKey(key);
+        for (const key of items(call, KEYS, call.device.management.accounts.keys)) {
+          call.device.management.accounts.removeKey(key);
           call.audit("SSH key removed", `/user ssh-keys remove ${formatId(key.id)}`);
         }
         return undefined;
@@ -175,7 +179,7 @@ const ACTIVE: Listing = {
   columns: ["when", "name", "address", "via"],
   names: ["name"],
   sizes: "grouped",
-  rows: ({ sessions }) =>
+  rows: ({ management: { sessions } }) =>
     sessions.active.map((session) =>
       row({ id: session.id }, [
         ["when", formatMoment(session.since)],
@@ -197,7 +201,7 @@ const ACTIVE_MENU: MenuSpec = {
         "remove",
         [NUMBERS],
         (call) => {
-          for (const session of items(call, ACTIVE, call.device.sessions.active)) session.end();
+          for (const session of items(call, ACTIVE, call.device.management.sessions.active)) session.end();
           return undefined;
         },
         ["numbers"],
@@ -213,7 +217,7 @@ const USERS: Listing = {
   columns: ["name", "group", "address", "inactivity-policy"],
   names: ["name"],
   sizes: "grouped",
-  rows: ({ accounts }) =>
+  rows: ({ management: { accounts } }) =>
     accounts.users.map((user: Account) =>
       row(user, [
         ...(user.disabled ? ([["disabled", true]] as const) : []),
@@ -256,7 +260,7 @@ export const USER_MENU: MenuSpec = {
       "add",
       [text("name"), ...SETTINGS],
       (call) => {
-        const user = call.device.accounts.addUser(call.args.text("name") ?? "", change(call));
+        const user = call.device.management.accounts.addUser(call.args.text("name") ?? "", change(call));
         call.audit("user added", `${formatId(user.id)} = /user add name=${user.name} group=${user.group}`);
         return id(formatId(user.id));
       },
@@ -266,8 +270,8 @@ export const USER_MENU: MenuSpec = {
       "set",
       [NUMBERS, ...SETTINGS],
       (call) => {
-        for (const user of items(call, USERS, call.device.accounts.users)) {
-          call.device.accounts.setUser(user, change(call));
+        for (const user of items(call, USERS, call.device.management.accounts.users)) {
+          call.device.management.accounts.setUser(user, change(call));
           call.audit("user changed", `/user set ${formatId(user.id)}`);
         }
         return undefined;
@@ -278,8 +282,8 @@ export const USER_MENU: MenuSpec = {
       "remove",
       [NUMBERS],
       (call) => {
-        for (const user of items(call, USERS, call.device.accounts.users)) {
-          call.device.accounts.removeUser(user);
+        for (const user of items(call, USERS, call.device.management.accounts.users)) {
+          call.device.management.accounts.removeUser(user);
           call.audit("user removed", `/user remove ${formatId(user.id)}`);
         }
         return undefined;

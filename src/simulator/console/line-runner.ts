@@ -121,7 +121,7 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
     const write = (text: string) => void output.push(text);
     const { width, background, policies, who } = context;
     const audit = (what: string, detail: string) =>
-      device.journal.note("system,info", `${what} by ${who} (${detail})`);
+      device.management.journal.note("system,info", `${what} by ${who} (${detail})`);
     const invocation = { ...call, device, policies, width, write, audit, sleep, background };
     const settled = await run(invocation).then(
       (value) => ({ value }),
@@ -146,7 +146,7 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
     checkpoint,
     sleep,
     describe: (error) => describe(device, error),
-    script: (name) => device.flash.read(name)?.toString("latin1"),
+    script: (name) => device.management.flash.read(name)?.toString("latin1"),
   };
 
   device.full = full;

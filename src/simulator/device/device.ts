@@ -7,19 +7,16 @@ import { SimulatorError } from "../errors.ts";
 import type { Value } from "../language/values.ts";
 import type { Switches } from "../switches.ts";
 import { hasVersion } from "../version.ts";
-import { Accounts } from "./accounts.ts";
 import { type DiskItem, slotOf, textSetting } from "./disk-item.ts";
 import { fileRow, poolRow } from "./disk-rows.ts";
 import { DiskStore } from "./disks.ts";
 import { type Environment, formatId } from "./environment.ts";
 import { Exports } from "./exports.ts";
 import { type FileEntry, FileStore } from "./files.ts";
-import { Flash } from "./flash.ts";
 import { HostSessions } from "./hosts.ts";
-import { Journal } from "./journal.ts";
+import { Management } from "./management.ts";
 import { canonicalPath } from "./paths.ts";
 import { type Pool, type PoolOptions, usableBytes } from "./pools.ts";
-import { Sessions } from "./sessions.ts";
 import type { DeviceState } from "./state.ts";
 import { type Subvolume, SubvolumeStore } from "./subvolumes.ts";
 import { type DiskView, describeDisk } from "./views.ts";
@@ -51,17 +48,7 @@ export class Device {
   mutations = 0;
   /** Whether allocations fail; set by the fault `diskFull`. */
   full = false;
-  /** Users, groups and their keys. */
-  readonly accounts: Accounts;
-  /** Who is logged in. */
-  readonly sessions = new Sessions();
-  /** Files outside of the pools. */
-  readonly flash: Flash;
-  readonly journal = new Journal();
-  /** Prefixes that may reach SSH at all (/ip/service); none: any. */
-  sshAddresses: readonly string[] = [];
-  /** The host key that SSH shows: its type and `SHA256:...`. */
-  hostKey = { type: "ed25519", fingerprint: "" };
+  readonly management: Management;
   readonly clock: Clock;
   readonly #pools: Pool[] = [];
   readonly #env: Environment;
@@ -77,8 +64,7 @@ export class Device {
       parts.changed();
     };
     this.#env = { ...parts, changed, nextId: () => this.#nextId++, full: () => this.full };
-    this.accounts = new Accounts(changed);
-    this.flash = new Flash(changed, () => parts.clock.now());
+    this.management = new Management(changed, () => parts.clock.now());
     this.fileStore = new FileStore(this.#env, this.#pools);
     const used = (path: string) => this.diskStore.using(path).length > 0;
     this.subvolumeStore = new SubvolumeStore(this.#env, this.#pools, this.fileStore, used);
@@ -95,11 +81,6 @@ export class Device {
   /** Whether this version has what came with `since`. */
   knows(since: string): boolean {
     return hasVersion(this.version, since);
-  }
-
-  /** The messages of /log. */
-  get log(): readonly string[] {
-    return this.journal.lines.map((line) => line.message);
   }
 
   get pools(): readonly Pool[] {
@@ -289,11 +270,6 @@ export class Device {
     this.hosts.disconnect(nqn, hostNqn);
   }
 
-  /** Notes that the state has changed. */
-  changed(): void {
-    this.#env.changed();
-  }
-
   save(): DeviceState {
     return {
       nextId: this.#nextId,
@@ -302,9 +278,7 @@ export class Device {
       files: this.fileStore.stored,
       disks: this.diskStore.items,
       subvolumes: this.subvolumeStore.stored,
-      accounts: this.accounts.save(),
-      flash: this.flash.stored,
-      sshAddresses: this.sshAddresses,
+      management: this.management.save(),
     };
   }
 
@@ -316,8 +290,6 @@ export class Device {
     for (const entry of state.files) this.fileStore.restore(entry);
     for (const item of state.disks) this.diskStore.restore({ ...item, exportedSize: undefined });
     for (const item of state.subvolumes) this.subvolumeStore.restore(item);
-    if (state.accounts !== undefined) this.accounts.restore(state.accounts);
-    this.sshAddresses = state.sshAddresses ?? [];
-    if (state.flash !== undefined) this.flash.restore(state.flash);
+    if (state.management !== undefined) this.management.restore(state.management);
   }
 }

@@ -15,6 +15,10 @@ export class Journal {
     return this.#lines;
   }
 
+  get messages(): readonly string[] {
+    return this.#lines.map((line) => line.message);
+  }
+
   note(topics: string, message: string): void {
     this.#lines = [...this.#lines.slice(1 - LIMIT), { topics, message }];
   }

@@ -1,7 +1,6 @@
-import type { AccountsState } from "./accounts.ts";
 import type { DiskItem, Setting } from "./disk-item.ts";
 import type { FileEntry } from "./files.ts";
-import type { FlashFile } from "./flash.ts";
+import type { ManagementState } from "./management.ts";
 import type { Pool } from "./pools.ts";
 import type { Subvolume } from "./subvolumes.ts";
 
@@ -14,9 +13,7 @@ export interface DeviceState {
   readonly disks: readonly DiskItem[];
   readonly subvolumes: readonly Subvolume[];
   /** Absent in states of earlier versions. */
-  readonly accounts?: AccountsState;
-  readonly flash?: readonly FlashFile[];
-  readonly sshAddresses?: readonly string[];
+  readonly management?: ManagementState;
 }
 
 /** JSON has no bigint and no Map: they become `{"$bigint": "5"}` and `{"$map": [[key, value]]}`. */

@@ -85,7 +85,7 @@ export class SshServer {
   #accept(socket: Socket): void {
     socket.on("error", () => {});
     const tooMany = this.#connections.size >= this.#options.switches().maxSessions;
-    const { sshAddresses } = this.#options.device;
+    const { sshAddresses } = this.#options.device.management;
     const stranger = sshAddresses.length > 0 && !withinPrefixes(addressOf(socket), sshAddresses);
     if (!this.#options.online() || tooMany || stranger || this.#options.faults.takeForSession("close")) {
       socket.destroy();
@@ -110,7 +110,7 @@ export class SshServer {
       refused ??= faults.takeForSession("authentication");
       if (refused) context.reject(["publickey"]);
       else {
-        authenticate(context, device.accounts, connection.remoteAddress, (user) => {
+        authenticate(context, device.management.accounts, connection.remoteAddress, (user) => {
           connection.user = user;
         });
       }
@@ -130,12 +130,18 @@ export class SshServer {
   #noteLogin(connection: ClientConnection): void {
     const { user } = connection;
     if (user === undefined) return;
-    const { sessions, journal, clock } = this.#options.device;
+    const { sessions, journal } = this.#options.device.management;
     const { name, address, group } = user;
     const note = (what: string) =>
       journal.note("system,info,account", `user ${name} logged ${what} from ${address} via ssh`);
     note("in");
-    const over = sessions.begin({ name, address, group, since: clock.now(), end: () => connection.drop() });
+    const over = sessions.begin({
+      name,
+      address,
+      group,
+      since: this.#options.device.clock.now(),
+      end: () => connection.drop(),
+    });
     connection.closed.signal.addEventListener("abort", () => {
       over();
       note("out");

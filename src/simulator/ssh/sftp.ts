@@ -45,7 +45,7 @@ export function serveSftp(sftp: SFTPWrapper, { device, saved }: SftpOptions): vo
     sftp.name(id, [{ filename, longname: filename, attrs: attributes(0, ROOT_MODE) }]);
   });
   const stat = (id: number, path: string) => {
-    const content = device.flash.read(bare(path));
+    const content = device.management.flash.read(bare(path));
     if (bare(path) === "" || path === ".") sftp.attrs(id, attributes(0, ROOT_MODE));
     else if (content === undefined) sftp.status(id, STATUS_CODE.NO_SUCH_FILE);
     else sftp.attrs(id, attributes(content.length, FILE_MODE));
@@ -74,7 +74,8 @@ export function serveSftp(sftp: SFTPWrapper, { device, saved }: SftpOptions): vo
     const upload = uploads.get(handle.toString());
     uploads.delete(handle.toString());
     const content = upload === undefined ? undefined : assembled(upload);
-    const stored = upload !== undefined && content !== undefined && device.flash.write(upload.name, content);
+    const stored =
+      upload !== undefined && content !== undefined && device.management.flash.write(upload.name, content);
     if (!stored) sftp.status(id, STATUS_CODE.FAILURE);
     else {
       saved().then(
