@@ -27,6 +27,7 @@ export const BUILDS = [
   "overlays/kubevirt",
   "overlays/monitoring",
   "overlays/kubelet-root",
+  "overlays/node-restriction",
   "examples/site",
 ] as const;
 
