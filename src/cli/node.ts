@@ -60,7 +60,7 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   const ending = new AbortController();
   const { ownNode } = events;
   const removing =
-    ownNode === undefined || config.removeStartupTaint === "false"
+    ownNode === undefined || !config.removeStartupTaint
       ? undefined
       : removeStartupTaint({ node: ownNode, driverName, clock, logger }, ending.signal);
   const watching = watch.run(ending.signal);

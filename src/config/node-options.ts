@@ -61,7 +61,7 @@ export const nodeOnly = {
       expects: "true or false",
     },
     "true",
-    parse.oneOf("true", "false"),
+    parse.boolean,
   ),
   ...orchestratorOptions(
     "none",

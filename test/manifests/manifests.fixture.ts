@@ -1,3 +1,4 @@
+import { describe } from "bun:test";
 import {
   cpSync,
   mkdirSync,
@@ -26,6 +27,7 @@ export const BUILDS = [
   "overlays/kubevirt",
   "overlays/monitoring",
   "overlays/kubelet-root",
+  "overlays/node-restriction",
   "examples/site",
 ] as const;
 
@@ -92,13 +94,16 @@ export function build(folder: string, overlay?: string): Manifest[] {
 }
 
 /**
- * What is looked at: the base as its files say, which needs no kustomize, and everything that kustomize builds where it
- * is installed.
+ * Groups tests by what they look at: the base as its files say, which needs no kustomize, and everything that kustomize
+ * builds, which is skipped by name where it is not installed.
  */
-export const sets: readonly (readonly [string, readonly Manifest[]])[] = [
-  ["the files of base", resourcesIn("base")],
-  ...(KUSTOMIZE === null ? [] : BUILDS.map((folder) => [folder, build(folder)] as const)),
-];
+export function describeSets(tests: (objects: readonly Manifest[]) => void): void {
+  describe("the files of base", () => tests(resourcesIn("base")));
+  for (const folder of BUILDS)
+    describe.skipIf(KUSTOMIZE === null)(`${folder}, built`, () =>
+      tests(KUSTOMIZE === null ? resourcesIn("base") : build(folder)),
+    );
+}
 
 /** Objects of a kind. */
 export function ofKind(objects: readonly Manifest[], kind: string): Manifest[] {

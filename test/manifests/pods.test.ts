@@ -1,7 +1,7 @@
-import { describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { driverName } from "../../src/config/common-options.ts";
 import { nodeOnly } from "../../src/config/node-options.ts";
-import { type Manifest, named, ofKind, sets, templates } from "./manifests.fixture.ts";
+import { describeSets, type Manifest, named, ofKind, templates } from "./manifests.fixture.ts";
 
 const podOf = (template: Manifest): Manifest => template.spec.template.spec;
 const containersOf = (template: Manifest): Manifest[] => [
@@ -37,7 +37,7 @@ const SIDECAR_FLAGS: Readonly<Record<string, string>> = {
     "csi-address http-endpoint kubelet-registration-path plugin-registration-path timeout v version",
 };
 
-describe.each(sets)("%s", (_, objects) => {
+describeSets((objects) => {
   const [controller] = ofKind(objects, "Deployment");
   const [node] = ofKind(objects, "DaemonSet");
   const nodeDriver = named(containersOf(node), "driver");

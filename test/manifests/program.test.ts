@@ -12,7 +12,15 @@ import { capabilityProblem } from "../../src/controller/capabilities.ts";
 import { readParameters } from "../../src/controller/parameters.ts";
 import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
 import { capabilitiesOf } from "../docs/manifests.fixture.ts";
-import { files, MANIFESTS, type Manifest, named, ofKind, sets, templates } from "./manifests.fixture.ts";
+import {
+  describeSets,
+  files,
+  MANIFESTS,
+  type Manifest,
+  named,
+  ofKind,
+  templates,
+} from "./manifests.fixture.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "rds-csi-manifests-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -52,7 +60,7 @@ function configOf(objects: readonly Manifest[]): Promise<string> {
 
 const driverOf = (template: Manifest) => named(template.spec.template.spec.containers, "driver");
 
-describe.each(sets)("%s", (_, objects) => {
+describeSets((objects) => {
   const [controller] = ofKind(objects, "Deployment");
   const [node] = ofKind(objects, "DaemonSet");
 
@@ -84,7 +92,7 @@ describe.each(sets)("%s", (_, objects) => {
       nodeId: "some-name",
       orchestrator: "kubernetes",
       dataPath: "nvme-tcp",
-      removeStartupTaint: "true",
+      removeStartupTaint: true,
     });
     const nodeId = named(driverOf(node).env, envNameOf("node-id"));
     expect(nodeId.valueFrom.fieldRef.fieldPath).toBe("spec.nodeName");

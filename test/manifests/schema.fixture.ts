@@ -18,6 +18,7 @@ interface Schema {
 const ROOT = resolve(import.meta.dir, "../..");
 const GROUPS = new Set([
   "v1",
+  "admissionregistration.k8s.io/v1",
   "apps/v1",
   "networking.k8s.io/v1",
   "policy/v1",

@@ -31,7 +31,10 @@ describe("every file", () => {
           typeof (metadata?.name ?? metadata?.generateName),
         ]).toEqual([path, "string", "string", "string"]);
     }
-    const names = ["base", "components/kubevirt", "components/monitoring"].flatMap(resourcesIn).map(nameOf);
+    const names = ["base", "kubevirt", "monitoring", "node-restriction"]
+      .map((name) => (name === "base" ? name : `components/${name}`))
+      .flatMap(resourcesIn)
+      .map(nameOf);
     expect(new Set(names).size).toBe(names.length);
   });
 
@@ -123,9 +126,10 @@ describe("what kustomize builds", () => {
         const built = build(folder);
         expect(await problemsOf(built)).toEqual([]);
         for (const { kind, metadata } of built) {
-          const clusterWide = /^(Namespace|CSIDriver|StorageClass|ClusterRole|ClusterRoleBinding)$/.test(
-            kind,
-          );
+          const clusterWide =
+            /^(Namespace|CSIDriver|StorageClass|ClusterRole(Binding)?|ValidatingAdmissionPolicy(Binding)?)$/.test(
+              kind,
+            );
           expect([kind, metadata.name, metadata.namespace]).toEqual([
             kind,
             metadata.name,
@@ -138,7 +142,9 @@ describe("what kustomize builds", () => {
     );
 
   test.skipIf(KUSTOMIZE === null)("another namespace is taken over everywhere, in bindings too", () => {
-    const components = ["kubevirt", "monitoring", "kubelet-root"].map((name) => `../components/${name}`);
+    const components = ["kubevirt", "monitoring", "kubelet-root", "node-restriction"].map(
+      (name) => `../components/${name}`,
+    );
     const overlay = { namespace: "storage", resources: ["../base"], components };
     const built = build("elsewhere", JSON.stringify(overlay));
     const text = JSON.stringify(built);

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { KubeObject } from "./objects.fixture.ts";
 import { StatusError } from "./store.fixture.ts";
 
@@ -22,7 +23,7 @@ export function jsonPatch(target: KubeObject, operations: readonly KubeObject[])
     }
     if (!(last in parent)) throw refused(`no such place: ${path}`);
     if (op === "test") {
-      if (!Bun.deepEquals(parent[last], value)) throw refused(`testing value ${path} failed`);
+      if (!isDeepStrictEqual(parent[last], value)) throw refused(`testing value ${path} failed`);
     } else if (op === "replace") parent[last] = value;
     else if (op !== "remove") throw new StatusError(400, "BadRequest", `unknown operation ${op}`);
     else if (Array.isArray(parent)) parent.splice(Number(last), 1);
