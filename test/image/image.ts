@@ -86,12 +86,11 @@ export interface Ended {
 
 /**
  * Runs a program in a root, read-only, with a /proc, as a user; as an ordinary user only as "root" of a user namespace.
- * @param user 0 or another; undefined 0
  */
 export function inRoot(root: string, command: readonly string[], user = 0): Promise<Ended> {
   const script =
     'mount --bind "$0" "$0" && mount -t proc proc "$0/proc" && mount -o remount,ro,bind "$0" && ' +
-    `cd / && exec chroot --userspec=${user}:${user} "$0" "$@"`;
+    `cd / && exec chroot ${user === 0 ? "" : `--userspec=${user}:${user}`} "$0" "$@"`;
   const namespaces = ["--mount", "--pid", "--fork", "--kill-child", ...(isRoot ? [] : ["--map-root-user"])];
   return new Promise((resolve, reject) => {
     const child = spawn("unshare", [...namespaces, "sh", "-c", script, root, ...command], {
