@@ -2,7 +2,7 @@ import type { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { lstat, readdir, readFile, readlink } from "node:fs/promises";
-import { join, posix } from "node:path";
+import { join, posix, resolve } from "node:path";
 import process from "node:process";
 import { TARGETS, type Target } from "../../scripts/lib/image/contents.ts";
 import type { Report } from "../../scripts/lib/image/report.ts";
@@ -27,7 +27,7 @@ export const ownTarget: Target = TARGETS.find(({ name }) => name === own) as Tar
 export const executableOf = (target: Target): string => join(directory, `rds-csi-linux-${target.name}`);
 
 export const rootOf = (target: Target): string =>
-  join(process.cwd(), directory, target.name === own ? "rootfs" : `rootfs-linux-${target.name}`);
+  resolve(directory, target.name === own ? "rootfs" : `rootfs-linux-${target.name}`);
 
 /** A file, link or directory of a root filesystem on disk. */
 export interface Found {
@@ -85,13 +85,14 @@ export interface Ended {
 }
 
 /**
- * Runs a program in a root, read-only, with a /proc, as a user; as an ordinary user only as "root" of a user namespace.
- * @param user 0 or another; undefined 0
+ * Runs a program in a root, read-only, with a /proc and an empty /tmp, as a user; as an ordinary user only as "root" of a
+ * user namespace.
+ * @param until it is killed as soon as its output matches this
  */
-export function inRoot(root: string, command: readonly string[], user = 0): Promise<Ended> {
+export function inRoot(root: string, command: readonly string[], user = 0, until?: RegExp): Promise<Ended> {
   const script =
-    'mount --bind "$0" "$0" && mount -t proc proc "$0/proc" && mount -o remount,ro,bind "$0" && ' +
-    `cd / && exec chroot --userspec=${user}:${user} "$0" "$@"`;
+    'mount --bind "$0" "$0" && mount -t proc proc "$0/proc" && mount -t tmpfs tmpfs "$0/tmp" && mount -o remount,ro,bind "$0" && ' +
+    `cd / && exec chroot ${user === 0 ? "" : `--userspec=${user}:${user}`} "$0" "$@"`;
   const namespaces = ["--mount", "--pid", "--fork", "--kill-child", ...(isRoot ? [] : ["--map-root-user"])];
   return new Promise((resolve, reject) => {
     const child = spawn("unshare", [...namespaces, "sh", "-c", script, root, ...command], {
@@ -103,6 +104,7 @@ export function inRoot(root: string, command: readonly string[], user = 0): Prom
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (text: string) => {
         output += text;
+        if (until?.test(output)) child.kill("SIGKILL");
       });
     }
     child.on("error", reject);

@@ -25,6 +25,17 @@ describe.skipIf(noChroot !== "")(`programs run in the root filesystem ${noChroot
     });
   }
 
+  test("a node whose kernel has no nvme-tcp serves, and says why it is not ready", async () => {
+    const node = ["rds-csi", "node", "--node-id", "n1", "--endpoint", "unix:///tmp/node.sock"];
+    const { output } = await inRoot(root, node, 0, /msg=serving/);
+    expect(output).toContain('msg="kernel module not loaded"');
+    expect(output).toMatch(
+      /msg="not ready" .*nvme-tcp is not loaded, and modprobe cannot load it: .*\/lib\/modules/,
+    );
+    expect(output).toMatch(/msg=serving/);
+    expect(output).not.toContain("is missing: it ");
+  });
+
   test("a program that is not there cannot be run", async () => {
     expect((await inRoot(root, ["sh", "-c", "true"])).code).toBe(127);
   });

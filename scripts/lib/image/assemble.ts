@@ -17,6 +17,7 @@ import {
 import type { Package } from "./deb.ts";
 import { readElf } from "./elf.ts";
 import { ImageError } from "./image-error.ts";
+import { thirdPartyNotices } from "./notices.ts";
 import { Store } from "./store.ts";
 import { Tree } from "./tree.ts";
 
@@ -34,7 +35,7 @@ export interface Assembled {
   readonly base: Tree;
   /** Time of the newest of its files, seconds since 1970. */
   readonly baseTime: number;
-  /** The executable and its licence. */
+  /** The executable and its licences. */
   readonly driver: Tree;
   readonly packages: readonly Package[];
   readonly programs: readonly (Part & { readonly name: string })[];
@@ -98,6 +99,7 @@ export async function assemble(
     mode: 0o644,
     bytes: await readFile(join(repository, "LICENSE")),
   });
+  driver.write("usr/share/doc/rds-csi/third-party", await thirdPartyNotices(repository));
   const libraries = await addLibraries(store, target, base, driver, take);
   const packages = [...used].sort().map((name) => store.package(name));
   for (const each of packages) await addPapers(store, base, each);

@@ -44,6 +44,11 @@ ${table(
     [`\`/${CERTIFICATES.to}\``, "authorities that TLS trusts, joined from Debian's"],
     ...DATA_FILES.map(({ path, why }) => [`\`/${path}\``, why]),
     ["`/usr/share/doc/*/copyright`", "the licence of every package, and of the driver"],
+    ["`/usr/share/doc/rds-csi/third-party`", "licences of what is compiled into the executable"],
+    [
+      "`/etc/rds-csi`, `/run/rds-csi`, `/var/lib/kubelet`, `/var/lib/rds-csi`, `/lib/modules`, `/tmp`",
+      "empty: mount points",
+    ],
     ["`/var/lib/dpkg/status.d`", "name and version of every package, where scanners look"],
   ],
 )}

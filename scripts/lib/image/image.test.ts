@@ -4,6 +4,7 @@ import { NODE_TOOLS } from "../../../src/node/tools.ts";
 import { CERTIFICATES, DATA_FILES, LOADED_LIBRARIES, PROGRAMS, packagesOf } from "./contents.ts";
 import { dependencies } from "./deb.ts";
 import { imagePage, withoutFigures } from "./docs.ts";
+import { thirdPartyNotices } from "./notices.ts";
 import type { Report } from "./report.ts";
 import { merged } from "./store.ts";
 
@@ -79,6 +80,17 @@ test("the page: versions and sizes may differ, contents may not", () => {
   ]) {
     expect(withoutFigures(imagePage([other]))).not.toBe(withoutFigures(page));
   }
+});
+
+test("the licences of what is compiled into the executable, its dependencies' dependencies too", async () => {
+  const text = await thirdPartyNotices(root);
+  const { dependencies } = await Bun.file(join(root, "package.json")).json();
+  for (const [name, version] of Object.entries(dependencies))
+    expect(text).toContain(`\n${name} ${version}: `);
+  expect(text).toMatch(/^tweetnacl \d/m);
+  expect(text).toMatch(/^bun \d+\.\d+\.\d+: MIT/m);
+  expect(text).not.toContain("typescript 7");
+  expect(text).toBe(await thirdPartyNotices(root));
 });
 
 test("scripts/image says what it does, and refuses what it does not know", async () => {
