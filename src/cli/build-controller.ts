@@ -111,7 +111,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
   ]);
   return {
     services: [controllerService({ volumes, attachments, expansions })],
-    // Once it has read the RDS it stays ready: see docs/metrics.md, "Readiness".
+    // Once it has read the RDS it stays ready: see docs/metrics.md, "Health and readiness".
     notReadyReasons: () => (records.neverRead === undefined ? [] : [records.neverRead]),
     close: async () => {
       stop.abort(new Error("the controller stops"));
