@@ -61,7 +61,9 @@ function addresses(text: string): string[] {
     ([found]) => found,
   );
   return [
-    ...v4.filter((found) => !/^(192\.0\.2\.|198\.51\.100\.|203\.0\.113\.|127\.0\.0\.1$|0\.0\.0\.0$)/.test(found)),
+    ...v4.filter(
+      (found) => !/^(192\.0\.2\.|198\.51\.100\.|203\.0\.113\.|127\.0\.0\.1$|0\.0\.0\.0$)/.test(found),
+    ),
     ...v6.filter((found) => !/^2001:db8:/i.test(found)),
   ];
 }

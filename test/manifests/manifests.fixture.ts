@@ -45,7 +45,10 @@ export const files: ReadonlyMap<string, readonly Manifest[]> = new Map(
   readdirSync(MANIFESTS, { recursive: true })
     .map(String)
     // Below sites/ are the settings of whoever works here (docs/install.md).
-    .filter((path) => !path.startsWith("sites/") && /\.ya?ml$/.test(path) && statSync(join(MANIFESTS, path)).isFile())
+    .filter(
+      (path) =>
+        !path.startsWith("sites/") && /\.ya?ml$/.test(path) && statSync(join(MANIFESTS, path)).isFile(),
+    )
     .sort()
     .map((path) => [path, parseManifests(readFileSync(join(MANIFESTS, path), "utf8"), path)]),
 );
