@@ -28,6 +28,12 @@ const OF_OTHERS = [
   "--extra-create-metadata",
   "--no-act",
   "--field-selector",
+  "--for",
+  "--timeout",
+  "--platform",
+  "--build-arg",
+  "--push",
+  "--all",
   "--force",
   "--sort-by",
 ];

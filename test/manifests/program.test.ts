@@ -183,7 +183,8 @@ describe("examples", () => {
     expect(spec.volumes.map(({ name }: Manifest) => name)).toEqual(
       spec.domain.devices.disks.map(({ name }: Manifest) => name),
     );
-    const used = spec.volumes.map((volume: Manifest) => volume.persistentVolumeClaim.claimName);
+    const used = onClaims.map((volume: Manifest) => volume.persistentVolumeClaim.claimName);
+    expect(used).toHaveLength(1);
     for (const claimName of used) {
       const claim = ofKind(all, "PersistentVolumeClaim").find(({ metadata }) => metadata.name === claimName);
       expect(claim.spec).toMatchObject({ accessModes: ["ReadWriteMany"], volumeMode: "Block" });
