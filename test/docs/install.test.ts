@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseAllDocuments } from "yaml";
+import { buildProgram } from "../../src/cli/program.ts";
 import { files } from "../manifests/manifests.fixture.ts";
 import { lacking, type PageSteps, startPageSteps } from "./page-steps.fixture.ts";
 import { page, ROOT } from "./pages.fixture.ts";
@@ -16,6 +17,15 @@ const missing = existsSync(executable)
 const noKustomize = lacking(["kustomize"]);
 const RDS = "192.0.2.10";
 const SITE = "manifests/sites/home";
+
+const io = {
+  env: {},
+  out: () => {},
+  err: () => {},
+  columns: undefined,
+  colour: false,
+  stop: new AbortController().signal,
+};
 
 const { blocks } = page("docs/install.md");
 const steps = blocks.filter(({ note }) => note === "run in a test").map(({ text }) => text);
@@ -122,6 +132,20 @@ describe("docs/install.md, what needs a cluster", () => {
       }
     }
     expect(seen).toBeGreaterThan(8);
+  });
+
+  test("commands of the driver exist", () => {
+    const program = buildProgram(io, () => {});
+    const called = commands.flatMap(
+      (command) => / (?:-- )?rds-csi ([a-z]+)(?: ([a-z]+))?/.exec(command)?.slice(1) ?? [],
+    );
+    const words = called.filter((word) => word !== undefined);
+    expect(words).toContain("diagnose");
+    const names = program.commands.flatMap((each) => [
+      each.name(),
+      ...each.commands.map((sub) => sub.name()),
+    ]);
+    for (const word of words) expect(names).toContain(word);
   });
 
   test("objects that are waited for are those of the examples", () => {

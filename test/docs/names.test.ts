@@ -34,6 +34,7 @@ const OF_OTHERS = [
   "--build-arg",
   "--push",
   "--all",
+  "--short",
   "--force",
   "--sort-by",
 ];
