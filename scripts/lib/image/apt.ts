@@ -135,7 +135,7 @@ Dir::Cache::srcpkgcache "";
       return;
     }
     await rm(fresh, { recursive: true, force: true });
-    const why = updated.stderr.trim().split("\n").slice(-3).join(" / ");
+    const why = updated.stderr.trim().split("\n").slice(-3).join(" / ").replace(/\.$/, "");
     if (age === undefined) {
       throw new ImageError(`Debian's package lists cannot be fetched: ${why}. ${NETWORK}`, { missing: true });
     }
