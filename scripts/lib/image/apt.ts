@@ -13,6 +13,8 @@ export const cacheDirectory = join(process.env.XDG_CACHE_HOME ?? join(homedir(),
 /** Package lists are fetched anew after so long, milliseconds. */
 const LISTS_AGE_MS = 24 * 3_600_000;
 
+const NETWORK = "Check this machine's network, and its apt sources with `apt-get update`.";
+
 /** A .deb file of this machine. */
 export interface Download {
   readonly package: string;
@@ -49,6 +51,8 @@ APT::Architecture "${target.debian}";
 APT::Architectures { "${target.debian}"; };
 APT::Sandbox::User "${userInfo().username}";
 Acquire::Languages "none";
+Acquire::Retries "1";
+Acquire::http::Timeout "20";
 Dir::State "${directory}";
 Dir::State::status "${directory}/status";
 Dir::Cache "${directory}/cache";
@@ -94,7 +98,7 @@ Dir::Cache::srcpkgcache "";
     try {
       const fetched = await this.#apt(["-qq", "download", ...packages], fresh);
       if (fetched.code !== 0) {
-        throw new ImageError(`Debian packages cannot be downloaded: ${fetched.stderr.trim()}`, {
+        throw new ImageError(`Debian packages cannot be downloaded: ${fetched.stderr.trim()}. ${NETWORK}`, {
           missing: true,
         });
       }
@@ -131,9 +135,9 @@ Dir::Cache::srcpkgcache "";
       return;
     }
     await rm(fresh, { recursive: true, force: true });
-    const why = updated.stderr.trim().split("\n").slice(-3).join(" / ");
+    const why = updated.stderr.trim().split("\n").slice(-3).join(" / ").replace(/\.$/, "");
     if (age === undefined) {
-      throw new ImageError(`Debian's package lists cannot be fetched: ${why}`, { missing: true });
+      throw new ImageError(`Debian's package lists cannot be fetched: ${why}. ${NETWORK}`, { missing: true });
     }
     console.error(
       `image: package lists are ${Math.round(age / 3_600_000)} hours old, as they cannot be fetched: ${why}`,

@@ -1,7 +1,16 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { NODE_TOOLS } from "../../../src/node/tools.ts";
-import { CERTIFICATES, DATA_FILES, LOADED_LIBRARIES, PROGRAMS, packagesOf } from "./contents.ts";
+import {
+  CERTIFICATES,
+  DATA_FILES,
+  DEBIAN,
+  EXECUTABLE,
+  LOADED_LIBRARIES,
+  PROGRAMS,
+  packagesOf,
+  USER,
+} from "./contents.ts";
 import { dependencies } from "./deb.ts";
 import { imagePage, withoutFigures } from "./docs.ts";
 import { thirdPartyNotices } from "./notices.ts";
@@ -91,6 +100,23 @@ test("the licences of what is compiled into the executable, its dependencies' de
   expect(text).toMatch(/^bun \d+\.\d+\.\d+: MIT/m);
   expect(text).not.toContain("typescript 7");
   expect(text).toBe(await thirdPartyNotices(root));
+});
+
+test("the Containerfile assembles with scripts/image and says of the image what its layout says", async () => {
+  const text = await Bun.file(join(root, "Containerfile")).text();
+  const lines = text
+    .replaceAll("\\\n", "")
+    .split("\n")
+    .filter((line) => !line.startsWith("#"));
+  expect(text).toContain("scripts/image --root-only --target");
+  expect(lines.filter((line) => line.startsWith("FROM ")).at(-1)).toBe("FROM scratch");
+  expect(lines).toContain(`USER ${USER.id}:${USER.id}`);
+  expect(lines).toContain(`ENTRYPOINT ["/${EXECUTABLE}"]`);
+  expect(lines).toContain("ENV PATH=/usr/sbin:/usr/bin");
+  const bases = [...text.matchAll(/^ARG BASE=(\S+)$/gm)].map(([, base]) => base);
+  expect(bases).toEqual([expect.stringMatching(new RegExp(`:\\d+\\.\\d+\\.\\d+-${DEBIAN.codename}-slim$`))]);
+  // The list of packages is not said again.
+  for (const name of packagesOf(PROGRAMS)) expect([name, text.includes(name)]).toEqual([name, false]);
 });
 
 test("scripts/image says what it does, and refuses what it does not know", async () => {

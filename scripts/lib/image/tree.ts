@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { chmod, lutimes, mkdir, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { chmod, lutimes, mkdir, mkdtemp, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 /** A file, link or directory of a root filesystem. All belong to root. */
@@ -39,10 +39,22 @@ export interface Dated {
   readonly seconds: number;
 }
 
-/** Writes trees into a new directory; what was there before is removed, and later trees win. */
+/**
+ * Writes trees into a new directory, later ones over earlier ones. What was there before is replaced at once, when everything
+ * is written: a lab may be running from it.
+ */
 export async function writeTrees(trees: readonly Dated[], directory: string): Promise<void> {
-  await rm(directory, { recursive: true, force: true });
-  await mkdir(directory, { recursive: true });
+  await mkdir(dirname(directory), { recursive: true });
+  const fresh = await mkdtemp(`${directory}.`);
+  await chmod(fresh, 0o755);
+  await fill(trees, fresh);
+  const old = `${fresh}.old`;
+  await rename(directory, old).catch(() => undefined);
+  await rename(fresh, directory);
+  await rm(old, { recursive: true, force: true });
+}
+
+async function fill(trees: readonly Dated[], directory: string): Promise<void> {
   for (const { tree, seconds } of trees) {
     for (const [path, entry] of tree.entries()) await writeEntry(join(directory, path), entry, seconds);
   }
