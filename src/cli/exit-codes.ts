@@ -16,5 +16,5 @@ export const EXIT_CODE_DOCS: readonly (readonly [ExitCode, string])[] = [
   ],
   [ExitCode.failure, "the command failed, e.g. the RDS is not reachable; also a second SIGTERM or SIGINT"],
   [ExitCode.usage, "wrong usage or configuration; every mistake is listed and nothing was done"],
-  [ExitCode.problems, "the command worked and found problems (volumes list --fail-on-problems)"],
+  [ExitCode.problems, "the command worked and found problems (volumes list or show with --fail-on-problems)"],
 ];

@@ -122,6 +122,45 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
       done(await runVolumesList(input, { output, failOnProblems, timeoutSeconds }, io));
     });
 
+  const show = addOptions(
+    volumes
+      .command("show")
+      .description("show everything about one volume, RDS and cluster side by side, with what disagrees")
+      .argument("<name>", "claim (namespace/name), PersistentVolume, volume handle or CSI volume name"),
+    commandOptions.volumes,
+  )
+    .option("-n, --namespace <namespace>", "the name is that of a claim in this namespace")
+    .addOption(
+      new Option("-o, --output <format>", "form of the answer")
+        .choices(["table", "json", "yaml"])
+        .default("table"),
+    )
+    .option(
+      "--fail-on-problems",
+      "exit with code 3 when errors or warnings are found, with 1 when the cluster does not answer",
+      false,
+    )
+    .addOption(
+      new Option("--timeout <seconds>", "limit for the whole command").argParser(seconds).default(30),
+    )
+    .addHelpText(
+      "after",
+      examples(
+        "rds-csi volumes show vms/database --orchestrator kubernetes --kubeconfig ~/.kube/config",
+        "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes show -n vms database",
+      ),
+    )
+    .action(async (text: string, options) => {
+      const { parseVolumeName } = await import("../volumes/resolve.ts");
+      const name = parseVolumeName(text, options.namespace);
+      if (name === undefined)
+        return show.error("error: expected namespace/name, or a name and maybe --namespace");
+      const { runVolumesShow } = await import("./volumes/show.ts");
+      const { output, failOnProblems, timeout: timeoutSeconds } = options;
+      const input = inputOf(show, commandOptions.volumes, io.env);
+      done(await runVolumesShow(input, { name, output, failOnProblems, timeoutSeconds }, io));
+    });
+
   program
     .command("version")
     .description("print version, commit and runtime")

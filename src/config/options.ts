@@ -33,6 +33,9 @@ export const volumesOptions = {
   ...clusterOptions,
   ...rdsOptions,
   driverName,
+  // Only to tell whether exports are as the controller makes them.
+  nvmePort: controllerOnly.nvmePort,
+  fencing: controllerOnly.fencing,
   ...orchestratorOptions("none"),
   ...quietLogOptions,
 };

@@ -70,9 +70,9 @@ async function singleUser(
 }
 
 /** The pods of a claim, and the launcher pods of those among them that hold hot-plugged volumes. */
-async function claimUsers(
-  cluster: ClusterReader,
-  claim: ClaimRef,
+export async function claimUsers(
+  cluster: Pick<ClusterReader, "podsUsingClaim" | "pod">,
+  claim: Pick<ClaimRef, "namespace" | "name">,
   signal: AbortSignal,
 ): Promise<{ users: readonly PodView[]; owners: ReadonlyMap<string, ClaimUser> }> {
   const users = await cluster.podsUsingClaim(claim, signal);

@@ -1,9 +1,11 @@
 import { type Clock, systemClock } from "../domain/clock.ts";
 import { type Logger, silentLogger } from "../observability/log.ts";
+import type { ClusterInspector } from "../volumes/cluster-inspector.ts";
 import { KubernetesApi } from "./api.ts";
 import { ResourceCache } from "./cache.ts";
 import { CredentialSource, type KubeConfigSource } from "./credentials.ts";
 import { EventReporter } from "./events.ts";
+import { ApiClusterInspector } from "./inspector.ts";
 import { LeaseElection } from "./leader.ts";
 import { ApiOwnNode } from "./own-node.ts";
 import type { ClusterReader, EventSink, LeaderElection, OwnNode } from "./port.ts";
@@ -34,6 +36,8 @@ export interface KubernetesOptions {
 /** The driver's access to one cluster. */
 export interface Kubernetes {
   readonly reader: ClusterReader;
+  /** What people ask about volumes, beyond what the driver needs. */
+  readonly inspector: ClusterInspector;
   readonly events: EventSink;
   readonly leaders: LeaderElection;
   /** @param name of the Node object */
@@ -79,6 +83,7 @@ export async function createKubernetes(options: KubernetesOptions): Promise<Kube
   const all = Object.values(caches);
   return {
     reader,
+    inspector: new ApiClusterInspector(api, driverName),
     events,
     leaders,
     ownNode: (name) => new ApiOwnNode(api, name, driverName),

@@ -9,6 +9,6 @@ export function fileIsBacking(path: string): Script {
 }
 
 /** Regular expression for the file of a volume in our folder of any pool. */
-export function volumeFilePattern(layout: Layout, id: VolumeId): string {
+export function volumeFilePattern(layout: Pick<Layout, "directory">, id: VolumeId): string {
   return `(^|/)${escapeRegex(layout.directory)}/${escapeRegex(id)}\\.img$`;
 }

@@ -100,6 +100,7 @@ export async function listForGrowth(context: RdsContext, id: VolumeId, signal: A
   return disksOf(result);
 }
 
-function bySlot(a: Disk, b: Disk): number {
+/** Orders disks by slot. */
+export function bySlot(a: Disk, b: Disk): number {
   return a.slot < b.slot ? -1 : a.slot > b.slot ? 1 : 0;
 }

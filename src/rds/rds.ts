@@ -6,12 +6,14 @@ import { ros } from "../routeros/script.ts";
 import { VolumeCache } from "./cache.ts";
 import { type RdsContext, runChecked } from "./context.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
+import { volumeFilePattern } from "./file-pattern.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
 import { KnownVolumes } from "./known-volumes.ts";
 import type { Layout } from "./layout.ts";
 import { findClassified, listAll, listForCapacity, listForGrowth, single } from "./lookup.ts";
 import { type Pool, poolFrom, poolHolding } from "./pool.ts";
 import { type RemoveResult, removeFileOnly, removeVolume } from "./remove.ts";
+import { listFiles, type RdsFile, type Survey, surveyAll } from "./survey.ts";
 import { type RouterOsVersion, requireSupported } from "./version.ts";
 import { type Classified, classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
 import { exportIsRight, type WriteResult, writeRecord } from "./write-record.ts";
@@ -87,6 +89,27 @@ export class Rds {
     // A volume that was changed after the list was asked for is known better than the list has it.
     this.known.listed(found.volumes.map((volume) => this.#cache.get(volume.id) ?? volume));
     return found;
+  }
+
+  /** Every disk with a slot of ours, and every mounted disk. One command. */
+  async survey(signal: AbortSignal): Promise<Survey> {
+    await this.version(signal);
+    return surveyAll(this.#context, signal);
+  }
+
+  /** The file at a path. undefined means proven absent. One command. */
+  async file(path: string, signal: AbortSignal): Promise<RdsFile | undefined> {
+    await this.version(signal);
+    const found = await listFiles(this.#context, ros`name=${path}`, signal);
+    return found.find((file) => file.path === path);
+  }
+
+  /** The file that a volume without a disk item has in our folder of whatever pool. One command. */
+  async strayFile(id: VolumeId, directory: string, signal: AbortSignal): Promise<RdsFile | undefined> {
+    await this.version(signal);
+    const pattern = volumeFilePattern({ directory }, id);
+    const [first] = await listFiles(this.#context, ros`name~${pattern}`, signal);
+    return first;
   }
 
   /** A pool, and what has the slot `id` already. One command. @throws poolNotFound, poolNotMounted */

@@ -1,8 +1,8 @@
-import { hostname } from "node:os";
 import type { VolumesConfig } from "../../config/load.ts";
 import { attachmentDrift, type Drift } from "../../controller/drift.ts";
 import type { Logger } from "../../observability/log.ts";
 import type { RdsVolume } from "../../rds/volume.ts";
+import { openCluster } from "./connect.ts";
 
 /**
  * Where the records and the cluster's VolumeAttachments disagree; nothing without `--orchestrator kubernetes`.
@@ -14,15 +14,8 @@ export async function clusterDrift(
   logger: Logger,
   signal: AbortSignal,
 ): Promise<readonly Drift[]> {
-  if (config.orchestrator === "none") return [];
-  const { createKubernetes } = await import("../../kubernetes/create.ts");
-  const { kubeconfig, driverName } = config;
-  const kubernetes = await createKubernetes({
-    source: kubeconfig === undefined ? { kind: "in-cluster" } : { kind: "kubeconfig", path: kubeconfig },
-    driverName,
-    instance: hostname(),
-    logger,
-  });
+  const kubernetes = await openCluster(config, logger);
+  if (kubernetes === undefined) return [];
   try {
     const { reader } = kubernetes;
     const [attachments, persistentVolumes] = await Promise.all([

@@ -54,6 +54,16 @@ export const requestErrors = {
     (p) => `starting_token ${JSON.stringify(p.token)} was not issued by this driver`,
     "Start the listing again with an empty token.",
   ),
+  volumeNameUnknown: entry<{ name: string; looked: readonly string[] }>(
+    GrpcCode.NOT_FOUND,
+    (p) => `no volume is called ${JSON.stringify(p.name)}: ${p.looked.join("; ")}`,
+    "Name a claim as namespace/name, a PersistentVolume, a volume handle or a CSI volume name; rds-csi volumes list -o wide shows them.",
+  ),
+  volumeNameAmbiguous: entry<{ name: string; candidates: readonly string[] }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `${JSON.stringify(p.name)} names ${p.candidates.length} volumes: ${p.candidates.join("; ")}`,
+    "Name one of them by its handle, or the claim with its namespace.",
+  ),
   operationInFlight: entry<{ volume: string; running: string }>(
     GrpcCode.ABORTED,
     (p) => `another operation on ${p.volume} is in progress (${p.running})`,

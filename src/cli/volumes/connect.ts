@@ -1,0 +1,37 @@
+import { hostname } from "node:os";
+import type { VolumesConfig } from "../../config/load.ts";
+import { systemClock } from "../../domain/clock.ts";
+import type { Kubernetes } from "../../kubernetes/create.ts";
+import type { Logger } from "../../observability/log.ts";
+import { Rds } from "../../rds/rds.ts";
+import { RouterOsClient } from "../../routeros/client.ts";
+import { createSshTransport, type Transport } from "../../routeros/transport/transport.ts";
+
+/** The RDS of a command, over one SSH connection that is made when it is first needed. */
+export function openRds(
+  config: VolumesConfig,
+  logger: Logger,
+  timeoutSeconds: number,
+): { readonly rds: Rds; readonly transport: Transport } {
+  // Half of the limit, so that the reason is known before the time is over.
+  const patienceMs = Math.min(5_000, timeoutSeconds * 500);
+  const transport = createSshTransport({ ...config.rds, logger, patienceMs });
+  const { clusterId, nqnPrefix, nvmePort, fencing } = config;
+  const client = new RouterOsClient(transport);
+  const rds = new Rds({ client, clock: systemClock, logger, clusterId, nqnPrefix, nvmePort, fencing });
+  transport.onReconnect(() => rds.forgetVersion());
+  return { rds, transport };
+}
+
+/** The cluster of a command; undefined without an orchestrator. @throws kubernetesConfigUnusable */
+export async function openCluster(config: VolumesConfig, logger: Logger): Promise<Kubernetes | undefined> {
+  if (config.orchestrator === "none") return undefined;
+  const { createKubernetes } = await import("../../kubernetes/create.ts");
+  const { kubeconfig, driverName } = config;
+  return createKubernetes({
+    source: kubeconfig === undefined ? { kind: "in-cluster" } : { kind: "kubeconfig", path: kubeconfig },
+    driverName,
+    instance: hostname(),
+    logger,
+  });
+}

@@ -1,0 +1,102 @@
+import type { VolumeRecord } from "../../domain/record/volume-record.ts";
+import { isOverdue } from "../../migration/deadline.ts";
+import type { Disk } from "../../rds/disk.ts";
+import type { VolumeDrift } from "../../volumes/drift.ts";
+import type { Fact } from "../../volumes/fact.ts";
+import type { VolumeFacts } from "../../volumes/facts.ts";
+import { stateOf } from "./show-view.ts";
+
+/** Undefined becomes null, big numbers numbers. */
+function plain(value: unknown): unknown {
+  if (value === undefined) return null;
+  if (typeof value === "bigint") return Number(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, plain(each)]));
+}
+
+function fact<T>(given: Fact<T>, say: (value: T) => unknown = (value) => value): object {
+  return given.state === "known" ? { state: "known", value: plain(say(given.value)) } : { ...given };
+}
+
+const iso = (ms: number): string | null =>
+  ms === 0 ? null : new Date(ms).toISOString().replace(".000Z", "Z");
+
+/** The machine-readable form of `volumes show`, `rds-csi/v1`; its fields are described in docs/cli.md and only ever added to. */
+export function showDocument(facts: VolumeFacts, drift: readonly VolumeDrift[]): object {
+  const { handle, now, rds, cluster } = facts;
+  return {
+    apiVersion: "rds-csi/v1",
+    kind: "Volume",
+    handle,
+    state: stateOf(facts, drift),
+    time: iso(now),
+    rds: {
+      disk: fact(rds.disk, (disk) => ({ ...diskDocument(disk), foreign: rds.foreign })),
+      record: fact(rds.record, (record) => recordDocument(record, now)),
+      file: fact(rds.file),
+      pool: fact(rds.pool),
+    },
+    kubernetes: {
+      persistentVolume: fact(cluster.pv),
+      otherPersistentVolumes: cluster.otherPvs,
+      claim: fact(cluster.claim),
+      storageClass: fact(cluster.storageClass),
+      attachments: fact(cluster.attachments),
+      pods: fact(cluster.pods, (pods) =>
+        pods.map(({ namespace, name, uid, node, phase, terminating }) => {
+          return { namespace, name, uid, node, phase, terminating };
+        }),
+      ),
+      machines: fact(cluster.machines, (machines) =>
+        machines.map(({ machine: { namespace, name, uid, node, phase }, migrations }) => ({
+          ...{ namespace, name, uid, node, phase },
+          migrations: migrations.map(({ name: migration, phase: at, created, completed, failureReason }) => ({
+            ...{ name: migration, phase: at, failureReason },
+            created: iso(created),
+            completed: completed === undefined ? null : iso(completed),
+          })),
+        })),
+      ),
+      events: fact(cluster.events, (events) =>
+        events.map(({ at, ...event }) => ({ ...event, time: iso(at) })),
+      ),
+    },
+    drift: plain(drift),
+  };
+}
+
+function diskDocument({
+  filePath,
+  size,
+  exported,
+  nqn,
+  port,
+  allowHost,
+  mountFilesystem,
+  state,
+}: Disk): object {
+  return { path: filePath, sizeBytes: size, exported, nqn, port, allowHost, mountFilesystem, state };
+}
+
+function recordDocument(record: VolumeRecord, now: number): object {
+  const { name, cluster, claim, createdAt, source, filesystem, epoch, attachments, migration, settings } =
+    record;
+  return {
+    csiName: name,
+    clusterId: cluster,
+    pvc: claim,
+    createdAt: iso(createdAt * 1_000),
+    ...{ source, filesystem, epoch },
+    attachments: attachments.map((each) => ({ ...each, since: iso(each.since * 1_000) })),
+    migration:
+      migration === undefined
+        ? null
+        : {
+            since: iso(migration.since * 1_000),
+            timeoutSeconds: migration.timeoutSeconds,
+            overdue: isOverdue(migration, now / 1_000),
+          },
+    settings,
+  };
+}

@@ -1,0 +1,122 @@
+import type { Severity } from "../../volumes/catalogue.ts";
+import type { VolumeDrift } from "../../volumes/drift.ts";
+import { ifKnown } from "../../volumes/fact.ts";
+import type { VolumeFacts } from "../../volumes/facts.ts";
+import { shownLines, stateOf, unknowns } from "./show-view.ts";
+import { printable, shortAge } from "./text.ts";
+
+export interface ShowTextOptions {
+  /** Columns of the terminal; undefined when it is none, then nothing is wrapped. */
+  readonly width: number | undefined;
+  readonly colour: boolean;
+}
+
+const MARK: Readonly<Record<Severity, string>> = { error: "!!", warning: "! ", info: "i " };
+const COLOUR: Readonly<Record<Severity, string>> = { error: "31", warning: "33", info: "36" };
+/** More columns than these do not read better. */
+const MAX_WIDTH = 160;
+const MIN_WIDTH = 60;
+const LABEL = 9;
+
+const length = (text: string): number => [...text].length;
+
+/** Breaks text into lines of at most `width` characters: at blanks, else after `/ : . , -`, else anywhere. Nothing is lost. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let rest = [...text];
+  while (rest.length > width) {
+    const blank = rest.slice(0, width + 1).lastIndexOf(" ");
+    const mark = rest.slice(0, width).findLastIndex((each) => "/:.,-".includes(each)) + 1;
+    // A blank early in the line would leave most of it empty.
+    const at = blank > width / 2 ? blank : mark > width / 2 ? mark : blank > 0 ? blank : mark || width;
+    lines.push(rest.slice(0, at).join(""));
+    rest = rest.slice(rest[at] === " " ? at + 1 : at);
+  }
+  return [...lines, rest.join("")];
+}
+
+/** `volumes show` for people: both sides beside each other, drift marked in its line and listed below. Ends with a newline. */
+export function showText(
+  facts: VolumeFacts,
+  drift: readonly VolumeDrift[],
+  options: ShowTextOptions,
+): string {
+  const width =
+    options.width === undefined ? undefined : Math.max(MIN_WIDTH, Math.min(MAX_WIDTH, options.width));
+  const paint = (code: string, text: string): string =>
+    options.colour && text.trim() !== "" ? `\u001b[${code}m${text}\u001b[0m` : text;
+  const flow = (indent: number, text: string): string[] =>
+    (width === undefined ? [printable(text)] : wrap(printable(text), width - indent)).map(
+      (line) => " ".repeat(indent) + line,
+    );
+  const counts = (["error", "warning", "info"] as const).flatMap((severity) => {
+    const count = drift.filter((each) => each.severity === severity).length;
+    return count === 0 ? [] : [`${count} ${severity}${count === 1 ? "" : "s"}`];
+  });
+  const title = `Volume ${facts.handle}: ${[stateOf(facts, drift), ...counts].join(", ")}`;
+  const listed = drift.flatMap(({ id, severity, text, rds, kubernetes, remedy }) => {
+    const sides = [
+      ...(rds === undefined ? [] : [`RDS: ${rds}`]),
+      ...(kubernetes === undefined ? [] : [`Kubernetes: ${kubernetes}`]),
+    ].join("; ");
+    const [first = "", ...rest] = flow(3, `${id}: ${text}.`);
+    const head = `${paint(COLOUR[severity], MARK[severity])}${first.slice(2)}`;
+    return [head, ...rest, ...flow(6, sides), ...flow(6, `Remedy: ${remedy}`)];
+  });
+  const events = (ifKnown(facts.cluster.events) ?? []).flatMap(
+    ({ at, type, reason, about, message, count }) => {
+      const when = at === 0 ? "-" : `${shortAge((facts.now - at) / 1_000)} ago`;
+      return flow(3, `${when} ${type} ${reason} ${about}${count > 1 ? ` (${count} times)` : ""}: ${message}`);
+    },
+  );
+  const missing = unknowns(facts).flatMap(({ what, reason }) => flow(3, `${what}: ${reason}`));
+  const section = (name: string, lines: readonly string[]): string[] =>
+    lines.length === 0 ? [] : ["", paint("1", `${name}:`), ...lines];
+  return `${[
+    ...flow(0, title).map((line) => paint("1", line)),
+    "",
+    ...columns(facts, drift, width, paint),
+    ...section("Drift", listed),
+    ...section("Not known", missing),
+    ...section("Events", events),
+  ].join("\n")}\n`;
+}
+
+function columns(
+  facts: VolumeFacts,
+  drift: readonly VolumeDrift[],
+  width: number | undefined,
+  paint: (code: string, text: string) => string,
+): string[] {
+  const rows = shownLines(facts).map(({ about, rds, kubernetes }) => ({
+    about,
+    left: rds.map(printable),
+    right: kubernetes.map(printable),
+  }));
+  const left = Math.max(3, ...rows.flatMap((row) => row.left.map(length)));
+  const right = Math.max(10, ...rows.flatMap((row) => row.right.map(length)));
+  const [l, r] = width === undefined ? [left, right] : shares(left, right, width - LABEL - 3 - 4);
+  const line = (mark: string, label: string, a: string, b: string): string =>
+    `${mark} ${label.padEnd(LABEL)}  ${a}${" ".repeat(Math.max(0, l - length(a)))}  ${b}`.trimEnd();
+  const shown = rows.flatMap(({ about, left: a, right: b }) => {
+    const marks = drift.filter((each) => each.about === about);
+    // The list is sorted, the worst first.
+    const severity = marks[0]?.severity;
+    const [as, bs] = [a.flatMap((text) => wrap(text, l)), b.flatMap((text) => wrap(text, r))];
+    return Array.from({ length: Math.max(as.length, bs.length) }, (_, index) => {
+      const mark = severity === undefined || index > 0 ? "  " : MARK[severity];
+      const text = line(mark, index > 0 ? "" : about, as[index] ?? "", bs[index] ?? "");
+      return severity === undefined ? text : paint(COLOUR[severity], text);
+    });
+  });
+  return [paint("1", line("  ", "", "RDS", "Kubernetes")), ...shown];
+}
+
+/** Widths of two columns that fit: each what it needs, or what the other leaves, or half. */
+function shares(left: number, right: number, room: number): readonly [number, number] {
+  if (left + right <= room) return [left, right];
+  const half = Math.floor(room / 2);
+  if (left <= half) return [left, room - left];
+  if (right <= half) return [room - right, right];
+  return [room - half, half];
+}

@@ -1,0 +1,230 @@
+import type { Attachment, VolumeRecord } from "../../domain/record/volume-record.ts";
+import { isOverdue } from "../../migration/deadline.ts";
+import type { Aspect } from "../../volumes/catalogue.ts";
+import { exactSize, type VolumeDrift } from "../../volumes/drift.ts";
+import { type Fact, ifKnown } from "../../volumes/fact.ts";
+import type { VolumeFacts } from "../../volumes/facts.ts";
+import { shortAge, shortDuration } from "./text.ts";
+
+/** A line of `volumes show`: one aspect, what each side says, as paragraphs. */
+export interface ShownLine {
+  readonly about: Aspect | "created" | "machine";
+  readonly rds: readonly string[];
+  readonly kubernetes: readonly string[];
+}
+
+/** How the volume stands, in one word. `missing`: the RDS has no disk item for it. */
+export function stateOf({ rds }: VolumeFacts, drift: readonly VolumeDrift[]): string {
+  if (rds.disk.state === "unknown") return "unknown";
+  if (rds.disk.state === "absent") return "missing";
+  if (rds.foreign !== undefined) return "foreign";
+  if (drift.some(({ severity }) => severity === "error")) return "broken";
+  const record = ifKnown(rds.record);
+  if (record?.migration !== undefined) return "migrating";
+  return (record?.attachments.length ?? 0) > 0 ? "attached" : "available";
+}
+
+const size = (bytes: bigint | undefined): string => (bytes === undefined ? "no size" : exactSize(bytes));
+
+/** A fact as paragraphs. */
+function cell<T>(fact: Fact<T>, say: (value: T) => readonly string[], none = "none"): readonly string[] {
+  if (fact.state === "unknown") return ["unknown"];
+  if (fact.state === "absent") return [none];
+  const said = say(fact.value).filter((text) => text !== "");
+  return said.length === 0 ? [none] : said;
+}
+
+/** Everything that is known, aspect by aspect. */
+export function shownLines(facts: VolumeFacts): ShownLine[] {
+  const { rds, cluster, now } = facts;
+  const age = (seconds: number): string => shortAge(now / 1_000 - seconds);
+  const told = (key: string) =>
+    cell(cluster.attachments, (all) => [...new Set(all.flatMap(({ metadata }) => metadata[key] ?? []))], "-");
+  const bound = ifKnown(cluster.pv)?.claim;
+  return [
+    {
+      about: "name",
+      rds: rds.foreign === undefined ? cell(rds.record, ({ name }) => [name]) : [`not ours: ${rds.foreign}`],
+      kubernetes: cell(
+        cluster.pv,
+        (pv) => [
+          `PersistentVolume ${pv.name}`,
+          `${pv.phase}${pv.deleting ? ", being deleted" : ""}, policy ${pv.reclaimPolicy}`,
+          ...cluster.otherPvs.map((name) => `also PersistentVolume ${name}`),
+        ],
+        "no PersistentVolume",
+      ),
+    },
+    {
+      about: "claim",
+      rds: cell(rds.record, ({ claim }) => (claim === undefined ? [] : [`${claim.namespace}/${claim.name}`])),
+      kubernetes: cell(
+        cluster.claim,
+        ({ namespace, name, phase, deleting }) => [
+          `${namespace}/${name}`,
+          `${phase}${deleting ? ", being deleted" : ""}`,
+        ],
+        bound === undefined ? "none" : `${bound.namespace}/${bound.name} does not exist`,
+      ),
+    },
+    {
+      about: "size",
+      rds: cell(rds.disk, (disk) => [size(disk.size)]),
+      kubernetes: [
+        ...cell(cluster.pv, ({ capacityBytes }) => [size(capacityBytes)]),
+        ...cell(
+          cluster.claim,
+          ({ requestedBytes, capacityBytes }) =>
+            requestedBytes === undefined || requestedBytes === capacityBytes
+              ? []
+              : [`claim asks for ${size(requestedBytes)}`],
+          "",
+        ).filter((text) => text.startsWith("claim")),
+      ],
+    },
+    {
+      about: "file",
+      rds: cell(
+        rds.file,
+        ({ path, sizeBytes }) => [path, sizeBytes === undefined ? "" : size(sizeBytes)],
+        "not there",
+      ),
+      kubernetes: ["-"],
+    },
+    {
+      about: "pool",
+      rds: cell(
+        rds.pool,
+        ({ slot, fs, sizeBytes, freeBytes }) => [
+          `${slot}${fs === "" ? "" : ` (${fs})`}`,
+          freeBytes === undefined || sizeBytes === undefined
+            ? ""
+            : `${(freeBytes * 100n) / (sizeBytes === 0n ? 1n : sizeBytes)} % free`,
+        ],
+        "not mounted",
+      ),
+      kubernetes: cell(cluster.storageClass, ({ name }) => [`StorageClass ${name}`], "no StorageClass"),
+    },
+    {
+      about: "mode",
+      rds: cell(rds.record, (record) => modes(record), "-"),
+      kubernetes: cell(cluster.pv, ({ accessModes, volumeMode }) => [
+        `${accessModes.join(", ")}, ${volumeMode}`,
+      ]),
+    },
+    {
+      about: "export",
+      rds: cell(rds.disk, ({ exported, port }) => [exported ? `on, port ${port ?? "none"}` : "off"]),
+      kubernetes: told("port").map((text) => (/^\d+$/.test(text) ? `nodes were told port ${text}` : text)),
+    },
+    { about: "nqn", rds: cell(rds.disk, ({ nqn }) => [nqn]), kubernetes: told("nqn") },
+    {
+      about: "hosts",
+      rds: cell(rds.disk, ({ allowHost }) => [allowHost === "" ? "any that knows the NQN" : allowHost]),
+      kubernetes: told("hostNqn"),
+    },
+    ...nodeLines(facts, age),
+    {
+      about: "pods",
+      rds: ["-"],
+      kubernetes: cell(cluster.pods, (pods) =>
+        pods.map(
+          ({ namespace, name, node, phase, terminating }) =>
+            `${namespace}/${name} ${terminating ? "Terminating" : phase} on ${node ?? "no node yet"}`,
+        ),
+      ),
+    },
+    {
+      about: "machine",
+      rds: ["-"],
+      kubernetes: cell(cluster.machines, (machines) =>
+        machines.map(
+          ({ machine }) =>
+            `${machine.namespace}/${machine.name} ${machine.phase} on ${machine.node ?? "no node yet"}`,
+        ),
+      ),
+    },
+    {
+      about: "migration",
+      rds: cell(rds.record, ({ migration }) => {
+        if (migration === undefined) return [];
+        const allowed = migration.timeoutSeconds === 0 ? "no limit" : shortDuration(migration.timeoutSeconds);
+        const late = isOverdue(migration, now / 1_000) ? "OVERDUE " : "";
+        return [`${late}${shortDuration(now / 1_000 - migration.since)} of ${allowed}`];
+      }),
+      kubernetes: cell(cluster.machines, (machines) =>
+        machines.flatMap(({ migrations }) =>
+          migrations.slice(-1).map(({ name, phase }) => `${name} ${phase}`),
+        ),
+      ),
+    },
+    {
+      about: "created",
+      rds: cell(rds.record, ({ createdAt }) => (createdAt > 0 ? [`${age(createdAt)} ago`] : [])),
+      kubernetes: ["-"],
+    },
+  ];
+}
+
+function modes({ attachments, filesystem }: VolumeRecord): string[] {
+  const of = ({ accessMode, accessType, readonly }: Attachment): string =>
+    `${accessMode}, ${accessType === "block" ? "Block" : "Filesystem"}${readonly ? ", read-only" : ""}`;
+  const all = [...new Set(attachments.map(of))];
+  return all.length > 0 ? all : [filesystem === undefined ? "" : `${filesystem} filesystem`];
+}
+
+/** One line for each node that either side names. */
+function nodeLines({ rds, cluster }: VolumeFacts, age: (seconds: number) => string): ShownLine[] {
+  const recorded = ifKnown(rds.record)?.attachments ?? [];
+  const vas = ifKnown(cluster.attachments) ?? [];
+  const nodes = [...new Set([...recorded, ...vas].map(({ node }) => node))];
+  const line = (node: string): ShownLine => ({
+    about: "nodes",
+    rds: cell(rds.record, () => {
+      const held = recorded.find((each) => each.node === node);
+      return [held === undefined ? `${node}: not attached` : `${node}: attached ${age(held.since)} ago`];
+    }),
+    kubernetes: cell(cluster.attachments, () => {
+      const va = vas.find((each) => each.node === node);
+      if (va === undefined) return [`${node}: no VolumeAttachment`];
+      const state = va.deleting ? "detaching" : va.attached ? "attached" : "attaching";
+      return [`${node}: ${state}`];
+    }),
+  });
+  if (nodes.length > 0) return nodes.map(line);
+  return [
+    { about: "nodes", rds: cell(rds.record, () => []), kubernetes: cell(cluster.attachments, () => []) },
+  ];
+}
+
+/** What could not be found out: each reason once, with what it hides. */
+export function unknowns({
+  rds,
+  cluster,
+}: VolumeFacts): { readonly what: string; readonly reason: string }[] {
+  const named: readonly (readonly [side: string, name: string, fact: Fact<unknown>])[] = [
+    ["RDS", "disk", rds.disk],
+    ["RDS", "record", rds.record],
+    ["RDS", "file", rds.file],
+    ["RDS", "pool", rds.pool],
+    ["Kubernetes", "PersistentVolume", cluster.pv],
+    ["Kubernetes", "claim", cluster.claim],
+    ["Kubernetes", "StorageClass", cluster.storageClass],
+    ["Kubernetes", "VolumeAttachments", cluster.attachments],
+    ["Kubernetes", "pods", cluster.pods],
+    ["Kubernetes", "machines", cluster.machines],
+    ["Kubernetes", "nodes", cluster.nodes],
+    ["Kubernetes", "events", cluster.events],
+  ];
+  const reasons = new Map<string, string[]>();
+  for (const [side, name, fact] of named) {
+    if (fact.state !== "unknown") continue;
+    const key = `${side}\n${fact.reason}`;
+    reasons.set(key, [...(reasons.get(key) ?? []), name]);
+  }
+  return [...reasons].map(([key, names]) => {
+    const [side = "", ...reason] = key.split("\n");
+    const all = named.filter(([each]) => each === side).length === names.length;
+    return { what: all ? side : names.join(", "), reason: reason.join(" ") };
+  });
+}

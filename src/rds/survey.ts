@@ -1,0 +1,58 @@
+import { parseVolumeId } from "../domain/volume-id.ts";
+import { integer, type Row, text } from "../routeros/reply/row.ts";
+import { ros, type Script } from "../routeros/script.ts";
+import { disksOf, type RdsContext, runChecked } from "./context.ts";
+import { type Disk, disks } from "./disk.ts";
+import { bySlot } from "./lookup.ts";
+import { classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
+
+/** Everything with a slot like ours, and everything that is mounted. */
+export interface Survey {
+  readonly volumes: readonly RdsVolume[];
+  readonly foreign: readonly ForeignDisk[];
+  /** Disk items that are mounted, pools among them. */
+  readonly mounted: readonly Disk[];
+}
+
+/** A file of `/file`. */
+export interface RdsFile {
+  /** Without a leading slash. */
+  readonly path: string;
+  /** Logical size in bytes; undefined when it is given rounded. */
+  readonly sizeBytes: bigint | undefined;
+}
+
+/** Every disk with a slot of ours, and every mounted one, in slot order. One RouterOS command. */
+export async function surveyAll(context: RdsContext, signal: AbortSignal): Promise<Survey> {
+  const result = await runChecked(context, {
+    what: "list volumes and pools",
+    purpose: "read",
+    listing: disks(ros`slot~"^(csi|pvc)-" or mounted`),
+    body: (rows) => rows,
+    signal,
+    coalesceKey: "survey",
+  });
+  const all = disksOf(result).toSorted(bySlot);
+  const ours = all.flatMap((disk) => classify(disk, context.clusterId) ?? []);
+  return {
+    volumes: ours.flatMap((each) => (each.kind === "volume" ? [each.volume] : [])),
+    foreign: ours.flatMap((each) => (each.kind === "foreign" ? [each.foreign] : [])),
+    mounted: all.filter(({ slot, mounted }) => mounted && parseVolumeId(slot) === undefined),
+  };
+}
+
+/** The files that meet a condition; the RDS looks through all its filesystems for them. One RouterOS command. */
+export async function listFiles(context: RdsContext, where: Script, signal: AbortSignal): Promise<RdsFile[]> {
+  const result = await runChecked(context, {
+    what: "look for the file of a volume",
+    purpose: "read",
+    listing: { label: "files", menu: ros`/file`, where, properties: ["name", "size"] },
+    body: (rows) => rows,
+    signal,
+  });
+  return result.rows.map(fileFromRow);
+}
+
+function fileFromRow(row: Row): RdsFile {
+  return { path: text(row, "name").replace(/^\/+/, ""), sizeBytes: integer(row, "size") };
+}
