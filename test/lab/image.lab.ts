@@ -117,5 +117,24 @@ lab(
         await volume.delete();
       },
     );
+
+    scenario(
+      "kubelet's directory without Bidirectional propagation: nothing is staged that would land on the node's own disk",
+      async (world) => {
+        const volume = await LabVolume.create(world, "image-private", mount(undefined, "ext4"), {}, GIB);
+        const b = world.machine("node-b");
+        await volume.attach("node-b");
+        await b.sh(`nsenter -t $(pidof -s rds-csi) -m /usr/bin/mount --make-private /var/lib/kubelet`);
+        await expect(volume.stage("node-b")).rejects.toThrow("mountPropagation: Bidirectional");
+        expect(await b.sh("ls /sys/class/nvme; grep kubelet/ /proc/mounts || true")).toBe("");
+        await b.sh(`kill -9 ${world.services.get("node-b")?.pid}`);
+        await world.services.get("node-b")?.ended;
+        await world.startNode("node-b");
+        await volume.stage("node-b");
+        expect(await b.sh("grep -c kubelet/ /proc/mounts")).toBe("1");
+        await volume.down("node-b");
+        await volume.delete();
+      },
+    );
   },
 );
