@@ -3,7 +3,17 @@ import type { Severity } from "./catalogue/entry.ts";
 
 /** What a finding is about. */
 export interface Subject {
-  readonly kind: "node" | "tool" | "address" | "rds" | "cluster" | "volume" | "connection" | "device" | "mount" | "check";
+  readonly kind:
+    | "node"
+    | "tool"
+    | "address"
+    | "rds"
+    | "cluster"
+    | "volume"
+    | "connection"
+    | "device"
+    | "mount"
+    | "check";
   readonly name: string;
 }
 

@@ -1,7 +1,7 @@
 import { toDriverError } from "../domain/errors/driver-error.ts";
 import type { DiagnoseContext } from "./context.ts";
 import { CHECK_TITLES, type CheckId, type Facts, type Gathered } from "./facts.ts";
-import { type Known, known, notAsked, valueOf } from "./known.ts";
+import { type Known, known, notAsked, valueOr } from "./known.ts";
 import { answerFacts } from "./probes/answering.ts";
 import { clusterFacts } from "./probes/cluster.ts";
 import { connectionFacts } from "./probes/connections.ts";
@@ -23,7 +23,11 @@ const SECOND = 0.92;
  * holds up another one longer than its deadline. Changes nothing on this node, in the cluster or on the RDS.
  * @param limitMs for everything, milliseconds
  */
-export async function gather(context: DiagnoseContext, limitMs: number, stop: AbortSignal): Promise<Gathered> {
+export async function gather(
+  context: DiagnoseContext,
+  limitMs: number,
+  stop: AbortSignal,
+): Promise<Gathered> {
   const { clock } = context.system;
   const begun = clock.monotonic();
   const took: Partial<Record<CheckId, number>> = {};
@@ -72,7 +76,7 @@ export async function gather(context: DiagnoseContext, limitMs: number, stop: Ab
   const kubelet = first("kubelet", () => kubeletFacts(context));
   const cluster = ask("cluster", FIRST, (signal) => clusterFacts(context, signal));
   const rds = ask("rds", FIRST, (signal) => rdsFacts(context, signal));
-  const mounts = connections.then((found) => first("mounts", () => mountFacts(context, valueOf(found, []))));
+  const mounts = connections.then((found) => first("mounts", () => mountFacts(context, valueOr(found, []))));
 
   const second = <T>(id: CheckId, run: (signal: AbortSignal) => Promise<Known<T>>): Promise<Known<T>> =>
     ask(id, SECOND, run);
@@ -82,7 +86,7 @@ export async function gather(context: DiagnoseContext, limitMs: number, stop: Ab
         ...(context.config.storageAddress === undefined
           ? []
           : [{ ...context.config.storageAddress, source: "--storage-address" }]),
-        ...valueOf(found, []).flatMap(({ volume, controllers }) =>
+        ...valueOr(found, []).flatMap(({ volume, controllers }) =>
           volume === undefined
             ? []
             : controllers.flatMap(({ endpoint }) =>
@@ -97,7 +101,7 @@ export async function gather(context: DiagnoseContext, limitMs: number, stop: Ab
   );
   const users = connections.then((found) =>
     second("users", async (signal) => {
-      const numbers = valueOf(found, []).flatMap(({ volume, devices }) =>
+      const numbers = valueOr(found, []).flatMap(({ volume, devices }) =>
         volume === undefined ? [] : devices.map(({ number }) => number),
       );
       return known(await deviceUsers(context, numbers, signal));
@@ -106,8 +110,8 @@ export async function gather(context: DiagnoseContext, limitMs: number, stop: Ab
   const [hung, answering] = [
     Promise.all([connections, mounts]).then(([found, mounted]) =>
       second("hungTasks", async (signal) => {
-        const own = valueOf(mounted, { mounts: [], staging: [] }).mounts;
-        return known(await hungTasks(context, valueOf(found, []), own, signal));
+        const own = valueOr(mounted, { mounts: [], staging: [] }).mounts;
+        return known(await hungTasks(context, valueOr(found, []), own, signal));
       }),
     ),
     mounts.then((mounted) =>
@@ -141,8 +145,11 @@ export async function gather(context: DiagnoseContext, limitMs: number, stop: Ab
 }
 
 /** Storage addresses that VolumeAttachments of this node were given. */
-function attachedAddresses({ config }: DiagnoseContext, cluster: Facts["cluster"]): readonly StorageAddress[] {
-  const attachments = cluster.state === "known" ? valueOf(cluster.value.attachments, []) : [];
+function attachedAddresses(
+  { config }: DiagnoseContext,
+  cluster: Facts["cluster"],
+): readonly StorageAddress[] {
+  const attachments = cluster.state === "known" ? valueOr(cluster.value.attachments, []) : [];
   return attachments.flatMap(({ node, address, port }) =>
     node === config.nodeId && address !== undefined && port !== undefined ? [{ address, port }] : [],
   );

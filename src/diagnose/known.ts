@@ -21,6 +21,6 @@ export const known = <T>(value: T): Known<T> => ({ state: "known", value });
 export const notAsked = <T>(reason: string): Known<T> => ({ state: "not-asked", reason });
 
 /** The value, or `otherwise` where it is not known. */
-export function valueOf<T, O>(answer: Known<T>, otherwise: O): T | O {
+export function valueOr<T, O>(answer: Known<T>, otherwise: O): T | O {
   return answer.state === "known" ? answer.value : otherwise;
 }

@@ -40,7 +40,8 @@ export function rankFindings(drafts: readonly Draft[]): readonly Finding[] {
     weight(b.severity) - weight(a.severity) ||
     rank(a) - rank(b) ||
     (a.subject.name < b.subject.name ? -1 : 1);
-  const worst = (group: readonly Finding[]): number => Math.max(...group.map(({ severity }) => weight(severity)));
+  const worst = (group: readonly Finding[]): number =>
+    Math.max(...group.map(({ severity }) => weight(severity)));
   return [...groups.entries()]
     .map(([root, group]) => ({ root, group: group.toSorted(within) }))
     .toSorted(

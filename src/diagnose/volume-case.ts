@@ -1,5 +1,5 @@
 import type { Gathered } from "./facts.ts";
-import { type Known, valueOf } from "./known.ts";
+import { type Known, valueOr } from "./known.ts";
 import type { AnswerFacts } from "./probes/answering.ts";
 import type { AttachmentFacts, PersistentVolumeFacts, PodFacts } from "./probes/cluster.ts";
 import type { ConnectionFacts } from "./probes/connections.ts";
@@ -28,22 +28,24 @@ export interface VolumeCase {
 
 /** Every volume that this node has, should have, or has something left of; by handle. */
 export function volumeCases({ config, facts }: Gathered): readonly VolumeCase[] {
-  const connections = valueOf(facts.connections, []).flatMap((connection) =>
+  const connections = valueOr(facts.connections, []).flatMap((connection) =>
     connection.volume === undefined ? [] : [{ ...connection, ...connection.volume }],
   );
-  const { mounts, staging } = valueOf(facts.mounts, { mounts: [], staging: [] });
+  const { mounts, staging } = valueOr(facts.mounts, { mounts: [], staging: [] });
   const { cluster, rds } = facts;
   const attachments = part(cluster, ({ attachments: all }) => all);
   const volumes = part(cluster, ({ persistentVolumes: all }) => all);
   const pods = part(cluster, ({ pods: all }) => all);
   const handleOf = (pv: string | undefined): string | undefined =>
-    valueOf(volumes, []).find(({ name }) => name === pv)?.handle;
+    valueOr(volumes, []).find(({ name }) => name === pv)?.handle;
   const handles = new Set([
     ...connections.map(({ slot }) => slot),
     ...mounts.flatMap(({ volume }) => volume ?? []),
     ...staging.map(({ volume }) => volume),
-    ...valueOf(attachments, []).flatMap(({ node, pv }) => (node === config.nodeId ? (handleOf(pv) ?? []) : [])),
-    ...valueOf(rds, { volumes: [] }).volumes.flatMap(({ slot, attachments: recorded }) =>
+    ...valueOr(attachments, []).flatMap(({ node, pv }) =>
+      node === config.nodeId ? (handleOf(pv) ?? []) : [],
+    ),
+    ...valueOr(rds, { volumes: [] }).volumes.flatMap(({ slot, attachments: recorded }) =>
       recorded.some(({ node }) => node === config.nodeId) ? [slot] : [],
     ),
   ]);
@@ -62,8 +64,8 @@ export function volumeCases({ config, facts }: Gathered): readonly VolumeCase[] 
       mounts: mounts.filter(({ volume }) => volume === handle),
       staging: staging.filter(({ volume }) => volume === handle),
       users: map(facts.users, (all) => all.users.filter(({ device }) => devices.has(device))),
-      hungTasks: valueOf(facts.hungTasks, []).filter(({ volume }) => volume === handle),
-      answer: valueOf(facts.answering, []).find(({ volume }) => volume === handle),
+      hungTasks: valueOr(facts.hungTasks, []).filter(({ volume }) => volume === handle),
+      answer: valueOr(facts.answering, []).find(({ volume }) => volume === handle),
     };
   });
 }

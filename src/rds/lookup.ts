@@ -128,6 +128,7 @@ export async function fileExists(context: RdsContext, path: string, signal: Abor
     signal,
   });
   const count = result.reply.flat("files")?.trim() ?? "";
-  if (!/^\d+$/.test(count)) throw failure("replyUnreadable", { what, detail: JSON.stringify(count.slice(0, 80)) });
+  if (!/^\d+$/.test(count))
+    throw failure("replyUnreadable", { what, detail: JSON.stringify(count.slice(0, 80)) });
   return count !== "0";
 }

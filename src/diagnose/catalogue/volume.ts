@@ -20,7 +20,7 @@ export const volumeFindings = {
     "critical",
     "The backing file of the volume is missing on the RDS",
     "The disk item exists, its pool is mounted, and there is no file at its file-path. The data is not where it should be.",
-    "Look for the file under another name or in a snapshot of the pool (`/file print where name~\".img\"`) before anything writes to the pool.",
+    'Look for the file under another name or in a snapshot of the pool (`/file print where name~".img"`) before anything writes to the pool.',
     ["volume-not-ready", "storage-port-refused", ...IO_STOPS],
   ),
   "volume-not-ready": entry(

@@ -3,7 +3,7 @@ import { endpointText, normalAddress } from "../../nvme/endpoint.ts";
 import type { FindingId } from "../catalogue/catalogue.ts";
 import type { Gathered } from "../facts.ts";
 import type { Draft, Subject } from "../finding.ts";
-import { valueOf } from "../known.ts";
+import { valueOr } from "../known.ts";
 import type { PoolFacts, RdsVolumeFacts } from "../probes/rds.ts";
 import type { StorageFacts } from "../probes/storage.ts";
 
@@ -19,7 +19,7 @@ export function checkStorage({ config, facts }: Gathered): readonly Draft[] {
     const subject: Subject = { kind: "node", name: config.nodeId };
     return [{ id: "storage-address-unknown", subject, evidence: [storage.reason] }];
   }
-  return valueOf(storage, []).flatMap(storageDrafts);
+  return valueOr(storage, []).flatMap(storageDrafts);
 }
 
 function storageDrafts(storage: StorageFacts): readonly Draft[] {
@@ -76,13 +76,17 @@ const RDS_FAILURES: Readonly<Partial<Record<ErrorId, FindingId>>> = {
 export function checkRds({ config, facts }: Gathered): readonly Draft[] {
   const { rds } = facts;
   if (rds.state === "not-asked") return [];
-  if (rds.state === "known") return checkPools(config.pool, rds.value.pools, rds.value.volumes, config.nodeId);
+  if (rds.state === "known")
+    return checkPools(config.pool, rds.value.pools, rds.value.volumes, config.nodeId);
   const host = config.rds.state === "known" ? config.rds.value.host : undefined;
   const subject: Subject = { kind: "rds", name: host ?? "the RDS" };
   if (config.rds.state === "unknown") return [{ id: "rds-key-unusable", subject, evidence: [rds.reason] }];
-  const id = RDS_FAILURES[rds.error?.id ?? "internal"] ?? (rds.late ? "rds-unreachable" : "rds-not-understood");
-  const storage = valueOf(facts.storage, []);
-  const same = storage.some(({ address }) => host !== undefined && normalAddress(address) === normalAddress(host));
+  const id =
+    RDS_FAILURES[rds.error?.id ?? "internal"] ?? (rds.late ? "rds-unreachable" : "rds-not-understood");
+  const storage = valueOr(facts.storage, []);
+  const same = storage.some(
+    ({ address }) => host !== undefined && normalAddress(address) === normalAddress(host),
+  );
   // An unreachable storage address explains an unreachable RDS only if they are the same address.
   return [{ id, subject, address: same ? undefined : `${host} over SSH`, evidence: [rds.reason] }];
 }
@@ -90,7 +94,9 @@ export function checkRds({ config, facts }: Gathered): readonly Draft[] {
 /** The mounted pool that a file is on. */
 export function poolOf(pools: readonly PoolFacts[], filePath: string): PoolFacts | undefined {
   return pools
-    .filter(({ mounted, mountPoint }) => mounted && mountPoint !== "" && filePath.startsWith(`${mountPoint}/`))
+    .filter(
+      ({ mounted, mountPoint }) => mounted && mountPoint !== "" && filePath.startsWith(`${mountPoint}/`),
+    )
     .toSorted((a, b) => b.mountPoint.length - a.mountPoint.length)[0];
 }
 
@@ -120,6 +126,8 @@ function checkPools(
     return { id: "pool-unmounted", subject: { kind: "rds", name: slot }, evidence };
   });
   if (drafts.length > 0 || homeless.length === 0) return drafts;
-  const evidence = homeless.map(({ slot, filePath }) => `${slot}: nothing is mounted where ${filePath} should be`);
+  const evidence = homeless.map(
+    ({ slot, filePath }) => `${slot}: nothing is mounted where ${filePath} should be`,
+  );
   return [{ id: "pool-missing", subject: { kind: "rds", name: configured }, evidence }];
 }

@@ -1,6 +1,6 @@
 import { CHECK_TITLES, type CheckId, type Gathered } from "../facts.ts";
 import type { Draft, Subject } from "../finding.ts";
-import { valueOf } from "../known.ts";
+import { valueOr } from "../known.ts";
 
 /** Findings about kernel, programs, rights and identity. */
 export function checkMachine({ config, facts }: Gathered): readonly Draft[] {
@@ -25,7 +25,7 @@ export function checkMachine({ config, facts }: Gathered): readonly Draft[] {
       drafts.push({ id: "multipath-off", subject: node, evidence: ["nvme_core.multipath is N"] });
     }
   }
-  for (const { name, package: from, why, path } of valueOf(facts.tools, [])) {
+  for (const { name, package: from, why, path } of valueOr(facts.tools, [])) {
     if (path !== undefined) continue;
     const evidence = [`${name} ${why}`, `Debian package ${from}`];
     drafts.push({ id: "tool-missing", subject: { kind: "tool", name }, evidence });
@@ -82,7 +82,8 @@ export function checkPlugin({ config, facts }: Gathered): readonly Draft[] {
     // Without an orchestrator there is a kubelet only if others have registered at it.
     const expected = config.orchestrator === "kubernetes" || others.length > 0;
     if (expected && registered.length === 0) {
-      const seen = others.length === 0 ? "no driver at all is registered" : `registered: ${others.join(", ")}`;
+      const seen =
+        others.length === 0 ? "no driver at all is registered" : `registered: ${others.join(", ")}`;
       const evidence = [present ? `${directory}/plugins_registry: ${seen}` : `${directory} does not exist`];
       drafts.push({ id: "plugin-registration-missing", subject: node, evidence });
     }
@@ -105,7 +106,9 @@ export function checkCluster({ config, facts }: Gathered): readonly Draft[] {
   );
   const forbidden = unknown.filter(({ error }) => error?.id === "kubernetesForbidden");
   const failed = unknown.filter((each) => !forbidden.includes(each));
-  const reasons = (answers: readonly { reason: string }[]) => [...new Set(answers.map(({ reason }) => reason))];
+  const reasons = (answers: readonly { reason: string }[]) => [
+    ...new Set(answers.map(({ reason }) => reason)),
+  ];
   if (failed.length > 0) drafts.push({ id: "kubernetes-unreachable", subject, evidence: reasons(failed) });
   if (forbidden.length > 0) {
     drafts.push({ id: "kubernetes-forbidden", subject, evidence: reasons(forbidden) });

@@ -45,7 +45,12 @@ export async function answerFacts(
     } catch (error) {
       const silent = limit.aborted || isFailure(error, "deadlineExceeded");
       const detail = silent ? `no answer within ${DEADLINE_MS / 1000} s` : toDriverError(error).summary;
-      return { answer: silent ? "silent" : "failed", detail, sizeBytes: undefined, availableBytes: undefined };
+      return {
+        answer: silent ? "silent" : "failed",
+        detail,
+        sizeBytes: undefined,
+        availableBytes: undefined,
+      };
     }
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, waiting.length) }, worker));

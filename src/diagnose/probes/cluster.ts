@@ -1,5 +1,5 @@
-import { toDriverError } from "../../domain/errors/driver-error.ts";
 import { systemClock } from "../../domain/clock.ts";
+import { toDriverError } from "../../domain/errors/driver-error.ts";
 import { KubernetesApi } from "../../kubernetes/api.ts";
 import { CredentialSource } from "../../kubernetes/credentials.ts";
 import { listAll, PAGE_LIMIT, toPage } from "../../kubernetes/list.ts";
@@ -82,7 +82,9 @@ export async function clusterFacts(
   const api = new KubernetesApi(k8s, transport, systemClock);
   const asked = async <T>(resource: string, run: () => Promise<T>): Promise<Known<T>> => {
     try {
-      return known(await api.call({ verb: "list", resource }, signal, () => run(), { timeoutMs: CALL_DEADLINE_MS }));
+      return known(
+        await api.call({ verb: "list", resource }, signal, () => run(), { timeoutMs: CALL_DEADLINE_MS }),
+      );
     } catch (error) {
       const failed = toDriverError(error);
       return { state: "unknown", reason: failed.summary, error: failed };
@@ -94,21 +96,30 @@ export async function clusterFacts(
     const [attachments, persistentVolumes, csiNode, pods] = await Promise.all([
       asked("volumeattachments", async () => {
         const { items } = await listAll((next) =>
-          api.attempt(signal, async (options) => toPage(await storage.listVolumeAttachment(page(next), options))),
+          api.attempt(signal, async (options) =>
+            toPage(await storage.listVolumeAttachment(page(next), options)),
+          ),
         );
         return items.flatMap((item) => (item.spec?.attacher === driverName ? [attachmentFacts(item)] : []));
       }),
       asked("persistentvolumes", async () => {
         const { items } = await listAll((next) =>
-          api.attempt(signal, async (options) => toPage(await core.listPersistentVolume(page(next), options))),
+          api.attempt(signal, async (options) =>
+            toPage(await core.listPersistentVolume(page(next), options)),
+          ),
         );
         return items.flatMap((item) => (item.spec?.csi?.driver === driverName ? [volumeFacts(item)] : []));
       }),
       asked("csinodes", async (): Promise<CsiNodeFacts> => {
         const call = { verb: "get", resource: `csinode ${nodeId}` } as const;
-        const found = await api.find(call, signal, (options) => storage.readCSINode({ name: nodeId }, options), {
-          timeoutMs: CALL_DEADLINE_MS,
-        });
+        const found = await api.find(
+          call,
+          signal,
+          (options) => storage.readCSINode({ name: nodeId }, options),
+          {
+            timeoutMs: CALL_DEADLINE_MS,
+          },
+        );
         const entry = found?.spec.drivers.find(({ name }) => name === driverName);
         return { exists: found !== undefined, nodeId: entry?.nodeID };
       }),
@@ -130,7 +141,6 @@ export async function clusterFacts(
     transport.close();
   }
 }
-
 
 type Attachment = Awaited<ReturnType<KubernetesApi["storage"]["listVolumeAttachment"]>>["items"][number];
 type PersistentVolume = Awaited<ReturnType<KubernetesApi["core"]["listPersistentVolume"]>>["items"][number];

@@ -54,7 +54,8 @@ export async function connectionFacts({
       devices: await Promise.all(
         (namespaces.get(nqn) ?? []).map(({ device }) => deviceFacts(sysRoot, device)),
       ),
-      state: own.length === 0 ? "no controller" : [...new Set(own.map(({ state }) => state))].sort().join(", "),
+      state:
+        own.length === 0 ? "no controller" : [...new Set(own.map(({ state }) => state))].sort().join(", "),
     });
   }
   return connections.toSorted((a, b) => (a.nqn < b.nqn ? -1 : 1));

@@ -93,7 +93,9 @@ function namedBy(
   // Threads of a filesystem carry the name of its device, cut to 15 characters.
   const byName = devices.find(({ name }) => new RegExp(`[/-]${name}(?!\\d)`).test(command));
   if (byName !== undefined) return { because: `works for ${byName.path}`, volume: byName.volume };
-  const links = ["cwd", ...names(`${path}/fd`).map((fd) => `fd/${fd}`)].map((name) => link(`${path}/${name}`));
+  const links = ["cwd", ...names(`${path}/fd`).map((fd) => `fd/${fd}`)].map((name) =>
+    link(`${path}/${name}`),
+  );
   for (const target of links) {
     if (target === undefined) continue;
     const device = devices.find((each) => each.path === target);

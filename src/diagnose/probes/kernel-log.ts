@@ -88,7 +88,11 @@ export function historyOf(controller: string, messages: readonly KernelMessage[]
   const came = mine.findLastIndex(({ text }) => CAME.test(text));
   const since = mine.slice(came + 1);
   const refusals = since.flatMap(({ text }): ("nqn" | "host")[] =>
-    /is not allowed, hostnqn/.test(text) ? ["host"] : /Connect Invalid Data Parameter/.test(text) ? ["nqn"] : [],
+    /is not allowed, hostnqn/.test(text)
+      ? ["host"]
+      : /Connect Invalid Data Parameter/.test(text)
+        ? ["nqn"]
+        : [],
   );
   return {
     liveSeconds: mine[came]?.ageSeconds,

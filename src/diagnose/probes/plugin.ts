@@ -1,11 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Client, credentials } from "@grpc/grpc-js";
 import { serviceDefinition } from "../../csi/bridge.ts";
-import {
-  type GetPluginInfoResponse,
-  Identity,
-  type ProbeResponse,
-} from "../../csi/gen/csi_pb.ts";
+import { type GetPluginInfoResponse, Identity, type ProbeResponse } from "../../csi/gen/csi_pb.ts";
 import type { DiagnoseContext } from "../context.ts";
 import { isThere, namesIn } from "./files.ts";
 
@@ -27,7 +23,9 @@ const RPC_DEADLINE_MS = 2_000;
 
 /** Asks the plugin who it is, as kubelet's registrar does. In the pod the socket is --endpoint, on the host below kubelet's directory. */
 export async function pluginFacts({ config }: DiagnoseContext): Promise<PluginFacts> {
-  const looked = [...new Set([config.endpoint, `${config.kubeletDir}/plugins/${config.driverName}/csi.sock`])];
+  const looked = [
+    ...new Set([config.endpoint, `${config.kubeletDir}/plugins/${config.driverName}/csi.sock`]),
+  ];
   const present = await Promise.all(looked.map(isThere));
   const socket = looked.find((_, index) => present[index]);
   const nobody = { looked, socket, name: undefined, version: undefined, ready: undefined };

@@ -94,7 +94,10 @@ export async function rdsFacts({ config }: DiagnoseContext, signal: AbortSignal)
       if (facts === undefined) continue;
       const look = facts.sizeBytes === undefined && disk.filePath !== "" && files < MOST_FILES;
       if (look) files += 1;
-      volumes.push({ ...facts, fileExists: look ? await fileExists(context, disk.filePath, signal) : undefined });
+      volumes.push({
+        ...facts,
+        fileExists: look ? await fileExists(context, disk.filePath, signal) : undefined,
+      });
     }
     const pools = disks.filter(({ type }) => type !== "file").map(poolFacts);
     return known({ address: transport.address, version: version.text, volumes, pools });

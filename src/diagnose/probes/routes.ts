@@ -54,7 +54,8 @@ export function parseIpv4Routes(text: string): readonly Route[] {
     const [name, destination, gateway, flags, , , metric, mask] = line.trim().split(/\s+/);
     if (name === undefined || mask === undefined || !/^[0-9A-Fa-f]{8}$/.test(destination ?? "")) return [];
     // RTF_UP; RTF_REJECT is a route that says no.
-    if ((Number.parseInt(flags ?? "0", 16) & 0x1) === 0 || (Number.parseInt(flags ?? "0", 16) & 0x200) !== 0) return [];
+    if ((Number.parseInt(flags ?? "0", 16) & 0x1) === 0 || (Number.parseInt(flags ?? "0", 16) & 0x200) !== 0)
+      return [];
     const bits = littleEndian(mask).toString(2);
     return [
       {
@@ -108,7 +109,9 @@ async function lookUp(procRoot: string, address: string): Promise<Route | undefi
 }
 
 function isOwn(address: string): boolean {
-  const own = Object.values(networkInterfaces()).flatMap((entries) => entries?.map((each) => each.address) ?? []);
+  const own = Object.values(networkInterfaces()).flatMap(
+    (entries) => entries?.map((each) => each.address) ?? [],
+  );
   return address.startsWith("127.") || address === "::1" || own.includes(address);
 }
 
@@ -138,7 +141,10 @@ function numberOf6(address: string): bigint {
   const groups = (text: string): string[] => (text === "" ? [] : text.split(":"));
   const [before, after] = [groups(head), groups(tail ?? "")];
   const zeros = Array.from({ length: tail === undefined ? 0 : 8 - before.length - after.length }, () => "0");
-  return [...before, ...zeros, ...after].reduce((sum, group) => (sum << 16n) | BigInt(`0x${group || "0"}`), 0n);
+  return [...before, ...zeros, ...after].reduce(
+    (sum, group) => (sum << 16n) | BigInt(`0x${group || "0"}`),
+    0n,
+  );
 }
 
 function positive(text: string | undefined): number | undefined {
