@@ -105,7 +105,7 @@ export const volumeFindings = {
     "The target refuses the connection to the volume's NQN",
     "The kernel reaches the target, which rejects the connect: the NQN is not exported (any more).",
     "Look at the export of the volume on the RDS (`rds-csi volumes list`); repeat this command with the RDS options to have it compared.",
-    IO_STOPS,
+    IO_STOPS.filter((id) => id !== "target-refuses-connection"),
   ),
   "connected-elsewhere": entry(
     "error",
