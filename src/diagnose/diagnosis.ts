@@ -57,7 +57,7 @@ export function diagnose(gathered: Gathered, now: number, durationMs: number, vo
     ...checkUnanswered(gathered),
     ...checkStorage(gathered),
     ...checkRds(gathered),
-    ...checkAround(valueOr(facts.connections, []), log),
+    ...checkAround(valueOr(facts.connections, []), log, valueOr(facts.hungTasks, [])),
     ...cases.flatMap((each) => [
       ...checkRecord(config, pools, each),
       ...checkDrift(each),

@@ -71,8 +71,7 @@ export class FakeNode {
 
   static async start(nqn: string): Promise<FakeNode> {
     const node = new FakeNode(nqn);
-    await new Promise<void>((resolve) => node.#target.listen(0, "127.0.0.1", resolve));
-    node.sysfs.address = `traddr=127.0.0.1,trsvcid=${node.port},src_addr=127.0.0.1`;
+    await node.listen();
     await node.startPlugin();
     return node;
   }
@@ -103,6 +102,12 @@ export class FakeNode {
 
   async stopPlugin(): Promise<void> {
     await this.#plugin?.close();
+  }
+
+  /** The storage address answers, and the connection leads to it. */
+  async listen(): Promise<void> {
+    await new Promise<void>((resolve) => this.#target.listen(0, "127.0.0.1", resolve));
+    this.sysfs.address = `traddr=127.0.0.1,trsvcid=${this.port},src_addr=127.0.0.1`;
   }
 
   /** Nothing listens on the storage port any more. */

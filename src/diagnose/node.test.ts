@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import { FakeNode, told } from "./node.fixture.ts";
@@ -43,11 +43,8 @@ test("nothing that changes something is ever executed", async () => {
 /** What is broken, and the findings, the cause first. */
 const BROKEN: Readonly<Record<string, readonly [(node: FakeNode) => void | Promise<void>, ...string[]]>> = {
   "module not loaded": [
-    (on) => {
-      on.sysfs.removeController("nvme0");
-      on.sysfs.lose();
-    },
-    "storage-address-unknown",
+    (on) => rmSync(join(on.sysfs.root, "module/nvme_tcp"), { recursive: true }),
+    "nvme-tcp-module-missing",
   ],
   "a program is missing": [(on) => on.remove("bin/blkid"), "tool-missing"],
   "hostPID off": [
@@ -139,7 +136,6 @@ const BROKEN: Readonly<Record<string, readonly [(node: FakeNode) => void | Promi
   "two devices": [(on) => on.sysfs.addDevice("nvme0n2"), "device-ambiguous"],
   "a stale mount": [
     (on) => {
-      on.sysfs.removeController("nvme0");
       on.sysfs.lose();
       on.mounts(on.mounted(`${on.config.kubeletDir}/x/${ID}/mount`, { device: "259:7" }));
     },
@@ -160,11 +156,7 @@ const BROKEN: Readonly<Record<string, readonly [(node: FakeNode) => void | Promi
 
 for (const [name, [break_, ...expected]] of Object.entries(BROKEN)) {
   test(name, async () => {
-    if (name === "module not loaded") return;
-    if (name === "a stale mount") {
-      node.sysfs.lose();
-      node.mounts(node.mounted(`${node.config.kubeletDir}/x/${ID}/mount`, { device: "259:7" }));
-    } else await break_(node);
+    await break_(node);
     expect(told(await node.diagnose())).toEqual(expected);
   });
 }

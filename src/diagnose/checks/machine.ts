@@ -136,7 +136,7 @@ const REPORTED_ELSEWHERE: readonly CheckId[] = ["cluster", "rds", "kernelLog"];
 export function checkUnanswered({ facts }: Gathered): readonly Draft[] {
   return (Object.keys(CHECK_TITLES) as CheckId[]).flatMap((id): readonly Draft[] => {
     const answer = facts[id];
-    if (answer.state !== "unknown" || (REPORTED_ELSEWHERE.includes(id) && answer.late !== true)) return [];
+    if (answer.state !== "unknown" || REPORTED_ELSEWHERE.includes(id)) return [];
     const subject: Subject = { kind: "check", name: CHECK_TITLES[id] };
     return [{ id: "check-unanswered", subject, evidence: [answer.reason] }];
   });

@@ -6,6 +6,7 @@ import type { DiagnoseConfig } from "../context.ts";
 import type { Draft } from "../finding.ts";
 import { valueOr } from "../known.ts";
 import { type ConnectionFacts, isLive } from "../probes/connections.ts";
+import type { HungTask } from "../probes/hung-tasks.ts";
 import { historyOf, type KernelMessage } from "../probes/kernel-log.ts";
 import type { VolumeCase } from "../volume-case.ts";
 
@@ -139,17 +140,15 @@ export function checkUse(config: DiagnoseConfig, volume: VolumeCase, now: number
     ]);
   }
   if (answer?.answer === "silent") draft("mount-not-answering", [`${answer.path}: ${answer.detail}`]);
-  draft(
-    "hung-tasks",
-    hungTasks.map(({ pid, command, because, waitsIn }) => {
-      const where = waitsIn === undefined ? "" : `, waits in ${waitsIn}`;
-      return `process ${pid} (${command}) ${because}${where}`;
-    }),
-  );
+  draft("hung-tasks", hungTasks.map(hungText));
   // A dead mount says it already.
   if (connections.length === 0 && vanished.length === 0)
     draft("volume-not-connected", missingConnection(config, volume, now));
   return drafts;
+}
+
+function hungText({ pid, command, because, waitsIn }: HungTask): string {
+  return `process ${pid} (${command}) ${because}${waitsIn === undefined ? "" : `, waits in ${waitsIn}`}`;
 }
 
 /** A stage takes its time; only after so long nothing comes any more, seconds. */
@@ -174,10 +173,11 @@ function missingConnection(config: DiagnoseConfig, volume: VolumeCase, now: numb
   ];
 }
 
-/** Connections that look like ours, and messages of the kernel about ours. */
+/** Connections that look like ours, messages of the kernel about ours, and processes that hang on one of them. */
 export function checkAround(
   connections: readonly ConnectionFacts[],
   log: readonly KernelMessage[],
+  hung: readonly HungTask[],
 ): readonly Draft[] {
   const drafts = connections
     .filter(({ volume }) => volume === undefined)
@@ -188,6 +188,11 @@ export function checkAround(
         evidence: [`it is ${state}`],
       }),
     );
+  const anywhere = hung.filter(({ volume }) => volume === undefined);
+  if (anywhere.length > 0) {
+    const subject = { kind: "node", name: "processes" } as const;
+    drafts.push({ id: "hung-tasks", subject, evidence: anywhere.map(hungText) });
+  }
   const bad = recentErrors(log);
   if (bad.length > 0) {
     const evidence = bad.slice(-5).map(({ ageSeconds, text }) => `${Math.round(ageSeconds)} s ago: ${text}`);

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { DiagnoseContext } from "../context.ts";
-import type { ConnectionFacts } from "./connections.ts";
+import { type ConnectionFacts, isLive } from "./connections.ts";
 import type { VolumeMount } from "./mounts.ts";
 
 /** A thread in uninterruptible sleep that uses a volume. */
@@ -13,7 +13,7 @@ export interface HungTask {
   readonly stack: readonly string[];
   /** Why it is counted: the path or device. */
   readonly because: string;
-  /** Handle of the volume; undefined: it waits for NVMe, and nothing tells for which. */
+  /** Handle of the volume; undefined: nothing tells which it waits for. */
   readonly volume: string | undefined;
 }
 
@@ -25,7 +25,7 @@ const WAITS_FOR_BLOCK = /nvme|blk_|submit_bio|jbd2|ext4|xfs|iomap|io_schedule|wa
 
 /**
  * Finds threads that are in state D, do not move for a second, and use a volume: by name (`jbd2/nvme0n1-8`), by what they
- * have open, or by where they wait. Reads only what never waits for the thread's own locks (stat, status, wchan, stack and
+ * have open, or by where they wait while a connection is lost. Reads only what never waits for the thread's own locks (stat, status, wchan, stack and
  * links), so a hanging process does not delay it. Source: proc(5).
  */
 export async function hungTasks(
@@ -35,6 +35,7 @@ export async function hungTasks(
   signal: AbortSignal,
 ): Promise<readonly HungTask[]> {
   const before = sleepers(system.procRoot);
+  const lost = connections.some((connection) => connection.volume !== undefined && !isLive(connection));
   if (before.size === 0) return [];
   await system.clock.sleep(STILL_MS, signal);
   const tasks: HungTask[] = [];
@@ -43,14 +44,15 @@ export async function hungTasks(
     const stack = stackOf(path);
     const waitsIn = text(`${path}/wchan`);
     const named = namedBy(path, sleeper.command, connections, mounts);
-    const inBlock = WAITS_FOR_BLOCK.test([waitsIn ?? "", ...stack].join(" ")) && /nvme/.test(stack.join(" "));
+    const where = [waitsIn ?? "", ...stack].join(" ");
+    const inBlock = WAITS_FOR_BLOCK.test(where) && (lost || /nvme/.test(where));
     if (named === undefined && !inBlock) continue;
     tasks.push({
       pid: sleeper.pid,
       command: sleeper.command,
       waitsIn: waitsIn === "0" || waitsIn === "" ? undefined : waitsIn,
       stack,
-      because: named?.because ?? "waits for NVMe",
+      because: named?.because ?? "waits for a filesystem or block device",
       volume: named?.volume,
     });
   }
