@@ -1,9 +1,9 @@
+import type { DeviceScan } from "../mount/device-scan.ts";
 import type { DiagnoseConfig } from "./context.ts";
 import type { Known } from "./known.ts";
 import type { AnswerFacts } from "./probes/answering.ts";
 import type { ClusterFacts } from "./probes/cluster.ts";
 import type { ConnectionFacts } from "./probes/connections.ts";
-import type { DeviceScan } from "./probes/device-scan.ts";
 import type { HungTask } from "./probes/hung-tasks.ts";
 import type { KernelMessage } from "./probes/kernel-log.ts";
 import type { AccessFacts, IdentityFacts, KernelFacts, ToolFacts } from "./probes/machine.ts";

@@ -1,6 +1,6 @@
 import { toDriverError } from "../domain/errors/driver-error.ts";
 import type { DiagnoseContext } from "./context.ts";
-import { CHECK_TITLES, type CheckId, type Facts, type Gathered } from "./facts.ts";
+import type { CheckId, Facts, Gathered } from "./facts.ts";
 import { type Known, known, notAsked, valueOr } from "./known.ts";
 import { answerFacts } from "./probes/answering.ts";
 import { clusterFacts } from "./probes/cluster.ts";
@@ -45,7 +45,7 @@ export async function gather(
     const signal = AbortSignal.any([stop, end.signal, ended.signal]);
     const late: Known<T> = {
       state: "unknown",
-      reason: `${CHECK_TITLES[id]}: not answered within ${Math.round(leftMs / 100) / 10} s`,
+      reason: `not answered within ${Math.round(leftMs / 100) / 10} s`,
       late: true,
     };
     const done = new AbortController();

@@ -1,9 +1,9 @@
+import type { DeviceUserFacts } from "../mount/device-scan.ts";
 import type { Gathered } from "./facts.ts";
 import { type Known, valueOr } from "./known.ts";
 import type { AnswerFacts } from "./probes/answering.ts";
 import type { AttachmentFacts, PersistentVolumeFacts, PodFacts } from "./probes/cluster.ts";
 import type { ConnectionFacts } from "./probes/connections.ts";
-import type { DeviceUserFacts } from "./probes/device-scan.ts";
 import type { HungTask } from "./probes/hung-tasks.ts";
 import type { StagingRecord, VolumeMount } from "./probes/mounts.ts";
 import type { RdsVolumeFacts } from "./probes/rds.ts";

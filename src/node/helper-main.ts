@@ -1,6 +1,6 @@
 import process from "node:process";
-import { scanDevices } from "../diagnose/probes/device-scan.ts";
 import { lookForData } from "../mount/blank.ts";
+import { scanDevices } from "../mount/device-scan.ts";
 import { readExt4State } from "../mount/ext4-superblock.ts";
 import { inspectDevice } from "../mount/inspect.ts";
 

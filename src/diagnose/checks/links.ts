@@ -58,7 +58,7 @@ function storageDrafts(storage: StorageFacts): readonly Draft[] {
 export function routeText({ route }: Pick<StorageFacts, "route">): string {
   if (route.interface === undefined) return "route: none in the main table";
   const via = route.gateway === undefined ? "" : ` via ${route.gateway}`;
-  const state = route.state === undefined ? "" : `, ${route.state}`;
+  const state = route.state === undefined || route.state === "unknown" ? "" : `, ${route.state}`;
   return `route: ${route.interface}${via}, MTU ${route.mtu ?? "unknown"}${state}`;
 }
 

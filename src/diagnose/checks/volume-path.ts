@@ -202,12 +202,8 @@ export function checkAround(
 }
 
 const RECENT_SECONDS = 900;
-/** What a target does not offer is no error of its. */
-const HARMLESS = /operation not supported/;
 const ERROR = /fail|time(d )?out|error|Reconnecting|not allowed|Invalid|blocked for more/i;
 
 function recentErrors(log: readonly KernelMessage[]): readonly KernelMessage[] {
-  return log.filter(
-    ({ ageSeconds, text }) => ageSeconds <= RECENT_SECONDS && ERROR.test(text) && !HARMLESS.test(text),
-  );
+  return log.filter(({ ageSeconds, text }) => ageSeconds <= RECENT_SECONDS && ERROR.test(text));
 }

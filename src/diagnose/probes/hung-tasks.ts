@@ -56,7 +56,7 @@ export async function hungTasks(
       volume: named?.volume,
     });
   }
-  return tasks;
+  return tasks.toSorted((a, b) => a.pid - b.pid);
 }
 
 interface Sleeper {

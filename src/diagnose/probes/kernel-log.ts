@@ -18,6 +18,8 @@ const MOST_RECORDS = 200_000;
 const KEPT = 200;
 /** A message about NVMe, a hung task, or a filesystem on an NVMe device. */
 const OF_INTEREST = /nvme|blocked for more than \d+ seconds|(EXT4-fs|XFS|JBD2|Buffer I\/O|I\/O error).*nvme/i;
+/** What a target does not offer is no error of its, and is reported for every attempt. */
+const NOISE = /ONCS Not Supported|operation not supported error/i;
 
 /**
  * The kernel's newest messages about NVMe, oldest first. Reads /dev/kmsg without waiting for further ones.
@@ -32,7 +34,7 @@ export async function kernelMessages({
   const kept: KernelMessage[] = [];
   const take = (record: string): void => {
     const message = parseKernelRecord(record, uptime);
-    if (message === undefined || !OF_INTEREST.test(message.text)) return;
+    if (message === undefined || !OF_INTEREST.test(message.text) || NOISE.test(message.text)) return;
     kept.push(message);
     if (kept.length > KEPT) kept.shift();
   };

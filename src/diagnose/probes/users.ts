@@ -1,8 +1,8 @@
 import { failure } from "../../domain/errors/driver-error.ts";
+import type { DeviceScan } from "../../mount/device-scan.ts";
 import { complaint } from "../../node/exec.ts";
 import { helperCommand } from "../../node/helper.ts";
 import type { DiagnoseContext } from "../context.ts";
-import type { DeviceScan } from "./device-scan.ts";
 
 const DEADLINE_MS = 6_000;
 

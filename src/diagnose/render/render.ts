@@ -61,11 +61,6 @@ function headline({ node, worst, counts, durationMs, version }: Diagnosis): stri
   return `Node ${printable(node)}: ${seen} (rds-csi ${version}, ${(durationMs / 1000).toFixed(1)} s)`;
 }
 
-/** What a finding is about, where its title does not say it. */
-function about({ subject }: Finding): string {
-  return subject.kind === "node" || subject.kind === "check" ? subject.name : subject.name;
-}
-
 function findingLines(finding: Finding, width: number | undefined, colour: boolean): readonly string[] {
   const { severity, id, title, evidence, remedy, causedBy } = finding;
   const indent = causedBy === undefined ? "" : "  ";
@@ -79,7 +74,7 @@ function findingLines(finding: Finding, width: number | undefined, colour: boole
   const painted = colour ? first.replace(label, `${COLOURS[severity]}${label}${RESET}`) : first;
   const field = (name: string, text: string): readonly string[] =>
     wrap(`${name.padEnd(7)} ${printable(text)}`, inner, "        ").map((line) => `    ${line}`);
-  const subject = `${id} · ${about(finding)}`;
+  const subject = `${id} · ${finding.subject.name}`;
   return [
     painted,
     ...rest,

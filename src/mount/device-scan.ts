@@ -1,5 +1,5 @@
 import { readdirSync, readlinkSync, statSync } from "node:fs";
-import { deviceNumber, processAt } from "../../mount/process-scan.ts";
+import { deviceNumber, processAt } from "./process-scan.ts";
 
 /** A process that uses a device. */
 export interface DeviceUserFacts {
