@@ -61,7 +61,9 @@ function diagnoseConfig(values: DiagnoseConfigValues): DiagnoseConfig {
         ? ({ state: "unknown", reason: rds.problem } as const)
         : notAsked<never>(rds.problem);
   const { clusterId, nqnPrefix, driverName, dataPath, endpoint, kubeletDir, orchestrator, pool } = values;
+  const { loopExportsDir: exportsDir, stateDir } = values;
   return {
+    loop: dataPath === "loop" && exportsDir !== undefined ? { exportsDir, stateDir } : undefined,
     ...{ clusterId, nqnPrefix, driverName, dataPath, endpoint, kubeletDir, orchestrator, pool },
     nodeId: nodeId ?? hostname(),
     nodeIdAssumed: nodeId === undefined,

@@ -50,7 +50,7 @@ export const diagnoseOptions = {
     {
       name: "kubelet-dir",
       placeholder: "<path>",
-      description: "kubelet's directory on this node (its --root-dir)",
+      description: "kubelet's directory on this node, its root-dir",
       expects: "an absolute path",
     },
     "/var/lib/kubelet",

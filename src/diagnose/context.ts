@@ -11,6 +11,8 @@ export interface DiagnoseConfig {
   readonly nqnPrefix: string;
   readonly driverName: string;
   readonly dataPath: "nvme-tcp" | "loop";
+  /** Directories of the data path loop; undefined: it is not that one. */
+  readonly loop: { readonly exportsDir: string; readonly stateDir: string } | undefined;
   /** Path of the plugin's socket. */
   readonly endpoint: string;
   readonly kubeletDir: string;

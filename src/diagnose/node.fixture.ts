@@ -59,6 +59,7 @@ export class FakeNode {
       nqnPrefix: "nqn.2000-02.com.mikrotik",
       driverName: DRIVER,
       dataPath: "nvme-tcp",
+      loop: undefined,
       endpoint: join(this.directory, "csi.sock"),
       kubeletDir: join(this.directory, "kubelet"),
       orchestrator: "none",

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readFile, rm } from "node:fs/promises";
+import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { problemsOf } from "../../src/diagnose/schema.fixture.ts";
-import { executable, shortDirectory } from "../support/executable.ts";
+import { executable, noDevices, shortDirectory } from "../support/executable.ts";
+import { GIB, MIB, mount } from "../support/rpc.ts";
 import { capture, type Stand, startStand } from "../support/stand.ts";
 
 const schema = JSON.parse(
@@ -24,12 +25,18 @@ const run = (...more: readonly string[]) =>
   stand.cli(
     "diagnose",
     ...["--data-path", "loop", "--loop-exports-dir", join(stand.directory, "rds/exports")],
+    ...["--state-dir", join(stand.directory, "node-a.state")],
     ...["--endpoint", `unix://${stand.nodeSocket("node-a")}`, "--node-id", "node-a", ...more],
   );
 
 interface Report {
   readonly worst: string | null;
   readonly findings: readonly { readonly id: string; readonly severity: string }[];
+  readonly volumes: readonly {
+    readonly handle: string;
+    readonly brokenAt: string | null;
+    readonly links: readonly { readonly link: string; readonly state: string }[];
+  }[];
   readonly checks: readonly { readonly id: string; readonly state: string; readonly detail: string }[];
 }
 
@@ -75,3 +82,43 @@ test("a volume that the node does not know is said", async () => {
   const { stderr } = await run("--volume", "csi-nothing");
   expect(stderr).toContain("this node knows no volume csi-nothing");
 });
+
+test.skipIf(noDevices !== "")(
+  `a mounted volume, and its record cleared behind its back ${noDevices}`,
+  async () => {
+    const { volume } = await stand.controller.createVolume({
+      name: "mounted",
+      capacityRange: { requiredBytes: 64n * MIB, limitBytes: GIB },
+      volumeCapabilities: [mount()],
+    });
+    const volumeId = volume?.volumeId ?? "";
+    const [stagingTargetPath, targetPath] = [join(base, "staging"), join(base, "target")];
+    await mkdir(stagingTargetPath);
+    const { publishContext } = await stand.controller.controllerPublishVolume({
+      volumeId,
+      nodeId: "node-a",
+      volumeCapability: mount(),
+    });
+    const staged = { volumeId, publishContext, stagingTargetPath, volumeCapability: mount() };
+    const node = stand.node("node-a");
+    await node.nodeStageVolume(staged);
+    await node.nodePublishVolume({ ...staged, targetPath });
+    const look = async () => {
+      const { stdout } = await run(...stand.rdsFlags, "-o", "json", "--volume", volumeId);
+      const { volumes, findings } = JSON.parse(stdout) as Report;
+      return { volumes, ids: findings.map(({ id }) => id).filter((id) => id.startsWith("volume-")) };
+    };
+    try {
+      const well = await look();
+      expect(well.volumes.map(({ handle, brokenAt }) => [handle, brokenAt])).toEqual([[volumeId, null]]);
+      expect(well.ids).toEqual([]);
+      await stand.controller.controllerUnpublishVolume({ volumeId, nodeId: "node-a" });
+      const broken = await look();
+      expect([broken.volumes[0]?.brokenAt, broken.ids]).toEqual(["record", ["volume-not-attached"]]);
+    } finally {
+      await node.nodeUnpublishVolume({ volumeId, targetPath });
+      await node.nodeUnstageVolume({ volumeId, stagingTargetPath });
+      await stand.controller.deleteVolume({ volumeId });
+    }
+  },
+);

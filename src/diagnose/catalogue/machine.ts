@@ -86,7 +86,7 @@ export const machineFindings = {
     "error",
     "The driver is not registered at kubelet",
     "plugins_registry of the kubelet directory holds no socket of this driver: node-driver-registrar does not run, or registers elsewhere.",
-    "Look at the container node-driver-registrar in the node pod; compare --kubelet-dir with kubelet's --root-dir.",
+    "Look at the container node-driver-registrar in the node pod; compare --kubelet-dir with kubelet's root-dir.",
     ["csinode-driver-missing"],
   ),
   "csinode-driver-missing": entry(

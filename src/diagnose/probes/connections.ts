@@ -1,8 +1,9 @@
 import { parseEndpoint } from "../../nvme/endpoint.ts";
+import { createLoopDataPath } from "../../nvme/loop.ts";
 import { parseVolumeNqn } from "../../nvme/nqn.ts";
 import { type Controller, readControllers, readNamespaces } from "../../nvme/sysfs.ts";
 import type { DiagnoseContext } from "../context.ts";
-import { textOf } from "./files.ts";
+import { isThere, textOf } from "./files.ts";
 
 /** One controller of a connection, as sysfs shows it. */
 export interface ControllerFacts extends Controller {
@@ -35,11 +36,10 @@ export interface ConnectionFacts {
 }
 
 /** Every NVMe connection of ours, and those whose NQN begins like ours. Reads sysfs only, which no device can delay. */
-export async function connectionFacts({
-  system,
-  config,
-}: DiagnoseContext): Promise<readonly ConnectionFacts[]> {
+export async function connectionFacts(context: DiagnoseContext): Promise<readonly ConnectionFacts[]> {
+  const { system, config } = context;
   const { sysRoot } = system;
+  if (config.dataPath === "loop") return await loopConnections(context);
   const controllers = await readControllers(sysRoot);
   const namespaces = await readNamespaces(sysRoot, controllers);
   const connections: ConnectionFacts[] = [];
@@ -59,6 +59,33 @@ export async function connectionFacts({
     });
   }
   return connections.toSorted((a, b) => (a.nqn < b.nqn ? -1 : 1));
+}
+
+/** Loop devices that stand for connections; a node that has no state yet has none, and gets none here. */
+async function loopConnections({ system, config }: DiagnoseContext): Promise<readonly ConnectionFacts[]> {
+  const { loop, nqnPrefix } = config;
+  if (loop === undefined || !(await isThere(loop.stateDir))) return [];
+  const connections = await createLoopDataPath(system, { ...loop, nqnPrefix }).list();
+  return await Promise.all(
+    connections.map(async ({ nqn, slot, epoch, state, device }): Promise<ConnectionFacts> => {
+      const controller = {
+        name: "loop",
+        nqn,
+        state,
+        transport: "loop",
+        address: "",
+        hostNqn: "",
+        hostId: "",
+      };
+      return {
+        nqn,
+        volume: { slot, epoch },
+        controllers: [{ ...controller, endpoint: undefined, ctrlLossTmo: undefined }],
+        devices: device === undefined ? [] : [await deviceFacts(system.sysRoot, device)],
+        state,
+      };
+    }),
+  );
 }
 
 /** Whether a controller of the connection is live. */
