@@ -233,11 +233,14 @@ test("a bundle holds the facts and no secret, and nothing is overwritten", async
   node.config = { ...node.config, rds: known({ ...node.config.rds.value, passphraseFile }) };
   node.write("dev/kmsg", node.kernelSays(5, `nvme nvme0: ${canary.replaceAll("\n", " ")}`));
   const gathered = await gather(node.context(), 5_000, new AbortController().signal);
-  const text = bundleOf(diagnose(gathered, 0, 0), node.config);
+  const report = diagnose(gathered, 0, 0);
+  const text = bundleOf(report, node.config);
+  const json = JSON.stringify(diagnosisDocument(report));
   const body = canary.split("\n")[2] ?? "";
   expect(body.length).toBeGreaterThan(20);
   const token = readFileSync(node.config.kubeconfig ?? "", "utf8").match(/token: (\S+)/)?.[1] ?? "test-token";
-  for (const secret of [body, "canary-passphrase", token, stack.keyFile]) expect(text).not.toContain(secret);
+  for (const secret of [body, "canary-passphrase", token, stack.keyFile])
+    expect(`${text}${json}`).not.toContain(secret);
   expect(JSON.parse(text)).toMatchObject({
     kind: "DiagnosisBundle",
     config: { rds: { user: "csi", pins: 1 } },

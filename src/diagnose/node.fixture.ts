@@ -30,7 +30,7 @@ export class FakeNode {
   /** Programs that ran. */
   readonly ran: string[] = [];
   /** How processes that are started answer; undefined: as they do when nothing is wrong. */
-  answer: ((program: string, args: readonly string[]) => Promise<ExecResult> | undefined) | undefined;
+  answer: ((program: string, signal?: AbortSignal) => Promise<ExecResult> | undefined) | undefined;
   config: DiagnoseConfig;
   readonly #target: Server = createServer((socket) => socket.destroy());
   #plugin: RunningServer | undefined;
@@ -144,9 +144,9 @@ export class FakeNode {
 
   context(): DiagnoseContext {
     const system = createNodeSystem({
-      exec: async ({ program, args }) => {
+      exec: async ({ program, args, signal }) => {
         this.ran.push([program, ...args].join(" "));
-        const given = await this.answer?.(program, args);
+        const given = await this.answer?.(program, signal);
         if (given !== undefined) return given;
         const users = args.includes("users") ? '{"users":[],"hidden":0}' : "";
         const stdout = program === "stat" ? "4096 1000 500 500 100 50" : users || "program 1.0";

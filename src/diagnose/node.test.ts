@@ -171,3 +171,13 @@ test("a filesystem that never answers is a finding, in time, and nothing is wait
   expect(told(report)).toContain("check-unanswered");
   expect(told(report).slice(0, 2)).toEqual(["connection-not-live", "io-waits < connection-not-live"]);
 });
+
+test("a filesystem that is silent is named, while other checks of the same kind answer", async () => {
+  node.mounts(node.mounted(PATH));
+  const silent = (signal?: AbortSignal) =>
+    new Promise<never>((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+  node.answer = (program, signal) => (program === "stat" ? silent(signal) : undefined);
+  const report = await node.diagnose();
+  expect(told(report)).toEqual(["mount-not-answering"]);
+  expect(report.findings[0]?.evidence).toEqual([`${PATH}: no answer within 2 s`]);
+});
