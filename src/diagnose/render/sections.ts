@@ -179,7 +179,9 @@ const TITLES: Readonly<Record<(typeof LINKS)[number], string>> = {
 function volumeLines(volumes: readonly Chain[], width: number | undefined, wide: boolean): readonly string[] {
   return volumes.flatMap(({ handle, persistentVolume, claim, links, brokenAt }) => {
     const names = [claim, persistentVolume].filter((name) => name !== undefined).join(", ");
-    const state = brokenAt === undefined ? "complete" : `broken at: ${TITLES[brokenAt]}`;
+    const open = links.filter(({ state: each }) => each === "unknown" || each === "not-asked").length;
+    const whole = open === 0 ? "complete" : `nothing broken, ${open} of ${links.length} links not known`;
+    const state = brokenAt === undefined ? whole : `broken at: ${TITLES[brokenAt]}`;
     const head = `  ${handle}${names === "" ? "" : ` (${names})`}: ${state}`;
     // A whole chain is shown in short.
     const shown = brokenAt === undefined && !wide ? [] : links;
