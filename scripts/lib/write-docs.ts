@@ -2,6 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { cliDocs } from "../../src/cli/docs.ts";
 import { configurationDocs } from "../../src/config/docs.ts";
+import { diagnosePage, diagnosisSchemaText } from "../../src/diagnose/docs.ts";
 import { errorsPage } from "../../src/domain/errors/docs.ts";
 
 /** The generated pages, by path. */
@@ -9,6 +10,8 @@ const PAGES: Readonly<Record<string, () => string>> = {
   "docs/errors.md": errorsPage,
   "docs/configuration.md": configurationDocs,
   "docs/cli.md": cliDocs,
+  "docs/diagnose.md": diagnosePage,
+  "docs/diagnosis.schema.json": diagnosisSchemaText,
 };
 
 const check = process.argv.includes("--check");
