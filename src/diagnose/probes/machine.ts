@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { hostIdentity } from "../../domain/host-identity.ts";
 import { countUninspectable } from "../../mount/process-access.ts";
-import { NODE_TOOLS } from "../../node/tools.ts";
+import { NODE_TOOLS, type NodeTool } from "../../node/tools.ts";
 import type { DiagnoseContext } from "../context.ts";
 import { isThere, linkOf, textOf } from "./files.ts";
 
@@ -61,13 +61,14 @@ export async function toolFacts(
   { system, config, toolPath }: DiagnoseContext,
   signal: AbortSignal,
 ): Promise<readonly ToolFacts[]> {
-  const needed = NODE_TOOLS.filter(({ dataPath }) => dataPath === undefined || dataPath === config.dataPath);
+  const tools: readonly NodeTool[] = NODE_TOOLS;
+  const needed = tools.filter(({ dataPath }) => dataPath === undefined || dataPath === config.dataPath);
   return await Promise.all(
     needed.map(async ({ name, package: from, why }) => {
       const places = await Promise.all(
         toolPath.map((directory) =>
           access(`${directory}/${name}`, constants.X_OK).then(
-            () => `${directory}/${name}`,
+            () => `${directory}/${name}` as const,
             () => undefined,
           ),
         ),
@@ -77,7 +78,8 @@ export async function toolFacts(
       if (path === undefined) return { ...tool, version: undefined };
       const args = VERSION_ARGS[name] ?? ["-V"];
       const said = await system
-        .exec({ program: path, args, deadlineMs: VERSION_DEADLINE_MS, signal })
+        // An absolute path, found in the directories of TOOL_PATH.
+        .exec({ program: path as `/${string}`, args, deadlineMs: VERSION_DEADLINE_MS, signal })
         .then(({ stdout, stderr }) => stdout.trim() || stderr.trim())
         .catch(() => "");
       return { ...tool, version: said.split("\n")[0]?.trim().slice(0, 80) || undefined };

@@ -19,7 +19,13 @@ export async function deviceUsers(
   if (numbers.length === 0) return { users: [], hidden: 0 };
   const [program = "", ...prefix] = helperCommand();
   const args = [...prefix, "users", numbers.join(",")];
-  const result = await system.exec({ program, args, deadlineMs: DEADLINE_MS, signal });
+  // This very program, at an absolute path.
+  const result = await system.exec({
+    program: program as `/${string}`,
+    args,
+    deadlineMs: DEADLINE_MS,
+    signal,
+  });
   const what = "who uses the devices";
   if (result.code !== 0) throw failure("nodeStateUnknown", { what, detail: complaint(result) });
   try {
