@@ -1,6 +1,7 @@
 # Sourced by the scripts with the repository as working directory. POSIX sh; git is not needed.
 #
 #   setup_toolchain                  installs node_modules from bun.lock with the pinned bun and puts its programs on PATH
+#   source_commit                    prints the commit that is built
 #   have PROGRAM                     whether a program is on PATH
 #   install_debian_packages PKG...   installs Debian packages when root; returns non-zero when it cannot
 
@@ -16,6 +17,16 @@ pinned_bun_version() {
 # Whether the command "$@" is the pinned bun. A package installed without its scripts leaves a stub that fails.
 is_pinned_bun() {
   [ "$("$@" --version 2>/dev/null)" = "$(pinned_bun_version)" ]
+}
+
+# The commit that is built, with "-dirty" after changes. A build from an archive has no git: RDS_CSI_COMMIT says what it was
+# made from.
+source_commit() {
+  _commit=${RDS_CSI_COMMIT:-}
+  if [ -z "$_commit" ] && have git && _commit=$(git rev-parse --short=12 HEAD 2>/dev/null); then
+    [ -z "$(git status --porcelain 2>/dev/null)" ] || _commit="$_commit-dirty"
+  fi
+  echo "${_commit:-unknown}"
 }
 
 toolchain_stamp() {

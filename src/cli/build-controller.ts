@@ -4,13 +4,14 @@ import { AttachmentService } from "../controller/attachments.ts";
 import { ExpansionService } from "../controller/expansion.ts";
 import { createMigrationMetrics } from "../controller/migration-metrics.ts";
 import { Reconciler } from "../controller/reconciler.ts";
-import { recordCounter } from "../controller/record-counts.ts";
+import { RecordWatch } from "../controller/record-counts.ts";
 import { Reporter } from "../controller/reporter.ts";
 import { VolumeService } from "../controller/volumes.ts";
 import { controllerService } from "../csi/controller.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import { createRdsMetrics } from "../observability/rds-metrics.ts";
 import { Rds } from "../rds/rds.ts";
 import { RouterOsClient } from "../routeros/client.ts";
 import { createSshTransport } from "../routeros/transport/transport.ts";
@@ -43,14 +44,20 @@ export async function buildController(config: ControllerConfig, deps: Controller
   } = config;
   const stop = new AbortController();
   const cluster = deps.cluster ?? (await buildCluster(config, { logger, clock }));
-  const transport = createSshTransport({ ...config.rds, logger, clock, observer: transportMetrics(metrics) });
-  const client = new RouterOsClient(transport);
+  const rdsMetrics = createRdsMetrics(metrics.registry);
+  const transport = createSshTransport({
+    ...config.rds,
+    logger,
+    clock,
+    observer: transportMetrics(rdsMetrics, clock),
+  });
+  const client = new RouterOsClient(transport, undefined, undefined, (kind) =>
+    rdsMetrics.failures.inc({ class: kind }),
+  );
   const rds = new Rds({ client, clock, logger, clusterId, nqnPrefix, nvmePort, fencing });
   const { reader, events, outcome } = cluster;
-  const migrationMetrics = createMigrationMetrics(
-    metrics.registry,
-    recordCounter(rds, clock, logger, stop.signal),
-  );
+  const records = new RecordWatch({ rds, clock, logger });
+  const migrationMetrics = createMigrationMetrics(metrics.registry, () => records.counts(), clock);
   // In the records this tells processes apart, also those of one pod before and after a restart.
   const instance = randomBytes(4).toString("hex");
   const reporter = new Reporter({
@@ -96,11 +103,16 @@ export async function buildController(config: ControllerConfig, deps: Controller
   transport.onReconnect(() => {
     rds.forgetVersion();
     reconciler.trigger();
+    records.trigger();
   });
-  const background = cluster.lead((signal) => reconciler.run(signal), stop.signal);
+  const background = Promise.all([
+    cluster.lead((signal) => reconciler.run(signal), stop.signal),
+    records.run(stop.signal),
+  ]);
   return {
     services: [controllerService({ volumes, attachments, expansions })],
-    notReadyReasons: () => [],
+    // Once it has read the RDS it stays ready: see docs/metrics.md, "Health and readiness".
+    notReadyReasons: () => (records.neverRead === undefined ? [] : [records.neverRead]),
     close: async () => {
       stop.abort(new Error("the controller stops"));
       await background;

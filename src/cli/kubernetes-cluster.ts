@@ -4,6 +4,7 @@ import { kubernetesEvidence } from "../controller/kubernetes-evidence.ts";
 import { kubevirtOutcome } from "../controller/migration-outcome.ts";
 import { createKubernetes } from "../kubernetes/create.ts";
 import { kubernetesNodes } from "../kubernetes/node-registry.ts";
+import { withoutRequest } from "../observability/request-scope.ts";
 import type { ClusterDeps, ClusterParts } from "./build-cluster.ts";
 
 /** Name of the Lease under which one replica reconciles; per installation, as several may share a namespace. */
@@ -25,7 +26,7 @@ export async function kubernetesCluster(
     source: kubeconfig === undefined ? { kind: "in-cluster" } : { kind: "kubeconfig", path: kubeconfig },
     driverName,
     instance,
-    logger,
+    logger: withoutRequest(logger),
     clock,
   });
   kubernetes.watch();

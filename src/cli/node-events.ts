@@ -1,12 +1,15 @@
 import type { NodeConfig } from "../config/load.ts";
 import type { Clock } from "../domain/clock.ts";
-import type { EventSink } from "../kubernetes/port.ts";
+import type { EventSink, OwnNode } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
+import { withoutRequest } from "../observability/request-scope.ts";
 
-/** Where a node reports on the claims of its volumes. */
+/** Where a node reports on the claims of its volumes, and what it knows of itself. */
 export interface NodeEvents {
   /** undefined without an orchestrator. */
   readonly sink: EventSink | undefined;
+  /** The node's own objects; undefined without an orchestrator. */
+  readonly ownNode: OwnNode | undefined;
   close(): Promise<void>;
 }
 
@@ -21,7 +24,7 @@ export async function nodeEvents(
   config: Pick<NodeConfig, "orchestrator" | "kubeconfig" | "driverName" | "nodeId">,
   { logger, clock }: { readonly logger: Logger; readonly clock: Clock },
 ): Promise<NodeEvents> {
-  const none = { sink: undefined, close: async () => {} };
+  const none = { sink: undefined, ownNode: undefined, close: async () => {} };
   if (config.orchestrator === "none") return none;
   const { kubeconfig, driverName, nodeId } = config;
   try {
@@ -31,12 +34,13 @@ export async function nodeEvents(
       source: kubeconfig === undefined ? { kind: "in-cluster" } : { kind: "kubeconfig", path: kubeconfig },
       driverName,
       instance: nodeId,
-      logger,
+      logger: withoutRequest(logger),
       clock,
       maxSockets: 2,
       lookupMs: LOOKUP_MS,
     });
-    return { sink: kubernetes.events, close: () => kubernetes.close() };
+    const { events: sink } = kubernetes;
+    return { sink, ownNode: kubernetes.ownNode(nodeId), close: () => kubernetes.close() };
   } catch (error) {
     logger.warn("no events will be posted", { error: String(error) });
     return none;

@@ -2,7 +2,9 @@ import type { NodeConfig } from "../config/load.ts";
 import { nodeService } from "../csi/node.ts";
 import type { DataPath } from "../node/data-path.ts";
 import { createHealthWatch } from "../node/health-watch.ts";
+import { createNodeMetrics } from "../node/node-metrics.ts";
 import { createNodeService } from "../node/service.ts";
+import { removeStartupTaint } from "../node/startup-taint.ts";
 import { createNodeSystem, type NodeSystem } from "../node/system.ts";
 import { createConnectMetrics } from "../nvme/connect-metrics.ts";
 import { createConnectQueue } from "../nvme/connect-queue.ts";
@@ -28,11 +30,13 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   const system = createNodeSystem({ logger });
   const dataPath = await dataPathOf(config, system, metrics);
   const identity = { nodeId, clusterId, nqnPrefix, driverName };
+  const nodeMetrics = createNodeMetrics(metrics.registry, system.clock);
   const service = createNodeService({ system, dataPath, ...identity, maxVolumesPerNode });
 
   let reasons: readonly string[] = [];
   const look = async (): Promise<void> => {
     const before = reasons.join("; ");
+    await dataPath.prepare?.();
     reasons = await dataPath.readinessProblems().catch((error: unknown) => [String(error)]);
     const now = reasons.join("; ");
     if (now !== before && now !== "") logger.warn("not ready", { reasons });
@@ -45,18 +49,39 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   const { clock } = system;
   const events = await nodeEvents(config, { logger, clock });
   const survey = (signal: AbortSignal) => service.survey(signal);
-  const watch = createHealthWatch({ survey, events: events.sink, nodeId, clock, logger });
+  const watch = createHealthWatch({
+    survey,
+    events: events.sink,
+    onLook: nodeMetrics.surveyed,
+    nodeId,
+    clock,
+    logger,
+  });
   const ending = new AbortController();
+  const { ownNode } = events;
+  const removing =
+    ownNode === undefined || !config.removeStartupTaint
+      ? undefined
+      : removeStartupTaint({ node: ownNode, driverName, clock, logger }, ending.signal);
   const watching = watch.run(ending.signal);
 
+  const unstage: typeof service.unstage = async (request) => {
+    try {
+      await service.unstage(request);
+    } catch (error) {
+      nodeMetrics.unstageFailed(error);
+      throw error;
+    }
+  };
   await serve(
     {
-      services: [nodeService(service)],
+      services: [nodeService({ ...service, unstage })],
       notReadyReasons: () => reasons,
       close: async () => {
         clearInterval(timer);
         ending.abort();
         await watching;
+        await removing;
         await events.close();
       },
     },

@@ -164,7 +164,10 @@ describe("services as processes", () => {
   }, 60_000);
 
   test("a socket path that cannot be had is an error with a remedy, code 1", async () => {
-    const node = start(["node", "--node-id", "n1", "--endpoint", join(directory, "missing/dir/x.sock")]);
+    // On another data path than the kernel's: a test does not load modules into it.
+    const path = ["--data-path", "loop", "--loop-exports-dir", join(directory, "no-exports")];
+    const socket = join(directory, "missing/dir/x.sock");
+    const node = start(["node", "--node-id", "n1", "--endpoint", socket, ...path]);
     expect(await node.exit).toBe(1);
     expect(node.output.err).toContain("endpoint");
     expect(node.output.err).not.toContain("    at ");

@@ -52,6 +52,17 @@ export const nodeOnly = {
     "/var/lib/rds-csi",
     parse.absolutePath,
   ),
+  removeStartupTaint: withDefault(
+    {
+      name: "remove-startup-taint",
+      placeholder: "<true|false>",
+      description:
+        "with --orchestrator kubernetes: whether the taint <driver-name>/agent-not-ready is removed from this node once kubelet has registered the driver",
+      expects: "true or false",
+    },
+    "true",
+    parse.boolean,
+  ),
   ...orchestratorOptions(
     "none",
     "where events about abnormal volumes go: to their claims in kubernetes, or none (only into the log)",

@@ -48,6 +48,10 @@ export function oneOf<const T extends string>(...words: readonly T[]): Parser<T>
   };
 }
 
+/** `true` or `false`. */
+export const boolean: Parser<boolean> = (text) =>
+  text === "true" || text === "false" ? good(text === "true") : bad(`is ${show(text)}, not true or false`);
+
 /** A text that matches completely. */
 export function matching(pattern: RegExp, what: string): Parser<string> {
   return (text) => (pattern.test(text) ? good(text) : bad(`is ${show(text)}, not ${what}`));

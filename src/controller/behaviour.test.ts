@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
+import { secretKey } from "../../test/support/secret-key.ts";
 import type { Capability } from "../domain/access-mode.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { grpcCodeName } from "../domain/errors/grpc-code.ts";
@@ -17,7 +18,6 @@ import {
 import { detailForm } from "../routeros/reply/detail-form.ts";
 import { jsonForm } from "../routeros/reply/json-form.ts";
 import { linesForm } from "../routeros/reply/lines-form.ts";
-import { newEd25519Key } from "../routeros/transport/new-key.ts";
 
 let stack: Stack | undefined;
 afterEach(async () => {
@@ -358,7 +358,7 @@ describe("the link and the device", () => {
 
   test("wrong user key", async () => {
     const on = await start();
-    await writeFile(on.keyFile, newEd25519Key().private);
+    await writeFile(on.keyFile, secretKey("another user key").private);
     expect(await outcome(create(on))).toMatch(
       /^UNAVAILABLE: the RDS at 127\.0\.0\.1:\d+ refused the SSH key of user csi$/,
     );

@@ -1,4 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { type Clock, systemClock } from "../domain/clock.ts";
+import { LastKnown } from "../domain/last-known.ts";
+import type { RecordCounts } from "./record-counts.ts";
 
 /** How a migration ended, as the label `result` says it. */
 export type MigrationResult = "success" | "failed" | "timeout";
@@ -23,18 +26,19 @@ export const DRIFT_KINDS = [
 ] as const;
 export type DriftKind = (typeof DRIFT_KINDS)[number];
 
-/** Counts from the records of this moment. */
-export interface RecordCounts {
-  readonly migrating: number;
-  readonly dualAttached: number;
-}
+/** How many drifts of each kind there are. */
+export type DriftCounts = Readonly<Record<DriftKind, number>>;
+
+/** After so long without a reconcile of this replica its findings are not shown any more. Milliseconds. */
+export const DRIFT_MAX_AGE_MS = 180_000;
 
 /** Metrics of attachments and migrations; docs/metrics.md describes each. */
 export interface MigrationMetrics {
   readonly migrations: Counter<"result">;
   readonly duration: Histogram;
   readonly refusals: Counter<"cause">;
-  readonly drift: Gauge<"kind">;
+  /** As of the last reconcile of this replica. */
+  readonly drift: LastKnown<DriftCounts>;
   readonly cleared: Counter;
 }
 
@@ -42,13 +46,13 @@ export interface MigrationMetrics {
 const DURATION_BUCKETS = [15, 30, 60, 90, 120, 180, 300, 600, 1800, 3600];
 
 /**
- * Registers them.
- * @param counts asked at every scrape, so the gauges are those of the records also right after a restart; undefined when
- *   the records cannot be read: the gauges then keep their last value
+ * Registers them. What is not known has no sample: a scrape asks nobody, and neither 0 nor an old value stands for it.
+ * @param counts of the records, as last known; undefined when they are not known
  */
 export function createMigrationMetrics(
   registry: Registry,
-  counts: () => Promise<RecordCounts | undefined>,
+  counts: () => RecordCounts | undefined,
+  clock: Clock = systemClock,
 ): MigrationMetrics {
   const registers = [registry];
   const results = new Counter({
@@ -62,20 +66,18 @@ export function createMigrationMetrics(
     results.inc({ result }, 0);
   new Gauge({
     name: "rds_csi_migration_active_migrations",
-    help: "Volumes that are in a live migration now, by their records on the RDS.",
+    help: "Volumes that are in a live migration now, by their records on the RDS as last known.",
     registers,
-    async collect() {
-      const now = await counts();
-      if (now !== undefined) this.set(now.migrating);
+    collect() {
+      setOrRemove(this, counts()?.migrating);
     },
   });
   new Gauge({
     name: "rds_csi_attachment_dual_attached_volumes",
-    help: "Volumes that are attached to two nodes now, by their records on the RDS.",
+    help: "Volumes that are attached to two nodes now, by their records on the RDS as last known.",
     registers,
-    async collect() {
-      const now = await counts();
-      if (now !== undefined) this.set(now.dualAttached);
+    collect() {
+      setOrRemove(this, counts()?.dualAttached);
     },
   });
   const refusals = new Counter({
@@ -85,13 +87,18 @@ export function createMigrationMetrics(
     registers,
   });
   for (const cause of REFUSAL_CAUSES) refusals.inc({ cause }, 0);
-  const drift = new Gauge({
+  const drift = new LastKnown<DriftCounts>(clock, DRIFT_MAX_AGE_MS);
+  new Gauge({
     name: "rds_csi_attachment_drift",
     help: "Attachments on which record, export and cluster disagree, by kind, as of the last reconcile.",
     labelNames: ["kind"],
     registers,
+    collect() {
+      const found = drift.get();
+      if (found === undefined) this.reset();
+      else for (const kind of DRIFT_KINDS) this.set({ kind }, found[kind]);
+    },
   });
-  for (const kind of DRIFT_KINDS) drift.set({ kind }, 0);
   return {
     migrations: results,
     duration: new Histogram({
@@ -108,4 +115,10 @@ export function createMigrationMetrics(
       registers,
     }),
   };
+}
+
+/** A gauge without labels; it has no sample while its value is not known. */
+function setOrRemove(gauge: Gauge, value: number | undefined): void {
+  if (value === undefined) gauge.remove();
+  else gauge.set(value);
 }

@@ -79,7 +79,7 @@ async function value(
   name: string,
   labels: Record<string, string> = {},
 ): Promise<number> {
-  on.freshCounts();
+  await on.refreshCounts();
   const metric = await on.registry.getSingleMetric(name)?.get();
   const found = metric?.values.find((each) =>
     Object.entries(labels).every(([key, label]) => each.labels[key] === label),

@@ -252,8 +252,7 @@ class Model {
 }
 
 async function gauge(on: ControllerStack): Promise<number> {
-  // Scrapes within two seconds share a listing.
-  on.freshCounts();
+  await on.refreshCounts();
   const value = await on.registry.getSingleMetric("rds_csi_migration_active_migrations")?.get();
   return value?.values[0]?.value ?? Number.NaN;
 }

@@ -1,12 +1,14 @@
 import type { Clock } from "../domain/clock.ts";
 import type { ClusterReader, EventSink } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
+import { RecurringFailure } from "../observability/recurring-failure.ts";
+import { inBackground } from "../observability/request-scope.ts";
 import type { Rds } from "../rds/rds.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 import { driftEvent } from "./attachment-messages.ts";
 import type { AttachmentService } from "./attachments.ts";
 import { attachmentDrift, type ClusterView, type Drift, exportDrift } from "./drift.ts";
-import { DRIFT_KINDS, type MigrationMetrics } from "./migration-metrics.ts";
+import type { DriftKind, MigrationMetrics } from "./migration-metrics.ts";
 import type { Reporter } from "./reporter.ts";
 
 export interface ReconcilerOptions {
@@ -51,18 +53,22 @@ export class Reconciler {
   /** Looks again and again until `signal` aborts. Never throws. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#options;
+    const failures = new RecurringFailure(logger, "reconcile");
     while (!signal.aborted) {
       let pause = RECONCILE_INTERVAL_MS;
       try {
-        pause = await this.tick(AbortSignal.any([signal, AbortSignal.timeout(TICK_LIMIT_MS)]));
+        const limit = AbortSignal.any([signal, AbortSignal.timeout(TICK_LIMIT_MS)]);
+        pause = await inBackground("reconcile", () => this.tick(limit));
+        failures.worked();
       } catch (error) {
-        if (!signal.aborted) logger.warn("reconcile failed, it is repeated", { error });
+        if (!signal.aborted) failures.failed(error);
       }
       this.#wake = new AbortController();
       await clock.sleep(pause, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
     }
     // Another replica looks from now on; what this one knew would stay as it was.
-    this.#report([]);
+    this.#options.metrics.drift.clear();
+    this.#known = new Set();
   }
 
   /**
@@ -114,8 +120,13 @@ export class Reconciler {
 
   #report(drifts: readonly Drift[]): void {
     const { metrics, events, logger } = this.#options;
-    for (const kind of DRIFT_KINDS)
-      metrics.drift.set({ kind }, drifts.filter((drift) => drift.kind === kind).length);
+    const count = (kind: DriftKind) => drifts.filter((drift) => drift.kind === kind).length;
+    metrics.drift.set({
+      "attachment-without-va": count("attachment-without-va"),
+      "va-without-attachment": count("va-without-attachment"),
+      "not-exported": count("not-exported"),
+      "exported-unattached": count("exported-unattached"),
+    });
     const now = new Set(drifts.map(identity));
     for (const drift of drifts) {
       if (this.#known.has(identity(drift))) continue;

@@ -18,6 +18,7 @@ import type {
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { Logger } from "../observability/log.ts";
+import { inRequest } from "../observability/request-scope.ts";
 import { orAborted } from "./abort.ts";
 import type { CallRegistry } from "./calls.ts";
 import { chain, type Interceptor, type RpcHandlers, type RpcNext } from "./rpc.ts";
@@ -133,7 +134,10 @@ async function serve(
       deadlineMs,
       logger: options.logger.child({ method: method.name, requestId }),
     };
-    return await orAborted(run({ method, request: call.request, offered, context }), controller.signal);
+    const work = inRequest({ method: method.name, requestId }, () =>
+      run({ method, request: call.request, offered, context }),
+    );
+    return await orAborted(work, controller.signal);
   } finally {
     answered = true;
     release();

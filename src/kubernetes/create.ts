@@ -7,7 +7,8 @@ import { CredentialSource, type KubeConfigSource } from "./credentials.ts";
 import { EventReporter } from "./events.ts";
 import { ApiClusterInspector } from "./inspector.ts";
 import { LeaseElection } from "./leader.ts";
-import type { ClusterReader, EventSink, LeaderElection } from "./port.ts";
+import { ApiOwnNode } from "./own-node.ts";
+import type { ClusterReader, EventSink, LeaderElection, OwnNode } from "./port.ts";
 import { ApiClusterReader } from "./reader.ts";
 import { recentVolumes } from "./recent-volumes.ts";
 import { resourcesOf } from "./resources.ts";
@@ -39,6 +40,8 @@ export interface Kubernetes {
   readonly inspector: ClusterInspector;
   readonly events: EventSink;
   readonly leaders: LeaderElection;
+  /** @param name of the Node object */
+  ownNode(name: string): OwnNode;
   /** Namespace of the service account, or of the kubeconfig's context. */
   readonly namespace: string | undefined;
   /**
@@ -83,6 +86,7 @@ export async function createKubernetes(options: KubernetesOptions): Promise<Kube
     inspector: new ApiClusterInspector(api, driverName),
     events,
     leaders,
+    ownNode: (name) => new ApiOwnNode(api, name, driverName),
     namespace: credentials.namespace(),
     watch: () => {
       running ??= Promise.all(all.map((cache) => cache.run(stop.signal)));

@@ -3,8 +3,9 @@ import http, { type IncomingMessage, type ServerResponse } from "node:http";
 import https from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { emitted } from "../../test/support/canary.ts";
 import { execute, readBody, renderer, selectionOf, send, sendStatus } from "./fake/http.fixture.ts";
-import { type KubeconfigOptions, kubeconfigText } from "./fake/kubeconfig.fixture.ts";
+import { type KubeconfigOptions, kubeconfigText, TEST_TOKEN } from "./fake/kubeconfig.fixture.ts";
 import { BUILT_IN, type KubeObject, type ResourceType } from "./fake/objects.fixture.ts";
 import {
   type Access,
@@ -44,7 +45,7 @@ export class FakeApiServer {
   readonly faults: Fault[] = [];
   readonly watchFaults: WatchFaults = { splitBytes: 0, silent: false };
   /** Accepted bearer tokens, and whose they are. */
-  readonly tokens = new Map<string, string>([["test-token", "system:serviceaccount:rds-csi:controller"]]);
+  readonly tokens = new Map<string, string>([[TEST_TOKEN, "system:serviceaccount:rds-csi:controller"]]);
   /** RBAC rules; undefined allows everything. */
   rules: readonly PolicyRule[] | undefined;
   /** Connections accepted so far, and the most that were open at once. */
@@ -126,6 +127,10 @@ export class FakeApiServer {
   }
 
   stop(): Promise<void> {
+    for (const kind of ["Event", "Lease"]) {
+      if (this.types.some((type) => type.kind === kind))
+        emitted("kubernetes", JSON.stringify(this.list(kind)));
+    }
     return this.down();
   }
 

@@ -169,6 +169,22 @@ export interface EventSink {
   postForVolume(handle: string, event: ClaimEvent): void;
 }
 
+/**
+ * The node that this process runs on. All methods throw as ClusterReader's, and nodeNotFound when the node has no Node
+ * object.
+ */
+export interface OwnNode {
+  /** Whether kubelet has registered the driver: the node's CSINode lists it. */
+  isRegistered(signal: AbortSignal): Promise<boolean>;
+  /** Whether the node has a taint of this key, whatever its value and effect. */
+  hasTaint(key: string, signal: AbortSignal): Promise<boolean>;
+  /**
+   * Removes every taint of this key and touches no other.
+   * @returns false if the taints changed meanwhile, so that nothing was done: look again
+   */
+  removeTaint(key: string, signal: AbortSignal): Promise<boolean>;
+}
+
 /** A background loop that only one replica may run. */
 export interface LeaderOptions {
   /** Name of the Lease object. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { ManualClock } from "../csi/clock.fixture.ts";
 import { isFailure } from "../domain/errors/driver-error.ts";
+import { TEST_TOKEN } from "./fake/kubeconfig.fixture.ts";
 import { createAuthority } from "./fake-api-server.fixture.ts";
 import { forever, node, startWorld, until, type World } from "./test-world.fixture.ts";
 
@@ -92,17 +93,17 @@ describe("the service account", () => {
   }
 
   test("is read from its files, a final newline does no harm", async () => {
-    await serviceAccount("test-token\n");
+    await serviceAccount(`${TEST_TOKEN}\n`);
     const client = await world.client({ source: { kind: "in-cluster", root: world.dir } });
     expect(await client.reader.nodes(forever)).toEqual(["node-a"]);
     expect(client.namespace).toBe("storage");
   });
 
   test("a rotated token is used once the old one is refused", async () => {
-    const files = await serviceAccount("test-token");
+    const files = await serviceAccount(TEST_TOKEN);
     const { reader } = await world.client({ source: { kind: "in-cluster", root: world.dir } });
     await reader.nodes(forever);
-    world.api.tokens.delete("test-token");
+    world.api.tokens.delete(TEST_TOKEN);
     world.api.tokens.set("second", "system:serviceaccount:rds-csi:rotated");
     expect((await errorOf(reader.nodes(forever))).id).toBe("kubernetesUnauthenticated");
     await writeFile(join(files, "token"), "second");
@@ -112,7 +113,7 @@ describe("the service account", () => {
 
   test("a rotated token is used after a minute also if the old one still works", async () => {
     const clock = new ManualClock();
-    const files = await serviceAccount("test-token");
+    const files = await serviceAccount(TEST_TOKEN);
     const { reader } = await world.client({ clock, source: { kind: "in-cluster", root: world.dir } });
     world.api.tokens.set("second", "rotated");
     await writeFile(join(files, "token"), "second");

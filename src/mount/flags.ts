@@ -74,7 +74,9 @@ export function checkMountFlags(
   const refusesWrites = readOnly || flags.includes("ro");
   for (const flag of flags) {
     const reason = refusal(flag, refusesWrites);
-    if (reason !== undefined) throw failure("mountFlagRefused", { flag, filesystem, reason });
+    // A value may be a credential (CSI, "mount_flags").
+    const shown = flag.replace(/=.*/s, "=…");
+    if (reason !== undefined) throw failure("mountFlagRefused", { flag: shown, filesystem, reason });
   }
   return [...new Set(flags)];
 }

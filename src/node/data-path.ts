@@ -87,6 +87,8 @@ export interface DataPath {
   rescan(device: BlockDevice, signal?: AbortSignal): Promise<BlockDevice>;
   /** All connections of ours, and no others. */
   list(signal?: AbortSignal): Promise<readonly Connection[]>;
+  /** Does what the driver itself can do to make the node ready; what it cannot is among the problems. */
+  prepare?(): Promise<void>;
   /** What keeps this node from working, in plain words; empty when ready. */
   readinessProblems(): Promise<readonly string[]>;
 }

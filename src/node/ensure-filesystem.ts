@@ -100,7 +100,7 @@ async function makeFilesystem(
     filesystem === "ext4"
       ? ["-q", "-m", "0", "-E", "nodiscard", "--", device.path]
       : ["-q", "-K", "--", device.path];
-  const program = `mkfs.${filesystem}`;
+  const program = `mkfs.${filesystem}` as const;
   system.logger.info("making a filesystem", { program, device: device.path, nqn: device.nqn });
   const result = await system.exec({ program, args, deadlineMs: MKFS_DEADLINE_MS });
   if (result.code !== 0) {

@@ -3,12 +3,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
 import { DriverError, failure } from "../domain/errors/driver-error.ts";
-import { TOOL_PATH } from "./tools.ts";
+import { TOOL_PATH, type ToolName } from "./tools.ts";
 
 /** A program run, without a shell. */
-export interface Command {
+export interface Command<Program extends string = ToolName> {
   /** Looked up in a fixed PATH, or an absolute path. */
-  readonly program: string;
+  readonly program: Program;
   readonly args: readonly string[];
   /** After so many milliseconds the whole process group is killed and the call settles. */
   readonly deadlineMs: number;
@@ -43,7 +43,7 @@ const DRAIN_MS = 300;
  * The real Exec. A process in uninterruptible sleep cannot be killed, not even by SIGKILL; the call settles at its
  * deadline anyway and leaves the process to the kernel.
  */
-export const exec: Exec = (command) =>
+export const exec = (command: Command<string>): Promise<ExecResult> =>
   new Promise<ExecResult>((resolve, reject) => {
     const { signal } = command;
     if (signal?.aborted) return reject(abortReason(command, signal));
@@ -109,7 +109,7 @@ export const exec: Exec = (command) =>
   });
 
 /** Name and first operands of a command, for messages. The node's commands hold no secrets. */
-export function describe(command: Pick<Command, "program" | "args">): string {
+export function describe(command: Pick<Command<string>, "program" | "args">): string {
   return `\`${[command.program, ...command.args].join(" ").slice(0, 200)}\``;
 }
 
@@ -144,7 +144,7 @@ function collect(stream: ChildProcess["stdout"], limit: number): () => { text: s
   return () => ({ text: Buffer.concat(chunks).toString("utf8"), truncated });
 }
 
-function abortReason(command: Command, signal: AbortSignal): DriverError {
+function abortReason(command: Command<string>, signal: AbortSignal): DriverError {
   return signal.reason instanceof DriverError
     ? signal.reason
     : failure("cancelled", { what: describe(command) }, signal.reason);

@@ -10,6 +10,8 @@ export interface HealthWatchOptions {
   readonly survey: (signal: AbortSignal) => Promise<ReadonlyMap<VolumeId, readonly Trouble[]>>;
   /** undefined: transitions are only logged. */
   readonly events: Pick<EventSink, "postForVolume"> | undefined;
+  /** Told after each look how many volumes there are, and how many of them are in trouble. */
+  readonly onLook?: (volumes: number, abnormal: number) => void;
   readonly nodeId: string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -42,7 +44,7 @@ interface Ailment {
  * on the claim. It remembers in this process only: after a restart of the driver trouble that lasts is reported anew.
  */
 export function createHealthWatch(options: HealthWatchOptions): HealthWatch {
-  const { survey, events, nodeId, clock, logger } = options;
+  const { survey, events, onLook, nodeId, clock, logger } = options;
   const ailing = new Map<VolumeId, Ailment>();
   let failing = false;
 
@@ -77,6 +79,7 @@ export function createHealthWatch(options: HealthWatchOptions): HealthWatch {
       const now = clock.monotonic();
       for (const volume of ailing.keys()) if (!found.has(volume)) ailing.delete(volume);
       for (const [volume, troubles] of found) observe(volume, troubles, now);
+      onLook?.(found.size, [...found.values()].filter((troubles) => troubles.length > 0).length);
       failing = false;
     } catch (error) {
       if (signal.aborted) return;

@@ -39,7 +39,13 @@ export function helperCommand(
 export function createHelper(exec: Exec, command: readonly string[] = helperCommand()): Helper {
   const [program = "", ...prefix] = command;
   const ask = async (args: readonly string[], deadlineMs: number, signal?: AbortSignal): Promise<unknown> => {
-    const result = await exec({ program, args: [...prefix, ...args], deadlineMs, signal });
+    // This very program, at an absolute path.
+    const result = await exec({
+      program: program as `/${string}`,
+      args: [...prefix, ...args],
+      deadlineMs,
+      signal,
+    });
     const what = `the state of ${args[1]}`;
     if (result.code !== 0) throw failure("nodeStateUnknown", { what, detail: complaint(result) });
     try {

@@ -1,5 +1,5 @@
 import { access, constants } from "node:fs/promises";
-import { NODE_TOOLS, TOOL_PATH } from "./tools.ts";
+import { NODE_TOOLS, type NodeTool, TOOL_PATH } from "./tools.ts";
 
 /** The programs of NODE_TOOLS that this node lacks, as sentences for the readiness check. */
 export async function missingTools(
@@ -7,7 +7,7 @@ export async function missingTools(
   directories: readonly string[] = TOOL_PATH,
 ): Promise<readonly string[]> {
   const problems: string[] = [];
-  for (const tool of NODE_TOOLS) {
+  for (const tool of NODE_TOOLS as readonly NodeTool[]) {
     if (tool.dataPath !== undefined && tool.dataPath !== dataPath) continue;
     const found = await Promise.all(
       directories.map((directory) =>

@@ -343,7 +343,7 @@ describe.skipIf(noDevices !== "")(`NodePublishVolume, NodeUnpublishVolume ${noDe
     const hung = lab.node("node-a", {
       exec: (command) =>
         command.args.includes("-f")
-          ? node.system.exec({ ...command, program: "sleep", args: ["60"], deadlineMs: 200 })
+          ? node.system.exec({ ...command, program: "/bin/sleep", args: ["60"], deadlineMs: 200 })
           : node.system.exec(command),
     });
     expect(await hung.service.stats({ volumeId: it.volume.volumeId, volumePath: it.path })).toEqual({

@@ -40,7 +40,7 @@ describe.skipIf(noDevices !== "")(`NodeStageVolume ${noDevices}`, () => {
     commands = [];
   });
 
-  const programs = () => commands.map((command) => command.program);
+  const programs = (): readonly string[] => commands.map((command) => command.program);
   const ran = (program: string) => programs().includes(program);
   const staging = () => {
     count += 1;

@@ -19,10 +19,10 @@ export interface NodeTool {
 }
 
 /**
- * Everything that the node executes, apart from itself (see helper.ts). The image is built from this list and the
- * readiness check walks it.
+ * Everything that the node executes, apart from itself (see helper.ts). The image and the lab are made from this list, the
+ * readiness check walks it, and the compiler refuses to execute anything else (see exec.ts).
  */
-export const NODE_TOOLS: readonly NodeTool[] = [
+export const NODE_TOOLS = [
   {
     name: "nvme",
     package: "nvme-cli",
@@ -42,7 +42,16 @@ export const NODE_TOOLS: readonly NodeTool[] = [
   { name: "e2fsck", package: "e2fsprogs", why: "checks an ext4 that is marked with errors" },
   { name: "mkfs.ext4", package: "e2fsprogs", why: "makes ext4 filesystems" },
   { name: "mkfs.xfs", package: "xfsprogs", why: "makes XFS filesystems" },
+  {
+    name: "modprobe",
+    package: "kmod",
+    why: "loads the kernel module nvme-tcp",
+    dataPath: "nvme-tcp",
+  },
   { name: "resize2fs", package: "e2fsprogs", why: "grows ext4 filesystems" },
   { name: "xfs_growfs", package: "xfsprogs", why: "grows XFS filesystems" },
   { name: "stat", package: "coreutils", why: "stat and statfs of paths that may hang" },
-];
+] as const satisfies readonly NodeTool[];
+
+/** A program that the node may execute: one of the list, or a path, that of the driver itself. */
+export type ToolName = (typeof NODE_TOOLS)[number]["name"] | `/${string}`;

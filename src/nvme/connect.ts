@@ -133,7 +133,7 @@ async function runConnect(deps: ConnectDeps, target: Target, signal?: AbortSigna
       system.logger.info("connecting", { nqn: target.nqn, address: endpointText(target) });
       let outcome: ConnectOutcome = "failed";
       try {
-        const command = { program: "nvme", args, deadlineMs: CONNECT_DEADLINE_MS, signal };
+        const command = { program: "nvme" as const, args, deadlineMs: CONNECT_DEADLINE_MS, signal };
         const result = await system.exec(command);
         if (result.code !== 0) {
           const error = connectFailure(result, target, await exists(`${system.sysRoot}/module/nvme_tcp`));

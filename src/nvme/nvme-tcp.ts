@@ -11,6 +11,7 @@ import { createConnect, exists } from "./connect.ts";
 import type { ConnectOutcome } from "./connect-metrics.ts";
 import { type ConnectQueue, createConnectQueue } from "./connect-queue.ts";
 import { describeControllers } from "./judge.ts";
+import { createKernelModule, type KernelModule } from "./kernel-module.ts";
 import { parseVolumeNqn, requireVolumeNqn } from "./nqn.ts";
 import { type Controller, readControllers, readNamespaces } from "./sysfs.ts";
 import { singleDevice, type View, viewOf } from "./view.ts";
@@ -126,6 +127,7 @@ export function createNvmeTcpDataPath(system: NodeSystem, options: NvmeTcpOption
     return connections;
   };
 
+  const module = createKernelModule(system);
   const connectTarget = createConnect({ system, queue, onConnect, readyMs, disconnect, scan });
 
   return {
@@ -143,15 +145,15 @@ export function createNvmeTcpDataPath(system: NodeSystem, options: NvmeTcpOption
     users: (device, signal) => blockUsers(system, device, "refuse", signal),
     rescan,
     list,
-    readinessProblems: () => readinessProblems(system),
+    prepare: () => module.load(),
+    readinessProblems: () => readinessProblems(system, module),
   };
 }
 
-async function readinessProblems({ sysRoot, procRoot }: NodeSystem): Promise<readonly string[]> {
+async function readinessProblems({ procRoot }: NodeSystem, module: KernelModule): Promise<readonly string[]> {
   const problems = [...(await missingTools("nvme-tcp"))];
-  if (!(await exists(`${sysRoot}/module/nvme_tcp`))) {
-    problems.push("the kernel module nvme-tcp is not loaded: add it to /etc/modules-load.d");
-  }
+  const notLoaded = await module.problem();
+  if (notLoaded !== undefined) problems.push(notLoaded);
   if (!(await exists("/dev/nvme-fabrics"))) {
     problems.push("/dev/nvme-fabrics is missing: load nvme-fabrics and mount the host's /dev");
   }

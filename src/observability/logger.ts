@@ -18,6 +18,8 @@ export interface LoggerOptions {
   readonly now?: () => number;
   /** On every line. */
   readonly fields?: LogFields;
+  /** Asked for each line: fields of the request on whose behalf it is written. Fields of the line and of `child` win. */
+  readonly context?: () => LogFields | undefined;
 }
 
 /** Longest line in UTF-16 units. */
@@ -42,7 +44,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
         ["level", level],
         ["msg", toLogValue(message)],
       ]);
-      for (const [name, value] of Object.entries({ ...bound, ...fields })) {
+      for (const [name, value] of Object.entries({ ...options.context?.(), ...bound, ...fields })) {
         if (value !== undefined) line.set(RESERVED.has(name) ? `${name}_` : name, toLogValue(value, name));
       }
       sink(render(line));

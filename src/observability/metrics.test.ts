@@ -1,45 +1,85 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { createMigrationMetrics } from "../controller/migration-metrics.ts";
-import { createConnectMetrics } from "../nvme/connect-metrics.ts";
+import type { Registry } from "prom-client";
+import { createMigrationMetrics, DRIFT_KINDS, REFUSAL_CAUSES } from "../controller/migration-metrics.ts";
+import { systemClock } from "../domain/clock.ts";
+import { createNodeMetrics, UNSTAGE_REFUSAL_CAUSES } from "../node/node-metrics.ts";
+import { CONNECT_OUTCOMES, createConnectMetrics } from "../nvme/connect-metrics.ts";
 import { createMetrics } from "./metrics.ts";
+import { documentedMetrics, type Mode } from "./metrics-page.fixture.ts";
+import { COMMAND_FAILURE_CLASSES, CONNECT_FAILURE_CAUSES, createRdsMetrics } from "./rds-metrics.ts";
 
 const build = { version: "1.2.3", commit: "abc" };
 const page = await Bun.file(join(import.meta.dir, "../../docs/metrics.md")).text();
+const documented = documentedMetrics(page);
 
-/** Rows of the tables: name, type, labels. */
-const documented = page
-  .split("\n")
-  .map((line) => /^\| `([a-z_]+)` \| (\w+) \|(.*?)\| .+ \|$/.exec(line))
-  .filter((found) => found !== null)
-  .map(([, name, type, labels]) => ({
-    name: name ?? "",
-    type: type ?? "",
-    labels: [...(labels ?? "").matchAll(/`(\w+)`/g)].map((found) => found[1] ?? "").sort(),
-  }));
+/** Everything that a mode registers. */
+function registryOf(mode: Mode): Registry {
+  const { registry } = createMetrics(build);
+  if (mode === "controller") {
+    createRdsMetrics(registry);
+    createMigrationMetrics(registry, () => undefined);
+  } else {
+    createConnectMetrics(registry, { running: 0, waiting: 0 });
+    createNodeMetrics(registry, systemClock);
+  }
+  return registry;
+}
+
+interface Inner {
+  readonly labelNames?: string[];
+  readonly upperBounds?: number[];
+}
 
 describe("docs/metrics.md", () => {
-  test("lists exactly the metrics of the registry, with type and labels", () => {
-    const { registry } = createMetrics(build);
-    createMigrationMetrics(registry, async () => undefined);
-    createConnectMetrics(registry, { running: 0, waiting: 0 });
-    const registered = registry.getMetricsAsArray().map((metric) => ({
-      name: metric.name,
-      type: String(metric.type),
-      labels: [...((metric as unknown as { labelNames: string[] }).labelNames ?? [])].sort(),
-    }));
-    const byName = (a: { name: string }, b: { name: string }) => a.name.localeCompare(b.name);
-    expect(documented.sort(byName)).toEqual(registered.sort(byName));
-    expect(registered.length).toBeGreaterThan(12);
+  for (const mode of ["controller", "node"] as const) {
+    test(`lists exactly the metrics of the ${mode}, with type, labels and buckets`, () => {
+      const registered = registryOf(mode)
+        .getMetricsAsArray()
+        .map((metric) => {
+          const { labelNames = [], upperBounds = [] } = metric as unknown as Inner;
+          const { name, type } = metric;
+          return { name, type: String(type), labels: [...labelNames].sort(), buckets: upperBounds.join(" ") };
+        });
+      const byName = (a: { name: string }, b: { name: string }) => a.name.localeCompare(b.name);
+      const listed = documented
+        .filter(({ modes }) => modes.includes(mode))
+        .map(({ name, type, labels, buckets }) => ({ name, type, labels, buckets }));
+      expect(listed.sort(byName)).toEqual(registered.sort(byName));
+      expect(registered.length).toBeGreaterThan(10);
+    });
+  }
+
+  test("names every value of every label with a fixed set", () => {
+    const values: Record<string, readonly string[]> = {
+      rds_csi_rds_connect_failures_total: CONNECT_FAILURE_CAUSES,
+      rds_csi_rds_command_failures_total: COMMAND_FAILURE_CLASSES,
+      rds_csi_attachment_refusals_total: REFUSAL_CAUSES,
+      rds_csi_attachment_drift: DRIFT_KINDS,
+      rds_csi_node_unstage_refusals_total: UNSTAGE_REFUSAL_CAUSES,
+      rds_csi_nvme_connects_total: CONNECT_OUTCOMES,
+      rds_csi_migration_migrations_total: ["success", "failed", "timeout"],
+      rds_csi_node_volumes: ["normal", "abnormal"],
+    };
+    for (const [name, known] of Object.entries(values)) {
+      const meaning = documented.find((each) => each.name === name)?.meaning ?? "";
+      expect([name, known.filter((value) => !meaning.includes(`\`${value}\``))]).toEqual([name, []]);
+    }
+  });
+
+  test("labels are bounded: none can hold an id, an address or a text", () => {
+    const labels = new Set(documented.flatMap((each) => each.labels));
+    const bounded = ["method", "grpc_code", "purpose", "outcome", "class", "cause", "kind", "result"];
+    expect([...labels].sort()).toEqual([...bounded, "condition", "version", "commit"].sort());
   });
 });
 
 describe("createMetrics", () => {
   test("two sets do not meet", async () => {
     const [one, two] = [createMetrics(build), createMetrics(build)];
-    one.rdsReconnects.inc({ purpose: "read" });
-    expect(await one.registry.metrics()).toContain('rds_csi_rds_reconnects_total{purpose="read"} 1');
-    expect(await two.registry.metrics()).not.toContain('purpose="read"');
+    one.operationsInFlight.inc({ method: "Probe" });
+    expect(await one.registry.metrics()).toContain('rds_csi_operations_in_flight{method="Probe"} 1');
+    expect(await two.registry.metrics()).not.toContain('method="Probe"');
   });
 
   test("build and process are there from the start", async () => {

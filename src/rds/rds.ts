@@ -8,6 +8,7 @@ import { type RdsContext, runChecked } from "./context.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
 import { volumeFilePattern } from "./file-pattern.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
+import { KnownVolumes } from "./known-volumes.ts";
 import type { Layout } from "./layout.ts";
 import { findClassified, listAll, listForCapacity, listForGrowth, single } from "./lookup.ts";
 import { type Pool, poolFrom, poolHolding } from "./pool.ts";
@@ -33,6 +34,8 @@ export interface PoolView {
 export class Rds {
   readonly #context: RdsContext;
   readonly #cache = new VolumeCache();
+  /** What reads and changes of this process showed of all volumes. */
+  readonly known = new KnownVolumes();
   /** Volumes that are being created or grown, with the size that they will have. */
   readonly #pending = new Map<VolumeId, { pool: string; bytes: bigint }>();
   #version: Promise<RouterOsVersion> | undefined;
@@ -83,6 +86,8 @@ export class Rds {
     const mark = this.#cache.mark();
     const found = await listAll(this.#context, signal);
     for (const volume of found.volumes) this.#cache.putListed(volume.id, volume, mark);
+    // A volume that was changed after the list was asked for is known better than the list has it.
+    this.known.listed(found.volumes.map((volume) => this.#cache.get(volume.id) ?? volume));
     return found;
   }
 
@@ -168,7 +173,7 @@ export class Rds {
     const generation = this.#cache.forget(volume.id);
     try {
       const result = await growVolume(this.#context, spec);
-      if (result.kind === "written") this.#cache.put(volume.id, result.volume, generation);
+      if (result.kind === "written") this.#keep(result.volume, generation);
       return result;
     } finally {
       this.#pending.delete(volume.id);
@@ -198,7 +203,7 @@ export class Rds {
     await this.version(signal);
     const generation = this.#cache.forget(volume.id);
     const result = await writeRecord(this.#context, volume, record, exportState, signal);
-    if (result.kind === "written") this.#cache.put(volume.id, result.volume, generation);
+    if (result.kind === "written") this.#keep(result.volume, generation);
     return result;
   }
 
@@ -230,8 +235,17 @@ export class Rds {
   }
 
   #remember(id: VolumeId, found: Classified | undefined, generation: number): Classified | undefined {
-    if (found?.kind === "volume") this.#cache.put(id, found.volume, generation);
-    else this.#cache.forget(id);
+    if (found?.kind === "volume") this.#keep(found.volume, generation);
+    else {
+      this.#cache.forget(id);
+      this.known.gone(id);
+    }
     return found;
+  }
+
+  #keep(volume: RdsVolume, generation: number): void {
+    this.#cache.put(volume.id, volume, generation);
+    const newest = this.#cache.get(volume.id);
+    if (newest !== undefined) this.known.seen(newest);
   }
 }

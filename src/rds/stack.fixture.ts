@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Registry } from "prom-client";
 import ssh2 from "ssh2";
+import { secretKey } from "../../test/support/secret-key.ts";
 import { AttachmentService } from "../controller/attachments.ts";
 import { type EvidenceSource, noOrchestrator } from "../controller/evidence.ts";
 import { ExpansionService, type OnlineExpansion } from "../controller/expansion.ts";
 import { createMigrationMetrics, type MigrationMetrics } from "../controller/migration-metrics.ts";
 import { staticNodes } from "../controller/nodes.ts";
-import { recordCounter } from "../controller/record-counts.ts";
+import { RecordWatch } from "../controller/record-counts.ts";
 import { Reporter } from "../controller/reporter.ts";
 import { VolumeService } from "../controller/volumes.ts";
 import type { Capability } from "../domain/access-mode.ts";
@@ -19,7 +20,6 @@ import { silentLogger } from "../observability/log.ts";
 import { RouterOsClient } from "../routeros/client.ts";
 import type { ReplyForm } from "../routeros/reply/form.ts";
 import { type HostKeyPin, parseHostKeyPin } from "../routeros/transport/host-keys.ts";
-import { newEd25519Key } from "../routeros/transport/new-key.ts";
 import { createSshTransport, type Transport } from "../routeros/transport/transport.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
 import type { Fencing } from "./context.ts";
@@ -45,6 +45,8 @@ export interface StackOptions extends SimulatorOptions {
   readonly maxVolumesPerNode?: number;
   /** Reply forms to use; the driver's own order when left out. */
   readonly forms?: readonly ReplyForm[];
+  /** Makes the user "csi" with the driver's public key, before a controller logs in; else it is there from the start. */
+  readonly prepare?: (simulator: Simulator, publicKey: string) => Promise<void>;
 }
 
 /** An event that a controller posted on the claim of a volume. */
@@ -62,8 +64,10 @@ export interface ControllerStack {
   readonly registry: Registry;
   readonly reporter: Reporter;
   readonly metrics: MigrationMetrics;
-  /** The next scrape reads the records anew. */
-  freshCounts(): void;
+  /** The counts of records that scrapes show. */
+  readonly records: RecordWatch;
+  /** Reads the records anew, as this process does by itself every minute. */
+  refreshCounts(): Promise<unknown>;
 }
 
 /** A simulator and any number of controllers in front of it, over real SSH on loopback. */
@@ -104,14 +108,17 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     reserveBytes = GIB,
     maxVolumesPerNode = 0,
     forms,
+    prepare,
     clock = systemClock,
     ...simulatorOptions
   } = options;
   const directory = await mkdtemp(join(tmpdir(), "rds-csi-stack-"));
-  const key = newEd25519Key();
+  const key = secretKey("user key of a stack");
   const keyFile = join(directory, "user-key");
   await writeFile(keyFile, key.private, { mode: 0o600 });
-  const simulator = await startSimulator({ authorizedKeys: [key.public], ...simulatorOptions });
+  const authorized = prepare === undefined ? { authorizedKeys: [key.public] } : {};
+  const simulator = await startSimulator({ ...authorized, ...simulatorOptions });
+  await prepare?.(simulator, key.public);
   const opened: ControllerStack[] = [];
   const controller = (onlineHere: OnlineExpansion = online): ControllerStack => {
     const transport = createSshTransport({
@@ -136,8 +143,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const registry = new Registry();
     const posted: PostedEvent[] = [];
     const { signal } = new AbortController();
-    let counter = recordCounter(rds, clock, silentLogger, signal);
-    const metrics = createMigrationMetrics(registry, () => counter());
+    const records = new RecordWatch({ rds, clock, logger: silentLogger });
+    const metrics = createMigrationMetrics(registry, () => records.counts(), clock);
     const reporter = new Reporter({
       metrics,
       logger: silentLogger,
@@ -154,9 +161,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       registry,
       reporter,
       metrics,
-      freshCounts: () => {
-        counter = recordCounter(rds, clock, silentLogger, signal);
-      },
+      records,
+      refreshCounts: () => records.refresh(signal),
       volumes: new VolumeService({
         rds,
         clock,

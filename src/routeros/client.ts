@@ -64,18 +64,24 @@ export class RouterOsClient {
   readonly #transport: Transport;
   readonly #nonce: () => string;
   readonly #forms: readonly ReplyForm[];
+  readonly #onFailure: (kind: FailureClass) => void;
   /** Index of the form that this device understands. */
   #form = 0;
 
-  /** @param forms the reply forms to try, in order */
+  /**
+   * @param forms the reply forms to try, in order
+   * @param onFailure told of each answer that is an error
+   */
   constructor(
     transport: Transport,
     nonce: () => string = () => randomBytes(8).toString("hex"),
     forms: readonly ReplyForm[] = FORMS,
+    onFailure: (kind: FailureClass) => void = () => {},
   ) {
     this.#transport = transport;
     this.#nonce = nonce;
     this.#forms = forms;
+    this.#onFailure = onFailure;
   }
 
   get address(): string {
@@ -119,13 +125,17 @@ export class RouterOsClient {
       signal,
       purpose,
       what,
+      nonce,
       timeoutMs: purpose === "read" ? READ_TIMEOUT_MS : MUTATE_TIMEOUT_MS,
       ...(command.coalesceKey === undefined ? {} : { coalesceKey: `${form.name}:${command.coalesceKey}` }),
     });
     // A shared reply carries the nonce of the line that was sent for all.
     const reply = readReply(nonceOf(sent.line) ?? nonce, sent.stdout, sent.stderr);
     const { verdict } = reply;
-    if (verdict.kind === "runtime") return failed(what, verdict.text);
+    if (verdict.kind === "runtime") {
+      this.#onFailure(classifyFailure(verdict.text));
+      return failed(what, verdict.text);
+    }
     if (verdict.kind === "none") return this.#withoutVerdict(command, verdict.text);
     if (listing === undefined) return { ok: true, reply, rows: [] };
     const rows = form.parse(reply, listing);
@@ -138,7 +148,9 @@ export class RouterOsClient {
   #withoutVerdict(command: Command, text: string): Rejected {
     const { what } = command;
     const detail = tidyFailure(text);
-    switch (classifyFailure(text)) {
+    const kind = classifyFailure(text);
+    if (kind !== "other") this.#onFailure(kind);
+    switch (kind) {
       case "parse":
         return { rejected: detail };
       case "permission":

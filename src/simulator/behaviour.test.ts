@@ -583,7 +583,7 @@ describe("system", () => {
     expect(await box.put(":put [/ip/ssh/get host-key-type]")).toBe("ed25519");
     expect(await box.put(":put [/ip/service/get ssh max-sessions]")).toBe("20");
     await box.put("/log/info hello");
-    expect(box.device.log).toContain("hello");
+    expect(box.device.management.journal.messages).toContain("hello");
   });
 
   test("missing policies", async () => {

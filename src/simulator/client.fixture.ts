@@ -1,8 +1,8 @@
 import ssh2, { type Client } from "ssh2";
-import { newEd25519Key } from "../routeros/transport/new-key.ts";
+import { secretKey } from "../../test/support/secret-key.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "./simulator.ts";
 
-const KEYS = newEd25519Key();
+const KEYS = secretKey("user key of a simulator client");
 
 /** What a client sees of one command. */
 export interface Answer {

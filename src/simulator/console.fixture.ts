@@ -72,6 +72,7 @@ export async function testConsole(
       device,
       mutex,
       policies: new Set(more.policies ?? DRIVER_POLICIES),
+      who: "ssh:csi@192.0.2.7",
       width: options.width ?? switches.wrapWidth,
       faults: more.faults ?? [],
       signal: new AbortController().signal,

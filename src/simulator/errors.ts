@@ -13,6 +13,8 @@ export class ParseFailure extends Error {
 export class RunFailure extends Error {
   /** The command that failed, such as "/disk/add"; undefined until a command claims it. */
   origin: string | undefined;
+  /** Its line in the source, from 1; undefined until a command claims it. */
+  line: number | undefined;
 
   constructor(message: string, origin?: string) {
     super(message);

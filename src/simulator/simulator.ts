@@ -96,12 +96,16 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const found = await backend.list();
   if (found !== undefined) device.fileStore.reconcile(found);
   else if (state !== undefined) await refillMemory(device);
-  device.userNames = users.map((user) => user.name);
+  device.management.accounts.give(users);
 
   const faults = new Faults();
   const hostKeys = options.hostKeys ?? [
     stateDir === undefined ? generateHostKey() : await savedHostKey(stateDir),
   ];
+  const [shown] = hostKeys;
+  if (shown !== undefined) {
+    device.management.hostKey = { type: shown.type, fingerprint: fingerprint(publicBlob(shown.pem)) };
+  }
   let logWork: Promise<void> = Promise.resolve();
   const logged = (entry: CommandLogEntry): void => {
     const { commandLogFile } = options;
@@ -123,12 +127,13 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   });
   const server: SshServer = new SshServer({
     hostKeys,
-    users,
+    device,
     faults,
     logger,
     switches: () => switches,
     online: () => running.online,
     exec: (request) => executor.exec(request),
+    saved: () => persistence.save(() => device.save()),
   });
   running.watchReadiness();
   const host = options.listen?.host ?? "127.0.0.1";

@@ -68,4 +68,5 @@ export const SWITCH_TABLE: readonly (readonly [SwitchName, readonly (string | nu
     ["own-line", "inline"],
     "a comment in print detail: before the record or behind its flags",
   ],
+  ["resourcePolicy", ["test", "read"], "the policy that /system/resource needs; test on top of read, or not"],
 ];

@@ -61,6 +61,7 @@ export interface Switches {
   unknownArgument: "expected-end" | "bad-parameter";
   missingItem: "no-such-item" | "internal-number";
   detailComment: "own-line" | "inline";
+  resourcePolicy: "test" | "read";
 }
 
 export type SwitchName = keyof Switches;

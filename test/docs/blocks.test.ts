@@ -1,6 +1,5 @@
 import { describe, expect, test } from "bun:test";
 import { parseAllDocuments } from "yaml";
-import { testConsole } from "../../src/simulator/console.fixture.ts";
 import { page, pages } from "./pages.fixture.ts";
 
 describe("blocks of code", () => {
@@ -20,13 +19,5 @@ describe("blocks of code", () => {
       if (language === "json") expect(() => JSON.parse(text)).not.toThrow();
     }
     expect(found.some(({ language }) => language === "yaml")).toBe(true);
-  });
-
-  test("RouterOS commands that claim it run on the simulator", async () => {
-    const blocks = page("docs/rds-setup.md").blocks.filter(({ note }) => note === "run on the simulator");
-    expect(blocks.length).toBeGreaterThan(1);
-    const on = await testConsole();
-    for (const line of blocks.flatMap(({ text }) => text.trim().split("\n"))) await on.put(line);
-    expect(await on.fail("/user/group/add name=csi policy=ssh")).toContain("bad command name");
   });
 });

@@ -6,9 +6,12 @@ import { buildProgram } from "../../src/cli/program.ts";
 import { envNameOf } from "../../src/config/option.ts";
 import { commandOptions } from "../../src/config/options.ts";
 import { createMigrationMetrics } from "../../src/controller/migration-metrics.ts";
+import { systemClock } from "../../src/domain/clock.ts";
+import { createNodeMetrics } from "../../src/node/node-metrics.ts";
 import { createConnectMetrics } from "../../src/nvme/connect-metrics.ts";
 import { buildInfo } from "../../src/observability/build-info.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
+import { createRdsMetrics } from "../../src/observability/rds-metrics.ts";
 import { pages, ROOT, sources } from "./pages.fixture.ts";
 
 const stop = new AbortController().signal;
@@ -25,6 +28,13 @@ const OF_OTHERS = [
   "--extra-create-metadata",
   "--no-act",
   "--field-selector",
+  "--for",
+  "--timeout",
+  "--platform",
+  "--build-arg",
+  "--push",
+  "--all",
+  "--short",
   "--force",
   "--sort-by",
 ];
@@ -37,7 +47,9 @@ const scripts = readdirSync(join(ROOT, "scripts"), { withFileTypes: true })
   .join("\n");
 
 const known = new Set(["--help", "--version", ...OF_OTHERS, ...longOptions(buildProgram(io, () => {}))]);
-for (const [flag] of scripts.matchAll(/--[a-z][a-z-]+/g)) known.add(flag);
+/** Flags of sidecars, and fields of Kubernetes: what the manifests use, which tests of their own check. */
+const manifests = sources(["manifests"], /\.yaml$/);
+for (const [flag] of (scripts + manifests).matchAll(/--[a-z][a-z-]+/g)) known.add(flag);
 
 const flagsOf = (text: string): string[] =>
   [...text.matchAll(/(?<![\w-])--[a-z][a-z0-9-]*/g)].map(([flag]) => flag);
@@ -65,8 +77,10 @@ describe("names in the documents exist in the code", () => {
 
   test("metrics", async () => {
     const { registry } = createMetrics(buildInfo);
-    createMigrationMetrics(registry, async () => undefined);
+    createMigrationMetrics(registry, () => undefined);
     createConnectMetrics(registry, { running: 0, waiting: 0 });
+    createRdsMetrics(registry);
+    createNodeMetrics(registry, systemClock);
     const metrics = new Set((await registry.getMetricsAsJSON()).map(({ name }) => name));
     expect(metrics.size).toBeGreaterThan(8);
     for (const { path, text } of pages) {
@@ -79,7 +93,8 @@ describe("names in the documents exist in the code", () => {
 
   test("errors and other names in camel case", () => {
     const code = sources(["src"], /^(?!.*\.(test|fixture)\.ts$).*\.ts$/);
-    const identifiers = new Set(code.match(/[A-Za-z_$][\w$]*/g));
+    const scripts = sources(["manifests"], /\.rsc$/);
+    const identifiers = new Set(`${code}\n${scripts}\n${manifests}`.match(/[A-Za-z_$][\w$]*/g));
     // Of Kubernetes, KubeVirt and CDI.
     const foreign = [
       "volumeMode",

@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
 import { executable, repository } from "../support/executable.ts";
+import { secretKey } from "../support/secret-key.ts";
 import { capture } from "../support/stand.ts";
 
 // The executable with nothing around it: an empty directory, an environment without PATH and HOME.
@@ -121,7 +121,7 @@ describe("alone in an empty directory, with an empty environment", () => {
   });
 
   test("a socket that cannot be had: exit 1, with the path and the reason", async () => {
-    const key = newEd25519Key();
+    const key = secretKey("user key");
     await writeFile(join(directory, "key"), key.private, { mode: 0o600 });
     const rds = [
       "--rds-address",
@@ -153,7 +153,7 @@ describe("alone in an empty directory, with an empty environment", () => {
     const started = performance.now();
     const { code, stdout, stderr } = await run([
       ...["volumes", "list", "--timeout", "1", "--rds-address", "127.0.0.1:1"],
-      ...["--rds-key-file", join(directory, "key"), "--rds-host-key", newEd25519Key().public],
+      ...["--rds-key-file", join(directory, "key"), "--rds-host-key", secretKey("user key").public],
     ]);
     expect([code, stdout]).toEqual([1, ""]);
     expect(stderr).toMatch(/^rds-csi: the RDS at 127\.0\.0\.1:1 is not reachable over SSH: /);
@@ -187,7 +187,7 @@ describe("in a hostile directory", () => {
       executable,
       [
         ...["volumes", "list", "--timeout", "1", "--rds-address", "127.0.0.1:1"],
-        ...["--rds-key-file", join(directory, "key"), "--rds-host-key", newEd25519Key().public],
+        ...["--rds-key-file", join(directory, "key"), "--rds-host-key", secretKey("user key").public],
       ],
       where,
     );

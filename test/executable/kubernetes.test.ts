@@ -6,10 +6,12 @@ import { join, resolve } from "node:path";
 import { VolumeCapability_AccessMode_Mode as Mode } from "../../src/csi/gen/csi_pb.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { BUILT_IN, FakeApiServer, KUBEVIRT } from "../../src/kubernetes/fake-api-server.fixture.ts";
+import { DRIVER_ROLES, NAMESPACE, rulesOf } from "../manifests/rbac.fixture.ts";
 import { type Stand, startStand, until } from "../support/stand.ts";
 
 const NAME = "vm-disk";
 const ID = volumeIdFromName(NAME);
+const ACTIVE = "rds_csi_migration_active_migrations";
 const capability = {
   accessMode: { mode: Mode.MULTI_NODE_MULTI_WRITER },
   accessType: { case: "block", value: {} },
@@ -24,6 +26,8 @@ describe("the executable with --orchestrator kubernetes", () => {
   beforeAll(async () => {
     base = await mkdtemp(join(tmpdir(), "rds-k8s-"));
     api = await FakeApiServer.start({ resources: [...BUILT_IN, ...KUBEVIRT] });
+    // It may do what the manifests grant, and nothing else.
+    api.rules = rulesOf(DRIVER_ROLES.controller);
     const kubeconfig = await api.writeKubeconfig(join(base, "kubeconfig"));
     // The API server is away when the controller starts: it must start all the same.
     await api.down();
@@ -37,7 +41,7 @@ describe("the executable with --orchestrator kubernetes", () => {
         "--kubeconfig",
         kubeconfig,
         "--lease-namespace",
-        "storage",
+        NAMESPACE,
         "--pod-name",
         "controller-0",
       ],
@@ -140,11 +144,11 @@ describe("the executable with --orchestrator kubernetes", () => {
     api.delete("Pod", "stranger", "vms");
     api.apply(launcher("launcher-target", "node-b", "vm1"));
     await publish("node-b");
-    expect(await metric("rds_csi_migration_active_migrations")).toBe("rds_csi_migration_active_migrations 1");
+    await until("the gauge", async () => (await metric(ACTIVE)) === `${ACTIVE} 1`);
     await stand.controllerProcess.kill();
     const second = await stand.startController();
     expect(second.ended()).toBeUndefined();
-    expect(await metric("rds_csi_migration_active_migrations")).toBe("rds_csi_migration_active_migrations 1");
+    await until("the gauge", async () => (await metric(ACTIVE)) === `${ACTIVE} 1`);
     await stand.controller.controllerUnpublishVolume({ volumeId: ID, nodeId: "node-a" });
     await until("the events", async () => events().some((event) => event.includes("MigrationCompleted")));
     expect(events()).toEqual([
@@ -165,7 +169,7 @@ describe("the executable with --orchestrator kubernetes", () => {
 
   test("one replica holds the Lease, and volumes list shows what the cluster says otherwise", async () => {
     await until("the lease", async () =>
-      api.list("Lease", "storage").some(({ spec }) => spec.holderIdentity === "controller-0"),
+      api.list("Lease", NAMESPACE).some(({ spec }) => spec.holderIdentity === "controller-0"),
     );
     const list = (...more: string[]) =>
       stand.cli("volumes", "list", ...stand.rdsFlags, "-o", "json", ...more);

@@ -3,9 +3,9 @@ import { rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { Controller } from "../../src/csi/gen/csi_pb.ts";
-import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
 import { executable, shortDirectory } from "../support/executable.ts";
 import { block, GIB, MIB, Mode, mount } from "../support/rpc.ts";
+import { secretKey } from "../support/secret-key.ts";
 import { type Stand, startStand } from "../support/stand.ts";
 
 let base = "";
@@ -123,7 +123,7 @@ test("only reads: no command changes the RDS", async () => {
 
 test("another host key than the pinned one, a key that the RDS does not know: exit 1, nothing is sent", async () => {
   const sent = await stand.control.commandsDuring(async () => {
-    const stranger = newEd25519Key();
+    const stranger = secretKey("key of a stranger");
     const flags = stand.rdsFlags.slice(0, stand.rdsFlags.indexOf("--rds-host-key-file"));
     const pinned = await stand.cli("volumes", "list", ...flags, "--rds-host-key", stranger.public);
     expect(pinned.code).toBe(1);

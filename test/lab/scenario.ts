@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, test } from "bun:test";
+import { noContainers } from "./container/container.ts";
 import { kind, noLab } from "./kind.ts";
 import { World, type WorldOptions } from "./world.ts";
 
 const BOOT_MS = 180_000 * kind.slowness;
 
 /** Why these scenarios cannot run, for their names; "" when they can. */
-function missing({ hostTree = false }: WorldOptions): string {
+function missing({ hostTree = false, containers = false }: WorldOptions): string {
+  if (noLab === "" && containers) return noContainers;
   if (noLab !== "" || !hostTree || kind.hasHostTree) return noLab;
   return "(skipped: such machines do not have the host's tree)";
 }

@@ -3,10 +3,19 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Controller, Node } from "../../src/csi/gen/csi_pb.ts";
-import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
 import type { ServiceClient } from "../support/csi-client.ts";
+import { secretKey } from "../support/secret-key.ts";
 import { machineClient } from "./client.ts";
-import { DISK, kind } from "./kind.ts";
+import {
+  type ContainerCommand,
+  controllerContainer,
+  noContainers,
+  nodeContainer,
+  prepareController,
+  prepareNode,
+  SECRETS,
+} from "./container/container.ts";
+import { DISK, kind, labDirectory } from "./kind.ts";
 import { Machine } from "./machine.ts";
 import { type Cable, Switch } from "./network.ts";
 
@@ -21,6 +30,8 @@ export interface WorldOptions {
   /** Native NVMe multipath on the nodes; true. */
   readonly multipath?: boolean;
   readonly nodeMemory?: string;
+  /** Controller and nodes run in containers of the image's root filesystem; where that can be had, true. */
+  readonly containers?: boolean;
   /** The scenarios use this machine's own tree, at /run/host; false. */
   readonly hostTree?: boolean;
 }
@@ -53,7 +64,7 @@ export class World {
   readonly machines = new Map<string, Machine>();
   readonly services = new Map<string, Service>();
   readonly controller: ServiceClient<typeof Controller>;
-  readonly #userKey = newEd25519Key();
+  readonly #userKey = secretKey("user key of the lab");
   readonly #options: WorldOptions;
   readonly #names: readonly string[];
 
@@ -119,6 +130,8 @@ export class World {
       ...(name === "rds" ? { disk: join(this.directory, "rds-disk") } : {}),
     });
     this.machines.set(name, machine);
+    if (this.#containers && this.nodeNames.includes(name))
+      await prepareNode(machine, `${labDirectory}/modules`);
     return machine;
   }
 
@@ -139,34 +152,39 @@ export class World {
   }
 
   async startController(): Promise<Service> {
-    await this.machine("control").put(`${FILES}/user-key`, this.#userKey.private);
-    await this.machine("control").put(`${FILES}/host-key`, await this.rds.get(`${FILES}/host-key`));
-    const service = await this.#start("control", "controller", [
-      ...[
-        "controller",
-        "--endpoint",
-        `unix://${CONTROLLER_SOCKET}`,
-        "--rds-address",
-        `${RDS_ADDRESS}:${SSH_PORT}`,
-      ],
-      ...["--rds-key-file", `${FILES}/user-key`, "--rds-host-key-file", `${FILES}/host-key`],
+    const control = this.machine("control");
+    await control.put(`${FILES}/user-key`, this.#userKey.private);
+    await control.put(`${FILES}/host-key`, await this.rds.get(`${FILES}/host-key`));
+    if (this.#containers) await prepareController(control, FILES);
+    const secrets = this.#containers ? SECRETS : FILES;
+    const args = [
+      ...["controller", "--endpoint", `unix://${CONTROLLER_SOCKET}`],
+      ...["--rds-address", `${RDS_ADDRESS}:${SSH_PORT}`],
+      ...["--rds-key-file", `${secrets}/user-key`, "--rds-host-key-file", `${secrets}/host-key`],
       ...["--orchestrator", "none", "--nodes", this.nodeNames.join(","), ...(this.#options.controller ?? [])],
-    ]);
+    ];
+    const inContainer = this.#containers ? controllerContainer(args, FILES) : undefined;
+    const service = await this.#start("control", "controller", args, inContainer);
     await this.until("the controller", () =>
       answers(() => this.controller.controllerGetCapabilities({}, { deadlineMs: 1_000 })),
     );
     return service;
   }
 
+  get #containers(): boolean {
+    return this.#options.containers ?? noContainers === "";
+  }
+
   /** @param nodeId another one than its own name, by mistake */
   async startNode(name: string, flags: readonly string[] = [], nodeId: string = name): Promise<Service> {
     const machine = this.machine(name);
     await machine.sh("mkdir -p /var/lib/kubelet /var/lib/rds-csi");
-    const service = await this.#start(name, "node", [
+    const args = [
       ...["node", "--endpoint", `unix://${NODE_SOCKET}`, "--node-id", nodeId, "--log-level", "debug"],
       ...(this.#options.node ?? []),
       ...flags,
-    ]);
+    ];
+    const service = await this.#start(name, "node", args, this.#containers ? nodeContainer(args) : undefined);
     await this.until(name, () => answers(() => this.node(name).nodeGetInfo({}, { deadlineMs: 1_000 })));
     return service;
   }
@@ -211,8 +229,14 @@ export class World {
     }
   }
 
-  async #start(machine: string, name: string, args: readonly string[]): Promise<Service> {
-    const service = await this.machine(machine).start(name, kind.executable, args);
+  async #start(
+    machine: string,
+    name: string,
+    args: readonly string[],
+    inContainer?: ContainerCommand,
+  ): Promise<Service> {
+    const command = inContainer ?? { program: kind.executable, args };
+    const service = await this.machine(machine).start(name, command.program, command.args);
     this.services.set(machine, service);
     return service;
   }

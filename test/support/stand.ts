@@ -1,16 +1,19 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
-import { access, mkdir, readFile, unlink, writeFile } from "node:fs/promises";
+import { access, mkdir, readdir, readFile, unlink, writeFile } from "node:fs/promises";
+import { request } from "node:http";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import type { DescService } from "@bufbuild/protobuf";
 import type { ChannelOptions } from "@grpc/grpc-js";
+import ssh2 from "ssh2";
 import { Controller, Identity, Node } from "../../src/csi/gen/csi_pb.ts";
-import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
+import { emitted, emittedFile, registerSecret } from "./canary.ts";
 import { Control } from "./control.ts";
 import { type ServiceClient, serviceClient } from "./csi-client.ts";
 import { cleanUp, makeStandDirectory, noteProcess } from "./leftovers.ts";
+import { secretKey } from "./secret-key.ts";
 
 /** How a stand is set up. */
 export interface StandOptions {
@@ -123,7 +126,7 @@ export async function startStand(options: StandOptions): Promise<Stand> {
   const { executable, directory, nodes = ["node-a", "node-b"] } = options;
   await makeStandDirectory(directory);
   const path = (...parts: string[]) => join(directory, ...parts);
-  const key = newEd25519Key();
+  const key = secretKey("user key of a stand");
   await writeFile(path("user-key"), key.private, { mode: 0o600 });
   await writeFile(path("user-key.pub"), `${key.public}\n`);
   const processes: Running[] = [];
@@ -222,16 +225,45 @@ export async function startStand(options: StandOptions): Promise<Stand> {
           .map((line) => JSON.parse(line)),
       close: async () => {
         for (const client of clients) client.close();
+        await keepMetrics(path("metrics.sock"));
         for (const each of processes.toReversed()) await each.stop();
+        await keepOutput(directory);
         await cleanUp(directory);
       },
     };
   } catch (error) {
     for (const client of clients) client.close();
     for (const each of processes.toReversed()) await each.stop();
+    await keepOutput(directory);
     await cleanUp(directory);
     throw error;
   }
+}
+
+/** Keeps what the processes of a stand wrote, for the canaries: logs, and the simulator's list of commands. */
+async function keepOutput(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (/\.(log|jsonl)$/.test(name)) emittedFile(name.replace(/\.\w+$/, ""), join(directory, name));
+  }
+  const hostKey = await readFile(join(directory, "rds/ssh_host_ed25519_key"), "utf8").catch(() => "");
+  const parsed = ssh2.utils.parseKey(hostKey);
+  if (!(parsed instanceof Error))
+    registerSecret("host key of a stand", hostKey, parsed.getPublicSSH().toString("base64"));
+}
+
+async function keepMetrics(socketPath: string): Promise<void> {
+  if (!(await exists(socketPath))) return;
+  await new Promise<void>((resolve) => {
+    const sent = request({ socketPath, path: "/metrics", timeout: 1_000 }, (response) => {
+      response.setEncoding("utf8");
+      response.on("data", (data) => emitted("metrics", String(data)));
+      response.on("close", () => resolve());
+    });
+    // A controller that was killed leaves its socket.
+    sent.on("error", () => resolve());
+    sent.on("timeout", () => sent.destroy());
+    sent.end();
+  });
 }
 
 /** The surroundings of a program; `env` is all of its environment, PATH by default. */
@@ -253,7 +285,10 @@ export function capture(
     child.stdout.on("data", (data) => (stdout += data));
     child.stderr.on("data", (data) => (stderr += data));
     child.on("error", reject);
-    child.on("close", (code) => resolve({ code: code ?? -1, stdout, stderr }));
+    child.on("close", (code) => {
+      emitted("programs", `${stdout}${stderr}`);
+      resolve({ code: code ?? -1, stdout, stderr });
+    });
   });
 }
 

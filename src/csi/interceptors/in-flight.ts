@@ -29,7 +29,11 @@ export function inFlightInterceptor(rules: InFlightRules = IN_FLIGHT_RULES): Int
     for (const key of keys) {
       const work = running.get(key);
       if (work === undefined) continue;
-      if (work.waiting > 0 && isEqualCall(work.call, call)) return wait(work, call);
+      if (work.waiting > 0 && isEqualCall(work.call, call)) {
+        // What the work logs has the id of the call that started it.
+        call.context.logger.info("joined an equal call", { sharedWith: work.call.context.requestId });
+        return wait(work, call);
+      }
       const suffix = work.waiting > 0 ? "" : ", being cancelled";
       throw failure("operationInFlight", { volume: key, running: `${work.call.context.method}${suffix}` });
     }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { KubeObject, ResourceType } from "./objects.fixture.ts";
+import { jsonPatch } from "./json-patch.fixture.ts";
+import { type KubeObject, mergePatch, type ResourceType } from "./objects.fixture.ts";
 import type { Target } from "./request.fixture.ts";
 import { type ObjectStore, type Selection, StatusError, typeMeta } from "./store.fixture.ts";
 
@@ -31,6 +32,12 @@ export function checked(type: ResourceType, namespace: string | undefined, objec
       throw invalid("reportingComponent, reportingInstance and action are required with eventTime");
   }
   return object;
+}
+
+/** What a patch of a media type makes of an object; undefined for types that are not supported. */
+function patchIn(media: string): ((target: KubeObject, patch: KubeObject) => KubeObject) | undefined {
+  if (/^application\/json-patch\+json/.test(media)) return jsonPatch;
+  return /^application\/(?:strategic-)?merge-patch\+json/.test(media) ? mergePatch : undefined;
 }
 
 export async function readBody(request: IncomingMessage): Promise<string> {
@@ -87,9 +94,10 @@ export function execute(
       return store.update(type, namespace, name, JSON.parse(body), subresource);
     case "patch": {
       const media = request.headers["content-type"] ?? "";
-      if (!/^application\/(?:strategic-)?merge-patch\+json/.test(media))
+      const patched = patchIn(media);
+      if (patched === undefined)
         throw new StatusError(415, "UnsupportedMediaType", `the body of the request was in ${media}`);
-      return store.patch(type, namespace, name, JSON.parse(body), subresource);
+      return store.patch(type, namespace, name, (old) => patched(old, JSON.parse(body)), subresource);
     }
     default:
       return store.delete(type, namespace, name, body === "" ? undefined : JSON.parse(body));

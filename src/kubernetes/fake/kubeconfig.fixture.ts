@@ -1,3 +1,4 @@
+import { registerSecret } from "../../../test/support/canary.ts";
 import type { CertifiedKey } from "./x509.fixture.ts";
 
 export interface KubeconfigOptions {
@@ -11,10 +12,13 @@ export interface KubeconfigOptions {
   readonly server?: string;
 }
 
+/** The bearer token that a fake API server accepts. */
+export const TEST_TOKEN = registerSecret("bearer token of the fake API server", "bearer-canary-Vq7Tz3Ls9Wm2");
+
 /** A kubeconfig in JSON, which is YAML. Without a CA, certificates are not verified (needed for plain HTTP). */
 export function kubeconfigText(options: KubeconfigOptions): string {
   const base64 = (text: string) => Buffer.from(text).toString("base64");
-  const { token = "test-token", client, ca, server } = options;
+  const { token = TEST_TOKEN, client, ca, server } = options;
   const trust =
     ca === undefined ? { "insecure-skip-tls-verify": true } : { "certificate-authority-data": base64(ca) };
   const user =

@@ -74,6 +74,8 @@ export interface PolicyRule {
   readonly resources: readonly string[];
   readonly verbs: readonly string[];
   readonly resourceNames?: readonly string[];
+  /** Of a Role: the namespace that it holds in. */
+  readonly namespace?: string;
 }
 
 /** Whether RBAC rules allow an access (https://kubernetes.io/docs/reference/access-authn-authz/rbac/). */
@@ -84,6 +86,7 @@ export function allowedBy(rules: readonly PolicyRule[], access: Access): boolean
       has(rule.apiGroups, access.group) &&
       has(rule.resources, access.resource) &&
       has(rule.verbs, access.verb) &&
+      (rule.namespace === undefined || rule.namespace === access.namespace) &&
       (!rule.resourceNames?.length || rule.resourceNames.includes(access.name ?? "\0")),
   );
 }

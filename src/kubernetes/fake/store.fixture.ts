@@ -1,11 +1,5 @@
 import { randomUUID } from "node:crypto";
-import {
-  fieldsMatch,
-  type KubeObject,
-  labelsMatch,
-  mergePatch,
-  type ResourceType,
-} from "./objects.fixture.ts";
+import { fieldsMatch, type KubeObject, labelsMatch, type ResourceType } from "./objects.fixture.ts";
 
 /** An error answer, as a Status object has it. */
 export class StatusError extends Error {
@@ -128,12 +122,11 @@ export class ObjectStore {
     type: ResourceType,
     namespace: string | undefined,
     name: string,
-    patch: KubeObject,
+    change: (old: KubeObject) => KubeObject,
     subresource?: string,
   ): KubeObject {
     const old = this.get(type, namespace, name);
-    const patched = mergePatch(old, patch);
-    return this.update(type, namespace, name, patched, subresource);
+    return this.update(type, namespace, name, change(old), subresource);
   }
 
   delete(type: ResourceType, namespace: string | undefined, name: string, options?: KubeObject): KubeObject {

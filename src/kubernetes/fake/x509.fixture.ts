@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
 import { isIPv4, isIPv6 } from "node:net";
+import { registerSecret } from "../../../test/support/canary.ts";
 
 /** A certificate with its private key, PEM. */
 export interface CertifiedKey {
@@ -92,7 +93,8 @@ function certificate(draft: Draft, signer: KeyObject): string {
 /** A new private CA. */
 export function createAuthority(name = "fake-ca"): Authority {
   const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const pem = (key: KeyObject) => key.export({ type: "pkcs8", format: "pem" }).toString();
+  const pem = (key: KeyObject) =>
+    registerSecret("TLS key of the fake API server", key.export({ type: "pkcs8", format: "pem" }).toString());
   const issuer = distinguishedName(name);
   const key = pem(pair.privateKey);
   const issue = (subject: Buffer, extensions: readonly Buffer[]): CertifiedKey => {

@@ -1,5 +1,6 @@
 import type { Clock } from "../../domain/clock.ts";
 import { DriverError, failure } from "../../domain/errors/driver-error.ts";
+import { currentRequest, type RequestScope } from "../../observability/request-scope.ts";
 import type { ExecOptions, ExecResult, Priority } from "./types.ts";
 
 /** One caller of a command. */
@@ -13,6 +14,11 @@ export interface Command {
   readonly line: string;
   readonly what: string;
   readonly key: string | undefined;
+  readonly nonce: string | undefined;
+  /** The request that it was first wanted for. */
+  readonly request: RequestScope | undefined;
+  /** When it came into the queue, or came back, on the monotonic clock. */
+  queuedAt: number;
   priority: Priority;
   readonly waiters: Set<Waiter>;
   /** Aborted when the last waiter has left a running command. */
@@ -22,9 +28,17 @@ export interface Command {
 /** What `exec` calls the command in messages if the caller gives no name. */
 export const DEFAULT_WHAT = "RouterOS command";
 
-export function newCommand(line: string, options: ExecOptions, key: string | undefined): Command {
+export function newCommand(
+  line: string,
+  options: ExecOptions,
+  key: string | undefined,
+  queuedAt: number,
+): Command {
   return {
     line,
+    nonce: options.nonce,
+    request: currentRequest(),
+    queuedAt,
     what: options.what ?? DEFAULT_WHAT,
     key,
     priority: options.priority ?? "interactive",

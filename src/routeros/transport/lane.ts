@@ -1,6 +1,7 @@
 import type { Clock } from "../../domain/clock.ts";
 import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
 import type { Logger } from "../../observability/log.ts";
+import { currentRequest } from "../../observability/request-scope.ts";
 import { type BackoffOptions, backoffDelay } from "./backoff.ts";
 import type { ChannelOutcome } from "./channel.ts";
 import {
@@ -106,9 +107,13 @@ export class Lane {
     const waiting = key === undefined ? undefined : this.#queue.find(key);
     if (waiting !== undefined) {
       if ((options.priority ?? "interactive") === "interactive") this.#queue.raise(waiting);
+      const { what, nonce, request } = waiting;
+      const { logger, purpose } = this.#options;
+      const sharedWith = request?.requestId;
+      logger.debug("command joined", { ...currentRequest(), purpose, what, nonce, sharedWith });
       return waiting;
     }
-    const command = newCommand(line, options, key);
+    const command = newCommand(line, options, key, this.#options.clock.monotonic());
     if (!this.#queue.push(command)) return undefined;
     this.#reportQueue();
     return command;
@@ -165,10 +170,14 @@ export class Lane {
   async #run(command: Command, connection: Connection): Promise<void> {
     const { clock, observer, purpose, logger } = this.#options;
     const started = clock.monotonic();
-    logger.debug("command sent", { purpose, what: command.what, line: command.line });
+    const { what, nonce, request } = command;
+    // The code that sends may run on behalf of another request, whose command has just ended.
+    const fields = { ...request, purpose, what, nonce };
+    observer.onSent(purpose, (started - command.queuedAt) / 1000);
+    logger.debug("command sent", { ...fields, line: command.line });
     const outcome = await connection.run(command.line, command.abandon.signal);
     const seconds = (clock.monotonic() - started) / 1000;
-    logger.debug("command ended", { purpose, what: command.what, outcome: outcome.kind, seconds });
+    logger.debug("command ended", { ...fields, outcome: outcome.kind, seconds });
     this.#running = undefined;
     observer.onCommand(purpose, outcome.kind, seconds);
     this.#deliver(command, outcome, connection);
@@ -183,6 +192,7 @@ export class Lane {
       // The server has no channel for us, or the connection is gone: both are cured by a new connection only.
       connection.drop(outcome.reason);
       if (command.waiters.size > 0 && !this.#stop.signal.aborted) {
+        command.queuedAt = this.#options.clock.monotonic();
         this.#queue.putBack(command);
         this.#reportQueue();
       }
@@ -223,7 +233,7 @@ export class Lane {
       }
       this.#countFailure(result.fatal);
       if (stop.aborted) return;
-      observer.onConnectFailed(purpose, result.reason);
+      observer.onConnectFailed(purpose, result.reason, result.error);
       if (this.#lastFailure?.reason !== result.reason) {
         logger.warn("cannot connect to the RDS", {
           purpose,

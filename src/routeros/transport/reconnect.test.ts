@@ -22,6 +22,7 @@ afterEach(async () => {
 function record(): { observer: TransportObserver; events: string[] } {
   const events: string[] = [];
   const observer: TransportObserver = {
+    onSent: () => {},
     onCommand: (purpose, outcome, seconds) => {
       if (!(seconds >= 0)) throw new Error(`seconds ${seconds}`);
       events.push(`${purpose} ${outcome}`);

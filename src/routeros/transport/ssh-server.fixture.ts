@@ -4,6 +4,7 @@ import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
 import type { ParsedKey, ServerChannel, Connection as ServerConnection } from "ssh2";
 import ssh2 from "ssh2";
+import { registerSecret } from "../../../test/support/canary.ts";
 import { fingerprintOf, type HostKeyPin, parseHostKeyPin } from "./host-keys.ts";
 import { ed25519ToOpenSsh } from "./user-key.ts";
 
@@ -20,7 +21,10 @@ export function testKey(type: "ed25519" | "rsa" | "ecdsa"): TestKey {
   if (type === "ed25519") {
     // Not by ssh2, whose generator makes an unreadable key whenever the public key starts with a zero byte.
     const text = ed25519ToOpenSsh(generateKeyPairSync("ed25519").privateKey);
-    return { private: text, public: publicLine(text) };
+    return {
+      private: registerSecret("key of the SSH tests", text, publicLine(text)),
+      public: publicLine(text),
+    };
   }
   if (type === "ecdsa") return ssh2.utils.generateKeyPairSync("ecdsa", { bits: 256 });
   rsaPem ??= generateKeyPairSync("rsa", {

@@ -2,6 +2,7 @@ import type { Clock } from "../../domain/clock.ts";
 import { systemClock } from "../../domain/clock.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import { type Logger, silentLogger } from "../../observability/log.ts";
+import { withoutRequest } from "../../observability/request-scope.ts";
 import { type BackoffOptions, defaultBackoff } from "./backoff.ts";
 import { DEFAULT_WHAT } from "./command.ts";
 import { openConnection } from "./connection.ts";
@@ -81,7 +82,7 @@ function lineMistake(line: string, maxBytes: number): string | undefined {
 export function createSshTransport(options: SshTransportOptions): Transport {
   const port = options.port ?? 22;
   const clock = options.clock ?? systemClock;
-  const logger = (options.logger ?? silentLogger).child({ component: "ssh" });
+  const logger = withoutRequest(options.logger ?? silentLogger).child({ component: "ssh" });
   const maxLineBytes = options.maxLineBytes ?? 64 * 1024;
   const address = options.host.includes(":") ? `[${options.host}]:${port}` : `${options.host}:${port}`;
   const listeners = new Set<(purpose: Purpose) => void>();

@@ -1,3 +1,5 @@
+import type { DriverError } from "../../domain/errors/driver-error.ts";
+
 /** What a command does; each purpose has its own connection, so that a long change never delays a read. */
 export type Purpose = "read" | "mutate";
 
@@ -28,6 +30,8 @@ export interface ExecOptions {
    * nonce only. Never used for mutations.
    */
   readonly coalesceKey?: string;
+  /** The nonce of the line's envelope, for the log. */
+  readonly nonce?: string;
   /** What the command is for, as the start of an error message: "reading volume csi-…". */
   readonly what?: string;
 }
@@ -57,15 +61,19 @@ export type CommandOutcome = "answered" | "notSent" | "lost" | "refused" | "tooL
 
 /** Hooks for metrics. Called synchronously; must not throw. Durations in seconds. */
 export interface TransportObserver {
+  /** A command leaves the queue; `waitedSeconds` since it came, or came back. */
+  onSent(purpose: Purpose, waitedSeconds: number): void;
   onCommand(purpose: Purpose, outcome: CommandOutcome, seconds: number): void;
   onConnected(purpose: Purpose, seconds: number): void;
-  onConnectFailed(purpose: Purpose, reason: string): void;
+  /** @param error its id tells a host key that is not pinned from a login that was refused */
+  onConnectFailed(purpose: Purpose, reason: string, error: DriverError): void;
   onDisconnected(purpose: Purpose, reason: string): void;
   onReconnect(purpose: Purpose): void;
   onQueueLength(purpose: Purpose, length: number): void;
 }
 
 export const silentObserver: TransportObserver = {
+  onSent: () => {},
   onCommand: () => {},
   onConnected: () => {},
   onConnectFailed: () => {},

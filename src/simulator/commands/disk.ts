@@ -48,7 +48,7 @@ async function add(call: Invocation): Promise<Value> {
   }
   if (!settings.has("type")) throw new RunFailure("missing value(s) of argument(s) type");
   const item = await call.device.diskStore.add(settings);
-  call.device.log.push(`disk added by ssh (${formatId(item.id)} = /disk add slot=${slotOf(item)})`);
+  call.audit(`disk added`, `${formatId(item.id)} = /disk add slot=${slotOf(item)}`);
   return id(formatId(item.id));
 }
 
@@ -72,7 +72,7 @@ async function remove(call: Invocation): Promise<Value> {
   for (const target of targets(call, "numbers")) {
     if (isPool(target)) throw new RunFailure("failure: could not unmount, stop using it first");
     call.device.diskStore.remove(target);
-    call.device.log.push(`disk removed by ssh (${formatId(target.id)})`);
+    call.audit("disk removed", formatId(target.id));
   }
   return undefined;
 }

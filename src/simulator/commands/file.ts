@@ -44,7 +44,7 @@ const FILES: Listing = {
   rows: (device, call) => {
     const folder = call.args.has("path") ? canonicalPath(call.args.text("path") ?? "") : undefined;
     if (folder !== undefined && !device.fileStore.isDirectory(folder)) throw new RunFailure("no such item");
-    const listed = device.files.filter((entry) => {
+    const listed = [...device.management.flash.entries, ...device.files].filter((entry) => {
       if (folder === undefined) return true;
       if (call.args.flag("recursive")) return entry.path !== folder && isWithin(entry.path, folder);
       return parentPath(entry.path) === folder;
@@ -59,7 +59,9 @@ const FILES: Listing = {
 
 function entries(call: Invocation): readonly FileEntry[] {
   return resolveItems(call, FILES, call.args.value("numbers")).flatMap((row) => {
-    const entry = call.device.file(toText(row.get("name")));
+    const path = toText(row.get("name"));
+    const entry =
+      call.device.file(path) ?? call.device.management.flash.entries.find((one) => one.path === path);
     return entry === undefined ? [] : [entry];
   });
 }
@@ -85,6 +87,10 @@ async function add(call: Invocation): Promise<Value> {
 
 async function remove(call: Invocation): Promise<Value> {
   for (const entry of entries(call)) {
+    if (call.device.management.flash.read(entry.path) !== undefined) {
+      call.device.management.flash.remove(entry.path);
+      continue;
+    }
     refuseReadOnly(call, entry.path);
     const used = call.device.diskStore.items.some((item) =>
       isWithin(String(item.config.get("file-path")), entry.path),

@@ -1,4 +1,6 @@
+import { randomInt } from "node:crypto";
 import { toJson } from "../console/json.ts";
+import { addressBytes } from "../device/addresses.ts";
 import { ParseFailure, RunFailure } from "../errors.ts";
 import { parseBool } from "../language/compare.ts";
 import { Parser } from "../language/parser.ts";
@@ -39,6 +41,15 @@ function milliseconds(value: Value): number {
   return found;
 }
 
+const ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/** `:toip` and `:toip6`: nothing when the text is no address of that kind. */
+function toAddress(value: Value, bytes: 4 | 16): Value {
+  const text = toText(value);
+  if (addressBytes(text)?.length !== bytes) return undefined;
+  return { kind: bytes === 4 ? "ip" : "ip6", text };
+}
+
 /** Global commands that work on values; those with code are in control-flow.ts. */
 export const LANGUAGE: readonly CommandSpec[] = [
   ...CONTROL_COMMANDS,
@@ -48,6 +59,23 @@ export const LANGUAGE: readonly CommandSpec[] = [
   conversion(":tobool", (value) => (typeof value === "boolean" ? value : parseBool(toText(value)))),
   conversion(":toarray", (value) => (isArray(value) ? value : list(toText(value).split(",")))),
   conversion(":typeof", typeName),
+  conversion(":toip", (value) => toAddress(value, 4)),
+  conversion(":toip6", (value) => toAddress(value, 16)),
+  {
+    name: ":rndstr",
+    arguments: [
+      { name: "length", type: "any" },
+      { name: "from", type: "string" },
+    ],
+    evaluate: async (interpreter, node, scope) => {
+      const length = toNumber(await required(interpreter, node, "length", scope));
+      const from = toText((await interpreter.argument(node, "from", scope)) ?? ALPHANUMERIC);
+      if (typeof length !== "bigint" || length < 0n || length > 65_535n || from === "") {
+        throw new RunFailure("invalid value for argument length", ":rndstr");
+      }
+      return Array.from({ length: Number(length) }, () => from.charAt(randomInt(from.length))).join("");
+    },
+  },
   {
     name: ":put",
     arguments: [{ name: "message", type: "any" }],

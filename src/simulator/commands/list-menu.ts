@@ -68,12 +68,21 @@ export function resolveItems(call: Invocation, listing: Listing, value: Value): 
   });
 }
 
+/** Properties that are shown to users with the policy `sensitive` only (facts section 5). */
+const SENSITIVE = ["nvme-tcp-server-password"];
+
+/** The row without what the user may not see. */
+function visible(call: Invocation, row: Row): Row {
+  if (call.policies.has("sensitive") || !SENSITIVE.some((name) => row.has(name))) return row;
+  return new Map([...row].filter(([name]) => !SENSITIVE.includes(name)));
+}
+
 async function select(call: Invocation, listing: Listing): Promise<Row[]> {
   const named = call.args.has("numbers") || call.args.has("from");
   const items = call.args.value("numbers") ?? call.args.value("from");
   const rows = named ? resolveItems(call, listing, items) : listing.rows(call.device, call);
   const selected: Row[] = [];
-  for (const row of rows) if (await call.matches(row)) selected.push(row);
+  for (const row of rows.map((one) => visible(call, one))) if (await call.matches(row)) selected.push(row);
   return selected;
 }
 
@@ -140,9 +149,10 @@ async function print(call: Invocation, listing: Listing): Promise<Value> {
 
 async function get(call: Invocation, listing: Listing): Promise<Value> {
   const rows = listing.single === true ? listing.rows(call.device, call) : await selectOne(call, listing);
-  const [row] = rows;
+  const [found] = rows;
   const name = call.args.text("value-name");
-  if (row === undefined) throw new RunFailure("no such item");
+  if (found === undefined) throw new RunFailure("no such item");
+  const row = visible(call, found);
   if (name === undefined) return asValue(call, listing, row, undefined);
   if (!knownProperties(listing).some((property) => property.name === name)) {
     throw new RunFailure("input does not match any value of value-name");

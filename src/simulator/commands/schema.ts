@@ -1,7 +1,8 @@
-import type { Policy } from "../device/users.ts";
+import type { Policy } from "../device/policies.ts";
 import type { CommandNode, Expression } from "../language/ast.ts";
 import type { Interpreter, Scope } from "../language/interpreter.ts";
 import type { Value } from "../language/values.ts";
+import type { Switches } from "../switches.ts";
 import type { Invocation } from "./invocation.ts";
 
 /**
@@ -46,8 +47,8 @@ export interface CommandSpec {
   /** Whether conditions may follow without the word `where`, as in `[find slot=x]`. */
   readonly implicitWhere?: boolean;
   readonly since?: string;
-  /** The policy that the user needs. */
-  readonly policy?: Policy;
+  /** The policies that the user needs; a function where a switch decides. */
+  readonly policy?: Policy | readonly Policy[] | ((switches: Readonly<Switches>) => readonly Policy[]);
   readonly evaluate?: (interpreter: Interpreter, node: CommandNode, scope: Scope) => Promise<Value>;
   readonly run?: (call: Invocation) => Promise<Value>;
 }

@@ -1,8 +1,11 @@
+import { isPrefix } from "../device/addresses.ts";
+import type { Policy } from "../device/policies.ts";
 import { RunFailure } from "../errors.ts";
 import type { Row } from "../language/scope.ts";
-import { id, time, type Value } from "../language/values.ts";
+import { id, list, time, type Value } from "../language/values.ts";
+import type { Switches } from "../switches.ts";
 import type { Invocation } from "./invocation.ts";
-import { knownProperties, type Listing, listCommands } from "./list-menu.ts";
+import { knownProperties, type Listing, listCommands, resolveItems } from "./list-menu.ts";
 import type { CommandSpec, MenuSpec } from "./schema.ts";
 
 /** A listing of plain properties. */
@@ -58,6 +61,23 @@ const RESOURCE = listing(
   { single: true },
 );
 
+/** Whether `test` is needed on top of `read` was seen over REST only (facts section 5). */
+const RESOURCE_COMMANDS = listCommands(RESOURCE).map((command) => ({
+  ...command,
+  policy: ({ resourcePolicy }: Readonly<Switches>): readonly Policy[] =>
+    resourcePolicy === "test" ? ["read", "test"] : ["read"],
+}));
+
+/** Refuses those who may not; a reboot of the simulator is an event from outside. */
+const REBOOT: CommandSpec = {
+  name: "reboot",
+  arguments: [],
+  policy: "reboot",
+  run: async () => {
+    throw new RunFailure("failure: not simulated: POST /reboot to the control interface does it");
+  },
+};
+
 const IDENTITY = listing(["name"], ({ device }) => [new Map<string, Value>([["name", device.identity]])], {
   single: true,
 });
@@ -91,20 +111,22 @@ async function setIdentity(call: Invocation): Promise<Value> {
 export const SYSTEM_MENU: MenuSpec = {
   name: "system",
   menus: [
-    menu("resource", RESOURCE),
+    { name: "resource", properties: knownProperties(RESOURCE), commands: RESOURCE_COMMANDS },
     menu("identity", IDENTITY, [
       { name: "set", arguments: [{ name: "name", type: "string" }], policy: "write", run: setIdentity },
     ]),
     menu("health", HEALTH),
   ],
+  commands: [REBOOT],
 };
 
 const SSH = listing(
-  ["strong-crypto", "host-key-type", "password-authentication", "forwarding-enabled"],
-  () => [
+  ["strong-crypto", "host-key-type", "host-key-fingerprint", "password-authentication", "forwarding-enabled"],
+  ({ device }) => [
     new Map<string, Value>([
       ["strong-crypto", true],
-      ["host-key-type", "ed25519"],
+      ["host-key-type", device.management.hostKey.type],
+      ["host-key-fingerprint", device.management.hostKey.fingerprint],
       ["password-authentication", "yes-if-no-key"],
       ["forwarding-enabled", "no"],
     ]),
@@ -117,33 +139,49 @@ const SERVICE = listing(["name", "port", "address", "max-sessions"], ({ device }
     [".id", id("*1")],
     ["name", "ssh"],
     ["port", 22n],
-    ["address", ""],
+    ["address", list(device.management.sshAddresses)],
     ["max-sessions", BigInt(device.switches().maxSessions)],
   ]),
 ]);
 
+/** Restricts SSH to prefixes; connections that exist stay. */
+async function setService(call: Invocation): Promise<Value> {
+  const found = resolveItems(call, SERVICE, call.args.value("numbers"));
+  if (found.length === 0 || !call.args.has("address")) return undefined;
+  const prefixes = (call.args.text("address") ?? "").split(",").filter((text) => text !== "");
+  if (!prefixes.every(isPrefix)) throw new RunFailure("invalid value for argument address");
+  call.device.management.restrictSsh(prefixes);
+  call.audit("ip service changed", "/ip service set ssh");
+  return undefined;
+}
+
 /** /ip: as far as it concerns the console's own service. */
-export const IP_MENU: MenuSpec = { name: "ip", menus: [menu("ssh", SSH), menu("service", SERVICE)] };
-
-const USERS = listing(["name", "group"], ({ device }) =>
-  device.userNames.map(
-    (name, at) =>
-      new Map<string, Value>([
-        [".id", id(`*${(at + 1).toString(16).toUpperCase()}`)],
-        ["name", name],
-        ["group", name],
-      ]),
-  ),
-);
-
-export const USER_MENU: MenuSpec = menu("user", USERS);
+export const IP_MENU: MenuSpec = {
+  name: "ip",
+  menus: [
+    menu("ssh", SSH),
+    menu("service", SERVICE, [
+      {
+        name: "set",
+        arguments: [
+          { name: "numbers", type: "items" },
+          { name: "address", type: "any" },
+        ],
+        positional: ["numbers"],
+        required: ["numbers"],
+        policy: "write",
+        run: setService,
+      },
+    ]),
+  ],
+};
 
 const LOG = listing(["topics", "message"], ({ device }) =>
-  device.log.map(
-    (message, at) =>
+  device.management.journal.lines.map(
+    ({ topics, message }, at) =>
       new Map<string, Value>([
         [".id", id(`*${(at + 1).toString(16).toUpperCase()}`)],
-        ["topics", "script,info"],
+        ["topics", topics],
         ["message", message],
       ]),
   ),
@@ -160,7 +198,7 @@ export const LOG_MENU: MenuSpec = menu(
     required: ["message"],
     policy: "write" as const,
     run: async (call: Invocation): Promise<Value> => {
-      call.device.log.push(call.args.text("message") ?? "");
+      call.device.management.journal.note(`script,${name}`, call.args.text("message") ?? "");
       return undefined;
     },
   })),

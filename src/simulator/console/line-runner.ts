@@ -18,6 +18,8 @@ export interface LineContext {
   readonly device: Device;
   readonly mutex: Mutex;
   readonly policies: ReadonlySet<Policy>;
+  /** Who it is, for the log: `ssh:csi@192.0.2.7`. */
+  readonly who: string;
   /** Columns of the terminal; 0 means unlimited. */
   readonly width: number;
   /** What was injected into this line. */
@@ -43,7 +45,7 @@ export interface LineResult {
 /** Text of the failure with the suffix of `:onerror` (facts section 1). */
 function describe(device: Device, error: RunFailure): string {
   if (device.switches().onerrorSuffix === "none") return error.message;
-  return `${error.message} (${error.origin === undefined ? "" : `${error.origin}; `}line 1)`;
+  return `${error.message} (${error.origin === undefined ? "" : `${error.origin}; `}line ${error.line ?? 1})`;
 }
 
 /** What a command threw, as the console reports it: a host without space is a pool without space. */
@@ -111,13 +113,16 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
   async function command(call: MenuCall): Promise<Value> {
     const { run, policy } = call.node.spec;
     if (run === undefined) throw new RunFailure("failure: not simulated");
-    if (policy !== undefined && (!context.policies.has(policy) || missing.has(policy))) {
+    const wanted = (typeof policy === "function" ? policy(device.switches()) : policy) ?? [];
+    if ([wanted].flat().some((one) => !context.policies.has(one) || missing.has(one))) {
       throw new RunFailure("not enough permissions (9)");
     }
     const before = device.mutations;
     const write = (text: string) => void output.push(text);
-    const { width, background } = context;
-    const invocation = { ...call, device, width, write, sleep, background };
+    const { width, background, policies, who } = context;
+    const audit = (what: string, detail: string) =>
+      device.management.journal.note("system,info", `${what} by ${who} (${detail})`);
+    const invocation = { ...call, device, policies, width, write, audit, sleep, background };
     const settled = await run(invocation).then(
       (value) => ({ value }),
       (error: unknown) => ({ failure: asFailure(error, device) }),
@@ -141,6 +146,7 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
     checkpoint,
     sleep,
     describe: (error) => describe(device, error),
+    script: (name) => device.management.flash.read(name)?.toString("latin1"),
   };
 
   device.full = full;

@@ -14,6 +14,7 @@ import { type Environment, formatId } from "./environment.ts";
 import { Exports } from "./exports.ts";
 import { type FileEntry, FileStore } from "./files.ts";
 import { HostSessions } from "./hosts.ts";
+import { Management } from "./management.ts";
 import { canonicalPath } from "./paths.ts";
 import { type Pool, type PoolOptions, usableBytes } from "./pools.ts";
 import type { DeviceState } from "./state.ts";
@@ -47,10 +48,7 @@ export class Device {
   mutations = 0;
   /** Whether allocations fail; set by the fault `diskFull`. */
   full = false;
-  /** Names of the users, for /user. */
-  userNames: readonly string[] = [];
-  /** What /log holds. */
-  readonly log: string[] = [];
+  readonly management: Management;
   readonly clock: Clock;
   readonly #pools: Pool[] = [];
   readonly #env: Environment;
@@ -66,6 +64,7 @@ export class Device {
       parts.changed();
     };
     this.#env = { ...parts, changed, nextId: () => this.#nextId++, full: () => this.full };
+    this.management = new Management(changed, () => parts.clock.now());
     this.fileStore = new FileStore(this.#env, this.#pools);
     const used = (path: string) => this.diskStore.using(path).length > 0;
     this.subvolumeStore = new SubvolumeStore(this.#env, this.#pools, this.fileStore, used);
@@ -279,6 +278,7 @@ export class Device {
       files: this.fileStore.stored,
       disks: this.diskStore.items,
       subvolumes: this.subvolumeStore.stored,
+      management: this.management.save(),
     };
   }
 
@@ -290,5 +290,6 @@ export class Device {
     for (const entry of state.files) this.fileStore.restore(entry);
     for (const item of state.disks) this.diskStore.restore({ ...item, exportedSize: undefined });
     for (const item of state.subvolumes) this.subvolumeStore.restore(item);
+    if (state.management !== undefined) this.management.restore(state.management);
   }
 }

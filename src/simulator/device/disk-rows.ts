@@ -64,6 +64,8 @@ export function fileRow(device: Device, item: DiskItem): Map<string, Value> {
     row.set("nvme-tcp-server-port", BigInt(portOf(item)));
     if (device.knows("7.21")) row.set("nvme-tcp-server-nqn", nqnOf(item, switches));
     row.set("nvme-tcp-server-allow-host-name", textSetting(item, "nvme-tcp-server-allow-host-name"));
+    const password = textSetting(item, "nvme-tcp-server-password");
+    if (password !== "") row.set("nvme-tcp-server-password", password);
   }
   for (const name of ["iscsi-export", "nfs-sharing", "smb-sharing", "media-sharing"]) {
     row.set(name, boolSetting(item, name));

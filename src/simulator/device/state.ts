@@ -1,5 +1,6 @@
 import type { DiskItem, Setting } from "./disk-item.ts";
 import type { FileEntry } from "./files.ts";
+import type { ManagementState } from "./management.ts";
 import type { Pool } from "./pools.ts";
 import type { Subvolume } from "./subvolumes.ts";
 
@@ -11,6 +12,8 @@ export interface DeviceState {
   readonly files: readonly FileEntry[];
   readonly disks: readonly DiskItem[];
   readonly subvolumes: readonly Subvolume[];
+  /** Absent in states of earlier versions. */
+  readonly management?: ManagementState;
 }
 
 /** JSON has no bigint and no Map: they become `{"$bigint": "5"}` and `{"$map": [[key, value]]}`. */

@@ -1,35 +1,18 @@
-/** User policies of RouterOS that the simulator checks. */
-export type Policy =
-  | "ssh"
-  | "ftp"
-  | "reboot"
-  | "read"
-  | "write"
-  | "policy"
-  | "test"
-  | "password"
-  | "sniff"
-  | "sensitive"
-  | "local"
-  | "telnet"
-  | "winbox"
-  | "web"
-  | "api"
-  | "romon"
-  | "rest-api";
+import type { Policy } from "./policies.ts";
 
-/** The policies of a driver user as the documentation sets it up (facts section 5). */
-export const DRIVER_POLICIES: readonly Policy[] = ["ssh", "read", "write", "test"];
+export { DRIVER_POLICIES, type Policy } from "./policies.ts";
 
-/** Somebody who may log in. */
+/** Somebody who may log in, as the simulator is started with. */
 export interface SimulatedUser {
   readonly name: string;
   /** OpenSSH one-line public keys, as in authorized_keys. */
   readonly publicKeys: readonly string[];
   /** Accepted only while the user has no key (`password-authentication=yes-if-no-key`). */
   readonly password?: string;
-  /** Default: ssh, read, write, test. */
+  /** Default: everything for "admin", else ssh, read, write, test. */
   readonly policies?: readonly Policy[];
+  /** Prefixes that the user may log in from; default: any. */
+  readonly addresses?: readonly string[];
 }
 
 /** A login such as `csi+ct80w`: the bare user name and the parameters behind the plus sign. */

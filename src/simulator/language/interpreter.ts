@@ -22,6 +22,8 @@ export interface Runtime {
   sleep(milliseconds: number): Promise<void>;
   /** The error variable's text of `:onerror`. */
   describe(error: RunFailure): string;
+  /** The text of a script file; undefined when there is none. */
+  script(name: string): string | undefined;
 }
 
 /** A command of a menu, its arguments evaluated and converted. */
@@ -82,9 +84,9 @@ export class Interpreter {
 
   async execute(node: CommandNode, scope: Scope, substituted = false): Promise<Value> {
     this.runtime.checkpoint();
-    if (node.spec.evaluate !== undefined) return node.spec.evaluate(this, node, scope);
     const origin = `${node.menu}/${node.spec.name}`;
     try {
+      if (node.spec.evaluate !== undefined) return await node.spec.evaluate(this, node, scope);
       const values = new Map<string, Value>();
       for (const [name, expression] of node.named) values.set(name, await this.evaluate(expression, scope));
       const args = convertArguments(node, values);
@@ -93,7 +95,10 @@ export class Interpreter {
         where === undefined || truthy(await this.evaluate(where, new Scope(scope, row)));
       return await this.runtime.command({ node, args, substituted, matches });
     } catch (error) {
-      if (error instanceof RunFailure) error.origin ??= origin;
+      if (error instanceof RunFailure) {
+        error.line ??= node.at.line;
+        if (node.spec.evaluate === undefined) error.origin ??= origin;
+      }
       throw error;
     }
   }

@@ -6,6 +6,12 @@ export interface IdValue {
   readonly text: string;
 }
 
+/** An address. */
+export interface AddressValue {
+  readonly kind: "ip" | "ip6";
+  readonly text: string;
+}
+
 /** A duration, in whole milliseconds. */
 export interface TimeValue {
   readonly kind: "time";
@@ -27,7 +33,16 @@ export interface CodeValue {
 }
 
 /** Any value of the RouterOS scripting language; `undefined` is its "nothing". */
-export type Value = undefined | boolean | bigint | string | IdValue | TimeValue | ArrayValue | CodeValue;
+export type Value =
+  | undefined
+  | boolean
+  | bigint
+  | string
+  | IdValue
+  | AddressValue
+  | TimeValue
+  | ArrayValue
+  | CodeValue;
 
 export function id(text: string): IdValue {
   return { kind: "id", text };
@@ -75,6 +90,8 @@ export function toText(value: Value): string {
   if (typeof value === "boolean" || typeof value === "bigint") return String(value);
   switch (value.kind) {
     case "id":
+    case "ip":
+    case "ip6":
       return value.text;
     case "time":
       return formatTime(value.milliseconds);

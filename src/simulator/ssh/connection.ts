@@ -3,6 +3,11 @@ import type { Connection } from "ssh2";
 import { Mutex } from "../mutex.ts";
 import type { LoggedIn } from "./authentication.ts";
 
+/** The address of the other end, IPv4 in its own form; "" when it has left already. */
+export function addressOf(socket: Socket): string {
+  return (socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/i, "");
+}
+
 /** One TCP connection of a client, from accept to close. */
 export class ClientConnection {
   readonly number: number;
@@ -20,6 +25,11 @@ export class ClientConnection {
     this.number = number;
     this.#socket = socket;
     socket.once("close", () => this.closed.abort(new Error("the client has left")));
+  }
+
+  /** The client's address; "" when it has left already. */
+  get remoteAddress(): string {
+    return addressOf(this.#socket);
   }
 
   get remotePort(): number | undefined {

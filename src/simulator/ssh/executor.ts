@@ -142,6 +142,7 @@ export class Executor {
       device,
       mutex: this.#mutex,
       policies: connection.user?.policies ?? new Set(),
+      who: `ssh:${connection.user?.name ?? ""}@${connection.user?.address ?? ""}`,
       width: this.#width(request),
       faults: struck,
       signal,

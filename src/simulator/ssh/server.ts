@@ -2,13 +2,15 @@ import { Buffer } from "node:buffer";
 import { createServer, type Server as NetServer, type Socket } from "node:net";
 import ssh2, { type Connection, type ServerChannel, type Session } from "ssh2";
 import type { Logger } from "../../observability/log.ts";
-import type { SimulatedUser } from "../device/users.ts";
+import { withinPrefixes } from "../device/addresses.ts";
+import type { Device } from "../device/device.ts";
 import { SimulatorError } from "../errors.ts";
 import type { Faults } from "../faults.ts";
 import type { Switches } from "../switches.ts";
 import { authenticate } from "./authentication.ts";
-import { ClientConnection, muteKeepalives } from "./connection.ts";
+import { addressOf, ClientConnection, muteKeepalives } from "./connection.ts";
 import type { HostKey } from "./host-keys.ts";
+import { serveSftp } from "./sftp.ts";
 
 /** One exec request, accepted. */
 export interface ExecRequest {
@@ -21,13 +23,15 @@ export interface ExecRequest {
 
 export interface SshServerOptions {
   readonly hostKeys: readonly HostKey[];
-  readonly users: readonly SimulatedUser[];
+  readonly device: Device;
   readonly faults: Faults;
   readonly logger: Logger;
   switches(): Readonly<Switches>;
   /** Whether the device is up; connections are closed at once while it is not. */
   online(): boolean;
   exec(request: ExecRequest): Promise<void>;
+  /** Makes the new state durable. */
+  saved(): Promise<void>;
 }
 
 /** The SSH service: sessions and exec requests, no shell, no SFTP, no forwarding (facts section 9.1). */
@@ -81,7 +85,9 @@ export class SshServer {
   #accept(socket: Socket): void {
     socket.on("error", () => {});
     const tooMany = this.#connections.size >= this.#options.switches().maxSessions;
-    if (!this.#options.online() || tooMany || this.#options.faults.takeForSession("close")) {
+    const { sshAddresses } = this.#options.device.management;
+    const stranger = sshAddresses.length > 0 && !withinPrefixes(addressOf(socket), sshAddresses);
+    if (!this.#options.online() || tooMany || stranger || this.#options.faults.takeForSession("close")) {
       socket.destroy();
       return;
     }
@@ -98,18 +104,19 @@ export class SshServer {
   }
 
   #serve(client: Connection, connection: ClientConnection): void {
-    const { users, faults, switches } = this.#options;
+    const { device, faults, switches } = this.#options;
     let refused: boolean | undefined;
     client.on("authentication", (context) => {
       refused ??= faults.takeForSession("authentication");
       if (refused) context.reject(["publickey"]);
       else {
-        authenticate(context, users, (user) => {
+        authenticate(context, device.management.accounts, connection.remoteAddress, (user) => {
           connection.user = user;
         });
       }
     });
     client.on("ready", () => {
+      this.#noteLogin(connection);
       if (switches().keepaliveReplies === "none") muteKeepalives(client);
       client.on("session", (accept, reject) => {
         const busy = connection.running > 0 && switches().parallelChannels === "second-refused";
@@ -119,12 +126,38 @@ export class SshServer {
     });
   }
 
+  /** Lists the login in /user/active and in the log (facts section 5, audit). */
+  #noteLogin(connection: ClientConnection): void {
+    const { user } = connection;
+    if (user === undefined) return;
+    const { sessions, journal } = this.#options.device.management;
+    const { name, address, group } = user;
+    const note = (what: string) =>
+      journal.note("system,info,account", `user ${name} logged ${what} from ${address} via ssh`);
+    note("in");
+    const over = sessions.begin({
+      name,
+      address,
+      group,
+      since: this.#options.device.clock.now(),
+      end: () => connection.drop(),
+    });
+    connection.closed.signal.addEventListener("abort", () => {
+      over();
+      note("out");
+    });
+  }
+
   #session(session: Session, connection: ClientConnection): void {
     connection.channels += 1;
     const channelNumber = connection.channels;
     // RouterOS ignores both for exec; ssh2 would refuse them and some clients give up then.
     session.on("pty", (accept: (() => void) | undefined) => accept?.());
     session.on("env", (accept: (() => void) | undefined) => accept?.());
+    session.on("sftp", (accept, reject) => {
+      if (connection.user?.policies.has("ftp") === true) serveSftp(accept(), this.#options);
+      else reject();
+    });
     session.on("exec", (accept, reject, info) => {
       if (connection.running > 0 && this.#options.switches().parallelChannels === "second-refused") {
         reject();

@@ -6,7 +6,7 @@
 # result has 100 MB. --stamp prints 16 digits that stand for what the result depends on, as far as it is here.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-PACKAGES="coreutils dash mawk grep sed findutils hostname util-linux mount e2fsprogs xfsprogs psmisc nvme-cli iproute2 kmod"
+PACKAGES="$(bun "$here/../../../scripts/lib/node-packages.ts") dash mawk grep sed findutils hostname iproute2"
 FIRST="virtio_pci virtio_blk ext4"
 MODULES="$FIRST virtio_net virtio_console loop xfs configfs nvmet-tcp nvme-tcp"
 kernel=${RDS_CSI_LAB_KERNEL:-linux-image-cloud-amd64}

@@ -1,0 +1,95 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
+import { findLeaks } from "./canary.ts";
+
+const key = newEd25519Key();
+const TOKEN = "Kt7Qx2-vLm9_Zc4Rb8";
+let directory = "";
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "rds-csi-canary-test-"));
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function look(emitted: string) {
+  const secrets = [
+    { name: "the key", text: key.private, known: key.public },
+    { name: "the token", text: TOKEN, known: "" },
+  ];
+  writeFileSync(
+    join(directory, "secrets-1.jsonl"),
+    secrets.map((each) => `${JSON.stringify(each)}\n`).join(""),
+  );
+  writeFileSync(join(directory, "emitted-1-log.log"), emitted);
+  const { leaks, ...rest } = findLeaks(directory);
+  expect(rest).toEqual({ secrets: 2, files: 1, bytes: emitted.length });
+  return leaks.map(({ secret, where }) => `${secret} ${where}`);
+}
+
+describe("findLeaks", () => {
+  test("finds a key as it is, escaped, quoted, and in part", () => {
+    const middle = key.private.split("\n").at(-4) ?? "";
+    for (const text of [key.private, JSON.stringify({ error: key.private }), `x="${middle.slice(5, 30)}…"`])
+      expect(look(`first\n${text}`).map((leak) => leak.split(":")[0])).toEqual(["the key emitted-1-log.log"]);
+  });
+
+  test("finds a token inside other text, once per file", () => {
+    expect(look(`a\nauthorization: Bearer ${TOKEN}\n${TOKEN}`)).toEqual(["the token emitted-1-log.log:2"]);
+  });
+
+  test("what is public is no leak, nor is other text", () => {
+    expect(look(`${key.public}\n${newEd25519Key().public}\n${"A".repeat(80)}\nfine`)).toEqual([]);
+  });
+
+  test("a secret that is too short to be looked for is refused", () => {
+    writeFileSync(join(directory, "secrets-2.jsonl"), '{"name":"short","text":"hunter2","known":""}\n');
+    expect(() => look("x")).toThrow('"short" is too short');
+    rmSync(join(directory, "secrets-2.jsonl"));
+  });
+});
+
+/** Runs one test file through the script that runs all of them. */
+function runTests(body: string) {
+  // Beside this file: a test outside the repository is not found.
+  const inside = mkdtempSync(join(import.meta.dir, "../../.cache/canary-"));
+  try {
+    const canary = join(import.meta.dir, "../../test/support/canary.ts");
+    writeFileSync(
+      join(inside, "planted.test.ts"),
+      `import { test } from "bun:test";
+      import { emitted, registerSecret } from ${JSON.stringify(canary)};
+      test("t", () => { ${body} });`,
+    );
+    const script = join(import.meta.dir, "run-tests.ts");
+    const args = [script, `--path-ignore-patterns=none`, join(inside, "planted.test.ts")];
+    const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    return { status, lines: stdout.trimEnd().split("\n") };
+  } finally {
+    rmSync(inside, { recursive: true });
+  }
+}
+
+describe("a test run", () => {
+  const plant = `registerSecret("planted password", ${JSON.stringify(TOKEN)});`;
+
+  test("fails by name if a secret is in a collected text or on its own output", () => {
+    const collected = runTests(`${plant} emitted("log", "password " + ${JSON.stringify(TOKEN)});`);
+    expect(collected.status).toBe(1);
+    expect(collected.lines.at(-1)).toBe("1 passed, 1 failed, 0 skipped");
+    expect(collected.lines.join("\n")).toMatch(/^canary: "planted password" is in emitted-\d+-log\.log:1$/m);
+    const printed = runTests(`${plant} console.log(${JSON.stringify(TOKEN)});`);
+    expect(printed.status).toBe(1);
+    expect(printed.lines.join("\n")).toMatch(/^canary: "planted password" is in emitted-stdout\.log:\d+$/m);
+  });
+
+  test("passes and says how much it looked at if there is none", () => {
+    const clean = runTests(`${plant} emitted("log", "fine");`);
+    expect(clean.lines.at(-1)).toBe("1 passed, 0 failed, 0 skipped");
+    expect(clean.lines.at(-2)).toMatch(/^canary: none of 1 secrets is in 3 files, \d+ bytes$/);
+    expect(clean.status).toBe(0);
+  });
+});

@@ -1,0 +1,36 @@
+import type { Clock } from "./clock.ts";
+
+/**
+ * A value that was observed and goes stale: what is shown without asking again. Unknown is undefined, never an old value or 0.
+ */
+export class LastKnown<T> {
+  readonly #clock: Clock;
+  readonly #maxAgeMs: number;
+  #seen: { readonly at: number; readonly value: T } | undefined;
+
+  /** @param maxAgeMs how long an observation is believed, milliseconds */
+  constructor(clock: Clock, maxAgeMs: number) {
+    this.#clock = clock;
+    this.#maxAgeMs = maxAgeMs;
+  }
+
+  /** Observed now. */
+  set(value: T): void {
+    this.#seen = { at: this.#clock.monotonic(), value };
+  }
+
+  /** Not known any more. */
+  clear(): void {
+    this.#seen = undefined;
+  }
+
+  /** Milliseconds since the last observation; Infinity when there is none. */
+  get ageMs(): number {
+    return this.#seen === undefined ? Infinity : this.#clock.monotonic() - this.#seen.at;
+  }
+
+  /** The value; undefined when it was never observed, was cleared, or is too old. */
+  get(): T | undefined {
+    return this.ageMs <= this.#maxAgeMs ? this.#seen?.value : undefined;
+  }
+}

@@ -1,0 +1,59 @@
+import type { Clock } from "../domain/clock.ts";
+import { isFailure } from "../domain/errors/driver-error.ts";
+import type { OwnNode } from "../kubernetes/port.ts";
+import type { Logger } from "../observability/log.ts";
+
+/** Pause before the second try, milliseconds; doubled after each. */
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 30_000;
+/** With these pauses about half an hour: kubelet registers within seconds, an API server may be away for longer. */
+const ATTEMPTS = 64;
+
+export interface StartupTaintDeps {
+  readonly node: OwnNode;
+  readonly driverName: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** The taint that keeps pods from a node until the driver can serve them there, as its administrator sets it. */
+export function startupTaintKey(driverName: string): string {
+  return `${driverName}/agent-not-ready`;
+}
+
+/**
+ * Removes the start-up taint from this node once kubelet has registered the driver. Ends when the taint is gone, when the
+ * API server forbids it, after 64 attempts, or when the signal aborts. Never throws: the node serves all the same.
+ */
+export async function removeStartupTaint(deps: StartupTaintDeps, signal: AbortSignal): Promise<void> {
+  const { clock, logger } = deps;
+  const fields = { taint: startupTaintKey(deps.driverName) };
+  let waitingFor = "";
+  for (let attempt = 0; attempt < ATTEMPTS && !signal.aborted; attempt += 1) {
+    try {
+      waitingFor = await step(deps, fields.taint, signal);
+      if (waitingFor === "") return;
+    } catch (error) {
+      if (signal.aborted) return;
+      waitingFor = (error as Error).message;
+      if (isFailure(error, "kubernetesForbidden")) break;
+    }
+    logger.debug("the start-up taint stays for now", { ...fields, waitingFor });
+    const pause = Math.min(FIRST_PAUSE_MS * 2 ** Math.min(attempt, 10), LONGEST_PAUSE_MS);
+    await clock.sleep(pause, signal).catch(() => {});
+  }
+  if (signal.aborted) return;
+  const remedy =
+    "remove it by hand if it is there, grant get and patch of nodes and get of csinodes, or set --remove-startup-taint false";
+  logger.warn("the start-up taint was not removed", { ...fields, reason: waitingFor, remedy });
+}
+
+/** One try. @returns what it waits for; "" when there is nothing left to do */
+async function step({ node, logger }: StartupTaintDeps, taint: string, signal: AbortSignal): Promise<string> {
+  // Most nodes have none: they cost one call.
+  if (!(await node.hasTaint(taint, signal))) return "";
+  if (!(await node.isRegistered(signal))) return "kubelet has not registered the driver yet";
+  if (!(await node.removeTaint(taint, signal))) return "the taints of the node were changed at the same time";
+  logger.info("removed the start-up taint", { taint });
+  return "";
+}

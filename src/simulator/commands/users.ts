@@ -1,0 +1,294 @@
+import type { Account, AccountChange, AccountKey, Group } from "../device/accounts.ts";
+import { formatId } from "../device/environment.ts";
+import { type Policy, policyWords } from "../device/policies.ts";
+import { keyFacts } from "../device/user-keys.ts";
+import { RunFailure } from "../errors.ts";
+import type { Row } from "../language/scope.ts";
+import { id, isArray, list, toText, type Value } from "../language/values.ts";
+import { formatMoment } from "./btrfs.ts";
+import type { Invocation } from "./invocation.ts";
+import { knownProperties, type Listing, listCommands, resolveItems } from "./list-menu.ts";
+import type { ArgumentSpec, CommandSpec, MenuSpec } from "./schema.ts";
+
+/** Users, groups and keys take both, keys since 7.15 (facts section 7). */
+const MANAGE: readonly Policy[] = ["write", "policy"];
+const NUMBERS: ArgumentSpec = { name: "numbers", type: "items" };
+const text = (name: string): ArgumentSpec => ({ name, type: "string" });
+const any = (name: string): ArgumentSpec => ({ name, type: "any" });
+
+/** Words with commas between them, or an array of such; undefined when the argument was not given. */
+function words(call: Invocation, name: string): string[] | undefined {
+  if (!call.args.has(name)) return undefined;
+  const value = call.args.value(name);
+  const texts = isArray(value) ? value.items.map(toText) : [toText(value)];
+  return texts.flatMap((one) => one.split(",")).filter((one) => one !== "");
+}
+
+/** The items that `numbers` means. */
+function items<T extends { readonly id: number }>(
+  call: Invocation,
+  listing: Listing,
+  all: readonly T[],
+): readonly T[] {
+  return resolveItems(call, listing, call.args.value("numbers")).map((row) => {
+    const found = all.find((one) => formatId(one.id) === toText(row.get(".id")));
+    if (found === undefined) throw new RunFailure("no such item");
+    return found;
+  });
+}
+
+function manage(
+  name: string,
+  args: readonly ArgumentSpec[],
+  run: (call: Invocation) => Value,
+  required: readonly string[] = [],
+): CommandSpec {
+  const positional = args.includes(NUMBERS) ? ["numbers"] : [];
+  return { name, arguments: args, positional, required, policy: MANAGE, run: async (call) => run(call) };
+}
+
+function row(of: { id: number; comment?: string }, entries: readonly (readonly [string, Value])[]): Row {
+  const { comment = "" } = of;
+  const own: [string, Value][] = comment === "" ? [] : [["comment", comment]];
+  return new Map<string, Value>([[".id", id(formatId(of.id))], ...own, ...entries]);
+}
+
+const GROUPS: Listing = {
+  properties: ["name", "policy", "skin", "comment"].map((name) => ({ name })),
+  flags: [],
+  columns: ["name", "policy"],
+  names: ["name"],
+  sizes: "grouped",
+  rows: ({ management: { accounts } }) =>
+    accounts.groups.map((group: Group) =>
+      row(group, [
+        ["name", group.name],
+        ["policy", list(policyWords(group.policies))],
+        ["skin", "default"],
+      ]),
+    ),
+};
+
+const GROUP_MENU: MenuSpec = {
+  name: "group",
+  properties: knownProperties(GROUPS),
+  commands: [
+    ...listCommands(GROUPS),
+    manage(
+      "add",
+      [text("name"), any("policy"), text("comment")],
+      (call) => {
+        const { args, device } = call;
+        const name = args.text("name") ?? "";
+        const group = device.management.accounts.addGroup(
+          name,
+          words(call, "policy") ?? [],
+          args.text("comment") ?? "",
+        );
+        call.audit("user group added", `${formatId(group.id)} = /user group add name=${name}`);
+        return id(formatId(group.id));
+      },
+      ["name"],
+    ),
+    manage(
+      "set",
+      [NUMBERS, any("policy"), text("comment")],
+      (call) => {
+        for (const group of items(call, GROUPS, call.device.management.accounts.groups)) {
+          call.device.management.accounts.setGroup(group, words(call, "policy"), call.args.text("comment"));
+          call.audit("user group changed", `/user group set ${formatId(group.id)}`);
+        }
+        return undefined;
+      },
+      ["numbers"],
+    ),
+    manage(
+      "remove",
+      [NUMBERS],
+      (call) => {
+        for (const group of items(call, GROUPS, call.device.management.accounts.groups)) {
+          call.device.management.accounts.removeGroup(group);
+          call.audit("user group removed", `/user group remove ${formatId(group.id)}`);
+        }
+        return undefined;
+      },
+      ["numbers"],
+    ),
+  ],
+};
+
+const KEYS: Listing = {
+  properties: [
+    { name: "user" },
+    { name: "key-type" },
+    { name: "bits" },
+    { name: "fingerprint", since: "7.20" },
+    { name: "info" },
+  ],
+  flags: [],
+  columns: ["user", "key-type", "bits", "info"],
+  names: [],
+  sizes: "grouped",
+  rows: (device) =>
+    device.management.accounts.keys.map((key: AccountKey) => {
+      const facts = keyFacts(key.line);
+      return row({ id: key.id }, [
+        ["user", key.user],
+        ["key-type", facts?.type],
+        ["bits", BigInt(facts?.bits ?? 0)],
+        ...(device.knows("7.20") ? ([["fingerprint", facts?.fingerprint]] as const) : []),
+        ["info", facts?.info ?? ""],
+      ]);
+    }),
+};
+
+const KEY_MENU: MenuSpec = {
+  name: "ssh-keys",
+  properties: knownProperties(KEYS),
+  commands: [
+    ...listCommands(KEYS),
+    manage(
+      "add",
+      [text("user"), text("key")],
+      (call) => {
+        const user = call.args.text("user") ?? "";
+        const key = call.device.management.accounts.addKey(user, call.args.text("key") ?? "");
+        call.audit("SSH key added", `${formatId(key.id)} = /user ssh-keys add user=${user}`);
+        return id(formatId(key.id));
+      },
+      ["user", "key"],
+    ),
+    manage(
+      "remove",
+      [NUMBERS],
+      (call) => {
+        for (const key of items(call, KEYS, call.device.management.accounts.keys)) {
+          call.device.management.accounts.removeKey(key);
+          call.audit("SSH key removed", `/user ssh-keys remove ${formatId(key.id)}`);
+        }
+        return undefined;
+      },
+      ["numbers"],
+    ),
+  ],
+};
+
+const ACTIVE: Listing = {
+  properties: ["when", "name", "address", "via", "group"].map((name) => ({ name })),
+  flags: [],
+  columns: ["when", "name", "address", "via"],
+  names: ["name"],
+  sizes: "grouped",
+  rows: ({ management: { sessions } }) =>
+    sessions.active.map((session) =>
+      row({ id: session.id }, [
+        ["when", formatMoment(session.since)],
+        ["name", session.name],
+        ["address", session.address],
+        ["via", "ssh"],
+        ["group", session.group],
+      ]),
+    ),
+};
+
+const ACTIVE_MENU: MenuSpec = {
+  name: "active",
+  properties: knownProperties(ACTIVE),
+  commands: [
+    ...listCommands(ACTIVE),
+    {
+      ...manage(
+        "remove",
+        [NUMBERS],
+        (call) => {
+          for (const session of items(call, ACTIVE, call.device.management.sessions.active)) session.end();
+          return undefined;
+        },
+        ["numbers"],
+      ),
+      since: "7.20",
+    },
+  ],
+};
+
+const USERS: Listing = {
+  properties: ["name", "group", "address", "inactivity-policy", "comment"].map((name) => ({ name })),
+  flags: [{ letter: "X", name: "disabled" }],
+  columns: ["name", "group", "address", "inactivity-policy"],
+  names: ["name"],
+  sizes: "grouped",
+  rows: ({ management: { accounts } }) =>
+    accounts.users.map((user: Account) =>
+      row(user, [
+        ...(user.disabled ? ([["disabled", true]] as const) : []),
+        ["name", user.name],
+        ["group", user.group],
+        ["address", list(user.addresses)],
+        ["inactivity-policy", "none"],
+      ]),
+    ),
+};
+
+/** The settings of a user among the arguments. A password is never printed. */
+function change(call: Invocation): AccountChange {
+  const disabled = call.args.value("disabled");
+  return {
+    group: call.args.text("group"),
+    password: call.args.text("password"),
+    addresses: words(call, "address"),
+    disabled: typeof disabled === "boolean" ? disabled : undefined,
+    comment: call.args.text("comment"),
+  };
+}
+
+const SETTINGS: readonly ArgumentSpec[] = [
+  text("group"),
+  text("password"),
+  any("address"),
+  { name: "disabled", type: "bool" },
+  text("comment"),
+];
+
+/** /user with its groups, keys and sessions (manual, page "User"). */
+export const USER_MENU: MenuSpec = {
+  name: "user",
+  properties: knownProperties(USERS),
+  menus: [GROUP_MENU, KEY_MENU, ACTIVE_MENU],
+  commands: [
+    ...listCommands(USERS),
+    manage(
+      "add",
+      [text("name"), ...SETTINGS],
+      (call) => {
+        const user = call.device.management.accounts.addUser(call.args.text("name") ?? "", change(call));
+        call.audit("user added", `${formatId(user.id)} = /user add name=${user.name} group=${user.group}`);
+        return id(formatId(user.id));
+      },
+      ["name", "group", "password"],
+    ),
+    manage(
+      "set",
+      [NUMBERS, ...SETTINGS],
+      (call) => {
+        for (const user of items(call, USERS, call.device.management.accounts.users)) {
+          call.device.management.accounts.setUser(user, change(call));
+          call.audit("user changed", `/user set ${formatId(user.id)}`);
+        }
+        return undefined;
+      },
+      ["numbers"],
+    ),
+    manage(
+      "remove",
+      [NUMBERS],
+      (call) => {
+        for (const user of items(call, USERS, call.device.management.accounts.users)) {
+          call.device.management.accounts.removeUser(user);
+          call.audit("user removed", `/user remove ${formatId(user.id)}`);
+        }
+        return undefined;
+      },
+      ["numbers"],
+    ),
+  ],
+};

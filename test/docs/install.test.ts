@@ -1,0 +1,160 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parseAllDocuments } from "yaml";
+import { buildProgram } from "../../src/cli/program.ts";
+import { files } from "../manifests/manifests.fixture.ts";
+import { lacking, type PageSteps, startPageSteps } from "./page-steps.fixture.ts";
+import { page, ROOT } from "./pages.fixture.ts";
+
+// docs/install.md in its order, as far as it needs neither an RDS nor a cluster. What does is compared with the manifests.
+
+const executable = join(ROOT, "dist/rds-csi");
+const missing = existsSync(executable)
+  ? lacking(["bash", "cp", "ssh", "scp", "ssh-keygen", "ssh-keyscan", "sed"])
+  : "(needs dist/rds-csi)";
+const noKustomize = lacking(["kustomize"]);
+const RDS = "192.0.2.10";
+const SITE = "manifests/sites/home";
+
+const io = {
+  env: {},
+  out: () => {},
+  err: () => {},
+  columns: undefined,
+  colour: false,
+  stop: new AbortController().signal,
+};
+
+const { blocks } = page("docs/install.md");
+const steps = blocks.filter(({ note }) => note === "run in a test").map(({ text }) => text);
+const inCluster = blocks.filter(({ note }) => note === "cluster").map(({ text }) => text);
+
+/** The text of the step that has `part` in it. */
+function step(part: string): string {
+  const found = steps.filter((text) => text.includes(part));
+  expect([part, found.length]).toEqual([part, 1]);
+  return found[0] ?? "";
+}
+
+describe.skipIf(missing !== "")(`docs/install.md ${missing}`, () => {
+  const outputs = new Map<string, string>();
+  let run: PageSteps | undefined;
+
+  beforeAll(async () => {
+    run = await startPageSteps({
+      address: RDS,
+      replace: { "192.0.2.0/25": "127.0.0.0/8" },
+      functions: () => [
+        `mkdir -p manifests && cp -rn ${ROOT}/manifests/{base,components,examples,overlays,rds} manifests/`,
+        "scripts/build() { :; }",
+        `dist/rds-csi() { ${executable} "$@"; }`,
+        // It builds what `kubectl kustomize` builds.
+        noKustomize === "" ? 'kubectl() { kustomize build "$2"; }' : "kubectl() { :; }",
+      ],
+    });
+    for (const [index, text] of steps.entries()) {
+      outputs.set(text, await run.shell(text));
+      if (index > 0) continue;
+      // What the page tells the reader to do with an editor.
+      const config = join(run.directory, SITE, "config.yaml");
+      const own = (await readFile(config, "utf8")).replace(RDS, `127.0.0.1:${run.simulator.port}`);
+      await writeFile(config, own);
+    }
+  }, 60_000);
+  afterAll(() => run?.close());
+
+  const outputOf = (part: string): string => outputs.get(step(part)) ?? "";
+
+  test("the steps make a user on the RDS who may log in with the new key", () => {
+    expect(steps.length).toBeGreaterThan(4);
+    expect(outputOf("bootstrap.rsc")).toContain("user csi: added");
+    expect(outputOf("bootstrap.rsc")).toContain("Script file loaded and executed successfully");
+  });
+
+  test("the fingerprint of the page's command is that of the console", () => {
+    const [fingerprint = ""] = run?.simulator.hostKeyFingerprints ?? [];
+    expect(fingerprint).toStartWith("SHA256:");
+    expect(outputOf("ssh-keygen -lf")).toContain(fingerprint);
+    expect(outputOf("bootstrap.rsc")).toContain(fingerprint);
+  });
+
+  test("the preflight prints what the page shows, with nothing but that user's rights", () => {
+    const shown = blocks.find(({ language }) => language === "text")?.text.trim() ?? "";
+    expect(shown).not.toBe("");
+    expect(outputOf("dist/rds-csi volumes list").trim()).toBe(shown);
+    expect(run?.simulator.commands.filter(({ outcome }) => outcome !== "ok")).toEqual([]);
+  });
+
+  test.skipIf(noKustomize !== "")(
+    `the manifests of the site are built, key and pin in them ${noKustomize}`,
+    () => {
+      const documents = parseAllDocuments(outputOf("kubectl kustomize")).map((each) => each.toJS());
+      const secret = documents.find(({ kind }) => kind === "Secret");
+      expect(Object.keys(secret.data).toSorted()).toEqual(["key", "known_hosts"]);
+      expect(Buffer.from(secret.data.key, "base64").toString()).toContain("OPENSSH PRIVATE KEY");
+      const images = JSON.stringify(documents).match(/"image":"images[^"]+"/g) ?? [];
+      expect(new Set(images)).toEqual(new Set(['"image":"images.example.org/storage/rds-csi:0.1.0"']));
+      expect(images).toHaveLength(2);
+    },
+  );
+});
+
+describe("docs/install.md, what needs a cluster", () => {
+  const base = (file: string) => files.get(file) ?? [];
+  const commands = inCluster.flatMap((text) => text.replaceAll("\\\n", " ").trim().split("\n"));
+
+  test("every block says whether it was run", () => {
+    const silent = blocks.filter(({ language, note }) => language === "sh" && note === "");
+    expect(silent).toEqual([]);
+    expect(commands.length).toBeGreaterThan(10);
+  });
+
+  test("files, workloads and containers are those of the manifests", () => {
+    const workloads = ["base/controller.yaml", "base/node.yaml"].flatMap(base);
+    const names = workloads.map(({ kind, metadata }) => `${kind.toLowerCase()}/${metadata.name}`);
+    let seen = 0;
+    for (const command of commands) {
+      for (const [, path = ""] of command.matchAll(/ -[fk] (\S+)/g)) {
+        if (path === SITE || path === "Containerfile") continue;
+        expect([command, existsSync(join(ROOT, path))]).toEqual([command, true]);
+        seen += 1;
+      }
+      for (const [workload = ""] of command.matchAll(/\b(?:deployment|daemonset)\/[a-z-]+/g)) {
+        expect(names).toContain(workload);
+        const { spec } = workloads[names.indexOf(workload)];
+        const [, container] = / -c (\S+)/.exec(command) ?? [];
+        const containers = spec.template.spec.containers.map(({ name }: { name: string }) => name);
+        if (container !== undefined) expect(containers).toContain(container);
+        expect(command).toContain(`-n ${base("base/namespace.yaml")[0].metadata.name}`);
+        seen += 1;
+      }
+    }
+    expect(seen).toBeGreaterThan(8);
+  });
+
+  test("commands of the driver exist", () => {
+    const program = buildProgram(io, () => {});
+    const called = commands.flatMap(
+      (command) => / (?:-- )?rds-csi ([a-z]+)(?: ([a-z]+))?/.exec(command)?.slice(1) ?? [],
+    );
+    const words = called.filter((word) => word !== undefined);
+    expect(words).toContain("diagnose");
+    const names = program.commands.flatMap((each) => [
+      each.name(),
+      ...each.commands.map((sub) => sub.name()),
+    ]);
+    for (const word of words) expect(names).toContain(word);
+  });
+
+  test("objects that are waited for are those of the examples", () => {
+    const examples = ["examples/pods/filesystem.yaml", "examples/kubevirt/machine.yaml"].flatMap(base);
+    const names = examples.map(({ kind, metadata }) => `${kind.toLowerCase()}/${metadata.name}`);
+    const waited = commands.flatMap(
+      (command) => / (pod|virtualmachine)\/\S+/.exec(command)?.[0]?.trim() ?? [],
+    );
+    expect(waited.length).toBeGreaterThan(1);
+    for (const name of waited) expect(names).toContain(name);
+  });
+});

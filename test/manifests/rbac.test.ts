@@ -1,0 +1,265 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { Glob } from "bun";
+import { kubernetesCluster } from "../../src/cli/kubernetes-cluster.ts";
+import { runNode } from "../../src/cli/node.ts";
+import { nodeEvents } from "../../src/cli/node-events.ts";
+import { clusterDrift } from "../../src/cli/volumes/cluster-drift.ts";
+import { type ControllerConfig, loadNodeConfig, type VolumesConfig } from "../../src/config/load.ts";
+import { systemClock } from "../../src/domain/clock.ts";
+import { BUILT_IN } from "../../src/kubernetes/fake-api-server.fixture.ts";
+import {
+  DRIVER,
+  forever,
+  type LogLine,
+  node,
+  persistentVolume,
+  pod,
+  recordingLogger,
+  startWorld,
+  until,
+  volumeAttachment,
+  type World,
+} from "../../src/kubernetes/test-world.fixture.ts";
+import type { RdsVolume } from "../../src/rds/volume.ts";
+import { describeSets, type Manifest, ofKind, templates } from "./manifests.fixture.ts";
+import {
+  bindingsOf,
+  COMMAND_ROLES,
+  DRIVER_ROLES,
+  NAMESPACE,
+  rightOf,
+  rightsOf,
+  rulesOf,
+  withKubevirt,
+} from "./rbac.fixture.ts";
+
+const TYPES = [...BUILT_IN];
+let world: World;
+let kubeconfig: string;
+let log: LogLine[];
+beforeEach(async () => {
+  world = await startWorld();
+  kubeconfig = await world.api.writeKubeconfig(join(world.dir, "config"));
+  log = [];
+});
+afterEach(() => world.stop());
+
+/** What was asked for so far, whether it was granted or not. */
+const used = () => new Set(world.api.accesses.map(rightOf));
+const event = { type: "Warning", reason: "Test", message: "x" } as const;
+const events = (): Manifest[] => world.api.list("Event");
+
+/** A machine with a hot-plugged volume, in the middle of a migration, in a cluster with everything that can be read. */
+function populate(): void {
+  const { api } = world;
+  const kubevirt = { namespace: "vms" };
+  const disk = [{ name: "disk", persistentVolumeClaim: { claimName: "claim-pv-1" } }];
+  api.apply(node("node-a"));
+  api.apply(persistentVolume("pv-1", "csi-1"));
+  api.apply(volumeAttachment("va-1", "node-a"));
+  const machine = {
+    apiVersion: "kubevirt.io/v1",
+    kind: "VirtualMachineInstance",
+    name: "vm1",
+    uid: "uid-vm1",
+  };
+  const labels = { "kubevirt.io": "virt-launcher", "kubevirt.io/created-by": "uid-vm1" };
+  const ownerReferences = [{ ...machine, controller: true }];
+  api.apply(pod("launcher", [], "Running", { uid: "uid-launcher", labels, ownerReferences }));
+  const owner = { apiVersion: "v1", kind: "Pod", name: "launcher", uid: "uid-launcher", controller: true };
+  const hotplug = { labels: { "kubevirt.io": "hotplug-disk" }, ownerReferences: [owner] };
+  api.apply(pod("hp-volume", disk, "Running", hotplug));
+  api.apply({
+    ...machine,
+    metadata: { ...kubevirt, name: "vm1", uid: "uid-vm1" },
+    spec: { domain: { memory: { guest: "4Gi" } } },
+    status: { nodeName: "node-a", migrationState: { migrationPolicyName: "slow" } },
+  });
+  const policy = { apiVersion: "migrations.kubevirt.io/v1alpha1", kind: "MigrationPolicy" };
+  api.apply({ ...policy, metadata: { name: "slow" }, spec: {} });
+  api.apply({
+    apiVersion: "kubevirt.io/v1",
+    kind: "KubeVirt",
+    metadata: { namespace: "kubevirt", name: "kubevirt" },
+  });
+}
+
+describe("the driver's rights are what its code asks for", () => {
+  test("controller: nothing is missing, nothing is too much", async () => {
+    populate();
+    world.api.rules = rulesOf(DRIVER_ROLES.controller);
+    const config = { driverName: DRIVER, kubeconfig, podName: "controller-0", leaseNamespace: NAMESPACE };
+    const deps = { logger: recordingLogger(log), clock: systemClock };
+    const cluster = await kubernetesCluster(config as unknown as ControllerConfig, deps);
+    const volume = { id: "csi-1" } as unknown as RdsVolume;
+    try {
+      await until("the watches are open", () => world.api.watching === 3);
+      expect(await cluster.nodes.exists("node-a", forever)).toBe(true);
+      expect(await cluster.evidence.holderGone("node-z", forever)).toBe(true);
+      expect(await cluster.evidence.singleUser(volume, "node-a", forever)).toMatchObject({ kind: "proven" });
+      expect(await cluster.evidence.allowedSeconds(volume, forever)).toBe(5 * 150);
+      await cluster.outcome(volume, { since: 0 } as never);
+      for (const count of [1, 2]) {
+        cluster.events?.postForVolume("csi-1", event);
+        await until(`the event counts ${count}`, () => events()[0]?.count === count);
+      }
+      // Two terms: the Lease is made, given back, and taken again.
+      for (const _ of [1, 2]) {
+        const term = new AbortController();
+        await cluster.lead(async () => term.abort(), term.signal);
+      }
+      expect(world.api.list("Lease", NAMESPACE)).toHaveLength(1);
+    } finally {
+      await cluster.close();
+    }
+    const volumesConfig = { orchestrator: "kubernetes", kubeconfig, driverName: DRIVER };
+    await clusterDrift(volumesConfig as VolumesConfig, [], recordingLogger(log), forever);
+    expect(log.filter(({ level }) => level === "warn" || level === "error")).toEqual([]);
+    expect([...used()].sort()).toEqual([...rightsOf(world.api.rules)].sort());
+  });
+
+  test("node: nothing is missing, nothing is too much", async () => {
+    // A name of its own, so that nothing on this machine is taken for a leftover of this node.
+    const driver = "rbac.example.org";
+    const taint = { key: `${driver}/agent-not-ready`, effect: "NoExecute" };
+    const metadata = { name: "node-a" };
+    world.api.apply({ apiVersion: "v1", kind: "Node", metadata, spec: { taints: [taint] } });
+    const drivers = [{ name: driver, nodeID: "node-a", topologyKeys: null }];
+    world.api.apply({ apiVersion: "storage.k8s.io/v1", kind: "CSINode", metadata, spec: { drivers } });
+    world.api.apply(persistentVolume("pv-1", "csi-1", { driver }));
+    world.api.rules = rulesOf(DRIVER_ROLES.node);
+    const stop = new AbortController();
+    const flags = {
+      "node-id": ["node-a"],
+      "driver-name": [driver],
+      "nqn-prefix": ["nqn.2026-01.org.example.rbac"],
+      "data-path": ["loop"],
+      "loop-exports-dir": [world.dir],
+      "state-dir": [join(world.dir, "state")],
+      endpoint: [join(world.dir, "csi.sock")],
+      orchestrator: ["kubernetes"],
+      kubeconfig: [kubeconfig],
+    };
+    const config = await loadNodeConfig({ flags, env: {} });
+    const running = runNode(config, { stop: stop.signal, logger: recordingLogger(log) });
+    await until("the taint is gone", () => world.api.get("Node", "node-a")?.spec.taints.length === 0);
+    stop.abort();
+    await running;
+    const reporting = await nodeEvents(config, { logger: recordingLogger(log), clock: systemClock });
+    for (const count of [1, 2]) {
+      reporting.sink?.postForVolume("csi-1", event);
+      await until(`the event counts ${count}`, () => events()[0]?.count === count);
+    }
+    await reporting.close();
+    expect([...used()].sort()).toEqual([...rightsOf(world.api.rules)].sort());
+  });
+
+  test("a node told to leave the taint alone asks for neither Node nor CSINode", async () => {
+    const flags = {
+      "node-id": ["node-a"],
+      "driver-name": ["rbac.example.org"],
+      "nqn-prefix": ["nqn.2026-01.org.example.rbac"],
+      "data-path": ["loop"],
+      "loop-exports-dir": [world.dir],
+      "state-dir": [join(world.dir, "state")],
+      "remove-startup-taint": ["false"],
+      endpoint: [join(world.dir, "csi.sock")],
+      orchestrator: ["kubernetes"],
+      kubeconfig: [kubeconfig],
+    };
+    const stop = new AbortController();
+    const config = await loadNodeConfig({ flags, env: {} });
+    const running = runNode(config, { stop: stop.signal, logger: recordingLogger(log) });
+    await until("it serves", () => log.some(({ message }) => message.startsWith("serving")));
+    stop.abort();
+    await running;
+    expect([...used()]).toEqual([]);
+  });
+
+  test("every method of the API that the source names is granted to somebody", () => {
+    const calls = new Set<string>();
+    const root = resolve(import.meta.dir, "../../src");
+    for (const path of new Glob("**/*.ts").scanSync(root)) {
+      if (/\.(test|fixture)\.ts$/.test(path) || path.startsWith("csi/gen/")) continue;
+      const source = readFileSync(join(root, path), "utf8");
+      for (const [, method] of source.matchAll(/\b(?:core|storage|coordination)\s*\.(\w+)\(\s*\{?/g))
+        if (method !== undefined) calls.add(method);
+    }
+    const granted = rightsOf(
+      rulesOf([...DRIVER_ROLES.controller, ...DRIVER_ROLES.node, ...Object.keys(COMMAND_ROLES)]),
+    );
+    const verbs: Record<string, string> = { read: "get", replace: "update" };
+    const missing = [...calls].filter((method) => {
+      const [, verb = "", , kind = ""] =
+        /^(read|list|create|replace|patch|delete)(Namespaced)?(\w+?)(ForAllNamespaces)?$/.exec(method) ?? [];
+      const type = TYPES.find((known) => known.kind === kind);
+      if (type === undefined) return true;
+      const { group, resource } = type;
+      return !granted.has(rightOf({ verb: verbs[verb] ?? verb, group, resource }));
+    });
+    expect(calls.size).toBeGreaterThan(10);
+    expect(missing).toEqual([]);
+  });
+
+  test("what people's commands may do in the pods is reading", () => {
+    for (const name of Object.keys(COMMAND_ROLES))
+      for (const { verbs } of rulesOf([name]))
+        expect(["get", "list"]).toEqual(expect.arrayContaining([...verbs]));
+  });
+});
+
+function bindingTests(objects: readonly Manifest[]): void {
+  const roles = objects.filter(({ kind }) => kind === "Role" || kind === "ClusterRole");
+  const bindings = bindingsOf(objects);
+
+  test("every binding names a role and an account that exist, every role is bound, every account is used", () => {
+    const accounts = ofKind(objects, "ServiceAccount").map(({ metadata }) => metadata.name);
+    expect(accounts.sort()).toEqual(
+      templates(objects)
+        .map((template) => template.spec.template.spec.serviceAccountName)
+        .sort(),
+    );
+    for (const { kind, subjects, roleRef } of bindings) {
+      expect(subjects).toHaveLength(1);
+      expect(subjects[0]).toMatchObject({ kind: "ServiceAccount", namespace: NAMESPACE });
+      expect(accounts).toContain(subjects[0].name);
+      expect(`${roleRef.kind}Binding`).toBe(kind);
+      expect(roles.map((role) => `${role.kind} ${role.metadata.name}`)).toContain(
+        `${roleRef.kind} ${roleRef.name}`,
+      );
+    }
+    expect(bindings.map(({ roleRef }) => `${roleRef.kind} ${roleRef.name}`).sort()).toEqual(
+      roles.map(({ kind, metadata }) => `${kind} ${metadata.name}`).sort(),
+    );
+  });
+
+  test("no wildcard, no Secret, no way to more rights; Leases only in the own namespace", () => {
+    for (const { kind, metadata, rules } of roles) {
+      for (const { apiGroups, resources, verbs, nonResourceURLs } of rules) {
+        const all: string[] = [...apiGroups, ...resources, ...verbs];
+        const refused = ["*", "secrets", "escalate", "bind", "impersonate", "deletecollection", "pods/exec"];
+        expect([metadata.name, all.filter((each) => refused.includes(each))]).toEqual([metadata.name, []]);
+        expect(nonResourceURLs).toBeUndefined();
+        if (resources.includes("leases")) expect(kind).toBe("Role");
+      }
+    }
+  });
+
+  test("the node's account has the roles of the node only", () => {
+    const of = (account: string) =>
+      bindings.filter(({ subjects }) => subjects[0].name === account).map(({ roleRef }) => roleRef.name);
+    expect(of("rds-csi-node").sort()).toEqual(["rds-csi-node", "rds-csi-node-diagnose"]);
+    expect(of("rds-csi-controller")).toEqual(
+      expect.arrayContaining([
+        "rds-csi-controller",
+        "rds-csi-provisioner",
+        "rds-csi-attacher",
+        "rds-csi-resizer",
+      ]),
+    );
+  });
+}
+describeSets(bindingTests);
+describe("the files of base and kubevirt", () => bindingTests(withKubevirt()));
