@@ -3,12 +3,14 @@ import process from "node:process";
 import { cliDocs } from "../../src/cli/docs.ts";
 import { configurationDocs } from "../../src/config/docs.ts";
 import { errorsPage } from "../../src/domain/errors/docs.ts";
+import { volumesPage } from "./volumes-page.ts";
 
 /** The generated pages, by path. */
 const PAGES: Readonly<Record<string, () => string>> = {
   "docs/errors.md": errorsPage,
   "docs/configuration.md": configurationDocs,
   "docs/cli.md": cliDocs,
+  "docs/volumes.md": volumesPage,
 };
 
 const check = process.argv.includes("--check");
