@@ -2,6 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { cliDocs } from "../../src/cli/docs.ts";
 import { configurationDocs } from "../../src/config/docs.ts";
+import { diagnosePage, diagnosisSchemaText } from "../../src/diagnose/docs.ts";
 import { errorsPage } from "../../src/domain/errors/docs.ts";
 import { volumesPage } from "./volumes-page.ts";
 
@@ -11,6 +12,8 @@ const PAGES: Readonly<Record<string, () => string>> = {
   "docs/configuration.md": configurationDocs,
   "docs/cli.md": cliDocs,
   "docs/volumes.md": volumesPage,
+  "docs/diagnose.md": diagnosePage,
+  "docs/diagnosis.schema.json": diagnosisSchemaText,
 };
 
 const check = process.argv.includes("--check");

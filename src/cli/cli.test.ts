@@ -22,7 +22,7 @@ describe("usage", () => {
   test("--help of every command works and tells the truth about options", async () => {
     const { code, out } = await run("--help");
     expect(code).toBe(0);
-    for (const name of ["controller", "node", "simulate", "volumes", "version", "completion"])
+    for (const name of ["controller", "node", "simulate", "volumes", "diagnose", "version", "completion"])
       expect(out).toContain(name);
     for (const [exit, meaning] of EXIT_CODE_DOCS) expect(out).toContain(`${exit}  ${meaning}`);
     const controller = await run("controller", "--help");

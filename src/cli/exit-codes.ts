@@ -4,6 +4,7 @@ export const ExitCode = {
   failure: 1,
   usage: 2,
   problems: 3,
+  broken: 4,
 } as const;
 
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
@@ -16,5 +17,9 @@ export const EXIT_CODE_DOCS: readonly (readonly [ExitCode, string])[] = [
   ],
   [ExitCode.failure, "the command failed, e.g. the RDS is not reachable; also a second SIGTERM or SIGINT"],
   [ExitCode.usage, "wrong usage or configuration; every mistake is listed and nothing was done"],
-  [ExitCode.problems, "the command worked and found problems (volumes list or show with --fail-on-problems)"],
+  [
+    ExitCode.problems,
+    "the command worked and found problems (volumes list or show with --fail-on-problems), or warnings (diagnose)",
+  ],
+  [ExitCode.broken, "diagnose worked and found something that is an error or critical"],
 ];

@@ -93,6 +93,35 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
       done(ExitCode.ok);
     });
 
+  const diagnose = addOptions(
+    program
+      .command("diagnose")
+      .description("find out what is wrong with this node's volumes; on a node, as root; changes nothing"),
+    commandOptions.diagnose,
+  )
+    .addOption(
+      new Option("-o, --output <format>", "form of the report")
+        .choices(["table", "wide", "json", "yaml"])
+        .default("table"),
+    )
+    .addOption(new Option("--timeout <seconds>", "limit for the whole command").argParser(seconds).default(8))
+    .option("--volume <name>", "only this volume: its handle, PersistentVolume or claim (namespace/name)")
+    .option("--bundle <file>", "also write everything, without secrets, to a new file, to hand on")
+    .addHelpText(
+      "after",
+      examples(
+        "kubectl exec -n rds-csi ds/rds-csi-node -c rds-csi -- rds-csi diagnose",
+        "rds-csi diagnose --config /etc/rds-csi/config.yaml --storage-address 192.0.2.1",
+        "rds-csi diagnose -o json | jq '.findings[0]'",
+      ),
+    )
+    .action(async (options) => {
+      const { runDiagnose } = await import("./diagnose.ts");
+      const { output, volume, bundle, timeout: timeoutSeconds } = options;
+      const input = inputOf(diagnose, commandOptions.diagnose, io.env);
+      done(await runDiagnose(input, { output, volume, bundle, timeoutSeconds }, io));
+    });
+
   const volumes = program.command("volumes").description("look at the volumes on the RDS");
   const list = addOptions(
     volumes.command("list").description("list every volume on the RDS, with what is wrong with it"),

@@ -6,6 +6,7 @@ const TITLES: Readonly<Record<keyof typeof commandOptions, string>> = {
   node: "`rds-csi node`",
   simulate: "`rds-csi simulate`",
   volumes: "`rds-csi volumes …`",
+  diagnose: "`rds-csi diagnose`",
 };
 
 const cell = (text: string): string => text.replaceAll("|", "\\|");

@@ -206,6 +206,34 @@ export async function loadNodeConfig(input: Input): Promise<NodeConfig> {
   return finish(found, () => found.values as NodeConfig);
 }
 
+type DiagnoseValues = ValuesOf<typeof commandOptions.diagnose>;
+
+/** As other commands, except that an RDS link that cannot be used is no mistake: the rest is worth knowing. */
+export type DiagnoseConfigValues = Readonly<Omit<DiagnoseValues, RdsKeys>> & {
+  /** A text says why there is none. `asked`: options of the RDS were set. */
+  readonly rds: RdsConfig | { readonly problem: string; readonly asked: boolean };
+};
+
+/** Configuration of `rds-csi diagnose`. @throws ConfigError with every mistake */
+export async function loadDiagnoseConfig(input: Input): Promise<DiagnoseConfigValues> {
+  const found = await draft(commandOptions.diagnose, input);
+  const { rdsAddress, rdsKeyFile } = found.values;
+  const link = async (): Promise<DiagnoseConfigValues["rds"]> => {
+    if (rdsAddress === undefined || rdsKeyFile === undefined) {
+      const missing = rdsAddress === undefined ? "rds-address" : "rds-key-file";
+      return { problem: `no --${missing}: nodes have no RDS credentials`, asked: false };
+    }
+    const mistakes: Mistake[] = [];
+    const values = { ...found.values, rdsAddress, rdsKeyFile };
+    const rds = await rdsConfig({ values, sources: found.sources, mistakes });
+    const [mistake] = mistakes;
+    if (mistake !== undefined) return { problem: `${mistake.where} ${mistake.problem}`, asked: true };
+    return rds ?? { problem: "the options of the RDS are not complete", asked: true };
+  };
+  const rds = await link();
+  return finish(found, () => ({ ...withoutRds(found.values), rds }) as DiagnoseConfigValues);
+}
+
 /** Configuration of `rds-csi simulate`. @throws ConfigError with every mistake */
 export async function loadSimulateConfig(input: Input): Promise<SimulateConfig> {
   const found = await draft(commandOptions.simulate, input);

@@ -8,6 +8,7 @@ import {
   serviceOptions,
 } from "./common-options.ts";
 import { controllerOnly } from "./controller-options.ts";
+import { diagnoseOptions } from "./diagnose-options.ts";
 import { nodeOnly } from "./node-options.ts";
 import type { OptionTable } from "./option.ts";
 import { rdsOptions } from "./rds-options.ts";
@@ -45,6 +46,7 @@ export const commandOptions = {
   node: nodeOptions,
   simulate: { ...simulateOptions, ...logOptions },
   volumes: volumesOptions,
+  diagnose: diagnoseOptions,
 } satisfies Record<string, OptionTable>;
 
 export type ConfiguredCommand = keyof typeof commandOptions;

@@ -21,11 +21,12 @@ describe("mountinfo", () => {
       root: "/",
       mountPoint: "/var/lib/kubelet/g m",
       options: ["rw", "nosuid"],
+      shared: true,
       fsType: "ext4",
       source: "/dev/nvme0n1",
       superOptions: ["rw", "errors=remount-ro"],
     });
-    expect(node).toMatchObject({ root: "/nvme0n2", options: ["ro"], fsType: "devtmpfs" });
+    expect(node).toMatchObject({ root: "/nvme0n2", options: ["ro"], shared: false, fsType: "devtmpfs" });
   });
 
   test("an empty source (mount -t tmpfs '') is kept", () => {
@@ -65,6 +66,7 @@ describe("mountinfo", () => {
               root,
               mountPoint: at,
               options: a,
+              shared: tag.some((each) => each.startsWith("shared")),
               fsType: "ext4",
               source,
               superOptions: b,

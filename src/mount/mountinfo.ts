@@ -12,6 +12,8 @@ export interface Mount {
   readonly mountPoint: string;
   /** Options of this mount (`ro`, `nosuid`, ...). */
   readonly options: readonly string[];
+  /** Whether mounts below it appear in the other mount namespaces that have it, and theirs here. */
+  readonly shared: boolean;
   readonly fsType: string;
   readonly source: string;
   /** Options of the filesystem (`rw`, `errors=...`). */
@@ -48,6 +50,15 @@ export function mountsAt(mounts: readonly Mount[], path: string): readonly Mount
   return mounts.filter((mount) => mount.mountPoint === path);
 }
 
+/** The mount in whose filesystem a path lies, whether or not it exists; of several at one place the one on top. */
+export function mountOf(mounts: readonly Mount[], path: string): Mount | undefined {
+  return mounts.reduce<Mount | undefined>((best, mount) => {
+    const { mountPoint } = mount;
+    const within = mountPoint === "/" || path === mountPoint || path.startsWith(`${mountPoint}/`);
+    return within && mountPoint.length >= (best?.mountPoint.length ?? 0) ? mount : best;
+  }, undefined);
+}
+
 function parseLine(line: string): Mount {
   const fields = line.split(" ");
   const separator = fields.indexOf("-", 6);
@@ -79,6 +90,7 @@ function parseLine(line: string): Mount {
     root: unmangle(root),
     mountPoint: unmangle(mountPoint),
     options: options.split(","),
+    shared: fields.slice(6, separator).some((field) => field.startsWith("shared:")),
     fsType: unmangle(fsType),
     source: unmangle(source),
     superOptions: superOptions.split(",").map(unmangle),

@@ -1,5 +1,6 @@
 import process from "node:process";
 import { lookForData } from "../mount/blank.ts";
+import { scanDevices } from "../mount/device-scan.ts";
 import { readExt4State } from "../mount/ext4-superblock.ts";
 import { inspectDevice } from "../mount/inspect.ts";
 
@@ -8,7 +9,8 @@ export const HELPER_COMMAND = "node-helper";
 
 /**
  * The helper process: does what may enter uninterruptible sleep, so that the driver itself never does. Writes one line
- * of JSON to stdout. Operations: `blank PATH SIZE DEEP`, `inspect PATH MAJOR:MINOR` and `ext4 PATH`.
+ * of JSON to stdout. Operations: `blank PATH SIZE DEEP`, `inspect PATH MAJOR:MINOR`, `ext4 PATH` and
+ * `users MAJOR:MINOR,…`.
  * @returns exit code: 0 = answered, 2 = wrong usage
  */
 export function runNodeHelper(args: readonly string[]): number {
@@ -23,6 +25,9 @@ export function runNodeHelper(args: readonly string[]): number {
       return answer(inspectDevice(path, second));
     case "ext4":
       return answer(readExt4State(path));
+    case "users":
+      if (!/^\d+:\d+(,\d+:\d+)*$/.test(path)) return 2;
+      return answer(scanDevices(new Set(path.split(",")), new Set([process.pid, process.ppid])));
     default:
       return 2;
   }

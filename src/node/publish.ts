@@ -1,5 +1,6 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { checkPath, requireCanonicalPath } from "./paths.ts";
+import { requirePropagation } from "./propagation.ts";
 import { publishBlock } from "./publish-block.ts";
 import { publishFilesystem } from "./publish-filesystem.ts";
 import type { NodeContext, PublishRequest } from "./types.ts";
@@ -22,6 +23,7 @@ export async function publish(node: NodeContext, request: PublishRequest): Promi
   const { signal } = request;
   const staging = await requireCanonicalPath(stagingPath);
   const target = await requireCanonicalPath(targetPath);
+  await requirePropagation(node, target);
   const device = await node.dataPath.find(nqn.nqn, signal);
   if (device === undefined) {
     throw failure("notStaged", { volume, path: staging, found: `${nqn.nqn} is not connected` });

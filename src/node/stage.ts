@@ -10,6 +10,7 @@ import { ensureFilesystem } from "./ensure-filesystem.ts";
 import { clearDeadStaging, endDeadConnection } from "./heal.ts";
 import { isLive } from "./health.ts";
 import { checkPath, kindOf, requireCanonicalPath } from "./paths.ts";
+import { requirePropagation } from "./propagation.ts";
 import { mountsOf, release, unmountStaging } from "./release.ts";
 import type { NodeContext, StageRequest } from "./types.ts";
 import {
@@ -40,6 +41,7 @@ export async function stage(node: NodeContext, request: StageRequest): Promise<v
   const volume = requireKnownVolume(request.volumeId);
   const checked = checkContext(node, volume, request.publishContext);
   const path = await requireCanonicalPath(requested);
+  if (presentation.kind === "filesystem") await requirePropagation(node, path);
   const { signal } = request;
 
   const existing = await releaseOlderEpochs(node, volume, checked, path, signal);

@@ -129,6 +129,25 @@ describe.skipIf(noDevices !== "")(`loop data path ${noDevices}`, () => {
     expect(await a.dataPath.find(volume.nqn)).toBeUndefined();
   });
 
+  test("crash while losetup runs, and it ends late: of two devices the one that is used stays", async () => {
+    const volume = lab.volume(4).export();
+    const first = await a.dataPath.connect(target(volume, a));
+    execFileSync("losetup", ["--find", "--direct-io=off", claim(volume, a)]);
+    const devices = (await a.dataPath.list()).map(({ device }) => device?.path ?? "");
+    expect(devices).toHaveLength(2);
+    const used = devices.find((path) => path !== first.path) ?? "";
+    const fd = openSync(used, "r");
+    try {
+      expect((await a.dataPath.connect(target(volume, a))).path).toBe(used);
+      expect(await a.dataPath.list()).toHaveLength(1);
+    } finally {
+      closeSync(fd);
+    }
+    execFileSync("losetup", ["--find", "--direct-io=off", claim(volume, a)]);
+    await a.dataPath.connect(target(volume, a));
+    expect(await a.dataPath.list()).toHaveLength(1);
+  });
+
   test("a claim of a file that was replaced is stale: renewed if free, refused while attached", async () => {
     const volume = lab.volume(4).export();
     const replace = () => {

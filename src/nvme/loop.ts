@@ -74,11 +74,25 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     return result.stdout.trim();
   };
 
+  /** A node that was killed may leave a losetup behind that attaches the claim beside that of its successor. */
+  const detachSpare = async (nqn: string, signal?: AbortSignal): Promise<void> => {
+    const devices = (await attached()).get(nqn) ?? [];
+    if (devices.length < 2) return;
+    const spare: BlockDevice[] = [];
+    for (const device of devices) {
+      if ((await blockUsers(system, device, "ignore", signal)).length === 0) spare.push(device);
+    }
+    for (const device of spare.length === devices.length ? spare.slice(1) : spare) {
+      await losetup(["--detach", device.path], `detaching the spare ${device.path} (${nqn})`, signal);
+    }
+  };
+
   const connect = async (target: Target, signal?: AbortSignal): Promise<BlockDevice> => {
     const { nqn } = target;
     requireVolumeNqn(nqnPrefix, nqn);
     const image = (await openExport(exportsDir, target)).path;
     const claim = `${await stateDir()}/${nqn}`;
+    await detachSpare(nqn, signal);
     const existing = await find(nqn);
     if (existing !== undefined) {
       if (await isClaimOf(claim, image)) return existing;

@@ -1,5 +1,6 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import { payload } from "../routeros/envelope.ts";
 import { ros } from "../routeros/script.ts";
 import { disksOf, type RdsContext, runChecked } from "./context.ts";
 import { type Disk, disks } from "./disk.ts";
@@ -103,4 +104,32 @@ export async function listForGrowth(context: RdsContext, id: VolumeId, signal: A
 /** Orders disks by slot. */
 export function bySlot(a: Disk, b: Disk): number {
   return a.slot < b.slot ? -1 : a.slot > b.slot ? 1 : 0;
+}
+
+/** Every item of `/disk`, whatever it is. One RouterOS command. */
+export async function listEverything(context: RdsContext, signal: AbortSignal): Promise<Disk[]> {
+  const result = await runChecked(context, {
+    what: "list all disks",
+    purpose: "read",
+    listing: { ...disks(ros`slot=""`), where: undefined },
+    body: (rows) => rows,
+    signal,
+    coalesceKey: "everything",
+  });
+  return disksOf(result).toSorted(bySlot);
+}
+
+/** Whether a file exists; false means proven absent, also while its pool is not mounted. One RouterOS command. */
+export async function fileExists(context: RdsContext, path: string, signal: AbortSignal): Promise<boolean> {
+  const what = `look for file ${path}`;
+  const result = await runChecked(context, {
+    what,
+    purpose: "read",
+    body: () => payload("files", ros`[:len [/file/find where name=${path}]]`),
+    signal,
+  });
+  const count = result.reply.flat("files")?.trim() ?? "";
+  if (!/^\d+$/.test(count))
+    throw failure("replyUnreadable", { what, detail: JSON.stringify(count.slice(0, 80)) });
+  return count !== "0";
 }

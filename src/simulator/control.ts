@@ -48,6 +48,10 @@ function stats(simulator: Simulator): unknown {
   };
 }
 
+function hasPool({ device }: Simulator, slot: string): boolean {
+  return device.pools.some((pool) => pool.slot === slot);
+}
+
 async function answer(simulator: Simulator, request: IncomingMessage): Promise<unknown> {
   const path = (request.url ?? "/").split("?")[0];
   switch (`${request.method} ${path}`) {
@@ -70,6 +74,13 @@ async function answer(simulator: Simulator, request: IncomingMessage): Promise<u
     case "DELETE /faults":
       simulator.faults.clear();
       return { faults: 0 };
+    case "POST /pools": {
+      const { slot, mounted } = (await readJson(request)) as { slot?: unknown; mounted?: unknown };
+      if (typeof slot !== "string" || typeof mounted !== "boolean" || !hasPool(simulator, slot))
+        throw new SimulatorError("expected {slot, mounted} with the slot of a pool");
+      await simulator.device.setPool(slot, { mounted });
+      return {};
+    }
     case "POST /reboot":
       await simulator.reboot();
       return {};
@@ -88,7 +99,7 @@ function reply(response: ServerResponse, status: number, body: unknown): void {
 
 /**
  * Serves the control interface over HTTP on a Unix socket that only this user may open: GET /state, /commands,
- * /stats; POST /switches, /faults, /reboot; DELETE /faults. A bad request is answered with 400 and `{"error"}`.
+ * /stats; POST /switches, /faults, /pools, /reboot; DELETE /faults. A bad request is answered with 400 and `{"error"}`.
  * @param socketPath replaced when it exists
  */
 export async function startControl(socketPath: string, simulator: Simulator): Promise<ControlServer> {

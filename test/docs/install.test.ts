@@ -137,7 +137,7 @@ describe("docs/install.md, what needs a cluster", () => {
   test("commands of the driver exist", () => {
     const program = buildProgram(io, () => {});
     const called = commands.flatMap(
-      (command) => / (?:-- )?rds-csi ([a-z]+)(?: ([a-z]+))?/.exec(command)?.slice(1) ?? [],
+      (command) => / -- rds-csi ([a-z]+)(?: ([a-z]+))?/.exec(command)?.slice(1) ?? [],
     );
     const words = called.filter((word) => word !== undefined);
     expect(words).toContain("diagnose");

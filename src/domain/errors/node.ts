@@ -8,6 +8,12 @@ export const nodeErrors = {
     (p) => `the program ${p.tool} is not available on this node`,
     "Use the driver's own image, which ships it.",
   ),
+  mountNotPropagated: entry<{ path: string; mountPoint: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `a mount at ${p.path} would stay in the driver's container: ${p.mountPoint} there is not shared with the machine`,
+    "Set mountPropagation: Bidirectional for kubelet's directory in the node DaemonSet; until then a pod would write to the node's own disk.",
+  ),
   nodeCommandFailed: entry<{ what: string; detail: string }>(
     GrpcCode.INTERNAL,
     (p) => `${p.what} failed: ${p.detail}`,

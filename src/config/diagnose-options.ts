@@ -1,0 +1,73 @@
+import { isIP } from "node:net";
+import { clusterOptions, driverName, quietLogOptions, serviceOptions } from "./common-options.ts";
+import { nodeOnly } from "./node-options.ts";
+import {
+  bad,
+  good,
+  type OptionDefinition,
+  type OptionTable,
+  optional,
+  type Parsed,
+  withDefault,
+} from "./option.ts";
+import * as parse from "./parsers.ts";
+import { rdsOptions } from "./rds-options.ts";
+
+/** The same option where nothing depends on it. */
+function mayMiss<T>(option: OptionDefinition<T>, shownDefault?: string): OptionDefinition<T | undefined> {
+  return {
+    ...option,
+    required: false,
+    defaultText: option.defaultText ?? shownDefault,
+    read: (texts) => (texts === undefined && option.required ? { value: undefined } : option.read(texts)),
+  };
+}
+
+function storageAddress(text: string): Parsed<{ address: string; port: number }> {
+  const found = parse.hostPort(text);
+  if (!("value" in found)) return found;
+  const { host, port } = found.value;
+  return isIP(host) === 0
+    ? bad(`is ${JSON.stringify(text)}, not an IP address`)
+    : good({ address: host, port: port ?? 4_420 });
+}
+
+const { nodeId, dataPath, loopExportsDir, stateDir, orchestrator, kubeconfig } = nodeOnly;
+const { rdsAddress, rdsKeyFile, ...otherRds } = rdsOptions;
+
+/** Options of `rds-csi diagnose`: those of the node, and those of the RDS if it is to be asked too. */
+export const diagnoseOptions = {
+  endpoint: serviceOptions.endpoint,
+  driverName,
+  ...clusterOptions,
+  nodeId: mayMiss(nodeId, "the host's name"),
+  dataPath,
+  loopExportsDir,
+  stateDir,
+  orchestrator,
+  kubeconfig,
+  kubeletDir: withDefault(
+    {
+      name: "kubelet-dir",
+      placeholder: "<path>",
+      description: "kubelet's directory on this node, its root-dir",
+      expects: "an absolute path",
+    },
+    "/var/lib/kubelet",
+    parse.absolutePath,
+  ),
+  storageAddress: optional(
+    {
+      name: "storage-address",
+      placeholder: "<ip[:port]>",
+      description:
+        "NVMe/TCP address whose reachability is tried, besides those of connections and VolumeAttachments",
+      expects: "an IPv4 or IPv6 address, with a port if it is not 4420",
+    },
+    storageAddress,
+  ),
+  rdsAddress: mayMiss(rdsAddress, "the RDS is not asked"),
+  rdsKeyFile: mayMiss(rdsKeyFile, "the RDS is not asked"),
+  ...otherRds,
+  ...quietLogOptions,
+} satisfies OptionTable;

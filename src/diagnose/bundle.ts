@@ -1,0 +1,34 @@
+import { writeFile } from "node:fs/promises";
+import { isSecretName, REDACTED, redactText } from "../observability/redact.ts";
+import type { DiagnoseConfig } from "./context.ts";
+import type { Diagnosis } from "./diagnosis.ts";
+import { diagnosisDocument } from "./document.ts";
+
+/**
+ * The report for somebody else: the diagnosis with all facts and messages of the kernel, and the configuration. Of the RDS
+ * link only address, user and number of pinned keys; paths of key files are left out, and their contents are never read here.
+ */
+export function bundleOf(diagnosis: Diagnosis, config: DiagnoseConfig): string {
+  const { rds, ...rest } = config;
+  const link =
+    rds.state === "known"
+      ? { host: rds.value.host, port: rds.value.port, user: rds.value.user, pins: rds.value.hostKeys.length }
+      : { state: rds.state, reason: rds.reason };
+  const bundle = {
+    apiVersion: "rds-csi/v1",
+    kind: "DiagnosisBundle",
+    config: { ...rest, rds: link },
+    diagnosis: diagnosisDocument(diagnosis),
+  };
+  const clean = (name: string, value: unknown): unknown => {
+    if (typeof value === "bigint") return Number(value);
+    if (typeof value !== "string") return value;
+    return isSecretName(name) ? REDACTED : redactText(value);
+  };
+  return `${JSON.stringify(bundle, clean, 2)}\n`;
+}
+
+/** Writes it, for this user's eyes only. @throws when the file exists: nothing is overwritten */
+export async function writeBundle(path: string, text: string): Promise<void> {
+  await writeFile(path, text, { flag: "wx", mode: 0o600 });
+}

@@ -1,0 +1,14 @@
+import type { FindingEntry } from "./entry.ts";
+import { machineFindings } from "./machine.ts";
+import { storageFindings } from "./storage.ts";
+import { volumeFindings } from "./volume.ts";
+
+const entries = { ...machineFindings, ...storageFindings, ...volumeFindings };
+
+/** Stable id of a finding. */
+export type FindingId = keyof typeof entries;
+
+/** Every finding that `rds-csi diagnose` can report, causes before their consequences. */
+export const findingCatalogue: Readonly<Record<FindingId, FindingEntry>> = entries;
+
+export const FINDING_IDS = Object.keys(entries) as readonly FindingId[];

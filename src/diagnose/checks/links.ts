@@ -1,0 +1,133 @@
+import type { ErrorId } from "../../domain/errors/catalogue.ts";
+import { endpointText, normalAddress } from "../../nvme/endpoint.ts";
+import type { FindingId } from "../catalogue/catalogue.ts";
+import type { Gathered } from "../facts.ts";
+import type { Draft, Subject } from "../finding.ts";
+import { valueOr } from "../known.ts";
+import type { PoolFacts, RdsVolumeFacts } from "../probes/rds.ts";
+import type { StorageFacts } from "../probes/storage.ts";
+
+/** A TCP connect that takes longer is slow, milliseconds: it was repeated at least once. */
+const SLOW_MS = 1_000;
+const USUAL_MTU = 1_500;
+
+/** Findings about the way to the storage addresses. */
+export function checkStorage({ config, facts }: Gathered): readonly Draft[] {
+  const { storage } = facts;
+  if (config.dataPath !== "nvme-tcp") return [];
+  if (storage.state === "not-asked") {
+    const subject: Subject = { kind: "node", name: config.nodeId };
+    return [{ id: "storage-address-unknown", subject, evidence: [storage.reason] }];
+  }
+  return valueOr(storage, []).flatMap(storageDrafts);
+}
+
+function storageDrafts(storage: StorageFacts): readonly Draft[] {
+  const { reach, route, sources } = storage;
+  const address = endpointText(storage);
+  const draft = (id: FindingId, evidence: readonly string[]): Draft => ({
+    id,
+    subject: { kind: "address", name: address },
+    address,
+    evidence,
+  });
+  const way = [`named by ${sources.join(" and ")}`, routeText(storage)];
+  if (reach.kind === "reached") {
+    const drafts: Draft[] = [];
+    if (reach.milliseconds >= SLOW_MS) {
+      drafts.push(draft("storage-slow", [`TCP connect took ${reach.milliseconds} ms`, ...way]));
+    }
+    if (route.mtu !== undefined && route.mtu < USUAL_MTU) drafts.push(draft("storage-mtu-small", way));
+    return drafts;
+  }
+  if (reach.kind === "failed" && reach.code === "ECONNREFUSED") {
+    return [draft("storage-port-refused", [`TCP connect to ${address}: ECONNREFUSED`, ...way])];
+  }
+  const said =
+    reach.kind === "failed"
+      ? `TCP connect to ${address}: ${reach.code}`
+      : `TCP connect to ${address}: no answer within ${Math.round(reach.milliseconds / 100) / 10} s`;
+  if ((reach.kind === "failed" && reach.code === "ENETUNREACH") || route.interface === undefined) {
+    return [draft("storage-route-missing", [said, ...way])];
+  }
+  const down = route.state === "down" || route.state === "lowerlayerdown";
+  return [draft(down ? "storage-interface-down" : "storage-unreachable", [said, ...way])];
+}
+
+/** `route: eth1, MTU 9000, up`. */
+export function routeText({ route }: Pick<StorageFacts, "route">): string {
+  if (route.interface === undefined) return "route: none in the main table";
+  const via = route.gateway === undefined ? "" : ` via ${route.gateway}`;
+  const state = route.state === undefined || route.state === "unknown" ? "" : `, ${route.state}`;
+  return `route: ${route.interface}${via}, MTU ${route.mtu ?? "unknown"}${state}`;
+}
+
+/** Which finding an error of the link to the RDS is. */
+const RDS_FAILURES: Readonly<Partial<Record<ErrorId, FindingId>>> = {
+  authenticationFailed: "rds-key-refused",
+  userKeyUnusable: "rds-key-unusable",
+  hostKeyMismatch: "rds-host-key-mismatch",
+  rdsUnreachable: "rds-unreachable",
+  versionTooOld: "rds-version-too-old",
+  permissionDenied: "rds-permission-missing",
+};
+
+/** Findings about the RDS: whether it answers, and its pools. */
+export function checkRds({ config, facts }: Gathered): readonly Draft[] {
+  const { rds } = facts;
+  if (rds.state === "not-asked") return [];
+  if (rds.state === "known")
+    return checkPools(config.pool, rds.value.pools, rds.value.volumes, config.nodeId);
+  const host = config.rds.state === "known" ? config.rds.value.host : undefined;
+  const subject: Subject = { kind: "rds", name: host ?? "the RDS" };
+  if (config.rds.state === "unknown") return [{ id: "rds-key-unusable", subject, evidence: [rds.reason] }];
+  const id =
+    RDS_FAILURES[rds.error?.id ?? "internal"] ?? (rds.late ? "rds-unreachable" : "rds-not-understood");
+  const storage = valueOr(facts.storage, []);
+  const same = storage.some(
+    ({ address }) => host !== undefined && normalAddress(address) === normalAddress(host),
+  );
+  // An unreachable storage address explains an unreachable RDS only if they are the same address.
+  return [{ id, subject, address: same ? undefined : `${host} over SSH`, evidence: [rds.reason] }];
+}
+
+/** The mounted pool that a file is on. */
+export function poolOf(pools: readonly PoolFacts[], filePath: string): PoolFacts | undefined {
+  return pools
+    .filter(
+      ({ mounted, mountPoint }) => mounted && mountPoint !== "" && filePath.startsWith(`${mountPoint}/`),
+    )
+    .toSorted((a, b) => b.mountPoint.length - a.mountPoint.length)[0];
+}
+
+function checkPools(
+  configured: string,
+  pools: readonly PoolFacts[],
+  volumes: readonly RdsVolumeFacts[],
+  nodeId: string,
+): readonly Draft[] {
+  const homeless = volumes.filter(
+    ({ filePath, sizeBytes, attachments }) =>
+      sizeBytes === undefined &&
+      poolOf(pools, filePath) === undefined &&
+      attachments.some(({ node }) => node === nodeId),
+  );
+  const first = (path: string): string => path.split("/")[0] ?? "";
+  const away = pools.filter(
+    ({ slot, mounted }) =>
+      !mounted && (slot === configured || homeless.some(({ filePath }) => first(filePath) === slot)),
+  );
+  const drafts = away.map(({ slot, type, fs, state }): Draft => {
+    const on = homeless.filter(({ filePath }) => first(filePath) === slot || away.length === 1);
+    const evidence = [
+      `${slot}: type ${type || "unknown"}, filesystem ${fs || "unknown"}, state ${state || "unknown"}, not mounted`,
+      ...on.map(({ slot: volume, filePath }) => `${volume} of this node is on it (${filePath})`),
+    ];
+    return { id: "pool-unmounted", subject: { kind: "rds", name: slot }, evidence };
+  });
+  if (drafts.length > 0 || homeless.length === 0) return drafts;
+  const evidence = homeless.map(
+    ({ slot, filePath }) => `${slot}: nothing is mounted where ${filePath} should be`,
+  );
+  return [{ id: "pool-missing", subject: { kind: "rds", name: configured }, evidence }];
+}

@@ -1,0 +1,209 @@
+import { hostIdentity } from "../../domain/host-identity.ts";
+import { endpointText, sameEndpoint } from "../../nvme/endpoint.ts";
+import { isGoing } from "../../nvme/judge.ts";
+import type { FindingId } from "../catalogue/catalogue.ts";
+import type { DiagnoseConfig } from "../context.ts";
+import type { Draft } from "../finding.ts";
+import { valueOr } from "../known.ts";
+import { type ConnectionFacts, isLive } from "../probes/connections.ts";
+import type { HungTask } from "../probes/hung-tasks.ts";
+import { historyOf, type KernelMessage } from "../probes/kernel-log.ts";
+import type { VolumeCase } from "../volume-case.ts";
+
+/** So many mounts at one path are more than a retry leaves. */
+const STACKED = 4;
+
+/** Findings about the connections of a volume. */
+export function checkConnections(
+  config: DiagnoseConfig,
+  log: readonly KernelMessage[],
+  volume: VolumeCase,
+): readonly Draft[] {
+  const drafts: Draft[] = [];
+  const { handle, connections } = volume;
+  const { hostNqn, hostId } = hostIdentity(config.clusterId, config.nodeId);
+  for (const connection of connections) {
+    const { nqn, controllers, devices, state } = connection;
+    const address = controllers.flatMap(({ endpoint }) => (endpoint ? [endpointText(endpoint)] : []))[0];
+    const draft = (id: FindingId, ...evidence: readonly string[]): void => {
+      drafts.push({ id, subject: { kind: "volume", name: handle }, volume: handle, address, evidence });
+    };
+    const present = controllers.filter((controller) => !isGoing(controller));
+    for (const { name, hostNqn: host, hostId: id } of config.dataPath === "loop" ? [] : present) {
+      if ((host === "" || host === hostNqn) && (id === "" || id.toLowerCase() === hostId)) continue;
+      const assumed = config.nodeIdAssumed ? " (of the host's name, as no --node-id was given)" : "";
+      draft(
+        "connected-as-other-host",
+        `${name}: ${host}, host ID ${id}`,
+        `this node is ${hostNqn}${assumed}`,
+      );
+    }
+    if (connections[0] !== undefined && connection !== connections[0]) {
+      draft("epoch-superseded", `connected: ${nqn} (${state})`, `newer: ${connections[0].nqn}`);
+    }
+    if (!isLive(connection)) notLive(connection, log, draft);
+    else if (devices.length === 0) draft("connection-no-namespace", `${nqn} is live, without a namespace`);
+    if (devices.length > 1) draft("device-ambiguous", devices.map(({ path }) => path).join(", "));
+    const wanted = valueOr(volume.attachments, []).find(
+      ({ node, attached }) => node === config.nodeId && attached,
+    );
+    const { address: to, port } = wanted ?? {};
+    const elsewhere = present.filter(
+      ({ endpoint }) =>
+        endpoint !== undefined &&
+        to !== undefined &&
+        !sameEndpoint(
+          { address: endpoint.address, port: String(endpoint.port) },
+          { address: to, port: String(port ?? endpoint.port) },
+        ),
+    );
+    if (elsewhere.length > 0 && to !== undefined) {
+      draft("connected-elsewhere", `connected to ${address}`, `its VolumeAttachment says ${to}:${port}`);
+    }
+  }
+  return drafts;
+}
+
+function notLive(
+  { nqn, state, controllers }: ConnectionFacts,
+  log: readonly KernelMessage[],
+  draft: (id: FindingId, ...evidence: readonly string[]) => void,
+): void {
+  const histories = controllers.map(({ name }) => historyOf(name, log));
+  const lost = histories.flatMap(({ lostSeconds }) => lostSeconds ?? [])[0];
+  const since = lost === undefined ? "" : ` for ${Math.round(lost)} s`;
+  draft("connection-not-live", `${nqn} is ${state}${since}`);
+  const refusal = histories.find((history) => history.refusal !== undefined)?.refusal;
+  if (refusal === "host")
+    draft("host-not-allowed", "the target said so to the kernel (Connect … is not allowed)");
+  if (refusal === "nqn") {
+    draft("target-refuses-connection", `the target does not know ${nqn} (Connect Invalid Data Parameter)`);
+  }
+  for (const { name, ctrlLossTmo } of controllers) {
+    if (ctrlLossTmo === undefined || ctrlLossTmo < 0) continue;
+    const left =
+      lost === undefined
+        ? "at a time that is not known"
+        : `in ${Math.max(0, Math.round(ctrlLossTmo - lost))} s`;
+    draft("connection-gives-up-soon", `${name} gives up ${left} (ctrl_loss_tmo is ${ctrlLossTmo} s)`);
+  }
+}
+
+/** Findings about mounts, processes and filesystems of a volume, and about a connection that should be there. */
+export function checkUse(config: DiagnoseConfig, volume: VolumeCase, now: number): readonly Draft[] {
+  const { handle, mounts, connections, answer, hungTasks } = volume;
+  const drafts: Draft[] = [];
+  const draft = (id: FindingId, evidence: readonly string[]): void => {
+    if (evidence.length > 0)
+      drafts.push({ id, subject: { kind: "volume", name: handle }, volume: handle, evidence });
+  };
+  const devices = connections.flatMap((connection) => connection.devices);
+  const numbers = new Set(devices.map(({ number }) => number));
+  const vanished = mounts.filter(({ dead }) => dead);
+  const alive = mounts.filter(
+    ({ dead, deviceNode, device }) => !dead && !deviceNode && !device.startsWith("0:"),
+  );
+  draft(
+    "mount-device-vanished",
+    vanished.map(
+      ({ path, source, device }) => `${path} is mounted from ${source} (${device}), which is gone`,
+    ),
+  );
+  draft(
+    "mount-other-device",
+    alive
+      .filter(({ device }) => !numbers.has(device))
+      .map(({ path, source }) => {
+        const wanted = devices.map((device) => device.path).join(", ") || "not connected";
+        return `${path} is mounted from ${source}, the volume is ${wanted}`;
+      }),
+  );
+  draft(
+    "filesystem-read-only",
+    alive.filter((mount) => mount.wentReadOnly).map(({ path }) => path),
+  );
+  draft(
+    "filesystem-errors",
+    alive.filter(({ errors }) => errors > 0).map(({ path, errors }) => `${path}: ${errors} errors`),
+  );
+  draft(
+    "mounts-stacked",
+    mounts.filter(({ layers }) => layers > STACKED).map(({ path, layers }) => `${path}: ${layers} mounts`),
+  );
+  const users = valueOr(volume.users, []).map(
+    ({ pid, command, how }) => `process ${pid} (${command}, ${how}) uses it`,
+  );
+  if (connections.length > 0 && !connections.some(isLive)) {
+    draft("io-waits", [
+      ...mounts.filter(({ dead }) => !dead).map(({ path }) => `mounted at ${path}`),
+      ...users,
+    ]);
+  }
+  if (answer?.answer === "silent") draft("mount-not-answering", [`${answer.path}: ${answer.detail}`]);
+  draft("hung-tasks", hungTasks.map(hungText));
+  // A dead mount says it already.
+  if (connections.length === 0 && vanished.length === 0)
+    draft("volume-not-connected", missingConnection(config, volume, now));
+  return drafts;
+}
+
+function hungText({ pid, command, because, waitsIn }: HungTask): string {
+  return `process ${pid} (${command}) ${because}${waitsIn === undefined ? "" : `, waits in ${waitsIn}`}`;
+}
+
+/** A stage takes its time; only after so long nothing comes any more, seconds. */
+const STAGE_SECONDS = 180;
+
+/** Why the volume should be connected; empty: nobody waits for it. */
+function missingConnection(config: DiagnoseConfig, volume: VolumeCase, now: number): readonly string[] {
+  const attachment = valueOr(volume.attachments, []).find(({ node }) => node === config.nodeId);
+  const own = valueOr(volume.disk, undefined)?.attachments.find(({ node }) => node === config.nodeId);
+  if (own === undefined && attachment === undefined) return [];
+  const pods = valueOr(volume.pods, []).map(({ name, phase }) => `pod ${name} uses it (${phase})`);
+  const old = own !== undefined && now / 1000 - own.since > STAGE_SECONDS && volume.pods.state !== "known";
+  if (pods.length === 0 && volume.mounts.length === 0 && volume.staging.length === 0 && !old) return [];
+  return [
+    ...(own === undefined ? [] : ["the record attaches this node"]),
+    ...(attachment === undefined
+      ? []
+      : [
+          `VolumeAttachment ${attachment.name}${attachment.error === undefined ? "" : `: ${attachment.error}`}`,
+        ]),
+    ...pods,
+  ];
+}
+
+/** Connections that look like ours, messages of the kernel about ours, and processes that hang on one of them. */
+export function checkAround(
+  connections: readonly ConnectionFacts[],
+  log: readonly KernelMessage[],
+  hung: readonly HungTask[],
+): readonly Draft[] {
+  const drafts = connections
+    .filter(({ volume }) => volume === undefined)
+    .map(
+      ({ nqn, state }): Draft => ({
+        id: "connection-lookalike",
+        subject: { kind: "connection", name: nqn },
+        evidence: [`it is ${state}`],
+      }),
+    );
+  const anywhere = hung.filter(({ volume }) => volume === undefined);
+  if (anywhere.length > 0) {
+    const subject = { kind: "node", name: "processes" } as const;
+    drafts.push({ id: "hung-tasks", subject, evidence: anywhere.map(hungText) });
+  }
+  const bad = recentErrors(log);
+  if (bad.length > 0) {
+    const evidence = bad.slice(-5).map(({ ageSeconds, text }) => `${Math.round(ageSeconds)} s ago: ${text}`);
+    drafts.push({ id: "nvme-kernel-errors", subject: { kind: "node", name: "kernel" }, evidence });
+  }
+  return drafts;
+}
+
+const RECENT_SECONDS = 900;
+const ERROR = /fail|time(d )?out|error|Reconnecting|not allowed|Invalid|blocked for more/i;
+
+function recentErrors(log: readonly KernelMessage[]): readonly KernelMessage[] {
+  return log.filter(({ ageSeconds, text }) => ageSeconds <= RECENT_SECONDS && ERROR.test(text));
+}

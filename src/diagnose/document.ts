@@ -1,0 +1,48 @@
+import { redactText } from "../observability/redact.ts";
+import type { Diagnosis } from "./diagnosis.ts";
+
+/**
+ * The machine-readable form, `rds-csi/v1`; docs/diagnosis.schema.json describes it, and its fields are only ever added to.
+ * Free of bigints, and of private keys in whatever text.
+ */
+export function diagnosisDocument(diagnosis: Diagnosis): object {
+  const { findings, volumes, checks, facts } = diagnosis;
+  const document = {
+    apiVersion: "rds-csi/v1",
+    kind: "Diagnosis",
+    node: diagnosis.node,
+    driverName: diagnosis.driverName,
+    version: diagnosis.version,
+    createdAt: new Date(diagnosis.createdAt).toISOString(),
+    durationMs: diagnosis.durationMs,
+    worst: diagnosis.worst ?? null,
+    counts: diagnosis.counts,
+    findings: findings.map(({ id, severity, title, subject, volume, evidence, remedy, causedBy }) => ({
+      id,
+      severity,
+      title,
+      subject,
+      volume: volume ?? null,
+      evidence,
+      remedy,
+      causedBy: causedBy ?? null,
+    })),
+    volumes: volumes.map(({ handle, persistentVolume, claim, links, brokenAt }) => ({
+      handle,
+      persistentVolume: persistentVolume ?? null,
+      claim: claim ?? null,
+      brokenAt: brokenAt ?? null,
+      links,
+    })),
+    checks,
+    facts,
+  };
+  return JSON.parse(JSON.stringify(document, plain)) as object;
+}
+
+/** Texts without keys; of errors only what is shown anyway; no bigints. */
+function plain(name: string, value: unknown): unknown {
+  if (name === "error" && value instanceof Error) return undefined;
+  if (typeof value === "bigint") return Number(value);
+  return typeof value === "string" ? redactText(value) : value;
+}

@@ -1,0 +1,40 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { runNodeHelper } from "../node/helper-main.ts";
+import { scanDevices } from "./device-scan.ts";
+import { deviceNumber } from "./process-scan.ts";
+
+let directory = "";
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "rds-scan-"));
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+test("a process that has a file of the filesystem open is found by the device's number, once per device", () => {
+  writeFileSync(join(directory, "f"), "");
+  const device = deviceNumber(statSync(directory).dev);
+  const open = openSync(join(directory, "f"), "r");
+  try {
+    const { users } = scanDevices(new Set([device, "7:77"]), new Set());
+    const own = users.filter(({ pid }) => pid === process.pid);
+    expect(own).toHaveLength(1);
+    expect(own[0]).toMatchObject({ device });
+    expect(own[0]?.how).toMatch(/^(fd \d+|cwd|root)$/);
+    expect(users.some((user) => user.device === "7:77")).toBe(false);
+  } finally {
+    closeSync(open);
+  }
+});
+
+test("processes that are to be ignored are", () => {
+  const device = deviceNumber(statSync(directory).dev);
+  const { users } = scanDevices(new Set([device]), new Set([process.pid]));
+  expect(users.some(({ pid }) => pid === process.pid)).toBe(false);
+});
+
+test("the helper takes device numbers only", () => {
+  for (const text of ["", "1", "1:2,", "1:2,x", "/dev/sda"]) expect(runNodeHelper(["users", text])).toBe(2);
+});

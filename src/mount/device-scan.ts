@@ -1,0 +1,81 @@
+import { readdirSync, readlinkSync, statSync } from "node:fs";
+import { deviceNumber, processAt } from "./process-scan.ts";
+
+/** A process that uses a device. */
+export interface DeviceUserFacts {
+  /** `major:minor` */
+  readonly device: string;
+  readonly pid: number;
+  readonly command: string;
+  /** e.g. `fd 7`, `cwd` */
+  readonly how: string;
+}
+
+export interface DeviceScan {
+  readonly users: readonly DeviceUserFacts[];
+  /** Processes that could not be looked into. */
+  readonly hidden: number;
+}
+
+/**
+ * Finds the processes that have one of some devices, or a file of a filesystem on it, open; by device number, as names differ
+ * between containers. Opens no device. It stats what others have open, which may block: for the helper process only.
+ * @param devices `major:minor` each
+ */
+export function scanDevices(
+  devices: ReadonlySet<string>,
+  ignore: ReadonlySet<number>,
+  procRoot = "/proc",
+): DeviceScan {
+  const users: DeviceUserFacts[] = [];
+  let hidden = 0;
+  for (const name of readdirSync(procRoot)) {
+    const pid = Number(name);
+    if (!/^\d+$/.test(name) || ignore.has(pid)) continue;
+    const base = `${procRoot}/${name}`;
+    const found = new Map<string, string>();
+    const look = (path: string, how: string): void => {
+      for (const device of devicesOf(path)) {
+        if (devices.has(device) && !found.has(device)) found.set(device, how);
+      }
+    };
+    for (const link of ["cwd", "root"]) look(`${base}/${link}`, link);
+    const opened = listed(`${base}/fd`);
+    if (opened === undefined) hidden += 1;
+    for (const fd of opened ?? []) {
+      if (pathLike(`${base}/fd/${fd}`)) look(`${base}/fd/${fd}`, `fd ${fd}`);
+    }
+    const { command } = processAt(base);
+    for (const [device, how] of found) users.push({ device, pid, command, how });
+  }
+  return { users, hidden };
+}
+
+/** The filesystem that a path is on and, for a device node, the device. */
+function devicesOf(path: string): readonly string[] {
+  try {
+    const stat = statSync(path);
+    return [deviceNumber(stat.dev), ...(stat.isBlockDevice() ? [deviceNumber(stat.rdev)] : [])];
+  } catch {
+    // It has just been closed, or is on a network filesystem that is away: not one of ours.
+    return [];
+  }
+}
+
+function pathLike(path: string): boolean {
+  try {
+    return readlinkSync(path).startsWith("/");
+  } catch {
+    return false;
+  }
+}
+
+/** undefined: it may not be looked into. */
+function listed(path: string): readonly string[] | undefined {
+  try {
+    return readdirSync(path);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    return code === "EACCES" || code === "EPERM" ? undefined : [];
+  }
+}

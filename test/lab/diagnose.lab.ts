@@ -1,0 +1,279 @@
+import { expect } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { block, MIB, mount } from "../support/rpc.ts";
+import { kind } from "./kind.ts";
+import { lab } from "./scenario.ts";
+import { LabVolume } from "./volume.ts";
+import { NODE_SOCKET, type World } from "./world.ts";
+
+/** Fast timers, so that a lost connection is noticed within seconds. */
+const QUICK = { reconnectDelay: "1", keepAliveTmo: "1" };
+/** Longer than the whole command may take, whatever hangs, milliseconds. */
+const LIMIT_MS = 10_000;
+const FILES = "/run/lab";
+const OTHER = "22222222-2222-4222-8222-222222222222";
+
+interface Found {
+  readonly id: string;
+  readonly severity: string;
+  readonly volume: string | null;
+  readonly evidence: readonly string[];
+  readonly causedBy: { readonly id: string } | null;
+}
+
+interface Report {
+  readonly worst: string | null;
+  readonly findings: readonly Found[];
+  readonly volumes: readonly { readonly handle: string; readonly brokenAt: string | null }[];
+  readonly code: number | string;
+}
+
+/** Keeps a report for the documents, if RDS_CSI_LAB_RECORD names a directory (src/diagnose/recorded). */
+function record(name: string, { code: _, ...report }: Report): void {
+  const directory = process.env.RDS_CSI_LAB_RECORD ?? "";
+  if (directory !== "")
+    writeFileSync(join(directory, `${name}.json`), `${JSON.stringify(report, undefined, 2)}\n`);
+}
+
+/** Runs the command as a person on the node does, with the RDS options too. */
+async function diagnose(world: World, node = "node-a", more: readonly string[] = []): Promise<Report> {
+  const options = [
+    ...["--endpoint", `unix://${NODE_SOCKET}`, "--node-id", node, "--storage-address", "192.0.2.1"],
+    ...["--rds-address", "192.0.2.1:2222", "--rds-key-file", `${FILES}/user-key`],
+    ...["--rds-host-key-file", `${FILES}/host-key`, ...more],
+  ];
+  const begun = performance.now();
+  const { code, stdout, stderr } = await world
+    .machine(node)
+    .run(`${kind.executable} diagnose ${options.join(" ")} -o json`, 60_000);
+  const took = performance.now() - begun;
+  if (stdout === "") throw new Error(`diagnose ended with ${code}: ${stderr}`);
+  expect(took).toBeLessThan(LIMIT_MS * kind.slowness);
+  return { ...(JSON.parse(stdout) as Report), code };
+}
+
+const told = ({ findings }: Report) =>
+  findings.map(({ id, causedBy }) => (causedBy === null ? id : `${id} < ${causedBy.id}`));
+
+/** The first finding names the cause; everything of the same volume that is not a cause of its own follows from another. */
+function expectCause(
+  report: Report,
+  id: string,
+  volume: string | null,
+  ...consequences: readonly string[]
+): void {
+  expect([report.findings[0]?.id, told(report)]).toEqual([id, told(report)]);
+  expect(report.findings[0]?.volume).toBe(volume);
+  expect(report.findings[0]?.evidence).not.toEqual([]);
+  for (const each of consequences) {
+    const found = report.findings.find((finding) => finding.id === each);
+    expect([each, found?.causedBy?.id !== undefined]).toEqual([each, true]);
+  }
+  expect(report.code).toBe(4);
+}
+
+/** A RouterOS command, as an administrator types it. */
+async function routerOs(world: World, command: string): Promise<void> {
+  const ssh = `ssh -p 2222 -i ${FILES}/user-key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR`;
+  await world.machine("control").sh(`${ssh} csi@192.0.2.1 '${command}'`);
+}
+
+async function control(world: World, method: string, path: string, body: object = {}): Promise<void> {
+  const curl = `curl -fsS --unix-socket /run/control.sock -X ${method} -d '${JSON.stringify(body)}'`;
+  await world.rds.sh(`${curl} http://simulator${path}`);
+}
+
+const untilState = (world: World, volume: LabVolume, state: string, node = "node-a") =>
+  world.until(`${volume.id} ${state}`, async () => (await volume.states(node)).join() === state);
+
+lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
+  let files: LabVolume;
+  let raw: LabVolume;
+
+  scenario("a node that is well: nothing is found", async (world) => {
+    for (const name of world.nodeNames) {
+      const from = world.machine("control");
+      for (const file of ["user-key", "host-key"]) {
+        await world.machine(name).put(`${FILES}/${file}`, await from.get(`${FILES}/${file}`));
+      }
+    }
+    files = await LabVolume.create(world, "files", mount(), QUICK, 256n * MIB);
+    raw = await LabVolume.create(world, "raw", block(), QUICK, 64n * MIB);
+    await files.up("node-a");
+    await raw.up("node-a");
+    // Keeps the port open while others go.
+    const anchor = await LabVolume.create(world, "anchor", block(), QUICK, 64n * MIB);
+    await anchor.attach("node-b");
+    const report = await diagnose(world);
+    record("healthy", report);
+    expect([told(report), report.code]).toEqual([[], 0]);
+    expect(report.volumes.map(({ handle, brokenAt }) => [handle, brokenAt])).toEqual(
+      [files.id, raw.id].sort().map((id) => [id, null]),
+    );
+  });
+
+  scenario("export off", async (world) => {
+    await routerOs(world, `/disk/set [find slot=${raw.id}] nvme-tcp-export=no`);
+    await untilState(world, raw, "connecting");
+    expectCause(await diagnose(world), "volume-export-off", raw.id, "connection-not-live", "io-waits");
+    await routerOs(world, `/disk/set [find slot=${raw.id}] nvme-tcp-export=yes`);
+    await untilState(world, raw, "live");
+  });
+
+  scenario("wrong host list", async (world) => {
+    const allow = (nqn: string) =>
+      routerOs(world, `/disk/set [find slot=${raw.id}] nvme-tcp-server-allow-host-name="${nqn}"`);
+    await allow(`nqn.2014-08.org.nvmexpress:uuid:${OTHER}`);
+    expectCause(await diagnose(world), "host-not-allowed", raw.id);
+    await allow("");
+    await untilState(world, raw, "live");
+  });
+
+  scenario("taken over by another node, under a new NQN", async (world) => {
+    const taken = await LabVolume.create(world, "taken", block(), QUICK, 64n * MIB);
+    await taken.up("node-a");
+    await taken.detach("node-a");
+    await taken.up("node-b");
+    await untilState(world, taken, "connecting");
+    expectCause(
+      await diagnose(world),
+      "volume-attached-elsewhere",
+      taken.id,
+      "connection-not-live",
+      "io-waits",
+    );
+    await taken.down("node-b");
+    await taken.unpublish("node-a");
+    await taken.up("node-a");
+    await taken.down("node-a");
+    await taken.delete();
+  });
+
+  scenario("target down", async (world) => {
+    await world.rds.sh(`kill ${world.services.get("rds")?.pid}`);
+    await untilState(world, raw, "connecting");
+    const report = await diagnose(world);
+    expectCause(report, "storage-port-refused", null, "connection-not-live", "io-waits");
+    expect(told(report)).toContain("rds-unreachable");
+    await world.startRds();
+    await untilState(world, raw, "live");
+    await untilState(world, files, "live");
+  });
+
+  scenario("a hung mount: I/O blocked, processes that cannot be killed", async (world) => {
+    const a = world.machine("node-a");
+    await a.sh(`echo precious >${files.target()}/g && sync ${files.target()}/g`);
+    world.cable("rds").up = false;
+    await untilState(world, files, "connecting");
+    // It has the file open and waits for what it wrote.
+    const write = `of=${files.target()}/g bs=4096 count=1 conv=notrunc,fsync`;
+    const dirty = await a.start("dirty", "/bin/dd", ["if=/dev/zero", ...write.split(" ")]);
+    const stat = `cat /proc/${dirty.pid}/stat 2>/dev/null || true`;
+    await world.until("it hangs", async () => (await a.look(stat)).includes(") D "));
+    const report = await diagnose(world);
+    record("broken", report);
+    expectCause(
+      report,
+      "storage-unreachable",
+      null,
+      "connection-not-live",
+      "io-waits",
+      "hung-tasks",
+      "rds-unreachable",
+    );
+    const hung = report.findings.find(({ id, volume }) => id === "hung-tasks" && volume === files.id);
+    expect(hung?.evidence.join()).toContain(`process ${dirty.pid} (dd)`);
+    // The same for a person at a terminal, with a deadline that is shorter than what hangs.
+    const text = await a.run(`${kind.executable} diagnose --node-id node-a --timeout 2`, 10_000);
+    expect(text.stdout).toContain("hung-tasks");
+    world.cable("rds").up = true;
+    await untilState(world, files, "live");
+    await untilState(world, raw, "live");
+    expect(await dirty.ended).toBe("0");
+  });
+
+  scenario("module missing", async (world) => {
+    const b = world.machine("node-b");
+    await b.sh("rmmod nvme_tcp");
+    expectCause(await diagnose(world, "node-b"), "nvme-tcp-module-missing", null);
+    await b.sh("insmod $(sed 's/.*lab.modules=//; s/ .*//' /proc/cmdline)/nvme-tcp.ko");
+  });
+
+  scenario("NQN taken by another host", async (world) => {
+    const stolen = await LabVolume.create(world, "stolen", block(), QUICK, 64n * MIB);
+    const { nqn } = await stolen.attach("node-a");
+    const host = `--hostnqn=nqn.2014-08.org.nvmexpress:uuid:${OTHER} --hostid=${OTHER}`;
+    await world.machine("node-a").sh(`nvme connect -t tcp -a 192.0.2.1 -s 4420 -n ${nqn} ${host}`);
+    expectCause(await diagnose(world), "connected-as-other-host", stolen.id);
+    await world.machine("node-a").sh(`nvme disconnect -n ${nqn}`);
+    await stolen.detach("node-a");
+    await stolen.delete();
+  });
+
+  scenario("stale mount", async (world) => {
+    const stale = await LabVolume.create(world, "stale", mount(), QUICK, 256n * MIB);
+    await stale.up("node-a");
+    await world.machine("node-a").sh(`nvme disconnect -n ${stale.context("node-a").nqn}`);
+    expectCause(await diagnose(world), "mount-device-vanished", stale.id);
+    await stale.down("node-a");
+    await stale.delete();
+  });
+
+  scenario("leftover connection", async (world) => {
+    const left = await LabVolume.create(world, "left", block(), QUICK, 64n * MIB);
+    await left.attach("node-a");
+    await left.stage("node-a");
+    await left.detach("node-a");
+    await untilState(world, left, "connecting");
+    expectCause(await diagnose(world), "leftover-connection", left.id, "connection-not-live");
+    await left.unstage("node-a");
+    await left.delete();
+  });
+
+  scenario("file missing", async (world) => {
+    const gone = await LabVolume.create(world, "gone", block(), QUICK, 64n * MIB);
+    await gone.up("node-a");
+    await control(world, "POST", "/switches", { fileRemoveInUse: "allowed" });
+    await routerOs(world, `/file/remove [find name="storage-pool/csi/${gone.id}.img"]`);
+    await untilState(world, gone, "connecting");
+    expectCause(await diagnose(world), "volume-file-missing", gone.id, "connection-not-live", "io-waits");
+    await gone.down("node-a");
+    await gone.delete();
+  });
+
+  scenario("pool unmounted", async (world) => {
+    await control(world, "POST", "/pools", { slot: "storage-pool", mounted: false });
+    await untilState(world, raw, "connecting");
+    expectCause(await diagnose(world), "pool-unmounted", null, "connection-not-live", "io-waits");
+    await control(world, "POST", "/pools", { slot: "storage-pool", mounted: true });
+    await untilState(world, raw, "live");
+    await untilState(world, files, "live");
+  });
+
+  scenario("key refused", async (world) => {
+    await control(world, "POST", "/faults", {
+      kind: "refuseSessions",
+      mode: "authentication",
+      count: "forever",
+    });
+    expectCause(await diagnose(world), "rds-key-refused", null);
+    await control(world, "DELETE", "/faults");
+  });
+
+  scenario("kubelet's socket of the plugin missing", async (world) => {
+    const a = world.machine("node-a");
+    await a.sh(`mv ${NODE_SOCKET} ${NODE_SOCKET}.away`);
+    expectCause(await diagnose(world), "plugin-socket-missing", null);
+    await a.sh(`mv ${NODE_SOCKET}.away ${NODE_SOCKET}`);
+  });
+
+  scenario("after all that the node is well again, and nothing was changed by looking", async (world) => {
+    const report = await diagnose(world);
+    expect(report.findings.filter(({ severity }) => severity !== "info").map(({ id }) => id)).toEqual([]);
+    expect(report.code).toBe(0);
+    await files.down("node-a");
+    await raw.down("node-a");
+  });
+});
