@@ -4,12 +4,14 @@ import { cliDocs } from "../../src/cli/docs.ts";
 import { configurationDocs } from "../../src/config/docs.ts";
 import { diagnosePage, diagnosisSchemaText } from "../../src/diagnose/docs.ts";
 import { errorsPage } from "../../src/domain/errors/docs.ts";
+import { volumesPage } from "./volumes-page.ts";
 
 /** The generated pages, by path. */
 const PAGES: Readonly<Record<string, () => string>> = {
   "docs/errors.md": errorsPage,
   "docs/configuration.md": configurationDocs,
   "docs/cli.md": cliDocs,
+  "docs/volumes.md": volumesPage,
   "docs/diagnose.md": diagnosePage,
   "docs/diagnosis.schema.json": diagnosisSchemaText,
 };

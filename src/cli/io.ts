@@ -7,6 +7,8 @@ export interface Io {
   err(text: string): void;
   /** Columns of the terminal on standard output; undefined when it is none. */
   readonly columns: number | undefined;
+  /** Rows of that terminal; undefined when it is none or does not say. */
+  readonly rows?: number | undefined;
   /** Whether standard output may be coloured: a terminal, and NO_COLOR (no-color.org) is unset or empty. */
   readonly colour: boolean;
   /** Aborted when the process is told to stop. */

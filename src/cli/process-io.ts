@@ -20,7 +20,13 @@ export function processIo(): Io {
     env: process.env,
     out: (text) => writeAll(1, text),
     err: (text) => writeAll(2, text),
-    columns: terminal ? (process.stdout.columns ?? 80) : undefined,
+    // Asked each time, as the terminal may be resized.
+    get columns() {
+      return terminal ? (process.stdout.columns ?? 80) : undefined;
+    },
+    get rows() {
+      return terminal ? process.stdout.rows : undefined;
+    },
     colour: terminal && (process.env.NO_COLOR ?? "") === "" && process.env.TERM !== "dumb",
     stop: stop.signal,
   };

@@ -134,20 +134,39 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
     )
     .option("--fail-on-problems", "exit with code 3 when a volume has a problem", false)
     .addOption(
-      new Option("--timeout <seconds>", "limit for the whole command").argParser(seconds).default(30),
+      new Option(
+        "--watch",
+        "repeat until SIGINT or SIGTERM: a terminal is redrawn, a pipe gets one line for each change",
+      )
+        .default(false)
+        .conflicts("failOnProblems"),
+    )
+    .addOption(
+      new Option("--interval <seconds>", "pause between two looks of --watch").argParser(seconds).default(2),
+    )
+    .addOption(
+      new Option("--timeout <seconds>", "limit for the whole command, with --watch for each look")
+        .argParser(seconds)
+        .default(30),
     )
     .addHelpText(
       "after",
       examples(
         "rds-csi volumes list --config /etc/rds-csi/config.yaml",
+        "rds-csi volumes list --watch --interval 5",
         "rds-csi volumes list -o json | jq '.items[] | select(.state == \"broken\")'",
         "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes list",
       ),
     )
     .action(async (options) => {
-      const { runVolumesList } = await import("./volumes/list.ts");
-      const { output, failOnProblems, timeout: timeoutSeconds } = options;
+      const { output, failOnProblems, watch, interval: intervalSeconds, timeout: timeoutSeconds } = options;
       const input = inputOf(list, commandOptions.volumes, io.env);
+      if (watch) {
+        if (output === "yaml") return list.error("error: --watch has the forms table, wide and json");
+        const { runVolumesWatch } = await import("./volumes/watch.ts");
+        return done(await runVolumesWatch(input, { output, intervalSeconds, timeoutSeconds }, io));
+      }
+      const { runVolumesList } = await import("./volumes/list.ts");
       done(await runVolumesList(input, { output, failOnProblems, timeoutSeconds }, io));
     });
 

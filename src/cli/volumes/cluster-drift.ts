@@ -1,5 +1,6 @@
 import type { VolumesConfig } from "../../config/load.ts";
 import { attachmentDrift, type Drift } from "../../controller/drift.ts";
+import type { ClusterReader } from "../../kubernetes/port.ts";
 import type { Logger } from "../../observability/log.ts";
 import type { RdsVolume } from "../../rds/volume.ts";
 import { openCluster } from "./connect.ts";
@@ -17,13 +18,21 @@ export async function clusterDrift(
   const kubernetes = await openCluster(config, logger);
   if (kubernetes === undefined) return [];
   try {
-    const { reader } = kubernetes;
-    const [attachments, persistentVolumes] = await Promise.all([
-      reader.volumeAttachments(signal),
-      reader.persistentVolumes(signal),
-    ]);
-    return volumes.flatMap((volume) => attachmentDrift(volume, { attachments, persistentVolumes }));
+    return await driftOf(kubernetes.reader, volumes, signal);
   } finally {
     await kubernetes.close(0);
   }
+}
+
+/** The same, of a cluster that is connected. */
+export async function driftOf(
+  reader: ClusterReader,
+  volumes: readonly RdsVolume[],
+  signal: AbortSignal,
+): Promise<readonly Drift[]> {
+  const [attachments, persistentVolumes] = await Promise.all([
+    reader.volumeAttachments(signal),
+    reader.persistentVolumes(signal),
+  ]);
+  return volumes.flatMap((volume) => attachmentDrift(volume, { attachments, persistentVolumes }));
 }

@@ -31,20 +31,25 @@ function document(volumes: readonly ListedVolume[]): object {
   return {
     apiVersion: "rds-csi/v1",
     kind: "VolumeList",
-    items: volumes.map((volume) => ({
-      handle: volume.handle,
-      csiName: volume.csiName,
-      state: volume.state,
-      sizeBytes: Number(volume.sizeBytes),
-      pvc: volume.pvc ?? null,
-      nodes: volume.nodes,
-      migration: volume.migration ?? null,
-      createdAt: volume.createdAt ?? null,
-      nqn: volume.nqn,
-      exported: volume.exported,
-      path: volume.path,
-      problems: volume.problems,
-    })),
+    items: volumes.map(volumeDocument),
+  };
+}
+
+/** One item of the machine-readable list. */
+export function volumeDocument(volume: ListedVolume): object {
+  return {
+    handle: volume.handle,
+    csiName: volume.csiName,
+    state: volume.state,
+    sizeBytes: Number(volume.sizeBytes),
+    pvc: volume.pvc ?? null,
+    nodes: volume.nodes,
+    migration: volume.migration ?? null,
+    createdAt: volume.createdAt ?? null,
+    nqn: volume.nqn,
+    exported: volume.exported,
+    path: volume.path,
+    problems: volume.problems,
   };
 }
 

@@ -11,7 +11,8 @@ export interface ShowTextOptions {
   readonly colour: boolean;
 }
 
-const MARK: Readonly<Record<Severity, string>> = { error: "!!", warning: "! ", info: "i " };
+/** What marks a line, by the worst drift that it is about. */
+export const MARK: Readonly<Record<Severity, string>> = { error: "!!", warning: "! ", info: "i " };
 const COLOUR: Readonly<Record<Severity, string>> = { error: "31", warning: "33", info: "36" };
 /** More columns than these do not read better. */
 const MAX_WIDTH = 160;

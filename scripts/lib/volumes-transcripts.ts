@@ -1,0 +1,95 @@
+import { listedVolumes } from "../../src/cli/volumes/from-rds.ts";
+import { renderVolumes } from "../../src/cli/volumes/render.ts";
+import { showText } from "../../src/cli/volumes/show-text.ts";
+import { changeLine, changesBetween, type Look, type Trouble } from "../../src/cli/volumes/watch-view.ts";
+import { failure } from "../../src/domain/errors/driver-error.ts";
+import type { RdsVolume } from "../../src/rds/volume.ts";
+import { compareVolume } from "../../src/volumes/compare.ts";
+import { known } from "../../src/volumes/fact.ts";
+import { type Change, changedFacts, GIB, NOW, type Shape } from "../../src/volumes/facts.fixture.ts";
+import type { VolumeFacts } from "../../src/volumes/facts.ts";
+
+/** Columns of the transcripts: those of a terminal that nobody has enlarged. */
+export const TRANSCRIPT_WIDTH = 80;
+
+const shape = (number: number, claim: string, nodes: readonly string[], more: Partial<Shape> = {}) => ({
+  ...{ name: `pvc-0a1b2c3d-0000-4000-8000-00000000000${number}`, namespace: "vms", claim, nodes },
+  ...more,
+});
+
+const WELL = shape(1, "database", ["worker-1"], { sizeBytes: 40n * GIB, since: 7_200 });
+const BROKEN = shape(2, "web", ["worker-2"], { since: 1_500 });
+
+/** A volume on which everything agrees. */
+export const wellFacts: VolumeFacts = changedFacts(
+  {
+    cluster: {
+      events: known([
+        {
+          about: "Pod/virt-launcher-vm1-worker-1",
+          type: "Normal",
+          reason: "SuccessfulAttachVolume",
+          message: `AttachVolume.Attach succeeded for volume "${WELL.name}"`,
+          count: 1,
+          at: NOW - 7_200_000,
+        },
+      ]),
+    },
+  },
+  WELL,
+);
+
+/** A volume whose export somebody switched off on the RDS, and whose expansion is under way. */
+export const driftedFacts: VolumeFacts = changedFacts(
+  { disk: { exported: false }, claim: { requestedBytes: 20n * GIB } },
+  BROKEN,
+);
+
+/** A volume of the RDS, as the controller and the list read it. */
+function onRds(more: Partial<Shape>, change: Change = {}): RdsVolume {
+  const { handle, rds } = changedFacts(change, more);
+  if (rds.disk.state !== "known" || rds.record.state !== "known") throw new Error(`no volume ${handle}`);
+  return { id: handle as RdsVolume["id"], record: rds.record.value, disk: rds.disk.value };
+}
+
+/** The list: a volume in each state but `migrating`, whose further column leaves little room for names. */
+export function listTranscript(): string {
+  const foreign = onRds(shape(4, "theirs", []));
+  const found = {
+    volumes: [
+      onRds(WELL),
+      onRds(BROKEN, { disk: { exported: false } }),
+      onRds(shape(3, "spare", [], { namespace: "default", block: false, sizeBytes: 512n << 20n })),
+    ],
+    foreign: [{ id: foreign.id, disk: foreign.disk, reason: "it belongs to cluster staging" }],
+  };
+  const options = { format: "table", now: NOW, width: TRANSCRIPT_WIDTH, colour: false } as const;
+  return renderVolumes(listedVolumes(found, NOW), options);
+}
+
+/** What --watch prints on a pipe: a start, an attachment, the RDS lost and back, a deletion. */
+export function watchTranscript(): string {
+  const look = (seconds: number, volumes: readonly RdsVolume[], troubles: readonly Trouble[] = []): Look => {
+    const now = NOW + seconds * 1_000;
+    return { volumes: listedVolumes({ volumes, foreign: [] }, now), drift: [], readAt: now, now, troubles };
+  };
+  const [well, idle, attached] = [onRds(WELL), onRds({ ...BROKEN, nodes: [] }), onRds(BROKEN)];
+  const { summary } = failure("rdsUnreachable", { address: "192.0.2.1:22", reason: "no answer within 30 s" });
+  const looks = [
+    look(0, [well, idle]),
+    look(2, [well, attached]),
+    look(60, [well, attached], [{ side: "RDS", since: NOW + 60_000, reason: summary }]),
+    look(92, [well, attached]),
+    look(120, [attached]),
+  ];
+  return looks
+    .flatMap((after, index) =>
+      changesBetween(looks[index - 1], after).map((change) => changeLine(change, after.now, false)),
+    )
+    .join("");
+}
+
+/** `volumes show` of one volume. */
+export function showTranscript(facts: VolumeFacts): string {
+  return showText(facts, compareVolume(facts), { width: TRANSCRIPT_WIDTH, colour: false });
+}
