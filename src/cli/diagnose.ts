@@ -53,7 +53,7 @@ export function exitCodeOf(worst: Severity | undefined): ExitCode {
 }
 
 function diagnoseConfig(values: DiagnoseConfigValues): DiagnoseConfig {
-  const { rds, nodeId, storageAddress, kubeconfig } = values;
+  const { rds, nodeId, storageAddress, nvmeAddress, nvmePort, kubeconfig } = values;
   const link =
     "host" in rds
       ? known(rds)
@@ -68,7 +68,12 @@ function diagnoseConfig(values: DiagnoseConfigValues): DiagnoseConfig {
     nodeId: nodeId ?? hostname(),
     nodeIdAssumed: nodeId === undefined,
     kubeconfig,
-    storageAddress,
+    storageAddresses: [
+      ...(storageAddress === undefined ? [] : [{ ...storageAddress, source: "--storage-address" }]),
+      ...(nvmeAddress === undefined
+        ? []
+        : [{ address: nvmeAddress, port: nvmePort, source: "nvme-address" }]),
+    ],
     rds: link,
   };
 }

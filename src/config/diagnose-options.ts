@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { clusterOptions, driverName, quietLogOptions, serviceOptions } from "./common-options.ts";
+import { controllerOnly } from "./controller-options.ts";
 import { nodeOnly } from "./node-options.ts";
 import {
   bad,
@@ -61,11 +62,14 @@ export const diagnoseOptions = {
       name: "storage-address",
       placeholder: "<ip[:port]>",
       description:
-        "NVMe/TCP address whose reachability is tried, besides those of connections and VolumeAttachments",
+        "NVMe/TCP address whose reachability is tried, besides nvme-address and those of connections and VolumeAttachments",
       expects: "an IPv4 or IPv6 address, with a port if it is not 4420",
     },
     storageAddress,
   ),
+  // Of the controller, in the configuration file that it shares with the nodes.
+  nvmeAddress: { ...controllerOnly.nvmeAddress, defaultText: "none" },
+  nvmePort: controllerOnly.nvmePort,
   rdsAddress: mayMiss(rdsAddress, "the RDS is not asked"),
   rdsKeyFile: mayMiss(rdsKeyFile, "the RDS is not asked"),
   ...otherRds,

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { access, readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { type HostKeyPin, parseHostKeyFile } from "../routeros/transport/host-keys.ts";
 import { readUserKey, UserKeyError } from "../routeros/transport/user-key.ts";
@@ -214,6 +214,14 @@ export type DiagnoseConfigValues = Readonly<Omit<DiagnoseValues, RdsKeys>> & {
   readonly rds: RdsConfig | { readonly problem: string; readonly asked: boolean };
 };
 
+/** false only if it is certain that nothing is there. */
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    (error: { code?: string }) => error.code !== "ENOENT",
+  );
+}
+
 /** Configuration of `rds-csi diagnose`. @throws ConfigError with every mistake */
 export async function loadDiagnoseConfig(input: Input): Promise<DiagnoseConfigValues> {
   const found = await draft(commandOptions.diagnose, input);
@@ -223,6 +231,10 @@ export async function loadDiagnoseConfig(input: Input): Promise<DiagnoseConfigVa
       const missing = rdsAddress === undefined ? "rds-address" : "rds-key-file";
       return { problem: `no --${missing}: nodes have no RDS credentials`, asked: false };
     }
+    // The configuration file is shared with the controller, and only that one has the key.
+    const shared = find(commandOptions.diagnose.rdsKeyFile, found.sources)?.fromFile === true;
+    if (shared && !(await exists(rdsKeyFile)))
+      return { problem: `${rdsKeyFile}, the key of the RDS's user, is not here`, asked: false };
     const mistakes: Mistake[] = [];
     const values = { ...found.values, rdsAddress, rdsKeyFile };
     const rds = await rdsConfig({ values, sources: found.sources, mistakes });

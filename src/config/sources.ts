@@ -19,6 +19,8 @@ export interface ConfigFile {
 /** The texts of one option and where they are from. */
 export interface Found {
   readonly where: string;
+  /** Whether the configuration file has it, which several commands share. */
+  readonly fromFile: boolean;
   readonly texts: readonly string[];
 }
 
@@ -54,14 +56,15 @@ export function find(definition: OptionDefinition<unknown>, sources: Sources): F
   const split = (texts: readonly string[]): readonly string[] =>
     definition.repeatable ? texts.flatMap((text) => definition.split(text)) : texts;
   const flag = sources.flags[definition.name];
-  if (flag !== undefined) return { where: `--${definition.name}`, texts: split(flag) };
+  if (flag !== undefined) return { where: `--${definition.name}`, fromFile: false, texts: split(flag) };
   for (const env of [envNameOf(definition.name), ...definition.envAliases]) {
     const value = sources.env[env];
-    if (value !== undefined && value !== "") return { where: env, texts: split([value]) };
+    if (value !== undefined && value !== "") return { where: env, fromFile: false, texts: split([value]) };
   }
   const inFile = sources.file?.values.get(definition.name);
   if (inFile === undefined) return undefined;
-  return { where: `key ${definition.name} in ${sources.file?.path}`, texts: split(inFile) };
+  const where = `key ${definition.name} in ${sources.file?.path}`;
+  return { where, fromFile: true, texts: split(inFile) };
 }
 
 /**

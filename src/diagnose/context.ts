@@ -18,7 +18,12 @@ export interface DiagnoseConfig {
   readonly kubeletDir: string;
   readonly orchestrator: "kubernetes" | "none";
   readonly kubeconfig: string | undefined;
-  readonly storageAddress: { readonly address: string; readonly port: number } | undefined;
+  /** Storage addresses that were configured, with the options that named them. */
+  readonly storageAddresses: readonly {
+    readonly address: string;
+    readonly port: number;
+    readonly source: string;
+  }[];
   /** Nodes have no RDS credentials; then it is not asked. */
   readonly rds: Known<RdsConfig>;
   /** Slot of the pool for volumes whose StorageClass names none. */

@@ -83,9 +83,7 @@ export async function gather(
   const storage = Promise.all([connections, cluster]).then(([found, asked]) =>
     second<readonly StorageFacts[]>("storage", async (signal) => {
       const targets = mergeAddresses([
-        ...(context.config.storageAddress === undefined
-          ? []
-          : [{ ...context.config.storageAddress, source: "--storage-address" }]),
+        ...context.config.storageAddresses,
         ...valueOr(found, []).flatMap(({ volume, controllers }) =>
           volume === undefined
             ? []

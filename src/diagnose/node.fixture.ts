@@ -64,7 +64,7 @@ export class FakeNode {
       kubeletDir: join(this.directory, "kubelet"),
       orchestrator: "none",
       kubeconfig: undefined,
-      storageAddress: undefined,
+      storageAddresses: [],
       rds: notAsked("not in this test"),
       pool: "storage-pool",
     };

@@ -31,6 +31,16 @@ test("a node that is well: nothing is found, and the chain says what was not ask
   ]);
 });
 
+test("a node without volumes, where the configured address refuses: nothing listens before the first export", async () => {
+  const at = { address: "127.0.0.1", port: node.port };
+  node.sysfs.lose();
+  await node.stopTarget();
+  node.config = { ...node.config, storageAddresses: [{ ...at, source: "nvme-address" }] };
+  expect(told(await node.diagnose())).toEqual([]);
+  node.config = { ...node.config, storageAddresses: [{ ...at, source: "--storage-address" }] };
+  expect(told(await node.diagnose())).toEqual(["storage-port-refused"]);
+});
+
 test("nothing that changes something is ever executed", async () => {
   node.mounts(node.mounted(PATH));
   await node.diagnose();

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { problemsOf } from "../../src/diagnose/schema.fixture.ts";
 import { executable, noDevices, shortDirectory } from "../support/executable.ts";
@@ -66,6 +66,23 @@ test("a plugin that does not run, and a key that cannot be used: exit code 4", a
   expect(code).toBe(4);
   expect(stdout).toContain("plugin-socket-missing");
   expect(stdout).toContain("rds-key-unusable");
+});
+
+test("with the configuration file of controller and nodes, whose key only the controller has: not asked, nothing wrong", async () => {
+  const file = join(base, "config.yaml");
+  const address = stand.rdsFlags[stand.rdsFlags.indexOf("--rds-address") + 1];
+  const lines = [`rds-address: ${address}`, "rds-key-file: /nonexistent/key", "nvme-address: 127.0.0.1"];
+  await writeFile(file, `${lines.join("\n")}\n`);
+  const { stdout } = await run("--config", file, "-o", "json");
+  const report = JSON.parse(stdout);
+  expect(report.checks.find(({ id }: { id: string }) => id === "rds")).toMatchObject({
+    state: "not-asked",
+    detail: "/nonexistent/key, the key of the RDS's user, is not here",
+  });
+  expect(report.findings.map(({ id }: { id: string }) => id)).not.toContain("rds-key-unusable");
+  // Where the nodes' NVMe/TCP should answer is known from that file too.
+  const known = { address: "127.0.0.1", port: 4420, sources: ["nvme-address"] };
+  expect(report.facts.storage.value).toEqual([expect.objectContaining(known)]);
 });
 
 test("without the RDS's options it is not asked; --bundle writes a new file and no key", async () => {
