@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -55,7 +55,9 @@ describe("findLeaks", () => {
 /** Runs one test file through the script that runs all of them. */
 function runTests(body: string) {
   // Beside this file: a test outside the repository is not found.
-  const inside = mkdtempSync(join(import.meta.dir, "../../.cache/canary-"));
+  const cache = join(import.meta.dir, "../../.cache");
+  mkdirSync(cache, { recursive: true });
+  const inside = mkdtempSync(join(cache, "canary-"));
   try {
     const canary = join(import.meta.dir, "../../test/support/canary.ts");
     writeFileSync(
