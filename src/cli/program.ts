@@ -110,7 +110,7 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
     .addHelpText(
       "after",
       examples(
-        "kubectl exec -n rds-csi ds/rds-csi-node -c rds-csi -- rds-csi diagnose",
+        "kubectl exec -n rds-csi ds/rds-csi-node -c driver -- rds-csi diagnose",
         "rds-csi diagnose --config /etc/rds-csi/config.yaml --storage-address 192.0.2.1",
         "rds-csi diagnose -o json | jq '.findings[0]'",
       ),

@@ -173,6 +173,34 @@ test("API server and RDS down, and the API server hangs: in time, and the local 
   expect(report.volumes[0]?.links.find(({ link }) => link === "controller")?.state).toBe("ok");
 });
 
+test("the RDS lets the user in and refuses to be read", async () => {
+  stack.simulator.faults.add(
+    { kind: "permissionMissing", policy: "read" },
+    { count: Number.POSITIVE_INFINITY },
+  );
+  const report = await node.diagnose();
+  stack.simulator.faults.clear();
+  expect(told(report)).toEqual(["rds-permission-missing"]);
+});
+
+test("an RDS with another host key is not talked to", async () => {
+  if (node.config.rds.state !== "known") throw new Error("the test has no RDS");
+  const hostKeys = [hostKeyPin(`SHA256:${"A".repeat(43)}`)];
+  node.config = { ...node.config, rds: known({ ...node.config.rds.value, hostKeys }) };
+  stack.commandsSince();
+  expect(told(await node.diagnose())).toEqual(["rds-host-key-mismatch"]);
+  expect(stack.commandsSince()).toEqual([]);
+});
+
+test("the RDS is only read", async () => {
+  stack.commandsSince();
+  await node.diagnose();
+  const commands = stack.commandsSince();
+  expect(commands.length).toBeGreaterThan(1);
+  expect(commands.filter((line) => /\/(set|add|remove|enable|disable|unset)\b/.test(line))).toEqual([]);
+  expect(api.accesses.filter(({ verb }) => !["get", "list"].includes(verb))).toEqual([]);
+});
+
 test("what Kubernetes forbids is said, and the rest is read", async () => {
   api.rules = [
     {

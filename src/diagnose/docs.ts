@@ -52,7 +52,7 @@ export function diagnosePage(): string {
     "pod, or by hand as root on the node, and is of use with the API server, the RDS or both away.",
     "",
     "```sh",
-    "kubectl exec -n rds-csi ds/rds-csi-node -c rds-csi -- rds-csi diagnose",
+    "kubectl exec -n rds-csi ds/rds-csi-node -c driver -- rds-csi diagnose",
     "rds-csi diagnose --config /etc/rds-csi/config.yaml --storage-address 192.0.2.1",
     "```",
     "",

@@ -35,7 +35,9 @@ test("nothing that changes something is ever executed", async () => {
   node.mounts(node.mounted(PATH));
   await node.diagnose();
   const programs = new Set(node.ran.map((line) => line.split(" ")[0]?.split("/").at(-1)));
-  expect(node.ran.filter((line) => /connect|modprobe|umount \/|mount -o|mkfs\S+ \//.test(line))).toEqual([]);
+  expect(
+    node.ran.filter((line) => /connect|modprobe (?!-V$)|umount \/|mount -o|mkfs\S+ \//.test(line)),
+  ).toEqual([]);
   expect(programs).toContain("stat");
   expect(readdirSync(join(node.directory, "kubelet"))).toEqual(["plugins_registry"]);
 });

@@ -104,7 +104,9 @@ describeSets((objects) => {
       const table: OptionTable = commandOptions[command as "controller" | "node"];
       const names = Object.values(table).map(({ name }) => name);
       expect(Object.keys(flags).filter((name) => !names.includes(name))).toEqual([]);
-      const variables = [...names, "config"].map(envNameOf);
+      // Commands that are run in the same container read its variables too.
+      const inContainer = Object.values(commandOptions.diagnose).map(({ name }) => name);
+      const variables = [...names, ...inContainer, "config"].map(envNameOf);
       expect(Object.keys(env).filter((name) => !variables.includes(name))).toEqual([]);
       expect((await readConfigFile(file, knownNames)).mistakes).toEqual([]);
     }
