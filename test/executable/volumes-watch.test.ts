@@ -276,9 +276,12 @@ test("wrong usage: exit 2 with the reason, and nothing is asked", async () => {
       [["--fail-on-problems"], "'--watch' cannot be used with option '--fail-on-problems'"],
       [["--interval", "0"], "Expected a whole number from 1 to 3600"],
     ] as const) {
-      const { code, stdout, stderr } = await stand.cli(...watchFlags(), ...args);
-      expect([code, stdout]).toEqual([2, ""]);
-      expect(stderr).toContain(reason);
+      // Not to its end by itself: one that is not refused has none.
+      const refused = await follow(executable, [...watchFlags(), ...args], stand.directory);
+      running.push(refused);
+      await until("it is refused", async () => refused.ended() !== undefined, [], 4_000);
+      expect([refused.ended(), refused.stdout()]).toEqual(["2", ""]);
+      expect(refused.stderr()).toContain(reason);
     }
   });
   expect(sent).toEqual([]);
