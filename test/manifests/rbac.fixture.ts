@@ -10,10 +10,7 @@ export const DRIVER_ROLES = {
   node: ["rds-csi-node"],
 } as const;
 
-/**
- * Reading rights for commands that people run in the pods. The commands arrive one by one, so these may be granted
- * before any code uses them.
- */
+/** Reading rights for commands that people run in the pods, beyond those of the driver in the same pod. */
 export const COMMAND_ROLES = {
   "rds-csi-controller-show": "rds-csi volumes show",
   "rds-csi-node-diagnose": "rds-csi diagnose",

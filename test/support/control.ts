@@ -14,6 +14,11 @@ export interface Fault {
 /** One RouterOS line that the simulator was sent. */
 export interface SentCommand {
   readonly sequence: number;
+  /** Number of the TCP connection, from 1. */
+  readonly connection: number;
+  /** Milliseconds since the epoch; `finishedAt` is not there while the line runs. */
+  readonly startedAt: number;
+  readonly finishedAt?: number;
   readonly line: string;
   readonly outcome: string;
   readonly mutated: boolean;
@@ -52,6 +57,11 @@ export class Control {
 
   commands(): Promise<SentCommand[]> {
     return this.#ask("GET", "/commands") as Promise<SentCommand[]>;
+  }
+
+  /** Connections that are open and commands that run. */
+  stats(): Promise<{ readonly connections: number; readonly running: number }> {
+    return this.#ask("GET", "/stats") as Promise<{ readonly connections: number; readonly running: number }>;
   }
 
   /** The lines that are sent while `work` runs. */

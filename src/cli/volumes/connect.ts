@@ -5,7 +5,11 @@ import type { Kubernetes } from "../../kubernetes/create.ts";
 import type { Logger } from "../../observability/log.ts";
 import { Rds } from "../../rds/rds.ts";
 import { RouterOsClient } from "../../routeros/client.ts";
+import { defaultBackoff } from "../../routeros/transport/backoff.ts";
 import { createSshTransport, type Transport } from "../../routeros/transport/transport.ts";
+
+/** Wait between attempts to connect, milliseconds: a person who watches for the RDS to return is not kept waiting. */
+const MAX_BACKOFF_MS = 3_000;
 
 /** The RDS of a command, over one SSH connection that is made when it is first needed. */
 export function openRds(
@@ -15,7 +19,8 @@ export function openRds(
 ): { readonly rds: Rds; readonly transport: Transport } {
   // Half of the limit, so that the reason is known before the time is over.
   const patienceMs = Math.min(5_000, timeoutSeconds * 500);
-  const transport = createSshTransport({ ...config.rds, logger, patienceMs });
+  const backoff = { ...defaultBackoff, maxMs: MAX_BACKOFF_MS };
+  const transport = createSshTransport({ ...config.rds, logger, patienceMs, backoff });
   const { clusterId, nqnPrefix, nvmePort, fencing } = config;
   const client = new RouterOsClient(transport);
   const rds = new Rds({ client, clock: systemClock, logger, clusterId, nqnPrefix, nvmePort, fencing });

@@ -1,0 +1,111 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { driftOf } from "../../src/cli/volumes/cluster-drift.ts";
+import {
+  forever,
+  node,
+  persistentVolume,
+  pod,
+  startWorld,
+  until,
+  volumeAttachment,
+  type World,
+} from "../../src/kubernetes/test-world.fixture.ts";
+import type { ClusterFacts } from "../../src/volumes/facts.ts";
+import { gatherCluster, listPersistentVolumes } from "../../src/volumes/gather-cluster.ts";
+import { DRIVER_ROLES, rightOf, rightsOf, rulesOf } from "./rbac.fixture.ts";
+
+const SHOW = "rds-csi-controller-show";
+let world: World;
+beforeEach(async () => {
+  world = await startWorld();
+  const { api } = world;
+  const machine = {
+    apiVersion: "kubevirt.io/v1",
+    kind: "VirtualMachineInstance",
+    name: "vm1",
+    uid: "uid-vm1",
+  };
+  api.apply(node("node-a"));
+  api.apply(persistentVolume("pv-1", "csi-1"));
+  api.apply(volumeAttachment("va-1", "node-a"));
+  api.apply({
+    apiVersion: "storage.k8s.io/v1",
+    kind: "StorageClass",
+    metadata: { name: "rds" },
+    provisioner: "rds.csi.srvlab.io",
+  });
+  api.apply({
+    apiVersion: "v1",
+    kind: "PersistentVolumeClaim",
+    metadata: { namespace: "vms", name: "claim-pv-1" },
+    spec: { volumeName: "pv-1" },
+    status: { phase: "Bound" },
+  });
+  // The volume is hot-plugged: only the pod that owns the pod with the claim tells of which machine it is.
+  api.apply(
+    pod("launcher", [], "Running", {
+      uid: "uid-launcher",
+      labels: { "kubevirt.io": "virt-launcher", "kubevirt.io/created-by": "uid-vm1" },
+      ownerReferences: [{ ...machine, controller: true }],
+    }),
+  );
+  const owner = { apiVersion: "v1", kind: "Pod", name: "launcher", uid: "uid-launcher", controller: true };
+  api.apply(
+    pod("hp-volume", [{ name: "disk", persistentVolumeClaim: { claimName: "claim-pv-1" } }], "Running", {
+      labels: { "kubevirt.io": "hotplug-disk" },
+      ownerReferences: [owner],
+    }),
+  );
+  api.apply({
+    ...machine,
+    metadata: { namespace: "vms", name: "vm1", uid: "uid-vm1" },
+    status: { nodeName: "node-a", phase: "Running" },
+  });
+});
+afterEach(() => world.stop());
+
+const used = () => new Set(world.api.accesses.map(rightOf));
+
+/** What `volumes show` finds out with the rights of these roles. */
+async function shown(roles: readonly string[]): Promise<ClusterFacts> {
+  world.api.rules = rulesOf(roles);
+  const source = await world.client();
+  const pvs = await listPersistentVolumes(source, "", forever);
+  return gatherCluster(source, pvs, "csi-1", forever);
+}
+
+const unknownOf = (facts: ClusterFacts): string[] =>
+  Object.entries(facts).flatMap(([name, fact]) =>
+    "state" in fact && fact.state === "unknown" ? [name] : [],
+  );
+
+describe("the commands that people run in the controller pod", () => {
+  test("volumes show finds out everything, and its role has nothing that it does not use", async () => {
+    const facts = await shown([...DRIVER_ROLES.controller, SHOW]);
+    expect(unknownOf(facts)).toEqual([]);
+    expect(facts.machines).toMatchObject({ value: [{ machine: { name: "vm1" } }] });
+    const asked = used();
+    const granted = rightsOf(rulesOf([...DRIVER_ROLES.controller, SHOW]));
+    expect([...asked].filter((right) => !granted.has(right))).toEqual([]);
+    expect([...rightsOf(rulesOf([SHOW]))].filter((right) => !asked.has(right))).toEqual([]);
+  });
+
+  test("without its role volumes show knows less, and says so", async () => {
+    expect(unknownOf(await shown(DRIVER_ROLES.controller)).toSorted()).toEqual([
+      "claim",
+      "events",
+      "storageClass",
+    ]);
+  });
+
+  test("volumes list --watch needs no more than the controller has", async () => {
+    world.api.rules = rulesOf(DRIVER_ROLES.controller);
+    const { reader, watch } = await world.client();
+    watch();
+    await until("everything is followed", () => world.api.watching === 3);
+    expect(await driftOf(reader, [], forever)).toEqual([]);
+    const granted = rightsOf(world.api.rules);
+    expect([...used()].filter((right) => !granted.has(right))).toEqual([]);
+    expect(used().has("watch storage.k8s.io/volumeattachments")).toBe(true);
+  });
+});
