@@ -8,7 +8,10 @@ import { diagnosisSchema } from "./schema.ts";
 
 /** A report that was recorded; `recorded/` beside this file. */
 export function recordedDiagnosis(name: "healthy" | "broken"): Diagnosis {
-  const text = readFileSync(new URL(`./recorded/${name}.json`, import.meta.url), "utf8");
+  const text = readFileSync(
+    new URL(`./recorded/${name}.json`, (import.meta as { readonly url: string }).url),
+    "utf8",
+  );
   const { createdAt, findings, volumes, worst, ...rest } = JSON.parse(text);
   // JSON has no undefined, which the document writes as null.
   const optional = (value: unknown) => value ?? undefined;

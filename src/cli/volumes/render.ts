@@ -70,9 +70,12 @@ const since = (time: string | undefined, now: number): number | undefined =>
 function migrationText({ migration }: ListedVolume, now: number): string {
   if (migration === undefined) return "-";
   const taken = shortDuration(since(migration.since, now) ?? 0);
-  const allowed = migration.timeoutSeconds === 0 ? "no limit" : shortDuration(migration.timeoutSeconds);
-  return `${migration.overdue ? "OVERDUE " : ""}${taken}/${allowed}`;
+  const allowed = migration.timeoutSeconds === 0 ? "none" : shortDuration(migration.timeoutSeconds);
+  return `${taken}/${allowed}${migration.overdue ? " OVERDUE" : ""}`;
 }
+
+/** Columns of a terminal from which on MIGRATION and AGE have room beside each other. */
+const ROOM_FOR_BOTH = 100;
 
 function table(volumes: readonly ListedVolume[], { format, now, width, colour }: RenderOptions): string {
   if (volumes.length === 0) return "No volumes.\n";
@@ -82,19 +85,23 @@ function table(volumes: readonly ListedVolume[], { format, now, width, colour }:
     cells: volumes.map((volume) => printable(cell(volume)) || "-"),
     ...(minimum === undefined || wide ? {} : { minimum }),
   });
+  const migrating = volumes.some(({ migration }) => migration !== undefined);
   const columns = [
     column("STATE", ({ state }) => state),
     column("SIZE", ({ sizeBytes }) => shortSize(sizeBytes)),
     column("PVC", ({ pvc }) => (pvc === undefined ? "-" : `${pvc.namespace}/${pvc.name}`), 8),
     column("NODES", ({ nodes }) => nodes.map(({ node }) => node).join(","), 6),
     // Rare, so the column is there only when it says something.
-    ...(wide || volumes.some(({ migration }) => migration !== undefined)
-      ? [column("MIGRATION", (volume) => migrationText(volume, now))]
-      : []),
-    column("AGE", ({ createdAt }) => {
-      const age = since(createdAt, now);
-      return age === undefined ? "-" : shortAge(age);
-    }),
+    ...(wide || migrating ? [column("MIGRATION", (volume) => migrationText(volume, now), 11)] : []),
+    // Both do not fit beside a whole handle.
+    ...(migrating && !wide && width !== undefined && width < ROOM_FOR_BOTH
+      ? []
+      : [
+          column("AGE", ({ createdAt }) => {
+            const age = since(createdAt, now);
+            return age === undefined ? "-" : shortAge(age);
+          }),
+        ]),
     column("HANDLE", ({ handle }) => handle),
     ...(wide
       ? [

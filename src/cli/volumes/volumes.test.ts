@@ -76,12 +76,28 @@ describe("table", () => {
     expect(renderVolumes([volume({ state: "migrating", migration })], table)).toContain("2m10s/5m");
     const unlimited = { ...migration, timeoutSeconds: 0 };
     expect(renderVolumes([volume({ state: "migrating", migration: unlimited })], table)).toContain(
-      "2m10s/no limit",
+      "2m10s/none",
     );
     const late = { since: "2026-03-01T11:50:00Z", timeoutSeconds: 300, overdue: true };
-    expect(renderVolumes([volume({ state: "migrating", migration: late })], table)).toContain(
-      "OVERDUE 10m/5m",
-    );
+    const overdue = volume({ state: "migrating", migration: late });
+    expect(renderVolumes([overdue], { ...table, width: 160 })).toContain("10m/5m OVERDUE");
+    expect(renderVolumes([overdue], table)).toContain("10m/5m OVER…");
+    // With long names and times all of it is still on 80 columns, the handle whole.
+    const pvc = { namespace: "a-long-namespace", name: "with-a-long-name" };
+    const nodes = ["worker-0001.example", "worker-0002.example"].map((node) => ({
+      node,
+      since: "2026-03-01T11:58:00Z",
+      accessMode: "MULTI_NODE_MULTI_WRITER",
+      readonly: false,
+    }));
+    const [title = "", row = ""] = renderVolumes(
+      [{ ...overdue, sizeBytes: 10_239n << 29n, pvc, nodes }],
+      table,
+    ).split("\n");
+    expect([title, row].map((line) => [...line].length <= 80)).toEqual([true, true]);
+    expect(title.split(/ +/)).toEqual(["STATE", "SIZE", "PVC", "NODES", "MIGRATION", "HANDLE"]);
+    expect(row).toContain(`10m/5m OVE…  ${overdue.handle}`);
+    expect(renderVolumes([overdue], { ...table, width: 160 })).toContain("AGE");
     expect(renderVolumes([volume()], table)).not.toContain("MIGRATION");
   });
 
