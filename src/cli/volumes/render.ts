@@ -89,10 +89,10 @@ function table(volumes: readonly ListedVolume[], { format, now, width, colour }:
   const columns = [
     column("STATE", ({ state }) => state),
     column("SIZE", ({ sizeBytes }) => shortSize(sizeBytes)),
-    column("PVC", ({ pvc }) => (pvc === undefined ? "-" : `${pvc.namespace}/${pvc.name}`), 8),
-    column("NODES", ({ nodes }) => nodes.map(({ node }) => node).join(","), 6),
+    column("PVC", ({ pvc }) => (pvc === undefined ? "-" : `${pvc.namespace}/${pvc.name}`), 6),
+    column("NODES", ({ nodes }) => nodes.map(({ node }) => node).join(","), 5),
     // Rare, so the column is there only when it says something.
-    ...(wide || migrating ? [column("MIGRATION", (volume) => migrationText(volume, now), 11)] : []),
+    ...(wide || migrating ? [column("MIGRATION", (volume) => migrationText(volume, now), 10)] : []),
     // Both do not fit beside a whole handle.
     ...(migrating && !wide && width !== undefined && width < ROOM_FOR_BOTH
       ? []

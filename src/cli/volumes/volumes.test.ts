@@ -91,12 +91,12 @@ describe("table", () => {
       readonly: false,
     }));
     const [title = "", row = ""] = renderVolumes(
-      [{ ...overdue, sizeBytes: 10_239n << 29n, pvc, nodes }],
+      [{ ...overdue, sizeBytes: 2_047n << 29n, pvc, nodes }],
       table,
     ).split("\n");
     expect([title, row].map((line) => [...line].length <= 80)).toEqual([true, true]);
     expect(title.split(/ +/)).toEqual(["STATE", "SIZE", "PVC", "NODES", "MIGRATION", "HANDLE"]);
-    expect(row).toContain(`10m/5m OVE…  ${overdue.handle}`);
+    expect(row).toContain(`10m/5m OV…  ${overdue.handle}`);
     expect(renderVolumes([overdue], { ...table, width: 160 })).toContain("AGE");
     expect(renderVolumes([volume()], table)).not.toContain("MIGRATION");
   });
