@@ -63,6 +63,33 @@ describe("names in the documents exist in the code", () => {
     }
   });
 
+  test("commands", () => {
+    const names = (command: Command): string[] =>
+      command.commands.length === 0
+        ? [command.name()]
+        : command.commands.flatMap((each) => names(each).map((name) => `${command.name()} ${name}`));
+    const leaves = names(buildProgram(io, () => {}));
+    const all = new Set(
+      leaves.flatMap((leaf) => leaf.split(" ").map((_, at, words) => words.slice(0, at + 1).join(" "))),
+    );
+    expect(all).toContain("rds-csi volumes show");
+    // Not the namespace of that name, and no placeholder.
+    const commandsOf = (text: string): string[] =>
+      [...text.matchAll(/(?<!-n )(?<![\w./-])(?:dist\/)?(rds-csi (?:volumes )?[a-z]+)(?![\w/:.-])/g)].map(
+        ([, found = ""]) => found,
+      );
+    expect(
+      commandsOf("`rds-csi volumes list` dist/rds-csi node kubectl -n rds-csi get rds-csi-node"),
+    ).toEqual(["rds-csi volumes list", "rds-csi node"]);
+    for (const { path, code, blocks } of pages) {
+      const shell = blocks.filter(({ language }) => language === "sh").map(({ text }) => text);
+      expect([path, [...code, ...shell].flatMap(commandsOf).filter((name) => !all.has(name))]).toEqual([
+        path,
+        [],
+      ]);
+    }
+  });
+
   test("environment variables", () => {
     const tables = Object.values(commandOptions).flatMap((table) => Object.values(table));
     const names = new Set([...tables.map(({ name }) => envNameOf(name)), envNameOf("config")]);

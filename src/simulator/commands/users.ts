@@ -24,6 +24,10 @@ function words(call: Invocation, name: string): string[] | undefined {
   return texts.flatMap((one) => one.split(",")).filter((one) => one !== "");
 }
 
+const accountsOf = ({ device }: Invocation) => device.management.accounts;
+const groupsOf = (call: Invocation) => accountsOf(call).groups;
+const usersOf = (call: Invocation) => accountsOf(call).users;
+
 /** The items that `numbers` means. */
 function items<T extends { readonly id: number }>(
   call: Invocation,
@@ -45,6 +49,29 @@ function manage(
 ): CommandSpec {
   const positional = args.includes(NUMBERS) ? ["numbers"] : [];
   return { name, arguments: args, positional, required, policy: MANAGE, run: async (call) => run(call) };
+}
+
+/**
+ * A command on the items that `numbers` means; each gets a line in the log.
+ * @param audit what happened, a colon, and the command that the line shows
+ */
+function manageItems<T extends { readonly id: number }>(
+  name: "set" | "remove",
+  settings: readonly ArgumentSpec[],
+  listing: Listing,
+  all: (call: Invocation) => readonly T[],
+  act: (call: Invocation, item: T) => void,
+  audit: string,
+): CommandSpec {
+  const [what = "", command = ""] = audit.split(": ");
+  const run = (call: Invocation): Value => {
+    for (const item of items(call, listing, all(call))) {
+      act(call, item);
+      call.audit(what, `${command} ${formatId(item.id)}`);
+    }
+    return undefined;
+  };
+  return manage(name, [NUMBERS, ...settings], run, ["numbers"]);
 }
 
 function row(of: { id: number; comment?: string }, entries: readonly (readonly [string, Value])[]): Row {
@@ -90,29 +117,21 @@ const GROUP_MENU: MenuSpec = {
       },
       ["name"],
     ),
-    manage(
+    manageItems(
       "set",
-      [NUMBERS, any("policy"), text("comment")],
-      (call) => {
-        for (const group of items(call, GROUPS, call.device.management.accounts.groups)) {
-          call.device.management.accounts.setGroup(group, words(call, "policy"), call.args.text("comment"));
-          call.audit("user group changed", `/user group set ${formatId(group.id)}`);
-        }
-        return undefined;
-      },
-      ["numbers"],
+      [any("policy"), text("comment")],
+      GROUPS,
+      groupsOf,
+      (call, group) => accountsOf(call).setGroup(group, words(call, "policy"), call.args.text("comment")),
+      "user group changed: /user group set",
     ),
-    manage(
+    manageItems(
       "remove",
-      [NUMBERS],
-      (call) => {
-        for (const group of items(call, GROUPS, call.device.management.accounts.groups)) {
-          call.device.management.accounts.removeGroup(group);
-          call.audit("user group removed", `/user group remove ${formatId(group.id)}`);
-        }
-        return undefined;
-      },
-      ["numbers"],
+      [],
+      GROUPS,
+      groupsOf,
+      (call, group) => accountsOf(call).removeGroup(group),
+      "user group removed: /user group remove",
     ),
   ],
 };
@@ -152,23 +171,19 @@ const KEY_MENU: MenuSpec = {
       [text("user"), text("key")],
       (call) => {
         const user = call.args.text("user") ?? "";
-        const key = call.device.management.accounts.addKey(user, call.args.text("key") ?? "");
+        const key = accountsOf(call).addKey(user, call.args.text("key") ?? "");
         call.audit("SSH key added", `${formatId(key.id)} = /user ssh-keys add user=${user}`);
         return id(formatId(key.id));
       },
       ["user", "key"],
     ),
-    manage(
+    manageItems(
       "remove",
-      [NUMBERS],
-      (call) => {
-        for (const key of items(call, KEYS, call.device.management.accounts.keys)) {
-          call.device.management.accounts.removeKey(key);
-          call.audit("SSH key removed", `/user ssh-keys remove ${formatId(key.id)}`);
-        }
-        return undefined;
-      },
-      ["numbers"],
+      [],
+      KEYS,
+      (call) => accountsOf(call).keys,
+      (call, key) => accountsOf(call).removeKey(key),
+      "SSH key removed: /user ssh-keys remove",
     ),
   ],
 };
@@ -260,35 +275,27 @@ export const USER_MENU: MenuSpec = {
       "add",
       [text("name"), ...SETTINGS],
       (call) => {
-        const user = call.device.management.accounts.addUser(call.args.text("name") ?? "", change(call));
+        const user = accountsOf(call).addUser(call.args.text("name") ?? "", change(call));
         call.audit("user added", `${formatId(user.id)} = /user add name=${user.name} group=${user.group}`);
         return id(formatId(user.id));
       },
       ["name", "group", "password"],
     ),
-    manage(
+    manageItems(
       "set",
-      [NUMBERS, ...SETTINGS],
-      (call) => {
-        for (const user of items(call, USERS, call.device.management.accounts.users)) {
-          call.device.management.accounts.setUser(user, change(call));
-          call.audit("user changed", `/user set ${formatId(user.id)}`);
-        }
-        return undefined;
-      },
-      ["numbers"],
+      SETTINGS,
+      USERS,
+      usersOf,
+      (call, user) => accountsOf(call).setUser(user, change(call)),
+      "user changed: /user set",
     ),
-    manage(
+    manageItems(
       "remove",
-      [NUMBERS],
-      (call) => {
-        for (const user of items(call, USERS, call.device.management.accounts.users)) {
-          call.device.management.accounts.removeUser(user);
-          call.audit("user removed", `/user remove ${formatId(user.id)}`);
-        }
-        return undefined;
-      },
-      ["numbers"],
+      [],
+      USERS,
+      usersOf,
+      (call, user) => accountsOf(call).removeUser(user),
+      "user removed: /user remove",
     ),
   ],
 };
