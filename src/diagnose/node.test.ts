@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { readdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import { FakeNode, told } from "./node.fixture.ts";
@@ -64,6 +64,16 @@ const BROKEN: Readonly<Record<string, readonly [(node: FakeNode) => void | Promi
       on.remove("proc/self/ns/pid");
     },
     "host-pid-off",
+  ],
+  "mounts stay in the container": [
+    (on) => {
+      on.write("proc/1/comm", "init\n");
+      mkdirSync(join(on.directory, "proc/1/ns"));
+      symlinkSync("mnt:[1]", join(on.directory, "proc/1/ns/mnt"));
+      symlinkSync("mnt:[2]", join(on.directory, "proc/self/ns/mnt"));
+      on.write("proc/self/mountinfo", `20 1 8:1 / ${on.config.kubeletDir} rw - ext4 /dev/sda1 rw\n`);
+    },
+    "mount-propagation-off",
   ],
   "the identity of /etc/nvme is that of a clone": [
     (on) =>

@@ -44,6 +44,13 @@ export const machineFindings = {
     "Set hostNetwork: true in the node DaemonSet.",
     ["plugin-not-ready"],
   ),
+  "mount-propagation-off": entry(
+    "critical",
+    "What the node plugin mounts stays in its container",
+    "Kubelet's directory is not shared between this container and the host, so a pod would get an empty directory of the node's own disk in place of its volume. The driver refuses to stage (mountNotPropagated).",
+    "Set mountPropagation: Bidirectional for kubelet's directory in the node DaemonSet.",
+    ["volume-not-connected"],
+  ),
   "multipath-off": entry(
     "info",
     "Native NVMe multipath is off",

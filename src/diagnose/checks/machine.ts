@@ -31,7 +31,11 @@ export function checkMachine({ config, facts }: Gathered): readonly Draft[] {
     drafts.push({ id: "tool-missing", subject: { kind: "tool", name }, evidence });
   }
   if (facts.access.state === "known") {
-    const { hostPid, hostNetwork, hiddenProcesses } = facts.access.value;
+    const { hostPid, hostNetwork, hiddenProcesses, hidingMount } = facts.access.value;
+    if (hidingMount !== undefined) {
+      const evidence = [`${hidingMount} is not shared in this mount namespace`];
+      drafts.push({ id: "mount-propagation-off", subject: node, evidence });
+    }
     if (!hostPid) drafts.push({ id: "host-pid-off", subject: node, evidence: ["/proc/self/ns/pid"] });
     if (!hostNetwork) {
       const evidence = ["the network namespace differs from that of process 1"];

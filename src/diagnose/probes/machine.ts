@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { hostIdentity } from "../../domain/host-identity.ts";
 import { countUninspectable } from "../../mount/process-access.ts";
+import { hidingMount } from "../../mount/propagation.ts";
 import { NODE_TOOLS, type NodeTool } from "../../node/tools.ts";
 import type { DiagnoseContext } from "../context.ts";
 import { isThere, linkOf, textOf } from "./files.ts";
@@ -93,24 +94,28 @@ export interface AccessFacts {
   readonly hostNetwork: boolean;
   /** Processes that may not be looked into. */
   readonly hiddenProcesses: number;
+  /** Mount point that keeps mounts in kubelet's directory from the host; undefined: they appear there. */
+  readonly hidingMount?: string | undefined;
 }
 
 /** Inode of the first PID namespace. Source: Linux, include/linux/proc_ns.h, PROC_PID_INIT_INO. */
 const FIRST_PID_NAMESPACE = "pid:[4026531836]";
 
-export async function accessFacts({ system }: DiagnoseContext): Promise<AccessFacts> {
+export async function accessFacts({ system, config }: DiagnoseContext): Promise<AccessFacts> {
   const { procRoot } = system;
-  const [pid, own, host, hiddenProcesses] = await Promise.all([
+  const [pid, own, host, hiddenProcesses, hiding] = await Promise.all([
     linkOf(`${procRoot}/self/ns/pid`),
     linkOf(`${procRoot}/self/ns/net`),
     linkOf(`${procRoot}/1/ns/net`),
     countUninspectable(procRoot),
+    hidingMount(procRoot, config.kubeletDir),
   ]);
   return {
     hostPid: pid === FIRST_PID_NAMESPACE,
     // Process 1 of another PID namespace says nothing about the host.
     hostNetwork: pid !== FIRST_PID_NAMESPACE || host === undefined || own === host,
     hiddenProcesses,
+    hidingMount: hiding?.mountPoint,
   };
 }
 
