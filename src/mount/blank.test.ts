@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeSync } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { hasTool } from "../node/lab.fixture.ts";
+import { hasTool, toolPath } from "../node/lab.fixture.ts";
 import { lookForData } from "./blank.ts";
 import { blankRegions } from "./blank-regions.ts";
 
@@ -82,7 +82,7 @@ describe("blank", () => {
     test.skipIf(!hasTool(tool))(`what ${tool} makes is not blank (needs ${tool})`, () => {
       const path = image(mib * MIB);
       expect(lookForData(path, mib * MIB, true)).toMatchObject({ kind: "blank" });
-      execFileSync(tool, [...args, path], { stdio: "ignore" });
+      execFileSync(toolPath(tool) ?? tool, [...args, path], { stdio: "ignore" });
       expect(lookForData(path, mib * MIB, false)).toMatchObject({ kind: "data" });
     });
   }
@@ -91,7 +91,7 @@ describe("blank", () => {
     "an ext4 whose first 256 MiB were wiped is found by the deep look (mkfs.ext4)",
     () => {
       const path = image(2 * GIB);
-      execFileSync("mkfs.ext4", ["-q", "-F", "-b", "4096", path]);
+      execFileSync(toolPath("mkfs.ext4") ?? "", ["-q", "-F", "-b", "4096", path]);
       execFileSync("dd", ["if=/dev/zero", `of=${path}`, "bs=1M", "count=256", "conv=notrunc", "status=none"]);
       expect(lookForData(path, 2 * GIB, true)).toMatchObject({ kind: "data" });
     },

@@ -32,9 +32,15 @@ export const DRIVER = "rds.csi.example";
 const MIB = 1024 * 1024;
 
 export function hasTool(name: string): boolean {
-  return TOOL_PATH.some((directory) => {
+  return toolPath(name) !== undefined;
+}
+
+/** Where a program is; ordinary users do not have all of TOOL_PATH in their PATH. */
+export function toolPath(name: string): string | undefined {
+  const places = TOOL_PATH.map((directory) => `${directory}/${name}`);
+  return places.find((path) => {
     try {
-      accessSync(`${directory}/${name}`, constants.X_OK);
+      accessSync(path, constants.X_OK);
       return true;
     } catch {
       return false;
