@@ -2,10 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Buffer } from "node:buffer";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { link, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
+import packageJson from "../../package.json" with { type: "json" };
 import { TARGETS } from "../../scripts/lib/image/contents.ts";
 import { executableOf, filesOf, layout, noImage, ownTarget, reports, rootOf } from "./image.ts";
 
@@ -14,6 +15,7 @@ interface Descriptor {
   readonly digest: string;
   readonly size: number;
   readonly platform?: { readonly architecture: string; readonly os: string };
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 interface Config {
   readonly architecture: string;
@@ -28,6 +30,9 @@ interface Config {
   readonly rootfs: { readonly type: string; readonly diff_ids: readonly string[] };
   readonly history: readonly unknown[];
 }
+
+/** Somebody else's reading of the layout. */
+const noSkopeo = Bun.which("skopeo") === null ? "(needs skopeo)" : "";
 
 const sha256 = (bytes: Buffer) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 
@@ -45,8 +50,16 @@ const index = async () =>
     manifests: Descriptor[];
     mediaType: string;
   };
+/** The one entry of the layout: an index of the architectures. */
+const entry = async () => {
+  const { manifests } = await index();
+  const [only] = manifests;
+  if (only === undefined || manifests.length > 1) throw new Error(`${manifests.length} entries`);
+  return only;
+};
+const imagesOf = async () => (await json<{ manifests: Descriptor[] }>(await entry())).manifests;
 const imageOf = async (architecture: string) => {
-  const manifest = (await index()).manifests.find(({ platform }) => platform?.architecture === architecture);
+  const manifest = (await imagesOf()).find(({ platform }) => platform?.architecture === architecture);
   if (manifest === undefined) throw new Error(`no image for ${architecture}`);
   const { config, layers } = await json<{ config: Descriptor; layers: Descriptor[] }>(manifest);
   return { manifest, config: await json<Config>(config), configDescriptor: config, layers };
@@ -65,13 +78,17 @@ describe.skipIf(noImage !== "")(`OCI image layout ${noImage}`.trim(), () => {
     expect(JSON.parse(await readFile(join(layout, "oci-layout"), "utf8"))).toEqual({
       imageLayoutVersion: "1.0.0",
     });
-    const { manifests, mediaType } = await index();
+    const { mediaType } = await index();
     expect(mediaType).toBe("application/vnd.oci.image.index.v1+json");
+    const one = await entry();
+    expect(one.mediaType).toBe(mediaType);
+    expect(one.annotations).toEqual({ "org.opencontainers.image.ref.name": packageJson.version });
+    const manifests = await imagesOf();
     expect(manifests.map(({ platform }) => platform)).toEqual([
       { architecture: "amd64", os: "linux" },
       { architecture: "arm64", os: "linux" },
     ]);
-    const named = new Set<string>();
+    const named = new Set<string>([one.digest.slice("sha256:".length)]);
     for (const { oci } of TARGETS) {
       const { manifest, configDescriptor, layers } = await imageOf(oci);
       expect(manifest.mediaType).toBe("application/vnd.oci.image.manifest.v1+json");
@@ -146,6 +163,19 @@ describe.skipIf(noImage !== "")(`OCI image layout ${noImage}`.trim(), () => {
     const again = JSON.parse(await readFile(join(work, "image/index.json"), "utf8")) as {
       manifests: Descriptor[];
     };
-    expect(again.manifests).toEqual([manifest]);
+    // One architecture: the entry is the image itself.
+    const annotations = { "org.opencontainers.image.ref.name": packageJson.version };
+    expect(again.manifests).toEqual([{ ...manifest, annotations }]);
   }, 120_000);
+
+  test.skipIf(noSkopeo !== "")(`skopeo takes both architectures of it ${noSkopeo}`.trim(), async () => {
+    const policy = join(work, "policy.json");
+    await writeFile(policy, JSON.stringify({ default: [{ type: "insecureAcceptAnything" }] }));
+    const copy = join(work, "copy");
+    const args = ["--policy", policy, "copy", "--quiet", "--all", `oci:${layout}`, `oci:${copy}`];
+    execFileSync("skopeo", args, { encoding: "utf8" });
+    expect(await readdir(join(copy, "blobs/sha256"))).toHaveLength(
+      (await readdir(join(layout, "blobs/sha256"))).length,
+    );
+  });
 });

@@ -69,7 +69,7 @@ scripts/image --test           # both, and the tests of their contents
 docker buildx build -f Containerfile .    # the same by an engine; its arguments are explained in the file
 \`\`\`
 
-\`dist/image\` is an OCI image layout: \`skopeo copy oci:dist/image docker://...\` or \`podman pull oci:dist/image\` take it. It has two
+\`dist/image\` is an OCI image layout: \`skopeo copy --all oci:dist/image docker://...\` takes it (a test copies it so). An image has two
 layers: Debian's files, whose digest depends on the packages alone, and the executable. Same packages and same commit give the
 same digests; a test builds twice and compares. [\`scripts/image\`](../scripts/image) needs Debian ${DEBIAN.version}; on any other
 system build the [\`Containerfile\`](../Containerfile), whose first stage runs it. Packages come from the apt sources of the machine

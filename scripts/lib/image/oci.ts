@@ -21,13 +21,14 @@ interface Descriptor {
   readonly digest: string;
   readonly size: number;
   readonly platform?: { readonly architecture: string; readonly os: string };
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 const MEDIA = "application/vnd.oci.image";
 
 /**
- * Writes an OCI image layout with one image for each architecture; what was in the directory before is removed. The
- * same input gives the same bytes. Source: OCI image specification 1.1.
+ * Writes an OCI image layout with one entry, named by the version: the image, or the index of an image for each
+ * architecture. What was in the directory before is removed. The same input gives the same bytes. Source: OCI image specification 1.1.
  * @returns the digest of each image, by its architecture
  */
 export async function writeLayout(
@@ -62,7 +63,12 @@ export async function writeLayout(
   }
   await writeFile(join(directory, "oci-layout"), json({ imageLayoutVersion: "1.0.0" }));
   const mediaType = `${MEDIA}.index.v1+json`;
-  await writeFile(join(directory, "index.json"), json({ schemaVersion: 2, mediaType, manifests }));
+  const index = (of: readonly Descriptor[]): Buffer => json({ schemaVersion: 2, mediaType, manifests: of });
+  // Tools that copy images want one entry: several architectures are an index of their own.
+  const [only] = manifests;
+  const entry = manifests.length === 1 && only !== undefined ? only : await put(mediaType, index(manifests));
+  const annotations = { "org.opencontainers.image.ref.name": build.version };
+  await writeFile(join(directory, "index.json"), index([{ ...entry, annotations }]));
   return Object.fromEntries(manifests.map(({ digest, platform }) => [platform?.architecture ?? "", digest]));
 }
 
