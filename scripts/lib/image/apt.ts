@@ -8,7 +8,7 @@ import { ImageError } from "./image-error.ts";
 import { run } from "./run.ts";
 
 /** Where downloads are kept. */
-export const cacheDirectory = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "rds-csi/image");
+export const cacheDirectory = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "rds-csi/image");
 
 /** Package lists are fetched anew after so long, milliseconds. */
 const LISTS_AGE_MS = 24 * 3_600_000;
