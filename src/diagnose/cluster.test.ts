@@ -8,7 +8,7 @@ import { bundleOf, writeBundle } from "./bundle.ts";
 import { diagnose } from "./diagnosis.ts";
 import { diagnosisDocument } from "./document.ts";
 import { gather } from "./gather.ts";
-import { known } from "./known.ts";
+import { known, notAsked } from "./known.ts";
 import { DRIVER, FakeNode, told } from "./node.fixture.ts";
 import { renderDiagnosis } from "./render/render.ts";
 import { problemsOf } from "./schema.fixture.ts";
@@ -212,6 +212,30 @@ test("what Kubernetes forbids is said, and the rest is read", async () => {
   const report = await node.diagnose();
   expect(told(report)).toEqual(["kubernetes-forbidden"]);
   expect(report.findings[0]?.evidence).toHaveLength(2);
+});
+
+test("PersistentVolumes that may not be read: VolumeAttachments cannot be understood, and are not taken for absent", async () => {
+  node.mounts();
+  node.config = { ...node.config, rds: notAsked("no credentials") };
+  api.rules = [
+    { apiGroups: ["storage.k8s.io"], resources: ["volumeattachments", "csinodes"], verbs: ["get", "list"] },
+    { apiGroups: [""], resources: ["pods"], verbs: ["list"] },
+  ];
+  const report = await node.diagnose();
+  // Neither a leftover, to be disconnected by hand, nor drift.
+  expect(told(report)).toEqual(["kubernetes-forbidden"]);
+});
+
+test("a connection that nobody should have is a leftover only where every process could be looked into", async () => {
+  await stack.attachments.unpublish(id, "node-a", stack.signal);
+  api.delete("VolumeAttachment", "va-node-a");
+  api.delete("Pod", "vm", "vms");
+  node.mounts();
+  expect(told(await node.diagnose())).toEqual(["leftover-connection"]);
+  node.hidden = 1;
+  expect(told(await node.diagnose())).toEqual(["volume-not-attached"]);
+  // What is taken away after every test.
+  api.apply(attachment("node-a"));
 });
 
 test("the registrar does not run: CSINode lacks the driver as well", async () => {

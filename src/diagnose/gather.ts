@@ -99,7 +99,9 @@ export async function gather(
   );
   const users = connections.then((found) =>
     second("users", async (signal) => {
-      const numbers = valueOr(found, []).flatMap(({ volume, devices }) =>
+      // Nobody can be looked for while it is not known on what.
+      if (found.state !== "known") return found;
+      const numbers = found.value.flatMap(({ volume, devices }) =>
         volume === undefined ? [] : devices.map(({ number }) => number),
       );
       return known(await deviceUsers(context, numbers, signal));

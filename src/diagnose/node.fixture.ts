@@ -32,6 +32,8 @@ export class FakeNode {
   /** How processes that are started answer; undefined: as they do when nothing is wrong. */
   answer: ((program: string, signal?: AbortSignal) => Promise<ExecResult> | undefined) | undefined;
   config: DiagnoseConfig;
+  /** Processes that the search for users of the devices may not look into. */
+  hidden = 0;
   readonly #target: Server = createServer((socket) => socket.destroy());
   #plugin: RunningServer | undefined;
 
@@ -148,7 +150,7 @@ export class FakeNode {
         this.ran.push([program, ...args].join(" "));
         const given = await this.answer?.(program, signal);
         if (given !== undefined) return given;
-        const users = args.includes("users") ? '{"users":[],"hidden":0}' : "";
+        const users = args.includes("users") ? JSON.stringify({ users: [], hidden: this.hidden }) : "";
         const stdout = program === "stat" ? "4096 1000 500 500 100 50" : users || "program 1.0";
         return { code: 0, stdout, stderr: "", truncated: false };
       },

@@ -1,6 +1,6 @@
-import type { DeviceUserFacts } from "../mount/device-scan.ts";
+import type { DeviceScan, DeviceUserFacts } from "../mount/device-scan.ts";
 import type { Gathered } from "./facts.ts";
-import { type Known, valueOr } from "./known.ts";
+import { type Known, known, valueOr } from "./known.ts";
 import type { AnswerFacts } from "./probes/answering.ts";
 import type { AttachmentFacts, PersistentVolumeFacts, PodFacts } from "./probes/cluster.ts";
 import type { ConnectionFacts } from "./probes/connections.ts";
@@ -20,7 +20,10 @@ export interface VolumeCase {
   /** Newest epoch first. */
   readonly connections: readonly ConnectionFacts[];
   readonly mounts: readonly VolumeMount[];
+  /** Whether the mounts could be looked at; else there may be some. */
+  readonly mountsKnown: boolean;
   readonly staging: readonly StagingRecord[];
+  /** Unknown also where nobody was found, and some processes may not be looked into. */
   readonly users: Known<readonly DeviceUserFacts[]>;
   readonly hungTasks: readonly HungTask[];
   readonly answer: AnswerFacts | undefined;
@@ -57,13 +60,17 @@ export function volumeCases({ config, facts }: Gathered): readonly VolumeCase[] 
     return {
       handle,
       pv,
-      attachments: map(attachments, (all) => all.filter((each) => handleOf(each.pv) === handle)),
-      pods: map(pods, (all) => all.filter(({ claims }) => claim !== undefined && claims.includes(claim))),
+      // Both are the volume's only through its PersistentVolume: without that, none would be found, not none be there.
+      attachments: through(volumes, attachments, (all) => all.filter((each) => handleOf(each.pv) === handle)),
+      pods: through(volumes, pods, (all) =>
+        all.filter(({ claims }) => claim !== undefined && claims.includes(claim)),
+      ),
       disk: map(rds, (all) => all.volumes.find(({ slot }) => slot === handle)),
       connections: own,
       mounts: mounts.filter(({ volume }) => volume === handle),
+      mountsKnown: facts.mounts.state === "known",
       staging: staging.filter(({ volume }) => volume === handle),
-      users: map(facts.users, (all) => all.users.filter(({ device }) => devices.has(device))),
+      users: usersOf(facts.users, devices),
       hungTasks: valueOr(facts.hungTasks, []).filter(({ volume }) => volume === handle),
       answer: valueOr(facts.answering, []).find(({ volume }) => volume === handle),
     };
@@ -78,6 +85,21 @@ export function isNamed({ handle, pv }: Pick<VolumeCase, "handle" | "pv">, name:
 
 function map<T, U>(answer: Known<T>, make: (value: T) => U): Known<U> {
   return answer.state === "known" ? { state: "known", value: make(answer.value) } : answer;
+}
+
+/** What `answer` says, where `link`, through which it is understood, is known too. */
+function through<T, U>(link: Known<unknown>, answer: Known<T>, make: (value: T) => U): Known<U> {
+  if (answer.state !== "known") return answer;
+  return link.state === "known" ? { state: "known", value: make(answer.value) } : link;
+}
+
+function usersOf(answer: Known<DeviceScan>, devices: ReadonlySet<string>): VolumeCase["users"] {
+  if (answer.state !== "known") return answer;
+  const { users, hidden } = answer.value;
+  const own = users.filter(({ device }) => devices.has(device));
+  return own.length === 0 && hidden > 0
+    ? { state: "unknown", reason: `${hidden} processes may not be looked into` }
+    : known(own);
 }
 
 function part<T, U>(answer: Known<T>, take: (value: T) => Known<U>): Known<U> {

@@ -9,10 +9,10 @@ import type { VolumeCase } from "../volume-case.ts";
 import { poolOf } from "./links.ts";
 
 /** Whether anything on this node works with the volume; a connection alone does not. */
-export function isUsed({ mounts, users, pods, hungTasks }: VolumeCase): boolean {
-  // Where it is unknown who has a device open, somebody may.
+export function isUsed({ mounts, mountsKnown, users, pods, hungTasks }: VolumeCase): boolean {
+  // Where it is unknown who has a device open, or what is mounted, somebody may use it.
   const opened = users.state !== "known" || users.value.length > 0;
-  return mounts.length > 0 || valueOr(pods, []).length > 0 || hungTasks.length > 0 || opened;
+  return !mountsKnown || mounts.length > 0 || valueOr(pods, []).length > 0 || hungTasks.length > 0 || opened;
 }
 
 /** Findings from the volume's disk item on the RDS: record, file, export, allowed hosts. */
