@@ -116,29 +116,38 @@ function exported(config: DiagnoseConfig, { disk, connections }: VolumeCase): Li
   });
 }
 
-function nqn(config: DiagnoseConfig, { disk, attachments, connections }: VolumeCase): Link {
+/** Without a connection: there is none, or it could not be looked at. */
+function notConnected(link: LinkName, { connectionsKnown }: VolumeCase, detail = "not connected"): Link {
+  return connectionsKnown
+    ? none(link, detail)
+    : { link, state: "unknown", detail: "the connections could not be read" };
+}
+
+function nqn(config: DiagnoseConfig, volume: VolumeCase): Link {
+  const { disk, attachments, connections } = volume;
   const told = valueOr(attachments, []).find(({ node }) => node === config.nodeId)?.nqn;
   const found = valueOr(disk, undefined);
   const wanted = found?.exported === true ? found.nqn : told;
   const [newest] = connections;
   if (newest === undefined)
-    return none("nqn", wanted === undefined ? "not connected" : `${wanted} is not connected`);
+    return notConnected("nqn", volume, wanted === undefined ? undefined : `${wanted} is not connected`);
   if (wanted === undefined)
     return { link: "nqn", state: "unknown", detail: `${newest.nqn}; nothing to compare` };
   return newest.nqn === wanted ? ok("nqn", wanted) : broken("nqn", `${newest.nqn} instead of ${wanted}`);
 }
 
-function controller({ connections }: VolumeCase): Link {
-  const [newest] = connections;
-  if (newest === undefined) return none("controller", "not connected");
+function controller(volume: VolumeCase): Link {
+  const [newest] = volume.connections;
+  if (newest === undefined) return notConnected("controller", volume);
   const names = newest.controllers.map(({ name }) => name).join(", ") || "none";
   const text = `${names}: ${newest.state}`;
   return isLive(newest) ? ok("controller", text) : broken("controller", text);
 }
 
-function device({ connections, disk }: VolumeCase): Link {
+function device(volume: VolumeCase): Link {
+  const { connections, disk } = volume;
   const [newest] = connections;
-  if (newest === undefined) return none("device", "not connected");
+  if (newest === undefined) return notConnected("device", volume);
   const [first, ...more] = newest.devices;
   if (first === undefined) return broken("device", "no namespace");
   if (more.length > 0) return broken("device", newest.devices.map(({ path }) => path).join(", "));

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { FakeApiServer } from "../kubernetes/fake-api-server.fixture.ts";
@@ -224,6 +224,17 @@ test("PersistentVolumes that may not be read: VolumeAttachments cannot be unders
   const report = await node.diagnose();
   // Neither a leftover, to be disconnected by hand, nor drift.
   expect(told(report)).toEqual(["kubernetes-forbidden"]);
+});
+
+test("connections that cannot be read: said, and the volume is not called unconnected", async () => {
+  const directory = join(node.sysfs.root, "class/nvme");
+  rmSync(directory, { recursive: true });
+  writeFileSync(directory, "");
+  const report = await node.diagnose();
+  expect(told(report)).toContain("check-unanswered");
+  expect(told(report)).not.toContain("volume-not-connected");
+  const states = Object.fromEntries(report.volumes[0]?.links.map(({ link, state }) => [link, state]) ?? []);
+  expect(states).toMatchObject({ nqn: "unknown", controller: "unknown", device: "unknown" });
 });
 
 test("a connection that nobody should have is a leftover only where every process could be looked into", async () => {

@@ -19,6 +19,8 @@ export interface VolumeCase {
   readonly disk: Known<RdsVolumeFacts | undefined>;
   /** Newest epoch first. */
   readonly connections: readonly ConnectionFacts[];
+  /** Whether the connections could be looked at; else there may be some. */
+  readonly connectionsKnown: boolean;
   readonly mounts: readonly VolumeMount[];
   /** Whether the mounts could be looked at; else there may be some. */
   readonly mountsKnown: boolean;
@@ -67,6 +69,7 @@ export function volumeCases({ config, facts }: Gathered): readonly VolumeCase[] 
       ),
       disk: map(rds, (all) => all.volumes.find(({ slot }) => slot === handle)),
       connections: own,
+      connectionsKnown: facts.connections.state === "known",
       mounts: mounts.filter(({ volume }) => volume === handle),
       mountsKnown: facts.mounts.state === "known",
       staging: staging.filter(({ volume }) => volume === handle),

@@ -142,7 +142,7 @@ export function checkUse(config: DiagnoseConfig, volume: VolumeCase, now: number
   if (answer?.answer === "silent") draft("mount-not-answering", [`${answer.path}: ${answer.detail}`]);
   draft("hung-tasks", hungTasks.map(hungText));
   // A dead mount says it already.
-  if (connections.length === 0 && vanished.length === 0)
+  if (volume.connectionsKnown && connections.length === 0 && vanished.length === 0)
     draft("volume-not-connected", missingConnection(config, volume, now));
   return drafts;
 }

@@ -134,7 +134,7 @@ export function checkLeftovers(config: DiagnoseConfig, volume: VolumeCase): read
     drafts.push({ id: "leftover-connection", ...about, evidence });
   }
   const left = staging.filter(({ mounted }) => !mounted);
-  if (left.length > 0 && connections.length === 0 && mounts.length === 0) {
+  if (left.length > 0 && volume.connectionsKnown && connections.length === 0 && mounts.length === 0) {
     drafts.push({ id: "leftover-staging", ...about, evidence: left.map(({ path }) => path) });
   }
   return drafts;
