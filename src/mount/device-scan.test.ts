@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -33,6 +33,17 @@ test("processes that are to be ignored are", () => {
   const device = deviceNumber(statSync(directory).dev);
   const { users } = scanDevices(new Set([device]), new Set([process.pid]));
   expect(users.some(({ pid }) => pid === process.pid)).toBe(false);
+});
+
+test("a process that may not be looked into is counted; one that has just ended is not", () => {
+  const procRoot = join(directory, "proc");
+  for (const pid of ["10", "11"]) mkdirSync(join(procRoot, pid), { recursive: true });
+  const refused = (path: string) => {
+    // It ends between the look and the answer, which is then EACCES as well.
+    if (path.includes("/10/")) rmSync(join(procRoot, "10"), { recursive: true });
+    return undefined;
+  };
+  expect(scanDevices(new Set(["259:1"]), new Set(), procRoot, refused)).toEqual({ users: [], hidden: 1 });
 });
 
 test("the helper takes device numbers only", () => {

@@ -1,4 +1,4 @@
-import { readdirSync, readlinkSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync, statSync } from "node:fs";
 import { deviceNumber, processAt } from "./process-scan.ts";
 
 /** A process that uses a device. */
@@ -21,11 +21,13 @@ export interface DeviceScan {
  * Finds the processes that have one of some devices, or a file of a filesystem on it, open; by device number, as names differ
  * between containers. Opens no device. It stats what others have open, which may block: for the helper process only.
  * @param devices `major:minor` each
+ * @param list names in a directory; undefined when it may not be looked into
  */
 export function scanDevices(
   devices: ReadonlySet<string>,
   ignore: ReadonlySet<number>,
   procRoot = "/proc",
+  list: (path: string) => readonly string[] | undefined = listed,
 ): DeviceScan {
   const users: DeviceUserFacts[] = [];
   let hidden = 0;
@@ -40,8 +42,9 @@ export function scanDevices(
       }
     };
     for (const link of ["cwd", "root"]) look(`${base}/${link}`, link);
-    const opened = listed(`${base}/fd`);
-    if (opened === undefined) hidden += 1;
+    const opened = list(`${base}/fd`);
+    // A process that has just ended uses nothing, and the kernel may say EACCES of it as well.
+    if (opened === undefined && existsSync(base)) hidden += 1;
     for (const fd of opened ?? []) {
       if (pathLike(`${base}/fd/${fd}`)) look(`${base}/fd/${fd}`, `fd ${fd}`);
     }
