@@ -79,7 +79,6 @@ export async function buildController(config: ControllerConfig, deps: Controller
     clock,
     clusterId,
     nvmeAddress,
-    nvmePort,
     maxVolumesPerNode,
   });
   const expansions = new ExpansionService({

@@ -9,7 +9,7 @@ import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
 import { decideDeadline } from "../migration/deadline.ts";
 import type { Evidence, PublishRequest } from "../migration/decision.ts";
 import { decidePublish } from "../migration/publish.ts";
-import { decideUnpublish, forgetEnded } from "../migration/unpublish.ts";
+import { decideUnpublish, forgetEnded, invalidateEarlier } from "../migration/unpublish.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Rds } from "../rds/rds.ts";
 import type { Classified, RdsVolume } from "../rds/volume.ts";
@@ -30,7 +30,6 @@ export interface AttachmentServiceOptions {
   readonly clusterId: string;
   /** Storage address that nodes connect to: a literal IP address. */
   readonly nvmeAddress: string;
-  readonly nvmePort: number;
   /** Most volumes that one node may have; 0 means no limit and saves the count. */
   readonly maxVolumesPerNode: number;
 }
@@ -63,7 +62,10 @@ export class AttachmentService {
     this.#options = options;
   }
 
-  /** CSI ControllerPublishVolume: one RouterOS command with the record remembered, two without. */
+  /**
+   * CSI ControllerPublishVolume: two RouterOS commands with the record remembered, three without; the last one grants the
+   * access. One for a node that has the volume already.
+   */
   async publish(request: PublishVolumeRequest): Promise<PublishContext> {
     const { volumeId, nodeId, capability, signal } = request;
     requireField("volume_id", volumeId);
@@ -89,7 +91,8 @@ export class AttachmentService {
   }
 
   /**
-   * CSI ControllerUnpublishVolume. What does not exist is detached already.
+   * CSI ControllerUnpublishVolume. A volume that does not exist is detached already. A volume that is not attached to the node
+   * gets a new revision of its record, so that an attach of before, whose line still waits on the RDS, cannot undo the answer.
    * @param nodeId "" means every node
    */
   async unpublish(volumeId: string, nodeId: string, signal: AbortSignal): Promise<void> {
@@ -105,7 +108,8 @@ export class AttachmentService {
       fresh: remembered === undefined,
       node: nodeId,
       signal,
-      decide: async ({ record }) => decideUnpublish(record, nodeId, this.#now(), this.#instance),
+      decide: async ({ record }) =>
+        withRevision(record, decideUnpublish(record, nodeId, this.#now(), this.#instance)),
     });
   }
 
@@ -205,13 +209,15 @@ export class AttachmentService {
 
   /** The state machine's answer, with the evidence that it asks for. */
   async #decide(volume: RdsVolume, request: PublishRequest, signal: AbortSignal): Promise<Settled> {
-    if (volume.disk.size === undefined) throw failure("volumeNotReady", { volume: volume.id });
+    if (volume.disk.size === undefined)
+      return { kind: "refuse", error: failure("volumeNotReady", { volume: volume.id }) };
     let evidence: Evidence = {};
     for (;;) {
       const decision = decidePublish(volume.record, request, this.#now(), evidence);
       if (decision.kind === "accept" && decision.record !== volume.record)
         await this.#requireRoom(request.node, signal);
-      if (decision.kind !== "ask") return decision;
+      if (decision.kind === "accept") return withRevision(volume.record, decision);
+      if (decision.kind === "refuse") return decision;
       evidence = {
         ...evidence,
         ...(await this.#gather(decision.question, decision.holder, volume, signal)),
@@ -265,15 +271,18 @@ export class AttachmentService {
     };
   }
 
-  #context({ disk, record }: RdsVolume, hostNqn: string): PublishContext {
+  /** @param volume as the command showed it that granted the access. @throws volumeNotReady (UNAVAILABLE) */
+  #context({ id, disk, record }: RdsVolume, hostNqn: string): PublishContext {
+    // The row that was read may be older than a restart of the RDS, whose pools are mounted late.
+    if (disk.size === undefined || disk.port === undefined) throw failure("volumeNotReady", { volume: id });
     const { ctrlLossTmo, reconnectDelay, keepAliveTmo } = record.settings;
     const { fastIoFailTmo, nrIoQueues, queueSize } = record.settings;
     return {
       nqn: disk.nqn,
       address: this.#options.nvmeAddress,
-      port: this.#options.nvmePort,
+      port: disk.port,
       hostNqn,
-      sizeBytes: disk.size ?? 0n,
+      sizeBytes: disk.size,
       filesystemState: filesystemState(record),
       ctrlLossTmo,
       reconnectDelay,
@@ -291,6 +300,15 @@ export class AttachmentService {
   #now(): number {
     return Math.floor(this.#options.clock.now() / 1_000);
   }
+}
+
+/** A decision that changes nothing, with a new revision of the record, so that the answer outlives the lines of before. */
+function withRevision(
+  record: VolumeRecord,
+  decision: Extract<Settled, { kind: "accept" }>,
+): Extract<Settled, { kind: "accept" }> {
+  if (decision.record !== record) return decision;
+  return { ...decision, record: invalidateEarlier(record) };
 }
 
 /**

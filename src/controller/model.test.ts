@@ -191,7 +191,10 @@ class Model {
       expect(new Set(nodes).size).toBe(nodes.length);
       expect(record.migration !== undefined).toBe(nodes.length === 2);
       expect(disk?.exported ?? false).toBe(nodes.length > 0);
-      if (nodes.length > 0) expect(disk?.nqn).toBe(`nqn.2000-02.com.mikrotik:${id}.${record.epoch}`);
+      if (nodes.length > 0) {
+        expect(disk?.nqn).toStartWith(`nqn.2000-02.com.mikrotik:${id}.${record.epoch}-`);
+        expect(disk?.nqn).toBe(record.exportName?.nqn);
+      }
       // Two only with proof, and only by a publish.
       if (nodes.length === 2 && was.length < 2)
         expect([each.do, this.world.up, this.world.proven]).toEqual(["publish", true, true]);

@@ -5,6 +5,7 @@ import { failure } from "../domain/errors/driver-error.ts";
 import { requireField, requireName } from "../domain/fields.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { parseVolumeId, type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import { invalidateEarlier } from "../migration/unpublish.ts";
 import { filePathOf, type Layout } from "../rds/layout.ts";
 import { pollUntil } from "../rds/poll.ts";
 import type { Pool } from "../rds/pool.ts";
@@ -63,7 +64,7 @@ export class VolumeService {
     this.#options = options;
   }
 
-  /** CSI CreateVolume: two RouterOS commands for a new volume, one for an existing one. */
+  /** CSI CreateVolume: two RouterOS commands, for a new volume and for an existing one. */
   async create(request: CreateRequest): Promise<VolumeInfo> {
     const { name, range, capabilities, signal } = request;
     requireName("name", name);
@@ -90,6 +91,8 @@ export class VolumeService {
       }));
     const volume = await this.#ready(this.#ours(id, name, found), signal);
     this.#requireSame(volume, request, parameters, filePathOf(pool.mountPoint, layout, id));
+    // A removal of before, whose line still waits on the RDS, must not take the volume away after this answer.
+    if (existing !== undefined) await this.#invalidateEarlier(volume, signal);
     return infoOf(volume);
   }
 
@@ -189,6 +192,19 @@ export class VolumeService {
       throw failure("volumeExistsDifferently", { name, difference });
     }
     return found.volume;
+  }
+
+  /** @throws volumeNotReady (UNAVAILABLE) when the volume was removed meanwhile */
+  async #invalidateEarlier(volume: RdsVolume, signal: AbortSignal): Promise<void> {
+    const { rds } = this.#options;
+    // A conflict means that somebody has just written a newer record, which does the same.
+    const { kind } = await rds.write(volume, invalidateEarlier(volume.record), "leave", signal);
+    if (kind === "absent") {
+      throw failure("notVerified", {
+        what: `creating volume ${volume.id}`,
+        detail: "it was removed meanwhile",
+      });
+    }
   }
 
   /** Waits for a volume that an earlier call has begun. @throws volumeNotReady (UNAVAILABLE) */

@@ -24,10 +24,24 @@ export function decideUnpublish(
   const ended = endOf(record, staying[0]?.node, now, by);
   return {
     kind: "accept",
-    record: { ...record, attachments: staying, migration: undefined, ended: [...record.ended, ...ended] },
+    record: {
+      ...record,
+      attachments: staying,
+      exportName: staying.length === 0 ? undefined : record.exportName,
+      migration: undefined,
+      ended: [...record.ended, ...ended],
+    },
     export: exportState,
     events: [],
   };
+}
+
+/**
+ * Turns an answer that needs no change into one that a command of before cannot undo: an attach or a detach that was sent
+ * earlier, timed out, and whose line still waits on the RDS, compares with the record as it was, which is gone then.
+ */
+export function invalidateEarlier(record: VolumeRecord): VolumeRecord {
+  return { ...record, invalidations: (record.invalidations ?? 0) + 1 };
 }
 
 function endOf(record: VolumeRecord, stayed: string | undefined, now: number, by: string): EndedMigration[] {

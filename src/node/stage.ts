@@ -82,7 +82,8 @@ async function releaseOlderEpochs(
     }
   }
   for (const connection of connections) {
-    if (connection.epoch >= checked.nqn.epoch) continue;
+    // The same epoch under another nonce: the record was restored from a backup, or a writer that lost the race had it.
+    if (connection.nqn === checked.nqn.nqn) continue;
     // It is not exported any more and never will be: I/O that waits for it would keep its umount, and so this volume,
     // from ending. What was written there after the volume was detached is lost by design, that is what fencing means.
     if (!isLive(connection)) await node.dataPath.abandon(connection.nqn, signal);

@@ -1,7 +1,9 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
 
-/** An NQN of this driver, taken apart: `<prefix>:<slot>.<epoch>`; epoch 0 has no suffix. */
+/**
+ * An NQN of this driver, taken apart: `<prefix>:<slot>.<epoch>-<nonce>`. Version 0.1 gave no nonce; epoch 0 has no suffix.
+ */
 export interface VolumeNqn {
   readonly nqn: string;
   readonly slot: VolumeId;
@@ -15,8 +17,8 @@ export function parseVolumeNqn(prefix: string, nqn: string): VolumeNqn | undefin
   const slot = parseVolumeId(slotText);
   if (slot === undefined || more.length > 0) return undefined;
   if (epochText === undefined) return { nqn, slot, epoch: 0 };
-  if (!/^[1-9]\d{0,8}$/.test(epochText)) return undefined;
-  return { nqn, slot, epoch: Number(epochText) };
+  const [, epoch] = /^([1-9]\d{0,8})(?:-[0-9a-f]{8})?$/.exec(epochText) ?? [];
+  return epoch === undefined ? undefined : { nqn, slot, epoch: Number(epoch) };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { Logger } from "../observability/log.ts";
@@ -18,6 +19,16 @@ export interface RdsContext {
   /** TCP port of the NVMe/TCP export. */
   readonly nvmePort: number;
   readonly fencing: Fencing;
+  /** Eight random hex digits, new with each call: no two attachments share an NQN. */
+  readonly nonce: () => string;
+}
+
+/** The context of an Rds; `nonce` is random unless it is given. */
+export type RdsOptions = Omit<RdsContext, "nonce"> & Partial<Pick<RdsContext, "nonce">>;
+
+/** A nonce of 32 random bits. */
+export function randomNonce(): string {
+  return randomBytes(4).toString("hex");
 }
 
 /** Runs a command whose runtime errors mean nothing special to the caller. */

@@ -4,11 +4,12 @@ import { ros, type Script } from "../routeros/script.ts";
 import { commandFailure, disksOf, type RdsContext } from "./context.ts";
 import { encodeChecked } from "./create.ts";
 import { type Disk, disks } from "./disk.ts";
+import { exportIsOn, standingExport, type WantedExport } from "./export.ts";
 import { findDisk, single } from "./lookup.ts";
 import { pollUntil } from "./poll.ts";
 import type { Pool } from "./pool.ts";
 import { classify, type RdsVolume } from "./volume.ts";
-import { matches, switchedOn, type WantedExport, type WriteResult, wantedExport } from "./write-record.ts";
+import type { WriteResult } from "./write-record.ts";
 
 /** What a volume shall become. */
 export interface GrowSpec {
@@ -51,7 +52,7 @@ export async function growVolume(context: RdsContext, spec: GrowSpec): Promise<W
   const isDone = (disk: Disk): boolean =>
     disk.comment === plan.after &&
     (disk.size ?? 0n) >= sizeBytes &&
-    (plan.wanted === undefined || matches(disk, plan.wanted));
+    (plan.wanted === undefined || exportIsOn(disk, plan.wanted));
   const now = await pollUntil(
     context.clock,
     signal,
@@ -82,9 +83,8 @@ interface Plan {
 
 /** The condition on the size keeps a race of two expansions from shrinking the file: the record is the same for both. */
 function growOnly({ disk }: RdsVolume, sizeBytes: bigint): Plan {
-  const mine = ros`[/disk/find where slot=${disk.slot} and comment=${disk.comment} and size<${sizeBytes}]`;
   return {
-    script: ros`:local mine ${mine}; :if ([:len $mine] = 1) do={ /disk/set $mine file-size=${sizeBytes} }`,
+    script: ros`/disk/set [/disk/find where slot=${disk.slot} and comment=${disk.comment} and size<${sizeBytes}] file-size=${sizeBytes}`,
     after: disk.comment,
     wanted: undefined,
   };
@@ -92,21 +92,23 @@ function growOnly({ disk }: RdsVolume, sizeBytes: bigint): Plan {
 
 /**
  * Mark the record, grow, export off, export on and mark away. Growing may take a while, so it comes first: hosts miss
- * the export for a moment only, shorter than any reconnect delay. Each step acts only on an item that still has the
- * marked record, so whoever changes the record in between (a detach, a restored export) is not overruled; and the mark
- * stays whenever the line ends early. A size that cannot be had takes the mark away again, with the export untouched.
+ * the export for a moment only, shorter than any reconnect delay. Each step finds the item by the marked record in the
+ * argument of its own `set`, so whoever changes the record in between (a detach, a restored export) is not overruled; and
+ * the mark stays whenever the line ends early. A size that cannot be had takes the mark away again, with the export untouched.
  */
 function growAndReExport(context: RdsContext, { volume, sizeBytes }: GrowSpec, reExportSince: number): Plan {
   const { id, disk, record } = volume;
   const isMarked = record.reExportSince !== undefined;
   const after = isMarked ? encodeChecked(id, { ...record, reExportSince: undefined }) : disk.comment;
   const marked = isMarked ? disk.comment : encodeChecked(id, { ...record, reExportSince });
-  const wanted = wantedExport(context, volume, record, "keep");
+  const wanted = standingExport(context, volume);
   const mark = isMarked
     ? ros``
-    : ros`:local old [/disk/find where slot=${id} and comment=$plain]; :if ([:len $old] = 1) do={ /disk/set $old comment=$marked }; `;
-  const grow = ros`:local less [/disk/find where slot=${id} and comment=$marked and size<${sizeBytes}]; :if ([:len $less] = 1) do={ :onerror f in={ /disk/set $less file-size=${sizeBytes} } do={ /disk/set [/disk/find where slot=${id} and comment=$marked] comment=$plain; :error $f } }`;
-  const off = ros`:local up [/disk/find where slot=${id} and comment=$marked and size>=${sizeBytes}]; :if ([:len $up] = 1) do={ /disk/set $up nvme-tcp-export=no; :local down [/disk/find where slot=${id} and comment=$marked]; :if ([:len $down] = 1) do={ /disk/set $down comment=$plain ${switchedOn(wanted)} } }`;
+    : ros`/disk/set [/disk/find where slot=${id} and comment=$plain] comment=$marked; `;
+  const grow = ros`:onerror f in={ /disk/set [/disk/find where slot=${id} and comment=$marked and size<${sizeBytes}] file-size=${sizeBytes} } do={ /disk/set [/disk/find where slot=${id} and comment=$marked] comment=$plain; :error $f }`;
+  const grown = ros`/disk/find where slot=${id} and comment=$marked and size>=${sizeBytes}`;
+  const name = ros`nvme-tcp-server-port=${BigInt(wanted.port)} nvme-tcp-server-nqn=${wanted.nqn}`;
+  const off = ros`/disk/set [${grown}] nvme-tcp-export=no; /disk/set [${grown} and nvme-tcp-export=no] comment=$plain mount-filesystem=no ${name} nvme-tcp-export=yes`;
   return {
     script: ros`:local plain ${after}; :local marked ${marked}; ${mark}${grow}; ${off}`,
     after,

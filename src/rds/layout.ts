@@ -27,11 +27,13 @@ export function filePathOf(mountPoint: string, layout: Layout, volume: VolumeId)
 }
 
 /**
- * Subsystem NQN of a volume in an epoch: `<prefix>:<slot>.<epoch>`; epoch 0 has no suffix. With the longest
- * allowed prefix it stays below the 223 bytes of the NVMe base specification, 4.7.
+ * Subsystem NQN of an attachment: `<prefix>:<slot>.<epoch>-<nonce>`. Without a nonce it is that of version 0.1, and epoch 0
+ * has no suffix. With the longest allowed prefix it stays below the 223 bytes of the NVMe base specification, 4.7.
+ * @param nonce eight hex digits
  */
-export function nqnOf(prefix: string, volume: VolumeId, epoch: number): string {
-  return epoch === 0 ? `${prefix}:${volume}` : `${prefix}:${volume}.${epoch}`;
+export function nqnOf(prefix: string, volume: VolumeId, epoch: number, nonce?: string): string {
+  const name = epoch === 0 ? `${prefix}:${volume}` : `${prefix}:${volume}.${epoch}`;
+  return nonce === undefined ? name : `${name}-${nonce}`;
 }
 
 /** Sizes are multiples of 1 MiB: every block size of a backing filesystem divides it. Bytes. */

@@ -173,10 +173,14 @@ describe("write", () => {
     expect(found.volume.disk.nqn).toBe("nqn.2020-01.org.example:stale");
     on.commandsSince();
     await on.rds.write(found.volume, ATTACHED, "fresh", on.signal);
-    expect(on.commandsSince().join()).toMatch(/nvme-tcp-export=no; \/disk\/set .*nvme-tcp-export=yes/);
-    expect(on.simulator.device.disks).toMatchObject([
-      { exported: true, nqn: `nqn.2000-02.com.mikrotik:${volume.id}.1` },
-    ]);
+    const [claim = "", opening = "", ...more] = on.commandsSince();
+    expect(more).toEqual([]);
+    expect(claim).toContain("nvme-tcp-export=no");
+    expect(claim).not.toContain("nvme-tcp-export=yes");
+    expect(opening).toContain("nvme-tcp-export=yes");
+    const [disk] = on.simulator.device.disks;
+    expect(disk?.exported).toBe(true);
+    expect(disk?.nqn).toMatch(new RegExp(`^nqn\\.2000-02\\.com\\.mikrotik:${volume.id}\\.1-[0-9a-f]{8}$`));
   });
 
   test("a second node that joins does not touch the running export", async () => {
@@ -205,6 +209,8 @@ describe("write", () => {
     expect(on.rds.remembered(ID)).toBeUndefined();
   });
 });
+
+const NONCE = "0a1b2c3d";
 
 /** A RouterOS that answers each command with the next rows, or error text; the last one again and again. */
 function scripted(answers: readonly (readonly object[] | string)[]): RdsContext & { asked: () => number } {
@@ -242,6 +248,7 @@ function scripted(answers: readonly (readonly object[] | string)[]): RdsContext 
     nqnPrefix: "nqn.2000-02.com.mikrotik",
     nvmePort: 4420,
     fencing: "epoch",
+    nonce: () => NONCE,
     asked: () => asked,
   };
 }
@@ -255,10 +262,11 @@ describe("reading back after a write", () => {
     size: 1_073_741_824,
     ...over,
   });
+  const nqn = `nqn.2000-02.com.mikrotik:${ID}.1-${NONCE}`;
   const up = row({
-    comment: encodeRecord(ATTACHED),
+    comment: encodeRecord({ ...ATTACHED, exportName: { nqn, port: 4420, hosts: false } }),
     "nvme-tcp-export": true,
-    "nvme-tcp-server-nqn": `nqn.2000-02.com.mikrotik:${ID}.1`,
+    "nvme-tcp-server-nqn": nqn,
     "nvme-tcp-server-port": 4420,
   });
   const down = { ...up, "nvme-tcp-export": false };

@@ -4,8 +4,9 @@ import type { VolumeId } from "../domain/volume-id.ts";
 import { payload } from "../routeros/envelope.ts";
 import { ros } from "../routeros/script.ts";
 import { VolumeCache } from "./cache.ts";
-import { type RdsContext, runChecked } from "./context.ts";
+import { type RdsContext, type RdsOptions, randomNonce, runChecked } from "./context.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
+import { exportIsRight } from "./export.ts";
 import { volumeFilePattern } from "./file-pattern.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
 import { KnownVolumes } from "./known-volumes.ts";
@@ -16,7 +17,7 @@ import { type RemoveResult, removeFileOnly, removeVolume } from "./remove.ts";
 import { listFiles, type RdsFile, type Survey, surveyAll } from "./survey.ts";
 import { type RouterOsVersion, requireSupported } from "./version.ts";
 import { type Classified, classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
-import { exportIsRight, type WriteResult, writeRecord } from "./write-record.ts";
+import { type WriteResult, writeRecord } from "./write-record.ts";
 
 /** A pool and, from the same answer, whatever has the slot of a volume that shall be created in it. */
 export interface PoolView {
@@ -40,8 +41,8 @@ export class Rds {
   readonly #pending = new Map<VolumeId, { pool: string; bytes: bigint }>();
   #version: Promise<RouterOsVersion> | undefined;
 
-  constructor(context: RdsContext) {
-    this.#context = context;
+  constructor(options: RdsOptions) {
+    this.#context = { nonce: randomNonce, ...options };
   }
 
   get address(): string {
@@ -193,7 +194,10 @@ export class Rds {
     return removeFileOnly(this.#context, id, layout, signal);
   }
 
-  /** Compare-and-set of record and export. One command, and more while the export is not up. */
+  /**
+   * Compare-and-set of record and export. One command; two for an attachment, whose access is granted by the second one;
+   * more while the export is not up.
+   */
   async write(
     volume: RdsVolume,
     record: VolumeRecord,

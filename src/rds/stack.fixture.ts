@@ -187,7 +187,6 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         clock,
         clusterId: "test",
         nvmeAddress: "127.0.0.1",
-        nvmePort: 4420,
         maxVolumesPerNode,
       }),
     };

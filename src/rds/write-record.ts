@@ -4,21 +4,28 @@ import { ros, type Script } from "../routeros/script.ts";
 import { commandFailure, disksOf, type RdsContext } from "./context.ts";
 import { encodeChecked } from "./create.ts";
 import { type Disk, disks } from "./disk.ts";
-import { nqnOf } from "./layout.ts";
+import { exportedRecord, exportIsOn, needsHosts, type WantedExport, wantedExport } from "./export.ts";
 import { findDisk, single } from "./lookup.ts";
 import { pollUntil } from "./poll.ts";
 import { classify, type RdsVolume } from "./volume.ts";
 
-/** What came of a compare-and-set. `conflict`: someone else wrote first; decide again from what is there. */
+/** The result of a compare-and-set. `conflict`: someone else wrote first; decide again on the record that is there. */
 export type WriteResult =
   | { readonly kind: "written"; readonly volume: RdsVolume }
   | { readonly kind: "conflict" }
   | { readonly kind: "absent" };
 
 /**
- * Writes a volume's record and its export together, if the record is still the one that was read: one
- * RouterOS command that compares, sets and reads back.
- * @param volume as read; its comment is what is compared
+ * Writes a volume's record and its export together, if the record is still the one that was read. One RouterOS command
+ * compares, sets and reads back; its comparison is an argument of its `set`, so that no statement lies between them.
+ *
+ * A node gets access only through a second, later command, which acts or reads only while the record is still ours. A
+ * fresh attach claims the volume with the export off, under an NQN that nobody has seen, and the second command switches
+ * the export on. A second node that joins a running export is confirmed by a read. So a writer that RouterOS let pass a
+ * comparison too late takes the export away from the first one instead of sharing it.
+ * @param volume as read; its comment is the one that is compared
+ * @returns the volume as the last command showed it
+ * @throws notVerified (UNAVAILABLE) when RouterOS does not show the change, recordTooLarge, and the link's failures
  */
 export async function writeRecord(
   context: RdsContext,
@@ -28,130 +35,128 @@ export async function writeRecord(
   signal: AbortSignal,
 ): Promise<WriteResult> {
   const { id, disk } = volume;
-  const what = `write the record of volume ${id}`;
-  const comment = encodeChecked(id, record);
-  const wanted = wantedExport(context, volume, record, exportState);
-  const outcome = await context.client.run({
-    what,
-    purpose: "mutate",
-    listing: disks(ros`slot=${id}`),
-    body: (rows) => ros`${setScript(disk, comment, wanted)}; ${rows}`,
+  const named = exportedRecord(context, volume, record, exportState);
+  const write: Write = {
+    context,
+    volume,
+    what: `write the record of volume ${id}`,
+    comment: encodeChecked(id, named),
+    wanted: wantedExport(named, exportState),
     signal,
-  });
-  if (!outcome.ok) throw commandFailure(what, outcome.failure);
-  const first = single(id, disksOf(outcome));
-  if (first?.comment === comment && !matches(first, wanted) && standsAlready(disk, wanted)) {
-    // Somebody switched the export off since the volume was read, so this command left it alone: now it is set.
-    return writeRecord(context, { ...volume, record, disk: first }, record, exportState, signal);
+  };
+  const claimed = await runSet(write, claim(write));
+  if (claimed === undefined) return { kind: "absent" };
+  if (claimed.comment === disk.comment && write.comment !== disk.comment) {
+    throw failure("notVerified", { what: write.what, detail: "the record did not change" });
   }
-  const now = await pollUntil(
-    context.clock,
-    signal,
-    first,
-    () => findDisk(context, id, signal),
-    (found) => found === undefined || found.comment !== comment || matches(found, wanted),
-  );
+  if (claimed.comment !== write.comment) return { kind: "conflict" };
+  return confirm(write, claimed);
+}
+
+/** One compare-and-set on its way. */
+interface Write {
+  readonly context: RdsContext;
+  /** As it was read. */
+  readonly volume: RdsVolume;
+  readonly what: string;
+  /** The record that is written. */
+  readonly comment: string;
+  readonly wanted: WantedExport;
+  readonly signal: AbortSignal;
+}
+
+/** The item that still has this comment, and nothing if somebody has changed it. */
+function itemWith({ volume }: Write, comment: string): Script {
+  return ros`/disk/find where slot=${volume.disk.slot} and comment=${comment}`;
+}
+
+/** The command that writes the record, with as much of the export as may be written at once. */
+function claim(write: Write): Script {
+  const { comment, wanted, volume } = write;
+  const { disk } = volume;
+  const mine = itemWith(write, disk.comment);
+  if (wanted.state === "leave") return ros`/disk/set [${mine}] comment=${comment}`;
+  if (wanted.state === "off") return ros`/disk/set [${mine}] comment=${comment} nvme-tcp-export=no`;
+  if (wanted.state === "fresh") {
+    return ros`/disk/set [${mine}] comment=${comment} nvme-tcp-export=no ${nameOf(wanted)}${hostsOf(disk, wanted)}`;
+  }
+  // A running export is left alone when a second node joins: the first must not notice.
+  const hosts = needsHosts(disk, wanted) ? hostsOf(disk, wanted) : ros``;
+  return ros`/disk/set [${mine}] comment=${comment}${hosts}`;
+}
+
+/** The later command: access is granted on what it shows, and only if the record is still ours. */
+async function confirm(write: Write, claimed: Disk): Promise<WriteResult> {
+  const { context, volume, wanted, comment, signal } = write;
+  const { id, record } = volume;
+  let now: Disk | undefined = claimed;
+  if (!isSettled(write, claimed)) now = await runSet(write, switchOn(write, claimed));
+  else if (wanted.hostNqns.length > record.attachments.length) now = await findDisk(context, id, signal);
+  if (now !== undefined && now.comment === comment && !isSettled(write, now)) {
+    now = await pollUntil(
+      context.clock,
+      signal,
+      now,
+      () => findDisk(context, id, signal),
+      (found) => found === undefined || found.comment !== comment || isSettled(write, found),
+    );
+  }
   if (now === undefined) return { kind: "absent" };
-  if (now.comment === disk.comment && comment !== disk.comment) {
-    throw failure("notVerified", { what, detail: "the record did not change" });
-  }
   if (now.comment !== comment) return { kind: "conflict" };
-  if (!matches(now, wanted)) {
+  if (!isSettled(write, now)) {
     throw failure("notVerified", { what: `exporting volume ${id}`, detail: describe(now) });
   }
   const classified = classify(now, context.clusterId);
-  if (classified?.kind !== "volume")
-    throw failure("notVerified", { what, detail: "the record is not readable" });
+  if (classified?.kind !== "volume") {
+    throw failure("notVerified", { what: write.what, detail: "the record is not readable" });
+  }
   return { kind: "written", volume: classified.volume };
 }
 
-/** What an export depends on besides the record. */
-export type ExportSettings = Pick<RdsContext, "nqnPrefix" | "nvmePort" | "fencing">;
-
-/** Whether a volume's export already is what its record wants. */
-export function exportIsRight(context: ExportSettings, volume: RdsVolume): boolean {
-  const state = volume.record.attachments.length === 0 ? "off" : "keep";
-  return matches(volume.disk, wantedExport(context, volume, volume.record, state));
+function isSettled({ wanted }: Write, disk: Disk): boolean {
+  if (wanted.state === "leave") return true;
+  return wanted.state === "off" ? !disk.exported : exportIsOn(disk, wanted);
 }
 
-/** How an export is to stand. */
-export interface WantedExport {
-  readonly on: boolean;
-  /** The export is not looked at. */
-  readonly leave: boolean;
-  readonly nqn: string;
-  readonly port: number;
-  /** undefined: the allow-list is not ours to set. */
-  readonly allowHost: string | undefined;
-  /** Whether the export must go off first, as it stands under an older NQN. */
-  readonly restart: boolean;
-}
-
-/** How a volume's export is to stand with a record. */
-export function wantedExport(
-  context: ExportSettings,
-  volume: RdsVolume,
-  record: VolumeRecord,
-  state: ExportState,
-): WantedExport {
-  const epoch = context.fencing === "off" ? 0 : record.epoch;
-  const nqn = nqnOf(context.nqnPrefix, volume.id, epoch);
-  const on = state !== "off";
-  // Whether the list takes several hosts is not known of any device; one that takes a single name would lock both nodes
-  // out. So while two nodes are attached any host may connect that knows the NQN, as without the list.
-  const [host, second] = record.attachments.map((attachment) => attachment.hostNqn);
-  return {
-    on,
-    leave: state === "leave",
-    nqn,
-    port: context.nvmePort,
-    allowHost: context.fencing === "epoch+hosts" ? (second === undefined ? (host ?? "") : "") : undefined,
-    restart: state === "fresh" && volume.disk.exported,
-  };
-}
-
-/** Acts on the item only if its comment is still the one that was read: compare and set in one line. */
-function setScript(disk: Disk, comment: string, wanted: WantedExport): Script {
-  const mine = ros`[/disk/find where slot=${disk.slot} and comment=${disk.comment}]`;
-  return ros`:local mine ${mine}; :if ([:len $mine] = 1) do={ ${changes(disk, comment, wanted)} }`;
-}
-
-function changes(disk: Disk, comment: string, wanted: WantedExport): Script {
-  if (wanted.leave) return ros`/disk/set $mine comment=${comment}`;
-  if (!wanted.on) return ros`/disk/set $mine comment=${comment} nvme-tcp-export=no`;
-  // A running export is left alone when a second node joins: the first must not notice.
-  if (standsAlready(disk, wanted)) {
-    const { allowHost } = wanted;
-    const allow = allowHost === undefined ? ros`` : ros` nvme-tcp-server-allow-host-name=${allowHost}`;
-    return ros`/disk/set $mine comment=${comment}${allow}`;
+/**
+ * Switches the export on, or off, of an item that has the record of this write. An export that runs under another name
+ * than the record's goes off in the same command: its hosts have no attachment.
+ */
+function switchOn(write: Write, disk: Disk): Script {
+  const { wanted, comment } = write;
+  const mine = itemWith(write, comment);
+  if (wanted.state === "off") return ros`/disk/set [${mine}] nvme-tcp-export=no`;
+  const isNamed = disk.nqn === wanted.nqn && disk.port === wanted.port;
+  if (!isNamed) {
+    const off = ros`/disk/set [${mine}] nvme-tcp-export=no ${nameOf(wanted)}${hostsOf(disk, wanted)}`;
+    return ros`${off}; /disk/set [${mine} and nvme-tcp-server-nqn=${wanted.nqn}] nvme-tcp-export=yes`;
   }
-  const off = wanted.restart ? ros`/disk/set $mine nvme-tcp-export=no; ` : ros``;
-  return ros`${off}/disk/set $mine comment=${comment} ${switchedOn(wanted)}`;
+  const hosts = needsHosts(disk, wanted) ? hostsOf(disk, wanted) : ros``;
+  return ros`/disk/set [${mine} and nvme-tcp-server-nqn=${wanted.nqn}] mount-filesystem=no nvme-tcp-export=yes${hosts}`;
 }
 
-/** Arguments of `/disk/set` that switch an export on. */
-export function switchedOn({ port, nqn, allowHost }: WantedExport): Script {
-  const allow = allowHost === undefined ? ros`` : ros` nvme-tcp-server-allow-host-name=${allowHost}`;
-  return ros`mount-filesystem=no nvme-tcp-server-port=${BigInt(port)} nvme-tcp-server-nqn=${nqn}${allow} nvme-tcp-export=yes`;
+/** Arguments of `/disk/set` that name an export, which is off. */
+function nameOf({ nqn, port }: WantedExport): Script {
+  return ros`mount-filesystem=no nvme-tcp-server-port=${BigInt(port)} nvme-tcp-server-nqn=${nqn}`;
 }
 
-function standsAlready(disk: Disk, wanted: WantedExport): boolean {
-  return (
-    wanted.on &&
-    !wanted.leave &&
-    !wanted.restart &&
-    disk.exported &&
-    disk.nqn === wanted.nqn &&
-    disk.port === wanted.port
-  );
+/** Argument of `/disk/set` for the allowed hosts; left out where the item has no list and none is wanted. */
+function hostsOf(disk: Disk, { allowHost }: WantedExport): Script {
+  if (allowHost === "" && disk.allowHost === "") return ros``;
+  return ros` nvme-tcp-server-allow-host-name=${allowHost}`;
 }
 
-/** Whether an item is exported as it is to be. */
-export function matches(disk: Disk, wanted: WantedExport): boolean {
-  if (wanted.leave) return true;
-  if (!wanted.on) return !disk.exported;
-  const host = wanted.allowHost === undefined || disk.allowHost === wanted.allowHost;
-  return disk.exported && disk.nqn === wanted.nqn && disk.port === wanted.port && host;
+async function runSet(write: Write, script: Script): Promise<Disk | undefined> {
+  const { context, volume, what, signal } = write;
+  const outcome = await context.client.run({
+    what,
+    purpose: "mutate",
+    listing: disks(ros`slot=${volume.id}`),
+    body: (rows) => ros`${script}; ${rows}`,
+    signal,
+  });
+  if (!outcome.ok) throw commandFailure(what, outcome.failure);
+  return single(volume.id, disksOf(outcome));
 }
 
 function describe(disk: Disk): string {

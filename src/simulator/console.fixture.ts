@@ -7,7 +7,7 @@ import { Device } from "./device/device.ts";
 import { DEFAULT_POOL, type PoolOptions } from "./device/pools.ts";
 import { DRIVER_POLICIES, type Policy } from "./device/users.ts";
 import type { FaultAction } from "./faults.ts";
-import { Mutex } from "./mutex.ts";
+import { Mutex, Turns } from "./mutex.ts";
 import { DEFAULT_SWITCHES, type Switches } from "./switches.ts";
 
 /** A clock that stands still until it is told to go on; sleeping advances it. */
@@ -76,6 +76,8 @@ export async function testConsole(
       width: options.width ?? switches.wrapWidth,
       faults: more.faults ?? [],
       signal: new AbortController().signal,
+      turns: new Turns(),
+      released: async () => {},
       background: (ms, task) => void background.push(clock.sleep(ms).then(task)),
     });
   const put = async (text: string): Promise<string> => {

@@ -22,6 +22,11 @@ export type FaultAction =
   | { readonly kind: "delay"; readonly ms: number }
   /** Executed only after `release()`. */
   | { readonly kind: "hang" }
+  /**
+   * Executed up to its n-th boundary (from 1), and further only after `release()`. Boundaries lie before each statement and,
+   * with `interleaving=arguments`, between a command and the `find` that is its argument.
+   */
+  | { readonly kind: "hangMidway"; readonly boundary: number }
   /** Only the first `bytes` bytes of the output arrive, then the channel closes without exit status. */
   | { readonly kind: "truncateOutput"; readonly bytes: number }
   | { readonly kind: "diskFull" }
@@ -75,6 +80,10 @@ export class Faults {
     return this.add({ kind: "delay", ms }, when);
   }
 
+  hangMidway(boundary: number, when?: FaultWhen): FaultHandle {
+    return this.add({ kind: "hangMidway", boundary }, when);
+  }
+
   hang(when?: FaultWhen): FaultHandle {
     return this.add({ kind: "hang" }, when);
   }
@@ -95,6 +104,11 @@ export class Faults {
   refuseSessions(options: { mode?: "close" | "authentication"; count?: number } = {}): FaultHandle {
     const { mode = "close", count = Number.POSITIVE_INFINITY } = options;
     return this.add({ kind: "refuseSessions", mode }, { count });
+  }
+
+  /** How many commands hang now. */
+  get hanging(): number {
+    return this.#waiting.length;
   }
 
   /** Lets all hanging commands go on. */
@@ -186,6 +200,8 @@ function parseAction(
       return { kind };
     case "cutMidway":
       return { kind, statement: number("statement", 1) };
+    case "hangMidway":
+      return { kind, boundary: number("boundary", 1) };
     case "delay":
       return { kind, ms: number("ms", 0) };
     case "truncateOutput":

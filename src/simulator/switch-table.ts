@@ -26,6 +26,12 @@ export const SWITCH_TABLE: readonly (readonly [SwitchName, readonly (string | nu
   ["noSpaceText", ["failure: no space left on device"], "error text when the pool is full"],
   ["allocation", ["prealloc", "sparse"], "whether a file takes its whole size from the pool at once"],
   ["readyDelayMs", [0], "time until a new disk has its block device and size, in milliseconds"],
+  [
+    "interleaving",
+    ["none", "statements", "arguments"],
+    "where lines of different sessions may run between each other: nowhere; between statements; also between a command and the find that is its argument",
+  ],
+  ["interleavingSeed", [0], "chooses the order of interleaved lines; the same seed gives the same choices"],
   ["connectedHosts", ["dropped", "busy"], "ending an export or removing a disk while hosts are connected"],
   ["shrink", ["error", "shrinks"], "setting a smaller file-size"],
   ["onlineResize", ["after-reexport", "at-once"], "when hosts see a new size of an exported disk"],

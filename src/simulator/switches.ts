@@ -27,6 +27,8 @@ export interface Switches {
   noSpaceText: string;
   allocation: "prealloc" | "sparse";
   readyDelayMs: number;
+  interleaving: "none" | "statements" | "arguments";
+  interleavingSeed: number;
   connectedHosts: "dropped" | "busy";
   shrink: "error" | "shrinks";
   onlineResize: "after-reexport" | "at-once";

@@ -191,20 +191,21 @@ export const driftCatalogue = {
   "export-nqn": {
     severity: "error",
     about: "nqn",
-    meaning: "The export has another NQN than the record's epoch asks for.",
+    meaning: "The export has another NQN than its attachments were given.",
     remedy:
-      "Give this command the controller's --nqn-prefix and --fencing. If those agree, restart the workload, which attaches the volume under a new NQN.",
+      "Find out who changed nvme-tcp-server-nqn. Restart the workload, which attaches the volume under a new NQN.",
   },
   "export-port": {
     severity: "error",
     about: "export",
-    meaning: "The export is on another TCP port than the controller uses.",
-    remedy: "Give this command the controller's --nvme-port. If that agrees, restart the workload.",
+    meaning: "The export is on another TCP port than its attachments were given.",
+    remedy:
+      "Find out who changed nvme-tcp-server-port. Restart the workload, which attaches the volume anew.",
   },
   "allowed-hosts": {
     severity: "error",
     about: "hosts",
-    meaning: "With fencing epoch+hosts, the export's list of hosts is not what the attachments ask for.",
+    meaning: "The export's list of allowed hosts is not the one that its attachments ask for.",
     remedy: "Find out who changed nvme-tcp-server-allow-host-name; restart the workload, which sets it anew.",
   },
   "attached-nqn": {

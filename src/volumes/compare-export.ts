@@ -1,6 +1,6 @@
 import { exportDrift } from "../controller/drift.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
-import { exportIsRight, wantedExport } from "../rds/write-record.ts";
+import { exportIsRight, needsHosts, standingExport } from "../rds/export.ts";
 import { drift, type VolumeDrift } from "./drift.ts";
 import { ifKnown } from "./fact.ts";
 import type { VolumeFacts } from "./facts.ts";
@@ -31,18 +31,18 @@ export function compareExport(facts: VolumeFacts): VolumeDrift[] {
 }
 
 function differences({ installation }: VolumeFacts, volume: NonNullable<ReturnType<typeof volumeOf>>) {
-  const { record, disk } = volume;
-  const wanted = wantedExport(installation, volume, record, "keep");
+  const { disk } = volume;
+  const wanted = standingExport(installation, volume);
   const found: VolumeDrift[] = [];
   if (disk.nqn !== wanted.nqn) {
-    const text = `It is exported as ${disk.nqn || "no NQN"}, epoch ${record.epoch} asks for ${wanted.nqn}`;
+    const text = `It is exported as ${disk.nqn || "no NQN"}, its attachments were given ${wanted.nqn}`;
     found.push(drift("export-nqn", { text, rds: `export ${disk.nqn || "none"}, record ${wanted.nqn}` }));
   }
   if (disk.port !== wanted.port) {
     const text = `It is exported on port ${disk.port ?? "none"}, not ${wanted.port}`;
     found.push(drift("export-port", { text, rds: String(disk.port ?? "none") }));
   }
-  if (wanted.allowHost !== undefined && disk.allowHost !== wanted.allowHost) {
+  if (needsHosts(disk, wanted)) {
     const [is, should] = [disk.allowHost || "any host", wanted.allowHost || "any host"];
     const text = `The export allows ${is}, its attachments ask for ${should}`;
     found.push(drift("allowed-hosts", { text, rds: `allowed ${is}, wanted ${should}` }));

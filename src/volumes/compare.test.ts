@@ -300,7 +300,16 @@ const CASES: readonly Case[] = [
     shape: { fencing: "epoch+hosts" },
     change: { disk: { allowHost: "" } },
   },
-  { what: "a list of hosts that nobody keeps", ids: [], change: { disk: { allowHost: "nqn.other" } } },
+  {
+    what: "a list of hosts that nobody keeps, and that locks the node out",
+    ids: ["allowed-hosts"],
+    change: { disk: { allowHost: "nqn.other" } },
+  },
+  {
+    what: "a list of hosts that nobody keeps, and that lets the node in",
+    ids: [],
+    change: { disk: { allowHost: first.hostNqn } },
+  },
   {
     what: "a node that was told an old NQN",
     ids: ["attached-nqn"],

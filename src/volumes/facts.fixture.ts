@@ -80,6 +80,10 @@ function rdsFacts(shape: Shape, handle: string): RdsFacts {
       readonly: false,
       since: SECONDS - since - (nodes.length - 1 - index) * 3_600,
     })),
+    exportName:
+      nodes.length === 0
+        ? undefined
+        : { nqn: nqnOf(shape, handle), port: 4420, hosts: shape.fencing === "epoch+hosts" },
     migration:
       nodes.length === 2
         ? { since: SECONDS - since, timeoutSeconds: 300, by: "controller-0", overdueBy: undefined }

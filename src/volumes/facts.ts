@@ -8,7 +8,7 @@ import type {
   VmiView,
 } from "../kubernetes/port.ts";
 import type { Disk } from "../rds/disk.ts";
-import type { ExportSettings } from "../rds/write-record.ts";
+import type { ExportSettings } from "../rds/export.ts";
 import { absent, type Fact, known, unknown } from "./fact.ts";
 
 /** The backing file, as `/file` lists it. */

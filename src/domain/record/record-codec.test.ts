@@ -28,7 +28,7 @@ const record: fc.Arbitrary<VolumeRecord> = fc
     source: fc.option(text, { nil: undefined }),
     filesystem: fc.constantFrom(undefined, "ext4" as const, "xfs" as const),
     epoch: fc.nat(1_000_000),
-    attachments: fc.array(attachment, { maxLength: 2 }),
+    attachments: fc.uniqueArray(attachment, { maxLength: 2, selector: ({ node }) => node }),
     migration: fc.record({
       since: time,
       timeoutSeconds: fc.integer({ min: 0, max: 100_000 }),
@@ -53,6 +53,15 @@ const record: fc.Arbitrary<VolumeRecord> = fc
       { maxLength: 3 },
     ),
     reExportSince: fc.option(time, { nil: undefined }),
+    exportName: fc.option(
+      fc.record({
+        nqn: text.filter((nqn) => nqn !== ""),
+        port: fc.integer({ min: 1, max: 65_535 }),
+        hosts: fc.boolean(),
+      }),
+      { nil: undefined },
+    ),
+    invalidations: fc.option(fc.nat(1_000_000), { nil: undefined }),
     settings: fc.record({
       migrationTimeoutSeconds: fc.oneof(fc.integer({ min: 30, max: 3_600 }), fc.constant("auto" as const)),
       migrationGuard: fc.constantFrom("enforce" as const, "warn" as const, "off" as const),
@@ -118,6 +127,8 @@ describe("the volume record", () => {
     [`${minimal};novalue`, 'field "novalue" has no value'],
     [`${minimal};m=1,2,p,`, "0 attachments with a migration"],
     [`${minimal};a=n,q,0,mw,1|o,q,0,mw,1`, "2 attachments without a migration"],
+    [`${minimal};a=n,q,0,mw,1|n,p,0,mw,2;m=1,2,p,`, "node n is attached twice"],
+    [`${minimal};q=nqn.x:y,0,-`, "bad export name nqn.x:y,0,-"],
     [`${minimal};a=n,q,9,mw,1`, "bad attachment n,q,9,mw,1"],
     ["rds1;n=a b;c=x;t=1", '"a b" is not encoded'],
     ["rds2;whatever", "record version 2 is newer than this driver"],

@@ -4,6 +4,7 @@ import {
   type Attachment,
   DEFAULT_SETTINGS,
   type EndedMigration,
+  type ExportName,
   type Migration,
   type VolumeRecord,
   type VolumeSettings,
@@ -54,6 +55,8 @@ export function encodeRecord(record: VolumeRecord): string {
   put("f", record.filesystem);
   put("e", record.epoch === 0 ? undefined : String(record.epoch));
   put("a", record.attachments.length === 0 ? undefined : record.attachments.map(encodeAttachment).join("|"));
+  put("q", record.exportName && encodeExportName(record.exportName));
+  put("i", record.invalidations === undefined ? undefined : String(record.invalidations));
   put("m", record.migration && encodeMigration(record.migration));
   put("x", record.ended.length === 0 ? undefined : record.ended.map(encodeEnded).join("|"));
   put("g", record.reExportSince === undefined ? undefined : String(record.reExportSince));
@@ -113,6 +116,11 @@ function parse(body: string): VolumeRecord {
   const epoch = optional("e", number) ?? 0;
   const attachments = optional("a", (value) => value.split("|").map(decodeAttachment)) ?? [];
   if (attachments.length > 2) throw new Error(`${attachments.length} attachments`);
+  const [first, second] = attachments;
+  if (first !== undefined && first.node === second?.node)
+    throw new Error(`node ${first.node} is attached twice`);
+  const exportName = optional("q", decodeExportName);
+  const invalidations = optional("i", number);
   const migration = optional("m", decodeMigration);
   if ((migration !== undefined) !== (attachments.length === 2)) {
     throw new Error(
@@ -132,6 +140,8 @@ function parse(body: string): VolumeRecord {
     filesystem,
     epoch,
     attachments,
+    ...(exportName === undefined ? {} : { exportName }),
+    ...(invalidations === undefined ? {} : { invalidations }),
     migration,
     ended,
     reExportSince,
@@ -158,6 +168,18 @@ function decodeAttachment(value: string): Attachment {
     readonly: flags[1] === "r",
     since: number(since),
   };
+}
+
+function encodeExportName({ nqn, port, hosts }: ExportName): string {
+  return `${escapeText(nqn)},${port},${hosts ? "h" : "-"}`;
+}
+
+function decodeExportName(value: string): ExportName {
+  const [nqn = "", port = "", hosts = ""] = parts(value, 3);
+  const name = { nqn: unescapeText(nqn), port: number(port), hosts: hosts === "h" };
+  if (name.nqn === "" || name.port < 1 || name.port > 65_535 || !/^[h-]$/.test(hosts))
+    throw new Error(`bad export name ${value}`);
+  return name;
 }
 
 function encodeMigration({ since, timeoutSeconds, by, overdueBy }: Migration): string {

@@ -13,6 +13,16 @@ export interface Attachment {
   readonly since: number;
 }
 
+/** What the export of an attached volume is called. */
+export interface ExportName {
+  /** Subsystem NQN, at most 223 bytes. */
+  readonly nqn: string;
+  /** TCP port. */
+  readonly port: number;
+  /** Whether the export's list of allowed hosts is kept for these attachments (`--fencing epoch+hosts`). */
+  readonly hosts: boolean;
+}
+
 /** A migration that runs: exactly two nodes are attached. */
 export interface Migration {
   /** When the second node was attached; seconds since the Unix epoch. */
@@ -81,6 +91,16 @@ export interface VolumeRecord {
   readonly epoch: number;
   /** At most two. */
   readonly attachments: readonly Attachment[];
+  /**
+   * NQN and port that the present attachments were given: chosen by the fresh attach, kept until the last node has left, so
+   * that no later setting renames an export in use. undefined while nothing is attached, and in records before 0.2.
+   */
+  readonly exportName?: ExportName | undefined;
+  /**
+   * How often a detach found nothing to detach. Such a detach raises it, so that an attach that was sent before, and whose
+   * line has not run yet, compares with a comment that has gone. undefined: never.
+   */
+  readonly invalidations?: number | undefined;
   /** Set exactly while two nodes are attached. */
   readonly migration: Migration | undefined;
   /** Oldest first; each stays until it has been reported, so that no crash loses an outcome. */

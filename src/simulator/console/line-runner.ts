@@ -4,10 +4,10 @@ import type { Policy } from "../device/users.ts";
 import { LineCut, ParseFailure, RunFailure } from "../errors.ts";
 import type { FaultAction } from "../faults.ts";
 import type { Block } from "../language/ast.ts";
-import { Interpreter, type MenuCall, type Runtime } from "../language/interpreter.ts";
+import { type Boundary, Interpreter, type MenuCall, type Runtime } from "../language/interpreter.ts";
 import { Parser } from "../language/parser.ts";
 import type { Value } from "../language/values.ts";
-import type { Mutex } from "../mutex.ts";
+import type { Mutex, Turns } from "../mutex.ts";
 import { wrap } from "./render.ts";
 
 /** Statements that one line may run; an endless loop ends here. */
@@ -26,6 +26,10 @@ export interface LineContext {
   readonly faults: readonly FaultAction[];
   /** Aborted when the client has left and lines end with their client. */
   readonly signal: AbortSignal;
+  /** Resolves when the faults let hanging lines go on, or the device goes down. */
+  released(): Promise<void>;
+  /** Lets lines of other sessions run a part of theirs; the mutex is free meanwhile. */
+  readonly turns: Turns;
   /** Runs a task later, when no line runs. */
   background(milliseconds: number, task: () => Promise<void>): void;
 }
@@ -60,7 +64,7 @@ function asFailure(error: unknown, device: Device): Error {
 
 /**
  * Runs one line: parses all of it, then runs it statement by statement. Lines are atomic to each other except while
- * one of them waits (`:delay`, copies).
+ * one of them waits (`:delay`, copies), and where the switch `interleaving` and the fault `hangMidway` let others in.
  */
 export async function runLine(line: string, context: LineContext): Promise<LineResult> {
   const { device, mutex } = context;
@@ -110,6 +114,21 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
     statements += 1;
     if (statements > STATEMENT_LIMIT) throw new RunFailure("action timed out");
   }
+  let boundaries = 0;
+  const held = context.faults.find((one) => one.kind === "hangMidway")?.boundary;
+  async function boundary(kind: Boundary): Promise<void> {
+    const { interleaving } = device.switches();
+    if (kind === "argument" && interleaving !== "arguments") return;
+    boundaries += 1;
+    const hangs = boundaries === held;
+    const turns = interleaving === "none" ? 0 : context.turns.draw(device.switches().interleavingSeed);
+    if (!hangs && turns === 0) return;
+    await leave();
+    if (hangs) await context.released();
+    for (let turn = 0; turn < turns; turn++) (await mutex.acquire())();
+    await enter();
+    await device.fileStore.refresh();
+  }
   async function command(call: MenuCall): Promise<Value> {
     const { run, policy } = call.node.spec;
     if (run === undefined) throw new RunFailure("failure: not simulated");
@@ -144,6 +163,7 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
     },
     command,
     checkpoint,
+    boundary,
     sleep,
     describe: (error) => describe(device, error),
     script: (name) => device.management.flash.read(name)?.toString("latin1"),

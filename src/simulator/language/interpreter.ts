@@ -16,8 +16,10 @@ export interface Runtime {
   write(line: string): void;
   /** Runs a command of a menu. */
   command(call: MenuCall): Promise<Value>;
-  /** Called before each statement; throws LineCut when the line must stop. */
+  /** Called before each command; throws LineCut when the line must stop. */
   checkpoint(): void;
+  /** Called where the statements of other lines may run, if the switch `interleaving` lets them. */
+  boundary(kind: Boundary): Promise<void>;
   /** Waits; other lines may run meanwhile. */
   sleep(milliseconds: number): Promise<void>;
   /** The error variable's text of `:onerror`. */
@@ -25,6 +27,9 @@ export interface Runtime {
   /** The text of a script file; undefined when there is none. */
   script(name: string): string | undefined;
 }
+
+/** A place in a line: before a statement, or between a command and the `find` that is its argument. */
+export type Boundary = "statement" | "argument";
 
 /** A command of a menu, its arguments evaluated and converted. */
 export interface MenuCall {
@@ -83,6 +88,7 @@ export class Interpreter {
   }
 
   async execute(node: CommandNode, scope: Scope, substituted = false): Promise<Value> {
+    if (!substituted) await this.runtime.boundary("statement");
     this.runtime.checkpoint();
     const origin = `${node.menu}/${node.spec.name}`;
     try {
@@ -90,6 +96,8 @@ export class Interpreter {
       const values = new Map<string, Value>();
       for (const [name, expression] of node.named) values.set(name, await this.evaluate(expression, scope));
       const args = convertArguments(node, values);
+      if (!substituted && [...node.named.values()].some(({ kind }) => kind === "substitution"))
+        await this.runtime.boundary("argument");
       const { where } = node;
       const matches = async (row: Row) =>
         where === undefined || truthy(await this.evaluate(where, new Scope(scope, row)));

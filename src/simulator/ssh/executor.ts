@@ -3,7 +3,7 @@ import type { Clock } from "../../domain/clock.ts";
 import { type LineResult, runLine } from "../console/line-runner.ts";
 import type { Device } from "../device/device.ts";
 import type { FaultAction, Faults } from "../faults.ts";
-import { Mutex } from "../mutex.ts";
+import { Mutex, Turns } from "../mutex.ts";
 import type { ExecRequest } from "./server.ts";
 
 /** One exec request as the simulator saw it. */
@@ -51,6 +51,7 @@ export class Executor {
   readonly commands: CommandLogEntry[] = [];
   readonly #options: ExecutorOptions;
   readonly #mutex = new Mutex();
+  readonly #turns = new Turns();
   #sequence = 0;
 
   constructor(options: ExecutorOptions) {
@@ -110,12 +111,13 @@ export class Executor {
     const gone = connection.closed.signal;
     const nothing = { output: [], error: undefined, mutated: false };
     if (struck.some((one) => one.kind === "cutBefore")) return { ...nothing, outcome: "cut" };
-    if (struck.some((one) => one.kind === "hang")) {
+    const released = (): Promise<void> => {
       const ended = new Promise<void>((resolve) =>
         down.addEventListener("abort", () => resolve(), { once: true }),
       );
-      await Promise.race([faults.untilReleased(), ended]);
-    }
+      return Promise.race([faults.untilReleased(), ended]);
+    };
+    if (struck.some((one) => one.kind === "hang")) await released();
     await this.#pause(latencyMs, down);
     const switches = device.switches();
     const aborts = switches.clientDisconnect === "aborted";
@@ -141,6 +143,8 @@ export class Executor {
     const result = await runLine(line, {
       device,
       mutex: this.#mutex,
+      turns: this.#turns,
+      released,
       policies: connection.user?.policies ?? new Set(),
       who: `ssh:${connection.user?.name ?? ""}@${connection.user?.address ?? ""}`,
       width: this.#width(request),

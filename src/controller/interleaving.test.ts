@@ -1,0 +1,313 @@
+import { describe, expect, test } from "bun:test";
+import { setImmediate } from "node:timers/promises";
+import fc from "fast-check";
+import type { Capability } from "../domain/access-mode.ts";
+import { DriverError } from "../domain/errors/driver-error.ts";
+import { hostIdentity } from "../domain/host-identity.ts";
+import { decodeRecord } from "../domain/record/record-codec.ts";
+import { volumeIdFromName } from "../domain/volume-id.ts";
+import { BLOCK, type ControllerStack, MIB, type Stack, startStack } from "../rds/stack.fixture.ts";
+import type { Switches } from "../simulator/switches.ts";
+
+/**
+ * Two controllers, calls at the same time, lines that RouterOS interleaves, lines that hang in the middle and run on much
+ * later, lost replies and crashes. The invariants are about hosts: each host connects whenever the RDS lets it, under every
+ * NQN that it was ever given, and stays connected until the RDS ends the connection.
+ *
+ * RDS_CSI_MODEL_STEPS sets the number of batches in all, RDS_CSI_TEST_SEED the cases.
+ */
+const RUNS = Math.ceil(Number(process.env.RDS_CSI_MODEL_STEPS ?? 2_000) / 40);
+
+const ID = volumeIdFromName("contested");
+const RWX: Capability = { ...BLOCK, accessMode: "MULTI_NODE_MULTI_WRITER" };
+const NODES = ["node-a", "node-b", "node-c"] as const;
+type NodeName = (typeof NODES)[number];
+const hostOf = (node: NodeName): string => hostIdentity("test", node).hostNqn;
+
+const act = fc.record({
+  do: fc.constantFrom("publish" as const, "publish" as const, "unpublish" as const),
+  which: fc.constantFrom(0, 1),
+  /** The boundary before which its line hangs; 0: it does not. */
+  hang: fc.constantFrom(0, 0, 0, 0, 1, 2, 3, 4),
+  /** The node goes without disconnecting; its kernel keeps on trying. */
+  forced: fc.boolean(),
+});
+const batch = fc.record({
+  /** One per node: Kubernetes has one operation of a VolumeAttachment at a time. */
+  acts: fc.tuple(fc.option(act), fc.option(act), fc.option(act)),
+  fault: fc.constantFrom(undefined, undefined, undefined, "cutBefore" as const, "cutAfter" as const),
+  crash: fc.constantFrom(undefined, undefined, undefined, undefined, undefined, 0, 1),
+  /** The lines that hang run on after this batch. */
+  release: fc.boolean(),
+});
+type Batch = typeof batch extends fc.Arbitrary<infer T> ? T : never;
+type Act = typeof act extends fc.Arbitrary<infer T> ? T : never;
+
+interface World {
+  readonly capability: Capability;
+  readonly interleaving: Switches["interleaving"];
+  /** Whether a line may be held between a `find` and the command around it for as long as other commands take. */
+  readonly heldArguments: boolean;
+}
+
+/** A call on its way. */
+interface Running {
+  readonly state: {
+    ended: boolean;
+    readonly late: boolean;
+    readonly which: number;
+    readonly abort: AbortController;
+  };
+  readonly done: Promise<void>;
+}
+
+class Contest {
+  readonly stack: Stack;
+  readonly world: World;
+  readonly controllers: ControllerStack[];
+  readonly limit: number;
+  /** NQNs that each host was given and has not forgotten. */
+  readonly #known = new Map<NodeName, Set<string>>();
+  /** Nodes that hold the volume as far as Kubernetes knows. */
+  readonly granted = new Set<NodeName>();
+  readonly #nqns = new Set<string>();
+  grants = 0;
+  overlaps = 0;
+
+  constructor(stack: Stack, world: World) {
+    this.stack = stack;
+    this.world = world;
+    this.limit = world.capability === RWX ? 2 : 1;
+    this.controllers = [stack.controller(), stack.controller()];
+    const { device } = stack.simulator;
+    const { exports } = device;
+    const reconcile = exports.reconcile.bind(exports);
+    exports.reconcile = async () => {
+      const failures = await reconcile();
+      this.#everybodyConnects();
+      return failures;
+    };
+  }
+
+  /** Who is connected now. */
+  hosts(): ReadonlySet<string> {
+    const { device } = this.stack.simulator;
+    return new Set([...this.#nqns].flatMap((nqn) => device.hosts.connected(nqn)));
+  }
+
+  broken: string | undefined;
+
+  #everybodyConnects(): void {
+    const { device } = this.stack.simulator;
+    for (const [node, nqns] of this.#known) {
+      for (const nqn of nqns) device.connectHost(nqn, hostOf(node));
+    }
+    const hosts = this.hosts();
+    if (hosts.size > this.limit) this.broken ??= `${[...hosts].join(" and ")} are connected`;
+  }
+
+  async run({ acts, fault, crash, release }: Batch): Promise<void> {
+    const { faults } = this.stack.simulator;
+    if (fault !== undefined) faults.add({ kind: fault });
+    const running = acts.flatMap((each, index) => {
+      const node = NODES[index];
+      return each === null || node === undefined ? [] : [this.#start(each, node)];
+    });
+    if (running.length > 1) this.overlaps += 1;
+    await this.#untilEnded(running);
+    // A process whose line hangs is stuck until its deadline; Kubernetes starts another one.
+    const stuck = running.filter(({ state }) => state.abort.signal.aborted).map(({ state }) => state.which);
+    for (const which of new Set([...stuck, ...(crash === undefined ? [] : [crash])]))
+      await this.#replace(which);
+    if (release) await this.release();
+    expect(this.broken).toBeUndefined();
+  }
+
+  async #replace(which: number): Promise<void> {
+    const old = this.controllers[which];
+    this.controllers[which] = this.stack.controller();
+    await old?.transport.close();
+    await old?.attachments.close();
+  }
+
+  /** Lets every line that hangs run to its end. */
+  async release(): Promise<void> {
+    const { faults } = this.stack.simulator;
+    faults.clear();
+    while (this.stack.simulator.commands.some(({ finishedAt }) => finishedAt === undefined)) {
+      faults.release();
+      await setImmediate();
+    }
+  }
+
+  #start({ do: verb, which, hang, forced }: Act, node: NodeName): Running {
+    const { simulator } = this.stack;
+    const on = this.controllers[which];
+    if (on === undefined) throw new Error("no controller");
+    if (hang > 0) simulator.faults.hangMidway(hang, { line: /\/disk\/set/ });
+    const abort = new AbortController();
+    const state = { ended: false, late: hang > 0, which, abort };
+    const call =
+      verb === "publish"
+        ? this.#publish(on, node, abort.signal)
+        : this.#unpublish(on, node, forced, abort.signal);
+    const done = call
+      .catch((error: unknown) => {
+        if (abort.signal.aborted) return;
+        if (!(error instanceof DriverError) || ![14, 9, 10, 6, 1].includes(error.code)) throw error;
+      })
+      .finally(() => {
+        state.ended = true;
+      });
+    return { state, done };
+  }
+
+  async #publish(on: ControllerStack, node: NodeName, signal: AbortSignal): Promise<void> {
+    const { capability } = this.world;
+    const request = { volumeId: ID, nodeId: node, capability, readonly: false, signal };
+    const { nqn } = await on.attachments.publish(request);
+    this.grants += 1;
+    this.granted.add(node);
+    this.#nqns.add(nqn);
+    this.#known.set(node, (this.#known.get(node) ?? new Set()).add(nqn));
+    this.#everybodyConnects();
+  }
+
+  /** A node that leaves in order disconnects first. Of two nodes none is forced: both know the same NQN. */
+  async #unpublish(on: ControllerStack, node: NodeName, forced: boolean, signal: AbortSignal): Promise<void> {
+    if (!forced || this.limit === 2) {
+      for (const nqn of this.#known.get(node) ?? [])
+        this.stack.simulator.device.disconnectHost(nqn, hostOf(node));
+      this.#known.delete(node);
+    }
+    this.granted.delete(node);
+    await on.attachments.unpublish(ID, node, signal);
+  }
+
+  /** Waits for the calls; a call whose line hangs is given up by its caller. */
+  async #untilEnded(running: readonly Running[]): Promise<void> {
+    const { faults } = this.stack.simulator;
+    while (running.some(({ state }) => !state.ended)) {
+      if (faults.hanging > 0) {
+        const open = running.filter(({ state }) => !state.ended);
+        const late = open.filter(({ state }) => state.late && !state.abort.signal.aborted);
+        for (const { state } of late.length > 0 ? late : open) state.abort.abort(new Error("given up"));
+      }
+      await setImmediate();
+    }
+    await Promise.all(running.map(({ done }) => done));
+  }
+
+  /** Nodes of the record. */
+  recorded(): string[] {
+    const decoded = decodeRecord(this.stack.simulator.device.disk(ID)?.comment ?? "");
+    if (decoded.kind !== "record") throw new Error(`no record: ${JSON.stringify(decoded)}`);
+    return decoded.record.attachments.map(({ node }) => node);
+  }
+
+  /** Everybody leaves, then the lines that still hang run on: nothing may come of them, and the volume can be deleted. */
+  async finish(): Promise<void> {
+    const [on] = this.controllers;
+    if (on === undefined) throw new Error("no controller");
+    const { faults } = this.stack.simulator;
+    for (const rule of faults.rules) rule.remove();
+    for (const node of NODES) {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          await this.#unpublish(on, node, false, this.stack.signal);
+          break;
+        } catch (error) {
+          if (!(error instanceof DriverError) || attempt === 8) throw error;
+        }
+      }
+    }
+    await this.release();
+    expect(this.broken).toBeUndefined();
+    if (this.world.interleaving !== "arguments") {
+      expect(this.recorded()).toEqual([]);
+      await on.volumes.delete(ID, this.stack.signal);
+      expect(this.stack.simulator.device.disk(ID)).toBeUndefined();
+    }
+  }
+}
+
+async function contest(world: World): Promise<{ grants: number; overlaps: number }> {
+  const total = { grants: 0, overlaps: 0 };
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(batch, { minLength: 10, maxLength: 16 }),
+      fc.integer({ min: 1, max: 1_000_000 }),
+      async (batches, seed) => {
+        const stack = await startStack({
+          switches: { interleaving: world.interleaving, interleavingSeed: seed },
+        });
+        try {
+          await stack.volumes.create({
+            name: "contested",
+            range: { requiredBytes: MIB, limitBytes: 0n },
+            capabilities: [world.capability],
+            parameters: {},
+            mutableParameters: {},
+            contentSource: undefined,
+            signal: stack.signal,
+          });
+          const on = new Contest(stack, world);
+          for (const each of batches) {
+            const tamed = world.heldArguments ? each : withoutHangs(each);
+            await on.run(tamed);
+            // Nobody loses an attachment that Kubernetes has not ended.
+            if (world.interleaving !== "arguments") {
+              const recorded = on.recorded();
+              expect([...on.granted].filter((node) => !recorded.includes(node))).toEqual([]);
+            }
+          }
+          await on.finish();
+          total.grants += on.grants;
+          total.overlaps += on.overlaps;
+        } finally {
+          stack.simulator.faults.clear();
+          await stack.close();
+        }
+      },
+    ),
+    { numRuns: RUNS, endOnFailure: true },
+  );
+  return total;
+}
+
+function withoutHangs(each: Batch): Batch {
+  const [a, b, c] = each.acts.map((one): Act | null => (one === null ? null : { ...one, hang: 0 }));
+  return { ...each, acts: [a ?? null, b ?? null, c ?? null] };
+}
+
+describe("hosts that can connect, with interleaved lines, late lines, lost replies and two controllers", () => {
+  for (const [name, world] of [
+    [
+      "RWO, statements interleaved, lines held anywhere: never two hosts, no attachment lost, nothing left behind",
+      { capability: BLOCK, interleaving: "statements", heldArguments: true },
+    ],
+    [
+      "RWX, statements interleaved, lines held anywhere: never three hosts, no attachment lost, nothing left behind",
+      { capability: RWX, interleaving: "statements", heldArguments: true },
+    ],
+    [
+      "RWO, also a find and its set interleaved and held for any time: never two hosts",
+      { capability: BLOCK, interleaving: "arguments", heldArguments: true },
+    ],
+    [
+      "RWX, also a find and its set interleaved: never three hosts",
+      { capability: RWX, interleaving: "arguments", heldArguments: false },
+    ],
+  ] as const) {
+    test(
+      name,
+      async () => {
+        const { grants, overlaps } = await contest(world);
+        // Enough of the subject of this test has happened.
+        expect(grants).toBeGreaterThan(RUNS * 2);
+        expect(overlaps).toBeGreaterThan(RUNS * 2);
+      },
+      RUNS * 5_000 + 60_000,
+    );
+  }
+});
