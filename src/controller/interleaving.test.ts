@@ -28,14 +28,23 @@ const act = fc.record({
   do: fc.constantFrom("publish" as const, "publish" as const, "unpublish" as const),
   which: fc.constantFrom(0, 1),
   /** The boundary before which its line hangs; 0: it does not. */
-  hang: fc.constantFrom(0, 0, 0, 0, 1, 2, 3, 4),
+  hang: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4),
   /** The node goes without disconnecting; its kernel keeps on trying. */
   forced: fc.boolean(),
 });
 const batch = fc.record({
   /** One per node: Kubernetes has one operation of a VolumeAttachment at a time. */
   acts: fc.tuple(fc.option(act), fc.option(act), fc.option(act)),
-  fault: fc.constantFrom(undefined, undefined, undefined, "cutBefore" as const, "cutAfter" as const),
+  fault: fc.constantFrom(
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    "cutBefore" as const,
+    "cutAfter" as const,
+  ),
   crash: fc.constantFrom(undefined, undefined, undefined, undefined, undefined, 0, 1),
   /** The lines that hang run on after this batch. */
   release: fc.boolean(),
@@ -115,6 +124,7 @@ class Contest {
     });
     if (running.length > 1) this.overlaps += 1;
     await this.#untilEnded(running);
+    for (const rule of [...faults.rules]) rule.remove();
     // A process whose line hangs is stuck until its deadline; Kubernetes starts another one.
     const stuck = running.filter(({ state }) => state.abort.signal.aborted).map(({ state }) => state.which);
     for (const which of new Set([...stuck, ...(crash === undefined ? [] : [crash])]))
@@ -210,7 +220,7 @@ class Contest {
     const [on] = this.controllers;
     if (on === undefined) throw new Error("no controller");
     const { faults } = this.stack.simulator;
-    for (const rule of faults.rules) rule.remove();
+    for (const rule of [...faults.rules]) rule.remove();
     for (const node of NODES) {
       for (let attempt = 1; ; attempt++) {
         try {
@@ -235,7 +245,7 @@ async function contest(world: World): Promise<{ grants: number; overlaps: number
   const total = { grants: 0, overlaps: 0 };
   await fc.assert(
     fc.asyncProperty(
-      fc.array(batch, { minLength: 10, maxLength: 16 }),
+      fc.array(batch, { minLength: 30, maxLength: 50 }),
       fc.integer({ min: 1, max: 1_000_000 }),
       async (batches, seed) => {
         const stack = await startStack({
