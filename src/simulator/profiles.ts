@@ -19,6 +19,8 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
       readyDelayMs: 300,
       connectedHosts: "busy",
       revokedHost: "stays",
+      renamedExport: "stays",
+      interleaving: "statements",
       subvolumeRemoval: "dead",
       fileRemoveInUse: "error",
       noSpace: "file-left",

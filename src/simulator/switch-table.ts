@@ -43,6 +43,11 @@ export const SWITCH_TABLE: readonly (readonly [SwitchName, readonly (string | nu
     "what serial number and namespace UUID follow (backend nvmet); random: new whenever an export begins",
   ],
   ["revokedHost", ["dropped", "stays"], "a connected host that the allowed hosts no longer name"],
+  [
+    "renamedExport",
+    ["dropped", "stays"],
+    "hosts that are connected while the NQN of a running export changes",
+  ],
   ["hostPassword", ["not-enforced", "enforced"], "whether nvme-tcp-server-password keeps hosts out"],
   ["filePathSlash", ["with", "without"], "leading slash of file-path when it is printed"],
   ["fileSizeValue", ["bytes", "human"], "file-size in as-value: bytes or text such as 1024.0GiB"],

@@ -36,6 +36,7 @@ export interface Switches {
   allowHostName: "exact" | "comma-list" | "ignored";
   deviceIdentity: "slot" | "nqn" | "random";
   revokedHost: "dropped" | "stays";
+  renamedExport: "dropped" | "stays";
   hostPassword: "not-enforced" | "enforced";
   filePathSlash: "with" | "without";
   fileSizeValue: "bytes" | "human";

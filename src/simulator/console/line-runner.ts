@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { grammarOf } from "../commands/grammar.ts";
 import type { Device } from "../device/device.ts";
 import type { Policy } from "../device/users.ts";
@@ -125,7 +126,11 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
     if (!hangs && turns === 0) return;
     await leave();
     if (hangs) await context.released();
-    for (let turn = 0; turn < turns; turn++) (await mutex.acquire())();
+    for (let turn = 0; turn < turns; turn++) {
+      // Between statements there is time for a line that arrives; between a find and its set for one that runs.
+      if (kind === "statement") await setImmediate();
+      else (await mutex.acquire())();
+    }
     await enter();
     await device.fileStore.refresh();
   }

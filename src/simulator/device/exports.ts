@@ -20,6 +20,8 @@ export class Exports {
   readonly #published = new Map<string, Wanted>();
   /** Identities of the switch value "random", by item. */
   readonly #identities = new Map<number, { occasion: string; identity: string }>();
+  /** NQNs that a running export had before, with its occasion: their hosts are still connected. */
+  readonly #renamed = new Map<string, string>();
   #online = true;
   #work: Promise<void> = Promise.resolve();
 
@@ -106,16 +108,25 @@ export class Exports {
         this.#env.logger.error("an export is not as the disk says", { nqn, reason: error.message });
       }
     };
+    const occasions = new Set([...wanted.values()].map((one) => one.occasion));
     for (const [nqn, { occasion }] of [...this.#published]) {
-      if (wanted.get(nqn)?.occasion !== occasion) await attempt(nqn, () => this.#withdraw(nqn));
+      if (wanted.get(nqn)?.occasion === occasion) continue;
+      const stays = occasions.has(occasion) && this.#env.switches().renamedExport === "stays";
+      if (stays) this.#renamed.set(nqn, occasion);
+      await attempt(nqn, () => this.#withdraw(nqn, stays));
+    }
+    for (const [nqn, occasion] of [...this.#renamed]) {
+      if (occasions.has(occasion)) continue;
+      this.#renamed.delete(nqn);
+      if (!wanted.has(nqn)) this.#hosts.drop(nqn);
     }
     for (const [nqn, one] of wanted) await attempt(nqn, () => this.#publish(one));
     return failures;
   }
 
-  async #withdraw(nqn: string): Promise<void> {
+  async #withdraw(nqn: string, hostsStay: boolean): Promise<void> {
     await this.#env.backend.withdrawExport(nqn);
-    this.#hosts.drop(nqn);
+    if (!hostsStay) this.#hosts.drop(nqn);
     this.#published.delete(nqn);
   }
 
