@@ -147,7 +147,7 @@ describe("a controller dies between export off and on", () => {
   test("the controller that comes after it has another --online-expansion: the export is put right first", async () => {
     for (const statement of [1, 2, 3]) {
       const on = await died(statement);
-      const refusing = on.controller("refuse");
+      const refusing = on.controller({ online: "refuse" });
       const wanted = statement === 1 ? "FAILED_PRECONDITION" : "OK";
       expect((await outcome(expand(refusing))).split(":")[0]).toBe(wanted);
       expect(shown(on)).toMatchObject({ exported: true, marked: false });

@@ -49,6 +49,14 @@ export interface StackOptions extends SimulatorOptions {
   readonly prepare?: (simulator: Simulator, publicKey: string) => Promise<void>;
 }
 
+/** Settings of one controller; left out: those of the stack. */
+export interface ControllerSettings {
+  readonly online?: OnlineExpansion;
+  readonly fencing?: Fencing;
+  readonly nqnPrefix?: string;
+  readonly nvmePort?: number;
+}
+
 /** An event that a controller posted on the claim of a volume. */
 export type PostedEvent = ClaimEvent & { readonly handle: string };
 
@@ -74,8 +82,8 @@ export interface ControllerStack {
 export interface Stack extends ControllerStack {
   readonly simulator: Simulator;
   readonly keyFile: string;
-  /** Another controller process against the same RDS; `online` as in StackOptions. */
-  controller(online?: OnlineExpansion): ControllerStack;
+  /** Another controller process against the same RDS, with settings of its own. */
+  controller(settings?: ControllerSettings): ControllerStack;
   /** RouterOS command lines that were run since the last call. */
   commandsSince(): string[];
   /** Never aborted within a test. */
@@ -120,7 +128,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const simulator = await startSimulator({ ...authorized, ...simulatorOptions });
   await prepare?.(simulator, key.public);
   const opened: ControllerStack[] = [];
-  const controller = (onlineHere: OnlineExpansion = online): ControllerStack => {
+  const controller = (settings: ControllerSettings = {}): ControllerStack => {
+    const fencingHere = settings.fencing ?? fencing;
     const transport = createSshTransport({
       host: simulator.host,
       port: simulator.port,
@@ -135,9 +144,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       clock,
       logger: silentLogger,
       clusterId: "test",
-      nqnPrefix: "nqn.2000-02.com.mikrotik",
-      nvmePort: 4420,
-      fencing,
+      nqnPrefix: settings.nqnPrefix ?? "nqn.2000-02.com.mikrotik",
+      nvmePort: settings.nvmePort ?? 4420,
+      fencing: fencingHere,
     });
     transport.onReconnect(() => rds.forgetVersion());
     const registry = new Registry();
@@ -152,7 +161,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       events: { post: () => {}, postForVolume: (handle, event) => posted.push({ handle, ...event }) },
       outcome: async () => undefined,
       instance: `process-${opened.length}`,
-      fencing,
+      fencing: fencingHere,
     });
     const stack: ControllerStack = {
       transport,
@@ -176,7 +185,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         logger: silentLogger,
         clock,
         reserveBytes,
-        online: onlineHere,
+        online: settings.online ?? online,
       }),
       attachments: new AttachmentService({
         rds,

@@ -1,0 +1,232 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { setImmediate } from "node:timers/promises";
+import type { Capability } from "../domain/access-mode.ts";
+import { DriverError } from "../domain/errors/driver-error.ts";
+import { hostIdentity } from "../domain/host-identity.ts";
+import type { PublishContext } from "../domain/publish-context.ts";
+import { decodeRecord } from "../domain/record/record-codec.ts";
+import { volumeIdFromName } from "../domain/volume-id.ts";
+import {
+  BLOCK,
+  type ControllerStack,
+  MIB,
+  type Stack,
+  type StackOptions,
+  startStack,
+} from "../rds/stack.fixture.ts";
+
+/** Lines that RouterOS holds at one place and runs on later, one by one. */
+const ID = volumeIdFromName("held");
+const RWX: Capability = { ...BLOCK, accessMode: "MULTI_NODE_MULTI_WRITER" };
+/** Boundaries of a line that begins with one `set`: before the envelope, before the `set`, behind the find in its argument. */
+const BEFORE_SET = 2;
+const BEHIND_FIND = 3;
+
+let stack: Stack | undefined;
+afterEach(async () => {
+  stack?.simulator.faults.clear();
+  await stack?.close();
+  stack = undefined;
+});
+
+async function start(capability: Capability, options: StackOptions = {}): Promise<Stack> {
+  const on = await startStack({
+    ...options,
+    switches: { interleaving: "arguments", renamedExport: "stays", ...options.switches },
+  });
+  stack = on;
+  await create(on, capability);
+  return on;
+}
+
+const create = (on: Stack, capability: Capability = BLOCK) =>
+  on.volumes.create({
+    name: "held",
+    range: { requiredBytes: MIB, limitBytes: 0n },
+    capabilities: [capability],
+    parameters: {},
+    mutableParameters: {},
+    contentSource: undefined,
+    signal: on.signal,
+  });
+
+function publish(
+  on: ControllerStack,
+  nodeId: string,
+  capability: Capability = BLOCK,
+  signal = new AbortController().signal,
+): Promise<PublishContext> {
+  return on.attachments.publish({ volumeId: ID, nodeId, capability, readonly: false, signal });
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await setImmediate();
+}
+
+/** Calls until the line of the call hangs; then the caller gives up and the process dies. */
+async function held(
+  on: Stack,
+  boundary: number,
+  line: RegExp,
+  call: (controller: ControllerStack, signal: AbortSignal) => Promise<unknown>,
+): Promise<void> {
+  const { faults } = on.simulator;
+  const controller = on.controller();
+  const abort = new AbortController();
+  const before = faults.hanging;
+  faults.hangMidway(boundary, { line });
+  const ended = call(controller, abort.signal).then(
+    () => "answered",
+    () => "given up",
+  );
+  await until(() => faults.hanging > before);
+  abort.abort(new Error("the caller gave up"));
+  expect(await ended).toBe("given up");
+  await controller.transport.close();
+}
+
+/** Lets the lines run on to their end. */
+async function release(on: Stack): Promise<void> {
+  on.simulator.faults.release();
+  await until(() => on.simulator.commands.every(({ finishedAt }) => finishedAt !== undefined));
+}
+
+const hostOf = (node: string): string => hostIdentity("test", node).hostNqn;
+const connect = (on: Stack, { nqn }: PublishContext, node: string): boolean =>
+  on.simulator.device.connectHost(nqn, hostOf(node));
+
+function recorded(on: Stack): string[] {
+  const decoded = decodeRecord(on.simulator.device.disk(ID)?.comment ?? "");
+  return decoded.kind === "record" ? decoded.record.attachments.map(({ node }) => node) : [];
+}
+
+describe("a line held between its find and its set", () => {
+  test("RWO: the late writer takes the export away from the first one, and shares it with nobody", async () => {
+    const on = await start(BLOCK);
+    const { hosts } = on.simulator.device;
+    await held(on, BEHIND_FIND, /\/disk\/set/, (controller, signal) =>
+      publish(controller, "node-a", BLOCK, signal),
+    );
+    const first = await publish(on, "node-b");
+    expect(connect(on, first, "node-b")).toBe(true);
+    await release(on);
+    expect(hosts.connected(first.nqn)).toEqual([]);
+    const late = await publish(on.controller(), "node-a");
+    expect(late.nqn).not.toBe(first.nqn);
+    expect([connect(on, late, "node-a"), connect(on, first, "node-b")]).toEqual([true, false]);
+  });
+
+  test("RWX: a second node is refused whose record was overwritten before it was confirmed", async () => {
+    const on = await start(RWX);
+    const source = await publish(on, "node-a", RWX);
+    const { faults } = on.simulator;
+    const other = on.controller();
+    await other.rds.version(on.signal);
+    faults.hangMidway(BEHIND_FIND, { line: /\/disk\/set/ });
+    const late = publish(other, "node-c", RWX);
+    await until(() => faults.hanging === 1);
+    // The read that confirms waits until the late set has run.
+    faults.hang({ line: /^(?!.*\/disk\/set).*\/disk\/print/ });
+    const overtaken = publish(on, "node-b", RWX);
+    await until(() => faults.hanging === 2);
+    faults.release();
+    await expect(overtaken).rejects.toMatchObject({ id: "thirdNode" });
+    expect((await late).nqn).toBe(source.nqn);
+    expect(recorded(on)).toEqual(["node-a", "node-c"]);
+  });
+});
+
+describe("a line that waits on the RDS and runs after its caller was answered otherwise", () => {
+  test("an attach does not come back after the detach that found nothing", async () => {
+    const on = await start(BLOCK);
+    await held(on, BEFORE_SET, /\/disk\/set/, (controller, signal) =>
+      publish(controller, "node-a", BLOCK, signal),
+    );
+    await on.attachments.unpublish(ID, "node-a", on.signal);
+    await release(on);
+    expect(recorded(on)).toEqual([]);
+    await on.volumes.delete(ID, on.signal);
+    expect(on.simulator.device.disk(ID)).toBeUndefined();
+  });
+
+  test("a detach does not end the attachment that a later publish found in place", async () => {
+    const on = await start(BLOCK);
+    const context = await publish(on, "node-a");
+    await held(on, BEFORE_SET, /\/disk\/set/, (controller, signal) =>
+      controller.attachments.unpublish(ID, "node-a", signal),
+    );
+    expect(await publish(on.controller(), "node-a")).toEqual(context);
+    await release(on);
+    expect(recorded(on)).toEqual(["node-a"]);
+    expect(connect(on, context, "node-a")).toBe(true);
+  });
+
+  test("a removal does not take away the volume that a later CreateVolume found in place", async () => {
+    const on = await start(BLOCK);
+    await held(on, BEFORE_SET, /\/disk\/remove/, (controller, signal) =>
+      controller.volumes.delete(ID, signal),
+    );
+    await create(on);
+    await release(on);
+    expect(on.simulator.device.disk(ID)).toBeDefined();
+    expect(on.simulator.device.files.some(({ path }) => path.endsWith(`${ID}.img`))).toBe(true);
+  });
+});
+
+describe("settings that changed since the attach", () => {
+  for (const [what, before, after] of [
+    ["another prefix", {}, { nqnPrefix: "nqn.2026-01.org.example" }],
+    ["another port", {}, { nvmePort: 4421 }],
+    ["fencing off to epoch", { fencing: "off" }, { fencing: "epoch" }],
+    ["fencing epoch to off", { fencing: "epoch" }, { fencing: "off" }],
+    ["fencing epoch to epoch+hosts", { fencing: "epoch" }, { fencing: "epoch+hosts" }],
+  ] as const) {
+    test(`${what}: the running export keeps its name, for the same node and for the second one of a migration`, async () => {
+      const on = await start(RWX, before);
+      const source = await publish(on, "node-a", RWX);
+      expect(connect(on, source, "node-a")).toBe(true);
+      const { dropped } = on.simulator.device.hosts;
+      const changed = on.controller({ ...before, ...after });
+      expect(await publish(changed, "node-a", RWX)).toEqual(source);
+      const target = await publish(changed, "node-b", RWX);
+      expect([target.nqn, target.port]).toEqual([source.nqn, source.port]);
+      expect(connect(on, target, "node-b")).toBe(true);
+      expect(on.simulator.device.hosts.dropped).toBe(dropped);
+      await changed.attachments.unpublish(ID, "node-a", on.signal);
+      await changed.attachments.unpublish(ID, "node-b", on.signal);
+      expect((await publish(changed, "node-a", RWX)).nqn).not.toBe(source.nqn);
+    });
+  }
+
+  test("epoch+hosts back to epoch: the next node may connect, on a fresh attach and as the second one", async () => {
+    const on = await start(RWX, { fencing: "epoch+hosts" });
+    const source = await publish(on, "node-a", RWX);
+    const changed = on.controller({ fencing: "epoch" });
+    const target = await publish(changed, "node-b", RWX);
+    expect([connect(on, source, "node-a"), connect(on, target, "node-b")]).toEqual([true, true]);
+    await changed.attachments.unpublish(ID, "", on.signal);
+    const single = await publish(on.controller({ fencing: "epoch+hosts" }), "node-a", RWX);
+    expect(connect(on, single, "node-b")).toBe(false);
+    await changed.attachments.unpublish(ID, "node-a", on.signal);
+    const next = await publish(changed, "node-b", RWX);
+    expect(connect(on, next, "node-b")).toBe(true);
+  });
+});
+
+test("a volume whose pool is mounted late after a restart is handed out with its size, or not at all", async () => {
+  const on = await start(BLOCK, { switches: { mountDelayMs: 500 } });
+  // The record that this process remembers is of before the restart.
+  await on.rds.find(ID, on.signal);
+  const restarted = on.simulator.reboot();
+  const refusals = new Set<string>();
+  let context: PublishContext | undefined;
+  while (context === undefined) {
+    context = await publish(on, "node-a").catch((error: unknown) => {
+      refusals.add(error instanceof DriverError ? error.id : String(error));
+      return undefined;
+    });
+  }
+  await restarted;
+  expect(context.sizeBytes).toBe(MIB);
+  expect([...refusals]).toContain("volumeNotReady");
+});
