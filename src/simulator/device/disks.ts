@@ -200,7 +200,8 @@ export class DiskStore {
     const wasExported = isExported(item) && item.config.get("disabled") !== true;
     const staysExported = isExported(draft) && next.get("disabled") !== true;
     const moved = nqnOf(item, switches) !== nqnOf(draft, switches);
-    if (wasExported && (!staysExported || moved)) this.#endExport(item);
+    const ends = moved && switches.renamedExport === "dropped";
+    if (wasExported && (!staysExported || ends)) this.#endExport(item);
     if (file !== undefined && size !== undefined) await this.#files.resize(file, size);
     item.config.clear();
     for (const [name, value] of next) item.config.set(name, value);
