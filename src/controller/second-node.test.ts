@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { OwnerView } from "../kubernetes/port.ts";
 import { BLOCK } from "../rds/stack.fixture.ts";
-import { Stage } from "./migration.fixture.ts";
+import { isNodeGone } from "./kubernetes-evidence.ts";
+import { ID, Stage } from "./migration.fixture.ts";
 
 let stage: Stage;
 const start = async (options?: Parameters<typeof Stage.start>[0]) => {
@@ -291,7 +292,7 @@ describe("a ReadWriteMany volume whose holder is gone", () => {
     await refused("no running pod uses the claim on node node-a, so nothing can be migrating from there");
   });
 
-  test("gone is proven for this cluster only: no PersistentVolume of it names the volume, or the name is none of a Node", async () => {
+  test("gone is proven for this cluster only: without a PersistentVolume that names the volume nobody is", async () => {
     for (const capability of [BLOCK, undefined]) {
       const { cluster } = await start();
       if (capability !== undefined) {
@@ -304,6 +305,17 @@ describe("a ReadWriteMany volume whose holder is gone", () => {
       expect(await stage.nodes()).toEqual(["node-a"]);
       await stage.on.close();
     }
+  });
+
+  test("a node whose name no Node can have was never one of this cluster", async () => {
+    await start();
+    const { cluster } = stage;
+    const { signal } = new AbortController();
+    expect(await isNodeGone(cluster, ID, "node-z", signal)).toBe(true);
+    expect(await isNodeGone(cluster, ID, "node-a", signal)).toBe(false);
+    for (const name of ["Rack_1", "", ".."]) expect(await isNodeGone(cluster, ID, name, signal)).toBe(false);
+    cluster.pvs.splice(0);
+    expect(await isNodeGone(cluster, ID, "node-z", signal)).toBe(false);
   });
 
   test("an API that cannot be asked proves nothing", async () => {
