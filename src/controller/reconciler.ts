@@ -8,7 +8,6 @@ import type { RdsVolume } from "../rds/volume.ts";
 import { driftEvent } from "./attachment-messages.ts";
 import type { AttachmentService } from "./attachments.ts";
 import { attachmentDrift, type ClusterView, type Drift, exportDrift } from "./drift.ts";
-import { isNodeGone } from "./kubernetes-evidence.ts";
 import type { DriftKind, MigrationMetrics } from "./migration-metrics.ts";
 import type { Reporter } from "./reporter.ts";
 
@@ -77,8 +76,7 @@ export class Reconciler {
    * @returns milliseconds until the next look: sooner when a deadline passes before
    */
   async tick(signal: AbortSignal): Promise<number> {
-    const { rds, attachments, reporter, cluster, clock } = this.#options;
-    const startMs = clock.now();
+    const { rds, attachments, reporter, cluster } = this.#options;
     // The cluster first: an attachment that is made in between shows in the record only, and is young.
     const view = cluster === undefined ? undefined : await readCluster(cluster, signal);
     const { volumes } = await rds.list(signal);
@@ -91,7 +89,7 @@ export class Reconciler {
       if (view !== undefined) drifts.push(...(await this.#withCluster(volume, view, signal)));
     }
     this.#report(drifts);
-    return nextLook(volumes, startMs, clock.now());
+    return nextLook(volumes, this.#options.clock.now());
   }
 
   /** Heals what is provably stale, and returns the rest. */
@@ -109,7 +107,7 @@ export class Reconciler {
         drift.kind === "attachment-without-va" &&
         node !== undefined &&
         cluster !== undefined &&
-        (await isNodeGone(cluster, volume.id, node, signal))
+        !(await cluster.nodeExists(node, signal))
       ) {
         logger.warn("clearing the attachment of a node that exists no more", { volume: volume.id, node });
         await attachments.clearStale(volume, node, signal);
@@ -157,15 +155,15 @@ function identity({ kind, volume, node }: Drift): string {
 }
 
 /**
- * Until the earliest deadline of a migration that has not been reported, within bounds. One that had passed when this look began was
- * dealt with by it: reported, put off because KubeVirt allows more, or left for later because Kubernetes does not answer.
+ * Until the earliest deadline of a migration that has not been reported, within bounds. One that has passed was dealt with by this look:
+ * reported, put off because KubeVirt allows more, or left for later because Kubernetes does not answer.
  */
-function nextLook(volumes: readonly RdsVolume[], startMs: number, nowMs: number): number {
+function nextLook(volumes: readonly RdsVolume[], nowMs: number): number {
   const deadlines = volumes.flatMap(({ record: { migration } }) => {
     if (migration === undefined || migration.overdueBy !== undefined || migration.timeoutSeconds === 0)
       return [];
-    const atMs = (migration.since + migration.timeoutSeconds + 1) * 1_000;
-    return atMs <= startMs ? [] : [atMs - nowMs];
+    const inMs = (migration.since + migration.timeoutSeconds + 1) * 1_000 - nowMs;
+    return inMs > 0 ? [inMs] : [];
   });
   return Math.max(SHORTEST_INTERVAL_MS, Math.min(RECONCILE_INTERVAL_MS, ...deadlines));
 }
