@@ -15,6 +15,8 @@ import type { Rds } from "../rds/rds.ts";
 import type { Classified, RdsVolume } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { EvidenceSource } from "./evidence.ts";
+import { gatherEvidence } from "./gather-evidence.ts";
+import { limitNow } from "./migration-limit.ts";
 import type { NodeRegistry } from "./nodes.ts";
 import { changeRecord, ownVolume, type RecordChange, type Settled } from "./record-change.ts";
 import type { Reporter } from "./reporter.ts";
@@ -118,9 +120,12 @@ export class AttachmentService {
    * @param volume as just read
    */
   async tidy(volume: RdsVolume, signal: AbortSignal): Promise<void> {
-    const { reporter } = this.#options;
-    const decide = async ({ id, record }: RdsVolume): Promise<Settled> => {
-      const late = decideDeadline(record, this.#now(), this.#instance);
+    const { reporter, evidence, logger } = this.#options;
+    const decide = async (current: RdsVolume): Promise<Settled> => {
+      const { id, record } = current;
+      const now = this.#now();
+      const limit = await limitNow(evidence, current, now, logger, signal);
+      const late = limit === "later" ? undefined : decideDeadline(record, now, this.#instance, limit);
       const tidied = forgetEnded(late?.record ?? record, (ended) => reporter.hasReported(id, ended));
       return { kind: "accept", record: tidied, export: "leave", events: [] };
     };
@@ -220,7 +225,7 @@ export class AttachmentService {
       if (decision.kind === "refuse") return decision;
       evidence = {
         ...evidence,
-        ...(await this.#gather(decision.question, decision.holder, volume, signal)),
+        ...(await gatherEvidence(this.#options, decision, { volume, requester: request.node, signal })),
       };
     }
   }
@@ -234,23 +239,6 @@ export class AttachmentService {
       record.attachments.some((attachment) => attachment.node === node),
     );
     if (used.length >= limit) throw failure("nodeLimitReached", { node, limit });
-  }
-
-  async #gather(
-    question: keyof Evidence,
-    holder: string,
-    volume: RdsVolume,
-    signal: AbortSignal,
-  ): Promise<Evidence> {
-    const { evidence } = this.#options;
-    switch (question) {
-      case "holderGone":
-        return { holderGone: await evidence.holderGone(holder, signal) };
-      case "singleUser":
-        return { singleUser: await evidence.singleUser(volume, holder, signal) };
-      case "allowedSeconds":
-        return { allowedSeconds: await evidence.allowedSeconds(volume, signal) };
-    }
   }
 
   #publishRequest(

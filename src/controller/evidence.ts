@@ -1,14 +1,26 @@
-import type { SingleUserEvidence } from "../migration/decision.ts";
+import type { NodePair, SingleUserEvidence } from "../migration/decision.ts";
 import type { RdsVolume } from "../rds/volume.ts";
+
+/** A live migration as the driver sees it: the second node, attached at `since`, seconds since the Unix epoch. */
+export interface MigrationWindow {
+  readonly target: string;
+  readonly since: number;
+}
+
+/** How long KubeVirt lets a migration take, in seconds; 0 = no limit. */
+export type AllowedTime =
+  | { readonly kind: "known"; readonly seconds: number }
+  /** `passing`: Kubernetes did not answer this time; else it will not answer the next time either. */
+  | { readonly kind: "unknown"; readonly reason: string; readonly passing: boolean };
 
 /** What the attachment state machine may ask about the world. Throws when it cannot be found out. */
 export interface EvidenceSource {
-  /** Whether a node's object is confirmed gone; merely silent nodes are not gone. */
-  holderGone(nodeId: string, signal: AbortSignal): Promise<boolean>;
-  /** Whether every workload that uses the volume is one virtual machine that runs on the holder. */
-  singleUser(volume: RdsVolume, holder: string, signal: AbortSignal): Promise<SingleUserEvidence>;
-  /** How long KubeVirt lets a migration of the machine that uses the volume take, in seconds; 0 = no limit. */
-  allowedSeconds(volume: RdsVolume, signal: AbortSignal): Promise<number>;
+  /** Whether the holder of a volume is confirmed to be gone from this cluster; merely silent nodes are not gone. */
+  holderGone(volume: RdsVolume, nodeId: string, signal: AbortSignal): Promise<boolean>;
+  /** Whether every workload that uses the volume is one virtual machine that migrates from the holder to the requesting node. */
+  singleUser(volume: RdsVolume, pair: NodePair, signal: AbortSignal): Promise<SingleUserEvidence>;
+  /** How long KubeVirt lets a migration of the machine that uses the volume take. Throws only when aborted. */
+  allowedSeconds(volume: RdsVolume, window: MigrationWindow, signal: AbortSignal): Promise<AllowedTime>;
 }
 
 /** Allowed time of a migration where nobody can say how large the machine is: seconds. */
@@ -21,5 +33,5 @@ const DEFAULT_ALLOWED_SECONDS = 300;
 export const noOrchestrator: EvidenceSource = {
   holderGone: async () => false,
   singleUser: async () => ({ kind: "unguarded" }),
-  allowedSeconds: async () => DEFAULT_ALLOWED_SECONDS,
+  allowedSeconds: async () => ({ kind: "known", seconds: DEFAULT_ALLOWED_SECONDS }),
 };

@@ -1,36 +1,55 @@
+import type { EndedMigration } from "../domain/record/volume-record.ts";
 import type { ClusterReader, MigrationView } from "../kubernetes/port.ts";
-import { machineOf } from "./kubernetes-evidence.ts";
+import { ifAllowed, machineUsing, readMachine } from "./claim-users.ts";
 import type { OutcomeSource } from "./reporter.ts";
 
 /** KubeVirt has this long to answer before the nodes decide. Milliseconds. */
 const LIMIT_MS = 5_000;
-/** The migration object is older than the second attachment by what scheduling takes. Seconds. */
-const SCHEDULING_SECONDS = 1_200;
 
-/** How a migration ended, from its VirtualMachineInstanceMigration. */
+type Outcome = "success" | "failed" | undefined;
+
+/** How a migration ended, by where KubeVirt runs the guest now, else by its VirtualMachineInstanceMigration. */
 export function kubevirtOutcome(cluster: ClusterReader): OutcomeSource {
-  return async (volume, { since }) => {
+  return async (volume, ended) => {
     const signal = AbortSignal.timeout(LIMIT_MS);
-    const machine = await machineOf(cluster, volume, signal);
-    if (machine === undefined) return undefined;
-    return outcomeOf(await cluster.migrationsOf(machine.namespace, machine.name, signal), since);
+    const named = await machineUsing(cluster, volume, ended.stayed, signal);
+    if (named === undefined) return undefined;
+    const machine = await readMachine(cluster, named, signal);
+    const byNode = machine === "absent" ? undefined : outcomeByNode(ended, machine?.node);
+    if (byNode !== undefined) return byNode;
+    const migrations = await ifAllowed(() => cluster.migrationsOf(named.namespace, named.name, signal));
+    return outcomeOf(ended, migrations ?? []);
   };
 }
 
 /**
- * The result of the newest migration that can be the one that began at `since`.
- * @param since seconds since the Unix epoch
+ * KubeVirt names the target as the machine's node at the end of a successful migration. Says nothing if the guest runs on neither side:
+ * it has migrated again since.
+ * @param guest where the guest runs
+ */
+export function outcomeByNode({ moved, stayed }: EndedMigration, guest: string | undefined): Outcome {
+  if (guest === undefined || guest !== stayed) return undefined;
+  return moved ? "success" : "failed";
+}
+
+/**
+ * The result of the migrations that were this one: those whose target pod got ready, on the second node, while that had the volume.
+ * Others say nothing, however new: one that queues, or that KubeVirt ended because this one ran, never has a target. Tries on one node
+ * are one migration to the driver: one that succeeded is enough. If both nodes left, any target was the second node, as a third one gets
+ * no volume.
  */
 export function outcomeOf(
+  { since, at, moved, stayed }: EndedMigration,
   migrations: readonly MigrationView[],
-  since: number,
-): "success" | "failed" | undefined {
-  const candidates = migrations.filter(
-    ({ created, completed }) =>
-      created / 1_000 >= since - SCHEDULING_SECONDS &&
+): Outcome {
+  const isTarget = (node: string) => stayed === undefined || (node === stayed) === moved;
+  const these = migrations.filter(
+    ({ targetNode, started, created, completed }) =>
+      targetNode !== undefined &&
+      isTarget(targetNode) &&
+      (started ?? created) / 1_000 <= at &&
       (completed === undefined || completed / 1_000 >= since),
   );
-  const newest = candidates.toSorted((a, b) => a.created - b.created).at(-1);
-  if (newest?.phase === "Succeeded") return "success";
-  return newest?.phase === "Failed" ? "failed" : undefined;
+  if (these.some(({ phase }) => phase === "Succeeded")) return "success";
+  return these.length > 0 && these.every(({ phase }) => phase === "Failed") ? "failed" : undefined;
 }

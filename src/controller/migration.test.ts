@@ -16,7 +16,6 @@ import {
   startStack,
 } from "../rds/stack.fixture.ts";
 import { kubernetesEvidence } from "./kubernetes-evidence.ts";
-import { kubevirtOutcome, outcomeOf } from "./migration-outcome.ts";
 import { Reconciler } from "./reconciler.ts";
 
 const ID = volumeIdFromName("vm-disk");
@@ -40,6 +39,8 @@ async function start(
   cluster.addVolume(ID);
   cluster.addLauncher("launcher-source", "vm1", "node-a");
   cluster.addLauncher("launcher-target", "vm1", "node-b");
+  cluster.addMachine("vm1", undefined);
+  cluster.addMigration("vm1");
   const on = await startStack({ evidence: kubernetesEvidence(cluster), clock, ...options });
   stack = on;
   await on.volumes.create({
@@ -112,7 +113,7 @@ const nodesOf = async (on: ControllerStack, id: VolumeId = ID) =>
 
 describe("RWX-03, SAFETY-01: two nodes, for a live migration only", () => {
   test("source and target of one machine: both attached under one NQN, then the source leaves", async () => {
-    const { on } = await start();
+    const { on, cluster } = await start();
     const source = await publish(on, "node-a");
     const target = await publish(on, "node-b");
     expect(target).toEqual({ ...source, hostNqn: hostIdentity("test", "node-b").hostNqn });
@@ -130,6 +131,7 @@ describe("RWX-03, SAFETY-01: two nodes, for a live migration only", () => {
     ]);
     expect(await on.registry.metrics()).toContain('rds_csi_migration_duration_seconds_bucket{le="60"} 1');
     // The next migration goes back.
+    cluster.moveMachine("vm1", "node-b");
     await publish(on, "node-a");
     expect(await nodesOf(on)).toEqual(["node-b", "node-a"]);
   });
@@ -227,7 +229,7 @@ describe("SAFETY-02: any other second attach fails at once", () => {
     cluster.addLauncher("launcher-source", "vm1", "node-a", "root-disk");
     cluster.addLauncher("launcher-target", "vm1", "node-b", "root-disk");
     for (const side of ["source", "target"]) {
-      cluster.addPod(`hp-${side}`, "node-a", "disk", {
+      cluster.addPod(`hp-${side}`, side === "source" ? "node-a" : "node-b", "disk", {
         labels: { "kubevirt.io": "hotplug-disk" },
         owners: [
           {
@@ -390,26 +392,27 @@ describe("the deadline", () => {
     );
     await unpublish(on, "node-a");
     expect(await results(on)).toEqual({ success: 0, failed: 0, timeout: 1 });
+    cluster.moveMachine("vm1", "node-b");
     expect(await outcome(publish(on, "node-c"))).toBe("OK");
   });
 
-  test("auto takes KubeVirt's own time for the machine's memory", async () => {
+  test("auto takes KubeVirt's own time for the machine's memory, and the start of its target", async () => {
     const GIB64 = 64n * 1024n ** 3n;
+    const config = { completionTimeoutPerGiB: 20, allowPostCopy: false, allowWorkloadDisruption: false };
     for (const [prepare, allowed] of [
-      [(cluster: TestCluster) => cluster.addMachine("vm1", GIB64), 10_350],
-      [(cluster: TestCluster) => cluster.addMachine("vm1", undefined), 3_600],
+      [(cluster: TestCluster) => cluster.addMachine("vm1", GIB64), 11_250],
       [(_: TestCluster) => {}, 3_600],
+      [(cluster: TestCluster) => cluster.forbidden.add("virtualmachineinstances"), 3_600],
       [
         (cluster: TestCluster) => {
           cluster.addMachine("vm1", GIB64);
-          cluster.config = { completionTimeoutPerGiB: 20, source: "MigrationPolicy fast" };
+          cluster.config = config;
         },
-        1_380,
+        2_280,
       ],
       [
         (cluster: TestCluster) => {
-          cluster.addMachine("vm1", GIB64);
-          cluster.config = { completionTimeoutPerGiB: 0, source: "KubeVirt" };
+          cluster.config = { ...config, completionTimeoutPerGiB: 0 };
         },
         0,
       ],
@@ -424,46 +427,6 @@ describe("the deadline", () => {
       );
       await on.close();
     }
-  });
-});
-
-describe("the outcome comes from KubeVirt when it says", () => {
-  const migration = (phase: string, created: number, completed?: number) => ({
-    name: "m",
-    uid: "u",
-    phase,
-    created: created * 1_000,
-    completed: completed === undefined ? undefined : completed * 1_000,
-    failureReason: undefined,
-  });
-  test("the newest migration that can be the one", () => {
-    expect(outcomeOf([migration("Succeeded", 990, 1_050)], 1_000)).toBe("success");
-    expect(outcomeOf([migration("Failed", 990, 1_050)], 1_000)).toBe("failed");
-    expect(outcomeOf([migration("Running", 990)], 1_000)).toBeUndefined();
-    expect(outcomeOf([migration("Succeeded", 500, 900), migration("Failed", 990, 1_050)], 1_000)).toBe(
-      "failed",
-    );
-    expect(outcomeOf([migration("Succeeded", 500, 900)], 1_000)).toBeUndefined();
-    expect(outcomeOf([], 1_000)).toBeUndefined();
-  });
-
-  test("it is asked for the machine of the claim, and not believed to be silent when unreachable", async () => {
-    const { on, cluster } = await start();
-    cluster.addMachine("vm1", 1n);
-    cluster.migrations.push({ ...migration("Failed", 1_699_999_990, 1_700_000_010), vmi: "vm1" });
-    const found = await on.rds.find(ID, on.signal);
-    if (found?.kind !== "volume") throw new Error("no volume");
-    const ended = {
-      since: 1_700_000_000,
-      at: 1_700_000_020,
-      moved: true,
-      overdue: false,
-      by: "p",
-      stayed: "node-b",
-    };
-    expect(await kubevirtOutcome(cluster)(found.volume, ended)).toBe("failed");
-    cluster.up = false;
-    await expect(kubevirtOutcome(cluster)(found.volume, ended)).rejects.toThrow("Kubernetes");
   });
 });
 

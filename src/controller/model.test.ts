@@ -77,7 +77,7 @@ class World implements EvidenceSource {
   seconds = 0;
   readonly clock: Clock = { ...systemClock, now: () => 1_700_000_000_000 + this.seconds * 1_000 };
   readonly holderGone = async () => false;
-  readonly allowedSeconds = async () => 300;
+  readonly allowedSeconds: EvidenceSource["allowedSeconds"] = async () => ({ kind: "known", seconds: 300 });
   readonly singleUser: EvidenceSource["singleUser"] = async () => {
     if (!this.up) return { kind: "unknown", reason: "outage" };
     return this.proven ? { kind: "proven" } : { kind: "not-proven", reason: "two pods" };
@@ -280,7 +280,7 @@ test(
           const evidence: EvidenceSource = {
             holderGone: () => (world.model as Model).world.holderGone(),
             singleUser: (...args) => (world.model as Model).world.singleUser(...args),
-            allowedSeconds: () => (world.model as Model).world.allowedSeconds(),
+            allowedSeconds: (...args) => (world.model as Model).world.allowedSeconds(...args),
           };
           const clock: Clock = {
             ...systemClock,

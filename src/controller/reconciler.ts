@@ -154,12 +154,16 @@ function identity({ kind, volume, node }: Drift): string {
   return `${kind}:${volume.id}:${node ?? ""}`;
 }
 
-/** Until the earliest deadline of a migration that has not been reported, within bounds. */
+/**
+ * Until the earliest deadline of a migration that has not been reported, within bounds. One that has passed was dealt with by this look:
+ * reported, put off because KubeVirt allows more, or left for later because Kubernetes does not answer.
+ */
 function nextLook(volumes: readonly RdsVolume[], nowMs: number): number {
-  const deadlines = volumes.flatMap(({ record: { migration } }) =>
-    migration === undefined || migration.overdueBy !== undefined || migration.timeoutSeconds === 0
-      ? []
-      : [(migration.since + migration.timeoutSeconds + 1) * 1_000 - nowMs],
-  );
+  const deadlines = volumes.flatMap(({ record: { migration } }) => {
+    if (migration === undefined || migration.overdueBy !== undefined || migration.timeoutSeconds === 0)
+      return [];
+    const inMs = (migration.since + migration.timeoutSeconds + 1) * 1_000 - nowMs;
+    return inMs > 0 ? [inMs] : [];
+  });
   return Math.max(SHORTEST_INTERVAL_MS, Math.min(RECONCILE_INTERVAL_MS, ...deadlines));
 }

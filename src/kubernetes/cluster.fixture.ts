@@ -9,6 +9,8 @@ import type {
   VmiView,
 } from "./port.ts";
 
+type Kubevirts = "virtualmachineinstances" | "virtualmachineinstancemigrations" | "kubevirts";
+
 /** A cluster in memory, for tests of what the driver concludes; the API itself has its own tests. */
 export class TestCluster implements ClusterReader {
   up = true;
@@ -19,6 +21,10 @@ export class TestCluster implements ClusterReader {
   readonly vmis: VmiView[] = [];
   readonly migrations: (MigrationView & { readonly vmi: string })[] = [];
   config: MigrationConfigView | undefined;
+  /** Whether KubeVirt's CRDs are there. */
+  kubevirt = true;
+  /** What the driver's account may not read. */
+  readonly forbidden = new Set<Kubevirts>();
 
   #check(): void {
     if (!this.up)
@@ -27,6 +33,11 @@ export class TestCluster implements ClusterReader {
         resource: "pods",
         reason: "connection refused",
       });
+  }
+  #checkKubevirt(resource: Kubevirts): void {
+    this.#check();
+    if (this.forbidden.has(resource))
+      throw failure("kubernetesForbidden", { verb: "get", resource, detail: "no RBAC policy matched" });
   }
   async nodeExists(name: string): Promise<boolean> {
     this.#check();
@@ -68,16 +79,18 @@ export class TestCluster implements ClusterReader {
     return this.pods.find((pod) => pod.namespace === namespace && pod.name === name);
   }
   async virtualMachineInstance(namespace: string, name: string): Promise<VmiView | undefined> {
-    this.#check();
-    return this.vmis.find((vmi) => vmi.namespace === namespace && vmi.name === name);
+    this.#checkKubevirt("virtualmachineinstances");
+    return this.kubevirt
+      ? this.vmis.find((vmi) => vmi.namespace === namespace && vmi.name === name)
+      : undefined;
   }
-  async migrationsOf(_namespace: string, vmiName: string): Promise<readonly MigrationView[]> {
-    this.#check();
-    return this.migrations.filter(({ vmi }) => vmi === vmiName);
+  async migrationsOf(_namespace: string, vmiName: string): Promise<readonly MigrationView[] | undefined> {
+    this.#checkKubevirt("virtualmachineinstancemigrations");
+    return this.kubevirt ? this.migrations.filter(({ vmi }) => vmi === vmiName) : undefined;
   }
   async migrationConfig(): Promise<MigrationConfigView | undefined> {
     this.#check();
-    return this.config;
+    return this.forbidden.has("kubevirts") ? undefined : this.config;
   }
 
   /** A bound PersistentVolume with its claim. */
@@ -137,7 +150,10 @@ export class TestCluster implements ClusterReader {
     });
   }
 
+  /** A VirtualMachineInstance, in place of one of that name. */
   addMachine(name: string, memoryBytes: bigint | undefined, over: Partial<VmiView> = {}): void {
+    const old = this.vmis.findIndex((vmi) => vmi.name === name);
+    if (old >= 0) this.vmis.splice(old, 1);
     this.vmis.push({
       uid: `uid-${name}`,
       namespace: "vms",
@@ -145,9 +161,41 @@ export class TestCluster implements ClusterReader {
       node: "node-a",
       phase: "Running",
       memoryBytes,
-      migrationPolicy: undefined,
+      migratedVolumes: [],
       migrationState: undefined,
       ...over,
     });
   }
+
+  /** The guest runs on another node from now on. */
+  moveMachine(name: string, node: string): void {
+    const vmi = this.vmis.find((each) => each.name === name);
+    if (vmi !== undefined) this.addMachine(name, vmi.memoryBytes, { ...vmi, node });
+  }
+
+  /** A VirtualMachineInstanceMigration, by default as it is while its target pod starts. */
+  addMigration(vmi: string, over: Partial<MigrationView> = {}): void {
+    this.migrations.push(migrationOf({ name: `${vmi}-${this.migrations.length}`, ...over }, vmi));
+  }
+}
+
+/** A migration that waits for its target pod, with something changed. */
+export function migrationOf(
+  over: Partial<MigrationView>,
+  vmi = "vm1",
+): MigrationView & { readonly vmi: string } {
+  return {
+    name: "migration",
+    uid: `uid-${over.name ?? "migration"}`,
+    phase: "Scheduling",
+    created: 0,
+    sourceNode: undefined,
+    targetNode: undefined,
+    targetPod: undefined,
+    started: undefined,
+    completed: undefined,
+    failureReason: undefined,
+    ...over,
+    vmi,
+  };
 }

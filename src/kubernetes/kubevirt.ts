@@ -2,15 +2,16 @@ import { isFailure } from "../domain/errors/driver-error.ts";
 import type { KubernetesApi } from "./api.ts";
 import { listAll, PAGE_LIMIT, toPage } from "./list.ts";
 import { isObjectName } from "./names.ts";
-import type { MigrationConfigView, MigrationStateView, MigrationView, VmiView } from "./port.ts";
+import type {
+  MigratedVolumeView,
+  MigrationConfigView,
+  MigrationStateView,
+  MigrationView,
+  VmiView,
+} from "./port.ts";
 import { parseQuantity } from "./quantity.ts";
 
 const KUBEVIRT = { group: "kubevirt.io", version: "v1" } as const;
-const POLICIES = {
-  group: "migrations.kubevirt.io",
-  version: "v1alpha1",
-  plural: "migrationpolicies",
-} as const;
 
 /** A custom resource, of which nothing is certain. */
 type Json = { readonly [key: string]: Json } | undefined;
@@ -47,7 +48,7 @@ export class KubevirtReader {
     namespace: string,
     vmiName: string,
     signal: AbortSignal,
-  ): Promise<readonly MigrationView[]> {
+  ): Promise<readonly MigrationView[] | undefined> {
     const resource = `virtualmachineinstancemigrations.kubevirt.io in namespace ${namespace}`;
     const plural = "virtualmachineinstancemigrations";
     const found = await this.#api.find(
@@ -64,35 +65,13 @@ export class KubevirtReader {
         ),
       { orNoSuchResource: true },
     );
-    return (found?.items ?? [])
+    return found?.items
       .filter((object) => object?.spec?.vmiName === (vmiName as unknown))
       .map(migrationView)
       .sort((a, b) => a.created - b.created || (a.name < b.name ? -1 : 1));
   }
 
-  async migrationConfig(
-    policy: string | undefined,
-    signal: AbortSignal,
-  ): Promise<MigrationConfigView | undefined> {
-    const byPolicy = policy === undefined ? undefined : await this.#policy(policy, signal);
-    return byPolicy ?? (await this.#clusterConfig(signal));
-  }
-
-  async #policy(name: string, signal: AbortSignal): Promise<MigrationConfigView | undefined> {
-    if (!isObjectName(name)) return undefined;
-    const resource = `migrationpolicies.migrations.kubevirt.io ${name}`;
-    const found: Json = await readable(
-      this.#api.find(
-        { verb: "get", resource },
-        signal,
-        (options) => this.#api.custom.getClusterCustomObject({ ...POLICIES, name }, options),
-        { orNoSuchResource: true },
-      ),
-    );
-    return configView(found?.spec?.completionTimeoutPerGiB, `MigrationPolicy ${name}`);
-  }
-
-  async #clusterConfig(signal: AbortSignal): Promise<MigrationConfigView | undefined> {
+  async migrationConfig(signal: AbortSignal): Promise<MigrationConfigView | undefined> {
     const found = await readable(
       this.#api.find(
         { verb: "list", resource: "kubevirts.kubevirt.io" },
@@ -108,9 +87,7 @@ export class KubevirtReader {
       ),
     );
     const [kubevirt] = found?.items ?? [];
-    const migrations = kubevirt?.spec?.configuration?.migrations;
-    const name = `KubeVirt ${text(kubevirt?.metadata?.namespace)}/${text(kubevirt?.metadata?.name)}`;
-    return configView(migrations?.completionTimeoutPerGiB, name);
+    return kubevirt === undefined ? undefined : configView(kubevirt.spec?.configuration?.migrations);
   }
 }
 
@@ -124,9 +101,14 @@ async function readable<T>(lookup: Promise<T | undefined>): Promise<T | undefine
   }
 }
 
-function configView(value: unknown, source: string): MigrationConfigView | undefined {
-  const completionTimeoutPerGiB = count(value);
-  return completionTimeoutPerGiB === undefined ? undefined : { completionTimeoutPerGiB, source };
+/** @param object `migrations` of the KubeVirt object, or `migrationConfiguration` of a migration: the same members */
+function configView(object: Json): MigrationConfigView {
+  const flag = (value: unknown) => value === true;
+  return {
+    completionTimeoutPerGiB: count(object?.completionTimeoutPerGiB),
+    allowPostCopy: flag(object?.allowPostCopy),
+    allowWorkloadDisruption: flag(object?.allowWorkloadDisruption),
+  };
 }
 
 /** @param object a VirtualMachineInstance */
@@ -140,11 +122,8 @@ export function vmiView(object: Json): VmiView {
     name: text(metadata?.name) ?? "",
     node: text(status?.nodeName) || undefined,
     phase: text(status?.phase) ?? "",
-    memoryBytes:
-      parseQuantity(status?.memory?.guestCurrent) ??
-      parseQuantity(domain?.memory?.guest) ??
-      parseQuantity(domain?.resources?.requests?.memory),
-    migrationPolicy: text(state?.migrationPolicyName) || undefined,
+    memoryBytes: parseQuantity(domain?.memory?.guest) ?? parseQuantity(domain?.resources?.requests?.memory),
+    migratedVolumes: list(status?.migratedVolumes).map(migratedVolume),
     migrationState: state === undefined ? undefined : migrationState(state),
   };
 }
@@ -162,15 +141,29 @@ function migrationState(state: NonNullable<Json>): MigrationStateView {
     abortRequested: flag(state.abortRequested),
     failureReason: text(state.failureReason) || undefined,
     mode: text(state.mode) || undefined,
-    completionTimeoutPerGiB: count(state.migrationConfiguration?.completionTimeoutPerGiB),
+    configuration:
+      state.migrationConfiguration === undefined ? undefined : configView(state.migrationConfiguration),
+  };
+}
+
+/** Its size as KubeVirt counts it: the smaller of request and capacity of the claim that is copied. */
+function migratedVolume(object: Json): MigratedVolumeView {
+  const { sourcePVCInfo: from, destinationPVCInfo: to } = object ?? {};
+  const sizes = [from?.requests?.storage, from?.capacity?.storage].flatMap(
+    (size) => parseQuantity(size) ?? [],
+  );
+  const [smallest] = sizes.toSorted((a, b) => (a < b ? -1 : 1));
+  return {
+    claims: [text(from?.claimName), text(to?.claimName)].filter((name) => name !== undefined),
+    bytes: smallest,
   };
 }
 
 /** @param object a VirtualMachineInstanceMigration */
 export function migrationView(object: Json): MigrationView {
   const { metadata, status } = object ?? {};
-  const transitions: unknown = status?.phaseTransitionTimestamps;
-  const last = (Array.isArray(transitions) ? (transitions as Json[]) : []).find((entry) =>
+  const state = status?.migrationState;
+  const last = list(status?.phaseTransitionTimestamps).find((entry) =>
     ["Succeeded", "Failed"].includes(text(entry?.phase) ?? ""),
   );
   return {
@@ -178,9 +171,17 @@ export function migrationView(object: Json): MigrationView {
     uid: text(metadata?.uid) ?? "",
     phase: text(status?.phase) ?? "",
     created: time(metadata?.creationTimestamp) ?? 0,
-    completed: time(last?.phaseTransitionTimestamp) ?? time(status?.migrationState?.endTimestamp),
-    failureReason: text(status?.migrationState?.failureReason) || undefined,
+    sourceNode: text(state?.sourceNode) || undefined,
+    targetNode: text(state?.targetNode) || undefined,
+    targetPod: text(state?.targetPod) || undefined,
+    started: time(state?.startTimestamp),
+    completed: time(last?.phaseTransitionTimestamp) ?? time(state?.endTimestamp),
+    failureReason: text(state?.failureReason) || undefined,
   };
+}
+
+function list(value: unknown): readonly Json[] {
+  return Array.isArray(value) ? value : [];
 }
 
 function text(value: unknown): string | undefined {

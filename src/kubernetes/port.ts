@@ -75,8 +75,16 @@ export interface MigrationStateView {
   readonly failureReason: string | undefined;
   /** PreCopy, PostCopy or Paused. */
   readonly mode: string | undefined;
-  /** Seconds per GiB that KubeVirt applies to this migration; 0 means no limit. */
-  readonly completionTimeoutPerGiB: number | undefined;
+  /** What KubeVirt applies, policies included. Written when the target pod is ready: until then it is the previous migration's. */
+  readonly configuration: MigrationConfigView | undefined;
+}
+
+/** A volume that a storage migration copies from one claim to another (status.migratedVolumes). */
+export interface MigratedVolumeView {
+  /** Names of its claims in the machine's namespace: source and destination. */
+  readonly claims: readonly string[];
+  /** What is copied: the smaller of request and capacity of the source. */
+  readonly bytes: bigint | undefined;
 }
 
 /** A VirtualMachineInstance (kubevirt.io/v1). */
@@ -84,13 +92,13 @@ export interface VmiView {
   readonly uid: string;
   readonly namespace: string;
   readonly name: string;
-  /** Where the guest runs. */
+  /** Where the guest runs: the target as soon as a migration has succeeded. */
   readonly node: string | undefined;
   readonly phase: string;
-  /** Guest memory in bytes, as it is now if KubeVirt says so. */
+  /** Guest memory in bytes by the specification; a migration that applies hot-plugged memory has the new size there. */
   readonly memoryBytes: bigint | undefined;
-  /** Name of the MigrationPolicy in effect. */
-  readonly migrationPolicy: string | undefined;
+  /** Empty unless a storage migration runs. */
+  readonly migratedVolumes: readonly MigratedVolumeView[];
   readonly migrationState: MigrationStateView | undefined;
 }
 
@@ -98,20 +106,29 @@ export interface VmiView {
 export interface MigrationView {
   readonly name: string;
   readonly uid: string;
-  /** Pending, Scheduling, Scheduled, PreparingTarget, TargetReady, Running, Succeeded or Failed; "" when new. */
+  /**
+   * Pending, Scheduling, Scheduled, PreparingTarget, TargetReady, WaitingForSync, Synchronizing, Running, Succeeded or Failed;
+   * "" when new.
+   */
   readonly phase: string;
   readonly created: number;
+  /** Its own status.migrationState; absent until the target pod is ready. */
+  readonly sourceNode: string | undefined;
+  readonly targetNode: string | undefined;
+  /** Name of the target launcher pod. */
+  readonly targetPod: string | undefined;
+  readonly started: number | undefined;
   /** When it became Succeeded or Failed. */
   readonly completed: number | undefined;
   readonly failureReason: string | undefined;
 }
 
-/** How long KubeVirt lets a migration take. */
+/** How long KubeVirt lets a migration take, as far as it is set. */
 export interface MigrationConfigView {
-  /** Seconds per GiB of guest memory; 0 means no limit. */
-  readonly completionTimeoutPerGiB: number;
-  /** The object that says so, for messages. */
-  readonly source: string;
+  /** Seconds per decimal GB, in spite of the name; 0 means no limit. */
+  readonly completionTimeoutPerGiB: number | undefined;
+  readonly allowPostCopy: boolean;
+  readonly allowWorkloadDisruption: boolean;
 }
 
 /**
@@ -140,13 +157,14 @@ export interface ClusterReader {
   pod(namespace: string, name: string, signal: AbortSignal): Promise<PodView | undefined>;
   /** Undefined when the object or KubeVirt's CRD is absent. */
   virtualMachineInstance(namespace: string, name: string, signal: AbortSignal): Promise<VmiView | undefined>;
-  /** The migrations of a VirtualMachineInstance, oldest first; none when the CRD is absent. */
-  migrationsOf(namespace: string, vmiName: string, signal: AbortSignal): Promise<readonly MigrationView[]>;
-  /**
-   * The cluster's migration timeout: of the named MigrationPolicy if it sets one, else of the KubeVirt object.
-   * Undefined when neither sets it, or may be read, or exists.
-   */
-  migrationConfig(policy: string | undefined, signal: AbortSignal): Promise<MigrationConfigView | undefined>;
+  /** The migrations of a VirtualMachineInstance, oldest first; undefined when the CRD is absent. */
+  migrationsOf(
+    namespace: string,
+    vmiName: string,
+    signal: AbortSignal,
+  ): Promise<readonly MigrationView[] | undefined>;
+  /** The migration settings of the KubeVirt object. Undefined when there is none, or it may not be read. */
+  migrationConfig(signal: AbortSignal): Promise<MigrationConfigView | undefined>;
 }
 
 /** Something that happened to a claim. */

@@ -193,19 +193,31 @@ describe("KubeVirt", () => {
   test("a virtual machine instance, with what its migration looks like", async () => {
     world.api.apply(
       kubevirt("VirtualMachineInstance", "vm", {
-        spec: { domain: { memory: { guest: "2Gi" } } },
+        spec: { domain: { memory: { guest: "4Gi" }, resources: { requests: { memory: "1Gi" } } } },
         status: {
           phase: "Running",
           nodeName: "node-a",
-          memory: { guestCurrent: "4Gi" },
+          // A migration that applies hot-plugged memory: what the guest has now is the old size.
+          memory: { guestCurrent: "2Gi" },
+          migratedVolumes: [
+            {
+              volumeName: "root",
+              sourcePVCInfo: {
+                claimName: "old",
+                requests: { storage: "10Gi" },
+                capacity: { storage: "12Gi" },
+              },
+              destinationPVCInfo: { claimName: "new", requests: { storage: "20Gi" } },
+            },
+            { volumeName: "other" },
+          ],
           migrationState: {
             migrationUid: "uid-m",
-            migrationPolicyName: "slow",
             sourceNode: "node-a",
             targetNode: "node-b",
             startTimestamp: "2026-11-01T11:00:00Z",
             mode: "PreCopy",
-            migrationConfiguration: { completionTimeoutPerGiB: 800 },
+            migrationConfiguration: { completionTimeoutPerGiB: 800, allowWorkloadDisruption: true },
           },
         },
       }),
@@ -217,7 +229,10 @@ describe("KubeVirt", () => {
       node: "node-a",
       phase: "Running",
       memoryBytes: 4n << 30n,
-      migrationPolicy: "slow",
+      migratedVolumes: [
+        { claims: ["old", "new"], bytes: 10n << 30n },
+        { claims: [], bytes: undefined },
+      ],
       migrationState: {
         migrationUid: "uid-m",
         sourceNode: "node-a",
@@ -229,7 +244,11 @@ describe("KubeVirt", () => {
         abortRequested: false,
         failureReason: undefined,
         mode: "PreCopy",
-        completionTimeoutPerGiB: 800,
+        configuration: {
+          completionTimeoutPerGiB: 800,
+          allowPostCopy: false,
+          allowWorkloadDisruption: true,
+        },
       },
     });
     expect(await client.reader.virtualMachineInstance("vms", "absent", forever)).toBeUndefined();
@@ -263,7 +282,13 @@ describe("KubeVirt", () => {
           transition("Running", "2026-11-01T10:01:10Z"),
           transition("Failed", "2026-11-01T10:01:30Z"),
         ],
-        migrationState: { failureReason: "target vanished" },
+        migrationState: {
+          failureReason: "target vanished",
+          sourceNode: "node-a",
+          targetNode: "node-b",
+          targetPod: "virt-launcher-vm-x",
+          startTimestamp: "2026-11-01T10:01:12Z",
+        },
       }),
     );
     world.api.apply(at("other", "vm-2", 0, {}));
@@ -273,6 +298,10 @@ describe("KubeVirt", () => {
         uid: "first",
         phase: "Failed",
         created: Date.UTC(2026, 10, 1, 10, 1),
+        sourceNode: "node-a",
+        targetNode: "node-b",
+        targetPod: "virt-launcher-vm-x",
+        started: Date.UTC(2026, 10, 1, 10, 1, 12),
         completed: Date.UTC(2026, 10, 1, 10, 1, 30),
         failureReason: "target vanished",
       },
@@ -281,37 +310,42 @@ describe("KubeVirt", () => {
         uid: "second",
         phase: "Running",
         created: Date.UTC(2026, 10, 1, 10, 2),
+        sourceNode: undefined,
+        targetNode: undefined,
+        targetPod: undefined,
+        started: undefined,
         completed: undefined,
         failureReason: undefined,
       },
     ]);
   });
 
-  test("the migration timeout: of the policy, else of the cluster, else unknown", async () => {
-    expect(await client.reader.migrationConfig("slow", forever)).toBeUndefined();
+  test("the migration settings of the cluster, as far as they are set", async () => {
+    expect(await client.reader.migrationConfig(forever)).toBeUndefined();
+    const unset = {
+      completionTimeoutPerGiB: undefined,
+      allowPostCopy: false,
+      allowWorkloadDisruption: false,
+    };
+    world.api.apply(kubevirt("KubeVirt", "kubevirt", { spec: {} }));
+    expect(await client.reader.migrationConfig(forever)).toEqual(unset);
     world.api.apply(
       kubevirt("KubeVirt", "kubevirt", {
-        spec: { configuration: { migrations: { completionTimeoutPerGiB: 150 } } },
+        spec: { configuration: { migrations: { completionTimeoutPerGiB: 0, allowPostCopy: true } } },
       }),
     );
-    const cluster = { completionTimeoutPerGiB: 150, source: "KubeVirt vms/kubevirt" };
-    expect(await client.reader.migrationConfig(undefined, forever)).toEqual(cluster);
-    expect(await client.reader.migrationConfig("slow", forever)).toEqual(cluster);
-    const policy = kubevirt("MigrationPolicy", "slow", { spec: {} }, "migrations.kubevirt.io/v1alpha1");
-    world.api.apply({ ...policy, metadata: { name: "slow" } });
-    expect(await client.reader.migrationConfig("slow", forever)).toEqual(cluster);
-    world.api.apply({ ...policy, metadata: { name: "slow" }, spec: { completionTimeoutPerGiB: 0 } });
-    expect(await client.reader.migrationConfig("slow", forever)).toEqual({
+    expect(await client.reader.migrationConfig(forever)).toEqual({
+      ...unset,
       completionTimeoutPerGiB: 0,
-      source: "MigrationPolicy slow",
+      allowPostCopy: true,
     });
   });
 
-  test("without its CRDs there are no instances and no migrations", async () => {
+  test("without its CRDs there are no instances, and no migrations to look for", async () => {
     world.api.types.splice(0, world.api.types.length, ...BUILT_IN);
     expect(await client.reader.virtualMachineInstance("vms", "vm", forever)).toBeUndefined();
-    expect(await client.reader.migrationsOf("vms", "vm", forever)).toEqual([]);
-    expect(await client.reader.migrationConfig("slow", forever)).toBeUndefined();
+    expect(await client.reader.migrationsOf("vms", "vm", forever)).toBeUndefined();
+    expect(await client.reader.migrationConfig(forever)).toBeUndefined();
   });
 
   test("without the permission instances are unknown, only the configuration is done without", async () => {
@@ -319,11 +353,11 @@ describe("KubeVirt", () => {
     const forbidden = { id: "kubernetesForbidden" };
     await expect(client.reader.virtualMachineInstance("vms", "vm", forever)).rejects.toMatchObject(forbidden);
     await expect(client.reader.migrationsOf("vms", "vm", forever)).rejects.toMatchObject(forbidden);
-    expect(await client.reader.migrationConfig("slow", forever)).toBeUndefined();
+    expect(await client.reader.migrationConfig(forever)).toBeUndefined();
     world.api.rules = undefined;
     world.api.faults.push({ status: 500 });
     const unavailable = { id: "kubernetesUnavailable" };
-    await expect(client.reader.migrationConfig("slow", forever)).rejects.toMatchObject(unavailable);
+    await expect(client.reader.migrationConfig(forever)).rejects.toMatchObject(unavailable);
   });
 });
 

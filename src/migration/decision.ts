@@ -20,20 +20,33 @@ export interface PublishRequest {
 
 /** What is known about the world outside the record. Absent members were not asked for. */
 export interface Evidence {
-  /** Whether the Node object of the present holder is confirmed to be gone. */
+  /** Whether the present holder is confirmed to have been a node of this cluster whose Node object is gone. */
   readonly holderGone?: boolean;
-  /** Whether all workloads that use the volume are one virtual machine. */
+  /** Whether all workloads that use the volume are one virtual machine that migrates from the holder to the requesting node. */
   readonly singleUser?: SingleUserEvidence;
   /** How long KubeVirt lets a migration of this machine take, in seconds; 0 = no limit. For `auto` only. */
   readonly allowedSeconds?: number;
 }
 
+/** The two nodes that a shared volume would be on. */
+export interface NodePair {
+  /** Has the volume. */
+  readonly holder: string;
+  /** Asks for it. */
+  readonly requester: string;
+}
+
 export type SingleUserEvidence =
   | { readonly kind: "proven" }
-  | { readonly kind: "not-proven"; readonly reason: string }
+  | NotProven
   | { readonly kind: "unknown"; readonly reason: string }
   /** Nobody to ask: the driver runs without an orchestrator, so the guard is off. */
   | { readonly kind: "unguarded" };
+
+export interface NotProven {
+  readonly kind: "not-proven";
+  readonly reason: string;
+}
 
 /**
  * What a decision does that the record does not say by itself; reported once it is written. The start of a migration, its

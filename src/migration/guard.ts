@@ -1,4 +1,14 @@
-import type { SingleUserEvidence } from "./decision.ts";
+import type { NodePair, NotProven } from "./decision.ts";
+
+/** A reference to an owner, as far as the guard looks at it. */
+export interface ClaimOwner {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly uid: string;
+  /** Whether this is the managing controller; an object has at most one. */
+  readonly controller: boolean;
+}
 
 /** A pod as far as the guard looks at it. */
 export interface ClaimUser {
@@ -9,94 +19,104 @@ export interface ClaimUser {
   readonly node: string | undefined;
   /** Pod phase; `Succeeded` and `Failed` pods hold nothing any more. */
   readonly phase: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly owners: readonly { readonly kind: string; readonly name: string; readonly uid: string }[];
+  readonly owners: readonly ClaimOwner[];
 }
 
-/** The virtual machine behind a pod, as far as it can be told. */
-interface Machine {
-  readonly uid: string | undefined;
-  readonly name: string | undefined;
+/** A VirtualMachineInstance as its pods name it. Its UID is the same on both sides of a live migration. */
+export interface Machine {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
 }
 
-/** Set by KubeVirt on launcher pods: the UID of the VirtualMachineInstance. */
-const VMI_UID_LABEL = "kubevirt.io/created-by";
-/** Name of the machine; deprecated, and the only mark of old releases. */
-const VM_NAME_LABEL = "vm.kubevirt.io/name";
-/** Pods that hold hot-plugged volumes for a launcher pod on the same node. */
-const ROLE_LABEL = "kubevirt.io";
-const HOTPLUG_ROLE = "hotplug-disk";
+/** What the pods of a claim prove: one machine with a pod on either node. */
+export interface OneMachine {
+  readonly kind: "one-machine";
+  readonly machine: Machine;
+  /** Names of its pods on the requesting node, and of the launchers that own them. */
+  readonly requesters: readonly string[];
+  /** The kubelet of the holder is silent, so what its pod does is not known. */
+  readonly sourceUnknown: boolean;
+}
+
+/** The pod that owns a pod; undefined when it does not exist any more. */
+export type OwnerPod = (user: ClaimUser) => ClaimUser | undefined;
 
 /**
- * Whether every pod that may use a claim belongs to one VirtualMachineInstance. Two such pods are the two sides of a live
- * migration; anything else on a second node is a second writer.
- * @param holder the node that has the volume: one of the pods must be there, or what runs elsewhere has not come from it
+ * Whether every pod that may use a claim belongs to one VirtualMachineInstance, and that has a pod on both nodes. Two such pods are
+ * the two sides of a live migration; anything else on a second node is a second writer.
  * @param users every pod that mounts the claim, in any phase
- * @param ownerPod the pod that owns a hot-plug pod; undefined when it does not exist
  */
 export function judgeClaimUsers(
-  holder: string,
+  { holder, requester }: NodePair,
   users: readonly ClaimUser[],
-  ownerPod: (user: ClaimUser) => ClaimUser | undefined,
-): SingleUserEvidence {
+  ownerPod: OwnerPod,
+): OneMachine | NotProven {
   const active = users.filter((user) => user.phase !== "Succeeded" && user.phase !== "Failed");
-  if (active.length === 0) return { kind: "not-proven", reason: "no running pod uses the claim" };
-  const machines = active.map((user) => ({ user, machine: machineOf(user, ownerPod) }));
-  const strangers = machines.filter(({ machine }) => machine === undefined).map(({ user }) => nameOf(user));
-  if (strangers.length > 0) {
-    return {
-      kind: "not-proven",
-      reason: `${list(strangers)} belong${strangers.length === 1 ? "s" : ""} to no virtual machine`,
-    };
-  }
-  if (!active.some(({ node }) => node === holder)) {
-    return {
-      kind: "not-proven",
-      reason: `no running pod uses the claim on node ${holder}, so nothing can be migrating from there`,
-    };
-  }
-  if (isOne(machines.map(({ machine }) => machine))) return { kind: "proven" };
-  return { kind: "not-proven", reason: `${list(active.map(nameOf))} belong to different virtual machines` };
+  if (active.length === 0) return notProven("no running pod uses the claim");
+  const found = active.map((user) => ({ user, machine: machineOf(user, ownerPod) }));
+  const strangers = found.filter(({ machine }) => machine === undefined).map(({ user }) => nameOf(user));
+  if (strangers.length > 0)
+    return notProven(`${list(strangers)} belong${strangers.length === 1 ? "s" : ""} to no virtual machine`);
+  // A source runs; a pod that has not started yet is none.
+  const sources = active.filter(({ node, phase }) => node === holder && phase !== "Pending");
+  if (sources.length === 0)
+    return notProven(
+      `no running pod uses the claim on node ${holder}, so nothing can be migrating from there`,
+    );
+  const [machine, ...others] = found.flatMap((each) => each.machine ?? []);
+  if (machine === undefined || others.some(({ uid }) => uid !== machine.uid))
+    return notProven(`${list(active.map(nameOf))} belong to different virtual machines`);
+  const requesters = active.filter(({ node }) => node === requester);
+  if (requesters.length === 0)
+    return notProven(
+      `no pod of the virtual machine is on node ${requester}, so nothing can be migrating there`,
+    );
+  return {
+    kind: "one-machine",
+    machine,
+    requesters: requesters.flatMap((user) => [user.name, ownerPod(user)?.name ?? user.name]),
+    sourceUnknown: sources.every(({ phase }) => phase === "Unknown"),
+  };
 }
 
-/** The hot-plug pods whose owner must be looked up before judging. */
-export function isHotplugPod(user: ClaimUser): boolean {
-  return user.labels[ROLE_LABEL] === HOTPLUG_ROLE;
+/**
+ * The machine of a pod, by the reference to its controller and nothing else: whoever makes a pod may give it any label, and
+ * `virtctl guestfs --vm` copies those of a machine onto a pod that has no owner. A pod that holds hot-plugged volumes is owned by a
+ * launcher pod, which is owned by the machine.
+ */
+export function machineOf(user: ClaimUser, ownerPod: OwnerPod): Machine | undefined {
+  const owner = controllerOf(user);
+  if (owner === undefined || !isPod(owner)) return ownMachine(user);
+  const launcher = ownerPod(user);
+  // A pod of the same name may have taken the owner's place. One step only: a launcher is owned by its machine.
+  return launcher?.uid === owner.uid ? ownMachine(launcher) : undefined;
 }
 
-/** The name of the virtual machine behind a pod, if it is one's. */
-export function machineNameOf(
-  user: ClaimUser,
-  ownerPod: (user: ClaimUser) => ClaimUser | undefined,
-): string | undefined {
-  return machineOf(user, ownerPod)?.name;
+/** The pod that must be looked up before the machine of this one is known. */
+export function owningPod(user: ClaimUser): ClaimOwner | undefined {
+  const owner = controllerOf(user);
+  return owner !== undefined && isPod(owner) ? owner : undefined;
 }
 
-function machineOf(
-  user: ClaimUser,
-  ownerPod: (user: ClaimUser) => ClaimUser | undefined,
-): Machine | undefined {
-  if (isHotplugPod(user)) {
-    const owner = ownerPod(user);
-    // One step only: a launcher pod is owned by its machine.
-    return owner === undefined || isHotplugPod(owner) ? undefined : launcherMachine(owner);
-  }
-  return launcherMachine(user);
+function ownMachine(pod: ClaimUser): Machine | undefined {
+  const owner = controllerOf(pod);
+  // Any version of the group: an object keeps the one that it was written with.
+  if (owner?.kind !== "VirtualMachineInstance" || !/^kubevirt\.io\/[^/]+$/.test(owner.apiVersion))
+    return undefined;
+  return owner.uid === "" ? undefined : { namespace: pod.namespace, name: owner.name, uid: owner.uid };
 }
 
-function launcherMachine({ labels, owners }: ClaimUser): Machine | undefined {
-  const owner = owners.find(({ kind }) => kind === "VirtualMachineInstance");
-  const uid = owner?.uid ?? labels[VMI_UID_LABEL];
-  const name = owner?.name ?? labels[VM_NAME_LABEL];
-  return uid === undefined && name === undefined ? undefined : { uid, name };
+function controllerOf({ owners }: ClaimUser): ClaimOwner | undefined {
+  return owners.find(({ controller }) => controller);
 }
 
-/** One machine: by UID where every pod has one, else by name. A name may be reused, a UID never is. */
-function isOne(machines: readonly (Machine | undefined)[]): boolean {
-  const uids = machines.map((machine) => machine?.uid);
-  const names = machines.map((machine) => machine?.name);
-  const marks = uids.every((uid) => uid !== undefined) ? uids : names;
-  return marks.every((mark) => mark !== undefined && mark === marks[0]);
+function isPod({ apiVersion, kind }: ClaimOwner): boolean {
+  return apiVersion === "v1" && kind === "Pod";
+}
+
+function notProven(reason: string): NotProven {
+  return { kind: "not-proven", reason };
 }
 
 function nameOf({ namespace, name }: ClaimUser): string {

@@ -82,17 +82,20 @@ function otherNode(
   evidence: Evidence,
 ): Decision {
   if (evidence.holderGone === undefined) return { kind: "ask", question: "holderGone", holder: holder.node };
-  if (evidence.holderGone) {
-    const fresh = freshAttach({ ...record, attachments: [] }, request, now);
-    return { ...fresh, events: [{ type: "VolumeFenced", node: holder.node }] };
-  }
+  if (evidence.holderGone) return takeOver(record, holder, request, now);
   return {
     kind: "refuse",
     error: failure("attachedElsewhere", { volume: request.volume, holder: holder.node }),
   };
 }
 
-/** A second node of a shared block volume: only for a live migration. */
+/** From a node that exists no more: it finds nothing under its old NQN if it returns. */
+function takeOver(record: VolumeRecord, holder: Attachment, request: PublishRequest, now: number): Decision {
+  const fresh = freshAttach({ ...record, attachments: [] }, request, now);
+  return { ...fresh, events: [{ type: "VolumeFenced", node: holder.node }] };
+}
+
+/** A second node of a shared block volume: only for a live migration; or the next one, if the holder does not exist any more. */
 function secondAttach(
   record: VolumeRecord,
   holder: Attachment,
@@ -110,6 +113,11 @@ function secondAttach(
         kind: "refuse",
         error: failure("guardUnavailable", { volume: request.volume, reason: singleUser.reason }),
       };
+    }
+    if (singleUser.kind === "not-proven") {
+      if (evidence.holderGone === undefined)
+        return { kind: "ask", question: "holderGone", holder: holder.node };
+      if (evidence.holderGone) return takeOver(record, holder, request, now);
     }
     if (singleUser.kind === "not-proven" && migrationGuard === "enforce") {
       const { volume } = request;
@@ -147,7 +155,9 @@ function refuseThird(
 ): Decision {
   const { volume } = request;
   const { migration } = record;
-  if (migration !== undefined && isOverdue(migration, now)) {
+  // KubeVirt's own limit is asked for once more before that is said.
+  const isSaid = record.settings.migrationTimeoutSeconds !== "auto" || migration?.overdueBy !== undefined;
+  if (migration !== undefined && isSaid && isOverdue(migration, now)) {
     const elapsed = elapsedSeconds(migration, now);
     return {
       kind: "refuse",

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
-import { decideDeadline } from "./deadline.ts";
+import { asksForLimit, decideDeadline } from "./deadline.ts";
 import type { Decision, Evidence, PublishRequest } from "./decision.ts";
 import { decidePublish } from "./publish.ts";
 import { decideUnpublish, forgetEnded } from "./unpublish.ts";
@@ -109,6 +109,27 @@ describe("publish", () => {
     expect(decision.events).toEqual([{ type: "VolumeFenced", node: "a" }]);
   });
 
+  test("holder of a shared volume gone, and no migration proven: the other node gets a new epoch as well", () => {
+    const notProven = { singleUser: { kind: "not-proven", reason: "no pod there" } } as const;
+    for (const migrationGuard of ["enforce", "warn"] as const) {
+      const held = { ...sharedOnA, settings: { ...sharedOnA.settings, migrationGuard } };
+      expect(publish(held, ask("b", shared), 2_000, notProven)).toEqual({
+        kind: "ask",
+        question: "holderGone",
+        holder: "a",
+      });
+      const decision = accepted(publish(held, ask("b", shared), 2_000, { ...notProven, holderGone: true }));
+      expect(decision.export).toBe("fresh");
+      expect(decision.record).toMatchObject({ epoch: held.epoch + 1, migration: undefined });
+      expect(decision.record.attachments.map((attachment) => attachment.node)).toEqual(["b"]);
+      expect(decision.events).toEqual([{ type: "VolumeFenced", node: "a" }]);
+    }
+    // A migration that is proven, and one that nobody could ask about, are decided without that question.
+    expect(accepted(publish(sharedOnA, ask("b", shared), 2_000, proven)).export).toBe("keep");
+    const unknown = { singleUser: { kind: "unknown", reason: "outage" } } as const;
+    expect(refusal(publish(sharedOnA, ask("b", shared), 2_000, unknown))).toStartWith("guardUnavailable");
+  });
+
   test("a shared request never joins a single-node attachment, nor the other way round", () => {
     const single = accepted(publish(empty, ask("a", { accessType: "block" }))).record;
     expect(publish(single, ask("b", shared), 2_000, proven)).toMatchObject({
@@ -139,7 +160,10 @@ describe("publish", () => {
   });
 
   test("second node, not proven: FAILED_PRECONDITION; not known: UNAVAILABLE", () => {
-    const not: Evidence = { singleUser: { kind: "not-proven", reason: "pods x and y use it" } };
+    const not: Evidence = {
+      singleUser: { kind: "not-proven", reason: "pods x and y use it" },
+      holderGone: false,
+    };
     const unknown: Evidence = { singleUser: { kind: "unknown", reason: "API server timed out" } };
     expect(refusal(publish(sharedOnA, ask("b", shared), 2_000, not))).toStartWith("secondNodeNotProven: ");
     expect(refusal(publish(sharedOnA, ask("b", shared), 2_000, unknown))).toStartWith("guardUnavailable: ");
@@ -248,6 +272,29 @@ describe("the deadline", () => {
       publish(auto, ask("b", shared), 2_000, { ...proven, allowedSeconds: 10_350 }),
     ).record;
     expect(limited.migration?.timeoutSeconds).toBe(10_350);
+  });
+
+  test("auto: the limit is found out again before anything is said, and that one holds", () => {
+    const auto = {
+      ...pair,
+      settings: { ...DEFAULT_SETTINGS, migrationTimeoutSeconds: "auto" as const },
+    };
+    expect(asksForLimit(auto, 2_300)).toBe(false);
+    expect(asksForLimit(auto, 2_301)).toBe(true);
+    expect(asksForLimit(pair, 2_301)).toBe(false);
+    expect(refusal(publish(auto, ask("c", shared), 2_301, proven))).toStartWith("thirdNode: ");
+    const more = decideDeadline(auto, 2_301, "me", 900);
+    expect(more?.record.migration).toMatchObject({ timeoutSeconds: 900, overdueBy: undefined, since: 2_000 });
+    const none = decideDeadline(auto, 2_301, "me", 0)?.record ?? auto;
+    expect(none.migration).toMatchObject({ timeoutSeconds: 0, overdueBy: undefined });
+    expect(asksForLimit(none, 2_301)).toBe(true);
+    expect(decideDeadline(none, 2_301, "me", 0)).toBeUndefined();
+    const late = decideDeadline(none, 2_301, "me", 200)?.record ?? none;
+    expect(late.migration).toMatchObject({ timeoutSeconds: 200, overdueBy: "me" });
+    expect(asksForLimit(late, 9_999)).toBe(false);
+    expect(refusal(publish(late, ask("c", shared), 2_301, proven))).toStartWith("migrationOverdue: ");
+    // Without an answer that of the record holds.
+    expect(decideDeadline(auto, 2_301, "me")?.record.migration?.overdueBy).toBe("me");
   });
 
   test("without an orchestrator the guard is off", () => {

@@ -195,7 +195,7 @@ function clusterFacts(shape: Shape, handle: string): ClusterFacts {
     node: nodes[0],
     phase: "Running",
     memoryBytes: 4n * GIB,
-    migrationPolicy: undefined,
+    migratedVolumes: [],
     migrationState: undefined,
   };
   const migration: MigrationView = {
@@ -203,6 +203,10 @@ function clusterFacts(shape: Shape, handle: string): ClusterFacts {
     uid: "uid-migration",
     phase: "Running",
     created: NOW - since * 1_000,
+    sourceNode: nodes[0],
+    targetNode: nodes[1],
+    targetPod: undefined,
+    started: undefined,
     completed: undefined,
     failureReason: undefined,
   };

@@ -1,6 +1,6 @@
-import { claimUsers } from "../controller/kubernetes-evidence.ts";
+import { claimUsers } from "../controller/claim-users.ts";
 import type { ClusterReader, PodView } from "../kubernetes/port.ts";
-import { machineNameOf } from "../migration/guard.ts";
+import { machineOf } from "../migration/guard.ts";
 import type { ClusterInspector } from "./cluster-inspector.ts";
 import { absent, type Fact, found, ifKnown, known, unknown } from "./fact.ts";
 import {
@@ -77,13 +77,15 @@ async function gatherWorkload(
   const users = await lookUp(signal, async () => known(await claimUsers(reader, claim, signal)));
   if (users.state !== "known") return { pods: users, machines: users };
   const { users: pods, owners } = users.value;
-  const names = pods.flatMap((pod) => machineNameOf(pod, (each) => owners.get(each.uid)) ?? []);
+  const named = pods.flatMap((pod) => machineOf(pod, (each) => owners.get(each.uid)) ?? []);
+  const byUid = new Map(named.map((machine) => [machine.uid, machine]));
   const machines = await lookUp<readonly MachineFacts[]>(signal, async () => {
     const all = await Promise.all(
-      [...new Set(names)].map(async (name) => {
-        const machine = await reader.virtualMachineInstance(claim.namespace, name, signal);
-        if (machine === undefined) return [];
-        return [{ machine, migrations: await reader.migrationsOf(claim.namespace, name, signal) }];
+      [...byUid.values()].map(async ({ namespace, name, uid }) => {
+        const machine = await reader.virtualMachineInstance(namespace, name, signal);
+        // One that was made anew under its name is not the machine of these pods.
+        if (machine === undefined || machine.uid !== uid) return [];
+        return [{ machine, migrations: (await reader.migrationsOf(namespace, name, signal)) ?? [] }];
       }),
     );
     return known(all.flat());

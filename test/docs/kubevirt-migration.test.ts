@@ -19,7 +19,15 @@ import { documentedMetrics } from "../../src/observability/metrics-page.fixture.
 import { capabilitiesOf, documentsOf, type Manifest, manifestsOf } from "./manifests.fixture.ts";
 import { blocksOf, plain, readPage, rowsBelow } from "./page.fixture.ts";
 import { PROMTOOL, promtool, Recording, type Samples, testRules } from "./promtool.fixture.ts";
-import { answer, CLAIM, type Produced, produceEverything, VOLUME, World } from "./scenarios.fixture.ts";
+import {
+  answer,
+  CLAIM,
+  type Produced,
+  produceEverything,
+  UNLIMITED,
+  VOLUME,
+  World,
+} from "./scenarios.fixture.ts";
 
 const page = await readPage("kubevirt-migration.md");
 const events = await readPage("events.md");
@@ -300,10 +308,13 @@ describe("the time limit", () => {
         world.cluster.addMachine("vm1", parseQuantity(memory));
         const found = await world.stack.rds.find(VOLUME, world.stack.signal);
         if (found?.kind !== "volume") throw new Error("no volume");
-        const seconds = await kubernetesEvidence(world.cluster).allowedSeconds(
+        const allowed = await kubernetesEvidence(world.cluster).allowedSeconds(
           found.volume,
+          { target: "node-b", since: 0 },
           world.stack.signal,
         );
+        if (allowed.kind !== "known") throw new Error(allowed.reason);
+        const { seconds } = allowed;
         expect(automatic).toBe(`${seconds} s`);
         const read = () =>
           readParameters({ migrationTimeoutSeconds: String(seconds) }).settings.migrationTimeoutSeconds;
@@ -478,17 +489,6 @@ describe("the promises and the warnings are true", () => {
     await waitsForDetach(world, nqn);
   });
 
-  test("with an old KubeVirt a terminating pod of the same name looks like a source", async () => {
-    const world = await start();
-    await world.publish("node-a");
-    world.cluster.pods.splice(0);
-    for (const node of ["node-a", "node-b"])
-      world.cluster.addPod(`launcher-${node}`, node, CLAIM, { labels: { "vm.kubevirt.io/name": "vm1" } });
-    expect(await answer(world.publish("node-b"))).toBe("OK");
-    await world.unpublish("node-a");
-    expect(reasons(world)).toEqual(["MigrationStarted", "MigrationCompleted"]);
-  });
-
   test("an export that was switched off by hand is on again with the second node, under the same NQN", async () => {
     const world = await start();
     const { device } = world.stack.simulator;
@@ -501,8 +501,7 @@ describe("the promises and the warnings are true", () => {
 
   test("a migration without limit is never overdue", async () => {
     const world = await start({ parameters: { migrationTimeoutSeconds: "auto" } });
-    world.cluster.addMachine("vm1", parseQuantity("1Gi"));
-    world.cluster.config = { completionTimeoutPerGiB: 0, source: "KubeVirt" };
+    world.cluster.config = UNLIMITED;
     await world.publish("node-a");
     await world.publish("node-b");
     world.at(1_000_000);
@@ -529,11 +528,28 @@ describe("the promises and the warnings are true", () => {
     expect(await answer(world.publish("node-a"))).toBe("OK");
   });
 
-  test("a label is believed", async () => {
+  test("labels of a machine are not believed, a reference to it as controller is", async () => {
+    const labels = {
+      "kubevirt.io": "virt-launcher",
+      "kubevirt.io/created-by": "uid-vm1",
+      "vm.kubevirt.io/name": "vm1",
+    };
     const world = await start();
-    world.cluster.addPod("forged", "node-b", CLAIM, { labels: { "kubevirt.io/created-by": "uid-vm1" } });
+    world.cluster.pods.splice(1, 1);
+    world.cluster.addPod("forged", "node-b", CLAIM, { labels });
     await world.publish("node-a");
+    expect(await answer(world.publish("node-b"))).toEndWith("pod vms/forged belongs to no virtual machine");
+    world.cluster.pods.splice(1, 1);
+    world.cluster.addLauncher("forged", "vm1", "node-b", CLAIM);
     expect(await answer(world.publish("node-b"))).toBe("OK");
+  });
+
+  test("a disk that two machines share on one node: the migration of either is refused", async () => {
+    const world = await start();
+    world.cluster.addLauncher("virt-launcher-vm2-8hd4s", "vm2", "node-a", CLAIM);
+    await world.publish("node-a");
+    expect(await answer(world.publish("node-a"))).toBe("OK");
+    expect(await answer(world.publish("node-b"))).toContain("belong to different virtual machines");
   });
 });
 

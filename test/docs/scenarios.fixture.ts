@@ -6,6 +6,7 @@ import { DriverError } from "../../src/domain/errors/driver-error.ts";
 import { grpcCodeName } from "../../src/domain/errors/grpc-code.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { TestCluster } from "../../src/kubernetes/cluster.fixture.ts";
+import type { MigrationConfigView } from "../../src/kubernetes/port.ts";
 import { silentLogger } from "../../src/observability/log.ts";
 import {
   BLOCK,
@@ -21,6 +22,12 @@ export const CSI_NAME = "pvc-5b0f2c1e-6f0e-4a53-9d2e-0c4c8e1d7a11";
 export const VOLUME = volumeIdFromName(CSI_NAME);
 export const CLAIM = "vm1-root";
 export const RWX: Capability = { ...BLOCK, accessMode: "MULTI_NODE_MULTI_WRITER" };
+/** KubeVirt sets no time limit. */
+export const UNLIMITED: MigrationConfigView = {
+  completionTimeoutPerGiB: 0,
+  allowPostCopy: false,
+  allowWorkloadDisruption: false,
+};
 const START_MS = 1_700_000_000_000;
 
 /** The machine vm1 on node-a with a target launcher on node-b, a simulated RDS, and the driver between them. */
@@ -49,6 +56,8 @@ export class World {
     cluster.addVolume(VOLUME, CLAIM);
     cluster.addLauncher("virt-launcher-vm1-kx7wd", "vm1", "node-a", CLAIM);
     cluster.addLauncher("virt-launcher-vm1-q9v2c", "vm1", "node-b", CLAIM);
+    cluster.addMachine("vm1", undefined);
+    cluster.addMigration("vm1");
     const stack = await startStack({ evidence: kubernetesEvidence(cluster), clock, ...stackOptions });
     const world = new World(cluster, stack, clock, time);
     await stack.volumes.create({
@@ -180,8 +189,7 @@ export async function produceEverything(): Promise<Produced> {
   });
   await run(
     async (world) => {
-      world.cluster.addMachine("vm1", GIB);
-      world.cluster.config = { completionTimeoutPerGiB: 0, source: "KubeVirt" };
+      world.cluster.config = UNLIMITED;
       await world.publish("node-a");
       await world.publish("node-b");
     },
@@ -194,6 +202,10 @@ export async function produceEverything(): Promise<Produced> {
     (cluster: TestCluster) => cluster.pods.splice(0),
     // The pod on the holder is gone, that on the second node is there.
     (cluster: TestCluster) => cluster.pods.splice(0, 1),
+    // The other way round.
+    (cluster: TestCluster) => cluster.pods.splice(1, 1),
+    (cluster: TestCluster) => cluster.migrations.splice(0),
+    (cluster: TestCluster) => cluster.moveMachine("vm1", "node-c"),
     (cluster: TestCluster) => cluster.pvs.splice(0),
     (cluster: TestCluster) => {
       cluster.up = false;

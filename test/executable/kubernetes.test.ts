@@ -86,13 +86,15 @@ describe("the executable with --orchestrator kubernetes", () => {
         .on("error", fail)
         .end();
     });
-  const launcher = (name: string, nodeName: string, vmi: string) => ({
+  const pod = (name: string, nodeName: string, metadata: object = {}) => ({
     apiVersion: "v1",
     kind: "Pod",
-    metadata: {
-      name,
-      namespace: "vms",
-      labels: { "kubevirt.io": "virt-launcher", "kubevirt.io/created-by": `uid-${vmi}` },
+    metadata: { name, namespace: "vms", ...metadata },
+    spec: { nodeName, volumes: [{ name: "disk", persistentVolumeClaim: { claimName: "disk" } }] },
+    status: { phase: "Running" },
+  });
+  const launcher = (name: string, nodeName: string, vmi: string) =>
+    pod(name, nodeName, {
       ownerReferences: [
         {
           apiVersion: "kubevirt.io/v1",
@@ -102,10 +104,17 @@ describe("the executable with --orchestrator kubernetes", () => {
           controller: true,
         },
       ],
-    },
-    spec: { nodeName, volumes: [{ name: "disk", persistentVolumeClaim: { claimName: "disk" } }] },
-    status: { phase: "Running" },
+    });
+  const kubevirt = (kind: string, name: string, rest: object) => ({
+    apiVersion: "kubevirt.io/v1",
+    kind,
+    metadata: { namespace: "vms", name, uid: `uid-${name}` },
+    ...rest,
   });
+  const machine = (name: string, nodeName: string) =>
+    kubevirt("VirtualMachineInstance", name, { status: { nodeName, phase: "Running" } });
+  const migration = (phase: string) =>
+    kubevirt("VirtualMachineInstanceMigration", "m1", { spec: { vmiName: "vm1" }, status: { phase } });
 
   test("starts without the API server; a node that cannot be looked up is UNAVAILABLE, not missing", async () => {
     await stand.controller.createVolume({
@@ -135,24 +144,41 @@ describe("the executable with --orchestrator kubernetes", () => {
       status: { phase: "Bound" },
     });
     expect(await refusal(publish("node-x"))).toMatch(/^5 NOT_FOUND: node "node-x" is not known/);
+    api.apply(machine("vm1", "node-a"));
     api.apply(launcher("launcher-source", "node-a", "vm1"));
     await publish("node-a");
+    // What virtctl guestfs makes of a template with the labels of a machine; then it is deleted, and only the attach is repeated.
+    const labels = { "kubevirt.io/created-by": "uid-vm1", "vm.kubevirt.io/name": "vm1" };
+    api.apply(pod("libguestfs-tools-disk", "node-b", { labels }));
+    expect(await refusal(publish("node-b"))).toContain(
+      "pod vms/libguestfs-tools-disk belongs to no virtual machine",
+    );
+    api.delete("Pod", "libguestfs-tools-disk", "vms");
+    expect(await refusal(publish("node-b"))).toContain(
+      "no pod of the virtual machine is on node node-b, so nothing can be migrating there",
+    );
     api.apply(launcher("stranger", "node-b", "vm2"));
     expect(await refusal(publish("node-b"))).toMatch(
       /^9 FAILED_PRECONDITION: .*pod vms\/launcher-source, pod vms\/stranger belong to different virtual machines/,
     );
     api.delete("Pod", "stranger", "vms");
     api.apply(launcher("launcher-target", "node-b", "vm1"));
+    api.apply(migration("Failed"));
+    expect(await refusal(publish("node-b"))).toContain(
+      "KubeVirt knows of no unfinished migration of virtual machine vms/vm1 to node node-b",
+    );
+    api.apply(migration("Scheduling"));
     await publish("node-b");
     await until("the gauge", async () => (await metric(ACTIVE)) === `${ACTIVE} 1`);
     await stand.controllerProcess.kill();
     const second = await stand.startController();
     expect(second.ended()).toBeUndefined();
     await until("the gauge", async () => (await metric(ACTIVE)) === `${ACTIVE} 1`);
+    api.apply(machine("vm1", "node-b"));
     await stand.controller.controllerUnpublishVolume({ volumeId: ID, nodeId: "node-a" });
     await until("the events", async () => events().some((event) => event.includes("MigrationCompleted")));
     expect(events()).toEqual([
-      "Warning AttachmentConflict PersistentVolumeClaim/disk",
+      ...Array.from({ length: 4 }, () => "Warning AttachmentConflict PersistentVolumeClaim/disk"),
       "Normal MigrationStarted PersistentVolumeClaim/disk",
       "Normal MigrationCompleted PersistentVolumeClaim/disk",
     ]);
@@ -179,5 +205,21 @@ describe("the executable with --orchestrator kubernetes", () => {
     expect(JSON.parse(compared.stdout).items[0].problems).toEqual([
       "It is attached to node-b, which has no VolumeAttachment for it",
     ]);
+  });
+
+  test("a node that is gone from this cluster loses a ReadWriteMany volume to the next one, under a new NQN", async () => {
+    const { publishContext: before } = await publish("node-b");
+    api.apply({ apiVersion: "v1", kind: "Node", metadata: { name: "node-c" } });
+    for (const name of ["launcher-source", "launcher-target"]) api.delete("Pod", name, "vms");
+    api.delete("VirtualMachineInstance", "vm1", "vms");
+    api.apply(machine("vm1-anew", "node-c"));
+    api.apply(launcher("launcher-anew", "node-c", "vm1-anew"));
+    expect(await refusal(publish("node-c"))).toContain("no running pod uses the claim on node node-b");
+    api.delete("Node", "node-b");
+    // The watch may not have told yet; a stale "exists" only refuses for longer.
+    await until("it is given away", async () => (await refusal(publish("node-c"))) === "OK");
+    const { publishContext: after } = await publish("node-c");
+    expect(after.nqn).not.toBe(before.nqn);
+    await until("the event", async () => events().some((event) => event.includes("VolumeFenced")));
   });
 });

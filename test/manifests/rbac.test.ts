@@ -54,9 +54,7 @@ const events = (): Manifest[] => world.api.list("Event");
 /** A machine with a hot-plugged volume, in the middle of a migration, in a cluster with everything that can be read. */
 function populate(): void {
   const { api } = world;
-  const kubevirt = { namespace: "vms" };
   const disk = [{ name: "disk", persistentVolumeClaim: { claimName: "claim-pv-1" } }];
-  api.apply(node("node-a"));
   api.apply(persistentVolume("pv-1", "csi-1"));
   api.apply(volumeAttachment("va-1", "node-a"));
   const machine = {
@@ -65,20 +63,33 @@ function populate(): void {
     name: "vm1",
     uid: "uid-vm1",
   };
-  const labels = { "kubevirt.io": "virt-launcher", "kubevirt.io/created-by": "uid-vm1" };
-  const ownerReferences = [{ ...machine, controller: true }];
-  api.apply(pod("launcher", [], "Running", { uid: "uid-launcher", labels, ownerReferences }));
-  const owner = { apiVersion: "v1", kind: "Pod", name: "launcher", uid: "uid-launcher", controller: true };
-  const hotplug = { labels: { "kubevirt.io": "hotplug-disk" }, ownerReferences: [owner] };
-  api.apply(pod("hp-volume", disk, "Running", hotplug));
+  for (const side of ["a", "b"]) {
+    const on = { spec: { nodeName: `node-${side}` } };
+    const launcher = { name: `launcher-${side}`, uid: `uid-${side}`, controller: true };
+    const owner = { apiVersion: "v1", kind: "Pod", ...launcher };
+    const { name, uid } = launcher;
+    api.apply(node(`node-${side}`));
+    api.apply({
+      ...pod(name, [], "Running", { uid, ownerReferences: [{ ...machine, controller: true }] }),
+      ...on,
+    } as never);
+    const hotplug = pod(`hp-volume-${side}`, disk, "Running", { ownerReferences: [owner] });
+    api.apply({ ...hotplug, spec: { ...on.spec, volumes: disk } } as never);
+  }
+  const metadata = { namespace: "vms", name: "vm1", uid: "uid-vm1" };
   api.apply({
     ...machine,
-    metadata: { ...kubevirt, name: "vm1", uid: "uid-vm1" },
+    metadata,
     spec: { domain: { memory: { guest: "4Gi" } } },
-    status: { nodeName: "node-a", migrationState: { migrationPolicyName: "slow" } },
+    status: { nodeName: "node-a" },
   });
-  const policy = { apiVersion: "migrations.kubevirt.io/v1alpha1", kind: "MigrationPolicy" };
-  api.apply({ ...policy, metadata: { name: "slow" }, spec: {} });
+  api.apply({
+    apiVersion: "kubevirt.io/v1",
+    kind: "VirtualMachineInstanceMigration",
+    metadata: { ...metadata, uid: "uid-migration" },
+    spec: { vmiName: "vm1" },
+    status: { phase: "Scheduling" },
+  });
   api.apply({
     apiVersion: "kubevirt.io/v1",
     kind: "KubeVirt",
@@ -101,10 +112,16 @@ describe("the driver's rights are what its code asks for", () => {
     try {
       await until("the watches are open", () => world.api.watching === 3);
       expect(await cluster.nodes.exists("node-a", forever)).toBe(true);
-      expect(await cluster.evidence.holderGone("node-z", forever)).toBe(true);
-      expect(await cluster.evidence.singleUser(volume, "node-a", forever)).toMatchObject({ kind: "proven" });
-      expect(await cluster.evidence.allowedSeconds(volume, forever)).toBe(5 * 150);
-      await cluster.outcome(volume, { since: 0 } as never);
+      expect(await cluster.evidence.holderGone(volume, "node-z", forever)).toBe(true);
+      const pair = { holder: "node-a", requester: "node-b" };
+      expect(await cluster.evidence.singleUser(volume, pair, forever)).toEqual({ kind: "proven" });
+      expect(await cluster.evidence.allowedSeconds(volume, { target: "node-b", since: 0 }, forever)).toEqual({
+        kind: "known",
+        seconds: 5 * 150 + 900,
+      });
+      expect(await cluster.outcome(volume, { since: 0, moved: false, stayed: "node-a" } as never)).toBe(
+        "failed",
+      );
       for (const count of [1, 2]) {
         cluster.events?.postForVolume("csi-1", event);
         await until(`the event counts ${count}`, () => events()[0]?.count === count);

@@ -22,7 +22,7 @@ export const attachmentErrors = {
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
       `volume ${p.volume} is attached to node ${p.holder}; a second node is refused, as no live migration is proven: ${p.reason}`,
-    "ReadWriteMany is for KubeVirt live migration only; stop the other workload that uses the claim.",
+    "ReadWriteMany is for KubeVirt live migration only. Stop whatever else uses the claim; a machine that starts on another node waits until the holder is detached.",
   ),
   guardUnavailable: entry<{ volume: string; reason: string }>(
     GrpcCode.UNAVAILABLE,

@@ -79,14 +79,6 @@ export const KUBEVIRT: readonly ResourceType[] = [
   kubevirt("virtualmachineinstances", "VirtualMachineInstance"),
   kubevirt("virtualmachineinstancemigrations", "VirtualMachineInstanceMigration"),
   kubevirt("kubevirts", "KubeVirt"),
-  {
-    group: "migrations.kubevirt.io",
-    version: "v1alpha1",
-    resource: "migrationpolicies",
-    kind: "MigrationPolicy",
-    namespaced: false,
-    strictUpdate: true,
-  },
 ];
 
 /** JSON merge patch (RFC 7386). */

@@ -1,0 +1,76 @@
+import { isFailure } from "../domain/errors/driver-error.ts";
+import type { ClaimRef, ClusterReader, PodView, VmiView } from "../kubernetes/port.ts";
+import { type Machine, machineOf, owningPod } from "../migration/guard.ts";
+import type { RdsVolume } from "../rds/volume.ts";
+
+/** The claim that a volume belongs to: that of its PersistentVolume, which may have been bound anew since it was made. */
+export async function claimOf(
+  cluster: ClusterReader,
+  volume: RdsVolume,
+  signal: AbortSignal,
+): Promise<ClaimRef | undefined> {
+  return (await cluster.persistentVolumeByHandle(volume.id, signal))?.claim;
+}
+
+/**
+ * The machine that uses a volume, as its pods name it.
+ * @param node where one of its pods is to be looked for first
+ */
+export async function machineUsing(
+  cluster: ClusterReader,
+  volume: RdsVolume,
+  node: string | undefined,
+  signal: AbortSignal,
+): Promise<Machine | undefined> {
+  const claim = await claimOf(cluster, volume, signal);
+  if (claim === undefined) return undefined;
+  const { users, owners } = await claimUsers(cluster, claim, signal);
+  const there = users.filter((user) => user.node === node);
+  for (const user of [...there, ...users]) {
+    const machine = machineOf(user, (each) => owners.get(each.uid));
+    if (machine !== undefined) return machine;
+  }
+  return undefined;
+}
+
+/**
+ * The VirtualMachineInstance that pods name: "absent" if it was deleted, also if one of its name was made anew. undefined: it may not be
+ * read.
+ */
+export async function readMachine(
+  cluster: Pick<ClusterReader, "virtualMachineInstance">,
+  { namespace, name, uid }: Machine,
+  signal: AbortSignal,
+): Promise<VmiView | "absent" | undefined> {
+  const found = await ifAllowed(async () => {
+    const machine = await cluster.virtualMachineInstance(namespace, name, signal);
+    return machine ?? "absent";
+  });
+  return typeof found === "object" && found.uid !== uid ? "absent" : found;
+}
+
+/** The pods of a claim, and the launcher pods of those among them that hold hot-plugged volumes, by the UID of the owned pod. */
+export async function claimUsers(
+  cluster: Pick<ClusterReader, "podsUsingClaim" | "pod">,
+  claim: Pick<ClaimRef, "namespace" | "name">,
+  signal: AbortSignal,
+): Promise<{ users: readonly PodView[]; owners: ReadonlyMap<string, PodView> }> {
+  const users = await cluster.podsUsingClaim(claim, signal);
+  const owners = new Map<string, PodView>();
+  for (const user of users) {
+    const owner = owningPod(user);
+    const pod = owner === undefined ? undefined : await cluster.pod(user.namespace, owner.name, signal);
+    if (pod !== undefined) owners.set(user.uid, pod);
+  }
+  return { users, owners };
+}
+
+/** What the driver's account may not read is undefined: these rights are the administrator's to grant. Other failures are thrown. */
+export async function ifAllowed<T>(ask: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (isFailure(error, "kubernetesForbidden")) return undefined;
+    throw error;
+  }
+}
