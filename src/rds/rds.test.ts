@@ -120,11 +120,22 @@ describe("create", () => {
 });
 
 describe("remove", () => {
+  const removed = async (on: Stack, volume: RdsVolume) => {
+    const { mounted } = await on.rds.forRemoval(volume.id, on.signal);
+    on.commandsSince();
+    return on.rds.remove(volume, LAYOUT, mounted, on.signal);
+  };
+  const fileRemoved = async (on: Stack, id = ID) => {
+    // Another process: it does not remember where the volume was.
+    const { rds } = on.controller();
+    const { mounted } = await rds.forRemoval(id, on.signal);
+    return rds.removeFileOnly(id, LAYOUT, mounted, on.signal);
+  };
+
   test("export off, then the item, then the file, in one command", async () => {
     const on = await start();
     const volume = await created(on);
-    on.commandsSince();
-    expect(await on.rds.remove(volume, on.signal)).toBe("removed");
+    expect(await removed(on, volume)).toBe("removed");
     const [line = "", ...more] = on.commandsSince();
     expect(more).toEqual([]);
     const steps = ["nvme-tcp-export=no", "/disk/remove", "/file/remove"].map((step) => line.indexOf(step));
@@ -135,7 +146,7 @@ describe("remove", () => {
     const on = await start();
     const volume = await created(on);
     await on.rds.write(volume, ATTACHED, "fresh", on.signal);
-    expect(await on.rds.remove(volume, on.signal)).toBe("changed");
+    expect(await removed(on, volume)).toBe("changed");
     expect(on.simulator.device.disks).toMatchObject([{ slot: ID, exported: true }]);
   });
 
@@ -145,17 +156,18 @@ describe("remove", () => {
     for (const folder of ["csi", "elsewhere"]) await device.makeDirectories(`storage-pool/${folder}`);
     await device.addFile(`storage-pool/elsewhere/${ID}.img`, MIB);
     await device.addFile(PATH, MIB);
-    expect(await on.rds.removeFileOnly(ID, LAYOUT, on.signal)).toBe("removed");
+    expect(await fileRemoved(on)).toBe("removed");
     expect(device.files.filter((file) => !file.directory).map((file) => file.path)).toEqual([
       `storage-pool/elsewhere/${ID}.img`,
     ]);
     await created(on);
-    expect(await on.rds.removeFileOnly(ID, LAYOUT, on.signal)).toBe("changed");
+    expect(await fileRemoved(on)).toBe("changed");
     expect(device.disks).toHaveLength(1);
     const adopted = parseVolumeId("pvc-0f8fad5b-d9cb-469f-a165-70867728950e");
     if (adopted === undefined) throw new Error("no handle");
+    expect(await fileRemoved(on, adopted)).toBe("removed");
     await device.addFile(`storage-pool/csi/${adopted}.img`, MIB);
-    expect(await on.rds.removeFileOnly(adopted, LAYOUT, on.signal)).toBe("removed");
+    await expect(fileRemoved(on, adopted)).rejects.toMatchObject({ id: "fileNotProven" });
     expect(device.file(`storage-pool/csi/${adopted}.img`)).toBeDefined();
   });
 });
