@@ -72,15 +72,16 @@ export function encodeChecked(id: VolumeId, record: VolumeRecord): string {
 }
 
 /**
- * Nothing happens unless the pool is mounted, else the file would land on the router's own flash. A file
- * without an item is left from an interrupted call and may hold old data: it is removed, never reused. Looking for that
- * file is the only look at `/file`, whose cost grows with the files of the whole device.
+ * Nothing happens unless the pool is mounted, else the file would land on the router's own flash. A file without an item
+ * is left from an interrupted call and may hold old data: it is removed, never reused. Therefore the pool must still be
+ * mounted after the look for that file. This look is the only one at `/file`, whose cost grows with the files of the
+ * whole device.
  */
 function createScript({ id, layout, pool, sizeBytes }: CreateSpec, comment: string): Script {
   const path = filePathOf(pool.mountPoint, layout, id);
   const leftover = ros`:local rest [/file/find where name=${path}]; :if ([:len $rest] > 0) do={ :if (${fileIsBacking(path)}) do={ :error "rds-csi:file-in-use" }; /file/remove $rest }`;
   const add = ros`/disk/add type=file slot=${id} file-path=${path} file-size=${sizeBytes} mount-filesystem=no mount-read-only=no compress=no smb-sharing=no nfs-sharing=no media-sharing=no iscsi-export=no swap=no nvme-tcp-export=no comment=$record`;
-  return ros`${requireMounted(pool.slot)}; :if ([:len [/disk/find where slot=${id}]] = 0) do={ ${leftover}; :local record ${comment}; :onerror f in={ ${add} } do={ ${requireMounted(pool.slot)}; ${folders(pool.mountPoint, layout)}; ${add} } }`;
+  return ros`${requireMounted(pool.slot)}; :if ([:len [/disk/find where slot=${id}]] = 0) do={ ${leftover}; ${requireMounted(pool.slot)}; :local record ${comment}; :onerror f in={ ${add} } do={ ${requireMounted(pool.slot)}; ${folders(pool.mountPoint, layout)}; ${add} } }`;
 }
 
 /**

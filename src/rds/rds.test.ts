@@ -142,6 +142,20 @@ describe("remove", () => {
     expect(steps.every((at, index) => at > (steps[index - 1] ?? 0))).toBe(true);
   });
 
+  test("a file counts as absent only if its pool is mounted before and after the look for it", async () => {
+    const on = await start();
+    on.commandsSince();
+    const volume = await created(on);
+    const add = on.commandsSince().find((line) => line.includes("/disk/add")) ?? "";
+    await removed(on, volume);
+    const [line = ""] = on.commandsSince();
+    const mounted = (text: string) => text.match(/slot="storage-pool" and mounted/g)?.length ?? 0;
+    const [before = "", after = ""] = add.slice(0, add.indexOf("/disk/add")).split("/file/find");
+    expect([mounted(before), mounted(after)]).toEqual([1, 1]);
+    const [first = "", , last = ""] = line.split("/file/find");
+    expect([mounted(first), mounted(last)]).toEqual([1, 1]);
+  });
+
   test("an item that was changed since it was read is not removed", async () => {
     const on = await start();
     const volume = await created(on);
@@ -170,6 +184,24 @@ describe("remove", () => {
     await expect(fileRemoved(on, adopted)).rejects.toMatchObject({ id: "fileNotProven" });
     expect(device.file(`storage-pool/csi/${adopted}.img`)).toBeDefined();
   });
+});
+
+test("a stray file is looked for by its exact path on mounted pools", async () => {
+  const on = await start({
+    pools: ["storage-pool", "usb1"].map((slot) => ({ slot, fs: "xfs" as const, size: 8n * GIB })),
+  });
+  const { device } = on.simulator;
+  const stray = async () => {
+    const { mounted } = await on.rds.survey(on.signal);
+    return (await on.rds.strayFile(ID, "csi", mounted, on.signal))?.path;
+  };
+  for (const folder of ["storage-pool/backup/csi", "usb1/csi"]) await device.makeDirectories(folder);
+  await device.addFile(`storage-pool/backup/csi/${ID}.img`, MIB);
+  expect(await stray()).toBeUndefined();
+  await device.addFile(`usb1/csi/${ID}.img`, MIB);
+  expect(await stray()).toBe(`usb1/csi/${ID}.img`);
+  await device.setPool("usb1", { mounted: false });
+  expect(await stray()).toBeUndefined();
 });
 
 describe("write", () => {
