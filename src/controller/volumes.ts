@@ -96,18 +96,22 @@ export class VolumeService {
     return infoOf(volume);
   }
 
-  /** CSI DeleteVolume: at most three RouterOS commands. Unknown and malformed handles are deleted already. */
+  /**
+   * CSI DeleteVolume: two RouterOS commands, three to finish what another process left. Unknown and malformed handles are
+   * deleted already.
+   * @throws filePoolNotMounted (UNAVAILABLE), fileNotProven (FAILED_PRECONDITION) when the file is not proven to be gone
+   */
   async delete(volumeId: string, signal: AbortSignal): Promise<void> {
     requireField("volume_id", volumeId);
     const id = parseVolumeId(volumeId);
     if (id === undefined) return;
     const { rds, layout } = this.#options;
     for (let attempt = 1; attempt <= REMOVE_ATTEMPTS; attempt++) {
-      const found = await rds.find(id, signal);
+      const { found, mounted } = await rds.forRemoval(id, signal);
       const result =
         found === undefined
-          ? await rds.removeFileOnly(id, layout, signal)
-          : await rds.remove(deletable(found), signal);
+          ? await rds.removeFileOnly(id, layout, mounted, signal)
+          : await rds.remove(deletable(found), layout, mounted, signal);
       if (result === "removed") return;
     }
     throw failure("recordConflict", { volume: id, attempts: REMOVE_ATTEMPTS });
@@ -226,12 +230,16 @@ export class VolumeService {
   #requireSame(
     volume: RdsVolume,
     { name, range }: CreateRequest,
-    { settings }: Parameters,
+    { settings, claim }: Parameters,
     path: string,
   ): void {
     checkRange(range);
     const size = volume.disk.size ?? 0n;
     const different = (difference: string): Error => failure("volumeExistsDifferently", { name, difference });
+    const has = volume.record.claim;
+    // A side without a claim says nothing: the provisioner was started without --extra-create-metadata then.
+    if (has !== undefined && claim !== undefined && !isSameClaim(has, claim))
+      throw different(`it was made for the claim ${claimText(has)}, asked for ${claimText(claim)}`);
     if (!satisfies(size, range)) {
       throw different(
         `its size is ${size} bytes, asked for required_bytes=${range.requiredBytes} limit_bytes=${range.limitBytes}`,
@@ -246,6 +254,16 @@ export class VolumeService {
       }
     }
   }
+}
+
+type Claim = NonNullable<Parameters["claim"]>;
+
+function isSameClaim(a: Claim, b: Claim): boolean {
+  return a.namespace === b.namespace && a.name === b.name;
+}
+
+function claimText({ namespace, name }: Claim): string {
+  return JSON.stringify(`${namespace}/${name}`);
 }
 
 /** @throws capacityOutOfRange (OUT_OF_RANGE) when no such volume could ever be in the pool */

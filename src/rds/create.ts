@@ -4,14 +4,14 @@ import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { CommandFailure } from "../routeros/client.ts";
 import { ros, type Script } from "../routeros/script.ts";
+import { fileIsBacking, requireMounted } from "./backing-file.ts";
 import { commandFailure, disksOf, type RdsContext } from "./context.ts";
 import { type Disk, disks } from "./disk.ts";
-import { fileIsBacking } from "./file-pattern.ts";
 import { filePathOf, folderOf, type Layout } from "./layout.ts";
 import { findDisk, single } from "./lookup.ts";
 import { pollUntil } from "./poll.ts";
 import type { Pool } from "./pool.ts";
-import { removeLeftover } from "./remove.ts";
+import { removeUnfinished } from "./remove.ts";
 import { type Classified, classify } from "./volume.ts";
 
 /** What a new volume shall be. */
@@ -72,21 +72,31 @@ export function encodeChecked(id: VolumeId, record: VolumeRecord): string {
 }
 
 /**
- * Nothing happens unless the pool is mounted, else the file would land on the router's own flash. A file
- * without an item is left from an interrupted call and may hold old data: it is removed, never reused.
+ * Nothing happens unless the pool is mounted, else the file would land on the router's own flash. A file without an item
+ * is left from an interrupted call and may hold old data: it is removed, never reused. Therefore the pool must still be
+ * mounted after the look for that file. This look is the only one at `/file`, whose cost grows with the files of the
+ * whole device.
  */
 function createScript({ id, layout, pool, sizeBytes }: CreateSpec, comment: string): Script {
   const path = filePathOf(pool.mountPoint, layout, id);
-  return ros`:if ([:len [/disk/find where slot=${pool.slot} and mounted]] = 0) do={ :error "rds-csi:pool-not-mounted" }; :if ([:len [/disk/find where slot=${id}]] = 0) do={ ${folders(pool.mountPoint, layout)}; :if ([:len [/file/find where name=${path}]] > 0) do={ :if (${fileIsBacking(path)}) do={ :error "rds-csi:file-in-use" }; /file/remove [/file/find where name=${path}] }; /disk/add type=file slot=${id} file-path=${path} file-size=${sizeBytes} mount-filesystem=no mount-read-only=no compress=no smb-sharing=no nfs-sharing=no media-sharing=no iscsi-export=no swap=no nvme-tcp-export=no comment=${comment} }`;
+  const leftover = ros`:local rest [/file/find where name=${path}]; :if ([:len $rest] > 0) do={ :if (${fileIsBacking(path)}) do={ :error "rds-csi:file-in-use" }; /file/remove $rest }`;
+  const add = ros`/disk/add type=file slot=${id} file-path=${path} file-size=${sizeBytes} mount-filesystem=no mount-read-only=no compress=no smb-sharing=no nfs-sharing=no media-sharing=no iscsi-export=no swap=no nvme-tcp-export=no comment=$record`;
+  return ros`${requireMounted(pool.slot)}; :if ([:len [/disk/find where slot=${id}]] = 0) do={ ${leftover}; ${requireMounted(pool.slot)}; :local record ${comment}; :onerror f in={ ${add} } do={ ${requireMounted(pool.slot)}; ${folders(pool.mountPoint, layout)}; ${add} } }`;
 }
 
-/** Makes each folder on the way that is missing. */
+/**
+ * Makes the folders on the way, after `/disk/add` has failed with `$f`. Only if the last one could be made was it
+ * missing; then nothing can be left of that failure, and `/disk/add` may be tried again. Else `$f` is what is wrong.
+ */
 function folders(mountPoint: string, layout: Layout): Script[] {
   const full = folderOf(mountPoint, layout).split("/");
   const depth = mountPoint.split("/").length;
   return full.slice(depth).map((_, index) => {
-    const folder = full.slice(0, depth + index + 1).join("/");
-    return ros`:if ([:len [/file/find where name=${folder}]] = 0) do={ /file/add name=${folder} type=directory }`;
+    const end = depth + index + 1;
+    const make = ros`/file/add name=${full.slice(0, end).join("/")} type=directory`;
+    return end === full.length
+      ? ros`:onerror g in={ ${make} } do={ :error $f }`
+      : ros`:do { ${make} } on-error={}`;
   });
 }
 
@@ -106,8 +116,9 @@ async function createFailed(
   if (kind === "space" || kind === "argument") {
     // The answer claims that nothing exists, so whatever the failed command left is removed first.
     const partial = classified?.kind === "volume" && disk?.comment === encodeRecord(spec.record);
+    const place = { pool: pool.slot, path: filePathOf(pool.mountPoint, spec.layout, id) };
     if (disk === undefined || partial)
-      await removeLeftover(context, id, spec.layout, partial ? classified.volume : undefined, signal);
+      await removeUnfinished(context, id, place, partial ? classified.volume : undefined, signal);
     if (kind === "space")
       throw failure("poolFull", { pool: pool.slot, wanted: sizeBytes, available: pool.available });
   }

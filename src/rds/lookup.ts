@@ -101,6 +101,23 @@ export async function listForGrowth(context: RdsContext, id: VolumeId, signal: A
   return disksOf(result);
 }
 
+/** One volume's item and every mounted item: what removing it is decided on. One RouterOS command. */
+export async function listForRemoval(
+  context: RdsContext,
+  id: VolumeId,
+  signal: AbortSignal,
+): Promise<Disk[]> {
+  const result = await runChecked(context, {
+    what: `read volume ${id} and the pools`,
+    purpose: "read",
+    listing: disks(ros`slot=${id} or mounted`),
+    body: (rows) => rows,
+    signal,
+    coalesceKey: `removal:${id}`,
+  });
+  return disksOf(result);
+}
+
 /** Orders disks by slot. */
 export function bySlot(a: Disk, b: Disk): number {
   return a.slot < b.slot ? -1 : a.slot > b.slot ? 1 : 0;

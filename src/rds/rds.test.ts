@@ -120,22 +120,47 @@ describe("create", () => {
 });
 
 describe("remove", () => {
+  const removed = async (on: Stack, volume: RdsVolume) => {
+    const { mounted } = await on.rds.forRemoval(volume.id, on.signal);
+    on.commandsSince();
+    return on.rds.remove(volume, LAYOUT, mounted, on.signal);
+  };
+  const fileRemoved = async (on: Stack, id = ID) => {
+    // Another process: it does not remember where the volume was.
+    const { rds } = on.controller();
+    const { mounted } = await rds.forRemoval(id, on.signal);
+    return rds.removeFileOnly(id, LAYOUT, mounted, on.signal);
+  };
+
   test("export off, then the item, then the file, in one command", async () => {
     const on = await start();
     const volume = await created(on);
-    on.commandsSince();
-    expect(await on.rds.remove(volume, on.signal)).toBe("removed");
+    expect(await removed(on, volume)).toBe("removed");
     const [line = "", ...more] = on.commandsSince();
     expect(more).toEqual([]);
     const steps = ["nvme-tcp-export=no", "/disk/remove", "/file/remove"].map((step) => line.indexOf(step));
     expect(steps.every((at, index) => at > (steps[index - 1] ?? 0))).toBe(true);
   });
 
+  test("a file counts as absent only if its pool is mounted before and after the look for it", async () => {
+    const on = await start();
+    on.commandsSince();
+    const volume = await created(on);
+    const add = on.commandsSince().find((line) => line.includes("/disk/add")) ?? "";
+    await removed(on, volume);
+    const [line = ""] = on.commandsSince();
+    const mounted = (text: string) => text.match(/slot="storage-pool" and mounted/g)?.length ?? 0;
+    const [before = "", after = ""] = add.slice(0, add.indexOf("/disk/add")).split("/file/find");
+    expect([mounted(before), mounted(after)]).toEqual([1, 1]);
+    const [first = "", , last = ""] = line.split("/file/find");
+    expect([mounted(first), mounted(last)]).toEqual([1, 1]);
+  });
+
   test("an item that was changed since it was read is not removed", async () => {
     const on = await start();
     const volume = await created(on);
     await on.rds.write(volume, ATTACHED, "fresh", on.signal);
-    expect(await on.rds.remove(volume, on.signal)).toBe("changed");
+    expect(await removed(on, volume)).toBe("changed");
     expect(on.simulator.device.disks).toMatchObject([{ slot: ID, exported: true }]);
   });
 
@@ -145,19 +170,38 @@ describe("remove", () => {
     for (const folder of ["csi", "elsewhere"]) await device.makeDirectories(`storage-pool/${folder}`);
     await device.addFile(`storage-pool/elsewhere/${ID}.img`, MIB);
     await device.addFile(PATH, MIB);
-    expect(await on.rds.removeFileOnly(ID, LAYOUT, on.signal)).toBe("removed");
+    expect(await fileRemoved(on)).toBe("removed");
     expect(device.files.filter((file) => !file.directory).map((file) => file.path)).toEqual([
       `storage-pool/elsewhere/${ID}.img`,
     ]);
     await created(on);
-    expect(await on.rds.removeFileOnly(ID, LAYOUT, on.signal)).toBe("changed");
+    expect(await fileRemoved(on)).toBe("changed");
     expect(device.disks).toHaveLength(1);
     const adopted = parseVolumeId("pvc-0f8fad5b-d9cb-469f-a165-70867728950e");
     if (adopted === undefined) throw new Error("no handle");
+    expect(await fileRemoved(on, adopted)).toBe("removed");
     await device.addFile(`storage-pool/csi/${adopted}.img`, MIB);
-    expect(await on.rds.removeFileOnly(adopted, LAYOUT, on.signal)).toBe("removed");
+    await expect(fileRemoved(on, adopted)).rejects.toMatchObject({ id: "fileNotProven" });
     expect(device.file(`storage-pool/csi/${adopted}.img`)).toBeDefined();
   });
+});
+
+test("a stray file is looked for by its exact path on mounted pools", async () => {
+  const on = await start({
+    pools: ["storage-pool", "usb1"].map((slot) => ({ slot, fs: "xfs" as const, size: 8n * GIB })),
+  });
+  const { device } = on.simulator;
+  const stray = async () => {
+    const { mounted } = await on.rds.survey(on.signal);
+    return (await on.rds.strayFile(ID, "csi", mounted, on.signal))?.path;
+  };
+  for (const folder of ["storage-pool/backup/csi", "usb1/csi"]) await device.makeDirectories(folder);
+  await device.addFile(`storage-pool/backup/csi/${ID}.img`, MIB);
+  expect(await stray()).toBeUndefined();
+  await device.addFile(`usb1/csi/${ID}.img`, MIB);
+  expect(await stray()).toBe(`usb1/csi/${ID}.img`);
+  await device.setPool("usb1", { mounted: false });
+  expect(await stray()).toBeUndefined();
 });
 
 describe("write", () => {

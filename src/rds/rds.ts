@@ -6,15 +6,17 @@ import { ros } from "../routeros/script.ts";
 import { VolumeCache } from "./cache.ts";
 import { type RdsContext, type RdsOptions, randomNonce, runChecked } from "./context.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
+import type { Disk } from "./disk.ts";
 import { exportIsRight } from "./export.ts";
-import { volumeFilePattern } from "./file-pattern.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
+import { KnownPlaces } from "./known-places.ts";
 import { KnownVolumes } from "./known-volumes.ts";
-import type { Layout } from "./layout.ts";
-import { findClassified, listAll, listForCapacity, listForGrowth, single } from "./lookup.ts";
+import { filePathOf, type Layout } from "./layout.ts";
+import { findClassified, listAll, listForCapacity, listForGrowth, listForRemoval, single } from "./lookup.ts";
+import { pathsOnPools, requirePlace } from "./place.ts";
 import { type Pool, poolFrom, poolHolding } from "./pool.ts";
-import { type RemoveResult, removeFileOnly, removeVolume } from "./remove.ts";
-import { listFiles, type RdsFile, type Survey, surveyAll } from "./survey.ts";
+import { findLeftover, type RemoveResult, removeFile, removeVolume } from "./remove.ts";
+import { findStray, listFiles, type RdsFile, type Survey, surveyAll } from "./survey.ts";
 import { type RouterOsVersion, requireSupported } from "./version.ts";
 import { type Classified, classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
 import { type WriteResult, writeRecord } from "./write-record.ts";
@@ -37,6 +39,8 @@ export class Rds {
   readonly #cache = new VolumeCache();
   /** What reads and changes of this process showed of all volumes. */
   readonly known = new KnownVolumes();
+  /** Where this process created or removed volumes: what is left there is theirs. */
+  readonly #places = new KnownPlaces();
   /** Volumes that are being created or grown, with the size that they will have. */
   readonly #pending = new Map<VolumeId, { pool: string; bytes: bigint }>();
   #version: Promise<RouterOsVersion> | undefined;
@@ -105,12 +109,18 @@ export class Rds {
     return found.find((file) => file.path === path);
   }
 
-  /** The file that a volume without a disk item has in our folder of whatever pool. One command. */
-  async strayFile(id: VolumeId, directory: string, signal: AbortSignal): Promise<RdsFile | undefined> {
+  /**
+   * The file that a volume without a disk item has in the folder of the volumes on a mounted pool. One command.
+   * @param mounted every mounted item of `/disk`
+   */
+  async strayFile(
+    id: VolumeId,
+    directory: string,
+    mounted: readonly Disk[],
+    signal: AbortSignal,
+  ): Promise<RdsFile | undefined> {
     await this.version(signal);
-    const pattern = volumeFilePattern({ directory }, id);
-    const [first] = await listFiles(this.#context, ros`name~${pattern}`, signal);
-    return first;
+    return findStray(this.#context, pathsOnPools(mounted, id, directory), signal);
   }
 
   /** A pool, and what has the slot `id` already. One command. @throws poolNotFound, poolNotMounted */
@@ -133,6 +143,7 @@ export class Rds {
     const available = this.#available(pool);
     if (sizeBytes > available) throw failure("poolFull", { pool: pool.slot, wanted: sizeBytes, available });
     this.#pending.set(id, { pool: pool.slot, bytes: sizeBytes });
+    this.#places.set(id, { pool: pool.slot, path: filePathOf(pool.mountPoint, spec.layout, id) });
     const generation = this.#cache.forget(id);
     try {
       const created = await createVolume(this.#context, spec);
@@ -181,17 +192,52 @@ export class Rds {
     }
   }
 
-  /** Removes a volume: export, item and file. One command. */
-  async remove(volume: RdsVolume, signal: AbortSignal): Promise<RemoveResult> {
+  /** One volume, undefined if it is proven absent, and every mounted item of `/disk`. One command. */
+  async forRemoval(
+    id: VolumeId,
+    signal: AbortSignal,
+  ): Promise<{ readonly found: Classified | undefined; readonly mounted: readonly Disk[] }> {
     await this.version(signal);
-    this.#cache.forget(volume.id);
-    return removeVolume(this.#context, volume, signal);
+    const generation = this.#cache.generation(id);
+    const listed = await listForRemoval(this.#context, id, signal);
+    const disk = single(id, listed);
+    const found = disk === undefined ? undefined : classify(disk, this.#context.clusterId);
+    this.#remember(id, found, generation);
+    return { found, mounted: listed.filter(({ mounted }) => mounted) };
   }
 
-  /** Removes the file of a volume whose item is proven absent. One command. */
-  async removeFileOnly(id: VolumeId, layout: Layout, signal: AbortSignal): Promise<RemoveResult> {
+  /**
+   * Removes a volume that `forRemoval` returned: export, item and file. One command.
+   * @throws filePoolNotMounted (UNAVAILABLE) while its pool is not mounted: nothing is removed then
+   */
+  async remove(
+    volume: RdsVolume,
+    { directory }: Layout,
+    mounted: readonly Disk[],
+    signal: AbortSignal,
+  ): Promise<RemoveResult> {
     await this.version(signal);
-    return removeFileOnly(this.#context, id, layout, signal);
+    const place = requirePlace(mounted, volume, directory);
+    this.#places.set(volume.id, place);
+    this.#cache.forget(volume.id);
+    return removeVolume(this.#context, volume, place, signal);
+  }
+
+  /**
+   * Removes the file of a volume that `forRemoval` did not find: where this process created or removed the volume, else
+   * where `findLeftover` finds it. One command; two when such a file is found.
+   * @throws filePoolNotMounted (UNAVAILABLE), fileNotProven (FAILED_PRECONDITION)
+   */
+  async removeFileOnly(
+    id: VolumeId,
+    layout: Layout,
+    mounted: readonly Disk[],
+    signal: AbortSignal,
+  ): Promise<RemoveResult> {
+    await this.version(signal);
+    const place = this.#places.get(id) ?? (await findLeftover(this.#context, id, layout, mounted, signal));
+    if (place === undefined) return "removed";
+    return place === "changed" ? place : removeFile(this.#context, id, place, signal);
   }
 
   /**

@@ -1,66 +1,105 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { SLOT_PREFIX, type VolumeId } from "../domain/volume-id.ts";
-import { payload } from "../routeros/envelope.ts";
-import { ros } from "../routeros/script.ts";
-import { commandFailure, type RdsContext } from "./context.ts";
-import { fileIsBacking, volumeFilePattern } from "./file-pattern.ts";
+import { ros, type Script } from "../routeros/script.ts";
+import { filesAmong, removedFile, requireMounted } from "./backing-file.ts";
+import { commandFailure, disksOf, type RdsContext, runChecked } from "./context.ts";
+import { type Disk, disks } from "./disk.ts";
 import type { Layout } from "./layout.ts";
+import { type Place, pathsOnPools, placesFor } from "./place.ts";
 import type { RdsVolume } from "./volume.ts";
 
-/** `changed`: the item is not the one that was looked at, so nothing was removed. */
+/** `changed`: the RDS is not as it was looked at, so nothing was removed. */
 export type RemoveResult = "removed" | "changed";
 
 /**
  * Removes a volume: export off, item, file; in this order, in one RouterOS command that acts only on the item
- * whose comment is still the one that was read. Each step that was done before is skipped, so an interrupted
- * call is finished by the next.
+ * whose comment is still the one that was read, and only while its pool is mounted. Each step that was done before is
+ * skipped, so an interrupted call is finished by the next.
+ * @throws filePoolNotMounted (UNAVAILABLE), foreignDisk (FAILED_PRECONDITION), notVerified (UNAVAILABLE)
  */
 export async function removeVolume(
   context: RdsContext,
-  volume: RdsVolume,
+  { id, disk }: RdsVolume,
+  place: Place,
   signal: AbortSignal,
 ): Promise<RemoveResult> {
-  const { id, disk } = volume;
-  const path = disk.filePath;
+  // Each command finds the item in its own argument: one that was attached meanwhile has another record.
   const mine = ros`[/disk/find where slot=${id} and comment=${disk.comment} and type="file"]`;
-  return remove(context, {
-    id,
-    signal,
-    body: ros`:local mine ${mine}; :if ([:len $mine] = 1) do={ /disk/set $mine nvme-tcp-export=no; /disk/remove $mine }; :if ([:len [/disk/find where slot=${id}]] > 0) do={ :error "rds-csi:changed" }; :if (${fileIsBacking(path)}) do={ :error "rds-csi:file-in-use" }; :if ([:len [/file/find where name=${path}]] > 0) do={ /file/remove [/file/find where name=${path}] }; ${payload("left", ros`[:len [/file/find where name=${path}]]`)}`,
-  });
+  const item = ros`${requireMounted(place.pool)}; /disk/set ${mine} nvme-tcp-export=no; /disk/remove ${mine}`;
+  return remove(context, id, place, item, signal);
 }
 
 /**
- * Removes the file of a volume whose item is gone, in our folder of whatever pool: what an interrupted
- * delete or a failed create leaves. Files of adopted volumes are never touched without their item.
+ * Removes the file of a volume whose item is gone, from exactly one place. One RouterOS command.
+ * @throws as removeVolume
  */
-export async function removeFileOnly(
+export async function removeFile(
+  context: RdsContext,
+  id: VolumeId,
+  place: Place,
+  signal: AbortSignal,
+): Promise<RemoveResult> {
+  return remove(context, id, place, requireMounted(place.pool), signal);
+}
+
+/**
+ * The file that an interrupted delete or create left of a volume whose item is gone: the one with exactly the path of
+ * the volume's file on a pool that this installation uses. Elsewhere only files of that very path are looked for, and
+ * none is taken for ours. One RouterOS command.
+ * @param mounted the items of `/disk` that were mounted a moment ago
+ * @returns undefined if it is proven absent, `changed` if the RDS is not as it was looked at
+ * @throws filePoolNotMounted (UNAVAILABLE) while a pool is away that may hold it; fileNotProven (FAILED_PRECONDITION)
+ *   when there is a file that may as well be a copy
+ */
+export async function findLeftover(
   context: RdsContext,
   id: VolumeId,
   layout: Layout,
+  mounted: readonly Disk[],
   signal: AbortSignal,
-): Promise<RemoveResult> {
-  if (!id.startsWith(SLOT_PREFIX)) return "removed";
-  const pattern = volumeFilePattern(layout, id);
-  return remove(context, {
-    id,
+): Promise<Place | "changed" | undefined> {
+  const what = `look for the file of volume ${id}`;
+  const asked = pathsOnPools(mounted, id, layout.directory);
+  const files = asked.length === 0 ? [] : [filesAmong(asked)];
+  const result = await runChecked(context, {
+    what,
+    purpose: "read",
+    listing: disks(ros`slot=${layout.pool} or slot~"^(csi|pvc)-" or mounted`),
+    body: (rows) => ros`${[...files, rows]}`,
     signal,
-    body: ros`:if ([:len [/disk/find where slot=${id}]] > 0) do={ :error "rds-csi:changed" }; :if ([:len [/disk/find where file-path~${pattern}]] > 0) do={ :error "rds-csi:file-in-use" }; :if ([:len [/file/find where name~${pattern}]] > 0) do={ /file/remove [/file/find where name~${pattern}] }; ${payload("left", ros`[:len [/file/find where name~${pattern}]]`)}`,
   });
+  const listed = disksOf(result);
+  const { ours, others, away } = placesFor(listed, id, layout, context.clusterId);
+  const [missing] = away;
+  if (missing !== undefined) throw failure("filePoolNotMounted", { volume: id, pool: missing });
+  const unasked = [...ours, ...others].some(({ path }) => !asked.includes(path));
+  if (unasked || listed.some(({ slot }) => slot === id)) return "changed";
+  const payload = result.reply.flat("files");
+  if (payload === undefined)
+    throw failure("replyUnreadable", { what, detail: "the list of files is cut off" });
+  const there = new Set(payload.split("|").map((path) => path.trim().replace(/^\/+/, "")));
+  // Nobody can say of an adopted volume's file, without its record, that it was ours.
+  const adopted = !id.startsWith(SLOT_PREFIX);
+  const left = ours.filter(({ path }) => there.has(path));
+  const [only, second] = left;
+  if (only !== undefined && second === undefined && !adopted) return only;
+  const unclear = [...left, ...others.filter(({ path }) => there.has(path))].map(({ path }) => path);
+  if (unclear.length > 0) throw failure("fileNotProven", { volume: id, files: unclear });
+  return undefined;
 }
 
 /** Removes what a failed create left, item or not. @throws notVerified (UNAVAILABLE) if something stays */
-export async function removeLeftover(
+export async function removeUnfinished(
   context: RdsContext,
   id: VolumeId,
-  layout: Layout,
+  place: Place,
   volume: RdsVolume | undefined,
   signal: AbortSignal,
 ): Promise<void> {
   const result =
     volume === undefined
-      ? await removeFileOnly(context, id, layout, signal)
-      : await removeVolume(context, volume, signal);
+      ? await removeFile(context, id, place, signal)
+      : await removeVolume(context, volume, place, signal);
   if (result === "changed") {
     throw failure("notVerified", {
       what: `removing the unfinished volume ${id}`,
@@ -71,13 +110,20 @@ export async function removeLeftover(
 
 async function remove(
   context: RdsContext,
-  { id, body, signal }: { id: VolumeId; body: ReturnType<typeof ros>; signal: AbortSignal },
+  id: VolumeId,
+  { pool, path }: Place,
+  first: Script,
+  signal: AbortSignal,
 ): Promise<RemoveResult> {
   const what = `delete volume ${id}`;
+  const gone = ros`:if ([:len [/disk/find where slot=${id}]] > 0) do={ :error "rds-csi:changed" }`;
+  const body = ros`${first}; ${gone}; ${removedFile(pool, path)}`;
   const outcome = await context.client.run({ what, purpose: "mutate", body: () => body, signal });
   if (!outcome.ok) {
-    if (outcome.failure.reason === "changed") return "changed";
-    if (outcome.failure.reason === "file-in-use") {
+    const { reason } = outcome.failure;
+    if (reason === "changed") return "changed";
+    if (reason === "pool-not-mounted") throw failure("filePoolNotMounted", { volume: id, pool });
+    if (reason === "file-in-use") {
       throw failure("foreignDisk", { slot: id, reason: "its file is used by another disk item of the RDS" });
     }
     throw commandFailure(what, outcome.failure);

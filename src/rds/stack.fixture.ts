@@ -43,6 +43,8 @@ export interface StackOptions extends SimulatorOptions {
   readonly evidence?: EvidenceSource;
   readonly reserveBytes?: bigint;
   readonly maxVolumesPerNode?: number;
+  /** Folder of the volumes below a pool's mount point. */
+  readonly directory?: string;
   /** Reply forms to use; the driver's own order when left out. */
   readonly forms?: readonly ReplyForm[];
   /** Makes the user "csi" with the driver's public key, before a controller logs in; else it is there from the start. */
@@ -115,6 +117,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     evidence = noOrchestrator,
     reserveBytes = GIB,
     maxVolumesPerNode = 0,
+    directory: volumeDirectory = LAYOUT.directory,
     forms,
     prepare,
     clock = systemClock,
@@ -175,7 +178,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       volumes: new VolumeService({
         rds,
         clock,
-        layout: LAYOUT,
+        layout: { ...LAYOUT, directory: volumeDirectory },
         reserveBytes,
         clusterId: "test",
       }),

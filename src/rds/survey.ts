@@ -1,6 +1,7 @@
 import { parseVolumeId } from "../domain/volume-id.ts";
 import { integer, type Row, text } from "../routeros/reply/row.ts";
 import { ros, type Script } from "../routeros/script.ts";
+import { anyOf } from "./backing-file.ts";
 import { disksOf, type RdsContext, runChecked } from "./context.ts";
 import { type Disk, disks } from "./disk.ts";
 import { bySlot } from "./lookup.ts";
@@ -51,6 +52,17 @@ export async function listFiles(context: RdsContext, where: Script, signal: Abor
     signal,
   });
   return result.rows.map(fileFromRow);
+}
+
+/** A file that has exactly one of these paths. At most one RouterOS command. */
+export async function findStray(
+  context: RdsContext,
+  paths: readonly string[],
+  signal: AbortSignal,
+): Promise<RdsFile | undefined> {
+  if (paths.length === 0) return undefined;
+  const found = await listFiles(context, anyOf(paths), signal);
+  return found.find(({ path }) => paths.includes(path));
 }
 
 function fileFromRow(row: Row): RdsFile {

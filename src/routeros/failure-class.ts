@@ -52,10 +52,13 @@ export function ownReason(text: string): string | undefined {
   return OWN.exec(text.trim())?.[1];
 }
 
-/** The text without RouterOS's trailing position, e.g. ` (/disk/add; line 1)`; at most 300 characters. */
+/**
+ * The text without RouterOS's trailing position, e.g. ` (/disk/add; line 1)`; at most 300 characters. A text that a script
+ * caught and raised again ends with several.
+ */
 export function tidyFailure(text: string): string {
   return text
-    .replace(/\s*\((?:[^()]*;\s*)?line \d+[^()]*\)\s*$/i, "")
+    .replace(/(?:\s*\((?:[^()]*;\s*)?line \d+[^()]*\))+\s*$/i, "")
     .trim()
     .slice(0, 300);
 }

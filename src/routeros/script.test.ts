@@ -145,6 +145,7 @@ describe("failure classes", () => {
   test("the reason of our own errors is read, positions are dropped", () => {
     expect(ownReason("rds-csi:changed (:error; line 1)")).toBe("changed");
     expect(tidyFailure("failure: no space left (/disk/add; line 1)")).toBe("failure: no space left");
+    expect(tidyFailure("no permissions (9) (/disk/add; line 1) (:error; line 1)")).toBe("no permissions (9)");
     expect(tidyFailure("x".repeat(1_000)).length).toBe(300);
   });
 });

@@ -25,7 +25,7 @@ export async function gatherRds(
   const disk = volume?.disk ?? other?.disk;
   if (disk === undefined)
     return absentOnRds(
-      await lookUp(signal, async () => found(await rds.strayFile(handle, directory, signal))),
+      await lookUp(signal, async () => found(await rds.strayFile(handle, directory, mounted, signal))),
     );
   const file: Fact<FileFacts> =
     disk.filePath === ""

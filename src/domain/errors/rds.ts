@@ -69,6 +69,18 @@ export const rdsErrors = {
     (p) => `pool ${JSON.stringify(p.pool)} is not mounted on the RDS`,
     "Mount the pool; until then nothing is created, as the file would land on the internal flash.",
   ),
+  filePoolNotMounted: entry<{ volume: string; pool: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) =>
+      `volume ${p.volume} cannot be deleted: pool ${JSON.stringify(p.pool)}, which may hold its file, is not mounted on the RDS`,
+    "Mount the pool; the call is repeated by itself. Until then the file would come back with the pool. If the pool is gone for good: remove the disk items of the volumes that were on it by hand on the RDS (`/disk/remove [find where slot=<volume>]`), set --pool to another pool if it was that one, and restart the controller.",
+  ),
+  fileNotProven: entry<{ volume: string; files: readonly string[] }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `volume ${p.volume} has no disk item, and whether ${p.files.join(" and ")} on the RDS is left of it or is a copy cannot be told`,
+    "Look at the file on the RDS. Remove it by hand if nobody needs it; move it out of the folder of the volumes if it is a copy. The call is repeated by itself.",
+  ),
   poolFull: entry<{ pool: string; wanted: bigint; available: bigint }>(
     GrpcCode.RESOURCE_EXHAUSTED,
     (p) => `pool ${p.pool} has ${p.available} bytes available, ${p.wanted} bytes are needed`,

@@ -1,0 +1,152 @@
+import { describe, expect, test } from "bun:test";
+import { encodeRecord } from "../domain/record/record-codec.ts";
+import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
+import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import type { Disk } from "./disk.ts";
+import { KnownPlaces } from "./known-places.ts";
+import { pathsOnPools, placeOf, placesFor } from "./place.ts";
+
+const ID = volumeIdFromName("gone");
+const OTHER = volumeIdFromName("other");
+const LAYOUT = { pool: "raid10", directory: "csi" };
+const RECORD: VolumeRecord = {
+  name: "other",
+  cluster: "test",
+  claim: undefined,
+  createdAt: 1,
+  source: undefined,
+  filesystem: undefined,
+  epoch: 0,
+  attachments: [],
+  migration: undefined,
+  ended: [],
+  settings: DEFAULT_SETTINGS,
+  unknown: [],
+};
+const BASE: Disk = {
+  slot: "",
+  type: "raid",
+  comment: "",
+  filePath: "",
+  size: 1n,
+  free: 1n,
+  mounted: true,
+  mountPoint: "",
+  fs: "xfs",
+  state: "",
+  mountFilesystem: true,
+  exported: false,
+  nqn: "",
+  port: undefined,
+  allowHost: "",
+};
+const pool = (slot: string, mountPoint = slot, over: Partial<Disk> = {}): Disk => ({
+  ...BASE,
+  slot,
+  mountPoint,
+  ...over,
+});
+const volume = (filePath: string, over: Partial<Disk> = {}, cluster = "test") => {
+  const record = { ...RECORD, cluster };
+  const disk: Disk = {
+    ...BASE,
+    slot: OTHER,
+    type: "file",
+    comment: encodeRecord(record),
+    filePath,
+    mounted: false,
+    ...over,
+  };
+  return { id: OTHER, record, disk };
+};
+const search = (listed: readonly Disk[], layout = LAYOUT) => {
+  const { ours, others, away } = placesFor(listed, ID, layout, "test");
+  return { ours: ours.map(({ path }) => path), others: others.map(({ path }) => path), away };
+};
+const file = (folder: string, id: VolumeId = ID) => `${folder}/${id}.img`;
+
+describe("the place of a volume that has its item", () => {
+  const at = (path: string, mounted: readonly Disk[], over: Partial<Disk> = {}, directory = "csi") =>
+    placeOf(mounted, volume(path, over), directory)?.pool;
+
+  test("is on the pool that its path names, if that is mounted", () => {
+    expect(at(file("raid10/csi", OTHER), [pool("raid10")])).toBe("raid10");
+    expect(at(file("disks/a/csi", OTHER), [pool("a", "disks/a")])).toBe("a");
+    expect(at(file("raid10/a/b", OTHER), [pool("raid10")], {}, "a/b")).toBe("raid10");
+    expect(at(file("raid10/csi", OTHER), [pool("usb1")])).toBeUndefined();
+    expect(at(file("raid10/csi", OTHER), [])).toBeUndefined();
+  });
+
+  test("is unknown while a pool that is mounted below another one is away, or hides the folder", () => {
+    expect(at(file("raid10/usb/csi", OTHER), [pool("raid10")], { size: undefined })).toBeUndefined();
+    expect(at(file("raid10/usb/csi", OTHER), [pool("raid10"), pool("usb", "raid10/usb")])).toBe("usb");
+    const hidden = [pool("raid10"), pool("usb", "raid10/csi")];
+    expect(at(file("raid10/csi", OTHER), hidden, { size: undefined })).toBeUndefined();
+  });
+
+  test("in the folder of an earlier --directory counts only with a device, which proves the file", () => {
+    expect(at(file("raid10/old", OTHER), [pool("raid10")])).toBe("raid10");
+    expect(at(file("raid10/old", OTHER), [pool("raid10")], { size: undefined })).toBeUndefined();
+  });
+
+  test("is not on an item that a volume's own file is mounted from", () => {
+    const image = pool("csi-image", "raid10/image", { type: "file" });
+    expect(at(file("raid10/image/csi", OTHER), [pool("raid10"), image])).toBeUndefined();
+  });
+});
+
+describe("the places of a volume without item", () => {
+  test("are the default pool and those with volumes of this cluster; the same path elsewhere is nobody's", () => {
+    const listed = [pool("raid10"), pool("usb1"), pool("usb2")];
+    expect(search(listed)).toEqual({
+      ours: [file("raid10/csi")],
+      others: [file("usb1/csi"), file("usb2/csi")],
+      away: [],
+    });
+    const ours = volume(file("usb1/csi", OTHER)).disk;
+    expect(search([...listed, ours]).ours).toEqual([file("raid10/csi"), file("usb1/csi")]);
+    const foreign = volume(file("usb1/csi", OTHER), {}, "another").disk;
+    expect(search([...listed, foreign]).ours).toEqual([file("raid10/csi")]);
+    expect(search([...listed, { ...ours, comment: "hello" }]).ours).toEqual([file("raid10/csi")]);
+  });
+
+  test("cannot be looked into while the default pool is missing, not mounted, or a file", () => {
+    for (const listed of [
+      [],
+      [pool("raid10", "", { mounted: false })],
+      [pool("raid10", "raid10", { type: "file" })],
+      [pool("raid10", "raid 10")],
+    ])
+      expect(search(listed).away).toEqual(["raid10"]);
+  });
+
+  test("cannot be looked into while the pool of another volume of ours is away", () => {
+    const lost = volume(file("usb1/csi", OTHER), { size: undefined }).disk;
+    expect(search([pool("raid10"), lost]).away).toEqual(["usb1"]);
+    // One below a mounted pool, too: its folder there is an empty mount point.
+    const below = volume(file("raid10/usb/csi", OTHER), { size: undefined }).disk;
+    expect(search([pool("raid10"), below]).away).toEqual(["raid10/usb"]);
+    // A volume whose file alone is missing keeps nothing back.
+    expect(
+      search([pool("raid10"), volume(file("raid10/csi", OTHER), { size: undefined }).disk]).away,
+    ).toEqual([]);
+  });
+
+  test("a folder that a pool below it hides is not looked into", () => {
+    const listed = [pool("raid10"), pool("usb", "raid10/csi")];
+    expect(search(listed)).toEqual({ ours: [], others: [file("raid10/csi/csi")], away: ["raid10"] });
+  });
+
+  test("are asked for by exact path, whatever the folder has in its name", () => {
+    const listed = [pool("raid10"), pool("usb", "disks/usb"), pool("no", "", { mounted: false })];
+    expect(pathsOnPools(listed, ID, "a.b/c")).toEqual([file("raid10/a.b/c"), file("disks/usb/a.b/c")]);
+  });
+});
+
+test("places that a process knows are bounded, the newest stay", () => {
+  const known = new KnownPlaces();
+  const place = { pool: "raid10", path: "raid10/csi/x.img" };
+  for (let index = 0; index < 5_000; index++) known.set(volumeIdFromName(String(index)), place);
+  expect(known.get(volumeIdFromName("4999"))).toEqual(place);
+  expect(known.get(volumeIdFromName("0"))).toBeUndefined();
+});
