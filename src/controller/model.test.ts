@@ -190,8 +190,9 @@ class Model {
       expect(nodes.length).toBeLessThanOrEqual(capability === RWX ? 2 : 1);
       expect(new Set(nodes).size).toBe(nodes.length);
       expect(record.migration !== undefined).toBe(nodes.length === 2);
-      expect(disk?.exported ?? false).toBe(nodes.length > 0);
-      if (nodes.length > 0) {
+      // An attach that was cut off between its two commands has the volume claimed, and not exported yet.
+      if (disk?.exported === true) {
+        expect(nodes.length).toBeGreaterThan(0);
         expect(disk?.nqn).toStartWith(`nqn.2000-02.com.mikrotik:${id}.${record.epoch}-`);
         expect(disk?.nqn).toBe(record.exportName?.nqn);
       }
