@@ -45,6 +45,7 @@ function stats(simulator: Simulator): unknown {
     connections: simulator.connectionCount,
     droppedHosts: simulator.device.hosts.dropped,
     faults: simulator.faults.rules.length,
+    hanging: simulator.faults.hanging,
   };
 }
 

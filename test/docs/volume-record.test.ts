@@ -54,6 +54,8 @@ describe("docs/volume-record.md", () => {
         readonly: false,
         since: 1,
       })),
+      exportName: { nqn: "nqn.x:y", port: 4420, hosts: true },
+      invalidations: 1,
       migration: { since: 1, timeoutSeconds: 2, by: "p", overdueBy: undefined },
       ended: [{ since: 1, at: 2, moved: true, overdue: false, stayed: "x", by: "p" }],
       reExportSince: 1,

@@ -80,11 +80,6 @@ async function routerOs(world: World, command: string): Promise<void> {
   await world.machine("control").sh(`${ssh} csi@192.0.2.1 '${command}'`);
 }
 
-async function control(world: World, method: string, path: string, body: object = {}): Promise<void> {
-  const curl = `curl -fsS --unix-socket /run/control.sock -X ${method} -d '${JSON.stringify(body)}'`;
-  await world.rds.sh(`${curl} http://simulator${path}`);
-}
-
 const untilState = (world: World, volume: LabVolume, state: string, node = "node-a") =>
   world.until(`${volume.id} ${state}`, async () => (await volume.states(node)).join() === state);
 
@@ -235,7 +230,7 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
   scenario("file missing", async (world) => {
     const gone = await LabVolume.create(world, "gone", block(), QUICK, 64n * MIB);
     await gone.up("node-a");
-    await control(world, "POST", "/switches", { fileRemoveInUse: "allowed" });
+    await world.control("POST", "/switches", { fileRemoveInUse: "allowed" });
     await routerOs(world, `/file/remove [find name="storage-pool/csi/${gone.id}.img"]`);
     await untilState(world, gone, "connecting");
     expectCause(await diagnose(world), "volume-file-missing", gone.id, "connection-not-live", "io-waits");
@@ -244,22 +239,22 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
   });
 
   scenario("pool unmounted", async (world) => {
-    await control(world, "POST", "/pools", { slot: "storage-pool", mounted: false });
+    await world.control("POST", "/pools", { slot: "storage-pool", mounted: false });
     await untilState(world, raw, "connecting");
     expectCause(await diagnose(world), "pool-unmounted", null, "connection-not-live", "io-waits");
-    await control(world, "POST", "/pools", { slot: "storage-pool", mounted: true });
+    await world.control("POST", "/pools", { slot: "storage-pool", mounted: true });
     await untilState(world, raw, "live");
     await untilState(world, files, "live");
   });
 
   scenario("key refused", async (world) => {
-    await control(world, "POST", "/faults", {
+    await world.control("POST", "/faults", {
       kind: "refuseSessions",
       mode: "authentication",
       count: "forever",
     });
     expectCause(await diagnose(world), "rds-key-refused", null);
-    await control(world, "DELETE", "/faults");
+    await world.control("DELETE", "/faults");
   });
 
   scenario("kubelet's socket of the plugin missing", async (world) => {

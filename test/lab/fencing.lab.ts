@@ -74,6 +74,49 @@ for (const fencing of ["epoch", "epoch+hosts"] as const) {
   });
 }
 
+lab(
+  "an attach that RouterOS runs too late",
+  { simulate: ["--switch", "interleaving=arguments"] },
+  (scenario) => {
+    scenario(
+      "takes the export away from the node that was attached meanwhile: no write of that node reaches the disk any more",
+      async (world) => {
+        const volume = await LabVolume.create(world, "raced", block(), { reconnectDelay: "1" }, 64n * MIB);
+        // The line of node-a's attach is held between its find and its set; the controller dies.
+        await world.control("POST", "/faults", { kind: "hangMidway", boundary: 3, line: "/disk/set" });
+        const lost = volume.attach("node-a").then(
+          () => "answered",
+          () => "lost",
+        );
+        await world.until("a line that hangs", async () =>
+          (await world.control("GET", "/stats")).includes('"hanging":1'),
+        );
+        await world.killController();
+        expect(await lost).toBe("lost");
+        await world.startController();
+        await volume.up("node-b");
+        const old = await Writer.start(world.machine("node-b"), volume.target(), 1, OLD);
+        await world.until("600 records", async () => (await old.acknowledged()) > 600);
+        // The line runs on.
+        await world.control("DELETE", "/faults");
+        await world.until(
+          "node-b has lost it",
+          async () => (await volume.states("node-b")).join() === "connecting",
+        );
+        await volume.up("node-a");
+        const fresh = await Writer.start(world.machine("node-a"), volume.target(), 1_000_000, NEW);
+        await world.until("600 records of node-a", async () => (await fresh.acknowledged()) > 1_000_600);
+        const last = await fresh.stop();
+        // The time of several reconnects.
+        await world.machine("node-b").sh("sleep 5", 60_000);
+        expect(await volume.states("node-b")).toEqual(["connecting"]);
+        await verifyRecords(world.machine("node-a"), volume.target(), last, NEW);
+        await volume.down("node-a");
+      },
+    );
+  },
+);
+
 lab("fencing=off", { controller: ["--fencing", "off"] }, (scenario) => {
   scenario(
     "the same without fencing: the old node's writes do reach the disk, so the test above can fail",

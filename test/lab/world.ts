@@ -151,6 +151,21 @@ export class World {
     );
   }
 
+  /** A request to the control socket of the simulated RDS; its answer, JSON. */
+  async control(method: "GET" | "POST" | "DELETE", path: string, body: object = {}): Promise<string> {
+    const data = method === "GET" ? "" : `-d '${JSON.stringify(body)}'`;
+    return this.rds.sh(
+      `curl -fsS --unix-socket /run/control.sock -X ${method} ${data} http://simulator${path}`,
+    );
+  }
+
+  /** Kills the controller, as a node that dies does; `startController` starts another one. */
+  async killController(): Promise<void> {
+    const service = this.services.get("control");
+    await this.machine("control").sh(`kill -9 ${service?.pid}`);
+    await service?.ended;
+  }
+
   async startController(): Promise<Service> {
     const control = this.machine("control");
     await control.put(`${FILES}/user-key`, this.#userKey.private);
