@@ -193,8 +193,8 @@ class Model {
       // An attach that was cut off between its two commands has the volume claimed, and not exported yet.
       if (disk?.exported === true) {
         expect(nodes.length).toBeGreaterThan(0);
-        expect(disk?.nqn).toStartWith(`nqn.2000-02.com.mikrotik:${id}.${record.epoch}-`);
-        expect(disk?.nqn).toBe(record.exportName?.nqn);
+        expect(disk.nqn).toStartWith(`nqn.2000-02.com.mikrotik:${id}.${record.epoch}-`);
+        expect(record.exportName?.nqn).toBe(disk.nqn);
       }
       // Two only with proof, and only by a publish.
       if (nodes.length === 2 && was.length < 2)
