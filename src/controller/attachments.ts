@@ -136,18 +136,38 @@ export class AttachmentService {
     await this.#change({ id: volume.id, first: volume, fresh: true, node, signal, decide });
   }
 
-  /** Exports a volume again whose expansion was interrupted while its export was off. @param volume as just read */
-  async restoreExport(volume: RdsVolume, signal: AbortSignal): Promise<void> {
-    const decide = async ({ record, disk }: RdsVolume): Promise<Settled> => {
-      const isLost = record.reExportSince !== undefined && record.attachments.length > 0 && !disk.exported;
+  /**
+   * Exports a volume again whose export went off without anybody having asked for it: an expansion was interrupted, or the RDS
+   * has forgotten it in a reboot. Only what the record attaches and the item still describes is switched on, under the NQN
+   * and port that its nodes know.
+   * @param volume as just read
+   * @param wanted nodes that are to have the volume; one of them must be attached by the record
+   * @returns whether the export was off and is on again
+   */
+  async restoreExport(volume: RdsVolume, wanted: ReadonlySet<string>, signal: AbortSignal): Promise<boolean> {
+    const { rds } = this.#options;
+    const isLost = (current: RdsVolume): boolean => {
+      const { record, disk } = current;
+      if (record.attachments.length === 0 || disk.exported) return false;
+      if (record.reExportSince !== undefined) return true;
+      // Without a size its device is not there yet, e.g. while the pool of a rebooted RDS is mounted late.
+      const isReady = disk.size !== undefined;
+      const isDescribed = rds.exportIsRight({ ...current, disk: { ...disk, exported: true } });
+      return isReady && isDescribed && record.attachments.some(({ node }) => wanted.has(node));
+    };
+    if (!isLost(volume)) return false;
+    let restored = false;
+    const decide = async (current: RdsVolume): Promise<Settled> => {
+      restored = isLost(current);
       return {
         kind: "accept",
-        record,
-        export: isLost ? "keep" : "leave",
-        events: isLost ? [{ type: "ExportRestored" }] : [],
+        record: current.record,
+        export: restored ? "keep" : "leave",
+        events: restored ? [{ type: "ExportRestored" }] : [],
       };
     };
-    await this.#change({ id: volume.id, first: volume, fresh: true, node: "", signal, decide });
+    const after = await this.#change({ id: volume.id, first: volume, fresh: true, node: "", signal, decide });
+    return restored && after !== undefined;
   }
 
   /** Ends the changes that run in the background; what they leave undone is done by the next reconcile of any replica. */

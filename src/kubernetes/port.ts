@@ -20,6 +20,8 @@ export interface AttachmentView {
   readonly attached: boolean;
   /** Detaching has been asked for. */
   readonly deleting: boolean;
+  /** NQN that the node was told (status.attachmentMetadata); undefined before it was attached. */
+  readonly nqn?: string | undefined;
 }
 
 /** A PersistentVolume of this driver. */
