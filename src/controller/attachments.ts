@@ -12,11 +12,11 @@ import { decidePublish } from "../migration/publish.ts";
 import { decideUnpublish, forgetEnded } from "../migration/unpublish.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Rds } from "../rds/rds.ts";
-import type { Classified, RdsVolume } from "../rds/volume.ts";
+import { type Classified, ownVolume, type RdsVolume, volumeToDetach } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { EvidenceSource } from "./evidence.ts";
 import type { NodeRegistry } from "./nodes.ts";
-import { changeRecord, ownVolume, type RecordChange, type Settled } from "./record-change.ts";
+import { changeRecord, type RecordChange, type Settled } from "./record-change.ts";
 import type { Reporter } from "./reporter.ts";
 
 /** What the attachment service needs. */
@@ -89,7 +89,8 @@ export class AttachmentService {
   }
 
   /**
-   * CSI ControllerUnpublishVolume. What does not exist is detached already.
+   * CSI ControllerUnpublishVolume. What does not exist, or belongs to another installation, is detached already; of an
+   * unreadable record nobody knows whether it is.
    * @param nodeId "" means every node
    */
   async unpublish(volumeId: string, nodeId: string, signal: AbortSignal): Promise<void> {
@@ -97,7 +98,7 @@ export class AttachmentService {
     const id = parseVolumeId(volumeId);
     if (id === undefined) return;
     const remembered = this.#options.rds.remembered(id);
-    const found = remembered ?? ownVolume(await this.#options.rds.find(id, signal));
+    const found = remembered ?? volumeToDetach(await this.#options.rds.find(id, signal));
     if (found === undefined) return;
     await this.#changeAndTidy({
       id,
@@ -322,9 +323,9 @@ function filesystemState(record: VolumeRecord): FilesystemState {
   return record.epoch === 1 ? "new" : "used";
 }
 
-/** @throws volumeNotFound (NOT_FOUND), foreignDisk (FAILED_PRECONDITION) */
+/** @throws volumeNotFound (NOT_FOUND) when it is proven absent, or another installation's; recordUnusable, foreignDisk (FAILED_PRECONDITION) */
 export function requireVolume(id: VolumeId, found: Classified | undefined): RdsVolume {
-  if (found === undefined) throw failure("volumeNotFound", { volume: id });
-  if (found.kind === "foreign") throw failure("foreignDisk", { slot: id, reason: found.foreign.reason });
-  return found.volume;
+  const volume = ownVolume(found);
+  if (volume === undefined) throw failure("volumeNotFound", { volume: id });
+  return volume;
 }

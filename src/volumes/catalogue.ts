@@ -44,7 +44,7 @@ export const driftCatalogue = {
     meaning:
       "The disk item has a slot like ours, but no readable record of this installation; it is never changed.",
     remedy:
-      "Compare --cluster-id with that of the controller. If the disk's comment was edited by hand, put the record back as the comment.",
+      "Compare --cluster-id with that of the controller. If the disk's comment was damaged, `rds-csi volumes record NAME` puts the record back. Do not remove the disk: it holds the data.",
   },
   "pv-missing": {
     severity: "warning",
