@@ -16,6 +16,7 @@ import { Rds } from "../rds/rds.ts";
 import { RouterOsClient } from "../routeros/client.ts";
 import { createSshTransport } from "../routeros/transport/transport.ts";
 import { buildCluster, type ClusterParts } from "./build-cluster.ts";
+import { awaitClusterId } from "./cluster-id.ts";
 import type { Component } from "./serve.ts";
 import { transportMetrics } from "./transport-metrics.ts";
 
@@ -25,13 +26,18 @@ export interface ControllerDeps {
   readonly clock?: Clock;
   /** Default: as configured. */
   readonly cluster?: ClusterParts;
+  /** Ends the wait for the cluster's id. */
+  readonly stop?: AbortSignal;
 }
 
-/** The controller's services on one RDS, and its background loop. Start-up depends neither on the RDS nor on the cluster. */
+/**
+ * The controller's services on one RDS, and its background loop. Start-up does not depend on the RDS, and on the cluster only
+ * where that has to say its id.
+ * @throws clusterIdUnknown when the id may not be read
+ */
 export async function buildController(config: ControllerConfig, deps: ControllerDeps): Promise<Component> {
   const { logger, metrics, clock = systemClock } = deps;
   const {
-    clusterId,
     nqnPrefix,
     nvmeAddress,
     nvmePort,
@@ -44,6 +50,14 @@ export async function buildController(config: ControllerConfig, deps: Controller
   } = config;
   const stop = new AbortController();
   const cluster = deps.cluster ?? (await buildCluster(config, { logger, clock }));
+  const clusterId =
+    config.clusterId ??
+    (await awaitClusterId(cluster.clusterId, { clock, logger }, deps.stop ?? stop.signal, {
+      forbiddenIsFinal: true,
+    }).catch(async (error: unknown) => {
+      await cluster.close();
+      throw error;
+    }));
   const rdsMetrics = createRdsMetrics(metrics.registry);
   const transport = createSshTransport({
     ...config.rds,

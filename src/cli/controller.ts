@@ -23,9 +23,16 @@ export async function runController(config: ControllerConfig, deps: RunDeps): Pr
     rds: host,
     port,
     orchestrator: config.orchestrator,
-    clusterId: config.clusterId,
+    ...(config.clusterId === undefined ? {} : { clusterId: config.clusterId }),
   });
-  const component = await buildController(config, { logger, metrics });
+  const component = await buildController(config, { logger, metrics, stop: deps.stop }).catch(
+    (error: unknown) => {
+      // Told to stop while it waited: nothing was begun.
+      if (deps.stop.aborted) return undefined;
+      throw error;
+    },
+  );
+  if (component === undefined) return logger.info("stopped");
   await serve(component, { config, metrics, logger, stop: deps.stop });
   logger.info("stopped");
 }

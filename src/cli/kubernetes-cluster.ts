@@ -38,6 +38,7 @@ export async function kubernetesCluster(
     outcome: kubevirtOutcome(reader),
     reader,
     events,
+    clusterId: (signal) => kubernetes.clusterUid(signal),
     lead: (work, signal) =>
       leaders.runAsLeader(
         { name: leaseName(driverName), namespace, identity: instance, onStarted: work },

@@ -80,16 +80,16 @@ export const serviceOptions = {
 
 /** What controller, nodes and tools of one installation agree on. */
 export const clusterOptions = {
-  clusterId: withDefault(
+  clusterId: optional(
     {
       name: "cluster-id",
       placeholder: "<id>",
       description:
-        "name of this installation; volumes of other installations on the same RDS are never touched",
+        "name of this installation, never changed later; volumes of other installations on the same RDS are never touched",
       expects: "1 to 63 letters, digits, '.', '_' and '-', the same for controller and nodes",
     },
-    "default",
     parse.matching(/^[A-Za-z0-9._-]{1,63}$/, "1 to 63 letters, digits, '.', '_' and '-'"),
+    "with --orchestrator kubernetes the UID of the namespace kube-system, else default",
   ),
   nqnPrefix: withDefault(
     {

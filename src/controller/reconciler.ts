@@ -4,7 +4,7 @@ import type { Logger } from "../observability/log.ts";
 import { RecurringFailure } from "../observability/recurring-failure.ts";
 import { inBackground } from "../observability/request-scope.ts";
 import type { Rds } from "../rds/rds.ts";
-import type { RdsVolume } from "../rds/volume.ts";
+import type { ForeignDisk, RdsVolume } from "../rds/volume.ts";
 import type { AttachmentService } from "./attachments.ts";
 import {
   attachmentDrift,
@@ -62,6 +62,7 @@ export class Reconciler {
   readonly #report: DriftReport;
   readonly #round: FairRound<RdsVolume>;
   readonly #keeping: RecurringFailure;
+  #former = 0;
   #wake = new AbortController();
 
   constructor(options: ReconcilerOptions) {
@@ -114,6 +115,7 @@ export class Reconciler {
           );
     signal.throwIfAborted();
     const { volumes, foreign } = await rds.list(within);
+    this.#tellFormer(foreign);
     const look = { view: read.view, nodeExists: onceEach((node) => nodeExists(cluster, node, within)) };
     const visit = (volume: RdsVolume, limit: AbortSignal) => this.#visit(volume, look, limit);
     const results = await this.#round.run(volumes, visit, { signal, within, volumeMs: limits.volumeMs });
@@ -168,6 +170,19 @@ export class Reconciler {
       }
     }
     return left;
+  }
+
+  /** Volumes of the id that installations without one had are ours after an upgrade, and untouched until that is said. */
+  #tellFormer(foreign: readonly ForeignDisk[]): void {
+    const former = foreign.filter(({ cause }) => cause === "former-id");
+    const [first] = former;
+    if (first !== undefined && former.length !== this.#former)
+      this.#options.logger.error("volumes of the former cluster id are left alone", {
+        volumes: former.length,
+        example: first.id,
+        reason: first.reason,
+      });
+    this.#former = former.length;
   }
 
   async #keepCopy(volumes: readonly RdsVolume[], signal: AbortSignal): Promise<void> {

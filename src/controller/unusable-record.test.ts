@@ -20,8 +20,11 @@ const create = (on: Stack) =>
   });
 
 /** A volume that is attached to node-a, whose comment somebody has changed since. */
-async function damaged(comment: (before: string) => string, over: { exported?: boolean } = {}) {
-  const on = await startStack();
+async function damaged(
+  comment: (before: string) => string,
+  over: { exported?: boolean; clusterId?: string } = {},
+) {
+  const on = await startStack(over.clusterId === undefined ? {} : { clusterId: over.clusterId });
   stack = on;
   const { id } = await create(on);
   await on.attachments.publish({
@@ -115,6 +118,19 @@ describe("a record that cannot be used is not an absent volume", () => {
     expect(await outcome(on.attachments.unpublish(id, "node-a", on.signal))).toStartWith(
       "FAILED_PRECONDITION: ",
     );
+  });
+
+  test("a record of the former id default is refused, with the way to go on, where the cluster's UID is the id", async () => {
+    const clusterId = "5ae2a2d8-3f0c-4d0c-9a7e-1f3d0c2b9a01";
+    const { on, id, disk, before } = await damaged(
+      (comment) => comment.replace(`;c=${clusterId};`, ";c=default;"),
+      { clusterId },
+    );
+    const expected = `FAILED_PRECONDITION: the record of volume ${id} on the RDS cannot be used: it belongs to cluster default, and this one is ${clusterId}; if this installation made it, set cluster-id: default for controller and nodes`;
+    const found = await answers(on, id);
+    expect(found).toEqual(Object.fromEntries(Object.keys(found).map((call) => [call, expected])));
+    expect(await outcome(create(on))).toBe(expected);
+    expect(disk()).toEqual(before);
   });
 
   test("a disk without any record that is not exported is detached", async () => {

@@ -3,6 +3,7 @@ import { type Logger, silentLogger } from "../observability/log.ts";
 import type { ClusterInspector } from "../volumes/cluster-inspector.ts";
 import { KubernetesApi } from "./api.ts";
 import { ResourceCache } from "./cache.ts";
+import { readClusterUid } from "./cluster-uid.ts";
 import { CredentialSource, type KubeConfigSource } from "./credentials.ts";
 import { EventReporter } from "./events.ts";
 import { ApiClusterInspector } from "./inspector.ts";
@@ -42,6 +43,8 @@ export interface Kubernetes {
   readonly leaders: LeaderElection;
   /** @param name of the Node object */
   ownNode(name: string): OwnNode;
+  /** What tells this cluster from others. One call. @throws as readClusterUid */
+  clusterUid(signal: AbortSignal): Promise<string>;
   /** Namespace of the service account, or of the kubeconfig's context. */
   readonly namespace: string | undefined;
   /**
@@ -87,6 +90,7 @@ export async function createKubernetes(options: KubernetesOptions): Promise<Kube
     events,
     leaders,
     ownNode: (name) => new ApiOwnNode(api, name, driverName),
+    clusterUid: (signal) => readClusterUid(api, signal),
     namespace: credentials.namespace(),
     watch: () => {
       running ??= Promise.all(all.map((cache) => cache.run(stop.signal)));

@@ -49,7 +49,8 @@ export interface NodeServiceOptions {
   readonly dataPath: DataPath;
   /** CSI node id; on Kubernetes the name of the Node object. */
   readonly nodeId: string;
-  readonly clusterId: string;
+  /** As configured; or what throws clusterIdUnknown until the orchestrator has said it. */
+  readonly clusterId: string | (() => string);
   readonly nqnPrefix: string;
   /** CSI driver name; undefined: kubelet's records of our paths are not looked at. */
   readonly driverName?: string;
@@ -62,9 +63,15 @@ export interface NodeServiceOptions {
  * has gone keeps its volume until it has really settled.
  */
 export function createNodeService(options: NodeServiceOptions): NodeService & NodeUpkeep {
-  const { system, dataPath, nodeId, clusterId, nqnPrefix, driverName, maxVolumesPerNode } = options;
+  const { system, dataPath, nodeId, nqnPrefix, driverName, maxVolumesPerNode } = options;
   const { logger } = system;
-  const node: NodeContext = { system, dataPath, nodeId, clusterId, nqnPrefix, driverName, logger };
+  const given = options.clusterId;
+  const node: NodeContext = {
+    ...{ system, dataPath, nodeId, nqnPrefix, driverName, logger },
+    get clusterId() {
+      return typeof given === "string" ? given : given();
+    },
+  };
   const inFlight = createInFlight();
   const exclusive = <R extends { readonly volumeId: string }, A>(
     operation: string,

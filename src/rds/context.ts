@@ -13,7 +13,8 @@ export interface RdsContext {
   readonly client: RouterOsClient;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly clusterId: string;
+  /** undefined: not known, every readable record counts as ours; only for commands that change nothing. */
+  readonly clusterId: string | undefined;
   readonly nqnPrefix: string;
   /** TCP port of the NVMe/TCP export. */
   readonly nvmePort: number;

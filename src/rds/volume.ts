@@ -37,8 +37,11 @@ export type Classified =
   | { readonly kind: "volume"; readonly volume: RdsVolume }
   | { readonly kind: "foreign"; readonly foreign: ForeignDisk };
 
-/** Sorts a disk item into ours, foreign, or none of our business (undefined). */
-export function classify(disk: Disk, clusterId: string): Classified | undefined {
+/**
+ * Sorts a disk item into ours, foreign, or none of our business (undefined).
+ * @param clusterId undefined: not known, the record of any installation counts as ours
+ */
+export function classify(disk: Disk, clusterId: string | undefined): Classified | undefined {
   const id = parseVolumeId(disk.slot);
   if (id === undefined) return undefined;
   const foreign = (cause: ForeignCause, reason: string): Classified => ({
@@ -46,7 +49,7 @@ export function classify(disk: Disk, clusterId: string): Classified | undefined 
     foreign: { id, disk, cause, reason },
   });
   const decoded = decodeRecord(disk.comment);
-  if (decoded.kind === "record" && decoded.record.cluster !== clusterId) {
+  if (decoded.kind === "record" && clusterId !== undefined && decoded.record.cluster !== clusterId) {
     const { cluster } = decoded.record;
     return cluster === PLAIN_CLUSTER_ID && isClusterUid(clusterId)
       ? foreign("former-id", formerIdReason(clusterId))

@@ -127,7 +127,8 @@ export interface VolumeFacts {
   /** When it was looked up; milliseconds since the Unix epoch. */
   readonly now: number;
   /** As the controller is configured. */
-  readonly installation: ExportSettings & { readonly clusterId: string };
+  /** The cluster id is undefined when it is not configured and the cluster did not say it. */
+  readonly installation: ExportSettings & { readonly clusterId: string | undefined };
   readonly rds: RdsFacts;
   readonly cluster: ClusterFacts;
 }

@@ -8,7 +8,7 @@ import { nodeEvents } from "../../src/cli/node-events.ts";
 import { clusterDrift } from "../../src/cli/volumes/cluster-drift.ts";
 import { type ControllerConfig, loadNodeConfig, type VolumesConfig } from "../../src/config/load.ts";
 import { systemClock } from "../../src/domain/clock.ts";
-import { BUILT_IN } from "../../src/kubernetes/fake-api-server.fixture.ts";
+import { BUILT_IN, CLUSTER_UID } from "../../src/kubernetes/fake-api-server.fixture.ts";
 import {
   DRIVER,
   forever,
@@ -100,6 +100,7 @@ describe("the driver's rights are what its code asks for", () => {
     const volume = { id: "csi-1" } as unknown as RdsVolume;
     try {
       await until("the watches are open", () => world.api.watching === 3);
+      expect(await cluster.clusterId(forever)).toBe(CLUSTER_UID);
       expect(await cluster.nodes.exists("node-a", forever)).toBe(true);
       expect(await cluster.evidence.holderGone("node-z", forever)).toBe(true);
       expect(await cluster.evidence.singleUser(volume, "node-a", forever)).toMatchObject({ kind: "proven" });
@@ -177,9 +178,10 @@ describe("the driver's rights are what its code asks for", () => {
     const config = await loadNodeConfig({ flags, env: {} });
     const running = runNode(config, { stop: stop.signal, logger: recordingLogger(log) });
     await until("it serves", () => log.some(({ message }) => message.startsWith("serving")));
+    await until("it knows its cluster", () => log.some(({ fields }) => fields?.clusterId === CLUSTER_UID));
     stop.abort();
     await running;
-    expect([...used()]).toEqual([]);
+    expect([...used()]).toEqual(["get /namespaces"]);
   });
 
   test("every method of the API that the source names is granted to somebody", () => {

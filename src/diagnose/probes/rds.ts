@@ -110,7 +110,7 @@ export async function rdsFacts({ config }: DiagnoseContext, signal: AbortSignal)
   }
 }
 
-function volumeFacts(disk: Disk, clusterId: string): RdsVolumeFacts | undefined {
+function volumeFacts(disk: Disk, clusterId: string | undefined): RdsVolumeFacts | undefined {
   const found = classify(disk, clusterId);
   if (found === undefined) return undefined;
   const record = found.kind === "volume" ? found.volume.record : undefined;
