@@ -13,6 +13,7 @@ import type { Logger } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { createRdsMetrics } from "../observability/rds-metrics.ts";
 import { Rds } from "../rds/rds.ts";
+import { RecordKeeper } from "../records/keeper.ts";
 import { RouterOsClient } from "../routeros/client.ts";
 import { createSshTransport } from "../routeros/transport/transport.ts";
 import { buildCluster, type ClusterParts } from "./build-cluster.ts";
@@ -104,6 +105,8 @@ export async function buildController(config: ControllerConfig, deps: Controller
     reserveBytes,
     online: onlineExpansion,
   });
+  const keeper =
+    cluster.shards === undefined ? undefined : new RecordKeeper({ store: cluster.shards, clock, logger });
   const reconciler = new Reconciler({
     rds,
     attachments,
@@ -113,6 +116,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     logger,
     cluster: reader,
     events,
+    keep: keeper && ((found, signal) => keeper.keep(found, signal)),
   });
   transport.onReconnect(() => {
     rds.forgetVersion();

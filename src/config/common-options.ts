@@ -30,6 +30,8 @@ export const logOptions = { logLevel: logLevel("info"), logFormat } satisfies Op
 /** The same for commands that a person waits for: their errors are printed anyway. */
 export const quietLogOptions = { logLevel: logLevel("error"), logFormat } satisfies OptionTable;
 
+export const DEFAULT_DRIVER_NAME = "rds.csi.srvlab.io";
+
 /** Also says whose PersistentVolumes and VolumeAttachments are looked at. */
 export const driverName = withDefault(
   {
@@ -38,7 +40,7 @@ export const driverName = withDefault(
     description: "CSI driver name; PersistentVolumes refer to it, so it is never changed later",
     expects: "a DNS name in lower case, at most 63 characters",
   },
-  "rds.csi.srvlab.io",
+  DEFAULT_DRIVER_NAME,
   parse.driverName,
 );
 

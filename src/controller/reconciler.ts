@@ -32,9 +32,15 @@ export interface ReconcilerOptions {
   readonly cluster: ClusterReader | undefined;
   readonly events: EventSink | undefined;
   /** Told the records of each look, e.g. to keep a copy of them. Its failures are logged and stop nothing. */
-  readonly keep?: ((volumes: readonly RdsVolume[], signal: AbortSignal) => Promise<void>) | undefined;
+  readonly keep?: ((found: Listed, signal: AbortSignal) => Promise<void>) | undefined;
   /** Limits in milliseconds, for tests. */
   readonly limits?: { readonly tickMs: number; readonly volumeMs: number };
+}
+
+/** Everything with a slot of ours. */
+interface Listed {
+  readonly volumes: readonly RdsVolume[];
+  readonly foreign: readonly ForeignDisk[];
 }
 
 /** Time between two looks, milliseconds. */
@@ -124,7 +130,7 @@ export class Reconciler {
     );
     const unknown = "error" in read ? CLUSTER_KINDS : [];
     this.#report.take({ volumes, results, unusable, unknown });
-    await this.#keepCopy(volumes, within);
+    await this.#keepCopy({ volumes, foreign }, within);
     signal.throwIfAborted();
     if ("error" in read) throw read.error;
     return nextLook(volumes, this.#options.clock.now());
@@ -185,9 +191,9 @@ export class Reconciler {
     this.#former = former.length;
   }
 
-  async #keepCopy(volumes: readonly RdsVolume[], signal: AbortSignal): Promise<void> {
+  async #keepCopy(found: Listed, signal: AbortSignal): Promise<void> {
     try {
-      await this.#options.keep?.(volumes, signal);
+      await this.#options.keep?.(found, signal);
       this.#keeping.worked();
     } catch (error) {
       this.#keeping.failed(error);

@@ -46,6 +46,10 @@ export interface PvFacts extends PersistentVolumeView {
   readonly capacityBytes: bigint | undefined;
   /** Delete or Retain. */
   readonly reclaimPolicy: string;
+  /** Milliseconds since the Unix epoch. */
+  readonly createdAt?: number | undefined;
+  /** spec.csi.readOnly */
+  readonly readOnly?: boolean | undefined;
 }
 
 /** A PersistentVolumeClaim. Sizes in bytes. */

@@ -23,6 +23,7 @@ import {
   type World,
 } from "../../src/kubernetes/test-world.fixture.ts";
 import type { RdsVolume } from "../../src/rds/volume.ts";
+import { SHARDS } from "../../src/records/copy.ts";
 import { describeSets, type Manifest, ofKind, templates } from "./manifests.fixture.ts";
 import {
   bindingsOf,
@@ -116,6 +117,12 @@ describe("the driver's rights are what its code asks for", () => {
         await cluster.lead(async () => term.abort(), term.signal);
       }
       expect(world.api.list("Lease", NAMESPACE)).toHaveLength(1);
+      for (const shard of SHARDS) {
+        const made = await cluster.shards?.write(shard, { a: "1" }, undefined, forever);
+        expect(await cluster.shards?.read(shard, forever)).toEqual(made);
+        await cluster.shards?.write(shard, { a: "2" }, made, forever);
+      }
+      expect(world.api.list("ConfigMap", NAMESPACE)).toHaveLength(16);
     } finally {
       await cluster.close();
     }

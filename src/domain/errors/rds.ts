@@ -94,6 +94,11 @@ export const rdsErrors = {
     (p) => `the record of volume ${p.volume} on the RDS cannot be used: ${p.reason}`,
     "Nothing is changed meanwhile. `rds-csi volumes record NAME` shows the record; put it back with --restore or --rebuild. Do not remove the disk item or its file: they hold the data.",
   ),
+  recordKept: entry<{ volume: string; reason: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `the record of volume ${p.volume} is left as it is: ${p.reason}`,
+    "Do what the message says and repeat the command; nothing was changed.",
+  ),
   recordConflict: entry<{ volume: string; attempts: number }>(
     GrpcCode.ABORTED,
     (p) => `the record of volume ${p.volume} was changed by someone else, ${p.attempts} times in a row`,
