@@ -17,7 +17,7 @@ import { RecordKeeper } from "../records/keeper.ts";
 import { RouterOsClient } from "../routeros/client.ts";
 import { createSshTransport } from "../routeros/transport/transport.ts";
 import { buildCluster, type ClusterParts } from "./build-cluster.ts";
-import { awaitClusterId } from "./cluster-id.ts";
+import { PendingClusterId } from "./cluster-id.ts";
 import type { Component } from "./serve.ts";
 import { transportMetrics } from "./transport-metrics.ts";
 
@@ -27,15 +27,9 @@ export interface ControllerDeps {
   readonly clock?: Clock;
   /** Default: as configured. */
   readonly cluster?: ClusterParts;
-  /** Ends the wait for the cluster's id. */
-  readonly stop?: AbortSignal;
 }
 
-/**
- * The controller's services on one RDS, and its background loop. Start-up does not depend on the RDS, and on the cluster only
- * where that has to say its id.
- * @throws clusterIdUnknown when the id may not be read
- */
+/** The controller's services on one RDS, and its background loop. Start-up depends neither on the RDS nor on the cluster. */
 export async function buildController(config: ControllerConfig, deps: ControllerDeps): Promise<Component> {
   const { logger, metrics, clock = systemClock } = deps;
   const {
@@ -51,14 +45,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
   } = config;
   const stop = new AbortController();
   const cluster = deps.cluster ?? (await buildCluster(config, { logger, clock }));
-  const clusterId =
-    config.clusterId ??
-    (await awaitClusterId(cluster.clusterId, { clock, logger }, deps.stop ?? stop.signal, {
-      forbiddenIsFinal: true,
-    }).catch(async (error: unknown) => {
-      await cluster.close();
-      throw error;
-    }));
+  const clusterId = new PendingClusterId(config.clusterId, { source: cluster.clusterId, clock, logger });
   const rdsMetrics = createRdsMetrics(metrics.registry);
   const transport = createSshTransport({
     ...config.rds,
@@ -69,7 +56,13 @@ export async function buildController(config: ControllerConfig, deps: Controller
   const client = new RouterOsClient(transport, undefined, undefined, (kind) =>
     rdsMetrics.failures.inc({ class: kind }),
   );
-  const rds = new Rds({ client, clock, logger, clusterId, nqnPrefix, nvmePort, fencing });
+  const rds = new Rds({
+    ...{ client, clock, logger, nqnPrefix, nvmePort, fencing },
+    ready: (signal) => clusterId.ensure(signal),
+    get clusterId() {
+      return clusterId.get();
+    },
+  });
   const { reader, events, outcome } = cluster;
   const records = new RecordWatch({ rds, clock, logger });
   const migrationMetrics = createMigrationMetrics(metrics.registry, () => records.counts(), clock);
@@ -84,7 +77,12 @@ export async function buildController(config: ControllerConfig, deps: Controller
     instance,
     fencing,
   });
-  const volumes = new VolumeService({ rds, clock, layout: { pool, directory }, reserveBytes, clusterId });
+  const volumes = new VolumeService({
+    ...{ rds, clock, layout: { pool, directory }, reserveBytes },
+    get clusterId() {
+      return clusterId.get();
+    },
+  });
   const attachments = new AttachmentService({
     rds,
     nodes: cluster.nodes,
@@ -92,7 +90,9 @@ export async function buildController(config: ControllerConfig, deps: Controller
     reporter,
     logger,
     clock,
-    clusterId,
+    get clusterId() {
+      return clusterId.get();
+    },
     nvmeAddress,
     nvmePort,
     maxVolumesPerNode,
@@ -126,11 +126,15 @@ export async function buildController(config: ControllerConfig, deps: Controller
   const background = Promise.all([
     cluster.lead((signal) => reconciler.run(signal), stop.signal),
     records.run(stop.signal),
+    clusterId.learn(stop.signal),
   ]);
   return {
     services: [controllerService({ volumes, attachments, expansions })],
     // Once it has read the RDS it stays ready: see docs/metrics.md, "Health and readiness".
-    notReadyReasons: () => (records.neverRead === undefined ? [] : [records.neverRead]),
+    notReadyReasons: () => [
+      ...clusterId.problems(),
+      ...(records.neverRead === undefined ? [] : [records.neverRead]),
+    ],
     close: async () => {
       stop.abort(new Error("the controller stops"));
       await background;

@@ -6,52 +6,34 @@ import { RecurringFailure } from "../observability/recurring-failure.ts";
 /** Asks the orchestrator which cluster this is. */
 export type ClusterIdSource = (signal: AbortSignal) => Promise<string>;
 
-/** Pauses between tries, milliseconds: 0.5, 1, 2, … 30 s. */
+/** Pauses between tries, milliseconds. */
 const FIRST_PAUSE_MS = 500;
-const LONGEST_PAUSE_MS = 30_000;
+const LONGEST_PAUSE_MS = 5_000;
+/** One try, milliseconds. */
+const TRY_MS = 10_000;
 
 export interface ClusterIdDeps {
+  readonly source: ClusterIdSource;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
 /**
- * The cluster's id from the orchestrator, asked for until it is known. Which volumes are ours depends on it, so it is never
- * guessed, and it stays the same for the life of the process.
- * @param forbiddenIsFinal whether to give up when the API server does not allow to ask
- * @throws clusterIdUnknown when it may not be read; the abort reason
+ * The id of a cluster. Where it is not configured the orchestrator is asked, and what depends on it fails until that has
+ * answered: which volumes are ours is never guessed. Once known it stays for the life of the process.
  */
-export async function awaitClusterId(
-  source: ClusterIdSource,
-  { clock, logger }: ClusterIdDeps,
-  signal: AbortSignal,
-  { forbiddenIsFinal }: { readonly forbiddenIsFinal: boolean },
-): Promise<string> {
-  const failures = new RecurringFailure(logger, "asking Kubernetes for the id of the cluster");
-  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-    signal.throwIfAborted();
-    try {
-      const id = await source(signal);
-      failures.worked();
-      logger.info("this cluster's id is the UID of its namespace kube-system", { clusterId: id });
-      return id;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (forbiddenIsFinal && isFailure(error, "kubernetesForbidden")) throw unknownClusterId(error);
-      failures.failed(unknownClusterId(error));
-    }
-    await clock.sleep(pause, signal).catch(() => {});
-  }
-}
-
-/** The id of a cluster that is asked for in the background, for what can begin without it. */
 export class PendingClusterId {
+  readonly #deps: ClusterIdDeps;
+  readonly #failures: RecurringFailure;
   #id: string | undefined;
   #error: unknown;
+  #asking: Promise<string> | undefined;
 
-  /** @param known the configured id, or undefined when the orchestrator is to be asked */
-  constructor(known: string | undefined) {
-    this.#id = known;
+  /** @param configured undefined: the orchestrator is to be asked */
+  constructor(configured: string | undefined, deps: ClusterIdDeps) {
+    this.#id = configured;
+    this.#deps = deps;
+    this.#failures = new RecurringFailure(deps.logger, "asking Kubernetes for the id of the cluster");
   }
 
   /** @throws clusterIdUnknown (UNAVAILABLE) while it is not known */
@@ -65,27 +47,52 @@ export class PendingClusterId {
     return this.#id === undefined ? [unknownClusterId(this.#error).summary] : [];
   }
 
-  /** Asks until it is known or the signal aborts. Never throws. */
-  async learn(source: ClusterIdSource, deps: ClusterIdDeps, signal: AbortSignal): Promise<void> {
+  /** Asks once if it is not known. @throws clusterIdUnknown (UNAVAILABLE); the abort reason */
+  async ensure(signal: AbortSignal): Promise<void> {
     if (this.#id !== undefined) return;
-    const noted: ClusterIdSource = async (inner) => {
-      try {
-        return await source(inner);
-      } catch (error) {
-        this.#error = error;
-        throw error;
-      }
-    };
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = undefined;
+    });
+    const asking = this.#asking;
+    await new Promise<void>((resolve, reject) => {
+      const aborted = () => reject(signal.reason);
+      signal.addEventListener("abort", aborted, { once: true });
+      if (signal.aborted) aborted();
+      asking.then(() => resolve(), reject).finally(() => signal.removeEventListener("abort", aborted));
+    });
+  }
+
+  /** Asks until it is known or the signal aborts. Never throws. */
+  async learn(signal: AbortSignal): Promise<void> {
+    for (let pause = FIRST_PAUSE_MS; this.#id === undefined && !signal.aborted; ) {
+      const known = await this.ensure(signal).then(
+        () => true,
+        () => false,
+      );
+      if (known) return;
+      await this.#deps.clock.sleep(pause, signal).catch(() => {});
+      pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+    }
+  }
+
+  async #ask(): Promise<string> {
     try {
-      this.#id = await awaitClusterId(noted, deps, signal, { forbiddenIsFinal: false });
-    } catch {
-      // Stopping.
+      const id = await this.#deps.source(AbortSignal.timeout(TRY_MS));
+      this.#id = id;
+      this.#failures.worked();
+      this.#deps.logger.info("this cluster's id is the UID of its namespace kube-system", { clusterId: id });
+      return id;
+    } catch (error) {
+      this.#error = error;
+      const unknown = unknownClusterId(error);
+      this.#failures.failed(unknown);
+      throw unknown;
     }
   }
 }
 
 function unknownClusterId(error: unknown) {
-  if (isFailure(error, "clusterIdUnknown")) return toDriverError(error);
+  if (isFailure(error, "clusterIdUnknown")) return error;
   const reason = error === undefined ? "Kubernetes has not answered yet" : toDriverError(error).summary;
   return failure("clusterIdUnknown", { reason }, error);
 }

@@ -25,14 +25,7 @@ export async function runController(config: ControllerConfig, deps: RunDeps): Pr
     orchestrator: config.orchestrator,
     ...(config.clusterId === undefined ? {} : { clusterId: config.clusterId }),
   });
-  const component = await buildController(config, { logger, metrics, stop: deps.stop }).catch(
-    (error: unknown) => {
-      // Told to stop while it waited: nothing was begun.
-      if (deps.stop.aborted) return undefined;
-      throw error;
-    },
-  );
-  if (component === undefined) return logger.info("stopped");
+  const component = await buildController(config, { logger, metrics });
   await serve(component, { config, metrics, logger, stop: deps.stop });
   logger.info("stopped");
 }

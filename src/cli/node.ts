@@ -29,8 +29,11 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   const { nodeId, nqnPrefix, driverName, maxVolumesPerNode } = config;
   const configured = config.clusterId === undefined ? {} : { clusterId: config.clusterId };
   logger.info("starting", { ...buildInfo, nodeId, ...configured, dataPath: config.dataPath });
-  const clusterId = new PendingClusterId(config.clusterId);
   const system = createNodeSystem({ logger });
+  const { clock } = system;
+  // Reads credentials, and nothing from the network.
+  const events = await nodeEvents(config, { logger, clock });
+  const clusterId = new PendingClusterId(config.clusterId, { source: events.clusterId, clock, logger });
   const dataPath = await dataPathOf(config, system, metrics);
   const identity = { nodeId, clusterId: () => clusterId.get(), nqnPrefix, driverName };
   const nodeMetrics = createNodeMetrics(metrics.registry, system.clock);
@@ -49,8 +52,6 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   const timer = setInterval(() => void look(), READINESS_MS);
   await service.prune(PRUNE_MS);
 
-  const { clock } = system;
-  const events = await nodeEvents(config, { logger, clock });
   const survey = (signal: AbortSignal) => service.survey(signal);
   const watch = createHealthWatch({
     survey,
@@ -68,7 +69,7 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
       : removeStartupTaint({ node: ownNode, driverName, clock, logger }, ending.signal);
   const watching = watch.run(ending.signal);
   // Everything but staging works without it.
-  const learning = clusterId.learn(events.clusterId, { clock, logger }, ending.signal);
+  const learning = clusterId.learn(ending.signal);
 
   const unstage: typeof service.unstage = async (request) => {
     try {

@@ -15,6 +15,8 @@ export interface RdsContext {
   readonly logger: Logger;
   /** undefined: not known, every readable record counts as ours; only for commands that change nothing. */
   readonly clusterId: string | undefined;
+  /** Awaited before the first command of a call; throws when the cluster id cannot be had. */
+  readonly ready?: ((signal: AbortSignal) => Promise<void>) | undefined;
   readonly nqnPrefix: string;
   /** TCP port of the NVMe/TCP export. */
   readonly nvmePort: number;

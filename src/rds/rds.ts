@@ -55,9 +55,10 @@ export class Rds {
 
   /**
    * The device's version, asked once per connection.
-   * @throws versionTooOld (FAILED_PRECONDITION)
+   * @throws versionTooOld (FAILED_PRECONDITION), clusterIdUnknown (UNAVAILABLE)
    */
   async version(signal: AbortSignal): Promise<RouterOsVersion> {
+    await this.#context.ready?.(signal);
     const running = this.#version ?? this.#askVersion(signal);
     this.#version = running;
     try {

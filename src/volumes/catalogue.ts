@@ -251,6 +251,14 @@ export const driftCatalogue = {
       "A VolumeAttachment says that a node is attached, and the record does not: the node has lost its access.",
     remedy: "Restart the workload on that node, so that the volume is detached and attached anew.",
   },
+  "va-without-pv": {
+    severity: "error",
+    about: "nodes",
+    meaning:
+      "A VolumeAttachment is there whose PersistentVolume is gone: Kubernetes cannot detach the node, and the export stays on.",
+    remedy:
+      "End what uses the volume on that node. Make the PersistentVolume again, with the name in the VolumeAttachment, this volumeHandle and policy Retain; Kubernetes then detaches it. Never remove the VolumeAttachment's finalizer before.",
+  },
   "va-error": {
     severity: "warning",
     about: "nodes",
