@@ -174,7 +174,7 @@ export const driftCatalogue = {
     about: "export",
     meaning: "Nodes are attached according to the record, and the export is off: their I/O hangs.",
     remedy:
-      "Find out who switched it off. Restart the workload, which attaches the volume anew, or switch nvme-tcp-export on again.",
+      "Wait a minute: reconcile switches it on again if a VolumeAttachment wants it and the item has the NQN and port of the record. Else find out who changed it, and restart the workload, which attaches the volume anew.",
   },
   "re-export-interrupted": {
     severity: "error",

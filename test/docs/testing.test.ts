@@ -31,6 +31,12 @@ const FAULTS = [
   "unpublish of both",
   "node NotReady, and the out-of-service taint",
   "clock jump",
+  "another cluster's reconcile, with the same RDS and maybe the same id",
+  "a record that cannot be read",
+  "one volume that always fails, or hangs, in reconcile",
+  "a reboot of the RDS loses exports",
+  "a record that was damaged by hand",
+  "a VolumeAttachment whose PersistentVolume is gone",
 ];
 /** Not in the driver yet, so there is nothing to break. */
 const NOT_BUILT = ["... of a clone"];
