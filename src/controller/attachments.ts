@@ -15,6 +15,7 @@ import type { Rds } from "../rds/rds.ts";
 import { type Classified, ownVolume, type RdsVolume, volumeToDetach } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { EvidenceSource } from "./evidence.ts";
+import { isExportLost } from "./lost-export.ts";
 import type { NodeRegistry } from "./nodes.ts";
 import { changeRecord, type RecordChange, type Settled } from "./record-change.ts";
 import type { Reporter } from "./reporter.ts";
@@ -138,37 +139,24 @@ export class AttachmentService {
   }
 
   /**
-   * Exports a volume again whose export went off without anybody having asked for it: an expansion was interrupted, or the RDS
-   * has forgotten it in a reboot. Only what the record attaches and the item still describes is switched on, under the NQN
-   * and port that its nodes know.
+   * Switches a lost export on again, under the NQN and port that its nodes know: see isExportLost.
    * @param volume as just read
-   * @param wanted nodes that are to have the volume; one of them must be attached by the record
+   * @param wanted nodes that are to have the volume
    * @returns whether the export was off and is on again
    */
   async restoreExport(volume: RdsVolume, wanted: ReadonlySet<string>, signal: AbortSignal): Promise<boolean> {
     const { rds } = this.#options;
-    const isLost = (current: RdsVolume): boolean => {
-      const { record, disk } = current;
-      if (record.attachments.length === 0 || disk.exported) return false;
-      if (record.reExportSince !== undefined) return true;
-      // Without a size its device is not there yet, e.g. while the pool of a rebooted RDS is mounted late.
-      const isReady = disk.size !== undefined;
-      const isDescribed = rds.exportIsRight({ ...current, disk: { ...disk, exported: true } });
-      return isReady && isDescribed && record.attachments.some(({ node }) => wanted.has(node));
-    };
-    if (!isLost(volume)) return false;
-    let restored = false;
+    if (!isExportLost(rds, volume, wanted)) return false;
+    let isLost = false;
     const decide = async (current: RdsVolume): Promise<Settled> => {
-      restored = isLost(current);
-      return {
-        kind: "accept",
-        record: current.record,
-        export: restored ? "keep" : "leave",
-        events: restored ? [{ type: "ExportRestored" }] : [],
-      };
+      const { record } = current;
+      isLost = isExportLost(rds, current, wanted);
+      return isLost
+        ? { kind: "accept", record, export: "keep", events: [{ type: "ExportRestored" }] }
+        : { kind: "accept", record, export: "leave", events: [] };
     };
     const after = await this.#change({ id: volume.id, first: volume, fresh: true, node: "", signal, decide });
-    return restored && after !== undefined;
+    return isLost && after !== undefined;
   }
 
   /** Ends the changes that run in the background; what they leave undone is done by the next reconcile of any replica. */
