@@ -1,14 +1,12 @@
-import type { VolumeId } from "../domain/volume-id.ts";
 import type { DataPath } from "./data-path.ts";
 import { expand } from "./expand.ts";
-import type { Trouble } from "./health.ts";
 import { createInFlight } from "./in-flight.ts";
 import { info } from "./info.ts";
 import { type PruneReport, prune } from "./prune.ts";
 import { publish } from "./publish.ts";
 import { stage } from "./stage.ts";
 import { stats } from "./stats.ts";
-import { survey } from "./survey.ts";
+import { type SurveyResult, survey } from "./survey.ts";
 import type { NodeSystem } from "./system.ts";
 import type {
   ExpandRequest,
@@ -41,7 +39,7 @@ export interface NodeUpkeep {
   /** Clears leftovers; once, before the first call. Never throws. */
   prune(deadlineMs: number): Promise<PruneReport>;
   /** What is wrong with each volume on this node. */
-  survey(signal?: AbortSignal): Promise<ReadonlyMap<VolumeId, readonly Trouble[]>>;
+  survey(signal?: AbortSignal): Promise<SurveyResult>;
 }
 
 export interface NodeServiceOptions {
