@@ -33,7 +33,7 @@ const FAULTS = [
   "clock jump",
   "another cluster's reconcile, with the same RDS and maybe the same id",
   "a record that cannot be read",
-  "one volume that always fails, or hangs, in reconcile",
+  "one volume that always fails, or hangs, in reconcile or in the health watch of a node",
   "a reboot of the RDS loses exports",
   "a record that was damaged by hand",
   "a VolumeAttachment whose PersistentVolume is gone",
