@@ -82,7 +82,7 @@ export const rdsErrors = {
   volumeExistsDifferently: entry<{ name: string; difference: string }>(
     GrpcCode.ALREADY_EXISTS,
     (p) => `a volume with name ${JSON.stringify(p.name)} exists with other properties: ${p.difference}`,
-    "Use another name; delete that volume only if its data is not wanted. Of a disk without a record, `rds-csi volumes record` shows what it may be.",
+    "Delete that volume first, or use another name.",
   ),
   foreignDisk: entry<{ slot: string; reason: string }>(
     GrpcCode.FAILED_PRECONDITION,
