@@ -61,7 +61,14 @@ export function listTranscript(): string {
       onRds(BROKEN, { disk: { exported: false } }),
       onRds(shape(3, "spare", [], { namespace: "default", block: false, sizeBytes: 512n << 20n })),
     ],
-    foreign: [{ id: foreign.id, disk: foreign.disk, reason: "it belongs to cluster staging" }],
+    foreign: [
+      {
+        id: foreign.id,
+        disk: foreign.disk,
+        cause: "other-cluster" as const,
+        reason: "it belongs to cluster staging",
+      } as const,
+    ],
   };
   const options = { format: "table", now: NOW, width: TRANSCRIPT_WIDTH, colour: false } as const;
   return renderVolumes(listedVolumes(found, NOW), options);

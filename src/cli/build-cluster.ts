@@ -3,8 +3,10 @@ import { type EvidenceSource, noOrchestrator } from "../controller/evidence.ts";
 import { type NodeRegistry, staticNodes } from "../controller/nodes.ts";
 import type { OutcomeSource } from "../controller/reporter.ts";
 import type { Clock } from "../domain/clock.ts";
-import type { ClusterReader, EventSink } from "../kubernetes/port.ts";
+import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
+import type { ClusterReader, EventSink, ShardStore } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
+import type { ClusterIdSource } from "./cluster-id.ts";
 
 /** What the controller gets from its orchestrator. */
 export interface ClusterParts {
@@ -14,6 +16,10 @@ export interface ClusterParts {
   /** undefined without an orchestrator. */
   readonly reader: ClusterReader | undefined;
   readonly events: EventSink | undefined;
+  /** Where copies of the records are kept; undefined without an orchestrator. */
+  readonly shards: ShardStore | undefined;
+  /** Which cluster this is, for installations without --cluster-id. @throws kubernetes* errors, clusterIdUnknown */
+  readonly clusterId: ClusterIdSource;
   /** Runs background work as long as this replica leads, until `signal` aborts. Never throws. */
   lead(work: (signal: AbortSignal) => Promise<void>, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
@@ -44,6 +50,8 @@ function withoutCluster({ nodes }: ControllerConfig): ClusterParts {
     outcome: async () => undefined,
     reader: undefined,
     events: undefined,
+    shards: undefined,
+    clusterId: async () => PLAIN_CLUSTER_ID,
     lead: (work, signal) => work(signal),
     close: async () => {},
   };

@@ -13,9 +13,11 @@ import type { Logger } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { createRdsMetrics } from "../observability/rds-metrics.ts";
 import { Rds } from "../rds/rds.ts";
+import { RecordKeeper } from "../records/keeper.ts";
 import { RouterOsClient } from "../routeros/client.ts";
 import { createSshTransport } from "../routeros/transport/transport.ts";
 import { buildCluster, type ClusterParts } from "./build-cluster.ts";
+import { PendingClusterId } from "./cluster-id.ts";
 import type { Component } from "./serve.ts";
 import { transportMetrics } from "./transport-metrics.ts";
 
@@ -31,7 +33,6 @@ export interface ControllerDeps {
 export async function buildController(config: ControllerConfig, deps: ControllerDeps): Promise<Component> {
   const { logger, metrics, clock = systemClock } = deps;
   const {
-    clusterId,
     nqnPrefix,
     nvmeAddress,
     nvmePort,
@@ -44,6 +45,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
   } = config;
   const stop = new AbortController();
   const cluster = deps.cluster ?? (await buildCluster(config, { logger, clock }));
+  const clusterId = new PendingClusterId(config.clusterId, { source: cluster.clusterId, clock, logger });
   const rdsMetrics = createRdsMetrics(metrics.registry);
   const transport = createSshTransport({
     ...config.rds,
@@ -54,7 +56,13 @@ export async function buildController(config: ControllerConfig, deps: Controller
   const client = new RouterOsClient(transport, undefined, undefined, (kind) =>
     rdsMetrics.failures.inc({ class: kind }),
   );
-  const rds = new Rds({ client, clock, logger, clusterId, nqnPrefix, nvmePort, fencing });
+  const rds = new Rds({
+    ...{ client, clock, logger, nqnPrefix, nvmePort, fencing },
+    ready: (signal) => clusterId.ensure(signal),
+    get clusterId() {
+      return clusterId.get();
+    },
+  });
   const { reader, events, outcome } = cluster;
   const records = new RecordWatch({ rds, clock, logger });
   const migrationMetrics = createMigrationMetrics(metrics.registry, () => records.counts(), clock);
@@ -69,7 +77,12 @@ export async function buildController(config: ControllerConfig, deps: Controller
     instance,
     fencing,
   });
-  const volumes = new VolumeService({ rds, clock, layout: { pool, directory }, reserveBytes, clusterId });
+  const volumes = new VolumeService({
+    ...{ rds, clock, layout: { pool, directory }, reserveBytes },
+    get clusterId() {
+      return clusterId.get();
+    },
+  });
   const attachments = new AttachmentService({
     rds,
     nodes: cluster.nodes,
@@ -77,7 +90,9 @@ export async function buildController(config: ControllerConfig, deps: Controller
     reporter,
     logger,
     clock,
-    clusterId,
+    get clusterId() {
+      return clusterId.get();
+    },
     nvmeAddress,
     maxVolumesPerNode,
   });
@@ -89,6 +104,8 @@ export async function buildController(config: ControllerConfig, deps: Controller
     reserveBytes,
     online: onlineExpansion,
   });
+  const keeper =
+    cluster.shards === undefined ? undefined : new RecordKeeper({ store: cluster.shards, clock, logger });
   const reconciler = new Reconciler({
     rds,
     attachments,
@@ -98,6 +115,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     logger,
     cluster: reader,
     events,
+    keep: keeper && ((found, signal) => keeper.keep(found, signal)),
   });
   transport.onReconnect(() => {
     rds.forgetVersion();
@@ -107,11 +125,15 @@ export async function buildController(config: ControllerConfig, deps: Controller
   const background = Promise.all([
     cluster.lead((signal) => reconciler.run(signal), stop.signal),
     records.run(stop.signal),
+    clusterId.learn(stop.signal),
   ]);
   return {
     services: [controllerService({ volumes, attachments, expansions })],
     // Once it has read the RDS it stays ready: see docs/metrics.md, "Health and readiness".
-    notReadyReasons: () => (records.neverRead === undefined ? [] : [records.neverRead]),
+    notReadyReasons: () => [
+      ...clusterId.problems(),
+      ...(records.neverRead === undefined ? [] : [records.neverRead]),
+    ],
     close: async () => {
       stop.abort(new Error("the controller stops"));
       await background;

@@ -23,7 +23,7 @@ export async function runController(config: ControllerConfig, deps: RunDeps): Pr
     rds: host,
     port,
     orchestrator: config.orchestrator,
-    clusterId: config.clusterId,
+    ...(config.clusterId === undefined ? {} : { clusterId: config.clusterId }),
   });
   const component = await buildController(config, { logger, metrics });
   await serve(component, { config, metrics, logger, stop: deps.stop });

@@ -7,10 +7,13 @@ import { diagnose } from "../diagnose/diagnosis.ts";
 import { gather } from "../diagnose/gather.ts";
 import { known, notAsked } from "../diagnose/known.ts";
 import { type DiagnoseFormat, renderDiagnosis } from "../diagnose/render/render.ts";
+import { systemClock } from "../domain/clock.ts";
 import { createNodeSystem } from "../node/system.ts";
 import { TOOL_PATH } from "../node/tools.ts";
+import { silentLogger } from "../observability/log.ts";
 import { ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
+import { nodeEvents } from "./node-events.ts";
 
 export interface DiagnoseOptions {
   readonly output: DiagnoseFormat;
@@ -24,7 +27,7 @@ export interface DiagnoseOptions {
 
 /** `rds-csi diagnose`: looks at this node, changes nothing. The exit code is that of the worst finding. */
 export async function runDiagnose(input: Input, options: DiagnoseOptions, io: Io): Promise<number> {
-  const config = diagnoseConfig(await loadDiagnoseConfig(input));
+  const config = await withClusterId(diagnoseConfig(await loadDiagnoseConfig(input)), io.stop);
   const system = createNodeSystem();
   const context = {
     system,
@@ -44,6 +47,22 @@ export async function runDiagnose(input: Input, options: DiagnoseOptions, io: Io
   io.out(renderDiagnosis(report, { format: options.output, width: io.columns, colour: io.colour }));
   if (options.bundle !== undefined) await writeBundle(options.bundle, bundleOf(report, config));
   return exitCodeOf(report.worst);
+}
+
+/** How long the API server may take to say which cluster this is, milliseconds; without an answer less is compared. */
+const CLUSTER_ID_MS = 1_500;
+
+async function withClusterId(config: DiagnoseConfig, stop: AbortSignal): Promise<DiagnoseConfig> {
+  if (config.clusterId !== undefined) return config;
+  const signal = AbortSignal.any([stop, AbortSignal.timeout(CLUSTER_ID_MS)]);
+  const { orchestrator, kubeconfig, driverName, nodeId } = config;
+  const { clusterId, close } = await nodeEvents(
+    { orchestrator, kubeconfig, driverName, nodeId },
+    { logger: silentLogger, clock: systemClock },
+  );
+  const known = await clusterId(signal).catch(() => undefined);
+  await close();
+  return { ...config, clusterId: known };
 }
 
 /** 0: nothing, or only what is worth knowing; 3: warnings; 4: errors. */

@@ -19,7 +19,7 @@ export const EXIT_CODE_DOCS: readonly (readonly [ExitCode, string])[] = [
   [ExitCode.usage, "wrong usage or configuration; every mistake is listed and nothing was done"],
   [
     ExitCode.problems,
-    "the command worked and found problems (volumes list or show with --fail-on-problems), or warnings (diagnose)",
+    "it worked and found problems (volumes list, show --fail-on-problems; volumes record), or warnings (diagnose)",
   ],
   [ExitCode.broken, "diagnose worked and found something that is an error or critical"],
 ];

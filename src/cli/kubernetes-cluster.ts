@@ -6,6 +6,7 @@ import { createKubernetes } from "../kubernetes/create.ts";
 import { kubernetesNodes } from "../kubernetes/node-registry.ts";
 import { withoutRequest } from "../observability/request-scope.ts";
 import type { ClusterDeps, ClusterParts } from "./build-cluster.ts";
+import { recordsPrefix } from "./records-prefix.ts";
 
 /** Name of the Lease under which one replica reconciles; per installation, as several may share a namespace. */
 function leaseName(driverName: string): string {
@@ -38,6 +39,8 @@ export async function kubernetesCluster(
     outcome: kubevirtOutcome(reader),
     reader,
     events,
+    shards: kubernetes.shards(namespace, recordsPrefix(driverName)),
+    clusterId: (signal) => kubernetes.clusterUid(signal),
     lead: (work, signal) =>
       leaders.runAsLeader(
         { name: leaseName(driverName), namespace, identity: instance, onStarted: work },

@@ -1,8 +1,10 @@
 import type { NodeConfig } from "../config/load.ts";
 import type { Clock } from "../domain/clock.ts";
+import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
 import type { EventSink, OwnNode } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
 import { withoutRequest } from "../observability/request-scope.ts";
+import type { ClusterIdSource } from "./cluster-id.ts";
 
 /** Where a node reports on the claims of its volumes, and what it knows of itself. */
 export interface NodeEvents {
@@ -10,6 +12,8 @@ export interface NodeEvents {
   readonly sink: EventSink | undefined;
   /** The node's own objects; undefined without an orchestrator. */
   readonly ownNode: OwnNode | undefined;
+  /** Which cluster this is, for a node without --cluster-id. */
+  readonly clusterId: ClusterIdSource;
   close(): Promise<void>;
 }
 
@@ -24,7 +28,12 @@ export async function nodeEvents(
   config: Pick<NodeConfig, "orchestrator" | "kubeconfig" | "driverName" | "nodeId">,
   { logger, clock }: { readonly logger: Logger; readonly clock: Clock },
 ): Promise<NodeEvents> {
-  const none = { sink: undefined, ownNode: undefined, close: async () => {} };
+  const none = {
+    sink: undefined,
+    ownNode: undefined,
+    clusterId: async () => PLAIN_CLUSTER_ID,
+    close: async () => {},
+  };
   if (config.orchestrator === "none") return none;
   const { kubeconfig, driverName, nodeId } = config;
   try {
@@ -40,9 +49,15 @@ export async function nodeEvents(
       lookupMs: LOOKUP_MS,
     });
     const { events: sink } = kubernetes;
-    return { sink, ownNode: kubernetes.ownNode(nodeId), close: () => kubernetes.close() };
+    return {
+      sink,
+      ownNode: kubernetes.ownNode(nodeId),
+      clusterId: (signal) => kubernetes.clusterUid(signal),
+      close: () => kubernetes.close(),
+    };
   } catch (error) {
     logger.warn("no events will be posted", { error: String(error) });
-    return none;
+    const clusterId = async () => Promise.reject(error);
+    return { ...none, clusterId };
   }
 }

@@ -11,6 +11,7 @@ import { createConnectQueue } from "../nvme/connect-queue.ts";
 import { createLoopDataPath } from "../nvme/loop.ts";
 import { buildInfo } from "../observability/build-info.ts";
 import { createMetrics, type Metrics } from "../observability/metrics.ts";
+import { PendingClusterId } from "./cluster-id.ts";
 import type { RunDeps } from "./controller.ts";
 import { loggerFor } from "./logging.ts";
 import { nodeEvents } from "./node-events.ts";
@@ -25,11 +26,16 @@ const PRUNE_MS = 20_000;
 export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> {
   const logger = deps.logger ?? loggerFor(config, "node");
   const metrics = createMetrics(buildInfo);
-  const { nodeId, clusterId, nqnPrefix, driverName, maxVolumesPerNode } = config;
-  logger.info("starting", { ...buildInfo, nodeId, clusterId, dataPath: config.dataPath });
+  const { nodeId, nqnPrefix, driverName, maxVolumesPerNode } = config;
+  const configured = config.clusterId === undefined ? {} : { clusterId: config.clusterId };
+  logger.info("starting", { ...buildInfo, nodeId, ...configured, dataPath: config.dataPath });
   const system = createNodeSystem({ logger });
+  const { clock } = system;
+  // Reads credentials, and nothing from the network.
+  const events = await nodeEvents(config, { logger, clock });
+  const clusterId = new PendingClusterId(config.clusterId, { source: events.clusterId, clock, logger });
   const dataPath = await dataPathOf(config, system, metrics);
-  const identity = { nodeId, clusterId, nqnPrefix, driverName };
+  const identity = { nodeId, clusterId: () => clusterId.get(), nqnPrefix, driverName };
   const nodeMetrics = createNodeMetrics(metrics.registry, system.clock);
   const service = createNodeService({ system, dataPath, ...identity, maxVolumesPerNode });
 
@@ -46,8 +52,6 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   const timer = setInterval(() => void look(), READINESS_MS);
   await service.prune(PRUNE_MS);
 
-  const { clock } = system;
-  const events = await nodeEvents(config, { logger, clock });
   const survey = (signal: AbortSignal) => service.survey(signal);
   const watch = createHealthWatch({
     survey,
@@ -64,6 +68,8 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
       ? undefined
       : removeStartupTaint({ node: ownNode, driverName, clock, logger }, ending.signal);
   const watching = watch.run(ending.signal);
+  // Everything but staging works without it.
+  const learning = clusterId.learn(ending.signal);
 
   const unstage: typeof service.unstage = async (request) => {
     try {
@@ -76,12 +82,13 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   await serve(
     {
       services: [nodeService({ ...service, unstage })],
-      notReadyReasons: () => reasons,
+      notReadyReasons: () => [...reasons, ...clusterId.problems()],
       close: async () => {
         clearInterval(timer);
         ending.abort();
         await watching;
         await removing;
+        await learning;
         await events.close();
       },
     },

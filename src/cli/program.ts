@@ -5,6 +5,7 @@ import { addOptions, inputOf } from "./configured-options.ts";
 import { EXIT_CODE_DOCS, ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { versionText } from "./version.ts";
+import { addRecordCommand } from "./volumes/record-command.ts";
 
 const EXIT_CODES = `\nExit codes:\n${EXIT_CODE_DOCS.map(([code, text]) => `  ${code}  ${text}`).join("\n")}`;
 
@@ -122,7 +123,9 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
       done(await runDiagnose(input, { output, volume, bundle, timeoutSeconds }, io));
     });
 
-  const volumes = program.command("volumes").description("look at the volumes on the RDS");
+  const volumes = program
+    .command("volumes")
+    .description("look at the volumes on the RDS, and put a lost record back");
   const list = addOptions(
     volumes.command("list").description("list every volume on the RDS, with what is wrong with it"),
     commandOptions.volumes,
@@ -208,6 +211,8 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
       const input = inputOf(show, commandOptions.volumes, io.env);
       done(await runVolumesShow(input, { name, output, failOnProblems, timeoutSeconds }, io));
     });
+
+  addRecordCommand(volumes, io, done);
 
   program
     .command("version")

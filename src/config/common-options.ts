@@ -30,6 +30,8 @@ export const logOptions = { logLevel: logLevel("info"), logFormat } satisfies Op
 /** The same for commands that a person waits for: their errors are printed anyway. */
 export const quietLogOptions = { logLevel: logLevel("error"), logFormat } satisfies OptionTable;
 
+export const DEFAULT_DRIVER_NAME = "rds.csi.srvlab.io";
+
 /** Also says whose PersistentVolumes and VolumeAttachments are looked at. */
 export const driverName = withDefault(
   {
@@ -38,7 +40,7 @@ export const driverName = withDefault(
     description: "CSI driver name; PersistentVolumes refer to it, so it is never changed later",
     expects: "a DNS name in lower case, at most 63 characters",
   },
-  "rds.csi.srvlab.io",
+  DEFAULT_DRIVER_NAME,
   parse.driverName,
 );
 
@@ -80,16 +82,16 @@ export const serviceOptions = {
 
 /** What controller, nodes and tools of one installation agree on. */
 export const clusterOptions = {
-  clusterId: withDefault(
+  clusterId: optional(
     {
       name: "cluster-id",
       placeholder: "<id>",
       description:
-        "name of this installation; volumes of other installations on the same RDS are never touched",
+        "name of this installation, never changed later; volumes of other installations on the same RDS are never touched",
       expects: "1 to 63 letters, digits, '.', '_' and '-', the same for controller and nodes",
     },
-    "default",
     parse.matching(/^[A-Za-z0-9._-]{1,63}$/, "1 to 63 letters, digits, '.', '_' and '-'"),
+    "with --orchestrator kubernetes the UID of the namespace kube-system, else default",
   ),
   nqnPrefix: withDefault(
     {

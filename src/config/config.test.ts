@@ -68,7 +68,8 @@ describe("controller configuration", () => {
       driverName: "rds.csi.srvlab.io",
       metricsAddress: "",
       shutdownTimeoutSeconds: 25,
-      clusterId: "default",
+      // The cluster is asked for it.
+      clusterId: undefined,
       maxVolumesPerNode: 0,
       nqnPrefix: "nqn.2000-02.com.mikrotik",
       pool: "storage-pool",
@@ -265,6 +266,20 @@ describe("mistakes", () => {
       (await controller({ flags: flags({ "rds-address": ["rds.example"], "nvme-address": ["192.0.2.11"] }) }))
         .nvmeAddress,
     ).toBe("192.0.2.11");
+  });
+
+  test("cluster id: default only without an orchestrator, else the cluster's own; what is set holds", async () => {
+    const ids = async (over: Partial<Record<string, string[]>>) =>
+      (await controller({ flags: flags(over as never) })).clusterId;
+    expect(await ids({ orchestrator: ["none"] })).toBe("default");
+    expect(await ids({ orchestrator: ["kubernetes"] })).toBeUndefined();
+    expect(await ids({ orchestrator: ["kubernetes"], "cluster-id": ["default"] })).toBe("default");
+    const node = await loadNodeConfig({
+      flags: { "node-id": ["n1"], orchestrator: ["kubernetes"] },
+      env: {},
+    });
+    expect(node.clusterId).toBeUndefined();
+    expect((await loadNodeConfig({ flags: { "node-id": ["n1"] }, env: {} })).clusterId).toBe("default");
   });
 
   test("orchestrator: kubernetes by default, which needs no list of nodes; another name is a mistake", async () => {

@@ -60,7 +60,7 @@ export const controllerOnly = {
     {
       name: "lease-namespace",
       placeholder: "<namespace>",
-      description: "namespace of the Lease that lets one replica reconcile",
+      description: "namespace of the Lease that lets one replica reconcile, and of the copies of the records",
       expects: "1 to 63 lower-case letters, digits and '-'",
     },
     parse.matching(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "a namespace"),

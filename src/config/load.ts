@@ -1,5 +1,6 @@
 import { access, readFile } from "node:fs/promises";
 import { isIP } from "node:net";
+import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
 import { type HostKeyPin, parseHostKeyFile } from "../routeros/transport/host-keys.ts";
 import { readUserKey, UserKeyError } from "../routeros/transport/user-key.ts";
 import { ConfigError, type Mistake } from "./config-error.ts";
@@ -21,6 +22,14 @@ export interface RdsConfig {
   readonly keyFile: string;
   readonly passphraseFile: string | undefined;
   readonly hostKeys: readonly HostKeyPin[];
+}
+
+/** A cluster id that is not configured is the orchestrator's to say; without one it is the plain one. */
+function withClusterId<
+  T extends { readonly clusterId?: string | undefined; readonly orchestrator?: "kubernetes" | "none" },
+>(values: T): T {
+  const { clusterId, orchestrator } = values;
+  return { ...values, clusterId: clusterId ?? (orchestrator === "none" ? PLAIN_CLUSTER_ID : undefined) };
 }
 
 type ControllerValues = ValuesOf<typeof controllerOptions>;
@@ -150,7 +159,7 @@ function withoutRds<T extends object>(values: Partial<T>): Omit<T, RdsKeys> {
 export async function loadVolumesConfig(input: Input): Promise<VolumesConfig> {
   const found = await draft(commandOptions.volumes, input);
   const rds = await rdsConfig(found);
-  return finish(found, () => ({ ...withoutRds(found.values), rds: rds as RdsConfig }));
+  return finish(found, () => ({ ...withClusterId(withoutRds(found.values)), rds: rds as RdsConfig }));
 }
 
 /** Configuration of `rds-csi controller`. @throws ConfigError with every mistake */
@@ -186,7 +195,7 @@ export async function loadControllerConfig(input: Input): Promise<ControllerConf
     mistakes.push({ where, problem: `names ${twice} twice`, remedy: "Name every node once" });
   }
   return finish(found, () => ({
-    ...withoutRds<ControllerValues>(values),
+    ...withClusterId(withoutRds<ControllerValues>(values)),
     nvmeAddress: values.nvmeAddress ?? literal ?? "",
     rds: rds as RdsConfig,
   }));
@@ -203,7 +212,7 @@ export async function loadNodeConfig(input: Input): Promise<NodeConfig> {
       remedy: "Set it to the directory exports below the simulator's --dir",
     });
   }
-  return finish(found, () => found.values as NodeConfig);
+  return finish(found, () => withClusterId(found.values as NodeConfig));
 }
 
 type DiagnoseValues = ValuesOf<typeof commandOptions.diagnose>;
@@ -243,7 +252,7 @@ export async function loadDiagnoseConfig(input: Input): Promise<DiagnoseConfigVa
     return rds ?? { problem: "the options of the RDS are not complete", asked: true };
   };
   const rds = await link();
-  return finish(found, () => ({ ...withoutRds(found.values), rds }) as DiagnoseConfigValues);
+  return finish(found, () => ({ ...withClusterId(withoutRds(found.values)), rds }) as DiagnoseConfigValues);
 }
 
 /** Configuration of `rds-csi simulate`. @throws ConfigError with every mistake */

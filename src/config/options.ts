@@ -38,6 +38,8 @@ export const volumesOptions = {
   nvmePort: controllerOnly.nvmePort,
   fencing: controllerOnly.fencing,
   ...orchestratorOptions("none"),
+  // Where the copies of the records are.
+  leaseNamespace: controllerOnly.leaseNamespace,
   ...quietLogOptions,
 };
 

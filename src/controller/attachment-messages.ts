@@ -66,7 +66,7 @@ export function reExportedEvent(nodes: readonly string[], sizeBytes: bigint): Cl
 export function restoredEvent(): ClaimEvent {
   return warning(
     "ExportRestored",
-    "An expansion was interrupted while the export was off; it is on again, and the nodes reconnect by themselves",
+    "The export was off although a node is to have the volume; it is on again under the same NQN, and the nodes reconnect by themselves",
   );
 }
 

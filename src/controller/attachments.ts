@@ -3,7 +3,7 @@ import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { requireField } from "../domain/fields.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
-import type { FilesystemState, PublishContext } from "../domain/publish-context.ts";
+import type { PublishContext } from "../domain/publish-context.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
 import { decideDeadline } from "../migration/deadline.ts";
@@ -12,13 +12,15 @@ import { decidePublish } from "../migration/publish.ts";
 import { decideUnpublish, forgetEnded, invalidateEarlier } from "../migration/unpublish.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Rds } from "../rds/rds.ts";
-import type { Classified, RdsVolume } from "../rds/volume.ts";
+import { type Classified, ownVolume, type RdsVolume, volumeToDetach } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { EvidenceSource } from "./evidence.ts";
 import { gatherEvidence } from "./gather-evidence.ts";
+import { isExportLost } from "./lost-export.ts";
 import { limitNow } from "./migration-limit.ts";
 import type { NodeRegistry } from "./nodes.ts";
-import { changeRecord, ownVolume, type RecordChange, type Settled } from "./record-change.ts";
+import { publishContextOf } from "./publish-answer.ts";
+import { changeRecord, type RecordChange, type Settled } from "./record-change.ts";
 import type { Reporter } from "./reporter.ts";
 
 /** What the attachment service needs. */
@@ -89,12 +91,13 @@ export class AttachmentService {
       decide: (current) => this.#decide(current, wanted, signal),
     });
     if (volume === undefined) throw failure("volumeNotFound", { volume: id });
-    return this.#context(volume, wanted.hostNqn);
+    return publishContextOf(volume, wanted.hostNqn, this.#options.nvmeAddress);
   }
 
   /**
-   * CSI ControllerUnpublishVolume. A volume that does not exist is detached already. A volume that is not attached to the node
-   * gets a new revision of its record, so that an attach of before, whose line still waits on the RDS, cannot undo the answer.
+   * CSI ControllerUnpublishVolume. A volume that does not exist, or belongs to another installation, is detached already; of
+   * an unreadable record nobody knows whether it is. A volume that is not attached to the node gets a new revision of its
+   * record, so that an attach of before, whose line still waits on the RDS, cannot undo the answer.
    * @param nodeId "" means every node
    */
   async unpublish(volumeId: string, nodeId: string, signal: AbortSignal): Promise<void> {
@@ -102,7 +105,7 @@ export class AttachmentService {
     const id = parseVolumeId(volumeId);
     if (id === undefined) return;
     const remembered = this.#options.rds.remembered(id);
-    const found = remembered ?? ownVolume(await this.#options.rds.find(id, signal));
+    const found = remembered ?? volumeToDetach(await this.#options.rds.find(id, signal));
     if (found === undefined) return;
     await this.#changeAndTidy({
       id,
@@ -145,18 +148,25 @@ export class AttachmentService {
     await this.#change({ id: volume.id, first: volume, fresh: true, node, signal, decide });
   }
 
-  /** Exports a volume again whose expansion was interrupted while its export was off. @param volume as just read */
-  async restoreExport(volume: RdsVolume, signal: AbortSignal): Promise<void> {
-    const decide = async ({ record, disk }: RdsVolume): Promise<Settled> => {
-      const isLost = record.reExportSince !== undefined && record.attachments.length > 0 && !disk.exported;
-      return {
-        kind: "accept",
-        record,
-        export: isLost ? "keep" : "leave",
-        events: isLost ? [{ type: "ExportRestored" }] : [],
-      };
+  /**
+   * Switches a lost export on again, under the NQN and port that its nodes know: see isExportLost.
+   * @param volume as just read
+   * @param wanted nodes that are to have the volume
+   * @returns whether the export was off and is on again
+   */
+  async restoreExport(volume: RdsVolume, wanted: ReadonlySet<string>, signal: AbortSignal): Promise<boolean> {
+    const { rds } = this.#options;
+    if (!isExportLost(rds, volume, wanted)) return false;
+    let isLost = false;
+    const decide = async (current: RdsVolume): Promise<Settled> => {
+      const { record } = current;
+      isLost = isExportLost(rds, current, wanted);
+      return isLost
+        ? { kind: "accept", record, export: "keep", events: [{ type: "ExportRestored" }] }
+        : { kind: "accept", record, export: "leave", events: [] };
     };
-    await this.#change({ id: volume.id, first: volume, fresh: true, node: "", signal, decide });
+    const after = await this.#change({ id: volume.id, first: volume, fresh: true, node: "", signal, decide });
+    return isLost && after !== undefined;
   }
 
   /** Ends the changes that run in the background; what they leave undone is done by the next reconcile of any replica. */
@@ -259,28 +269,6 @@ export class AttachmentService {
     };
   }
 
-  /** @param volume as the command showed it that granted the access. @throws volumeNotReady (UNAVAILABLE) */
-  #context({ id, disk, record }: RdsVolume, hostNqn: string): PublishContext {
-    // The row that was read may be older than a restart of the RDS, whose pools are mounted late.
-    if (disk.size === undefined || disk.port === undefined) throw failure("volumeNotReady", { volume: id });
-    const { ctrlLossTmo, reconnectDelay, keepAliveTmo } = record.settings;
-    const { fastIoFailTmo, nrIoQueues, queueSize } = record.settings;
-    return {
-      nqn: disk.nqn,
-      address: this.#options.nvmeAddress,
-      port: disk.port,
-      hostNqn,
-      sizeBytes: disk.size,
-      filesystemState: filesystemState(record),
-      ctrlLossTmo,
-      reconnectDelay,
-      keepAliveTmo,
-      fastIoFailTmo,
-      nrIoQueues,
-      queueSize,
-    };
-  }
-
   get #instance(): string {
     return this.#options.reporter.instance;
   }
@@ -299,18 +287,9 @@ function withRevision(
   return { ...decision, record: invalidateEarlier(record) };
 }
 
-/**
- * What the node may assume about a filesystem; the same for the whole life of an attachment. A node cannot
- * tell the RDS that it made one, so every attachment but the first must reckon with it.
- */
-function filesystemState(record: VolumeRecord): FilesystemState {
-  if (record.source !== undefined) return "keep";
-  return record.epoch === 1 ? "new" : "used";
-}
-
-/** @throws volumeNotFound (NOT_FOUND), foreignDisk (FAILED_PRECONDITION) */
+/** @throws volumeNotFound (NOT_FOUND) when it is proven absent, or another installation's; recordUnusable, foreignDisk (FAILED_PRECONDITION) */
 export function requireVolume(id: VolumeId, found: Classified | undefined): RdsVolume {
-  if (found === undefined) throw failure("volumeNotFound", { volume: id });
-  if (found.kind === "foreign") throw failure("foreignDisk", { slot: id, reason: found.foreign.reason });
-  return found.volume;
+  const volume = ownVolume(found);
+  if (volume === undefined) throw failure("volumeNotFound", { volume: id });
+  return volume;
 }

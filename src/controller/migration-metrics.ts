@@ -21,8 +21,11 @@ export type RefusalCause = (typeof REFUSAL_CAUSES)[number];
 export const DRIFT_KINDS = [
   "attachment-without-va",
   "va-without-attachment",
+  "attachment-without-pv",
   "not-exported",
   "exported-unattached",
+  "record-unusable",
+  "not-reconciled",
 ] as const;
 export type DriftKind = (typeof DRIFT_KINDS)[number];
 

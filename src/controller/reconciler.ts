@@ -4,11 +4,21 @@ import type { Logger } from "../observability/log.ts";
 import { RecurringFailure } from "../observability/recurring-failure.ts";
 import { inBackground } from "../observability/request-scope.ts";
 import type { Rds } from "../rds/rds.ts";
-import type { RdsVolume } from "../rds/volume.ts";
-import { driftEvent } from "./attachment-messages.ts";
+import type { ForeignDisk, RdsVolume } from "../rds/volume.ts";
 import type { AttachmentService } from "./attachments.ts";
-import { attachmentDrift, type ClusterView, type Drift, exportDrift } from "./drift.ts";
-import type { DriftKind, MigrationMetrics } from "./migration-metrics.ts";
+import {
+  attachmentDrift,
+  CLUSTER_KINDS,
+  type ClusterView,
+  type Drift,
+  exportDrift,
+  readClusterView,
+  unusableDrift,
+  wantedNodes,
+} from "./drift.ts";
+import { DriftReport } from "./drift-report.ts";
+import { FairRound } from "./fair-round.ts";
+import type { MigrationMetrics } from "./migration-metrics.ts";
 import type { Reporter } from "./reporter.ts";
 
 export interface ReconcilerOptions {
@@ -21,28 +31,52 @@ export interface ReconcilerOptions {
   /** undefined without an orchestrator: only deadlines and exports are looked at. */
   readonly cluster: ClusterReader | undefined;
   readonly events: EventSink | undefined;
+  /** Told the records of each look, e.g. to keep a copy of them. Its failures are logged and stop nothing. */
+  readonly keep?: ((found: Listed, signal: AbortSignal) => Promise<void>) | undefined;
+  /** Limits in milliseconds, for tests. */
+  readonly limits?: { readonly tickMs: number; readonly volumeMs: number };
+}
+
+/** Everything with a slot of ours. */
+interface Listed {
+  readonly volumes: readonly RdsVolume[];
+  readonly foreign: readonly ForeignDisk[];
 }
 
 /** Time between two looks, milliseconds. */
 export const RECONCILE_INTERVAL_MS = 60_000;
 const SHORTEST_INTERVAL_MS = 1_000;
-/** One look must be done after this time, milliseconds. */
-const TICK_LIMIT_MS = 45_000;
+/** One look ends after tickMs, and what is done for one volume after volumeMs. */
+const LIMITS = { tickMs: 45_000, volumeMs: 10_000 };
+
+/** What one look knows. */
+interface Look {
+  /** undefined without an orchestrator, and when the cluster could not be read. */
+  readonly view: ClusterView | undefined;
+  /** Answers of this look, failures included: one silent API server is waited for once. */
+  readonly nodeExists: (node: string) => Promise<boolean>;
+}
 
 /**
  * Compares records, exports and VolumeAttachments, regularly. It notes passed deadlines, reports outcomes that a dead
  * process left, clears attachments of nodes that exist no more, and switches an export on again that an interrupted
- * expansion left off; everything else it only reports. Each change is a
- * compare-and-set, so two of these at once do no harm.
+ * expansion or a reboot of the RDS left off; everything else it only reports. Each change is a compare-and-set, so two of
+ * these at once do no harm. A volume that fails costs the others nothing but its share of the time.
  */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
-  /** Drift that has been reported, so that only news is posted. */
-  #known = new Set<string>();
+  readonly #report: DriftReport;
+  readonly #round: FairRound<RdsVolume>;
+  readonly #keeping: RecurringFailure;
+  #former = 0;
   #wake = new AbortController();
 
   constructor(options: ReconcilerOptions) {
+    const { logger, metrics, events } = options;
     this.#options = options;
+    this.#report = new DriftReport({ logger, metrics, events });
+    this.#round = new FairRound(logger);
+    this.#keeping = new RecurringFailure(logger, "keeping a copy of the records");
   }
 
   /** Looks again soon, e.g. after a reconnect. */
@@ -57,8 +91,7 @@ export class Reconciler {
     while (!signal.aborted) {
       let pause = RECONCILE_INTERVAL_MS;
       try {
-        const limit = AbortSignal.any([signal, AbortSignal.timeout(TICK_LIMIT_MS)]);
-        pause = await inBackground("reconcile", () => this.tick(limit));
+        pause = await inBackground("reconcile", () => this.tick(signal));
         failures.worked();
       } catch (error) {
         if (!signal.aborted) failures.failed(error);
@@ -67,34 +100,65 @@ export class Reconciler {
       await clock.sleep(pause, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
     }
     // Another replica looks from now on; what this one knew would stay as it was.
-    this.#options.metrics.drift.clear();
-    this.#known = new Set();
+    this.#report.clear();
   }
 
   /**
    * One look at everything.
    * @returns milliseconds until the next look: sooner when a deadline passes before
+   * @throws when the RDS cannot be listed; also when the cluster could not be read, once what needs no cluster is done
    */
   async tick(signal: AbortSignal): Promise<number> {
-    const { rds, attachments, reporter, cluster } = this.#options;
+    const { rds, cluster, limits = LIMITS } = this.#options;
+    const within = AbortSignal.any([signal, AbortSignal.timeout(limits.tickMs)]);
     // The cluster first: an attachment that is made in between shows in the record only, and is young.
-    const view = cluster === undefined ? undefined : await readCluster(cluster, signal);
-    const { volumes } = await rds.list(signal);
-    const drifts: Drift[] = [];
-    for (const volume of volumes) {
-      reporter.seen(volume, true);
-      await attachments.tidy(volume, signal);
-      if (isInterrupted(volume)) await attachments.restoreExport(volume, signal);
-      else drifts.push(...exportDrift(rds, volume));
-      if (view !== undefined) drifts.push(...(await this.#withCluster(volume, view, signal)));
-    }
-    this.#report(drifts);
+    const read =
+      cluster === undefined
+        ? { view: undefined }
+        : await readClusterView(cluster, within).then(
+            (view) => ({ view }),
+            (error: unknown) => ({ view: undefined, error }),
+          );
+    signal.throwIfAborted();
+    const { volumes, foreign } = await rds.list(within);
+    this.#tellFormer(foreign);
+    const look = { view: read.view, nodeExists: onceEach((node) => nodeExists(cluster, node, within)) };
+    const visit = (volume: RdsVolume, limit: AbortSignal) => this.#visit(volume, look, limit);
+    const results = await this.#round.run(volumes, visit, { signal, within, volumeMs: limits.volumeMs });
+    const unusable = foreign.flatMap((disk) =>
+      read.view === undefined ? [] : unusableDrift(disk, read.view),
+    );
+    const unknown = "error" in read ? CLUSTER_KINDS : [];
+    this.#report.take({ volumes, results, unusable, unknown });
+    await this.#keepCopy({ volumes, foreign }, within);
+    signal.throwIfAborted();
+    if ("error" in read) throw read.error;
     return nextLook(volumes, this.#options.clock.now());
   }
 
+  /** Does for one volume what is to be done, and returns what stays wrong. */
+  async #visit(volume: RdsVolume, look: Look, signal: AbortSignal): Promise<Drift[]> {
+    const { rds, attachments, reporter } = this.#options;
+    reporter.seen(volume, true);
+    await attachments.tidy(volume, signal);
+    const { view } = look;
+    // Without a cluster that says who is to have it, an export that is off may be off on purpose.
+    const wanted = view === undefined ? new Set<string>() : wantedNodes(volume, view);
+    const restored = await attachments.restoreExport(volume, wanted, signal);
+    const drifts = restored ? [] : exportDrift(rds, volume);
+    return view === undefined
+      ? drifts
+      : [...drifts, ...(await this.#withCluster(volume, view, look, signal))];
+  }
+
   /** Heals what is provably stale, and returns the rest. */
-  async #withCluster(volume: RdsVolume, view: ClusterView, signal: AbortSignal): Promise<Drift[]> {
-    const { attachments, cluster, clock, logger } = this.#options;
+  async #withCluster(
+    volume: RdsVolume,
+    view: ClusterView,
+    look: Look,
+    signal: AbortSignal,
+  ): Promise<Drift[]> {
+    const { attachments, clock, logger } = this.#options;
     const left: Drift[] = [];
     for (const drift of attachmentDrift(volume, view)) {
       const since = volume.record.attachments.find(({ node }) => node === drift.node)?.since;
@@ -103,12 +167,8 @@ export class Reconciler {
       if (since !== undefined && Math.abs(clock.now() / 1_000 - since) < RECONCILE_INTERVAL_MS / 1_000)
         continue;
       const { node } = drift;
-      if (
-        drift.kind === "attachment-without-va" &&
-        node !== undefined &&
-        cluster !== undefined &&
-        !(await cluster.nodeExists(node, signal))
-      ) {
+      const mayBeStale = drift.kind === "attachment-without-va" && node !== undefined;
+      if (mayBeStale && !(await look.nodeExists(node))) {
         logger.warn("clearing the attachment of a node that exists no more", { volume: volume.id, node });
         await attachments.clearStale(volume, node, signal);
       } else {
@@ -118,40 +178,46 @@ export class Reconciler {
     return left;
   }
 
-  #report(drifts: readonly Drift[]): void {
-    const { metrics, events, logger } = this.#options;
-    const count = (kind: DriftKind) => drifts.filter((drift) => drift.kind === kind).length;
-    metrics.drift.set({
-      "attachment-without-va": count("attachment-without-va"),
-      "va-without-attachment": count("va-without-attachment"),
-      "not-exported": count("not-exported"),
-      "exported-unattached": count("exported-unattached"),
-    });
-    const now = new Set(drifts.map(identity));
-    for (const drift of drifts) {
-      if (this.#known.has(identity(drift))) continue;
-      logger.warn("drift", { volume: drift.volume.id, kind: drift.kind, node: drift.node, what: drift.text });
-      events?.postForVolume(drift.volume.id, driftEvent(drift.text));
+  /** Volumes of the id that installations without one had are ours after an upgrade, and untouched until that is said. */
+  #tellFormer(foreign: readonly ForeignDisk[]): void {
+    const former = foreign.filter(({ cause }) => cause === "former-id");
+    const [first] = former;
+    if (first !== undefined && former.length !== this.#former)
+      this.#options.logger.error("volumes of the former cluster id are left alone", {
+        volumes: former.length,
+        example: first.id,
+        reason: first.reason,
+      });
+    this.#former = former.length;
+  }
+
+  async #keepCopy(found: Listed, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#options.keep?.(found, signal);
+      this.#keeping.worked();
+    } catch (error) {
+      this.#keeping.failed(error);
     }
-    this.#known = now;
   }
 }
 
-/** An expansion ended while it had the export off. */
-function isInterrupted({ record, disk }: RdsVolume): boolean {
-  return record.reExportSince !== undefined && record.attachments.length > 0 && !disk.exported;
+async function nodeExists(
+  cluster: ClusterReader | undefined,
+  node: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  // Nobody is asked: nobody can say that it is gone.
+  return cluster === undefined || (await cluster.nodeExists(node, signal));
 }
 
-async function readCluster(cluster: ClusterReader, signal: AbortSignal): Promise<ClusterView> {
-  const [attachments, persistentVolumes] = await Promise.all([
-    cluster.volumeAttachments(signal),
-    cluster.persistentVolumes(signal),
-  ]);
-  return { attachments, persistentVolumes };
-}
-
-function identity({ kind, volume, node }: Drift): string {
-  return `${kind}:${volume.id}:${node ?? ""}`;
+/** Asks once for each argument, and remembers the answer or the failure. */
+function onceEach(ask: (node: string) => Promise<boolean>): (node: string) => Promise<boolean> {
+  const answers = new Map<string, Promise<boolean>>();
+  return (node) => {
+    const answer = answers.get(node) ?? ask(node);
+    answers.set(node, answer);
+    return answer;
+  };
 }
 
 /**

@@ -2,7 +2,7 @@ import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Decision } from "../migration/decision.ts";
 import type { Rds } from "../rds/rds.ts";
-import type { Classified, RdsVolume } from "../rds/volume.ts";
+import { ownVolume, type RdsVolume } from "../rds/volume.ts";
 import type { Reporter } from "./reporter.ts";
 
 /** A decision for which everything is known. */
@@ -77,9 +77,4 @@ function withoutMark(volume: RdsVolume, decision: Settled): Settled {
 
 function isDone(rds: Rds, volume: RdsVolume, decision: Extract<Settled, { kind: "accept" }>): boolean {
   return decision.record === volume.record && (decision.export === "leave" || rds.exportIsRight(volume));
-}
-
-/** The volume if it is ours; what is not ours was never attached by us. */
-export function ownVolume(found: Classified | undefined): RdsVolume | undefined {
-  return found?.kind === "volume" ? found.volume : undefined;
 }

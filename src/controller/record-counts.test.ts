@@ -3,7 +3,7 @@ import { ManualClock } from "../csi/clock.fixture.ts";
 import { systemClock } from "../domain/clock.ts";
 import { silentLogger } from "../observability/log.ts";
 import { BLOCK, MIB, type Stack, startStack } from "../rds/stack.fixture.ts";
-import { DRIFT_MAX_AGE_MS } from "./migration-metrics.ts";
+import { DRIFT_KINDS, DRIFT_MAX_AGE_MS } from "./migration-metrics.ts";
 import { Reconciler } from "./reconciler.ts";
 import { COUNTS_MAX_AGE_MS, REFRESH_MS, RecordWatch } from "./record-counts.ts";
 
@@ -96,7 +96,9 @@ describe("gauges of records", () => {
       ...{ cluster: undefined, events: undefined },
     });
     await reconciler.tick(on.signal);
-    expect((await scrape(on)).match(new RegExp(`^${DRIFT}\\{.*\\} 0$`, "gm"))).toHaveLength(4);
+    expect((await scrape(on)).match(new RegExp(`^${DRIFT}\\{.*\\} 0$`, "gm"))).toHaveLength(
+      DRIFT_KINDS.length,
+    );
     await clock.advance(DRIFT_MAX_AGE_MS + 1);
     expect(sample(await scrape(on), DRIFT)).toBeUndefined();
     await reconciler.tick(on.signal);

@@ -10,7 +10,7 @@ import { filePathOf, type Layout } from "../rds/layout.ts";
 import { pollUntil } from "../rds/poll.ts";
 import type { Pool } from "../rds/pool.ts";
 import type { Rds } from "../rds/rds.ts";
-import type { Classified, RdsVolume } from "../rds/volume.ts";
+import { type Classified, mayHoldRecord, ownVolume, type RdsVolume } from "../rds/volume.ts";
 import { capabilityProblem, requireSupported } from "./capabilities.ts";
 import { type Parameters, readParameters } from "./parameters.ts";
 import { chooseSize } from "./sizes.ts";
@@ -117,13 +117,12 @@ export class VolumeService {
     throw failure("recordConflict", { volume: id, attempts: REMOVE_ATTEMPTS });
   }
 
-  /** One volume, for calls that need it to exist. @throws volumeNotFound (NOT_FOUND) */
+  /** One volume, for calls that need it to exist. @throws volumeNotFound (NOT_FOUND), recordUnusable (FAILED_PRECONDITION) */
   async require(volumeId: string, signal: AbortSignal): Promise<VolumeInfo> {
     const id = parseVolumeId(volumeId);
-    const found = id === undefined ? undefined : await this.#options.rds.find(id, signal);
-    if (id === undefined || found?.kind !== "volume")
-      throw failure("volumeNotFound", { volume: JSON.stringify(volumeId) });
-    return infoOf(found.volume);
+    const found = id === undefined ? undefined : ownVolume(await this.#options.rds.find(id, signal));
+    if (found === undefined) throw failure("volumeNotFound", { volume: JSON.stringify(volumeId) });
+    return infoOf(found);
   }
 
   /**
@@ -185,9 +184,14 @@ export class VolumeService {
     };
   }
 
-  /** @throws volumeExistsDifferently (ALREADY_EXISTS) when the slot belongs to something else */
+  /**
+   * @throws volumeExistsDifferently (ALREADY_EXISTS) when the slot belongs to something else; recordUnusable
+   *   (FAILED_PRECONDITION) when it may be this very volume
+   */
   #ours(id: VolumeId, name: string, found: Classified): RdsVolume {
     if (found.kind === "foreign") {
+      // The volume may be there, with its data: another name, or deleting it, would be wrong advice.
+      if (mayHoldRecord(found.foreign)) ownVolume(found);
       const difference = `disk ${id} on the RDS is not managed by this driver (${found.foreign.reason})`;
       throw failure("volumeExistsDifferently", { name, difference });
     }
@@ -216,10 +220,10 @@ export class VolumeService {
     const { rds, clock } = this.#options;
     const { id } = volume;
     const read = async (): Promise<RdsVolume> => {
-      const found = await rds.find(id, signal);
-      if (found?.kind !== "volume")
+      const found = ownVolume(await rds.find(id, signal));
+      if (found === undefined)
         throw failure("notVerified", { what: `creating volume ${id}`, detail: "it is gone" });
-      return found.volume;
+      return found;
     };
     const ready = await pollUntil(clock, signal, volume, read, (current) => current.disk.size !== undefined);
     if (ready.disk.size === undefined) throw failure("volumeNotReady", { volume: id });
@@ -273,12 +277,13 @@ function fitting(sizeBytes: bigint, pool: Pool, { requiredBytes, limitBytes }: C
   throw failure("capacityOutOfRange", { required: requiredBytes, limit: limitBytes, reason });
 }
 
-/** @throws foreignDisk, volumeInUse (FAILED_PRECONDITION) */
+/** @throws foreignDisk, recordUnusable, volumeInUse (FAILED_PRECONDITION) */
 function deletable(found: Classified): RdsVolume {
-  if (found.kind === "foreign") {
-    throw failure("foreignDisk", { slot: found.foreign.id, reason: found.foreign.reason });
+  const volume = ownVolume(found);
+  if (volume === undefined) {
+    const { id, reason } = (found as Extract<Classified, { kind: "foreign" }>).foreign;
+    throw failure("foreignDisk", { slot: id, reason });
   }
-  const { volume } = found;
   if (volume.record.attachments.length > 0) {
     const nodes = volume.record.attachments.map((attachment) => attachment.node);
     throw failure("volumeInUse", { volume: volume.id, nodes });

@@ -7,7 +7,8 @@ export interface DiagnoseConfig {
   readonly nodeId: string;
   /** Nobody said it: it is the host's name. */
   readonly nodeIdAssumed: boolean;
-  readonly clusterId: string;
+  /** undefined: it is not configured, and the cluster did not say it. */
+  readonly clusterId: string | undefined;
   readonly nqnPrefix: string;
   readonly driverName: string;
   readonly dataPath: "nvme-tcp" | "loop";

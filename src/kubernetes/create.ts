@@ -3,14 +3,16 @@ import { type Logger, silentLogger } from "../observability/log.ts";
 import type { ClusterInspector } from "../volumes/cluster-inspector.ts";
 import { KubernetesApi } from "./api.ts";
 import { ResourceCache } from "./cache.ts";
+import { readClusterUid } from "./cluster-uid.ts";
 import { CredentialSource, type KubeConfigSource } from "./credentials.ts";
 import { EventReporter } from "./events.ts";
 import { ApiClusterInspector } from "./inspector.ts";
 import { LeaseElection } from "./leader.ts";
 import { ApiOwnNode } from "./own-node.ts";
-import type { ClusterReader, EventSink, LeaderElection, OwnNode } from "./port.ts";
+import type { ClusterReader, EventSink, LeaderElection, OwnNode, ShardStore } from "./port.ts";
 import { ApiClusterReader } from "./reader.ts";
 import { recentVolumes } from "./recent-volumes.ts";
+import { ConfigMapShards } from "./record-shards.ts";
 import { resourcesOf } from "./resources.ts";
 import { ApiTransport } from "./transport.ts";
 
@@ -42,6 +44,10 @@ export interface Kubernetes {
   readonly leaders: LeaderElection;
   /** @param name of the Node object */
   ownNode(name: string): OwnNode;
+  /** @param prefix start of the names of ConfigMaps in the namespace */
+  shards(namespace: string, prefix: string): ShardStore;
+  /** What tells this cluster from others. One call. @throws as readClusterUid */
+  clusterUid(signal: AbortSignal): Promise<string>;
   /** Namespace of the service account, or of the kubeconfig's context. */
   readonly namespace: string | undefined;
   /**
@@ -87,6 +93,8 @@ export async function createKubernetes(options: KubernetesOptions): Promise<Kube
     events,
     leaders,
     ownNode: (name) => new ApiOwnNode(api, name, driverName),
+    shards: (namespace, prefix) => new ConfigMapShards(api, namespace, prefix),
+    clusterUid: (signal) => readClusterUid(api, signal),
     namespace: credentials.namespace(),
     watch: () => {
       running ??= Promise.all(all.map((cache) => cache.run(stop.signal)));

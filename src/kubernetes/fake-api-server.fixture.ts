@@ -38,6 +38,9 @@ export interface FakeApiServerOptions {
  * A Kubernetes API server in the test's process: real HTTP(S), the API's semantics for any resource, and faults. It
  * records who asked for what (`accesses`).
  */
+/** UID of the namespace kube-system. */
+export const CLUSTER_UID = "5ae2a2d8-3f0c-4d0c-9a7e-1f3d0c2b9a01";
+
 export class FakeApiServer {
   readonly store = new ObjectStore();
   /** Every authorized or refused access, in order. */
@@ -73,6 +76,12 @@ export class FakeApiServer {
   static async start(options: FakeApiServerOptions = {}): Promise<FakeApiServer> {
     const server = new FakeApiServer(options);
     await server.up();
+    // As in every cluster; its UID tells clusters apart.
+    server.apply({
+      apiVersion: "v1",
+      kind: "Namespace",
+      metadata: { name: "kube-system", uid: CLUSTER_UID },
+    });
     return server;
   }
 

@@ -105,6 +105,8 @@ function pvFacts(driver: string, object: V1PersistentVolume): PvFacts | undefine
     ...view,
     capacityBytes: parseQuantity(capacity?.storage),
     reclaimPolicy: persistentVolumeReclaimPolicy ?? "Retain",
+    createdAt: time(object.metadata?.creationTimestamp) || undefined,
+    readOnly: object.spec?.csi?.readOnly === true ? true : undefined,
   };
 }
 

@@ -20,6 +20,8 @@ export interface AttachmentView {
   readonly attached: boolean;
   /** Detaching has been asked for. */
   readonly deleting: boolean;
+  /** NQN that the node was told (status.attachmentMetadata); undefined before it was attached. */
+  readonly nqn?: string | undefined;
 }
 
 /** A PersistentVolume of this driver. */
@@ -201,6 +203,30 @@ export interface OwnNode {
    * @returns false if the taints changed meanwhile, so that nothing was done: look again
    */
   removeTaint(key: string, signal: AbortSignal): Promise<boolean>;
+}
+
+/** Text by keys, as it is stored in one place. */
+export interface StoredShard {
+  readonly data: Readonly<Record<string, string>>;
+  /** Changes with every write. */
+  readonly version: string;
+}
+
+/** A few places in the cluster where the driver keeps texts. All methods throw as ClusterReader's. */
+export interface ShardStore {
+  /** Undefined when nothing was ever stored there. */
+  read(shard: string, signal: AbortSignal): Promise<StoredShard | undefined>;
+  /**
+   * Stores the data in place of what was read.
+   * @param before as read; undefined when there was nothing
+   * @throws kubernetesUnavailable also when somebody else wrote first: read again
+   */
+  write(
+    shard: string,
+    data: Readonly<Record<string, string>>,
+    before: StoredShard | undefined,
+    signal: AbortSignal,
+  ): Promise<StoredShard>;
 }
 
 /** A background loop that only one replica may run. */

@@ -16,6 +16,7 @@ export function attachmentView(driver: string, object: V1VolumeAttachment): Atta
     pvName: spec.source?.persistentVolumeName,
     attached: status?.attached === true,
     deleting: metadata?.deletionTimestamp !== undefined,
+    nqn: status?.attachmentMetadata?.nqn,
   };
 }
 

@@ -60,7 +60,7 @@ export type MigrationEvent =
   | { readonly type: "StaleAttachmentCleared"; readonly node: string }
   /** An expansion switched the export off and on, so that these nodes see the new size. Bytes. */
   | { readonly type: "ReExported"; readonly nodes: readonly string[]; readonly sizeBytes: bigint }
-  /** An expansion was interrupted while the export was off; it is on again. */
+  /** An export was off without anybody having asked for it (an interrupted expansion, a reboot); it is on again. */
   | { readonly type: "ExportRestored" };
 
 /** The state machine's answer. `ask` names what must be found out before it can decide. */

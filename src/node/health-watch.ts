@@ -4,10 +4,11 @@ import { withDeadline } from "../kubernetes/deadline.ts";
 import type { EventSink } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
 import { describeTroubles, type Trouble } from "./health.ts";
+import type { SurveyResult } from "./survey.ts";
 
 export interface HealthWatchOptions {
   /** See survey(). */
-  readonly survey: (signal: AbortSignal) => Promise<ReadonlyMap<VolumeId, readonly Trouble[]>>;
+  readonly survey: (signal: AbortSignal) => Promise<SurveyResult>;
   /** undefined: transitions are only logged. */
   readonly events: Pick<EventSink, "postForVolume"> | undefined;
   /** Told after each look how many volumes there are, and how many of them are in trouble. */
@@ -78,9 +79,14 @@ export function createHealthWatch(options: HealthWatchOptions): HealthWatch {
       const found = await withDeadline(clock, LOOK_MS, signal, survey);
       const now = clock.monotonic();
       for (const volume of ailing.keys()) if (!found.has(volume)) ailing.delete(volume);
-      for (const [volume, troubles] of found) observe(volume, troubles, now);
-      onLook?.(found.size, [...found.values()].filter((troubles) => troubles.length > 0).length);
-      failing = false;
+      // What could not be found out is no transition.
+      const seen = [...found].filter((each): each is [VolumeId, readonly Trouble[]] => each[1] !== undefined);
+      for (const [volume, troubles] of seen) observe(volume, troubles, now);
+      onLook?.(seen.length, seen.filter(([, troubles]) => troubles.length > 0).length);
+      const unknown = [...found.keys()].filter((volume) => found.get(volume) === undefined);
+      if (unknown.length > 0 && !failing)
+        logger.warn("some volumes of this node could not be looked at", { volumes: unknown });
+      failing = unknown.length > 0;
     } catch (error) {
       if (signal.aborted) return;
       logger[failing ? "debug" : "warn"]("the volumes of this node could not be looked at", {

@@ -1,14 +1,12 @@
-import type { VolumeId } from "../domain/volume-id.ts";
 import type { DataPath } from "./data-path.ts";
 import { expand } from "./expand.ts";
-import type { Trouble } from "./health.ts";
 import { createInFlight } from "./in-flight.ts";
 import { info } from "./info.ts";
 import { type PruneReport, prune } from "./prune.ts";
 import { publish } from "./publish.ts";
 import { stage } from "./stage.ts";
 import { stats } from "./stats.ts";
-import { survey } from "./survey.ts";
+import { type SurveyResult, survey } from "./survey.ts";
 import type { NodeSystem } from "./system.ts";
 import type {
   ExpandRequest,
@@ -41,7 +39,7 @@ export interface NodeUpkeep {
   /** Clears leftovers; once, before the first call. Never throws. */
   prune(deadlineMs: number): Promise<PruneReport>;
   /** What is wrong with each volume on this node. */
-  survey(signal?: AbortSignal): Promise<ReadonlyMap<VolumeId, readonly Trouble[]>>;
+  survey(signal?: AbortSignal): Promise<SurveyResult>;
 }
 
 export interface NodeServiceOptions {
@@ -49,7 +47,8 @@ export interface NodeServiceOptions {
   readonly dataPath: DataPath;
   /** CSI node id; on Kubernetes the name of the Node object. */
   readonly nodeId: string;
-  readonly clusterId: string;
+  /** As configured; or what throws clusterIdUnknown until the orchestrator has said it. */
+  readonly clusterId: string | (() => string);
   readonly nqnPrefix: string;
   /** CSI driver name; undefined: kubelet's records of our paths are not looked at. */
   readonly driverName?: string;
@@ -62,9 +61,15 @@ export interface NodeServiceOptions {
  * has gone keeps its volume until it has really settled.
  */
 export function createNodeService(options: NodeServiceOptions): NodeService & NodeUpkeep {
-  const { system, dataPath, nodeId, clusterId, nqnPrefix, driverName, maxVolumesPerNode } = options;
+  const { system, dataPath, nodeId, nqnPrefix, driverName, maxVolumesPerNode } = options;
   const { logger } = system;
-  const node: NodeContext = { system, dataPath, nodeId, clusterId, nqnPrefix, driverName, logger };
+  const given = options.clusterId;
+  const node: NodeContext = {
+    ...{ system, dataPath, nodeId, nqnPrefix, driverName, logger },
+    get clusterId() {
+      return typeof given === "string" ? given : given();
+    },
+  };
   const inFlight = createInFlight();
   const exclusive = <R extends { readonly volumeId: string }, A>(
     operation: string,

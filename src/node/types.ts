@@ -92,6 +92,7 @@ export interface NodeContext {
   readonly system: NodeSystem;
   readonly dataPath: DataPath;
   readonly nodeId: string;
+  /** Reading it throws clusterIdUnknown (UNAVAILABLE) while the orchestrator has not said it. */
   readonly clusterId: string;
   readonly nqnPrefix: string;
   /** CSI driver name, by which kubelet keeps its records of our paths; undefined: they are not looked at. */

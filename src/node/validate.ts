@@ -79,7 +79,8 @@ export interface CheckedContext {
 
 /**
  * Reads the publish context and proves that it is for this volume and this node.
- * @throws fieldMissing, fieldInvalid (INVALID_ARGUMENT); nqnForeign, hostIdentityMismatch (FAILED_PRECONDITION)
+ * @throws fieldMissing, fieldInvalid (INVALID_ARGUMENT); nqnForeign, hostIdentityMismatch (FAILED_PRECONDITION);
+ *   clusterIdUnknown (UNAVAILABLE)
  */
 export function checkContext(
   node: NodeContext,

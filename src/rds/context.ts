@@ -14,17 +14,17 @@ export interface RdsContext {
   readonly client: RouterOsClient;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly clusterId: string;
+  /** undefined: not known, every readable record counts as ours; only for commands that change nothing. */
+  readonly clusterId: string | undefined;
+  /** Awaited before the first command of a call; throws when the cluster id cannot be had. */
+  readonly ready?: ((signal: AbortSignal) => Promise<void>) | undefined;
   readonly nqnPrefix: string;
   /** TCP port of the NVMe/TCP export. */
   readonly nvmePort: number;
   readonly fencing: Fencing;
-  /** Eight random hex digits, new with each call: no two attachments share an NQN. */
-  readonly nonce: () => string;
+  /** Eight hex digits, new with each call: no two attachments share an NQN. Left out: randomNonce. */
+  readonly nonce?: () => string;
 }
-
-/** The context of an Rds; `nonce` is random unless it is given. */
-export type RdsOptions = Omit<RdsContext, "nonce"> & Partial<Pick<RdsContext, "nonce">>;
 
 /** A nonce of 32 random bits. */
 export function randomNonce(): string {

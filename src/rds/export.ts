@@ -1,6 +1,6 @@
 import type { ExportName, ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
-import type { RdsContext } from "./context.ts";
+import { type RdsContext, randomNonce } from "./context.ts";
 import type { Disk } from "./disk.ts";
 import { nqnOf } from "./layout.ts";
 import type { RdsVolume } from "./volume.ts";
@@ -33,7 +33,7 @@ export function exportedRecord(
   const nqn =
     fencing === "off"
       ? nqnOf(nqnPrefix, volume.id, 0)
-      : nqnOf(nqnPrefix, volume.id, record.epoch, context.nonce());
+      : nqnOf(nqnPrefix, volume.id, record.epoch, (context.nonce ?? randomNonce)());
   return { ...record, exportName: { nqn, port: nvmePort, hosts: fencing === "epoch+hosts" } };
 }
 

@@ -4,7 +4,7 @@ import type { VolumeId } from "../domain/volume-id.ts";
 import { payload } from "../routeros/envelope.ts";
 import { ros } from "../routeros/script.ts";
 import { VolumeCache } from "./cache.ts";
-import { type RdsContext, type RdsOptions, randomNonce, runChecked } from "./context.ts";
+import { type RdsContext, runChecked } from "./context.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
 import { exportIsRight } from "./export.ts";
@@ -45,8 +45,8 @@ export class Rds {
   readonly #pending = new Map<VolumeId, { pool: string; bytes: bigint }>();
   #version: Promise<RouterOsVersion> | undefined;
 
-  constructor(options: RdsOptions) {
-    this.#context = { nonce: randomNonce, ...options };
+  constructor(context: RdsContext) {
+    this.#context = context;
   }
 
   get address(): string {
@@ -60,9 +60,10 @@ export class Rds {
 
   /**
    * The device's version, asked once per connection.
-   * @throws versionTooOld (FAILED_PRECONDITION)
+   * @throws versionTooOld (FAILED_PRECONDITION), clusterIdUnknown (UNAVAILABLE)
    */
   async version(signal: AbortSignal): Promise<RouterOsVersion> {
+    await this.#context.ready?.(signal);
     const running = this.#version ?? this.#askVersion(signal);
     this.#version = running;
     try {
@@ -240,10 +241,7 @@ export class Rds {
     return place === "changed" ? place : removeFile(this.#context, id, place, signal);
   }
 
-  /**
-   * Compare-and-set of record and export. One command; two for an attachment, whose access is granted by the second one;
-   * more while the export is not up.
-   */
+  /** Compare-and-set of record and export. One command; two for an attachment; more while the export is not up. */
   async write(
     volume: RdsVolume,
     record: VolumeRecord,

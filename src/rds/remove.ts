@@ -69,7 +69,7 @@ export async function findLeftover(
     signal,
   });
   const listed = disksOf(result);
-  const { ours, others, away } = placesFor(listed, id, layout, context.clusterId);
+  const { ours, others, away } = placesFor(listed, id, layout, context.clusterId ?? "");
   const [missing] = away;
   if (missing !== undefined) throw failure("filePoolNotMounted", { volume: id, pool: missing });
   const unasked = [...ours, ...others].some(({ path }) => !asked.includes(path));

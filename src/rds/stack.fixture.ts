@@ -39,6 +39,8 @@ export const MOUNT: Capability = { ...BLOCK, accessType: "mount" };
 
 export interface StackOptions extends SimulatorOptions {
   readonly fencing?: Fencing;
+  /** Default "test". */
+  readonly clusterId?: string;
   readonly online?: OnlineExpansion;
   readonly evidence?: EvidenceSource;
   readonly reserveBytes?: bigint;
@@ -113,6 +115,7 @@ export function hostKeyPin(text: string): HostKeyPin {
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const {
     fencing = "epoch",
+    clusterId = "test",
     online = "announce",
     evidence = noOrchestrator,
     reserveBytes = GIB,
@@ -146,7 +149,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       client: new RouterOsClient(transport, undefined, forms),
       clock,
       logger: silentLogger,
-      clusterId: "test",
+      clusterId,
       nqnPrefix: settings.nqnPrefix ?? "nqn.2000-02.com.mikrotik",
       nvmePort: settings.nvmePort ?? 4420,
       fencing: fencingHere,
@@ -180,7 +183,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         clock,
         layout: { ...LAYOUT, directory: volumeDirectory },
         reserveBytes,
-        clusterId: "test",
+        clusterId,
       }),
       expansions: new ExpansionService({
         rds,
@@ -197,7 +200,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         reporter,
         logger: silentLogger,
         clock,
-        clusterId: "test",
+        clusterId,
         nvmeAddress: "127.0.0.1",
         maxVolumesPerNode,
       }),

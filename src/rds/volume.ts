@@ -1,3 +1,5 @@
+import { isClusterUid, PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
+import { failure } from "../domain/errors/driver-error.ts";
 import { decodeRecord } from "../domain/record/record-codec.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
@@ -11,10 +13,22 @@ export interface RdsVolume {
   readonly disk: Disk;
 }
 
+/**
+ * Why a disk with our slot pattern is no volume of ours:
+ * - `other-cluster`: a readable record names another installation. Only this proves that it is not ours.
+ * - `former-id`: a readable record names the id that installations had before they were told apart by the cluster's UID, and
+ *   this one is told apart so: it may be ours.
+ * - `unreadable`: it has a record that cannot be read here: it may be ours.
+ * - `no-record`: the comment is no record, e.g. emptied by hand: it may be ours.
+ * - `misplaced`: the record is ours, and the disk is not what the driver makes.
+ */
+export type ForeignCause = "other-cluster" | "former-id" | "unreadable" | "no-record" | "misplaced";
+
 /** A disk with our slot pattern that must not be changed. */
 export interface ForeignDisk {
   readonly id: VolumeId;
   readonly disk: Disk;
+  readonly cause: ForeignCause;
   readonly reason: string;
 }
 
@@ -23,17 +37,62 @@ export type Classified =
   | { readonly kind: "volume"; readonly volume: RdsVolume }
   | { readonly kind: "foreign"; readonly foreign: ForeignDisk };
 
-/** Sorts a disk item into ours, foreign, or none of our business (undefined). */
-export function classify(disk: Disk, clusterId: string): Classified | undefined {
+/**
+ * Sorts a disk item into ours, foreign, or none of our business (undefined).
+ * @param clusterId undefined: not known, the record of any installation counts as ours
+ */
+export function classify(disk: Disk, clusterId: string | undefined): Classified | undefined {
   const id = parseVolumeId(disk.slot);
   if (id === undefined) return undefined;
-  const foreign = (reason: string): Classified => ({ kind: "foreign", foreign: { id, disk, reason } });
-  if (disk.type !== "file") return foreign(`it is of type ${disk.type || "unknown"}, not a file`);
+  const foreign = (cause: ForeignCause, reason: string): Classified => ({
+    kind: "foreign",
+    foreign: { id, disk, cause, reason },
+  });
   const decoded = decodeRecord(disk.comment);
-  if (decoded.kind === "foreign") return foreign("its comment holds no record of this driver");
-  if (decoded.kind === "unreadable") return foreign(`its record cannot be read: ${decoded.reason}`);
-  if (decoded.record.cluster !== clusterId) return foreign(`it belongs to cluster ${decoded.record.cluster}`);
+  if (decoded.kind === "record" && clusterId !== undefined && decoded.record.cluster !== clusterId) {
+    const { cluster } = decoded.record;
+    return cluster === PLAIN_CLUSTER_ID && isClusterUid(clusterId)
+      ? foreign("former-id", formerIdReason(clusterId))
+      : foreign("other-cluster", `it belongs to cluster ${cluster}`);
+  }
+  if (disk.type !== "file")
+    return foreign("misplaced", `it is of type ${disk.type || "unknown"}, not a file`);
+  if (decoded.kind === "foreign") return foreign("no-record", "its comment holds no record of this driver");
+  if (decoded.kind === "unreadable")
+    return foreign("unreadable", `its record cannot be read: ${decoded.reason}`);
   if (!disk.filePath.endsWith(`/${id}.img`))
-    return foreign(`its file ${disk.filePath} is not named after it`);
+    return foreign("misplaced", `its file ${disk.filePath} is not named after it`);
   return { kind: "volume", volume: { id, record: decoded.record, disk } };
+}
+
+function formerIdReason(clusterId: string): string {
+  return `it belongs to cluster ${PLAIN_CLUSTER_ID}, and this one is ${clusterId}; if this installation made it, set cluster-id: ${PLAIN_CLUSTER_ID} for controller and nodes`;
+}
+
+/**
+ * The volume if it is ours; undefined if it is proven that it is not: the RDS has no such item, or one with a readable record
+ * of another installation.
+ * @throws recordUnusable, foreignDisk (FAILED_PRECONDITION): it may be ours, and nothing can be said about it
+ */
+export function ownVolume(found: Classified | undefined): RdsVolume | undefined {
+  if (found?.kind !== "foreign") return found?.volume;
+  const { id, cause, reason } = found.foreign;
+  if (cause === "other-cluster") return undefined;
+  if (mayHoldRecord(found.foreign)) throw failure("recordUnusable", { volume: id, reason });
+  throw failure("foreignDisk", { slot: id, reason });
+}
+
+/**
+ * As ownVolume, for a detach: a disk without a record of ours that is not exported is detached, whoever made it.
+ * @throws recordUnusable, foreignDisk (FAILED_PRECONDITION)
+ */
+export function volumeToDetach(found: Classified | undefined): RdsVolume | undefined {
+  if (found?.kind === "foreign" && !mayHoldRecord(found.foreign) && !found.foreign.disk.exported)
+    return undefined;
+  return ownVolume(found);
+}
+
+/** Whether the disk's comment is a record of this driver that may say who has it. */
+export function mayHoldRecord({ cause }: ForeignDisk): boolean {
+  return cause === "unreadable" || cause === "former-id";
 }

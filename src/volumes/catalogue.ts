@@ -44,7 +44,7 @@ export const driftCatalogue = {
     meaning:
       "The disk item has a slot like ours, but no readable record of this installation; it is never changed.",
     remedy:
-      "Compare --cluster-id with that of the controller. If the disk's comment was edited by hand, put the record back as the comment.",
+      "Compare --cluster-id with that of the controller. If the disk's comment was damaged, `rds-csi volumes record NAME` puts the record back. Do not remove the disk: it holds the data.",
   },
   "pv-missing": {
     severity: "warning",
@@ -174,7 +174,7 @@ export const driftCatalogue = {
     about: "export",
     meaning: "Nodes are attached according to the record, and the export is off: their I/O hangs.",
     remedy:
-      "Find out who switched it off. Restart the workload, which attaches the volume anew, or switch nvme-tcp-export on again.",
+      "Wait a minute: reconcile switches it on again if a VolumeAttachment wants it and the item has the NQN and port of the record. Else find out who changed it, and restart the workload, which attaches the volume anew.",
   },
   "re-export-interrupted": {
     severity: "error",
@@ -251,6 +251,14 @@ export const driftCatalogue = {
     meaning:
       "A VolumeAttachment says that a node is attached, and the record does not: the node has lost its access.",
     remedy: "Restart the workload on that node, so that the volume is detached and attached anew.",
+  },
+  "va-without-pv": {
+    severity: "error",
+    about: "nodes",
+    meaning:
+      "A VolumeAttachment is there whose PersistentVolume is gone: Kubernetes cannot detach the node, and the export stays on.",
+    remedy:
+      "End what uses the volume on that node. Make the PersistentVolume again, with the name in the VolumeAttachment, this volumeHandle and policy Retain; Kubernetes then detaches it. Never remove the VolumeAttachment's finalizer before.",
   },
   "va-error": {
     severity: "warning",

@@ -18,6 +18,7 @@ export function compareAttachments(facts: VolumeFacts): VolumeDrift[] {
       found.push(drift("va-error", { text, node, kubernetes: name }));
     }
   }
+  if (cluster.pv.state === "absent") found.push(...withoutPv(facts));
   const volume = volumeOf(facts);
   if (volume === undefined) return found;
   const nodes = ifKnown(cluster.nodes);
@@ -35,6 +36,14 @@ export function compareAttachments(facts: VolumeFacts): VolumeDrift[] {
     ),
     ...withPods(facts, now),
   ];
+}
+
+/** Kubernetes needs the PersistentVolume to detach: without it the node keeps the volume. */
+function withoutPv({ cluster }: VolumeFacts): VolumeDrift[] {
+  return (ifKnown(cluster.attachments) ?? []).map(({ name, node, pvName }) => {
+    const text = `VolumeAttachment ${name} of ${node} is there, but its PersistentVolume ${pvName} is gone: it cannot be detached`;
+    return drift("va-without-pv", { text, node, kubernetes: `VolumeAttachment ${name}` });
+  });
 }
 
 function withVolumeAttachments(facts: VolumeFacts, gone: readonly string[]): VolumeDrift[] {
@@ -61,7 +70,8 @@ function withVolumeAttachments(facts: VolumeFacts, gone: readonly string[]): Vol
 }
 
 function withPods(facts: VolumeFacts, now: number): VolumeDrift[] {
-  const pods = ifKnown(facts.cluster.pods);
+  // Without the PersistentVolume the claim is not known, nor who uses it.
+  const pods = facts.cluster.pv.state !== "known" ? undefined : ifKnown(facts.cluster.pods);
   const recorded = volumeOf(facts)?.record.attachments;
   if (pods === undefined || recorded === undefined) return [];
   const found: VolumeDrift[] = [];

@@ -74,8 +74,10 @@ export function compareTold(facts: VolumeFacts): VolumeDrift[] {
       found.push(drift("attached-host-nqn", { text, node, rds: recorded, kubernetes: hostNqn }));
     }
   }
+  const { clusterId } = facts.installation;
+  if (clusterId === undefined) return found;
   for (const { node, hostNqn } of record.attachments) {
-    const derived = hostIdentity(facts.installation.clusterId, node).hostNqn;
+    const derived = hostIdentity(clusterId, node).hostNqn;
     if (hostNqn === derived) continue;
     const text = `The record has host NQN ${hostNqn || "none"} for node ${node}, which should be ${derived}`;
     found.push(drift("record-host-nqn", { text, node, rds: hostNqn || "none" }));

@@ -130,6 +130,11 @@ const CASES: readonly Case[] = [
     change: { pv: "absent", claim: "absent", cluster: { attachments: known([]), pods: known([]) } },
   },
   {
+    what: "a VolumeAttachment whose PersistentVolume was deleted by force",
+    ids: ["va-without-pv", "pv-missing"],
+    change: { pv: "absent", claim: "absent", cluster: { pods: known([]) } },
+  },
+  {
     what: "an orphan that was made just now",
     ids: [],
     shape: none,

@@ -46,6 +46,10 @@ export interface PvFacts extends PersistentVolumeView {
   readonly capacityBytes: bigint | undefined;
   /** Delete or Retain. */
   readonly reclaimPolicy: string;
+  /** Milliseconds since the Unix epoch. */
+  readonly createdAt?: number | undefined;
+  /** spec.csi.readOnly */
+  readonly readOnly?: boolean | undefined;
 }
 
 /** A PersistentVolumeClaim. Sizes in bytes. */
@@ -110,7 +114,7 @@ export interface ClusterFacts {
   readonly otherPvs: readonly string[];
   readonly claim: Fact<ClaimFacts>;
   readonly storageClass: Fact<StorageClassFacts>;
-  /** Of the PersistentVolumes with this handle. */
+  /** Of the PersistentVolumes with this handle; without one, those whose PersistentVolume is gone. */
   readonly attachments: Fact<readonly AttachmentFacts[]>;
   /** Pods that have not ended and use the claim. */
   readonly pods: Fact<readonly PodView[]>;
@@ -127,7 +131,8 @@ export interface VolumeFacts {
   /** When it was looked up; milliseconds since the Unix epoch. */
   readonly now: number;
   /** As the controller is configured. */
-  readonly installation: ExportSettings & { readonly clusterId: string };
+  /** The cluster id is undefined when it is not configured and the cluster did not say it. */
+  readonly installation: ExportSettings & { readonly clusterId: string | undefined };
   readonly rds: RdsFacts;
   readonly cluster: ClusterFacts;
 }
@@ -159,15 +164,21 @@ export function unknownCluster(reason: string): ClusterFacts {
   };
 }
 
-/** The facts of a cluster that has no PersistentVolume with this handle. */
-export function absentInCluster(nodes: Fact<readonly string[]>): ClusterFacts {
+/**
+ * The facts of a cluster that has no PersistentVolume with this handle.
+ * @param attachments VolumeAttachments that were of one
+ */
+export function absentInCluster(
+  nodes: Fact<readonly string[]>,
+  attachments: Fact<readonly AttachmentFacts[]> = known([]),
+): ClusterFacts {
   const none = known([]);
   return {
     pv: absent,
     otherPvs: [],
     claim: absent,
     storageClass: absent,
-    attachments: none,
+    attachments,
     pods: none,
     machines: none,
     nodes,

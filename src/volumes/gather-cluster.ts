@@ -1,4 +1,5 @@
 import { claimUsers } from "../controller/claim-users.ts";
+import { volumeIdFromName } from "../domain/volume-id.ts";
 import type { ClusterReader, PodView } from "../kubernetes/port.ts";
 import { machineOf } from "../migration/guard.ts";
 import type { ClusterInspector } from "./cluster-inspector.ts";
@@ -41,7 +42,14 @@ export async function gatherCluster(
   const nodes = lookUp(signal, async () => known(await reader.nodes(signal)));
   const same = (ifKnown(pvs) ?? []).filter((each) => each.handle === handle);
   const pv = same.find(({ phase }) => phase === "Bound") ?? same[0];
-  if (pv === undefined) return absentInCluster(await nodes);
+  if (pv === undefined) {
+    const left = lookUp<readonly AttachmentFacts[]>(signal, async () => {
+      const existing = new Set((ifKnown(pvs) ?? []).map(({ name }) => name));
+      const all = await inspector.volumeAttachments(signal);
+      return known(all.filter((each) => isLeftOf(handle, each) && !existing.has(each.pvName ?? "")));
+    });
+    return absentInCluster(await nodes, await left);
+  }
   const names = new Set(same.map(({ name }) => name));
   const attachments = lookUp<readonly AttachmentFacts[]>(signal, async () => {
     const all = await inspector.volumeAttachments(signal);
@@ -65,6 +73,13 @@ export async function gatherCluster(
     ...workload,
     events: await gatherEvents(inspector, claim, ifKnown(workload.pods) ?? [], signal),
   };
+}
+
+/** Whether a VolumeAttachment was of a volume: by the NQN that its node was told, else by the PersistentVolume's name. */
+function isLeftOf(handle: string, { pvName, metadata }: AttachmentFacts): boolean {
+  const { nqn } = metadata;
+  if (nqn !== undefined) return nqn.endsWith(`:${handle}`) || nqn.includes(`:${handle}.`);
+  return pvName !== undefined && volumeIdFromName(pvName) === handle;
 }
 
 /** The pods of the claim, and the machines that they are of. */

@@ -263,6 +263,23 @@ export async function produceEverything(): Promise<Produced> {
     world.cluster.nodeNames.delete("node-a");
     await world.reconcile(true);
   });
+  // What reconcile cannot judge, cannot read, and cannot do.
+  await run(async (world) => {
+    await world.publish("node-a");
+    world.at(61);
+    world.cluster.pvs.splice(0);
+    await world.reconcile(true);
+    world.cluster.addVolume(VOLUME, CLAIM);
+    const { device } = world.stack.simulator;
+    const comment = device.disks.find(({ slot }) => slot === VOLUME)?.comment ?? "";
+    await device.setDisk(VOLUME, { comment: "rds1;c=default;t=1" });
+    await world.reconcile(true);
+    await device.setDisk(VOLUME, { comment });
+    world.cluster.nodeExists = async () => {
+      throw new Error("no answer");
+    };
+    await world.reconcile(true);
+  });
   // An expansion that nodes see by a re-export; the next one is interrupted while the export is off.
   await run(
     async (world) => {

@@ -31,10 +31,6 @@ const FAULTS = [
   "unpublish of both",
   "node NotReady, and the out-of-service taint",
   "clock jump",
-  "copies of a backing file on the RDS, and a delete that is repeated or was interrupted",
-  "a delete while the pool is not mounted",
-  "many files on the RDS",
-  "a volume name that is asked for by another claim",
 ];
 /** Not in the driver yet, so there is nothing to break. */
 const NOT_BUILT = ["... of a clone"];

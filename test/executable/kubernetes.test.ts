@@ -5,7 +5,12 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { VolumeCapability_AccessMode_Mode as Mode } from "../../src/csi/gen/csi_pb.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
-import { BUILT_IN, FakeApiServer, KUBEVIRT } from "../../src/kubernetes/fake-api-server.fixture.ts";
+import {
+  BUILT_IN,
+  CLUSTER_UID,
+  FakeApiServer,
+  KUBEVIRT,
+} from "../../src/kubernetes/fake-api-server.fixture.ts";
 import { DRIVER_ROLES, NAMESPACE, rulesOf } from "../manifests/rbac.fixture.ts";
 import { type Stand, startStand, until } from "../support/stand.ts";
 
@@ -45,6 +50,8 @@ describe("the executable with --orchestrator kubernetes", () => {
         "--pod-name",
         "controller-0",
       ],
+      // Set, so that volumes can be made before the API server has said which cluster this is.
+      controller: ["--cluster-id", CLUSTER_UID],
     });
   }, 60_000);
   afterAll(async () => {
@@ -199,7 +206,8 @@ describe("the executable with --orchestrator kubernetes", () => {
     );
     const list = (...more: string[]) =>
       stand.cli("volumes", "list", ...stand.rdsFlags, "-o", "json", ...more);
-    const plain = await list();
+    // Without the cluster nobody says its id.
+    const plain = await list("--cluster-id", CLUSTER_UID);
     expect(JSON.parse(plain.stdout).items[0].problems).toEqual([]);
     const compared = await list("--orchestrator", "kubernetes", "--kubeconfig", join(base, "kubeconfig"));
     expect(JSON.parse(compared.stdout).items[0].problems).toEqual([

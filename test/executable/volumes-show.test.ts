@@ -18,7 +18,8 @@ beforeAll(async () => {
   base = await shortDirectory();
   api = await FakeApiServer.start({ resources: [...BUILT_IN, ...KUBEVIRT] });
   const kubeconfig = await api.writeKubeconfig(join(base, "kubeconfig"));
-  kubernetes = ["--orchestrator", "kubernetes", "--kubeconfig", kubeconfig];
+  // The controller of this stand has no orchestrator.
+  kubernetes = ["--orchestrator", "kubernetes", "--kubeconfig", kubeconfig, "--cluster-id", "default"];
   stand = await startStand({ executable, directory: join(base, "s"), startNodes: false });
   const created = await stand.controller.createVolume({
     name: PV,

@@ -237,7 +237,11 @@ test(
         spec: { csi: { driver: "rds.csi.srvlab.io", volumeHandle: standing } },
         status: { phase: "Bound" },
       });
-      const watching = await watch("--orchestrator", "kubernetes", "--kubeconfig", kubeconfig);
+      const watching = await watch(
+        ...["--orchestrator", "kubernetes", "--kubeconfig", kubeconfig],
+        // The controller of this stand has no orchestrator.
+        ...["--cluster-id", "default"],
+      );
       const lists = () => api.accesses.filter(({ verb }) => verb === "list").length;
       await until("everything is followed", async () => api.watching === 3);
       const asked = lists();

@@ -90,6 +90,31 @@ describe("the commands that people run in the controller pod", () => {
     expect([...rightsOf(rulesOf([SHOW]))].filter((right) => !asked.has(right))).toEqual([]);
   });
 
+  test("of a PersistentVolume that was deleted by force the VolumeAttachment is still found", async () => {
+    world.api.rules = rulesOf([...DRIVER_ROLES.controller, SHOW]);
+    const source = await world.client();
+    const left = {
+      apiVersion: "storage.k8s.io/v1",
+      kind: "VolumeAttachment",
+      metadata: { name: "va-left" },
+      spec: {
+        attacher: "rds.csi.srvlab.io",
+        nodeName: "node-a",
+        source: { persistentVolumeName: "gone" },
+      },
+    };
+    const metadata = { nqn: "nqn.2000-02.com.mikrotik:csi-2.7" };
+    world.api.apply({ ...left, status: { attached: true, attachmentMetadata: metadata } });
+    const pvs = await listPersistentVolumes(source, "", forever);
+    const facts = await gatherCluster(source, pvs, "csi-2", forever);
+    expect(facts.attachments).toMatchObject({ state: "known", value: [{ name: "va-left", pvName: "gone" }] });
+    // Not those of volumes that have theirs.
+    expect((await gatherCluster(source, pvs, "csi-3", forever)).attachments).toEqual({
+      state: "known",
+      value: [],
+    });
+  });
+
   test("without its role volumes show knows less, and says so", async () => {
     expect(unknownOf(await shown(DRIVER_ROLES.controller)).toSorted()).toEqual([
       "claim",

@@ -8,7 +8,7 @@ import { nodeEvents } from "../../src/cli/node-events.ts";
 import { clusterDrift } from "../../src/cli/volumes/cluster-drift.ts";
 import { type ControllerConfig, loadNodeConfig, type VolumesConfig } from "../../src/config/load.ts";
 import { systemClock } from "../../src/domain/clock.ts";
-import { BUILT_IN } from "../../src/kubernetes/fake-api-server.fixture.ts";
+import { BUILT_IN, CLUSTER_UID } from "../../src/kubernetes/fake-api-server.fixture.ts";
 import {
   DRIVER,
   forever,
@@ -23,6 +23,7 @@ import {
   type World,
 } from "../../src/kubernetes/test-world.fixture.ts";
 import type { RdsVolume } from "../../src/rds/volume.ts";
+import { SHARDS } from "../../src/records/copy.ts";
 import { describeSets, type Manifest, ofKind, templates } from "./manifests.fixture.ts";
 import {
   bindingsOf,
@@ -111,6 +112,7 @@ describe("the driver's rights are what its code asks for", () => {
     const volume = { id: "csi-1" } as unknown as RdsVolume;
     try {
       await until("the watches are open", () => world.api.watching === 3);
+      expect(await cluster.clusterId(forever)).toBe(CLUSTER_UID);
       expect(await cluster.nodes.exists("node-a", forever)).toBe(true);
       expect(await cluster.evidence.holderGone(volume, "node-z", forever)).toBe(true);
       const pair = { holder: "node-a", requester: "node-b" };
@@ -132,6 +134,12 @@ describe("the driver's rights are what its code asks for", () => {
         await cluster.lead(async () => term.abort(), term.signal);
       }
       expect(world.api.list("Lease", NAMESPACE)).toHaveLength(1);
+      for (const shard of SHARDS) {
+        const made = await cluster.shards?.write(shard, { a: "1" }, undefined, forever);
+        expect(await cluster.shards?.read(shard, forever)).toEqual(made);
+        await cluster.shards?.write(shard, { a: "2" }, made, forever);
+      }
+      expect(world.api.list("ConfigMap", NAMESPACE)).toHaveLength(16);
     } finally {
       await cluster.close();
     }
@@ -194,9 +202,10 @@ describe("the driver's rights are what its code asks for", () => {
     const config = await loadNodeConfig({ flags, env: {} });
     const running = runNode(config, { stop: stop.signal, logger: recordingLogger(log) });
     await until("it serves", () => log.some(({ message }) => message.startsWith("serving")));
+    await until("it knows its cluster", () => log.some(({ fields }) => fields?.clusterId === CLUSTER_UID));
     stop.abort();
     await running;
-    expect([...used()]).toEqual([]);
+    expect([...used()]).toEqual(["get /namespaces"]);
   });
 
   test("every method of the API that the source names is granted to somebody", () => {

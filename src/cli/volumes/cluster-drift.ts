@@ -1,5 +1,5 @@
 import type { VolumesConfig } from "../../config/load.ts";
-import { attachmentDrift, type Drift } from "../../controller/drift.ts";
+import { attachmentDrift, type Drift, readClusterView } from "../../controller/drift.ts";
 import type { ClusterReader } from "../../kubernetes/port.ts";
 import type { Logger } from "../../observability/log.ts";
 import type { RdsVolume } from "../../rds/volume.ts";
@@ -30,9 +30,6 @@ export async function driftOf(
   volumes: readonly RdsVolume[],
   signal: AbortSignal,
 ): Promise<readonly Drift[]> {
-  const [attachments, persistentVolumes] = await Promise.all([
-    reader.volumeAttachments(signal),
-    reader.persistentVolumes(signal),
-  ]);
-  return volumes.flatMap((volume) => attachmentDrift(volume, { attachments, persistentVolumes }));
+  const view = await readClusterView(reader, signal);
+  return volumes.flatMap((volume) => attachmentDrift(volume, view));
 }

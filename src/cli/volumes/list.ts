@@ -5,7 +5,7 @@ import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { loggerFor } from "../logging.ts";
 import { clusterDrift } from "./cluster-drift.ts";
-import { openRds } from "./connect.ts";
+import { openRds, within, withKnownCluster } from "./connect.ts";
 import { listedVolumes } from "./from-rds.ts";
 import { type OutputFormat, renderVolumes } from "./render.ts";
 
@@ -19,9 +19,10 @@ export interface ListOptions {
 
 /** `rds-csi volumes list`: reads the RDS, changes nothing. */
 export async function runVolumesList(input: Input, options: ListOptions, io: Io): Promise<number> {
-  const config = await loadVolumesConfig(input);
-  const logger = loggerFor(config, "volumes");
+  const loaded = await loadVolumesConfig(input);
+  const logger = loggerFor(loaded, "volumes");
   const { timeoutSeconds } = options;
+  const config = await withKnownCluster(loaded, logger, within(timeoutSeconds, io.stop));
   const { rds, transport } = openRds(config, logger, timeoutSeconds);
   const limit = new AbortController();
   const timer = setTimeout(() => {

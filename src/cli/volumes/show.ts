@@ -12,7 +12,7 @@ import { resolveName, type VolumeName } from "../../volumes/resolve.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { loggerFor } from "../logging.ts";
-import { openCluster, openRds } from "./connect.ts";
+import { openCluster, openRds, within, withKnownCluster } from "./connect.ts";
 import { showDocument } from "./show-document.ts";
 import { showText } from "./show-text.ts";
 
@@ -27,9 +27,11 @@ export interface ShowOptions {
 
 /** `rds-csi volumes show`: reads the RDS and the cluster, changes neither. Three RouterOS commands, the version's included. */
 export async function runVolumesShow(input: Input, options: ShowOptions, io: Io): Promise<number> {
-  const config = await loadVolumesConfig(input);
-  const logger = loggerFor(config, "volumes");
+  const loaded = await loadVolumesConfig(input);
+  const logger = loggerFor(loaded, "volumes");
   const { timeoutSeconds } = options;
+  // With the API server away the RDS's side is shown all the same.
+  const config = await withKnownCluster(loaded, logger, within(timeoutSeconds, io.stop)).catch(() => loaded);
   const { rds, transport } = openRds(config, logger, timeoutSeconds);
   const reason = `no answer within ${timeoutSeconds} s`;
   const limits = [

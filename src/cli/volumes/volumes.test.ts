@@ -284,7 +284,14 @@ describe("mapping from the RDS", () => {
     const other = volumeIdFromName("y");
     const found = {
       volumes: [ours({})],
-      foreign: [{ id: other, disk: { ...disk, slot: other }, reason: "it belongs to cluster b" }],
+      foreign: [
+        {
+          id: other,
+          disk: { ...disk, slot: other },
+          cause: "other-cluster" as const,
+          reason: "it belongs to cluster b",
+        },
+      ],
     };
     const listed = listedVolumes(found, NOW);
     expect(listed.map(({ handle }) => handle)).toEqual([id, other].sort());

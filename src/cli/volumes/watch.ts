@@ -7,7 +7,7 @@ import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { loggerFor } from "../logging.ts";
 import { driftOf } from "./cluster-drift.ts";
-import { openCluster, openRds } from "./connect.ts";
+import { openCluster, openRds, within, withKnownCluster } from "./connect.ts";
 import { listedVolumes } from "./from-rds.ts";
 import type { OutputFormat } from "./render.ts";
 import { changeLine, changesBetween, frameLines, type Look, type Trouble } from "./watch-view.ts";
@@ -29,8 +29,9 @@ const DEFAULT_ROWS = 24;
  * @throws what makes the first look impossible for good, such as a key that is refused
  */
 export async function runVolumesWatch(input: Input, options: WatchOptions, io: Io): Promise<number> {
-  const config = await loadVolumesConfig(input);
-  const logger = loggerFor(config, "volumes");
+  const loaded = await loadVolumesConfig(input);
+  const logger = loggerFor(loaded, "volumes");
+  const config = await withKnownCluster(loaded, logger, within(options.timeoutSeconds, io.stop));
   const { rds, transport } = openRds(config, logger, options.timeoutSeconds);
   const cluster = await openCluster(config, logger);
   const presenter =

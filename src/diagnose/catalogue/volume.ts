@@ -13,7 +13,7 @@ export const volumeFindings = {
     "critical",
     "The volume's record on the RDS is not readable or not of this installation",
     "The comment of the disk item holds no record of this --cluster-id, so the controller changes nothing about it.",
-    "Compare --cluster-id everywhere; if the comment was edited by hand, restore it (docs/volume-record.md).",
+    "Compare --cluster-id everywhere; if the comment was damaged, `rds-csi volumes record NAME` in the controller's pod puts it back (docs/volumes.md).",
     IO_STOPS,
   ),
   "volume-file-missing": entry(

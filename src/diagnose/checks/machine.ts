@@ -49,7 +49,7 @@ export function checkMachine({ config, facts }: Gathered): readonly Draft[] {
   if (facts.identity.state === "known") {
     const { etcHostNqn, etcHostId, hostNqn, hostId } = facts.identity.value;
     const zero = /uuid:0{8}-0{4}-0{4}-0{4}-0{12}$/.test(etcHostNqn ?? "");
-    const half = (etcHostNqn === hostNqn) !== (etcHostId?.toLowerCase() === hostId);
+    const half = hostNqn !== undefined && (etcHostNqn === hostNqn) !== (etcHostId?.toLowerCase() === hostId);
     if (zero || half) {
       const evidence = [`/etc/nvme/hostnqn: ${etcHostNqn}`, `/etc/nvme/hostid: ${etcHostId ?? "missing"}`];
       drafts.push({ id: "host-identity-shared", subject: node, evidence });

@@ -21,7 +21,8 @@ export function checkConnections(
 ): readonly Draft[] {
   const drafts: Draft[] = [];
   const { handle, connections } = volume;
-  const { hostNqn, hostId } = hostIdentity(config.clusterId, config.nodeId);
+  const { clusterId, nodeId } = config;
+  const own = clusterId === undefined ? undefined : hostIdentity(clusterId, nodeId);
   for (const connection of connections) {
     const { nqn, controllers, devices, state } = connection;
     const address = controllers.flatMap(({ endpoint }) => (endpoint ? [endpointText(endpoint)] : []))[0];
@@ -30,6 +31,8 @@ export function checkConnections(
     };
     const present = controllers.filter((controller) => !isGoing(controller));
     for (const { name, hostNqn: host, hostId: id } of config.dataPath === "loop" ? [] : present) {
+      if (own === undefined) break;
+      const { hostNqn, hostId } = own;
       if ((host === "" || host === hostNqn) && (id === "" || id.toLowerCase() === hostId)) continue;
       const assumed = config.nodeIdAssumed ? " (of the host's name, as no --node-id was given)" : "";
       draft(

@@ -84,7 +84,9 @@ function exportDrafts(
       ),
     );
   }
-  const { hostNqn } = hostIdentity(config.clusterId, config.nodeId);
+  const { clusterId, nodeId } = config;
+  if (clusterId === undefined) return drafts;
+  const { hostNqn } = hostIdentity(clusterId, nodeId);
   if (disk.allowHost !== "" && !disk.allowHost.split(",").includes(hostNqn)) {
     const allowed = `nvme-tcp-server-allow-host-name=${disk.allowHost}`;
     drafts.push(draft("host-not-allowed", allowed, `host NQN of this node: ${hostNqn}`));

@@ -123,8 +123,9 @@ export async function accessFacts({ system, config }: DiagnoseContext): Promise<
 export interface IdentityFacts {
   readonly nodeId: string;
   readonly nodeIdAssumed: boolean;
-  readonly hostNqn: string;
-  readonly hostId: string;
+  /** undefined while the cluster id is not known, of which they are made. */
+  readonly hostNqn: string | undefined;
+  readonly hostId: string | undefined;
   readonly etcHostNqn: string | undefined;
   readonly etcHostId: string | undefined;
 }
@@ -139,5 +140,7 @@ export async function identityFacts({ config, etcNvme }: DiagnoseContext): Promi
     return undefined;
   };
   const [etcHostNqn, etcHostId] = [await first("hostnqn"), await first("hostid")];
-  return { nodeId, nodeIdAssumed, ...hostIdentity(clusterId, nodeId), etcHostNqn, etcHostId };
+  const own =
+    clusterId === undefined ? { hostNqn: undefined, hostId: undefined } : hostIdentity(clusterId, nodeId);
+  return { nodeId, nodeIdAssumed, ...own, etcHostNqn, etcHostId };
 }

@@ -1,7 +1,7 @@
 import { systemClock } from "../../domain/clock.ts";
 import { toDriverError } from "../../domain/errors/driver-error.ts";
 import { silentLogger } from "../../observability/log.ts";
-import { type RdsContext, randomNonce } from "../../rds/context.ts";
+import type { RdsContext } from "../../rds/context.ts";
 import type { Disk } from "../../rds/disk.ts";
 import { fileExists, listEverything } from "../../rds/lookup.ts";
 import { Rds } from "../../rds/rds.ts";
@@ -84,7 +84,6 @@ export async function rdsFacts({ config }: DiagnoseContext, signal: AbortSignal)
       // Used for changes only, which are not made here.
       nvmePort: 4420,
       fencing: "epoch",
-      nonce: randomNonce,
     };
     const version = await new Rds(context).version(signal);
     const disks = await listEverything(context, signal);
@@ -111,7 +110,7 @@ export async function rdsFacts({ config }: DiagnoseContext, signal: AbortSignal)
   }
 }
 
-function volumeFacts(disk: Disk, clusterId: string): RdsVolumeFacts | undefined {
+function volumeFacts(disk: Disk, clusterId: string | undefined): RdsVolumeFacts | undefined {
   const found = classify(disk, clusterId);
   if (found === undefined) return undefined;
   const record = found.kind === "volume" ? found.volume.record : undefined;

@@ -71,7 +71,7 @@ function nodeRows(facts: Facts, wide: boolean): Rows {
   const identity = valueOr(facts.identity, undefined);
   if (identity !== undefined) {
     const assumed = identity.nodeIdAssumed ? " (node id: the host's name)" : "";
-    rows.push(["host NQN", `${identity.hostNqn}${assumed}`]);
+    rows.push(["host NQN", `${identity.hostNqn ?? "unknown, as the cluster id is"}${assumed}`]);
   }
   const plugin = valueOr(facts.plugin, undefined);
   if (plugin !== undefined) {

@@ -16,6 +16,11 @@ export const kubernetesErrors = {
     (p) => `the driver's service account may not ${p.verb} ${p.resource} (${p.detail})`,
     "Apply the ClusterRole of the driver's manifests; the call is repeated by itself.",
   ),
+  clusterIdUnknown: entry<{ reason: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `it is not known which cluster this is, and so which volumes are its own: ${p.reason}`,
+    "Grant get of the namespace kube-system, as the manifests do, or set the same --cluster-id for controller, nodes and commands; it is asked for again by itself.",
+  ),
   kubernetesUnauthenticated: entry<{ verb: string; resource: string }>(
     GrpcCode.UNAVAILABLE,
     (p) => `Kubernetes does not accept the driver's credentials (${p.verb} ${p.resource})`,

@@ -27,7 +27,7 @@ export const nodeErrors = {
   hostIdentityMismatch: entry<{ volume: string; expected: string; own: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `volume ${p.volume} is attached for host NQN ${p.expected}, this node's is ${p.own}`,
-    "Give controller and node the same --cluster-id, and each node its own --node-id (the Kubernetes node name).",
+    "Give controller and node the same --cluster-id, or none and both --orchestrator kubernetes, and each node its own --node-id (the Kubernetes node name).",
   ),
   nqnForeign: entry<{ nqn: string; volume: string; prefix: string }>(
     GrpcCode.FAILED_PRECONDITION,

@@ -99,7 +99,17 @@ export const rdsErrors = {
   foreignDisk: entry<{ slot: string; reason: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `disk ${p.slot} on the RDS is not managed by this driver: ${p.reason}`,
-    "It is never changed. Rename or remove it on the RDS by hand, if it is not needed.",
+    "It is never changed. Find out whose it is before anything is done to it by hand: compare --cluster-id, and look at the item with `rds-csi volumes record`.",
+  ),
+  recordUnusable: entry<{ volume: string; reason: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `the record of volume ${p.volume} on the RDS cannot be used: ${p.reason}`,
+    "Nothing is changed meanwhile. `rds-csi volumes record NAME` shows the record; put it back with --restore or --rebuild. Do not remove the disk item or its file: they hold the data.",
+  ),
+  recordKept: entry<{ volume: string; reason: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) => `the record of volume ${p.volume} is left as it is: ${p.reason}`,
+    "Do what the message says and repeat the command; nothing was changed.",
   ),
   recordConflict: entry<{ volume: string; attempts: number }>(
     GrpcCode.ABORTED,

@@ -20,6 +20,13 @@ export interface ResourceType {
 export const BUILT_IN: readonly ResourceType[] = [
   { group: "", version: "v1", resource: "nodes", kind: "Node", namespaced: false, status: true },
   { group: "", version: "v1", resource: "namespaces", kind: "Namespace", namespaced: false, status: true },
+  {
+    group: "",
+    version: "v1",
+    resource: "configmaps",
+    kind: "ConfigMap",
+    namespaced: true,
+  },
   { group: "", version: "v1", resource: "pods", kind: "Pod", namespaced: true, status: true },
   { group: "", version: "v1", resource: "events", kind: "Event", namespaced: true },
   {

@@ -1,0 +1,116 @@
+import { decodeRecord } from "../../domain/record/record-codec.ts";
+import type { VolumeRecord } from "../../domain/record/volume-record.ts";
+import type { ForeignDisk, RdsVolume } from "../../rds/volume.ts";
+import type { RecordCopy } from "../../records/copy.ts";
+import type { RecordPlan } from "../../records/plan.ts";
+import type { Fact } from "../../volumes/fact.ts";
+import { printable, shortSize } from "./text.ts";
+
+/** A volume's record, and the copy of it. */
+export interface ShownRecord {
+  readonly found: RdsVolume | ForeignDisk;
+  readonly copy: Fact<RecordCopy | undefined>;
+}
+
+const iso = (seconds: number): string => {
+  const date = new Date(seconds * 1_000);
+  return Number.isNaN(date.getTime()) ? `${seconds} s` : date.toISOString().replace(".000Z", "Z");
+};
+
+/** The record for a person: the comment as it is stored, and what it says. */
+export function recordText({ found, copy }: ShownRecord): string {
+  const { id, disk } = found;
+  const exported = disk.exported
+    ? `exported on port ${disk.port ?? "none"} as ${disk.nqn || "no NQN"}`
+    : "not exported";
+  const decoded = decodeRecord(disk.comment);
+  const rows: [string, string][] = [
+    [
+      "file",
+      `${disk.filePath || "none"}, ${disk.size === undefined ? "size not known" : shortSize(disk.size)}`,
+    ],
+    ["export", exported],
+    ["comment", disk.comment === "" ? "(empty)" : disk.comment],
+    ["record", "reason" in found ? found.reason : "can be read"],
+    ...(decoded.kind === "record" ? rowsOf(decoded.record) : []),
+    ["copy", copyText(copy, disk.comment)],
+  ];
+  const advice =
+    "cause" in found && (found.cause === "unreadable" || found.cause === "no-record")
+      ? `\nTo put it back: rds-csi volumes record ${id} --restore (from the copy), or --rebuild (from the cluster).\n`
+      : "";
+  return `Volume ${id}\n${aligned(rows)}${advice}`;
+}
+
+function rowsOf(record: VolumeRecord): [string, string][] {
+  const { attachments, migration, settings, claim } = record;
+  return [
+    ["  name", record.name],
+    ["  cluster", record.cluster],
+    ["  claim", claim === undefined ? "none" : `${claim.namespace}/${claim.name}`],
+    ["  created", iso(record.createdAt)],
+    ["  epoch", String(record.epoch)],
+    ...attachments.map(({ node, hostNqn, accessMode, accessType, readonly, since }): [string, string] => [
+      "  attached",
+      `${node} since ${iso(since)}, ${accessMode}, ${accessType}${readonly ? ", read-only" : ""}, ${hostNqn}`,
+    ]),
+    ...(migration === undefined
+      ? []
+      : [
+          ["  migration", `since ${iso(migration.since)}, ${migration.timeoutSeconds} s allowed`] as [
+            string,
+            string,
+          ],
+        ]),
+    [
+      "  settings",
+      Object.entries(settings)
+        .map(([key, value]) => `${key}=${value}`)
+        .join(" "),
+    ],
+  ];
+}
+
+function copyText(copy: Fact<RecordCopy | undefined>, comment: string): string {
+  if (copy.state === "unknown") return `not known: ${copy.reason}`;
+  const kept = copy.state === "known" ? copy.value : undefined;
+  if (kept === undefined) return "none";
+  return kept.comment === comment ? `the same, since ${kept.seen}` : `of ${kept.seen}: ${kept.comment}`;
+}
+
+/** What would be written, and why. */
+export function planText({ id, disk }: RdsVolume | ForeignDisk, { comment, notes }: RecordPlan): string {
+  const rows: [string, string][] = [
+    ["old comment", disk.comment === "" ? "(empty)" : disk.comment],
+    ["new comment", comment],
+  ];
+  const lines = notes.map((note) => `- ${printable(note)}.\n`).join("");
+  return `Volume ${id}\n${aligned(rows)}${lines}`;
+}
+
+function aligned(rows: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, value]) => `  ${name.padEnd(width)}  ${printable(value)}\n`).join("");
+}
+
+/** The same for programs. */
+export function recordDocument({ found, copy }: ShownRecord): object {
+  const { id, disk } = found;
+  const decoded = decodeRecord(disk.comment);
+  const kept = copy.state === "known" ? copy.value : undefined;
+  return {
+    apiVersion: "rds-csi/v1",
+    kind: "VolumeRecord",
+    handle: id,
+    comment: disk.comment,
+    problem: "reason" in found ? found.reason : null,
+    record:
+      decoded.kind === "record"
+        ? { ...decoded.record, unknown: Object.fromEntries(decoded.record.unknown) }
+        : null,
+    nqn: disk.nqn,
+    exported: disk.exported,
+    copy: kept === undefined ? null : { comment: kept.comment, seen: kept.seen, highestEpoch: kept.epoch },
+    copyProblem: copy.state === "unknown" ? copy.reason : null,
+  };
+}

@@ -1,0 +1,80 @@
+import type { Clock } from "../domain/clock.ts";
+import { systemClock } from "../domain/clock.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
+import { TestCluster } from "../kubernetes/cluster.fixture.ts";
+import type { LogLine } from "../kubernetes/test-world.fixture.ts";
+import { recordingLogger } from "../kubernetes/test-world.fixture.ts";
+import {
+  BLOCK,
+  type ControllerStack,
+  MIB,
+  type Stack,
+  type StackOptions,
+  startStack,
+} from "../rds/stack.fixture.ts";
+import { kubernetesEvidence } from "./kubernetes-evidence.ts";
+import { Reconciler, type ReconcilerOptions } from "./reconciler.ts";
+
+/** A controller on a simulator, with a cluster in memory and a clock that tests move. */
+export interface ReconcileLab {
+  readonly on: Stack;
+  readonly cluster: TestCluster;
+  /** Lets time pass on the controller's wall clock. */
+  pass(seconds: number): void;
+  /** Makes a volume, and by default the PersistentVolume that names it. */
+  volume(name: string, over?: { readonly pv?: boolean }): Promise<VolumeId>;
+  publish(id: VolumeId, node: string): Promise<unknown>;
+  /** A reconcile loop that remembers what it saw, and its log. */
+  reconciler(over?: Partial<ReconcilerOptions>): { readonly loop: Reconciler; readonly log: LogLine[] };
+  drift(kind: string, on?: ControllerStack): Promise<number | undefined>;
+}
+
+/** @param options of the stack */
+export async function startReconcileLab(options: StackOptions = {}): Promise<ReconcileLab> {
+  let seconds = 0;
+  const clock: Clock = { ...systemClock, now: () => 1_700_000_000_000 + seconds * 1_000 };
+  const cluster = new TestCluster();
+  for (const node of ["node-a", "node-b"]) cluster.nodeNames.add(node);
+  const on = await startStack({ evidence: kubernetesEvidence(cluster), clock, ...options });
+  return {
+    on,
+    cluster,
+    pass: (more) => {
+      seconds += more;
+    },
+    volume: async (name, { pv = true } = {}) => {
+      const { id } = await on.volumes.create({
+        name,
+        range: { requiredBytes: MIB, limitBytes: 0n },
+        capabilities: [BLOCK],
+        parameters: {},
+        mutableParameters: {},
+        contentSource: undefined,
+        signal: on.signal,
+      });
+      if (pv) cluster.addVolume(id);
+      return id;
+    },
+    publish: (volumeId, nodeId) =>
+      on.attachments.publish({ volumeId, nodeId, capability: BLOCK, readonly: false, signal: on.signal }),
+    reconciler: (over = {}) => {
+      const log: LogLine[] = [];
+      const loop = new Reconciler({
+        rds: on.rds,
+        attachments: on.attachments,
+        reporter: on.reporter,
+        metrics: on.metrics,
+        clock,
+        logger: recordingLogger(log),
+        cluster,
+        events: { post: () => {}, postForVolume: (handle, event) => on.posted.push({ handle, ...event }) },
+        ...over,
+      });
+      return { loop, log };
+    },
+    drift: async (kind, controller = on) => {
+      const metric = await controller.registry.getSingleMetric("rds_csi_attachment_drift")?.get();
+      return metric?.values.find(({ labels }) => labels.kind === kind)?.value;
+    },
+  };
+}

@@ -1,0 +1,196 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import { decodeRecord, encodeRecord, RECORD_LIMIT } from "../domain/record/record-codec.ts";
+import type { ExportName, VolumeRecord } from "../domain/record/volume-record.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
+import type { Disk } from "../rds/disk.ts";
+import { classify, type RdsVolume } from "../rds/volume.ts";
+import type { AttachmentFacts, PvFacts, StorageClassFacts } from "../volumes/facts.ts";
+import type { RecordCopy } from "./copy.ts";
+import { epochOfNqn, highestEpoch, unusedEpoch } from "./epochs.ts";
+import { attachmentsFrom, baseFrom, migrationFrom } from "./rebuild.ts";
+
+/** What is known of a volume whose record is to be put back. */
+export interface PlanFacts {
+  readonly handle: VolumeId;
+  /** The disk item as read; its comment is what is compared when the record is written. */
+  readonly disk: Disk;
+  readonly clusterId: string;
+  /** Seconds since the Unix epoch. */
+  readonly now: number;
+  readonly copy: RecordCopy | undefined;
+  /** PersistentVolumes with this handle. */
+  readonly pvs: readonly PvFacts[];
+  /** Their VolumeAttachments. */
+  readonly attachments: readonly AttachmentFacts[];
+  readonly storageClass: StorageClassFacts | undefined;
+  /** Whether NQN, port and allowed hosts of an exported item are those of its record. */
+  readonly exportIsRight: (volume: RdsVolume) => boolean;
+}
+
+/** What is to be written, and why. */
+export interface RecordPlan {
+  readonly record: VolumeRecord;
+  readonly comment: string;
+  /** In the order of interest, each a sentence without full stop. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Whether the present record may be replaced at all.
+ * @param replaceReadable whether a record that can be read may be
+ * @throws recordKept (FAILED_PRECONDITION)
+ */
+export function requireReplaceable({ handle, disk, clusterId }: PlanFacts, replaceReadable: boolean): void {
+  const refuse = (reason: string): never => {
+    throw failure("recordKept", { volume: handle, reason });
+  };
+  const version = /^rds(\d+)(?:;|$)/.exec(disk.comment)?.[1];
+  if (version !== undefined && version !== "1")
+    refuse(`it is of version ${version}, which a newer driver wrote: use that one`);
+  const found = classify(disk, clusterId);
+  if (found?.kind === "foreign") {
+    const { cause, reason } = found.foreign;
+    if (cause !== "unreadable" && cause !== "no-record") refuse(reason);
+  }
+  if (disk.type !== "file" || !disk.filePath.endsWith(`/${handle}.img`))
+    refuse(`the disk item is not what the driver makes: type ${disk.type}, file ${disk.filePath || "none"}`);
+  if (found?.kind === "volume" && !replaceReadable)
+    refuse("it can be read; --replace-readable replaces it all the same");
+}
+
+/**
+ * The kept copy, where it agrees with what the cluster has attached.
+ * @throws recordKept (FAILED_PRECONDITION) saying why not
+ */
+export function planRestore(facts: PlanFacts): RecordPlan {
+  const { handle, clusterId, copy } = facts;
+  const refuse = (reason: string): never => {
+    throw failure("recordKept", { volume: handle, reason });
+  };
+  const decoded = copy === undefined ? undefined : decodeRecord(copy.comment);
+  if (copy === undefined || decoded?.kind !== "record")
+    return refuse("there is no copy of it; --rebuild makes one from the PersistentVolume");
+  const { record } = decoded;
+  if (record.cluster !== clusterId)
+    refuse(`the copy is of cluster ${record.cluster}, this one is ${clusterId}`);
+  const inCopy = record.attachments.map(({ node }) => node).toSorted();
+  const inCluster = holders(facts)
+    .map(({ node }) => node)
+    .toSorted();
+  if (inCopy.join() !== inCluster.join()) {
+    const list = (nodes: readonly string[]) => nodes.join(" and ") || "no node";
+    refuse(
+      `the copy of ${copy.seen} attaches ${list(inCopy)}, the VolumeAttachments ${list(inCluster)}; --rebuild goes by the VolumeAttachments`,
+    );
+  }
+  return finished(facts, record, [`From the copy that was kept at ${copy.seen}`]);
+}
+
+/**
+ * A record from the PersistentVolume and its VolumeAttachments; what they do not say comes from the kept copy, else from the
+ * StorageClass.
+ * @throws recordKept (FAILED_PRECONDITION) saying why not
+ */
+export function planRebuild(facts: PlanFacts): RecordPlan {
+  const { base, notes } = baseFrom(facts);
+  const attachments = attachmentsFrom(facts, holders(facts));
+  const migration = migrationFrom(facts, attachments, base.settings);
+  return finished(facts, { ...base, attachments, migration }, notes);
+}
+
+/** The VolumeAttachments whose node has the volume, or may still have it while it is being detached. */
+function holders({ handle, attachments }: PlanFacts): readonly AttachmentFacts[] {
+  const all = attachments.filter(({ attached, deleting }) => attached || deleting);
+  if (all.length > 2) {
+    const nodes = all.map(({ node }) => node).join(", ");
+    throw failure("recordKept", {
+      volume: handle,
+      reason: `there are ${all.length} VolumeAttachments (${nodes}), and a record has at most two`,
+    });
+  }
+  return all;
+}
+
+/** Settles the epoch, which is part of the NQN: that of a running attachment stays, any other is one that was never used. */
+function finished(facts: PlanFacts, record: VolumeRecord, notes: readonly string[]): RecordPlan {
+  const { handle } = facts;
+  const settled =
+    record.attachments.length > 0 ? continued(facts, record) : detached(facts, record, facts.disk.nqn);
+  const comment = encodeRecord(settled.record);
+  if (comment.length > RECORD_LIMIT)
+    throw failure("recordTooLarge", { volume: handle, bytes: comment.length, limit: RECORD_LIMIT });
+  const readBack = decodeRecord(comment);
+  if (readBack.kind !== "record")
+    throw failure("internal", { what: `the new record of volume ${handle} cannot be read` });
+  return { record: settled.record, comment, notes: [...notes, ...settled.notes] };
+}
+
+interface Settled {
+  readonly record: VolumeRecord;
+  readonly notes: readonly string[];
+}
+
+/** Nodes use it under the NQN that the item has: the record must say just that, or the next call would take it from them. */
+function continued(facts: PlanFacts, record: VolumeRecord): Settled {
+  const { handle, disk, exportIsRight } = facts;
+  const nodes = record.attachments.map(({ node }) => node).join(" and ");
+  const refuse = (reason: string): never => {
+    throw failure("recordKept", {
+      volume: handle,
+      reason: `${reason}; end what uses the volume on ${nodes}, delete the VolumeAttachment, and see that nothing is connected there any more`,
+    });
+  };
+  for (const { node, nqn } of holders(facts))
+    if (nqn !== undefined && nqn !== disk.nqn)
+      refuse(`${node} was told NQN ${nqn}, and the item has ${disk.nqn || "none"}`);
+  const highest = highestEpoch(tracesOf(facts));
+  const epoch = epochOfNqn(disk.nqn, handle) ?? highest;
+  if (epoch < highest)
+    refuse(`the item has the NQN of epoch ${epoch}, and epoch ${highest} has been used since`);
+  const next = { ...record, epoch, exportName: nameOf(record, disk, epoch, handle) };
+  if (!exportIsRight({ id: handle, record: next, disk: { ...disk, exported: true } }))
+    refuse(
+      `NQN ${disk.nqn || "none"} and port ${disk.port ?? "none"} of the item are not those of the record`,
+    );
+  return { record: next, notes: [`Attached to ${nodes}, under epoch ${epoch} as the item has it`] };
+}
+
+/** The record's name of the export, unless it is of another epoch: then the one that the item has. */
+function nameOf(
+  { exportName }: VolumeRecord,
+  { nqn, port }: Disk,
+  epoch: number,
+  handle: VolumeId,
+): ExportName | undefined {
+  if (exportName !== undefined && epochOfNqn(exportName.nqn, handle) === epoch) return exportName;
+  return port === undefined ? undefined : { nqn, port, hosts: false };
+}
+
+/** Nobody has it: the next attachment takes the epoch after this one. */
+function detached(facts: PlanFacts, record: VolumeRecord, nqn: string): Settled {
+  const traces = tracesOf(facts);
+  const highest = highestEpoch(traces);
+  const { handle, now } = facts;
+  // The last attachment that left a trace is the record's own, or there never was one.
+  const isNewest =
+    record.epoch === highest && (epochOfNqn(nqn, handle) === highest || (highest === 0 && nqn === ""));
+  const isFromCopy = facts.copy !== undefined && record.epoch === decodedEpoch(facts.copy);
+  const epoch = isNewest && isFromCopy ? record.epoch : unusedEpoch(traces, nqn, now);
+  const exported = facts.disk.exported
+    ? [
+        "The export is on although no VolumeAttachment says so; it is left as it is, and the next attach replaces it",
+      ]
+    : [];
+  const raised = epoch === record.epoch ? [] : [`Epoch ${epoch}, which no attachment has had`];
+  return { record: { ...record, epoch }, notes: ["Attached to no node", ...raised, ...exported] };
+}
+
+function decodedEpoch(copy: RecordCopy): number | undefined {
+  const decoded = decodeRecord(copy.comment);
+  return decoded.kind === "record" ? decoded.record.epoch : undefined;
+}
+
+function tracesOf({ handle, disk, copy, attachments }: PlanFacts) {
+  const told = attachments.flatMap(({ nqn, metadata }) => [nqn ?? "", metadata.nqn ?? ""]);
+  return { handle, comment: disk.comment, nqns: [disk.nqn, ...told], copy };
+}

@@ -1,0 +1,146 @@
+import { readParameters } from "../controller/parameters.ts";
+import type { AccessMode } from "../domain/access-mode.ts";
+import { failure } from "../domain/errors/driver-error.ts";
+import { hostIdentity } from "../domain/host-identity.ts";
+import { decodeRecord } from "../domain/record/record-codec.ts";
+import {
+  type Attachment,
+  DEFAULT_SETTINGS,
+  type Migration,
+  type VolumeRecord,
+  type VolumeSettings,
+} from "../domain/record/volume-record.ts";
+import { volumeIdFromName } from "../domain/volume-id.ts";
+import type { AttachmentFacts, PvFacts } from "../volumes/facts.ts";
+import type { PlanFacts } from "./plan.ts";
+
+/** What the sidecars make of a PersistentVolume's access modes, as the driver offers SINGLE_NODE_MULTI_WRITER. */
+const MODES: Readonly<Record<string, AccessMode>> = {
+  ReadWriteOnce: "SINGLE_NODE_MULTI_WRITER",
+  ReadWriteOncePod: "SINGLE_NODE_SINGLE_WRITER",
+  ReadWriteMany: "MULTI_NODE_MULTI_WRITER",
+};
+
+/** Everything of a record but who has the volume, and where it came from. */
+export function baseFrom(facts: PlanFacts): {
+  readonly base: VolumeRecord;
+  readonly notes: readonly string[];
+} {
+  const { handle, clusterId, now } = facts;
+  const pv = boundPv(facts);
+  const kept = copyOf(facts);
+  if (kept !== undefined) {
+    const notes = [
+      `Claim, name and settings from the copy that was kept at ${facts.copy?.seen}, attachments from the VolumeAttachments of PersistentVolume ${pv.name}`,
+    ];
+    return { base: { ...kept, ended: [], reExportSince: undefined }, notes };
+  }
+  if (volumeIdFromName(pv.name) !== handle)
+    throw failure("recordKept", {
+      volume: handle,
+      reason: `its CSI name is not known: there is no copy, and the handle is not made from the PersistentVolume's name ${pv.name}`,
+    });
+  const { settings, note } = settingsFrom(facts);
+  const { claim, createdAt } = pv;
+  return {
+    base: {
+      name: pv.name,
+      cluster: clusterId,
+      claim: claim && { namespace: claim.namespace, name: claim.name },
+      createdAt: createdAt === undefined ? now : Math.floor(createdAt / 1_000),
+      source: undefined,
+      filesystem: undefined,
+      epoch: 0,
+      attachments: [],
+      migration: undefined,
+      ended: [],
+      settings,
+      unknown: [],
+    },
+    notes: [`From PersistentVolume ${pv.name} and its VolumeAttachments`, note],
+  };
+}
+
+/** The attachments that the VolumeAttachments tell of; what the copy knows of the same node is taken from there. */
+export function attachmentsFrom(
+  facts: PlanFacts,
+  holders: readonly AttachmentFacts[],
+): readonly Attachment[] {
+  const kept = copyOf(facts)?.attachments ?? [];
+  const made = holders.map(({ node, metadata }): Attachment => {
+    const known = kept.find((each) => each.node === node);
+    if (known !== undefined) return known;
+    const pv = boundPv(facts);
+    return {
+      node,
+      hostNqn: metadata.hostNqn ?? hostIdentity(facts.clusterId, node).hostNqn,
+      accessMode: modeOf(facts, pv),
+      accessType: pv.volumeMode === "Block" ? "block" : "mount",
+      readonly: pv.readOnly === true,
+      since: facts.now,
+    };
+  });
+  // Their order is that of attaching: who is in the copy was there first.
+  const place = ({ node }: Attachment): number => {
+    const index = kept.findIndex((each) => each.node === node);
+    return index < 0 ? kept.length : index;
+  };
+  return made.toSorted((a, b) => place(a) - place(b));
+}
+
+/** Two nodes are a migration; its time is counted anew unless the copy knows it. */
+export function migrationFrom(
+  facts: PlanFacts,
+  attachments: readonly Attachment[],
+  { migrationTimeoutSeconds }: VolumeSettings,
+): Migration | undefined {
+  if (attachments.length < 2) return undefined;
+  const kept = copyOf(facts);
+  if (kept?.migration !== undefined && attachments.every((each) => kept.attachments.includes(each)))
+    return kept.migration;
+  const timeoutSeconds = migrationTimeoutSeconds === "auto" ? 0 : migrationTimeoutSeconds;
+  return { since: facts.now, timeoutSeconds, by: "", overdueBy: undefined };
+}
+
+/** @throws recordKept when no PersistentVolume names the volume, or several do */
+function boundPv({ handle, pvs }: PlanFacts): PvFacts {
+  const bound = pvs.filter(({ phase }) => phase === "Bound");
+  const [pv, second] = bound.length > 0 ? bound : pvs;
+  if (pv === undefined)
+    throw failure("recordKept", { volume: handle, reason: "no PersistentVolume of this cluster names it" });
+  if (second !== undefined) {
+    const names = `${pv.name} and ${second.name}`;
+    throw failure("recordKept", { volume: handle, reason: `PersistentVolumes ${names} name it` });
+  }
+  return pv;
+}
+
+function modeOf({ handle }: PlanFacts, { name, accessModes }: PvFacts): AccessMode {
+  const [only, second] = accessModes;
+  const mode = only === undefined || second !== undefined ? undefined : MODES[only];
+  if (mode === undefined)
+    throw failure("recordKept", {
+      volume: handle,
+      reason: `PersistentVolume ${name} has the access modes ${accessModes.join(", ") || "none"}, so that the mode of the attachment is not known`,
+    });
+  return mode;
+}
+
+function settingsFrom({ storageClass, pvs }: PlanFacts): {
+  readonly settings: VolumeSettings;
+  readonly note: string;
+} {
+  if (storageClass === undefined) {
+    const name = pvs[0]?.storageClass;
+    const which = name === undefined ? "no StorageClass" : `StorageClass ${name}, which is gone`;
+    return { settings: DEFAULT_SETTINGS, note: `Settings are the defaults: the volume has ${which}` };
+  }
+  const { settings } = readParameters(storageClass.parameters);
+  return { settings, note: `Settings from StorageClass ${storageClass.name}, as it is today` };
+}
+
+/** The kept record, if it is of this cluster. */
+function copyOf({ copy, clusterId }: PlanFacts): VolumeRecord | undefined {
+  const decoded = copy === undefined ? undefined : decodeRecord(copy.comment);
+  return decoded?.kind === "record" && decoded.record.cluster === clusterId ? decoded.record : undefined;
+}
