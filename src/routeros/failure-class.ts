@@ -54,7 +54,9 @@ export function ownReason(text: string): string | undefined {
 
 /** The text without RouterOS's trailing position, e.g. ` (/disk/add; line 1)`; at most 300 characters. */
 export function tidyFailure(text: string): string {
+  // Cut first: the pattern may look at a run of blanks again for each of them.
   return text
+    .slice(0, 2_000)
     .replace(/\s*\((?:[^()]*;\s*)?line \d+[^()]*\)\s*$/i, "")
     .trim()
     .slice(0, 300);

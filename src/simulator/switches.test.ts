@@ -254,7 +254,9 @@ describe("each switch has an effect", () => {
     const lines = (await narrow.put("/disk/print detail where slot=a")).split("\n");
     expect(lines.length).toBeGreaterThan(4);
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
-    expect(lines[2]).toMatch(/^ {15}\S/);
+    // Behind the number, the flags and their blanks: the column of the first key.
+    expect(lines[1]).toMatch(/^ 1 B type=/);
+    expect(lines[2]).toMatch(/^ {5}\S/);
     const long = `:put "${"x y".repeat(100)}"`;
     expect(await narrow.put(long)).toBe("x y".repeat(100));
     const cutting = await withSwitches({ wrapPut: "yes" }, 80);
@@ -326,7 +328,7 @@ describe("each switch has an effect", () => {
     expect(await box.fail(":put [/disk/get [find where slot=none] size]")).toBe(
       "invalid internal item number",
     );
-    expect(await box.put("/disk/print detail where slot=a")).toContain("\n 0 B ;;; c d\n       type=file");
+    expect(await box.put("/disk/print detail where slot=a")).toContain("\n 1 B ;;; c d\n     type=file");
   });
 });
 

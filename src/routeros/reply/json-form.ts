@@ -1,10 +1,10 @@
 import { payload } from "../envelope.ts";
 import { ros, type Script } from "../script.ts";
 import type { Listing, ReplyForm } from "./form.ts";
+import { closingQuote } from "./quoted.ts";
 import type { Row } from "./row.ts";
 
-/** Numbers outside strings; strings are matched first, so digits inside them are left alone. */
-const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
 /**
  * Rows from `:serialize to=json` of `print detail as-value`: the form with exact values and types.
@@ -36,9 +36,7 @@ export function parseJsonRows(json: string): readonly Row[] | undefined {
   let value: unknown;
   try {
     // As strings, numbers survive JSON.parse digit for digit.
-    value = JSON.parse(
-      json.replace(STRING_OR_NUMBER, (token) => (token.startsWith('"') ? token : `"${token}"`)),
-    );
+    value = JSON.parse(withQuotedNumbers(json));
   } catch {
     return undefined;
   }
@@ -55,6 +53,20 @@ export function parseJsonRows(json: string): readonly Row[] | undefined {
     rows.push(row);
   }
   return rows;
+}
+
+/** Puts numbers outside strings in quotes. Each character is looked at once, whatever the text is. */
+function withQuotedNumbers(json: string): string {
+  const pieces: string[] = [];
+  for (let at = 0; at < json.length; ) {
+    const open = json.indexOf('"', at);
+    pieces.push(json.slice(at, open < 0 ? json.length : open).replace(NUMBER, '"$&"'));
+    if (open < 0) break;
+    const close = closingQuote(json, open + 1) ?? json.length;
+    pieces.push(json.slice(open, close + 1));
+    at = close + 1;
+  }
+  return pieces.join("");
 }
 
 /** A cell as text; undefined for nil. Lists are joined as RouterOS prints them. */
