@@ -61,7 +61,16 @@ export const SWITCH_TABLE: readonly (readonly [SwitchName, readonly (string | nu
   ["rebootExports", ["kept", "lost"], "whether disks are still exported after a reboot"],
   ["rebootMs", [50], "time without SSH during a reboot, in milliseconds"],
   ["mountDelayMs", [0], "time from the end of a reboot to the mount of the pools, in milliseconds"],
-  ["unknownArgument", ["expected-end", "bad-parameter"], "diagnostic for an argument that does not exist"],
+  [
+    "unknownArgument",
+    ["by-version", "bad-parameter", "syntax-error", "expected-end"],
+    "an argument that does not exist: bad-parameter when its command runs, or the whole line refused; by-version: refused before 7.22",
+  ],
+  [
+    "unknownCommand",
+    ["uncatchable", "catchable", "whole-line"],
+    "a menu or command that does not exist: ends the line when it is reached, or fails there as commands do, or the whole line is refused",
+  ],
   ["missingItem", ["no-such-item", "internal-number"], "error text of get when find gave nothing"],
   [
     "detailComment",

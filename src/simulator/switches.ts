@@ -58,7 +58,8 @@ export interface Switches {
   rebootExports: "kept" | "lost";
   rebootMs: number;
   mountDelayMs: number;
-  unknownArgument: "expected-end" | "bad-parameter";
+  unknownArgument: "by-version" | "bad-parameter" | "syntax-error" | "expected-end";
+  unknownCommand: "uncatchable" | "catchable" | "whole-line";
   missingItem: "no-such-item" | "internal-number";
   detailComment: "own-line" | "inline";
   resourcePolicy: "test" | "read";

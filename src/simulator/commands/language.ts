@@ -2,6 +2,7 @@ import { randomInt } from "node:crypto";
 import { toJson } from "../console/json.ts";
 import { addressBytes } from "../device/addresses.ts";
 import { ParseFailure, RunFailure } from "../errors.ts";
+import type { CommandNode } from "../language/ast.ts";
 import { parseBool } from "../language/compare.ts";
 import { Parser } from "../language/parser.ts";
 import { isArray, list, parseInteger, parseTime, toText, typeName, type Value } from "../language/values.ts";
@@ -48,6 +49,15 @@ function toAddress(value: Value, bytes: 4 | 16): Value {
   const text = toText(value);
   if (addressBytes(text)?.length !== bytes) return undefined;
   return { kind: bytes === 4 ? "ip" : "ip6", text };
+}
+
+/** A statement as `:parse` shows it: what is wrong with it stands in its place (facts section 13). */
+function compiled({ defect, menu, spec, text }: CommandNode): string {
+  if (defect === undefined) return `(evl ${text})`;
+  const { message } = defect.failure;
+  return message.startsWith("bad command name")
+    ? `(<%% ${message})`
+    : `(evl ${message} ${menu}/${spec.name})`;
 }
 
 /** Global commands that work on values; those with code are in control-flow.ts. */
@@ -128,7 +138,7 @@ export const LANGUAGE: readonly CommandSpec[] = [
       const source = toText(await required(interpreter, node, "source", scope));
       try {
         const block = new Parser(source, interpreter.runtime.grammar).parse();
-        const text = block.statements.map((one) => `(evl ${one.text})`).join(";");
+        const text = block.statements.map(compiled).join(";");
         return { kind: "code", block, text };
       } catch (error) {
         if (error instanceof ParseFailure) return error.message;
