@@ -26,7 +26,6 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
       missingItem: "internal-number",
       unknownCommand: "catchable",
       parallelChannels: "second-blocks",
-      keepaliveReplies: "none",
       clientDisconnect: "aborted",
       detailComment: "inline",
       rebootExports: "lost",

@@ -46,7 +46,7 @@ export const SWITCH_TABLE: readonly (readonly [SwitchName, readonly (string | nu
   ["asValueInDetail", ["works", "missing"], "whether print accepts detail and as-value together"],
   ["parallelChannels", ["ok", "second-blocks", "second-refused"], "a second exec on one connection"],
   ["maxSessions", [20], "connections at a time; more are closed"],
-  ["keepaliveReplies", ["yes", "none"], "answers to SSH keepalive requests"],
+  ["keepaliveReplies", ["none", "yes"], "answers to SSH keepalive requests"],
   ["clientDisconnect", ["completes", "aborted"], "a running line when its client leaves"],
   ["commandLimit", [65_536], "longest line in bytes; 0 means none"],
   ["multiLine", ["syntax-error", "first-line"], "a request with a line end in it"],
