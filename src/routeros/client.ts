@@ -11,7 +11,7 @@ import {
 } from "./failure-class.ts";
 import { detailForm } from "./reply/detail-form.ts";
 import type { Listing, ReplyForm } from "./reply/form.ts";
-import { jsonForm } from "./reply/json-form.ts";
+import { briefForm, jsonForm } from "./reply/json-form.ts";
 import { linesForm } from "./reply/lines-form.ts";
 import type { Row } from "./reply/row.ts";
 import { nothing, type Script } from "./script.ts";
@@ -69,6 +69,8 @@ export class RouterOsClient {
   readonly #onFailure: (kind: FailureClass) => void;
   /** Index of the form that this device understands. */
   #form = 0;
+  /** Whether this device can print chosen properties; undefined until it was asked to. */
+  #isBrief: boolean | undefined;
   /** Whether a reply in that form has been read. */
   #isProven = false;
 
@@ -97,6 +99,11 @@ export class RouterOsClient {
     return this.#formAt(this.#form).name;
   }
 
+  /** Whether long lists come with chosen properties; undefined while that is not known. */
+  get readsBrief(): boolean | undefined {
+    return this.#form === 0 ? this.#isBrief : false;
+  }
+
   /**
    * Runs one command line.
    * @throws rdsUnreachable, rdsOutcomeUnknown, replyUnreadable, permissionDenied, commandRejected, commandHalfRun
@@ -107,6 +114,14 @@ export class RouterOsClient {
     // A change is sent in a form that the device is known to understand: a form that fails at the end of the line would
     // leave it done and unread, and sending it again in the next form would do it twice.
     if (purpose === "mutate" && listing !== undefined && !this.#isProven) await this.#prove(command, listing);
+    if (listing?.brief === true && this.readsBrief !== false && this.#formAt(0) === jsonForm) {
+      const outcome = await this.#attempt(command, briefForm);
+      if ("ok" in outcome) {
+        if (outcome.ok) this.#isBrief = true;
+        return outcome;
+      }
+      this.#isBrief = false;
+    }
     let first: Rejection | undefined;
     for (let index = this.#form; index < this.#forms.length; index++) {
       const outcome = await this.#attempt(command, this.#formAt(index));
@@ -157,7 +172,8 @@ export class RouterOsClient {
       this.#onFailure(kind);
       // What the version does not know fails where it stands, and `:onerror` catches some of that. A change is sent in a
       // form that works, so there it is not the form.
-      if (kind === "parse" && listing !== undefined && purpose === "read") {
+      const isForms = kind === "parse" || (form === briefForm && kind === "argument");
+      if (isForms && listing !== undefined && purpose === "read") {
         return { ran: "some", text: tidyFailure(verdict.text) };
       }
       return failed(what, verdict.text);
@@ -166,6 +182,7 @@ export class RouterOsClient {
     if (listing === undefined) return { ok: true, reply, rows: [] };
     const rows = form.parse(reply, listing);
     if (rows !== undefined) return { ok: true, reply, rows };
+    if (form === briefForm) return { ran: "some", text: "rows without what every item shows" };
     // It ran, but this form cannot be read on this device: the next command uses the next form.
     this.#form = Math.min(this.#form + 1, this.#forms.length - 1);
     this.#isProven = false;

@@ -23,6 +23,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
       fileRemoveInUse: "error",
       noSpace: "file-left",
       falseFlags: "false",
+      proplist: "without-flags",
       missingItem: "internal-number",
       unknownCommand: "catchable",
       parallelChannels: "second-blocks",

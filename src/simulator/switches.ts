@@ -41,9 +41,11 @@ export interface Switches {
   falseFlags: "absent" | "false";
   serialize: "works" | "missing";
   asValueInDetail: "works" | "missing";
+  proplist: "works" | "without-flags" | "missing";
   parallelChannels: "ok" | "second-blocks" | "second-refused";
   maxSessions: number;
   keepaliveReplies: "yes" | "none";
+  execOutputLimit: "window" | "none";
   clientDisconnect: "completes" | "aborted";
   commandLimit: number;
   multiLine: "syntax-error" | "first-line";

@@ -1,6 +1,7 @@
 import { payload } from "../envelope.ts";
 import { ros, type Script } from "../script.ts";
 import type { Listing, ReplyForm } from "./form.ts";
+import { propertyName } from "./property-name.ts";
 import { closingQuote } from "./quoted.ts";
 import type { Row } from "./row.ts";
 
@@ -22,6 +23,34 @@ export const jsonForm: ReplyForm = {
     return json === undefined ? undefined : parseJsonRows(json);
   },
 };
+
+/** Properties that every item shows, whatever their value is. Source: rows of RDS2216, 7.24.4. */
+const ALWAYS_SHOWN: ReadonlySet<string> = new Set(["slot", "type", "name", "file-path", "nvme-tcp-export"]);
+
+/**
+ * The same with `proplist`: rows of chosen properties. For file disks only, as nobody has seen whether `proplist` shows flags;
+ * a reply without a property that every file disk shows is not believed.
+ */
+export const briefForm: ReplyForm = {
+  name: "brief",
+  script: ({ label, menu, where, properties }: Listing) =>
+    payload(
+      label,
+      ros`[:serialize to=json options=json.no-string-conversion value=[${menu}/print detail as-value proplist=${proplist(properties)}${whereClause(where)}]]`,
+    ),
+  parse: (reply, { label, properties }) => {
+    const rows = parseJsonRows(reply.flat(label) ?? "");
+    const shown = properties.filter((name) => ALWAYS_SHOWN.has(name));
+    return rows?.every((row) => shown.every((name) => row.has(name))) ? rows : undefined;
+  },
+};
+
+function proplist(properties: readonly string[]): Script {
+  return properties.reduce(
+    (list, name, at) => (at === 0 ? propertyName(name) : ros`${list},${propertyName(name)}`),
+    ros``,
+  );
+}
 
 /** ` where …`, or nothing. */
 export function whereClause(where: Script | undefined): Script {

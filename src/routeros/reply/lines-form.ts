@@ -2,9 +2,8 @@ import { printed } from "../envelope.ts";
 import { ros, Script } from "../script.ts";
 import type { ReplyForm } from "./form.ts";
 import { whereClause } from "./json-form.ts";
+import { propertyName } from "./property-name.ts";
 import type { Row } from "./row.ts";
-
-const PROPERTY = /^\.?[a-z][a-z0-9-]{0,40}$/;
 
 /**
  * Rows from a loop that prints one property per line, each behind a marker: needs neither `:serialize` nor
@@ -27,12 +26,6 @@ export const linesForm: ReplyForm = {
     return flat === undefined ? undefined : parseLines(flat, reply.nonce, new Set(properties));
   },
 };
-
-/** A property's name as code; checked, as it stands unquoted. */
-function propertyName(property: string): Script {
-  if (!PROPERTY.test(property)) throw new RangeError(`bad property name ${JSON.stringify(property)}`);
-  return Script.fromTemplate([property], []);
-}
 
 function parseLines(flat: string, nonce: string, wanted: ReadonlySet<string>): readonly Row[] | undefined {
   // The closing marker proves that the loop ran to its end.

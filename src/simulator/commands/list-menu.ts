@@ -100,11 +100,14 @@ function idOf(row: Row): string {
 function proplist(call: Invocation, listing: Listing): readonly string[] | undefined {
   const value = call.args.value("proplist");
   if (value === undefined) return undefined;
+  const { proplist: how } = call.device.switches();
+  if (how === "missing") throw new RunFailure("bad parameter proplist");
   const names = references(value).map(toText);
   const known = new Set(knownProperties(listing).map((property) => property.name));
   if (names.some((name) => !known.has(name)))
     throw new RunFailure("input does not match any value of proplist");
-  return names;
+  const flags = listing.flags.filter((one) => one.property !== true).map((one) => one.name);
+  return how === "works" ? names : names.filter((name) => !flags.includes(name));
 }
 
 /** A row as `as-value` gives it; the switches decide about flags, booleans and file-size. */

@@ -21,7 +21,7 @@ export function poolRow(device: Device, pool: Pool): Map<string, Value> {
   const usable = usableBytes(pool);
   const free = device.freeBytes(pool.slot);
   const inodes = pool.size / BYTES_PER_INODE;
-  const used = BigInt(device.files.filter((file) => file.path.startsWith(`${pool.slot}/`)).length);
+  const used = BigInt(device.fileStore.within(pool.slot).length);
   const row = new Map<string, Value>([[".id", id(formatId(pool.id))]]);
   if (pool.comment !== undefined) row.set("comment", pool.comment);
   row.set("block-device", true);
