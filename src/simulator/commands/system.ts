@@ -120,19 +120,48 @@ export const SYSTEM_MENU: MenuSpec = {
   commands: [REBOOT],
 };
 
+/** The fields of 7.21.5 to 7.23.1; the fingerprint of the host key is none of them (facts section 13). */
 const SSH = listing(
-  ["strong-crypto", "host-key-type", "host-key-fingerprint", "password-authentication", "forwarding-enabled"],
+  [
+    "forwarding-enabled",
+    "strong-crypto",
+    "ciphers",
+    "host-key-size",
+    "host-key-type",
+    "password-authentication",
+    "publickey-authentication-options",
+  ],
   ({ device }) => [
     new Map<string, Value>([
-      ["strong-crypto", true],
-      ["host-key-type", device.management.hostKey.type],
-      ["host-key-fingerprint", device.management.hostKey.fingerprint],
-      ["password-authentication", "yes-if-no-key"],
       ["forwarding-enabled", "no"],
+      ["strong-crypto", true],
+      ["ciphers", "auto"],
+      ["host-key-size", 2048n],
+      ["host-key-type", device.management.hostKey.type],
+      ["password-authentication", "yes-if-no-key"],
+      ["publickey-authentication-options", "none"],
     ]),
   ],
   { single: true },
 );
+
+/**
+ * Writes both halves of the host key to the flash, in PKCS #8 form: `<prefix>_ed25519.pem` and `<prefix>_ed25519_pub.pem`
+ * (manual, "SSH" and "Btrfs": names and form).
+ */
+async function exportHostKey(call: Invocation): Promise<Value> {
+  const { hostKey, flash } = call.device.management;
+  const name = `${call.args.text("key-file-prefix") ?? ""}_${hostKey.type}`;
+  const { privatePem, publicPem } = hostKey.pkcs8();
+  for (const [file, text] of [
+    [`${name}.pem`, privatePem],
+    [`${name}_pub.pem`, publicPem],
+  ] as const) {
+    if (!flash.write(file, new TextEncoder().encode(text)))
+      throw new RunFailure("failure: cannot open output file");
+  }
+  return undefined;
+}
 
 const SERVICE = listing(["name", "port", "address", "max-sessions"], ({ device }) => [
   new Map<string, Value>([
@@ -159,7 +188,18 @@ async function setService(call: Invocation): Promise<Value> {
 export const IP_MENU: MenuSpec = {
   name: "ip",
   menus: [
-    menu("ssh", SSH),
+    menu("ssh", SSH, [
+      {
+        name: "export-host-key",
+        arguments: [
+          { name: "key-file-prefix", type: "string" },
+          { name: "passphrase", type: "string" },
+        ],
+        required: ["key-file-prefix"],
+        policy: "sensitive",
+        run: exportHostKey,
+      },
+    ]),
     menu("service", SERVICE, [
       {
         name: "set",
