@@ -51,7 +51,7 @@ describe.skipIf(missing !== "")(`docs/rds-setup.md ${missing}`, () => {
         }
         outputs.push(output);
         // What the page tells the reader to copy from the console.
-        const key = /-----BEGIN PUBLIC KEY-----[^]*-----END PUBLIC KEY-----/.exec(output)?.[0];
+        const key = /-----BEGIN PUBLIC KEY-----[\s\S]*-----END PUBLIC KEY-----/.exec(output)?.[0];
         if (key !== undefined)
           await writeFile(join(run.directory, "console.pem"), `${key.replaceAll("\r", "")}\n`);
       }
