@@ -338,7 +338,7 @@ describe("/disk print and get", () => {
     await box.put(addLine("a"));
     expect((await box.put("/disk/print detail")).split("\n").filter((line) => line === " ")).toHaveLength(1);
     expect((await box.put("/disk/print terse")).trimEnd().split("\n")).toHaveLength(2);
-    expect(await box.put("/disk/print")).toContain("Columns: SLOT, MODEL, SIZE, FS, FREE");
+    expect(await box.put("/disk/print")).toContain("Columns: SLOT, MODEL, SIZE, FREE, FS");
   });
 
   test("print count-only, proplist, numbers", async () => {

@@ -14,7 +14,11 @@ export const SWITCH_TABLE: readonly (readonly [SwitchName, readonly (string | nu
   ["wrapPut", ["no", "yes"], "whether lines of :put are cut at the width too"],
   ["lineEnding", ["crlf", "lf"], "line ends of the output"],
   ["onerrorSuffix", ["command", "none"], "whether the error variable ends with (/disk/add; line 1)"],
-  ["slotTooLong", ["error", "truncate", "accept"], "what happens to a slot longer than slot-maximum"],
+  [
+    "slotTooLong",
+    ["by-version", "error", "truncate", "accept"],
+    "what happens to a slot longer than slot-maximum; by-version: accepted before 7.24, an error since",
+  ],
   ["slotMaximum", [32], "longest slot in characters"],
   ["duplicateSlotText", ["failure: already have such entry"], "error text for a slot that exists"],
   ["duplicateNqn", ["allowed", "error"], "whether two disks may have the same NQN"],

@@ -15,7 +15,7 @@ export interface Switches {
   wrapPut: "no" | "yes";
   lineEnding: "crlf" | "lf";
   onerrorSuffix: "command" | "none";
-  slotTooLong: "error" | "truncate" | "accept";
+  slotTooLong: "by-version" | "error" | "truncate" | "accept";
   slotMaximum: number;
   duplicateSlotText: string;
   duplicateNqn: "allowed" | "error";

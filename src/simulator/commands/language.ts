@@ -66,7 +66,19 @@ export const LANGUAGE: readonly CommandSpec[] = [
   conversion(":len", length),
   conversion(":tostr", toText),
   conversion(":tonum", toNumber),
-  conversion(":tobool", (value) => (typeof value === "boolean" ? value : parseBool(toText(value)))),
+  {
+    name: ":tobool",
+    arguments: [VALUE],
+    positional: ["value"],
+    evaluate: async (interpreter, node, scope) => {
+      const value = await required(interpreter, node, "value", scope);
+      if (typeof value === "boolean") return value;
+      const text = toText(value);
+      // The words yes and no: nothing up to 7.21, seen to work on 7.24.5 (facts section 13).
+      const isKnown = /^(true|false)$/.test(text) || interpreter.runtime.grammar.available("7.22");
+      return isKnown ? parseBool(text) : undefined;
+    },
+  },
   conversion(":toarray", (value) => (isArray(value) ? value : list(toText(value).split(",")))),
   conversion(":typeof", typeName),
   conversion(":toip", (value) => toAddress(value, 4)),

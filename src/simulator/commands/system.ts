@@ -163,22 +163,29 @@ async function exportHostKey(call: Invocation): Promise<Value> {
   return undefined;
 }
 
-const SERVICE = listing(["name", "port", "address", "max-sessions"], ({ device }) => [
-  new Map<string, Value>([
-    [".id", id("*1")],
-    ["name", "ssh"],
-    ["port", 22n],
-    ["address", list(device.management.sshAddresses)],
-    ["max-sessions", BigInt(device.switches().maxSessions)],
-  ]),
-]);
+/** What restricts a service is printed as `available-from` since 7.24 (facts section 13). */
+const SERVICE = listing(
+  ["name", "port", "address", "available-from", "max-sessions"],
+  ({ device }) => [
+    new Map<string, Value>([
+      [".id", id("*1")],
+      ["name", "ssh"],
+      ["port", 22n],
+      ["address", list(device.management.sshAddresses)],
+      ...(device.knows("7.24") ? ([["available-from", list(device.management.sshAddresses)]] as const) : []),
+      ["max-sessions", BigInt(device.switches().maxSessions)],
+    ]),
+  ],
+  { columns: ["name", "port", "available-from", "max-sessions"] },
+);
 
 /** Restricts SSH to prefixes; connections that exist stay. */
 async function setService(call: Invocation): Promise<Value> {
   const found = resolveItems(call, SERVICE, call.args.value("numbers"));
-  if (found.length === 0 || !call.args.has("address")) return undefined;
-  const prefixes = (call.args.text("address") ?? "").split(",").filter((text) => text !== "");
-  if (!prefixes.every(isPrefix)) throw new RunFailure("invalid value for argument address");
+  const argument = ["available-from", "address"].find((name) => call.args.has(name));
+  if (found.length === 0 || argument === undefined) return undefined;
+  const prefixes = (call.args.text(argument) ?? "").split(",").filter((text) => text !== "");
+  if (!prefixes.every(isPrefix)) throw new RunFailure(`invalid value for argument ${argument}`);
   call.device.management.restrictSsh(prefixes);
   call.audit("ip service changed", "/ip service set ssh");
   return undefined;
@@ -206,6 +213,7 @@ export const IP_MENU: MenuSpec = {
         arguments: [
           { name: "numbers", type: "items" },
           { name: "address", type: "any" },
+          { name: "available-from", type: "any", since: "7.24" },
         ],
         positional: ["numbers"],
         required: ["numbers"],

@@ -142,10 +142,11 @@ const KEYS: Listing = {
     { name: "key-type" },
     { name: "bits" },
     { name: "fingerprint", since: "7.20" },
-    { name: "info" },
+    { name: "key-owner" },
+    { name: "info", since: "7.21" },
   ],
   flags: [],
-  columns: ["user", "key-type", "bits", "info"],
+  columns: ["user", "key-type", "bits", "key-owner", "info"],
   names: [],
   sizes: "grouped",
   rows: (device) =>
@@ -156,7 +157,8 @@ const KEYS: Listing = {
         ["key-type", facts?.type],
         ["bits", BigInt(facts?.bits ?? 0)],
         ...(device.knows("7.20") ? ([["fingerprint", facts?.fingerprint]] as const) : []),
-        ["info", facts?.info ?? ""],
+        // The comment behind the key (facts section 13).
+        [device.knows("7.21") ? "info" : "key-owner", facts?.info ?? ""],
       ]);
     }),
 };

@@ -104,6 +104,9 @@ export function renderTerse(rows: readonly NumberedRow[], options: RenderOptions
   return [...lines, ""];
 }
 
+/** Columns that stand at their right edge. */
+const RIGHT = new Set(["size", "free"]);
+
 /** `print` and `print brief`: a table of the menu's usual columns. */
 export function renderTable(
   rows: readonly NumberedRow[],
@@ -119,8 +122,10 @@ export function renderTable(
   const widths = shown.map((name, at) =>
     Math.max(name.length, ...cells.map((line) => line[at]?.length ?? 0)),
   );
+  const aligned = (part: string, at: number) =>
+    RIGHT.has(shown[at] ?? "") ? part.padStart(widths[at] ?? 0) : part.padEnd(widths[at] ?? 0);
   const line = (start: string, parts: readonly string[]) =>
-    `${start}  ${parts.map((part, at) => part.padEnd(widths[at] ?? 0)).join("  ")}`.trimEnd();
+    `${start}  ${parts.map(aligned).join("  ")}`.trimEnd();
   const digits = String(rows.at(-1)?.number ?? 0).length;
   const lead = (number: string, marks: string) => `${number.padStart(digits)} ${marks.padEnd(flags.length)}`;
   const table = [
