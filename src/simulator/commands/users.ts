@@ -10,7 +10,7 @@ import type { Invocation } from "./invocation.ts";
 import { knownProperties, type Listing, listCommands, resolveItems } from "./list-menu.ts";
 import type { ArgumentSpec, CommandSpec, MenuSpec } from "./schema.ts";
 
-/** Users, groups and keys take both, keys since 7.15 (facts section 7). */
+/** Users, groups and keys take both (facts section 7). */
 const MANAGE: readonly Policy[] = ["write", "policy"];
 const NUMBERS: ArgumentSpec = { name: "numbers", type: "items" };
 const text = (name: string): ArgumentSpec => ({ name, type: "string" });
@@ -138,11 +138,8 @@ const GROUP_MENU: MenuSpec = {
 
 const KEYS: Listing = {
   properties: [
-    { name: "user" },
-    { name: "key-type" },
-    { name: "bits" },
+    ...["user", "key-type", "bits", "key-owner"].map((name) => ({ name })),
     { name: "fingerprint", since: "7.20" },
-    { name: "key-owner" },
     { name: "info", since: "7.21" },
   ],
   flags: [],
