@@ -85,7 +85,7 @@ export function listForCapacity(
 ): Promise<Disk[]> {
   return readInParts(context, {
     what: `read pool ${pool}`,
-    coalesceKey: `capacity:${pool}:${id ?? ""}`,
+    coalesceKey: "capacity",
     signal,
     where: ros`slot=${pool} or type="file"`,
     core: id === undefined ? ros`slot=${pool}` : ros`slot=${pool} or slot=${id}`,
@@ -98,7 +98,7 @@ export function listForCapacity(
 export function listForGrowth(context: RdsContext, id: VolumeId, signal: AbortSignal): Promise<Disk[]> {
   return readInParts(context, {
     what: `read volume ${id} and its pool`,
-    coalesceKey: `growth:${id}`,
+    coalesceKey: "growth",
     signal,
     where: ros`slot=${id} or type="file" or mounted`,
     core: ros`slot=${id} or mounted`,

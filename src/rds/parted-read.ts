@@ -33,8 +33,6 @@ export interface PartedRead {
 
 interface Part {
   readonly where: Script | undefined;
-  /** Marks the part in the key under which equal reads are shared. */
-  readonly key: string;
   /** undefined: every property. */
   readonly properties: readonly DiskProperty[] | undefined;
   /** More rows than this are counted and not listed; undefined lists them all. */
@@ -48,9 +46,9 @@ interface Part {
  */
 export async function readInParts(context: RdsContext, read: PartedRead): Promise<Disk[]> {
   const limit = Math.floor(REPLY_BYTES / FULL_ROW_BYTES);
-  const whole = await readPart(context, read, { where: read.where, key: "", properties: undefined, limit });
+  const whole = await readPart(context, read, { where: read.where, properties: undefined, limit });
   if (Array.isArray(whole)) return whole;
-  const core = await readAll(context, read, { where: read.core, key: ":core" });
+  const core = await readAll(context, read, { where: read.core });
   const known = new Set(core.map(({ slot }) => slot));
   const ours = patternOf(OUR_SLOTS);
   const files = await readSlots(context, read, OUR_SLOTS, whole.count);
@@ -76,7 +74,7 @@ async function readSlots(
     const { properties } = read;
     const isWhole = cutPart(each, 2).length === 1;
     const limit = isWhole ? undefined : briefLimit(context, read);
-    const rows = await readPart(context, read, { where, key: `:${pattern}`, properties, limit });
+    const rows = await readPart(context, read, { where, properties, limit });
     if (Array.isArray(rows)) found.push(...rows);
     else found.push(...(await readSlots(context, read, each, rows.count, among)));
   }
@@ -87,17 +85,17 @@ async function readSlots(
 async function readRest(context: RdsContext, read: PartedRead, where: Script): Promise<Disk[]> {
   const { properties } = read;
   const limit = briefLimit(context, read);
-  const rows = await readPart(context, read, { where, key: ":rest", properties, limit });
+  const rows = await readPart(context, read, { where, properties, limit });
   if (Array.isArray(rows)) return rows;
   const numbered = await readSlots(context, read, NUMBERED_SLOTS, rows.count, where);
   const last = ros`(${where}) and !(slot~${patternOf(NUMBERED_SLOTS)})`;
-  return [...numbered, ...(await readAll(context, read, { where: last, key: ":last", properties }))];
+  return [...numbered, ...(await readAll(context, read, { where: last, properties }))];
 }
 
 async function readAll(
   context: RdsContext,
   read: PartedRead,
-  part: Pick<Part, "where" | "key"> & Partial<Part>,
+  part: Pick<Part, "where"> & Partial<Part>,
 ): Promise<Disk[]> {
   const rows = await readPart(context, read, { properties: undefined, ...part, limit: undefined });
   if (Array.isArray(rows)) return rows;
@@ -108,7 +106,7 @@ async function readAll(
 async function readPart(
   context: RdsContext,
   read: PartedRead,
-  { where, key, properties, limit }: Part,
+  { where, properties, limit }: Part,
 ): Promise<Disk[] | { readonly count: number }> {
   const { what, signal } = read;
   const listing = { ...disks(where, properties ?? ALL_PROPERTIES), brief: properties !== undefined };
@@ -121,7 +119,8 @@ async function readPart(
     listing,
     body: (rows: Script) => (limit === undefined ? rows : ros`${guard(limit)}${rows}`),
     signal,
-    coalesceKey: `${read.coalesceKey}${key}`,
+    // Parts with the same condition are the same, whoever reads them.
+    coalesceKey: `${read.coalesceKey}:${where?.render("") ?? ""}`,
   } as const;
   if (limit === undefined) return disksOf(await runChecked(context, command));
   const outcome = await context.client.run(command);
