@@ -172,12 +172,9 @@
 :if ($others > 0) do={
   :put ("user " . $csiUser . " has " . $others . " other key(s): remove those that are not in use (/user/ssh-keys/print)")
 }
-:local shown [/ip/ssh/print as-value]
-:if ([:len ($shown->"host-key-fingerprint")] > 0) do={
-  :put ("host key (" . ($shown->"host-key-type") . "): pin it with --rds-host-key " . ($shown->"host-key-fingerprint"))
-} else={
-  :put "host key: ssh-keyscan -t ed25519,rsa ADDRESS | ssh-keygen -lf -   over a network that you trust"
-}
+# RouterOS shows no fingerprint of its host key, and exporting the key writes its private half too: that is for a person at
+# the console.
+:put ("host key: " . ([/ip/ssh/print as-value]->"host-key-type") . ", to be read at the console (docs/rds-setup.md, the host key)")
 :put ("driver: --rds-user " . $csiUser . " --pool " . $csiPool . " --directory " . $csiDirectory)
 :put "then: try the login with the key, restrict /ip/service ssh if you want to (docs/rds-setup.md)"
 :put "and remove this file: /file/remove bootstrap.rsc"
@@ -185,7 +182,7 @@
 
 # ---- By hand, if you want it -------------------------------------------------------------------------
 # These concern every user of the device, and a mistake locks you out: keep a session open, and try a login
-# in a second one. The first one replaces the host key if it was another type: read the new fingerprint then.
+# in a second one. The first one replaces the host key if it was another type: read the new key at the console then.
 #
 #   /ip/ssh/set strong-crypto=yes host-key-type=ed25519
 #   /ip/service/set ssh address=192.0.2.0/24,198.51.100.7/32

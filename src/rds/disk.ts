@@ -24,7 +24,8 @@ export interface Disk {
   readonly allowHost: string;
 }
 
-const PROPERTIES = [
+/** What the driver reads of a disk, by RouterOS name. */
+export const ALL_PROPERTIES = [
   "slot",
   "type",
   "comment",
@@ -42,9 +43,22 @@ const PROPERTIES = [
   "nvme-tcp-server-allow-host-name",
 ] as const;
 
-/** Lists the disks that meet a condition. */
-export function disks(where: Script): Listing {
-  return { label: "disks", menu: ros`/disk`, where, properties: PROPERTIES };
+export type DiskProperty = (typeof ALL_PROPERTIES)[number];
+
+/** Of a file disk that is not mounted: everything that says something. */
+export const FILE_PROPERTIES: readonly DiskProperty[] = ALL_PROPERTIES.filter(
+  (name) => !["free", "mounted", "mount-point", "fs", "state"].includes(name),
+);
+
+/** Of a file disk: what its pool has less of. */
+export const SIZE_PROPERTIES: readonly DiskProperty[] = ["slot", "type", "file-path", "size"];
+
+/** Lists the disks that meet a condition; undefined lists all. */
+export function disks(
+  where: Script | undefined,
+  properties: readonly DiskProperty[] = ALL_PROPERTIES,
+): Listing {
+  return { label: "disks", menu: ros`/disk`, where, properties };
 }
 
 /** Reads a row of `/disk`. */

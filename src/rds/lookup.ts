@@ -3,7 +3,8 @@ import type { VolumeId } from "../domain/volume-id.ts";
 import { payload } from "../routeros/envelope.ts";
 import { ros } from "../routeros/script.ts";
 import { disksOf, type RdsContext, runChecked } from "./context.ts";
-import { type Disk, disks } from "./disk.ts";
+import { type Disk, disks, FILE_PROPERTIES, SIZE_PROPERTIES } from "./disk.ts";
+import { readInParts } from "./parted-read.ts";
 import { type Classified, classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
 
 /**
@@ -48,22 +49,23 @@ export async function findClassified(
   return disk === undefined ? undefined : classify(disk, context.clusterId);
 }
 
-/** Every disk with a slot of ours, in slot order. One RouterOS command. */
+/** Every disk with a slot of ours, in slot order. One RouterOS command, or several when there are many (`readInParts`). */
 export async function listAll(
   context: RdsContext,
   signal: AbortSignal,
 ): Promise<{ volumes: RdsVolume[]; foreign: ForeignDisk[] }> {
-  const result = await runChecked(context, {
+  const listed = await readInParts(context, {
     what: "list volumes",
-    purpose: "read",
-    listing: disks(ros`slot~"^(csi|pvc)-"`),
-    body: (rows) => rows,
-    signal,
     coalesceKey: "list",
+    signal,
+    where: ros`slot~"^(csi|pvc)-"`,
+    core: ros`slot~"^(csi|pvc)-" and !(type="file")`,
+    files: ros`slot~"^(csi|pvc)-" and type="file"`,
+    properties: FILE_PROPERTIES,
   });
   const volumes: RdsVolume[] = [];
   const foreign: ForeignDisk[] = [];
-  for (const disk of disksOf(result).toSorted(bySlot)) {
+  for (const disk of listed.toSorted(bySlot)) {
     const classified = classify(disk, context.clusterId);
     if (classified?.kind === "volume") volumes.push(classified.volume);
     if (classified?.kind === "foreign") foreign.push(classified.foreign);
@@ -71,34 +73,38 @@ export async function listAll(
   return { volumes, foreign };
 }
 
-/** A pool's item and every file disk: what capacity is reckoned from. One RouterOS command. */
-export async function listForCapacity(
+/**
+ * A pool's item, a volume's, and every file disk: what capacity is reckoned from. One RouterOS command, or several when there
+ * are many; of the other file disks slot, file and size may be all that is read.
+ */
+export function listForCapacity(
   context: RdsContext,
   pool: string,
+  id: VolumeId | undefined,
   signal: AbortSignal,
 ): Promise<Disk[]> {
-  const result = await runChecked(context, {
+  return readInParts(context, {
     what: `read pool ${pool}`,
-    purpose: "read",
-    listing: disks(ros`slot=${pool} or type="file"`),
-    body: (rows) => rows,
+    coalesceKey: "capacity",
     signal,
-    coalesceKey: `capacity:${pool}`,
+    where: ros`slot=${pool} or type="file"`,
+    core: id === undefined ? ros`slot=${pool}` : ros`slot=${pool} or slot=${id}`,
+    files: ros`type="file"`,
+    properties: SIZE_PROPERTIES,
   });
-  return disksOf(result);
 }
 
-/** One volume's item, every mounted item and every file disk: what growing it is reckoned from. One RouterOS command. */
-export async function listForGrowth(context: RdsContext, id: VolumeId, signal: AbortSignal): Promise<Disk[]> {
-  const result = await runChecked(context, {
+/** One volume's item, every mounted item and every file disk: what growing it is reckoned from. Commands as for capacity. */
+export function listForGrowth(context: RdsContext, id: VolumeId, signal: AbortSignal): Promise<Disk[]> {
+  return readInParts(context, {
     what: `read volume ${id} and its pool`,
-    purpose: "read",
-    listing: disks(ros`slot=${id} or type="file" or mounted`),
-    body: (rows) => rows,
+    coalesceKey: "growth",
     signal,
-    coalesceKey: `growth:${id}`,
+    where: ros`slot=${id} or type="file" or mounted`,
+    core: ros`slot=${id} or mounted`,
+    files: ros`type="file"`,
+    properties: SIZE_PROPERTIES,
   });
-  return disksOf(result);
 }
 
 /** One volume's item and every mounted item: what removing it is decided on. One RouterOS command. */
@@ -123,17 +129,18 @@ export function bySlot(a: Disk, b: Disk): number {
   return a.slot < b.slot ? -1 : a.slot > b.slot ? 1 : 0;
 }
 
-/** Every item of `/disk`, whatever it is. One RouterOS command. */
+/** Every item of `/disk`, whatever it is, in slot order. One RouterOS command, or several when there are many. */
 export async function listEverything(context: RdsContext, signal: AbortSignal): Promise<Disk[]> {
-  const result = await runChecked(context, {
+  const listed = await readInParts(context, {
     what: "list all disks",
-    purpose: "read",
-    listing: { ...disks(ros`slot=""`), where: undefined },
-    body: (rows) => rows,
-    signal,
     coalesceKey: "everything",
+    signal,
+    where: undefined,
+    core: ros`!(type="file") or mounted`,
+    files: ros`type="file"`,
+    properties: FILE_PROPERTIES,
   });
-  return disksOf(result).toSorted(bySlot);
+  return listed.toSorted(bySlot);
 }
 
 /** Whether a file exists; false means proven absent, also while its pool is not mounted. One RouterOS command. */

@@ -256,15 +256,20 @@ describe("write", () => {
 
 const NONCE = "0a1b2c3d";
 
-/** A RouterOS that answers each command with the next rows, or error text; the last one again and again. */
+/**
+ * A RouterOS that answers each command with the next rows, or error text; the last one again and again. The read that a
+ * client sends before its first change gets no rows and counts for nothing.
+ */
 function scripted(answers: readonly (readonly object[] | string)[]): RdsContext & { asked: () => number } {
   let asked = 0;
+  let isChanged = false;
   const transport: Transport = {
     address: "scripted",
-    exec: async (line) => {
+    exec: async (line, { purpose }) => {
       const nonce = /~ok:([0-9a-f]+)~/.exec(line)?.[1] ?? "";
-      const rows = answers[Math.min(asked, answers.length - 1)] ?? [];
-      asked += 1;
+      isChanged ||= purpose === "mutate";
+      const rows = isChanged ? (answers[Math.min(asked, answers.length - 1)] ?? []) : [];
+      if (isChanged) asked += 1;
       if (typeof rows === "string") return { stdout: `~err:${nonce}~${rows}`, stderr: "", exitCode: 0, line };
       return {
         stdout: `~p:${nonce}:disks~${JSON.stringify(rows)}~e:${nonce}~\r\n~ok:${nonce}~\r\n`,

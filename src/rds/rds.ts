@@ -86,7 +86,7 @@ export class Rds {
     return this.#remember(id, await findClassified(this.#context, id, signal), generation);
   }
 
-  /** Every disk with a slot of ours. One command. */
+  /** Every disk with a slot of ours. One command, or several when there are many. */
   async list(signal: AbortSignal): Promise<{ volumes: RdsVolume[]; foreign: ForeignDisk[] }> {
     await this.version(signal);
     const mark = this.#cache.mark();
@@ -97,7 +97,7 @@ export class Rds {
     return found;
   }
 
-  /** Every disk with a slot of ours, and every mounted disk. One command. */
+  /** Every disk with a slot of ours, and every mounted disk. One command, or several when there are many. */
   async survey(signal: AbortSignal): Promise<Survey> {
     await this.version(signal);
     return surveyAll(this.#context, signal);
@@ -124,10 +124,13 @@ export class Rds {
     return findStray(this.#context, pathsOnPools(mounted, id, directory), signal);
   }
 
-  /** A pool, and what has the slot `id` already. One command. @throws poolNotFound, poolNotMounted */
+  /**
+   * A pool, and what has the slot `id` already. One command, or several when there are many disks.
+   * @throws poolNotFound, poolNotMounted
+   */
   async pool(slot: string, reserveBytes: bigint, signal: AbortSignal, id?: VolumeId): Promise<PoolView> {
     await this.version(signal);
-    const listed = await listForCapacity(this.#context, slot, signal);
+    const listed = await listForCapacity(this.#context, slot, id, signal);
     const disk = id === undefined ? undefined : single(id, listed);
     const existing = disk === undefined ? undefined : classify(disk, this.#context.clusterId);
     const pool = poolFrom(listed, slot, reserveBytes);
@@ -157,7 +160,7 @@ export class Rds {
 
   /**
    * One volume, and the pool that it is on; the pool is undefined while it is not mounted. A volume that is undefined is
-   * proven absent. One command.
+   * proven absent. One command, or several when there are many disks.
    */
   async forGrowth(
     id: VolumeId,

@@ -2,9 +2,10 @@ import { parseVolumeId } from "../domain/volume-id.ts";
 import { integer, type Row, text } from "../routeros/reply/row.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { anyOf } from "./backing-file.ts";
-import { disksOf, type RdsContext, runChecked } from "./context.ts";
-import { type Disk, disks } from "./disk.ts";
+import { type RdsContext, runChecked } from "./context.ts";
+import { type Disk, FILE_PROPERTIES } from "./disk.ts";
 import { bySlot } from "./lookup.ts";
+import { readInParts } from "./parted-read.ts";
 import { classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
 
 /** Everything with a slot like ours, and everything that is mounted. */
@@ -23,17 +24,18 @@ export interface RdsFile {
   readonly sizeBytes: bigint | undefined;
 }
 
-/** Every disk with a slot of ours, and every mounted one, in slot order. One RouterOS command. */
+/** Every disk with a slot of ours, and every mounted one, in slot order. One RouterOS command, or several when there are many. */
 export async function surveyAll(context: RdsContext, signal: AbortSignal): Promise<Survey> {
-  const result = await runChecked(context, {
+  const listed = await readInParts(context, {
     what: "list volumes and pools",
-    purpose: "read",
-    listing: disks(ros`slot~"^(csi|pvc)-" or mounted`),
-    body: (rows) => rows,
-    signal,
     coalesceKey: "survey",
+    signal,
+    where: ros`slot~"^(csi|pvc)-" or mounted`,
+    core: ros`mounted or (slot~"^(csi|pvc)-" and !(type="file"))`,
+    files: ros`slot~"^(csi|pvc)-" and type="file"`,
+    properties: FILE_PROPERTIES,
   });
-  const all = disksOf(result).toSorted(bySlot);
+  const all = listed.toSorted(bySlot);
   const ours = all.flatMap((disk) => classify(disk, context.clusterId) ?? []);
   return {
     volumes: ours.flatMap((each) => (each.kind === "volume" ? [each.volume] : [])),

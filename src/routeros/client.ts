@@ -1,10 +1,17 @@
 import { randomBytes } from "node:crypto";
 import { failure } from "../domain/errors/driver-error.ts";
 import { envelope, type Reply, readReply } from "./envelope.ts";
-import { classifyFailure, type FailureClass, ownReason, tidyFailure } from "./failure-class.ts";
+import {
+  classifyFailure,
+  type FailureClass,
+  ownReason,
+  type Rejection,
+  rejectionOf,
+  tidyFailure,
+} from "./failure-class.ts";
 import { detailForm } from "./reply/detail-form.ts";
 import type { Listing, ReplyForm } from "./reply/form.ts";
-import { jsonForm } from "./reply/json-form.ts";
+import { briefForm, jsonForm } from "./reply/json-form.ts";
 import { linesForm } from "./reply/lines-form.ts";
 import type { Row } from "./reply/row.ts";
 import { nothing, type Script } from "./script.ts";
@@ -48,11 +55,6 @@ export type CommandOutcome =
   | ({ readonly ok: true } & CommandResult)
   | { readonly ok: false; readonly failure: CommandFailure };
 
-/** RouterOS could not parse the line; nothing of it ran. */
-interface Rejected {
-  readonly rejected: string;
-}
-
 const FORMS: readonly ReplyForm[] = [jsonForm, linesForm, detailForm];
 
 /**
@@ -67,6 +69,10 @@ export class RouterOsClient {
   readonly #onFailure: (kind: FailureClass) => void;
   /** Index of the form that this device understands. */
   #form = 0;
+  /** Whether this device can print chosen properties; undefined until it was asked to. */
+  #isBrief: boolean | undefined;
+  /** Whether a reply in that form has been read. */
+  #isProven = false;
 
   /**
    * @param forms the reply forms to try, in order
@@ -93,31 +99,60 @@ export class RouterOsClient {
     return this.#formAt(this.#form).name;
   }
 
+  /** Whether long lists come with chosen properties; undefined while that is not known. */
+  get readsBrief(): boolean | undefined {
+    return this.#form === 0 ? this.#isBrief : false;
+  }
+
   /**
    * Runs one command line.
-   * @throws rdsUnreachable, rdsOutcomeUnknown, replyUnreadable, permissionDenied, commandRejected and the
-   * transport's other failures
+   * @throws rdsUnreachable, rdsOutcomeUnknown, replyUnreadable, permissionDenied, commandRejected, commandHalfRun
+   * and the transport's other failures
    */
   async run(command: Command): Promise<CommandOutcome> {
-    let rejection: string | undefined;
-    for (let index = this.#form; index < this.#forms.length; index++) {
-      const outcome = await this.#attempt(command, this.#formAt(index));
-      if (!("rejected" in outcome)) {
-        if (rejection !== undefined) this.#form = index;
+    const { what, purpose, listing } = command;
+    // A change is sent in a form that the device is known to understand: a form that fails at the end of the line would
+    // leave it done and unread, and sending it again in the next form would do it twice.
+    if (purpose === "mutate" && listing !== undefined && !this.#isProven) await this.#prove(command, listing);
+    if (listing?.brief === true && this.readsBrief !== false && this.#formAt(0) === jsonForm) {
+      const outcome = await this.#attempt(command, briefForm);
+      if ("ok" in outcome) {
+        if (outcome.ok) this.#isBrief = true;
         return outcome;
       }
-      // A rejected line ran nothing, so the next form may be tried, also for a mutation.
-      rejection ??= outcome.rejected;
-      if (command.listing === undefined) break;
+      this.#isBrief = false;
     }
-    throw failure("commandRejected", { what: command.what, detail: rejection ?? "" });
+    let first: Rejection | undefined;
+    for (let index = this.#form; index < this.#forms.length; index++) {
+      const outcome = await this.#attempt(command, this.#formAt(index));
+      if ("ok" in outcome) {
+        if (outcome.ok && listing !== undefined) this.#understood(index);
+        return outcome;
+      }
+      first ??= outcome;
+      if (listing === undefined || purpose === "mutate") break;
+    }
+    const detail = first?.text ?? "";
+    if (purpose === "mutate" && first?.ran === "some") throw failure("commandHalfRun", { what, detail });
+    throw failure("commandRejected", { what, detail });
+  }
+
+  /** Finds the form that the device understands, by a read. */
+  async #prove({ what, signal }: Command, listing: Listing): Promise<void> {
+    await this.run({ what, signal, listing, purpose: "read", body: (rows) => rows });
+  }
+
+  #understood(index: number): void {
+    if (index < this.#form) return;
+    this.#form = index;
+    this.#isProven = true;
   }
 
   #formAt(index: number): ReplyForm {
     return this.#forms[index] ?? jsonForm;
   }
 
-  async #attempt(command: Command, form: ReplyForm): Promise<CommandOutcome | Rejected> {
+  async #attempt(command: Command, form: ReplyForm): Promise<CommandOutcome | Rejection> {
     const { what, purpose, listing, signal } = command;
     const rowsScript = listing === undefined ? nothing : form.script(listing);
     const nonce = this.#nonce();
@@ -133,34 +168,38 @@ export class RouterOsClient {
     const reply = readReply(nonceOf(sent.line) ?? nonce, sent.stdout, sent.stderr);
     const { verdict } = reply;
     if (verdict.kind === "runtime") {
-      this.#onFailure(classifyFailure(verdict.text));
+      const kind = classifyFailure(verdict.text);
+      this.#onFailure(kind);
+      // What the version does not know fails where it stands, and `:onerror` catches some of that. A change is sent in a
+      // form that works, so there it is not the form.
+      const isForms = kind === "parse" || (form === briefForm && kind === "argument");
+      if (isForms && listing !== undefined && purpose === "read") {
+        return { ran: "some", text: tidyFailure(verdict.text) };
+      }
       return failed(what, verdict.text);
     }
     if (verdict.kind === "none") return this.#withoutVerdict(command, verdict.text);
     if (listing === undefined) return { ok: true, reply, rows: [] };
     const rows = form.parse(reply, listing);
     if (rows !== undefined) return { ok: true, reply, rows };
+    if (form === briefForm) return { ran: "some", text: "rows without what every item shows" };
     // It ran, but this form cannot be read on this device: the next command uses the next form.
     this.#form = Math.min(this.#form + 1, this.#forms.length - 1);
+    this.#isProven = false;
     throw failure("replyUnreadable", { what, detail: `${form.name} payload missing or malformed` });
   }
 
-  #withoutVerdict(command: Command, text: string): Rejected {
-    const { what } = command;
-    const detail = tidyFailure(text);
-    const kind = classifyFailure(text);
+  #withoutVerdict({ what, purpose }: Command, text: string): Rejection {
+    const rejection = rejectionOf(text);
+    const kind = rejection === undefined ? classifyFailure(text) : "parse";
     if (kind !== "other") this.#onFailure(kind);
-    switch (kind) {
-      case "parse":
-        return { rejected: detail };
-      case "permission":
-        throw failure("permissionDenied", { what, detail });
-      default:
-        if (command.purpose === "read") {
-          throw failure("replyUnreadable", { what, detail: detail || "no verdict in the reply" });
-        }
-        throw failure("rdsOutcomeUnknown", { what, reason: detail || "the reply was cut off" });
+    if (rejection !== undefined) return rejection;
+    const detail = tidyFailure(text);
+    if (kind === "permission") throw failure("permissionDenied", { what, detail });
+    if (purpose === "read") {
+      throw failure("replyUnreadable", { what, detail: detail || "no verdict in the reply" });
     }
+    throw failure("rdsOutcomeUnknown", { what, reason: detail || "the reply was cut off" });
   }
 }
 

@@ -17,7 +17,8 @@ export function printed(label: string, statement: Script): Script {
 
 /**
  * Wraps statements so that the reply's text carries the verdict: exit status and streams differ between
- * RouterOS versions. A parse error rejects the whole line before anything runs, so it prints no marker.
+ * RouterOS versions. A line that is refused as a whole, or that ends at an unknown
+ * command, prints no marker.
  * Source: RouterOS scripting manual, ":onerror" (7.13 and newer).
  */
 export function envelope(body: Script): Script {

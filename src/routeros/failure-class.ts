@@ -1,5 +1,5 @@
 /**
- * What a RouterOS error text means for the driver. `parse`: the line was rejected and nothing ran.
+ * What a RouterOS error text means for the driver. `parse`: the version does not know something in the line, see `Rejection`.
  * `own`: raised by a script of ours with `:error "rds-csi:<reason>"`.
  */
 export type FailureClass =
@@ -47,6 +47,32 @@ export function classifyFailure(text: string): FailureClass {
   return "other";
 }
 
+/** A line that RouterOS could not make sense of. */
+export interface Rejection {
+  /** `nothing` of it ran: it was refused as a whole. `some`: what stands before the mistake may have run. */
+  readonly ran: "nothing" | "some";
+  /** The diagnostic, without its position. */
+  readonly text: string;
+}
+
+const WHOLE_LINE = /^(syntax error|expected |missing closing)/i;
+const IN_PLACE =
+  /(?:bad command name|bad parameter|unknown parameter|syntax error|expected [a-z ]+)[^~(]{0,200}\(line \d+ column \d+\)$/i;
+
+/**
+ * Whether a reply without verdict is that of a line which RouterOS could not make sense of. Unknown menus, commands and
+ * arguments compile, and their diagnostic comes when they are reached; `syntax error` and `expected ...` replace the whole
+ * line. Source: outputs of `:parse` on RouterOS 7.20.8 to 7.23rc1.
+ * @returns undefined when the reply ends in another way
+ */
+export function rejectionOf(text: string): Rejection | undefined {
+  const trimmed = text.trim();
+  if (WHOLE_LINE.test(trimmed)) return { ran: "nothing", text: tidyFailure(trimmed) };
+  if (classifyFailure(trimmed) === "parse") return { ran: "some", text: tidyFailure(trimmed) };
+  const inPlace = IN_PLACE.exec(trimmed.slice(-400))?.[0];
+  return inPlace === undefined ? undefined : { ran: "some", text: tidyFailure(inPlace) };
+}
+
 /** The reason of an `own` failure, else undefined. */
 export function ownReason(text: string): string | undefined {
   return OWN.exec(text.trim())?.[1];
@@ -57,7 +83,9 @@ export function ownReason(text: string): string | undefined {
  * caught and raised again ends with several.
  */
 export function tidyFailure(text: string): string {
+  // Cut first: the pattern may look at a run of blanks again for each of them.
   return text
+    .slice(0, 2_000)
     .replace(/(?:\s*\((?:[^()]*;\s*)?line \d+[^()]*\))+\s*$/i, "")
     .trim()
     .slice(0, 300);

@@ -315,17 +315,30 @@ describe("/disk print and get", () => {
     );
     const text = await box.put('/disk/print detail without-paging where slot="a"');
     expect(text).toStartWith(
-      'Flags: B - BLOCK-DEVICE\n;;; x y\n 0 B type=file slot="a" slot-default="" parent="" fs=- model="/storage-pool/a" size=53 687 091 200 ',
+      'Flags: B - BLOCK-DEVICE\n;;; x y\n 1 B type=file slot="a" slot-default="" parent="" fs=- model="/storage-pool/a" size=53 687 091 200 ',
     );
     expect(text).toContain("file-path=/storage-pool/a file-size=50.0GiB file-offset=0");
     expect(text).toEndWith("\n");
+  });
+
+  test("a print of some rows numbers them by their place in the whole list, in all text forms", async () => {
+    for (const slot of ["a", "b", "c", "d"]) await box.put(addLine(slot));
+    const some = 'where slot="b" or slot="d"';
+    const starts = (text: string) => text.match(/^ ?\d/gm)?.map((number) => number.trim());
+    for (const form of ["detail", "terse", "brief", ""]) {
+      expect({ form, numbers: starts(await box.put(`/disk/print ${form} ${some}`)) }).toEqual({
+        form,
+        numbers: ["2", "4"],
+      });
+    }
+    expect(starts(await box.put("/disk/print detail d"))).toEqual(["4"]);
   });
 
   test("records are separated by a line of one blank; terse and table have one line each", async () => {
     await box.put(addLine("a"));
     expect((await box.put("/disk/print detail")).split("\n").filter((line) => line === " ")).toHaveLength(1);
     expect((await box.put("/disk/print terse")).trimEnd().split("\n")).toHaveLength(2);
-    expect(await box.put("/disk/print")).toContain("Columns: SLOT, MODEL, SIZE, FS, FREE");
+    expect(await box.put("/disk/print")).toContain("Columns: SLOT, MODEL, SIZE, FREE, FS");
   });
 
   test("print count-only, proplist, numbers", async () => {
@@ -338,7 +351,7 @@ describe("/disk print and get", () => {
     expect(await box.fail("/disk/print proplist=slot,nope")).toBe(
       "input does not match any value of proplist",
     );
-    expect(await box.put("/disk/print terse proplist=slot a")).toBe(" 0 B slot=a\n");
+    expect(await box.put("/disk/print terse proplist=slot a")).toBe(" 1 B slot=a\n");
   });
 
   test("get gives the bare value, nothing for an absent one, and fails on a missing item", async () => {

@@ -1,8 +1,10 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { createPublicKey } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newEd25519Key } from "../routeros/transport/new-key.ts";
+import { testKey } from "../routeros/transport/ssh-server.fixture.ts";
 import { connectWith, TEST_KEYS, type TestClient } from "./client.fixture.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "./simulator.ts";
 import { upload } from "./upload.fixture.ts";
@@ -135,12 +137,41 @@ describe("the SSH service", () => {
     await login(simulator);
   });
 
-  test("/ip/ssh shows the fingerprint of the host key", async () => {
+  test("/ip/ssh has no fingerprint of the host key, as RouterOS has none", async () => {
     const simulator = await start();
     const admin = await login(simulator);
-    const [wanted = ""] = simulator.hostKeyFingerprints;
-    expect((await admin.exec("/ip/ssh/print")).stdout).toContain(`host-key-fingerprint: ${wanted}\r\n`);
-    expect((await admin.exec(":put [/ip/ssh/get host-key-fingerprint]")).stdout).toBe(`${wanted}\r\n`);
+    const { stdout } = await admin.exec("/ip/ssh/print");
+    expect(stdout).toContain("host-key-type: ed25519\r\n");
+    expect(stdout).not.toContain("fingerprint");
+    expect((await admin.exec(":put [/ip/ssh/get host-key-fingerprint]")).stdout).toContain(
+      "input does not match any value of value-name",
+    );
+    expect((await admin.exec(':put [:len ([/ip/ssh/print as-value]->"host-key-fingerprint")]')).stdout).toBe(
+      "0\r\n",
+    );
+  });
+
+  test("export-host-key writes both halves, for who may read secrets", async () => {
+    for (const key of [undefined, { type: "rsa" as const, pem: testKey("rsa").private }] as const) {
+      const simulator = await start(key === undefined ? {} : { hostKeys: [key] });
+      const admin = await login(simulator);
+      const type = key?.type ?? "ed25519";
+      await addUser(admin);
+      const csi = await login(simulator, "csi", OTHER);
+      const line = "/ip/ssh/export-host-key key-file-prefix=here";
+      expect((await csi.exec(line)).stdout).toContain("not enough permissions");
+      expect(simulator.device.management.flash.entries).toEqual([]);
+      expect((await admin.exec(line)).stdout).toBe("");
+      const { stdout } = await admin.exec(`:put [/file/get here_${type}_pub.pem contents]`);
+      const shown = createPublicKey(stdout.replaceAll("\r", ""));
+      const made = createPublicKey(simulator.device.management.hostKey.pkcs8().privatePem);
+      expect(shown.equals(made)).toBe(true);
+      expect((await admin.exec(`:put [/file/get here_${type}.pem contents]`)).stdout).toContain(
+        "PRIVATE KEY",
+      );
+      await admin.exec('/file/remove [find where name~"^here_"]');
+      expect(simulator.device.management.flash.entries).toEqual([]);
+    }
   });
 });
 

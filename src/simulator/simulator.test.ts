@@ -223,8 +223,8 @@ describe("transport", () => {
         cleanups.push(() => client.end());
       });
     };
-    expect(await alive(await start())).toBe("alive");
-    expect(await alive(await start({ switches: { keepaliveReplies: "none" } }))).toBe("Keepalive timeout");
+    expect(await alive(await start({ switches: { keepaliveReplies: "yes" } }))).toBe("alive");
+    expect(await alive(await start())).toBe("Keepalive timeout");
   });
 
   test("a line whose client leaves completes, or is aborted", async () => {

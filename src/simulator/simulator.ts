@@ -16,7 +16,7 @@ import { Persistence } from "./persistence.ts";
 import { Power } from "./power.ts";
 import { PROFILES } from "./profiles.ts";
 import { type CommandLogEntry, Executor } from "./ssh/executor.ts";
-import { fingerprint, generateHostKey, publicBlob, savedHostKey } from "./ssh/host-keys.ts";
+import { fingerprint, generateHostKey, pkcs8Of, publicBlob, savedHostKey } from "./ssh/host-keys.ts";
 import { SshServer } from "./ssh/server.ts";
 import { checkSwitches, DEFAULT_SWITCHES, type Switches } from "./switches.ts";
 import { versionParts } from "./version.ts";
@@ -104,7 +104,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   ];
   const [shown] = hostKeys;
   if (shown !== undefined) {
-    device.management.hostKey = { type: shown.type, fingerprint: fingerprint(publicBlob(shown.pem)) };
+    device.management.hostKey = { type: shown.type, pkcs8: () => pkcs8Of(shown) };
   }
   let logWork: Promise<void> = Promise.resolve();
   const logged = (entry: CommandLogEntry): void => {

@@ -19,9 +19,7 @@ describe("each switch has an effect", () => {
     const old = await withSwitches({ version: "7.20 (stable)" });
     expect(await old.put(":put [/system/resource/get version]")).toBe("7.20 (stable)");
     const line = addLine("a", 'nvme-tcp-server-nqn="x"');
-    expect(await old.fail(`/file/add name=storage-pool/d type=directory; ${line}`)).toContain(
-      "expected end of command",
-    );
+    expect(await old.fail(`/file/add name=storage-pool/d type=directory; ${line}`)).toContain("syntax error");
     expect(old.device.file("storage-pool/d")).toBeUndefined();
     expect(await old.fail('/disk/find where nvme-tcp-server-nqn="x"')).toContain("expected end of command");
     await (await withSwitches({ version: "7.21 (stable)" })).put(line);
@@ -254,7 +252,9 @@ describe("each switch has an effect", () => {
     const lines = (await narrow.put("/disk/print detail where slot=a")).split("\n");
     expect(lines.length).toBeGreaterThan(4);
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
-    expect(lines[2]).toMatch(/^ {15}\S/);
+    // Behind the number, the flags and their blanks: the column of the first key.
+    expect(lines[1]).toMatch(/^ 1 B type=/);
+    expect(lines[2]).toMatch(/^ {5}\S/);
     const long = `:put "${"x y".repeat(100)}"`;
     expect(await narrow.put(long)).toBe("x y".repeat(100));
     const cutting = await withSwitches({ wrapPut: "yes" }, 80);
@@ -315,18 +315,51 @@ describe("each switch has an effect", () => {
     expect(sparse.device.file("storage-pool/b.img")?.charged).toBe(0n);
   });
 
-  test("unknown-argument, missing-item, detail-comment", async () => {
+  test("unknown-argument: refused as a whole before 7.22, a failure of its command from then on", async () => {
+    const line =
+      ":onerror e in={ /file/add name=storage-pool/d type=directory; /disk/add wrong=1 } do={ :put $e }";
+    const there = async (switches: Partial<Switches>) => {
+      const box = await withSwitches(switches);
+      const { outcome, output, error } = await box.line(line);
+      return [outcome, output.join(), error, box.device.file("storage-pool/d") !== undefined];
+    };
+    const ran = "bad parameter wrong (line 1 column 73)";
+    expect(await there({})).toEqual(["ok", `${ran} (/disk/add; line 1)`, undefined, true]);
+    expect(await there({ unknownArgument: "bad-parameter", version: "7.21" })).toEqual(await there({}));
+    for (const [switches, text] of [
+      [{ version: "7.21.5 (stable)" }, "syntax error"],
+      [{ unknownArgument: "syntax-error" }, "syntax error"],
+      [{ unknownArgument: "expected-end" }, "expected end of command"],
+    ] as const) {
+      expect(await there(switches)).toEqual(["parse-error", "", `${text} (line 1 column 73)`, false]);
+    }
+  });
+
+  test("unknown-command: ends the line, or fails like a command, or refuses the line", async () => {
+    const line =
+      ":onerror e in={ /file/add name=storage-pool/d type=directory; /nope } do={ :put $e }; :put 2";
+    const text = "bad command name nope (line 1 column 64)";
+    for (const [unknownCommand, outcome, output, error, there] of [
+      ["uncatchable", "parse-error", [], text, true],
+      ["catchable", "ok", [`${text} (/nope; line 1)`, "2"], undefined, true],
+      ["whole-line", "parse-error", [], text, false],
+    ] as const) {
+      const box = await withSwitches({ unknownCommand });
+      expect(await box.line(line)).toMatchObject({ outcome, output, error } as never);
+      expect(box.device.file("storage-pool/d") !== undefined).toBe(there);
+    }
+  });
+
+  test("missing-item, detail-comment", async () => {
     const box = await withSwitches({
-      unknownArgument: "bad-parameter",
       missingItem: "internal-number",
       detailComment: "inline",
     });
     await box.put(addLine("a", 'comment="c d"'));
-    expect(await box.fail("/disk/add wrong=1")).toBe("bad parameter wrong (line 1 column 11)");
     expect(await box.fail(":put [/disk/get [find where slot=none] size]")).toBe(
       "invalid internal item number",
     );
-    expect(await box.put("/disk/print detail where slot=a")).toContain("\n 0 B ;;; c d\n       type=file");
+    expect(await box.put("/disk/print detail where slot=a")).toContain("\n 1 B ;;; c d\n     type=file");
   });
 });
 

@@ -15,7 +15,7 @@ export interface Switches {
   wrapPut: "no" | "yes";
   lineEnding: "crlf" | "lf";
   onerrorSuffix: "command" | "none";
-  slotTooLong: "error" | "truncate" | "accept";
+  slotTooLong: "by-version" | "error" | "truncate" | "accept";
   slotMaximum: number;
   duplicateSlotText: string;
   duplicateNqn: "allowed" | "error";
@@ -44,9 +44,11 @@ export interface Switches {
   falseFlags: "absent" | "false";
   serialize: "works" | "missing";
   asValueInDetail: "works" | "missing";
+  proplist: "works" | "without-flags" | "missing";
   parallelChannels: "ok" | "second-blocks" | "second-refused";
   maxSessions: number;
   keepaliveReplies: "yes" | "none";
+  execOutputLimit: "window" | "none";
   clientDisconnect: "completes" | "aborted";
   commandLimit: number;
   multiLine: "syntax-error" | "first-line";
@@ -61,7 +63,8 @@ export interface Switches {
   rebootExports: "kept" | "lost";
   rebootMs: number;
   mountDelayMs: number;
-  unknownArgument: "expected-end" | "bad-parameter";
+  unknownArgument: "by-version" | "bad-parameter" | "syntax-error" | "expected-end";
+  unknownCommand: "uncatchable" | "catchable" | "whole-line";
   missingItem: "no-such-item" | "internal-number";
   detailComment: "own-line" | "inline";
   resourcePolicy: "test" | "read";

@@ -217,11 +217,14 @@ describe("/import", () => {
   });
 
   test("a file that does not parse runs not at all; a missing one is named; policies count inside", async () => {
+    script("broken.rsc", "/log/info none", ":put (1");
+    expect(await run("/import broken.rsc")).toStartWith("Script Error: syntax error (line 2 column ");
+    expect(box.device.management.journal.messages).toEqual([]);
     script("a.rsc", "/log/info one", "/nonsense");
     expect(await run("/import a.rsc")).toStartWith(
       "Script Error: bad command name nonsense (line 2 column 2)",
     );
-    expect(box.device.management.journal.messages).toEqual([]);
+    expect(box.device.management.journal.messages).toEqual(["one"]);
     expect(await run("/import b.rsc")).toBe("Cannot open import file, file does not exist (:import; line 1)");
     script("c.rsc", "/user/group/add name=x");
     expect(await run("/import c.rsc", ["policy"])).toContain(`Script Error: ${MISSING}`);

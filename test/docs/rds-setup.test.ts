@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { generateKeyPairSync } from "node:crypto";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { parseHostKeyPin } from "../../src/routeros/transport/host-keys.ts";
 import { connectWith } from "../../src/simulator/client.fixture.ts";
 import type { Simulator } from "../../src/simulator/simulator.ts";
 import { lacking, type PageSteps, startPageSteps } from "./page-steps.fixture.ts";
@@ -7,7 +10,18 @@ import { page, ROOT } from "./pages.fixture.ts";
 
 // docs/rds-setup.md in its order: OpenSSH against a simulator that has nobody but its administrator.
 
-const missing = lacking(["bash", "ssh", "scp", "ssh-keygen", "ssh-keyscan", "sed", "cut"]);
+const missing = lacking([
+  "bash",
+  "ssh",
+  "scp",
+  "ssh-keygen",
+  "ssh-keyscan",
+  "sed",
+  "cut",
+  "openssl",
+  "base64",
+  "tail",
+]);
 
 const setup = page("docs/rds-setup.md");
 const steps = setup.blocks.filter(({ note }) => note === "run on the simulator");
@@ -36,6 +50,10 @@ describe.skipIf(missing !== "")(`docs/rds-setup.md ${missing}`, () => {
           output += (await exec(line.replaceAll("192.0.2.0/25", REPLACED["192.0.2.0/25"]))).stdout;
         }
         outputs.push(output);
+        // What the page tells the reader to copy from the console.
+        const key = /-----BEGIN PUBLIC KEY-----[\s\S]*-----END PUBLIC KEY-----/.exec(output)?.[0];
+        if (key !== undefined)
+          await writeFile(join(run.directory, "console.pem"), `${key.replaceAll("\r", "")}\n`);
       }
     }
     close();
@@ -68,10 +86,21 @@ describe.skipIf(missing !== "")(`docs/rds-setup.md ${missing}`, () => {
     expect(tried).toContain("No volumes.");
   });
 
-  test("console and network show one fingerprint", () => {
+  test("console and network show one fingerprint, and no half of the key stays on the device", () => {
     const [fingerprint = ""] = simulator.hostKeyFingerprints;
-    expect(outputOf("/ip/ssh/print")).toContain(fingerprint);
+    expect(outputOf("/ip/ssh/export-host-key")).not.toContain("PRIVATE KEY");
     expect(outputOf("ssh-keygen -lf rds-host-key")).toContain(fingerprint);
+    expect(outputOf("ssh-keygen -lf -")).toContain(fingerprint);
+  });
+
+  test("an RSA key takes the way that the page says", async () => {
+    const { publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+    const command = /`(ssh-keygen -i -m PKCS8 [^`]+)`/.exec(setup.text)?.[1] ?? "";
+    const file = join(run?.directory ?? "", "rsa.pem");
+    await writeFile(file, publicKey.export({ type: "spki", format: "pem" }));
+    const shown = await run?.shell(`${command.replace("console.pem", file).replace(/>.*/, "")}`);
+    expect(shown).toStartWith("ssh-rsa AAAA");
+    expect(parseHostKeyPin(shown ?? "")).toMatchObject({ type: "ssh-rsa" });
   });
 
   test("the log tells who did what", () => {

@@ -54,6 +54,11 @@ export const rdsErrors = {
     (p) => `${p.what}: RouterOS rejected the command (${p.detail})`,
     "Report the RouterOS version and this text.",
   ),
+  commandHalfRun: entry<{ what: string; detail: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `${p.what}: RouterOS stopped in the middle of the command (${p.detail})`,
+    "Report the RouterOS version and this text. The repeated call reads the state of the RDS first.",
+  ),
   rdsBusy: entry<{ what: string; detail: string }>(
     GrpcCode.UNAVAILABLE,
     (p) => `${p.what}: the RDS is busy (${p.detail})`,

@@ -1,7 +1,9 @@
-import { printed } from "../envelope.ts";
+import { payload, printed } from "../envelope.ts";
 import { ros } from "../script.ts";
+import { type RecordLines, splitRecords } from "./detail-records.ts";
 import type { ReplyForm } from "./form.ts";
 import { whereClause } from "./json-form.ts";
+import { closingQuote } from "./quoted.ts";
 import type { Row } from "./row.ts";
 
 /**
@@ -18,8 +20,7 @@ const DISK_FLAGS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * Every property that `/disk/print detail` and `/file/print detail` show. A wrapped line that starts with
- * one of these starts a new property; anything else goes on with the value, or the name, before it.
+ * Every property that `/disk/print detail` and `/file/print detail` show. A comment ends at a line that starts with one.
  * Source: RouterOS CLI reference, "Disk" and "File"; captures of 7.24.4.
  */
 const PROPERTIES: ReadonlySet<string> = new Set(
@@ -33,86 +34,56 @@ const PROPERTIES: ReadonlySet<string> = new Set(
   ).split(" "),
 );
 
-/** ` 3 BMt `, ` 3 `: number, then flags as a word or spread over columns. */
-const RECORD_START = /^\s*(\d+)\s+((?:[A-Za-z]{1,10}\s+)*)(?=(?:;;;|[a-z][a-z0-9-]*=|$))/;
+/** Longer than any property's name: as much of the text before a wrap as can matter. */
+const TAIL = 64;
 
-/** Rows from `print detail`: the last resort, as this text is wrapped, humanised and has no escapes. */
+/**
+ * Rows from `print detail`: the last resort, as this text is wrapped, humanised and has no escapes. The same line counts
+ * the rows, so that text which was taken apart wrongly is noticed: it is unreadable then, never a shorter list.
+ */
 export const detailForm: ReplyForm = {
   name: "detail",
-  script: ({ label, menu, where }) =>
-    printed(label, ros`${menu}/print detail without-paging${whereClause(where)}`),
+  script: ({ label, menu, where }) => {
+    const count = payload(countLabel(label), ros`[:len [${menu}/find${whereClause(where)}]]`);
+    return ros`${count}; ${printed(label, ros`${menu}/print detail without-paging${whereClause(where)}`)}`;
+  },
   parse: (reply, { label }) => {
     const text = reply.text(label);
-    return text === undefined ? undefined : parseDetail(text);
+    const rows = text === undefined ? undefined : parseDetail(text);
+    return String(rows?.length) === reply.flat(countLabel(label))?.trim() ? rows : undefined;
   },
 };
+
+function countLabel(label: string): string {
+  return `${label}-count`;
+}
 
 /**
  * Reads `print detail` text. Values that the console broke over lines are joined again; a comment
  * (`;;; text`, before the record or behind its flags) becomes the property `comment`.
- * @returns undefined when the text has not the form of a print
+ * @returns undefined when the text has not the form of a print, or a record has a property twice
  */
 export function parseDetail(output: string): readonly Row[] | undefined {
-  const records = splitRecords(output);
-  return records?.map(rowOf);
+  const records = splitRecords(output, (line) => propertyAtStart(line) !== undefined);
+  const rows = records?.map(rowOf);
+  return rows?.every((row) => row !== undefined) ? rows : undefined;
 }
 
-/** A record's lines, sorted by what they are. */
-interface RecordLines {
-  readonly flags: string;
-  readonly comment: string[];
-  readonly properties: string[];
-}
-
-/**
- * Records are groups of lines; a new one starts with its number in the first columns. undefined when there is text
- * that belongs to none.
- */
-function splitRecords(output: string): RecordLines[] | undefined {
-  const records: RecordLines[] = [];
-  let expected: number | undefined;
-  /** Lines of a comment that stands before its record. */
-  let ahead: string[] = [];
-  let inComment = false;
-  for (const line of output.replace(/\r/g, "").split("\n")) {
-    if (line.trim() === "") continue;
-    const start = RECORD_START.exec(line);
-    // Continuation lines are indented by 7 or 15 blanks; a number of at most four digits starts before that.
-    const begins =
-      start !== null && /^\s{0,4}\d/.test(line) && (expected ?? Number(start[1])) === Number(start[1]);
-    if (begins) {
-      records.push({ flags: (start[2] ?? "").replace(/\s/g, ""), comment: ahead, properties: [] });
-      expected = Number(start[1]) + 1;
-      ahead = [];
-      inComment = false;
-    }
-    const rest = (begins ? line.slice(start[0].length) : line).trimStart();
-    const record = records.at(-1);
-    const comment = /^;;;\s?/.exec(rest);
-    if (comment !== null) {
-      inComment = true;
-      (begins ? record?.comment : ahead)?.push(rest.slice(comment[0].length));
-    } else if (inComment && propertyAtStart(rest) === undefined) {
-      (ahead.length > 0 ? ahead : record?.comment)?.push(rest);
-    } else if (record !== undefined) {
-      inComment = false;
-      record.properties.push(rest);
-    } else if (!/^Flags:|^[\w ,;-]+$/.test(rest)) {
-      // Before the first record there is only the flag legend.
-      return undefined;
-    }
-  }
-  return ahead.length > 0 ? undefined : records;
-}
-
-function rowOf({ flags, comment, properties }: RecordLines): Row {
+function rowOf({ flags, comment, properties }: RecordLines): Row | undefined {
   const row = new Map<string, string>();
+  for (const [key, value] of tokens(join(properties)) ?? [["", ""]]) {
+    // Two records in one, a comment that was taken for properties, or a string without its end.
+    if (key === "" || row.has(key)) return undefined;
+    row.set(key, value);
+  }
+  if (comment.length > 0) {
+    if (row.has("comment")) return undefined;
+    row.set("comment", comment.join(""));
+  }
   for (const letter of flags) {
     const property = DISK_FLAGS.get(letter);
-    if (property !== undefined) row.set(property, "true");
+    if (property !== undefined && !row.has(property)) row.set(property, "true");
   }
-  if (comment.length > 0) row.set("comment", comment.join(""));
-  for (const [key, value] of tokens(join(properties))) row.set(key, value);
   return row;
 }
 
@@ -121,34 +92,70 @@ function rowOf({ flags, comment, properties }: RecordLines): Row {
  * joined with nothing, and a blank is put back only where a property starts the next line.
  */
 function join(lines: readonly string[]): string {
-  return lines.reduce((joined, body, index) => {
-    if (index === 0) return body;
-    const key = propertyAtStart(body);
-    // `file-` at the end of one line and `size=` at the start of the next are one name.
-    const begun = /(?:^|\s)([a-z0-9-]+)$/.exec(joined)?.[1] ?? "";
-    const broken = key !== undefined && begun !== "" && PROPERTIES.has(begun + key);
-    return key === undefined || broken ? joined + body : `${joined} ${body}`;
-  }, "");
+  const pieces: string[] = [];
+  const strings = new StringTracker();
+  let tail = "";
+  for (const line of lines) {
+    const piece = !strings.inside && pieces.length > 0 && beginsProperty(tail, line) ? ` ${line}` : line;
+    pieces.push(piece);
+    tail = (tail + piece).slice(-TAIL);
+    strings.take(piece);
+  }
+  return pieces.join("");
 }
 
-/** The property that a line starts with, if it does. */
+/** Follows whether text that comes in pieces stands inside a string, which begins with `="`. */
+class StringTracker {
+  inside = false;
+  #before = "";
+
+  take(piece: string): void {
+    for (const char of piece) {
+      if (this.inside && this.#before === "\\") this.#before = "";
+      else {
+        if (char === '"' && (this.inside || this.#before === "=")) this.inside = !this.inside;
+        this.#before = char;
+      }
+    }
+  }
+}
+
+/** Whether a wrapped line begins a property, and does not end the name that the line before began. */
+function beginsProperty(before: string, line: string): boolean {
+  const key = keyAtStart(line);
+  if (key === undefined) return false;
+  // `file-` at the end of one line and `size=` at the start of the next are one name; `511` belongs to a number.
+  const begun = /(?:^|\s)([a-z][a-z0-9-]*)$/.exec(before)?.[1] ?? "";
+  if (begun === "" || begun.length >= TAIL) return true;
+  return PROPERTIES.has(key) && !PROPERTIES.has(begun + key) && !begun.endsWith("-");
+}
+
+/** The name before the `=` that a line starts with, if it does. */
+function keyAtStart(line: string): string | undefined {
+  return /^([a-z][a-z0-9-]*)=/.exec(line)?.[1];
+}
+
+/** The known property that a line starts with, if it does. */
 function propertyAtStart(line: string): string | undefined {
-  const key = /^([a-z][a-z0-9-]*)=/.exec(line)?.[1];
+  const key = keyAtStart(line);
   return key !== undefined && PROPERTIES.has(key) ? key : undefined;
 }
 
-function tokens(body: string): [string, string][] {
+/** Names and values; undefined when a string has no end, or when there is text between two of them. */
+function tokens(body: string): [string, string][] | undefined {
   const out: [string, string][] = [];
   const key = /(?:^|\s)([a-z][a-z0-9-]*)=/g;
   let at = 0;
   for (;;) {
     key.lastIndex = at;
     const match = key.exec(body);
+    if (body.slice(at, match?.index ?? body.length).trim() !== "") return undefined;
     if (match === null) return out;
     const from = match.index + match[0].length;
     const name = match[1] ?? "";
     if (body[from] === '"') {
       const to = closingQuote(body, from + 1);
+      if (to === undefined) return undefined;
       out.push([name, unescapeText(body.slice(from + 1, to))]);
       at = to + 1;
     } else {
@@ -158,15 +165,6 @@ function tokens(body: string): [string, string][] {
       at = to;
     }
   }
-}
-
-/** The index of the quote that ends a string; the console writes inner quotes as `\"`. */
-function closingQuote(body: string, from: number): number {
-  for (let at = from; at < body.length; at++) {
-    if (body[at] === "\\") at++;
-    else if (body[at] === '"') return at;
-  }
-  return body.length;
 }
 
 function unescapeText(value: string): string {

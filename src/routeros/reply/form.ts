@@ -12,6 +12,8 @@ export interface Listing {
   readonly where: Script | undefined;
   /** The properties that the caller reads, by RouterOS name. The short-line form asks for just these. */
   readonly properties: readonly string[];
+  /** Whether the reply shall hold these properties only, where the device can do that; for lists that are long. */
+  readonly brief?: boolean;
 }
 
 /**
@@ -19,7 +21,7 @@ export interface Listing {
  * console defects they survive. They are tried in order: JSON, short lines, detail text.
  */
 export interface ReplyForm {
-  readonly name: "json" | "lines" | "detail";
+  readonly name: "brief" | "json" | "lines" | "detail";
   /** Statements that print the listing. */
   script(listing: Listing): Script;
   /** The rows of the reply; undefined when they are missing or unreadable (never "no rows"). */

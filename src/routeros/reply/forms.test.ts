@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { readReply } from "../envelope.ts";
 import { ros } from "../script.ts";
-import { detailForm } from "./detail-form.ts";
+import { detailForm, parseDetail } from "./detail-form.ts";
 import type { Listing, ReplyForm } from "./form.ts";
 import { jsonForm } from "./json-form.ts";
 import { linesForm } from "./lines-form.ts";
@@ -40,7 +40,7 @@ const LISTING: Listing = {
 
 const word = (alphabet: string, max: number) =>
   fc.string({ unit: fc.constantFrom(...alphabet), minLength: 1, maxLength: max });
-const RECORD = "abcdefghijklmnopqrstuvwxyzABCDEF0123456789._:/@-%,|;=";
+const RECORD = "abcdefghijklmnopqrstuvwxyzABCDEF0123456789._:/@-%,|;";
 
 const item: fc.Arbitrary<Item> = fc.record({
   slot: word("0123456789abcdef", 28).map((hex) => `csi-${hex}`),
@@ -56,7 +56,13 @@ const item: fc.Arbitrary<Item> = fc.record({
 interface Style {
   crlf: boolean;
   width: number | undefined;
-  indent: number;
+  /** Lines are cut anywhere, or at a blank where there is one. */
+  atBlanks: boolean;
+  /** Blanks between the flags and the first key. */
+  gap: number;
+  /** The number of the first row, and the steps to the next ones: rows keep their place in the whole list. */
+  first: number;
+  steps: readonly number[];
   slash: boolean;
   /** Falsy flags are absent or written out. */
   falseFlags: boolean;
@@ -68,8 +74,11 @@ interface Style {
 
 const style: fc.Arbitrary<Style> = fc.record({
   crlf: fc.boolean(),
-  width: fc.option(fc.constantFrom(80, 100, 132), { nil: undefined }),
-  indent: fc.constantFrom(7, 15),
+  width: fc.option(fc.integer({ min: 40, max: 240 }), { nil: undefined }),
+  atBlanks: fc.boolean(),
+  gap: fc.integer({ min: 1, max: 10 }),
+  first: fc.nat(1_200),
+  steps: fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 4, maxLength: 4 }),
   slash: fc.boolean(),
   falseFlags: fc.boolean(),
   strings: fc.boolean(),
@@ -84,12 +93,17 @@ function shuffled<T>(entries: readonly T[], { shuffle }: Style): T[] {
     .map(({ entry }) => entry);
 }
 
-function fold(line: string, { width, indent }: Style): string[] {
+/** Breaks a line; the further ones begin at column `indent`. */
+function fold(
+  line: string,
+  { width, atBlanks }: Pick<Style, "width" | "atBlanks">,
+  indent: number,
+): string[] {
   if (width === undefined || line.length <= width) return [line];
-  const out = [line.slice(0, width)];
-  const step = width - indent;
-  for (let at = width; at < line.length; at += step) out.push(" ".repeat(indent) + line.slice(at, at + step));
-  return out;
+  const blank = line.lastIndexOf(" ", width);
+  const cut = atBlanks && blank > indent + 4 ? blank : width;
+  const rest = line.slice(line[cut] === " " && atBlanks ? cut + 1 : cut);
+  return [line.slice(0, cut), ...fold(" ".repeat(indent) + rest, { width, atBlanks }, indent)];
 }
 
 function finish(lines: string[], { crlf }: Style): string {
@@ -120,7 +134,7 @@ function asJson(items: readonly Item[], s: Style): string {
     return Object.fromEntries(shuffled(cells, s));
   });
   const json = JSON.stringify(rows).replaceAll('"<', "").replaceAll('>"', "");
-  return finish(fold(`~p:${NONCE}:disks~${json}~e:${NONCE}~`, { ...s, indent: 0 }), s);
+  return finish(fold(`~p:${NONCE}:disks~${json}~e:${NONCE}~`, { ...s, atBlanks: false }, 0), s);
 }
 
 function asLines(items: readonly Item[], s: Style): string {
@@ -139,7 +153,7 @@ function asLines(items: readonly Item[], s: Style): string {
       ["mount-filesystem", "false"],
     ];
     for (const [key, value] of shuffled(cells, s)) {
-      out.push(...fold(`~f:${NONCE}:${key}~${value}~g:${NONCE}~`, { ...s, indent: 0 }));
+      out.push(...fold(`~f:${NONCE}:${key}~${value}~g:${NONCE}~`, { ...s, atBlanks: false }, 0));
     }
   }
   out.push(`~rows:${NONCE}~`, `~e:${NONCE}~`);
@@ -150,10 +164,17 @@ function grouped(size: bigint): string {
   return String(size).replace(/\B(?=(\d{3})+$)/g, " ");
 }
 
-function asDetail(items: readonly Item[], s: Style): string {
-  const out = [`~p:${NONCE}:disks~`, "Flags: B - BLOCK-DEVICE; M - MOUNTED; t - NVME-TCP-EXPORT"];
+const LEGEND =
+  "Flags: X - DISABLED; B - BLOCK-DEVICE; M - MOUNTED; t - NVME-TCP-EXPORT; O - TCG-OPAL-SELF-ENCRYPTION-SUPPORTED (inactive); o - TCG-OPAL-SELF-ENCRYPTION-ENABLED (active)";
+
+/** The rows of a print as lines; each begins with its number in the whole list. */
+function detailLines(items: readonly Item[], s: Style): string[] {
+  const out = fold(LEGEND, { ...s, atBlanks: true }, 0);
+  let number = s.first;
   items.forEach((each, index) => {
-    const flags = `B${each.mounted ? "M" : ""}${each.exported ? "t" : ""}`;
+    const flags = `${each.size % 2n === 0n ? "B" : " "}${each.mounted ? "M" : " "}${each.exported ? "t" : " "}`;
+    const start = `${String(number).padStart(2)} ${flags}${" ".repeat(s.gap)}`;
+    number += s.steps[index] ?? 1;
     const cells = shuffled(
       [
         `slot="${each.slot}"`,
@@ -171,19 +192,25 @@ function asDetail(items: readonly Item[], s: Style): string {
       ],
       s,
     );
+    const body = ["type=file", ...cells].join(" ");
     if (s.commentAhead) {
-      out.push(
-        ...fold(`;;; ${each.comment}`, s),
-        ...fold(` ${index} ${flags} ${["type=file", ...cells].join(" ")}`, s),
-      );
+      out.push(...fold(`;;; ${each.comment}`, s, start.length), ...fold(start + body, s, start.length));
     } else {
-      out.push(...fold(` ${index} ${flags} ;;; ${each.comment}`, s));
-      out.push(...fold(`${" ".repeat(s.indent)}${["type=file", ...cells].join(" ")}`, s));
+      out.push(...fold(`${start};;; ${each.comment}`, s, start.length));
+      out.push(...fold(" ".repeat(start.length) + body, s, start.length));
     }
     out.push(" ");
   });
-  out.push(`~e:${NONCE}~`);
-  return finish(out, s);
+  return out;
+}
+
+function detailReply(count: number, lines: readonly string[], s: Style): string {
+  const marks = [`~p:${NONCE}:disks-count~${count}~e:${NONCE}~`, `~p:${NONCE}:disks~`];
+  return finish([...marks, ...lines, `~e:${NONCE}~`], s);
+}
+
+function asDetail(items: readonly Item[], s: Style): string {
+  return detailReply(items.length, detailLines(items, s), s);
 }
 
 function read(form: ReplyForm, output: string): readonly Row[] | undefined {
@@ -244,8 +271,87 @@ describe("the three reply forms", () => {
     );
   });
 
+  test("detail text without one of its lines never merges, replaces or drops a row", () => {
+    fc.assert(
+      fc.property(
+        fc.array(item, { minLength: 1, maxLength: 4 }),
+        style,
+        fc.nat(10_000),
+        (items, s, which) => {
+          const lines = detailLines(items, s);
+          const left = lines.toSpliced(which % lines.length, 1);
+          const rows = read(detailForm, detailReply(items.length, left, s));
+          if (rows === undefined) return;
+          const slots = rows.map((row) => text(row, "slot"));
+          expect(slots.length).toBe(items.length);
+          slots.forEach((slot, at) => {
+            // What stood on the lost line is lost; nothing of another row stands in its place.
+            const own = items[at]?.slot ?? "";
+            const isPart = slot === "" || own === slot || s.width !== undefined;
+            expect({ slot, own, isPart }).toEqual({ slot, own, isPart: true });
+            expect(items.some((other) => other.slot === slot && other.slot !== own)).toBe(false);
+          });
+        },
+      ),
+      { numRuns: 400 },
+    );
+  });
+
+  test("detail text whose rows are not as many as the device counts is unreadable", () => {
+    const s = { ...fc.sample(style, { numRuns: 1, seed: 1 })[0], width: undefined, crlf: true } as Style;
+    const items = fc.sample(item, { numRuns: 2, seed: 2 });
+    expect(read(detailForm, asDetail(items, s))).toHaveLength(2);
+    for (const count of [0, 1, 3]) {
+      expect(read(detailForm, detailReply(count, detailLines(items, s), s))).toBeUndefined();
+    }
+    expect(read(detailForm, detailReply(0, ["no such item"], s))).toBeUndefined();
+  });
+
+  test("a comment that looks like properties after a wrap never changes another property", () => {
+    const lines = (comment: string) => [
+      "Flags: B - BLOCK-DEVICE",
+      `31 B  ;;; ${comment}`,
+      '      slot="pvc-2" nvme-tcp-export=yes',
+      '      type=file slot="pvc-1" nvme-tcp-export=no',
+    ];
+    expect(parseDetail(lines("kept for").join("\n"))).toBeUndefined();
+  });
+
+  test("two rows of a print with where, as a RDS numbers them (7.24.4: 31 and 33), are two rows", () => {
+    const capture = [
+      "Flags: B - BLOCK-DEVICE; t - NVME-TCP-EXPORT",
+      '31 Bt  type=file slot="vm-storage-001" slot-default="" parent="" fs=- model="/raid10/vm-storage-001.img" size=1 099 511 627 776 nvme-tcp-export=yes file-path=/raid10/vm-storage-001.img file-size=1024.0GiB file-offset=0',
+      " ",
+      '33 B   type=file slot="vm-storage-003" slot-default="" parent="" fs=- model="/raid10/vm-storage-003.img" size=1 099 511 627 776 nvme-tcp-export=no file-path=/raid10/vm-storage-003.img file-size=1024.0GiB file-offset=0',
+    ];
+    const rows = parseDetail(capture.join("\r\n"));
+    expect(rows?.map((row) => [text(row, "slot"), flag(row, "nvme-tcp-export")])).toEqual([
+      ["vm-storage-001", true],
+      ["vm-storage-003", false],
+    ]);
+  });
+
+  test("a property that this program does not know, at the start of a wrapped line, leaves its neighbours alone", () => {
+    const rows = parseDetail(
+      ' 0 B  type=file slot="pvc-1" nvme-tcp-export=yes\n      new-thing=7 size=1 099\n      511 627 776 other-new=x nvme-\n      tcp-server-port=4420',
+    );
+    expect(rows?.map((row) => Object.fromEntries(row))).toEqual([
+      {
+        type: "file",
+        slot: "pvc-1",
+        "nvme-tcp-export": "yes",
+        "new-thing": "7",
+        size: "1 099511 627 776",
+        "other-new": "x",
+        "nvme-tcp-server-port": "4420",
+        "block-device": "true",
+      },
+    ]);
+  });
+
   test("read the detail text of a real RDS (7.24.4, RAID pool and file disk)", () => {
     const capture = [
+      `~p:${NONCE}:disks-count~2~e:${NONCE}~`,
       `~p:${NONCE}:disks~`,
       "Flags: B - BLOCK-DEVICE; M - MOUNTED; t - NVME-TCP-EXPORT",
       ' 0 BM  type=raid slot="raid10" slot-default="" parent="" fs-label="data" fs-uuid="40437dbc" fs=xfs model="RAID0 striped" size=16 003 143 565 312 free=14 789 895 307 264 total-inodes=1 562 806 656',

@@ -1,10 +1,11 @@
 import { payload } from "../envelope.ts";
 import { ros, type Script } from "../script.ts";
 import type { Listing, ReplyForm } from "./form.ts";
+import { propertyName } from "./property-name.ts";
+import { closingQuote } from "./quoted.ts";
 import type { Row } from "./row.ts";
 
-/** Numbers outside strings; strings are matched first, so digits inside them are left alone. */
-const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
 /**
  * Rows from `:serialize to=json` of `print detail as-value`: the form with exact values and types.
@@ -23,6 +24,34 @@ export const jsonForm: ReplyForm = {
   },
 };
 
+/** Properties that every item shows, whatever their value is. Source: rows of RDS2216, 7.24.4. */
+const ALWAYS_SHOWN: ReadonlySet<string> = new Set(["slot", "type", "name", "file-path", "nvme-tcp-export"]);
+
+/**
+ * The same with `proplist`: rows of chosen properties. For file disks only, as nobody has seen whether `proplist` shows flags;
+ * a reply without a property that every file disk shows is not believed.
+ */
+export const briefForm: ReplyForm = {
+  name: "brief",
+  script: ({ label, menu, where, properties }: Listing) =>
+    payload(
+      label,
+      ros`[:serialize to=json options=json.no-string-conversion value=[${menu}/print detail as-value proplist=${proplist(properties)}${whereClause(where)}]]`,
+    ),
+  parse: (reply, { label, properties }) => {
+    const rows = parseJsonRows(reply.flat(label) ?? "");
+    const shown = properties.filter((name) => ALWAYS_SHOWN.has(name));
+    return rows?.every((row) => shown.every((name) => row.has(name))) ? rows : undefined;
+  },
+};
+
+function proplist(properties: readonly string[]): Script {
+  return properties.reduce(
+    (list, name, at) => (at === 0 ? propertyName(name) : ros`${list},${propertyName(name)}`),
+    ros``,
+  );
+}
+
 /** ` where …`, or nothing. */
 export function whereClause(where: Script | undefined): Script {
   return where === undefined ? ros`` : ros` where ${where}`;
@@ -36,9 +65,7 @@ export function parseJsonRows(json: string): readonly Row[] | undefined {
   let value: unknown;
   try {
     // As strings, numbers survive JSON.parse digit for digit.
-    value = JSON.parse(
-      json.replace(STRING_OR_NUMBER, (token) => (token.startsWith('"') ? token : `"${token}"`)),
-    );
+    value = JSON.parse(withQuotedNumbers(json));
   } catch {
     return undefined;
   }
@@ -55,6 +82,20 @@ export function parseJsonRows(json: string): readonly Row[] | undefined {
     rows.push(row);
   }
   return rows;
+}
+
+/** Puts numbers outside strings in quotes. Each character is looked at once, whatever the text is. */
+function withQuotedNumbers(json: string): string {
+  const pieces: string[] = [];
+  for (let at = 0; at < json.length; ) {
+    const open = json.indexOf('"', at);
+    pieces.push(json.slice(at, open < 0 ? json.length : open).replace(NUMBER, '"$&"'));
+    if (open < 0) break;
+    const close = closingQuote(json, open + 1) ?? json.length;
+    pieces.push(json.slice(open, close + 1));
+    at = close + 1;
+  }
+  return pieces.join("");
 }
 
 /** A cell as text; undefined for nil. Lists are joined as RouterOS prints them. */

@@ -2,9 +2,8 @@ import { printed } from "../envelope.ts";
 import { ros, Script } from "../script.ts";
 import type { ReplyForm } from "./form.ts";
 import { whereClause } from "./json-form.ts";
+import { propertyName } from "./property-name.ts";
 import type { Row } from "./row.ts";
-
-const PROPERTY = /^\.?[a-z][a-z0-9-]{0,40}$/;
 
 /**
  * Rows from a loop that prints one property per line, each behind a marker: needs neither `:serialize` nor
@@ -15,47 +14,48 @@ export const linesForm: ReplyForm = {
   script: ({ label, menu, where, properties }) => {
     const fields = properties.map((property) => {
       const name = propertyName(property);
-      return ros`:do { :put ("~f:${Script.nonce}:${name}~" . [:tostr [${menu}/get $i ${name}]] . "~g:${Script.nonce}~") } on-error={}`;
+      return ros`:do { :put ("~f:${Script.nonce}:${name}~" . [:tostr [${menu}/get $i ${name}]] . "~g:${Script.nonce}~") } on-error={ :put "~x:${Script.nonce}:${name}~" }`;
     });
     return printed(
       label,
       ros`:foreach i in=[${menu}/find${whereClause(where)}] do={ :put "~row:${Script.nonce}~"; ${fields} }; :put "~rows:${Script.nonce}~"`,
     );
   },
-  parse: (reply, { label }) => {
+  parse: (reply, { label, properties }) => {
     const flat = reply.flat(label);
-    return flat === undefined ? undefined : parseLines(flat, reply.nonce);
+    return flat === undefined ? undefined : parseLines(flat, reply.nonce, new Set(properties));
   },
 };
 
-/** A property's name as code; checked, as it stands unquoted. */
-function propertyName(property: string): Script {
-  if (!PROPERTY.test(property)) throw new RangeError(`bad property name ${JSON.stringify(property)}`);
-  return Script.fromTemplate([property], []);
-}
-
-function parseLines(flat: string, nonce: string): readonly Row[] | undefined {
+function parseLines(flat: string, nonce: string, wanted: ReadonlySet<string>): readonly Row[] | undefined {
   // The closing marker proves that the loop ran to its end.
   const end = flat.lastIndexOf(`~rows:${nonce}~`);
   if (end < 0) return undefined;
-  return flat
-    .slice(0, end)
-    .split(`~row:${nonce}~`)
-    .slice(1)
-    .map((section) => parseSection(section, nonce));
+  const [before, ...sections] = flat.slice(0, end).split(`~row:${nonce}~`);
+  if (before?.trim() !== "") return undefined;
+  const rows = sections.map((section) => parseSection(section, nonce, wanted));
+  return rows.every((row) => row !== undefined) ? rows : undefined;
 }
 
-function parseSection(section: string, nonce: string): Row {
+/** One row; undefined unless each property was printed once, or reported as one that the item has not. */
+function parseSection(section: string, nonce: string, wanted: ReadonlySet<string>): Row | undefined {
   const row = new Map<string, string>();
-  const open = `~f:${nonce}:`;
+  const seen = new Set<string>();
   const close = `~g:${nonce}~`;
-  for (const chunk of section.split(open).slice(1)) {
+  const missing = `~x:${nonce}:`;
+  const [before, ...chunks] = section.replaceAll(missing, `~f:${nonce}:!`).split(`~f:${nonce}:`);
+  if (before?.trim() !== "") return undefined;
+  for (const chunk of chunks) {
     const nameEnd = chunk.indexOf("~");
-    const valueEnd = chunk.indexOf(close);
-    if (nameEnd < 0 || valueEnd < nameEnd) continue;
-    const value = chunk.slice(nameEnd + 1, valueEnd);
+    const failed = chunk.startsWith("!");
+    const name = chunk.slice(failed ? 1 : 0, Math.max(nameEnd, 0));
+    const valueEnd = failed ? nameEnd : chunk.lastIndexOf(close);
+    if (nameEnd < 0 || valueEnd < nameEnd || !wanted.has(name) || seen.has(name)) return undefined;
+    seen.add(name);
+    const value = failed ? "" : chunk.slice(nameEnd + 1, valueEnd);
     // RouterOS prints a property that is not set as nothing.
-    if (value !== "") row.set(chunk.slice(0, nameEnd), value);
+    if (value !== "") row.set(name, value);
   }
-  return row;
+  // Nothing could be read of an item that the list has: it went meanwhile, or the device refuses to say.
+  return seen.size === wanted.size && row.size > 0 ? row : undefined;
 }

@@ -17,9 +17,8 @@ export interface ConnectionOptions extends UserKeyFiles {
   readonly clock: Clock;
   /** Limit for TCP connect, handshake and login together. */
   readonly connectTimeoutMs: number;
-  readonly keepaliveIntervalMs: number;
-  /** So many keepalives in a row may stay unanswered. */
-  readonly keepaliveTolerance: number;
+  /** After so long without a packet the kernel asks the other one whether it still holds the connection. */
+  readonly tcpKeepaliveMs: number;
   /** After giving up a command, how long its channel may take to close before the connection is dropped. */
   readonly channelGraceMs: number;
   readonly maxOutputBytes: number;
@@ -131,7 +130,9 @@ export async function openConnection(
     });
     client.once("ready", () => {
       signal.removeEventListener("abort", giveUp);
-      socket.setKeepAlive(true, 30_000);
+      // RouterOS does not answer keepalive@openssh.com, so ssh2's own keepalives would end a healthy connection. The other
+      // kernel answers these, also while a command runs for minutes.
+      socket.setKeepAlive(true, options.tcpKeepaliveMs);
       resolve(connectionOf(options, client, socket, () => last?.message));
     });
     const login: AnyAuthMethod = { type: "publickey", username: options.user, key };
@@ -140,8 +141,7 @@ export async function openConnection(
       username: options.user,
       authHandler: [login],
       readyTimeout: options.connectTimeoutMs,
-      keepaliveInterval: options.keepaliveIntervalMs,
-      keepaliveCountMax: options.keepaliveTolerance,
+      keepaliveInterval: 0,
       algorithms: { kex: [...KEX], serverHostKey: hostKeyAlgorithms(options.hostKeys) },
       hostVerifier: (blob: Buffer) => {
         if (isPinned(options.hostKeys, blob)) return true;

@@ -15,7 +15,11 @@ import {
 } from "./command.ts";
 import { CommandQueue } from "./command-queue.ts";
 import type { ConnectFailure, Connection } from "./connection.ts";
+import { watchIdle } from "./idle-watch.ts";
+import { outcomeError } from "./outcome-error.ts";
 import type { ExecOptions, ExecResult, Purpose, TransportObserver } from "./types.ts";
+
+const SIGN_OF_LIFE = { priority: "background", what: "sign of life" } as const;
 
 export interface LaneOptions {
   readonly purpose: Purpose;
@@ -24,6 +28,9 @@ export interface LaneOptions {
   readonly backoff: BackoffOptions;
   /** How long a command waits for a connection that cannot be made, in milliseconds. */
   readonly patienceMs: number;
+  /** After so long without a command an open connection is asked for a sign of life, which may take as long as the next. */
+  readonly idleCheckMs: number;
+  readonly idleAnswerMs: number;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
@@ -48,6 +55,8 @@ export class Lane {
   #notBefore = 0;
   #lastFailure: ConnectFailure | undefined;
   #wasConnected = false;
+  /** When the latest command ended, on the monotonic clock. */
+  #usedAt = 0;
 
   constructor(options: LaneOptions) {
     this.#options = options;
@@ -179,6 +188,7 @@ export class Lane {
     const seconds = (clock.monotonic() - started) / 1000;
     logger.debug("command ended", { ...fields, outcome: outcome.kind, seconds });
     this.#running = undefined;
+    this.#usedAt = clock.monotonic();
     observer.onCommand(purpose, outcome.kind, seconds);
     this.#deliver(command, outcome, connection);
     this.#pump();
@@ -196,23 +206,7 @@ export class Lane {
         this.#queue.putBack(command);
         this.#reportQueue();
       }
-    } else rejectAll(command, this.#outcomeError(command.what, outcome));
-  }
-
-  #outcomeError(
-    what: string,
-    outcome: Exclude<ChannelOutcome, { kind: "answered" } | { kind: "notSent" }>,
-  ): DriverError {
-    switch (outcome.kind) {
-      case "refused":
-        return failure("rdsUnreachable", { address: this.#options.address, reason: outcome.reason });
-      case "lost":
-        return failure("rdsOutcomeUnknown", { what, reason: outcome.reason });
-      case "tooLong":
-        return failure("replyUnreadable", { what, detail: `longer than ${outcome.limit} bytes` });
-      case "abandoned":
-        return failure("rdsOutcomeUnknown", { what, reason: "given up" });
-    }
+    } else rejectAll(command, outcomeError(this.#options.address, command.what, outcome));
   }
 
   /** Connects, again and again with back-off, until it is up or nobody waits any more. */
@@ -253,7 +247,11 @@ export class Lane {
     this.#lastFailure = undefined;
     const again = this.#wasConnected;
     this.#wasConnected = true;
+    const ended = new AbortController();
+    this.#usedAt = this.#options.clock.monotonic();
+    void this.#watch(ended.signal);
     void connection.closed.then((reason) => {
+      ended.abort();
       this.#connection = undefined;
       observer.onDisconnected(purpose, reason);
       if (!this.#stop.signal.aborted) {
@@ -267,6 +265,20 @@ export class Lane {
       observer.onReconnect(purpose);
       this.#options.onReconnect();
     }
+  }
+
+  #watch(ended: AbortSignal): Promise<void> {
+    const { clock, purpose, idleCheckMs: idleMs, idleAnswerMs: timeoutMs } = this.#options;
+    const signal = this.#stop.signal;
+    return watchIdle(
+      {
+        clock,
+        idleMs,
+        idleSince: () => (this.#running === undefined && this.#queue.size === 0 ? this.#usedAt : undefined),
+        check: () => this.exec(":put 1", { ...SIGN_OF_LIFE, signal, purpose, timeoutMs }),
+      },
+      AbortSignal.any([ended, signal]),
+    );
   }
 
   #countFailure(fatal: boolean): void {

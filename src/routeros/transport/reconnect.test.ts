@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { once } from "node:events";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
@@ -196,23 +196,51 @@ describe("unreachable", () => {
     expect(performance.now() - started).toBeLessThan(1_000);
   });
 
-  test("keepalives that are answered never end a long command", async () => {
+  test("a command that takes long is not disturbed by the watch of idle connections", async () => {
+    const lines: string[] = [];
     const { transport, server } = await bench(
-      { onExec: (command) => command.line !== "hang" && command.answer("ok") },
-      { keepaliveIntervalMs: 20, keepaliveTolerance: 2 },
+      {
+        onExec: (command) => {
+          lines.push(command.line);
+          if (command.line !== "long") command.answer("ok");
+          else setTimeout(() => command.answer("done"), 300);
+        },
+      },
+      { idleCheckMs: 20, idleAnswerMs: 40 },
     );
-    expect(await idOf(transport.exec("hang", mutate({ timeoutMs: 300 })))).toBe("rdsOutcomeUnknown");
-    expect(server.counts.connections).toBe(1);
+    const [long] = await Promise.all([transport.exec("long", mutate()), transport.exec("quick", read())]);
+    expect(long.stdout).toBe("done");
+    expect(server.counts.connections).toBe(2);
+    // The other connection was idle meanwhile, and gave signs of life.
+    expect(lines.filter((line) => line === ":put 1").length).toBeGreaterThan(2);
   });
 
-  test("a peer that hangs is noticed by keepalives, but not by a single one", async () => {
-    const { transport, server } = await bench({}, { keepaliveIntervalMs: 60, keepaliveTolerance: 2 });
+  test("a peer that hangs while nobody asks it anything is noticed, within idle time and answer time", async () => {
+    const { transport, server } = await bench({}, { idleCheckMs: 40, idleAnswerMs: 60 });
     await transport.exec("warm", read());
     const started = performance.now();
     server.freeze();
     await until(() => !transport.connected("read"), "the hang is noticed");
-    expect(performance.now() - started).toBeGreaterThan(110);
+    expect(performance.now() - started).toBeGreaterThan(90);
     expect((await transport.exec("next", read())).stdout).toBe("next");
+  });
+
+  test("the kernel watches an idle connection: a link that is cut without a word is found without a command", async () => {
+    if (process.platform !== "linux") return;
+    const { transport, server } = await bench({}, { tcpKeepaliveMs: 7_000 });
+    await transport.exec("warm", read());
+    const timer = (): string => {
+      const port = server.port.toString(16).toUpperCase().padStart(4, "0");
+      const rows = readFileSync("/proc/net/tcp", "utf8").split("\n");
+      // Columns of proc(5): remote address, state 01 (established), and the timer with its ticks of 10 ms, hexadecimal.
+      const row = rows.find((one) => one.includes(`:${port} 01 `));
+      return row?.trim().split(/\s+/)[5] ?? "";
+    };
+    // Timer 2 is that of keepalives; data that is under way has another one, for as long as it is.
+    await until(() => timer().startsWith("02:"), "the keepalive timer runs");
+    const seconds = Number.parseInt(timer().slice(3), 16) / 100;
+    expect(seconds).toBeGreaterThan(0);
+    expect(seconds).toBeLessThanOrEqual(7.1);
   });
 
   test("back-off doubles from 0.25 s to 30 s, by the injected clock", async () => {

@@ -18,6 +18,14 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true }));
 
+/** Waits until a condition holds; fails loudly after ten seconds. */
+async function until(condition: () => boolean, what: string): Promise<void> {
+  for (const end = performance.now() + 10_000; !condition(); ) {
+    if (performance.now() > end) throw new Error(`waited in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
 /** Runs against a simulated RDS and ends everything afterwards. */
 async function withRds(
   options: SimulatorOptions,
@@ -63,15 +71,36 @@ describe("a simulated RDS", () => {
     }
   });
 
-  test("keeps an idle connection although keepalives stay unanswered for a while", async () => {
-    await withRds({ switches: { keepaliveReplies: "none" } }, async (connect, simulator) => {
-      const transport = connect({ keepaliveIntervalMs: 40, keepaliveTolerance: 4 });
-      for (let i = 0; i < 4; i += 1) {
-        await transport.exec(`:put ${i}`, read());
-        await new Promise((resolve) => setTimeout(resolve, 90));
+  test("logs in once, however long the pauses between commands are: RouterOS does not answer SSH keepalives", async () => {
+    await withRds({}, async (connect, simulator) => {
+      const transport = connect({ idleCheckMs: 20 });
+      const signs = () => simulator.commands.filter(({ line }) => line === ":put 1").length;
+      for (let call = 0; call < 5; call += 1) {
+        await transport.exec(`:put call-${call}`, read());
+        await transport.exec(`:put change-${call}`, mutate());
+        // A pause of several idle times, on both connections.
+        const seen = signs();
+        await until(() => signs() >= seen + 6, "signs of life");
       }
-      expect(simulator.connectionCount).toBe(1);
-      expect(transport.connected("read")).toBe(true);
+      const logins = simulator.device.management.journal.messages.filter((text) =>
+        text.includes("logged in"),
+      );
+      expect(logins).toHaveLength(2);
+      expect(simulator.switches.keepaliveReplies).toBe("none");
+    });
+  });
+
+  test("keeps a connection on which nothing is said at all", async () => {
+    await withRds({}, async (connect, simulator) => {
+      const silent = connect({ idleCheckMs: 3_600_000, tcpKeepaliveMs: 1_000 });
+      await silent.exec(":put before", read());
+      // The signs of life of another connection tell how much time has passed.
+      await connect({ idleCheckMs: 20 }).exec(":put other", read());
+      const signs = () => simulator.commands.filter(({ line }) => line === ":put 1").length;
+      await until(() => signs() >= 20, "400 ms of signs of life");
+      await silent.exec(":put after", read());
+      const numbers = simulator.commands.filter(({ line }) => /before|after/.test(line));
+      expect(new Set(numbers.map(({ connection }) => connection)).size).toBe(1);
     });
   });
 

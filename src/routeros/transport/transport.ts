@@ -48,13 +48,12 @@ export interface SshTransportOptions {
   readonly queueLimit?: number | undefined;
   /** Default 10 s, for TCP, handshake and login together. */
   readonly connectTimeoutMs?: number | undefined;
-  /** Default 15 s. */
-  readonly keepaliveIntervalMs?: number | undefined;
-  /**
-   * Unanswered keepalives in a row that are forgiven; default 4. With the interval this is longer than the deadline of
-   * any ordinary command, so a RouterOS that ignores keepalives while it works does not lose one.
-   */
-  readonly keepaliveTolerance?: number | undefined;
+  /** Silence after which TCP asks whether the other side is there; default 15 s. A dead link is found within the minute. */
+  readonly tcpKeepaliveMs?: number | undefined;
+  /** Silence after which an idle connection is asked for a sign of life, by a command; default 60 s. */
+  readonly idleCheckMs?: number | undefined;
+  /** How long that sign may take; default 15 s. Then the connection is dropped, and the next command opens another one. */
+  readonly idleAnswerMs?: number | undefined;
   /** How long a command waits for a connection that cannot be made; default 5 s. */
   readonly patienceMs?: number | undefined;
   /** Default 2 s. */
@@ -95,8 +94,7 @@ export function createSshTransport(options: SshTransportOptions): Transport {
     hostKeys: options.hostKeys,
     clock,
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
-    keepaliveIntervalMs: options.keepaliveIntervalMs ?? 15_000,
-    keepaliveTolerance: options.keepaliveTolerance ?? 4,
+    tcpKeepaliveMs: options.tcpKeepaliveMs ?? 15_000,
     channelGraceMs: options.channelGraceMs ?? 2_000,
     maxOutputBytes: options.maxOutputBytes ?? 8 * 1024 * 1024,
   };
@@ -107,6 +105,8 @@ export function createSshTransport(options: SshTransportOptions): Transport {
       queueLimit: options.queueLimit ?? 256,
       backoff: options.backoff ?? defaultBackoff,
       patienceMs: options.patienceMs ?? 5_000,
+      idleCheckMs: options.idleCheckMs ?? 60_000,
+      idleAnswerMs: options.idleAnswerMs ?? 15_000,
       clock,
       random: options.random ?? Math.random,
       logger,

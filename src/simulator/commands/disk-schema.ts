@@ -49,12 +49,17 @@ export const DISK_SETTINGS: readonly ArgumentSpec[] = [
   { name: "file-offset", type: "size", since: "7.17", range: [0n, MAX_SIZE] },
 ];
 
+/** In the order of their columns (manual, "Disks"); those of hardware that is not simulated are left out. */
 const FLAGS: readonly FlagSpec[] = [
   { letter: "X", name: "disabled" },
   { letter: "B", name: "block-device" },
   { letter: "M", name: "mounted" },
   { letter: "S", name: "swap", property: true },
   { letter: "t", name: "nvme-tcp-export", property: true },
+  { letter: "i", name: "iscsi-export", property: true },
+  { letter: "s", name: "smb-sharing", property: true },
+  { letter: "n", name: "nfs-sharing", property: true },
+  { letter: "m", name: "media-sharing", property: true },
 ];
 
 const READ_ONLY = [
@@ -77,6 +82,7 @@ const READ_ONLY = [
   "state",
   "raid-type",
   "raid-device-count",
+  "raid-max-component-size",
   "raid-chunk-size",
   "raid-master",
   "raid-role",
@@ -97,7 +103,7 @@ const PROPERTIES: readonly PropertySpec[] = [
 export const DISKS: Listing = {
   properties: PROPERTIES,
   flags: FLAGS,
-  columns: ["slot", "model", "size", "fs", "free"],
+  columns: ["slot", "model", "size", "free", "fs"],
   names: ["slot"],
   sizes: "grouped",
   rows: (device) => device.diskRows(),

@@ -12,6 +12,9 @@ function fileId(entry: FileEntry): string {
   return `**${entry.id.toString(16).toUpperCase()}`;
 }
 
+/** Longer files show no contents (facts section 4). */
+const CONTENTS_LIMIT = 60 * 1024;
+
 function fileType(entry: FileEntry): string {
   if (entry.directory) return entry.path.includes("/") ? "directory" : "disk";
   const extension = /\.[A-Za-z0-9]+$/.exec(entry.path)?.[0];
@@ -25,6 +28,9 @@ function fileRow(call: Invocation, entry: FileEntry): Map<string, Value> {
     ["type", fileType(entry)],
   ]);
   if (!entry.directory) row.set("size", entry.size);
+  const contents = call.device.management.flash.read(entry.path);
+  if (contents !== undefined && contents.length <= CONTENTS_LIMIT)
+    row.set("contents", contents.toString("latin1"));
   return row.set(call.device.knows("7.16") ? "last-modified" : "creation-time", formatMoment(entry.modified));
 }
 
@@ -78,7 +84,7 @@ async function add(call: Invocation): Promise<Value> {
   const entry = directory ? await store.createDirectory(path) : await store.createFile(path, 0n);
   const contents = call.args.text("contents");
   if (contents !== undefined && !directory) {
-    if (contents.length > 60 * 1024) throw new RunFailure("failure: new contents too long");
+    if (contents.length > CONTENTS_LIMIT) throw new RunFailure("failure: new contents too long");
     await store.resize(entry, BigInt(contents.length));
     await call.device.writeFile(path, 0n, contents);
   }

@@ -4,7 +4,7 @@ import { DISK_MENU } from "./disk.ts";
 import { FILE_MENU } from "./file.ts";
 import { IMPORT } from "./import.ts";
 import { LANGUAGE } from "./language.ts";
-import type { Grammar, MenuSpec } from "./schema.ts";
+import type { Defect, Grammar, MenuSpec } from "./schema.ts";
 import { IP_MENU, LOG_MENU, SYSTEM_MENU } from "./system.ts";
 import { USER_MENU } from "./users.ts";
 
@@ -23,7 +23,14 @@ export function grammarOf(switches: Readonly<Switches>): Grammar {
     hidden: (name) => name === "serialize" && switches.serialize === "missing",
     conflicting: (flags) =>
       switches.asValueInDetail === "missing" && flags.has("detail") && flags.has("as-value"),
-    unknownArgument: (name) =>
-      switches.unknownArgument === "expected-end" ? "expected end of command" : `bad parameter ${name}`,
+    unknownArgument: (name) => unknownArgument(switches, name),
+    unknownCommand: switches.unknownCommand,
   };
+}
+
+/** By version: `syntax error` up to 7.21, seen as `bad parameter` from 7.23 on (facts section 13). */
+function unknownArgument({ unknownArgument: how, version }: Readonly<Switches>, name: string): Defect {
+  const modern = how === "bad-parameter" || (how === "by-version" && hasVersion(version, "7.22"));
+  if (modern) return { text: `bad parameter ${name}`, effect: "catchable" };
+  return { text: how === "expected-end" ? "expected end of command" : "syntax error", effect: "whole-line" };
 }

@@ -2,6 +2,7 @@ import { randomInt } from "node:crypto";
 import { toJson } from "../console/json.ts";
 import { addressBytes } from "../device/addresses.ts";
 import { ParseFailure, RunFailure } from "../errors.ts";
+import type { CommandNode } from "../language/ast.ts";
 import { parseBool } from "../language/compare.ts";
 import { Parser } from "../language/parser.ts";
 import { isArray, list, parseInteger, parseTime, toText, typeName, type Value } from "../language/values.ts";
@@ -50,13 +51,34 @@ function toAddress(value: Value, bytes: 4 | 16): Value {
   return { kind: bytes === 4 ? "ip" : "ip6", text };
 }
 
+/** A statement as `:parse` shows it: what is wrong with it stands in its place (facts section 13). */
+function compiled({ defect, menu, spec, text }: CommandNode): string {
+  if (defect === undefined) return `(evl ${text})`;
+  const { message } = defect.failure;
+  return message.startsWith("bad command name")
+    ? `(<%% ${message})`
+    : `(evl ${message} ${menu}/${spec.name})`;
+}
+
 /** Global commands that work on values; those with code are in control-flow.ts. */
 export const LANGUAGE: readonly CommandSpec[] = [
   ...CONTROL_COMMANDS,
   conversion(":len", length),
   conversion(":tostr", toText),
   conversion(":tonum", toNumber),
-  conversion(":tobool", (value) => (typeof value === "boolean" ? value : parseBool(toText(value)))),
+  {
+    name: ":tobool",
+    arguments: [VALUE],
+    positional: ["value"],
+    evaluate: async (interpreter, node, scope) => {
+      const value = await required(interpreter, node, "value", scope);
+      if (typeof value === "boolean") return value;
+      const text = toText(value);
+      // The words yes and no: nothing up to 7.21, seen to work on 7.24.5 (facts section 13).
+      const isKnown = /^(true|false)$/.test(text) || interpreter.runtime.grammar.available("7.22");
+      return isKnown ? parseBool(text) : undefined;
+    },
+  },
   conversion(":toarray", (value) => (isArray(value) ? value : list(toText(value).split(",")))),
   conversion(":typeof", typeName),
   conversion(":toip", (value) => toAddress(value, 4)),
@@ -128,7 +150,7 @@ export const LANGUAGE: readonly CommandSpec[] = [
       const source = toText(await required(interpreter, node, "source", scope));
       try {
         const block = new Parser(source, interpreter.runtime.grammar).parse();
-        const text = block.statements.map((one) => `(evl ${one.text})`).join(";");
+        const text = block.statements.map(compiled).join(";");
         return { kind: "code", block, text };
       } catch (error) {
         if (error instanceof ParseFailure) return error.message;

@@ -1,6 +1,7 @@
 import { humanSize, type SizeStyle } from "../console/format.ts";
 import {
   type FlagSpec,
+  type NumberedRow,
   type RenderOptions,
   renderDetail,
   renderSingle,
@@ -77,23 +78,36 @@ function visible(call: Invocation, row: Row): Row {
   return new Map([...row].filter(([name]) => !SENSITIVE.includes(name)));
 }
 
-async function select(call: Invocation, listing: Listing): Promise<Row[]> {
+/** The rows that a command means, each with its place in the whole list. */
+async function select(call: Invocation, listing: Listing): Promise<NumberedRow[]> {
   const named = call.args.has("numbers") || call.args.has("from");
   const items = call.args.value("numbers") ?? call.args.value("from");
-  const rows = named ? resolveItems(call, listing, items) : listing.rows(call.device, call);
-  const selected: Row[] = [];
-  for (const row of rows.map((one) => visible(call, one))) if (await call.matches(row)) selected.push(row);
+  const all = listing.rows(call.device, call);
+  const wanted = named ? new Set(resolveItems(call, listing, items).map(idOf)) : undefined;
+  const selected: NumberedRow[] = [];
+  for (const [number, each] of all.entries()) {
+    if (wanted?.has(idOf(each)) === false) continue;
+    const row = visible(call, each);
+    if (await call.matches(row)) selected.push({ number, row });
+  }
   return selected;
+}
+
+function idOf(row: Row): string {
+  return toText(row.get(".id"));
 }
 
 function proplist(call: Invocation, listing: Listing): readonly string[] | undefined {
   const value = call.args.value("proplist");
   if (value === undefined) return undefined;
+  const { proplist: how } = call.device.switches();
+  if (how === "missing") throw new RunFailure("bad parameter proplist");
   const names = references(value).map(toText);
   const known = new Set(knownProperties(listing).map((property) => property.name));
   if (names.some((name) => !known.has(name)))
     throw new RunFailure("input does not match any value of proplist");
-  return names;
+  const flags = listing.flags.filter((one) => one.property !== true).map((one) => one.name);
+  return how === "works" ? names : names.filter((name) => !flags.includes(name));
 }
 
 /** A row as `as-value` gives it; the switches decide about flags, booleans and file-size. */
@@ -126,7 +140,7 @@ async function print(call: Invocation, listing: Listing): Promise<Value> {
   }
   const [only] = rows;
   if (call.args.flag("as-value")) {
-    const values = rows.map((row) => asValue(call, listing, row, wanted));
+    const values = rows.map(({ row }) => asValue(call, listing, row, wanted));
     return listing.single === true ? values[0] : list(values);
   }
   const { detailComment } = call.device.switches();
@@ -139,7 +153,7 @@ async function print(call: Invocation, listing: Listing): Promise<Value> {
     sizes,
   };
   let lines: readonly string[];
-  if (listing.single === true && only !== undefined) lines = renderSingle(only, options);
+  if (listing.single === true && only !== undefined) lines = renderSingle(only.row, options);
   else if (call.args.flag("terse")) lines = renderTerse(rows, options);
   else if (call.args.flag("detail")) lines = renderDetail(rows, options);
   else lines = renderTable(rows, listing.columns, options);
@@ -209,7 +223,7 @@ export function listCommands(listing: Listing): readonly CommandSpec[] {
     policy: "read",
     run: async (call) => {
       const rows = await select(call, listing);
-      return idList(rows.map((row) => toText(row.get(".id"))));
+      return idList(rows.map(({ row }) => idOf(row)));
     },
   };
   return [printCommand, getCommand, findCommand];

@@ -67,6 +67,17 @@ export interface MenuSpec {
   readonly properties?: readonly PropertySpec[];
 }
 
+/**
+ * Where a mistake takes effect: the whole line is refused, or everything before it runs first (facts section 13), and then
+ * the line may go on in `:onerror` or ends.
+ */
+export type DefectEffect = "whole-line" | "catchable" | "uncatchable";
+
+export interface Defect {
+  readonly text: string;
+  readonly effect: DefectEffect;
+}
+
 /** What a parser accepts: the menus and commands of one RouterOS version. */
 export interface Grammar {
   readonly root: MenuSpec;
@@ -77,8 +88,10 @@ export interface Grammar {
   hidden(name: string): boolean;
   /** Whether these flags exclude each other in this version. */
   conflicting(flags: ReadonlySet<string>): boolean;
-  /** Text of the diagnostic for an argument that does not exist. */
-  unknownArgument(name: string): string;
+  /** What an argument that does not exist does. */
+  unknownArgument(name: string): Defect;
+  /** What a menu or command that does not exist does; the text is the parser's. */
+  readonly unknownCommand: DefectEffect;
 }
 
 /** Whether an expression is the same whenever it is evaluated; gives its text then. */

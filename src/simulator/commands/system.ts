@@ -120,36 +120,72 @@ export const SYSTEM_MENU: MenuSpec = {
   commands: [REBOOT],
 };
 
+/** The fields of 7.21.5 to 7.23.1; the fingerprint of the host key is none of them (facts section 13). */
 const SSH = listing(
-  ["strong-crypto", "host-key-type", "host-key-fingerprint", "password-authentication", "forwarding-enabled"],
+  [
+    "forwarding-enabled",
+    "strong-crypto",
+    "ciphers",
+    "host-key-size",
+    "host-key-type",
+    "password-authentication",
+    "publickey-authentication-options",
+  ],
   ({ device }) => [
     new Map<string, Value>([
-      ["strong-crypto", true],
-      ["host-key-type", device.management.hostKey.type],
-      ["host-key-fingerprint", device.management.hostKey.fingerprint],
-      ["password-authentication", "yes-if-no-key"],
       ["forwarding-enabled", "no"],
+      ["strong-crypto", true],
+      ["ciphers", "auto"],
+      ["host-key-size", 2048n],
+      ["host-key-type", device.management.hostKey.type],
+      ["password-authentication", "yes-if-no-key"],
+      ["publickey-authentication-options", "none"],
     ]),
   ],
   { single: true },
 );
 
-const SERVICE = listing(["name", "port", "address", "max-sessions"], ({ device }) => [
-  new Map<string, Value>([
-    [".id", id("*1")],
-    ["name", "ssh"],
-    ["port", 22n],
-    ["address", list(device.management.sshAddresses)],
-    ["max-sessions", BigInt(device.switches().maxSessions)],
-  ]),
-]);
+/**
+ * Writes both halves of the host key to the flash, in PKCS #8 form: `<prefix>_ed25519.pem` and `<prefix>_ed25519_pub.pem`
+ * (manual, "SSH" and "Btrfs": names and form).
+ */
+async function exportHostKey(call: Invocation): Promise<Value> {
+  const { hostKey, flash } = call.device.management;
+  const name = `${call.args.text("key-file-prefix") ?? ""}_${hostKey.type}`;
+  const { privatePem, publicPem } = hostKey.pkcs8();
+  for (const [file, text] of [
+    [`${name}.pem`, privatePem],
+    [`${name}_pub.pem`, publicPem],
+  ] as const) {
+    if (!flash.write(file, new TextEncoder().encode(text)))
+      throw new RunFailure("failure: cannot open output file");
+  }
+  return undefined;
+}
+
+/** What restricts a service is printed as `available-from` since 7.24 (facts section 13). */
+const SERVICE = listing(
+  ["name", "port", "address", "available-from", "max-sessions"],
+  ({ device }) => [
+    new Map<string, Value>([
+      [".id", id("*1")],
+      ["name", "ssh"],
+      ["port", 22n],
+      ["address", list(device.management.sshAddresses)],
+      ...(device.knows("7.24") ? ([["available-from", list(device.management.sshAddresses)]] as const) : []),
+      ["max-sessions", BigInt(device.switches().maxSessions)],
+    ]),
+  ],
+  { columns: ["name", "port", "available-from", "max-sessions"] },
+);
 
 /** Restricts SSH to prefixes; connections that exist stay. */
 async function setService(call: Invocation): Promise<Value> {
   const found = resolveItems(call, SERVICE, call.args.value("numbers"));
-  if (found.length === 0 || !call.args.has("address")) return undefined;
-  const prefixes = (call.args.text("address") ?? "").split(",").filter((text) => text !== "");
-  if (!prefixes.every(isPrefix)) throw new RunFailure("invalid value for argument address");
+  const argument = ["available-from", "address"].find((name) => call.args.has(name));
+  if (found.length === 0 || argument === undefined) return undefined;
+  const prefixes = (call.args.text(argument) ?? "").split(",").filter((text) => text !== "");
+  if (!prefixes.every(isPrefix)) throw new RunFailure(`invalid value for argument ${argument}`);
   call.device.management.restrictSsh(prefixes);
   call.audit("ip service changed", "/ip service set ssh");
   return undefined;
@@ -159,13 +195,25 @@ async function setService(call: Invocation): Promise<Value> {
 export const IP_MENU: MenuSpec = {
   name: "ip",
   menus: [
-    menu("ssh", SSH),
+    menu("ssh", SSH, [
+      {
+        name: "export-host-key",
+        arguments: [
+          { name: "key-file-prefix", type: "string" },
+          { name: "passphrase", type: "string" },
+        ],
+        required: ["key-file-prefix"],
+        policy: "sensitive",
+        run: exportHostKey,
+      },
+    ]),
     menu("service", SERVICE, [
       {
         name: "set",
         arguments: [
           { name: "numbers", type: "items" },
           { name: "address", type: "any" },
+          { name: "available-from", type: "any", since: "7.24" },
         ],
         positional: ["numbers"],
         required: ["numbers"],

@@ -10,7 +10,7 @@ import type { Invocation } from "./invocation.ts";
 import { knownProperties, type Listing, listCommands, resolveItems } from "./list-menu.ts";
 import type { ArgumentSpec, CommandSpec, MenuSpec } from "./schema.ts";
 
-/** Users, groups and keys take both, keys since 7.15 (facts section 7). */
+/** Users, groups and keys take both (facts section 7). */
 const MANAGE: readonly Policy[] = ["write", "policy"];
 const NUMBERS: ArgumentSpec = { name: "numbers", type: "items" };
 const text = (name: string): ArgumentSpec => ({ name, type: "string" });
@@ -138,14 +138,12 @@ const GROUP_MENU: MenuSpec = {
 
 const KEYS: Listing = {
   properties: [
-    { name: "user" },
-    { name: "key-type" },
-    { name: "bits" },
+    ...["user", "key-type", "bits", "key-owner"].map((name) => ({ name })),
     { name: "fingerprint", since: "7.20" },
-    { name: "info" },
+    { name: "info", since: "7.21" },
   ],
   flags: [],
-  columns: ["user", "key-type", "bits", "info"],
+  columns: ["user", "key-type", "bits", "key-owner", "info"],
   names: [],
   sizes: "grouped",
   rows: (device) =>
@@ -156,7 +154,8 @@ const KEYS: Listing = {
         ["key-type", facts?.type],
         ["bits", BigInt(facts?.bits ?? 0)],
         ...(device.knows("7.20") ? ([["fingerprint", facts?.fingerprint]] as const) : []),
-        ["info", facts?.info ?? ""],
+        // The comment behind the key (facts section 13).
+        [device.knows("7.21") ? "info" : "key-owner", facts?.info ?? ""],
       ]);
     }),
 };

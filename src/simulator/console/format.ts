@@ -1,4 +1,4 @@
-import { isArray, toText, type Value } from "../language/values.ts";
+import { formatUnits, isArray, toText, type Value } from "../language/values.ts";
 
 /** Properties that detail text writes in quotes (facts section 2.5). */
 const QUOTED = new Set([
@@ -36,6 +36,10 @@ export function humanSize(bytes: bigint): string {
   return unit === 0 ? `${bytes}B` : `${value.toFixed(1)}${units[unit]}`;
 }
 
+/** Sizes of /system/resource, which text shows rounded, and its shares (facts section 13). */
+const ROUNDED = new Set(["free-memory", "total-memory", "free-hdd-space", "total-hdd-space"]);
+const SHARES = new Set(["cpu-load"]);
+
 /** How a menu's sizes look in text: exact and grouped, or rounded. */
 export type SizeStyle = "grouped" | "human";
 
@@ -43,9 +47,12 @@ export type SizeStyle = "grouped" | "human";
 export function formatProperty(name: string, value: Value, quote: boolean, sizes: SizeStyle): string {
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value === "bigint") {
-    if (name === "file-size" || (name === "size" && sizes === "human")) return humanSize(value);
+    const isRounded = name === "file-size" || ROUNDED.has(name) || (name === "size" && sizes === "human");
+    if (isRounded) return humanSize(value);
+    if (SHARES.has(name)) return `${value}%`;
     return GROUPED.has(name) ? groupThousands(value) : String(value);
   }
+  if (typeof value === "object" && value.kind === "time") return formatUnits(value.milliseconds);
   const text = isArray(value) ? value.items.map(toText).join(",") : toText(value);
   return quote && QUOTED.has(name) ? `"${text.replace(/["\\]/g, "\\$&")}"` : text;
 }

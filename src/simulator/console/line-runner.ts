@@ -181,6 +181,7 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
     return finish("ok");
   } catch (error) {
     if (error instanceof RunFailure) return finish("runtime-error", error.message);
+    if (error instanceof ParseFailure) return finish("parse-error", error.message);
     if (error instanceof LineCut) return finish("cut");
     throw error;
   } finally {

@@ -10,6 +10,12 @@ export interface FlagSpec {
   readonly property?: boolean;
 }
 
+/** A row with its place in the whole list of its menu, from 0: what `print` shows, also with `where` (facts section 13). */
+export interface NumberedRow {
+  readonly number: number;
+  readonly row: Row;
+}
+
 export interface RenderOptions {
   readonly flags: readonly FlagSpec[];
   /** Properties to print; undefined prints all. */
@@ -20,12 +26,8 @@ export interface RenderOptions {
   readonly sizes: SizeStyle;
 }
 
-/** Continuation indent of the captures: 15 blanks at 80 columns, 7 on a wide terminal. */
-const NARROW_INDENT = 15;
-const WIDE_INDENT = 7;
-
-function usedFlags(rows: readonly Row[], options: RenderOptions): readonly FlagSpec[] {
-  return options.flags.filter((flag) => rows.some((row) => row.get(flag.name) === true));
+function usedFlags(rows: readonly NumberedRow[], options: RenderOptions): readonly FlagSpec[] {
+  return options.flags.filter((flag) => rows.some(({ row }) => row.get(flag.name) === true));
 }
 
 /** Breaks text at blanks where possible, otherwise in the middle of a value. */
@@ -62,20 +64,26 @@ function properties(row: Row, options: RenderOptions, quote: boolean): string[] 
     .map(([name, value]) => `${name}=${formatProperty(name, value, quote, options.sizes)}`);
 }
 
-/** `print detail`: records of `key=value`, with a line of one blank between two (facts section 2.5). */
-export function renderDetail(rows: readonly Row[], options: RenderOptions): string[] {
+/**
+ * `print detail`: records of `key=value`, with a line of one blank between two (facts section 2.5). Further lines of a
+ * record begin at the column of its first key (facts section 13).
+ */
+export function renderDetail(rows: readonly NumberedRow[], options: RenderOptions): string[] {
   if (rows.length === 0) return [""];
   const flags = usedFlags(rows, options);
-  const indent = options.width > 0 && options.width <= 80 ? NARROW_INDENT : WIDE_INDENT;
-  const records = rows.map((row, number) => {
-    const start = `${String(number).padStart(2)} ${letters(row, flags)} `;
+  const records = rows.map(({ row, number }) => {
+    const start = `${String(number).padStart(2)} ${letters(row, flags).padEnd(1)} `;
+    const indent = start.length;
     const body = properties(row, options, true).join(" ");
     const comment = row.get("comment");
     const shown = comment !== undefined && (options.proplist?.includes("comment") ?? true);
     if (!shown) return wrap(start + body, options.width, indent);
     const text = `;;; ${toText(comment)}`;
     if (options.commentStyle === "own-line") return [text, ...wrap(start + body, options.width, indent)];
-    return [start + text, ...wrap(" ".repeat(WIDE_INDENT) + body, options.width, indent)];
+    return [
+      ...wrap(start + text, options.width, indent),
+      ...wrap(" ".repeat(indent) + body, options.width, indent),
+    ];
   });
   return [
     ...header(flags, options.width),
@@ -85,9 +93,9 @@ export function renderDetail(rows: readonly Row[], options: RenderOptions): stri
 }
 
 /** `print terse`: one line for each record, values without quotes. */
-export function renderTerse(rows: readonly Row[], options: RenderOptions): string[] {
+export function renderTerse(rows: readonly NumberedRow[], options: RenderOptions): string[] {
   const flags = usedFlags(rows, options);
-  const lines = rows.flatMap((row, number) => {
+  const lines = rows.flatMap(({ row, number }) => {
     const comment = row.get("comment");
     const first = comment === undefined ? [] : [`comment=${toText(comment)}`];
     const parts = [...first, ...properties(row, options, false)].join(" ");
@@ -96,33 +104,39 @@ export function renderTerse(rows: readonly Row[], options: RenderOptions): strin
   return [...lines, ""];
 }
 
+/** Columns that stand at their right edge. */
+const RIGHT = new Set(["size", "free"]);
+
 /** `print` and `print brief`: a table of the menu's usual columns. */
 export function renderTable(
-  rows: readonly Row[],
+  rows: readonly NumberedRow[],
   columns: readonly string[],
   options: RenderOptions,
 ): string[] {
   if (rows.length === 0) return [""];
   const flags = usedFlags(rows, options);
-  const shown = (options.proplist ?? columns).filter((name) => rows.some((row) => row.has(name)));
-  const cells = rows.map((row) =>
+  const shown = (options.proplist ?? columns).filter((name) => rows.some(({ row }) => row.has(name)));
+  const cells = rows.map(({ row }) =>
     shown.map((name) => formatProperty(name, row.get(name), false, options.sizes)),
   );
   const widths = shown.map((name, at) =>
     Math.max(name.length, ...cells.map((line) => line[at]?.length ?? 0)),
   );
+  const aligned = (part: string, at: number) =>
+    RIGHT.has(shown[at] ?? "") ? part.padStart(widths[at] ?? 0) : part.padEnd(widths[at] ?? 0);
   const line = (start: string, parts: readonly string[]) =>
-    `${start}  ${parts.map((part, at) => part.padEnd(widths[at] ?? 0)).join("  ")}`.trimEnd();
-  const lead = (number: string, marks: string) => `${number.padStart(1)} ${marks.padEnd(flags.length)}`;
+    `${start}  ${parts.map(aligned).join("  ")}`.trimEnd();
+  const digits = String(rows.at(-1)?.number ?? 0).length;
+  const lead = (number: string, marks: string) => `${number.padStart(digits)} ${marks.padEnd(flags.length)}`;
   const table = [
     line(
       lead("#", ""),
       shown.map((name) => name.toUpperCase()),
     ),
-    ...rows.flatMap((row, number) => {
+    ...rows.flatMap(({ row, number }, at) => {
       const comment = row.get("comment");
       const own = comment === undefined ? [] : [`;;; ${toText(comment)}`];
-      return [...own, line(lead(String(number), letters(row, flags)), cells[number] ?? [])];
+      return [...own, line(lead(String(number), letters(row, flags)), cells[at] ?? [])];
     }),
   ];
   const columnsLine = `Columns: ${shown.map((name) => name.toUpperCase()).join(", ")}`;

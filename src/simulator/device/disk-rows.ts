@@ -16,12 +16,18 @@ import { type Pool, usableBytes } from "./pools.ts";
 /** Bytes that one inode stands for in the inode counts of a pool. */
 const BYTES_PER_INODE = 10_240n;
 
+/** The RAID's own identifier: as stable as that of its file system, and another one. */
+function raidUuid({ uuid }: Pool): string {
+  const digits = [...uuid.replaceAll("-", "")].toReversed();
+  return uuid.replace(/[^-]/g, () => digits.shift() ?? "0");
+}
+
 /** The record of a pool: a RAID with a file system (facts section 3.1). Flags that are not set are absent. */
 export function poolRow(device: Device, pool: Pool): Map<string, Value> {
   const usable = usableBytes(pool);
   const free = device.freeBytes(pool.slot);
   const inodes = pool.size / BYTES_PER_INODE;
-  const used = BigInt(device.files.filter((file) => file.path.startsWith(`${pool.slot}/`)).length);
+  const used = BigInt(device.fileStore.within(pool.slot).length);
   const row = new Map<string, Value>([[".id", id(formatId(pool.id))]]);
   if (pool.comment !== undefined) row.set("comment", pool.comment);
   row.set("block-device", true);
@@ -37,7 +43,8 @@ export function poolRow(device: Device, pool: Pool): Map<string, Value> {
   }
   row.set("mount-filesystem", true).set("mount-read-only", false).set("compress", false);
   row.set("sector-size", 512n).set("raid-type", "6").set("raid-device-count", 8n);
-  row.set("raid-chunk-size", "256K").set("raid-master", "none").set("state", pool.state);
+  row.set("raid-max-component-size", "none").set("raid-chunk-size", "256K").set("raid-master", "none");
+  row.set("state", pool.state).set("raid-uuid", raidUuid(pool));
   row.set("nvme-tcp-export", false).set("iscsi-export", false).set("nfs-sharing", false);
   row.set("smb-sharing", false).set("media-sharing", false).set("media-interface", "none").set("swap", false);
   return row;

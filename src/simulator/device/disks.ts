@@ -1,4 +1,5 @@
 import { RunFailure } from "../errors.ts";
+import { hasVersion } from "../version.ts";
 import {
   type DiskItem,
   imagePath,
@@ -97,11 +98,14 @@ export class DiskStore {
   }
 
   #checkedSlot(slot: string, self?: DiskItem): string {
-    const { slotMaximum, slotTooLong, duplicateSlotText } = this.#env.switches();
+    const { slotMaximum, slotTooLong, duplicateSlotText, version } = this.#env.switches();
     if (slot === "") throw new RunFailure("failure: bad name");
     let checked = slot;
-    if (slot.length > slotMaximum && slotTooLong === "error") throw new RunFailure("failure: bad name");
-    if (slot.length > slotMaximum && slotTooLong === "truncate") checked = slot.slice(0, slotMaximum);
+    // Slots of 40 characters worked until early 2026; 7.24 takes 32 (facts section 0).
+    const how =
+      slotTooLong === "by-version" ? (hasVersion(version, "7.24") ? "error" : "accept") : slotTooLong;
+    if (slot.length > slotMaximum && how === "error") throw new RunFailure("failure: bad name");
+    if (slot.length > slotMaximum && how === "truncate") checked = slot.slice(0, slotMaximum);
     const other = this.bySlot(checked);
     if ((other !== undefined && other !== self) || this.#reserved(checked))
       throw new RunFailure(duplicateSlotText);

@@ -10,6 +10,13 @@ export interface ManagementState {
   readonly sshAddresses: readonly string[];
 }
 
+/** A host key as the console knows it. */
+export interface ShownHostKey {
+  readonly type: string;
+  /** Both halves in PKCS #8 form. */
+  pkcs8(): { readonly privatePem: string; readonly publicPem: string };
+}
+
 /** Who may manage the device, from where, and what they did: everything that is not storage. */
 export class Management {
   /** Users, groups and their keys. */
@@ -19,8 +26,8 @@ export class Management {
   /** Files outside of the pools. */
   readonly flash: Flash;
   readonly journal = new Journal();
-  /** The host key that SSH shows: its type and `SHA256:...`. */
-  hostKey = { type: "ed25519", fingerprint: "" };
+  /** The host key that SSH shows. */
+  hostKey: ShownHostKey = { type: "ed25519", pkcs8: () => ({ privatePem: "", publicPem: "" }) };
   readonly #changed: () => void;
   #sshAddresses: readonly string[] = [];
 

@@ -1,4 +1,5 @@
 import type { CommandSpec } from "../commands/schema.ts";
+import type { ParseFailure } from "../errors.ts";
 import type { Value } from "./values.ts";
 
 /** Where something stands in the source, both from 1; for error texts. */
@@ -71,4 +72,6 @@ export interface CommandNode {
   readonly where?: Expression;
   /** The source text, for `:parse`. */
   readonly text: string;
+  /** What is wrong with it: it fails when it is reached. */
+  readonly defect?: { readonly failure: ParseFailure; readonly isCatchable: boolean };
 }

@@ -92,6 +92,8 @@ export class Interpreter {
     this.runtime.checkpoint();
     const origin = `${node.menu}/${node.spec.name}`;
     try {
+      if (node.defect?.isCatchable === false) throw node.defect.failure;
+      if (node.defect !== undefined) throw new RunFailure(node.defect.failure.message, origin);
       if (node.spec.evaluate !== undefined) return await node.spec.evaluate(this, node, scope);
       const values = new Map<string, Value>();
       for (const [name, expression] of node.named) values.set(name, await this.evaluate(expression, scope));

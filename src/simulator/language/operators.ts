@@ -1,7 +1,7 @@
 import { RunFailure } from "../errors.ts";
 import type { BinaryOperator } from "./ast.ts";
 import { equal, order, posixRegExp } from "./compare.ts";
-import { isArray, list, time, toText, typeName, type Value } from "./values.ts";
+import { type ArrayValue, isArray, list, time, toText, typeName, type Value } from "./values.ts";
 
 function arithmetic(operator: "+" | "-" | "*" | "/" | "%", left: Value, right: Value): Value {
   if (typeof left === "bigint" && typeof right === "bigint") {
@@ -47,6 +47,9 @@ export function binary(operator: BinaryOperator, left: Value, right: Value, leni
       if (!isArray(right)) throw new RunFailure(`cannot check whether value is in ${typeName(right)}`);
       return right.items.some((item) => equal(left, item, lenient));
     case ".":
+      // Over an array it distributes (facts section 13).
+      if (isArray(right)) return list(elements(right).map((item) => toText(left) + toText(item)));
+      if (isArray(left)) return list(elements(left).map((item) => toText(item) + toText(right)));
       return toText(left) + toText(right);
     case ",":
       return list([...(isArray(left) ? left.items : [left]), ...(isArray(right) ? right.items : [right])]);
@@ -56,6 +59,10 @@ export function binary(operator: BinaryOperator, left: Value, right: Value, leni
     default:
       return arithmetic(operator, left, right);
   }
+}
+
+function elements(array: ArrayValue): Value[] {
+  return [...array.items, ...array.keys.values()];
 }
 
 /** `array->key`: nothing when there is no such element. */

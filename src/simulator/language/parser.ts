@@ -1,7 +1,9 @@
 import { type CommandSpec, complete, type Grammar, type MenuSpec } from "../commands/schema.ts";
+import type { ParseFailure } from "../errors.ts";
 import type { Block, CommandNode, Expression } from "./ast.ts";
 import { ExpressionParser } from "./expression-parser.ts";
 import { Lexer } from "./lexer.ts";
+import { skipCommand } from "./skip-command.ts";
 import { readString } from "./strings.ts";
 import { ValueParser } from "./value-parser.ts";
 
@@ -16,8 +18,8 @@ interface Menu {
 }
 
 /**
- * Parses a whole line against a grammar. Unknown menus, commands and arguments are failures here, so nothing of
- * such a line runs (facts section 0 item 2).
+ * Parses a whole line against a grammar. `syntax error` and `expected ...` refuse the line as a whole; an unknown menu,
+ * command or argument is a defect of its command, which fails when it is reached (facts section 13, by switch).
  */
 export class Parser {
   readonly lexer: Lexer;
@@ -26,6 +28,8 @@ export class Parser {
   #menu: Menu;
   #depth = 0;
   #operators = 0;
+  /** The first mistake in the arguments of the command that is being parsed. */
+  #mistake: ParseFailure | undefined;
 
   constructor(source: string, grammar: Grammar) {
     this.lexer = new Lexer(source);
@@ -50,6 +54,11 @@ export class Parser {
   countOperator(): void {
     this.#operators += 1;
     if (this.#operators > MAX_OPERATORS) throw this.lexer.fail("syntax error");
+  }
+
+  /** Notes a mistake of the present command that leaves the line as a whole in order. */
+  noteDefect(failure: ParseFailure): void {
+    this.#mistake ??= failure;
   }
 
   /** Runs a parsing function one level deeper. @throws ParseFailure when that is too deep */
@@ -91,7 +100,8 @@ export class Parser {
   #statement(): CommandNode | undefined {
     const start = this.lexer.offset;
     if (this.lexer.peek() === "{") {
-      const spec = this.#global("do", start);
+      const spec = this.#global("do");
+      if (spec === undefined) throw this.lexer.fail("syntax error", start);
       const block = this.enclosed("{", "}");
       const text = this.lexer.source.slice(start, this.lexer.offset);
       const body: Expression = { kind: "block", block, text };
@@ -101,17 +111,26 @@ export class Parser {
       const at = this.lexer.offset;
       const name = this.lexer.match(/[A-Za-z0-9-]+/);
       if (name === undefined) throw this.lexer.fail("expected command name");
-      return this.#arguments(this.#global(name, at), "", start);
+      const spec = this.#global(name);
+      return spec === undefined ? this.#unknown(name, at, start) : this.#arguments(spec, "", start);
     }
     return this.#menuCommand(start);
   }
 
-  #global(name: string, offset: number): CommandSpec {
+  #global(name: string): CommandSpec | undefined {
     const found = this.#grammar.globals.find((candidate) => candidate.name === `:${name}`);
-    if (found === undefined || !this.#grammar.available(found.since) || this.#grammar.hidden(name)) {
-      throw this.lexer.fail(`bad command name ${name}`, offset);
-    }
-    return found;
+    if (found === undefined || !this.#grammar.available(found.since)) return undefined;
+    return this.#grammar.hidden(name) ? undefined : found;
+  }
+
+  /** A command that does not exist, up to where it ends. */
+  #unknown(name: string, at: number, start: number): CommandNode {
+    const failure = this.lexer.fail(`bad command name ${name}`, at);
+    const effect = this.#grammar.unknownCommand;
+    if (effect === "whole-line") throw failure;
+    skipCommand(this);
+    const defect = { failure, isCatchable: effect === "catchable" };
+    return { ...this.#node({ name, arguments: [] }, "", start, {}), defect };
   }
 
   #menuCommand(start: number): CommandNode | undefined {
@@ -132,8 +151,8 @@ export class Parser {
       const commands: readonly CommandSpec[] = (menu.spec.commands ?? []).filter(exists);
       const found = complete<MenuSpec | CommandSpec>([...menus, ...commands], word);
       if (found === undefined) {
-        if (first && relative) return this.#arguments(this.#global(word, at), "", start);
-        throw this.lexer.fail(`bad command name ${word}`, at);
+        const spec = first && relative ? this.#global(word) : undefined;
+        return spec === undefined ? this.#unknown(word, at, start) : this.#arguments(spec, "", start);
       }
       if ("arguments" in found) {
         const outer = this.#menu;
@@ -154,6 +173,8 @@ export class Parser {
     const unset = new Set<string>();
     const known = spec.arguments.filter((argument) => this.#grammar.available(argument.since));
     let where: Expression | undefined;
+    const outer = this.#mistake;
+    this.#mistake = undefined;
     for (;;) {
       this.lexer.skipBlanks();
       if (this.atEnd()) break;
@@ -169,14 +190,14 @@ export class Parser {
           known.filter((candidate) => candidate.type !== "flag"),
           name,
         );
-        if (argument === undefined) throw this.lexer.fail(this.#grammar.unknownArgument(name), at);
+        if (argument === undefined) this.#unknownArgument(name, at);
         this.lexer.offset += key.length;
         if (key.startsWith("!")) {
-          unset.add(argument.name);
+          unset.add(argument?.name ?? name);
           continue;
         }
         this.lexer.take("=");
-        named.set(argument.name, this.#values.argument(argument));
+        named.set(argument?.name ?? name, this.#values.argument(argument ?? { name, type: "any" }));
         continue;
       }
       const word = this.lexer.look(/[A-Za-z][A-Za-z0-9-]*(?=$|[\s;\]})])/);
@@ -197,7 +218,22 @@ export class Parser {
       named.set(argument.name, this.#values.argument(argument));
     }
     if (this.#grammar.conflicting(flags)) throw this.lexer.fail("expected end of command");
-    return this.#node(spec, menu, start, { named, flags, unset, ...(where === undefined ? {} : { where }) });
+    const mistake = this.#mistake;
+    this.#mistake = outer;
+    const node = this.#node(spec, menu, start, {
+      named,
+      flags,
+      unset,
+      ...(where === undefined ? {} : { where }),
+    });
+    return mistake === undefined ? node : { ...node, defect: { failure: mistake, isCatchable: true } };
+  }
+
+  #unknownArgument(name: string, at: number): void {
+    const { text, effect } = this.#grammar.unknownArgument(name);
+    const failure = this.lexer.fail(text, at);
+    if (effect === "whole-line") throw failure;
+    this.noteDefect(failure);
   }
 
   #node(

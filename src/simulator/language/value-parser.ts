@@ -31,7 +31,7 @@ export class ValueParser {
     return value;
   }
 
-  /** A literal that no enum or bool has is refused at once, like an unknown argument. */
+  /** A literal that no enum or bool has is a mistake of its command, like an unknown argument. */
   #checkLiteral(argument: ArgumentSpec, value: Expression, at: number): void {
     const text = literalText(value);
     if (text === undefined) return;
@@ -48,7 +48,7 @@ export class ValueParser {
       completions.length > 1
         ? `ambiguous value of ${argument.name}, more than one possible value matches input`
         : `input does not match any value of ${argument.name}`;
-    throw this.#lexer.fail(what, at);
+    this.#parser.noteDefect(this.#lexer.fail(what, at));
   }
 
   #value(argument: ArgumentSpec): Expression {

@@ -83,6 +83,19 @@ export function formatTime(milliseconds: number): string {
   return `${weeks > 0 ? `${weeks}w` : ""}${days % 7 > 0 ? `${days % 7}d` : ""}${clock}`;
 }
 
+/** A duration as print shows it in text: `2d3h4m5s`, without the units that are zero. */
+export function formatUnits(milliseconds: number): string {
+  const total = Math.floor(milliseconds / 1000);
+  const parts = [
+    [Math.floor(total / 604_800), "w"],
+    [Math.floor(total / 86_400) % 7, "d"],
+    [Math.floor(total / 3600) % 24, "h"],
+    [Math.floor(total / 60) % 60, "m"],
+    [total % 60, "s"],
+  ] as const;
+  return parts.map(([count, unit]) => (count === 0 ? "" : `${count}${unit}`)).join("") || "0s";
+}
+
 /** The text form that `:put`, `.` and string interpolation use. */
 export function toText(value: Value): string {
   if (value === undefined) return "";

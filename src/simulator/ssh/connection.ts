@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import type { Connection } from "ssh2";
+import type { Connection, ServerChannel } from "ssh2";
 import { Mutex } from "../mutex.ts";
 import type { LoggedIn } from "./authentication.ts";
 
@@ -47,4 +47,11 @@ export function muteKeepalives(connection: Connection): void {
   // ssh2 has no public hook for this: it answers unknown global requests itself.
   const inner = connection as unknown as { _protocol?: { requestFailure?: () => void } };
   if (inner._protocol !== undefined) inner._protocol.requestFailure = () => {};
+}
+
+/** How many bytes the client takes on a channel before it says that it takes more. */
+export function windowOf(channel: ServerChannel): number {
+  // ssh2 tells nobody; the types leave the field out.
+  const { outgoing } = channel as unknown as { outgoing?: { window?: number } };
+  return outgoing?.window ?? Number.POSITIVE_INFINITY;
 }

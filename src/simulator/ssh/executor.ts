@@ -4,6 +4,7 @@ import { type LineResult, runLine } from "../console/line-runner.ts";
 import type { Device } from "../device/device.ts";
 import type { FaultAction, Faults } from "../faults.ts";
 import { Mutex, Turns } from "../mutex.ts";
+import { windowOf } from "./connection.ts";
 import type { ExecRequest } from "./server.ts";
 
 /** One exec request as the simulator saw it. */
@@ -200,7 +201,9 @@ export class Executor {
     const { channel } = request;
     const switches = this.#options.device.switches();
     if (request.connection.closed.signal.aborted || channel.destroyed) return;
-    const truncated = struck.find((one) => one.kind === "truncateOutput")?.bytes;
+    const window = switches.execOutputLimit === "window" ? windowOf(channel) : Number.POSITIVE_INFINITY;
+    const fault = struck.find((one) => one.kind === "truncateOutput")?.bytes;
+    const truncated = fault ?? (text.length > window ? window : undefined);
     if (truncated !== undefined) {
       channel.write(Buffer.from(text, "latin1").subarray(0, truncated));
       channel.end();

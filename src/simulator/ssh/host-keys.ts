@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { createHash } from "node:crypto";
+import { createHash, createPrivateKey, createPublicKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import ssh2 from "ssh2";
@@ -43,4 +43,17 @@ export function publicBlob(text: string): Buffer {
   if (parsed instanceof Error) throw new SimulatorError(`a key cannot be read: ${parsed.message}`);
   const key = Array.isArray(parsed) ? parsed[0] : parsed;
   return Buffer.from(key.getPublicSSH());
+}
+
+/** Both halves of a host key in PKCS #8 form, as RouterOS exports them. @throws SimulatorError when it cannot be read */
+export function pkcs8Of({ pem }: HostKey): { privatePem: string; publicPem: string } {
+  const parsed = ssh2.utils.parseKey(pem);
+  if (parsed instanceof Error) throw new SimulatorError(`a host key cannot be read: ${parsed.message}`);
+  // ssh2 keeps the PKCS #8 form of each key for its own signatures; RSA keys may be in PKCS #1.
+  const privateKey = createPrivateKey(parsed.getPrivatePEM());
+  const privatePem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+  return {
+    privatePem,
+    publicPem: createPublicKey(privatePem).export({ type: "spki", format: "pem" }).toString(),
+  };
 }

@@ -1,0 +1,227 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { systemClock } from "../domain/clock.ts";
+import { encodeRecord } from "../domain/record/record-codec.ts";
+import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
+import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import { silentLogger } from "../observability/log.ts";
+import { RouterOsClient } from "../routeros/client.ts";
+import { detailForm } from "../routeros/reply/detail-form.ts";
+import { jsonForm } from "../routeros/reply/json-form.ts";
+import { linesForm } from "../routeros/reply/lines-form.ts";
+import type { RdsContext } from "./context.ts";
+import type { Disk } from "./disk.ts";
+import { listEverything } from "./lookup.ts";
+import {
+  type ControllerStack,
+  LAYOUT,
+  MIB,
+  type Stack,
+  type StackOptions,
+  startStack,
+} from "./stack.fixture.ts";
+
+let stack: Stack | undefined;
+afterEach(async () => {
+  await stack?.close();
+  stack = undefined;
+});
+async function start(options: StackOptions = {}): Promise<Stack> {
+  stack = await startStack(options);
+  return stack;
+}
+
+async function create(by: ControllerStack, { signal }: Stack, name: string): Promise<VolumeId> {
+  const { pool } = await by.rds.pool("storage-pool", 0n, signal);
+  const id = volumeIdFromName(name);
+  const own = { ...record(name), attachments: [], epoch: 0 };
+  await by.rds.create({ id, pool, layout: LAYOUT, sizeBytes: MIB, record: own, signal });
+  return id;
+}
+
+/** A disk of somebody else, between ours. */
+async function foreign(on: Stack, slot: string): Promise<void> {
+  const path = `storage-pool/${slot}.img`;
+  await on.simulator.device.diskStore.add(
+    new Map<string, string | bigint | boolean>([
+      ["type", "file"],
+      ["slot", slot],
+      ["file-path", path],
+      ["file-size", MIB],
+      ["mount-filesystem", false],
+    ]),
+  );
+}
+
+/** The record of a volume that is attached to one node: about as long as most. */
+function record(name: string): VolumeRecord {
+  const attachment = {
+    node: `worker-${name.length}.cluster.example`,
+    hostNqn: `nqn.2014-08.org.nvmexpress:uuid:${"0".repeat(36)}`,
+    accessMode: "SINGLE_NODE_WRITER",
+    accessType: "block",
+    readonly: false,
+    since: 2,
+  } as const;
+  return {
+    name,
+    cluster: "test",
+    claim: { namespace: "virtual-machines", name },
+    createdAt: 1,
+    source: undefined,
+    filesystem: undefined,
+    epoch: 7,
+    attachments: [attachment],
+    migration: undefined,
+    ended: [],
+    settings: DEFAULT_SETTINGS,
+    unknown: [],
+  };
+}
+
+/** Puts disks onto the device as they are after its start: ours, with their records, and others. */
+async function fill(on: Stack, names: readonly string[], others: readonly string[] = []): Promise<void> {
+  const { device } = on.simulator;
+  await device.makeDirectories("storage-pool/csi");
+  let id = 0x1000;
+  for (const [slot, comment] of [
+    ...names.map((name) => [volumeIdFromName(name), encodeRecord(record(name))] as const),
+    ...others.map((name) => [name, ""] as const),
+  ]) {
+    const path = `storage-pool/csi/${slot}.img`;
+    device.fileStore.restore({ id, path, directory: false, size: MIB, charged: MIB, modified: 0 });
+    const config = new Map<string, string | bigint | boolean>([
+      ["type", "file"],
+      ["slot", slot],
+      ["comment", comment],
+      ["file-path", path],
+      ["file-size", MIB],
+      ["nvme-tcp-export", true],
+      ["nvme-tcp-server-nqn", `nqn.2000-02.com.mikrotik:${slot}.7`],
+      ["mount-filesystem", false],
+    ]);
+    device.diskStore.restore({ id, config, readyAt: 0, exportedSize: MIB });
+    id += 1;
+  }
+}
+
+describe("5 000 volumes, on a RouterOS that loses what the channel's window does not take", () => {
+  const names = Array.from({ length: 5_000 }, (_, at) => `pvc-${at}`);
+  const ids = names.map(volumeIdFromName).toSorted();
+
+  test("all are listed, as they are; no reply comes near the window", async () => {
+    const on = await start();
+    expect(on.simulator.switches.execOutputLimit).toBe("window");
+    await fill(on, names, ["csi-zebra", "csi-", "disk-1"]);
+    Bun.gc(true);
+    const before = process.memoryUsage().heapUsed;
+    const { volumes } = await on.rds.list(on.signal);
+    expect(volumes.map(({ id }) => id)).toEqual(ids as VolumeId[]);
+    for (const at of [0, 1, 2_500, 4_999]) {
+      const volume = volumes.find(({ record: { name } }) => name === `pvc-${at}`);
+      expect(volume?.record).toEqual(record(`pvc-${at}`));
+      const found = await on.rds.find(volume?.id as VolumeId, on.signal);
+      const exact = found?.kind === "volume" ? found.volume.disk : undefined;
+      // A listed file disk is not asked for what only filesystems have.
+      expect(volume?.disk).toEqual({ ...(exact as Disk), fs: "" });
+    }
+    const survey = await on.rds.survey(on.signal);
+    expect(survey.volumes.map(({ id }) => id)).toEqual(ids as VolumeId[]);
+    expect(survey.mounted.map(({ slot }) => slot)).toEqual(["storage-pool"]);
+    const sizes = on.simulator.commands.map(({ output }) => output.length);
+    expect(Math.max(...sizes)).toBeLessThan(400_000);
+    expect(sizes.length).toBeLessThan(150);
+    // What stays: two lists of 5 000 volumes, and the simulator's log of its replies.
+    Bun.gc(true);
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(100_000_000);
+  });
+
+  test("capacity and growth count every file disk, whosever it is, in few commands", async () => {
+    const on = await start({ pools: [{ slot: "storage-pool", fs: "xfs", size: 1n << 40n }] });
+    const others = Array.from({ length: 1_500 }, (_, at) => `vm-storage-${at}`);
+    await fill(on, names.slice(0, 1_500), [...others, "scratch"]);
+    const id = volumeIdFromName("pvc-17");
+    await on.rds.version(on.signal);
+    on.commandsSince();
+    const { pool, existing } = await on.rds.pool("storage-pool", 0n, on.signal, id);
+    expect(pool.counted.size).toBe(3_001);
+    expect(existing).toMatchObject({ volume: { record: record("pvc-17") } });
+    expect(pool.available).toBe((pool.free / MIB) * MIB);
+    expect(on.commandsSince().length).toBeLessThan(40);
+    const { found, pool: holder } = await on.rds.forGrowth(id, 0n, on.signal);
+    expect(found).toMatchObject({ volume: { record: { name: "pvc-17" } } });
+    expect(holder?.counted.size).toBe(3_001);
+    const context: RdsContext = {
+      client: new RouterOsClient(on.transport),
+      clock: systemClock,
+      logger: silentLogger,
+      clusterId: "test",
+      nqnPrefix: "nqn.2000-02.com.mikrotik",
+      nvmePort: 4420,
+      fencing: "epoch",
+    };
+    expect((await listEverything(context, on.signal)).length).toBe(3_002);
+  });
+
+  test("a device without proplist: the parts are smaller, and all are listed", async () => {
+    const on = await start({ switches: { proplist: "missing" } });
+    const some = names.slice(0, 1_200);
+    await fill(on, some);
+    const { volumes } = await on.rds.list(on.signal);
+    expect(volumes.map(({ id }) => id)).toEqual(some.map(volumeIdFromName).toSorted());
+    const sizes = on.simulator.commands.map(({ output }) => output.length);
+    expect(Math.max(...sizes)).toBeLessThan(500_000);
+  });
+
+  test("one part that does not arrive fails the list: never a shorter one", async () => {
+    const on = await start();
+    await fill(on, names.slice(0, 400));
+    on.simulator.faults.add({ kind: "truncateOutput", bytes: 5_000 }, { line: /proplist/, nth: 2 });
+    await expect(on.rds.list(on.signal)).rejects.toMatchObject({ id: "replyUnreadable" });
+    expect((await on.rds.list(on.signal)).volumes).toHaveLength(400);
+  });
+
+  test("what is made and removed meanwhile: the others are listed once", async () => {
+    const on = await start();
+    await fill(on, names.slice(0, 400));
+    const other = on.controller();
+    const stays = new Set<string>(names.slice(0, 400).map(volumeIdFromName));
+    const gone = names.slice(0, 40).map(volumeIdFromName);
+    for (const id of gone) stays.delete(id);
+    const [listed] = await Promise.all([
+      on.rds.list(on.signal),
+      (async () => {
+        for (const [at, id] of gone.entries()) {
+          await create(other, on, `new-${at}`);
+          await other.volumes.delete(id, on.signal).catch(() => {});
+        }
+      })(),
+    ]);
+    const slots = listed.volumes.map(({ id }) => id as string);
+    expect(new Set(slots).size).toBe(slots.length);
+    for (const id of stays) expect(slots).toContain(id);
+  });
+});
+
+describe("volumes that stand among the disks of others", () => {
+  for (const form of [jsonForm, linesForm, detailForm]) {
+    for (const wrapWidth of [0, 61, 80]) {
+      test(`${form.name}, ${wrapWidth} columns: each is listed once, as it is`, async () => {
+        const on = await start({ forms: [form], switches: { wrapWidth } });
+        const ids: VolumeId[] = [];
+        for (let at = 0; at < 8; at++) {
+          ids.push(await create(on, on, `pvc-${at}`));
+          if (at % 3 !== 2) await foreign(on, `disk-${at}`);
+        }
+        const { volumes } = await on.rds.list(on.signal);
+        expect(volumes.map(({ id, record }) => [id, record.name])).toEqual(
+          ids.map((id, at) => [id, `pvc-${at}`] as const).toSorted(([a], [b]) => (a < b ? -1 : 1)) as never,
+        );
+        for (const [at, id] of ids.entries()) {
+          expect(await on.rds.find(id, on.signal)).toMatchObject({
+            volume: { record: { name: `pvc-${at}` } },
+          });
+        }
+      });
+    }
+  }
+});

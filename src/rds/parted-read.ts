@@ -1,0 +1,169 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import type { CommandFailure } from "../routeros/client.ts";
+import type { Reply } from "../routeros/envelope.ts";
+import { ros, type Script } from "../routeros/script.ts";
+import { commandFailure, disksOf, type RdsContext, runChecked } from "./context.ts";
+import { ALL_PROPERTIES, type Disk, type DiskProperty, disks } from "./disk.ts";
+import { cutPart, NUMBERED_SLOTS, OUR_SLOTS, patternOf, type SlotPart } from "./slot-parts.ts";
+
+/**
+ * What one reply may weigh, in bytes. RouterOS cuts replies that are larger than the client's channel window, some at a
+ * fifth of it; the window of this client is 2 MiB.
+ */
+const REPLY_BYTES = 256 * 1024;
+/** A row with every property and a record of middling length, in bytes. Source: rows of RDS2216, 7.24.4. */
+const FULL_ROW_BYTES = 1_500;
+/** Rows of file disks with chosen properties, in bytes, with and without their record. */
+const BRIEF_ROW_BYTES = 1_000;
+const SIZE_ROW_BYTES = 190;
+
+/** A list of disks that may be long. */
+export interface PartedRead {
+  readonly what: string;
+  readonly coalesceKey: string;
+  readonly signal: AbortSignal;
+  /** What is listed; undefined is every item. */
+  readonly where: Script | undefined;
+  /** The listed items of which every property is read also when there are many: few of them. */
+  readonly core: Script;
+  /** The other listed items: file disks. */
+  readonly files: Script;
+  /** What is read of these when there are many. */
+  readonly properties: readonly DiskProperty[];
+}
+
+interface Part {
+  readonly where: Script | undefined;
+  /** undefined: every property. */
+  readonly properties: readonly DiskProperty[] | undefined;
+  /** More rows than this are counted and not listed; undefined lists them all. */
+  readonly limit: number | undefined;
+}
+
+/**
+ * Reads a list of disks: one command while they are few, else in parts by slot, each small enough to arrive whole. A part
+ * that fails fails the list. An item that exists the whole time is listed once; one that is made or removed while the parts
+ * are read may be listed or not, and each item is shown as it was at some moment of the read.
+ */
+export async function readInParts(context: RdsContext, read: PartedRead): Promise<Disk[]> {
+  const limit = Math.floor(REPLY_BYTES / FULL_ROW_BYTES);
+  const whole = await readPart(context, read, { where: read.where, properties: undefined, limit });
+  if (Array.isArray(whole)) return whole;
+  const core = await readAll(context, read, { where: read.core });
+  const known = new Set(core.map(({ slot }) => slot));
+  const ours = patternOf(OUR_SLOTS);
+  const files = await readSlots(context, read, OUR_SLOTS, whole.count);
+  const rest = ros`(${read.files}) and !(slot~${ours})`;
+  const others = await readRest(context, read, rest);
+  return [...core, ...[...files, ...others].filter(({ slot }) => !known.has(slot))];
+}
+
+/**
+ * A list of disks in one command, behind a statement that prints something else.
+ * @returns undefined when there are too many for one reply
+ */
+export async function readWithAnswer(
+  context: RdsContext,
+  read: Pick<PartedRead, "what" | "where" | "signal">,
+  before: Script,
+): Promise<{ readonly reply: Reply; readonly disks: Disk[] } | undefined> {
+  const { what, where, signal } = read;
+  const limit = Math.floor(REPLY_BYTES / FULL_ROW_BYTES);
+  const outcome = await context.client.run({
+    what,
+    purpose: "read",
+    listing: disks(where, ALL_PROPERTIES),
+    body: (rows) => ros`${before}; ${guard(where, limit)}${rows}`,
+    signal,
+  });
+  if (outcome.ok) return { reply: outcome.reply, disks: disksOf(outcome) };
+  if (tooMany(outcome.failure) === undefined) throw commandFailure(what, outcome.failure);
+  return undefined;
+}
+
+/** File disks of a part, cut further as their number demands. */
+async function readSlots(
+  context: RdsContext,
+  read: PartedRead,
+  part: SlotPart,
+  count: number,
+  among: Script = read.files,
+): Promise<Disk[]> {
+  // Parts differ in size, so they are planned smaller than they may be.
+  const parts = cutPart(part, Math.max(2, Math.ceil((count * 1.5) / briefLimit(context, read))));
+  const found: Disk[] = [];
+  for (const each of parts) {
+    const pattern = patternOf(each);
+    const where = ros`(${among}) and slot~${pattern}`;
+    const { properties } = read;
+    const isWhole = cutPart(each, 2).length === 1;
+    const limit = isWhole ? undefined : briefLimit(context, read);
+    const rows = await readPart(context, read, { where, properties, limit });
+    if (Array.isArray(rows)) found.push(...rows);
+    else found.push(...(await readSlots(context, read, each, rows.count, among)));
+  }
+  return found;
+}
+
+/** File disks whose slots have not the form of ours. */
+async function readRest(context: RdsContext, read: PartedRead, where: Script): Promise<Disk[]> {
+  const { properties } = read;
+  const limit = briefLimit(context, read);
+  const rows = await readPart(context, read, { where, properties, limit });
+  if (Array.isArray(rows)) return rows;
+  const numbered = await readSlots(context, read, NUMBERED_SLOTS, rows.count, where);
+  const last = ros`(${where}) and !(slot~${patternOf(NUMBERED_SLOTS)})`;
+  return [...numbered, ...(await readAll(context, read, { where: last, properties }))];
+}
+
+async function readAll(
+  context: RdsContext,
+  read: PartedRead,
+  part: Pick<Part, "where"> & Partial<Part>,
+): Promise<Disk[]> {
+  const rows = await readPart(context, read, { properties: undefined, ...part, limit: undefined });
+  if (Array.isArray(rows)) return rows;
+  throw failure("internal", { what: `${read.what}: ${rows.count} rows without a limit` });
+}
+
+/** The rows of a part, or their number when there are too many. One RouterOS command. */
+async function readPart(
+  context: RdsContext,
+  read: PartedRead,
+  { where, properties, limit }: Part,
+): Promise<Disk[] | { readonly count: number }> {
+  const { what, signal } = read;
+  const listing = { ...disks(where, properties ?? ALL_PROPERTIES), brief: properties !== undefined };
+  const command = {
+    what,
+    purpose: "read",
+    listing,
+    body: (rows: Script) => (limit === undefined ? rows : ros`${guard(where, limit)}${rows}`),
+    signal,
+    // Parts with the same condition are the same, whoever reads them.
+    coalesceKey: `${read.coalesceKey}:${where?.render("") ?? ""}`,
+  } as const;
+  if (limit === undefined) return disksOf(await runChecked(context, command));
+  const outcome = await context.client.run(command);
+  if (outcome.ok) return disksOf(outcome);
+  const count = tooMany(outcome.failure);
+  if (count === undefined) throw commandFailure(what, outcome.failure);
+  return { count };
+}
+
+/** Statements that end the command when more than `most` disks meet the condition. */
+function guard(where: Script | undefined, most: number): Script {
+  const condition = where === undefined ? ros`` : ros` where ${where}`;
+  return ros`:local n [:len [/disk/find${condition}]]; :if ($n > ${BigInt(most)}) do={ :error ("rds-csi:too-many-" . $n) }; `;
+}
+
+function tooMany({ reason, text }: CommandFailure): number | undefined {
+  const count = reason === "too-many-" ? /^rds-csi:too-many-(\d+)/.exec(text)?.[1] : undefined;
+  return count === undefined ? undefined : Number(count);
+}
+
+/** How many file disks fit into one reply. A device without `proplist` prints every property. */
+function briefLimit({ client }: RdsContext, { properties }: PartedRead): number {
+  const brief = properties.includes("comment") ? BRIEF_ROW_BYTES : SIZE_ROW_BYTES;
+  return Math.floor(REPLY_BYTES / (client.readsBrief === false ? FULL_ROW_BYTES : brief));
+}

@@ -1,0 +1,65 @@
+import { escapeRegex } from "../routeros/quote.ts";
+
+/** A way to cut a list of slots into parts by single characters. */
+interface Scheme {
+  readonly alphabet: string;
+  /** How many characters can be told apart. */
+  readonly depth: number;
+  /** The regular expression of slots whose characters are those of `classes`, the first that is told apart first. */
+  pattern(classes: readonly string[]): string;
+}
+
+/** Slots with the form of ours, by the hexadecimal digits behind their prefix, which are spread evenly. */
+const OURS: Scheme = {
+  alphabet: "0123456789abcdef",
+  depth: 4,
+  pattern: (classes) => `^(csi|pvc)-${classes.join("")}`,
+};
+
+/** Slots that others gave, by their last two digits: `vm-017`. */
+const NUMBERED: Scheme = {
+  alphabet: "0123456789",
+  depth: 2,
+  pattern: (classes) => `${classes.toReversed().join("")}$`,
+};
+
+/** Slots that share their first characters, and have one of `chars` next. */
+export interface SlotPart {
+  readonly scheme: Scheme;
+  readonly path: string;
+  readonly chars: string;
+}
+
+/** All slots of a scheme as one part. */
+export const OUR_SLOTS: SlotPart = { scheme: OURS, path: "", chars: OURS.alphabet };
+export const NUMBERED_SLOTS: SlotPart = { scheme: NUMBERED, path: "", chars: NUMBERED.alphabet };
+
+/** The extended regular expression that the slots of a part meet, and no others. */
+export function patternOf({ scheme, path, chars }: SlotPart): string {
+  const { alphabet, depth } = scheme;
+  const open = Array.from({ length: depth - path.length - 1 }, () => `[${alphabet}]`);
+  return scheme.pattern([...[...path].map(escapeRegex), `[${chars}]`, ...open]);
+}
+
+/**
+ * Cuts a part into at least `count` parts, where that is possible. Together they hold the same slots, each in one of them: a
+ * slot never changes, so an item that exists the whole time is in one part, whenever each is read.
+ * @returns the part itself when it cannot be cut
+ */
+export function cutPart(part: SlotPart, count: number): SlotPart[] {
+  const { scheme, path, chars } = part;
+  if (count <= 1) return [part];
+  if (count <= chars.length) {
+    const start = (at: number) => Math.floor((at * chars.length) / count);
+    return Array.from({ length: count }, (_, at) => ({
+      scheme,
+      path,
+      chars: chars.slice(start(at), start(at + 1)),
+    }));
+  }
+  const each = Math.ceil(count / chars.length);
+  return [...chars].flatMap((char) => {
+    const longer = { scheme, path: path + char, chars: scheme.alphabet };
+    return longer.path.length < scheme.depth ? cutPart(longer, each) : [{ scheme, path, chars: char }];
+  });
+}
