@@ -142,6 +142,18 @@ export const nodeErrors = {
     (p) => `the ${p.filesystem} of volume ${p.volume} (${p.device}) is damaged and not mounted: ${p.detail}`,
     "Copy the volume on the RDS first; then repair it by hand where nothing has it mounted, with e2fsck -f or xfs_repair. The driver does nothing that may cost data.",
   ),
+  filesystemNotChecked: entry<{ volume: string; device: string; filesystem: string; detail: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) =>
+      `the ${p.filesystem} of volume ${p.volume} (${p.device}) is marked with errors and could not be checked, so it is not mounted: ${p.detail}`,
+    "This says nothing about its data. The call is repeated by itself and checks again. If it fails each time, look at the kernel log of the node for a lack of memory and for I/O errors, and give the node plugin more memory or stage the volume on another node.",
+  ),
+  filesystemFailed: entry<{ volume: string; path: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `the filesystem of volume ${p.volume} at ${p.path} met an error and refuses every write, although it is mounted for writing`,
+    "Look at the kernel log of the node. Delete the pods that use the volume on this node: once the last of them has gone it is unmounted, checked and mounted anew.",
+  ),
   deviceNotBlank: entry<{ volume: string; device: string; offset: number }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
