@@ -1,4 +1,4 @@
-import { failure, isFailure, toDriverError } from "../domain/errors/driver-error.ts";
+import { DriverError, failure } from "../domain/errors/driver-error.ts";
 import type { BlockDevice, DataPath } from "./data-path.ts";
 import { complaint, type ExecResult } from "./exec.ts";
 import { proveUnused } from "./prove-unused.ts";
@@ -57,8 +57,8 @@ export async function checkExt4(
   const result = await system
     .exec({ program: "e2fsck", args, deadlineMs: CHECK_DEADLINE_MS })
     .catch((error: unknown) => {
-      if (isFailure(error, "toolMissing")) throw error;
-      throw notChecked(toDriverError(error).summary, error);
+      if (!(error instanceof DriverError) || error.id === "toolMissing") throw error;
+      throw notChecked(error.summary, error);
     });
   const outcome = outcomeOf(result);
   const detail = `e2fsck -p: ${complaint(result)}`;

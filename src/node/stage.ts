@@ -111,7 +111,7 @@ async function connectVerified(
 async function mountStaged(
   node: NodeContext,
   volume: VolumeId,
-  { context }: CheckedContext,
+  { context, nqn }: CheckedContext,
   path: string,
   device: BlockDevice,
   presentation: FilesystemPresentation,
@@ -122,7 +122,8 @@ async function mountStaged(
   let mounted = false;
   try {
     const state = context.filesystemState;
-    const wish = { volume, device, filesystem, state, sizeBytes: context.sizeBytes };
+    const { sizeBytes } = context;
+    const wish = { volume, device, filesystem, state, epoch: nqn.epoch, sizeBytes };
     const isNew = await ensureFilesystem(node.system, node.dataPath, wish, signal);
     const repairable = filesystem === "ext4" && !presentation.readOnly && !device.readOnly;
     if (!isNew && repairable) await checkExt4(node.system, node.dataPath, wish, signal);

@@ -1,12 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import type { Capability } from "../domain/access-mode.ts";
 import { type Command, exec } from "./exec.ts";
 import { EXT4, hasTool, Lab, type LabNode, noDevices, type Volume } from "./lab.fixture.ts";
 
 const skipped = noDevices || ["e2fsck"].find((tool) => !hasTool(tool)) || "";
-const CAPABILITY = { ...EXT4, mountFlags: ["errors=remount-ro"] };
-const READ_ONLY = { ...EXT4, accessMode: "SINGLE_NODE_READER_ONLY" as const };
+const CAPABILITY: Capability = { ...EXT4, mountFlags: ["errors=remount-ro"] };
+const READ_ONLY: Capability = { ...EXT4, accessMode: "SINGLE_NODE_READER_ONLY" };
 
 describe.skipIf(skipped !== "")(`a filesystem that met an error refuses every write ${skipped}`, () => {
   let lab: Lab;
