@@ -24,8 +24,11 @@ import {
 } from "./validate.ts";
 import { verifyDevice } from "./verify-device.ts";
 
-/** EUCLEAN and EBADMSG, by which ext4 and XFS say that what they read cannot be true. Source: errno(3). */
-const DAMAGED = /Structure needs cleaning|Bad message/;
+/**
+ * EUCLEAN and EBADMSG, by which ext4 and XFS say that what they read cannot be true, as mount(8) words them. Source:
+ * errno(3); util-linux, libmount/src/context_mount.c, "cannot mount; probably corrupted filesystem on".
+ */
+const DAMAGED = /Structure needs cleaning|Bad message|probably corrupted filesystem/;
 
 type FilesystemPresentation = Extract<Presentation, { kind: "filesystem" }>;
 
