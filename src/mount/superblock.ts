@@ -8,7 +8,7 @@ import { crc32c } from "./crc32c.ts";
  * - `unfinished`: one that was never mounted for writing and whose making did not end: an XFS that says so itself, or an
  *   ext4 whose superblock was torn while it was written first;
  * - `damaged`: that of the wanted filesystem, but it cannot be true;
- * - `zeros`: nothing at all;
+ * - `zeros`: nothing, nor before it; for XFS nor in the 4 KiB from there, where other filesystems have theirs;
  * - `other`: anything else, also another filesystem.
  */
 export type Superblock =
@@ -28,7 +28,8 @@ export const SUPERBLOCK_SPAN = 32 * 1024;
  */
 export function readSuperblock(start: Buffer, wanted: Filesystem): Superblock {
   if (start.length < SUPERBLOCK_SPAN) return { kind: "other" };
-  if (isZero(start.subarray(0, 4096))) return { kind: "zeros" };
+  // With blocks of 1 KiB an ext4 has its group descriptors directly behind the superblock.
+  if (isZero(start.subarray(0, wanted === "ext4" ? 2048 : 4096))) return { kind: "zeros" };
   if (wanted === "xfs") return readXfs(start);
   // Nothing of an ext4 is before its superblock: what stands there is of something else, perhaps of what replaced it.
   return isZero(start.subarray(0, 1024)) ? readExt4(start.subarray(1024, 2048)) : { kind: "other" };

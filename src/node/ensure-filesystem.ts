@@ -27,15 +27,19 @@ export interface FilesystemWish {
   readonly sizeBytes: bigint;
 }
 
-/** `there`: the wanted filesystem; `nothing`: no signature; `unfinished`: what an mkfs of ours left, and nothing else. */
-type Content = "there" | "nothing" | "unfinished";
+/**
+ * `there`: the wanted filesystem; `nothing`: no signature. What an mkfs of ours left, and nothing else: `remains` without
+ * a signature, `unfinished` with that of its own filesystem.
+ */
+type Content = "there" | "nothing" | "remains" | "unfinished";
 
 /**
  * Makes sure that the device holds the wanted filesystem. The filesystem's own superblock decides whether it is there:
  * any other signature that a program finds may be the content of a file. mkfs runs only while nothing uses the device,
  * its identity and size still hold, and either of two proofs is there:
  * - the record allows it, every place where data would show reads as zeros, and blkid knows nothing;
- * - the device has the driver's mark of an mkfs that did not end, and nobody can have used it since (unfinished.ts).
+ * - the device has the driver's mark of an mkfs that did not end, nobody can have used it since (unfinished.ts), and blkid
+ *   knows nothing, or exactly that filesystem.
  * @returns whether a filesystem was made
  * @throws filesystemMismatch, filesystemMissing, filesystemUnfinished, filesystemDamaged, deviceNotBlank,
  *   signatureUnclear, deviceInUse (FAILED_PRECONDITION); filesystemNotMade, deviceUnreadable (UNAVAILABLE); deviceChanged
@@ -86,11 +90,12 @@ async function contentOf(
     return "there";
   }
   const unfinished = judgeUnfinished(found, wish);
-  if (unfinished === "ours") return "unfinished";
-  if (unfinished !== undefined) {
+  if (unfinished === "ours" && superblock.kind === "unfinished") return "unfinished";
+  if (unfinished !== undefined && unfinished !== "ours") {
     throw failure("filesystemUnfinished", { volume, device: device.path, filesystem, reason: unfinished });
   }
   if (await holdsWanted(system, wish, signal)) return "there";
+  if (unfinished === "ours") return "remains";
   if (superblock.kind === "damaged") {
     const { detail } = superblock;
     throw failure("filesystemDamaged", { volume, device: device.path, filesystem, detail });
