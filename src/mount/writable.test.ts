@@ -10,7 +10,7 @@ test.each([
   ["an error, seen through a read-only bind mount", "ro", "rw,emergency_ro", "failed"],
   ["shut down", "rw", "rw,shutdown", "failed"],
   ["words that only look alike", "rw", "rw,errors=remount-ro,emergency_row", "writable"],
-])("%s", (_, options, superOptions, expected) => {
+])("is it writable: %s", (_, options, superOptions, expected) => {
   const mount = { options: options.split(","), superOptions: superOptions.split(",") };
   expect(writabilityOf(mount)).toBe(expected as ReturnType<typeof writabilityOf>);
 });

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { DriverError, failure } from "../domain/errors/driver-error.ts";
 import { readExt4State } from "../mount/ext4-superblock.ts";
@@ -230,6 +230,30 @@ describe.skipIf(skipped !== "")(`check of an ext4 ${skipped}`, () => {
       await unstage(volume);
     },
   );
+
+  test("the remedy works: as a block device it is repaired by hand, and then staged again", async () => {
+    const [volume, sum] = await withData();
+    debugfs(volume, "clri <2>");
+    markDamaged(volume);
+    await expect(stage(volume)).rejects.toMatchObject({
+      id: "filesystemDamaged",
+      remedy: expect.stringContaining("Work on a volume by hand"),
+    });
+    const path = await stage(volume, BLOCK);
+    const target = lab.path("by-hand");
+    const common = { volumeId: volume.volumeId, targetPath: target };
+    const publishContext = volume.context(node, { filesystemState: "used" });
+    const request = { stagingTargetPath: path, capability: BLOCK, readonly: false };
+    await node.service.publish({ ...common, ...request, publishContext });
+    // 1: errors corrected.
+    expect(spawnSync("e2fsck", ["-f", "-y", target]).status).toBe(1);
+    await node.service.unpublish(common);
+    await unstage(volume, path);
+    const again = await stage(volume);
+    const found = execFileSync("find", [again, "-size", "+2M", "-exec", "sha256sum", "{}", ";"]).toString();
+    expect(found.slice(0, 64)).toBe(sum);
+    await unstage(volume);
+  });
 
   test("not while anything has the device: it could be mounted in another container", async () => {
     const [volume] = await withData();
