@@ -67,7 +67,7 @@ export async function ensureFilesystem(
   }
   await proveUnused(system, dataPath, volume, device, signal);
   await verifyDevice(system, dataPath, device, wish.sizeBytes, signal);
-  await makeFilesystem(system, wish, content === "unfinished");
+  await makeFilesystem(system, wish, content === "unfinished", signal);
   return true;
 }
 

@@ -14,12 +14,18 @@ type Wish = Pick<FilesystemWish, "volume" | "device" | "filesystem" | "epoch">;
  * Makes the filesystem: writes the mark (mkfs-mark.ts), runs mkfs, takes the mark away. The caller has proven that the
  * device may be formatted and that nothing uses it.
  *
- * Without the caller's signal: what mkfs has begun is best ended. If it ends badly all the same, the mark lets the next
- * call begin anew. It is given up only if nothing has moved on the device for a long time.
+ * The caller going away does not end it: what mkfs has begun is best ended. If it ends badly all the same, the mark lets the next
+ * call begin anew. It is given up only if the caller has gone and nothing has moved on the device for a long time.
  * @param again the device holds what an unfinished mkfs left, which mkfs would take for somebody's filesystem
+ * @param caller its signal
  * @throws filesystemNotMade (UNAVAILABLE), toolMissing
  */
-export async function makeFilesystem(system: NodeSystem, wish: Wish, again: boolean): Promise<void> {
+export async function makeFilesystem(
+  system: NodeSystem,
+  wish: Wish,
+  again: boolean,
+  caller?: AbortSignal,
+): Promise<void> {
   const { volume, device, filesystem } = wish;
   const mark = newMark(volume, wish.epoch, filesystem);
   const program = `mkfs.${filesystem}` as const;
@@ -30,7 +36,7 @@ export async function makeFilesystem(system: NodeSystem, wish: Wish, again: bool
   const about = { volume, program, device: device.path, nqn: device.nqn };
   system.logger.info(again ? "making an unfinished filesystem anew" : "making a filesystem", about);
   const args = argumentsOf(mark, again, device.path);
-  const result = await watchDevice(system, device.name, about, (signal) =>
+  const result = await watchDevice(system, device.name, about, caller, (signal) =>
     system.exec({ program, args, deadlineMs: MKFS_DEADLINE_MS, signal }),
   ).catch((error: unknown) => {
     if (!(error instanceof DriverError) || error.id === "toolMissing") throw error;

@@ -6,6 +6,8 @@ import { silentLogger } from "../observability/log.ts";
 import { createNodeSystem, type NodeSystem } from "./system.ts";
 import { watchDevice } from "./watch-device.ts";
 
+const GONE = AbortSignal.abort();
+
 describe("long work on a device", () => {
   let root: string;
   let seconds: number;
@@ -52,7 +54,7 @@ describe("long work on a device", () => {
   test("hours are fine while the device moves, and the log says how far it is", async () => {
     count("nvme0n1", 0);
     each = () => count("nvme0n1", seconds);
-    expect(await watchDevice(system, "nvme0n1", about, workUntil(7_200))).toBe("done");
+    expect(await watchDevice(system, "nvme0n1", about, GONE, workUntil(7_200))).toBe("done");
     expect(lines.length).toBeGreaterThan(400);
     expect(lines[3]).toEqual({
       message: "still at work",
@@ -62,10 +64,17 @@ describe("long work on a device", () => {
     });
   });
 
+  test("it stands still, but the caller waits: not given up", async () => {
+    count("nvme0n1", 0);
+    each = () => count("nvme0n1", Math.min(seconds, 300));
+    const waiting = new AbortController().signal;
+    expect(await watchDevice(system, "nvme0n1", about, waiting, workUntil(7_200))).toBe("done");
+  });
+
   test("a device that has moved and stands still for ten minutes: given up", async () => {
     count("nvme0n1", 0);
     each = () => count("nvme0n1", Math.min(seconds, 300));
-    const work = watchDevice(system, "nvme0n1", about, workUntil(100_000));
+    const work = watchDevice(system, "nvme0n1", about, GONE, workUntil(100_000));
     await expect(work).rejects.toMatchObject({ id: "deadlineExceeded" });
     expect(seconds).toBeGreaterThanOrEqual(900);
     expect(seconds).toBeLessThan(1_000);
@@ -78,17 +87,17 @@ describe("long work on a device", () => {
       count("nvme0c1n1", Math.min(seconds, 300));
       count("nvme0n2", seconds);
     };
-    const work = watchDevice(system, "nvme0n1", about, workUntil(100_000));
+    const work = watchDevice(system, "nvme0n1", about, GONE, workUntil(100_000));
     await expect(work).rejects.toMatchObject({ id: "deadlineExceeded" });
     expect(lines.at(-1)).toMatchObject({ writtenBytes: String(300 * 8 * 512) });
   });
 
   test("a kernel that counts nothing: not given up", async () => {
-    expect(await watchDevice(system, "nvme0n1", about, workUntil(7_200))).toBe("done");
+    expect(await watchDevice(system, "nvme0n1", about, GONE, workUntil(7_200))).toBe("done");
   });
 
   test("what the work throws is passed on, and the watch ends", async () => {
-    const work = watchDevice(system, "nvme0n1", about, () => Promise.reject(new Error("boom")));
+    const work = watchDevice(system, "nvme0n1", about, GONE, () => Promise.reject(new Error("boom")));
     await expect(work).rejects.toThrow("boom");
     const before = lines.length;
     await new Promise((resolve) => setImmediate(resolve));

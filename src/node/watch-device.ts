@@ -17,9 +17,10 @@ interface Counters {
 
 /**
  * Runs long work on a device: logs how far it is, and lets it be given up if the device has stood still for ten minutes,
- * as one does whose connection is down. Where a kernel does not count requests nothing is given up.
+ * as one does whose connection is down, and the caller has gone. Where a kernel does not count requests nothing is given up.
  * @param name kernel name of the device, e.g. `nvme0n1`
  * @param about what the log lines name
+ * @param caller aborted when the caller does not wait any more; that alone ends nothing
  * @param work is given the signal by which it is given up
  * @throws deadlineExceeded when given up; what the work throws
  */
@@ -27,6 +28,7 @@ export async function watchDevice<T>(
   system: NodeSystem,
   name: string,
   about: Readonly<Record<string, string>>,
+  caller: AbortSignal | undefined,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { clock, logger } = system;
@@ -44,7 +46,7 @@ export async function watchDevice<T>(
       const seconds = Math.round((time - began) / 1_000);
       const writtenBytes = String(now.writtenBytes - first.writtenBytes);
       logger.info("still at work", { ...about, seconds, writtenBytes });
-      if (!moved || time - lastMoved < STALLED_MS) continue;
+      if (!moved || time - lastMoved < STALLED_MS || caller?.aborted !== true) continue;
       const what = `${about.program ?? "the work"} on a device that has stood still for ${STALLED_MS / 1_000} s`;
       return givenUp.abort(failure("deadlineExceeded", { what, seconds }));
     }
