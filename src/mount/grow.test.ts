@@ -72,6 +72,7 @@ describe("growFilesystem", () => {
   test.each([
     [{ code: 1, stderr: "resize2fs: Permission denied to resize filesystem" }, "Permission denied"],
     [{ stdout: "something else" }, "unknown answer"],
+    [{ code: null, signal: "SIGKILL" }, "ended by SIGKILL"],
     [{ stdout: "The filesystem is already 16384 (4k) blocks long." }, "bytes of the device unused"],
   ])("success is not believed without proof: %p", async (result, detail) => {
     const { system } = answers(result);

@@ -1,6 +1,6 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { complaint, type Exec } from "../node/exec.ts";
-import { type Mount, mountsAt, readMounts } from "./mountinfo.ts";
+import { mountsAt, readMounts } from "./mountinfo.ts";
 
 /** Shorter than kubelet's two minutes, so that the caller hears the reason. */
 const MOUNT_DEADLINE_MS = 90_000;
@@ -73,11 +73,6 @@ export async function unmount(exec: Exec, target: string, signal?: AbortSignal):
     signal,
   });
   if (result.code !== 0) throw failure("unmountFailed", { target, detail: complaint(result) });
-}
-
-/** Whether a mount, as a whole, refuses writes. */
-export function isReadOnly(mount: Mount): boolean {
-  return mount.options.includes("ro");
 }
 
 async function mountProgram(

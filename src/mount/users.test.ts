@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { unusedHelper } from "../node/helper.fixture.ts";
 import { createNodeSystem } from "../node/system.ts";
 import { type ProcessUse, processAt } from "./process-scan.ts";
 import { blockUsers } from "./users.ts";
@@ -34,8 +35,7 @@ const users = (
       truncated: false,
     }),
     helper: {
-      lookForData: () => Promise.reject(new Error("unused")),
-      ext4State: () => Promise.reject(new Error("unused")),
+      ...unusedHelper,
       inspect: async () => ({
         exclusive: "free",
         detail: "",

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { DriverError, failure } from "../domain/errors/driver-error.ts";
 import { readExt4State } from "../mount/ext4-superblock.ts";
@@ -178,15 +178,19 @@ describe.skipIf(skipped !== "")(`check of an ext4 ${skipped}`, () => {
   });
 
   test.each([
-    [0, true],
-    [1, true],
-    [2, true],
-    [4, false],
-    [8, false],
-    [12, false],
-    [128, false],
-    [null, false],
-  ])("exit code %p of e2fsck: mounted is %p", async (code, mounted) => {
+    [0, "staged"],
+    [1, "staged"],
+    [2, "staged"],
+    [3, "staged"],
+    [4, "filesystemDamaged"],
+    [5, "filesystemDamaged"],
+    [8, "filesystemNotChecked"],
+    [12, "filesystemNotChecked"],
+    [16, "filesystemNotChecked"],
+    [32, "filesystemNotChecked"],
+    [128, "filesystemNotChecked"],
+    [null, "filesystemNotChecked"],
+  ])("exit code %p of e2fsck: %s", async (code, expected) => {
     const [volume] = await withData();
     markDamaged(volume);
     instead = ({ program }) =>
@@ -197,8 +201,57 @@ describe.skipIf(skipped !== "")(`check of an ext4 ${skipped}`, () => {
       () => "staged",
       (error: unknown) => (error instanceof DriverError ? error.id : String(error)),
     );
-    expect(outcome).toBe(mounted ? "staged" : "filesystemDamaged");
-    expect(commands.some(({ program }) => program === "mount")).toBe(mounted);
+    expect(outcome).toBe(expected);
+    expect(commands.some(({ program }) => program === "mount")).toBe(expected === "staged");
+    await unstage(volume);
+  });
+
+  test.each([
+    ["killed", ["-c", "kill -9 $$"], 60_000, "ended by SIGKILL"],
+    ["past its deadline", ["-c", "sleep 60"], 50, "did not finish within"],
+  ] as const)(
+    "a check that is %s is UNAVAILABLE and no damage; the next call checks again",
+    async (_, args, deadlineMs, said) => {
+      const [volume, sum] = await withData();
+      markDamaged(volume);
+      instead = ({ program }) =>
+        program === "e2fsck" ? exec({ program: "/bin/sh", args, deadlineMs }) : undefined;
+      const error = await stage(volume).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({
+        id: "filesystemNotChecked",
+        code: 14,
+        remedy: expect.stringContaining("checks again"),
+      });
+      expect(String(error)).toContain(said);
+      expect(commands.some(({ program }) => program === "mount")).toBe(false);
+      instead = () => undefined;
+      const path = await stage(volume);
+      expect(digest(`${path}/data`)).toBe(sum);
+      await unstage(volume);
+    },
+  );
+
+  test("the remedy works: as a block device it is repaired by hand, and then staged again", async () => {
+    const [volume, sum] = await withData();
+    debugfs(volume, "clri <2>");
+    markDamaged(volume);
+    await expect(stage(volume)).rejects.toMatchObject({
+      id: "filesystemDamaged",
+      remedy: expect.stringContaining("Work on a volume by hand"),
+    });
+    const path = await stage(volume, BLOCK);
+    const target = lab.path("by-hand");
+    const common = { volumeId: volume.volumeId, targetPath: target };
+    const publishContext = volume.context(node, { filesystemState: "used" });
+    const request = { stagingTargetPath: path, capability: BLOCK, readonly: false };
+    await node.service.publish({ ...common, ...request, publishContext });
+    // 1: errors corrected.
+    expect(spawnSync("e2fsck", ["-f", "-y", target]).status).toBe(1);
+    await node.service.unpublish(common);
+    await unstage(volume, path);
+    const again = await stage(volume);
+    const found = execFileSync("find", [again, "-size", "+2M", "-exec", "sha256sum", "{}", ";"]).toString();
+    expect(found.slice(0, 64)).toBe(sum);
     await unstage(volume);
   });
 

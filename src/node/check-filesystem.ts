@@ -1,14 +1,19 @@
-import { failure } from "../domain/errors/driver-error.ts";
+import { DriverError, failure } from "../domain/errors/driver-error.ts";
 import type { BlockDevice, DataPath } from "./data-path.ts";
-import { complaint } from "./exec.ts";
+import { complaint, type ExecResult } from "./exec.ts";
 import { proveUnused } from "./prove-unused.ts";
 import type { NodeSystem } from "./system.ts";
 import { verifyDevice } from "./verify-device.ts";
 
 /** A check reads every inode; hours are possible. It is bounded only so that nothing waits for ever. */
 const CHECK_DEADLINE_MS = 12 * 3_600_000;
-/** e2fsck(8): 1 = errors corrected, 2 = corrected, and a reboot is advised, which is about a mounted root. */
-const CORRECTED = new Set([0, 1, 2]);
+/**
+ * Bits of the exit code: 1 = errors corrected; 2 = corrected, and a reboot is advised, which is about a mounted root; 4 =
+ * errors left uncorrected. Every other bit says that e2fsck itself could not work: 8 = operational error (memory, I/O,
+ * a feature that it does not know), 16 = usage, 32 = cancelled, 128 = shared library. Source: e2fsck(8).
+ */
+const CORRECTED = 1 | 2;
+const UNCORRECTED = 4;
 
 /**
  * Runs `e2fsck -p` on an ext4 whose superblock is marked with errors. Mounting such a filesystem goes on with the
@@ -18,7 +23,8 @@ const CORRECTED = new Set([0, 1, 2]);
  * The device must not be in use anywhere on this node; it is proven. The caller going away does not end a check, as one
  * that is killed in the middle of a repair leaves more damage than there was: further calls for the volume are answered
  * ABORTED until it has ended.
- * @throws filesystemDamaged, deviceInUse (FAILED_PRECONDITION); deviceUnreadable, deviceChanged
+ * @throws filesystemDamaged, deviceInUse (FAILED_PRECONDITION); filesystemNotChecked, deviceUnreadable (UNAVAILABLE);
+ *   deviceChanged (ABORTED); toolMissing
  */
 export async function checkExt4(
   system: NodeSystem,
@@ -46,9 +52,18 @@ export async function checkExt4(
     errorCount: state.errorCount,
   });
   const args = ["-f", "-p", "--", device.path];
-  const result = await system.exec({ program: "e2fsck", args, deadlineMs: CHECK_DEADLINE_MS });
-  if (result.code === null || !CORRECTED.has(result.code)) {
-    const detail = `e2fsck -p: ${complaint(result)}`;
+  const notChecked = (detail: string, cause?: unknown) =>
+    failure("filesystemNotChecked", { volume, device: device.path, filesystem: "ext4", detail }, cause);
+  const result = await system
+    .exec({ program: "e2fsck", args, deadlineMs: CHECK_DEADLINE_MS })
+    .catch((error: unknown) => {
+      if (!(error instanceof DriverError) || error.id === "toolMissing") throw error;
+      throw notChecked(error.summary, error);
+    });
+  const outcome = outcomeOf(result);
+  const detail = `e2fsck -p: ${complaint(result)}`;
+  if (outcome === "not checked") throw notChecked(detail);
+  if (outcome === "damaged") {
     throw failure("filesystemDamaged", { volume, device: device.path, filesystem: "ext4", detail });
   }
   system.logger.warn("the ext4 is sound again", {
@@ -56,4 +71,10 @@ export async function checkExt4(
     exitCode: result.code,
     said: result.stdout.trim().slice(-2_000),
   });
+}
+
+/** A check that could not work says nothing about the filesystem, not even together with errors that it left. */
+function outcomeOf({ code }: ExecResult): "sound" | "damaged" | "not checked" {
+  if (code === null || (code & ~(CORRECTED | UNCORRECTED)) !== 0) return "not checked";
+  return (code & UNCORRECTED) === 0 ? "sound" : "damaged";
 }

@@ -1,15 +1,17 @@
 import type { Filesystem } from "../domain/access-mode.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { FilesystemState } from "../domain/publish-context.ts";
+import type { FilesystemFinding } from "../mount/device-mark.ts";
+import { uuidOf } from "../mount/mkfs-mark.ts";
 import { probe } from "../mount/probe.ts";
 import type { BlockDevice, DataPath } from "./data-path.ts";
 import { complaint } from "./exec.ts";
+import { eraseMarks, makeFilesystem } from "./make-filesystem.ts";
 import { proveUnused } from "./prove-unused.ts";
 import type { NodeSystem } from "./system.ts";
+import { judgeUnfinished } from "./unfinished.ts";
 import { verifyDevice } from "./verify-device.ts";
 
-/** mkfs writes little, as nothing is discarded; a slow link is given this long. */
-const MKFS_DEADLINE_MS = 110_000;
 const FLUSH_DEADLINE_MS = 20_000;
 
 /** What is to be found, or made, on a device. */
@@ -19,17 +21,28 @@ export interface FilesystemWish {
   readonly filesystem: Filesystem;
   /** What the volume's record says; `keep` never leads to mkfs. */
   readonly state: FilesystemState;
+  /** Of the attachment, as its NQN has it; 0 where attachments have none (`--fencing off`). */
+  readonly epoch: number;
   /** Smallest acceptable size of the device in bytes. */
   readonly sizeBytes: bigint;
 }
 
 /**
- * Makes sure that the device holds the wanted filesystem. mkfs runs only if three proofs agree: the record allows it,
- * every place where data would show reads as zeros, and blkid knows nothing; and only while nothing uses the device,
- * and its identity and size still hold at that moment.
+ * `there`: the wanted filesystem; `nothing`: no signature. What an mkfs of ours left, and nothing else: `remains` without
+ * a signature, `unfinished` with that of its own filesystem.
+ */
+type Content = "there" | "nothing" | "remains" | "unfinished";
+
+/**
+ * Makes sure that the device holds the wanted filesystem. The filesystem's own superblock decides whether it is there:
+ * any other signature that a program finds may be the content of a file. mkfs runs only while nothing uses the device,
+ * its identity and size still hold, and either of two proofs is there:
+ * - the record allows it, every place where data would show reads as zeros, and blkid knows nothing;
+ * - the device has the driver's mark of an mkfs that did not end, nobody can have used it since (unfinished.ts), and blkid
+ *   knows nothing, or exactly that filesystem.
  * @returns whether a filesystem was made
- * @throws filesystemMismatch, filesystemMissing, deviceNotBlank, signatureUnclear, deviceInUse (FAILED_PRECONDITION);
- *   deviceUnreadable, deviceChanged
+ * @throws filesystemMismatch, filesystemMissing, filesystemUnfinished, filesystemDamaged, deviceNotBlank,
+ *   signatureUnclear, deviceInUse (FAILED_PRECONDITION); filesystemNotMade, deviceUnreadable (UNAVAILABLE); deviceChanged
  */
 export async function ensureFilesystem(
   system: NodeSystem,
@@ -37,29 +50,65 @@ export async function ensureFilesystem(
   wish: FilesystemWish,
   signal?: AbortSignal,
 ): Promise<boolean> {
-  const { volume, device, filesystem, state } = wish;
-  if (await holdsWanted(system, wish, signal)) return false;
-  if (state === "keep") {
-    throw failure("filesystemMissing", { volume, device: device.path, wanted: filesystem });
-  }
+  const { volume, device, state } = wish;
+  if ((await contentOf(system, dataPath, wish, signal)) === "there") return false;
   // An mkfs that outlived the driver may be at work: only what is read after its end tells what is there.
   await proveUnused(system, dataPath, volume, device, signal);
-  if (await holdsWanted(system, wish, signal)) return false;
-  const finding = await system.helper.lookForData(device.path, device.sizeBytes, state === "used", signal);
-  if (finding.kind === "unreadable") {
-    throw failure("deviceUnreadable", { device: device.path, detail: finding.detail });
-  }
-  if (finding.kind === "data") {
-    throw failure("deviceNotBlank", { volume, device: device.path, offset: finding.offset });
+  const content = await contentOf(system, dataPath, wish, signal);
+  if (content === "there") return false;
+  if (content === "nothing") {
+    const finding = await system.helper.lookForData(device.path, device.sizeBytes, state === "used", signal);
+    if (finding.kind === "unreadable") {
+      throw failure("deviceUnreadable", { device: device.path, detail: finding.detail });
+    }
+    if (finding.kind === "data") {
+      throw failure("deviceNotBlank", { volume, device: device.path, offset: finding.offset });
+    }
   }
   await proveUnused(system, dataPath, volume, device, signal);
   await verifyDevice(system, dataPath, device, wish.sizeBytes, signal);
-  await makeFilesystem(system, device, filesystem);
+  await makeFilesystem(system, wish, content === "unfinished", signal);
   return true;
 }
 
+/** @throws as ensureFilesystem, for what is neither the wanted filesystem nor may be formatted */
+async function contentOf(
+  system: NodeSystem,
+  dataPath: DataPath,
+  wish: FilesystemWish,
+  signal?: AbortSignal,
+): Promise<Content> {
+  const { volume, device, filesystem, state } = wish;
+  await dropCache(system, device.path, signal);
+  const found = await system.helper.findFilesystem(device.path, device.sizeBytes, filesystem, signal);
+  if (found.kind === "unreadable") {
+    throw failure("deviceUnreadable", { device: device.path, detail: found.detail });
+  }
+  const { superblock } = found;
+  if (superblock.kind === "whole") {
+    await eraseOwnMark(system, dataPath, wish, found, superblock.uuid, signal);
+    return "there";
+  }
+  const unfinished = judgeUnfinished(found, wish);
+  if (unfinished === "ours" && superblock.kind === "unfinished") return "unfinished";
+  if (unfinished !== undefined && unfinished !== "ours") {
+    throw failure("filesystemUnfinished", { volume, device: device.path, filesystem, reason: unfinished });
+  }
+  if (await holdsWanted(system, wish, signal)) return "there";
+  if (unfinished === "ours") return "remains";
+  if (superblock.kind === "damaged") {
+    const { detail } = superblock;
+    throw failure("filesystemDamaged", { volume, device: device.path, filesystem, detail });
+  }
+  if (state === "keep") {
+    throw failure("filesystemMissing", { volume, device: device.path, wanted: filesystem });
+  }
+  return "nothing";
+}
+
 /**
- * Whether the device holds the wanted filesystem; false means that blkid finds nothing at all.
+ * Whether blkid takes the device for the wanted filesystem, although the driver does not; false means that blkid finds
+ * nothing at all.
  * @throws filesystemMismatch, signatureUnclear (FAILED_PRECONDITION); deviceUnreadable
  */
 async function holdsWanted(
@@ -67,7 +116,6 @@ async function holdsWanted(
   { volume, device, filesystem }: FilesystemWish,
   signal?: AbortSignal,
 ): Promise<boolean> {
-  await dropCache(system, device.path, signal);
   const signature = await probe(system.exec, device.path, signal);
   switch (signature.kind) {
     case "filesystem":
@@ -87,25 +135,22 @@ async function holdsWanted(
 }
 
 /**
- * Without the caller's signal: an mkfs that is killed half-way leaves a device that is neither blank nor a filesystem,
- * and that nobody may format again.
+ * mkfs ended, but the driver did not live to see it: its mark goes before the filesystem is mounted for the first time.
+ * That it is the mark of this very filesystem shows in the UUID, which is derived from it.
  */
-async function makeFilesystem(
+async function eraseOwnMark(
   system: NodeSystem,
-  device: BlockDevice,
-  filesystem: Filesystem,
+  dataPath: DataPath,
+  wish: FilesystemWish,
+  { marks }: Extract<FilesystemFinding, { kind: "read" }>,
+  uuid: string,
+  signal?: AbortSignal,
 ): Promise<void> {
-  // Blank by proof, so nothing is discarded; and no force flag: mkfs itself is the last to refuse.
-  const args =
-    filesystem === "ext4"
-      ? ["-q", "-m", "0", "-E", "nodiscard", "--", device.path]
-      : ["-q", "-K", "--", device.path];
-  const program = `mkfs.${filesystem}` as const;
-  system.logger.info("making a filesystem", { program, device: device.path, nqn: device.nqn });
-  const result = await system.exec({ program, args, deadlineMs: MKFS_DEADLINE_MS });
-  if (result.code !== 0) {
-    throw failure("nodeCommandFailed", { what: `${program} on ${device.path}`, detail: complaint(result) });
-  }
+  const { volume, device } = wish;
+  if (!marks.some((mark) => mark.volume === volume && uuidOf(mark) === uuid)) return;
+  await proveUnused(system, dataPath, volume, device, signal);
+  await verifyDevice(system, dataPath, device, wish.sizeBytes, signal);
+  await eraseMarks(system, wish);
 }
 
 /** So that what is read next comes from the device: another node may have written it since. */

@@ -125,7 +125,9 @@ describe("exec", () => {
     const result = { code: 32, stdout: "x", stderr: "a\n  b \n", truncated: false };
     expect(complaint(result)).toBe("a / b (exit code 32)");
     expect(complaint({ ...result, stderr: "" })).toBe("x (exit code 32)");
-    expect(complaint({ ...result, stderr: "", stdout: "", code: null })).toBe("no message (exit code none)");
+    const silent = { ...result, stderr: "", stdout: "", code: null };
+    expect(complaint(silent)).toBe("no message (ended by a signal)");
+    expect(complaint({ ...silent, signal: "SIGKILL" })).toBe("no message (ended by SIGKILL)");
   });
 });
 

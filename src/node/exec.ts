@@ -20,6 +20,8 @@ export interface Command<Program extends string = ToolName> {
 /** How a program ended. `code` is null if a signal ended it. */
 export interface ExecResult {
   readonly code: number | null;
+  /** The signal that ended it, e.g. `SIGKILL`. */
+  readonly signal?: string;
   readonly stdout: string;
   readonly stderr: string;
   readonly truncated: boolean;
@@ -84,11 +86,13 @@ export const exec = (command: Command<string>): Promise<ExecResult> =>
       clearTimeout(timer);
       timer = setTimeout(() => settle(() => reject(reason)), KILL_GRACE_MS);
     };
-    const ended = (code: number | null) =>
+    const ended = (code: number | null, endedBy: string | null) =>
       settle(() => {
         if (stopped !== undefined) return reject(stopped);
         const [out, err] = [stdout(), stderr()];
-        resolve({ code, stdout: out.text, stderr: err.text, truncated: out.truncated || err.truncated });
+        const truncated = out.truncated || err.truncated;
+        const by = endedBy === null ? {} : { signal: endedBy };
+        resolve({ code, ...by, stdout: out.text, stderr: err.text, truncated });
       });
 
     child.once("error", (error: NodeJS.ErrnoException) =>
@@ -100,11 +104,11 @@ export const exec = (command: Command<string>): Promise<ExecResult> =>
         ),
       ),
     );
-    child.once("close", (code) => ended(code));
-    child.once("exit", (code) => {
-      if (stopped !== undefined || settled) return ended(code);
+    child.once("close", (code, by) => ended(code, by));
+    child.once("exit", (code, by) => {
+      if (stopped !== undefined || settled) return ended(code, by);
       clearTimeout(timer);
-      timer = setTimeout(() => ended(code), DRAIN_MS);
+      timer = setTimeout(() => ended(code, by), DRAIN_MS);
     });
   });
 
@@ -116,7 +120,8 @@ export function describe(command: Pick<Command<string>, "program" | "args">): st
 /** The last lines of what a failed program said, for messages. */
 export function complaint(result: ExecResult): string {
   const text = (result.stderr.trim() || result.stdout.trim()).replace(/\s*\n\s*/g, " / ").slice(-500);
-  return `${text || "no message"} (exit code ${result.code ?? "none"})`;
+  const end = result.code === null ? `ended by ${result.signal ?? "a signal"}` : `exit code ${result.code}`;
+  return `${text || "no message"} (${end})`;
 }
 
 function killGroup(child: ChildProcess): void {

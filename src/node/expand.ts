@@ -2,8 +2,8 @@ import { FILESYSTEMS } from "../domain/access-mode.ts";
 import { checkRange, outOfRange } from "../domain/capacity-range.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { growFilesystem } from "../mount/grow.ts";
-import { isReadOnly } from "../mount/mounter.ts";
 import { type Mount, mountsAt } from "../mount/mountinfo.ts";
+import { writabilityOf } from "../mount/writable.ts";
 import type { BlockDevice } from "./data-path.ts";
 import { type Located, locate } from "./locate.ts";
 import { canonicalPath, plainPath } from "./paths.ts";
@@ -20,7 +20,8 @@ const PAUSE_MS = 500;
  * filesystem fill it. A block volume has nothing else to grow. Every node that has the volume is asked; each call may
  * be repeated. Source: CSI specification, NodeExpandVolume.
  * @returns bytes of the device, as the kernel has it now
- * @throws volumePathNotFound (NOT_FOUND); expansionNotSeen, filesystemReadOnly (FAILED_PRECONDITION); capacityOutOfRange;
+ * @throws volumePathNotFound (NOT_FOUND); expansionNotSeen, filesystemReadOnly, filesystemFailed (FAILED_PRECONDITION);
+ *   capacityOutOfRange;
  *   deviceLost, deviceNotReady (UNAVAILABLE); deviceChanged (ABORTED); filesystemNotGrown (INTERNAL)
  */
 export async function expand(node: NodeContext, request: ExpandRequest): Promise<bigint> {
@@ -61,10 +62,11 @@ async function checkStaging(
 
 /** A filesystem that is mounted read-only as a whole cannot grow; a read-only bind mount of a writable one can. */
 async function requireWritable(node: NodeContext, volume: string, mount: Mount): Promise<void> {
-  const isWritable = (await mountsOf(node)).some((each) => each.device === mount.device && !isReadOnly(each));
-  if (mount.superOptions.includes("ro") || !isWritable) {
-    throw failure("filesystemReadOnly", { volume, path: mount.mountPoint });
-  }
+  const own = (await mountsOf(node)).filter((each) => each.device === mount.device);
+  const found = new Set([mount, ...own].map(writabilityOf));
+  const { mountPoint: path } = mount;
+  if (found.has("failed")) throw failure("filesystemFailed", { volume, path });
+  if (!found.has("writable")) throw failure("filesystemReadOnly", { volume, path });
 }
 
 /**
@@ -123,7 +125,7 @@ async function grow(
   }
   // Any whole, writable mount does for xfs_growfs; the published one may be read-only or a part of it.
   const whole = [mount, ...(await mountsOf(node))].find(
-    (each) => each.device === mount.device && each.root === "/" && !isReadOnly(each),
+    (each) => each.device === mount.device && each.root === "/" && writabilityOf(each) === "writable",
   );
   if (whole === undefined) throw failure("filesystemReadOnly", { volume, path: device.path });
   const { sizeBytes, path } = device;

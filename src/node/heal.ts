@@ -1,10 +1,11 @@
 import type { VolumeId } from "../domain/volume-id.ts";
 import { unmount } from "../mount/mounter.ts";
 import { mountsAt } from "../mount/mountinfo.ts";
-import type { Connection } from "./data-path.ts";
+import { writabilityOf } from "../mount/writable.ts";
+import type { BlockDevice, Connection } from "./data-path.ts";
 import { isDead } from "./dead.ts";
 import { isLive } from "./health.ts";
-import { mountsOf, release } from "./release.ts";
+import { mountsOf, release, unmountStaging } from "./release.ts";
 import type { NodeContext } from "./types.ts";
 
 /** The kernel looks for namespaces in the background after a connect or reconnect; this is ample. */
@@ -43,6 +44,26 @@ export async function clearDeadStaging(
     });
     await unmount(node.system.exec, path, signal);
   }
+}
+
+/**
+ * Unmounts a staged filesystem that met an error and refuses every write, if no pod has it: nothing more can be written
+ * through it, and only a new mount, with the check before it, makes it usable. While a pod has it, it is left alone.
+ * @param path canonical staging path
+ * @throws unmountFailed (FAILED_PRECONDITION); nodeStateUnknown
+ */
+export async function clearFailedStaging(
+  node: NodeContext,
+  volume: VolumeId,
+  path: string,
+  device: BlockDevice,
+  signal?: AbortSignal,
+): Promise<void> {
+  const own = (await mountsOf(node)).filter((mount) => mount.device === device.number);
+  const [only] = own;
+  if (own.length !== 1 || only?.mountPoint !== path || writabilityOf(only) !== "failed") return;
+  node.logger.warn("unmounting a staged filesystem that met an error", { volume, path, device: device.path });
+  await unmountStaging(node, volume, path, [device], signal);
 }
 
 /**

@@ -195,13 +195,21 @@ describe.skipIf(noDevices !== "")(`health of volumes ${noDevices}`, () => {
   const trigger = ({ number }: Used): string =>
     `/sys/fs/ext4/loop${number.replace("7:", "")}/trigger_fs_error`;
 
+  /** An error of the kernel's own making; it counts it a moment later, in the background. */
+  const fail = async (it: Used): Promise<void> => {
+    writeFileSync(trigger(it), "test");
+    const counter = trigger(it).replace("trigger_fs_error", "errors_count");
+    while (readFileSync(counter, "utf8").trim() === "0")
+      await new Promise((resolve) => setImmediate(resolve));
+  };
+
   test.skipIf(!hasTool("e2fsck"))(
     "errors that ext4 has counted: abnormal with usage; the next stage checks it, the data is there (e2fsck)",
     async () => {
       const it = await use();
       if (!existsSync(trigger(it))) return await release(it);
       writeFileSync(`${it.target}/precious`, "1");
-      writeFileSync(trigger(it), "test");
+      await fail(it);
       const { usage, condition } = await stats(it);
       expect(condition).toEqual(abnormal("has counted 1 errors"));
       expect(usage).toHaveLength(2);
@@ -223,7 +231,7 @@ describe.skipIf(noDevices !== "")(`health of volumes ${noDevices}`, () => {
   test("a filesystem that went read-only after an error; one that is read-only as asked for is well", async () => {
     const it = await use({ ...EXT4, mountFlags: ["errors=remount-ro"] });
     if (existsSync(trigger(it))) {
-      writeFileSync(trigger(it), "test");
+      await fail(it);
       expect(await surveyed(it)).toEqual(["read-only", "filesystem-errors"]);
       expect((await stats(it)).condition).toEqual(abnormal("went read-only after an error"));
     }

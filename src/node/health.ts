@@ -2,6 +2,7 @@ import { isFailure, toDriverError } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Mount } from "../mount/mountinfo.ts";
 import { statPath } from "../mount/stat.ts";
+import { writabilityOf } from "../mount/writable.ts";
 import { readAttribute } from "../nvme/block-device.ts";
 import type { BlockDevice, Connection } from "./data-path.ts";
 import { isDead, isDeadNode } from "./dead.ts";
@@ -121,10 +122,7 @@ async function filesystemTroubles(
   device: BlockDevice,
 ): Promise<readonly Trouble[]> {
   const troubles: Trouble[] = [];
-  const { superOptions, options } = mount;
-  // A mount that was asked to be read-only has `ro` in both places.
-  const wentReadOnly = superOptions.includes("ro") && !options.includes("ro");
-  if (wentReadOnly || ["emergency_ro", "shutdown"].some((word) => superOptions.includes(word))) {
+  if (writabilityOf(mount) === "failed") {
     const message = `the filesystem on ${device.path} went read-only after an error; end its pods on this node, so that it is mounted and checked anew`;
     troubles.push({ cause: "read-only", message });
   }

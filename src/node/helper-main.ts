@@ -1,20 +1,24 @@
 import process from "node:process";
+import { FILESYSTEMS } from "../domain/access-mode.ts";
 import { lookForData } from "../mount/blank.ts";
+import { eraseMarks, findFilesystem, writeMark } from "../mount/device-mark.ts";
 import { scanDevices } from "../mount/device-scan.ts";
 import { readExt4State } from "../mount/ext4-superblock.ts";
 import { inspectDevice } from "../mount/inspect.ts";
+import { decodeMark, encodeMark, type MkfsMark } from "../mount/mkfs-mark.ts";
 
 /** The hidden sub-command of the executable that starts the helper. */
 export const HELPER_COMMAND = "node-helper";
 
 /**
  * The helper process: does what may enter uninterruptible sleep, so that the driver itself never does. Writes one line
- * of JSON to stdout. Operations: `blank PATH SIZE DEEP`, `inspect PATH MAJOR:MINOR`, `ext4 PATH` and
- * `users MAJOR:MINOR,…`.
+ * of JSON to stdout. Operations: `blank PATH SIZE DEEP`, `inspect PATH MAJOR:MINOR`, `ext4 PATH`,
+ * `find PATH SIZE FILESYSTEM`, `users MAJOR:MINOR,…`, and the only two that write: `mark PATH MAJOR:MINOR SIZE MARK` and
+ * `unmark PATH MAJOR:MINOR SIZE VOLUME`.
  * @returns exit code: 0 = answered, 2 = wrong usage
  */
 export function runNodeHelper(args: readonly string[]): number {
-  const [operation, path, second = "", third] = args;
+  const [operation, path, second = "", third = "", fourth = ""] = args;
   if (path === undefined) return 2;
   switch (operation) {
     case "blank":
@@ -25,6 +29,19 @@ export function runNodeHelper(args: readonly string[]): number {
       return answer(inspectDevice(path, second));
     case "ext4":
       return answer(readExt4State(path));
+    case "find": {
+      const wanted = FILESYSTEMS.find((known) => known === third);
+      if (!/^\d+$/.test(second) || wanted === undefined) return 2;
+      return answer(findFilesystem(path, Number(second), wanted));
+    }
+    case "mark": {
+      const mark = markOf(fourth);
+      if (!/^\d+:\d+$/.test(second) || !/^\d+$/.test(third) || mark === undefined) return 2;
+      return answer(writeMark(path, second, Number(third), mark));
+    }
+    case "unmark":
+      if (!/^\d+:\d+$/.test(second) || !/^\d+$/.test(third) || fourth === "") return 2;
+      return answer(eraseMarks(path, second, Number(third), fourth));
     case "users":
       if (!/^\d+:\d+(,\d+:\d+)*$/.test(path)) return 2;
       return answer(scanDevices(new Set(path.split(",")), new Set([process.pid, process.ppid])));
@@ -36,4 +53,13 @@ export function runNodeHelper(args: readonly string[]): number {
 function answer(value: unknown): number {
   process.stdout.write(`${JSON.stringify(value)}\n`);
   return 0;
+}
+
+/** Only a mark that reads back as itself is ever written. */
+function markOf(json: string): MkfsMark | undefined {
+  try {
+    return decodeMark(encodeMark(JSON.parse(json) as MkfsMark));
+  } catch {
+    return undefined;
+  }
 }

@@ -1,9 +1,12 @@
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import type { Filesystem } from "../domain/access-mode.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { BlankFinding } from "../mount/blank.ts";
+import type { FilesystemFinding, MarkOutcome } from "../mount/device-mark.ts";
 import type { Ext4State } from "../mount/ext4-superblock.ts";
 import type { DeviceInspection } from "../mount/inspect.ts";
+import type { MkfsMark } from "../mount/mkfs-mark.ts";
 import { complaint, type Exec } from "./exec.ts";
 import { HELPER_COMMAND } from "./helper-main.ts";
 
@@ -15,6 +18,17 @@ export interface Helper {
   inspect(path: string, number: string, signal?: AbortSignal): Promise<DeviceInspection>;
   /** Reads the health of an ext4 from its superblock. */
   ext4State(path: string, signal?: AbortSignal): Promise<Ext4State>;
+  /** Reads the superblock of a filesystem, and the marks of one in the making. */
+  findFilesystem(
+    path: string,
+    size: bigint,
+    filesystem: Filesystem,
+    signal?: AbortSignal,
+  ): Promise<FilesystemFinding>;
+  /** Writes the mark of a filesystem in the making. */
+  writeMark(path: string, number: string, size: bigint, mark: MkfsMark): Promise<MarkOutcome>;
+  /** Takes the marks of a volume away. */
+  eraseMarks(path: string, number: string, size: bigint, volume: string): Promise<MarkOutcome>;
 }
 
 const LOOK_DEADLINE_MS = 60_000;
@@ -64,5 +78,14 @@ export function createHelper(exec: Exec, command: readonly string[] = helperComm
     inspect: async (path, number, signal) =>
       (await ask(["inspect", path, number], INSPECT_DEADLINE_MS, signal)) as DeviceInspection,
     ext4State: async (path, signal) => (await ask(["ext4", path], INSPECT_DEADLINE_MS, signal)) as Ext4State,
+    findFilesystem: async (path, size, filesystem, signal) =>
+      (await ask(["find", path, String(size), filesystem], INSPECT_DEADLINE_MS, signal)) as FilesystemFinding,
+    writeMark: async (path, number, size, mark) =>
+      (await ask(
+        ["mark", path, number, String(size), JSON.stringify(mark)],
+        LOOK_DEADLINE_MS,
+      )) as MarkOutcome,
+    eraseMarks: async (path, number, size, volume) =>
+      (await ask(["unmark", path, number, String(size), volume], LOOK_DEADLINE_MS)) as MarkOutcome,
   };
 }

@@ -90,6 +90,7 @@ const CASES: readonly Case[] = [
   { name: "MD 1.0", make: bytes((size) => size - 8 * KIB, MD) },
   { name: "MD 1.1", make: bytes(0, MD) },
   { name: "MD 1.2", make: bytes(4096, MD) },
+  { name: "NVIDIA RAID", make: bytes((size) => size - 2 * 512, "NVIDIA  ") },
   { name: "ZFS, first label", make: bytes(128 * KIB, ZFS_UBERBLOCK) },
   { name: "ZFS, second label alone", make: bytes((256 + 128) * KIB, ZFS_UBERBLOCK) },
   { name: "ZFS, third label alone", make: bytes((size) => size - 512 * KIB + 128 * KIB, ZFS_UBERBLOCK) },

@@ -1,7 +1,8 @@
 import { mkdir, rmdir } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
-import { bindMount, isReadOnly, unmount } from "../mount/mounter.ts";
+import { bindMount, unmount } from "../mount/mounter.ts";
 import { type Mount, mountsAt } from "../mount/mountinfo.ts";
+import { writabilityOf } from "../mount/writable.ts";
 import { isDead } from "./dead.ts";
 import { kindOf } from "./paths.ts";
 import type { PublishJob } from "./publish-job.ts";
@@ -17,8 +18,12 @@ export async function publishFilesystem(node: NodeContext, job: PublishJob): Pro
     const found = staged === undefined ? "nothing is mounted there" : `${staged.source} is mounted there`;
     throw failure("notStaged", { volume, path: staging, found });
   }
-  if (!readOnly && isReadOnly(staged)) {
-    throw failure("publishedDifferently", { volume, target, difference: "it is staged read-only" });
+  if (!readOnly) {
+    const writability = writabilityOf(staged);
+    if (writability === "failed") throw failure("filesystemFailed", { volume, path: staging });
+    if (writability === "read-only") {
+      throw failure("publishedDifferently", { volume, target, difference: "it is staged read-only" });
+    }
   }
   const published = mountsAt(mounts, target).at(-1);
   if (published !== undefined) {
@@ -55,7 +60,8 @@ export async function publishFilesystem(node: NodeContext, job: PublishJob): Pro
 async function isPublished(node: NodeContext, job: PublishJob, mount: Mount): Promise<boolean> {
   const { volume, device, target, readOnly } = job;
   if (mount.device === device.number && mount.root === "/") {
-    if (isReadOnly(mount) === readOnly) return true;
+    // What was asked for shows in the options of the mount; of the filesystem itself publishFilesystem() has asked.
+    if (mount.options.includes("ro") === readOnly) return true;
     const difference = readOnly ? "writable; read-only is asked for" : "read-only; write access is asked for";
     throw failure("publishedDifferently", { volume, target, difference });
   }

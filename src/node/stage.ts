@@ -2,12 +2,13 @@ import { mkdir, rmdir } from "node:fs/promises";
 import { failure, isFailure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { growFilesystem, isClearlySmaller } from "../mount/grow.ts";
-import { isReadOnly, mountFilesystem } from "../mount/mounter.ts";
+import { mountFilesystem } from "../mount/mounter.ts";
 import { type Mount, mountsAt } from "../mount/mountinfo.ts";
+import { writabilityOf } from "../mount/writable.ts";
 import { checkExt4 } from "./check-filesystem.ts";
 import type { BlockDevice, Connection } from "./data-path.ts";
 import { ensureFilesystem } from "./ensure-filesystem.ts";
-import { clearDeadStaging, endDeadConnection } from "./heal.ts";
+import { clearDeadStaging, clearFailedStaging, endDeadConnection } from "./heal.ts";
 import { isLive } from "./health.ts";
 import { checkPath, kindOf, requireCanonicalPath } from "./paths.ts";
 import { requirePropagation } from "./propagation.ts";
@@ -23,8 +24,11 @@ import {
 } from "./validate.ts";
 import { verifyDevice } from "./verify-device.ts";
 
-/** EUCLEAN and EBADMSG, by which ext4 and XFS say that what they read cannot be true. Source: errno(3). */
-const DAMAGED = /Structure needs cleaning|Bad message/;
+/**
+ * EUCLEAN and EBADMSG, by which ext4 and XFS say that what they read cannot be true, as mount(8) words them. Source:
+ * errno(3); util-linux, libmount/src/context_mount.c, "cannot mount; probably corrupted filesystem on".
+ */
+const DAMAGED = /Structure needs cleaning|Bad message|probably corrupted filesystem/;
 
 type FilesystemPresentation = Extract<Presentation, { kind: "filesystem" }>;
 
@@ -51,6 +55,9 @@ export async function stage(node: NodeContext, request: StageRequest): Promise<v
     const device = await connectVerified(node, checked, signal);
     // An old connection may have ended, and its mount died, while the new one was waited for.
     await clearDeadStaging(node, volume, path, signal);
+    if (presentation.kind === "filesystem" && !presentation.readOnly) {
+      await clearFailedStaging(node, volume, path, device, signal);
+    }
     const mounted = mountsAt(await mountsOf(node), path).at(-1);
     if (presentation.kind === "block") {
       if (mounted !== undefined) refuseMounted(volume, path, mounted, device, "block access is asked for");
@@ -108,7 +115,7 @@ async function connectVerified(
 async function mountStaged(
   node: NodeContext,
   volume: VolumeId,
-  { context }: CheckedContext,
+  { context, nqn }: CheckedContext,
   path: string,
   device: BlockDevice,
   presentation: FilesystemPresentation,
@@ -119,7 +126,8 @@ async function mountStaged(
   let mounted = false;
   try {
     const state = context.filesystemState;
-    const wish = { volume, device, filesystem, state, sizeBytes: context.sizeBytes };
+    const { sizeBytes } = context;
+    const wish = { volume, device, filesystem, state, epoch: nqn.epoch, sizeBytes };
     const isNew = await ensureFilesystem(node.system, node.dataPath, wish, signal);
     const repairable = filesystem === "ext4" && !presentation.readOnly && !device.readOnly;
     if (!isNew && repairable) await checkExt4(node.system, node.dataPath, wish, signal);
@@ -198,17 +206,12 @@ function verifyMounted(
   if (mounted.fsType !== presentation.filesystem) {
     refuseMounted(volume, path, mounted, device, `${presentation.filesystem} is asked for`);
   }
-  const readOnly = isReadOnly(mounted) || mounted.superOptions.includes("ro");
-  if (readOnly && !presentation.readOnly) {
-    refuseMounted(
-      volume,
-      path,
-      mounted,
-      device,
-      "it is read-only (asked for, or after an error), write access is asked for",
-    );
+  const writability = writabilityOf(mounted);
+  if (writability === "failed" && !presentation.readOnly) throw failure("filesystemFailed", { volume, path });
+  if (writability === "read-only" && !presentation.readOnly) {
+    refuseMounted(volume, path, mounted, device, "it is read-only, write access is asked for");
   }
-  if (!readOnly && presentation.readOnly) {
+  if (writability !== "read-only" && presentation.readOnly) {
     refuseMounted(volume, path, mounted, device, "it is writable, read-only access is asked for");
   }
 }

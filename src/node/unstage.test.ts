@@ -3,6 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import type { Capability } from "../domain/access-mode.ts";
 import { systemClock } from "../domain/clock.ts";
+import { unusedHelper } from "./helper.fixture.ts";
 import { BLOCK, EXT4, Lab, type LabNode, noDevices, type Volume } from "./lab.fixture.ts";
 
 describe.skipIf(noDevices !== "")(`NodeUnstageVolume ${noDevices}`, () => {
@@ -244,8 +245,7 @@ describe.skipIf(noDevices !== "")(`NodeUnstageVolume ${noDevices}`, () => {
     const it = await staged(BLOCK);
     const blind = lab.node("node-a", {
       helper: {
-        lookForData: () => Promise.reject(new Error("unused")),
-        ext4State: () => Promise.reject(new Error("unused")),
+        ...unusedHelper,
         inspect: async () => ({ exclusive: "error", detail: "EIO", processes: { uses: [], unreadable: 0 } }),
       },
     });

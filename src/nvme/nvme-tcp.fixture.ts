@@ -6,6 +6,7 @@ import type { Clock } from "../domain/clock.ts";
 import type { DeviceInspection } from "../mount/inspect.ts";
 import type { DataPath, Target } from "../node/data-path.ts";
 import type { Command, ExecResult } from "../node/exec.ts";
+import { unusedHelper } from "../node/helper.fixture.ts";
 import { createNodeSystem, type NodeSystem } from "../node/system.ts";
 import { silentLogger } from "../observability/log.ts";
 import { createNvmeTcpDataPath } from "./nvme-tcp.ts";
@@ -88,8 +89,7 @@ export function useRig(): void {
       clock,
       logger: { ...silentLogger, info: log, warn: log },
       helper: {
-        lookForData: () => Promise.reject(new Error("unused")),
-        ext4State: () => Promise.reject(new Error("unused")),
+        ...unusedHelper,
         inspect: async () => rig.inspection,
       },
       exec: async (command) => {

@@ -12,7 +12,7 @@ const WRAPPED = [
 
 /**
  * Puts programs of the same names before those that the node executes, which count their runs and kill the node process at a
- * chosen one. (Its own helper process only reads, and is not among them.)
+ * chosen one. (Its own helper process is not among them: it reads, and writes no more than the mark of a filesystem in the making.)
  */
 export class CrashingTools {
   readonly #machine: Machine;

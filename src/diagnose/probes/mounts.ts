@@ -1,5 +1,6 @@
 import { parseVolumeId } from "../../domain/volume-id.ts";
 import { type Mount, readMounts } from "../../mount/mountinfo.ts";
+import { writabilityOf } from "../../mount/writable.ts";
 import { kubeletPathOf } from "../../node/kubelet-paths.ts";
 import type { DiagnoseContext } from "../context.ts";
 import type { ConnectionFacts } from "./connections.ts";
@@ -80,9 +81,7 @@ export async function mountFacts(
       source: top.source,
       fsType: top.fsType,
       readOnly: top.options.includes("ro"),
-      wentReadOnly:
-        (top.superOptions.includes("ro") && !top.options.includes("ro")) ||
-        ["emergency_ro", "shutdown"].some((word) => top.superOptions.includes(word)),
+      wentReadOnly: writabilityOf(top) === "failed",
       deviceNode,
       dead,
       errors: await errorsOf(system.sysRoot, top),

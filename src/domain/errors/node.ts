@@ -135,18 +135,41 @@ export const nodeErrors = {
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
       `volume ${p.volume} (${p.device}) should hold data, but no ${p.wanted} filesystem is found on it; it is not formatted`,
-    "Look at the device by hand; if it is really meant to be empty, make the filesystem yourself.",
+    'Give it to a pod as a block device (docs/troubleshooting.md, "Work on a volume by hand") and look at it there; if it is really meant to be empty, make the filesystem yourself.',
   ),
   filesystemDamaged: entry<{ volume: string; device: string; filesystem: string; detail: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `the ${p.filesystem} of volume ${p.volume} (${p.device}) is damaged and not mounted: ${p.detail}`,
-    "Copy the volume on the RDS first; then repair it by hand where nothing has it mounted, with e2fsck -f or xfs_repair. The driver does nothing that may cost data.",
+    'Copy the volume on the RDS first; then give it to a pod as a block device (docs/troubleshooting.md, "Work on a volume by hand") and repair it there, with e2fsck -f or xfs_repair. The driver does nothing that may cost data.',
+  ),
+  filesystemUnfinished: entry<{ volume: string; device: string; filesystem: string; reason: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `volume ${p.volume} (${p.device}) holds an ${p.filesystem} whose making was interrupted, and it is not proven that nobody's data lies there: ${p.reason}`,
+    'If the volume never held data, delete its claim and create it again. Else give it to a pod as a block device (docs/troubleshooting.md, "Work on a volume by hand") and look for the data there.',
+  ),
+  filesystemNotMade: entry<{ volume: string; device: string; filesystem: string; detail: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `the ${p.filesystem} of volume ${p.volume} (${p.device}) was not made: ${p.detail}`,
+    "The volume holds no data yet. The call is repeated by itself and makes the filesystem anew; if it fails each time, look at the kernel log of the node and at the connection to the RDS.",
+  ),
+  filesystemNotChecked: entry<{ volume: string; device: string; filesystem: string; detail: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) =>
+      `the ${p.filesystem} of volume ${p.volume} (${p.device}) is marked with errors and could not be checked, so it is not mounted: ${p.detail}`,
+    "This says nothing about its data. The call is repeated by itself and checks again. If it fails each time, look at the kernel log of the node for a lack of memory and for I/O errors, and give the node plugin more memory or stage the volume on another node.",
+  ),
+  filesystemFailed: entry<{ volume: string; path: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `the filesystem of volume ${p.volume} at ${p.path} met an error and refuses every write, although it is mounted for writing`,
+    "Look at the kernel log of the node. Delete the pods that use the volume on this node: once the last of them has gone it is unmounted, checked and mounted anew.",
   ),
   deviceNotBlank: entry<{ volume: string; device: string; offset: number }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
       `volume ${p.volume} (${p.device}) has no known filesystem, but is not blank at byte ${p.offset}; it is not formatted`,
-    "Look at the device by hand; if its content is worthless (for example of an interrupted mkfs), wipe it with blkdiscard.",
+    'If the volume never held data (an interrupted mkfs leaves this, too), delete its claim and create it again. Else give it to a pod as a block device (docs/troubleshooting.md, "Work on a volume by hand"), look at it there, and wipe it only if its content is worthless.',
   ),
   deviceUnreadable: entry<{ device: string; detail: string }>(
     GrpcCode.UNAVAILABLE,
@@ -156,7 +179,7 @@ export const nodeErrors = {
   signatureUnclear: entry<{ volume: string; device: string; detail: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `what volume ${p.volume} (${p.device}) holds is ambiguous: ${p.detail}`,
-    "Look at the device with `wipefs --no-act`; it is neither mounted nor formatted.",
+    'It is neither mounted nor formatted. Give it to a pod as a block device (docs/troubleshooting.md, "Work on a volume by hand") and look at it with wipefs --no-act.',
   ),
   mountFailed: entry<{ source: string; target: string; detail: string }>(
     GrpcCode.INTERNAL,

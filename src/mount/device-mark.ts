@@ -1,0 +1,108 @@
+import { Buffer } from "node:buffer";
+import { closeSync, constants, fstatSync, fsyncSync, openSync, writeSync } from "node:fs";
+import type { Filesystem } from "../domain/access-mode.ts";
+import { type DirectReader, openDirect } from "./direct-reader.ts";
+import { decodeMark, encodeMark, MARK_LENGTH, type MkfsMark, markOffsets } from "./mkfs-mark.ts";
+import { deviceNumber } from "./process-scan.ts";
+import { readSuperblock, SUPERBLOCK_SPAN, type Superblock } from "./superblock.ts";
+
+/** What a device says about a filesystem on it. */
+export type FilesystemFinding =
+  | {
+      readonly kind: "read";
+      readonly superblock: Superblock;
+      /** Marks of a filesystem in the making, of whatever volume; at most two. */
+      readonly marks: readonly MkfsMark[];
+    }
+  | { readonly kind: "unreadable"; readonly detail: string };
+
+/** Whether a mark was written or taken away; `refused` changed nothing, `failed` may have. */
+export type MarkOutcome =
+  | { readonly kind: "done" }
+  | { readonly kind: "refused" | "failed"; readonly detail: string };
+
+/**
+ * Reads the superblock of the wanted filesystem and the marks, from the device itself. Blocks while the device does not
+ * answer: for the helper process only.
+ * @param size of the device in bytes
+ */
+export function findFilesystem(path: string, size: number, wanted: Filesystem): FilesystemFinding {
+  try {
+    const device = openDirect(path, SUPERBLOCK_SPAN);
+    try {
+      const superblock = readSuperblock(device.read(0, SUPERBLOCK_SPAN), wanted);
+      const marks = markOffsets(size).flatMap((offset) => markAt(device, offset) ?? []);
+      return { kind: "read", superblock, marks };
+    } finally {
+      device.close();
+    }
+  } catch (error) {
+    return { kind: "unreadable", detail: String(error) };
+  }
+}
+
+/**
+ * Writes a mark, durably, where zeros are or a mark of the same volume, while nothing else has the device open
+ * exclusively. For the helper process only.
+ * @param number `major:minor` that the node must have
+ */
+export function writeMark(path: string, number: string, size: number, mark: MkfsMark): MarkOutcome {
+  return change(path, number, size, encodeMark(mark), (found) => {
+    const blank = found.every((byte) => byte === 0);
+    return blank || decodeMark(found)?.volume === mark.volume ? "write" : "refuse";
+  });
+}
+
+/** Overwrites the marks of a volume with zeros; whatever else is in their places stays. For the helper process only. */
+export function eraseMarks(path: string, number: string, size: number, volume: string): MarkOutcome {
+  return change(path, number, size, Buffer.alloc(MARK_LENGTH), (found) =>
+    decodeMark(found)?.volume === volume ? "write" : "leave",
+  );
+}
+
+function change(
+  path: string,
+  number: string,
+  size: number,
+  content: Buffer,
+  judge: (found: Buffer) => "write" | "leave" | "refuse",
+): MarkOutcome {
+  let begun = false;
+  try {
+    const fd = openSync(path, constants.O_RDWR | constants.O_EXCL);
+    try {
+      const stat = fstatSync(fd);
+      const found = stat.isBlockDevice() ? deviceNumber(stat.rdev) : "not a block device";
+      if (found !== number) return { kind: "refused", detail: `${path} is ${found} instead of ${number}` };
+      const reader = openDirect(path, MARK_LENGTH);
+      try {
+        const verdicts = markOffsets(size).map((offset) => [offset, judge(readAt(reader, offset))] as const);
+        const refused = verdicts.find(([, verdict]) => verdict === "refuse");
+        if (refused !== undefined) return { kind: "refused", detail: `byte ${refused[0]} is not blank` };
+        const places = verdicts.filter(([, verdict]) => verdict === "write").map(([offset]) => offset);
+        begun = true;
+        for (const offset of places) writeSync(fd, content, 0, content.length, offset);
+        fsyncSync(fd);
+        const wrong = places.find((offset) => readAt(reader, offset).compare(content) !== 0);
+        if (wrong === undefined) return { kind: "done" };
+        return { kind: "failed", detail: `byte ${wrong} does not read as it was written` };
+      } finally {
+        reader.close();
+      }
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    return { kind: begun ? "failed" : "refused", detail: String(error) };
+  }
+}
+
+function readAt(device: DirectReader, offset: number): Buffer {
+  const bytes = device.read(offset, MARK_LENGTH);
+  if (bytes.length !== MARK_LENGTH) throw new Error(`only ${bytes.length} bytes could be read at ${offset}`);
+  return bytes;
+}
+
+function markAt(device: DirectReader, offset: number): MkfsMark | undefined {
+  return decodeMark(readAt(device, offset));
+}

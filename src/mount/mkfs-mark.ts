@@ -1,0 +1,80 @@
+import { Buffer } from "node:buffer";
+import { createHash, randomBytes } from "node:crypto";
+import { FILESYSTEMS, type Filesystem } from "../domain/access-mode.ts";
+
+/**
+ * The mark of a filesystem in the making. The driver writes it onto a device that it has proven to be blank, before mkfs,
+ * and takes it away after mkfs, before the first mount. So whatever lies on a device that has it, and no whole filesystem,
+ * is the work of an mkfs that did not end: nobody's data.
+ */
+export interface MkfsMark {
+  /** Handle of the volume. */
+  readonly volume: string;
+  /** Of the attachment during which it was written. */
+  readonly epoch: number;
+  readonly filesystem: Filesystem;
+  /**
+   * Random, 32 hex digits. The UUID of the filesystem is derived from it and tells nothing about it: with a filesystem
+   * beside it, no content of a file can pass for its mark.
+   */
+  readonly token: string;
+}
+
+/** Bytes of a mark on the device: what any device writes as one, with zeros behind the text. */
+export const MARK_LENGTH = 4096;
+const KIB = 1024;
+const FORM =
+  /^rds-csi mkfs 1 (?<body>(?<volume>[\x21-\x7e]{1,128}) (?<epoch>0|[1-9]\d{0,8}) (?<filesystem>[a-z0-9]+) (?<token>[0-9a-f]{32})) (?<sum>[0-9a-f]{32})\n$/;
+
+export function newMark(volume: string, epoch: number, filesystem: Filesystem): MkfsMark {
+  return { volume, epoch, filesystem, token: randomBytes(16).toString("hex") };
+}
+
+/**
+ * Where the two copies of the mark are on a device: in its last MiB, which any look for data reads. No mkfs writes there,
+ * but both wipe up to 128 KiB at the end of what they use: mkfs.xfs at the end of the device, mkfs.ext4 up to some
+ * hundred KiB before it. So at least one copy outlives them.
+ * @param size of the device in bytes
+ * @returns offsets in bytes, multiples of 64 KiB; none on a device that is too small for any filesystem
+ */
+export function markOffsets(size: number): readonly number[] {
+  const end = Math.floor(size / (64 * KIB)) * 64 * KIB;
+  return end < 4096 * KIB ? [] : [end - 960 * KIB, end - 512 * KIB];
+}
+
+export function encodeMark({ volume, epoch, filesystem, token }: MkfsMark): Buffer {
+  const body = `${volume} ${epoch} ${filesystem} ${token}`;
+  const bytes = Buffer.alloc(MARK_LENGTH);
+  bytes.write(`rds-csi mkfs 1 ${body} ${digest(`sum ${body}`)}\n`, "latin1");
+  return bytes;
+}
+
+/** The mark that these bytes are; undefined if they are none, or one that was torn. */
+export function decodeMark(bytes: Buffer): MkfsMark | undefined {
+  if (bytes.length !== MARK_LENGTH) return undefined;
+  const end = bytes.indexOf(0);
+  if (end < 0 || bytes.subarray(end).some((byte) => byte !== 0)) return undefined;
+  const groups = FORM.exec(bytes.toString("latin1", 0, end))?.groups;
+  if (groups === undefined || groups.sum !== digest(`sum ${groups.body}`)) return undefined;
+  const filesystem = FILESYSTEMS.find((known) => known === groups.filesystem);
+  const { volume = "", epoch = "", token = "" } = groups;
+  return filesystem && { volume, epoch: Number(epoch), filesystem, token };
+}
+
+/** The UUID that the marked filesystem is made with. */
+export function uuidOf({ token }: Pick<MkfsMark, "token">): string {
+  const hex = digest(`uuid ${token}`);
+  // Version 4 and variant of RFC 9562, as programs expect them.
+  const [variant = "8"] = "89ab"[Number.parseInt(hex[16] ?? "0", 16) % 4] ?? "8";
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `4${hex.slice(13, 16)}`,
+    `${variant}${hex.slice(17, 20)}`,
+    hex.slice(20, 32),
+  ].join("-");
+}
+
+function digest(text: string): string {
+  return createHash("sha256").update(`rds-csi mkfs ${text}`).digest("hex").slice(0, 32);
+}

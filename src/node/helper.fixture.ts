@@ -1,0 +1,13 @@
+import type { Helper } from "./helper.ts";
+
+const unused = () => Promise.reject(new Error("unused"));
+
+/** A helper that answers nothing; tests replace what they need. */
+export const unusedHelper: Helper = {
+  lookForData: unused,
+  inspect: unused,
+  ext4State: unused,
+  findFilesystem: unused,
+  writeMark: unused,
+  eraseMarks: unused,
+};
