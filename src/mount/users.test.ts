@@ -36,6 +36,7 @@ const users = (
     helper: {
       lookForData: () => Promise.reject(new Error("unused")),
       ext4State: () => Promise.reject(new Error("unused")),
+      endController: () => Promise.reject(new Error("unused")),
       inspect: async () => ({
         exclusive: "free",
         detail: "",

@@ -3,14 +3,15 @@ import { lookForData } from "../mount/blank.ts";
 import { scanDevices } from "../mount/device-scan.ts";
 import { readExt4State } from "../mount/ext4-superblock.ts";
 import { inspectDevice } from "../mount/inspect.ts";
+import { endController } from "../nvme/end-controller.ts";
 
 /** The hidden sub-command of the executable that starts the helper. */
 export const HELPER_COMMAND = "node-helper";
 
 /**
  * The helper process: does what may enter uninterruptible sleep, so that the driver itself never does. Writes one line
- * of JSON to stdout. Operations: `blank PATH SIZE DEEP`, `inspect PATH MAJOR:MINOR`, `ext4 PATH` and
- * `users MAJOR:MINOR,…`.
+ * of JSON to stdout. Operations: `blank PATH SIZE DEEP`, `inspect PATH MAJOR:MINOR`, `ext4 PATH`,
+ * `users MAJOR:MINOR,…` and `end-controller SYSFS NAME NQN`.
  * @returns exit code: 0 = answered, 2 = wrong usage
  */
 export function runNodeHelper(args: readonly string[]): number {
@@ -28,6 +29,9 @@ export function runNodeHelper(args: readonly string[]): number {
     case "users":
       if (!/^\d+:\d+(,\d+:\d+)*$/.test(path)) return 2;
       return answer(scanDevices(new Set(path.split(",")), new Set([process.pid, process.ppid])));
+    case "end-controller":
+      if (!/^nvme\d+$/.test(second) || third === undefined || third === "") return 2;
+      return answer(endController(path, second, third));
     default:
       return 2;
   }

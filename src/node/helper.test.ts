@@ -20,6 +20,9 @@ describe("helper process", () => {
     ["inspect", "/dev/null", "1"],
     ["ext4"],
     ["format", "/dev/null", "1:3"],
+    ["end-controller", "/sys"],
+    ["end-controller", "/sys", "../nvme0", "nqn"],
+    ["end-controller", "/sys", "nvme0"],
   ])("wrong usage does nothing: %p", async (...args) => {
     expect(await run(args)).toMatchObject({ code: 2, stdout: "" });
   });

@@ -4,6 +4,7 @@ import { failure } from "../domain/errors/driver-error.ts";
 import type { BlankFinding } from "../mount/blank.ts";
 import type { Ext4State } from "../mount/ext4-superblock.ts";
 import type { DeviceInspection } from "../mount/inspect.ts";
+import type { EndedController } from "../nvme/end-controller.ts";
 import { complaint, type Exec } from "./exec.ts";
 import { HELPER_COMMAND } from "./helper-main.ts";
 
@@ -15,10 +16,13 @@ export interface Helper {
   inspect(path: string, number: string, signal?: AbortSignal): Promise<DeviceInspection>;
   /** Reads the health of an ext4 from its superblock. */
   ext4State(path: string, signal?: AbortSignal): Promise<Ext4State>;
+  /** Has the kernel delete one NVMe/TCP controller, if its NQN is still this one. */
+  endController(sysRoot: string, name: string, nqn: string, signal?: AbortSignal): Promise<EndedController>;
 }
 
 const LOOK_DEADLINE_MS = 60_000;
 const INSPECT_DEADLINE_MS = 20_000;
+const END_DEADLINE_MS = 20_000;
 
 /** How this program starts itself as helper: compiled, `<executable> node-helper`; from source, `<runtime> <file>`. */
 export function helperCommand(
@@ -64,5 +68,7 @@ export function createHelper(exec: Exec, command: readonly string[] = helperComm
     inspect: async (path, number, signal) =>
       (await ask(["inspect", path, number], INSPECT_DEADLINE_MS, signal)) as DeviceInspection,
     ext4State: async (path, signal) => (await ask(["ext4", path], INSPECT_DEADLINE_MS, signal)) as Ext4State,
+    endController: async (sysRoot, name, nqn, signal) =>
+      (await ask(["end-controller", sysRoot, name, nqn], END_DEADLINE_MS, signal)) as EndedController,
   };
 }

@@ -246,6 +246,7 @@ describe.skipIf(noDevices !== "")(`NodeUnstageVolume ${noDevices}`, () => {
       helper: {
         lookForData: () => Promise.reject(new Error("unused")),
         ext4State: () => Promise.reject(new Error("unused")),
+        endController: () => Promise.reject(new Error("unused")),
         inspect: async () => ({ exclusive: "error", detail: "EIO", processes: { uses: [], unreadable: 0 } }),
       },
     });

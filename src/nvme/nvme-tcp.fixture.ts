@@ -8,6 +8,7 @@ import type { DataPath, Target } from "../node/data-path.ts";
 import type { Command, ExecResult } from "../node/exec.ts";
 import { createNodeSystem, type NodeSystem } from "../node/system.ts";
 import { silentLogger } from "../observability/log.ts";
+import { endController } from "./end-controller.ts";
 import { createNvmeTcpDataPath } from "./nvme-tcp.ts";
 import { FakeSysfs } from "./sysfs.fixture.ts";
 
@@ -36,6 +37,8 @@ interface Rig {
   /** Programs that were run, without `fuser`. */
   commands: Command[];
   logged: string[];
+  /** Controllers that the helper process was asked to end. */
+  ended: string[];
   /** Answers a program. */
   answer: (command: Command) => ExecResult;
   /** What the helper process finds on the device. */
@@ -60,6 +63,7 @@ export function useRig(): void {
     rig.commands = [];
     rig.logged = [];
     rig.outcomes = [];
+    rig.ended = [];
     rig.answer = () => {
       throw new Error("no command was expected");
     };
@@ -91,6 +95,10 @@ export function useRig(): void {
         lookForData: () => Promise.reject(new Error("unused")),
         ext4State: () => Promise.reject(new Error("unused")),
         inspect: async () => rig.inspection,
+        endController: async (sysRoot, name, nqn) => {
+          rig.ended.push(name);
+          return endController(sysRoot, name, nqn);
+        },
       },
       exec: async (command) => {
         // Nobody is found by fuser: exit code 1.
