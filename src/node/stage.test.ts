@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   symlinkSync,
   writeFileSync,
@@ -377,6 +378,21 @@ describe.skipIf(noDevices !== "")(`NodeStageVolume ${noDevices}`, () => {
     expect(lab.loops()).toHaveLength(1);
     await unstage(volume, path);
     expect(lab.loops()).toEqual([]);
+  });
+
+  test("a staging path with content is refused: nothing is formatted, mounted or left connected", async () => {
+    const volume = lab.volume(32).export();
+    const path = staging();
+    for (let each = 0; each < 7; each += 1) writeFileSync(`${path}/file-${each}`, "content");
+    await expect(stage(volume, path)).rejects.toMatchObject({
+      id: "pathNotEmpty",
+      code: 9,
+      summary: expect.stringContaining('"file-4" and 2 more'),
+    });
+    expect(ran("mkfs.ext4")).toBe(false);
+    expect(lab.mountsAt(path)).toEqual([]);
+    expect(lab.loops()).toEqual([]);
+    expect(readdirSync(path)).toHaveLength(7);
   });
 
   test("a foreign mount at the staging path stays", async () => {

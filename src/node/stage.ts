@@ -9,7 +9,7 @@ import type { BlockDevice, Connection } from "./data-path.ts";
 import { ensureFilesystem } from "./ensure-filesystem.ts";
 import { clearDeadStaging, endDeadConnection } from "./heal.ts";
 import { isLive } from "./health.ts";
-import { checkPath, kindOf, requireCanonicalPath } from "./paths.ts";
+import { checkPath, kindOf, requireCanonicalPath, requireEmpty } from "./paths.ts";
 import { requirePropagation } from "./propagation.ts";
 import { mountsOf, release, unmountStaging } from "./release.ts";
 import type { NodeContext, StageRequest } from "./types.ts";
@@ -114,7 +114,7 @@ async function mountStaged(
   signal?: AbortSignal,
 ): Promise<void> {
   const { filesystem } = presentation;
-  const made = await makeDirectory(path);
+  const made = await makeDirectory(volume, path);
   let mounted = false;
   try {
     const state = context.filesystemState;
@@ -225,9 +225,12 @@ function refuseMounted(
   throw failure("stagedDifferently", { volume, path, difference: `as ${mounted.fsType}; ${wanted}` });
 }
 
-async function makeDirectory(path: string): Promise<boolean> {
+async function makeDirectory(volume: string, path: string): Promise<boolean> {
   const kind = await kindOf(path);
-  if (kind === "directory") return false;
+  if (kind === "directory") {
+    await requireEmpty(volume, path, kind);
+    return false;
+  }
   if (kind !== undefined) throw failure("pathOccupied", { path, found: `a ${kind}` });
   await mkdir(path, { mode: 0o750 });
   return true;

@@ -178,6 +178,12 @@ export const nodeErrors = {
     (p) => `${p.path} is occupied by ${p.found}`,
     "It is not the driver's and stays as it is; remove it by hand.",
   ),
+  pathNotEmpty: entry<{ volume: string; path: string; found: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `volume ${p.volume} is not mounted over ${p.path}, which is no mount point and holds ${p.found} on the node's own disk`,
+    "Look at what it is: something wrote there while no volume was mounted. Move it away, so that the directory is empty (or the file of a block volume has no content); the call is repeated by itself. Hidden under the mount it would be out of sight, and unpublish could never remove the path: it deletes nothing that holds data.",
+  ),
   parentMissing: entry<{ path: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `the parent directory of ${p.path} does not exist`,
