@@ -41,6 +41,7 @@ const users = (
         exclusive: "free",
         detail: "",
         processes: { uses: found.scan ?? [], unreadable },
+        backing: { files: [], remote: [] },
       }),
     },
   });

@@ -8,9 +8,11 @@ import { endController } from "../nvme/end-controller.ts";
 /** The hidden sub-command of the executable that starts the helper. */
 export const HELPER_COMMAND = "node-helper";
 
+const NUMBERS = /^\d+:\d+(,\d+:\d+)*$/;
+
 /**
  * The helper process: does what may enter uninterruptible sleep, so that the driver itself never does. Writes one line
- * of JSON to stdout. Operations: `blank PATH SIZE DEEP`, `inspect PATH MAJOR:MINOR`, `ext4 PATH`,
+ * of JSON to stdout. Operations: `blank PATH SIZE DEEP`, `inspect PATH MAJOR:MINOR,… [FILE…]`, `ext4 PATH`,
  * `users MAJOR:MINOR,…` and `end-controller SYSFS NAME NQN`.
  * @returns exit code: 0 = answered, 2 = wrong usage
  */
@@ -22,12 +24,12 @@ export function runNodeHelper(args: readonly string[]): number {
       if (!/^\d+$/.test(second) || (third !== "deep" && third !== "quick")) return 2;
       return answer(lookForData(path, Number(second), third === "deep"));
     case "inspect":
-      if (!/^\d+:\d+$/.test(second)) return 2;
-      return answer(inspectDevice(path, second));
+      if (!NUMBERS.test(second)) return 2;
+      return answer(inspect(path, second.split(","), args.slice(3)));
     case "ext4":
       return answer(readExt4State(path));
     case "users":
-      if (!/^\d+:\d+(,\d+:\d+)*$/.test(path)) return 2;
+      if (!NUMBERS.test(path)) return 2;
       return answer(scanDevices(new Set(path.split(",")), new Set([process.pid, process.ppid])));
     case "end-controller":
       if (!/^nvme\d+$/.test(second) || third === undefined || third === "") return 2;
@@ -35,6 +37,10 @@ export function runNodeHelper(args: readonly string[]): number {
     default:
       return 2;
   }
+}
+
+function inspect(path: string, [number = "", ...partitions]: readonly string[], files: readonly string[]) {
+  return inspectDevice(path, number, partitions, files);
 }
 
 function answer(value: unknown): number {

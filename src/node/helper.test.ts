@@ -42,8 +42,10 @@ describe("helper process", () => {
       expect(await helper.lookForData(path, size, false)).toEqual({ kind: "data", offset: 0 });
       expect(await helper.ext4State(path)).toEqual({ kind: "other" });
       expect(await helper.ext4State(join(directory, "none"))).toMatchObject({ kind: "unreadable" });
-      expect(await helper.inspect(path, "7:1")).toMatchObject({ exclusive: "changed" });
-      expect(await helper.inspect(join(directory, "none"), "7:1")).toMatchObject({ exclusive: "error" });
+      expect(await helper.inspect(path, ["7:1"], [])).toMatchObject({ exclusive: "changed" });
+      expect(await helper.inspect(join(directory, "none"), ["7:1"], [])).toMatchObject({
+        exclusive: "error",
+      });
     } finally {
       rmSync(directory, { recursive: true });
     }

@@ -12,8 +12,13 @@ import { HELPER_COMMAND } from "./helper-main.ts";
 export interface Helper {
   /** Reads a device for anything but zeros. `deep` samples every block group. */
   lookForData(path: string, size: bigint, deep: boolean, signal?: AbortSignal): Promise<BlankFinding>;
-  /** Opens it exclusively and scans the processes. */
-  inspect(path: string, number: string, signal?: AbortSignal): Promise<DeviceInspection>;
+  /** Opens it exclusively, scans the processes for it and its partitions, and looks up the files of loop devices. */
+  inspect(
+    path: string,
+    numbers: readonly [string, ...string[]],
+    files: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<DeviceInspection>;
   /** Reads the health of an ext4 from its superblock. */
   ext4State(path: string, signal?: AbortSignal): Promise<Ext4State>;
   /** Has the kernel delete one NVMe/TCP controller, if its NQN is still this one. */
@@ -65,8 +70,12 @@ export function createHelper(exec: Exec, command: readonly string[] = helperComm
         LOOK_DEADLINE_MS,
         signal,
       )) as BlankFinding,
-    inspect: async (path, number, signal) =>
-      (await ask(["inspect", path, number], INSPECT_DEADLINE_MS, signal)) as DeviceInspection,
+    inspect: async (path, numbers, files, signal) =>
+      (await ask(
+        ["inspect", path, numbers.join(), ...files],
+        INSPECT_DEADLINE_MS,
+        signal,
+      )) as DeviceInspection,
     ext4State: async (path, signal) => (await ask(["ext4", path], INSPECT_DEADLINE_MS, signal)) as Ext4State,
     endController: async (sysRoot, name, nqn, signal) =>
       (await ask(["end-controller", sysRoot, name, nqn], END_DEADLINE_MS, signal)) as EndedController,

@@ -67,7 +67,12 @@ export function useRig(): void {
     rig.answer = () => {
       throw new Error("no command was expected");
     };
-    rig.inspection = { exclusive: "free", detail: "", processes: { uses: [], unreadable: 0 } };
+    rig.inspection = {
+      exclusive: "free",
+      detail: "",
+      processes: { uses: [], unreadable: 0 },
+      backing: { files: [], remote: [] },
+    };
     rig.meanwhile = () => {};
     rig.procRoot = mkdtempSync(join(tmpdir(), "rds-csi-proc-"));
     mkdirSync(join(rig.procRoot, "self"));
