@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import { FakeNode, told } from "./node.fixture.ts";
@@ -120,6 +120,15 @@ const BROKEN: Readonly<Record<string, readonly [(node: FakeNode) => void | Promi
     },
     "storage-port-refused",
     "connection-not-live < storage-port-refused",
+  ],
+  "the node's LVM holds the device": [
+    (on) => {
+      const holder = join(on.sysfs.subsystem, "nvme0n1/holders/dm-3/dm");
+      mkdirSync(holder, { recursive: true });
+      writeFileSync(join(holder, "name"), "guest-root\n");
+      writeFileSync(join(holder, "uuid"), "LVM-abc\n");
+    },
+    "device-held-by-host",
   ],
   "connected as another host": [
     (on) => on.sysfs.set("hostnqn", "nqn.2014-08.org.nvmexpress:uuid:22222222-2222-4222-8222-222222222222"),

@@ -1,5 +1,5 @@
 import { mkdir, rmdir } from "node:fs/promises";
-import { failure, isFailure } from "../domain/errors/driver-error.ts";
+import { type DriverError, failure, isFailure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { growFilesystem, isClearlySmaller } from "../mount/grow.ts";
 import { isReadOnly, mountFilesystem } from "../mount/mounter.ts";
@@ -144,8 +144,29 @@ async function mountStaged(
         error,
       );
     }
+    if (isFailure(error, "mountFailed")) await blameUsers(node, volume, device, error, signal);
     throw error;
   }
+}
+
+/**
+ * mount(8) says "busy" and names nobody: whoever has the device is found as before a first mkfs.
+ * @throws deviceInUse (FAILED_PRECONDITION) if somebody has it
+ */
+async function blameUsers(
+  node: NodeContext,
+  volume: VolumeId,
+  device: BlockDevice,
+  error: DriverError,
+  signal?: AbortSignal,
+): Promise<void> {
+  const users = await node.dataPath.users(device, signal).catch((unknown: unknown) => {
+    node.logger.debug("who uses the device is not known", { volume, error: String(unknown) });
+    return [];
+  });
+  if (users.length === 0) return;
+  const descriptions = users.map(({ description }) => description);
+  throw failure("deviceInUse", { volume, device: device.path, users: descriptions }, error);
 }
 
 /**

@@ -288,9 +288,14 @@ lab("what is not ours, and who holds a device (SAFETY-04)", {}, (scenario) => {
       for n in ${foreign.join(" ")}; do echo 0 >${c}/subsystems/$n/namespaces/1/enable; rmdir ${c}/subsystems/$n/namespaces/1 ${c}/subsystems/$n; done`);
   });
 
+  const numbers = (device: string) => `$(cat /sys/block/${device.slice(5)}/dev | tr : " ")`;
+  /** Runs something in a mount namespace of its own, which has the device as /mnt/vm-disk. */
+  const elsewhere = (device: string, then: string) =>
+    `unshare -m /bin/dash -c "mount -t tmpfs t /mnt && mknod /mnt/vm-disk b ${numbers(device)} && ${then}" >/dev/null 2>&1`;
+
   const holders: Record<
     string,
-    { hold: (device: string) => string; free: string; told: RegExp; kind: "block" | "mount" }
+    { hold: (device: string) => string; free: string; told: RegExp; code?: number; kind: "block" | "mount" }
   > = {
     "a process": {
       hold: (device) => `sleep 1000 3<${device} >/dev/null 2>&1 & echo $! >/run/holder`,
@@ -311,6 +316,28 @@ lab("what is not ours, and who holds a device (SAFETY-04)", {}, (scenario) => {
       told: /loop5/,
       kind: "block",
     },
+    "a loop device over it, made through a node of its own in another mount namespace": {
+      hold: (device) =>
+        `${elsewhere(device, "losetup /dev/loop6 /mnt/vm-disk && exec sleep 1000")} & echo $! >/run/holder; until [ -e /sys/block/loop6/loop ]; do sleep 0.1; done`,
+      free: "losetup -d /dev/loop6; kill $(cat /run/holder)",
+      told: /loop device loop6/,
+      kind: "block",
+    },
+    "a loop device over it, whose mount namespace has gone": {
+      hold: (device) => elsewhere(device, "losetup /dev/loop6 /mnt/vm-disk"),
+      free: "losetup -d /dev/loop6",
+      told: /loop6 may be over it/,
+      code: 14,
+      kind: "block",
+    },
+    "a process that maps it through a node of its own, and has closed it": {
+      hold: (device) =>
+        `mknod /run/vm-disk b ${numbers(device)} && { { echo "mmap -r 0 4096"; echo close; exec sleep 1000; } 2>/dev/null | xfs_io /run/vm-disk >/dev/null 2>&1 & echo $! >/run/holder; }
+         p=/proc/$(cat /run/holder); until grep -q vm-disk $p/maps && ! ls -l $p/fd | grep -q vm-disk; do sleep 0.1; done; rm /run/vm-disk`,
+      free: "kill $(cat /run/holder)",
+      told: /process \d+ \(xfs_io, mapped device\)/,
+      kind: "block",
+    },
     "a mount in another mount namespace": {
       hold: (device) =>
         `unshare -m --propagation private /bin/dash -c 'mount ${device} /mnt && exec sleep 1000' >/dev/null 2>&1 & echo $! >/run/holder; sleep 1`,
@@ -319,7 +346,7 @@ lab("what is not ours, and who holds a device (SAFETY-04)", {}, (scenario) => {
       kind: "mount",
     },
   };
-  for (const [who, { hold, free, told, kind }] of Object.entries(holders)) {
+  for (const [who, { hold, free, told, code = 9, kind }] of Object.entries(holders)) {
     scenario(`${who} keeps NodeUnstageVolume from disconnecting, and is named`, async (world) => {
       const a = world.machine("node-a");
       const volume = await LabVolume.create(
@@ -334,7 +361,7 @@ lab("what is not ours, and who holds a device (SAFETY-04)", {}, (scenario) => {
       await a.sh(hold(device));
       await volume.unpublish("node-a");
       await expect(volume.unstage("node-a")).rejects.toMatchObject({
-        code: 9,
+        code,
         details: expect.stringMatching(told),
       });
       expect(await volume.states("node-a")).toEqual(["live"]);

@@ -119,7 +119,7 @@ export const nodeErrors = {
   deviceInUse: entry<{ volume: string; device: string; users: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `volume ${p.volume} (${p.device}) is still in use: ${p.users.join("; ")}`,
-    "End these users; the call is repeated by itself and disconnects once nobody is left.",
+    "End these users; the call is repeated by itself and goes on once nobody is left. If multipathd or LVM of the node holds it, exclude the volumes there (docs/install.md, Multipath and LVM on the nodes), then let it go with `multipath -f MAP` or `vgchange -an GROUP`.",
   ),
   disconnectNotProven: entry<{ nqn: string; detail: string }>(
     GrpcCode.UNAVAILABLE,
