@@ -12,6 +12,7 @@ import { isLive } from "./health.ts";
 import { checkPath, kindOf, requireCanonicalPath, requireEmpty } from "./paths.ts";
 import { requirePropagation } from "./propagation.ts";
 import { mountsOf, release, unmountStaging } from "./release.ts";
+import { requireOwnNumber } from "./reused-number.ts";
 import type { NodeContext, StageRequest } from "./types.ts";
 import {
   type CheckedContext,
@@ -49,6 +50,7 @@ export async function stage(node: NodeContext, request: StageRequest): Promise<v
   const connectedBefore = existing !== undefined && !(await endDeadConnection(node, existing, path, signal));
   try {
     const device = await connectVerified(node, checked, signal);
+    await requireOwnNumber(node, volume, device, path, signal);
     // An old connection may have ended, and its mount died, while the new one was waited for.
     await clearDeadStaging(node, volume, path, signal);
     const mounted = mountsAt(await mountsOf(node), path).at(-1);

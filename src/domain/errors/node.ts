@@ -116,6 +116,12 @@ export const nodeErrors = {
     (p) => `the device under ${p.path} (volume ${p.volume}) has vanished, only its mount is left`,
     "Delete the pods that use it on this node: their replacements get a fresh mount.",
   ),
+  deviceNumberTaken: entry<{ volume: string; device: string; number: string; paths: readonly string[] }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `volume ${p.volume} (${p.device}) has the device number ${p.number}, to which paths of other volumes still lead, whose own device has vanished: ${p.paths.join("; ")}`,
+    "Delete the pods of those volumes on this node: what they write there would land in this volume. Once their paths are unpublished the call, which is repeated by itself, succeeds; if no such pod is left, unmount and remove the paths.",
+  ),
   deviceInUse: entry<{ volume: string; device: string; users: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `volume ${p.volume} (${p.device}) is still in use: ${p.users.join("; ")}`,
