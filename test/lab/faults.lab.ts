@@ -207,6 +207,65 @@ lab("a node whose link or target fails", {}, (scenario) => {
   );
 
   scenario(
+    "a device number that the kernel gives to the next volume: that one waits until the pod of the lost one is gone, whose node never leads to it",
+    async (world) => {
+      const a = world.machine("node-a");
+      const [lost, next] = [
+        await LabVolume.create(world, "lost-number", block(), {}, 64n * MIB),
+        await LabVolume.create(world, "next-number", block(), {}, 64n * MIB),
+      ];
+      const devices = "/var/lib/kubelet/plugins/kubernetes.io/csi/volumeDevices";
+      // As kubelet lays it out: a record of the volume, the pod's directory, the target.
+      const record = JSON.stringify({ driverName: "rds.csi.srvlab.io", volumeHandle: lost.id });
+      await a.put(`${devices}/pv-lost/data/vol_data.json`, record);
+      const target = (pod: string) => `${devices}/publish/pv-lost/${pod}`;
+      const publish = async (pod: string): Promise<void> => {
+        await a.sh(`mkdir -p ${devices}/publish/pv-lost /var/lib/kubelet/pods/${pod}`);
+        await world.node("node-a").nodePublishVolume({
+          volumeId: lost.id,
+          publishContext: lost.context("node-a"),
+          stagingTargetPath: `${devices}/staging/pv-lost`,
+          targetPath: target(pod),
+          volumeCapability: lost.capability,
+        });
+      };
+      const open = async (path: string) => (await a.run(`dd if=${path} of=/dev/null bs=4k count=1`)).code;
+      await a.sh(`mkdir -p ${devices}/staging`);
+      await next.attach("node-a");
+      for (const pod of ["pod-1", "pod-2"]) {
+        await lost.attach("node-a");
+        await lost.stage("node-a");
+        await publish(pod);
+        const number = await a.sh(`stat -L -c %t:%T ${await lost.device("node-a")}`);
+        await a.sh(`nvme disconnect -n ${lost.context("node-a").nqn}`);
+        // The next connection has its number, and a node of the lost volume leads there.
+        await a.sh(`nvme connect -t tcp -a 192.0.2.1 -s 4420 -n ${next.context("node-a").nqn}`);
+        expect(await a.sh(`stat -L -c %t:%T ${await next.device("node-a")}`)).toBe(number);
+        expect(await open(target(pod))).toBe(0);
+        await a.sh(`nvme disconnect -n ${next.context("node-a").nqn}`);
+        if (pod === "pod-1") {
+          await expect(next.stage("node-a")).rejects.toMatchObject({
+            code: 9,
+            details: expect.stringContaining(`${target(pod)} (volume ${lost.id})`),
+          });
+          expect(await next.states("node-a")).toEqual([]);
+          expect(await open(target(pod))).not.toBe(0);
+          await world.node("node-a").nodeUnpublishVolume({ volumeId: lost.id, targetPath: target(pod) });
+        } else await a.sh(`rmdir /var/lib/kubelet/pods/${pod}`);
+        await next.stage("node-a");
+        expect(await a.sh(`ls ${devices}/publish/pv-lost`)).toBe("");
+        await next.unstage("node-a");
+        await lost.unstage("node-a");
+        await lost.detach("node-a");
+      }
+      await next.detach("node-a");
+      await a.sh("rm -r /var/lib/kubelet/plugins/kubernetes.io");
+      await lost.delete();
+      await next.delete();
+    },
+  );
+
+  scenario(
     "a node that loses power with volumes staged: it comes back, prunes, and stages again",
     async (world) => {
       const volume = await LabVolume.create(world, "reboot", mount(), {}, 256n * MIB);
