@@ -212,3 +212,16 @@ test("a filesystem that is silent is named, while other checks of the same kind 
   expect(told(report)).toEqual(["mount-not-answering"]);
   expect(report.findings[0]?.evidence).toEqual([`${PATH}: no answer within 2 s`]);
 });
+
+test("a pod's device node that leads to the next volume's device: its own volume's device is told as vanished", async () => {
+  const other = volumeIdFromName("b");
+  const base = "kubelet/plugins/kubernetes.io/csi/volumeDevices";
+  const record = JSON.stringify({ driverName: node.config.driverName, volumeHandle: other });
+  node.write(`${base}/pv-b/data/vol_data.json`, record);
+  const path = join(node.directory, base, "publish/pv-b/pod-1");
+  for (const root of ["/nvme0n1", "/nvme0n1//deleted"]) {
+    node.mounts(`91 22 0:6 ${root} ${path} rw shared:9 - devtmpfs devtmpfs rw`);
+    const report = await node.diagnose();
+    expect(report.findings.map(({ id, volume }) => [id, volume])).toEqual([["mount-device-vanished", other]]);
+  }
+});

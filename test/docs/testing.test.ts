@@ -31,6 +31,11 @@ const FAULTS = [
   "unpublish of both",
   "node NotReady, and the out-of-service taint",
   "clock jump",
+  "users of a device that hide: a loop device of another mount namespace, a mapping without a descriptor, a partition, a thread",
+  "a device number that goes from one volume to the next",
+  "content at a target or staging path",
+  "multipathd or LVM of the node holds a device",
+  "a controller without a subsystem",
 ];
 /** Not in the driver yet, so there is nothing to break. */
 const NOT_BUILT = ["... of a clone"];
