@@ -50,7 +50,9 @@ export function findBacking(paths: readonly string[], procRoot = "/proc"): Backi
     for (const { fsType, device } of mounts) if (REMOTE.test(fsType)) remote.add(device);
     for (const path of paths) {
       for (const candidate of new Set([path, `/dev/${basename(path)}`])) {
-        if (REMOTE.test(mountOf(mounts, candidate)?.fsType ?? "")) continue;
+        const { fsType = "" } = mountOf(mounts, candidate) ?? {};
+        // A look below an autofs would have it mount something.
+        if (fsType === "autofs" || REMOTE.test(fsType)) continue;
         const found = fileAt(`${base}/root${candidate}`, path);
         if (found !== undefined) files.push(found);
       }

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { systemClock } from "../domain/clock.ts";
 import { countUninspectable } from "../mount/process-access.ts";
+import { createNodeService } from "../node/service.ts";
 import { endController } from "./end-controller.ts";
-import { NQN, OK, rig, useRig } from "./nvme-tcp.fixture.ts";
+import { NQN, OK, PREFIX, rig, SLOT, useRig } from "./nvme-tcp.fixture.ts";
 
 useRig();
 
@@ -109,6 +111,26 @@ describe("a controller without a subsystem, which nvme-cli does not find", () =>
     });
     expect(rig.sysfs.get("delete_controller", "nvme0")).toBe("1");
     for (const other of ["nvme1", "nvme2"]) expect(rig.sysfs.get("delete_controller", other)).toBe("");
+  });
+
+  test.each(["NodeUnstageVolume", "the clearing at node start"])("%s ends it", async (who) => {
+    rig.sysfs.withoutSubsystem();
+    rig.sysfs.state = "dead";
+    rig.answer = nothing;
+    rig.meanwhile = () => {
+      if (rig.sysfs.get("delete_controller") === "1") rig.sysfs.removeController("nvme0");
+      rig.meanwhile = () => {};
+    };
+    const node = createNodeService({
+      system: { ...rig.system, clock: systemClock },
+      dataPath: rig.dataPath,
+      ...{ nodeId: "node-a", clusterId: "test", nqnPrefix: PREFIX, maxVolumesPerNode: 0 },
+    });
+    if (who === "NodeUnstageVolume") {
+      await node.unstage({ volumeId: SLOT, stagingTargetPath: `${rig.procRoot}/none/globalmount` });
+    } else expect((await node.prune(20_000)).disconnected).toEqual([NQN]);
+    expect(rig.ended).toEqual(["nvme0"]);
+    expect(await rig.dataPath.list()).toEqual([]);
   });
 
   test("with a subsystem it is nvme-cli's: nothing is written past it", async () => {

@@ -397,6 +397,12 @@ lab("what is not ours, and who holds a device (SAFETY-04)", {}, (scenario) => {
       told: /process \d+ \(xfs_io, mapped device\)/,
       kind: "block",
     },
+    "swap on it": {
+      hold: (device) => `mkswap ${device} && swapon ${device}`,
+      free: "swapoff -a",
+      told: /swap of this node/,
+      kind: "block",
+    },
     "a mount in another mount namespace": {
       hold: (device) =>
         `unshare -m --propagation private /bin/dash -c 'mount ${device} /mnt && exec sleep 1000' >/dev/null 2>&1 & echo $! >/run/holder; sleep 1`,
