@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import { FakeNode, told } from "./node.fixture.ts";
@@ -121,6 +121,15 @@ const BROKEN: Readonly<Record<string, readonly [(node: FakeNode) => void | Promi
     "storage-port-refused",
     "connection-not-live < storage-port-refused",
   ],
+  "the node's LVM holds the device": [
+    (on) => {
+      const holder = join(on.sysfs.subsystem, "nvme0n1/holders/dm-3/dm");
+      mkdirSync(holder, { recursive: true });
+      writeFileSync(join(holder, "name"), "guest-root\n");
+      writeFileSync(join(holder, "uuid"), "LVM-abc\n");
+    },
+    "device-held-by-host",
+  ],
   "connected as another host": [
     (on) => on.sysfs.set("hostnqn", "nqn.2014-08.org.nvmexpress:uuid:22222222-2222-4222-8222-222222222222"),
     "connected-as-other-host",
@@ -202,4 +211,17 @@ test("a filesystem that is silent is named, while other checks of the same kind 
   const report = await node.diagnose();
   expect(told(report)).toEqual(["mount-not-answering"]);
   expect(report.findings[0]?.evidence).toEqual([`${PATH}: no answer within 2 s`]);
+});
+
+test("a pod's device node that leads to the next volume's device: its own volume's device is told as vanished", async () => {
+  const other = volumeIdFromName("b");
+  const base = "kubelet/plugins/kubernetes.io/csi/volumeDevices";
+  const record = JSON.stringify({ driverName: node.config.driverName, volumeHandle: other });
+  node.write(`${base}/pv-b/data/vol_data.json`, record);
+  const path = join(node.directory, base, "publish/pv-b/pod-1");
+  for (const root of ["/nvme0n1", "/nvme0n1//deleted"]) {
+    node.mounts(`91 22 0:6 ${root} ${path} rw shared:9 - devtmpfs devtmpfs rw`);
+    const report = await node.diagnose();
+    expect(report.findings.map(({ id, volume }) => [id, volume])).toEqual([["mount-device-vanished", other]]);
+  }
 });

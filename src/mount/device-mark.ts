@@ -1,9 +1,9 @@
 import { Buffer } from "node:buffer";
 import { closeSync, constants, fstatSync, fsyncSync, openSync, writeSync } from "node:fs";
 import type { Filesystem } from "../domain/access-mode.ts";
+import { deviceNumber } from "./device-number.ts";
 import { type DirectReader, openDirect } from "./direct-reader.ts";
 import { decodeMark, encodeMark, MARK_LENGTH, type MkfsMark, markOffsets } from "./mkfs-mark.ts";
-import { deviceNumber } from "./process-scan.ts";
 import { readSuperblock, SUPERBLOCK_SPAN, type Superblock } from "./superblock.ts";
 
 /** What a device says about a filesystem on it. */

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { runNodeHelper } from "../node/helper-main.ts";
+import { deviceNumber } from "./device-number.ts";
 import { scanDevices } from "./device-scan.ts";
-import { deviceNumber } from "./process-scan.ts";
 
 let directory = "";
 beforeAll(() => {

@@ -1,5 +1,8 @@
 import { existsSync, readdirSync, readlinkSync, statSync } from "node:fs";
-import { deviceNumber, processAt } from "./process-scan.ts";
+import { deviceNumber, isCode } from "./device-number.ts";
+import { type KnownMappings, mappedDevices } from "./mapped.ts";
+import { processAt } from "./process-scan.ts";
+import { type Remote, remoteOf } from "./remote.ts";
 
 /** A process that uses a device. */
 export interface DeviceUserFacts {
@@ -7,7 +10,7 @@ export interface DeviceUserFacts {
   readonly device: string;
   readonly pid: number;
   readonly command: string;
-  /** e.g. `fd 7`, `cwd` */
+  /** e.g. `fd 7`, `cwd`, `mapped device` */
   readonly how: string;
 }
 
@@ -18,7 +21,7 @@ export interface DeviceScan {
 }
 
 /**
- * Finds the processes that have one of some devices, or a file of a filesystem on it, open; by device number, as names differ
+ * Finds the processes that have one of some devices, or a file of a filesystem on it, open or mapped; by device number, as names differ
  * between containers. Opens no device. It stats what others have open, which may block: for the helper process only.
  * @param devices `major:minor` each
  * @param list names in a directory; undefined when it may not be looked into
@@ -31,6 +34,8 @@ export function scanDevices(
 ): DeviceScan {
   const users: DeviceUserFacts[] = [];
   let hidden = 0;
+  const remotes = new Map<string, Remote>();
+  const mappings: KnownMappings = new Map();
   for (const name of readdirSync(procRoot)) {
     const pid = Number(name);
     if (!/^\d+$/.test(name) || ignore.has(pid)) continue;
@@ -43,11 +48,20 @@ export function scanDevices(
     };
     for (const link of ["cwd", "root"]) look(`${base}/${link}`, link);
     const opened = list(`${base}/fd`);
-    // A process that has just ended uses nothing, and the kernel may say EACCES of it as well.
-    if (opened === undefined && existsSync(base)) hidden += 1;
     for (const fd of opened ?? []) {
       if (pathLike(`${base}/fd/${fd}`)) look(`${base}/fd/${fd}`, `fd ${fd}`);
     }
+    let refused = opened === undefined;
+    try {
+      const { namespace, devices: remote } = remoteOf(base, remotes);
+      for (const { device, what } of mappedDevices(base, namespace, remote, mappings)) {
+        if (devices.has(device) && !found.has(device)) found.set(device, `mapped ${what}`);
+      }
+    } catch (error) {
+      refused ||= ["EACCES", "EPERM", "EBUSY"].some((code) => isCode(error, code));
+    }
+    // A process that has just ended uses nothing, and the kernel may say EACCES of it as well.
+    if (refused && existsSync(base)) hidden += 1;
     const { command } = processAt(base);
     for (const [device, how] of found) users.push({ device, pid, command, how });
   }

@@ -1,6 +1,8 @@
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import process from "node:process";
-import { deviceNumber, type ProcessScan, scanProcesses } from "./process-scan.ts";
+import { type BackingScan, findBacking } from "./backing.ts";
+import { deviceNumber } from "./device-number.ts";
+import { type ProcessScan, scanProcesses } from "./process-scan.ts";
 
 /** What the helper process says about a device. */
 export interface DeviceInspection {
@@ -11,27 +13,38 @@ export interface DeviceInspection {
   readonly exclusive: "free" | "busy" | "changed" | "error";
   readonly detail: string;
   readonly processes: ProcessScan;
+  /** Where the files of loop devices were found. */
+  readonly backing: BackingScan;
 }
 
 /**
- * Opens a device exclusively and scans all processes for it. May block on a dead device: for the helper process only.
+ * Opens a device exclusively, scans all processes for it and its partitions, and looks up the files of loop devices. May
+ * block on a dead device: for the helper process only.
  * @param number `major:minor` that the node must have; another device under the name is `changed`
+ * @param partitions `major:minor` each
+ * @param files of loop devices, see findBacking
  */
-export function inspectDevice(path: string, number: string): DeviceInspection {
-  const processes = scanProcesses(number, new Set([process.pid]));
+export function inspectDevice(
+  path: string,
+  number: string,
+  partitions: readonly string[] = [],
+  files: readonly string[] = [],
+): DeviceInspection {
+  const processes = scanProcesses(new Set([number, ...partitions]), new Set([process.pid]));
+  const backing = findBacking(files);
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_EXCL);
   } catch (error) {
     const busy = error instanceof Error && "code" in error && error.code === "EBUSY";
-    return { exclusive: busy ? "busy" : "error", detail: String(error), processes };
+    return { exclusive: busy ? "busy" : "error", detail: String(error), processes, backing };
   }
   try {
     const stat = fstatSync(fd);
     const found = stat.isBlockDevice() ? deviceNumber(stat.rdev) : "not a block device";
     return found === number
-      ? { exclusive: "free", detail: "", processes }
-      : { exclusive: "changed", detail: `${path} is ${found} instead of ${number}`, processes };
+      ? { exclusive: "free", detail: "", processes, backing }
+      : { exclusive: "changed", detail: `${path} is ${found} instead of ${number}`, processes, backing };
   } finally {
     closeSync(fd);
   }

@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { deviceNumber, scanProcesses } from "./process-scan.ts";
+import { deviceNumber } from "./device-number.ts";
+import { scanProcesses } from "./process-scan.ts";
 
 describe("deviceNumber", () => {
   test("property: makedev(3) of Linux is undone", () => {
@@ -40,19 +41,21 @@ describe("scanProcesses", () => {
 
   test("a process with a file on the filesystem is found; an ignored one is not", () => {
     const device = deviceNumber(statSync(directory).dev);
-    const pids = (ignore: number[]) => scanProcesses(device, new Set(ignore)).uses.map((use) => use.pid);
+    const pids = (ignore: number[]) =>
+      scanProcesses(new Set([device]), new Set(ignore)).uses.map((use) => use.pid);
     expect(pids([])).toContain(child.pid ?? 0);
     expect(pids([child.pid ?? 0])).not.toContain(child.pid ?? 0);
   });
 
   test("nobody uses a device that does not exist", () => {
-    expect(scanProcesses("4095:77", new Set()).uses).toEqual([]);
+    expect(scanProcesses(new Set(["4095:77"]), new Set()).uses).toEqual([]);
   });
 
   test("files of network filesystems are not touched: their stat may hang", () => {
     const root = join(directory, "proc");
     const base = join(root, "42");
-    for (const name of ["fd", "fdinfo", "ns"]) mkdirSync(join(base, name), { recursive: true });
+    for (const name of ["fd", "fdinfo", "ns", "task/42", "map_files"])
+      mkdirSync(join(base, name), { recursive: true });
     symlinkSync("mnt:[1]", join(base, "ns/mnt"));
     // A stat through these links finds the file in `directory`, as the real ones would.
     symlinkSync(join(directory, "f"), join(base, "fd/3"));
@@ -64,12 +67,45 @@ describe("scanProcesses", () => {
     const nfs = (id: number) => `${id} 1 0:50 / /n rw - nfs4 srv:/x rw\n`;
     const device = deviceNumber(statSync(directory).dev);
     writeFileSync(join(base, "mountinfo"), nfs(90));
-    expect(scanProcesses(device, new Set(), root).uses).toEqual([
+    expect(scanProcesses(new Set([device]), new Set(), root).uses).toEqual([
       { pid: 42, command: "qemu", parent: 7, how: "fd 4" },
     ]);
     writeFileSync(join(base, "mountinfo"), nfs(90) + nfs(91));
-    expect(scanProcesses(device, new Set(), root).uses).toEqual([]);
+    expect(scanProcesses(new Set([device]), new Set(), root).uses).toEqual([]);
     writeFileSync(join(base, "maps"), "7f0-7f1 r--p 00000000 fd:1f 1 /x\n");
-    expect(scanProcesses("253:31", new Set(), root).uses).toMatchObject([{ how: "mapped file" }]);
+    symlinkSync(join(directory, "f"), join(base, "map_files/7f0-7f1"));
+    expect(scanProcesses(new Set(["253:31"]), new Set(), root).uses).toMatchObject([{ how: "mapped file" }]);
+  });
+
+  test("a first thread that has ended hides nobody: the threads that are left are looked at, and so are descriptors of their own", () => {
+    const root = join(directory, "threads");
+    const device = deviceNumber(statSync(directory).dev);
+    const thread = (tid: number, fds: readonly string[]): void => {
+      for (const name of ["fd", "ns", "map_files"])
+        mkdirSync(join(root, String(tid), name), { recursive: true });
+      symlinkSync("mnt:[1]", join(root, String(tid), "ns/mnt"));
+      for (const name of ["maps", "mountinfo"]) writeFileSync(join(root, String(tid), name), "");
+      for (const fd of fds) symlinkSync(join(directory, "f"), join(root, String(tid), "fd", fd));
+    };
+    thread(50, []);
+    thread(51, ["9"]);
+    for (const tid of [50, 51]) mkdirSync(join(root, "50/task", String(tid)), { recursive: true });
+    mkdirSync(join(root, "51/task/51"), { recursive: true });
+    // /proc lists processes only.
+    const only50 = new Set([51]);
+    expect(scanProcesses(new Set([device]), only50, root).uses).toMatchObject([{ pid: 50, how: "fd 9" }]);
+  });
+
+  test("a mapping that cannot be asked, or never stands still, makes a process one that could not be looked into", () => {
+    const root = join(directory, "moving");
+    const base = join(root, "60");
+    for (const name of ["fd", "ns", "map_files", "task/60"]) mkdirSync(join(base, name), { recursive: true });
+    symlinkSync("mnt:[1]", join(base, "ns/mnt"));
+    writeFileSync(join(base, "mountinfo"), "");
+    writeFileSync(join(base, "maps"), "00400000-00401000 r--p 00000000 00:06 94 /dev/x\n");
+    expect(scanProcesses(new Set(["259:1"]), new Set(), root)).toEqual({ uses: [], unreadable: 1 });
+    // The kernel pads addresses in maps, and not in map_files.
+    symlinkSync(join(directory, "f"), join(base, "map_files/400000-401000"));
+    expect(scanProcesses(new Set(["259:1"]), new Set(), root)).toEqual({ uses: [], unreadable: 0 });
   });
 });

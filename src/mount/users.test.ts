@@ -40,6 +40,7 @@ const users = (
         exclusive: "free",
         detail: "",
         processes: { uses: found.scan ?? [], unreadable },
+        backing: { files: [], remote: [] },
       }),
     },
   });
@@ -81,4 +82,42 @@ test("an nvme-cli of this driver only identifies the device in passing; every ot
     "process 44 (a) S 1 (b, found by fuser)",
     "process 45 (?, found by fuser)",
   ]);
+});
+
+const held = (name: string, attributes: Readonly<Record<string, string>>, partition = "") => {
+  const base = join(root, `sys/dev/block/${NUMBER}`, partition, "holders", name);
+  for (const [attribute, value] of Object.entries(attributes)) {
+    mkdirSync(join(base, attribute, ".."), { recursive: true });
+    writeFileSync(join(base, attribute), `${value}\n`);
+  }
+};
+
+test("who holds the device is told by who made the holder: multipathd, LVM with its volume group, md; also on a partition", async () => {
+  held("dm-0", { "dm/name": "mpatha", "dm/uuid": "mpath-uuid.bcc5b39c" });
+  held("dm-1", { "dm/name": "my--group-data--disk", "dm/uuid": "LVM-abc" });
+  held("dm-2", { "dm/name": "secret", "dm/uuid": "CRYPT-LUKS2-abc-secret" });
+  held("md0", { "md/level": "raid1" });
+  held("bcache0", { dev: "251:0" });
+  held("dm-3", { "dm/name": "mpathb-part1", "dm/uuid": "part1-mpath-uuid.bcc5b39c" }, "nvme0n1p1");
+  writeFileSync(join(root, `sys/dev/block/${NUMBER}/nvme0n1p1/partition`), "1\n");
+  writeFileSync(join(root, `sys/dev/block/${NUMBER}/nvme0n1p1/dev`), "259:2\n");
+  expect((await users(0, "refuse")).map(({ description }) => description).sort()).toEqual([
+    "held by bcache0",
+    "held by dm-0 (multipath map mpatha of multipathd)",
+    "held by dm-1 (LVM volume group my-group, volume data-disk)",
+    "held by dm-2 (device-mapper secret)",
+    "held by dm-3 (multipath map mpathb-part1 of multipathd)",
+    "held by md0 (md array, raid1)",
+  ]);
+});
+
+test("a mount of a partition is a use of the device", async () => {
+  mkdirSync(join(root, `sys/dev/block/${NUMBER}/nvme0n1p1/holders`), { recursive: true });
+  writeFileSync(join(root, `sys/dev/block/${NUMBER}/nvme0n1p1/partition`), "1\n");
+  writeFileSync(join(root, `sys/dev/block/${NUMBER}/nvme0n1p1/dev`), "259:2\n");
+  writeFileSync(
+    join(root, "proc/self/mountinfo"),
+    "90 22 259:2 / /mnt/part rw shared:9 - ext4 /dev/nvme0n1p1 rw\n",
+  );
+  expect(await users(0, "refuse")).toEqual([{ kind: "mount", description: "mounted at /mnt/part" }]);
 });

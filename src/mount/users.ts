@@ -1,18 +1,23 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { BlockDevice, DeviceUser } from "../node/data-path.ts";
 import type { NodeSystem } from "../node/system.ts";
+import { readAttribute } from "../nvme/block-device.ts";
 import { fuserPids } from "./fuser.ts";
+import { holdersOf, partitionsOf } from "./holders.ts";
+import { loopCandidates, loopsOver } from "./loops.ts";
 import { type Mount, readMounts } from "./mountinfo.ts";
 import { processAt } from "./process-scan.ts";
 import { statPath } from "./stat.ts";
 
 /**
- * Everything that uses a block device: mounts of its filesystem, bind mounts of its node, device-mapper and the like on
- * top, loop devices over it, processes, and whatever else keeps the kernel from opening it exclusively (a filesystem
- * whose umount hangs, a mount in another namespace). Empty only if all of these were looked at.
- * @throws nodeStateUnknown, deviceChanged, deadlineExceeded
+ * Everything that uses a block device or a partition of it: mounts of its filesystem, bind mounts of its node, device-mapper
+ * and the like on top, loop devices over it, processes that have it open or mapped, and whatever else keeps the kernel from
+ * opening it exclusively (swap, a filesystem whose umount hangs, a mount in another namespace). Empty only if all of these
+ * were looked at. What cannot be seen is in docs/security.md.
+ * @param blind what to do about processes and loop devices that could not be looked into, when nobody else uses it
+ * @throws nodeStateUnknown, deviceChanged, deadlineExceeded, toolMissing
  */
 export async function blockUsers(
   system: NodeSystem,
@@ -20,18 +25,25 @@ export async function blockUsers(
   blind: "refuse" | "ignore",
   signal?: AbortSignal,
 ): Promise<readonly DeviceUser[]> {
+  const directory = `${system.sysRoot}/dev/block/${device.number}`;
+  const numbers = new Set<string>([device.number, ...(await partitionNumbers(directory))]);
   const mounts = await readMounts(`${system.procRoot}/self/mountinfo`);
   const users: DeviceUser[] = mounts
-    .filter((mount) => mount.device === device.number)
+    .filter((mount) => numbers.has(mount.device))
     .map((mount) => ({ kind: "mount", description: `mounted at ${mount.mountPoint}` }));
   for (const target of await nodeMounts(system, mounts, device, signal)) {
     users.push({ kind: "mount", description: `published at ${target}` });
   }
-  for (const holder of await list(`${system.sysRoot}/dev/block/${device.number}/holders`)) {
-    users.push({ kind: "holder", description: `held by ${holder}` });
+  for (const { description } of await holdersOf(directory)) {
+    users.push({ kind: "holder", description: `held by ${description}` });
   }
-  users.push(...(await loopsOver(system, device, signal)));
-  const seen = await system.helper.inspect(device.path, device.number, signal);
+  const candidates = await loopCandidates(system, device);
+  const [, ...partitions] = numbers;
+  const files = [...new Set(candidates.map(({ path }) => path))];
+  const seen = await system.helper.inspect(device.path, [device.number, ...partitions], files, signal);
+  const { over, unclear } = await loopsOver(system, candidates, numbers, seen.backing, signal);
+  for (const loop of over)
+    users.push({ kind: "loop", description: `loop device ${loop.name} (${loop.path})` });
   const scanned = new Map(seen.processes.uses.map((use) => [use.pid, use]));
   for (const pid of await fuserPids(system.exec, device.path, signal)) {
     if (scanned.has(pid)) continue;
@@ -44,13 +56,16 @@ export async function blockUsers(
   }
   const { unreadable } = seen.processes;
   if (unreadable > 0) system.logger.debug("some processes could not be inspected", { count: unreadable });
+  if (unclear.length > 0)
+    system.logger.debug("what some loop devices are over is unknown", { loops: unclear });
   switch (seen.exclusive) {
     case "free":
       break;
     case "busy":
       if (users.length === 0) {
+        const swap = await swapOn(system, numbers, signal);
         const description = "the kernel (a filesystem that is still alive, or a mount in another namespace)";
-        users.push({ kind: "kernel", description });
+        users.push({ kind: "kernel", description: swap ?? description });
       }
       break;
     case "changed":
@@ -58,10 +73,21 @@ export async function blockUsers(
     case "error":
       throw failure("nodeStateUnknown", { what: `whether ${device.path} is in use`, detail: seen.detail });
   }
-  if (users.length === 0 && unreadable > 0 && blind === "refuse") {
+  const blindSpots = [
+    ...(unreadable === 0
+      ? []
+      : [
+          `${unreadable} processes may not be looked into; the node plugin needs a privileged container with hostPID (CAP_SYS_PTRACE, CAP_SYS_ADMIN)`,
+        ]),
+    ...unclear.map(
+      ({ name, path }) =>
+        `the loop device ${name} may be over it: its file was ${path}, which leads to it in no mount namespace now; detach it (losetup --detach /dev/${name}) if nothing needs it`,
+    ),
+  ];
+  if (users.length === 0 && blindSpots.length > 0 && blind === "refuse") {
     throw failure("nodeStateUnknown", {
       what: `whether ${device.path} is in use`,
-      detail: `${unreadable} processes may not be looked into; the node plugin needs a privileged container with hostPID (CAP_SYS_PTRACE)`,
+      detail: blindSpots.join("; "),
     });
   }
   return users;
@@ -83,41 +109,27 @@ export async function nodeMounts(
   return found;
 }
 
-async function loopsOver(
-  system: NodeSystem,
-  device: BlockDevice,
+async function partitionNumbers(directory: string): Promise<readonly string[]> {
+  const numbers: string[] = [];
+  for (const name of await partitionsOf(directory)) {
+    const number = await readAttribute(`${directory}/${name}/dev`);
+    if (number !== undefined) numbers.push(number);
+  }
+  return numbers;
+}
+
+/** Swap that is on, in words. Source: proc(5), /proc/swaps. */
+async function swapOn(
+  { exec, procRoot }: NodeSystem,
+  numbers: ReadonlySet<string>,
   signal?: AbortSignal,
-): Promise<DeviceUser[]> {
-  const users: DeviceUser[] = [];
-  for (const name of await list(`${system.sysRoot}/block`)) {
-    if (!/^loop\d+$/.test(name) || name === device.name) continue;
-    const backing = await readOptional(`${system.sysRoot}/block/${name}/loop/backing_file`);
-    if (backing === undefined) continue;
-    const path = backing.replace(/ \(deleted\)$/, "");
-    const seen = path.startsWith("/") ? await statPath(system.exec, path, signal) : undefined;
-    if (seen?.kind === "block" && seen.number === device.number) {
-      users.push({ kind: "loop", description: `loop device ${name} (${backing})` });
-    }
+): Promise<string | undefined> {
+  const text = await readFile(`${procRoot}/swaps`, "utf8").catch(() => "");
+  for (const line of text.split("\n").slice(1)) {
+    const [path = "", type] = line.split(/\s+/);
+    if (type !== "partition") continue;
+    const seen = await statPath(exec, path, signal).catch(() => undefined);
+    if (seen?.kind === "block" && numbers.has(seen.number)) return `swap of this node (${path})`;
   }
-  return users;
-}
-
-async function list(path: string): Promise<readonly string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
-  }
-}
-
-async function readOptional(path: string): Promise<string | undefined> {
-  try {
-    return (await readFile(path, "utf8")).trimEnd();
-  } catch (error) {
-    // No loop directory: nothing is attached to this loop device.
-    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENXIO")) {
-      return undefined;
-    }
-    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
-  }
+  return undefined;
 }

@@ -2,6 +2,7 @@ import { access } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { Mount } from "../mount/mountinfo.ts";
 import { statPath } from "../mount/stat.ts";
+import { kubeletPathOf } from "./kubelet-paths.ts";
 import { isAbsent } from "./paths.ts";
 import type { NodeContext } from "./types.ts";
 
@@ -17,14 +18,29 @@ export async function isDead(node: NodeContext, mount: Mount): Promise<boolean> 
 
 /**
  * Whether a mount is the bind mount of a device node whose device has vanished. Its number may belong to another device
- * meanwhile; the kernel then marks the node as deleted.
+ * meanwhile: the kernel then marks the node as deleted, or, where nodes are not the kernel's own, it leads to a volume that
+ * is not the one for which kubelet keeps the path.
  * @throws nodeStateUnknown, deadlineExceeded
  */
 export async function isDeadNode(node: NodeContext, mount: Mount, signal?: AbortSignal): Promise<boolean> {
   if (mount.fsType !== "devtmpfs" || mount.root === "/") return false;
   if (mount.root.endsWith("//deleted")) return true;
   const seen = await statPath(node.system.exec, mount.mountPoint, signal);
-  return seen?.kind === "block" && (await hasVanished(node, seen.number));
+  if (seen?.kind !== "block") return false;
+  return (await hasVanished(node, seen.number)) || (await leadsElsewhere(node, mount, seen.number, signal));
+}
+
+async function leadsElsewhere(
+  node: NodeContext,
+  { mountPoint }: Mount,
+  number: string,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  if (node.driverName === undefined) return false;
+  const behind = (await node.dataPath.list(signal)).find(({ device }) => device?.number === number);
+  if (behind === undefined) return false;
+  const owner = await kubeletPathOf(mountPoint, node.driverName);
+  return owner !== undefined && owner.handle !== behind.slot;
 }
 
 async function hasVanished(node: NodeContext, number: string): Promise<boolean> {

@@ -10,4 +10,5 @@ export const unusedHelper: Helper = {
   findFilesystem: unused,
   writeMark: unused,
   eraseMarks: unused,
+  endController: unused,
 };

@@ -20,6 +20,9 @@ describe("helper process", () => {
     ["inspect", "/dev/null", "1"],
     ["ext4"],
     ["format", "/dev/null", "1:3"],
+    ["end-controller", "/sys"],
+    ["end-controller", "/sys", "../nvme0", "nqn"],
+    ["end-controller", "/sys", "nvme0"],
   ])("wrong usage does nothing: %p", async (...args) => {
     expect(await run(args)).toMatchObject({ code: 2, stdout: "" });
   });
@@ -39,8 +42,10 @@ describe("helper process", () => {
       expect(await helper.lookForData(path, size, false)).toEqual({ kind: "data", offset: 0 });
       expect(await helper.ext4State(path)).toEqual({ kind: "other" });
       expect(await helper.ext4State(join(directory, "none"))).toMatchObject({ kind: "unreadable" });
-      expect(await helper.inspect(path, "7:1")).toMatchObject({ exclusive: "changed" });
-      expect(await helper.inspect(join(directory, "none"), "7:1")).toMatchObject({ exclusive: "error" });
+      expect(await helper.inspect(path, ["7:1"], [])).toMatchObject({ exclusive: "changed" });
+      expect(await helper.inspect(join(directory, "none"), ["7:1"], [])).toMatchObject({
+        exclusive: "error",
+      });
     } finally {
       rmSync(directory, { recursive: true });
     }

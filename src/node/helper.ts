@@ -7,6 +7,7 @@ import type { FilesystemFinding, MarkOutcome } from "../mount/device-mark.ts";
 import type { Ext4State } from "../mount/ext4-superblock.ts";
 import type { DeviceInspection } from "../mount/inspect.ts";
 import type { MkfsMark } from "../mount/mkfs-mark.ts";
+import type { EndedController } from "../nvme/end-controller.ts";
 import { complaint, type Exec } from "./exec.ts";
 import { HELPER_COMMAND } from "./helper-main.ts";
 
@@ -14,8 +15,13 @@ import { HELPER_COMMAND } from "./helper-main.ts";
 export interface Helper {
   /** Reads a device for anything but zeros. `deep` samples every block group. */
   lookForData(path: string, size: bigint, deep: boolean, signal?: AbortSignal): Promise<BlankFinding>;
-  /** Opens it exclusively and scans the processes. */
-  inspect(path: string, number: string, signal?: AbortSignal): Promise<DeviceInspection>;
+  /** Opens it exclusively, scans the processes for it and its partitions, and looks up the files of loop devices. */
+  inspect(
+    path: string,
+    numbers: readonly [string, ...string[]],
+    files: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<DeviceInspection>;
   /** Reads the health of an ext4 from its superblock. */
   ext4State(path: string, signal?: AbortSignal): Promise<Ext4State>;
   /** Reads the superblock of a filesystem, and the marks of one in the making. */
@@ -29,10 +35,13 @@ export interface Helper {
   writeMark(path: string, number: string, size: bigint, mark: MkfsMark): Promise<MarkOutcome>;
   /** Takes the marks of a volume away. */
   eraseMarks(path: string, number: string, size: bigint, volume: string): Promise<MarkOutcome>;
+  /** Has the kernel delete one NVMe/TCP controller, if its NQN is still this one. */
+  endController(sysRoot: string, name: string, nqn: string, signal?: AbortSignal): Promise<EndedController>;
 }
 
 const LOOK_DEADLINE_MS = 60_000;
 const INSPECT_DEADLINE_MS = 20_000;
+const END_DEADLINE_MS = 20_000;
 
 /** How this program starts itself as helper: compiled, `<executable> node-helper`; from source, `<runtime> <file>`. */
 export function helperCommand(
@@ -75,8 +84,12 @@ export function createHelper(exec: Exec, command: readonly string[] = helperComm
         LOOK_DEADLINE_MS,
         signal,
       )) as BlankFinding,
-    inspect: async (path, number, signal) =>
-      (await ask(["inspect", path, number], INSPECT_DEADLINE_MS, signal)) as DeviceInspection,
+    inspect: async (path, numbers, files, signal) =>
+      (await ask(
+        ["inspect", path, numbers.join(), ...files],
+        INSPECT_DEADLINE_MS,
+        signal,
+      )) as DeviceInspection,
     ext4State: async (path, signal) => (await ask(["ext4", path], INSPECT_DEADLINE_MS, signal)) as Ext4State,
     findFilesystem: async (path, size, filesystem, signal) =>
       (await ask(["find", path, String(size), filesystem], INSPECT_DEADLINE_MS, signal)) as FilesystemFinding,
@@ -87,5 +100,7 @@ export function createHelper(exec: Exec, command: readonly string[] = helperComm
       )) as MarkOutcome,
     eraseMarks: async (path, number, size, volume) =>
       (await ask(["unmark", path, number, String(size), volume], LOOK_DEADLINE_MS)) as MarkOutcome,
+    endController: async (sysRoot, name, nqn, signal) =>
+      (await ask(["end-controller", sysRoot, name, nqn], END_DEADLINE_MS, signal)) as EndedController,
   };
 }

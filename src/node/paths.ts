@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { lstat, realpath } from "node:fs/promises";
+import { lstat, readdir, realpath } from "node:fs/promises";
 import { basename, dirname, normalize } from "node:path";
 import { failure } from "../domain/errors/driver-error.ts";
 
@@ -74,6 +74,38 @@ export async function kindOf(
     if (isAbsent(error)) return undefined;
     throw failure("nodeStateUnknown", { what: `what ${path} is`, detail: String(error) }, error);
   }
+}
+
+/** So many names of a directory's entries are shown. */
+const SHOWN = 5;
+
+/**
+ * Refuses to mount over content: it would be hidden, and the path could not be removed after the unmount, as nothing that
+ * holds data is ever deleted. Only for a path that is not a mount point, right before something is mounted there.
+ * @param kind as kindOf has just answered
+ * @throws pathNotEmpty (FAILED_PRECONDITION); nodeStateUnknown
+ */
+export async function requireEmpty(volume: string, path: string, kind: "directory" | "file"): Promise<void> {
+  let found: string | undefined;
+  try {
+    if (kind === "file") {
+      const { size } = await lstat(path);
+      if (size > 0) found = `${size} bytes`;
+    } else {
+      const names = (await readdir(path)).sort();
+      const more = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : "";
+      if (names.length > 0) {
+        found =
+          names
+            .slice(0, SHOWN)
+            .map((name) => JSON.stringify(name))
+            .join(", ") + more;
+      }
+    }
+  } catch (error) {
+    throw failure("nodeStateUnknown", { what: `what ${path} holds`, detail: String(error) }, error);
+  }
+  if (found !== undefined) throw failure("pathNotEmpty", { volume, path, found });
 }
 
 /** Only these two mean that nothing is there. */

@@ -6,7 +6,7 @@ import { statPath } from "../mount/stat.ts";
 import { nodeMounts } from "../mount/users.ts";
 import { isDeadNode } from "./dead.ts";
 import { complaint } from "./exec.ts";
-import { kindOf } from "./paths.ts";
+import { kindOf, requireEmpty } from "./paths.ts";
 import type { PublishJob } from "./publish-job.ts";
 import { mountinfoOf, mountsOf } from "./release.ts";
 import type { NodeContext } from "./types.ts";
@@ -42,7 +42,7 @@ export async function publishBlock(node: NodeContext, job: PublishJob): Promise<
       : "a device is read-only or writable as a whole";
     throw failure("publishedElsewhere", { volume, targets, reason });
   }
-  const made = await makeFile(target);
+  const made = await makeFile(volume, target);
   try {
     if (device.readOnly !== readOnly) await switchDevice(node, job);
     await verifyDevice(node.system, node.dataPath, device, 0n, signal);
@@ -92,9 +92,12 @@ async function switchDevice(node: NodeContext, { device, readOnly, signal }: Pub
   }
 }
 
-async function makeFile(path: string): Promise<boolean> {
+async function makeFile(volume: string, path: string): Promise<boolean> {
   const kind = await kindOf(path);
-  if (kind === "file") return false;
+  if (kind === "file") {
+    await requireEmpty(volume, path, kind);
+    return false;
+  }
   if (kind !== undefined) throw failure("pathOccupied", { path, found: `a ${kind}` });
   const file = await open(path, "wx", 0o640);
   await file.close();

@@ -153,6 +153,31 @@ describe.skipIf(noDevices !== "")(`NodePublishVolume, NodeUnpublishVolume ${noDe
     await unstage(other);
   });
 
+  test("a target with content is refused, named with what it holds; emptied, it is published and can be unpublished", async () => {
+    for (const it of [await staged(), await staged(BLOCK)]) {
+      const at = target();
+      const file = it.capability === BLOCK ? at : `${at}/written while nothing was mounted`;
+      if (it.capability !== BLOCK) mkdirSync(at);
+      writeFileSync(file, "content");
+      await expect(publish(it, at)).rejects.toMatchObject({
+        id: "pathNotEmpty",
+        code: 9,
+        message: expect.stringContaining(at),
+        summary: expect.stringContaining(
+          it.capability === BLOCK ? "7 bytes" : '"written while nothing was mounted"',
+        ),
+      });
+      expect(lab.mountsAt(at)).toEqual([]);
+      expect(readFileSync(file, "utf8")).toBe("content");
+      if (it.capability === BLOCK) writeFileSync(file, "");
+      else unlinkSync(file);
+      await publish(it, at);
+      await unpublish(it, at);
+      expect(existsSync(at)).toBe(false);
+      await unstage(it);
+    }
+  });
+
   test("unpublish: absent, parent absent, stacked, plain device node, unknown volume", async () => {
     const it = await staged();
     await unpublish(it, lab.path("none"));

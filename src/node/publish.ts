@@ -3,6 +3,7 @@ import { checkPath, requireCanonicalPath } from "./paths.ts";
 import { requirePropagation } from "./propagation.ts";
 import { publishBlock } from "./publish-block.ts";
 import { publishFilesystem } from "./publish-filesystem.ts";
+import { requireOwnNumber } from "./reused-number.ts";
 import type { NodeContext, PublishRequest } from "./types.ts";
 import { checkContext, presentationOf, requireKnownVolume, requireVolumeId } from "./validate.ts";
 
@@ -28,6 +29,7 @@ export async function publish(node: NodeContext, request: PublishRequest): Promi
   if (device === undefined) {
     throw failure("notStaged", { volume, path: staging, found: `${nqn.nqn} is not connected` });
   }
+  await requireOwnNumber(node, volume, device, staging, signal);
   const job = {
     volume,
     device,

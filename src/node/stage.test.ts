@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   symlinkSync,
   writeFileSync,
@@ -377,6 +378,54 @@ describe.skipIf(noDevices !== "")(`NodeStageVolume ${noDevices}`, () => {
     expect(lab.loops()).toHaveLength(1);
     await unstage(volume, path);
     expect(lab.loops()).toEqual([]);
+  });
+
+  test("a used volume whose device multipathd or LVM holds: the refusal names the holder, as for a new one", async () => {
+    const volume = lab.volume(32).export();
+    const path = staging();
+    await stage(volume, path);
+    await unstage(volume, path);
+    const holder = "held by dm-0 (multipath map mpatha of multipathd)";
+    let held = false;
+    const on = lab.node(
+      "node-a",
+      {
+        exec: async (command) => {
+          if (command.program !== "mount") return await exec(command);
+          held = true;
+          const stderr = `mount: ${path}: ${command.args.at(-2)} already mounted or mount point busy.`;
+          return { code: 32, stdout: "", stderr, truncated: false };
+        },
+      },
+      (dataPath) => ({
+        ...dataPath,
+        users: async (device) =>
+          held ? [{ kind: "holder", description: holder }] : await dataPath.users(device),
+      }),
+    );
+    const staged = stage(volume, path, { on, context: { filesystemState: "used" } });
+    await expect(staged).rejects.toMatchObject({
+      id: "deviceInUse",
+      code: 9,
+      summary: expect.stringContaining(holder),
+    });
+    // The connection stays, as somebody has it.
+    await unstage(volume, path);
+  });
+
+  test("a staging path with content is refused: nothing is formatted, mounted or left connected", async () => {
+    const volume = lab.volume(32).export();
+    const path = staging();
+    for (let each = 0; each < 7; each += 1) writeFileSync(`${path}/file-${each}`, "content");
+    await expect(stage(volume, path)).rejects.toMatchObject({
+      id: "pathNotEmpty",
+      code: 9,
+      summary: expect.stringContaining('"file-4" and 2 more'),
+    });
+    expect(ran("mkfs.ext4")).toBe(false);
+    expect(lab.mountsAt(path)).toEqual([]);
+    expect(lab.loops()).toEqual([]);
+    expect(readdirSync(path)).toHaveLength(7);
   });
 
   test("a foreign mount at the staging path stays", async () => {

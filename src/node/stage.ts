@@ -1,5 +1,5 @@
 import { mkdir, rmdir } from "node:fs/promises";
-import { failure, isFailure } from "../domain/errors/driver-error.ts";
+import { type DriverError, failure, isFailure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { growFilesystem, isClearlySmaller } from "../mount/grow.ts";
 import { mountFilesystem } from "../mount/mounter.ts";
@@ -10,9 +10,10 @@ import type { BlockDevice, Connection } from "./data-path.ts";
 import { ensureFilesystem } from "./ensure-filesystem.ts";
 import { clearDeadStaging, clearFailedStaging, endDeadConnection } from "./heal.ts";
 import { isLive } from "./health.ts";
-import { checkPath, kindOf, requireCanonicalPath } from "./paths.ts";
+import { checkPath, kindOf, requireCanonicalPath, requireEmpty } from "./paths.ts";
 import { requirePropagation } from "./propagation.ts";
 import { mountsOf, release, unmountStaging } from "./release.ts";
+import { requireOwnNumber } from "./reused-number.ts";
 import type { NodeContext, StageRequest } from "./types.ts";
 import {
   type CheckedContext,
@@ -53,6 +54,7 @@ export async function stage(node: NodeContext, request: StageRequest): Promise<v
   const connectedBefore = existing !== undefined && !(await endDeadConnection(node, existing, path, signal));
   try {
     const device = await connectVerified(node, checked, signal);
+    await requireOwnNumber(node, volume, device, path, signal);
     // An old connection may have ended, and its mount died, while the new one was waited for.
     await clearDeadStaging(node, volume, path, signal);
     if (presentation.kind === "filesystem" && !presentation.readOnly) {
@@ -122,7 +124,7 @@ async function mountStaged(
   signal?: AbortSignal,
 ): Promise<void> {
   const { filesystem } = presentation;
-  const made = await makeDirectory(path);
+  const made = await makeDirectory(volume, path);
   let mounted = false;
   try {
     const state = context.filesystemState;
@@ -153,8 +155,29 @@ async function mountStaged(
         error,
       );
     }
+    if (isFailure(error, "mountFailed")) await blameUsers(node, volume, device, error, signal);
     throw error;
   }
+}
+
+/**
+ * mount(8) says "busy" and names nobody: whoever has the device is found as before a first mkfs.
+ * @throws deviceInUse (FAILED_PRECONDITION) if somebody has it
+ */
+async function blameUsers(
+  node: NodeContext,
+  volume: VolumeId,
+  device: BlockDevice,
+  error: DriverError,
+  signal?: AbortSignal,
+): Promise<void> {
+  const users = await node.dataPath.users(device, signal).catch((unknown: unknown) => {
+    node.logger.debug("who uses the device is not known", { volume, error: String(unknown) });
+    return [];
+  });
+  if (users.length === 0) return;
+  const descriptions = users.map(({ description }) => description);
+  throw failure("deviceInUse", { volume, device: device.path, users: descriptions }, error);
 }
 
 /**
@@ -229,9 +252,12 @@ function refuseMounted(
   throw failure("stagedDifferently", { volume, path, difference: `as ${mounted.fsType}; ${wanted}` });
 }
 
-async function makeDirectory(path: string): Promise<boolean> {
+async function makeDirectory(volume: string, path: string): Promise<boolean> {
   const kind = await kindOf(path);
-  if (kind === "directory") return false;
+  if (kind === "directory") {
+    await requireEmpty(volume, path, kind);
+    return false;
+  }
   if (kind !== undefined) throw failure("pathOccupied", { path, found: `a ${kind}` });
   await mkdir(path, { mode: 0o750 });
   return true;

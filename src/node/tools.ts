@@ -30,7 +30,11 @@ export const NODE_TOOLS = [
     dataPath: "nvme-tcp",
   },
   { name: "fuser", package: "psmisc", why: "names processes that hold a device open" },
-  { name: "losetup", package: "mount", why: "attaches the simulator's image files", dataPath: "loop" },
+  {
+    name: "losetup",
+    package: "mount",
+    why: "tells which file a loop device is over; attaches the simulator's images",
+  },
   { name: "mount", package: "mount", why: "mounts, bind mounts, remounts read-only" },
   { name: "umount", package: "mount", why: "unmounts" },
   { name: "blkid", package: "util-linux", why: "recognises what a device holds" },

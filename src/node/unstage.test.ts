@@ -1,10 +1,24 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Capability } from "../domain/access-mode.ts";
 import { systemClock } from "../domain/clock.ts";
+import { loopCandidates } from "../mount/loops.ts";
+import { blockUsers } from "../mount/users.ts";
 import { unusedHelper } from "./helper.fixture.ts";
-import { BLOCK, EXT4, Lab, type LabNode, noDevices, type Volume } from "./lab.fixture.ts";
+import { BLOCK, EXT4, hasTool, Lab, type LabNode, noDevices, type Volume } from "./lab.fixture.ts";
 
 describe.skipIf(noDevices !== "")(`NodeUnstageVolume ${noDevices}`, () => {
   let lab: Lab;
@@ -173,6 +187,116 @@ describe.skipIf(noDevices !== "")(`NodeUnstageVolume ${noDevices}`, () => {
     expect(await isConnected(it)).toBe(false);
   });
 
+  /** In a mount namespace of its own: a node of the device, whose path leads to a plain file here. */
+  const elsewhere = (device: string) => {
+    const directory = lab.path(`elsewhere-${count}`);
+    mkdirSync(directory);
+    writeFileSync(`${directory}/disk`, "x".repeat(4096));
+    const { rdev } = statSync(device);
+    return `mount -t tmpfs none ${directory} && mknod ${directory}/disk b ${rdev >> 8} ${rdev & 0xff} && losetup --find --show ${directory}/disk`;
+  };
+
+  test("a loop device made through a node in another mount namespace: refused and named; unclear once that has ended", async () => {
+    const it = await staged(BLOCK);
+    const child = spawn("unshare", ["--mount", "sh", "-c", `${elsewhere(it.device)} && exec sleep 300`], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    children.push(child);
+    const said = await new Promise<string>((resolve) =>
+      child.stdout?.once("data", (text) => resolve(String(text))),
+    );
+    const loop = said.trim();
+    try {
+      await expect(unstage(it)).rejects.toMatchObject({
+        id: "deviceInUse",
+        message: expect.stringContaining(`loop device ${loop.slice(5)}`),
+      });
+      expect(await isConnected(it)).toBe(true);
+      await end(child);
+      // Its node is gone with the namespace: no path leads to it any more.
+      const device = await node.dataPath.find(it.volume.nqn);
+      if (device === undefined) throw new Error("disconnected");
+      await expect(blockUsers(node.system, device, "refuse")).rejects.toMatchObject({
+        id: "nodeStateUnknown",
+        message: expect.stringContaining(`the loop device ${loop.slice(5)} may be over it`),
+      });
+    } finally {
+      execFileSync("losetup", ["--detach", loop]);
+    }
+    await unstage(it);
+    expect(await isConnected(it)).toBe(false);
+  });
+
+  test("a loop device whose file was attached before the device existed is not in question, whatever it is over", async () => {
+    const image = lab.path("gone.img");
+    writeFileSync(image, "x".repeat(1024 * 1024));
+    const loop = execFileSync("losetup", ["--find", "--show", image]).toString().trim();
+    unlinkSync(image);
+    try {
+      const it = await staged(BLOCK);
+      const device = await node.dataPath.find(it.volume.nqn);
+      if (device === undefined) throw new Error("disconnected");
+      const names = (await loopCandidates(node.system, device)).map(({ name }) => name);
+      expect(names).not.toContain(loop.slice(5));
+      await unstage(it);
+    } finally {
+      execFileSync("losetup", ["--detach", loop]);
+    }
+  });
+
+  test.skipIf(!hasTool("xfs_io"))(
+    "a process that maps the device and has closed it, through another node of it: refused and named (xfs_io)",
+    async () => {
+      const it = await staged(BLOCK);
+      const { rdev } = statSync(it.device);
+      const other = lab.path(`mapped-${count}`);
+      execFileSync("mknod", [other, "b", String(rdev >> 8), String(rdev & 0xff)]);
+      const child = spawn("xfs_io", [other], { stdio: ["pipe", "ignore", "ignore"] });
+      children.push(child);
+      child.stdin?.write("mmap -r 0 4096\nclose\n");
+      const isMapped = () => readFileSync(`/proc/${child.pid}/maps`, "latin1").includes(other);
+      const isOpen = () =>
+        readdirSync(`/proc/${child.pid}/fd`).some(
+          (fd) => readlinkSync(`/proc/${child.pid}/fd/${fd}`) === other,
+        );
+      while (!isMapped() || isOpen()) await delay(5);
+      unlinkSync(other);
+      await expect(unstage(it)).rejects.toMatchObject({
+        id: "deviceInUse",
+        message: expect.stringContaining(`process ${child.pid} (xfs_io, mapped device)`),
+      });
+      expect(await isConnected(it)).toBe(true);
+      await end(child);
+      await unstage(it);
+      expect(await isConnected(it)).toBe(false);
+    },
+  );
+
+  test.skipIf(!hasTool("addpart"))(
+    "a partition of the device that a process, or a loop device, uses: refused and named (addpart)",
+    async () => {
+      const it = await staged(BLOCK);
+      execFileSync("addpart", [it.device, "1", "2048", "4096"]);
+      const child = await holding(`${it.device}p1`);
+      await expect(unstage(it)).rejects.toMatchObject({
+        id: "deviceInUse",
+        message: expect.stringContaining(`process ${child.pid} (sleep, fd 7)`),
+      });
+      await end(child);
+      const loop = execFileSync("losetup", ["--find", "--show", `${it.device}p1`])
+        .toString()
+        .trim();
+      await expect(unstage(it)).rejects.toMatchObject({
+        id: "deviceInUse",
+        message: expect.stringContaining(`loop device ${loop.slice(5)}`),
+      });
+      execFileSync("losetup", ["--detach", loop]);
+      execFileSync("delpart", [it.device, "1"]);
+      await unstage(it);
+      expect(await isConnected(it)).toBe(false);
+    },
+  );
+
   test("nothing staged, path absent, parent absent, unknown volume: success, nothing is touched", async () => {
     const other = await staged();
     const volume = lab.volume(4);
@@ -246,7 +370,12 @@ describe.skipIf(noDevices !== "")(`NodeUnstageVolume ${noDevices}`, () => {
     const blind = lab.node("node-a", {
       helper: {
         ...unusedHelper,
-        inspect: async () => ({ exclusive: "error", detail: "EIO", processes: { uses: [], unreadable: 0 } }),
+        inspect: async () => ({
+          exclusive: "error",
+          detail: "EIO",
+          processes: { uses: [], unreadable: 0 },
+          backing: { files: [], remote: [] },
+        }),
       },
     });
     const request = { volumeId: it.volume.volumeId, stagingTargetPath: it.path };

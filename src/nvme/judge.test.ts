@@ -48,7 +48,12 @@ describe("an existing connection", () => {
   test("to another address, used: refused, naming both addresses and the users; nothing is disconnected", async () => {
     rig.sysfs.address = ELSEWHERE;
     const uses = [{ pid: 4711, command: "qemu-kvm", parent: 1, how: "fd 7" }];
-    rig.inspection = { exclusive: "busy", detail: "", processes: { uses, unreadable: 0 } };
+    rig.inspection = {
+      exclusive: "busy",
+      detail: "",
+      processes: { uses, unreadable: 0 },
+      backing: { files: [], remote: [] },
+    };
     writeFileSync(
       join(rig.procRoot, "self/mountinfo"),
       "36 35 259:1 / /var/lib/kubelet/x rw - ext4 /dev/nvme0n1 rw\n",
@@ -65,9 +70,19 @@ describe("an existing connection", () => {
 
   test("to another address, and its users cannot be known: nothing is disconnected", async () => {
     rig.sysfs.address = ELSEWHERE;
-    rig.inspection = { exclusive: "free", detail: "", processes: { uses: [], unreadable: 3 } };
+    rig.inspection = {
+      exclusive: "free",
+      detail: "",
+      processes: { uses: [], unreadable: 3 },
+      backing: { files: [], remote: [] },
+    };
     await expect(rig.dataPath.connect(TARGET)).rejects.toMatchObject({ id: "nodeStateUnknown" });
-    rig.inspection = { exclusive: "error", detail: "EIO", processes: { uses: [], unreadable: 0 } };
+    rig.inspection = {
+      exclusive: "error",
+      detail: "EIO",
+      processes: { uses: [], unreadable: 0 },
+      backing: { files: [], remote: [] },
+    };
     await expect(rig.dataPath.connect(TARGET)).rejects.toMatchObject({ id: "nodeStateUnknown" });
     expect(rig.commands).toEqual([]);
   });
@@ -94,6 +109,7 @@ describe("an existing connection", () => {
     rig.inspection = {
       ...rig.inspection,
       processes: { uses: [{ pid: 1, command: "x", parent: 0, how: "fd 1" }], unreadable: 0 },
+      backing: { files: [], remote: [] },
     };
     await expect(rig.dataPath.connect(TARGET)).rejects.toMatchObject({
       id: "connectedElsewhere",

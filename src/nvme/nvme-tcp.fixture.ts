@@ -9,6 +9,7 @@ import type { Command, ExecResult } from "../node/exec.ts";
 import { unusedHelper } from "../node/helper.fixture.ts";
 import { createNodeSystem, type NodeSystem } from "../node/system.ts";
 import { silentLogger } from "../observability/log.ts";
+import { endController } from "./end-controller.ts";
 import { createNvmeTcpDataPath } from "./nvme-tcp.ts";
 import { FakeSysfs } from "./sysfs.fixture.ts";
 
@@ -37,6 +38,8 @@ interface Rig {
   /** Programs that were run, without `fuser`. */
   commands: Command[];
   logged: string[];
+  /** Controllers that the helper process was asked to end. */
+  ended: string[];
   /** Answers a program. */
   answer: (command: Command) => ExecResult;
   /** What the helper process finds on the device. */
@@ -61,10 +64,16 @@ export function useRig(): void {
     rig.commands = [];
     rig.logged = [];
     rig.outcomes = [];
+    rig.ended = [];
     rig.answer = () => {
       throw new Error("no command was expected");
     };
-    rig.inspection = { exclusive: "free", detail: "", processes: { uses: [], unreadable: 0 } };
+    rig.inspection = {
+      exclusive: "free",
+      detail: "",
+      processes: { uses: [], unreadable: 0 },
+      backing: { files: [], remote: [] },
+    };
     rig.meanwhile = () => {};
     rig.procRoot = mkdtempSync(join(tmpdir(), "rds-csi-proc-"));
     mkdirSync(join(rig.procRoot, "self"));
@@ -91,6 +100,10 @@ export function useRig(): void {
       helper: {
         ...unusedHelper,
         inspect: async () => rig.inspection,
+        endController: async (sysRoot, name, nqn) => {
+          rig.ended.push(name);
+          return endController(sysRoot, name, nqn);
+        },
       },
       exec: async (command) => {
         // Nobody is found by fuser: exit code 1.

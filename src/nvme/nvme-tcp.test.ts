@@ -1,8 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { systemClock } from "../domain/clock.ts";
 import { countUninspectable } from "../mount/process-access.ts";
-import { NQN, OK, rig, useRig } from "./nvme-tcp.fixture.ts";
+import { createNodeService } from "../node/service.ts";
+import { endController } from "./end-controller.ts";
+import { NQN, OK, PREFIX, rig, SLOT, useRig } from "./nvme-tcp.fixture.ts";
 
 useRig();
 
@@ -78,6 +81,78 @@ describe("disconnect", () => {
       id: "disconnectNotProven",
       message: expect.stringContaining("nvme0"),
     });
+  });
+});
+
+describe("a controller without a subsystem, which nvme-cli does not find", () => {
+  const nothing = (): typeof OK => ({ ...OK, stdout: `NQN:${NQN} disconnected 0 controller(s)\n` });
+
+  test("is ended by its own delete_controller, and its end is waited for", async () => {
+    rig.sysfs.withoutSubsystem();
+    rig.sysfs.state = "dead";
+    rig.answer = nothing;
+    rig.meanwhile = (round) => {
+      if (round < 3) return;
+      expect(rig.sysfs.get("delete_controller")).toBe("1");
+      rig.sysfs.removeController("nvme0");
+    };
+    await rig.dataPath.disconnect(NQN);
+    expect(rig.ended).toEqual(["nvme0"]);
+  });
+
+  test("is ended alone: controllers of other NQNs, of other transports and those with a subsystem are not written to", async () => {
+    rig.sysfs.addController("nvme1", { subsysnqn: `${NQN}.1`, delete_controller: "" });
+    rig.sysfs.addController("nvme2", { transport: "pcie", delete_controller: "" });
+    rig.sysfs.withoutSubsystem();
+    rig.answer = nothing;
+    await expect(rig.dataPath.disconnect(NQN)).rejects.toMatchObject({
+      id: "disconnectNotProven",
+      message: expect.stringContaining("nvme0, nvme2 left"),
+    });
+    expect(rig.sysfs.get("delete_controller", "nvme0")).toBe("1");
+    for (const other of ["nvme1", "nvme2"]) expect(rig.sysfs.get("delete_controller", other)).toBe("");
+  });
+
+  test.each(["NodeUnstageVolume", "the clearing at node start"])("%s ends it", async (who) => {
+    rig.sysfs.withoutSubsystem();
+    rig.sysfs.state = "dead";
+    rig.answer = nothing;
+    rig.meanwhile = () => {
+      if (rig.sysfs.get("delete_controller") === "1") rig.sysfs.removeController("nvme0");
+      rig.meanwhile = () => {};
+    };
+    const node = createNodeService({
+      system: { ...rig.system, clock: systemClock },
+      dataPath: rig.dataPath,
+      ...{ nodeId: "node-a", clusterId: "test", nqnPrefix: PREFIX, maxVolumesPerNode: 0 },
+    });
+    if (who === "NodeUnstageVolume") {
+      await node.unstage({ volumeId: SLOT, stagingTargetPath: `${rig.procRoot}/none/globalmount` });
+    } else expect((await node.prune(20_000)).disconnected).toEqual([NQN]);
+    expect(rig.ended).toEqual(["nvme0"]);
+    expect(await rig.dataPath.list()).toEqual([]);
+  });
+
+  test("with a subsystem it is nvme-cli's: nothing is written past it", async () => {
+    rig.answer = nothing;
+    await expect(rig.dataPath.disconnect(NQN)).rejects.toMatchObject({ id: "disconnectNotProven" });
+    expect(rig.ended).toEqual([]);
+  });
+
+  test("that the kernel does not delete is told with its answer", async () => {
+    rig.sysfs.withoutSubsystem();
+    rig.sysfs.remove("delete_controller");
+    rig.answer = nothing;
+    await expect(rig.dataPath.disconnect(NQN)).rejects.toMatchObject({
+      id: "disconnectNotProven",
+      message: expect.stringMatching(/nvme0 left.*delete_controller.*ENOENT/),
+    });
+  });
+
+  test("that changed hands after it was found is not written to", () => {
+    expect(endController(rig.sysfs.root, "nvme0", `${NQN}1`)).toMatchObject({ kind: "other" });
+    expect(endController(rig.sysfs.root, "nvme7", NQN)).toMatchObject({ kind: "other" });
+    expect(rig.sysfs.get("delete_controller")).toBe("");
   });
 });
 

@@ -10,6 +10,7 @@ import { abandonControllers } from "./abandon.ts";
 import { createConnect, exists } from "./connect.ts";
 import type { ConnectOutcome } from "./connect-metrics.ts";
 import { type ConnectQueue, createConnectQueue } from "./connect-queue.ts";
+import { disconnectNqn } from "./disconnect.ts";
 import { describeControllers } from "./judge.ts";
 import { createKernelModule, type KernelModule } from "./kernel-module.ts";
 import { parseVolumeNqn, requireVolumeNqn } from "./nqn.ts";
@@ -28,8 +29,6 @@ export interface NvmeTcpOptions {
   readonly goneMs?: number;
 }
 
-const DISCONNECT_DEADLINE_MS = 20_000;
-const DISCONNECT_ATTEMPTS = 4;
 const RESCAN_DEADLINE_MS = 10_000;
 const RESCAN_SETTLE_MS = 2_000;
 const POLL_MS = 100;
@@ -66,33 +65,7 @@ export function createNvmeTcpDataPath(system: NodeSystem, options: NvmeTcpOption
 
   const disconnect = async (nqn: string, signal?: AbortSignal): Promise<void> => {
     requireVolumeNqn(nqnPrefix, nqn);
-    const before = await view(nqn);
-    if (isEmpty(before)) return;
-    // The caller proved one device unused; disconnecting the NQN takes every device of the subsystem.
-    singleDevice(nqn, before.namespaces);
-    const args = ["disconnect", `--nqn=${nqn}`];
-    let result = await system.exec({ program: "nvme", args, deadlineMs: DISCONNECT_DEADLINE_MS, signal });
-    // nvme-cli looks at all controllers of the node first, and may crash when another one vanishes meanwhile (2.3: double
-    // free, seen with 10 volumes at a time). By its name nothing else can be hit, so it is simply run again.
-    for (let crash = 1; result.code === null && crash < DISCONNECT_ATTEMPTS; crash += 1) {
-      system.logger.warn("nvme disconnect crashed and is run again", { nqn, detail: complaint(result) });
-      result = await system.exec({ program: "nvme", args, deadlineMs: DISCONNECT_DEADLINE_MS, signal });
-    }
-    const until = clock.monotonic() + goneMs;
-    // Its exit code says nothing: 0 also for "disconnected 0 controller(s)".
-    for (;;) {
-      const now = await view(nqn);
-      if (isEmpty(now)) return;
-      if (clock.monotonic() > until || result.code !== 0) {
-        const devices = now.namespaces.map(({ device }) => device);
-        const left = [...now.controllers, ...devices].map(({ name }) => name).join(", ");
-        throw failure("disconnectNotProven", {
-          nqn,
-          detail: `${left} left; nvme said: ${complaint(result)}`,
-        });
-      }
-      await clock.sleep(POLL_MS, signal);
-    }
+    await disconnectNqn(system, nqn, goneMs, signal);
   };
 
   const rescan = async (device: BlockDevice, signal?: AbortSignal): Promise<BlockDevice> => {
@@ -171,10 +144,6 @@ async function readinessProblems({ procRoot }: NodeSystem, module: KernelModule)
     problems.push("hostNetwork is off: the kernel reconnects in the host's network, not in this one");
   }
   return problems;
-}
-
-function isEmpty({ controllers, namespaces }: View): boolean {
-  return controllers.length === 0 && namespaces.length === 0;
 }
 
 /** The states of some controllers as the kernel spells them. */

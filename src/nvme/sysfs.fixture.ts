@@ -56,6 +56,11 @@ export class FakeSysfs {
     return readFileSync(join(dirname(this.controller), controller, attribute), "utf8").trimEnd();
   }
 
+  /** Takes an attribute from a controller. */
+  remove(attribute: string, controller = "nvme0"): void {
+    rmSync(join(dirname(this.controller), controller, attribute));
+  }
+
   set address(address: string) {
     this.set("address", address);
   }
@@ -75,6 +80,12 @@ export class FakeSysfs {
   /** The device of one controller without multipath. */
   addPathDevice(controller: string, name: string): void {
     this.#writeDevice(join(dirname(this.controller), controller, name));
+  }
+
+  /** A controller that never got as far as its subsystem: nothing below nvme-subsystem names it or its NQN. */
+  withoutSubsystem(): void {
+    rmSync(this.subsystem, { recursive: true });
+    rmSync(join(this.root, "class/nvme-subsystem/nvme-subsys0"));
   }
 
   removeController(name: string): void {

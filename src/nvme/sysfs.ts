@@ -28,6 +28,7 @@ export interface Namespace {
 
 /** A usable namespace; the hidden path devices `nvmeXcYnZ` do not count. */
 const NAMESPACE = /^nvme\d+n\d+$/;
+const CONTROLLER = /^nvme\d+$/;
 
 /**
  * All NVMe controllers. One that vanishes while it is read is left out.
@@ -36,7 +37,7 @@ const NAMESPACE = /^nvme\d+n\d+$/;
 export async function readControllers(sysRoot: string): Promise<readonly Controller[]> {
   const controllers: Controller[] = [];
   for (const name of await listClass(sysRoot, "nvme")) {
-    if (!/^nvme\d+$/.test(name)) continue;
+    if (!CONTROLLER.test(name)) continue;
     const base = `${sysRoot}/class/nvme/${name}`;
     const [nqn, state, transport, address, hostNqn, hostId] = await Promise.all(
       ["subsysnqn", "state", "transport", "address", "hostnqn", "hostid"].map((attribute) =>
@@ -83,6 +84,20 @@ export async function readNamespaces(
     }
   }
   return found;
+}
+
+/**
+ * Names of the controllers that belong to a subsystem. One that never got as far as identifying itself belongs to none, and
+ * nvme-cli, which walks the subsystems, does not find it.
+ * @throws nodeStateUnknown if sysfs cannot be read
+ */
+export async function controllersWithSubsystem(sysRoot: string): Promise<ReadonlySet<string>> {
+  const names = new Set<string>();
+  for (const subsystem of await listClass(sysRoot, "nvme-subsystem")) {
+    const entries = (await listDirectory(`${sysRoot}/class/nvme-subsystem/${subsystem}`)) ?? [];
+    for (const name of entries) if (CONTROLLER.test(name)) names.add(name);
+  }
+  return names;
 }
 
 /** Entries of a sysfs class; none if the class does not exist although sysfs is there: its module is not loaded. */

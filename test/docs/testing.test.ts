@@ -31,10 +31,6 @@ const FAULTS = [
   "unpublish of both",
   "node NotReady, and the out-of-service taint",
   "clock jump",
-  "a file whose content looks like a RAID or ZFS signature",
-  "a filesystem that refuses every write (`emergency_ro`)",
-  "the first mkfs is interrupted",
-  "e2fsck itself cannot work",
 ];
 /** Not in the driver yet, so there is nothing to break. */
 const NOT_BUILT = ["... of a clone"];

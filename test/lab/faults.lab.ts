@@ -207,6 +207,65 @@ lab("a node whose link or target fails", {}, (scenario) => {
   );
 
   scenario(
+    "a device number that the kernel gives to the next volume: that one waits until the pod of the lost one is gone, whose node never leads to it",
+    async (world) => {
+      const a = world.machine("node-a");
+      const [lost, next] = [
+        await LabVolume.create(world, "lost-number", block(), {}, 64n * MIB),
+        await LabVolume.create(world, "next-number", block(), {}, 64n * MIB),
+      ];
+      const devices = "/var/lib/kubelet/plugins/kubernetes.io/csi/volumeDevices";
+      // As kubelet lays it out: a record of the volume, the pod's directory, the target.
+      const record = JSON.stringify({ driverName: "rds.csi.srvlab.io", volumeHandle: lost.id });
+      await a.put(`${devices}/pv-lost/data/vol_data.json`, record);
+      const target = (pod: string) => `${devices}/publish/pv-lost/${pod}`;
+      const publish = async (pod: string): Promise<void> => {
+        await a.sh(`mkdir -p ${devices}/publish/pv-lost /var/lib/kubelet/pods/${pod}`);
+        await world.node("node-a").nodePublishVolume({
+          volumeId: lost.id,
+          publishContext: lost.context("node-a"),
+          stagingTargetPath: `${devices}/staging/pv-lost`,
+          targetPath: target(pod),
+          volumeCapability: lost.capability,
+        });
+      };
+      const open = async (path: string) => (await a.run(`dd if=${path} of=/dev/null bs=4k count=1`)).code;
+      await a.sh(`mkdir -p ${devices}/staging`);
+      await next.attach("node-a");
+      for (const pod of ["pod-1", "pod-2"]) {
+        await lost.attach("node-a");
+        await lost.stage("node-a");
+        await publish(pod);
+        const number = await a.sh(`stat -L -c %t:%T ${await lost.device("node-a")}`);
+        await a.sh(`nvme disconnect -n ${lost.context("node-a").nqn}`);
+        // The next connection has its number, and a node of the lost volume leads there.
+        await a.sh(`nvme connect -t tcp -a 192.0.2.1 -s 4420 -n ${next.context("node-a").nqn}`);
+        expect(await a.sh(`stat -L -c %t:%T ${await next.device("node-a")}`)).toBe(number);
+        expect(await open(target(pod))).toBe(0);
+        await a.sh(`nvme disconnect -n ${next.context("node-a").nqn}`);
+        if (pod === "pod-1") {
+          await expect(next.stage("node-a")).rejects.toMatchObject({
+            code: 9,
+            details: expect.stringContaining(`${target(pod)} (volume ${lost.id})`),
+          });
+          expect(await next.states("node-a")).toEqual([]);
+          expect(await open(target(pod))).not.toBe(0);
+          await world.node("node-a").nodeUnpublishVolume({ volumeId: lost.id, targetPath: target(pod) });
+        } else await a.sh(`rmdir /var/lib/kubelet/pods/${pod}`);
+        await next.stage("node-a");
+        expect(await a.sh(`ls ${devices}/publish/pv-lost`)).toBe("");
+        await next.unstage("node-a");
+        await lost.unstage("node-a");
+        await lost.detach("node-a");
+      }
+      await next.detach("node-a");
+      await a.sh("rm -r /var/lib/kubelet/plugins/kubernetes.io");
+      await lost.delete();
+      await next.delete();
+    },
+  );
+
+  scenario(
     "a node that loses power with volumes staged: it comes back, prunes, and stages again",
     async (world) => {
       const volume = await LabVolume.create(world, "reboot", mount(), {}, 256n * MIB);
@@ -288,9 +347,14 @@ lab("what is not ours, and who holds a device (SAFETY-04)", {}, (scenario) => {
       for n in ${foreign.join(" ")}; do echo 0 >${c}/subsystems/$n/namespaces/1/enable; rmdir ${c}/subsystems/$n/namespaces/1 ${c}/subsystems/$n; done`);
   });
 
+  const numbers = (device: string) => `$(cat /sys/block/${device.slice(5)}/dev | tr : " ")`;
+  /** Runs something in a mount namespace of its own, which has the device as /mnt/vm-disk. */
+  const elsewhere = (device: string, then: string) =>
+    `unshare -m /bin/dash -c "mount -t tmpfs t /mnt && mknod /mnt/vm-disk b ${numbers(device)} && ${then}" >/dev/null 2>&1`;
+
   const holders: Record<
     string,
-    { hold: (device: string) => string; free: string; told: RegExp; kind: "block" | "mount" }
+    { hold: (device: string) => string; free: string; told: RegExp; code?: number; kind: "block" | "mount" }
   > = {
     "a process": {
       hold: (device) => `sleep 1000 3<${device} >/dev/null 2>&1 & echo $! >/run/holder`,
@@ -311,6 +375,34 @@ lab("what is not ours, and who holds a device (SAFETY-04)", {}, (scenario) => {
       told: /loop5/,
       kind: "block",
     },
+    "a loop device over it, made through a node of its own in another mount namespace": {
+      hold: (device) =>
+        `${elsewhere(device, "losetup /dev/loop6 /mnt/vm-disk && exec sleep 1000")} & echo $! >/run/holder; until [ -e /sys/block/loop6/loop ]; do sleep 0.1; done`,
+      free: "losetup -d /dev/loop6; kill $(cat /run/holder)",
+      told: /loop device loop6/,
+      kind: "block",
+    },
+    "a loop device over it, whose mount namespace has gone": {
+      hold: (device) => elsewhere(device, "losetup /dev/loop6 /mnt/vm-disk"),
+      free: "losetup -d /dev/loop6",
+      told: /loop6 may be over it/,
+      code: 14,
+      kind: "block",
+    },
+    "a process that maps it through a node of its own, and has closed it": {
+      hold: (device) =>
+        `mknod /run/vm-disk b ${numbers(device)} && { { echo "mmap -r 0 4096"; echo close; exec sleep 1000; } 2>/dev/null | xfs_io /run/vm-disk >/dev/null 2>&1 & echo $! >/run/holder; }
+         p=/proc/$(cat /run/holder); until grep -q vm-disk $p/maps && ! ls -l $p/fd | grep -q vm-disk; do sleep 0.1; done; rm /run/vm-disk`,
+      free: "kill $(cat /run/holder)",
+      told: /process \d+ \(xfs_io, mapped device\)/,
+      kind: "block",
+    },
+    "swap on it": {
+      hold: (device) => `mkswap ${device} && swapon ${device}`,
+      free: "swapoff -a",
+      told: /swap of this node/,
+      kind: "block",
+    },
     "a mount in another mount namespace": {
       hold: (device) =>
         `unshare -m --propagation private /bin/dash -c 'mount ${device} /mnt && exec sleep 1000' >/dev/null 2>&1 & echo $! >/run/holder; sleep 1`,
@@ -319,7 +411,7 @@ lab("what is not ours, and who holds a device (SAFETY-04)", {}, (scenario) => {
       kind: "mount",
     },
   };
-  for (const [who, { hold, free, told, kind }] of Object.entries(holders)) {
+  for (const [who, { hold, free, told, code = 9, kind }] of Object.entries(holders)) {
     scenario(`${who} keeps NodeUnstageVolume from disconnecting, and is named`, async (world) => {
       const a = world.machine("node-a");
       const volume = await LabVolume.create(
@@ -334,7 +426,7 @@ lab("what is not ours, and who holds a device (SAFETY-04)", {}, (scenario) => {
       await a.sh(hold(device));
       await volume.unpublish("node-a");
       await expect(volume.unstage("node-a")).rejects.toMatchObject({
-        code: 9,
+        code,
         details: expect.stringMatching(told),
       });
       expect(await volume.states("node-a")).toEqual(["live"]);

@@ -54,8 +54,8 @@ export const machineFindings = {
   "multipath-off": entry(
     "info",
     "Native NVMe multipath is off",
-    "nvme_core.multipath=N: each path of a subsystem is a device of its own. The driver works with it; a second path to the same volume would be refused as ambiguous.",
-    "Boot with nvme_core.multipath=Y unless something else needs it off.",
+    "nvme_core.multipath=N: each path of a subsystem is a device of its own. The driver works with it; a second path to the same volume would be refused as ambiguous. multipathd takes such devices unless they are excluded.",
+    "Boot with nvme_core.multipath=Y unless something else needs it off; then exclude the volumes in multipath.conf (docs/install.md, Multipath and LVM on the nodes).",
   ),
   "host-identity-shared": entry(
     "warning",

@@ -119,6 +119,13 @@ export const volumeFindings = {
     "More than one namespace or, without native multipath, more than one path; the driver refuses to choose.",
     "Disconnect the further path; if the target exports several namespaces under this NQN, somebody changed the export.",
   ),
+  "device-held-by-host": entry(
+    "error",
+    "Something on this node holds the volume's device",
+    "The kernel has a device on top of it or of a partition of it: a map of multipathd, a volume group that the node's LVM found inside a virtual machine's disk, an md array. While it does, a filesystem on it cannot be mounted, the volume cannot be unstaged, and two systems may write to it.",
+    "Exclude the volumes in multipath.conf and lvm.conf of the node (docs/install.md, Multipath and LVM on the nodes), then let the device go: `multipath -f MAP`, `vgchange -an GROUP`, `mdadm -S ARRAY`.",
+    ["volume-not-connected"],
+  ),
   "device-size-differs": entry(
     "error",
     "The device has another size than the volume on the RDS",

@@ -46,6 +46,10 @@ export function checkConnections(
     }
     if (!isLive(connection)) notLive(connection, log, draft);
     else if (devices.length === 0) draft("connection-no-namespace", `${nqn} is live, without a namespace`);
+    const held = devices.flatMap(({ name, holders }) =>
+      (holders ?? []).map((holder) => `${name} is held by ${holder}`),
+    );
+    if (held.length > 0) draft("device-held-by-host", ...held);
     if (devices.length > 1) draft("device-ambiguous", devices.map(({ path }) => path).join(", "));
     const wanted = valueOr(volume.attachments, []).find(
       ({ node, attached }) => node === config.nodeId && attached,

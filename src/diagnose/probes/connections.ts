@@ -1,3 +1,4 @@
+import { holdersOf } from "../../mount/holders.ts";
 import { parseEndpoint } from "../../nvme/endpoint.ts";
 import { createLoopDataPath } from "../../nvme/loop.ts";
 import { parseVolumeNqn } from "../../nvme/nqn.ts";
@@ -22,6 +23,8 @@ export interface DeviceFacts {
   readonly readOnly: boolean;
   readonly model: string | undefined;
   readonly wwid: string | undefined;
+  /** What the kernel has on top of it, in words; undefined where that could not be read. */
+  readonly holders?: readonly string[] | undefined;
 }
 
 /** One NQN that is connected, or of which something is left. */
@@ -108,7 +111,15 @@ async function deviceFacts(
   device: { name: string; path: string; number: string; sizeBytes: bigint; readOnly: boolean },
 ): Promise<DeviceFacts> {
   const base = `${sysRoot}/dev/block/${device.number}`;
-  const [model, wwid] = await Promise.all([textOf(`${base}/device/model`), textOf(`${base}/wwid`)]);
+  const [model, wwid, holders] = await Promise.all([
+    textOf(`${base}/device/model`),
+    textOf(`${base}/wwid`),
+    // It may vanish while it is looked at.
+    holdersOf(base).catch(() => undefined),
+  ]);
   const { name, path, number, readOnly } = device;
-  return { name, path, number, sizeBytes: Number(device.sizeBytes), readOnly, model: model?.trim(), wwid };
+  return {
+    ...{ name, path, number, sizeBytes: Number(device.sizeBytes), readOnly, model: model?.trim(), wwid },
+    holders: holders?.map(({ description }) => description),
+  };
 }

@@ -72,7 +72,9 @@ export async function mountFacts(
     const owned = owner === undefined ? undefined : parseVolumeId(owner.handle);
     const volume = owned ?? byDevice ?? volumeInPath(path, config.kubeletDir);
     if (volume === undefined) continue;
-    const dead = await isDead(system.sysRoot, top, deviceNode);
+    // A node of a volume that leads to another volume's device is left of its own, which has vanished.
+    const astray = deviceNode && owned !== undefined && byDevice !== undefined && owned !== byDevice;
+    const dead = astray || (await isDead(system.sysRoot, top, deviceNode));
     if (byDevice === undefined && owned === undefined && !dead) continue;
     mounts.push({
       path,

@@ -116,10 +116,16 @@ export const nodeErrors = {
     (p) => `the device under ${p.path} (volume ${p.volume}) has vanished, only its mount is left`,
     "Delete the pods that use it on this node: their replacements get a fresh mount.",
   ),
+  deviceNumberTaken: entry<{ volume: string; device: string; number: string; paths: readonly string[] }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `volume ${p.volume} (${p.device}) has the device number ${p.number}, to which paths of other volumes still lead, whose own device has vanished: ${p.paths.join("; ")}`,
+    "Delete the pods of those volumes on this node: what they write there would land in this volume. Once their paths are unpublished the call, which is repeated by itself, succeeds; if no such pod is left, unmount and remove the paths.",
+  ),
   deviceInUse: entry<{ volume: string; device: string; users: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `volume ${p.volume} (${p.device}) is still in use: ${p.users.join("; ")}`,
-    "End these users; the call is repeated by itself and disconnects once nobody is left.",
+    "End these users; the call is repeated by itself and goes on once nobody is left. If multipathd or LVM of the node holds it, exclude the volumes there (docs/install.md, Multipath and LVM on the nodes), then let it go with `multipath -f MAP` or `vgchange -an GROUP`.",
   ),
   disconnectNotProven: entry<{ nqn: string; detail: string }>(
     GrpcCode.UNAVAILABLE,
@@ -200,6 +206,12 @@ export const nodeErrors = {
     GrpcCode.FAILED_PRECONDITION,
     (p) => `${p.path} is occupied by ${p.found}`,
     "It is not the driver's and stays as it is; remove it by hand.",
+  ),
+  pathNotEmpty: entry<{ volume: string; path: string; found: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `volume ${p.volume} is not mounted over ${p.path}, which is no mount point and holds ${p.found} on the node's own disk`,
+    "Look at what it is: something wrote there while no volume was mounted. Move it away, so that the directory is empty (or the file of a block volume has no content); the call is repeated by itself. Hidden under the mount it would be out of sight, and unpublish could never remove the path: it deletes nothing that holds data.",
   ),
   parentMissing: entry<{ path: string }>(
     GrpcCode.FAILED_PRECONDITION,

@@ -1,0 +1,76 @@
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { basename } from "node:path";
+import { deviceNumber } from "./device-number.ts";
+import { type Mount, mountOf, parseMountinfo } from "./mountinfo.ts";
+import { REMOTE } from "./remote.ts";
+
+/** A file that one of some paths leads to, in one of the mount namespaces of this machine. */
+export interface FoundFile {
+  /** As asked for. */
+  readonly path: string;
+  /** `major:minor` of the filesystem that holds it. */
+  readonly filesystem: string;
+  readonly inode: string;
+  /** `major:minor` of the device that it is a node of; "" if it is no block device. */
+  readonly device: string;
+}
+
+export interface BackingScan {
+  readonly files: readonly FoundFile[];
+  /** `major:minor` of the network filesystems that are mounted anywhere. */
+  readonly remote: readonly string[];
+}
+
+/**
+ * Looks up paths in every mount namespace, and below every root directory, that a process of this machine has: the kernel
+ * says of a loop device's file only how it was called where the loop device was made. Below /dev their last part is looked
+ * up as well: of a namespace that has gone the kernel knows the path inside its filesystem only. Who asks has to compare
+ * filesystem and inode: in another namespace the same path is another file.
+ * For the helper process: it walks paths of other namespaces. Network filesystems are left alone.
+ */
+export function findBacking(paths: readonly string[], procRoot = "/proc"): BackingScan {
+  const files: FoundFile[] = [];
+  const remote = new Set<string>();
+  if (paths.length === 0) return { files, remote: [] };
+  const seen = new Set<string>();
+  for (const name of readdirSync(procRoot)) {
+    if (!/^\d+$/.test(name)) continue;
+    const base = `${procRoot}/${name}`;
+    let mounts: readonly Mount[];
+    try {
+      const root = statSync(`${base}/root`, { bigint: true });
+      const key = `${readlinkSync(`${base}/ns/mnt`)} ${root.dev} ${root.ino}`;
+      if (seen.has(key)) continue;
+      seen.add(key);
+      mounts = parseMountinfo(readFileSync(`${base}/mountinfo`, "utf8"));
+    } catch {
+      // It has just ended, or may not be looked into: what is found nowhere stays unknown.
+      continue;
+    }
+    for (const { fsType, device } of mounts) if (REMOTE.test(fsType)) remote.add(device);
+    for (const path of paths) {
+      for (const candidate of new Set([path, `/dev/${basename(path)}`])) {
+        const { fsType = "" } = mountOf(mounts, candidate) ?? {};
+        // A look below an autofs would have it mount something.
+        if (fsType === "autofs" || REMOTE.test(fsType)) continue;
+        const found = fileAt(`${base}/root${candidate}`, path);
+        if (found !== undefined) files.push(found);
+      }
+    }
+  }
+  return { files, remote: [...remote] };
+}
+
+function fileAt(place: string, path: string): FoundFile | undefined {
+  try {
+    const stat = statSync(place, { bigint: true });
+    return {
+      path,
+      filesystem: deviceNumber(stat.dev),
+      inode: String(stat.ino),
+      device: stat.isBlockDevice() ? deviceNumber(stat.rdev) : "",
+    };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,103 @@
+import { readdir } from "node:fs/promises";
+import { failure } from "../domain/errors/driver-error.ts";
+import type { BlockDevice } from "../node/data-path.ts";
+import { complaint } from "../node/exec.ts";
+import type { NodeSystem } from "../node/system.ts";
+import { readAttribute } from "../nvme/block-device.ts";
+import type { BackingScan } from "./backing.ts";
+
+/** A loop device that may be over a certain device. */
+export interface LoopCandidate {
+  /** Kernel name, e.g. `loop0`. */
+  readonly name: string;
+  /** Path of its file, as it was called where the loop device was made. */
+  readonly path: string;
+}
+
+const DEADLINE_MS = 10_000;
+
+/**
+ * The loop devices that may be over a device: all that have a file, but for those whose file was attached before the device
+ * existed. The kernel numbers both from one counter (`diskseq`, from Linux 5.15), so the lower number is the earlier one.
+ * @throws nodeStateUnknown
+ */
+export async function loopCandidates(
+  { sysRoot }: Pick<NodeSystem, "sysRoot">,
+  device: BlockDevice,
+): Promise<readonly LoopCandidate[]> {
+  const since = await sequence(`${sysRoot}/dev/block/${device.number}`);
+  const found: LoopCandidate[] = [];
+  for (const name of await blockDevices(sysRoot)) {
+    if (!/^loop\d+$/.test(name) || name === device.name) continue;
+    const directory = `${sysRoot}/block/${name}`;
+    const backing = await readAttribute(`${directory}/loop/backing_file`);
+    if (backing === undefined) continue;
+    const attached = await sequence(directory);
+    if (since !== undefined && attached !== undefined && attached < since) continue;
+    found.push({ name, path: backing.replace(/ \(deleted\)$/, "") });
+  }
+  return found;
+}
+
+/**
+ * Which of some loop devices are over one of some devices. The path alone proves nothing, as it was made in another mount
+ * namespace perhaps; the kernel also says which inode of which filesystem the file is (LOOP_GET_STATUS64, asked through
+ * losetup), and where a path leads to that inode, its kind and device number are known.
+ * @param numbers `major:minor` each
+ * @param scan where the candidates' paths lead to, see findBacking
+ * @returns those that are, and those of which it could not be found out
+ * @throws toolMissing, deadlineExceeded, nodeStateUnknown
+ */
+export async function loopsOver(
+  { exec, sysRoot }: Pick<NodeSystem, "exec" | "sysRoot">,
+  candidates: readonly LoopCandidate[],
+  numbers: ReadonlySet<string>,
+  scan: BackingScan,
+  signal?: AbortSignal,
+): Promise<{ readonly over: readonly LoopCandidate[]; readonly unclear: readonly LoopCandidate[] }> {
+  const over: LoopCandidate[] = [];
+  const unclear: LoopCandidate[] = [];
+  if (candidates.length === 0) return { over, unclear };
+  const args = ["--list", "--noheadings", "--output", "NAME,BACK-MAJ:MIN,BACK-INO"];
+  const result = await exec({ program: "losetup", args, deadlineMs: DEADLINE_MS, signal });
+  if (result.code !== 0) {
+    throw failure("nodeStateUnknown", { what: "the files of loop devices", detail: complaint(result) });
+  }
+  const inodes = new Map<string, { filesystem: string; inode: string }>();
+  for (const line of result.stdout.split("\n")) {
+    const [name = "", filesystem = "", inode = ""] = line.trim().split(/\s+/);
+    if (/^\d+:\d+$/.test(filesystem) && /^\d+$/.test(inode)) inodes.set(name, { filesystem, inode });
+  }
+  for (const candidate of candidates) {
+    const wanted = inodes.get(`/dev/${candidate.name}`);
+    const files = scan.files.filter(
+      ({ path, filesystem, inode }) =>
+        path === candidate.path && filesystem === wanted?.filesystem && inode === wanted.inode,
+    );
+    if (files.some(({ device }) => numbers.has(device))) over.push(candidate);
+    else if (files.length > 0) continue;
+    // Our devices are never reached through a network filesystem.
+    else if (wanted !== undefined && scan.remote.includes(wanted.filesystem)) continue;
+    else if (await isAttached(sysRoot, candidate)) unclear.push(candidate);
+  }
+  return { over, unclear };
+}
+
+/** It may have been detached since it was listed. */
+async function isAttached(sysRoot: string, { name }: LoopCandidate): Promise<boolean> {
+  return (await readAttribute(`${sysRoot}/block/${name}/loop/backing_file`)) !== undefined;
+}
+
+async function sequence(directory: string): Promise<bigint | undefined> {
+  const text = await readAttribute(`${directory}/diskseq`);
+  return text !== undefined && /^\d+$/.test(text) ? BigInt(text) : undefined;
+}
+
+async function blockDevices(sysRoot: string): Promise<readonly string[]> {
+  const path = `${sysRoot}/block`;
+  try {
+    return await readdir(path);
+  } catch (error) {
+    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
+  }
+}
