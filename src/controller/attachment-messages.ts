@@ -1,5 +1,6 @@
 import type { EndedMigration, Migration, VolumeRecord } from "../domain/record/volume-record.ts";
 import type { ClaimEvent } from "../kubernetes/port.ts";
+import type { StaleCause } from "../migration/decision.ts";
 import type { MigrationResult } from "./migration-metrics.ts";
 
 /** Events on the PersistentVolumeClaim. Messages of the same occurrence are equal, so that repeats are counted. */
@@ -49,10 +50,12 @@ export function fencedEvent(node: string, byEpoch: boolean): ClaimEvent {
   );
 }
 
-export function clearedEvent(node: string): ClaimEvent {
+export function clearedEvent(node: string, cause: StaleCause): ClaimEvent {
   return warning(
     "StaleAttachmentCleared",
-    `Node ${node} and its VolumeAttachment no longer exist; its attachment was cleared`,
+    cause === "node-gone"
+      ? `Node ${node} and its VolumeAttachment no longer exist; its attachment was cleared`
+      : `Node ${node} has had neither a VolumeAttachment for it nor a pod that uses it for 15 minutes; its attachment was cleared`,
   );
 }
 

@@ -4,12 +4,11 @@ import { failure } from "../domain/errors/driver-error.ts";
 import { requireField } from "../domain/fields.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
 import type { PublishContext } from "../domain/publish-context.ts";
-import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
 import { decideDeadline } from "../migration/deadline.ts";
-import type { Evidence, PublishRequest } from "../migration/decision.ts";
+import type { Evidence, PublishRequest, StaleCause } from "../migration/decision.ts";
 import { decidePublish } from "../migration/publish.ts";
-import { decideUnpublish, forgetEnded, invalidateEarlier } from "../migration/unpublish.ts";
+import { decideUnpublish, forgetEnded, isAskedAnew, withRevision } from "../migration/unpublish.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Rds } from "../rds/rds.ts";
 import { type Classified, ownVolume, type RdsVolume, volumeToDetach } from "../rds/volume.ts";
@@ -135,12 +134,17 @@ export class AttachmentService {
     await this.#change({ id: volume.id, first: volume, fresh: true, node: "", signal, decide });
   }
 
-  /** Clears the attachment of a node that is proven to exist no more. @param volume as just read */
-  async clearStale(volume: RdsVolume, node: string, signal: AbortSignal): Promise<void> {
+  /**
+   * Clears the attachment of a node that is proven to exist no more, or that nothing has asked for. An attachment that somebody
+   * has asked for since is another one.
+   * @param volume as just read
+   */
+  async clearStale(volume: RdsVolume, node: string, cause: StaleCause, signal: AbortSignal): Promise<void> {
     const decide = async ({ record }: RdsVolume): Promise<Settled> => {
       const decision = decideUnpublish(record, node, this.#now(), this.#instance);
-      if (decision.record === record) return decision;
-      const cleared = { type: "StaleAttachmentCleared", node } as const;
+      if (decision.record === record || isAskedAnew(volume.record, record, node))
+        return { ...decision, record, export: "leave" };
+      const cleared = { type: "StaleAttachmentCleared", node, cause } as const;
       // While another node holds the volume it stays exported under the same NQN, so this node is not fenced by that.
       const fenced = decision.export === "off" ? [{ type: "VolumeFenced", node } as const] : [];
       return { ...decision, events: [cleared, ...fenced] };
@@ -276,15 +280,6 @@ export class AttachmentService {
   #now(): number {
     return Math.floor(this.#options.clock.now() / 1_000);
   }
-}
-
-/** A decision that changes nothing, with a new revision of the record, so that the answer outlives the lines of before. */
-function withRevision(
-  record: VolumeRecord,
-  decision: Extract<Settled, { kind: "accept" }>,
-): Extract<Settled, { kind: "accept" }> {
-  if (decision.record !== record) return decision;
-  return { ...decision, record: invalidateEarlier(record) };
 }
 
 /** @throws volumeNotFound (NOT_FOUND) when it is proven absent, or another installation's; recordUnusable, foreignDisk (FAILED_PRECONDITION) */

@@ -19,7 +19,7 @@ import { Reconciler, type ReconcilerOptions } from "./reconciler.ts";
 export interface ReconcileLab {
   readonly on: Stack;
   readonly cluster: TestCluster;
-  /** Lets time pass on the controller's wall clock. */
+  /** Lets time pass on the controller's clocks. */
   pass(seconds: number): void;
   /** Makes a volume, and by default the PersistentVolume that names it. */
   volume(name: string, over?: { readonly pv?: boolean }): Promise<VolumeId>;
@@ -32,7 +32,11 @@ export interface ReconcileLab {
 /** @param options of the stack */
 export async function startReconcileLab(options: StackOptions = {}): Promise<ReconcileLab> {
   let seconds = 0;
-  const clock: Clock = { ...systemClock, now: () => 1_700_000_000_000 + seconds * 1_000 };
+  const clock: Clock = {
+    ...systemClock,
+    now: () => 1_700_000_000_000 + seconds * 1_000,
+    monotonic: () => systemClock.monotonic() + seconds * 1_000,
+  };
   const cluster = new TestCluster();
   for (const node of ["node-a", "node-b"]) cluster.nodeNames.add(node);
   const on = await startStack({ evidence: kubernetesEvidence(cluster), clock, ...options });
@@ -47,7 +51,7 @@ export async function startReconcileLab(options: StackOptions = {}): Promise<Rec
         name,
         range: { requiredBytes: MIB, limitBytes: 0n },
         capabilities: [BLOCK],
-        parameters: {},
+        parameters: { "csi.storage.k8s.io/pvc/namespace": "vms", "csi.storage.k8s.io/pvc/name": "disk" },
         mutableParameters: {},
         contentSource: undefined,
         signal: on.signal,
@@ -67,6 +71,7 @@ export async function startReconcileLab(options: StackOptions = {}): Promise<Rec
         clock,
         logger: recordingLogger(log),
         cluster,
+        removeUnasked: (volume, signal) => on.volumes.removeUnasked(volume, signal),
         events: { post: () => {}, postForVolume: (handle, event) => on.posted.push({ handle, ...event }) },
         ...over,
       });

@@ -1,5 +1,7 @@
 import type { Clock } from "../domain/clock.ts";
+import { isObjectName } from "../kubernetes/names.ts";
 import type { ClusterReader, EventSink } from "../kubernetes/port.ts";
+import type { StaleCause } from "../migration/decision.ts";
 import type { Logger } from "../observability/log.ts";
 import { RecurringFailure } from "../observability/recurring-failure.ts";
 import { inBackground } from "../observability/request-scope.ts";
@@ -18,6 +20,8 @@ import {
 } from "./drift.ts";
 import { DriftReport } from "./drift-report.ts";
 import { FairRound } from "./fair-round.ts";
+import { Lasting } from "./lasting.ts";
+import { GHOST_AFTER_MS, isClaimGone, isUnusedOn, looksUnasked, UNUSED_AFTER_MS } from "./left-behind.ts";
 import type { MigrationMetrics } from "./migration-metrics.ts";
 import type { Reporter } from "./reporter.ts";
 
@@ -31,6 +35,8 @@ export interface ReconcilerOptions {
   /** undefined without an orchestrator: only deadlines and exports are looked at. */
   readonly cluster: ClusterReader | undefined;
   readonly events: EventSink | undefined;
+  /** Removes a volume that nobody was ever told of, unless it has changed; says whether it did. Left out: none is removed. */
+  readonly removeUnasked?: ((volume: RdsVolume, signal: AbortSignal) => Promise<boolean>) | undefined;
   /** Told the records of each look, e.g. to keep a copy of them. Its failures are logged and stop nothing. */
   readonly keep?: ((found: Listed, signal: AbortSignal) => Promise<void>) | undefined;
   /** Limits in milliseconds, for tests. */
@@ -68,12 +74,14 @@ export class Reconciler {
   readonly #report: DriftReport;
   readonly #round: FairRound<RdsVolume>;
   readonly #keeping: RecurringFailure;
+  readonly #lasting: Lasting;
   #former = 0;
   #wake = new AbortController();
 
   constructor(options: ReconcilerOptions) {
     const { logger, metrics, events } = options;
     this.#options = options;
+    this.#lasting = new Lasting(options.clock);
     this.#report = new DriftReport({ logger, metrics, events });
     this.#round = new FairRound(logger);
     this.#keeping = new RecurringFailure(logger, "keeping a copy of the records");
@@ -130,6 +138,7 @@ export class Reconciler {
     );
     const unknown = "error" in read ? CLUSTER_KINDS : [];
     this.#report.take({ volumes, results, unusable, unknown });
+    this.#lasting.endLook();
     await this.#keepCopy({ volumes, foreign }, within);
     signal.throwIfAborted();
     if ("error" in read) throw read.error;
@@ -146,9 +155,8 @@ export class Reconciler {
     const wanted = view === undefined ? new Set<string>() : wantedNodes(volume, view);
     const restored = await attachments.restoreExport(volume, wanted, signal);
     const drifts = restored ? [] : exportDrift(rds, volume);
-    return view === undefined
-      ? drifts
-      : [...drifts, ...(await this.#withCluster(volume, view, look, signal))];
+    if (view === undefined || (await this.#removeUnasked(volume, view, signal))) return drifts;
+    return [...drifts, ...(await this.#withCluster(volume, view, look, signal))];
   }
 
   /** Heals what is provably stale, and returns the rest. */
@@ -168,14 +176,48 @@ export class Reconciler {
         continue;
       const { node } = drift;
       const mayBeStale = drift.kind === "attachment-without-va" && node !== undefined;
-      if (mayBeStale && !(await look.nodeExists(node))) {
-        logger.warn("clearing the attachment of a node that exists no more", { volume: volume.id, node });
-        await attachments.clearStale(volume, node, signal);
-      } else {
+      const cause = mayBeStale ? await this.#staleCause(volume, node, view, look, signal) : undefined;
+      if (cause === undefined || node === undefined) {
         left.push(drift);
+        continue;
       }
+      logger.warn("clearing a stale attachment", { volume: volume.id, node, cause });
+      await attachments.clearStale(volume, node, cause, signal);
     }
     return left;
+  }
+
+  /** Why an attachment without VolumeAttachment is stale; undefined if that is not proven. */
+  async #staleCause(
+    volume: RdsVolume,
+    node: string,
+    view: ClusterView,
+    look: Look,
+    signal: AbortSignal,
+  ): Promise<StaleCause | undefined> {
+    const { cluster } = this.#options;
+    const { epoch, invalidations } = volume.record;
+    if (!(await look.nodeExists(node))) return "node-gone";
+    if (cluster === undefined) return undefined;
+    const lasted = this.#lasting.note(`attachment:${volume.id}:${node}:${epoch}:${invalidations}`);
+    if (lasted < GHOST_AFTER_MS) return undefined;
+    return (await isUnusedOn(cluster, volume, node, view, signal)) ? "never-asked-for" : undefined;
+  }
+
+  /** Removes a volume that a late CreateVolume made after it was given up. */
+  async #removeUnasked(volume: RdsVolume, view: ClusterView, signal: AbortSignal): Promise<boolean> {
+    const { cluster, removeUnasked, logger } = this.#options;
+    if (cluster === undefined || removeUnasked === undefined || !looksUnasked(volume, view)) return false;
+    if (this.#lasting.note(`volume:${volume.id}:${volume.record.createdAt}`) < UNUSED_AFTER_MS) return false;
+    if (!(await isClaimGone(cluster, volume, signal)) || !(await removeUnasked(volume, signal))) return false;
+    logger.warn(
+      "removed a volume that was never attached, and whose claim and PersistentVolume do not exist",
+      {
+        volume: volume.id,
+        name: volume.record.name,
+      },
+    );
+    return true;
   }
 
   /** Volumes of the id that installations without one had are ours after an upgrade, and untouched until that is said. */
@@ -206,8 +248,8 @@ async function nodeExists(
   node: string,
   signal: AbortSignal,
 ): Promise<boolean> {
-  // Nobody is asked: nobody can say that it is gone.
-  return cluster === undefined || (await cluster.nodeExists(node, signal));
+  // Nobody is asked, or no Node can have this name: nobody can say that it is gone.
+  return cluster === undefined || !isObjectName(node) || (await cluster.nodeExists(node, signal));
 }
 
 /** Asks once for each argument, and remembers the answer or the failure. */

@@ -93,7 +93,7 @@ export class Reporter {
       if (event.type === "ExportRestored") this.#post(volume, restoredEvent());
       if (event.type === "StaleAttachmentCleared") {
         this.#options.metrics.cleared.inc();
-        this.#post(volume, clearedEvent(event.node));
+        this.#post(volume, clearedEvent(event.node, event.cause));
       }
     }
   }

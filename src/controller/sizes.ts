@@ -2,6 +2,7 @@ import type { Capability, Filesystem } from "../domain/access-mode.ts";
 import { type CapacityRange, checkRange, outOfRange } from "../domain/capacity-range.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { roundUpSize, SIZE_GRANULARITY } from "../rds/layout.ts";
+import type { Pool } from "../rds/pool.ts";
 
 /** Size of a volume for which nothing is asked: 1 GiB. */
 export const DEFAULT_SIZE = 1024n ** 3n;
@@ -67,4 +68,11 @@ function minimumFor({ accessType, fsType }: Capability): bigint {
 function defaultSize(limitBytes: bigint): bigint {
   if (limitBytes === 0n || limitBytes >= DEFAULT_SIZE) return DEFAULT_SIZE;
   return (limitBytes / SIZE_GRANULARITY) * SIZE_GRANULARITY;
+}
+
+/** @throws capacityOutOfRange (OUT_OF_RANGE) when no such volume could ever be in the pool */
+export function fitting(sizeBytes: bigint, pool: Pool, { requiredBytes, limitBytes }: CapacityRange): bigint {
+  if (sizeBytes <= pool.size) return sizeBytes;
+  const reason = `pool ${pool.slot} has ${pool.size} bytes in all`;
+  throw failure("capacityOutOfRange", { required: requiredBytes, limit: limitBytes, reason });
 }

@@ -8,12 +8,11 @@ import { parseVolumeId, type VolumeId, volumeIdFromName } from "../domain/volume
 import { invalidateEarlier } from "../migration/unpublish.ts";
 import { filePathOf, type Layout } from "../rds/layout.ts";
 import { pollUntil } from "../rds/poll.ts";
-import type { Pool } from "../rds/pool.ts";
 import type { Rds } from "../rds/rds.ts";
 import { type Classified, mayHoldRecord, ownVolume, type RdsVolume } from "../rds/volume.ts";
 import { capabilityProblem, requireSupported } from "./capabilities.ts";
 import { type Parameters, readParameters } from "./parameters.ts";
-import { chooseSize } from "./sizes.ts";
+import { chooseSize, fitting } from "./sizes.ts";
 
 /** What the volume service needs. */
 export interface VolumeServiceOptions {
@@ -115,6 +114,18 @@ export class VolumeService {
       if (result === "removed") return;
     }
     throw failure("recordConflict", { volume: id, attempts: REMOVE_ATTEMPTS });
+  }
+
+  /**
+   * Removes a volume that nobody was ever told of.
+   * @param volume as read; one that has changed since stays
+   * @returns whether it was removed
+   */
+  async removeUnasked(volume: RdsVolume, signal: AbortSignal): Promise<boolean> {
+    const { rds, layout } = this.#options;
+    const { found, mounted } = await rds.forRemoval(volume.id, signal);
+    if (found?.kind !== "volume" || found.volume.disk.comment !== volume.disk.comment) return false;
+    return (await rds.remove(deletable(found), layout, mounted, signal)) === "removed";
   }
 
   /** One volume, for calls that need it to exist. @throws volumeNotFound (NOT_FOUND), recordUnusable (FAILED_PRECONDITION) */
@@ -268,13 +279,6 @@ function isSameClaim(a: Claim, b: Claim): boolean {
 
 function claimText({ namespace, name }: Claim): string {
   return JSON.stringify(`${namespace}/${name}`);
-}
-
-/** @throws capacityOutOfRange (OUT_OF_RANGE) when no such volume could ever be in the pool */
-function fitting(sizeBytes: bigint, pool: Pool, { requiredBytes, limitBytes }: CapacityRange): bigint {
-  if (sizeBytes <= pool.size) return sizeBytes;
-  const reason = `pool ${pool.slot} has ${pool.size} bytes in all`;
-  throw failure("capacityOutOfRange", { required: requiredBytes, limit: limitBytes, reason });
 }
 
 /** @throws foreignDisk, recordUnusable, volumeInUse (FAILED_PRECONDITION) */

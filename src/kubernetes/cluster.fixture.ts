@@ -17,6 +17,8 @@ export class TestCluster implements ClusterReader {
   readonly nodeNames = new Set<string>();
   readonly attachments: AttachmentView[] = [];
   readonly pvs: PersistentVolumeView[] = [];
+  /** UIDs of claims by `namespace/name`. */
+  readonly claimUids = new Map<string, string>();
   readonly pods: (PodView & { readonly claims: readonly string[] })[] = [];
   readonly vmis: VmiView[] = [];
   readonly migrations: (MigrationView & { readonly vmi: string })[] = [];
@@ -59,6 +61,16 @@ export class TestCluster implements ClusterReader {
     this.#check();
     return this.pvs.find((pv) => pv.handle === handle);
   }
+  async claimUid({
+    namespace,
+    name,
+  }: {
+    readonly namespace: string;
+    readonly name: string;
+  }): Promise<string | undefined> {
+    return this.claimUids.get(`${namespace}/${name}`);
+  }
+
   async podsUsingClaim({
     namespace,
     name,

@@ -157,6 +157,8 @@ export interface ClusterReader {
     signal: AbortSignal,
   ): Promise<readonly PodView[]>;
   pod(namespace: string, name: string, signal: AbortSignal): Promise<PodView | undefined>;
+  /** UID of a PersistentVolumeClaim; undefined when the API server confirms that there is none of this name. */
+  claimUid(claim: Pick<ClaimRef, "namespace" | "name">, signal: AbortSignal): Promise<string | undefined>;
   /** Undefined when the object or KubeVirt's CRD is absent. */
   virtualMachineInstance(namespace: string, name: string, signal: AbortSignal): Promise<VmiView | undefined>;
   /** The migrations of a VirtualMachineInstance, oldest first; undefined when the CRD is absent. */

@@ -114,6 +114,19 @@ export class ApiClusterReader implements ClusterReader {
     return using;
   }
 
+  async claimUid(
+    { namespace, name }: Pick<ClaimRef, "namespace" | "name">,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    if (!isObjectName(namespace) || !isObjectName(name)) return undefined;
+    const found = await this.#api.find(
+      { verb: "get", resource: `persistentvolumeclaim ${namespace}/${name}` },
+      signal,
+      (options) => this.#api.core.readNamespacedPersistentVolumeClaim({ namespace, name }, options),
+    );
+    return found?.metadata?.uid;
+  }
+
   async pod(namespace: string, name: string, signal: AbortSignal): Promise<PodView | undefined> {
     if (!isObjectName(namespace) || !isObjectName(name)) return undefined;
     const found = await this.#api.find(

@@ -57,7 +57,7 @@ export type MigrationEvent =
   | { readonly type: "GuardOverridden"; readonly node: string; readonly reason: string }
   /** A node that is gone lost its attachment, and finds nothing under its old NQN if it returns. */
   | { readonly type: "VolumeFenced"; readonly node: string }
-  | { readonly type: "StaleAttachmentCleared"; readonly node: string }
+  | { readonly type: "StaleAttachmentCleared"; readonly node: string; readonly cause: StaleCause }
   /** An expansion switched the export off and on, so that these nodes see the new size. Bytes. */
   | { readonly type: "ReExported"; readonly nodes: readonly string[]; readonly sizeBytes: bigint }
   /** An export was off without anybody having asked for it (an interrupted expansion, a reboot); it is on again. */
@@ -73,3 +73,6 @@ export type Decision =
     }
   | { readonly kind: "refuse"; readonly error: DriverError }
   | { readonly kind: "ask"; readonly question: keyof Evidence; readonly holder: string };
+
+/** Why an attachment is taken for stale: its node is gone, or nothing in the cluster has asked for it for long. */
+export type StaleCause = "node-gone" | "never-asked-for";

@@ -44,6 +44,18 @@ export function invalidateEarlier(record: VolumeRecord): VolumeRecord {
   return { ...record, invalidations: (record.invalidations ?? 0) + 1 };
 }
 
+/** A decision that changes nothing, with a new revision of the record, so that the answer outlives the lines of before. */
+export function withRevision(record: VolumeRecord, decision: UnpublishDecision): UnpublishDecision {
+  return decision.record === record ? { ...decision, record: invalidateEarlier(record) } : decision;
+}
+
+/** Whether an attachment was made, or confirmed by a repeated publish, since a record was read. */
+export function isAskedAnew(before: VolumeRecord, now: VolumeRecord, node: string): boolean {
+  const since = (record: VolumeRecord) => record.attachments.find((each) => each.node === node)?.since;
+  const isOther = before.epoch !== now.epoch || before.invalidations !== now.invalidations;
+  return isOther || since(before) !== since(now);
+}
+
 function endOf(record: VolumeRecord, stayed: string | undefined, now: number, by: string): EndedMigration[] {
   const { migration } = record;
   if (migration === undefined) return [];

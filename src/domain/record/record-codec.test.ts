@@ -127,7 +127,6 @@ describe("the volume record", () => {
     [`${minimal};novalue`, 'field "novalue" has no value'],
     [`${minimal};m=1,2,p,`, "0 attachments with a migration"],
     [`${minimal};a=n,q,0,mw,1|o,q,0,mw,1`, "2 attachments without a migration"],
-    [`${minimal};a=n,q,0,mw,1|n,p,0,mw,2;m=1,2,p,`, "node n is attached twice"],
     [`${minimal};q=nqn.x:y,0,-`, "bad export name nqn.x:y,0,-"],
     [`${minimal};a=n,q,9,mw,1`, "bad attachment n,q,9,mw,1"],
     ["rds1;n=a b;c=x;t=1", '"a b" is not encoded'],
@@ -137,6 +136,13 @@ describe("the volume record", () => {
       expect(decodeRecord(comment)).toEqual({ kind: "unreadable", reason });
     });
   }
+
+  test("a record that names one node twice is unreadable", () => {
+    expect(decodeRecord(`${minimal};a=n,q,0,mw,1|n,p,0,mw,2;m=1,2,p,`)).toEqual({
+      kind: "unreadable",
+      reason: "node n is attached twice",
+    });
+  });
 
   test("other comments are foreign", () => {
     for (const comment of ["", "my backup disk", "rdsx;n=1", "RDS1;n=1"]) {

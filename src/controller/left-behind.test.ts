@@ -1,0 +1,147 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { volumeIdFromName } from "../domain/volume-id.ts";
+import { type ReconcileLab, startReconcileLab } from "./reconcile.fixture.ts";
+
+/** What a line leaves that RouterOS ran after its caller had been answered otherwise. */
+let lab: ReconcileLab | undefined;
+afterEach(async () => {
+  await lab?.on.close();
+  lab = undefined;
+});
+const start = async (): Promise<ReconcileLab> => {
+  lab = await startReconcileLab();
+  return lab;
+};
+const nodesOf = async ({ on }: ReconcileLab, id: string) => (await on.volumes.require(id, on.signal)).nodes;
+const MINUTES = 60;
+
+/** Looks every minute, as the loop does. */
+async function look(
+  world: ReconcileLab,
+  loop: { tick(signal: AbortSignal): Promise<number> },
+  minutes: number,
+) {
+  for (let minute = 0; minute < minutes; minute++) {
+    world.pass(MINUTES);
+    await loop.tick(world.on.signal);
+  }
+}
+
+describe("an attachment that nothing has asked for", () => {
+  test("is cleared after a quarter of an hour without VolumeAttachment and pod, and not before", async () => {
+    const world = await start();
+    const id = await world.volume("ghost");
+    await world.publish(id, "node-a");
+    const { loop } = world.reconciler();
+    await look(world, loop, 15);
+    expect(await nodesOf(world, id)).toEqual(["node-a"]);
+    await look(world, loop, 2);
+    expect(await nodesOf(world, id)).toEqual([]);
+    expect(world.on.simulator.device.disk(id)?.exported).toBe(false);
+    expect(world.on.posted.map(({ reason }) => reason).slice(-2)).toEqual([
+      "StaleAttachmentCleared",
+      "VolumeFenced",
+    ]);
+  });
+
+  test("is kept while a pod on the node uses the claim, or a pod of it has no node yet", async () => {
+    const world = await start();
+    const id = await world.volume("used");
+    await world.publish(id, "node-a");
+    world.cluster.addPod("user", "node-a");
+    const { loop } = world.reconciler();
+    await look(world, loop, 30);
+    expect(await nodesOf(world, id)).toEqual(["node-a"]);
+    world.cluster.pods.splice(0);
+    world.cluster.addPod("waiting", "", "disk", { node: undefined });
+    await look(world, loop, 30);
+    expect(await nodesOf(world, id)).toEqual(["node-a"]);
+  });
+
+  test("is kept for another quarter of an hour after each call that asks for it", async () => {
+    const world = await start();
+    const id = await world.volume("asked-again");
+    await world.publish(id, "node-a");
+    const { loop } = world.reconciler();
+    for (let call = 0; call < 4; call++) {
+      await look(world, loop, 10);
+      await world.publish(id, "node-a");
+    }
+    expect(await nodesOf(world, id)).toEqual(["node-a"]);
+  });
+
+  test("is kept while its VolumeAttachment was there at any look meanwhile", async () => {
+    const world = await start();
+    const id = await world.volume("va-comes-and-goes");
+    await world.publish(id, "node-a");
+    const { loop } = world.reconciler();
+    for (let round = 0; round < 4; round++) {
+      await look(world, loop, 10);
+      world.cluster.addAttachment(id, "node-a");
+      await look(world, loop, 1);
+      world.cluster.attachments.splice(0);
+    }
+    expect(await nodesOf(world, id)).toEqual(["node-a"]);
+  });
+
+  test("is kept when no PersistentVolume of this cluster names its volume", async () => {
+    const world = await start();
+    const id = await world.volume("elsewhere", { pv: false });
+    await world.publish(id, "node-a");
+    const { loop } = world.reconciler();
+    await look(world, loop, 30);
+    expect(await nodesOf(world, id)).toEqual(["node-a"]);
+  });
+});
+
+describe("a volume that nobody was told of", () => {
+  const UID = "0f4c3d1e-5b7a-4c7e-9d55-2f1f6a1f9a10";
+  const NAME = `pvc-${UID}`;
+  const there = (world: ReconcileLab) => world.on.simulator.device.disk(volumeIdFromName(NAME)) !== undefined;
+
+  test("is removed after an hour without PersistentVolume, if its claim is gone", async () => {
+    const world = await start();
+    await world.volume(NAME, { pv: false });
+    const { loop } = world.reconciler();
+    await look(world, loop, 60);
+    expect(there(world)).toBe(true);
+    await look(world, loop, 2);
+    expect(there(world)).toBe(false);
+    expect(world.on.simulator.device.files.filter(({ path }) => path.endsWith(".img"))).toEqual([]);
+  });
+
+  test("is removed if another claim has the name now, and kept while its own is there", async () => {
+    const world = await start();
+    await world.volume(NAME, { pv: false });
+    world.cluster.claimUids.set("vms/disk", UID);
+    const { loop } = world.reconciler();
+    await look(world, loop, 70);
+    expect(there(world)).toBe(true);
+    world.cluster.claimUids.set("vms/disk", "another");
+    await look(world, loop, 1);
+    expect(there(world)).toBe(false);
+  });
+
+  test("is kept by a PersistentVolume, by an attachment of any time, by a repeated CreateVolume, and by another name", async () => {
+    for (const [name, prepare] of [
+      [NAME, async (world: ReconcileLab) => world.cluster.addVolume(volumeIdFromName(NAME))],
+      [
+        NAME,
+        async (world: ReconcileLab) => {
+          await world.publish(volumeIdFromName(NAME), "node-a");
+          await world.on.attachments.unpublish(volumeIdFromName(NAME), "node-a", world.on.signal);
+        },
+      ],
+      [NAME, (world: ReconcileLab) => world.volume(NAME, { pv: false })],
+      ["by-hand", async () => {}],
+    ] as const) {
+      const world = await start();
+      const id = await world.volume(name, { pv: false });
+      await prepare(world);
+      const { loop } = world.reconciler();
+      await look(world, loop, 90);
+      expect(world.on.simulator.device.disk(id)).toBeDefined();
+      await world.on.close();
+    }
+  });
+});

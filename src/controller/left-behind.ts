@@ -1,0 +1,62 @@
+import { isFailure } from "../domain/errors/driver-error.ts";
+import type { ClusterReader } from "../kubernetes/port.ts";
+import type { RdsVolume } from "../rds/volume.ts";
+import type { ClusterView } from "./drift.ts";
+
+/**
+ * A command that RouterOS ran only after its caller had been answered otherwise leaves something that nobody will ask for
+ * again. What looks like it must have been so for this long before it is taken away; milliseconds.
+ */
+export const GHOST_AFTER_MS = 15 * 60_000;
+export const UNUSED_AFTER_MS = 60 * 60_000;
+
+/** Name that external-provisioner gives: the claim's UID is in it. Source: external-provisioner, `--volume-name-prefix`. */
+const PROVISIONED = /^pvc-([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$/;
+
+/**
+ * Whether no workload can be using a volume on a node that has no VolumeAttachment for it: a PersistentVolume of this cluster
+ * names the volume with its claim, and no pod that has not ended uses the claim on the node.
+ */
+export async function isUnusedOn(
+  cluster: Pick<ClusterReader, "podsUsingClaim">,
+  volume: Pick<RdsVolume, "id">,
+  node: string,
+  view: ClusterView,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const pvs = view.persistentVolumes.filter(({ handle }) => handle === volume.id);
+  const [pv, another] = pvs;
+  if (pv?.claim === undefined || another !== undefined) return false;
+  const pods = await cluster.podsUsingClaim(pv.claim, signal);
+  return pods.every((pod) => pod.node !== undefined && pod.node !== node);
+}
+
+/** Whether a volume looks like one that nobody was ever told of: never attached, so without data, and without PersistentVolume. */
+export function looksUnasked({ id, record }: RdsVolume, view: ClusterView): boolean {
+  const { epoch, attachments, ended, source, invalidations, claim, name } = record;
+  const isUntouched = epoch === 0 && attachments.length === 0 && ended.length === 0 && source === undefined;
+  // A volume of a repeated CreateVolume was answered to somebody.
+  if (!isUntouched || invalidations !== undefined || claim === undefined || !PROVISIONED.test(name))
+    return false;
+  return !view.persistentVolumes.some(({ handle }) => handle === id);
+}
+
+/**
+ * Whether the claim that a volume was made for is gone, or another one has its name: then nobody repeats the CreateVolume.
+ * false also when that cannot be read.
+ */
+export async function isClaimGone(
+  cluster: Pick<ClusterReader, "claimUid" | "persistentVolumeByHandle">,
+  { id, record }: RdsVolume,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const [, uid] = PROVISIONED.exec(record.name) ?? [];
+  if (uid === undefined || record.claim === undefined) return false;
+  try {
+    if ((await cluster.claimUid(record.claim, signal)) === uid) return false;
+    return (await cluster.persistentVolumeByHandle(id, signal)) === undefined;
+  } catch (error) {
+    if (isFailure(error, "kubernetesForbidden")) return false;
+    throw error;
+  }
+}
