@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { failure } from "../domain/errors/driver-error.ts";
+import { printable } from "../domain/printable.ts";
 import { type HttpAddress, parseHttpAddress } from "./http-address.ts";
 import type { Logger } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -81,7 +82,7 @@ async function answer(request: IncomingMessage, options: HttpOptions): Promise<R
   const reasons = options.notReadyReasons();
   return reasons.length === 0
     ? { status: 200, body: "ok\n" }
-    : { status: 503, body: `${reasons.join("\n")}\n` };
+    : { status: 503, body: `${reasons.map(printable).join("\n")}\n` };
 }
 
 function send(request: IncomingMessage, response: ServerResponse, { status, body, type }: Reply): void {
