@@ -55,6 +55,8 @@ export interface NodeServiceOptions {
   readonly driverName?: string;
   /** 0 = no limit. */
   readonly maxVolumesPerNode: number;
+  /** The only addresses that volumes are connected at; undefined or empty: any. */
+  readonly storageAddresses?: readonly string[];
 }
 
 /**
@@ -64,7 +66,10 @@ export interface NodeServiceOptions {
 export function createNodeService(options: NodeServiceOptions): NodeService & NodeUpkeep {
   const { system, dataPath, nodeId, clusterId, nqnPrefix, driverName, maxVolumesPerNode } = options;
   const { logger } = system;
-  const node: NodeContext = { system, dataPath, nodeId, clusterId, nqnPrefix, driverName, logger };
+  const { storageAddresses } = options;
+  const node: NodeContext = {
+    ...{ system, dataPath, nodeId, clusterId, nqnPrefix, driverName, storageAddresses, logger },
+  };
   const inFlight = createInFlight();
   const exclusive = <R extends { readonly volumeId: string }, A>(
     operation: string,

@@ -19,6 +19,7 @@ import {
   type Presentation,
   presentationOf,
   requireKnownVolume,
+  requireOwnAddress,
   requireVolumeId,
 } from "./validate.ts";
 import { verifyDevice } from "./verify-device.ts";
@@ -40,6 +41,7 @@ export async function stage(node: NodeContext, request: StageRequest): Promise<v
   const presentation = presentationOf(request.capability);
   const volume = requireKnownVolume(request.volumeId);
   const checked = checkContext(node, volume, request.publishContext);
+  requireOwnAddress(node, volume, checked.context);
   const path = await requireCanonicalPath(requested);
   if (presentation.kind === "filesystem") await requirePropagation(node, path);
   const { signal } = request;
