@@ -3,7 +3,7 @@ import { failure } from "../domain/errors/driver-error.ts";
 import { bindMount, isReadOnly, unmount } from "../mount/mounter.ts";
 import { type Mount, mountsAt } from "../mount/mountinfo.ts";
 import { isDead } from "./dead.ts";
-import { kindOf } from "./paths.ts";
+import { kindOf, making } from "./paths.ts";
 import type { PublishJob } from "./publish-job.ts";
 import { mountinfoOf, mountsOf } from "./release.ts";
 import type { NodeContext } from "./types.ts";
@@ -36,7 +36,7 @@ export async function publishFilesystem(node: NodeContext, job: PublishJob): Pro
   const kind = await kindOf(target);
   if (kind !== undefined && kind !== "directory")
     throw failure("pathOccupied", { path: target, found: `a ${kind}` });
-  if (kind === undefined) await mkdir(target, { mode: 0o750 });
+  if (kind === undefined) await making(target, () => mkdir(target, { mode: 0o750 }));
   try {
     await bindMount(node.system.exec, staging, target, readOnly, mountinfoOf(node), signal);
     const now = mountsAt(await mountsOf(node), target).at(-1);

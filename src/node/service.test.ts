@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { tmpdir } from "node:os";
+import process from "node:process";
 import type { Capability } from "../domain/access-mode.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
 import { encodePublishContext } from "../domain/publish-context.ts";
@@ -39,6 +40,46 @@ function service(dataPath: Partial<DataPath> = {}, storageAddresses?: readonly s
     ...(storageAddresses === undefined ? {} : { storageAddresses }),
   });
 }
+
+describe("a place for a mount that cannot be one", () => {
+  const publishContext = encodePublishContext({
+    nqn: `nqn.2000-02.com.mikrotik:${VOLUME}.1`,
+    hostNqn: hostIdentity("c", "worker-1").hostNqn,
+    ...{ address: "192.0.2.1", port: 4_420, sizeBytes: 1n << 30n, filesystemState: "new", ctrlLossTmo: -1 },
+    ...{ reconnectDelay: 5, keepAliveTmo: 5, fastIoFailTmo: -1, nrIoQueues: 0, queueSize: 0 },
+  });
+  const request = {
+    volumeId: VOLUME,
+    publishContext,
+    capability: CAPABILITY,
+    volumeContext: {},
+    readonly: false,
+  };
+  const file = process.execPath;
+  const inFile = `${file}/globalmount`;
+
+  test("its parent is a file: FAILED_PRECONDITION with the parent's path, not a defect", async () => {
+    const refused = {
+      id: "pathOccupied",
+      code: 9,
+      message: expect.stringContaining(`${file} is occupied by a file`),
+    };
+    const { stage, publish } = service();
+    await expect(stage({ ...request, stagingTargetPath: inFile })).rejects.toMatchObject(refused);
+    await expect(
+      publish({ ...request, stagingTargetPath: inFile, targetPath: tmpdir() }),
+    ).rejects.toMatchObject(refused);
+    await expect(
+      publish({ ...request, stagingTargetPath: tmpdir(), targetPath: inFile }),
+    ).rejects.toMatchObject(refused);
+  });
+
+  test("nothing can be at such a place, so there is nothing to undo or to measure", async () => {
+    const { unpublish, stats } = service({ list: async () => [] });
+    await expect(unpublish({ volumeId: VOLUME, targetPath: inFile })).resolves.toBeUndefined();
+    await expect(stats({ volumeId: VOLUME, volumePath: inFile })).rejects.toMatchObject({ code: 5 });
+  });
+});
 
 describe("the storage address", () => {
   const stageAt = (address: string, allowed?: readonly string[]) => {

@@ -9,7 +9,7 @@ import type { BlockDevice, Connection } from "./data-path.ts";
 import { ensureFilesystem } from "./ensure-filesystem.ts";
 import { clearDeadStaging, endDeadConnection } from "./heal.ts";
 import { isLive } from "./health.ts";
-import { checkPath, kindOf, requireCanonicalPath } from "./paths.ts";
+import { checkPath, kindOf, making, requireCanonicalPath } from "./paths.ts";
 import { requirePropagation } from "./propagation.ts";
 import { mountsOf, release, unmountStaging } from "./release.ts";
 import type { NodeContext, StageRequest } from "./types.ts";
@@ -232,7 +232,7 @@ async function makeDirectory(path: string): Promise<boolean> {
   const kind = await kindOf(path);
   if (kind === "directory") return false;
   if (kind !== undefined) throw failure("pathOccupied", { path, found: `a ${kind}` });
-  await mkdir(path, { mode: 0o750 });
+  await making(path, () => mkdir(path, { mode: 0o750 }));
   return true;
 }
 
