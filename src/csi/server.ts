@@ -5,6 +5,7 @@ import { placeSocket } from "../observability/unix-socket.ts";
 import { type BoundService, serviceDefinition, serviceImplementation } from "./bridge.ts";
 import { CallRegistry } from "./calls.ts";
 import { parseEndpoint } from "./endpoint.ts";
+import { takeLibraryLog } from "./library-log.ts";
 import type { Interceptor } from "./rpc.ts";
 import { logUndecodable } from "./undecodable.ts";
 
@@ -63,6 +64,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     interceptors,
     ...(newRequestId === undefined ? {} : { newRequestId }),
   };
+  takeLibraryLog(logger, clock);
   const onUndecodable = logUndecodable(logger, clock);
   for (const bound of options.services) {
     server.addService(serviceDefinition(bound.desc, onUndecodable), serviceImplementation(bound, bridge));
