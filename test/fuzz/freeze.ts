@@ -33,11 +33,12 @@ export function watchFreezes(name: string, pid: number, ask: () => Promise<unkno
     while (!ended) {
       const [begun, used] = [performance.now(), processorMs(pid)];
       await ask();
-      const took = performance.now() - begun;
+      await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+      // The pause is measured too: it shows the freezes of this process itself.
+      const took = performance.now() - begun - EVERY_MS;
       const computed = processorMs(pid) - used;
       if ((took > FREEZE_MS && computed > BUSY_MS) || took > DEAD_MS)
         seen.push(`${name} did not answer for ${Math.round(took)} ms, of which it computed ${computed} ms`);
-      await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
     }
   };
   const running = run();
