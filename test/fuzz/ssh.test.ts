@@ -37,6 +37,7 @@ import { answerSomehow, randomGreeting, startGreeter } from "./hostile-ssh.ts";
 import { FUZZ_SECONDS, FUZZ_SEED, Random } from "./random.ts";
 
 const OPERATION_MS = 1_200;
+const WORKERS = 4;
 const BLOCK: Capability = {
   accessMode: "MULTI_NODE_MULTI_WRITER",
   accessType: "block",
@@ -254,7 +255,6 @@ async function hostileGreeting(random: Random, findings: Findings): Promise<void
 test(
   `${FUZZ_SECONDS} s of hostile SSH answers: no crash, no freeze, no defect, no active character`,
   async () => {
-    const random = new Random(FUZZ_SEED);
     const findings = new Findings();
     const stray = (error: unknown) =>
       findings.add(
@@ -265,8 +265,10 @@ test(
     process.on("unhandledRejection", stray);
     const watch = watchFreezes("the driver", process.pid, async () => {});
     let rounds = 0;
-    try {
-      for (const end = performance.now() + FUZZ_SECONDS * 1_000; performance.now() < end; rounds += 1) {
+    const end = performance.now() + FUZZ_SECONDS * 1_000;
+    const work = async (worker: number) => {
+      const random = new Random(FUZZ_SEED + worker);
+      for (; performance.now() < end; rounds += 1) {
         const device = await testConsole();
         const server = await startTestServer({
           userKeys: [userKey.public],
@@ -278,6 +280,9 @@ test(
         await server.close();
         for (let greetings = 0; greetings < 4; greetings += 1) await hostileGreeting(random, findings);
       }
+    };
+    try {
+      await Promise.all([...Array(WORKERS).keys()].map(work));
     } finally {
       for (const freeze of await watch.end()) findings.add("freeze", freeze);
       process.off("uncaughtException", stray);
