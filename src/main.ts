@@ -1,8 +1,14 @@
 import process from "node:process";
+import { refusalText, refusedVariables } from "./cli/runtime-variables.ts";
 
 const args = process.argv.slice(2);
+const refused = refusedVariables(process.env);
 
-if (args[0] === "node-helper") {
+if (refused.length > 0) {
+  const { writeAll } = await import("./cli/write-all.ts");
+  writeAll(2, refusalText(refused));
+  process.exit(2);
+} else if (args[0] === "node-helper") {
   // A short-lived child of `rds-csi node`; it must start fast and needs nothing else.
   const { runNodeHelper } = await import("./node/helper-main.ts");
   process.exitCode = runNodeHelper(args.slice(1));

@@ -14,6 +14,52 @@ pinned_bun_version() {
   sed -n 's/^ *"bun": "\([0-9][0-9.]*\)".*/\1/p' package.json
 }
 
+# The package with the bun for this machine.
+runtime_package() {
+  case "$(uname -s)" in
+    Darwin) _os=darwin ;;
+    *) _os=linux ;;
+  esac
+  case "$(uname -m)" in
+    aarch64 | arm64) _cpu=aarch64 ;;
+    *) _cpu=x64 ;;
+  esac
+  _libc=""
+  for _loader in /lib/ld-musl-*.so.1; do
+    [ ! -e "$_loader" ] || _libc=-musl
+  done
+  echo "bun-$_os-$_cpu$_libc"
+}
+
+# SHA-512 of a file in base64, as bun.lock has it.
+integrity_of() {
+  _print='process.stdout.write(require("crypto").createHash("sha512").update(require("fs").readFileSync(process.argv[1])).digest("base64"))'
+  if have node; then node -e "$_print" "$1"; else bun -e "$_print" "$1"; fi
+}
+
+# Leaves the pinned runtime of a package @oven/NAME in .cache and prints its path. It is taken from the registry's file as it is, without
+# any program of it, and only if that file is the one that bun.lock names.
+locked_runtime() {
+  _name=$1
+  _dir=.cache/runtime/$(pinned_bun_version)/$_name
+  if [ ! -x "$_dir/bun" ]; then
+    mkdir -p "$_dir/unpack" || return 1
+    _file=$(npm pack --silent --ignore-scripts --pack-destination "$_dir" "@oven/$_name@$(pinned_bun_version)") || return 1
+    _wanted=$(sed -n "s|.*\"@oven/$_name@[^\"]*\".*\"sha512-\([^\"]*\)\".*|\1|p" bun.lock)
+    _found=$(integrity_of "$_dir/$_file")
+    if [ -z "$_wanted" ] || [ "$_wanted" != "$_found" ]; then
+      rm -f "$_dir/$_file"
+      echo "setup: $_file is not the file that bun.lock names" >&2
+      return 1
+    fi
+    tar -xzf "$_dir/$_file" -C "$_dir/unpack" || return 1
+    mv "$_dir/unpack/package/bin/bun" "$_dir/bun" || return 1
+    rm -r "$_dir/unpack"
+    rm "$_dir/$_file"
+  fi
+  echo "$_dir/bun"
+}
+
 # Whether the command "$@" is the pinned bun. A package installed without its scripts leaves a stub that fails.
 is_pinned_bun() {
   [ "$("$@" --version 2>/dev/null)" = "$(pinned_bun_version)" ]
@@ -35,23 +81,29 @@ toolchain_stamp() {
 
 # Runs the pinned bun with the given arguments, from wherever it can be had.
 bootstrap_bun() {
-  _version=$(pinned_bun_version)
   if is_pinned_bun node_modules/.bin/bun; then
     node_modules/.bin/bun "$@"
   elif is_pinned_bun bun; then
     bun "$@"
-  elif is_pinned_bun .cache/bun/node_modules/.bin/bun; then
-    .cache/bun/node_modules/.bin/bun "$@"
-  elif npm_config_ignore_scripts=false is_pinned_bun npx -y "bun@$_version"; then
-    npm_config_ignore_scripts=false npx -y "bun@$_version" "$@"
   else
-    # npx refused or kept a stub: install it here and run its installer by hand.
-    echo "setup: npx does not give a working bun, installing it in .cache/bun" >&2
-    mkdir -p .cache/bun || return 1
-    npm install --silent --no-audit --no-fund --ignore-scripts --no-save --prefix .cache/bun "bun@$_version" >&2 || return 1
-    node .cache/bun/node_modules/bun/install.js >&2 || return 1
-    .cache/bun/node_modules/.bin/bun "$@"
+    _runtime=$(locked_runtime "$(runtime_package)") || return 1
+    "./$_runtime" "$@"
   fi
+}
+
+# Puts the runtime of the package @oven/..., which bun install has compared with bun.lock, in the place where bun's own install
+# script would put it. That script is not run: if the package is missing it downloads one that nothing is compared with.
+place_bun() {
+  for _runtime in node_modules/@oven/bun-*/bin/bun; do
+    is_pinned_bun "$_runtime" || continue
+    for _place in bun.exe bunx.exe; do
+      rm -f "node_modules/bun/bin/$_place"
+      ln "$_runtime" "node_modules/bun/bin/$_place" 2>/dev/null || cp "$_runtime" "node_modules/bun/bin/$_place" || return 1
+    done
+    return 0
+  done
+  echo "setup: no package of node_modules/@oven runs on this machine" >&2
+  return 1
 }
 
 setup_toolchain() {
@@ -61,8 +113,8 @@ setup_toolchain() {
   fi
   _stamp=$(toolchain_stamp) || return 1
   if [ "$(cat node_modules/.rds-csi-stamp 2>/dev/null)" != "$_stamp" ] || ! is_pinned_bun node_modules/.bin/bun; then
-    if ! have npx && ! have bun && [ ! -x node_modules/.bin/bun ]; then
-      echo "setup: neither bun nor npx is on PATH; install Node.js 20 or newer, or bun $(pinned_bun_version)" >&2
+    if ! have npm && ! have bun && [ ! -x node_modules/.bin/bun ]; then
+      echo "setup: neither bun nor npm is on PATH; install Node.js 20 or newer, or bun $(pinned_bun_version)" >&2
       return 1
     fi
     echo "setup: installing the packages of bun.lock with bun $(pinned_bun_version)" >&2
@@ -71,12 +123,7 @@ setup_toolchain() {
       return 1
     }
     if ! is_pinned_bun node_modules/.bin/bun; then
-      # Lifecycle scripts do not run (trustedDependencies is empty), so bun's own file is put in place here.
-      if have node; then
-        node node_modules/bun/install.js >&2 || return 1
-      else
-        bootstrap_bun node_modules/bun/install.js >&2 || return 1
-      fi
+      place_bun || return 1
     fi
     is_pinned_bun node_modules/.bin/bun || {
       echo "setup: node_modules/.bin/bun does not run" >&2

@@ -1,3 +1,4 @@
+import { printableLines } from "../domain/printable.ts";
 import type { Io } from "./io.ts";
 import { buildProgram } from "./program.ts";
 import { reportError } from "./report-error.ts";
@@ -8,6 +9,12 @@ function wantsDebug(args: readonly string[], env: Io["env"]): boolean {
   return (at >= 0 ? args[at + 1] : env.RDS_CSI_LOG_LEVEL) === "debug" || args.includes("--log-level=debug");
 }
 
+/** Standard error has no colours, so whatever is active in it is foreign. Standard output is made safe where it is made. */
+function withSafeErrors(io: Io): Io {
+  // Inherited, as columns and rows are asked anew each time.
+  return Object.create(io, { err: { value: (text: string) => io.err(printableLines(text)) } }) as Io;
+}
+
 /**
  * Runs one command line.
  * @param args without the program's name
@@ -16,7 +23,7 @@ function wantsDebug(args: readonly string[], env: Io["env"]): boolean {
 export async function main(args: readonly string[], io: Io): Promise<number> {
   let code = 0;
   try {
-    const program = buildProgram(io, (given) => {
+    const program = buildProgram(withSafeErrors(io), (given) => {
       code = given;
     });
     await program.parseAsync([...args], { from: "user" });

@@ -37,7 +37,9 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   const dataPath = await dataPathOf(config, system, metrics);
   const identity = { nodeId, clusterId: () => clusterId.get(), nqnPrefix, driverName };
   const nodeMetrics = createNodeMetrics(metrics.registry, system.clock);
-  const service = createNodeService({ system, dataPath, ...identity, maxVolumesPerNode });
+  const storageAddresses =
+    config.nvmeAddress === undefined ? [] : [config.nvmeAddress, ...config.formerNvmeAddress];
+  const service = createNodeService({ system, dataPath, ...identity, maxVolumesPerNode, storageAddresses });
 
   let reasons: readonly string[] = [];
   const look = async (): Promise<void> => {

@@ -1,30 +1,35 @@
 import { CommanderError } from "commander";
 import { ConfigError } from "../config/config-error.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
+import { printable, printableLines, shortened } from "../domain/printable.ts";
 import { ExitCode } from "./exit-codes.ts";
+
+/** Longest text of a defect, in UTF-16 units. */
+const MESSAGE_LIMIT = 1_500;
 
 /**
  * What a person is told about an error, and the exit code. Errors of the catalogue: what failed, then the remedy.
  * Anything else is a defect. Stacks are for `debug` only.
- * @returns the text ends with a newline, or is empty when everything was said already
+ * @returns the text has no active characters and ends with a newline, or is empty when everything was said already
  */
 export function reportError(error: unknown, debug: boolean): { text: string; code: ExitCode } {
   // Commander has written its message; --help and the like have code 0.
   if (error instanceof CommanderError) {
     return { text: "", code: error.exitCode === 0 ? ExitCode.ok : ExitCode.usage };
   }
-  const stack = debug ? `${details(error)}\n` : "";
+  const stack = debug ? `${printableLines(details(error))}\n` : "";
   if (error instanceof ConfigError) {
     const lines = error.mistakes.map(
       ({ where, problem, remedy }) => `  ${where} ${problem}.\n      ${remedy}.`,
     );
     const count = lines.length === 1 ? "1 mistake" : `${lines.length} mistakes`;
-    return { text: `rds-csi: ${count} in the configuration:\n${lines.join("\n")}\n`, code: ExitCode.usage };
+    const text = `rds-csi: ${count} in the configuration:\n${printableLines(lines.join("\n"))}\n`;
+    return { text, code: ExitCode.usage };
   }
   if (error instanceof DriverError) {
     return { text: `rds-csi: ${error.summary}.\n  ${error.remedy}\n${stack}`, code: ExitCode.failure };
   }
-  const what = error instanceof Error ? error.message : String(error);
+  const what = shortened(printable(error instanceof Error ? error.message : String(error)), MESSAGE_LIMIT);
   const hint = debug ? "" : "  Repeat with --log-level debug for details.\n";
   return { text: `rds-csi: ${what}\n${hint}${stack}`, code: ExitCode.failure };
 }

@@ -393,6 +393,21 @@ describe("other commands", () => {
     expect(loop.map(({ where }) => where)).toEqual(["--loop-exports-dir"]);
   });
 
+  test("a node's storage addresses: any by default, former ones only beside the present one", async () => {
+    const node = (flags: Record<string, readonly string[]>) =>
+      loadNodeConfig({ flags: { "node-id": ["n1"], ...flags }, env: {} });
+    expect(await node({})).toMatchObject({ nvmeAddress: undefined, formerNvmeAddress: [] });
+    const both = { "nvme-address": ["192.0.2.1"], "former-nvme-address": ["192.0.2.7,2001:db8::7"] };
+    expect(await node(both)).toMatchObject({
+      nvmeAddress: "192.0.2.1",
+      formerNvmeAddress: ["192.0.2.7", "2001:db8::7"],
+    });
+    const places = async (flags: Record<string, readonly string[]>) =>
+      (await mistakes(node(flags))).map(({ where }) => where);
+    expect(await places({ "former-nvme-address": ["192.0.2.7"] })).toEqual(["--former-nvme-address"]);
+    expect(await places({ "nvme-address": ["rds.example"] })).toEqual(["--nvme-address"]);
+  });
+
   test("volumes needs the RDS options only", async () => {
     const config = await loadVolumesConfig({ flags: flags({ nodes: undefined }), env: {} });
     expect(config.rds.host).toBe("192.0.2.1");

@@ -204,7 +204,19 @@ export async function loadControllerConfig(input: Input): Promise<ControllerConf
 /** Configuration of `rds-csi node`. @throws ConfigError with every mistake */
 export async function loadNodeConfig(input: Input): Promise<NodeConfig> {
   const found = await draft(commandOptions.node, input);
-  const { dataPath, loopExportsDir } = found.values;
+  const { dataPath, loopExportsDir, formerNvmeAddress = [] } = found.values;
+  // Former addresses alone would shut out the present one, or mean nothing.
+  if (
+    formerNvmeAddress.length > 0 &&
+    "nvmeAddress" in found.values &&
+    found.values.nvmeAddress === undefined
+  ) {
+    found.mistakes.push({
+      where: whereIs(found.sources, commandOptions.node, "formerNvmeAddress"),
+      problem: "is set, but nvme-address is not",
+      remedy: "Set --nvme-address, RDS_CSI_NVME_ADDRESS or the key nvme-address to the present address",
+    });
+  }
   if (dataPath === "loop" && "loopExportsDir" in found.values && loopExportsDir === undefined) {
     found.mistakes.push({
       where: "--loop-exports-dir",

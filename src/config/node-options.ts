@@ -1,5 +1,5 @@
 import { orchestratorOptions } from "./common-options.ts";
-import { type OptionTable, optional, required, withDefault } from "./option.ts";
+import { many, type OptionTable, optional, required, withDefault } from "./option.ts";
 import * as parse from "./parsers.ts";
 
 /** Options that only the node service has. */
@@ -41,6 +41,27 @@ export const nodeOnly = {
     },
     "4",
     parse.integer(1, 64),
+  ),
+  // The controller's own option, in the configuration file that it shares with the nodes.
+  nvmeAddress: optional(
+    {
+      name: "nvme-address",
+      placeholder: "<ip>",
+      description:
+        "the only address that a volume may be connected at, whatever the controller or Kubernetes says",
+      expects: "a literal IPv4 or IPv6 address, the same for controller and nodes",
+    },
+    parse.ipAddress,
+    "any address",
+  ),
+  formerNvmeAddress: many(
+    {
+      name: "former-nvme-address",
+      placeholder: "<ip>",
+      description: "addresses that count besides nvme-address, for attachments made before it was changed",
+      expects: "literal IPv4 or IPv6 addresses",
+    },
+    parse.ipAddress,
   ),
   stateDir: withDefault(
     {

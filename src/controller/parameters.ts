@@ -1,4 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
+import { isPrintable } from "../domain/printable.ts";
 import { DEFAULT_SETTINGS, type VolumeSettings } from "../domain/record/volume-record.ts";
 
 /** StorageClass parameters, read. */
@@ -102,5 +103,15 @@ function requireOrder({ ctrlLossTmo, reconnectDelay, fastIoFailTmo }: VolumeSett
 }
 
 function claimFrom(namespace: string | undefined, name: string | undefined): Parameters["claim"] {
-  return namespace === undefined || name === undefined || name === "" ? undefined : { namespace, name };
+  if (namespace === undefined || name === undefined || name === "") return undefined;
+  // The record takes no other names: the volume would be lost as soon as it is made.
+  for (const [key, value] of [
+    ["namespace", namespace],
+    ["name", name],
+  ] as const) {
+    if (isPrintable(value)) continue;
+    const expected = "a name without control and format characters";
+    throw failure("parameterInvalid", { key: `${METADATA_PREFIX}pvc/${key}`, value, expected });
+  }
+  return { namespace, name };
 }

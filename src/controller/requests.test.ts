@@ -161,6 +161,17 @@ describe("StorageClass parameters", () => {
     });
   }
 
+  test("the name of a claim that a record cannot hold is refused before anything is made", () => {
+    for (const key of ["namespace", "name"] as const) {
+      const claim = {
+        "csi.storage.k8s.io/pvc/namespace": "shop",
+        "csi.storage.k8s.io/pvc/name": "disk",
+        [`csi.storage.k8s.io/pvc/${key}`]: "a\u001b[2J",
+      };
+      expect(() => readParameters(claim)).toThrow(`csi.storage.k8s.io/pvc/${key}="a\\u001b[2J" is invalid`);
+    }
+  });
+
   test("property: the times of a connection are accepted exactly if they make sense together", () => {
     const times = fc.record({
       ctrlLossTmo: fc.integer({ min: -1, max: 400 }),

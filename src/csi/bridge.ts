@@ -23,6 +23,7 @@ import { orAborted } from "./abort.ts";
 import type { CallRegistry } from "./calls.ts";
 import { chain, type Interceptor, type RpcHandlers, type RpcNext } from "./rpc.ts";
 import { statusOf } from "./status.ts";
+import type { OnUndecodable } from "./undecodable.ts";
 
 /** A service and what answers it; made by `service`. */
 export interface BoundService {
@@ -46,8 +47,8 @@ export interface BridgeOptions {
   readonly newRequestId?: () => string;
 }
 
-/** The grpc-js description of a generated service. */
-export function serviceDefinition(desc: DescService): ServiceDefinition {
+/** The grpc-js description of a generated service. @param onUndecodable told of requests that are no message of their RPC */
+export function serviceDefinition(desc: DescService, onUndecodable?: OnUndecodable): ServiceDefinition {
   return Object.fromEntries(
     desc.methods.map((method) => [
       method.localName,
@@ -56,7 +57,14 @@ export function serviceDefinition(desc: DescService): ServiceDefinition {
         requestStream: method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
         responseStream: method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
         requestSerialize: (message: Message) => encode(method.input, message),
-        requestDeserialize: (bytes: Buffer) => fromBinary(method.input, bytes),
+        requestDeserialize: (bytes: Buffer) => {
+          try {
+            return fromBinary(method.input, bytes);
+          } catch (error) {
+            onUndecodable?.(method.name, bytes.byteLength, error);
+            throw error;
+          }
+        },
         responseSerialize: (message: Message) => encode(method.output, message),
         responseDeserialize: (bytes: Buffer) => fromBinary(method.output, bytes),
       },

@@ -1,8 +1,12 @@
+import { printable, shortened } from "../domain/printable.ts";
 import type { NodeService } from "../node/service.ts";
-import type { Usage } from "../node/types.ts";
+import type { Usage, VolumeCondition } from "../node/types.ts";
 import { type BoundService, service } from "./bridge.ts";
 import { optionalCapabilityFromWire } from "./capability.ts";
 import { Node, NodeServiceCapability_RPC_Type as RpcType, VolumeUsage_Unit as Unit } from "./gen/csi_pb.ts";
+
+/** Longest text about a volume's condition, in UTF-16 units. */
+const MESSAGE_LIMIT = 2_000;
 
 /** What NodeGetCapabilities answers; the controller advertises SINGLE_NODE_MULTI_WRITER as well, CSI wants both. */
 export const NODE_CAPABILITIES = [
@@ -50,7 +54,7 @@ export function nodeService(operations: NodeService): BoundService {
     nodeGetVolumeStats: async ({ volumeId, volumePath, stagingTargetPath }, { signal }) => {
       const request = { volumeId, volumePath, stagingTargetPath, signal };
       const { usage, condition } = await operations.stats(request);
-      return { usage: usage.map(usageToWire), volumeCondition: { ...condition } };
+      return { usage: usage.map(usageToWire), volumeCondition: wireCondition(condition) };
     },
     nodeExpandVolume: async (request, { signal }) => {
       const { capacityRange } = request;
@@ -75,6 +79,11 @@ export function nodeService(operations: NodeService): BoundService {
       return { nodeId, maxVolumesPerNode: BigInt(maxVolumesPerNode) };
     },
   });
+}
+
+/** What mounts are called is chosen on the machine, so it is foreign text. */
+function wireCondition({ abnormal, message }: VolumeCondition) {
+  return { abnormal, message: shortened(printable(message), MESSAGE_LIMIT) };
 }
 
 /** 0 stands for unknown on the wire: a block volume has only a total. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { lstat, stat, writeFile } from "node:fs/promises";
 import { createConnection, createServer, type Socket } from "node:net";
 import { join } from "node:path";
-import { status } from "@grpc/grpc-js";
+import { Client, credentials, status } from "@grpc/grpc-js";
 import { systemClock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { buildInfo } from "../observability/build-info.ts";
@@ -45,6 +45,50 @@ function hanging(seen: RpcContext[], honoursAbort: boolean) {
     });
   };
 }
+
+describe("requests that are no messages", () => {
+  test("leave a line with the RPC and the reason, one per RPC and minute, and the server goes on", async () => {
+    const logger = recordingLogger();
+    const { lines } = logger;
+    const clock = { ...systemClock, monotonic: () => now };
+    let now = 0;
+    const run = async (_: unknown, server: { readonly path: string }) => {
+      const client = new Client(`unix:${server.path}`, credentials.createInsecure());
+      const send = (path: string, bytes: Buffer) =>
+        new Promise<{ code: number; details: string } | undefined>((resolve) => {
+          const same = (given: Buffer) => given;
+          client.makeUnaryRequest(path, same, same, bytes, (error) => resolve(error ?? undefined));
+        });
+      const probe = "/csi.v1.Identity/Probe";
+      // Fields of a length that the message does not have, wire types that do not exist, broken UTF-8 in a string.
+      for (const bytes of ["0aff", "0f", "ffffffffffffffffffffff", "08"]) {
+        expect(await send(probe, Buffer.from(bytes, "hex"))).toMatchObject({ code: status.INTERNAL });
+      }
+      expect(await send("/csi.v1.Identity/GetPluginInfo", Buffer.from("0aff", "hex"))).toMatchObject({
+        code: status.INTERNAL,
+      });
+      const warnings = () => lines.filter(({ level }) => level === "warn");
+      expect(warnings().map(({ message, fields }) => [message, fields?.method, fields?.bytes])).toEqual([
+        ["a request could not be decoded", "Probe", 2],
+        ["a request could not be decoded", "GetPluginInfo", 2],
+      ]);
+      expect(String(warnings()[0]?.fields?.error)).not.toBe("");
+      now += 60_001;
+      await send(probe, Buffer.from("0f", "hex"));
+      expect(
+        warnings()
+          .slice(2)
+          .map(({ message, fields }) => [message, fields?.method, fields?.times]),
+      ).toEqual([
+        ["requests could not be decoded again", "Probe", 3],
+        ["a request could not be decoded", "Probe", undefined],
+      ]);
+      expect(await send(probe, Buffer.alloc(0))).toBeUndefined();
+      client.close();
+    };
+    await withServer([identity], run, { logger, clock });
+  });
+});
 
 describe("calls over a real socket", () => {
   test("an answer, a catalogue error, a defect, an RPC and a service that are not there", async () => {

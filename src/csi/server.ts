@@ -5,7 +5,9 @@ import { placeSocket } from "../observability/unix-socket.ts";
 import { type BoundService, serviceDefinition, serviceImplementation } from "./bridge.ts";
 import { CallRegistry } from "./calls.ts";
 import { parseEndpoint } from "./endpoint.ts";
+import { takeLibraryLog } from "./library-log.ts";
 import type { Interceptor } from "./rpc.ts";
+import { logUndecodable } from "./undecodable.ts";
 
 /** Settings of a CSI server. */
 export interface ServerOptions {
@@ -62,8 +64,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     interceptors,
     ...(newRequestId === undefined ? {} : { newRequestId }),
   };
+  takeLibraryLog(logger, clock);
+  const onUndecodable = logUndecodable(logger, clock);
   for (const bound of options.services) {
-    server.addService(serviceDefinition(bound.desc), serviceImplementation(bound, bridge));
+    server.addService(serviceDefinition(bound.desc, onUndecodable), serviceImplementation(bound, bridge));
   }
   const removeSocket = await placeSocket(path, "endpoint", (temporary) => bind(server, temporary));
   logger.info("serving", { path, services: options.services.map(({ desc }) => desc.typeName) });

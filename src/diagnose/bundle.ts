@@ -1,4 +1,5 @@
 import { writeFile } from "node:fs/promises";
+import { printableJson } from "../domain/printable.ts";
 import { isSecretName, REDACTED, redactText } from "../observability/redact.ts";
 import type { DiagnoseConfig } from "./context.ts";
 import type { Diagnosis } from "./diagnosis.ts";
@@ -25,7 +26,7 @@ export function bundleOf(diagnosis: Diagnosis, config: DiagnoseConfig): string {
     if (typeof value !== "string") return value;
     return isSecretName(name) ? REDACTED : redactText(value);
   };
-  return `${JSON.stringify(bundle, clean, 2)}\n`;
+  return `${printableJson(JSON.stringify(bundle, clean, 2))}\n`;
 }
 
 /** Writes it, for this user's eyes only. @throws when the file exists: nothing is overwritten */

@@ -50,7 +50,16 @@ afterAll(async () => {
 });
 
 async function run(...command: string[]): Promise<{ code: number; output: string }> {
-  const child = Bun.spawn(command, { cwd: root, stdout: "pipe", stderr: "pipe" });
+  return await runWith({}, ...command);
+}
+
+async function runWith(env: Record<string, string>, ...command: string[]) {
+  const child = Bun.spawn(command, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
   const streams = [child.stdout, child.stderr].map((stream) => new Response(stream).text());
   return { code: await child.exited, output: (await Promise.all(streams)).join("") };
 }
@@ -94,4 +103,22 @@ test("it does not accept the certificate of another host", async () => {
     id: "kubernetesUntrusted",
     message: expect.stringContaining("altnames"),
   });
+});
+
+test("nor does it when the environment asks for other trust", async () => {
+  const ca = join(world.dir, "true-ca.pem");
+  await writeFile(ca, world.api.authority.cert);
+  const path = await world.api.writeKubeconfig(join(world.dir, "otherwise"), { ca: createAuthority().cert });
+  const asked = world.api.accesses.length;
+  for (const env of [
+    { NODE_TLS_REJECT_UNAUTHORIZED: "0" },
+    { NODE_EXTRA_CA_CERTS: ca },
+    { SSL_CERT_FILE: ca },
+    { NODE_USE_SYSTEM_CA: "1", SSL_CERT_FILE: ca },
+    { NODE_OPTIONS: "--use-openssl-ca", SSL_CERT_FILE: ca },
+  ] as Record<string, string>[]) {
+    const { output } = await runWith(env, executable, path);
+    expect([env, output]).toEqual([env, expect.stringContaining('"id":"kubernetesUntrusted"')]);
+  }
+  expect(world.api.accesses).toHaveLength(asked);
 });

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import type { CoreV1Event } from "@kubernetes/client-node";
+import { printable } from "../domain/printable.ts";
 import type { PendingEvent, Series } from "./event-series.ts";
 
 /** Who reports. */
@@ -56,8 +57,9 @@ export function eventPatch(message: string, series: Series, now: number): object
   };
 }
 
-/** At most 1024 bytes, cut between characters. */
-export function truncated(message: string): string {
+/** The message of an event: without active characters, at most 1024 bytes, cut between characters. */
+export function truncated(text: string): string {
+  const message = printable(text);
   const bytes = Buffer.from(message);
   if (bytes.length <= MAX_MESSAGE_BYTES) return message;
   let end = MAX_MESSAGE_BYTES - 3;

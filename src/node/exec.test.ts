@@ -121,6 +121,22 @@ describe("exec", () => {
     });
   });
 
+  test("complaint: a reason that is followed by the program's usage or by much else is not cut off", () => {
+    const usage = `Usage: mkfs.xfs\n${"/* option */\t[-x value]\n".repeat(60)}`;
+    const failed = (stderr: string) => complaint({ code: 1, stdout: "", stderr, truncated: false });
+    expect(failed(`Filesystem must be larger than 300MB.\n${usage}`)).toBe(
+      "Filesystem must be larger than 300MB. (exit code 1)",
+    );
+    expect(failed(usage)).toStartWith("Usage: mkfs.xfs / /* option */");
+    const long = failed(`first reason\n${"progress\n".repeat(500)}last reason`);
+    expect(long).toStartWith("first reason / progress");
+    expect(long).toEndWith("progress / last reason (exit code 1)");
+    expect(long.length).toBeLessThan(550);
+    const begun = performance.now();
+    expect(failed(`a${" ".repeat(1_000_000)}b`)).toBe("a / b (exit code 1)");
+    expect(performance.now() - begun).toBeLessThan(1_000);
+  });
+
   test("complaint: the end of stderr, else of stdout, and the code", () => {
     const result = { code: 32, stdout: "x", stderr: "a\n  b \n", truncated: false };
     expect(complaint(result)).toBe("a / b (exit code 32)");

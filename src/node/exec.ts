@@ -117,9 +117,17 @@ export function describe(command: Pick<Command<string>, "program" | "args">): st
   return `\`${[command.program, ...command.args].join(" ").slice(0, 200)}\``;
 }
 
-/** The last lines of what a failed program said, for messages. */
+/**
+ * What a failed program said, for messages. Of much it is the beginning and the end: some give the reason first and then explain
+ * their usage, which is left out, others end with it.
+ */
 export function complaint(result: ExecResult): string {
-  const text = (result.stderr.trim() || result.stdout.trim()).replace(/\s*\n\s*/g, " / ").slice(-500);
+  const all = result.stderr.trim() || result.stdout.trim();
+  // First cut, then searched: a megabyte of blanks would take minutes.
+  const ends = all.length <= 8_192 ? all : `${all.slice(0, 4_096)}\n${all.slice(-4_096)}`;
+  const said = ends.replace(/(?<=\S)\s*\nusage:[\s\S]*$/i, "");
+  const line = said.replace(/\s*\n\s*/g, " / ");
+  const text = line.length <= 500 ? line : `${line.slice(0, 250)} … ${line.slice(-250)}`;
   const end = result.code === null ? `ended by ${result.signal ?? "a signal"}` : `exit code ${result.code}`;
   return `${text || "no message"} (${end})`;
 }

@@ -48,12 +48,30 @@ export async function canonicalPath(path: string): Promise<string | undefined> {
 
 /**
  * As canonicalPath, for a path that is about to be used.
- * @throws parentMissing (FAILED_PRECONDITION)
+ * @throws parentMissing; pathOccupied when the parent is not a directory (FAILED_PRECONDITION)
  */
 export async function requireCanonicalPath(path: string): Promise<string> {
   const canonical = await canonicalPath(path);
   if (canonical === undefined) throw failure("parentMissing", { path });
+  const parent = dirname(canonical);
+  const kind = await kindOf(parent);
+  if (kind === undefined) throw failure("parentMissing", { path });
+  if (kind !== "directory") throw failure("pathOccupied", { path: parent, found: `a ${kind}` });
   return canonical;
+}
+
+/**
+ * Makes a directory or file for a mount. What prevents it (a full or read-only filesystem, a parent that went away) is
+ * a state of the machine, not a defect.
+ * @throws nodeCommandFailed
+ */
+export async function making<T>(path: string, make: () => Promise<T>): Promise<T> {
+  try {
+    return await make();
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    throw failure("nodeCommandFailed", { what: `making ${path}`, detail }, error);
+  }
 }
 
 /**

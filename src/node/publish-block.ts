@@ -6,7 +6,7 @@ import { statPath } from "../mount/stat.ts";
 import { nodeMounts } from "../mount/users.ts";
 import { isDeadNode } from "./dead.ts";
 import { complaint } from "./exec.ts";
-import { kindOf, requireEmpty } from "./paths.ts";
+import { kindOf, making, requireEmpty } from "./paths.ts";
 import type { PublishJob } from "./publish-job.ts";
 import { mountinfoOf, mountsOf } from "./release.ts";
 import type { NodeContext } from "./types.ts";
@@ -99,7 +99,7 @@ async function makeFile(volume: string, path: string): Promise<boolean> {
     return false;
   }
   if (kind !== undefined) throw failure("pathOccupied", { path, found: `a ${kind}` });
-  const file = await open(path, "wx", 0o640);
+  const file = await making(path, () => open(path, "wx", 0o640));
   await file.close();
   return true;
 }

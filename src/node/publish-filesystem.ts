@@ -4,7 +4,7 @@ import { bindMount, unmount } from "../mount/mounter.ts";
 import { type Mount, mountsAt } from "../mount/mountinfo.ts";
 import { writabilityOf } from "../mount/writable.ts";
 import { isDead } from "./dead.ts";
-import { kindOf, requireEmpty } from "./paths.ts";
+import { kindOf, making, requireEmpty } from "./paths.ts";
 import type { PublishJob } from "./publish-job.ts";
 import { mountinfoOf, mountsOf } from "./release.ts";
 import type { NodeContext } from "./types.ts";
@@ -42,7 +42,7 @@ export async function publishFilesystem(node: NodeContext, job: PublishJob): Pro
   if (kind !== undefined && kind !== "directory")
     throw failure("pathOccupied", { path: target, found: `a ${kind}` });
   if (kind === "directory") await requireEmpty(volume, target, kind);
-  if (kind === undefined) await mkdir(target, { mode: 0o750 });
+  if (kind === undefined) await making(target, () => mkdir(target, { mode: 0o750 }));
   try {
     await bindMount(node.system.exec, staging, target, readOnly, mountinfoOf(node), signal);
     const now = mountsAt(await mountsOf(node), target).at(-1);

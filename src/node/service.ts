@@ -54,6 +54,8 @@ export interface NodeServiceOptions {
   readonly driverName?: string;
   /** 0 = no limit. */
   readonly maxVolumesPerNode: number;
+  /** The only addresses that volumes are connected at; undefined or empty: any. */
+  readonly storageAddresses?: readonly string[];
 }
 
 /**
@@ -64,8 +66,9 @@ export function createNodeService(options: NodeServiceOptions): NodeService & No
   const { system, dataPath, nodeId, nqnPrefix, driverName, maxVolumesPerNode } = options;
   const { logger } = system;
   const given = options.clusterId;
+  const { storageAddresses } = options;
   const node: NodeContext = {
-    ...{ system, dataPath, nodeId, nqnPrefix, driverName, logger },
+    ...{ system, dataPath, nodeId, nqnPrefix, driverName, storageAddresses, logger },
     get clusterId() {
       return typeof given === "string" ? given : given();
     },

@@ -10,7 +10,7 @@ import type { BlockDevice, Connection } from "./data-path.ts";
 import { ensureFilesystem } from "./ensure-filesystem.ts";
 import { clearDeadStaging, clearFailedStaging, endDeadConnection } from "./heal.ts";
 import { isLive } from "./health.ts";
-import { checkPath, kindOf, requireCanonicalPath, requireEmpty } from "./paths.ts";
+import { checkPath, kindOf, making, requireCanonicalPath, requireEmpty } from "./paths.ts";
 import { requirePropagation } from "./propagation.ts";
 import { mountsOf, release, unmountStaging } from "./release.ts";
 import { requireOwnNumber } from "./reused-number.ts";
@@ -21,6 +21,7 @@ import {
   type Presentation,
   presentationOf,
   requireKnownVolume,
+  requireOwnAddress,
   requireVolumeId,
 } from "./validate.ts";
 import { verifyDevice } from "./verify-device.ts";
@@ -45,6 +46,7 @@ export async function stage(node: NodeContext, request: StageRequest): Promise<v
   const presentation = presentationOf(request.capability);
   const volume = requireKnownVolume(request.volumeId);
   const checked = checkContext(node, volume, request.publishContext);
+  requireOwnAddress(node, volume, checked.context);
   const path = await requireCanonicalPath(requested);
   if (presentation.kind === "filesystem") await requirePropagation(node, path);
   const { signal } = request;
@@ -259,7 +261,7 @@ async function makeDirectory(volume: string, path: string): Promise<boolean> {
     return false;
   }
   if (kind !== undefined) throw failure("pathOccupied", { path, found: `a ${kind}` });
-  await mkdir(path, { mode: 0o750 });
+  await making(path, () => mkdir(path, { mode: 0o750 }));
   return true;
 }
 

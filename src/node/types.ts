@@ -97,5 +97,7 @@ export interface NodeContext {
   readonly nqnPrefix: string;
   /** CSI driver name, by which kubelet keeps its records of our paths; undefined: they are not looked at. */
   readonly driverName?: string | undefined;
+  /** The only addresses that volumes are connected at; undefined or empty: any. */
+  readonly storageAddresses?: readonly string[] | undefined;
   readonly logger: Logger;
 }

@@ -11,6 +11,7 @@ import { hostIdentity } from "../domain/host-identity.ts";
 import { decodePublishContext, type PublishContext } from "../domain/publish-context.ts";
 import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
 import { checkMountFlags } from "../mount/flags.ts";
+import { normalAddress } from "../nvme/endpoint.ts";
 import { requireVolumeNqn, type VolumeNqn } from "../nvme/nqn.ts";
 import type { Target } from "./data-path.ts";
 import type { NodeContext } from "./types.ts";
@@ -98,4 +99,16 @@ export function checkContext(
   const times = { ctrlLossTmo, reconnectDelay, keepAliveTmo, fastIoFailTmo };
   const target = { nqn: nqn.nqn, address, port, ...own, ...times, nrIoQueues, queueSize };
   return { context, nqn, target };
+}
+
+/**
+ * A publish context comes through an object of the cluster, and connecting is done as root on the machine's network: where
+ * the node's own configuration has addresses, no other is connected to, however they are spelled.
+ * @throws storageAddressForeign (FAILED_PRECONDITION)
+ */
+export function requireOwnAddress(node: NodeContext, volume: VolumeId, { address }: PublishContext): void {
+  const { storageAddresses: allowed = [] } = node;
+  const own = new Set(allowed.map(normalAddress));
+  if (own.size > 0 && !own.has(normalAddress(address)))
+    throw failure("storageAddressForeign", { volume, address, allowed });
 }

@@ -1,9 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import { once } from "node:events";
 import { lstat, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type HttpOptions, startHttp } from "./http.ts";
 import { parseHttpAddress } from "./http-address.ts";
+import { CONNECTION_LIMITS } from "./http-connections.ts";
 import { silentLogger } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 
@@ -95,6 +98,66 @@ describe("startHttp", () => {
       await rm(directory, { recursive: true });
     }
   });
+
+  test("requests that are never finished, more than there is room for, keep nobody out and are ended", async () => {
+    const server = await startHttp(options({ limits: { ...CONNECTION_LIMITS, headMs: 1_500 } }));
+    const port = Number(server.address.split(":").at(-1));
+    const parts = [
+      "G",
+      "GET /metrics HTTP/1.1\r\nHost: x\r\n",
+      "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc",
+      "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /hea",
+    ];
+    const sockets = Array.from({ length: 300 }, (_, index) => {
+      const socket = connect(port, "127.0.0.1", () => socket.write(parts[index % parts.length] ?? ""));
+      socket.on("error", () => {});
+      // Without a reader the end is never seen.
+      socket.resume();
+      const closed = new Promise<void>((resolve) => socket.on("close", () => resolve()));
+      const opened = Promise.race([
+        new Promise<void>((resolve) => socket.on("connect", () => resolve())),
+        closed,
+      ]);
+      return { socket, opened, closed };
+    });
+    const ended = (count: number) => Promise.all(sockets.slice(0, count).map(({ closed }) => closed));
+    try {
+      await Promise.all(sockets.map(({ opened }) => opened));
+      for (let round = 0; round < 20; round += 1) {
+        const begun = performance.now();
+        const response = await fetch(`http://127.0.0.1:${port}/healthz`, {
+          headers: { connection: "close" },
+        });
+        expect([response.status, await response.text()]).toEqual([200, "ok\n"]);
+        expect(performance.now() - begun).toBeLessThan(1_000);
+      }
+      await ended(sockets.length);
+    } finally {
+      for (const { socket } of sockets) socket.destroy();
+      await server.close();
+    }
+  }, 20_000);
+
+  test("a kept connection serves one request after the other, and is ended when it is not used", async () => {
+    const server = await startHttp(options({ limits: { ...CONNECTION_LIMITS, headMs: 500 } }));
+    const socket = connect(Number(server.address.split(":").at(-1)), "127.0.0.1");
+    try {
+      let answers = 0;
+      socket.on("data", (data) => {
+        answers += String(data).split("HTTP/1.1 200").length - 1;
+      });
+      const closed = once(socket, "close");
+      for (let round = 1; round <= 3; round += 1) {
+        socket.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+        while (answers < round) await once(socket, "data");
+      }
+      await closed;
+      expect(answers).toBe(3);
+    } finally {
+      socket.destroy();
+      await server.close();
+    }
+  }, 20_000);
 
   test("a port in use is an error that names it", async () => {
     await withHttp({}, async (url) => {

@@ -1,6 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { failure } from "../domain/errors/driver-error.ts";
+import { printable } from "../domain/printable.ts";
 import { type HttpAddress, parseHttpAddress } from "./http-address.ts";
+import { type ConnectionLimits, limitConnections } from "./http-connections.ts";
 import type { Logger } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { placeSocket } from "./unix-socket.ts";
@@ -15,6 +17,8 @@ export interface HttpOptions {
   /** Reasons against readiness, empty when ready; shown by `/readyz`. */
   readonly notReadyReasons: () => readonly string[];
   readonly logger: Logger;
+  /** CONNECTION_LIMITS unless given. */
+  readonly limits?: ConnectionLimits;
 }
 
 /** An HTTP server that accepts requests. */
@@ -39,7 +43,7 @@ interface Reply {
 export async function startHttp(options: HttpOptions): Promise<RunningHttp> {
   const address = parseHttpAddress(options.address);
   const server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 5_000 });
-  server.maxConnections = 64;
+  limitConnections(server, options.limits);
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     answer(request, options).then(
       (reply) => send(request, response, reply),
@@ -81,7 +85,7 @@ async function answer(request: IncomingMessage, options: HttpOptions): Promise<R
   const reasons = options.notReadyReasons();
   return reasons.length === 0
     ? { status: 200, body: "ok\n" }
-    : { status: 503, body: `${reasons.join("\n")}\n` };
+    : { status: 503, body: `${reasons.map(printable).join("\n")}\n` };
 }
 
 function send(request: IncomingMessage, response: ServerResponse, { status, body, type }: Reply): void {

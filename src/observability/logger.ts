@@ -1,3 +1,4 @@
+import { printableJson } from "../domain/printable.ts";
 import type { LogFields, Logger, LogLevel } from "./log.ts";
 import { descriptorSink, type LogSink } from "./log-sink.ts";
 import { type LogValue, toLogValue } from "./log-value.ts";
@@ -80,11 +81,7 @@ function plain(value: LogValue): string {
 
 /** JSON with every control, format and separator character escaped: safe for terminals and for one line. */
 function quote(value: LogValue): string {
-  return JSON.stringify(value).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
-    [...Array(character.length).keys()]
-      .map((index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`)
-      .join(""),
-  );
+  return printableJson(JSON.stringify(value));
 }
 
 function shorten(value: LogValue): LogValue {

@@ -165,6 +165,50 @@ describe("alone in an empty directory, with an empty environment", () => {
   });
 });
 
+describe("in a hostile environment", () => {
+  const evil = async () => {
+    const path = join(directory, "evil-preload.js");
+    await writeFile(path, "globalThis.preloaded = true;");
+    return path;
+  };
+
+  test("variables that make Bun load code, open a port or write files: exit 2 with their names", async () => {
+    const preload = await evil();
+    for (const [name, value] of [
+      ["BUN_OPTIONS", `--preload ${preload}`],
+      ["BUN_OPTIONS", ""],
+      ["BUN_INSPECT", "127.0.0.1:0"],
+      ["BUN_INSPECT_CONNECT_TO", "unix:///nowhere.sock"],
+      ["BUN_INSPECT_PRELOAD", preload],
+      ["BUN_JSC_useDollarVM", "1"],
+      ["BUN_BYTECODE_ORDER_OUT", join(directory, "order")],
+      ["BUN_CRASH_REPORT_URL", "http://127.0.0.1:1"],
+      ["BUN_FEATURE_FLAG_INTERNAL_FOR_TESTING", "1"],
+    ] as const) {
+      for (const args of [["version"], ["controller"], ["node-helper", "users", "/dev/null"]]) {
+        const { code, stdout, stderr } = await run(args, { [name]: value });
+        expect([name, code, stdout]).toEqual([name, 2, ""]);
+        expect(stderr).toContain(`rds-csi: ${name} in the environment would change how this program runs.\n`);
+      }
+    }
+  });
+
+  test("others of the same beginning are those of Services or of an installed Bun: no matter", async () => {
+    const env = {
+      BUN_INSTALL: "/root/.bun",
+      BUN_PORT: "tcp://10.0.0.1:80",
+      BUN_OPTIONS_SERVICE_HOST: "10.0.0.1",
+      BUN_INSPECT_PORT: "tcp://10.0.0.1:80",
+      BUN_DEBUG_SERVICE_HOST: "10.0.0.1",
+      BUN_DEBUG_PORT: "tcp://10.0.0.1:80",
+      BUN_INTERNAL_API_PORT_80_TCP_ADDR: "10.0.0.1",
+      NODE_OPTIONS: `--require ${await evil()} --inspect=127.0.0.1:0`,
+    };
+    const { code, stderr } = await run(["version"], env);
+    expect([code, stderr]).toEqual([0, ""]);
+  });
+});
+
 describe("in a hostile directory", () => {
   test("its .env, bunfig.toml, tsconfig.json, package.json and node_modules have no effect", async () => {
     const hostile = join(directory, "hostile");

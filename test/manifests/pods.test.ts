@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { refusedVariables } from "../../src/cli/runtime-variables.ts";
 import { driverName } from "../../src/config/common-options.ts";
 import { nodeOnly } from "../../src/config/node-options.ts";
 import { describeSets, type Manifest, named, ofKind, templates } from "./manifests.fixture.ts";
@@ -54,6 +55,15 @@ describeSets((objects) => {
     }
     for (const name of Object.keys(SIDECAR_FLAGS))
       expect(all.some(({ container }) => container.image.endsWith(name))).toBe(true);
+  });
+
+  test("no variable of a container makes the runtime do something else", () => {
+    for (const { container } of all) {
+      expect(container.envFrom).toBeUndefined();
+      const names = (container.env ?? []).map(({ name }: Manifest) => name) as string[];
+      expect(refusedVariables(Object.fromEntries(names.map((name) => [name, ""])))).toEqual([]);
+      expect(names.filter((name) => /^(LD_|NODE_(?!NAME$|ID$)|SSL_|GLIBC_)/.test(name))).toEqual([]);
+    }
   });
 
   test("images are pinned, and not pulled again", () => {

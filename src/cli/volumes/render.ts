@@ -1,6 +1,7 @@
-import { stringify } from "yaml";
+import { printable } from "../../domain/printable.ts";
+import { jsonText, yamlText } from "../machine-text.ts";
 import type { ListedVolume, VolumeState } from "./model.ts";
-import { type Column, printable, shortAge, shortDuration, shortSize, tableLines } from "./text.ts";
+import { type Column, shortAge, shortDuration, shortSize, tableLines } from "./text.ts";
 
 export const OUTPUT_FORMATS = ["table", "wide", "json", "yaml"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
@@ -18,9 +19,9 @@ export interface RenderOptions {
 export function renderVolumes(volumes: readonly ListedVolume[], options: RenderOptions): string {
   switch (options.format) {
     case "json":
-      return `${JSON.stringify(document(volumes), undefined, 2)}\n`;
+      return `${jsonText(document(volumes), 2)}\n`;
     case "yaml":
-      return stringify(document(volumes), { lineWidth: 0, aliasDuplicateObjects: false });
+      return yamlText(document(volumes));
     default:
       return table(volumes, options);
   }
@@ -121,7 +122,7 @@ function table(volumes: readonly ListedVolume[], { format, now, width, colour }:
     return code === "" ? text : `${code}${text}${RESET}`;
   };
   const problems = volumes.flatMap(({ handle, problems: all }) =>
-    all.map((problem) => `${handle}: ${printable(problem)}`),
+    all.map((problem) => printable(`${handle}: ${problem}`)),
   );
   const lines = tableLines(columns, wide ? undefined : width, paint);
   return `${[...lines, ...(problems.length > 0 ? ["", "Problems:", ...problems] : [])].join("\n")}\n`;

@@ -1,9 +1,10 @@
+import { printable } from "../../domain/printable.ts";
 import type { Severity } from "../../volumes/catalogue.ts";
 import type { VolumeDrift } from "../../volumes/drift.ts";
 import { ifKnown } from "../../volumes/fact.ts";
 import type { VolumeFacts } from "../../volumes/facts.ts";
 import { shownLines, stateOf, unknowns } from "./show-view.ts";
-import { printable, shortAge } from "./text.ts";
+import { shortAge } from "./text.ts";
 
 export interface ShowTextOptions {
   /** Columns of the terminal; undefined when it is none, then nothing is wrapped. */

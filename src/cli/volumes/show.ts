@@ -1,4 +1,3 @@
-import { stringify } from "yaml";
 import { type Input, loadVolumesConfig } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
 import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
@@ -12,6 +11,7 @@ import { resolveName, type VolumeName } from "../../volumes/resolve.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { loggerFor } from "../logging.ts";
+import { jsonText, yamlText } from "../machine-text.ts";
 import { openCluster, openRds, within, withKnownCluster } from "./connect.ts";
 import { showDocument } from "./show-document.ts";
 import { showText } from "./show-text.ts";
@@ -114,7 +114,5 @@ function render(
 ): string {
   if (output === "table") return showText(facts, drift, { width: io.columns, colour: io.colour });
   const document = showDocument(facts, drift);
-  return output === "json"
-    ? `${JSON.stringify(document, undefined, 2)}\n`
-    : stringify(document, { lineWidth: 0, aliasDuplicateObjects: false });
+  return output === "json" ? `${jsonText(document, 2)}\n` : yamlText(document);
 }

@@ -25,14 +25,6 @@ export function shortAge(seconds: number): string {
   return shortDuration(seconds).replace(/^(\d+[smhd]).*$/, "$1");
 }
 
-/** Text from the RDS for a terminal: control and format characters are written as escapes, so none takes effect. */
-export function printable(text: string): string {
-  return text.replace(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
-  );
-}
-
 const length = (text: string): number => [...text].length;
 
 function fit(text: string, width: number): string {

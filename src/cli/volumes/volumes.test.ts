@@ -1,14 +1,16 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parse as parseYaml } from "yaml";
+import { isPrintable } from "../../domain/printable.ts";
 import { DEFAULT_SETTINGS } from "../../domain/record/volume-record.ts";
 import { volumeIdFromName } from "../../domain/volume-id.ts";
 import type { Disk } from "../../rds/disk.ts";
-import type { RdsVolume } from "../../rds/volume.ts";
+import { classify, type ForeignDisk, type RdsVolume } from "../../rds/volume.ts";
 import { listedVolumes } from "./from-rds.ts";
 import type { ListedVolume } from "./model.ts";
 import { type RenderOptions, renderVolumes } from "./render.ts";
-import { printable, shortAge, shortDuration, shortSize, tableLines } from "./text.ts";
+import { shortAge, shortDuration, shortSize, tableLines } from "./text.ts";
+import { changeLine, changesBetween, frameLines } from "./watch-view.ts";
 
 const NOW = Date.parse("2026-03-01T12:00:00Z");
 const table: RenderOptions = { format: "table", now: NOW, width: 80, colour: false };
@@ -151,7 +153,6 @@ describe("table", () => {
         }
       }),
     );
-    expect(printable("a\u001b[2J\u202e")).toBe("a\\u{1b}[2J\\u{202e}");
   });
 });
 
@@ -241,6 +242,73 @@ describe("mapping from the RDS", () => {
   });
   const one = (volumes: RdsVolume[]): ListedVolume | undefined =>
     listedVolumes({ volumes, foreign: [] }, NOW)[0];
+
+  test("a record that nobody can read is one row, and every form shows the others", () => {
+    const good = { slot: volumeIdFromName("good"), comment: "rds1;n=good;c=default;t=1700000000" };
+    const numbers = fc.oneof(
+      fc.constantFrom(
+        "999999999999999",
+        "253402300799",
+        "253402300800",
+        "8640000000001",
+        "-1",
+        "0",
+        "1e9",
+        "NaN",
+      ),
+      fc.bigInt({ min: 0n, max: 10n ** 16n }).map(String),
+    );
+    const texts = fc.oneof(
+      fc.string({ unit: "binary", maxLength: 12 }),
+      fc.constantFrom("\u001b[2J", "%1B[2J", "%C2%9B", "%E2%80%AE", "%FF", "a,b|c;d"),
+    );
+    const comments = fc.oneof(
+      numbers.map((t) => `rds1;n=bad;c=default;t=${t}`),
+      fc
+        .tuple(numbers, numbers, numbers, texts)
+        .map(
+          ([t, since, at, by]) =>
+            `rds1;n=bad;c=default;t=${t};a=n,q,0,mw,${since}|o,q,0,mw,1;m=${at},${since},${by},;x=${since},${at},m-,,p`,
+        ),
+      fc.tuple(texts, texts).map(([n, c]) => `rds1;n=${n};c=${c};t=1`),
+      texts.map((rest) => `rds1;n=bad;c=default;t=1;a=${rest}`),
+      texts,
+    );
+    fc.assert(
+      fc.property(comments, (comment) => {
+        const found = { volumes: [] as RdsVolume[], foreign: [] as ForeignDisk[] };
+        for (const each of [good, { slot: id, comment }]) {
+          const read = classify(
+            { ...disk, ...each, filePath: `storage-pool/csi/${each.slot}.img` },
+            "default",
+          );
+          if (read?.kind === "volume") found.volumes.push(read.volume);
+          if (read?.kind === "foreign") found.foreign.push(read.foreign);
+        }
+        const volumes = listedVolumes(found, NOW);
+        expect(volumes.map(({ handle }) => handle).sort()).toEqual([good.slot, id].sort());
+        const look = { volumes, drift: [], readAt: NOW, now: NOW, troubles: [] };
+        const shown = [
+          ...(["table", "wide", "json", "yaml"] as const).map((format) =>
+            renderVolumes(volumes, { ...table, format }),
+          ),
+          ...[true, false].map((json) =>
+            changesBetween(undefined, look)
+              .map((change) => changeLine(change, NOW, json))
+              .join(""),
+          ),
+          frameLines(look, { wide: true, columns: 80, rows: 40, colour: false }).join("\n"),
+        ];
+        for (const text of shown) {
+          expect(text).toContain(good.slot);
+          expect(text).toContain(id);
+          expect(text).not.toMatch(/Invalid Date|NaN[smhd]|[+]\d{6}-/);
+          expect(isPrintable(text.replaceAll("\n", ""))).toBe(true);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
 
   test("states", () => {
     expect(one([ours({})])).toMatchObject({

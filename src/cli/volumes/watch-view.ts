@@ -1,8 +1,10 @@
 import type { Drift } from "../../controller/drift.ts";
+import { printable } from "../../domain/printable.ts";
+import { jsonText } from "../machine-text.ts";
 import type { ListedVolume } from "./model.ts";
 import { renderVolumes, volumeDocument } from "./render.ts";
 import { wrap } from "./show-text.ts";
-import { printable, shortSize } from "./text.ts";
+import { shortSize } from "./text.ts";
 
 /** A side that does not answer. Times are milliseconds since the Unix epoch. */
 export interface Trouble {
@@ -59,7 +61,7 @@ export function changeLine(change: WatchChange, now: number, json: boolean): str
     const { side, since, reason } = change.trouble;
     if (json) {
       const head = { apiVersion: "rds-csi/v1", kind: "VolumeWatch", time, change: change.change };
-      return `${JSON.stringify({ ...head, side, since: iso(since), reason })}\n`;
+      return `${jsonText({ ...head, side, since: iso(since), reason }, 0)}\n`;
     }
     const said = change.change === "lost" ? `does not answer: ${printable(reason)}` : `answers again`;
     return `${time} ${change.change} ${side} ${said}\n`;
@@ -67,7 +69,7 @@ export function changeLine(change: WatchChange, now: number, json: boolean): str
   const { volume } = change;
   if (json) {
     const head = { apiVersion: "rds-csi/v1", kind: "VolumeWatch", time, change: change.change };
-    return `${JSON.stringify({ ...head, volume: volumeDocument(volume) })}\n`;
+    return `${jsonText({ ...head, volume: volumeDocument(volume) }, 0)}\n`;
   }
   const { handle, state, sizeBytes, pvc, nodes, migration, problems } = volume;
   const parts = [

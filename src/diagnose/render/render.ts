@@ -1,5 +1,5 @@
-import { stringify } from "yaml";
-import { printable } from "../../cli/volumes/text.ts";
+import { jsonText, yamlText } from "../../cli/machine-text.ts";
+import { printable } from "../../domain/printable.ts";
 import type { Severity } from "../catalogue/entry.ts";
 import type { Diagnosis } from "../diagnosis.ts";
 import { diagnosisDocument } from "../document.ts";
@@ -32,9 +32,9 @@ const MOST_COLUMNS = 160;
 export function renderDiagnosis(diagnosis: Diagnosis, options: DiagnoseRenderOptions): string {
   switch (options.format) {
     case "json":
-      return `${JSON.stringify(diagnosisDocument(diagnosis), undefined, 2)}\n`;
+      return `${jsonText(diagnosisDocument(diagnosis), 2)}\n`;
     case "yaml":
-      return stringify(diagnosisDocument(diagnosis), { lineWidth: 0, aliasDuplicateObjects: false });
+      return yamlText(diagnosisDocument(diagnosis));
     default:
       return people(diagnosis, options);
   }

@@ -1,4 +1,5 @@
-import { type Column, printable, shortDuration, shortSize, tableLines } from "../../cli/volumes/text.ts";
+import { type Column, shortDuration, shortSize, tableLines } from "../../cli/volumes/text.ts";
+import { printable } from "../../domain/printable.ts";
 import { endpointText } from "../../nvme/endpoint.ts";
 import type { Chain, LINKS, LinkState } from "../chain.ts";
 import { routeText } from "../checks/links.ts";

@@ -1,10 +1,15 @@
+import { printable, shortened } from "../printable.ts";
 import { catalogue, type ErrorId, type ErrorParams } from "./catalogue.ts";
 import type { ErrorEntry } from "./entry.ts";
 import type { GrpcCode } from "./grpc-code.ts";
 
+/** Longest summary in UTF-16 units: the remedy behind it has to arrive too. */
+const SUMMARY_LIMIT = 1_500;
+
 /**
  * A failure from the catalogue. `message` is what the gRPC client sees: what failed, then what to do.
- * Anything else that is thrown is a defect and is reported as INTERNAL.
+ * Anything else that is thrown is a defect and is reported as INTERNAL. This is the border for foreign text in errors (texts of RouterOS,
+ * of SSH, of programs, names of processes): the summary has no active character and a limited length, wherever it goes.
  */
 export class DriverError extends Error {
   readonly id: ErrorId;
@@ -14,11 +19,12 @@ export class DriverError extends Error {
   readonly summary: string;
 
   constructor(id: ErrorId, code: GrpcCode, summary: string, remedy: string, cause?: unknown) {
-    super(`${summary}. ${remedy}`, cause === undefined ? undefined : { cause });
+    const shown = shortened(printable(summary), SUMMARY_LIMIT);
+    super(`${shown}. ${remedy}`, cause === undefined ? undefined : { cause });
     this.name = "DriverError";
     this.id = id;
     this.code = code;
-    this.summary = summary;
+    this.summary = shown;
     this.remedy = remedy;
   }
 }

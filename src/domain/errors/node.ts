@@ -34,6 +34,12 @@ export const nodeErrors = {
     (p) => `NQN ${p.nqn} is not that of volume ${p.volume} under the prefix ${p.prefix}`,
     "Give controller and node the same --nqn-prefix; a foreign NQN is never connected or disconnected.",
   ),
+  storageAddressForeign: entry<{ volume: string; address: string; allowed: readonly string[] }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `volume ${p.volume} is said to be at ${p.address}, but this node connects to ${p.allowed.join(", ")} only`,
+    "Give controller and nodes the same --nvme-address. After a change of it, name the old one with --former-nvme-address on the nodes until every volume has been attached anew. If it was not changed, find out who wrote the VolumeAttachment.",
+  ),
   epochOutdated: entry<{ volume: string; nqn: string; connected: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>

@@ -1,11 +1,19 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ACCESS_MODES } from "../access-mode.ts";
+import { isPrintable } from "../printable.ts";
 import { decodeRecord, encodeRecord } from "./record-codec.ts";
 import { DEFAULT_SETTINGS, type VolumeRecord } from "./volume-record.ts";
 
-const text = fc.string({ unit: "grapheme", maxLength: 60 }).filter((value) => value.isWellFormed());
-const time = fc.integer({ min: 0, max: 2_000_000_000 });
+const text = fc
+  .string({ unit: "grapheme", maxLength: 60 })
+  .filter((value) => value.isWellFormed() && isPrintable(value));
+const name = fc
+  .string({ unit: "grapheme", maxLength: 60 })
+  .filter((value) => value.isWellFormed() && !/\p{Cc}/u.test(value));
+/** The last second of the year 9999. */
+const LAST = 253_402_300_799;
+const time = fc.oneof(fc.integer({ min: 0, max: 2_000_000_000 }), fc.constantFrom(0, LAST));
 const attachment = fc.record({
   node: text,
   hostNqn: text,
@@ -21,7 +29,7 @@ const unknownField = fc.tuple(
 
 const record: fc.Arbitrary<VolumeRecord> = fc
   .record({
-    name: text,
+    name,
     cluster: text,
     claim: fc.option(fc.record({ namespace: text, name: text }), { nil: undefined }),
     createdAt: time,
@@ -130,6 +138,28 @@ describe("the volume record", () => {
     [`${minimal};q=nqn.x:y,0,-`, "bad export name nqn.x:y,0,-"],
     [`${minimal};a=n,q,9,mw,1`, "bad attachment n,q,9,mw,1"],
     ["rds1;n=a b;c=x;t=1", '"a b" is not encoded'],
+    ["rds1;n=a;c=b;t=999999999999999", "time 999999999999999 is outside 0..253402300799"],
+    [`${minimal};a=n,q,0,mw,253402300800`, "time 253402300800 is outside 0..253402300799"],
+    [`${minimal};g=999999999999999`, "time 999999999999999 is outside 0..253402300799"],
+    [`${minimal};x=1,999999999999999,m-,,p`, "time 999999999999999 is outside 0..253402300799"],
+    [
+      `${minimal};a=n,q,0,mw,1|o,q,0,mw,1;m=999999999999999,2,p,`,
+      "time 999999999999999 is outside 0..253402300799",
+    ],
+    [`${minimal};e=1000000000`, "epoch 1000000000 is outside 0..999999999"],
+    [`${minimal};cl=-2`, "cl -2 is outside -1..31536000"],
+    [`${minimal};cl=999999999999999`, "cl 999999999999999 is outside -1..31536000"],
+    [`${minimal};rd=0`, "rd 0 is outside 1..3600"],
+    [`${minimal};ka=3601`, "ka 3601 is outside 1..3600"],
+    [`${minimal};ff=-5`, "ff -5 is outside -1..31536000"],
+    [`${minimal};nq=65536`, "nq 65536 is outside 0..65535"],
+    [`${minimal};qs=15`, "qs 15 is neither 0 nor in 16..1024"],
+    [`${minimal};mt=0`, "mt 0 is outside 1..31536000"],
+    ["rds1;n=a%1Bb;c=x;t=1", "n holds control characters"],
+    ["rds1;n=a;c=x%E2%80%AE;t=1", '"x\\u{202e}" holds control or format characters'],
+    [`${minimal};a=n%C2%9B,q,0,mw,1`, '"n\\u{9b}" holds control or format characters'],
+    [`${minimal};v=shop,%0A`, '"\\n" holds control or format characters'],
+    ["rds1;n=%FF;c=x;t=1", "%FF is not UTF-8"],
     ["rds2;whatever", "record version 2 is newer than this driver"],
   ] as const) {
     test(`${comment} is unreadable: ${reason}`, () => {
@@ -142,6 +172,39 @@ describe("the volume record", () => {
       kind: "unreadable",
       reason: "node n is attached twice",
     });
+  });
+
+  test("a reason is short and without active characters, whatever the comment holds", () => {
+    for (const junk of ["\u001b[2J".repeat(2_000), "\u202e\u2028".repeat(2_000)]) {
+      for (const comment of [
+        `rds1;${junk}`,
+        `${minimal};a=${junk}`,
+        `rds1;n=${junk};c=b;t=1`,
+        `${minimal};x=${junk}`,
+      ]) {
+        const decoded = decodeRecord(comment);
+        if (decoded.kind !== "unreadable") throw new Error(JSON.stringify(decoded));
+        expect(isPrintable(decoded.reason)).toBe(true);
+        expect(decoded.reason.length).toBeLessThanOrEqual(200);
+      }
+    }
+  });
+
+  test("nothing is written that could not be read", () => {
+    const decoded = decodeRecord(minimal);
+    if (decoded.kind !== "record") throw new Error(JSON.stringify(decoded));
+    const good = decoded.record;
+    for (const bad of [
+      { createdAt: LAST + 1 },
+      { createdAt: 1.5 },
+      { createdAt: Number.NaN },
+      { epoch: 1_000_000_000 },
+      { name: "a\u0000" },
+      { invalidations: 10 ** 15 },
+      { settings: { ...DEFAULT_SETTINGS, reconnectDelay: 0 } },
+    ]) {
+      expect(() => encodeRecord({ ...good, ...bad })).toThrow("could not be read");
+    }
   });
 
   test("other comments are foreign", () => {

@@ -1,5 +1,15 @@
-import { Buffer } from "node:buffer";
 import { ACCESS_MODES, type AccessMode, FILESYSTEMS, type Filesystem } from "../access-mode.ts";
+import { printable, shortened } from "../printable.ts";
+import {
+  duration,
+  epochNumber,
+  escapeText,
+  identifier,
+  number,
+  settingNumber,
+  time,
+  volumeName,
+} from "./record-values.ts";
 import {
   type Attachment,
   DEFAULT_SETTINGS,
@@ -40,8 +50,24 @@ export type DecodedRecord =
   /** Written by this driver or a newer one, but not readable here. */
   | { readonly kind: "unreadable"; readonly reason: string };
 
-/** Writes a record. The result is the same for equal records. */
+/** Longest reason, in UTF-16 units: it may hold what the comment holds. */
+const REASON_LIMIT = 200;
+
+/**
+ * Writes a record. The result is the same for equal records.
+ * @throws RangeError for a record that could not be read again: written, it would lock its volume away
+ */
 export function encodeRecord(record: VolumeRecord): string {
+  const text = write(record);
+  const read = decodeRecord(text);
+  if (read.kind !== "record") {
+    const reason = read.kind === "unreadable" ? read.reason : read.kind;
+    throw new RangeError(`the record of ${record.name} could not be read again: ${reason}`);
+  }
+  return text;
+}
+
+function write(record: VolumeRecord): string {
   const fields: string[] = [SCHEMA];
   const put = (key: string, value: string | undefined): void => {
     if (value !== undefined) fields.push(`${key}=${value}`);
@@ -77,7 +103,8 @@ export function decodeRecord(comment: string): DecodedRecord {
   try {
     return { kind: "record", record: parse(comment.slice(SCHEMA.length + 1)) };
   } catch (error) {
-    return { kind: "unreadable", reason: error instanceof Error ? error.message : String(error) };
+    const reason = error instanceof Error ? error.message : String(error);
+    return { kind: "unreadable", reason: shortened(printable(reason), REASON_LIMIT) };
   }
 }
 
@@ -104,16 +131,16 @@ function parse(body: string): VolumeRecord {
     const value = take(key);
     return value === undefined ? undefined : read(value);
   };
-  const name = unescapeText(need("n"));
-  const cluster = unescapeText(need("c"));
+  const name = volumeName(need("n"));
+  const cluster = identifier(need("c"));
   const claim = optional("v", (value) => {
     const [namespace = "", claimName = ""] = parts(value, 2);
-    return { namespace: unescapeText(namespace), name: unescapeText(claimName) };
+    return { namespace: identifier(namespace), name: identifier(claimName) };
   });
-  const createdAt = number(need("t"));
-  const source = optional("s", unescapeText);
+  const createdAt = time(need("t"));
+  const source = optional("s", identifier);
   const filesystem = optional("f", (value) => oneOf(FILESYSTEMS, value) as Filesystem);
-  const epoch = optional("e", number) ?? 0;
+  const epoch = optional("e", epochNumber) ?? 0;
   const attachments = optional("a", (value) => value.split("|").map(decodeAttachment)) ?? [];
   if (attachments.length > 2) throw new Error(`${attachments.length} attachments`);
   const [first, second] = attachments;
@@ -128,7 +155,7 @@ function parse(body: string): VolumeRecord {
     );
   }
   const ended = optional("x", (value) => value.split("|").map(decodeEnded)) ?? [];
-  const reExportSince = optional("g", number);
+  const reExportSince = optional("g", time);
   const settings = decodeSettings(take);
   const unknown = [...fields.entries()];
   return {
@@ -161,12 +188,12 @@ function decodeAttachment(value: string): Attachment {
   const accessMode: AccessMode | undefined = ACCESS_MODES[number(mode)];
   if (accessMode === undefined || !/^[bm][rw]$/.test(flags)) throw new Error(`bad attachment ${value}`);
   return {
-    node: unescapeText(node),
-    hostNqn: unescapeText(hostNqn),
+    node: identifier(node),
+    hostNqn: identifier(hostNqn),
     accessMode,
     accessType: flags[0] === "b" ? "block" : "mount",
     readonly: flags[1] === "r",
-    since: number(since),
+    since: time(since),
   };
 }
 
@@ -176,7 +203,7 @@ function encodeExportName({ nqn, port, hosts }: ExportName): string {
 
 function decodeExportName(value: string): ExportName {
   const [nqn = "", port = "", hosts = ""] = parts(value, 3);
-  const name = { nqn: unescapeText(nqn), port: number(port), hosts: hosts === "h" };
+  const name = { nqn: identifier(nqn), port: number(port), hosts: hosts === "h" };
   if (name.nqn === "" || name.port < 1 || name.port > 65_535 || !/^[h-]$/.test(hosts))
     throw new Error(`bad export name ${value}`);
   return name;
@@ -189,10 +216,10 @@ function encodeMigration({ since, timeoutSeconds, by, overdueBy }: Migration): s
 function decodeMigration(value: string): Migration {
   const [since = "", timeoutSeconds = "", by = "", overdueBy = ""] = parts(value, 4);
   return {
-    since: number(since),
-    timeoutSeconds: number(timeoutSeconds),
-    by: unescapeText(by),
-    overdueBy: overdueBy === "" ? undefined : unescapeText(overdueBy),
+    since: time(since),
+    timeoutSeconds: duration(timeoutSeconds),
+    by: identifier(by),
+    overdueBy: overdueBy === "" ? undefined : identifier(overdueBy),
   };
 }
 
@@ -205,12 +232,12 @@ function decodeEnded(value: string): EndedMigration {
   const [since = "", at = "", flags = "", stayed = "", by = ""] = parts(value, 5);
   if (!/^[ma][o-]$/.test(flags)) throw new Error(`bad migration ${value}`);
   return {
-    since: number(since),
-    at: number(at),
+    since: time(since),
+    at: time(at),
     moved: flags[0] === "m",
     overdue: flags[1] === "o",
-    stayed: stayed === "" ? undefined : unescapeText(stayed),
-    by: unescapeText(by),
+    stayed: stayed === "" ? undefined : identifier(stayed),
+    by: identifier(by),
   };
 }
 
@@ -226,7 +253,7 @@ function decodeSettings(take: (key: string) => string | undefined): VolumeSettin
 
 function decodeSetting(setting: keyof VolumeSettings, value: string): number | string {
   if (setting === "migrationGuard") return oneOf(["enforce", "warn", "off"], value);
-  return setting === "migrationTimeoutSeconds" && value === "auto" ? value : signed(value);
+  return setting === "migrationTimeoutSeconds" && value === "auto" ? value : settingNumber(setting, value);
 }
 
 function parts(value: string, count: number): string[] {
@@ -235,32 +262,8 @@ function parts(value: string, count: number): string[] {
   return split;
 }
 
-function number(value: string): number {
-  if (!/^\d{1,15}$/.test(value)) throw new Error(`${JSON.stringify(value)} is not a number`);
-  return Number(value);
-}
-
-function signed(value: string): number {
-  return value.startsWith("-") ? -number(value.slice(1)) : number(value);
-}
-
 function oneOf<T extends string>(allowed: readonly T[], value: string): T {
   const found = allowed.find((candidate) => candidate === value);
   if (found === undefined) throw new Error(`${JSON.stringify(value)} is none of ${allowed.join(", ")}`);
   return found;
-}
-
-function escapeText(value: string): string {
-  let out = "";
-  for (const byte of Buffer.from(value, "utf8")) {
-    const char = String.fromCharCode(byte);
-    out += /[A-Za-z0-9._:/@-]/.test(char) ? char : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
-  }
-  return out;
-}
-
-function unescapeText(value: string): string {
-  if (!/^(?:[A-Za-z0-9._:/@-]|%[0-9A-F]{2})*$/.test(value))
-    throw new Error(`${JSON.stringify(value)} is not encoded`);
-  return decodeURIComponent(value);
 }

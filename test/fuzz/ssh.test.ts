@@ -1,0 +1,296 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { reportError } from "../../src/cli/report-error.ts";
+import { listedVolumes } from "../../src/cli/volumes/from-rds.ts";
+import { renderVolumes } from "../../src/cli/volumes/render.ts";
+import { AttachmentService } from "../../src/controller/attachments.ts";
+import { noOrchestrator } from "../../src/controller/evidence.ts";
+import { ExpansionService } from "../../src/controller/expansion.ts";
+import { createMigrationMetrics } from "../../src/controller/migration-metrics.ts";
+import { staticNodes } from "../../src/controller/nodes.ts";
+import { Reporter } from "../../src/controller/reporter.ts";
+import { VolumeService } from "../../src/controller/volumes.ts";
+import { statusOf } from "../../src/csi/status.ts";
+import type { Capability } from "../../src/domain/access-mode.ts";
+import { systemClock } from "../../src/domain/clock.ts";
+import { failure } from "../../src/domain/errors/driver-error.ts";
+import { isPrintable } from "../../src/domain/printable.ts";
+import { truncated } from "../../src/kubernetes/event-object.ts";
+import { createLogger } from "../../src/observability/logger.ts";
+import { createMetrics } from "../../src/observability/metrics.ts";
+import { Rds } from "../../src/rds/rds.ts";
+import { LAYOUT } from "../../src/rds/stack.fixture.ts";
+import { RouterOsClient } from "../../src/routeros/client.ts";
+import {
+  pinOf,
+  startTestServer,
+  type TestServer,
+  testKey,
+} from "../../src/routeros/transport/ssh-server.fixture.ts";
+import { createSshTransport, type Transport } from "../../src/routeros/transport/transport.ts";
+import { testConsole } from "../../src/simulator/console.fixture.ts";
+import { watchFreezes } from "./freeze.ts";
+import { answerSomehow, randomGreeting, startGreeter } from "./hostile-ssh.ts";
+import { FUZZ_SECONDS, FUZZ_SEED, Random } from "./random.ts";
+
+const OPERATION_MS = 1_200;
+const WORKERS = 4;
+const BLOCK: Capability = {
+  accessMode: "MULTI_NODE_MULTI_WRITER",
+  accessType: "block",
+  fsType: "",
+  mountFlags: [],
+};
+
+let directory = "";
+const userKey = testKey("ed25519");
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "rds-csi-fuzz-"));
+  await writeFile(join(directory, "key"), userKey.private, { mode: 0o600 });
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+/** Findings, each once, with what led to it. */
+class Findings {
+  readonly #kinds = new Map<string, string>();
+  readonly ends = new Map<string, number>();
+
+  add(kind: string, detail: string): void {
+    if (!this.#kinds.has(kind)) this.#kinds.set(kind, detail.slice(0, 1_000));
+  }
+
+  list(): readonly string[] {
+    return [...this.#kinds].map(([kind, detail]) => `${kind}: ${detail}`);
+  }
+
+  count(end: string): void {
+    this.ends.set(end, (this.ends.get(end) ?? 0) + 1);
+  }
+
+  /** Something that is printed or sent. Line feeds are allowed where a text has lines. */
+  shown(what: string, text: string, lines = false): void {
+    if (!isPrintable(lines ? text.replaceAll("\n", "") : text))
+      this.add(`${what} has active characters`, JSON.stringify(text));
+  }
+
+  /** How an operation failed. */
+  failed(what: string, error: unknown): void {
+    const id = (error as { id?: string }).id ?? "none";
+    this.count(id);
+    if (id === "none" || id === "internal")
+      this.add(
+        `${what} has a defect`,
+        error instanceof Error ? (error.stack ?? error.message) : String(error),
+      );
+    this.shown(`${what}, gRPC message`, statusOf(error).message);
+    this.shown(`${what}, standard error`, reportError(error, true).text, true);
+  }
+}
+
+function loggerInto(findings: Findings) {
+  const sink = (line: string) => findings.shown("a log line", line);
+  return createLogger({ level: "debug", format: "text", sink });
+}
+
+/** A controller without Kubernetes in front of a transport. */
+function controllerOf(transport: Transport, findings: Findings) {
+  const logger = loggerInto(findings);
+  const clock = systemClock;
+  const rds = new Rds({
+    ...{ client: new RouterOsClient(transport), clock, logger, clusterId: "test", nvmePort: 4_420 },
+    ...{ nqnPrefix: "nqn.2000-02.com.mikrotik", fencing: "epoch+hosts" as const },
+  });
+  transport.onReconnect(() => rds.forgetVersion());
+  const { registry } = createMetrics({ version: "0", commit: "0" });
+  const posted = (message: string) => findings.shown("an event", truncated(message));
+  const reporter = new Reporter({
+    ...{ metrics: createMigrationMetrics(registry, () => undefined, clock), logger, clock, instance: "fuzz" },
+    events: { post: ({ message }) => posted(message), postForVolume: (_, { message }) => posted(message) },
+    outcome: async () => undefined,
+    fencing: "epoch+hosts",
+  });
+  const clusterId = "test";
+  return {
+    rds,
+    volumes: new VolumeService({ rds, clock, layout: LAYOUT, reserveBytes: 0n, clusterId }),
+    expansions: new ExpansionService({
+      ...{ rds, reporter, logger, clock },
+      reserveBytes: 0n,
+      online: "re-export",
+    }),
+    attachments: new AttachmentService({
+      ...{
+        rds,
+        nodes: staticNodes(["node-a", "node-b"]),
+        evidence: noOrchestrator,
+        reporter,
+        logger,
+        clock,
+        clusterId,
+      },
+      ...{ nvmeAddress: "127.0.0.1", maxVolumesPerNode: 0 },
+    }),
+  };
+}
+
+/** One thing that a sidecar or an administrator asks for. */
+async function operate(
+  random: Random,
+  on: ReturnType<typeof controllerOf>,
+  findings: Findings,
+  known: string[],
+) {
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(failure("cancelled", { what: "fuzzing" })), OPERATION_MS);
+  const { signal } = limit;
+  const volumeId = known.length > 0 ? random.pick(known) : "csi-none";
+  const nodeId = random.pick(["node-a", "node-b"]);
+  const range = { requiredBytes: BigInt(1 + random.int(64)) << 20n, limitBytes: 0n };
+  const operations = {
+    create: async () => {
+      const parameters = {
+        "csi.storage.k8s.io/pvc/namespace": "n",
+        "csi.storage.k8s.io/pvc/name": random.pick(["c", "d"]),
+      };
+      const name = `pvc-${random.int(8)}`;
+      const request = {
+        name,
+        range,
+        capabilities: [BLOCK],
+        parameters,
+        mutableParameters: {},
+        contentSource: undefined,
+      };
+      const { id } = await on.volumes.create({ ...request, signal });
+      if (!known.includes(id)) known.push(id);
+    },
+    delete: () => on.volumes.delete(volumeId, signal),
+    publish: async () => {
+      const context = await on.attachments.publish({
+        volumeId,
+        nodeId,
+        capability: BLOCK,
+        readonly: false,
+        signal,
+      });
+      for (const [key, value] of Object.entries(context))
+        findings.shown(`publish context ${key}`, String(value));
+    },
+    unpublish: () => on.attachments.unpublish(volumeId, nodeId, signal),
+    expand: () => on.expansions.expand({ volumeId, range, capability: BLOCK, signal }),
+    capacity: () => on.volumes.capacity([BLOCK], {}, signal),
+    list: async () => {
+      for (const { id, nodes } of await on.volumes.list(signal))
+        findings.shown("ListVolumes", [id, ...nodes].join(" "));
+    },
+    show: async () => {
+      const volumes = listedVolumes(await on.rds.list(signal), Date.now());
+      for (const format of ["table", "wide", "json", "yaml"] as const) {
+        const options = {
+          format,
+          now: Date.now(),
+          width: format === "table" ? 80 : undefined,
+          colour: false,
+        };
+        findings.shown(`volumes list as ${format}`, renderVolumes(volumes, options), true);
+      }
+    },
+  };
+  const [what, run] = random.pick(Object.entries(operations));
+  try {
+    await run();
+    findings.count("OK");
+  } catch (error) {
+    findings.failed(what, error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const patience = { patienceMs: 150, channelGraceMs: 50, backoff: { firstMs: 2, maxMs: 10, maxFatalMs: 10 } };
+
+async function hostileReplies(random: Random, server: TestServer, findings: Findings): Promise<void> {
+  const transport = createSshTransport({
+    ...{ host: "127.0.0.1", port: server.port, user: "csi", keyFile: join(directory, "key") },
+    ...{ hostKeys: [pinOf(server.fingerprint)], logger: loggerInto(findings), ...patience },
+  });
+  const on = controllerOf(transport, findings);
+  const known: string[] = [];
+  for (let operation = 0; operation < 25; operation += 1) await operate(random, on, findings, known);
+  await transport.close();
+}
+
+async function hostileGreeting(random: Random, findings: Findings): Promise<void> {
+  const greeting = randomGreeting(random);
+  const greeter = await startGreeter((socket) => {
+    const half = random.int(greeting.length + 1);
+    socket.write(greeting.subarray(0, half));
+    socket.write(greeting.subarray(half));
+    if (random.chance(0.7)) socket.end();
+  });
+  const transport = createSshTransport({
+    ...{ host: "127.0.0.1", port: greeter.port, user: "csi", keyFile: join(directory, "key") },
+    ...{
+      hostKeys: [pinOf(userKey.public)],
+      logger: loggerInto(findings),
+      connectTimeoutMs: 200,
+      ...patience,
+    },
+  });
+  try {
+    const signal = AbortSignal.timeout(5_000);
+    await transport.exec(":put 1", { signal, timeoutMs: 400, purpose: "read", what: "fuzzing" });
+    findings.add("a server without a key was believed", JSON.stringify(greeting.toString("latin1")));
+  } catch (error) {
+    findings.failed("connecting", error);
+  } finally {
+    await transport.close();
+    await greeter.close();
+  }
+}
+
+test(
+  `${FUZZ_SECONDS} s of hostile SSH answers: no crash, no freeze, no defect, no active character`,
+  async () => {
+    const findings = new Findings();
+    const stray = (error: unknown) =>
+      findings.add(
+        "an error that nobody handles",
+        error instanceof Error ? (error.stack ?? "") : String(error),
+      );
+    process.on("uncaughtException", stray);
+    process.on("unhandledRejection", stray);
+    const watch = watchFreezes("the driver", process.pid, async () => {});
+    let rounds = 0;
+    const end = performance.now() + FUZZ_SECONDS * 1_000;
+    const work = async (worker: number) => {
+      const random = new Random(FUZZ_SEED + worker);
+      for (; performance.now() < end; rounds += 1) {
+        const device = await testConsole();
+        const server = await startTestServer({
+          userKeys: [userKey.public],
+          onExec: (command) => void answerSomehow(random, device, command),
+          onSession: () => random.pick([...Array(40).fill("accept"), "refuse", "cut"]),
+          onExecRequest: () => random.pick([...Array(40).fill("accept"), "refuse", "cut"]),
+        });
+        await hostileReplies(random, server, findings);
+        await server.close();
+        for (let greetings = 0; greetings < 4; greetings += 1) await hostileGreeting(random, findings);
+      }
+    };
+    try {
+      await Promise.all([...Array(WORKERS).keys()].map(work));
+    } finally {
+      for (const freeze of await watch.end()) findings.add("freeze", freeze);
+      process.off("uncaughtException", stray);
+      process.off("unhandledRejection", stray);
+    }
+    console.log(`fuzz: ${rounds} rounds, ends ${JSON.stringify([...findings.ends].sort())}`);
+    expect(findings.list()).toEqual([]);
+    expect(findings.ends.get("OK")).toBeGreaterThan(0);
+  },
+  FUZZ_SECONDS * 1_000 + 60_000,
+);
