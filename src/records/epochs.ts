@@ -34,10 +34,11 @@ export function highestEpoch({ handle, comment, nqns, copy }: EpochTraces): numb
 
 /**
  * An epoch that no attachment of the volume can have had: one above every trace. If the item does not show the NQN of its last
- * export, attachments may have left no trace; no volume was attached more often than once a second since 1970.
+ * export, attachments may have left no trace; no volume was attached more often than every ten seconds since 1970. (The number of
+ * seconds itself has more digits than an epoch may have.)
  * @param now seconds since the Unix epoch
  */
 export function unusedEpoch(traces: EpochTraces, nqn: string, now: number): number {
   const above = highestEpoch(traces) + 1;
-  return epochOfNqn(nqn, traces.handle) === undefined ? Math.max(above, now) : above;
+  return epochOfNqn(nqn, traces.handle) === undefined ? Math.max(above, Math.floor(now / 10)) : above;
 }

@@ -12,6 +12,7 @@ import {
   startWorld,
   type World,
 } from "../../kubernetes/test-world.fixture.ts";
+import { parseVolumeNqn } from "../../nvme/nqn.ts";
 import { BLOCK, MIB, type Stack, startStack } from "../../rds/stack.fixture.ts";
 import { RecordKeeper } from "../../records/keeper.ts";
 import { testIo } from "../cli.fixture.ts";
@@ -226,7 +227,9 @@ describe("volumes record --restore", () => {
     await damage();
     await stack.simulator.device.setDisk(id, { "nvme-tcp-server-nqn": "" });
     expect((await run("--restore", "--yes")).code).toBe(ExitCode.ok);
-    expect(record().epoch).toBeGreaterThan(1_700_000_000);
+    expect(record().epoch).toBeGreaterThan(170_000_000);
+    await attach("node-a");
+    expect(parseVolumeNqn("nqn.2000-02.com.mikrotik", disk().nqn)?.epoch).toBe(record().epoch);
   });
 
   test("is refused where the copy attaches another node than Kubernetes", async () => {
