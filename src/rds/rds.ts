@@ -58,10 +58,7 @@ export class Rds {
     this.#version = undefined;
   }
 
-  /**
-   * The device's version, asked once per connection.
-   * @throws versionTooOld (FAILED_PRECONDITION), clusterIdUnknown (UNAVAILABLE)
-   */
+  /** The device's version, asked once per connection. @throws versionTooOld (FAILED_PRECONDITION), clusterIdUnknown (UNAVAILABLE) */
   async version(signal: AbortSignal): Promise<RouterOsVersion> {
     await this.#context.ready?.(signal);
     const running = this.#version ?? this.#askVersion(signal);

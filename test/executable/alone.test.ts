@@ -195,13 +195,13 @@ describe("in a hostile environment", () => {
 
   test("others of the same beginning are those of Services or of an installed Bun: no matter", async () => {
     const env = {
-      BUN_INSTALL: "/root/.bun",
-      BUN_PORT: "tcp://10.0.0.1:80",
-      BUN_OPTIONS_SERVICE_HOST: "10.0.0.1",
-      BUN_INSPECT_PORT: "tcp://10.0.0.1:80",
-      BUN_DEBUG_SERVICE_HOST: "10.0.0.1",
-      BUN_DEBUG_PORT: "tcp://10.0.0.1:80",
-      BUN_INTERNAL_API_PORT_80_TCP_ADDR: "10.0.0.1",
+      BUN_INSTALL: "/opt/bun",
+      BUN_PORT: "tcp://192.0.2.10:80",
+      BUN_OPTIONS_SERVICE_HOST: "192.0.2.10",
+      BUN_INSPECT_PORT: "tcp://192.0.2.10:80",
+      BUN_DEBUG_SERVICE_HOST: "192.0.2.10",
+      BUN_DEBUG_PORT: "tcp://192.0.2.10:80",
+      BUN_INTERNAL_API_PORT_80_TCP_ADDR: "192.0.2.10",
       NODE_OPTIONS: `--require ${await evil()} --inspect=127.0.0.1:0`,
     };
     const { code, stderr } = await run(["version"], env);
