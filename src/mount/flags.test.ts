@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { printable } from "../domain/printable.ts";
 import { checkMountFlags } from "./flags.ts";
 
 const DANGEROUS = [
@@ -118,7 +119,7 @@ describe("mount options", () => {
       const refused = expect(() => checkMountFlags(filesystem, ["noatime", flag, "ro"], true));
       // A value may be a credential.
       const shown = flag.includes("=") ? `${flag.slice(0, flag.indexOf("="))}=…` : flag;
-      refused.toThrow(`mount option ${JSON.stringify(shown)} is not allowed`);
+      refused.toThrow(`mount option ${printable(JSON.stringify(shown))} is not allowed`);
     }
   });
 
