@@ -6,7 +6,7 @@ import type { TestConsole } from "../../src/simulator/console.fixture.ts";
 import type { Random } from "./random.ts";
 
 /** Longest reply that is made up, bytes. */
-const REPLY_LIMIT = 16 * 1024;
+const REPLY_LIMIT = 1024 * 1024;
 
 const RECORDS = [
   "rds1;n=a;c=test;t=999999999999999",
