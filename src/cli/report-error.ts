@@ -1,6 +1,7 @@
 import { CommanderError } from "commander";
 import { ConfigError } from "../config/config-error.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
+import { sentence } from "../domain/sentence.ts";
 import { ExitCode } from "./exit-codes.ts";
 
 /**
@@ -16,7 +17,7 @@ export function reportError(error: unknown, debug: boolean): { text: string; cod
   const stack = debug ? `${details(error)}\n` : "";
   if (error instanceof ConfigError) {
     const lines = error.mistakes.map(
-      ({ where, problem, remedy }) => `  ${where} ${problem}.\n      ${remedy}.`,
+      ({ where, problem, remedy }) => `  ${sentence(`${where} ${problem}`)}\n      ${sentence(remedy)}`,
     );
     const count = lines.length === 1 ? "1 mistake" : `${lines.length} mistakes`;
     return { text: `rds-csi: ${count} in the configuration:\n${lines.join("\n")}\n`, code: ExitCode.usage };

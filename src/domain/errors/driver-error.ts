@@ -1,3 +1,4 @@
+import { withoutStop } from "../sentence.ts";
 import { catalogue, type ErrorId, type ErrorParams } from "./catalogue.ts";
 import type { ErrorEntry } from "./entry.ts";
 import type { GrpcCode } from "./grpc-code.ts";
@@ -14,11 +15,13 @@ export class DriverError extends Error {
   readonly summary: string;
 
   constructor(id: ErrorId, code: GrpcCode, summary: string, remedy: string, cause?: unknown) {
-    super(`${summary}. ${remedy}`, cause === undefined ? undefined : { cause });
+    // Where the text of somebody else ends the summary, so may a full stop or a line end.
+    const failed = withoutStop(summary);
+    super(`${failed}. ${remedy}`, cause === undefined ? undefined : { cause });
     this.name = "DriverError";
     this.id = id;
     this.code = code;
-    this.summary = summary;
+    this.summary = failed;
     this.remedy = remedy;
   }
 }
