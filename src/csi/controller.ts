@@ -40,7 +40,9 @@ export interface ControllerServices {
 export function controllerService({ volumes, attachments, expansions }: ControllerServices): BoundService {
   return service(Controller, {
     controllerGetCapabilities: async () => ({
-      capabilities: CONTROLLER_CAPABILITIES.map((type) => ({ type: { case: "rpc", value: { type } } as const })),
+      capabilities: CONTROLLER_CAPABILITIES.map((type) => ({
+        type: { case: "rpc", value: { type } } as const,
+      })),
     }),
 
     createVolume: async (request, { signal }) => {
