@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
 import { evaluate } from "@marcbachmann/cel-js";
 import { startupTaintKey } from "../../src/node/startup-taint.ts";
-import { type Manifest, ofKind, resourcesIn } from "./manifests.fixture.ts";
+import { build, KUSTOMIZE, type Manifest, ofKind, resourcesIn } from "./manifests.fixture.ts";
 import { NAMESPACE } from "./rbac.fixture.ts";
 
-const [policy] = ofKind(resourcesIn("components/node-restriction"), "ValidatingAdmissionPolicy");
-const [binding] = ofKind(resourcesIn("components/node-restriction"), "ValidatingAdmissionPolicyBinding");
+const [policy] = ofKind(resourcesIn("base"), "ValidatingAdmissionPolicy");
+const [binding] = ofKind(resourcesIn("base"), "ValidatingAdmissionPolicyBinding");
 const [account] = ofKind(resourcesIn("base"), "ServiceAccount").filter(({ metadata }) =>
   metadata.name.endsWith("node"),
 );
@@ -145,4 +145,29 @@ test("is not about anybody else, and about the driver in any namespace", () => {
   for (const username of others) expect(answer(changed, old, { username })).toBe("not asked");
   const username = "system:serviceaccount:storage:rds-csi-node";
   expect(answer(changed, old, { username })).toStartWith("rds-csi changes");
+});
+
+/** The kinds of the policy, which are of version v1 since Kubernetes 1.30. */
+const policies = (objects: readonly Manifest[]) =>
+  objects.filter(({ apiVersion }) => apiVersion.startsWith("admissionregistration.k8s.io/"));
+
+test("the base has the policy with its binding, as it has the right that the policy narrows", () => {
+  const patches = ofKind(resourcesIn("base"), "ClusterRole").flatMap(({ metadata, rules }) =>
+    rules.some((rule: Manifest) => rule.resources.includes("nodes") && rule.verbs.includes("patch"))
+      ? [metadata.name]
+      : [],
+  );
+  expect(patches).toEqual([account.metadata.name]);
+  expect(policies(resourcesIn("base")).map(({ apiVersion, kind }) => `${apiVersion} ${kind}`)).toEqual([
+    "admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy",
+    "admissionregistration.k8s.io/v1 ValidatingAdmissionPolicyBinding",
+  ]);
+});
+
+test.skipIf(KUSTOMIZE === null)("where the API has no such policy the rest of the base is the same", () => {
+  const base = build("base");
+  expect(policies(base)).toHaveLength(2);
+  expect(build("overlays/without-node-restriction")).toEqual(
+    base.filter((object) => !policies([object]).length),
+  );
 });
