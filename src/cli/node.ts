@@ -65,10 +65,7 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   });
   const ending = new AbortController();
   const { ownNode } = events;
-  const removing =
-    ownNode === undefined || !config.removeStartupTaint
-      ? undefined
-      : removeStartupTaint({ node: ownNode, driverName, clock, logger }, ending.signal);
+  let removing: Promise<void> | undefined;
   const watching = watch.run(ending.signal);
   // Everything but staging works without it.
   const learning = clusterId.learn(ending.signal);
@@ -85,6 +82,11 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
     {
       services: [nodeService({ ...service, unstage })],
       notReadyReasons: () => [...reasons, ...clusterId.problems()],
+      opened: (notReadyReasons) => {
+        if (ownNode === undefined || !config.removeStartupTaint) return;
+        const own = { node: ownNode, driverName, notReadyReasons, clock, logger };
+        removing = removeStartupTaint(own, ending.signal);
+      },
       close: async () => {
         clearInterval(timer);
         ending.abort();

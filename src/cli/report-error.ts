@@ -2,6 +2,7 @@ import { CommanderError } from "commander";
 import { ConfigError } from "../config/config-error.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { printable, printableLines, shortened } from "../domain/printable.ts";
+import { sentence } from "../domain/sentence.ts";
 import { ExitCode } from "./exit-codes.ts";
 
 /** Longest text of a defect, in UTF-16 units. */
@@ -20,7 +21,7 @@ export function reportError(error: unknown, debug: boolean): { text: string; cod
   const stack = debug ? `${printableLines(details(error))}\n` : "";
   if (error instanceof ConfigError) {
     const lines = error.mistakes.map(
-      ({ where, problem, remedy }) => `  ${where} ${problem}.\n      ${remedy}.`,
+      ({ where, problem, remedy }) => `  ${sentence(`${where} ${problem}`)}\n      ${sentence(remedy)}`,
     );
     const count = lines.length === 1 ? "1 mistake" : `${lines.length} mistakes`;
     const text = `rds-csi: ${count} in the configuration:\n${printableLines(lines.join("\n"))}\n`;

@@ -15,6 +15,11 @@ export interface Component {
   readonly services: readonly BoundService[];
   /** Reasons against readiness besides starting and stopping; for `/readyz`. */
   notReadyReasons(): readonly string[];
+  /**
+   * Called once, when the first call can be served.
+   * @param notReadyReasons what `/readyz` answers from: empty while the component is ready
+   */
+  opened?(notReadyReasons: () => readonly string[]): void;
   /** Releases what the component holds; called after the last call has ended. */
   close(): Promise<void>;
 }
@@ -41,6 +46,7 @@ export interface ServeOptions {
 export async function serve(component: Component, options: ServeOptions): Promise<void> {
   const { config, metrics, logger, stop, clock = systemClock } = options;
   const ready = createReadyGate();
+  const notReadyReasons = () => (ready.isReady() ? component.notReadyReasons() : ["starting or stopping"]);
   const closers: (() => Promise<void>)[] = [() => component.close()];
   try {
     if (config.metricsAddress !== "") {
@@ -48,7 +54,7 @@ export async function serve(component: Component, options: ServeOptions): Promis
         address: config.metricsAddress,
         metrics,
         isHealthy: () => true,
-        notReadyReasons: () => (ready.isReady() ? component.notReadyReasons() : ["starting or stopping"]),
+        notReadyReasons,
         logger,
       });
       closers.unshift(() => http.close());
@@ -71,6 +77,7 @@ export async function serve(component: Component, options: ServeOptions): Promis
     });
     closers.unshift(() => server.close());
     ready.open();
+    component.opened?.(notReadyReasons);
     await aborted(stop);
     logger.info("stopping", {
       reason: stop.reason instanceof Error ? stop.reason.message : String(stop.reason),

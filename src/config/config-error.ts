@@ -1,3 +1,5 @@
+import { sentence } from "../domain/sentence.ts";
+
 /** One thing that is wrong with the configuration. */
 export interface Mistake {
   /** Where: `--rds-address`, `RDS_CSI_RDS_ADDRESS`, `key rds-address in /etc/x.yaml`. */
@@ -11,7 +13,11 @@ export class ConfigError extends Error {
   readonly mistakes: readonly Mistake[];
 
   constructor(mistakes: readonly Mistake[]) {
-    super(mistakes.map(({ where, problem, remedy }) => `${where} ${problem}. ${remedy}.`).join("\n"));
+    super(
+      mistakes
+        .map(({ where, problem, remedy }) => `${sentence(`${where} ${problem}`)} ${sentence(remedy)}`)
+        .join("\n"),
+    );
     this.name = "ConfigError";
     this.mistakes = mistakes;
   }

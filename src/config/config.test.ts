@@ -218,6 +218,13 @@ describe("controller configuration", () => {
 });
 
 describe("mistakes", () => {
+  test("are sentences with one full stop, also where a reader's own text ends one", () => {
+    const problem = "cannot be read: no such thing.";
+    expect(new ConfigError([{ where: "key a", problem, remedy: "Mend it." }]).message).toBe(
+      "key a cannot be read: no such thing. Mend it.",
+    );
+  });
+
   test("nothing set: all required options are named at once, each with all ways to set it", async () => {
     const found = await mistakes(controller({}));
     expect(found.map(({ where }) => where)).toEqual([

@@ -78,7 +78,7 @@ export const nodeOnly = {
       name: "remove-startup-taint",
       placeholder: "<true|false>",
       description:
-        "with --orchestrator kubernetes: whether the taint <driver-name>/agent-not-ready is removed from this node once kubelet has registered the driver",
+        "with --orchestrator kubernetes: whether the taint <driver-name>/agent-not-ready is removed from this node once it is ready and kubelet has registered the driver",
       expects: "true or false",
     },
     "true",

@@ -31,7 +31,8 @@ const METADATA_PREFIX = "csi.storage.k8s.io/";
 const POOL = /^[A-Za-z0-9._-]{1,32}$/;
 
 /**
- * Reads the parameters of a StorageClass. `mutable` values (VolumeAttributesClass) win over `parameters`.
+ * Reads the parameters of a StorageClass. `mutable` values (CSI's mutable_parameters) win over `parameters`.
+ * Kubernetes sends none, as MODIFY_VOLUME is not offered.
  * @throws parameterUnknown, parameterInvalid (INVALID_ARGUMENT)
  */
 export function readParameters(

@@ -196,7 +196,7 @@ describe("StorageClass parameters", () => {
     );
   });
 
-  test("queue settings are read; a value of a VolumeAttributesClass counts in the comparison", () => {
+  test("queue settings are read; a value of mutable_parameters counts in the comparison", () => {
     const { settings } = readParameters({ nrIoQueues: "1", queueSize: "1024", fastIoFailTmo: "20" });
     expect(settings).toMatchObject({ nrIoQueues: 1, queueSize: 1_024, fastIoFailTmo: 20 });
     expect(() => readParameters({ ctrlLossTmo: "600", fastIoFailTmo: "20" }, { ctrlLossTmo: "10" })).toThrow(

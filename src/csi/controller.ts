@@ -15,7 +15,7 @@ import {
 import { pageOf } from "./pages.ts";
 
 /** Capabilities of the Controller service; each is implemented in full. */
-const CAPABILITIES = [
+export const CONTROLLER_CAPABILITIES = [
   Rpc.CREATE_DELETE_VOLUME,
   Rpc.PUBLISH_UNPUBLISH_VOLUME,
   Rpc.LIST_VOLUMES,
@@ -40,7 +40,9 @@ export interface ControllerServices {
 export function controllerService({ volumes, attachments, expansions }: ControllerServices): BoundService {
   return service(Controller, {
     controllerGetCapabilities: async () => ({
-      capabilities: CAPABILITIES.map((type) => ({ type: { case: "rpc", value: { type } } as const })),
+      capabilities: CONTROLLER_CAPABILITIES.map((type) => ({
+        type: { case: "rpc", value: { type } } as const,
+      })),
     }),
 
     createVolume: async (request, { signal }) => {

@@ -22,6 +22,9 @@ export interface IdentityOptions {
   readonly isReady: () => boolean;
 }
 
+/** Services of the plugin. Every node reaches the RDS, so there is no VOLUME_ACCESSIBILITY_CONSTRAINTS and no topology. */
+export const PLUGIN_SERVICES = [ServiceType.CONTROLLER_SERVICE] as const;
+
 const DRIVER_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$/;
 
 /**
@@ -49,7 +52,7 @@ export function identityService(options: IdentityOptions): BoundService {
     }),
     getPluginCapabilities: async () => ({
       capabilities: [
-        { type: { case: "service" as const, value: { type: ServiceType.CONTROLLER_SERVICE } } },
+        ...PLUGIN_SERVICES.map((type) => ({ type: { case: "service" as const, value: { type } } })),
         ...(options.volumeExpansion
           ? [{ type: { case: "volumeExpansion" as const, value: { type: ExpansionType.ONLINE } } }]
           : []),

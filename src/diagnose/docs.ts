@@ -63,6 +63,7 @@ export function diagnosePage(): string {
     "the RDS (`--rds-address`, `--rds-key-file`, a pinned host key) it compares records and exports too; nodes have no such",
     'credentials, so without them that is "not asked", and never taken for "absent". With `--orchestrator kubernetes` it reads',
     "PersistentVolumes, VolumeAttachments, the CSINode object and the pods of the node, as far as its credentials allow.",
+    "Those of a node pod allow pods only with the component `diagnose-pods` of the manifests.",
     "",
     "It changes nothing: it connects to no volume, mounts nothing, opens no device and loads no module; a TCP connection to the",
     "storage address is opened and closed. What may hang in the kernel is asked by a process of its own, which is left behind if",

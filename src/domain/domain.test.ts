@@ -6,6 +6,7 @@ import { GrpcCode, grpcCodeName } from "./errors/grpc-code.ts";
 import { requireName } from "./fields.ts";
 import { hostIdentity, uuidV5 } from "./host-identity.ts";
 import { decodePublishContext, encodePublishContext, type PublishContext } from "./publish-context.ts";
+import { sentence, withoutStop } from "./sentence.ts";
 import { parseVolumeId, volumeIdFromName } from "./volume-id.ts";
 
 describe("volume handles", () => {
@@ -177,5 +178,25 @@ describe("the error catalogue", () => {
   test("what is not from the catalogue is internal", () => {
     expect(toDriverError(new TypeError("x is undefined")).id).toBe("internal");
     expect(toDriverError("boom").code).toBe(GrpcCode.INTERNAL);
+  });
+});
+
+describe("sentences", () => {
+  test("have one full stop, whatever the text of somebody else ends with", () => {
+    for (const text of ["a. b", "a. b.", "a. b..", "a. b.\n", "a. b. \r\n"]) {
+      expect(sentence(text)).toBe("a. b.");
+      expect(withoutStop(text)).toBe("a. b");
+    }
+    expect(withoutStop(".".repeat(100_000))).toBe("");
+  });
+
+  test("of an error: what failed and what to do are parted by one full stop", () => {
+    const error = failure("kubernetesUnavailable", {
+      verb: "get",
+      resource: "node a",
+      reason: "it is down.\n",
+    });
+    expect(error.summary).toEndWith("it is down");
+    expect(error.message).toBe(`${error.summary}. ${error.remedy}`);
   });
 });

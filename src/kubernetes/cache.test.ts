@@ -248,6 +248,28 @@ test("it starts without an API server, catches up when that comes, and says each
   ]);
 });
 
+test("an interruption is over, and logged so, when the watch is open: no object need change", async () => {
+  const cache = await nodeCache();
+  await world.api.down();
+  await until("the cut is noticed", () => !cache.fresh);
+  for (let round = 0; round < 3; round += 1) {
+    await until("the cache waits", () => clock.sleeping >= 1);
+    await clock.advance(30_000);
+  }
+  await world.api.up();
+  await untilFresh(cache, 30_000);
+  const restored = () => log.filter(({ message }) => message === "watch restored").length;
+  await clock.advance(999);
+  await quiet(world);
+  expect(restored()).toBe(0);
+  await clock.advance(1);
+  await until("it is logged", () => restored() === 1);
+  expect([cache.fresh, world.api.watching]).toEqual([true, 1]);
+  world.api.apply(node("a"));
+  await untilNodes(cache, "a");
+  expect(restored()).toBe(1);
+});
+
 test("a server that ends every watch at once is not hammered", async () => {
   world.api.faults.push({ match: ({ verb }) => verb === "watch", body: "" });
   run("nodes");

@@ -125,8 +125,9 @@ export class ResourceCache<R extends RawObject, V> {
   async #watchOnce(signal: AbortSignal): Promise<void> {
     const { clock, random, transport } = this.#deps;
     const started = clock.monotonic();
+    const ended = new AbortController();
     let events = 0;
-    await watchOnce(transport, {
+    const watch = watchOnce(transport, {
       path: this.#resource.path,
       accept: this.#resource.accept,
       resourceVersion: this.#resourceVersion,
@@ -136,6 +137,9 @@ export class ResourceCache<R extends RawObject, V> {
       signal,
       onOpen: () => {
         this.#watching = true;
+        // The next object may be hours away, and nobody should wait for it to read that all is well again.
+        const restored = () => this.#restored();
+        if (this.#failures > 0) clock.sleep(this.#limits.shortWatchMs, ended.signal).then(restored, () => {});
       },
       onEvent: ({ type, object }) => {
         events += 1;
@@ -144,6 +148,7 @@ export class ResourceCache<R extends RawObject, V> {
         this.#resourceVersion = object.metadata?.resourceVersion ?? this.#resourceVersion;
       },
     });
+    await watch.finally(() => ended.abort());
     if (events === 0 && clock.monotonic() - started < this.#limits.shortWatchMs)
       throw new Error("the API server ended the watch at once");
     this.#restored();

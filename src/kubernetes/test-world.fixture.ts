@@ -66,9 +66,9 @@ export async function startWorld(options: FakeApiServerOptions = {}): Promise<Wo
   };
 }
 
-/** Waits until a condition holds; fails after 5 s with what it was waiting for. */
-export async function until(what: string, condition: () => boolean): Promise<void> {
-  const end = performance.now() + 5_000;
+/** Waits until a condition holds; fails after `limitMs` milliseconds with what it was waiting for. */
+export async function until(what: string, condition: () => boolean, limitMs = 5_000): Promise<void> {
+  const end = performance.now() + limitMs;
   while (!condition()) {
     if (performance.now() > end) throw new Error(`waited in vain until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));

@@ -39,9 +39,9 @@ function nodeOf(answers: {
 }
 
 /** Runs it to its end, moving the clock whenever it pauses. */
-async function run(node: OwnNode): Promise<number> {
+async function run(node: OwnNode, notReadyReasons = (): readonly string[] => []): Promise<number> {
   let ended = false;
-  const deps = { node, driverName: DRIVER, clock, logger: recordingLogger(log) };
+  const deps = { node, driverName: DRIVER, notReadyReasons, clock, logger: recordingLogger(log) };
   const running = removeStartupTaint(deps, new AbortController().signal).then(() => {
     ended = true;
   });
@@ -77,6 +77,44 @@ describe("the start-up taint", () => {
     ]);
   });
 
+  test("stays while the node is not ready, however long, and goes soon after it is; the log says why it stays", async () => {
+    const module = "the kernel module nvme-tcp is not loaded";
+    const hour = 3_600_000;
+    const asked: string[][] = [];
+    const took = await run(nodeOf({}), () => {
+      if (clock.monotonic() >= hour) return [];
+      asked.push([...calls]);
+      return [module];
+    });
+    expect(took).toBeGreaterThanOrEqual(hour);
+    expect(took).toBeLessThanOrEqual(hour + 30_000);
+    // The API server is not asked while the node waits for itself.
+    expect(asked.every((before) => before.length === 1)).toBe(true);
+    expect(calls).toEqual([`has ${KEY}`, `has ${KEY}`, "registered", `remove ${KEY}`]);
+    expect(log.filter(({ level }) => level !== "debug")).toEqual([
+      {
+        level: "warn",
+        message: "the start-up taint stays until the node is ready",
+        fields: { taint: KEY, reasons: [module] },
+      },
+      { level: "info", message: "removed the start-up taint", fields: { taint: KEY } },
+    ]);
+  });
+
+  test("a node that stops being ready between registration and removal keeps it too", async () => {
+    const wasAsked = () => calls.includes("registered");
+    let left = 3;
+    const took = await run(nodeOf({}), () => (wasAsked() && left-- > 0 ? ["starting or stopping"] : []));
+    expect(took).toBe(3_000);
+    expect(calls).toEqual([`has ${KEY}`, "registered", `has ${KEY}`, "registered", `remove ${KEY}`]);
+    expect(log.filter(({ level }) => level === "warn")).toHaveLength(1);
+  });
+
+  test("a node without it may be not ready for ever: nothing is waited for, and nothing is said", async () => {
+    expect(await run(nodeOf({ has: [false] }), () => ["no"])).toBe(0);
+    expect(log).toEqual([]);
+  });
+
   test("a lost race and an API server that is away are tried again", async () => {
     await run(nodeOf({ removed: [false, unavailable, true] }));
     expect(calls.filter((call) => call.startsWith("remove"))).toHaveLength(3);
@@ -104,7 +142,7 @@ describe("the start-up taint", () => {
     const stop = new AbortController();
     const node = nodeOf({ registered: [false] });
     const running = removeStartupTaint(
-      { node, driverName: DRIVER, clock, logger: recordingLogger(log) },
+      { node, driverName: DRIVER, notReadyReasons: () => [], clock, logger: recordingLogger(log) },
       stop.signal,
     );
     while (clock.sleeping === 0) await new Promise((resolve) => setImmediate(resolve));

@@ -6,12 +6,16 @@ import type { Logger } from "../observability/log.ts";
 /** Pause before the second try, milliseconds; doubled after each. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
+/** Between two looks at readiness, milliseconds; a look costs nothing. */
+const READINESS_PAUSE_MS = 1_000;
 /** With these pauses about half an hour: kubelet registers within seconds, an API server may be away for longer. */
 const ATTEMPTS = 64;
 
 export interface StartupTaintDeps {
   readonly node: OwnNode;
   readonly driverName: string;
+  /** Why the node cannot serve volumes yet, as `/readyz` answers; empty: it can. */
+  readonly notReadyReasons: () => readonly string[];
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -22,8 +26,9 @@ export function startupTaintKey(driverName: string): string {
 }
 
 /**
- * Removes the start-up taint from this node once kubelet has registered the driver. Ends when the taint is gone, when the
- * API server forbids it, after 64 attempts, or when the signal aborts. Never throws: the node serves all the same.
+ * Removes the start-up taint from this node once the node is ready and kubelet has registered the driver. Waits for
+ * readiness as long as it takes. Ends when the taint is gone, when the API server forbids it, after 64 attempts, or when
+ * the signal aborts. Never throws: the node serves all the same.
  */
 export async function removeStartupTaint(deps: StartupTaintDeps, signal: AbortSignal): Promise<void> {
   const { clock, logger } = deps;
@@ -48,12 +53,35 @@ export async function removeStartupTaint(deps: StartupTaintDeps, signal: AbortSi
   logger.warn("the start-up taint was not removed", { ...fields, reason: waitingFor, remedy });
 }
 
-/** One try. @returns what it waits for; "" when there is nothing left to do */
-async function step({ node, logger }: StartupTaintDeps, taint: string, signal: AbortSignal): Promise<string> {
+/** One try, and before it the wait for readiness. @returns what it waits for; "" when there is nothing left to do */
+async function step(deps: StartupTaintDeps, taint: string, signal: AbortSignal): Promise<string> {
+  const { node, logger } = deps;
   // Most nodes have none: they cost one call.
   if (!(await node.hasTaint(taint, signal))) return "";
+  // After a wait everything may be different.
+  if (await waitedForReadiness(deps, taint, signal)) return step(deps, taint, signal);
   if (!(await node.isRegistered(signal))) return "kubelet has not registered the driver yet";
+  if (await waitedForReadiness(deps, taint, signal)) return step(deps, taint, signal);
   if (!(await node.removeTaint(taint, signal))) return "the taints of the node were changed at the same time";
   logger.info("removed the start-up taint", { taint });
   return "";
+}
+
+/**
+ * Waits until the node is ready; nobody but the node itself is asked meanwhile.
+ * @returns whether it had to wait
+ * @throws the abort reason
+ */
+async function waitedForReadiness(
+  { notReadyReasons, clock, logger }: StartupTaintDeps,
+  taint: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const reasons = notReadyReasons();
+  if (reasons.length === 0) return false;
+  // Without the taint pods are bound to this node, and their volumes cannot be staged on it.
+  logger.warn("the start-up taint stays until the node is ready", { taint, reasons });
+  do await clock.sleep(READINESS_PAUSE_MS, signal);
+  while (notReadyReasons().length > 0);
+  return true;
 }

@@ -383,6 +383,11 @@ const CASES: readonly Case[] = [
     change: { attachment: { attachError: { message: "no", time: undefined } } },
   },
   {
+    what: "an attach whose error is sentences of its own",
+    ids: ["va-error"],
+    change: { attachment: { attachError: { message: "rpc error: refused. Wait.", time: undefined } } },
+  },
+  {
     what: "a detach that fails",
     ids: ["va-error"],
     change: { attachment: { detachError: { message: "no", time: undefined } } },

@@ -1,3 +1,4 @@
+import { withoutStop } from "../domain/sentence.ts";
 import { type Aspect, type DriftId, driftCatalogue, type Severity } from "./catalogue.ts";
 
 /** Something on which what is known about a volume disagrees. */
@@ -28,7 +29,7 @@ export interface Finding {
 /** A drift of the catalogue. */
 export function drift(id: DriftId, { text, rds, kubernetes, node }: Finding): VolumeDrift {
   const { severity, about, remedy } = driftCatalogue[id];
-  return { id, severity, about, text, rds, kubernetes, node, remedy };
+  return { id, severity, about, text: withoutStop(text), rds, kubernetes, node, remedy };
 }
 
 const UNITS = ["", "Ki", "Mi", "Gi", "Ti", "Pi"] as const;

@@ -4,6 +4,8 @@ import { requireSupported } from "../../src/controller/capabilities.ts";
 import { noOrchestrator } from "../../src/controller/evidence.ts";
 import { PARAMETER_DOCS, readParameters } from "../../src/controller/parameters.ts";
 import { chooseSize } from "../../src/controller/sizes.ts";
+import { CONTROLLER_CAPABILITIES } from "../../src/csi/controller.ts";
+import { ControllerServiceCapability_RPC_Type as Rpc } from "../../src/csi/gen/csi_pb.ts";
 import { ACCESS_MODES, type AccessMode, type Capability } from "../../src/domain/access-mode.ts";
 import { DriverError } from "../../src/domain/errors/driver-error.ts";
 import { grpcCodeName } from "../../src/domain/errors/grpc-code.ts";
@@ -34,6 +36,15 @@ describe("docs/storage-class.md", () => {
     const [, ...rows] = tableRows(section(storageClass, "Parameters"));
     const listed = rows.map(([name = "", expected]) => [name.replaceAll("`", ""), expected]);
     expect(Object.fromEntries(listed)).toEqual({ ...PARAMETER_DOCS });
+  });
+
+  test("a VolumeAttributesClass is promised only if the driver offers MODIFY_VOLUME, without which sidecars refuse it", () => {
+    const text = section(storageClass, "Parameters").replaceAll("\n", " ");
+    const said = text.split(/(?<=\.) /).filter((sentence) => sentence.includes("VolumeAttributesClass"));
+    const offered: readonly number[] = CONTROLLER_CAPABILITIES;
+    const supported = offered.includes(Rpc.MODIFY_VOLUME);
+    expect(said.length).toBeGreaterThan(0);
+    expect(said.filter((sentence) => !sentence.includes("not supported"))).toEqual(supported ? said : []);
   });
 
   test("its example is accepted", () => {

@@ -27,7 +27,8 @@ export const BUILDS = [
   "overlays/kubevirt",
   "overlays/monitoring",
   "overlays/kubelet-root",
-  "overlays/node-restriction",
+  "overlays/without-node-restriction",
+  "overlays/diagnose-pods",
   "examples/site",
 ] as const;
 

@@ -2,6 +2,8 @@ import { expect, test } from "bun:test";
 import { refusedVariables } from "../../src/cli/runtime-variables.ts";
 import { driverName } from "../../src/config/common-options.ts";
 import { nodeOnly } from "../../src/config/node-options.ts";
+import { PluginCapability_Service_Type as PluginService } from "../../src/csi/gen/csi_pb.ts";
+import { PLUGIN_SERVICES } from "../../src/csi/identity.ts";
 import { describeSets, type Manifest, named, ofKind, templates } from "./manifests.fixture.ts";
 
 const podOf = (template: Manifest): Manifest => template.spec.template.spec;
@@ -232,6 +234,19 @@ describeSets((objects) => {
       podOf(controller).affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution;
     expect(affinity[0].podAffinityTerm.labelSelector).toEqual(selector);
     expect(podOf(controller).topologySpreadConstraints[0].labelSelector).toEqual(selector);
+  });
+
+  test("capacity is published if it is heeded, and both only if the driver has topology: else pods wait for it", () => {
+    // The provisioner of a driver without topology deletes its CSIStorageCapacity again, and the scheduler of a class with
+    // WaitForFirstConsumer then finds no room on any node.
+    const provisioner = named(containersOf(controller), "csi-provisioner");
+    const publishes = provisioner.args.some((arg: string) => /^--enable-capacity(=true)?$/.test(arg));
+    const [csiDriver] = ofKind(objects, "CSIDriver");
+    const services: readonly number[] = PLUGIN_SERVICES;
+    const hasTopology = services.includes(PluginService.VOLUME_ACCESSIBILITY_CONSTRAINTS);
+    expect(publishes).toBe(csiDriver.spec.storageCapacity === true);
+    expect(publishes && !hasTopology).toBe(false);
+    expect(JSON.stringify(objects).includes("csistoragecapacities")).toBe(publishes);
   });
 
   test("selectors select their pods and no others", () => {

@@ -1,6 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { driftOf } from "../../src/cli/volumes/cluster-drift.ts";
+import type { DiagnoseContext } from "../../src/diagnose/context.ts";
+import { clusterFacts } from "../../src/diagnose/probes/cluster.ts";
 import {
+  DRIVER,
   forever,
   node,
   persistentVolume,
@@ -132,5 +136,29 @@ describe("the commands that people run in the controller pod", () => {
     const granted = rightsOf(world.api.rules);
     expect([...used()].filter((right) => !granted.has(right))).toEqual([]);
     expect(used().has("watch storage.k8s.io/volumeattachments")).toBe(true);
+  });
+});
+
+describe("rds-csi diagnose in a node pod", () => {
+  /** Which questions it gets no answer to with the rights of these roles. */
+  async function unanswered(roles: readonly string[]): Promise<string[]> {
+    world.api.rules = rulesOf(roles);
+    const kubeconfig = await world.api.writeKubeconfig(join(world.dir, "diagnose"));
+    const config = { orchestrator: "kubernetes", kubeconfig, driverName: DRIVER, nodeId: "node-a" };
+    const asked = await clusterFacts({ config } as DiagnoseContext, forever);
+    if (asked.state !== "known") return ["all"];
+    const { server: _, ...answers } = asked.value;
+    return Object.entries(answers).flatMap(([name, { state }]) => (state === "known" ? [] : [name]));
+  }
+
+  test("finds out everything with its two roles, which have nothing that it does not use", async () => {
+    const own = ["rds-csi-node-diagnose", "rds-csi-node-diagnose-pods"];
+    expect(await unanswered(own)).toEqual([]);
+    expect([...used()].sort()).toEqual([...rightsOf(rulesOf(own))].sort());
+  });
+
+  test("with what the base grants only the pods stay unknown, and it says so", async () => {
+    expect(await unanswered(["rds-csi-node", "rds-csi-node-diagnose"])).toEqual(["pods"]);
+    expect(rightsOf(rulesOf(["rds-csi-node", "rds-csi-node-diagnose"])).has("list /pods")).toBe(false);
   });
 });

@@ -14,10 +14,11 @@ export const DRIVER_ROLES = {
 export const COMMAND_ROLES = {
   "rds-csi-controller-show": "rds-csi volumes show",
   "rds-csi-node-diagnose": "rds-csi diagnose",
+  "rds-csi-node-diagnose-pods": "rds-csi diagnose",
 } as const;
 
 /** The rules of roles by their names, of kind Role and ClusterRole. */
-export function rulesOf(names: readonly string[], objects = withKubevirt()): PolicyRule[] {
+export function rulesOf(names: readonly string[], objects = withComponents()): PolicyRule[] {
   const roles = objects.filter(({ kind }) => kind === "Role" || kind === "ClusterRole");
   for (const name of names)
     if (!roles.some(({ metadata }) => metadata.name === name)) throw new Error(`no role ${name}`);
@@ -28,9 +29,9 @@ export function rulesOf(names: readonly string[], objects = withKubevirt()): Pol
     );
 }
 
-/** The base and the component kubevirt. */
-export function withKubevirt(): Manifest[] {
-  return [...resourcesIn("base"), ...resourcesIn("components/kubevirt")];
+/** The base and the components that have roles. */
+export function withComponents(): Manifest[] {
+  return ["base", "components/kubevirt", "components/diagnose-pods"].flatMap(resourcesIn);
 }
 
 /** Every single right of some rules, as `verb group/resource`. */

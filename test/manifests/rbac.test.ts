@@ -33,7 +33,7 @@ import {
   rightOf,
   rightsOf,
   rulesOf,
-  withKubevirt,
+  withComponents,
 } from "./rbac.fixture.ts";
 
 const TYPES = [...BUILT_IN];
@@ -279,7 +279,18 @@ function bindingTests(objects: readonly Manifest[]): void {
   test("the node's account has the roles of the node only", () => {
     const of = (account: string) =>
       bindings.filter(({ subjects }) => subjects[0].name === account).map(({ roleRef }) => roleRef.name);
-    expect(of("rds-csi-node").sort()).toEqual(["rds-csi-node", "rds-csi-node-diagnose"]);
+    // That to list the pods of all nodes only where somebody has asked for it.
+    const pods = "rds-csi-node-diagnose-pods";
+    expect(
+      of("rds-csi-node")
+        .filter((name) => name !== pods)
+        .sort(),
+    ).toEqual(["rds-csi-node", "rds-csi-node-diagnose"]);
+    const lists = roles.filter(({ rules }) =>
+      rules.some(({ resources }: Manifest) => resources.includes("pods")),
+    );
+    const nodes = lists.map(({ metadata }) => metadata.name).filter((name) => name.includes("node"));
+    expect([[], [pods]]).toContainEqual(nodes);
     expect(of("rds-csi-controller")).toEqual(
       expect.arrayContaining([
         "rds-csi-controller",
@@ -291,4 +302,4 @@ function bindingTests(objects: readonly Manifest[]): void {
   });
 }
 describeSets(bindingTests);
-describe("the files of base and kubevirt", () => bindingTests(withKubevirt()));
+describe("the files of base and of the components with roles", () => bindingTests(withComponents()));

@@ -6,6 +6,8 @@ import { nameOf, problemsOf, schemaOf } from "./schema.fixture.ts";
 const PARTIAL = new Set([
   "components/monitoring/node-metrics.yaml",
   "components/kubelet-root/kubelet-root.yaml",
+  "components/without-node-restriction/policy.yaml",
+  "components/without-node-restriction/binding.yaml",
   "examples/site/network-policy.yaml",
 ]);
 const CONFIGURATIONS = new Set(["base/config.yaml", "examples/site/config.yaml"]);
@@ -31,7 +33,7 @@ describe("every file", () => {
           typeof (metadata?.name ?? metadata?.generateName),
         ]).toEqual([path, "string", "string", "string"]);
     }
-    const names = ["base", "kubevirt", "monitoring", "node-restriction"]
+    const names = ["base", "kubevirt", "monitoring", "diagnose-pods"]
       .map((name) => (name === "base" ? name : `components/${name}`))
       .flatMap(resourcesIn)
       .map(nameOf);
@@ -142,7 +144,7 @@ describe("what kustomize builds", () => {
     );
 
   test.skipIf(KUSTOMIZE === null)("another namespace is taken over everywhere, in bindings too", () => {
-    const components = ["kubevirt", "monitoring", "kubelet-root", "node-restriction"].map(
+    const components = ["kubevirt", "monitoring", "kubelet-root", "diagnose-pods"].map(
       (name) => `../components/${name}`,
     );
     const overlay = { namespace: "storage", resources: ["../base"], components };

@@ -72,6 +72,13 @@ describe("for people", () => {
     expect(text(consistentFacts(), 80)).not.toContain("Drift");
   });
 
+  test("a drift ends with one full stop, also where the text of a failed attach brings its own", () => {
+    const facts = changedFacts({
+      attachment: { attachError: { message: "it is attached to node-b. Wait for it.", time: undefined } },
+    });
+    expect(text(facts, undefined)).toContain("failed: it is attached to node-b. Wait for it.\n");
+  });
+
   test("what is not known is said once, with its reason", () => {
     const shown = text({ ...consistentFacts(), cluster: unknownCluster("--orchestrator is none") }, 80);
     expect(shown).toContain("\nNot known:\n   Kubernetes: --orchestrator is none\n");

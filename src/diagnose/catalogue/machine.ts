@@ -119,7 +119,7 @@ export const machineFindings = {
     "info",
     "Kubernetes does not allow some of the questions",
     "The credentials of this command may not read the resources named below, so those links of the chain are unknown.",
-    "Nothing, or run the command with a kubeconfig that may list them.",
+    "Nothing, or run the command with a kubeconfig that may list them. In a node pod, pods need the component diagnose-pods of the manifests.",
   ),
   "kernel-log-unreadable": entry(
     "info",

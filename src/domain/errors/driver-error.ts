@@ -1,4 +1,5 @@
 import { printable, shortened } from "../printable.ts";
+import { withoutStop } from "../sentence.ts";
 import { catalogue, type ErrorId, type ErrorParams } from "./catalogue.ts";
 import type { ErrorEntry } from "./entry.ts";
 import type { GrpcCode } from "./grpc-code.ts";
@@ -19,7 +20,8 @@ export class DriverError extends Error {
   readonly summary: string;
 
   constructor(id: ErrorId, code: GrpcCode, summary: string, remedy: string, cause?: unknown) {
-    const shown = shortened(printable(summary), SUMMARY_LIMIT);
+    // Where the text of somebody else ends the summary, so may a full stop or a line end.
+    const shown = shortened(printable(withoutStop(summary)), SUMMARY_LIMIT);
     super(`${shown}. ${remedy}`, cause === undefined ? undefined : { cause });
     this.name = "DriverError";
     this.id = id;

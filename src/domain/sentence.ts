@@ -1,0 +1,16 @@
+const BLANKS_AND_STOPS = new Set([" ", "\t", "\n", "\r", "."]);
+
+/**
+ * Text without the blanks and full stops at its end. Texts of others (the API server, RouterOS, a program) end with a full
+ * stop or not; whoever adds its own takes that one away first. Linear in the length of the text.
+ */
+export function withoutStop(text: string): string {
+  let end = text.length;
+  while (end > 0 && BLANKS_AND_STOPS.has(text[end - 1] ?? "")) end -= 1;
+  return text.slice(0, end);
+}
+
+/** Text with exactly one full stop at its end. */
+export function sentence(text: string): string {
+  return `${withoutStop(text)}.`;
+}
