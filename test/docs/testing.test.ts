@@ -31,15 +31,6 @@ const FAULTS = [
   "unpublish of both",
   "node NotReady, and the out-of-service taint",
   "clock jump",
-  "terminal codes in what the RDS, a process or Kubernetes says",
-  "a record with values that nobody can use",
-  "a publish context with a foreign address",
-  "half-open requests on the metrics port",
-  "variables that make the runtime load code, open a port or trust others",
-  "requests that cannot be decoded, and of every other kind",
-  "an RDS that answers anything, before and after the key exchange",
-  "a place for a mount whose parent is a file; a program that gives its reason first",
-  "a package registry that hands out another file",
 ];
 /** Not in the driver yet, so there is nothing to break. */
 const NOT_BUILT = ["... of a clone"];
