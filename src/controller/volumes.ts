@@ -5,13 +5,13 @@ import { failure } from "../domain/errors/driver-error.ts";
 import { requireField, requireName } from "../domain/fields.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { parseVolumeId, type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
-import { invalidateEarlier } from "../migration/unpublish.ts";
 import { filePathOf, type Layout } from "../rds/layout.ts";
 import { pollUntil } from "../rds/poll.ts";
 import type { Rds } from "../rds/rds.ts";
 import { type Classified, mayHoldRecord, ownVolume, type RdsVolume } from "../rds/volume.ts";
 import { capabilityProblem, requireSupported } from "./capabilities.ts";
 import { type Parameters, readParameters } from "./parameters.ts";
+import { Revisions } from "./revisions.ts";
 import { chooseSize, fitting } from "./sizes.ts";
 
 /** What the volume service needs. */
@@ -58,12 +58,14 @@ const REMOVE_ATTEMPTS = 4;
 /** Creates, deletes and lists volumes. Every method may be repeated at any time with the same result. */
 export class VolumeService {
   readonly #options: VolumeServiceOptions;
+  readonly #revisions: Revisions;
 
   constructor(options: VolumeServiceOptions) {
     this.#options = options;
+    this.#revisions = new Revisions(options);
   }
 
-  /** CSI CreateVolume: two RouterOS commands, for a new volume and for an existing one. */
+  /** CSI CreateVolume: two RouterOS commands; one for a volume that was asked for in the same way within the last minute. */
   async create(request: CreateRequest): Promise<VolumeInfo> {
     const { name, range, capabilities, signal } = request;
     requireName("name", name);
@@ -91,7 +93,7 @@ export class VolumeService {
     const volume = await this.#ready(this.#ours(id, name, found), signal);
     this.#requireSame(volume, request, parameters, filePathOf(pool.mountPoint, layout, id));
     // A removal of before, whose line still waits on the RDS, must not take the volume away after this answer.
-    if (existing !== undefined) await this.#invalidateEarlier(volume, signal);
+    if (existing !== undefined) await this.#revisions.renew(volume, signal);
     return infoOf(volume);
   }
 
@@ -105,6 +107,7 @@ export class VolumeService {
     const id = parseVolumeId(volumeId);
     if (id === undefined) return;
     const { rds, layout } = this.#options;
+    this.#revisions.forget(id);
     for (let attempt = 1; attempt <= REMOVE_ATTEMPTS; attempt++) {
       const { found, mounted } = await rds.forRemoval(id, signal);
       const result =
@@ -211,19 +214,6 @@ export class VolumeService {
       throw failure("volumeExistsDifferently", { name, difference });
     }
     return found.volume;
-  }
-
-  /** @throws volumeNotReady (UNAVAILABLE) when the volume was removed meanwhile */
-  async #invalidateEarlier(volume: RdsVolume, signal: AbortSignal): Promise<void> {
-    const { rds } = this.#options;
-    // A conflict means that somebody has just written a newer record, which does the same.
-    const { kind } = await rds.write(volume, invalidateEarlier(volume.record), "leave", signal);
-    if (kind === "absent") {
-      throw failure("notVerified", {
-        what: `creating volume ${volume.id}`,
-        detail: "it was removed meanwhile",
-      });
-    }
   }
 
   /** Waits for a volume that an earlier call has begun. @throws volumeNotReady (UNAVAILABLE) */

@@ -15,11 +15,11 @@ import type {
   sendUnaryData,
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { orAborted } from "../domain/abort.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { Logger } from "../observability/log.ts";
 import { inRequest } from "../observability/request-scope.ts";
-import { orAborted } from "./abort.ts";
 import type { CallRegistry } from "./calls.ts";
 import { chain, type Interceptor, type RpcHandlers, type RpcNext } from "./rpc.ts";
 import { statusOf } from "./status.ts";

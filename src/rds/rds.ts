@@ -250,7 +250,8 @@ export class Rds {
   ): Promise<WriteResult> {
     await this.version(signal);
     const generation = this.#cache.forget(volume.id);
-    const result = await writeRecord(this.#context, volume, record, exportState, signal);
+    const claimed = (half: RdsVolume) => this.#keep(half, generation);
+    const result = await writeRecord(this.#context, volume, record, exportState, signal, claimed);
     if (result.kind === "written") this.#keep(result.volume, generation);
     return result;
   }

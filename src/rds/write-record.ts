@@ -24,6 +24,7 @@ export type WriteResult =
  * the export on. A second node that joins a running export is confirmed by a read. So a writer that RouterOS let pass a
  * comparison too late takes the export away from the first one instead of sharing it.
  * @param volume as read; its comment is the one that is compared
+ * @param claimed told the volume as the first command left it, so that a caller who goes away before the second one need not read it again
  * @returns the volume as the last command showed it
  * @throws notVerified (UNAVAILABLE) when RouterOS does not show the change, recordTooLarge, and the link's failures
  */
@@ -33,6 +34,7 @@ export async function writeRecord(
   record: VolumeRecord,
   exportState: ExportState,
   signal: AbortSignal,
+  claimed: (volume: RdsVolume) => void = () => {},
 ): Promise<WriteResult> {
   const { id, disk } = volume;
   const named = exportedRecord(context, volume, record, exportState);
@@ -44,13 +46,15 @@ export async function writeRecord(
     wanted: wantedExport(named, exportState),
     signal,
   };
-  const claimed = await runSet(write, claim(write));
-  if (claimed === undefined) return { kind: "absent" };
-  if (claimed.comment === disk.comment && write.comment !== disk.comment) {
+  const first = await runSet(write, claim(write));
+  if (first === undefined) return { kind: "absent" };
+  if (first.comment === disk.comment && write.comment !== disk.comment) {
     throw failure("notVerified", { what: write.what, detail: "the record did not change" });
   }
-  if (claimed.comment !== write.comment) return { kind: "conflict" };
-  return confirm(write, claimed);
+  if (first.comment !== write.comment) return { kind: "conflict" };
+  const classified = classify(first, context.clusterId);
+  if (classified?.kind === "volume") claimed(classified.volume);
+  return confirm(write, first);
 }
 
 /** One compare-and-set on its way. */
@@ -82,7 +86,14 @@ function claim(write: Write): Script {
   }
   // A running export is left alone when a second node joins: the first must not notice.
   const hosts = needsHosts(disk, wanted) ? hostsOf(disk, wanted) : ros``;
-  return ros`/disk/set [${mine}] comment=${comment}${hosts}`;
+  if (disk.exported || !isNamed(disk, wanted)) return ros`/disk/set [${mine}] comment=${comment}${hosts}`;
+  // The command that claimed it was an earlier one.
+  const named = ros`${mine} and nvme-tcp-server-nqn=${wanted.nqn}`;
+  return ros`/disk/set [${named}] comment=${comment} mount-filesystem=no nvme-tcp-export=yes${hosts}`;
+}
+
+function isNamed(disk: Disk, { nqn, port }: WantedExport): boolean {
+  return disk.nqn === nqn && disk.port === port;
 }
 
 /** The later command: access is granted on what it shows, and only if the record is still ours. */
@@ -126,8 +137,7 @@ function switchOn(write: Write, disk: Disk): Script {
   const { wanted, comment } = write;
   const mine = itemWith(write, comment);
   if (wanted.state === "off") return ros`/disk/set [${mine}] nvme-tcp-export=no`;
-  const isNamed = disk.nqn === wanted.nqn && disk.port === wanted.port;
-  if (!isNamed) {
+  if (!isNamed(disk, wanted)) {
     const off = ros`/disk/set [${mine}] nvme-tcp-export=no ${nameOf(wanted)}${hostsOf(disk, wanted)}`;
     return ros`${off}; /disk/set [${mine} and nvme-tcp-server-nqn=${wanted.nqn}] nvme-tcp-export=yes`;
   }

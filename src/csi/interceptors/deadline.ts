@@ -1,6 +1,6 @@
+import { linkAbort, orAborted } from "../../domain/abort.ts";
 import type { Clock } from "../../domain/clock.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
-import { linkAbort, orAborted } from "../abort.ts";
 import type { Interceptor } from "../rpc.ts";
 
 /** Settings of the deadline interceptor. */

@@ -1,6 +1,6 @@
 import { equals, type Message } from "@bufbuild/protobuf";
+import { orAborted } from "../../domain/abort.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
-import { orAborted } from "../abort.ts";
 import type { Interceptor, RpcCall, RpcNext } from "../rpc.ts";
 import { IN_FLIGHT_RULES, type InFlightRules, keysOf } from "./in-flight-rules.ts";
 
