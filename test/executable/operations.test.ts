@@ -43,7 +43,8 @@ interface Answer {
 
 const ask = (url: string, socket = "metrics.sock", method = "GET"): Promise<Answer> =>
   new Promise((resolve, reject) => {
-    const sent = request({ socketPath: path(socket), path: url, method }, (response) => {
+    // A kept connection may be one of those that a newcomer takes the place of.
+    const sent = request({ socketPath: path(socket), path: url, method, agent: false }, (response) => {
       let body = "";
       response.setEncoding("utf8");
       response.on("data", (data) => (body += data));
