@@ -207,6 +207,43 @@ describe("a line that waits on the RDS and runs after its caller was answered ot
     expect(on.simulator.device.disk(ID)).toBeDefined();
     expect(on.simulator.device.files.some(({ path }) => path.endsWith(`${ID}.img`))).toBe(true);
   });
+
+  test("a removal that was held anywhere between two statements leaves the file that a later CreateVolume made", async () => {
+    let reached = 0;
+    for (let boundary = 1; ; boundary++) {
+      const on = await start(BLOCK, { switches: { interleaving: "statements" } });
+      const { faults, device, commands } = on.simulator;
+      const controller = on.controller();
+      const abort = new AbortController();
+      const rule = faults.hangMidway(boundary, { line: /\/disk\/remove/ });
+      let ended = false;
+      const removal = controller.volumes
+        .delete(ID, abort.signal)
+        .catch(() => {})
+        .finally(() => {
+          ended = true;
+        });
+      await until(() => ended || faults.hanging > 0);
+      rule.remove();
+      if (ended) break;
+      reached = boundary;
+      abort.abort(new Error("the caller gave up"));
+      await removal;
+      await controller.transport.close();
+      await create(on);
+      await publish(on, "node-a");
+      faults.release();
+      await until(() => commands.every(({ finishedAt }) => finishedAt !== undefined));
+      const isThere = device.files.some(({ path }) => path.endsWith(`${ID}.img`));
+      expect({ boundary, item: device.disk(ID) !== undefined, file: isThere }).toEqual({
+        boundary,
+        item: true,
+        file: true,
+      });
+      await on.close();
+    }
+    expect(reached).toBeGreaterThan(8);
+  });
 });
 
 describe("settings that changed since the attach", () => {
