@@ -185,6 +185,21 @@ describe("a line that waits on the RDS and runs after its caller was answered ot
     expect(on.simulator.device.disk(ID)).toBeUndefined();
   });
 
+  test("RWX: a second attach does not come back after the migration that it was for was repeated and given up", async () => {
+    const on = await start(RWX);
+    await publish(on, "node-a", RWX);
+    await held(on, BEFORE_SET, /\/disk\/set/, (controller, signal) =>
+      publish(controller, "node-b", RWX, signal),
+    );
+    const other = on.controller();
+    await publish(other, "node-b", RWX);
+    await other.attachments.unpublish(ID, "node-b", on.signal);
+    // The end has been reported and has left the record.
+    await other.attachments.settled();
+    await release(on);
+    expect(recorded(on)).toEqual(["node-a"]);
+  });
+
   test("a detach does not end the attachment that a later publish found in place", async () => {
     const on = await start(BLOCK);
     const context = await publish(on, "node-a");
