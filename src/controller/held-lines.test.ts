@@ -116,6 +116,42 @@ describe("a line held between its find and its set", () => {
     expect([connect(on, late, "node-a"), connect(on, first, "node-b")]).toEqual([true, false]);
   });
 
+  test("RWO: no set of an expansion with re-export, run late, lets two hosts connect", async () => {
+    let reached = 0;
+    for (let boundary = BEFORE_SET; ; boundary++) {
+      const on = await start(BLOCK, { online: "re-export" });
+      const { faults, device } = on.simulator;
+      const first = await publish(on, "node-a");
+      expect(connect(on, first, "node-a")).toBe(true);
+      const controller = on.controller();
+      const range = { requiredBytes: 2n * MIB, limitBytes: 0n };
+      const rule = faults.hangMidway(boundary, { line: /file-size/ });
+      const expansion = controller.expansions
+        .expand({ volumeId: ID, range, capability: BLOCK, signal: on.signal })
+        .catch((error: unknown) => error);
+      let ended = false;
+      void expansion.finally(() => {
+        ended = true;
+      });
+      await until(() => ended || faults.hanging > 0);
+      rule.remove();
+      if (ended) break;
+      reached = boundary;
+      // node-a is gone without disconnecting; its kernel keeps on trying.
+      await on.attachments.unpublish(ID, "node-a", on.signal);
+      const second = await publish(on, "node-b");
+      expect(connect(on, second, "node-b")).toBe(true);
+      await release(on);
+      connect(on, first, "node-a");
+      connect(on, second, "node-b");
+      const connected = [first, second].flatMap(({ nqn }) => device.hosts.connected(nqn));
+      expect({ boundary, many: connected.length > 1 }).toEqual({ boundary, many: false });
+      await on.close();
+    }
+    // Behind the find of the last set of the line, too.
+    expect(reached).toBeGreaterThan(11);
+  });
+
   test("RWX: a second node is refused whose record was overwritten before it was confirmed", async () => {
     const on = await start(RWX);
     const source = await publish(on, "node-a", RWX);
@@ -149,6 +185,21 @@ describe("a line that waits on the RDS and runs after its caller was answered ot
     expect(on.simulator.device.disk(ID)).toBeUndefined();
   });
 
+  test("RWX: a second attach does not come back after the migration that it was for was repeated and given up", async () => {
+    const on = await start(RWX);
+    await publish(on, "node-a", RWX);
+    await held(on, BEFORE_SET, /\/disk\/set/, (controller, signal) =>
+      publish(controller, "node-b", RWX, signal),
+    );
+    const other = on.controller();
+    await publish(other, "node-b", RWX);
+    await other.attachments.unpublish(ID, "node-b", on.signal);
+    // The end has been reported and has left the record.
+    await other.attachments.settled();
+    await release(on);
+    expect(recorded(on)).toEqual(["node-a"]);
+  });
+
   test("a detach does not end the attachment that a later publish found in place", async () => {
     const on = await start(BLOCK);
     const context = await publish(on, "node-a");
@@ -170,6 +221,43 @@ describe("a line that waits on the RDS and runs after its caller was answered ot
     await release(on);
     expect(on.simulator.device.disk(ID)).toBeDefined();
     expect(on.simulator.device.files.some(({ path }) => path.endsWith(`${ID}.img`))).toBe(true);
+  });
+
+  test("a removal that was held anywhere between two statements leaves the file that a later CreateVolume made", async () => {
+    let reached = 0;
+    for (let boundary = 1; ; boundary++) {
+      const on = await start(BLOCK, { switches: { interleaving: "statements" } });
+      const { faults, device, commands } = on.simulator;
+      const controller = on.controller();
+      const abort = new AbortController();
+      const rule = faults.hangMidway(boundary, { line: /\/disk\/remove/ });
+      let ended = false;
+      const removal = controller.volumes
+        .delete(ID, abort.signal)
+        .catch(() => {})
+        .finally(() => {
+          ended = true;
+        });
+      await until(() => ended || faults.hanging > 0);
+      rule.remove();
+      if (ended) break;
+      reached = boundary;
+      abort.abort(new Error("the caller gave up"));
+      await removal;
+      await controller.transport.close();
+      await create(on);
+      await publish(on, "node-a");
+      faults.release();
+      await until(() => commands.every(({ finishedAt }) => finishedAt !== undefined));
+      const isThere = device.files.some(({ path }) => path.endsWith(`${ID}.img`));
+      expect({ boundary, item: device.disk(ID) !== undefined, file: isThere }).toEqual({
+        boundary,
+        item: true,
+        file: true,
+      });
+      await on.close();
+    }
+    expect(reached).toBeGreaterThan(8);
   });
 });
 

@@ -8,8 +8,9 @@ afterEach(async () => {
   await lab?.on.close();
   lab = undefined;
 });
-const start = async (): Promise<ReconcileLab> => {
-  lab = await startReconcileLab();
+const CLUSTER = "2b7e1c58-6a4d-4f0e-9c31-8d5f0a6b7c92";
+const start = async (clusterId = CLUSTER): Promise<ReconcileLab> => {
+  lab = await startReconcileLab({ clusterId });
   return lab;
 };
 const nodesOf = async ({ on }: ReconcileLab, id: string) => (await on.volumes.require(id, on.signal)).nodes;
@@ -120,6 +121,17 @@ describe("a volume that nobody was told of", () => {
     world.cluster.claimUids.set("vms/disk", "another");
     await look(world, loop, 1);
     expect(there(world)).toBe(false);
+  });
+
+  test("is kept where the cluster id is not the cluster's own UID: another cluster may have the same id and the claim", async () => {
+    for (const id of ["default", "shared"]) {
+      const world = await start(id);
+      await world.volume(NAME, { pv: false });
+      const { loop } = world.reconciler();
+      await look(world, loop, 90);
+      expect(there(world)).toBe(true);
+      await world.on.close();
+    }
   });
 
   test("is kept by a PersistentVolume, by an attachment of any time, by a repeated CreateVolume, and by another name", async () => {

@@ -1,3 +1,4 @@
+import { isClusterUid } from "../domain/cluster-id.ts";
 import { isFailure } from "../domain/errors/driver-error.ts";
 import type { ClusterReader } from "../kubernetes/port.ts";
 import type { RdsVolume } from "../rds/volume.ts";
@@ -31,10 +32,15 @@ export async function isUnusedOn(
   return pods.every((pod) => pod.node !== undefined && pod.node !== node);
 }
 
-/** Whether a volume looks like one that nobody was ever told of: never attached, so without data, and without PersistentVolume. */
+/**
+ * Whether a volume looks like one that nobody was ever told of: never attached, so without data, and without PersistentVolume.
+ * Only where the cluster id is the cluster's own UID: an id that somebody chose may be that of two clusters, and the
+ * PersistentVolume and the claim may be in the other one.
+ */
 export function looksUnasked({ id, record }: RdsVolume, view: ClusterView): boolean {
-  const { epoch, attachments, ended, source, invalidations, claim, name } = record;
+  const { cluster, epoch, attachments, ended, source, invalidations, claim, name } = record;
   const isUntouched = epoch === 0 && attachments.length === 0 && ended.length === 0 && source === undefined;
+  if (!isClusterUid(cluster)) return false;
   // A volume of a repeated CreateVolume was answered to somebody.
   if (!isUntouched || invalidations !== undefined || claim === undefined || !PROVISIONED.test(name))
     return false;

@@ -22,10 +22,12 @@ export function decideUnpublish(
   const exportState = staying.length === 0 ? "off" : "keep";
   if (leaving.length === 0) return { kind: "accept", record, export: exportState, events: [] };
   const ended = endOf(record, staying[0]?.node, now, by);
+  // Once the end has left it, the record would be that of before the second node, with which a late line may compare.
+  const revised = staying.length > 0 ? invalidateEarlier(record) : record;
   return {
     kind: "accept",
     record: {
-      ...record,
+      ...revised,
       attachments: staying,
       exportName: staying.length === 0 ? undefined : record.exportName,
       migration: undefined,

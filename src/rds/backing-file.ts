@@ -23,7 +23,8 @@ export function anyOf(paths: readonly string[]): Script {
  * of such files that are left under `left`. A file counts as absent only while its pool is mounted.
  */
 export function removedFile(pool: string, path: string): Script {
-  return ros`:if (${fileIsBacking(path)}) do={ :error "rds-csi:file-in-use" }; :local rest [/file/find where name=${path}]; :if ([:len $rest] > 0) do={ /file/remove $rest }; ${payload("left", ros`[:len [/file/find where name=${path}]]`)}; ${requireMounted(pool)}`;
+  // The file that is removed was found before the look whether it is used: not one that a create made in between.
+  return ros`:local rest [/file/find where name=${path}]; :if (${fileIsBacking(path)}) do={ :error "rds-csi:file-in-use" }; :if ([:len $rest] > 0) do={ /file/remove $rest }; ${payload("left", ros`[:len [/file/find where name=${path}]]`)}; ${requireMounted(pool)}`;
 }
 
 /** Statements: puts the paths of the files that have exactly one of these paths under `files`, each behind a `|`. */

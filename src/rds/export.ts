@@ -43,7 +43,11 @@ export function exportedRecord(
  */
 export function exportNameOf(settings: ExportSettings, { id, record, disk }: RdsVolume): ExportName {
   const { exportName, epoch } = record;
-  if (exportName !== undefined && isNamedFor(exportName.nqn, id, epoch)) return exportName;
+  if (exportName !== undefined && isNamedFor(exportName.nqn, id, epoch)) {
+    // Version 0.1 keeps the field as it was when it attaches anew: a name without epoch may be that of an earlier attachment.
+    const isOlder = !isOfEpoch(exportName.nqn, id, epoch) && isOfEpoch(disk.nqn, id, epoch);
+    if (!isOlder) return exportName;
+  }
   const { nqnPrefix, nvmePort, fencing } = settings;
   const hosts = fencing === "epoch+hosts";
   if (isNamedFor(disk.nqn, id, epoch) && disk.port !== undefined)
@@ -53,8 +57,16 @@ export function exportNameOf(settings: ExportSettings, { id, record, disk }: Rds
 
 /** Whether an NQN is one of a volume in an epoch, or one without an epoch (`--fencing off`), under any prefix. */
 function isNamedFor(nqn: string, id: VolumeId, epoch: number): boolean {
-  const suffix = nqn.slice(nqn.lastIndexOf(":") + 1);
-  return suffix === id || suffix === `${id}.${epoch}` || suffix.startsWith(`${id}.${epoch}-`);
+  return suffixOf(nqn) === id || isOfEpoch(nqn, id, epoch);
+}
+
+function isOfEpoch(nqn: string, id: VolumeId, epoch: number): boolean {
+  const suffix = suffixOf(nqn);
+  return suffix === `${id}.${epoch}` || suffix.startsWith(`${id}.${epoch}-`);
+}
+
+function suffixOf(nqn: string): string {
+  return nqn.slice(nqn.lastIndexOf(":") + 1);
 }
 
 /** How the export of a record is to stand. @param record as `exportedRecord` returns it */

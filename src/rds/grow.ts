@@ -107,10 +107,13 @@ function growAndReExport(context: RdsContext, { volume, sizeBytes }: GrowSpec, r
     : ros`/disk/set [/disk/find where slot=${id} and comment=$plain] comment=$marked; `;
   const grow = ros`:onerror f in={ /disk/set [/disk/find where slot=${id} and comment=$marked and size<${sizeBytes}] file-size=${sizeBytes} } do={ /disk/set [/disk/find where slot=${id} and comment=$marked] comment=$plain; :error $f }`;
   const grown = ros`/disk/find where slot=${id} and comment=$marked and size>=${sizeBytes}`;
-  const name = ros`nvme-tcp-server-port=${BigInt(wanted.port)} nvme-tcp-server-nqn=${wanted.nqn}`;
-  const off = ros`/disk/set [${grown}] nvme-tcp-export=no; /disk/set [${grown} and nvme-tcp-export=no] comment=$plain mount-filesystem=no ${name} nvme-tcp-export=yes`;
+  // The last `set` names nothing: run late, it would rename an export that another node uses by then.
+  const isNamed = disk.nqn === wanted.nqn && disk.port === wanted.port;
+  const name = ros` nvme-tcp-server-port=${BigInt(wanted.port)} nvme-tcp-server-nqn=${wanted.nqn}`;
+  const off = ros`/disk/set [${grown}] nvme-tcp-export=no${isNamed ? ros`` : name}`;
+  const on = ros`/disk/set [${grown} and nvme-tcp-export=no and nvme-tcp-server-nqn=${wanted.nqn}] comment=$plain mount-filesystem=no nvme-tcp-export=yes`;
   return {
-    script: ros`:local plain ${after}; :local marked ${marked}; ${mark}${grow}; ${off}`,
+    script: ros`:local plain ${after}; :local marked ${marked}; ${mark}${grow}; ${off}; ${on}`,
     after,
     wanted,
   };

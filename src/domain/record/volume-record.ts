@@ -97,8 +97,9 @@ export interface VolumeRecord {
    */
   readonly exportName?: ExportName | undefined;
   /**
-   * How often a detach found nothing to detach. Such a detach raises it, so that an attach that was sent before, and whose
-   * line has not run yet, compares with a comment that has gone. undefined: never.
+   * How often a call found nothing to change, or a node left while another stayed: the record would be one that it was before. Such a
+   * call raises it, so that an attach or a detach that was sent before, and whose line has not run yet, compares with a comment that
+   * has gone. undefined: never.
    */
   readonly invalidations?: number | undefined;
   /** Set exactly while two nodes are attached. */
