@@ -18,6 +18,7 @@ import {
 import { join } from "node:path";
 import { hostIdentity } from "../domain/host-identity.ts";
 import type { Target } from "../node/data-path.ts";
+import { exec } from "../node/exec.ts";
 import { CLUSTER, Lab, type LabNode, noDevices, type Volume } from "../node/lab.fixture.ts";
 
 describe.skipIf(noDevices !== "")(`loop data path ${noDevices}`, () => {
@@ -202,6 +203,39 @@ describe.skipIf(noDevices !== "")(`loop data path ${noDevices}`, () => {
     } finally {
       closeSync(fd);
     }
+  });
+
+  test("a device that was switched to read-only is writable again before its machine can give it to the next user", async () => {
+    const volume = lab.volume(4).export();
+    const atDetach: string[] = [];
+    const watched = lab.node("a", {
+      exec: (command) => {
+        const device = command.args.at(-1)?.replace("/dev/", "");
+        if (command.args[0] === "--detach")
+          atDetach.push(readFileSync(`/sys/block/${device}/ro`, "utf8").trim());
+        return exec(command);
+      },
+    });
+    const device = await watched.dataPath.connect(target(volume, a));
+    execFileSync("blockdev", ["--setro", device.path]);
+    await watched.dataPath.disconnect(volume.nqn);
+    expect(atDetach).toEqual(["0"]);
+  });
+
+  test("a loop device that its last user left read-only is writable for a volume", async () => {
+    const volume = lab.volume(4).export();
+    const left = lab.node("a", {
+      exec: async (command) => {
+        const result = await exec(command);
+        if (command.args[0] === "--find") execFileSync("blockdev", ["--setro", result.stdout.trim()]);
+        return result;
+      },
+    });
+    expect(await left.dataPath.connect(target(volume, a))).toMatchObject({ readOnly: false });
+    // What is attached may be published read-only.
+    const device = await a.dataPath.find(volume.nqn);
+    execFileSync("blockdev", ["--setro", device?.path ?? ""]);
+    expect(await a.dataPath.connect(target(volume, a))).toMatchObject({ readOnly: true });
   });
 
   test("rescan takes over a grown file, once the export shows its size", async () => {
