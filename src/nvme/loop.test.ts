@@ -283,6 +283,9 @@ describe.skipIf(noDevices !== "")(`loop data path ${noDevices}`, () => {
   describe.skipIf(
     !existsSync("/dev/shm") || ["unshare", "nsenter"].some((tool) => toolPath(tool) === undefined),
   )("after a restart of the driver's container, with which its mount namespace went", () => {
+    const nameOf = ({ name }: { readonly name: string }) =>
+      readFileSync(`/sys/block/${name}/loop/backing_file`, "utf8").trim();
+
     /** A node whose claims are mounted, and whose loop devices are attached, in a mount namespace that ends here. */
     const restarted = async (
       work: (before: LabNode, stateDir: string, end: () => Promise<LabNode>) => Promise<void>,
@@ -295,11 +298,14 @@ describe.skipIf(noDevices !== "")(`loop data path ${noDevices}`, () => {
       await until(
         () => existsSync(namespace) && readlinkSync(namespace) !== readlinkSync("/proc/self/ns/mnt"),
       );
-      const inside: Exec = (command) => {
+      const attached: string[] = [];
+      const inside: Exec = async (command) => {
         const own = command.program === "losetup" || command.args.at(-1)?.startsWith(stateDir) === true;
         if (!own) return exec(command);
         const args = [`--mount=${namespace}`, "--", command.program, ...command.args];
-        return exec({ ...command, program: "nsenter", args });
+        const result = exec({ ...command, program: "nsenter", args });
+        if (command.args[0] === "--find") attached.push((await result).stdout.trim());
+        return result;
       };
       const end = async (): Promise<LabNode> => {
         container.kill("SIGKILL");
@@ -311,12 +317,16 @@ describe.skipIf(noDevices !== "")(`loop data path ${noDevices}`, () => {
       } finally {
         const after = await end();
         for (const { nqn } of await after.dataPath.list()) await after.dataPath.disconnect(nqn);
+        // A test that failed leaves a device without a name.
+        for (const path of attached) {
+          const name = path.replace("/dev/", "");
+          const left = `/sys/block/${name}/loop/backing_file`;
+          if (existsSync(left) && nameOf({ name }).startsWith("/ "))
+            execFileSync("losetup", ["--detach", path]);
+        }
         rmSync(stateDir, { recursive: true });
       }
     };
-    const nameOf = ({ name }: { readonly name: string }) =>
-      readFileSync(`/sys/block/${name}/loop/backing_file`, "utf8").trim();
-
     test("a device is known by device and inode of its file: found, connected again and disconnected, by its own node only", async () => {
       await restarted(async (before, stateDir, end) => {
         const volume = lab.volume(4).export();
