@@ -24,7 +24,7 @@ export interface DeviceScan {
 }
 
 /** Nothing is decided here, only told: of a process that has more descriptors, none is looked at. */
-const MOST_DESCRIPTORS = 50_000;
+export const MOST_DESCRIPTORS = 50_000;
 const NAMED = 3;
 
 /**
@@ -91,10 +91,10 @@ export function scanDevices(
 }
 
 /**
- * About how many descriptors a process has: the size of its directory, from Linux 6.2 on, before that of their table. Source:
+ * About how many descriptors a process has, by its directory in /proc: the size of its directory, from Linux 6.2 on, before that of their table. Source:
  * proc(5), /proc/pid/fd, and FDSize in /proc/pid/status.
  */
-function descriptorsOf(base: string): number {
+export function descriptorsOf(base: string): number {
   try {
     const { size } = statSync(`${base}/fd`);
     if (size > 0) return size;
