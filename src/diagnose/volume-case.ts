@@ -98,10 +98,10 @@ function through<T, U>(link: Known<unknown>, answer: Known<T>, make: (value: T) 
 
 function usersOf(answer: Known<DeviceScan>, devices: ReadonlySet<string>): VolumeCase["users"] {
   if (answer.state !== "known") return answer;
-  const { users, hidden } = answer.value;
+  const { users, hidden, crowded = [] } = answer.value;
   const own = users.filter(({ device }) => devices.has(device));
   return own.length === 0 && hidden > 0
-    ? { state: "unknown", reason: `${hidden} processes may not be looked into` }
+    ? { state: "unknown", reason: [`${hidden} processes could not be looked into`, ...crowded].join("; ") }
     : known(own);
 }
 

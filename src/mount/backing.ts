@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import { deviceNumber } from "./device-number.ts";
 import { type Mount, mountOf, parseMountinfo } from "./mountinfo.ts";
 import { REMOTE } from "./remote.ts";
+import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";
 
 /** A file that one of some paths leads to, in one of the mount namespaces of this machine. */
 export interface FoundFile {
@@ -27,8 +28,13 @@ export interface BackingScan {
  * up as well: of a namespace that has gone the kernel knows the path inside its filesystem only. Who asks has to compare
  * filesystem and inode: in another namespace the same path is another file.
  * For the helper process: it walks paths of other namespaces. Network filesystems are left alone.
+ * @param work is added to; when it overruns, the search ends: what it did not find stays unknown
  */
-export function findBacking(paths: readonly string[], procRoot = "/proc"): BackingScan {
+export function findBacking(
+  paths: readonly string[],
+  procRoot = "/proc",
+  work: ScanWork = createScanWork({ procRoot }),
+): BackingScan {
   const files: FoundFile[] = [];
   const remote = new Set<string>();
   if (paths.length === 0) return { files, remote: [] };
@@ -43,7 +49,9 @@ export function findBacking(paths: readonly string[], procRoot = "/proc"): Backi
       if (seen.has(key)) continue;
       seen.add(key);
       mounts = parseMountinfo(readFileSync(`${base}/mountinfo`, "utf8"));
-    } catch {
+      work.count(Number(name), mounts.length * (1 + paths.length));
+    } catch (error) {
+      if (error instanceof ScanOverrun) break;
       // It has just ended, or may not be looked into: what is found nowhere stays unknown.
       continue;
     }

@@ -5,12 +5,15 @@ import { deviceNumber } from "./device-number.ts";
 import { type DirectReader, openDirect } from "./direct-reader.ts";
 import { decodeMark, encodeMark, MARK_LENGTH, type MkfsMark, markOffsets } from "./mkfs-mark.ts";
 import { readSuperblock, SUPERBLOCK_SPAN, type Superblock } from "./superblock.ts";
+import { superblockDanger } from "./superblock-danger.ts";
 
 /** What a device says about a filesystem on it. */
 export type FilesystemFinding =
   | {
       readonly kind: "read";
       readonly superblock: Superblock;
+      /** Why that filesystem must not be mounted or checked, see superblockDanger(). */
+      readonly danger?: string;
       /** Marks of a filesystem in the making, of whatever volume; at most two. */
       readonly marks: readonly MkfsMark[];
     }
@@ -30,9 +33,11 @@ export function findFilesystem(path: string, size: number, wanted: Filesystem): 
   try {
     const device = openDirect(path, SUPERBLOCK_SPAN);
     try {
-      const superblock = readSuperblock(device.read(0, SUPERBLOCK_SPAN), wanted);
+      const start = device.read(0, SUPERBLOCK_SPAN);
+      const superblock = readSuperblock(start, wanted);
+      const danger = superblockDanger(start, wanted);
       const marks = markOffsets(size).flatMap((offset) => markAt(device, offset) ?? []);
-      return { kind: "read", superblock, marks };
+      return { kind: "read", superblock, marks, ...(danger === undefined ? {} : { danger }) };
     } finally {
       device.close();
     }

@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, readlinkSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { deviceNumber, isCode } from "./device-number.ts";
 import { type KnownMappings, mappedDevices } from "./mapped.ts";
-import { processAt } from "./process-scan.ts";
+import { processAt } from "./process-at.ts";
 import { type Remote, remoteOf } from "./remote.ts";
+import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";
 
 /** A process that uses a device. */
 export interface DeviceUserFacts {
@@ -16,9 +17,15 @@ export interface DeviceUserFacts {
 
 export interface DeviceScan {
   readonly users: readonly DeviceUserFacts[];
-  /** Processes that could not be looked into. */
+  /** Processes that could not be looked into, or had too much to look at. */
   readonly hidden: number;
+  /** Those that had too much to look at, in words; the first few. */
+  readonly crowded?: readonly string[];
 }
+
+/** Nothing is decided here, only told: of a process that has more descriptors, none is looked at. */
+export const MOST_DESCRIPTORS = 50_000;
+const NAMED = 3;
 
 /**
  * Finds the processes that have one of some devices, or a file of a filesystem on it, open or mapped; by device number, as names differ
@@ -31,8 +38,12 @@ export function scanDevices(
   ignore: ReadonlySet<number>,
   procRoot = "/proc",
   list: (path: string) => readonly string[] | undefined = listed,
+  work: ScanWork = createScanWork({ procRoot }),
+  most = MOST_DESCRIPTORS,
+  sizeOf: (base: string) => number = descriptorsOf,
 ): DeviceScan {
   const users: DeviceUserFacts[] = [];
+  const crowded: string[] = [];
   let hidden = 0;
   const remotes = new Map<string, Remote>();
   const mappings: KnownMappings = new Map();
@@ -47,17 +58,28 @@ export function scanDevices(
       }
     };
     for (const link of ["cwd", "root"]) look(`${base}/${link}`, link);
-    const opened = list(`${base}/fd`);
-    for (const fd of opened ?? []) {
-      if (pathLike(`${base}/fd/${fd}`)) look(`${base}/fd/${fd}`, `fd ${fd}`);
-    }
-    let refused = opened === undefined;
+    const count = (entries: number) => work.count(pid, entries);
+    let refused = false;
     try {
-      const { namespace, devices: remote } = remoteOf(base, remotes);
-      for (const { device, what } of mappedDevices(base, namespace, remote, mappings)) {
+      if (sizeOf(base) > most) {
+        refused = true;
+        if (crowded.length < NAMED)
+          crowded.push(`process ${pid} (${processAt(base).command}) has too many descriptors`);
+      } else {
+        const opened = list(`${base}/fd`);
+        refused = opened === undefined;
+        for (const fd of opened ?? []) {
+          count(1);
+          if (pathLike(`${base}/fd/${fd}`)) look(`${base}/fd/${fd}`, `fd ${fd}`);
+        }
+      }
+      const remote = remoteOf(base, remotes, count);
+      for (const { device, what } of mappedDevices(base, remote, mappings, count)) {
         if (devices.has(device) && !found.has(device)) found.set(device, `mapped ${what}`);
       }
     } catch (error) {
+      if (error instanceof ScanOverrun)
+        return { users, hidden: hidden + 1, crowded: [...crowded, error.message] };
       refused ||= ["EACCES", "EPERM", "EBUSY"].some((code) => isCode(error, code));
     }
     // A process that has just ended uses nothing, and the kernel may say EACCES of it as well.
@@ -65,7 +87,22 @@ export function scanDevices(
     const { command } = processAt(base);
     for (const [device, how] of found) users.push({ device, pid, command, how });
   }
-  return { users, hidden };
+  return { users, hidden, crowded };
+}
+
+/**
+ * About how many descriptors a process has, by its directory in /proc: the size of its directory, from Linux 6.2 on, before that of their table. Source:
+ * proc(5), /proc/pid/fd, and FDSize in /proc/pid/status.
+ */
+export function descriptorsOf(base: string): number {
+  try {
+    const { size } = statSync(`${base}/fd`);
+    if (size > 0) return size;
+    return Number(/^FDSize:\s*(\d+)/m.exec(readFileSync(`${base}/status`, "latin1"))?.[1] ?? 0);
+  } catch {
+    // The listing tells why.
+    return 0;
+  }
 }
 
 /** The filesystem that a path is on and, for a device node, the device. */

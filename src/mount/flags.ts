@@ -73,7 +73,7 @@ export function checkMountFlags(
 ): readonly string[] {
   const refusesWrites = readOnly || flags.includes("ro");
   for (const flag of flags) {
-    const reason = refusal(flag, refusesWrites);
+    const reason = optionDanger(flag, refusesWrites);
     // A value may be a credential (CSI, "mount_flags").
     const shown = flag.replace(/=.*/s, "=…");
     if (reason !== undefined) throw failure("mountFlagRefused", { flag: shown, filesystem, reason });
@@ -81,8 +81,11 @@ export function checkMountFlags(
   return [...new Set(flags)];
 }
 
-/** Why an option may not pass; undefined if it may. Capitals make no difference, to be on the safe side. */
-function refusal(flag: string, refusesWrites: boolean): string | undefined {
+/**
+ * Why an option may not pass; undefined if it may. Capitals make no difference, to be on the safe side.
+ * @param refusesWrites the mount is read-only
+ */
+export function optionDanger(flag: string, refusesWrites: boolean): string | undefined {
   if (CONTEXT.test(flag)) return undefined;
   if (!FORM.test(flag)) return "it is not one option of the form name or name=value in plain characters";
   const lower = flag.toLowerCase();

@@ -3,6 +3,7 @@ import process from "node:process";
 import { type BackingScan, findBacking } from "./backing.ts";
 import { deviceNumber } from "./device-number.ts";
 import { type ProcessScan, scanProcesses } from "./process-scan.ts";
+import { createScanWork, type ScanWork } from "./scan-work.ts";
 
 /** What the helper process says about a device. */
 export interface DeviceInspection {
@@ -23,15 +24,19 @@ export interface DeviceInspection {
  * @param number `major:minor` that the node must have; another device under the name is `changed`
  * @param partitions `major:minor` each
  * @param files of loop devices, see findBacking
+ * @param work is added to; `processes.overrun` says when it was too much
  */
 export function inspectDevice(
   path: string,
   number: string,
   partitions: readonly string[] = [],
   files: readonly string[] = [],
+  work: ScanWork = createScanWork(),
 ): DeviceInspection {
-  const processes = scanProcesses(new Set([number, ...partitions]), new Set([process.pid]));
-  const backing = findBacking(files);
+  const scan = scanProcesses(new Set([number, ...partitions]), new Set([process.pid]), undefined, work);
+  const backing = findBacking(files, undefined, work);
+  const overrun = work.overrun();
+  const processes = overrun === undefined ? scan : { ...scan, overrun };
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_EXCL);

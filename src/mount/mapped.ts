@@ -1,10 +1,13 @@
 import { readFileSync, statSync } from "node:fs";
 import { deviceNumber, isCode } from "./device-number.ts";
+import type { Remote } from "./remote.ts";
 
 /** `address perms offset major:minor inode path`. Source: proc(5), /proc/pid/maps. */
 const LINE = /^([0-9a-f]+)-([0-9a-f]+) \S+ [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+)\s+(\/.*)$/;
-/** A mapping may move while it is looked at; then all are read anew, so often. */
-const ATTEMPTS = 3;
+/** So often a mapping that moves is looked for. */
+const ATTEMPTS = 10;
+/** A bound on memory: a pod can map any number of files. */
+const REMEMBERED = 100_000;
 
 /** What is known of files that processes map, by mount namespace, so that a library is looked at once and not per process. */
 export type KnownMappings = Map<string, string | undefined>;
@@ -19,60 +22,65 @@ export interface Mapping {
  * The filesystems and the block devices that a process maps, also through descriptors that it has closed. `maps` names the
  * filesystem of a mapped file; for a device node that is the one which holds the node, so the device itself is asked for
  * through `map_files`, whose links lead to what is mapped under whatever name, in whatever mount namespace.
+ *
+ * A mapping that has gone by the next reading of `maps` is none; one of the same file that is there in each reading, and at each
+ * look has moved, may hide a device. So a process that maps and unmaps all the time does not stand in the way.
  * @param base directory of the process, or of a thread of it, in /proc
- * @param namespace its mount namespace
- * @param remote `major:minor` of network filesystems, whose files are not touched
- * @throws the error of stat(2); EPERM without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; EBUSY if the mappings never stood still
+ * @param remote the network filesystems of its mount namespace, whose files are not touched
+ * @param count is told how many mappings were read
+ * @param read reads `maps`
+ * @throws the error of stat(2); EPERM without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; EBUSY if a mapping never stood still
  */
 export function mappedDevices(
   base: string,
-  namespace: string,
-  remote: ReadonlySet<string>,
+  remote: Pick<Remote, "namespace" | "devices">,
   known: KnownMappings,
+  count: (entries: number) => void = () => {},
+  read: (path: string) => string = (path) => readFileSync(path, "latin1"),
 ): readonly Mapping[] {
-  for (let attempt = 1; ; attempt += 1) {
-    const found = mappingsNow(base, namespace, remote, known);
-    if (found !== undefined) return found;
-    if (attempt === ATTEMPTS) {
-      throw Object.assign(new Error(`${base}/maps changed while it was read`), { code: "EBUSY" });
-    }
-  }
-}
-
-/** undefined: a mapping has gone or moved since it was listed. */
-function mappingsNow(
-  base: string,
-  namespace: string,
-  remote: ReadonlySet<string>,
-  known: KnownMappings,
-): readonly Mapping[] | undefined {
   const found = new Map<string, Mapping>();
   const add = (mapping: Mapping): void => {
     found.set(`${mapping.what} ${mapping.device}`, mapping);
   };
-  for (const line of readFileSync(`${base}/maps`, "latin1").split("\n")) {
-    const match = LINE.exec(line);
-    if (match === null) continue;
-    const [, start = "", end = "", major = "", minor = "", inode = "", path = ""] = match;
-    if (inode === "0") continue;
-    const filesystem = `${Number.parseInt(major, 16)}:${Number.parseInt(minor, 16)}`;
-    add({ device: filesystem, what: "file" });
-    if (remote.has(filesystem)) continue;
-    const key = `${namespace} ${filesystem} ${inode} ${path}`;
-    if (!known.has(key)) {
-      try {
-        // `maps` pads addresses with zeros, map_files does not and knows no other spelling.
-        const stat = statSync(`${base}/map_files/${plain(start)}-${plain(end)}`);
-        known.set(key, stat.isBlockDevice() ? deviceNumber(stat.rdev) : undefined);
-      } catch (error) {
-        if (isCode(error, "ENOENT")) return undefined;
-        throw error;
+  /** Files whose mappings were listed and had moved or gone when they were asked for; undefined: none was asked for yet. */
+  let moved: ReadonlySet<string> | undefined;
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    const missed = new Set<string>();
+    for (const { filesystem, file, range } of filesIn(read(`${base}/maps`), count)) {
+      const key = `${remote.namespace} ${file}`;
+      if (moved === undefined) add({ device: filesystem, what: "file" });
+      if (remote.devices.has(filesystem) || moved?.has(key) === false) continue;
+      let device = known.get(key);
+      if (!known.has(key)) {
+        try {
+          const stat = statSync(`${base}/map_files/${range}`);
+          device = stat.isBlockDevice() ? deviceNumber(stat.rdev) : undefined;
+          if (known.size < REMEMBERED) known.set(key, device);
+        } catch (error) {
+          if (!isCode(error, "ENOENT")) throw error;
+          missed.add(key);
+          continue;
+        }
       }
+      missed.delete(key);
+      if (device !== undefined) add({ device, what: "device" });
     }
-    const device = known.get(key);
-    if (device !== undefined) add({ device, what: "device" });
+    if (missed.size === 0) return [...found.values()];
+    moved = missed;
   }
-  return [...found.values()];
+  throw Object.assign(new Error(`${base}/maps changed while it was read`), { code: "EBUSY" });
+}
+
+/** The mappings of files in the text of `maps`; `range` as map_files spells it, which pads no addresses with zeros. */
+function filesIn(text: string, count: (entries: number) => void) {
+  const lines = text.split("\n");
+  count(lines.length);
+  return lines.flatMap((line) => {
+    const [, start = "", end = "", major = "", minor = "", inode = "0", path = ""] = LINE.exec(line) ?? [];
+    if (inode === "0") return [];
+    const filesystem = `${Number.parseInt(major, 16)}:${Number.parseInt(minor, 16)}`;
+    return [{ filesystem, file: `${filesystem} ${inode} ${path}`, range: `${plain(start)}-${plain(end)}` }];
+  });
 }
 
 function plain(address: string): string {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { deviceNumber } from "./device-number.ts";
 import { scanProcesses } from "./process-scan.ts";
+import { createScanWork } from "./scan-work.ts";
 
 describe("deviceNumber", () => {
   test("property: makedev(3) of Linux is undone", () => {
@@ -103,9 +104,79 @@ describe("scanProcesses", () => {
     symlinkSync("mnt:[1]", join(base, "ns/mnt"));
     writeFileSync(join(base, "mountinfo"), "");
     writeFileSync(join(base, "maps"), "00400000-00401000 r--p 00000000 00:06 94 /dev/x\n");
-    expect(scanProcesses(new Set(["259:1"]), new Set(), root)).toEqual({ uses: [], unreadable: 1 });
+    writeFileSync(join(base, "stat"), "60 (mover) S 7 60 60 0 -1 0\n");
+    expect(scanProcesses(new Set(["259:1"]), new Set(), root)).toMatchObject({
+      uses: [],
+      unreadable: 1,
+      unread: ["60 (mover)"],
+    });
     // The kernel pads addresses in maps, and not in map_files.
     symlinkSync(join(directory, "f"), join(base, "map_files/400000-401000"));
-    expect(scanProcesses(new Set(["259:1"]), new Set(), root)).toEqual({ uses: [], unreadable: 0 });
+    expect(scanProcesses(new Set(["259:1"]), new Set(), root)).toMatchObject({ uses: [], unreadable: 0 });
+  });
+
+  describe("work that a pod makes", () => {
+    /** A process with so many descriptors, all of one file. */
+    const process = (name: string, pid: number, count: number): string => {
+      const root = join(directory, name);
+      const base = join(root, String(pid));
+      for (const each of ["fd", "ns", "map_files", `task/${pid}`])
+        mkdirSync(join(base, each), { recursive: true });
+      symlinkSync("mnt:[1]", join(base, "ns/mnt"));
+      for (const each of ["maps", "mountinfo"]) writeFileSync(join(base, each), "");
+      writeFileSync(join(base, "stat"), `${pid} (dup loop) S 7 ${pid} ${pid} 0 -1 0\n`);
+      for (let fd = 0; fd < count; fd += 1) symlinkSync("/dev/null", join(base, "fd", String(fd)));
+      return root;
+    };
+
+    test("each descriptor, mapping and mount is counted once, and the last of many is still looked at", () => {
+      const root = process("many", 70, 300);
+      symlinkSync(join(directory, "f"), join(root, "70/fd/300"));
+      writeFileSync(join(root, "70/maps"), "00400000-00401000 r--p 00000000 00:06 94 /dev/x\n");
+      symlinkSync("/dev/null", join(root, "70/map_files/400000-401000"));
+      const { uses, entries } = scanProcesses(new Set(["259:1"]), new Set(), root);
+      expect(uses).toEqual([]);
+      // The process, its descriptors, and the line of `maps` with its end.
+      expect(entries).toBe(1 + 301 + 2);
+      const device = deviceNumber(statSync(directory).dev);
+      expect(scanProcesses(new Set([device]), new Set(), root).uses).toMatchObject([
+        { pid: 70, how: "fd 300" },
+      ]);
+    });
+
+    test("threads that share their descriptors cost one listing each, and their descriptors are looked at once", () => {
+      const root = process("shared", 80, 40);
+      for (const thread of [81, 82]) {
+        mkdirSync(join(root, String(thread)), { recursive: true });
+        mkdirSync(join(root, "80/task", String(thread)));
+        symlinkSync(join(root, "80/fd"), join(root, String(thread), "fd"));
+      }
+      const { entries } = scanProcesses(new Set(["259:1"]), new Set([81, 82]), root);
+      expect(entries).toBe(1 + 3 * 40 + 1);
+    });
+
+    test("a scan that takes too long names the process with the most descriptors, and says that it did not end", () => {
+      const root = process("crowd", 90, 300);
+      let time = 0;
+      const told: string[] = [];
+      const now = () => {
+        time += 1_000;
+        return time;
+      };
+      const work = createScanWork({
+        procRoot: root,
+        limitMs: 2_500,
+        now,
+        stride: 50,
+        progress: (text) => told.push(text),
+      });
+      const { overrun, entries, uses } = scanProcesses(new Set(["259:1"]), new Set(), root, work);
+      expect(overrun).toMatch(
+        /^they are too many to be looked at within 2.5 s: process 90 \(dup loop\) has 1\d\d of 1\d\d /,
+      );
+      expect(work.overrun()).toBe(overrun);
+      expect({ entries, uses }).toEqual({ entries: 150, uses: [] });
+      expect(told).toHaveLength(3);
+    });
   });
 });

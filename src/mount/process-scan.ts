@@ -2,7 +2,9 @@ import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "n
 import { dirname } from "node:path";
 import { deviceNumber, isCode } from "./device-number.ts";
 import { type KnownMappings, mappedDevices } from "./mapped.ts";
+import { processAt } from "./process-at.ts";
 import { type Remote, remoteOf } from "./remote.ts";
+import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";
 
 /** A process that uses a device. */
 export interface ProcessUse {
@@ -16,56 +18,85 @@ export interface ProcessUse {
 
 export interface ProcessScan {
   readonly uses: readonly ProcessUse[];
-  /** Processes that could not be looked into (no permission). */
+  /** Processes that could not be looked into: no permission, or their mappings never stood still. */
   readonly unreadable: number;
+  /** Some of them, for people: `4242 (name)`. */
+  readonly unread?: readonly string[];
+  /** Descriptors, mappings and mounts that were looked at. */
+  readonly entries?: number;
+  /** Why the scan did not end, in words; it then knows nothing of the processes that are left. */
+  readonly overrun?: string;
 }
+
+/** So many of the processes that could not be looked into are named. */
+const NAMED = 5;
 
 /** What is remembered from one process to the next. */
 interface Memory {
   readonly remote: Map<string, Remote>;
   readonly mappings: KnownMappings;
+  /** By a device number of stat(2), whether it is one of the wanted devices: few numbers, many descriptors. */
+  readonly wanted: Map<number, boolean>;
+  readonly work: ScanWork;
 }
 
 /**
  * Finds processes that hold one of some block devices open or mapped, or a file of a filesystem on it, by device number.
  * Names do not matter: a container has its own node of the device, which `fuser` does not recognise (measured with psmisc
  * 23.6).
- * For the helper process: it stats what other processes have open.
+ * For the helper process: it stats what other processes have open. A pod decides how much that is, so a descriptor costs one
+ * call where no network filesystem is mounted, and the work is counted.
  * @param devices `major:minor` each
+ * @param work is added to; when it overruns, the scan ends and says so
  */
 export function scanProcesses(
   devices: ReadonlySet<string>,
   ignore: ReadonlySet<number>,
   procRoot = "/proc",
+  work: ScanWork = createScanWork({ procRoot }),
 ): ProcessScan {
   const uses: ProcessUse[] = [];
+  const unread: string[] = [];
   let unreadable = 0;
-  const memory: Memory = { remote: new Map(), mappings: new Map() };
+  const memory: Memory = { remote: new Map(), mappings: new Map(), wanted: new Map(), work };
+  const answer = () => ({ uses, unreadable, unread, entries: work.total() });
   for (const name of readdirSync(procRoot)) {
     const pid = Number(name);
     if (!/^\d+$/.test(name) || ignore.has(pid)) continue;
     const base = `${procRoot}/${name}`;
     try {
-      const how = firstUse(base, devices, memory);
+      const how = firstUse({ base, pid }, devices, memory);
       if (how !== undefined) uses.push({ pid, ...processAt(base), how });
     } catch (error) {
+      if (error instanceof ScanOverrun) return { ...answer(), overrun: error.message };
       // A process that has just ended uses nothing, and the kernel may say EACCES of it as well (fs/proc/base.c,
       // proc_pid_get_link); one that we may not look into, or whose mappings never stood still, is counted.
       if (["EACCES", "EPERM", "EBUSY"].some((code) => isCode(error, code))) {
-        unreadable += existsSync(base) ? 1 : 0;
+        if (!existsSync(base)) continue;
+        unreadable += 1;
+        if (unread.length < NAMED) unread.push(`${pid} (${processAt(base).command})`);
       } else if (!isCode(error, "ENOENT") && !isCode(error, "ESRCH")) throw error;
     }
   }
-  return { uses, unreadable };
+  return answer();
 }
 
-function firstUse(base: string, devices: ReadonlySet<string>, memory: Memory): string | undefined {
-  const remote = remoteOf(base, memory.remote);
+/** A process, by its directory in /proc. */
+interface Subject {
+  readonly base: string;
+  readonly pid: number;
+}
+
+function firstUse(subject: Subject, devices: ReadonlySet<string>, memory: Memory): string | undefined {
+  const { base, pid } = subject;
+  const count = (entries: number) => memory.work.count(pid, entries);
+  count(1);
+  const remote = remoteOf(base, memory.remote, count);
   for (const link of ["cwd", "root"]) {
-    if (remote.mountIds.size === 0 && concerns(`${base}/${link}`, devices)) return link;
+    if (remote.mountIds.size === 0 && concerns(`${base}/${link}`, devices, memory)) return link;
   }
-  for (const table of tablesOf(base)) {
-    const how = useOf(table, devices, remote, memory);
+  for (const table of tablesOf(base, count)) {
+    const how = useOf(table, devices, remote, memory, count);
     if (how !== undefined) return how;
   }
   return undefined;
@@ -82,7 +113,7 @@ interface Table {
  * which may have ended before the rest, and a thread may have unshared its own (unshare(2), CLONE_FILES). The directory of a
  * thread in /proc is not listed there, but can be opened.
  */
-function tablesOf(base: string): readonly Table[] {
+function tablesOf(base: string, count: (entries: number) => void): readonly Table[] {
   const tables: Table[] = [{ base, fds: readdirSync(`${base}/fd`) }];
   const threads = readdirSync(`${base}/task`);
   if (threads.length < 2) return tables;
@@ -92,9 +123,12 @@ function tablesOf(base: string): readonly Table[] {
   for (const thread of threads) {
     const at = `${dirname(base)}/${thread}`;
     try {
+      if (at === base) continue;
       const fds = readdirSync(`${at}/fd`);
-      if (at === base || known.has(fds.join())) continue;
-      known.add(fds.join());
+      count(fds.length);
+      const key = fds.join();
+      if (known.has(key)) continue;
+      known.add(key);
       tables.push({ base: at, fds });
     } catch (error) {
       if (!isCode(error, "ENOENT") && !isCode(error, "ESRCH")) throw error;
@@ -108,28 +142,37 @@ function useOf(
   devices: ReadonlySet<string>,
   remote: Remote,
   memory: Memory,
+  count: (entries: number) => void,
 ): string | undefined {
   for (const fd of fds) {
+    count(1);
     const path = `${base}/fd/${fd}`;
     try {
-      if (!readlinkSync(path).startsWith("/")) continue;
       if (remote.mountIds.size > 0 && remote.mountIds.has(mountIdOf(`${base}/fdinfo/${fd}`))) continue;
-      if (concerns(path, devices)) return `fd ${fd}`;
+      if (concerns(path, devices, memory)) return `fd ${fd}`;
     } catch (error) {
-      if (!isCode(error, "ENOENT")) throw error;
+      if (isCode(error, "ENOENT")) continue;
+      // A security module may hide a socket and the like; devices and files have paths.
+      if (!(isCode(error, "EACCES") || isCode(error, "EPERM")) || readlinkSync(path).startsWith("/"))
+        throw error;
     }
   }
-  const mapped = mappedDevices(base, remote.namespace, remote.devices, memory.mappings);
+  const mapped = mappedDevices(base, remote, memory.mappings, count);
   const used = mapped.find(({ device }) => devices.has(device));
   return used === undefined ? undefined : `mapped ${used.what}`;
 }
 
-function concerns(path: string, devices: ReadonlySet<string>): boolean {
+function concerns(path: string, devices: ReadonlySet<string>, { wanted }: Memory): boolean {
+  const isWanted = (dev: number): boolean => {
+    const known = wanted.get(dev);
+    if (known !== undefined) return known;
+    const answer = devices.has(deviceNumber(dev));
+    wanted.set(dev, answer);
+    return answer;
+  };
   try {
     const stat = statSync(path);
-    return (
-      devices.has(deviceNumber(stat.dev)) || (stat.isBlockDevice() && devices.has(deviceNumber(stat.rdev)))
-    );
+    return isWanted(stat.dev) || (stat.isBlockDevice() && isWanted(stat.rdev));
   } catch (error) {
     // Kernel threads have no cwd. The other three come from network filesystems only: what is open on ext4 or XFS, or
     // is a device node, stats from memory.
@@ -140,16 +183,4 @@ function concerns(path: string, devices: ReadonlySet<string>): boolean {
 
 function mountIdOf(path: string): string {
   return /^mnt_id:\s*(\d+)/m.exec(readFileSync(path, "latin1"))?.[1] ?? "";
-}
-
-/** Name and parent of the process of a directory in /proc. Source: proc(5), /proc/pid/stat. */
-export function processAt(base: string): { readonly command: string; readonly parent: number } {
-  try {
-    // The name is in parentheses and may hold anything, also parentheses.
-    const match = /^\d+ \((.*)\) \S (\d+) /s.exec(readFileSync(`${base}/stat`, "utf8"));
-    if (match !== null) return { command: match[1] ?? "?", parent: Number(match[2]) };
-  } catch {
-    // It has ended.
-  }
-  return { command: "?", parent: 0 };
 }

@@ -16,15 +16,20 @@ export interface Remote {
  * The network filesystems that a process sees.
  * @param base directory of the process in /proc
  * @param known by mount namespace; is added to
+ * @param count is told how many mounts were read
  * @throws the error of readlink(2) or open(2)
  */
-export function remoteOf(base: string, known: Map<string, Remote>): Remote {
+export function remoteOf(
+  base: string,
+  known: Map<string, Remote>,
+  count: (entries: number) => void = () => {},
+): Remote {
   const namespace = readlinkSync(`${base}/ns/mnt`);
   const before = known.get(namespace);
   if (before !== undefined) return before;
-  const mounts = parseMountinfo(readFileSync(`${base}/mountinfo`, "utf8")).filter(({ fsType }) =>
-    REMOTE.test(fsType),
-  );
+  const all = parseMountinfo(readFileSync(`${base}/mountinfo`, "utf8"));
+  count(all.length);
+  const mounts = all.filter(({ fsType }) => REMOTE.test(fsType));
   const remote = {
     namespace,
     mountIds: new Set(mounts.map(({ id }) => String(id))),

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import process from "node:process";
 import { unusedHelper } from "../node/helper.fixture.ts";
 import { createNodeSystem } from "../node/system.ts";
-import { type ProcessUse, processAt } from "./process-scan.ts";
+import { processAt } from "./process-at.ts";
+import type { ProcessScan, ProcessUse } from "./process-scan.ts";
 import { blockUsers } from "./users.ts";
 
 const NUMBER = "259:1";
@@ -23,7 +24,7 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 const users = (
   unreadable: number,
   blind: "refuse" | "ignore",
-  found: { scan?: readonly ProcessUse[]; fuser?: string } = {},
+  found: { scan?: readonly ProcessUse[]; fuser?: string; about?: Partial<ProcessScan> } = {},
 ) => {
   const system = createNodeSystem({
     procRoot: join(root, "proc"),
@@ -39,7 +40,7 @@ const users = (
       inspect: async () => ({
         exclusive: "free",
         detail: "",
-        processes: { uses: found.scan ?? [], unreadable },
+        processes: { uses: found.scan ?? [], unreadable, ...found.about },
         backing: { files: [], remote: [] },
       }),
     },
@@ -59,6 +60,29 @@ test("a process that may not be looked into may be the user: unknown, not unused
   await expect(users(1, "refuse")).rejects.toMatchObject({ id: "nodeStateUnknown", code: 14 });
   expect(await users(0, "refuse")).toEqual([]);
   expect(await users(1, "ignore")).toEqual([]);
+});
+
+test("a process that may not be looked into is named", async () => {
+  await expect(users(2, "refuse", { about: { unread: ["60 (mover)"] } })).rejects.toThrow(
+    "2 processes may not be looked into, as 60 (mover);",
+  );
+});
+
+test("a scan that did not end proves nothing, also where hidden processes are left alone; the error names who made it long", async () => {
+  const overrun = "they are too many to be looked at within 85 s: process 90 (dup) has 2200000 of 2200100";
+  for (const blind of ["refuse", "ignore"] as const) {
+    await expect(users(0, blind, { about: { overrun } })).rejects.toMatchObject({
+      id: "nodeStateUnknown",
+      message: expect.stringContaining("process 90 (dup) has 2200000"),
+    });
+  }
+  const scan = [{ pid: 41, command: "dd", parent: 1, how: "fd 3" }];
+  expect(await users(0, "refuse", { scan, about: { overrun } })).toMatchObject([{ kind: "process" }]);
+});
+
+test("where pods have millions of descriptors fuser, which sees less than the scan, is left out", async () => {
+  expect(await users(0, "refuse", { fuser: " 44", about: { entries: 200_001 } })).toEqual([]);
+  expect(await users(0, "refuse", { fuser: " 44", about: { entries: 200_000 } })).toHaveLength(1);
 });
 
 test("an nvme-cli of this driver only identifies the device in passing; every other process is a user, with its name", async () => {

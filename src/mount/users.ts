@@ -8,8 +8,14 @@ import { fuserPids } from "./fuser.ts";
 import { holdersOf, partitionsOf } from "./holders.ts";
 import { loopCandidates, loopsOver } from "./loops.ts";
 import { type Mount, readMounts } from "./mountinfo.ts";
-import { processAt } from "./process-scan.ts";
+import { processAt } from "./process-at.ts";
 import { statPath } from "./stat.ts";
+
+/**
+ * fuser(1) looks at each descriptor of each process as well, within a deadline of its own, and sees less than the scan: only
+ * this path. Where there are more descriptors it is left out.
+ */
+const FUSER_ENTRIES = 200_000;
 
 /**
  * Everything that uses a block device or a partition of it: mounts of its filesystem, bind mounts of its node, device-mapper
@@ -45,7 +51,9 @@ export async function blockUsers(
   for (const loop of over)
     users.push({ kind: "loop", description: `loop device ${loop.name} (${loop.path})` });
   const scanned = new Map(seen.processes.uses.map((use) => [use.pid, use]));
-  for (const pid of await fuserPids(system.exec, device.path, signal)) {
+  const { unreadable, unread = [], entries = 0, overrun } = seen.processes;
+  const fuser = entries > FUSER_ENTRIES ? [] : await fuserPids(system.exec, device.path, signal);
+  for (const pid of fuser) {
     if (scanned.has(pid)) continue;
     scanned.set(pid, { pid, ...processAt(`${system.procRoot}/${pid}`), how: "found by fuser" });
   }
@@ -54,7 +62,6 @@ export async function blockUsers(
     if (command === "nvme" && parent === process.pid) continue;
     users.push({ kind: "process", description: `process ${pid} (${command}, ${how})` });
   }
-  const { unreadable } = seen.processes;
   if (unreadable > 0) system.logger.debug("some processes could not be inspected", { count: unreadable });
   if (unclear.length > 0)
     system.logger.debug("what some loop devices are over is unknown", { loops: unclear });
@@ -73,11 +80,14 @@ export async function blockUsers(
     case "error":
       throw failure("nodeStateUnknown", { what: `whether ${device.path} is in use`, detail: seen.detail });
   }
+  if (users.length === 0 && overrun !== undefined) {
+    throw failure("nodeStateUnknown", { what: `whether ${device.path} is in use`, detail: overrun });
+  }
   const blindSpots = [
     ...(unreadable === 0
       ? []
       : [
-          `${unreadable} processes may not be looked into; the node plugin needs a privileged container with hostPID (CAP_SYS_PTRACE, CAP_SYS_ADMIN)`,
+          `${unreadable} processes may not be looked into${named(unread)}; the node plugin needs a privileged container with hostPID (CAP_SYS_PTRACE, CAP_SYS_ADMIN)`,
         ]),
     ...unclear.map(
       ({ name, path }) =>
@@ -91,6 +101,10 @@ export async function blockUsers(
     });
   }
   return users;
+}
+
+function named(processes: readonly string[]): string {
+  return processes.length === 0 ? "" : `, as ${processes.join(", ")}`;
 }
 
 /** Paths at which the device's node itself is bind-mounted, outside /dev. */

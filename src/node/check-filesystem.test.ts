@@ -7,6 +7,7 @@ import type { Command, Exec } from "./exec.ts";
 import { exec } from "./exec.ts";
 import { BLOCK, EXT4, hasTool, Lab, type LabNode, noDevices, type Volume } from "./lab.fixture.ts";
 
+const CHECK = ["-f", "-p", "-j", "/dev/null", "--"];
 const skipped = noDevices || ["e2fsck", "debugfs"].find((tool) => !hasTool(tool)) || "";
 
 describe.skipIf(skipped !== "")(`check of an ext4 ${skipped}`, () => {
@@ -107,7 +108,7 @@ describe.skipIf(skipped !== "")(`check of an ext4 ${skipped}`, () => {
     markDamaged(volume);
     expect(readExt4State(volume.image)).toMatchObject({ needsCheck: true, errorCount: 3 });
     const path = await stage(volume);
-    expect(checks()).toEqual([["-f", "-p", "--"]]);
+    expect(checks()).toEqual([CHECK]);
     expect(digest(`${path}/data`)).toBe(sum);
     await unstage(volume);
     expect(readExt4State(volume.image)).toMatchObject({ needsCheck: false, errorCount: 0 });
@@ -170,7 +171,7 @@ describe.skipIf(skipped !== "")(`check of an ext4 ${skipped}`, () => {
       remedy: expect.stringContaining("e2fsck -f"),
     });
     expect(String(error)).toContain("RUN fsck MANUALLY");
-    expect(checks()).toEqual([["-f", "-p", "--"]]);
+    expect(checks()).toEqual([CHECK]);
     expect(commands.some(({ program }) => program === "mount")).toBe(false);
     expect(lab.loops()).toEqual([]);
     // The next call does not get further either.

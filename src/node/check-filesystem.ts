@@ -51,7 +51,9 @@ export async function checkExt4(
     ...about,
     errorCount: state.errorCount,
   });
-  const args = ["-f", "-p", "--", device.path];
+  // Its journal is on this device, or ensure-filesystem.ts would have refused it. A backup of the superblock, or one that lies in
+  // the journal, may say otherwise: then e2fsck finds no journal in /dev/null, and opens no device of another volume.
+  const args = ["-f", "-p", "-j", "/dev/null", "--", device.path];
   const notChecked = (detail: string, cause?: unknown) =>
     failure("filesystemNotChecked", { volume, device: device.path, filesystem: "ext4", detail }, cause);
   const result = await system

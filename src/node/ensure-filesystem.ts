@@ -41,7 +41,7 @@ type Content = "there" | "nothing" | "remains" | "unfinished";
  * - the device has the driver's mark of an mkfs that did not end, nobody can have used it since (unfinished.ts), and blkid
  *   knows nothing, or exactly that filesystem.
  * @returns whether a filesystem was made
- * @throws filesystemMismatch, filesystemMissing, filesystemUnfinished, filesystemDamaged, deviceNotBlank,
+ * @throws filesystemMismatch, filesystemMissing, filesystemUnfinished, filesystemDamaged, filesystemUnsafe, deviceNotBlank,
  *   signatureUnclear, deviceInUse (FAILED_PRECONDITION); filesystemNotMade, deviceUnreadable (UNAVAILABLE); deviceChanged
  */
 export async function ensureFilesystem(
@@ -85,7 +85,12 @@ async function contentOf(
     throw failure("deviceUnreadable", { device: device.path, detail: found.detail });
   }
   const { superblock } = found;
+  const there = (): Content => {
+    if (found.danger === undefined) return "there";
+    throw failure("filesystemUnsafe", { volume, device: device.path, filesystem, reason: found.danger });
+  };
   if (superblock.kind === "whole") {
+    there();
     await eraseOwnMark(system, dataPath, wish, found, superblock.uuid, signal);
     return "there";
   }
@@ -94,7 +99,7 @@ async function contentOf(
   if (unfinished !== undefined && unfinished !== "ours") {
     throw failure("filesystemUnfinished", { volume, device: device.path, filesystem, reason: unfinished });
   }
-  if (await holdsWanted(system, wish, signal)) return "there";
+  if (await holdsWanted(system, wish, signal)) return there();
   if (unfinished === "ours") return "remains";
   if (superblock.kind === "damaged") {
     const { detail } = superblock;

@@ -43,6 +43,15 @@ describe("exec", () => {
     expect((await sh("kill -9 $$")).code).toBeNull();
   });
 
+  test("a program that is to show signs of life is ended when it shows none, and not while it does", async () => {
+    const talks = "for i in $(seq 25); do echo $i >&2; sleep 0.1; done";
+    expect(await sh(talks, 60_000, { quietMs: 2_000 })).toMatchObject({ code: 0 });
+    await expect(sh("echo 1; sleep 60", 20_000, { quietMs: 200 })).rejects.toMatchObject({
+      id: "deadlineExceeded",
+      message: expect.stringContaining("within 0.2 s"),
+    });
+  });
+
   test("arguments are not words of a shell", async () => {
     const args = ["%s|", "a b", "$HOME", "`id`", "'", "\n"];
     expect((await exec({ program: "printf", args, deadlineMs: 5_000 })).stdout).toBe("a b|$HOME|`id`|'|\n|");

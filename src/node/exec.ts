@@ -12,6 +12,8 @@ export interface Command<Program extends string = ToolName> {
   readonly args: readonly string[];
   /** After so many milliseconds the whole process group is killed and the call settles. */
   readonly deadlineMs: number;
+  /** It is killed as well after so many milliseconds in which it has written nothing. */
+  readonly quietMs?: number;
   readonly signal?: AbortSignal | undefined;
   /** Largest kept output per stream in bytes (default 1 MiB); what is more is dropped and `truncated` is set. */
   readonly maxOutputBytes?: number;
@@ -59,13 +61,17 @@ export const exec = (command: Command<string>): Promise<ExecResult> =>
     const stderr = collect(child.stderr, command.maxOutputBytes ?? DEFAULT_MAX_OUTPUT);
     let stopped: DriverError | undefined;
     let settled = false;
-    let timer = setTimeout(
-      () =>
-        stop(
-          failure("deadlineExceeded", { what: describe(command), seconds: round(command.deadlineMs / 1000) }),
-        ),
-      command.deadlineMs,
-    );
+    const late = (ms: number) => () =>
+      stop(failure("deadlineExceeded", { what: describe(command), seconds: round(ms / 1000) }));
+    let timer = setTimeout(late(command.deadlineMs), command.deadlineMs);
+    const { quietMs } = command;
+    let quiet: ReturnType<typeof setTimeout> | undefined;
+    const signOfLife = () => {
+      clearTimeout(quiet);
+      if (quietMs !== undefined && stopped === undefined) quiet = setTimeout(late(quietMs), quietMs);
+    };
+    signOfLife();
+    for (const stream of [child.stdout, child.stderr]) stream?.on("data", signOfLife);
     const onAbort = () => signal !== undefined && stop(abortReason(command, signal));
     signal?.addEventListener("abort", onAbort, { once: true });
 
@@ -73,6 +79,7 @@ export const exec = (command: Command<string>): Promise<ExecResult> =>
       if (settled) return;
       settled = true;
       clearTimeout(timer);
+      clearTimeout(quiet);
       signal?.removeEventListener("abort", onAbort);
       child.stdout?.destroy();
       child.stderr?.destroy();
@@ -84,6 +91,7 @@ export const exec = (command: Command<string>): Promise<ExecResult> =>
       stopped = reason;
       killGroup(child);
       clearTimeout(timer);
+      clearTimeout(quiet);
       timer = setTimeout(() => settle(() => reject(reason)), KILL_GRACE_MS);
     };
     const ended = (code: number | null, endedBy: string | null) =>

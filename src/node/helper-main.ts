@@ -1,3 +1,4 @@
+import { writeSync } from "node:fs";
 import process from "node:process";
 import { FILESYSTEMS } from "../domain/access-mode.ts";
 import { lookForData } from "../mount/blank.ts";
@@ -6,10 +7,15 @@ import { scanDevices } from "../mount/device-scan.ts";
 import { readExt4State } from "../mount/ext4-superblock.ts";
 import { inspectDevice } from "../mount/inspect.ts";
 import { decodeMark, encodeMark, type MkfsMark } from "../mount/mkfs-mark.ts";
+import { createScanWork } from "../mount/scan-work.ts";
 import { endController } from "../nvme/end-controller.ts";
 
 /** The hidden sub-command of the executable that starts the helper. */
 export const HELPER_COMMAND = "node-helper";
+
+/** How long a scan may take, milliseconds: less than the deadlines of its callers, so that it can still say why it ended. */
+export const SCAN_LIMIT_MS = 85_000;
+const TOLD_LIMIT_MS = 4_000;
 
 const NUMBERS = /^\d+:\d+(,\d+:\d+)*$/;
 
@@ -47,7 +53,15 @@ export function runNodeHelper(args: readonly string[]): number {
       return answer(eraseMarks(path, second, Number(third), fourth));
     case "users":
       if (!NUMBERS.test(path)) return 2;
-      return answer(scanDevices(new Set(path.split(",")), new Set([process.pid, process.ppid])));
+      return answer(
+        scanDevices(
+          new Set(path.split(",")),
+          new Set([process.pid, process.ppid]),
+          undefined,
+          undefined,
+          createScanWork({ limitMs: TOLD_LIMIT_MS }),
+        ),
+      );
     case "end-controller":
       if (!/^nvme\d+$/.test(second) || third === undefined || third === "") return 2;
       return answer(endController(path, second, third));
@@ -57,7 +71,15 @@ export function runNodeHelper(args: readonly string[]): number {
 }
 
 function inspect(path: string, [number = "", ...partitions]: readonly string[], files: readonly string[]) {
-  return inspectDevice(path, number, partitions, files);
+  // A sign of life for the driver, see Command.quietMs.
+  const progress = (text: string): void => {
+    try {
+      writeSync(2, `${text}\n`);
+    } catch {
+      // Nobody reads it.
+    }
+  };
+  return inspectDevice(path, number, partitions, files, createScanWork({ limitMs: SCAN_LIMIT_MS, progress }));
 }
 
 function answer(value: unknown): number {

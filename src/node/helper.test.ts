@@ -2,8 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { exec } from "./exec.ts";
+import { type Command, exec } from "./exec.ts";
 import { createHelper, helperCommand } from "./helper.ts";
+import { SCAN_LIMIT_MS } from "./helper-main.ts";
 
 const MIB = 1024 * 1024;
 const [program = "", ...prefix] = helperCommand();
@@ -61,6 +62,17 @@ describe("helper process", () => {
       const helper = createHelper(async () => ({ ...result, truncated: false }));
       await expect(helper.lookForData("/dev/x", 1n, false)).rejects.toMatchObject({ id: "nodeStateUnknown" });
     }
+  });
+
+  test("a scan is waited for as long as it shows signs of life, and has time to say why it ended", async () => {
+    const commands: Command<string>[] = [];
+    const helper = createHelper(async (command) => {
+      commands.push(command);
+      return { code: 0, stdout: "{}", stderr: "", truncated: false };
+    });
+    await helper.inspect("/dev/x", ["259:1"], []);
+    expect(commands[0]).toMatchObject({ quietMs: 20_000 });
+    expect(commands[0]?.deadlineMs).toBeGreaterThan(SCAN_LIMIT_MS);
   });
 
   test("compiled, the executable starts itself; from source, the runtime starts the file", () => {

@@ -9,7 +9,7 @@ import type { DeviceInspection } from "../mount/inspect.ts";
 import type { MkfsMark } from "../mount/mkfs-mark.ts";
 import type { EndedController } from "../nvme/end-controller.ts";
 import { complaint, type Exec } from "./exec.ts";
-import { HELPER_COMMAND } from "./helper-main.ts";
+import { HELPER_COMMAND, SCAN_LIMIT_MS } from "./helper-main.ts";
 
 /** What the node lets its helper process do, because it may block for ever. */
 export interface Helper {
@@ -41,6 +41,9 @@ export interface Helper {
 
 const LOOK_DEADLINE_MS = 60_000;
 const INSPECT_DEADLINE_MS = 20_000;
+/** A scan of processes is long where pods have millions of descriptors. It is waited for while it gets on. */
+const SCAN_DEADLINE_MS = SCAN_LIMIT_MS + 10_000;
+const SCAN_QUIET_MS = 20_000;
 const END_DEADLINE_MS = 20_000;
 
 /** How this program starts itself as helper: compiled, `<executable> node-helper`; from source, `<runtime> <file>`. */
@@ -61,13 +64,19 @@ export function helperCommand(
  */
 export function createHelper(exec: Exec, command: readonly string[] = helperCommand()): Helper {
   const [program = "", ...prefix] = command;
-  const ask = async (args: readonly string[], deadlineMs: number, signal?: AbortSignal): Promise<unknown> => {
+  const ask = async (
+    args: readonly string[],
+    deadlineMs: number,
+    signal?: AbortSignal,
+    quietMs?: number,
+  ): Promise<unknown> => {
     // This very program, at an absolute path.
     const result = await exec({
       program: program as `/${string}`,
       args: [...prefix, ...args],
       deadlineMs,
       signal,
+      ...(quietMs === undefined ? {} : { quietMs }),
     });
     const what = `the state of ${args[1]}`;
     if (result.code !== 0) throw failure("nodeStateUnknown", { what, detail: complaint(result) });
@@ -87,8 +96,9 @@ export function createHelper(exec: Exec, command: readonly string[] = helperComm
     inspect: async (path, numbers, files, signal) =>
       (await ask(
         ["inspect", path, numbers.join(), ...files],
-        INSPECT_DEADLINE_MS,
+        SCAN_DEADLINE_MS,
         signal,
+        SCAN_QUIET_MS,
       )) as DeviceInspection,
     ext4State: async (path, signal) => (await ask(["ext4", path], INSPECT_DEADLINE_MS, signal)) as Ext4State,
     findFilesystem: async (path, size, filesystem, signal) =>

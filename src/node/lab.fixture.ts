@@ -109,8 +109,11 @@ export class Lab {
       for (const mount of mounts.filter((each) => each.mountPoint.startsWith(`${this.root}/`)).reverse()) {
         quietly(() => execFileSync("umount", [mount.mountPoint], { stdio: "ignore" }));
       }
-      for (const device of devices)
+      for (const device of devices) {
+        // A loop device keeps the switch, for whoever is next.
+        quietly(() => execFileSync("blockdev", ["--setrw", device], { stdio: "ignore" }));
         quietly(() => execFileSync("losetup", ["-d", device], { stdio: "ignore" }));
+      }
       if (this.loops().length === 0) break;
     }
     rmSync(this.root, { recursive: true, force: true, maxRetries: 2 });

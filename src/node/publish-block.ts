@@ -19,7 +19,8 @@ const SWITCH_DEADLINE_MS = 10_000;
  *
  * Read-only: neither a read-only bind mount nor the mode of the node keeps root from writing to a device, so the
  * device itself is switched (`blockdev --setro`), and a device is read-only or writable as a whole: targets that
- * disagree on one node are refused. The switch is this node's alone and ends with the connection.
+ * disagree on one node are refused. The switch is this node's alone and ends with the connection: an NVMe device goes, and the data path
+ * of loop devices takes it back.
  */
 export async function publishBlock(node: NodeContext, job: PublishJob): Promise<void> {
   const { volume, device, target, readOnly, signal } = job;

@@ -4,6 +4,7 @@ import type { VolumeId } from "../domain/volume-id.ts";
 import { growFilesystem, isClearlySmaller } from "../mount/grow.ts";
 import { mountFilesystem } from "../mount/mounter.ts";
 import { type Mount, mountsAt } from "../mount/mountinfo.ts";
+import { withSafeOptions } from "../mount/safe-options.ts";
 import { writabilityOf } from "../mount/writable.ts";
 import { checkExt4 } from "./check-filesystem.ts";
 import type { BlockDevice, Connection } from "./data-path.ts";
@@ -214,7 +215,7 @@ function mountFlags(presentation: FilesystemPresentation, mayBeClone: boolean): 
   }
   // A restored or cloned XFS has the UUID of its origin, which may be mounted here.
   if (presentation.filesystem === "xfs" && mayBeClone) flags.add("nouuid");
-  return [...flags];
+  return withSafeOptions(presentation.filesystem, [...flags]);
 }
 
 /** Healthy means: the whole filesystem of exactly this device, of the wanted type and writability. */

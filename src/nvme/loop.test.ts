@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import {
   closeSync,
   existsSync,
@@ -8,8 +8,10 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmdirSync,
+  rmSync,
   statSync,
   truncateSync,
   unlinkSync,
@@ -18,7 +20,12 @@ import {
 import { join } from "node:path";
 import { hostIdentity } from "../domain/host-identity.ts";
 import type { Target } from "../node/data-path.ts";
-import { CLUSTER, Lab, type LabNode, noDevices, type Volume } from "../node/lab.fixture.ts";
+import { type Exec, exec } from "../node/exec.ts";
+import { BLOCK, CLUSTER, Lab, type LabNode, noDevices, toolPath, type Volume } from "../node/lab.fixture.ts";
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
 
 describe.skipIf(noDevices !== "")(`loop data path ${noDevices}`, () => {
   let lab: Lab;
@@ -204,6 +211,39 @@ describe.skipIf(noDevices !== "")(`loop data path ${noDevices}`, () => {
     }
   });
 
+  test("a device that was switched to read-only is writable again before its machine can give it to the next user", async () => {
+    const volume = lab.volume(4).export();
+    const atDetach: string[] = [];
+    const watched = lab.node("a", {
+      exec: (command) => {
+        const device = command.args.at(-1)?.replace("/dev/", "");
+        if (command.args[0] === "--detach")
+          atDetach.push(readFileSync(`/sys/block/${device}/ro`, "utf8").trim());
+        return exec(command);
+      },
+    });
+    const device = await watched.dataPath.connect(target(volume, a));
+    execFileSync("blockdev", ["--setro", device.path]);
+    await watched.dataPath.disconnect(volume.nqn);
+    expect(atDetach).toEqual(["0"]);
+  });
+
+  test("a loop device that its last user left read-only is writable for a volume", async () => {
+    const volume = lab.volume(4).export();
+    const left = lab.node("a", {
+      exec: async (command) => {
+        const result = await exec(command);
+        if (command.args[0] === "--find") execFileSync("blockdev", ["--setro", result.stdout.trim()]);
+        return result;
+      },
+    });
+    expect(await left.dataPath.connect(target(volume, a))).toMatchObject({ readOnly: false });
+    // What is attached may be published read-only.
+    const device = await a.dataPath.find(volume.nqn);
+    execFileSync("blockdev", ["--setro", device?.path ?? ""]);
+    expect(await a.dataPath.connect(target(volume, a))).toMatchObject({ readOnly: true });
+  });
+
   test("rescan takes over a grown file, once the export shows its size", async () => {
     const volume = lab.volume(4).export();
     const device = await a.dataPath.connect(target(volume, a));
@@ -239,6 +279,116 @@ describe.skipIf(noDevices !== "")(`loop data path ${noDevices}`, () => {
       expect(statSync(volume.image).size).toBe(volume.size);
     },
   );
+
+  describe.skipIf(
+    !existsSync("/dev/shm") || ["unshare", "nsenter"].some((tool) => toolPath(tool) === undefined),
+  )("after a restart of the driver's container, with which its mount namespace went", () => {
+    const nameOf = ({ name }: { readonly name: string }) =>
+      readFileSync(`/sys/block/${name}/loop/backing_file`, "utf8").trim();
+
+    /** A node whose claims are mounted, and whose loop devices are attached, in a mount namespace that ends here. */
+    const restarted = async (
+      work: (before: LabNode, stateDir: string, end: () => Promise<LabNode>) => Promise<void>,
+    ): Promise<void> => {
+      const stateDir = mkdtempSync("/dev/shm/rds-csi-loop-");
+      const container = spawn("unshare", ["--mount", "--propagation", "private", "sleep", "300"], {
+        stdio: "ignore",
+      });
+      const namespace = `/proc/${container.pid}/ns/mnt`;
+      await until(
+        () => existsSync(namespace) && readlinkSync(namespace) !== readlinkSync("/proc/self/ns/mnt"),
+      );
+      const attached: string[] = [];
+      const inside: Exec = async (command) => {
+        const own = command.program === "losetup" || command.args.at(-1)?.startsWith(stateDir) === true;
+        if (!own) return exec(command);
+        const args = [`--mount=${namespace}`, "--", command.program, ...command.args];
+        const result = exec({ ...command, program: "nsenter", args });
+        if (command.args[0] === "--find") attached.push((await result).stdout.trim());
+        return result;
+      };
+      const end = async (): Promise<LabNode> => {
+        container.kill("SIGKILL");
+        await until(() => !existsSync(namespace));
+        return lab.node("far", {}, undefined, stateDir);
+      };
+      try {
+        await work(lab.node("far", { exec: inside }, undefined, stateDir), stateDir, end);
+      } finally {
+        const after = await end();
+        for (const { nqn } of await after.dataPath.list()) await after.dataPath.disconnect(nqn);
+        // A test that failed leaves a device without a name.
+        for (const path of attached) {
+          const name = path.replace("/dev/", "");
+          const left = `/sys/block/${name}/loop/backing_file`;
+          if (existsSync(left) && nameOf({ name }).startsWith("/ "))
+            execFileSync("losetup", ["--detach", path]);
+        }
+        rmSync(stateDir, { recursive: true });
+      }
+    };
+    test("a device is known by device and inode of its file: found, connected again and disconnected, by its own node only", async () => {
+      await restarted(async (before, stateDir, end) => {
+        const volume = lab.volume(4).export();
+        const device = await before.dataPath.connect(target(volume, before));
+        expect(nameOf(device)).toBe(`${stateDir}/${volume.nqn}`);
+        const after = await end();
+        await until(() => nameOf(device) === "/");
+        expect(await after.dataPath.find(volume.nqn)).toEqual(device);
+        expect(await after.dataPath.list()).toMatchObject([{ slot: volume.volumeId, device }]);
+        expect(await after.dataPath.connect(target(volume, after))).toEqual(device);
+        expect(await a.dataPath.list()).toEqual([]);
+        // Another file took the image's place.
+        renameSync(volume.image, `${volume.image}.old`);
+        writeFileSync(volume.image, "new");
+        await expect(after.dataPath.connect(target(volume, after))).rejects.toMatchObject({
+          id: "deviceChanged",
+        });
+        await after.dataPath.disconnect(volume.nqn);
+        expect(await after.dataPath.find(volume.nqn)).toBeUndefined();
+        expect(readdirSync(stateDir)).toEqual([]);
+      });
+    });
+
+    test("a record of another boot, device, attaching or file names no device", async () => {
+      await restarted(async (before, stateDir, end) => {
+        const volume = lab.volume(4).export();
+        const device = await before.dataPath.connect(target(volume, before));
+        const after = await end();
+        await until(() => nameOf(device) === "/");
+        const path = `${stateDir}/${volume.nqn}.device`;
+        const record = JSON.parse(readFileSync(path, "utf8"));
+        for (const field of Object.keys(record)) {
+          writeFileSync(path, JSON.stringify({ ...record, [field]: `${record[field]}0` }));
+          expect(await after.dataPath.find(volume.nqn)).toBeUndefined();
+        }
+        writeFileSync(path, "{");
+        expect(await after.dataPath.find(volume.nqn)).toBeUndefined();
+        writeFileSync(path, JSON.stringify(record));
+        expect(await after.dataPath.find(volume.nqn)).toEqual(device);
+      });
+    });
+
+    test("a published block volume answers NodeGetVolumeStats, and is unpublished and unstaged", async () => {
+      await restarted(async (before, _, end) => {
+        const volume = lab.volume(4).export();
+        const { volumeId } = volume;
+        const [stagingTargetPath, targetPath] = [lab.path("restart-staging"), lab.path("restart-target")];
+        const publishContext = volume.context(before);
+        const request = { volumeId, publishContext, stagingTargetPath, capability: BLOCK, volumeContext: {} };
+        await before.service.stage(request);
+        await before.service.publish({ ...request, targetPath, readonly: false });
+        const after = await end();
+        expect((await after.service.stats({ volumeId, volumePath: targetPath })).usage).toMatchObject([
+          { unit: "bytes", total: BigInt(volume.size) },
+        ]);
+        await after.service.unpublish({ volumeId, targetPath });
+        expect(existsSync(targetPath)).toBe(false);
+        await after.service.unstage({ volumeId, stagingTargetPath });
+        expect(await after.dataPath.list()).toEqual([]);
+      });
+    });
+  });
 
   test("a foreign NQN is refused before anything is looked at", async () => {
     const volume = lab.volume(4);

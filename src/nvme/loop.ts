@@ -1,4 +1,5 @@
 import { mkdir, readdir, realpath, stat } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
 import { failure } from "../domain/errors/driver-error.ts";
 import { blockUsers } from "../mount/users.ts";
 import type { BlockDevice, Connection, DataPath, Target } from "../node/data-path.ts";
@@ -8,6 +9,8 @@ import type { NodeSystem } from "../node/system.ts";
 import { readAttribute, readBlockDevice } from "./block-device.ts";
 import { claimImage, dropClaim, isClaimOf } from "./loop-claim.ts";
 import { openExport, readExport } from "./loop-export.ts";
+import { findOrphans } from "./loop-orphans.ts";
+import { describeLoop, dropLoopRecord, readLoopRecords, writeLoopRecord } from "./loop-record.ts";
 import { parseVolumeNqn, requireVolumeNqn } from "./nqn.ts";
 
 export interface LoopOptions {
@@ -29,8 +32,9 @@ const GONE_MS = 10_000;
  * The data path of the simulator: image files through loop devices.
  *
  * A node claims an image by a second name, `<stateDir>/<nqn>` (loop-claim.ts), and attaches that, so the kernel itself
- * (`/sys/block/loopN/loop/backing_file`) says which node a loop device belongs to and for which NQN. There is no
- * other record that could be stale, and two nodes on one machine get a loop device each for one image.
+ * (`/sys/block/loopN/loop/backing_file`) says which node a loop device belongs to and for which NQN, and two nodes on one
+ * machine get a loop device each for one image. Once the container that attached it is gone, the kernel knows no name any more:
+ * then device and inode of the file decide, and a record that is believed only while the kernel says the same (loop-record.ts).
  */
 export function createLoopDataPath(system: NodeSystem, options: LoopOptions): DataPath {
   const { exportsDir, nqnPrefix } = options;
@@ -47,15 +51,20 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
   const attached = async (): Promise<Map<string, BlockDevice[]>> => {
     const root = `${await stateDir()}/`;
     const found = new Map<string, BlockDevice[]>();
+    const add = async (name: string, nqn: string): Promise<void> => {
+      const device = await readBlockDevice(`${system.sysRoot}/block/${name}`, name, nqn);
+      if (device !== undefined) found.set(nqn, [...(found.get(nqn) ?? []), device]);
+    };
+    const others: string[] = [];
     for (const name of await readdir(`${system.sysRoot}/block`)) {
       if (!/^loop\d+$/.test(name)) continue;
       const directory = `${system.sysRoot}/block/${name}`;
       const backing = (await readAttribute(`${directory}/loop/backing_file`))?.replace(/ \(deleted\)$/, "");
-      if (backing === undefined || !backing.startsWith(root)) continue;
-      const nqn = backing.slice(root.length);
-      const device = await readBlockDevice(directory, name, nqn);
-      if (device !== undefined) found.set(nqn, [...(found.get(nqn) ?? []), device]);
+      if (backing === undefined) continue;
+      if (backing.startsWith(root)) await add(name, backing.slice(root.length));
+      else others.push(name);
     }
+    for (const [nqn, { name }] of await findOrphans(system, await stateDir(), others)) await add(name, nqn);
     return found;
   };
 
@@ -74,6 +83,24 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     return result.stdout.trim();
   };
 
+  /**
+   * Takes back `blockdev --setro`: a loop device outlives its file, and the kernel keeps the switch for whoever is given it next
+   * (Linux, block/ioctl.c, BLKROSET; measured with 6.18). A file that cannot be written stays read-only all the same.
+   */
+  const makeWritable = async (device: BlockDevice, signal?: AbortSignal): Promise<void> => {
+    if (!device.readOnly) return;
+    const args = ["--setrw", device.path];
+    const result = await system.exec({ program: "blockdev", args, deadlineMs: LOSETUP_DEADLINE_MS, signal });
+    if (result.code === 0) return;
+    const what = `switching ${device.path} to writable`;
+    throw failure("nodeCommandFailed", { what, detail: complaint(result) });
+  };
+
+  const detach = async (device: BlockDevice, what: string, signal?: AbortSignal): Promise<void> => {
+    await makeWritable(device, signal);
+    await losetup(["--detach", device.path], what, signal);
+  };
+
   /** A node that was killed may leave a losetup behind that attaches the claim beside that of its successor. */
   const detachSpare = async (nqn: string, signal?: AbortSignal): Promise<void> => {
     const devices = (await attached()).get(nqn) ?? [];
@@ -83,7 +110,7 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
       if ((await blockUsers(system, device, "ignore", signal)).length === 0) spare.push(device);
     }
     for (const device of spare.length === devices.length ? spare.slice(1) : spare) {
-      await losetup(["--detach", device.path], `detaching the spare ${device.path} (${nqn})`, signal);
+      await detach(device, `detaching the spare ${device.path} (${nqn})`, signal);
     }
   };
 
@@ -95,20 +122,29 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     await detachSpare(nqn, signal);
     const existing = await find(nqn);
     if (existing !== undefined) {
-      if (await isClaimOf(claim, image)) return existing;
+      const record = await describeLoop(system, existing.name, image);
+      const noted = (await readLoopRecords(await stateDir())).get(nqn);
+      if (noted !== undefined && isDeepStrictEqual(noted, record)) return existing;
+      if (await isClaimOf(claim, image)) {
+        await writeLoopRecord(await stateDir(), nqn, record);
+        return existing;
+      }
       throw failure("deviceChanged", { device: existing.path, nqn, found: `another file than ${image}` });
     }
     if (!(await isClaimOf(claim, image))) await claimImage(system, claim, image, signal);
     await losetup(["--find", "--show", "--direct-io=off", "--", claim], `attaching ${image}`, signal);
-    const device = await find(nqn);
+    const attachedNow = await find(nqn);
+    if (attachedNow?.readOnly === true) await makeWritable(attachedNow, signal);
+    const device = attachedNow?.readOnly === true ? await find(nqn) : attachedNow;
     if (device === undefined) throw failure("deviceNotReady", { nqn, state: "no loop device", seconds: 0 });
+    await writeLoopRecord(await stateDir(), nqn, await describeLoop(system, device.name, image));
     return device;
   };
 
   const disconnect = async (nqn: string, signal?: AbortSignal): Promise<void> => {
     requireVolumeNqn(nqnPrefix, nqn);
     for (const device of (await attached()).get(nqn) ?? []) {
-      await losetup(["--detach", device.path], `detaching ${device.path} (${nqn})`, signal);
+      await detach(device, `detaching ${device.path} (${nqn})`, signal);
     }
     const until = system.clock.monotonic() + GONE_MS;
     // losetup succeeds on a device in use, too: the kernel detaches it at its last close.
@@ -119,6 +155,7 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
       await system.clock.sleep(POLL_MS, signal);
     }
     await dropClaim(system, `${await stateDir()}/${nqn}`, signal);
+    await dropLoopRecord(await stateDir(), nqn);
   };
 
   return {

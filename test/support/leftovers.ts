@@ -138,6 +138,8 @@ export async function cleanUp(directory: string): Promise<string[]> {
     found.push(`mount ${path}`);
   }
   for (const device of await loopsBelow(directory)) {
+    // A loop device keeps the switch to read-only, for whoever is next.
+    await run("blockdev", ["--setrw", device]);
     await run("losetup", ["--detach", device]);
     found.push(`loop device ${device}`);
   }

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { descriptorsOf, MOST_DESCRIPTORS } from "../../mount/device-scan.ts";
 import type { DiagnoseContext } from "../context.ts";
 import { type ConnectionFacts, isLive } from "./connections.ts";
 import type { VolumeMount } from "./mounts.ts";
@@ -27,12 +28,14 @@ const WAITS_FOR_BLOCK = /nvme|blk_|submit_bio|jbd2|ext4|xfs|iomap|io_schedule|wa
  * Finds threads that are in state D, do not move for a second, and use a volume: by name (`jbd2/nvme0n1-8`), by what they
  * have open, or by where they wait while a connection is lost. Reads only what never waits for the thread's own locks (stat, status, wchan, stack and
  * links), so a hanging process does not delay it. Source: proc(5).
+ * @param most of a thread with more descriptors none is looked at
  */
 export async function hungTasks(
   { system }: DiagnoseContext,
   connections: readonly ConnectionFacts[],
   mounts: readonly VolumeMount[],
   signal: AbortSignal,
+  most = MOST_DESCRIPTORS,
 ): Promise<readonly HungTask[]> {
   const before = sleepers(system.procRoot);
   const lost = connections.some((connection) => connection.volume !== undefined && !isLive(connection));
@@ -43,7 +46,7 @@ export async function hungTasks(
     if (before.get(path)?.switches !== sleeper.switches) continue;
     const stack = stackOf(path);
     const waitsIn = text(`${path}/wchan`);
-    const named = namedBy(path, sleeper.command, connections, mounts);
+    const named = namedBy(path, sleeper.command, connections, mounts, most);
     const where = [waitsIn ?? "", ...stack].join(" ");
     const inBlock = WAITS_FOR_BLOCK.test(where) && (lost || /nvme/.test(where));
     if (named === undefined && !inBlock) continue;
@@ -88,6 +91,7 @@ function namedBy(
   command: string,
   connections: readonly ConnectionFacts[],
   mounts: readonly VolumeMount[],
+  most: number,
 ): { because: string; volume: string } | undefined {
   const devices = connections.flatMap(({ volume, devices: own }) =>
     volume === undefined ? [] : own.map((device) => ({ volume: volume.slot, ...device })),
@@ -95,9 +99,9 @@ function namedBy(
   // Threads of a filesystem carry the name of its device, cut to 15 characters.
   const byName = devices.find(({ name }) => new RegExp(`[/-]${name}(?!\\d)`).test(command));
   if (byName !== undefined) return { because: `works for ${byName.path}`, volume: byName.volume };
-  const links = ["cwd", ...names(`${path}/fd`).map((fd) => `fd/${fd}`)].map((name) =>
-    link(`${path}/${name}`),
-  );
+  // Anybody can have a thread in state D, by vfork(2), and with it millions of descriptors.
+  const fds = descriptorsOf(path) > most ? [] : names(`${path}/fd`);
+  const links = ["cwd", ...fds.map((fd) => `fd/${fd}`)].map((name) => link(`${path}/${name}`));
   for (const target of links) {
     if (target === undefined) continue;
     const device = devices.find((each) => each.path === target);

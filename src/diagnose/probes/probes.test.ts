@@ -171,11 +171,12 @@ describe("hung processes", () => {
     ],
     state,
   });
-  const look = async (state = "connecting", between: () => void = () => {}) => {
+  const look = async (state = "connecting", between: () => void = () => {}, most?: number) => {
     const context = node.context();
     const clock = { ...context.system.clock, sleep: async () => between() };
     const system = { ...context.system, procRoot: root, clock };
-    return await hungTasks({ ...context, system }, [connection(state)], [], new AbortController().signal);
+    const { signal } = new AbortController();
+    return await hungTasks({ ...context, system }, [connection(state)], [], signal, most);
   };
 
   test("by the device that they have open, by their name, and by where they wait", async () => {
@@ -192,6 +193,18 @@ describe("hung processes", () => {
       [12, undefined],
     ]);
     expect(found[0]).toMatchObject({ because: "has /dev/nvme0n1 open", waitsIn: "io_schedule" });
+  });
+
+  test("the descriptors of a thread that has too many are left alone; it is known by where it waits", async () => {
+    process_(10, "vfork", "D", { open: "/dev/nvme0n1", wchan: "kernel_clone" });
+    process_(12, "sync", "D", { open: "/dev/nvme0n1", wchan: "jbd2_log_wait_commit" });
+    expect((await look()).map(({ pid, volume }) => [pid, volume])).toEqual([
+      [10, "csi-a"],
+      [12, "csi-a"],
+    ]);
+    expect((await look("connecting", undefined, 0)).map(({ pid, volume }) => [pid, volume])).toEqual([
+      [12, undefined],
+    ]);
   });
 
   test("one that moves does not hang, and nobody waits for us while every connection is live", async () => {

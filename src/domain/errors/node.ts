@@ -160,6 +160,12 @@ export const nodeErrors = {
       `volume ${p.volume} (${p.device}) holds an ${p.filesystem} whose making was interrupted, and it is not proven that nobody's data lies there: ${p.reason}`,
     'If the volume never held data, delete its claim and create it again. Else give it to a pod as a block device (docs/troubleshooting.md, "Work on a volume by hand") and look for the data there.',
   ),
+  filesystemUnsafe: entry<{ volume: string; device: string; filesystem: string; reason: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `the ${p.filesystem} of volume ${p.volume} (${p.device}) is not mounted, as it reaches beyond its volume: ${p.reason}`,
+    'Give the volume to a pod as a block device (docs/troubleshooting.md, "Work on a volume by hand") and mend the superblock there: tune2fs -O ^has_journal and then -j for a journal of its own, tune2fs -E clear_mntopts for its mount options. An XFS with an external log or a realtime section has to be copied into a new one.',
+  ),
   filesystemNotMade: entry<{ volume: string; device: string; filesystem: string; detail: string }>(
     GrpcCode.UNAVAILABLE,
     (p) => `the ${p.filesystem} of volume ${p.volume} (${p.device}) was not made: ${p.detail}`,
