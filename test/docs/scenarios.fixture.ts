@@ -181,6 +181,11 @@ export async function produceEverything(): Promise<Produced> {
   await run(async (world) => {
     await world.publish("node-a");
     await world.publish("node-b");
+    // A third node is refused all the time, for more than a minute before the deadline and after it.
+    for (const second of [200, 260]) {
+      world.at(second);
+      note(await answer(world.publish("node-c")));
+    }
     world.at(301);
     await world.reconcile();
     note(await answer(world.publish("node-c")));
@@ -204,6 +209,12 @@ export async function produceEverything(): Promise<Produced> {
     (cluster: TestCluster) => cluster.pods.splice(0, 1),
     // The other way round.
     (cluster: TestCluster) => cluster.pods.splice(1, 1),
+    // The holder's pod is deleted, and never ends if the node is dead; the machine starts anew elsewhere.
+    (cluster: TestCluster) => {
+      const [source] = cluster.pods.splice(0);
+      if (source !== undefined) cluster.pods.push({ ...source, terminating: true });
+      cluster.addLauncher("virt-launcher-vm1-7m2xc", "vm1-anew", "node-b", CLAIM);
+    },
     (cluster: TestCluster) => cluster.migrations.splice(0),
     (cluster: TestCluster) => cluster.moveMachine("vm1", "node-c"),
     (cluster: TestCluster) => cluster.pvs.splice(0),
