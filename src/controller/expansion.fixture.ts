@@ -4,6 +4,7 @@ import { grpcCodeName } from "../domain/errors/grpc-code.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import { silentLogger } from "../observability/log.ts";
 import {
+  BRISK_CLOCK,
   type ControllerStack,
   MIB,
   type Stack,
@@ -32,7 +33,7 @@ export async function withVolume(
   nodes: readonly string[] = [],
   parameters: Record<string, string> = {},
 ): Promise<Stack> {
-  const stack = await startStack(options);
+  const stack = await startStack({ simulatorClock: BRISK_CLOCK, ...options });
   await create(stack, "pvc-1", parameters);
   for (const node of nodes) await publish(stack, node);
   return stack;

@@ -4,7 +4,14 @@ import { ros, type Script } from "../routeros/script.ts";
 import { commandFailure, disksOf, type RdsContext } from "./context.ts";
 import { encodeChecked } from "./create.ts";
 import { type Disk, disks } from "./disk.ts";
-import { exportedRecord, exportIsOn, needsHosts, type WantedExport, wantedExport } from "./export.ts";
+import {
+  exportedRecord,
+  exportIsOn,
+  exportPause,
+  needsHosts,
+  type WantedExport,
+  wantedExport,
+} from "./export.ts";
 import { findDisk, single } from "./lookup.ts";
 import { pollUntil } from "./poll.ts";
 import { classify, type RdsVolume } from "./volume.ts";
@@ -120,7 +127,7 @@ function isSettled({ wanted }: Write, disk: Disk): boolean {
 
 /**
  * Switches the export on, or off, of an item that has the record of this write. An export that runs under another name
- * than the record's goes off in the same command: its hosts have no attachment.
+ * than the record's goes off in the same command, for long enough that its hosts miss it: they have no attachment.
  */
 function switchOn(write: Write, disk: Disk): Script {
   const { wanted, comment } = write;
@@ -129,7 +136,8 @@ function switchOn(write: Write, disk: Disk): Script {
   const isNamed = disk.nqn === wanted.nqn && disk.port === wanted.port;
   if (!isNamed) {
     const off = ros`/disk/set [${mine}] nvme-tcp-export=no ${nameOf(wanted)}${hostsOf(disk, wanted)}`;
-    return ros`${off}; /disk/set [${mine} and nvme-tcp-server-nqn=${wanted.nqn}] nvme-tcp-export=yes`;
+    const pause = exportPause(write.volume.record.settings.reconnectDelay);
+    return ros`${off}; ${pause}; /disk/set [${mine} and nvme-tcp-server-nqn=${wanted.nqn}] nvme-tcp-export=yes`;
   }
   const hosts = needsHosts(disk, wanted) ? hostsOf(disk, wanted) : ros``;
   return ros`/disk/set [${mine} and nvme-tcp-server-nqn=${wanted.nqn}] mount-filesystem=no nvme-tcp-export=yes${hosts}`;

@@ -10,6 +10,7 @@ import type { MigrationConfigView } from "../../src/kubernetes/port.ts";
 import { silentLogger } from "../../src/observability/log.ts";
 import {
   BLOCK,
+  BRISK_CLOCK,
   type ControllerStack,
   GIB,
   type Stack,
@@ -309,7 +310,7 @@ export async function produceEverything(): Promise<Produced> {
       await grow(3n);
       await world.reconcile(true);
     },
-    { online: "re-export" },
+    { online: "re-export", simulatorClock: BRISK_CLOCK },
   );
   return { events, errors };
 }
