@@ -93,13 +93,13 @@ export function shown(on: Stack) {
 }
 
 /** One look of the reconcile loop of a controller. */
-export const reconcile = (on: ControllerStack) =>
+export const reconcile = (on: ControllerStack, now = () => Date.now()) =>
   new Reconciler({
     rds: on.rds,
     attachments: on.attachments,
     reporter: on.reporter,
     metrics: on.metrics,
-    clock: { now: () => Date.now(), monotonic: () => performance.now(), sleep: async () => {} },
+    clock: { now, monotonic: () => performance.now(), sleep: async () => {} },
     logger: silentLogger,
     cluster: undefined,
     events: { post: () => {}, postForVolume: (handle, event) => on.posted.push({ handle, ...event }) },

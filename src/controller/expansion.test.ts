@@ -9,6 +9,7 @@ import {
   LARGER,
   outcome,
   publish,
+  reconcile,
   SHARED,
   SIZE,
   shown,
@@ -308,6 +309,10 @@ describe("several at once", () => {
     const growing = outcome(expand(on));
     await waits.promise;
     expect(shown(on)).toMatchObject({ size: LARGER, exported: false, marked: true });
+    // Reconcile neither switches it on too soon for the hosts to miss it, nor reports it.
+    await reconcile(other);
+    expect(shown(on)).toMatchObject({ exported: false, marked: true });
+    expect(other.posted).toEqual([]);
     await other.attachments.unpublish(ID, "node-a", on.signal);
     goesOn.resolve();
     expect(await growing).toBe("OK");

@@ -308,6 +308,7 @@ export async function produceEverything(): Promise<Produced> {
       await grow(2n);
       world.stack.simulator.faults.cutMidway(3, { line: /file-size=/ });
       await grow(3n);
+      world.at(60);
       await world.reconcile(true);
     },
     { online: "re-export", simulatorClock: BRISK_CLOCK },
