@@ -50,7 +50,7 @@ export const controllerOnly = {
       placeholder: "<mode>",
       description: "what expanding a volume does while it is attached",
       expects:
-        "announce (grow it, nodes see it by themselves or rescan), re-export (grow it, then switch its export off and on once) or refuse",
+        "announce (grow it, nodes see it by themselves or rescan), re-export (grow it, then switch its export off for up to 3 s: try it first, as hosts may lose the device) or refuse",
     },
     "announce",
     parse.oneOf("announce", "re-export", "refuse"),

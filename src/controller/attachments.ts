@@ -160,11 +160,11 @@ export class AttachmentService {
    */
   async restoreExport(volume: RdsVolume, wanted: ReadonlySet<string>, signal: AbortSignal): Promise<boolean> {
     const { rds } = this.#options;
-    if (!isExportLost(rds, volume, wanted)) return false;
+    if (!isExportLost(rds, volume, wanted, this.#now())) return false;
     let isLost = false;
     const decide = async (current: RdsVolume): Promise<Settled> => {
       const { record } = current;
-      isLost = isExportLost(rds, current, wanted);
+      isLost = isExportLost(rds, current, wanted, this.#now());
       return isLost
         ? { kind: "accept", record, export: "keep", events: [{ type: "ExportRestored" }] }
         : { kind: "accept", record, export: "leave", events: [] };

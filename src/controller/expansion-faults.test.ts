@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { type Clock, systemClock } from "../domain/clock.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import type { ControllerStack, Stack, StackOptions } from "../rds/stack.fixture.ts";
 import type { FaultAction } from "../simulator/faults.ts";
@@ -7,7 +8,11 @@ import { expand, LARGER, outcome, publish, reconcile, SIZE, shown, withVolume } 
 const PROFILES = ["current", "hostile", "strict", "old"] as const;
 
 let stack: Stack | undefined;
+/** Milliseconds by which the controllers' clock is ahead. */
+let later = 0;
+const clock: Clock = { ...systemClock, now: () => Date.now() + later };
 afterEach(async () => {
+  later = 0;
   await stack?.close();
   stack = undefined;
 });
@@ -88,9 +93,10 @@ for (const profile of PROFILES) {
 describe("a controller dies between export off and on", () => {
   /** The RDS as RouterOS leaves it that stops after so many statements of the line; the caller never returns. */
   async function died(statement: number, options: StackOptions = {}): Promise<Stack> {
-    const on = await start({ online: "re-export", ...options }, ["node-a"]);
+    const on = await start({ online: "re-export", clock, ...options }, ["node-a"]);
     on.simulator.faults.add({ kind: "cutMidway", statement }, { line: /file-size=/ });
     expect(await outcome(expand(on))).toStartWith("UNAVAILABLE: ");
+    later = 60_000;
     return on;
   }
 
@@ -114,11 +120,11 @@ describe("a controller dies between export off and on", () => {
   test("so does reconcile, which says it; an export that somebody else switched off it leaves alone", async () => {
     const on = await died(3);
     const fresh = on.controller();
-    await reconcile(fresh);
+    await reconcile(fresh, clock.now);
     expect(shown(on)).toMatchObject({ exported: true, exportedSize: LARGER, marked: false });
     expect(fresh.posted.map(({ reason }) => reason)).toEqual(["ExportRestored"]);
     await on.simulator.device.setDisk(on.simulator.device.disks[0]?.slot ?? "", { "nvme-tcp-export": false });
-    await reconcile(fresh);
+    await reconcile(fresh, clock.now);
     expect(shown(on).exported).toBe(false);
     expect(fresh.posted.map(({ reason }) => reason)).toEqual(["ExportRestored", "AttachmentDrift"]);
   });
@@ -136,7 +142,7 @@ describe("a controller dies between export off and on", () => {
       const on = await died(statement);
       const fresh = on.controller();
       await publish(fresh, "node-a");
-      await reconcile(fresh);
+      await reconcile(fresh, clock.now);
       const size = statement === 1 ? SIZE : LARGER;
       expect(shown(on)).toMatchObject({ size, exported: true, exportedSize: SIZE, marked: true });
       await expand(fresh);

@@ -4,6 +4,7 @@ import { grpcCodeName } from "../domain/errors/grpc-code.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import { silentLogger } from "../observability/log.ts";
 import {
+  BRISK_CLOCK,
   type ControllerStack,
   MIB,
   type Stack,
@@ -32,7 +33,7 @@ export async function withVolume(
   nodes: readonly string[] = [],
   parameters: Record<string, string> = {},
 ): Promise<Stack> {
-  const stack = await startStack(options);
+  const stack = await startStack({ simulatorClock: BRISK_CLOCK, ...options });
   await create(stack, "pvc-1", parameters);
   for (const node of nodes) await publish(stack, node);
   return stack;
@@ -92,13 +93,13 @@ export function shown(on: Stack) {
 }
 
 /** One look of the reconcile loop of a controller. */
-export const reconcile = (on: ControllerStack) =>
+export const reconcile = (on: ControllerStack, now = () => Date.now()) =>
   new Reconciler({
     rds: on.rds,
     attachments: on.attachments,
     reporter: on.reporter,
     metrics: on.metrics,
-    clock: { now: () => Date.now(), monotonic: () => performance.now(), sleep: async () => {} },
+    clock: { now, monotonic: () => performance.now(), sleep: async () => {} },
     logger: silentLogger,
     cluster: undefined,
     events: { post: () => {}, postForVolume: (handle, event) => on.posted.push({ handle, ...event }) },

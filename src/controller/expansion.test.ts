@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { type Clock, systemClock } from "../domain/clock.ts";
 import { GIB, MIB, MOUNT, type Stack, type StackOptions } from "../rds/stack.fixture.ts";
 import {
   create,
@@ -8,6 +9,7 @@ import {
   LARGER,
   outcome,
   publish,
+  reconcile,
   SHARED,
   SIZE,
   shown,
@@ -119,6 +121,29 @@ for (const profile of PROFILES) {
       expect(await expand(on)).toEqual({ sizeBytes: LARGER, nodeExpansionRequired: true });
       expect(shown(on).hosts).toBe(1);
     });
+
+    test.each(["effective", "coalesced"] as const)(
+      "re-export reaches the hosts on a device where off and on in one line is %s",
+      async (reExport) => {
+        for (const reconnectDelay of ["1", "5", "300"]) {
+          const switches = { connectedHosts: "dropped", reExport } as const;
+          const on = await start({ profile, online: "re-export", switches }, ["node-a"], { reconnectDelay });
+          const { nqn } = shown(on);
+          on.simulator.device.connectHost(nqn, "nqn.host-a");
+          on.commandsSince();
+          expect(await expand(on)).toEqual({ sizeBytes: LARGER, nodeExpansionRequired: true });
+          expect(on.commandsSince()).toHaveLength(2);
+          expect(shown(on)).toMatchObject({
+            exported: true,
+            exportedSize: LARGER,
+            nqn,
+            marked: false,
+            hosts: 0,
+          });
+          await on.close();
+        }
+      },
+    );
 
     test("re-export of a detached volume exports nothing", async () => {
       const on = await start({ profile, online: "re-export" });
@@ -266,6 +291,32 @@ describe("several at once", () => {
     const stale = { volume: found.volume, pool, sizeBytes: LARGER, reExportSince: 1, signal: on.signal };
     expect(await on.rds.grow(stale)).toEqual({ kind: "conflict" });
     expect(shown(on)).toMatchObject({ exported: true, exportedSize: LARGER, marked: false, hosts: 1 });
+  });
+
+  test("a detach while the export is off for a re-export is not undone by it", async () => {
+    const waits = Promise.withResolvers<void>();
+    const goesOn = Promise.withResolvers<void>();
+    const simulatorClock: Clock = {
+      ...systemClock,
+      sleep: async (ms) => {
+        if (ms !== 3_000) return;
+        waits.resolve();
+        await goesOn.promise;
+      },
+    };
+    const on = await start({ online: "re-export", simulatorClock }, ["node-a"]);
+    const other = on.controller();
+    const growing = outcome(expand(on));
+    await waits.promise;
+    expect(shown(on)).toMatchObject({ size: LARGER, exported: false, marked: true });
+    // Reconcile neither switches it on too soon for the hosts to miss it, nor reports it.
+    await reconcile(other);
+    expect(shown(on)).toMatchObject({ exported: false, marked: true });
+    expect(other.posted).toEqual([]);
+    await other.attachments.unpublish(ID, "node-a", on.signal);
+    goesOn.resolve();
+    expect(await growing).toBe("OK");
+    expect(shown(on)).toMatchObject({ size: LARGER, exported: false, marked: false });
   });
 
   test("a detach during a re-export is not undone by it", async () => {

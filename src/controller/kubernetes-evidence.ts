@@ -58,7 +58,11 @@ async function singleUser(
 ): Promise<SingleUserEvidence> {
   const claim = await claimOf(cluster, volume, signal);
   if (claim === undefined)
-    return { kind: "not-proven", reason: "no PersistentVolume with a claim has this handle" };
+    return {
+      kind: "not-proven",
+      reason: "no PersistentVolume with a claim has this handle",
+      waits: false,
+    };
   const { users, owners } = await claimUsers(cluster, claim, signal);
   const judged = judgeClaimUsers(pair, users, (user) => owners.get(user.uid));
   if (judged.kind === "not-proven") return judged;

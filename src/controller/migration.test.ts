@@ -145,6 +145,9 @@ describe("RWX-03, SAFETY-01: two nodes, for a live migration only", () => {
       `FAILED_PRECONDITION: volume ${ID} is attached to two nodes already: node-a and node-b`,
     );
     expect(await value(on, "rds_csi_attachment_refusals_total", { cause: "third-node" })).toBe(1);
+    expect(reasons(on)).toEqual(["MigrationStarted"]);
+    seconds += 60;
+    await outcome(publish(on, "node-c"));
     expect(reasons(on)).toEqual(["MigrationStarted", "AttachmentConflict"]);
   });
 
@@ -211,6 +214,9 @@ describe("SAFETY-02: any other second attach fails at once", () => {
       );
       expect(await nodesOf(on)).toEqual(["node-a"]);
       expect(await value(on, "rds_csi_attachment_refusals_total", { cause: "not-proven" })).toBe(1);
+      expect(on.posted).toEqual([]);
+      seconds += 60;
+      await outcome(publish(on, "node-b"));
       expect(on.posted.at(-1)).toMatchObject({ type: "Warning", reason: "AttachmentConflict" });
       await on.close();
     }

@@ -80,7 +80,7 @@ class World implements EvidenceSource {
   readonly allowedSeconds: EvidenceSource["allowedSeconds"] = async () => ({ kind: "known", seconds: 300 });
   readonly singleUser: EvidenceSource["singleUser"] = async () => {
     if (!this.up) return { kind: "unknown", reason: "outage" };
-    return this.proven ? { kind: "proven" } : { kind: "not-proven", reason: "two pods" };
+    return this.proven ? { kind: "proven" } : { kind: "not-proven", reason: "two pods", waits: false };
   };
 }
 

@@ -22,6 +22,7 @@ import { DriftReport } from "./drift-report.ts";
 import { FairRound } from "./fair-round.ts";
 import { Lasting } from "./lasting.ts";
 import { GHOST_AFTER_MS, isClaimGone, isUnusedOn, looksUnasked, UNUSED_AFTER_MS } from "./left-behind.ts";
+import { isReExporting } from "./lost-export.ts";
 import type { MigrationMetrics } from "./migration-metrics.ts";
 import type { Reporter } from "./reporter.ts";
 
@@ -147,14 +148,15 @@ export class Reconciler {
 
   /** Does for one volume what is to be done, and returns what stays wrong. */
   async #visit(volume: RdsVolume, look: Look, signal: AbortSignal): Promise<Drift[]> {
-    const { rds, attachments, reporter } = this.#options;
+    const { rds, attachments, reporter, clock } = this.#options;
     reporter.seen(volume, true);
     await attachments.tidy(volume, signal);
     const { view } = look;
     // Without a cluster that says who is to have it, an export that is off may be off on purpose.
     const wanted = view === undefined ? new Set<string>() : wantedNodes(volume, view);
     const restored = await attachments.restoreExport(volume, wanted, signal);
-    const drifts = restored ? [] : exportDrift(rds, volume);
+    const isLeft = restored || isReExporting(volume, clock.now() / 1_000);
+    const drifts = isLeft ? [] : exportDrift(rds, volume);
     if (view === undefined || (await this.#removeUnasked(volume, view, signal))) return drifts;
     return [...drifts, ...(await this.#withCluster(volume, view, look, signal))];
   }

@@ -19,6 +19,7 @@ import {
   restoredEvent,
   startedEvent,
 } from "./attachment-messages.ts";
+import { LastingRefusals } from "./lasting-refusals.ts";
 import type { MigrationMetrics, MigrationResult, RefusalCause } from "./migration-metrics.ts";
 
 /** Asks KubeVirt how a migration ended; undefined when it does not say. */
@@ -51,6 +52,7 @@ const CAPACITY = 10_000;
 const CAUSES: Partial<Record<ErrorId, RefusalCause>> = {
   attachedElsewhere: "attached-elsewhere",
   secondNodeNotProven: "not-proven",
+  holderNotDetached: "not-proven",
   guardUnavailable: "guard-unavailable",
   thirdNode: "third-node",
   migrationOverdue: "overdue",
@@ -72,6 +74,7 @@ export class Reporter {
   readonly #options: ReporterOptions;
   readonly #reported = new Set<string>();
   readonly #running = new Set<Promise<void>>();
+  readonly #refusals = new LastingRefusals();
 
   constructor(options: ReporterOptions) {
     this.#options = options;
@@ -114,6 +117,7 @@ export class Reporter {
       metrics.migrations.inc({ result: "timeout" });
       this.#post(volume, overdueEvent(record, migration));
     }
+    for (const { node } of record.attachments) this.#refusals.ended(id, node);
     const now = clock.now() / 1_000;
     for (const ended of record.ended) {
       // An end in the future was noted before a clock jumped back; its age is not known either.
@@ -128,11 +132,13 @@ export class Reporter {
     return this.#reported.has(key(id, ended.since, "end"));
   }
 
+  /** Each refusal is counted; a person is told of one that lasts, as each hand-over between nodes begins with some. */
   refused(volume: RdsVolume, node: string, error: DriverError): void {
     const cause = CAUSES[error.id];
     if (cause === undefined) return;
     this.#options.metrics.refusals.inc({ cause });
-    if (CONFLICTS.has(cause)) this.#post(volume, conflictEvent(node, error.summary));
+    const lasts = this.#refusals.lasts(volume, node, this.#options.clock.now() / 1_000);
+    if (lasts && CONFLICTS.has(cause)) this.#post(volume, conflictEvent(node, error.summary));
   }
 
   /** Resolves when everything seen so far has been counted. */

@@ -46,6 +46,8 @@ export type SingleUserEvidence =
 export interface NotProven {
   readonly kind: "not-proven";
   readonly reason: string;
+  /** Whether only the detach of the holder is missing: no other workload has to be stopped. */
+  readonly waits: boolean;
 }
 
 /**

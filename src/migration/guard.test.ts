@@ -72,6 +72,40 @@ describe("the migration guard, by the pods", () => {
     expect(judge([{ ...SOURCE, node: undefined }, TARGET])).toBe(NOT_THERE);
   });
 
+  test("whether only the detach of the holder is missing: no other workload is left, or what is there ends", () => {
+    const waits = (users: readonly ClaimUser[]): boolean | undefined => {
+      const judged = judgeClaimUsers({ holder: "node-a", requester: "node-b" }, users, () => undefined);
+      return judged.kind === "not-proven" ? judged.waits : undefined;
+    };
+    const ending = { terminating: true };
+    const again = launcher("again", "vm1-again", "node-b");
+    for (const users of [
+      [],
+      [TARGET],
+      [SOURCE],
+      [pod("cloner", "node-b")],
+      [pod("importer", "node-a", ending), TARGET],
+      [{ ...SOURCE, ...ending }, again],
+      [{ ...SOURCE, ...ending, phase: "Unknown" }, again, pod("unscheduled", undefined)],
+    ])
+      expect({ users, waits: waits(users) }).toEqual({ users, waits: true });
+    for (const users of [
+      [SOURCE, again],
+      [SOURCE, pod("backup", "node-b")],
+      [pod("importer", "node-a"), TARGET],
+      [{ ...SOURCE, ...ending }, SOURCE, again],
+      [pod("x", "node-b"), pod("y", "node-c")],
+      [{ ...SOURCE, ...ending }, again, pod("y", "node-c")],
+      [{ ...SOURCE, phase: "Pending" }, TARGET],
+    ])
+      expect({ users, waits: waits(users) }).toEqual({ users, waits: false });
+    expect(judge([{ ...SOURCE, ...ending }, again])).toBe(
+      "pod vms/src still ends on node node-a, so nothing migrates from there",
+    );
+    // A source that ends while its migration runs proves as much as before.
+    expect(judge([{ ...SOURCE, ...ending }, TARGET])).toBe("uid-vm1");
+  });
+
   test("nothing migrates to a node without a pod of the machine", () => {
     const NOT_THERE = "no pod of the virtual machine is on node node-b, so nothing can be migrating there";
     expect(judge([SOURCE])).toBe(NOT_THERE);
@@ -118,7 +152,7 @@ describe("the migration guard, by the pods", () => {
   });
 
   test("many offenders are not all printed", () => {
-    expect(judge(Array.from({ length: 8 }, (_, index) => pod(`p${index}`, "node-b")))).toContain(
+    expect(judge([SOURCE, ...Array.from({ length: 8 }, (_, index) => pod(`p${index}`, "node-b"))])).toContain(
       "pod vms/p4 and 3 more belong to no",
     );
   });

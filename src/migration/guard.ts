@@ -19,6 +19,8 @@ export interface ClaimUser {
   readonly node: string | undefined;
   /** Pod phase; `Succeeded` and `Failed` pods hold nothing any more. */
   readonly phase: string;
+  /** Whether it is being deleted; on a node that is dead it stays so. */
+  readonly terminating?: boolean;
   readonly owners: readonly ClaimOwner[];
 }
 
@@ -48,30 +50,35 @@ export type OwnerPod = (user: ClaimUser) => ClaimUser | undefined;
  * @param users every pod that mounts the claim, in any phase
  */
 export function judgeClaimUsers(
-  { holder, requester }: NodePair,
+  pair: NodePair,
   users: readonly ClaimUser[],
   ownerPod: OwnerPod,
 ): OneMachine | NotProven {
+  const { holder, requester } = pair;
   const active = users.filter((user) => user.phase !== "Succeeded" && user.phase !== "Failed");
-  if (active.length === 0) return notProven("no running pod uses the claim");
+  if (active.length === 0)
+    return { kind: "not-proven", reason: "no running pod uses the claim", waits: true };
+  const leaving = leavingHolder(pair, active);
   const found = active.map((user) => ({ user, machine: machineOf(user, ownerPod) }));
   const strangers = found.filter(({ machine }) => machine === undefined).map(({ user }) => nameOf(user));
   if (strangers.length > 0)
-    return notProven(`${list(strangers)} belong${strangers.length === 1 ? "s" : ""} to no virtual machine`);
+    return (
+      leaving ??
+      competing(`${list(strangers)} belong${strangers.length === 1 ? "s" : ""} to no virtual machine`)
+    );
   // A source runs; a pod that has not started yet is none.
   const sources = active.filter(({ node, phase }) => node === holder && phase !== "Pending");
-  if (sources.length === 0)
-    return notProven(
-      `no running pod uses the claim on node ${holder}, so nothing can be migrating from there`,
-    );
+  if (sources.length === 0) return leaving ?? competing(noSource(holder));
   const [machine, ...others] = found.flatMap((each) => each.machine ?? []);
   if (machine === undefined || others.some(({ uid }) => uid !== machine.uid))
-    return notProven(`${list(active.map(nameOf))} belong to different virtual machines`);
+    return leaving ?? competing(`${list(active.map(nameOf))} belong to different virtual machines`);
   const requesters = active.filter(({ node }) => node === requester);
   if (requesters.length === 0)
-    return notProven(
-      `no pod of the virtual machine is on node ${requester}, so nothing can be migrating there`,
-    );
+    return {
+      kind: "not-proven",
+      reason: `no pod of the virtual machine is on node ${requester}, so nothing can be migrating there`,
+      waits: true,
+    };
   return {
     kind: "one-machine",
     machine,
@@ -115,8 +122,27 @@ function isPod({ apiVersion, kind }: ClaimOwner): boolean {
   return apiVersion === "v1" && kind === "Pod";
 }
 
-function notProven(reason: string): NotProven {
-  return { kind: "not-proven", reason };
+/**
+ * What the requester waits for when every pod on the holder has ended or is being deleted, and no third node has one: a hand-over, or
+ * a dead holder. undefined when another workload is in the way.
+ */
+function leavingHolder({ holder, requester }: NodePair, active: readonly ClaimUser[]): NotProven | undefined {
+  const there = active.filter(({ node }) => node === holder);
+  const isElsewhere = ({ node }: ClaimUser) => node !== undefined && node !== holder && node !== requester;
+  if (active.some(isElsewhere) || !there.every(({ terminating }) => terminating === true)) return undefined;
+  const names = `${list(there.map(nameOf))} still end${there.length === 1 ? "s" : ""}`;
+  const reason =
+    there.length === 0 ? noSource(holder) : `${names} on node ${holder}, so nothing migrates from there`;
+  return { kind: "not-proven", reason, waits: true };
+}
+
+function noSource(holder: string): string {
+  return `no running pod uses the claim on node ${holder}, so nothing can be migrating from there`;
+}
+
+/** Refused because of a workload that must not use the claim as well. */
+function competing(reason: string): NotProven {
+  return { kind: "not-proven", reason, waits: false };
 }
 
 function nameOf({ namespace, name }: ClaimUser): string {

@@ -40,7 +40,8 @@ export function judgeMigration(
   { machine: state, migrations }: KubevirtState,
 ): SingleUserEvidence {
   const name = `virtual machine ${machine.namespace}/${machine.name}`;
-  const refuse = (reason: string): SingleUserEvidence => ({ kind: "not-proven", reason });
+  // All users are this one machine: there is no other workload to stop.
+  const refuse = (reason: string): SingleUserEvidence => ({ kind: "not-proven", reason, waits: true });
   if (state === "absent" || (state !== undefined && state.uid !== machine.uid))
     return refuse(`${name} of the pods does not exist any more`);
   if (state?.migratedVolumes.some(({ claims }) => claims.includes(claim)))

@@ -121,9 +121,12 @@ function secondAttach(
     }
     if (singleUser.kind === "not-proven" && migrationGuard === "enforce") {
       const { volume } = request;
+      const params = { volume, holder: holder.node, reason: singleUser.reason };
       return {
         kind: "refuse",
-        error: failure("secondNodeNotProven", { volume, holder: holder.node, reason: singleUser.reason }),
+        error: singleUser.waits
+          ? failure("holderNotDetached", params)
+          : failure("secondNodeNotProven", params),
       };
     }
     if ("reason" in singleUser) {

@@ -110,7 +110,7 @@ describe("publish", () => {
   });
 
   test("holder of a shared volume gone, and no migration proven: the other node gets a new epoch as well", () => {
-    const notProven = { singleUser: { kind: "not-proven", reason: "no pod there" } } as const;
+    const notProven = { singleUser: { kind: "not-proven", reason: "no pod there", waits: true } } as const;
     for (const migrationGuard of ["enforce", "warn"] as const) {
       const held = { ...sharedOnA, settings: { ...sharedOnA.settings, migrationGuard } };
       expect(publish(held, ask("b", shared), 2_000, notProven)).toEqual({
@@ -161,7 +161,7 @@ describe("publish", () => {
 
   test("second node, not proven: FAILED_PRECONDITION; not known: UNAVAILABLE", () => {
     const not: Evidence = {
-      singleUser: { kind: "not-proven", reason: "pods x and y use it" },
+      singleUser: { kind: "not-proven", reason: "pods x and y use it", waits: false },
       holderGone: false,
     };
     const unknown: Evidence = { singleUser: { kind: "unknown", reason: "API server timed out" } };
@@ -375,7 +375,7 @@ test("any sequence keeps the invariants, and each migration ends in exactly one 
               ? decideUnpublish(record, each.node, now, "me")
               : decidePublish(record, ask(each.node || "d", each.shared ? shared : {}), now, {
                   holderGone: each.holderGone,
-                  singleUser: { kind: each.proof, reason: "test" },
+                  singleUser: { kind: each.proof, reason: "test", waits: each.shared },
                 });
         if (decision === undefined) continue;
         expect(decision.kind).not.toBe("ask");

@@ -1,3 +1,5 @@
+import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { FILESYSTEMS } from "../domain/access-mode.ts";
 import { checkRange, outOfRange } from "../domain/capacity-range.ts";
 import { failure } from "../domain/errors/driver-error.ts";
@@ -5,8 +7,8 @@ import { growFilesystem } from "../mount/grow.ts";
 import { type Mount, mountsAt } from "../mount/mountinfo.ts";
 import { writabilityOf } from "../mount/writable.ts";
 import type { BlockDevice } from "./data-path.ts";
-import { type Located, locate } from "./locate.ts";
-import { canonicalPath, plainPath } from "./paths.ts";
+import { locate } from "./locate.ts";
+import { canonicalPath, isAbsent, plainPath } from "./paths.ts";
 import { mountsOf } from "./release.ts";
 import type { ExpandRequest, NodeContext } from "./types.ts";
 import { presentationOf, requireVolumeId } from "./validate.ts";
@@ -14,6 +16,14 @@ import { presentationOf, requireVolumeId } from "./validate.ts";
 /** How long a device may take to show its size. A host that reconnects after a re-export needs some seconds. */
 const SEEN_MS = 25_000;
 const PAUSE_MS = 500;
+/** What kubelet made for a pod so recently, milliseconds, may belong to one that has not started. */
+const STARTING_MS = 120_000;
+/** For so long, milliseconds, it is worth another call that a size is not shown. */
+const REPEATED_MS = 600_000;
+/** Paths whose misses are remembered; the oldest ones are forgotten first. */
+const CAPACITY = 1_000;
+/** Since when (monotonic milliseconds) a volume at a path misses a size. */
+const misses = new WeakMap<NodeContext, Map<string, { required: bigint; since: number }>>();
 
 /**
  * NodeExpandVolume: waits until the device has the wanted size, asking the kernel to look again, then lets the
@@ -22,7 +32,7 @@ const PAUSE_MS = 500;
  * @returns bytes of the device, as the kernel has it now
  * @throws volumePathNotFound (NOT_FOUND); expansionNotSeen, filesystemReadOnly, filesystemFailed (FAILED_PRECONDITION);
  *   capacityOutOfRange;
- *   deviceLost, deviceNotReady (UNAVAILABLE); deviceChanged (ABORTED); filesystemNotGrown (INTERNAL)
+ *   expansionNotSeenYet, deviceLost, deviceNotReady (UNAVAILABLE); deviceChanged (ABORTED); filesystemNotGrown (INTERNAL)
  */
 export async function expand(node: NodeContext, request: ExpandRequest): Promise<bigint> {
   const volume = requireVolumeId(request.volumeId);
@@ -38,7 +48,8 @@ export async function expand(node: NodeContext, request: ExpandRequest): Promise
     throw failure("fieldInvalid", { field: "volume_capability", reason });
   }
   if (mount !== undefined) await requireWritable(node, volume, mount);
-  const device = await awaitSize(node, volume, located, range?.requiredBytes ?? 0n, signal);
+  const device = await awaitSize(node, volume, request, located.device);
+  misses.get(node)?.delete(request.volumePath);
   if (range !== undefined && range.limitBytes !== 0n && device.sizeBytes > range.limitBytes) {
     throw outOfRange(range, `${device.path} has ${device.sizeBytes} bytes`);
   }
@@ -71,16 +82,16 @@ async function requireWritable(node: NodeContext, volume: string, mount: Mount):
 
 /**
  * Looks until the device has the size. While its connection is down (it may have been re-exported) that is waited for.
- * @throws expansionNotSeen when the connection works and the size stays; else deviceNotReady (UNAVAILABLE)
+ * @throws expansionNotSeen, expansionNotSeenYet when the connection works and the size stays; else deviceNotReady (UNAVAILABLE)
  */
 async function awaitSize(
   node: NodeContext,
   volume: string,
-  { device }: Located,
-  required: bigint,
-  signal?: AbortSignal,
+  { volumePath, range, signal }: ExpandRequest,
+  device: BlockDevice,
 ): Promise<BlockDevice> {
   const { dataPath, system } = node;
+  const required = range?.requiredBytes ?? 0n;
   const { nqn } = device;
   const started = system.clock.monotonic();
   let now = device;
@@ -98,17 +109,44 @@ async function awaitSize(
     if (waited >= SEEN_MS) {
       const seconds = Math.round(waited / 1000);
       if (!isLive) throw failure("deviceNotReady", { nqn, state: connection.state, seconds });
-      throw failure("expansionNotSeen", {
-        volume,
-        device: now.path,
-        required,
-        found: now.sizeBytes,
-        seconds,
-      });
+      const isRepeated = await mayBeRepeated(node, volumePath, required);
+      const params = { volume, device: now.path, required, found: now.sizeBytes, seconds };
+      throw isRepeated ? failure("expansionNotSeenYet", params) : failure("expansionNotSeen", params);
     }
     await system.clock.sleep(PAUSE_MS, signal);
   }
   return now;
+}
+
+/**
+ * Whether kubelet is to call again. After FAILED_PRECONDITION it does not, as long as the volume stays on the node, and lets the pod
+ * start; after UNAVAILABLE it does, with pauses of up to two minutes, and lets no pod start before. So a volume in use is tried again
+ * for a while, and a pod that may be starting is not kept from it.
+ * Source: Kubernetes 1.36, pkg/volume/util/operationexecutor/node_expander.go (expandOnPlugin);
+ * pkg/kubelet/volumemanager/cache/actual_state_of_world.go (volumeNeedsExpansion).
+ */
+async function mayBeRepeated(node: NodeContext, path: string, required: bigint): Promise<boolean> {
+  const { clock } = node.system;
+  const known = misses.get(node) ?? new Map<string, { required: bigint; since: number }>();
+  misses.set(node, known);
+  const before = known.get(path);
+  const since = before?.required === required ? before.since : clock.monotonic();
+  known.set(path, { required, since });
+  const oldest = known.size > CAPACITY ? known.keys().next().value : undefined;
+  if (oldest !== undefined) known.delete(oldest);
+  if (clock.monotonic() - since >= REPEATED_MS) return false;
+  // kubelet makes the directory for the pod, and writes its record of a filesystem volume before each mount.
+  const directory = dirname(path);
+  const ages = await Promise.all(
+    [directory, `${directory}/vol_data.json`].map(async (file) => {
+      try {
+        return clock.now() - (await stat(file)).mtimeMs;
+      } catch (error) {
+        return isAbsent(error) ? Number.POSITIVE_INFINITY : 0;
+      }
+    }),
+  );
+  return ages.every((age) => age >= STARTING_MS);
 }
 
 async function grow(

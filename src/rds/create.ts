@@ -32,7 +32,7 @@ export interface CreateSpec {
  */
 export async function createVolume(context: RdsContext, spec: CreateSpec): Promise<Classified> {
   const { id, signal, pool } = spec;
-  const comment = encodeChecked(id, spec.record);
+  const comment = encodeChecked(id, spec.record, REVISION_ROOM);
   const what = `create volume ${id}`;
   const outcome = await context.client.run({
     what,
@@ -62,11 +62,15 @@ export async function createVolume(context: RdsContext, spec: CreateSpec): Promi
   return classified;
 }
 
-/** The record as comment. @throws recordTooLarge (INVALID_ARGUMENT) */
-export function encodeChecked(id: VolumeId, record: VolumeRecord): string {
+/** What stays free in the record of a volume that is created or attached, so that revising and detaching it always fit. Bytes. */
+export const REVISION_ROOM = 32;
+
+/** The record as comment. @param room bytes that must stay free @throws recordTooLarge (INVALID_ARGUMENT) */
+export function encodeChecked(id: VolumeId, record: VolumeRecord, room = 0): string {
   const comment = encodeRecord(record);
-  if (comment.length > RECORD_LIMIT) {
-    throw failure("recordTooLarge", { volume: id, bytes: comment.length, limit: RECORD_LIMIT });
+  const limit = RECORD_LIMIT - room;
+  if (comment.length > limit) {
+    throw failure("recordTooLarge", { volume: id, bytes: comment.length, limit });
   }
   return comment;
 }

@@ -1,5 +1,6 @@
 import type { ExportName, ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import { ros, type Script } from "../routeros/script.ts";
 import { type RdsContext, randomNonce } from "./context.ts";
 import type { Disk } from "./disk.ts";
 import { nqnOf } from "./layout.ts";
@@ -91,6 +92,26 @@ export function standingExport(settings: ExportSettings, volume: RdsVolume): Wan
   const { record } = volume;
   if (record.attachments.length === 0) return wantedExport(record, "off");
   return wantedExport({ ...record, exportName: exportNameOf(settings, volume) }, "keep");
+}
+
+/** What a published script waits between off and on, with success; milliseconds. */
+const LONGEST_PAUSE_MS = 3_000;
+const SHORTEST_PAUSE_MS = 500;
+/** Time that is left to switch an export on before its hosts try to reconnect, milliseconds. */
+const MARGIN_MS = 2_000;
+
+/**
+ * Statement between switching an export off and on in one line. RouterOS may take the two for no change at all, and then no host
+ * notices: the pause keeps them apart. It is shorter than the hosts take until they try to reconnect, as some give up when the
+ * export is off. In the line itself, as an export that waits for a second command stays off when the link is lost.
+ * @param reconnectDelay of the volume, in seconds
+ */
+export function exportPause(reconnectDelay: number): Script {
+  const milliseconds = Math.max(
+    SHORTEST_PAUSE_MS,
+    Math.min(LONGEST_PAUSE_MS, reconnectDelay * 1_000 - MARGIN_MS),
+  );
+  return ros`:delay ${BigInt(milliseconds)}ms`;
 }
 
 /** Whether the item is exported under the wanted name, with a list that lets the attached hosts in. */

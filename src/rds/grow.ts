@@ -4,7 +4,7 @@ import { ros, type Script } from "../routeros/script.ts";
 import { commandFailure, disksOf, type RdsContext } from "./context.ts";
 import { encodeChecked } from "./create.ts";
 import { type Disk, disks } from "./disk.ts";
-import { exportIsOn, standingExport, type WantedExport } from "./export.ts";
+import { exportIsOn, exportPause, standingExport, type WantedExport } from "./export.ts";
 import { findDisk, single } from "./lookup.ts";
 import { pollUntil } from "./poll.ts";
 import type { Pool } from "./pool.ts";
@@ -21,7 +21,7 @@ export interface GrowSpec {
   readonly sizeBytes: bigint;
   /**
    * For a target that shows hosts a new size only when an export begins: the export of the attached volume is switched
-   * off and on in the same command, and the record says since when (seconds since the Unix epoch) until that is done.
+   * off and on in the same command, some seconds apart, and the record says since when (seconds since the Unix epoch) until that is done.
    * undefined: the export is not touched.
    */
   readonly reExportSince: number | undefined;
@@ -91,8 +91,8 @@ function growOnly({ disk }: RdsVolume, sizeBytes: bigint): Plan {
 }
 
 /**
- * Mark the record, grow, export off, export on and mark away. Growing may take a while, so it comes first: hosts miss
- * the export for a moment only, shorter than any reconnect delay. Each step finds the item by the marked record in the
+ * Mark the record, grow, export off, pause, export on and mark away. Growing may take a while, so it comes first: hosts miss
+ * the export for the pause only, which is shorter than their reconnect delay. Each step finds the item by the marked record in the
  * argument of its own `set`, so whoever changes the record in between (a detach, a restored export) is not overruled; and
  * the mark stays whenever the line ends early. A size that cannot be had takes the mark away again, with the export untouched.
  */
@@ -110,7 +110,7 @@ function growAndReExport(context: RdsContext, { volume, sizeBytes }: GrowSpec, r
   // The last `set` names nothing: run late, it would rename an export that another node uses by then.
   const isNamed = disk.nqn === wanted.nqn && disk.port === wanted.port;
   const name = ros` nvme-tcp-server-port=${BigInt(wanted.port)} nvme-tcp-server-nqn=${wanted.nqn}`;
-  const off = ros`/disk/set [${grown}] nvme-tcp-export=no${isNamed ? ros`` : name}`;
+  const off = ros`/disk/set [${grown}] nvme-tcp-export=no${isNamed ? ros`` : name}; ${exportPause(record.settings.reconnectDelay)}`;
   const on = ros`/disk/set [${grown} and nvme-tcp-export=no and nvme-tcp-server-nqn=${wanted.nqn}] comment=$plain mount-filesystem=no nvme-tcp-export=yes`;
   return {
     script: ros`:local plain ${after}; :local marked ${marked}; ${mark}${grow}; ${off}; ${on}`,

@@ -10,9 +10,10 @@ import { VolumeCache } from "./cache.ts";
 import type { RdsContext } from "./context.ts";
 import { createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
+import { exportPause } from "./export.ts";
 import { pollUntil, SETTLE_LIMIT_MS } from "./poll.ts";
 import { poolFrom } from "./pool.ts";
-import { GIB, LAYOUT, MIB, type Stack, type StackOptions, startStack } from "./stack.fixture.ts";
+import { BRISK_CLOCK, GIB, LAYOUT, MIB, type Stack, type StackOptions, startStack } from "./stack.fixture.ts";
 import { parseVersion, requireSupported } from "./version.ts";
 import { classify, type RdsVolume } from "./volume.ts";
 import { writeRecord } from "./write-record.ts";
@@ -225,6 +226,35 @@ describe("write", () => {
     const [disk] = on.simulator.device.disks;
     expect(disk?.exported).toBe(true);
     expect(disk?.nqn).toMatch(new RegExp(`^nqn\\.2000-02\\.com\\.mikrotik:${volume.id}\\.1-[0-9a-f]{8}$`));
+  });
+
+  test.each(["effective", "coalesced"] as const)(
+    "an export that runs under another name than the record's loses its hosts, where off and on in one line is %s",
+    async (reExport) => {
+      const switches = { reExport, renamedExport: "stays" } as const;
+      const on = await start({ switches, simulatorClock: BRISK_CLOCK });
+      const first = await on.rds.write(await created(on), ATTACHED, "fresh", on.signal);
+      if (first.kind !== "written") throw new Error(first.kind);
+      const { nqn } = first.volume.disk;
+      const stale = "nqn.2020-01.org.example:stale";
+      const { device } = on.simulator;
+      await device.setDisk(ID, { "nvme-tcp-export": false });
+      await device.setDisk(ID, { "nvme-tcp-export": true, "nvme-tcp-server-nqn": stale });
+      expect(device.connectHost(stale, "nqn.stranger")).toBe(true);
+      const found = await on.rds.find(ID, on.signal);
+      if (found?.kind !== "volume") throw new Error("not found");
+      const dropped = device.hosts.dropped;
+      await on.rds.write(found.volume, found.volume.record, "keep", on.signal);
+      expect(device.disks[0]).toMatchObject({ exported: true, nqn });
+      expect(device.hosts.dropped).toBe(dropped + 1);
+    },
+  );
+
+  test("the export stays off for as long as its hosts do not try to reconnect, 3 s at most", () => {
+    const pauses = [1, 2, 3, 4, 5, 6, 300].map((seconds) => exportPause(seconds).render(""));
+    expect(pauses).toEqual(
+      ["500", "500", "1000", "2000", "3000", "3000", "3000"].map((ms) => `:delay ${ms}ms`),
+    );
   });
 
   test("a second node that joins does not touch the running export", async () => {

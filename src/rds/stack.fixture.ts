@@ -14,7 +14,7 @@ import { RecordWatch } from "../controller/record-counts.ts";
 import { Reporter } from "../controller/reporter.ts";
 import { VolumeService } from "../controller/volumes.ts";
 import type { Capability } from "../domain/access-mode.ts";
-import { systemClock } from "../domain/clock.ts";
+import { type Clock, systemClock } from "../domain/clock.ts";
 import type { ClaimEvent } from "../kubernetes/port.ts";
 import { silentLogger } from "../observability/log.ts";
 import { RouterOsClient } from "../routeros/client.ts";
@@ -47,6 +47,8 @@ export interface StackOptions extends SimulatorOptions {
   readonly maxVolumesPerNode?: number;
   /** Folder of the volumes below a pool's mount point. */
   readonly directory?: string;
+  /** The clock of the simulator; `clock` is that of the controllers. */
+  readonly simulatorClock?: Clock;
   /** Reply forms to use; the driver's own order when left out. */
   readonly forms?: readonly ReplyForm[];
   /** Makes the user "csi" with the driver's public key, before a controller logs in; else it is there from the start. */
@@ -111,6 +113,12 @@ export function hostKeyPin(text: string): HostKeyPin {
   return pin;
 }
 
+/** A clock for simulators on which nobody waits long: a `:delay` of seconds lets other lines run, and is over soon. */
+export const BRISK_CLOCK: Clock = {
+  ...systemClock,
+  sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 20), signal),
+};
+
 /** Starts a simulator with one user and a controller that may log in. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const {
@@ -124,6 +132,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     forms,
     prepare,
     clock = systemClock,
+    simulatorClock,
     ...simulatorOptions
   } = options;
   const directory = await mkdtemp(join(tmpdir(), "rds-csi-stack-"));
@@ -131,7 +140,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const keyFile = join(directory, "user-key");
   await writeFile(keyFile, key.private, { mode: 0o600 });
   const authorized = prepare === undefined ? { authorizedKeys: [key.public] } : {};
-  const simulator = await startSimulator({ ...authorized, ...simulatorOptions });
+  const simulator = await startSimulator({
+    ...authorized,
+    ...(simulatorClock === undefined ? {} : { clock: simulatorClock }),
+    ...simulatorOptions,
+  });
   await prepare?.(simulator, key.public);
   const opened: ControllerStack[] = [];
   const controller = (settings: ControllerSettings = {}): ControllerStack => {

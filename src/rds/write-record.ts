@@ -2,9 +2,16 @@ import { failure } from "../domain/errors/driver-error.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { commandFailure, disksOf, type RdsContext } from "./context.ts";
-import { encodeChecked } from "./create.ts";
+import { encodeChecked, REVISION_ROOM } from "./create.ts";
 import { type Disk, disks } from "./disk.ts";
-import { exportedRecord, exportIsOn, needsHosts, type WantedExport, wantedExport } from "./export.ts";
+import {
+  exportedRecord,
+  exportIsOn,
+  exportPause,
+  needsHosts,
+  type WantedExport,
+  wantedExport,
+} from "./export.ts";
 import { findDisk, single } from "./lookup.ts";
 import { pollUntil } from "./poll.ts";
 import { classify, type RdsVolume } from "./volume.ts";
@@ -38,11 +45,12 @@ export async function writeRecord(
 ): Promise<WriteResult> {
   const { id, disk } = volume;
   const named = exportedRecord(context, volume, record, exportState);
+  const attaches = named.attachments.length > volume.record.attachments.length;
   const write: Write = {
     context,
     volume,
     what: `write the record of volume ${id}`,
-    comment: encodeChecked(id, named),
+    comment: encodeChecked(id, named, attaches ? REVISION_ROOM : 0),
     wanted: wantedExport(named, exportState),
     signal,
   };
@@ -131,7 +139,7 @@ function isSettled({ wanted }: Write, disk: Disk): boolean {
 
 /**
  * Switches the export on, or off, of an item that has the record of this write. An export that runs under another name
- * than the record's goes off in the same command: its hosts have no attachment.
+ * than the record's goes off in the same command, for long enough that its hosts miss it: they have no attachment.
  */
 function switchOn(write: Write, disk: Disk): Script {
   const { wanted, comment } = write;
@@ -139,7 +147,8 @@ function switchOn(write: Write, disk: Disk): Script {
   if (wanted.state === "off") return ros`/disk/set [${mine}] nvme-tcp-export=no`;
   if (!isNamed(disk, wanted)) {
     const off = ros`/disk/set [${mine}] nvme-tcp-export=no ${nameOf(wanted)}${hostsOf(disk, wanted)}`;
-    return ros`${off}; /disk/set [${mine} and nvme-tcp-server-nqn=${wanted.nqn}] nvme-tcp-export=yes`;
+    const pause = exportPause(write.volume.record.settings.reconnectDelay);
+    return ros`${off}; ${pause}; /disk/set [${mine} and nvme-tcp-server-nqn=${wanted.nqn}] nvme-tcp-export=yes`;
   }
   const hosts = needsHosts(disk, wanted) ? hostsOf(disk, wanted) : ros``;
   return ros`/disk/set [${mine} and nvme-tcp-server-nqn=${wanted.nqn}] mount-filesystem=no nvme-tcp-export=yes${hosts}`;

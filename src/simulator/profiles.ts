@@ -20,6 +20,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
       connectedHosts: "busy",
       revokedHost: "stays",
       renamedExport: "stays",
+      reExport: "coalesced",
       interleaving: "statements",
       subvolumeRemoval: "dead",
       fileRemoveInUse: "error",

@@ -52,6 +52,11 @@ export const SWITCH_TABLE: readonly (readonly [SwitchName, readonly (string | nu
     ["dropped", "stays"],
     "hosts that are connected while the NQN of a running export changes",
   ],
+  [
+    "reExport",
+    ["effective", "coalesced"],
+    "an export that goes off and on in one line; coalesced: hosts miss nothing and see no new size, unless a :delay lies between",
+  ],
   ["hostPassword", ["not-enforced", "enforced"], "whether nvme-tcp-server-password keeps hosts out"],
   ["filePathSlash", ["with", "without"], "leading slash of file-path when it is printed"],
   ["fileSizeValue", ["bytes", "human"], "file-size in as-value: bytes or text such as 1024.0GiB"],

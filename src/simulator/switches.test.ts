@@ -180,6 +180,39 @@ describe("each switch has an effect", () => {
     expect(await admitted("ignored")).toEqual(["h1", "h2", "h3", "h1,h2"]);
   });
 
+  test("re-export", async () => {
+    const run = async (reExport: Switches["reExport"], between = "") => {
+      const box = await withSwitches({ reExport });
+      await box.put(addLine("a", "nvme-tcp-export=yes nvme-tcp-server-nqn=n"));
+      expect(box.device.connectHost("n", "nqn.host")).toBe(true);
+      await box.put(
+        `/disk/set a file-size=2097152; /disk/set a nvme-tcp-export=no; ${between}/disk/set a nvme-tcp-export=yes`,
+      );
+      const disk = box.device.disk("a");
+      return [disk?.exportedSize, disk?.connectedHosts.length];
+    };
+    expect(await run("effective")).toEqual([2_097_152n, 0]);
+    expect(await run("coalesced")).toEqual([1_048_576n, 1]);
+    expect(await run("coalesced", ":delay 500ms; ")).toEqual([2_097_152n, 0]);
+    const box = await withSwitches({ reExport: "coalesced" });
+    await box.put(addLine("a", "nvme-tcp-export=yes nvme-tcp-server-nqn=n"));
+    box.device.connectHost("n", "nqn.host");
+    // Off and on in two lines, and a name that is another one, are missed all the same.
+    await box.put("/disk/set a nvme-tcp-export=no");
+    expect([box.device.disk("a")?.connectedHosts, box.device.disk("a")?.exportedSize]).toEqual([
+      [],
+      undefined,
+    ]);
+    await box.put("/disk/set a nvme-tcp-export=yes");
+    box.device.connectHost("n", "nqn.host");
+    await box.put("/disk/set a nvme-tcp-export=no; /disk/set a nvme-tcp-export=yes nvme-tcp-server-nqn=m");
+    expect(box.device.disk("a")?.connectedHosts).toEqual([]);
+    expect(box.device.connectHost("n", "nqn.host")).toBe(false);
+    expect(box.device.connectHost("m", "nqn.host")).toBe(true);
+    await box.put("/disk/set a nvme-tcp-export=no; /disk/remove a");
+    expect(box.device.connectHost("m", "nqn.host")).toBe(false);
+  });
+
   test("revoked-host", async () => {
     const left = async (revokedHost: Switches["revokedHost"], list: string) => {
       const box = await withSwitches({ revokedHost, allowHostName: "comma-list" });

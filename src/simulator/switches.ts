@@ -37,6 +37,7 @@ export interface Switches {
   deviceIdentity: "slot" | "nqn" | "random";
   revokedHost: "dropped" | "stays";
   renamedExport: "dropped" | "stays";
+  reExport: "effective" | "coalesced";
   hostPassword: "not-enforced" | "enforced";
   filePathSlash: "with" | "without";
   fileSizeValue: "bytes" | "human";

@@ -10,6 +10,7 @@ import type { MigrationConfigView } from "../../src/kubernetes/port.ts";
 import { silentLogger } from "../../src/observability/log.ts";
 import {
   BLOCK,
+  BRISK_CLOCK,
   type ControllerStack,
   GIB,
   type Stack,
@@ -181,6 +182,11 @@ export async function produceEverything(): Promise<Produced> {
   await run(async (world) => {
     await world.publish("node-a");
     await world.publish("node-b");
+    // A third node is refused all the time, for more than a minute before the deadline and after it.
+    for (const second of [200, 260]) {
+      world.at(second);
+      note(await answer(world.publish("node-c")));
+    }
     world.at(301);
     await world.reconcile();
     note(await answer(world.publish("node-c")));
@@ -204,6 +210,12 @@ export async function produceEverything(): Promise<Produced> {
     (cluster: TestCluster) => cluster.pods.splice(0, 1),
     // The other way round.
     (cluster: TestCluster) => cluster.pods.splice(1, 1),
+    // The holder's pod is deleted, and never ends if the node is dead; the machine starts anew elsewhere.
+    (cluster: TestCluster) => {
+      const [source] = cluster.pods.splice(0);
+      if (source !== undefined) cluster.pods.push({ ...source, terminating: true });
+      cluster.addLauncher("virt-launcher-vm1-7m2xc", "vm1-anew", "node-b", CLAIM);
+    },
     (cluster: TestCluster) => cluster.migrations.splice(0),
     (cluster: TestCluster) => cluster.moveMachine("vm1", "node-c"),
     (cluster: TestCluster) => cluster.pvs.splice(0),
@@ -296,9 +308,10 @@ export async function produceEverything(): Promise<Produced> {
       await grow(2n);
       world.stack.simulator.faults.cutMidway(3, { line: /file-size=/ });
       await grow(3n);
+      world.at(60);
       await world.reconcile(true);
     },
-    { online: "re-export" },
+    { online: "re-export", simulatorClock: BRISK_CLOCK },
   );
   return { events, errors };
 }

@@ -1,6 +1,10 @@
 import { entry } from "./entry.ts";
 import { GrpcCode } from "./grpc-code.ts";
 
+/** What is done about a volume whose holder is on its way out, or dead. */
+const HOLDER_LEAVES =
+  "Wait: the call is repeated by itself, and the holder is usually detached within seconds of the end of its pod. If the holder is dead, power it off, then add the taint node.kubernetes.io/out-of-service to it.";
+
 /** Failures of attaching and detaching volumes to and from nodes. */
 export const attachmentErrors = {
   nodeNotFound: entry<{ node: string }>(
@@ -16,13 +20,19 @@ export const attachmentErrors = {
   attachedElsewhere: entry<{ volume: string; holder: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `volume ${p.volume} is attached to node ${p.holder} and its access mode allows a single node`,
-    "Wait until that node has released the volume; if it is dead, add the taint node.kubernetes.io/out-of-service.",
+    HOLDER_LEAVES,
   ),
   secondNodeNotProven: entry<{ volume: string; holder: string; reason: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
       `volume ${p.volume} is attached to node ${p.holder}; a second node is refused, as no live migration is proven: ${p.reason}`,
-    "ReadWriteMany is for KubeVirt live migration only. Stop whatever else uses the claim; a machine that starts on another node waits until the holder is detached.",
+    "ReadWriteMany is for KubeVirt live migration only: stop the workload that the message names, if it must not use the claim. A workload that is to start on another node waits until the holder is detached; if the holder is dead, power it off, then add the taint node.kubernetes.io/out-of-service to it.",
+  ),
+  holderNotDetached: entry<{ volume: string; holder: string; reason: string }>(
+    GrpcCode.FAILED_PRECONDITION,
+    (p) =>
+      `volume ${p.volume} is attached to node ${p.holder}; a second node is refused, as no live migration is proven: ${p.reason}`,
+    `No other workload has to be stopped. ${HOLDER_LEAVES}`,
   ),
   guardUnavailable: entry<{ volume: string; reason: string }>(
     GrpcCode.UNAVAILABLE,
@@ -32,7 +42,7 @@ export const attachmentErrors = {
   thirdNode: entry<{ volume: string; nodes: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `volume ${p.volume} is attached to two nodes already: ${p.nodes.join(" and ")}`,
-    "Wait until the running migration has released one of them.",
+    "Wait: the call is repeated by itself, until one of them is detached. If one of them is dead, power it off, then add the taint node.kubernetes.io/out-of-service to it.",
   ),
   migrationOverdue: entry<{ volume: string; elapsedSeconds: number; allowedSeconds: number }>(
     GrpcCode.FAILED_PRECONDITION,
@@ -48,6 +58,6 @@ export const attachmentErrors = {
   volumeInUse: entry<{ volume: string; nodes: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `volume ${p.volume} is still attached to ${p.nodes.join(" and ")}`,
-    "Delete the workload that uses it; it is deleted once every node has released it.",
+    "The call is repeated by itself, until every node has released it. If that lasts: delete the workload that uses it; if a node of these is dead, power it off, then add the taint node.kubernetes.io/out-of-service to it.",
   ),
 } as const;

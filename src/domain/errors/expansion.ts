@@ -1,6 +1,19 @@
 import { entry } from "./entry.ts";
 import { GrpcCode } from "./grpc-code.ts";
 
+interface SizeNotSeen {
+  readonly volume: string;
+  readonly device: string;
+  /** Bytes. */
+  readonly required: bigint;
+  readonly found: bigint;
+  readonly seconds: number;
+}
+const sizeNotSeen = (p: SizeNotSeen): string =>
+  `volume ${p.volume} (${p.device}) still shows ${p.found} bytes after ${p.seconds} s of rescanning, ${p.required} bytes are expected`;
+const SHOWN_ANEW =
+  "This RDS shows hosts a new size only after its export was off: stop the workload until its VolumeAttachment is gone, then start it, so that the volume is attached anew.";
+
 /** Failures of growing volumes and the filesystems on them. */
 export const expansionErrors = {
   expansionNeedsDetach: entry<{ volume: string; nodes: readonly string[]; reason: string }>(
@@ -9,17 +22,15 @@ export const expansionErrors = {
       `volume ${p.volume} is attached to ${p.nodes.join(" and ")} and cannot be expanded there: ${p.reason}`,
     "Stop the workload that uses it; once it is detached the call, which is repeated by itself, expands it.",
   ),
-  expansionNotSeen: entry<{
-    volume: string;
-    device: string;
-    required: bigint;
-    found: bigint;
-    seconds: number;
-  }>(
+  expansionNotSeen: entry<SizeNotSeen>(
     GrpcCode.FAILED_PRECONDITION,
-    (p) =>
-      `volume ${p.volume} (${p.device}) still shows ${p.found} bytes after ${p.seconds} s of rescanning, ${p.required} bytes are expected`,
-    "This RDS shows hosts a new size only after its export was off: restart the workload, so that the volume is attached anew. For later expansions set --online-expansion re-export (or refuse) on the controller.",
+    sizeNotSeen,
+    `${SHOWN_ANEW} kubelet does not call again before. For later expansions set --online-expansion re-export (or refuse) on the controller.`,
+  ),
+  expansionNotSeenYet: entry<SizeNotSeen>(
+    GrpcCode.UNAVAILABLE,
+    sizeNotSeen,
+    `The call is repeated by itself for ten minutes. If it lasts: ${SHOWN_ANEW} For later expansions set --online-expansion re-export (or refuse) on the controller.`,
   ),
   filesystemReadOnly: entry<{ volume: string; path: string }>(
     GrpcCode.FAILED_PRECONDITION,

@@ -94,9 +94,9 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
     release = await mutex.acquire();
     device.full = full;
   }
-  async function leave(): Promise<void> {
+  async function leave(goesOn = false): Promise<void> {
     device.full = false;
-    await device.exports.reconcile();
+    await device.exports.reconcile(goesOn);
     release();
   }
   async function sleep(milliseconds: number): Promise<void> {
@@ -124,7 +124,7 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
     const hangs = boundaries === held;
     const turns = interleaving === "none" ? 0 : context.turns.draw(device.switches().interleavingSeed);
     if (!hangs && turns === 0) return;
-    await leave();
+    await leave(true);
     if (hangs) await context.released();
     for (let turn = 0; turn < turns; turn++) {
       // Between statements there is time for a line that arrives; between a find and its set for one that runs.

@@ -25,6 +25,8 @@ export class DiskStore {
   readonly #readOnly: (path: string) => boolean;
   readonly #items: DiskItem[] = [];
   readonly #ended = new WeakMap<DiskItem, number>();
+  /** Exports that went off in a line that still runs, with their NQN: hosts have not missed them yet (switch re-export). */
+  readonly #ending = new Map<DiskItem, string>();
 
   constructor(env: Environment, files: FileStore, hosts: HostSessions, readOnly: (path: string) => boolean) {
     this.#env = env;
@@ -219,9 +221,31 @@ export class DiskStore {
     if (connected && this.#env.switches().connectedHosts === "busy") {
       throw new RunFailure("failure: could not unmount, stop using it first");
     }
+    if (this.#env.switches().reExport === "coalesced") {
+      if (!this.#ending.has(item)) this.#ending.set(item, nqn);
+    } else this.#hostsMiss(item, nqn);
+  }
+
+  #hostsMiss(item: DiskItem, nqn: string): void {
     this.#hosts.drop(nqn);
     this.#ended.set(item, this.exportsEnded(item) + 1);
     item.exportedSize = undefined;
+  }
+
+  /** Whether an export of this item is off, or was, without its hosts knowing. */
+  isEnding(item: DiskItem): boolean {
+    return this.#ending.has(item);
+  }
+
+  /** A line ends or waits: hosts miss what is off now. What is on again never ended for them, but may have another NQN now. */
+  settleExports(): void {
+    const switches = this.#env.switches();
+    for (const [item, nqn] of this.#ending) {
+      const isOn = this.#items.includes(item) && isExported(item) && item.config.get("disabled") !== true;
+      const isRenamed = nqnOf(item, switches) !== nqn;
+      if (!isOn || (isRenamed && switches.renamedExport === "dropped")) this.#hostsMiss(item, nqn);
+    }
+    this.#ending.clear();
   }
 
   /** `/disk/remove` of one item; its file stays. */

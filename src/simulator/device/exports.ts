@@ -10,6 +10,7 @@ import type { HostSessions } from "./hosts.ts";
 interface Wanted {
   readonly record: ExportRecord;
   readonly occasion: string;
+  readonly item: DiskItem;
 }
 
 /** Keeps the backend's live exports equal to what the disk items say. */
@@ -42,8 +43,10 @@ export class Exports {
     for (const item of this.#disks.items) {
       const file = this.#disks.device(item);
       if (!this.#online || !isExported(item) || file === undefined) {
-        item.exportedSize = undefined;
-        this.#identities.delete(item.id);
+        if (!this.#disks.isEnding(item)) {
+          item.exportedSize = undefined;
+          this.#identities.delete(item.id);
+        }
         continue;
       }
       const size = this.#disks.deviceSize(item, file);
@@ -60,7 +63,7 @@ export class Exports {
         allowHosts: allowedHosts(item, switches),
         identity: this.#identity(item, occasion),
       };
-      records.set(nqn, { record, occasion });
+      records.set(nqn, { record, occasion, item });
     }
     return records;
   }
@@ -84,9 +87,11 @@ export class Exports {
 
   /**
    * Brings the backend up to date; calls run one after the other.
+   * @param midLine whether a line of commands goes on at once: what it has switched off may be on again before hosts notice
    * @returns what the backend could not export, and why; it is tried again at the next call
    */
-  reconcile(): Promise<readonly SimulatorError[]> {
+  reconcile(midLine = false): Promise<readonly SimulatorError[]> {
+    if (!midLine) this.#disks.settleExports();
     const done = this.#work.then(() => this.#reconcile());
     // A failure is its caller's, not that of all who come later.
     this.#work = done.then(
@@ -109,8 +114,8 @@ export class Exports {
       }
     };
     const occasions = new Set([...wanted.values()].map((one) => one.occasion));
-    for (const [nqn, { occasion }] of [...this.#published]) {
-      if (wanted.get(nqn)?.occasion === occasion) continue;
+    for (const [nqn, { occasion, item }] of [...this.#published]) {
+      if (wanted.get(nqn)?.occasion === occasion || this.#disks.isEnding(item)) continue;
       const stays = occasions.has(occasion) && this.#env.switches().renamedExport === "stays";
       if (stays) this.#renamed.set(nqn, occasion);
       await attempt(nqn, () => this.#withdraw(nqn, stays));

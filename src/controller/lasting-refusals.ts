@@ -1,0 +1,55 @@
+import type { VolumeId } from "../domain/volume-id.ts";
+import type { RdsVolume } from "../rds/volume.ts";
+
+/** A node that is refused for so long, in seconds, is no usual hand-over: kubelet gives a pod 30 s to end, and detaching takes some more. */
+export const LASTS_AFTER_SECONDS = 60;
+/** Refusals further apart, in seconds, are not the same one: external-attacher repeats a call at least every 5 minutes. */
+const SAME_WITHIN_SECONDS = 600;
+/** Pairs of volume and node that are remembered; the ones that were refused first are forgotten first. */
+const CAPACITY = 10_000;
+
+interface Refusal {
+  /** Seconds since the Unix epoch. */
+  readonly first: number;
+  readonly latest: number;
+  /** Who had the volume, since when. */
+  readonly holders: string;
+}
+
+/**
+ * How long nodes have been refused a volume, as this process saw it. A refusal begins anew when others hold the volume, when the node has
+ * had it in between, after a long pause, and when the clock goes back.
+ */
+export class LastingRefusals {
+  readonly #refusals = new Map<string, Refusal>();
+
+  /**
+   * Notes a refusal.
+   * @param now seconds since the Unix epoch
+   * @returns whether it has lasted for LASTS_AFTER_SECONDS
+   */
+  lasts({ id, record }: RdsVolume, node: string, now: number): boolean {
+    const key = keyOf(id, node);
+    const holders = record.attachments.map((each) => `${each.node}@${each.since}`).join(" ");
+    const before = this.#refusals.get(key);
+    const isSame =
+      before !== undefined &&
+      before.holders === holders &&
+      now >= before.latest &&
+      now - before.latest <= SAME_WITHIN_SECONDS;
+    const first = isSame ? before.first : now;
+    this.#refusals.set(key, { first, latest: now, holders });
+    const oldest = this.#refusals.size > CAPACITY ? this.#refusals.keys().next().value : undefined;
+    if (oldest !== undefined) this.#refusals.delete(oldest);
+    return now - first >= LASTS_AFTER_SECONDS;
+  }
+
+  /** The node has the volume. */
+  ended(id: VolumeId, node: string): void {
+    this.#refusals.delete(keyOf(id, node));
+  }
+}
+
+function keyOf(id: VolumeId, node: string): string {
+  return `${id} ${node}`;
+}
