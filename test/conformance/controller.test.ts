@@ -204,7 +204,7 @@ describe("DeleteVolume", () => {
     await stand.controller.controllerPublishVolume({ volumeId, nodeId: "node-a", volumeCapability: block() });
     const before = (await stand.control.state()).disks.find(({ slot }) => slot === volumeId);
     expect(await outcome(stand.controller.deleteVolume({ volumeId }))).toBe(
-      `FAILED_PRECONDITION: volume ${volumeId} is still attached to node-a. Delete the workload that uses it; it is deleted once every node has released it.`,
+      `FAILED_PRECONDITION: volume ${volumeId} is still attached to node-a. The call is repeated by itself, until every node has released it. If that lasts: delete the workload that uses it; if a node of these is dead, power it off, then add the taint node.kubernetes.io/out-of-service to it.`,
     );
     expect((await stand.control.state()).disks.find(({ slot }) => slot === volumeId)).toEqual(
       before as never,
@@ -271,7 +271,7 @@ describe("ControllerPublishVolume and ControllerUnpublishVolume", () => {
       `${already} access mode is SINGLE_NODE_WRITER, asked for SINGLE_NODE_MULTI_WRITER. Detach it from that node first.`,
     );
     expect(await publish({ nodeId: "node-b" })).toBe(
-      `FAILED_PRECONDITION: volume ${volumeId} is attached to node node-a and its access mode allows a single node. Wait until that node has released the volume; if it is dead, add the taint node.kubernetes.io/out-of-service.`,
+      `FAILED_PRECONDITION: volume ${volumeId} is attached to node node-a and its access mode allows a single node. Wait: the call is repeated by itself, and the holder is usually detached within seconds of the end of its pod. If the holder is dead, power it off, then add the taint node.kubernetes.io/out-of-service to it.`,
     );
     const unpublish = (over: object) =>
       outcome(stand.controller.controllerUnpublishVolume({ volumeId, ...over }));
@@ -301,7 +301,7 @@ describe("ControllerPublishVolume and ControllerUnpublishVolume", () => {
     expect(await nodes()).toEqual(["node-a", "node-b"]);
     expect(await publish("node-a")).toEqual(source);
     expect(await outcome(publish("node-c"))).toBe(
-      `FAILED_PRECONDITION: volume ${volumeId} is attached to two nodes already: node-a and node-b. Wait until the running migration has released one of them.`,
+      `FAILED_PRECONDITION: volume ${volumeId} is attached to two nodes already: node-a and node-b. Wait: the call is repeated by itself, until one of them is detached. If one of them is dead, power it off, then add the taint node.kubernetes.io/out-of-service to it.`,
     );
     expect(await codeOf(stand.controller.deleteVolume({ volumeId }))).toBe("FAILED_PRECONDITION");
     await stand.controller.controllerUnpublishVolume({ volumeId, nodeId: "node-a" });
