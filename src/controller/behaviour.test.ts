@@ -76,7 +76,7 @@ const ID = volumeIdFromName("pvc-1");
 
 describe("RouterOS commands per call, on a warm connection", () => {
   test("CreateVolume 2, ControllerPublish 2 with the record known and 3 without, its repeat 1, ControllerUnpublish 1, DeleteVolume 2", async () => {
-    const on = await start();
+    const on = await start({ profile: "current" });
     await create(on, { name: "warm-up" });
     on.commandsSince();
     const count = () => on.commandsSince().length;

@@ -32,7 +32,11 @@ afterEach(async () => {
 async function start(capability: Capability, options: StackOptions = {}): Promise<Stack> {
   const on = await startStack({
     ...options,
-    switches: { interleaving: "arguments", renamedExport: "stays", ...options.switches },
+    switches: {
+      // These hosts stay connected over a detach, which a device that is busy with them refuses.
+      ...{ interleaving: "arguments", renamedExport: "stays", connectedHosts: "dropped" },
+      ...options.switches,
+    },
   });
   stack = on;
   await create(on, capability);

@@ -634,7 +634,7 @@ describe("fencing: a node that lost its attachment cannot write", () => {
   });
 
   test("force detach, takeover by another, return of the dead node", async () => {
-    const { on, cluster } = await start({ fencing: "epoch+hosts" });
+    const { on, cluster } = await start({ fencing: "epoch+hosts", profile: "current" });
     const { device } = on.simulator;
     const dead = await publish(on, "node-a", BLOCK);
     expect(device.connectHost(dead.nqn, dead.hostNqn)).toBe(true);

@@ -271,7 +271,7 @@ describe("a ReadWriteMany volume whose holder is gone", () => {
 
   test("goes to the next node under a new NQN, like a ReadWriteOnce one; the lost node is fenced", async () => {
     for (const migrationGuard of ["enforce", "warn"]) {
-      await start({ parameters: { migrationGuard } });
+      await start({ parameters: { migrationGuard }, profile: "current" });
       const { device } = stage.on.simulator;
       const lost = await stage.publish("node-a");
       expect(device.connectHost(lost.nqn, lost.hostNqn)).toBe(true);

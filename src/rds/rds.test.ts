@@ -231,7 +231,7 @@ describe("write", () => {
   test.each(["effective", "coalesced"] as const)(
     "an export that runs under another name than the record's loses its hosts, where off and on in one line is %s",
     async (reExport) => {
-      const switches = { reExport, renamedExport: "stays" } as const;
+      const switches = { reExport, renamedExport: "stays", connectedHosts: "dropped" } as const;
       const on = await start({ switches, simulatorClock: BRISK_CLOCK });
       const first = await on.rds.write(await created(on), ATTACHED, "fresh", on.signal);
       if (first.kind !== "written") throw new Error(first.kind);
@@ -470,7 +470,7 @@ describe("a create that fails on the device", () => {
 });
 
 test("a version that could not be read is asked again; one that was read is not", async () => {
-  const on = await start();
+  const on = await start({ profile: "current" });
   on.simulator.faults.add({ kind: "truncateOutput", bytes: 5 });
   await expect(on.rds.version(on.signal)).rejects.toMatchObject({ code: 14 });
   expect((await on.rds.version(on.signal)).text).toBe("7.24.5 (stable)");

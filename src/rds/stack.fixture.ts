@@ -21,9 +21,16 @@ import { RouterOsClient } from "../routeros/client.ts";
 import type { ReplyForm } from "../routeros/reply/form.ts";
 import { type HostKeyPin, parseHostKeyPin } from "../routeros/transport/host-keys.ts";
 import { createSshTransport, type Transport } from "../routeros/transport/transport.ts";
+import type { ProfileName } from "../simulator/profiles.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
 import type { Fencing } from "./context.ts";
 import { Rds } from "./rds.ts";
+
+/** RDS_CSI_TEST_PROFILE runs every test of a stack under that profile of the simulator, unless the test chooses one. */
+const PROFILE: Pick<SimulatorOptions, "profile"> =
+  process.env.RDS_CSI_TEST_PROFILE === undefined
+    ? {}
+    : { profile: process.env.RDS_CSI_TEST_PROFILE as ProfileName };
 
 export const MIB = 1024n * 1024n;
 export const GIB = 1024n * MIB;
@@ -141,6 +148,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   await writeFile(keyFile, key.private, { mode: 0o600 });
   const authorized = prepare === undefined ? { authorizedKeys: [key.public] } : {};
   const simulator = await startSimulator({
+    ...PROFILE,
     ...authorized,
     ...(simulatorClock === undefined ? {} : { clock: simulatorClock }),
     ...simulatorOptions,
