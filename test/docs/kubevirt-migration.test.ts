@@ -581,10 +581,12 @@ describe.skipIf(PROMTOOL === null)("queries and alerts, by promtool on the drive
     await on.publish("node-b");
     await scrape(2);
     on.at(60 + 42);
+    on.cluster.moveMachine("vm1", "node-b");
     await on.unpublish("node-a");
     await scrape(3);
     await on.publish("node-a");
     on.at(180 + 48);
+    on.cluster.moveMachine("vm1", "node-a");
     await on.unpublish("node-b");
     await scrape(5);
     await on.publish("node-b");
@@ -599,6 +601,7 @@ describe.skipIf(PROMTOOL === null)("queries and alerts, by promtool on the drive
     expect(await answer(on.publish("node-c"))).toStartWith("migrationOverdue");
     await scrape(14);
     on.at(480 + 600);
+    on.cluster.moveMachine("vm1", "node-b");
     await on.unpublish("node-a");
     await scrape(20);
     // A second writer that goes on for minutes.
