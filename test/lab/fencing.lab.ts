@@ -76,7 +76,7 @@ for (const fencing of ["epoch", "epoch+hosts"] as const) {
 
 lab(
   "an attach that RouterOS runs too late",
-  { simulate: ["--switch", "interleaving=arguments"] },
+  { simulate: ["--switch", "interleaving=arguments"], hostTree: true },
   (scenario) => {
     scenario(
       "takes the export away from the node that was attached meanwhile: no write of that node reaches the disk any more",
