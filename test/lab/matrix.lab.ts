@@ -333,7 +333,7 @@ lab("a control link that is slower than the sidecar waits", { nodes: ["node-a"] 
         nqn = (await controller.controllerPublishVolume(call, { deadlineMs: slow })).publishContext.nqn ?? "";
       };
       await repeated(world, "ControllerPublishVolume", publish);
-      expect(nqn).toEndWith(`:${volumeId}.1`);
+      expect(nqn).toMatch(new RegExp(`:${volumeId}\\.1-[0-9a-f]{8}$`));
       expect(await world.rds.sh("ls /sys/kernel/config/nvmet/subsystems")).toBe(nqn);
       await repeated(world, "ControllerUnpublishVolume", () =>
         controller.controllerUnpublishVolume({ volumeId, nodeId: "node-a" }, { deadlineMs: slow }),
