@@ -145,6 +145,15 @@ describe("a volume that nobody was told of", () => {
         },
       ],
       [NAME, (world: ReconcileLab) => world.volume(NAME, { pv: false })],
+      [
+        // Attached once, says the item; its record was put back from a copy of before.
+        NAME,
+        (world: ReconcileLab) => {
+          const handle = volumeIdFromName(NAME);
+          const nqn = `nqn.2000-02.com.mikrotik:${handle}.1-0a1b2c3d`;
+          return world.on.simulator.device.setDisk(handle, { "nvme-tcp-server-nqn": nqn });
+        },
+      ],
       ["by-hand", async () => {}],
     ] as const) {
       const world = await start();

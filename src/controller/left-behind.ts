@@ -1,5 +1,6 @@
 import { isClusterUid } from "../domain/cluster-id.ts";
 import { isFailure } from "../domain/errors/driver-error.ts";
+import { SLOT_PREFIX } from "../domain/volume-id.ts";
 import type { ClusterReader } from "../kubernetes/port.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 import type { ClusterView } from "./drift.ts";
@@ -37,10 +38,12 @@ export async function isUnusedOn(
  * Only where the cluster id is the cluster's own UID: an id that somebody chose may be that of two clusters, and the
  * PersistentVolume and the claim may be in the other one.
  */
-export function looksUnasked({ id, record }: RdsVolume, view: ClusterView): boolean {
+export function looksUnasked({ id, record, disk }: RdsVolume, view: ClusterView): boolean {
   const { cluster, epoch, attachments, ended, source, invalidations, claim, name } = record;
   const isUntouched = epoch === 0 && attachments.length === 0 && ended.length === 0 && source === undefined;
   if (!isClusterUid(cluster)) return false;
+  // A volume of another driver holds data with epoch 0. The item keeps the name of its last export whatever the record says.
+  if (!id.startsWith(SLOT_PREFIX) || disk.exported || disk.nqn.includes(`:${id}.`)) return false;
   // A volume of a repeated CreateVolume was answered to somebody.
   if (!isUntouched || invalidations !== undefined || claim === undefined || !PROVISIONED.test(name))
     return false;
