@@ -48,8 +48,6 @@ export interface MachineKind {
   readonly hasHostTree: boolean;
   /** Milliseconds until a machine has to answer for the first time. */
   readonly bootLimitMs: number;
-  /** Environment of every program that is started, besides its own. */
-  readonly environment: Readonly<Record<string, string>>;
   /** The driver's executable, as a machine sees it. */
   readonly executable: string;
   /** The program guest/records.c, as a machine sees it. */

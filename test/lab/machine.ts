@@ -174,11 +174,7 @@ export class Machine {
     args: readonly string[],
     environment: Readonly<Record<string, string>> = {},
   ): Promise<{ readonly pid: number; readonly ended: Promise<string> }> {
-    const everything = { ...kind.environment, ...environment };
-    const reply = await this.#ask(
-      { op: "start", name, program, args, environment: everything },
-      20_000 * kind.slowness,
-    );
+    const reply = await this.#ask({ op: "start", name, program, args, environment }, 20_000 * kind.slowness);
     if (reply.kind !== "started") throw new Error(`${this.name}: ${JSON.stringify(reply)}`);
     const { promise: ended, resolve } = Promise.withResolvers<string>();
     this.#ends.set(reply.pid, resolve);

@@ -31,8 +31,6 @@ export const qemu: MachineKind = {
   slowness: 4,
   hasHostTree: false,
   bootLimitMs: 180_000,
-  // Compiling to machine code, which then has to be translated again, costs more than it saves: 15 % of a whole run.
-  environment: { BUN_JSC_useJIT: "0" },
   executable: "/lab/rds-csi",
   records: "/lab/records",
   launch: ({ name, address, mac, cable, memory = "512M", multipath = true, disk }) => {

@@ -17,7 +17,6 @@ export const uml: MachineKind = {
   slowness: 1,
   hasHostTree: true,
   bootLimitMs: 60_000,
-  environment: {},
   executable: `/run/host${executable}`,
   records: `/run/host${directory}/records`,
   launch: ({ name, address, mac, cable, logs, memory = "512M", multipath = true, disk }, n) => {
