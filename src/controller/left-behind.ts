@@ -1,6 +1,7 @@
 import { isClusterUid } from "../domain/cluster-id.ts";
 import { isFailure } from "../domain/errors/driver-error.ts";
 import { SLOT_PREFIX } from "../domain/volume-id.ts";
+import { isObjectName } from "../kubernetes/names.ts";
 import type { ClusterReader } from "../kubernetes/port.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 import type { ClusterView } from "./drift.ts";
@@ -61,6 +62,8 @@ export async function isClaimGone(
 ): Promise<boolean> {
   const [, uid] = PROVISIONED.exec(record.name) ?? [];
   if (uid === undefined || record.claim === undefined) return false;
+  // A name that no claim can have was damaged: the claim has another one.
+  if (![record.claim.namespace, record.claim.name].every(isObjectName)) return false;
   try {
     if ((await cluster.claimUid(record.claim, signal)) === uid) return false;
     return (await cluster.persistentVolumeByHandle(id, signal)) === undefined;

@@ -141,9 +141,8 @@ describe("exec", () => {
     expect(long).toStartWith("first reason / progress");
     expect(long).toEndWith("progress / last reason (exit code 1)");
     expect(long.length).toBeLessThan(550);
-    const begun = performance.now();
+    // Searched blank by blank, this would take minutes, longer than a test may.
     expect(failed(`a${" ".repeat(1_000_000)}b`)).toBe("a / b (exit code 1)");
-    expect(performance.now() - begun).toBeLessThan(1_000);
   });
 
   test("complaint: the end of stderr, else of stdout, and the code", () => {
