@@ -2,7 +2,7 @@ import { orAborted } from "../domain/abort.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
-import { invalidateEarlier } from "../migration/unpublish.ts";
+import { newRevision } from "../migration/revision.ts";
 import type { Rds } from "../rds/rds.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 import type { WriteResult } from "../rds/write-record.ts";
@@ -54,7 +54,7 @@ export class Revisions {
 
   async #write(volume: RdsVolume): Promise<WriteResult["kind"]> {
     const limit = AbortSignal.timeout(LIMIT_MS);
-    const result = await this.#rds.write(volume, invalidateEarlier(volume.record), "leave", limit);
+    const result = await this.#rds.write(volume, newRevision(volume.record), "leave", limit);
     if (result.kind === "written") this.#remember(volume.id, result.volume.disk.comment);
     return result.kind;
   }

@@ -1,5 +1,6 @@
 import type { EndedMigration, VolumeRecord } from "../domain/record/volume-record.ts";
 import type { Decision } from "./decision.ts";
+import { newRevision } from "./revision.ts";
 
 /** An unpublish is always accepted: what is not attached is detached already. */
 export type UnpublishDecision = Extract<Decision, { kind: "accept" }>;
@@ -23,7 +24,7 @@ export function decideUnpublish(
   if (leaving.length === 0) return { kind: "accept", record, export: exportState, events: [] };
   const ended = endOf(record, staying[0]?.node, now, by);
   // Once the end has left it, the record would be that of before the second node, with which a late line may compare.
-  const revised = staying.length > 0 ? invalidateEarlier(record) : record;
+  const revised = staying.length > 0 ? newRevision(record) : record;
   return {
     kind: "accept",
     record: {
@@ -36,26 +37,6 @@ export function decideUnpublish(
     export: exportState,
     events: [],
   };
-}
-
-/**
- * Turns an answer that needs no change into one that a command of before cannot undo: an attach or a detach that was sent
- * earlier, timed out, and whose line still waits on the RDS, compares with the record as it was, which is gone then.
- */
-export function invalidateEarlier(record: VolumeRecord): VolumeRecord {
-  return { ...record, invalidations: (record.invalidations ?? 0) + 1 };
-}
-
-/** A decision that changes nothing, with a new revision of the record, so that the answer outlives the lines of before. */
-export function withRevision(record: VolumeRecord, decision: UnpublishDecision): UnpublishDecision {
-  return decision.record === record ? { ...decision, record: invalidateEarlier(record) } : decision;
-}
-
-/** Whether an attachment was made, or confirmed by a repeated publish, since a record was read. */
-export function isAskedAnew(before: VolumeRecord, now: VolumeRecord, node: string): boolean {
-  const since = (record: VolumeRecord) => record.attachments.find((each) => each.node === node)?.since;
-  const isOther = before.epoch !== now.epoch || before.invalidations !== now.invalidations;
-  return isOther || since(before) !== since(now);
 }
 
 function endOf(record: VolumeRecord, stayed: string | undefined, now: number, by: string): EndedMigration[] {
