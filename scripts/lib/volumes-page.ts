@@ -1,6 +1,6 @@
 import type { VolumeState } from "../../src/cli/volumes/model.ts";
 import { MARK } from "../../src/cli/volumes/show-text.ts";
-import { DRIFT_IDS, driftCatalogue, type Severity } from "../../src/volumes/catalogue.ts";
+import { DRIFT_IDS, driftCatalogue, type Severity } from "../../src/inspect/catalogue.ts";
 import {
   driftedFacts,
   listTranscript,

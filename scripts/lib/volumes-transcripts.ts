@@ -3,11 +3,11 @@ import { renderVolumes } from "../../src/cli/volumes/render.ts";
 import { showText } from "../../src/cli/volumes/show-text.ts";
 import { changeLine, changesBetween, type Look, type Trouble } from "../../src/cli/volumes/watch-view.ts";
 import { failure } from "../../src/domain/errors/driver-error.ts";
+import { compareVolume } from "../../src/inspect/compare.ts";
+import { known } from "../../src/inspect/fact.ts";
+import type { VolumeFacts } from "../../src/inspect/facts.ts";
 import type { RdsVolume } from "../../src/rds/volume.ts";
-import { compareVolume } from "../../src/volumes/compare.ts";
-import { known } from "../../src/volumes/fact.ts";
-import { type Change, changedFacts, GIB, NOW, type Shape } from "../../src/volumes/facts.fixture.ts";
-import type { VolumeFacts } from "../../src/volumes/facts.ts";
+import { type Change, changedFacts, GIB, NOW, type Shape } from "../../test/support/volume-facts.ts";
 
 /** Columns of the transcripts: those of a terminal that nobody has enlarged. */
 export const TRANSCRIPT_WIDTH = 80;

@@ -1,9 +1,9 @@
 import type { ControllerConfig } from "../config/load.ts";
 import { type EvidenceSource, noOrchestrator } from "../controller/evidence.ts";
-import { type NodeRegistry, staticNodes } from "../controller/nodes.ts";
 import type { OutcomeSource } from "../controller/reporter.ts";
 import type { Clock } from "../domain/clock.ts";
 import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
+import { type NodeRegistry, staticNodes } from "../kubernetes/node-registry.ts";
 import type { ClusterReader, EventSink, ShardStore } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
 import type { ClusterIdSource } from "./cluster-id.ts";

@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { failure } from "../domain/errors/driver-error.ts";
-import { HELPER_COMMAND } from "../node/helper-main.ts";
+import { HELPER_COMMAND } from "../host/helper.ts";
+
 import { testIo } from "./cli.fixture.ts";
 import { completionScript, SHELLS } from "./completion.ts";
 import { cliDocs } from "./docs.ts";

@@ -1,9 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { ManualClock } from "../csi/clock.fixture.ts";
-import { systemClock } from "../domain/clock.ts";
-import { DriverError } from "../domain/errors/driver-error.ts";
-import { volumeIdFromName } from "../domain/volume-id.ts";
-import { CLUSTER_UID } from "../kubernetes/fake-api-server.fixture.ts";
+import { ManualClock } from "../../test/support/clock.ts";
+import { CLUSTER_UID } from "../../test/support/kubernetes/fake-api-server.ts";
 import {
   forever,
   type LogLine,
@@ -11,11 +8,14 @@ import {
   startWorld,
   until,
   type World,
-} from "../kubernetes/test-world.fixture.ts";
+} from "../../test/support/kubernetes/world.ts";
+import { startStack } from "../../test/support/rds-stack.ts";
+import { systemClock } from "../domain/clock.ts";
+import { DriverError } from "../domain/errors/driver-error.ts";
+import { volumeIdFromName } from "../domain/volume-id.ts";
 import { createNodeService } from "../node/service.ts";
 import { silentLogger } from "../observability/log.ts";
 import { Rds } from "../rds/rds.ts";
-import { startStack } from "../rds/stack.fixture.ts";
 import { RouterOsClient } from "../routeros/client.ts";
 import { PendingClusterId } from "./cluster-id.ts";
 

@@ -1,8 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { join } from "node:path";
-import { ManualClock } from "../csi/clock.fixture.ts";
-import { systemClock } from "../domain/clock.ts";
-import { volumeIdFromName } from "../domain/volume-id.ts";
+import { ManualClock } from "../../test/support/clock.ts";
 import {
   DRIVER,
   type LogLine,
@@ -11,9 +9,11 @@ import {
   startWorld,
   until,
   type World,
-} from "../kubernetes/test-world.fixture.ts";
-import type { Trouble } from "../node/health.ts";
-import { createHealthWatch } from "../node/health-watch.ts";
+} from "../../test/support/kubernetes/world.ts";
+import { systemClock } from "../domain/clock.ts";
+import { volumeIdFromName } from "../domain/volume-id.ts";
+import type { Trouble } from "../node/health/health.ts";
+import { createHealthWatch } from "../node/health/health-watch.ts";
 import { nodeEvents } from "./node-events.ts";
 
 const handles = Array.from({ length: 20 }, (_, index) => volumeIdFromName(`volume-${index}`));

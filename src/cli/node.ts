@@ -1,11 +1,11 @@
 import type { NodeConfig } from "../config/load.ts";
 import { nodeService } from "../csi/node.ts";
-import type { DataPath } from "../node/data-path.ts";
-import { createHealthWatch } from "../node/health-watch.ts";
-import { createNodeMetrics } from "../node/node-metrics.ts";
+import type { DataPath } from "../host/data-path.ts";
+import { createNodeSystem, type NodeSystem } from "../host/system.ts";
+import { createHealthWatch } from "../node/health/health-watch.ts";
+import { createNodeMetrics } from "../node/health/node-metrics.ts";
 import { createNodeService } from "../node/service.ts";
 import { removeStartupTaint } from "../node/startup-taint.ts";
-import { createNodeSystem, type NodeSystem } from "../node/system.ts";
 import { createConnectMetrics } from "../nvme/connect-metrics.ts";
 import { createConnectQueue } from "../nvme/connect-queue.ts";
 import { createLoopDataPath } from "../nvme/loop.ts";

@@ -117,7 +117,7 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
       ),
     )
     .action(async (options) => {
-      const { runDiagnose } = await import("./diagnose.ts");
+      const { runDiagnose } = await import("./diagnose/command.ts");
       const { output, volume, bundle, timeout: timeoutSeconds } = options;
       const input = inputOf(diagnose, commandOptions.diagnose, io.env);
       done(await runDiagnose(input, { output, volume, bundle, timeoutSeconds }, io));
@@ -202,7 +202,7 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
       ),
     )
     .action(async (text: string, options) => {
-      const { parseVolumeName } = await import("../volumes/resolve.ts");
+      const { parseVolumeName } = await import("../inspect/resolve.ts");
       const name = parseVolumeName(text, options.namespace);
       if (name === undefined)
         return show.error("error: expected namespace/name, or a name and maybe --namespace");

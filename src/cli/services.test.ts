@@ -3,6 +3,8 @@ import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connectClient } from "../../test/support/csi-server.ts";
+import { testKey } from "../../test/support/ssh-server.ts";
 import {
   Controller,
   CreateVolumeResponseSchema,
@@ -12,8 +14,6 @@ import {
   NodeGetInfoResponseSchema,
   ProbeResponseSchema,
 } from "../csi/gen/csi_pb.ts";
-import { connectClient } from "../csi/server.fixture.ts";
-import { testKey } from "../routeros/transport/ssh-server.fixture.ts";
 import { eventually, type Run, startProgram } from "./cli.fixture.ts";
 
 let directory = "";

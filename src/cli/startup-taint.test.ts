@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { join } from "node:path";
-import { loadNodeConfig } from "../config/load.ts";
 import {
   type LogLine,
   recordingLogger,
   startWorld,
   until,
   type World,
-} from "../kubernetes/test-world.fixture.ts";
+} from "../../test/support/kubernetes/world.ts";
+import { loadNodeConfig } from "../config/load.ts";
 import { startupTaintKey } from "../node/startup-taint.ts";
 import { runNode } from "./node.ts";
 

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { pinOf, publicLine, testKey } from "../routeros/transport/ssh-server.fixture.ts";
+import { pinOf, publicLine, testKey } from "../../test/support/ssh-server.ts";
 import { ConfigError } from "./config-error.ts";
 import { configurationDocs } from "./docs.ts";
 import {

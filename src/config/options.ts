@@ -1,3 +1,4 @@
+import { simulateOptions } from "../simulator/command-options.ts";
 import {
   clusterOptions,
   driverName,
@@ -12,7 +13,6 @@ import { diagnoseOptions } from "./diagnose-options.ts";
 import { nodeOnly } from "./node-options.ts";
 import type { OptionTable } from "./option.ts";
 import { rdsOptions } from "./rds-options.ts";
-import { simulateOptions } from "./simulate-options.ts";
 
 /** The options of each command. Everything else is derived from these tables: flags, variables, file keys, help, docs. */
 export const controllerOptions = {

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { parseEndpoint } from "../csi/endpoint.ts";
+import { parseEndpoint } from "../domain/endpoint.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { parseHttpAddress } from "../observability/http-address.ts";
 import { bad, good, type Parsed, type Parser } from "./option.ts";

@@ -5,6 +5,7 @@ import { requireField } from "../domain/fields.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
 import type { PublishContext } from "../domain/publish-context.ts";
 import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
+import type { NodeRegistry } from "../kubernetes/node-registry.ts";
 import { decideDeadline } from "../migration/deadline.ts";
 import type { Evidence, PublishRequest, StaleCause } from "../migration/decision.ts";
 import { decidePublish } from "../migration/publish.ts";
@@ -18,7 +19,7 @@ import type { EvidenceSource } from "./evidence.ts";
 import { gatherEvidence } from "./gather-evidence.ts";
 import { isExportLost } from "./lost-export.ts";
 import { limitNow } from "./migration-limit.ts";
-import type { NodeRegistry } from "./nodes.ts";
+
 import { publishContextOf } from "./publish-answer.ts";
 import { changeRecord, type RecordChange, type Settled } from "./record-change.ts";
 import type { Reporter } from "./reporter.ts";

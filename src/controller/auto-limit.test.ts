@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { type LogLine, recordingLogger } from "../../test/support/kubernetes/world.ts";
 import type { MigrationConfigView, MigrationStateView, VmiView } from "../kubernetes/port.ts";
-import { type LogLine, recordingLogger } from "../kubernetes/test-world.fixture.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 import { START, Stage } from "./migration.fixture.ts";
 import { limitAtStart } from "./migration-limit.ts";

@@ -1,10 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
-import { secretKey } from "../../test/support/secret-key.ts";
-import type { Capability } from "../domain/access-mode.ts";
-import { DriverError } from "../domain/errors/driver-error.ts";
-import { grpcCodeName } from "../domain/errors/grpc-code.ts";
-import { volumeIdFromName } from "../domain/volume-id.ts";
 import {
   BLOCK,
   GIB,
@@ -14,7 +9,12 @@ import {
   type Stack,
   type StackOptions,
   startStack,
-} from "../rds/stack.fixture.ts";
+} from "../../test/support/rds-stack.ts";
+import { secretKey } from "../../test/support/secret-key.ts";
+import type { Capability } from "../domain/access-mode.ts";
+import { DriverError } from "../domain/errors/driver-error.ts";
+import { grpcCodeName } from "../domain/errors/grpc-code.ts";
+import { volumeIdFromName } from "../domain/volume-id.ts";
 import { detailForm } from "../routeros/reply/detail-form.ts";
 import { jsonForm } from "../routeros/reply/json-form.ts";
 import { linesForm } from "../routeros/reply/lines-form.ts";

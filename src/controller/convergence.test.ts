@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { MIB, MOUNT, type Stack, startStack } from "../../test/support/rds-stack.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
-import { MIB, MOUNT, type Stack, startStack } from "../rds/stack.fixture.ts";
 import type { FaultAction } from "../simulator/faults.ts";
 import type { ProfileName } from "../simulator/profiles.ts";
 

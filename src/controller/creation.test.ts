@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { BLOCK, MIB, type Stack, type StackOptions, startStack } from "../../test/support/rds-stack.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { grpcCodeName } from "../domain/errors/grpc-code.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
-import { BLOCK, MIB, type Stack, type StackOptions, startStack } from "../rds/stack.fixture.ts";
 
 const PROFILES = ["current", "hostile", "strict", "old"] as const;
 const ID = volumeIdFromName("pvc-1");

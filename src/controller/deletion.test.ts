@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { BLOCK, GIB, MIB, type Stack, type StackOptions, startStack } from "../../test/support/rds-stack.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
-import { BLOCK, GIB, MIB, type Stack, type StackOptions, startStack } from "../rds/stack.fixture.ts";
 
 const PROFILES = ["current", "hostile", "strict", "old"] as const;
 const NAME = "pvc-1";

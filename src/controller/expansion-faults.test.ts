@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import type { ControllerStack, Stack, StackOptions } from "../../test/support/rds-stack.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
-import type { ControllerStack, Stack, StackOptions } from "../rds/stack.fixture.ts";
 import type { FaultAction } from "../simulator/faults.ts";
 import { expand, LARGER, outcome, publish, reconcile, SIZE, shown, withVolume } from "./expansion.fixture.ts";
 

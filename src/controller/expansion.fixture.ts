@@ -1,8 +1,3 @@
-import type { Capability } from "../domain/access-mode.ts";
-import { DriverError } from "../domain/errors/driver-error.ts";
-import { grpcCodeName } from "../domain/errors/grpc-code.ts";
-import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
-import { silentLogger } from "../observability/log.ts";
 import {
   BRISK_CLOCK,
   type ControllerStack,
@@ -10,7 +5,12 @@ import {
   type Stack,
   type StackOptions,
   startStack,
-} from "../rds/stack.fixture.ts";
+} from "../../test/support/rds-stack.ts";
+import type { Capability } from "../domain/access-mode.ts";
+import { DriverError } from "../domain/errors/driver-error.ts";
+import { grpcCodeName } from "../domain/errors/grpc-code.ts";
+import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import { silentLogger } from "../observability/log.ts";
 import type { ExpandedVolume } from "./expansion.ts";
 import { Reconciler } from "./reconciler.ts";
 

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { GIB, MIB, MOUNT, type Stack, type StackOptions } from "../../test/support/rds-stack.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
-import { GIB, MIB, MOUNT, type Stack, type StackOptions } from "../rds/stack.fixture.ts";
 import {
   create,
   expand,

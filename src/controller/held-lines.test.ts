@@ -1,11 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { setImmediate } from "node:timers/promises";
-import type { Capability } from "../domain/access-mode.ts";
-import { DriverError } from "../domain/errors/driver-error.ts";
-import { hostIdentity } from "../domain/host-identity.ts";
-import type { PublishContext } from "../domain/publish-context.ts";
-import { decodeRecord } from "../domain/record/record-codec.ts";
-import { volumeIdFromName } from "../domain/volume-id.ts";
 import {
   BLOCK,
   type ControllerStack,
@@ -13,7 +7,13 @@ import {
   type Stack,
   type StackOptions,
   startStack,
-} from "../rds/stack.fixture.ts";
+} from "../../test/support/rds-stack.ts";
+import type { Capability } from "../domain/access-mode.ts";
+import { DriverError } from "../domain/errors/driver-error.ts";
+import { hostIdentity } from "../domain/host-identity.ts";
+import type { PublishContext } from "../domain/publish-context.ts";
+import { decodeRecord } from "../domain/record/record-codec.ts";
+import { volumeIdFromName } from "../domain/volume-id.ts";
 
 /** Lines that RouterOS holds at one place and runs on later, one by one. */
 const ID = volumeIdFromName("held");

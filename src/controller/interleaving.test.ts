@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { setImmediate } from "node:timers/promises";
 import fc from "fast-check";
+import { BLOCK, type ControllerStack, MIB, type Stack, startStack } from "../../test/support/rds-stack.ts";
 import type { Capability } from "../domain/access-mode.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
 import { decodeRecord } from "../domain/record/record-codec.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
-import { BLOCK, type ControllerStack, MIB, type Stack, startStack } from "../rds/stack.fixture.ts";
 import type { Switches } from "../simulator/switches.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { BLOCK } from "../../test/support/rds-stack.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
-import { BLOCK } from "../rds/stack.fixture.ts";
 import { Stage } from "./migration.fixture.ts";
 
 let stage: Stage;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { migrationOf, TestCluster } from "../../test/support/kubernetes/cluster.ts";
 import type { EndedMigration } from "../domain/record/volume-record.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
-import { migrationOf, TestCluster } from "../kubernetes/cluster.fixture.ts";
 import type { MigrationView } from "../kubernetes/port.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 import { kubevirtOutcome, outcomeOf } from "./migration-outcome.ts";

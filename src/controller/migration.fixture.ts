@@ -1,12 +1,12 @@
+import { TestCluster } from "../../test/support/kubernetes/cluster.ts";
+import { BLOCK, MIB, type Stack, type StackOptions, startStack } from "../../test/support/rds-stack.ts";
 import type { Capability } from "../domain/access-mode.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { grpcCodeName } from "../domain/errors/grpc-code.ts";
 import type { PublishContext } from "../domain/publish-context.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
-import { TestCluster } from "../kubernetes/cluster.fixture.ts";
 import { silentLogger } from "../observability/log.ts";
-import { BLOCK, MIB, type Stack, type StackOptions, startStack } from "../rds/stack.fixture.ts";
 import { kubernetesEvidence } from "./kubernetes-evidence.ts";
 import { Reconciler } from "./reconciler.ts";
 

@@ -1,12 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import type { Capability } from "../domain/access-mode.ts";
-import { type Clock, systemClock } from "../domain/clock.ts";
-import { DriverError } from "../domain/errors/driver-error.ts";
-import { grpcCodeName } from "../domain/errors/grpc-code.ts";
-import { hostIdentity } from "../domain/host-identity.ts";
-import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
-import { TestCluster } from "../kubernetes/cluster.fixture.ts";
-import { silentLogger } from "../observability/log.ts";
+import { TestCluster } from "../../test/support/kubernetes/cluster.ts";
 import {
   BLOCK,
   type ControllerStack,
@@ -14,7 +7,14 @@ import {
   type Stack,
   type StackOptions,
   startStack,
-} from "../rds/stack.fixture.ts";
+} from "../../test/support/rds-stack.ts";
+import type { Capability } from "../domain/access-mode.ts";
+import { type Clock, systemClock } from "../domain/clock.ts";
+import { DriverError } from "../domain/errors/driver-error.ts";
+import { grpcCodeName } from "../domain/errors/grpc-code.ts";
+import { hostIdentity } from "../domain/host-identity.ts";
+import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import { silentLogger } from "../observability/log.ts";
 import { kubernetesEvidence } from "./kubernetes-evidence.ts";
 import { Reconciler } from "./reconciler.ts";
 

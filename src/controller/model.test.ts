@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { BLOCK, type ControllerStack, MIB, type Stack, startStack } from "../../test/support/rds-stack.ts";
 import type { Capability } from "../domain/access-mode.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
@@ -7,7 +8,6 @@ import { decodeRecord } from "../domain/record/record-codec.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import { silentLogger } from "../observability/log.ts";
-import { BLOCK, type ControllerStack, MIB, type Stack, startStack } from "../rds/stack.fixture.ts";
 import type { EvidenceSource } from "./evidence.ts";
 import { Reconciler } from "./reconciler.ts";
 

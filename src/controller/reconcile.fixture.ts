@@ -1,9 +1,6 @@
-import type { Clock } from "../domain/clock.ts";
-import { systemClock } from "../domain/clock.ts";
-import type { VolumeId } from "../domain/volume-id.ts";
-import { TestCluster } from "../kubernetes/cluster.fixture.ts";
-import type { LogLine } from "../kubernetes/test-world.fixture.ts";
-import { recordingLogger } from "../kubernetes/test-world.fixture.ts";
+import { TestCluster } from "../../test/support/kubernetes/cluster.ts";
+import type { LogLine } from "../../test/support/kubernetes/world.ts";
+import { recordingLogger } from "../../test/support/kubernetes/world.ts";
 import {
   BLOCK,
   type ControllerStack,
@@ -11,7 +8,10 @@ import {
   type Stack,
   type StackOptions,
   startStack,
-} from "../rds/stack.fixture.ts";
+} from "../../test/support/rds-stack.ts";
+import type { Clock } from "../domain/clock.ts";
+import { systemClock } from "../domain/clock.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
 import { kubernetesEvidence } from "./kubernetes-evidence.ts";
 import { Reconciler, type ReconcilerOptions } from "./reconciler.ts";
 

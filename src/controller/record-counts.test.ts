@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { ManualClock } from "../csi/clock.fixture.ts";
+import { ManualClock } from "../../test/support/clock.ts";
+import { BLOCK, MIB, type Stack, startStack } from "../../test/support/rds-stack.ts";
 import { systemClock } from "../domain/clock.ts";
 import { silentLogger } from "../observability/log.ts";
-import { BLOCK, MIB, type Stack, startStack } from "../rds/stack.fixture.ts";
 import { DRIFT_KINDS, DRIFT_MAX_AGE_MS } from "./migration-metrics.ts";
 import { Reconciler } from "./reconciler.ts";
 import { COUNTS_MAX_AGE_MS, REFRESH_MS, RecordWatch } from "./record-counts.ts";

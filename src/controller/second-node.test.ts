@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { BLOCK } from "../../test/support/rds-stack.ts";
 import type { OwnerView } from "../kubernetes/port.ts";
-import { BLOCK } from "../rds/stack.fixture.ts";
 import { isNodeGone } from "./kubernetes-evidence.ts";
 import { ID, Stage } from "./migration.fixture.ts";
 

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { BLOCK, MIB, type Stack, startStack } from "../rds/stack.fixture.ts";
+import { BLOCK, MIB, type Stack, startStack } from "../../test/support/rds-stack.ts";
 import { outcome } from "./expansion.fixture.ts";
 
 let stack: Stack | undefined;

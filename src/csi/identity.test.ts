@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { withServer } from "../../test/support/csi-server.ts";
 import {
   GetPluginCapabilitiesResponseSchema,
   GetPluginInfoResponseSchema,
@@ -7,7 +8,6 @@ import {
 } from "./gen/csi_pb.ts";
 import { checkDriverName, identityService } from "./identity.ts";
 import { createReadyGate } from "./ready.ts";
-import { withServer } from "./server.fixture.ts";
 
 describe("Identity over a socket", () => {
   for (const volumeExpansion of [false, true]) {

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { status } from "@grpc/grpc-js";
+import { rejection, withServer } from "../../test/support/csi-server.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { NodeService } from "../node/service.ts";
 import {
@@ -12,7 +13,6 @@ import {
   NodeStageVolumeResponseSchema,
 } from "./gen/csi_pb.ts";
 import { nodeService } from "./node.ts";
-import { rejection, withServer } from "./server.fixture.ts";
 
 function operations(seen: unknown[]): NodeService {
   const note =

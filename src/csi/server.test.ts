@@ -3,6 +3,7 @@ import { lstat, stat, writeFile } from "node:fs/promises";
 import { createConnection, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { Client, credentials, status } from "@grpc/grpc-js";
+import { connectClient, rejection, withDirectory, withServer } from "../../test/support/csi-server.ts";
 import { systemClock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { buildInfo } from "../observability/build-info.ts";
@@ -20,7 +21,6 @@ import {
 import { identityService } from "./identity.ts";
 import { standardInterceptors } from "./interceptors/standard.ts";
 import type { RpcContext } from "./rpc.ts";
-import { connectClient, rejection, withDirectory, withServer } from "./server.fixture.ts";
 import { startServer } from "./server.ts";
 
 const identity = identityService({

@@ -1,10 +1,10 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Clock } from "../domain/clock.ts";
+import { parseEndpoint } from "../domain/endpoint.ts";
 import type { Logger } from "../observability/log.ts";
 import { placeSocket } from "../observability/unix-socket.ts";
 import { type BoundService, serviceDefinition, serviceImplementation } from "./bridge.ts";
 import { CallRegistry } from "./calls.ts";
-import { parseEndpoint } from "./endpoint.ts";
 import { takeLibraryLog } from "./library-log.ts";
 import type { Interceptor } from "./rpc.ts";
 import { logUndecodable } from "./undecodable.ts";

@@ -1,17 +1,17 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { problemsOf } from "../../test/support/diagnosis-schema.ts";
+import { FakeApiServer } from "../../test/support/kubernetes/fake-api-server.ts";
+import { BLOCK, hostKeyPin, MIB, type Stack, startStack } from "../../test/support/rds-stack.ts";
+import { renderDiagnosis } from "../cli/diagnose/render.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
-import { FakeApiServer } from "../kubernetes/fake-api-server.fixture.ts";
-import { BLOCK, hostKeyPin, MIB, type Stack, startStack } from "../rds/stack.fixture.ts";
 import { bundleOf, writeBundle } from "./bundle.ts";
 import { diagnose } from "./diagnosis.ts";
 import { diagnosisDocument } from "./document.ts";
 import { gather } from "./gather.ts";
 import { known, notAsked } from "./known.ts";
 import { DRIVER, FakeNode, told } from "./node.fixture.ts";
-import { renderDiagnosis } from "./render/render.ts";
-import { problemsOf } from "./schema.fixture.ts";
 import { diagnosisSchema } from "./schema.ts";
 
 /** Size of the recorded device. */

@@ -1,5 +1,5 @@
 import type { RdsConfig } from "../config/load.ts";
-import type { NodeSystem } from "../node/system.ts";
+import type { NodeSystem } from "../host/system.ts";
 import type { Known } from "./known.ts";
 
 /** What the command was told; a copy without secrets goes into the report. */

@@ -2,14 +2,14 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { FakeSysfs } from "../../test/support/sysfs.ts";
 import { identityService } from "../csi/identity.ts";
 import { type RunningServer, startServer } from "../csi/server.ts";
 import { systemClock } from "../domain/clock.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
-import type { ExecResult } from "../node/exec.ts";
-import { createNodeSystem } from "../node/system.ts";
-import { NODE_TOOLS } from "../node/tools.ts";
-import { FakeSysfs } from "../nvme/sysfs.fixture.ts";
+import type { ExecResult } from "../host/exec.ts";
+import { createNodeSystem } from "../host/system.ts";
+import { NODE_TOOLS } from "../host/tools.ts";
 import { silentLogger } from "../observability/log.ts";
 import type { DiagnoseConfig, DiagnoseContext } from "./context.ts";
 import { type Diagnosis, diagnose } from "./diagnosis.ts";

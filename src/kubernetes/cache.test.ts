@@ -1,11 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { join } from "node:path";
 import * as k8s from "@kubernetes/client-node";
-import { ManualClock } from "../csi/clock.fixture.ts";
-import { KubernetesApi } from "./api.ts";
-import { ResourceCache } from "./cache.ts";
-import { CredentialSource } from "./credentials.ts";
-import { resourcesOf } from "./resources.ts";
+import { ManualClock } from "../../test/support/clock.ts";
 import {
   DRIVER,
   type LogLine,
@@ -17,7 +13,11 @@ import {
   until,
   volumeAttachment,
   type World,
-} from "./test-world.fixture.ts";
+} from "../../test/support/kubernetes/world.ts";
+import { KubernetesApi } from "./api.ts";
+import { ResourceCache } from "./cache.ts";
+import { CredentialSource } from "./credentials.ts";
+import { resourcesOf } from "./resources.ts";
 import { ApiTransport } from "./transport.ts";
 
 let world: World;

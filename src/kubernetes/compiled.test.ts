@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createAuthority } from "./fake-api-server.fixture.ts";
-import { node, startWorld, until, type World } from "./test-world.fixture.ts";
+import { createAuthority } from "../../test/support/kubernetes/fake-api-server.ts";
+import { node, startWorld, until, type World } from "../../test/support/kubernetes/world.ts";
 
 const root = join(import.meta.dir, "../..");
 

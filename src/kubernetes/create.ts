@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from "../domain/clock.ts";
+import type { ClusterInspector } from "../inspect/cluster-inspector.ts";
 import { type Logger, silentLogger } from "../observability/log.ts";
-import type { ClusterInspector } from "../volumes/cluster-inspector.ts";
 import { KubernetesApi } from "./api.ts";
 import { ResourceCache } from "./cache.ts";
 import { readClusterUid } from "./cluster-uid.ts";

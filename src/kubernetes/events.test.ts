@@ -1,11 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
-import { ManualClock } from "../csi/clock.fixture.ts";
-import { printable } from "../domain/printable.ts";
-import type { Kubernetes } from "./create.ts";
-import { truncated } from "./event-object.ts";
-import { COMBINED, EventSeries } from "./event-series.ts";
+import { ManualClock } from "../../test/support/clock.ts";
 import {
   DRIVER,
   type LogLine,
@@ -14,7 +10,11 @@ import {
   startWorld,
   until,
   type World,
-} from "./test-world.fixture.ts";
+} from "../../test/support/kubernetes/world.ts";
+import { printable } from "../domain/printable.ts";
+import type { Kubernetes } from "./create.ts";
+import { truncated } from "./event-object.ts";
+import { COMBINED, EventSeries } from "./event-series.ts";
 
 const claim = { namespace: "vms", name: "data", uid: "claim-uid" };
 const started = { type: "Normal", reason: "MigrationStarted", message: "from a to b" } as const;

@@ -5,7 +5,7 @@ import type {
   V1StorageClass,
   V1VolumeAttachment,
 } from "@kubernetes/client-node";
-import type { ClusterInspector } from "../volumes/cluster-inspector.ts";
+import type { ClusterInspector } from "../inspect/cluster-inspector.ts";
 import type {
   AttachErrorFacts,
   AttachmentFacts,
@@ -13,7 +13,7 @@ import type {
   EventFacts,
   PvFacts,
   StorageClassFacts,
-} from "../volumes/facts.ts";
+} from "../inspect/facts.ts";
 import type { CallOptions, KubernetesApi } from "./api.ts";
 import { toFailure } from "./api-error.ts";
 import { listAll, PAGE_LIMIT, type Page, toPage } from "./list.ts";

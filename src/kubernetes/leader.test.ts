@@ -1,7 +1,14 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { ManualClock } from "../csi/clock.fixture.ts";
+import { ManualClock } from "../../test/support/clock.ts";
+import {
+  type LogLine,
+  quiet,
+  recordingLogger,
+  startWorld,
+  until,
+  type World,
+} from "../../test/support/kubernetes/world.ts";
 import type { Kubernetes } from "./create.ts";
-import { type LogLine, quiet, recordingLogger, startWorld, until, type World } from "./test-world.fixture.ts";
 
 let world: World;
 let clock: ManualClock;

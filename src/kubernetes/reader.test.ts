@@ -1,9 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { Kubernetes } from "./create.ts";
-import { BUILT_IN } from "./fake-api-server.fixture.ts";
-import { kubernetesNodes } from "./node-registry.ts";
-import { parseQuantity } from "./quantity.ts";
+import { BUILT_IN } from "../../test/support/kubernetes/fake-api-server.ts";
 import {
   forever,
   node,
@@ -13,7 +10,10 @@ import {
   until,
   volumeAttachment,
   type World,
-} from "./test-world.fixture.ts";
+} from "../../test/support/kubernetes/world.ts";
+import type { Kubernetes } from "./create.ts";
+import { kubernetesNodes } from "./node-registry.ts";
+import { parseQuantity } from "./quantity.ts";
 
 let world: World;
 let client: Kubernetes;

@@ -2,11 +2,11 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import { ManualClock } from "../csi/clock.fixture.ts";
+import { ManualClock } from "../../test/support/clock.ts";
+import { createAuthority } from "../../test/support/kubernetes/fake-api-server.ts";
+import { TEST_TOKEN } from "../../test/support/kubernetes/kubeconfig.ts";
+import { forever, node, startWorld, until, type World } from "../../test/support/kubernetes/world.ts";
 import { isFailure } from "../domain/errors/driver-error.ts";
-import { TEST_TOKEN } from "./fake/kubeconfig.fixture.ts";
-import { createAuthority } from "./fake-api-server.fixture.ts";
-import { forever, node, startWorld, until, type World } from "./test-world.fixture.ts";
 
 let world: World;
 beforeEach(async () => {

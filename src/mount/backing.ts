@@ -1,26 +1,10 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename } from "node:path";
+import type { BackingScan, FoundFile } from "../host/helper-answers.ts";
 import { deviceNumber } from "./device-number.ts";
 import { type Mount, mountOf, parseMountinfo } from "./mountinfo.ts";
 import { REMOTE } from "./remote.ts";
 import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";
-
-/** A file that one of some paths leads to, in one of the mount namespaces of this machine. */
-export interface FoundFile {
-  /** As asked for. */
-  readonly path: string;
-  /** `major:minor` of the filesystem that holds it. */
-  readonly filesystem: string;
-  readonly inode: string;
-  /** `major:minor` of the device that it is a node of; "" if it is no block device. */
-  readonly device: string;
-}
-
-export interface BackingScan {
-  readonly files: readonly FoundFile[];
-  /** `major:minor` of the network filesystems that are mounted anywhere. */
-  readonly remote: readonly string[];
-}
 
 /**
  * Looks up paths in every mount namespace, and below every root directory, that a process of this machine has: the kernel

@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeSync } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { hasTool, toolPath } from "../node/lab.fixture.ts";
+import { hasTool, toolPath } from "../../test/support/loop-node.ts";
 import { lookForData } from "./blank.ts";
 import { blankRegions } from "./blank-regions.ts";
 

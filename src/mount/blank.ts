@@ -1,12 +1,7 @@
 import { Buffer } from "node:buffer";
+import type { BlankFinding } from "../host/helper-answers.ts";
 import { blankRegions } from "./blank-regions.ts";
 import { type DirectReader, openDirect } from "./direct-reader.ts";
-
-/** What a look at a device found. `offset` is in bytes. */
-export type BlankFinding =
-  | { readonly kind: "blank"; readonly bytesRead: number }
-  | { readonly kind: "data"; readonly offset: number }
-  | { readonly kind: "unreadable"; readonly detail: string };
 
 const CHUNK = 1024 * 1024;
 

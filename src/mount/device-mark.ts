@@ -1,28 +1,12 @@
 import { Buffer } from "node:buffer";
 import { closeSync, constants, fstatSync, fsyncSync, openSync, writeSync } from "node:fs";
 import type { Filesystem } from "../domain/access-mode.ts";
+import type { FilesystemFinding, MarkOutcome, MkfsMark } from "../host/helper-answers.ts";
 import { deviceNumber } from "./device-number.ts";
 import { type DirectReader, openDirect } from "./direct-reader.ts";
-import { decodeMark, encodeMark, MARK_LENGTH, type MkfsMark, markOffsets } from "./mkfs-mark.ts";
-import { readSuperblock, SUPERBLOCK_SPAN, type Superblock } from "./superblock.ts";
+import { decodeMark, encodeMark, MARK_LENGTH, markOffsets } from "./mkfs-mark.ts";
+import { readSuperblock, SUPERBLOCK_SPAN } from "./superblock.ts";
 import { superblockDanger } from "./superblock-danger.ts";
-
-/** What a device says about a filesystem on it. */
-export type FilesystemFinding =
-  | {
-      readonly kind: "read";
-      readonly superblock: Superblock;
-      /** Why that filesystem must not be mounted or checked, see superblockDanger(). */
-      readonly danger?: string;
-      /** Marks of a filesystem in the making, of whatever volume; at most two. */
-      readonly marks: readonly MkfsMark[];
-    }
-  | { readonly kind: "unreadable"; readonly detail: string };
-
-/** Whether a mark was written or taken away; `refused` changed nothing, `failed` may have. */
-export type MarkOutcome =
-  | { readonly kind: "done" }
-  | { readonly kind: "refused" | "failed"; readonly detail: string };
 
 /**
  * Reads the superblock of the wanted filesystem and the marks, from the device itself. Blocks while the device does not

@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { noDevices } from "../node/lab.fixture.ts";
+import { noDevices } from "../../test/support/loop-node.ts";
 import { lookForData } from "./blank.ts";
 import { openDirect } from "./direct-reader.ts";
 

@@ -1,22 +1,6 @@
 import type { Buffer } from "node:buffer";
+import type { Ext4State } from "../host/helper-answers.ts";
 import { openDirect } from "./direct-reader.ts";
-
-/** What the superblock of an ext4 says about its health. */
-export type Ext4State =
-  | {
-      readonly kind: "ext4";
-      /**
-       * The kernel or e2fsck found damage, or a filesystem without journal was not unmounted. A mount goes on in spite
-       * of it and repairs nothing; replaying the journal does not clear it.
-       */
-      readonly needsCheck: boolean;
-      /** Errors that the kernel has counted since the last check. */
-      readonly errorCount: number;
-      /** The journal holds what a mount replays: the trace of a crash, not of damage. */
-      readonly needsRecovery: boolean;
-    }
-  | { readonly kind: "other" }
-  | { readonly kind: "unreadable"; readonly detail: string };
 
 const SUPERBLOCK = 1024;
 const MAGIC = 0xef53;

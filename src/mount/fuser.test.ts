@@ -4,7 +4,7 @@ import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { type ExecResult, exec } from "../node/exec.ts";
+import { type ExecResult, exec } from "../host/exec.ts";
 import { fuserPids } from "./fuser.ts";
 
 let directory = "";

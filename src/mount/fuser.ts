@@ -1,5 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { complaint, type Exec } from "../node/exec.ts";
+import { complaint, type Exec } from "../host/exec.ts";
 
 const DEADLINE_MS = 20_000;
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { ExecResult } from "../node/exec.ts";
-import { createNodeSystem } from "../node/system.ts";
+import type { ExecResult } from "../host/exec.ts";
+import { createNodeSystem } from "../host/system.ts";
 import { type Growable, growFilesystem, readResize2fs, readXfsGrowfs } from "./grow.ts";
 
 const MIB = 1024n * 1024n;

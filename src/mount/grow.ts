@@ -1,7 +1,7 @@
 import type { Filesystem } from "../domain/access-mode.ts";
 import { failure } from "../domain/errors/driver-error.ts";
-import { complaint, type ExecResult } from "../node/exec.ts";
-import type { NodeSystem } from "../node/system.ts";
+import { complaint, type ExecResult } from "../host/exec.ts";
+import type { NodeSystem } from "../host/system.ts";
 import { statFilesystem } from "./stat.ts";
 
 /** A mounted filesystem, and the device below it. */

@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
-import { readAttribute } from "../nvme/block-device.ts";
+import { readAttribute } from "../host/block-device.ts";
 
 /** What the kernel has made on top of a device. */
 export interface Holder {

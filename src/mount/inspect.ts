@@ -1,22 +1,10 @@
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import process from "node:process";
-import { type BackingScan, findBacking } from "./backing.ts";
+import type { DeviceInspection } from "../host/helper-answers.ts";
+import { findBacking } from "./backing.ts";
 import { deviceNumber } from "./device-number.ts";
-import { type ProcessScan, scanProcesses } from "./process-scan.ts";
+import { scanProcesses } from "./process-scan.ts";
 import { createScanWork, type ScanWork } from "./scan-work.ts";
-
-/** What the helper process says about a device. */
-export interface DeviceInspection {
-  /**
-   * Answer to opening the device with O_EXCL, which the kernel refuses (`busy`) while a filesystem, even one whose
-   * umount hangs, device-mapper or swap has it. `error` means that nothing is known.
-   */
-  readonly exclusive: "free" | "busy" | "changed" | "error";
-  readonly detail: string;
-  readonly processes: ProcessScan;
-  /** Where the files of loop devices were found. */
-  readonly backing: BackingScan;
-}
 
 /**
  * Opens a device exclusively, scans all processes for it and its partitions, and looks up the files of loop devices. May

@@ -1,10 +1,10 @@
 import { readdir } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
-import type { BlockDevice } from "../node/data-path.ts";
-import { complaint } from "../node/exec.ts";
-import type { NodeSystem } from "../node/system.ts";
-import { readAttribute } from "../nvme/block-device.ts";
-import type { BackingScan } from "./backing.ts";
+import { readAttribute } from "../host/block-device.ts";
+import type { BlockDevice } from "../host/data-path.ts";
+import { complaint } from "../host/exec.ts";
+import type { BackingScan } from "../host/helper-answers.ts";
+import type { NodeSystem } from "../host/system.ts";
 
 /** A loop device that may be over a certain device. */
 export interface LoopCandidate {

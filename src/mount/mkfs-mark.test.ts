@@ -4,18 +4,11 @@ import { execFileSync } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { hasTool, toolPath } from "../node/lab.fixture.ts";
+import { hasTool, toolPath } from "../../test/support/loop-node.ts";
+import type { MkfsMark } from "../host/helper-answers.ts";
 import { blankRegions } from "./blank-regions.ts";
 import { findFilesystem } from "./device-mark.ts";
-import {
-  decodeMark,
-  encodeMark,
-  MARK_LENGTH,
-  type MkfsMark,
-  markOffsets,
-  newMark,
-  uuidOf,
-} from "./mkfs-mark.ts";
+import { decodeMark, encodeMark, MARK_LENGTH, markOffsets, newMark, uuidOf } from "./mkfs-mark.ts";
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;

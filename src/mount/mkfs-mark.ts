@@ -1,24 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createHash, randomBytes } from "node:crypto";
 import { FILESYSTEMS, type Filesystem } from "../domain/access-mode.ts";
-
-/**
- * The mark of a filesystem in the making. The driver writes it onto a device that it has proven to be blank, before mkfs,
- * and takes it away after mkfs, before the first mount. So whatever lies on a device that has it, and no whole filesystem,
- * is the work of an mkfs that did not end: nobody's data.
- */
-export interface MkfsMark {
-  /** Handle of the volume. */
-  readonly volume: string;
-  /** Of the attachment during which it was written. */
-  readonly epoch: number;
-  readonly filesystem: Filesystem;
-  /**
-   * Random, 32 hex digits. The UUID of the filesystem is derived from it and tells nothing about it: with a filesystem
-   * beside it, no content of a file can pass for its mark.
-   */
-  readonly token: string;
-}
+import type { MkfsMark } from "../host/helper-answers.ts";
 
 /** Bytes of a mark on the device: what any device writes as one, with zeros behind the text. */
 export const MARK_LENGTH = 4096;

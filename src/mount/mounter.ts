@@ -1,5 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { complaint, type Exec } from "../node/exec.ts";
+import { complaint, type Exec } from "../host/exec.ts";
 import { mountsAt, readMounts } from "./mountinfo.ts";
 
 /** Shorter than kubelet's two minutes, so that the caller hears the reason. */

@@ -1,5 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { complaint, type Exec } from "../node/exec.ts";
+import { complaint, type Exec } from "../host/exec.ts";
 
 /** What blkid says about a device. */
 export type Signature =

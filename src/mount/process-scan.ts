@@ -1,32 +1,11 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+import type { ProcessScan, ProcessUse } from "../host/helper-answers.ts";
 import { deviceNumber, isCode } from "./device-number.ts";
 import { type KnownMappings, mappedDevices } from "./mapped.ts";
 import { processAt } from "./process-at.ts";
 import { type Remote, remoteOf } from "./remote.ts";
 import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";
-
-/** A process that uses a device. */
-export interface ProcessUse {
-  readonly pid: number;
-  readonly command: string;
-  /** Process id of its parent; 0 when it ended before that was read. */
-  readonly parent: number;
-  /** e.g. `fd 7`, `cwd`, `mapped file`, `mapped device`. */
-  readonly how: string;
-}
-
-export interface ProcessScan {
-  readonly uses: readonly ProcessUse[];
-  /** Processes that could not be looked into: no permission, or their mappings never stood still. */
-  readonly unreadable: number;
-  /** Some of them, for people: `4242 (name)`. */
-  readonly unread?: readonly string[];
-  /** Descriptors, mappings and mounts that were looked at. */
-  readonly entries?: number;
-  /** Why the scan did not end, in words; it then knows nothing of the processes that are left. */
-  readonly overrun?: string;
-}
 
 /** So many of the processes that could not be looked into are named. */
 const NAMED = 5;

@@ -1,5 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { complaint, type Exec } from "../node/exec.ts";
+import { complaint, type Exec } from "../host/exec.ts";
 
 /** What a path is, symbolic links followed. */
 export interface PathStat {

@@ -1,22 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { Filesystem } from "../domain/access-mode.ts";
+import type { Superblock } from "../host/helper-answers.ts";
 import { crc32c } from "./crc32c.ts";
-
-/**
- * What stands where a filesystem keeps its primary superblock:
- * - `whole`: that of the wanted filesystem, sane, its checksum right. It says nothing about the rest of the device;
- * - `unfinished`: one that was never mounted for writing and whose making did not end: an XFS that says so itself, or an
- *   ext4 whose superblock was torn while it was written first;
- * - `damaged`: that of the wanted filesystem, but it cannot be true;
- * - `zeros`: nothing, nor before it; for XFS nor in the 4 KiB from there, where other filesystems have theirs;
- * - `other`: anything else, also another filesystem.
- */
-export type Superblock =
-  | { readonly kind: "whole"; readonly uuid: string }
-  | { readonly kind: "unfinished"; readonly uuid: string }
-  | { readonly kind: "damaged"; readonly detail: string }
-  | { readonly kind: "zeros" }
-  | { readonly kind: "other" };
 
 /** Bytes that have to be read from the start of a device: the largest sector of XFS. */
 export const SUPERBLOCK_SPAN = 32 * 1024;

@@ -3,10 +3,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { unusedHelper } from "../node/helper.fixture.ts";
-import { createNodeSystem } from "../node/system.ts";
+import { unusedHelper } from "../../test/support/node-helper.ts";
+import type { ProcessScan, ProcessUse } from "../host/helper-answers.ts";
+import { createNodeSystem } from "../host/system.ts";
 import { processAt } from "./process-at.ts";
-import type { ProcessScan, ProcessUse } from "./process-scan.ts";
+
 import { blockUsers } from "./users.ts";
 
 const NUMBER = "259:1";

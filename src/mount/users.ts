@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { failure } from "../domain/errors/driver-error.ts";
-import type { BlockDevice, DeviceUser } from "../node/data-path.ts";
-import type { NodeSystem } from "../node/system.ts";
-import { readAttribute } from "../nvme/block-device.ts";
+import { readAttribute } from "../host/block-device.ts";
+import type { BlockDevice, DeviceUser } from "../host/data-path.ts";
+import type { NodeSystem } from "../host/system.ts";
 import { fuserPids } from "./fuser.ts";
 import { holdersOf, partitionsOf } from "./holders.ts";
 import { loopCandidates, loopsOver } from "./loops.ts";

@@ -2,8 +2,16 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Buffer } from "node:buffer";
 import { execFileSync, spawnSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, writeSync } from "node:fs";
+import {
+  EXT4,
+  hasTool,
+  Lab,
+  type LabNode,
+  noDevices,
+  toolPath,
+  type Volume,
+} from "../../test/support/loop-node.ts";
 import type { Capability } from "../domain/access-mode.ts";
-import { EXT4, hasTool, Lab, type LabNode, noDevices, toolPath, type Volume } from "./lab.fixture.ts";
 
 const KIB = 1024;
 const FILESYSTEMS: readonly { capability: Capability; mib: number; tool: string }[] = [

@@ -1,20 +1,17 @@
 import { writeSync } from "node:fs";
 import process from "node:process";
 import { FILESYSTEMS } from "../domain/access-mode.ts";
+import { SCAN_LIMIT_MS } from "../host/helper.ts";
+import type { MkfsMark } from "../host/helper-answers.ts";
 import { lookForData } from "../mount/blank.ts";
 import { eraseMarks, findFilesystem, writeMark } from "../mount/device-mark.ts";
 import { scanDevices } from "../mount/device-scan.ts";
 import { readExt4State } from "../mount/ext4-superblock.ts";
 import { inspectDevice } from "../mount/inspect.ts";
-import { decodeMark, encodeMark, type MkfsMark } from "../mount/mkfs-mark.ts";
+import { decodeMark, encodeMark } from "../mount/mkfs-mark.ts";
 import { createScanWork } from "../mount/scan-work.ts";
 import { endController } from "../nvme/end-controller.ts";
 
-/** The hidden sub-command of the executable that starts the helper. */
-export const HELPER_COMMAND = "node-helper";
-
-/** How long a scan may take, milliseconds: less than the deadlines of its callers, so that it can still say why it ended. */
-export const SCAN_LIMIT_MS = 85_000;
 const TOLD_LIMIT_MS = 4_000;
 
 const NUMBERS = /^\d+:\d+(,\d+:\d+)*$/;

@@ -2,9 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Command, exec } from "./exec.ts";
-import { createHelper, helperCommand } from "./helper.ts";
-import { SCAN_LIMIT_MS } from "./helper-main.ts";
+import { type Command, exec } from "../host/exec.ts";
+import { createHelper, helperCommand, SCAN_LIMIT_MS } from "../host/helper.ts";
 
 const MIB = 1024 * 1024;
 const [program = "", ...prefix] = helperCommand();
@@ -80,7 +79,7 @@ describe("helper process", () => {
       "/usr/bin/rds-csi",
       "node-helper",
     ]);
-    expect(helperCommand("file:///src/node/helper.ts", "/usr/bin/bun")).toEqual([
+    expect(helperCommand("file:///src/host/helper.ts", "/usr/bin/bun")).toEqual([
       "/usr/bin/bun",
       "/src/node/helper-entry.ts",
     ]);

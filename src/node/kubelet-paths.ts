@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
-import { isAbsent } from "./paths.ts";
+import { isAbsent } from "./verbs/paths.ts";
 
 /** A path that kubelet gave to this driver for one volume, by kubelet's own record beside it. */
 export interface KubeletPath {

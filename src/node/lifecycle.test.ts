@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { BLOCK, EXT4, Lab, type LabNode, noDevices, type Volume } from "./lab.fixture.ts";
+import { BLOCK, EXT4, Lab, type LabNode, noDevices, type Volume } from "../../test/support/loop-node.ts";
 
 describe.skipIf(noDevices !== "")(`node lifecycle on real loop devices ${noDevices}`, () => {
   let lab: Lab;

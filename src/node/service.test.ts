@@ -4,9 +4,9 @@ import process from "node:process";
 import type { Capability } from "../domain/access-mode.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
 import { encodePublishContext } from "../domain/publish-context.ts";
-import type { DataPath } from "./data-path.ts";
+import type { DataPath } from "../host/data-path.ts";
+import { createNodeSystem } from "../host/system.ts";
 import { createNodeService } from "./service.ts";
-import { createNodeSystem } from "./system.ts";
 
 const VOLUME = "csi-0123456789abcdef0123456789ab";
 const CAPABILITY: Capability = {

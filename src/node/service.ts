@@ -1,13 +1,9 @@
-import type { DataPath } from "./data-path.ts";
-import { expand } from "./expand.ts";
+import type { DataPath } from "../host/data-path.ts";
+import type { NodeSystem } from "../host/system.ts";
+import { type PruneReport, prune } from "./health/prune.ts";
+import { type SurveyResult, survey } from "./health/survey.ts";
 import { createInFlight } from "./in-flight.ts";
 import { info } from "./info.ts";
-import { type PruneReport, prune } from "./prune.ts";
-import { publish } from "./publish.ts";
-import { stage } from "./stage.ts";
-import { stats } from "./stats.ts";
-import { type SurveyResult, survey } from "./survey.ts";
-import type { NodeSystem } from "./system.ts";
 import type {
   ExpandRequest,
   NodeContext,
@@ -19,8 +15,12 @@ import type {
   UnstageRequest,
   VolumeStats,
 } from "./types.ts";
-import { unpublish } from "./unpublish.ts";
-import { unstage } from "./unstage.ts";
+import { expand } from "./verbs/expand.ts";
+import { publish } from "./verbs/publish.ts";
+import { stage } from "./verbs/stage.ts";
+import { stats } from "./verbs/stats.ts";
+import { unpublish } from "./verbs/unpublish.ts";
+import { unstage } from "./verbs/unstage.ts";
 
 /** The CSI node service without gRPC. Every failure is a DriverError; each verb is documented in its own file. */
 export interface NodeService {

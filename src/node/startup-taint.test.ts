@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, test } from "bun:test";
-import { ManualClock } from "../csi/clock.fixture.ts";
+import { ManualClock } from "../../test/support/clock.ts";
+import { type LogLine, recordingLogger } from "../../test/support/kubernetes/world.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { OwnNode } from "../kubernetes/port.ts";
-import { type LogLine, recordingLogger } from "../kubernetes/test-world.fixture.ts";
 import { removeStartupTaint, startupTaintKey } from "./startup-taint.ts";
 
 const DRIVER = "rds.csi.srvlab.io";

@@ -1,8 +1,8 @@
 import type { Capability } from "../domain/access-mode.ts";
 import type { CapacityRange } from "../domain/capacity-range.ts";
+import type { DataPath } from "../host/data-path.ts";
+import type { NodeSystem } from "../host/system.ts";
 import type { Logger } from "../observability/log.ts";
-import type { DataPath } from "./data-path.ts";
-import type { NodeSystem } from "./system.ts";
 
 /** NodeStageVolume, free of wire types. An empty string or undefined means that the field was not set. */
 export interface StageRequest {

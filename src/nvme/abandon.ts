@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { writeFile } from "node:fs/promises";
-import type { NodeSystem } from "../node/system.ts";
-import { readAttribute } from "./block-device.ts";
+import { readAttribute } from "../host/block-device.ts";
+import type { NodeSystem } from "../host/system.ts";
 import { viewOf } from "./view.ts";
 
 const POLL_MS = 100;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import type { Target } from "../node/data-path.ts";
+import type { Target } from "../host/data-path.ts";
 import { connectFailure } from "./connect-failure.ts";
 
 const recorded = readFileSync(new URL("./recorded/errors.txt", import.meta.url), "utf8");

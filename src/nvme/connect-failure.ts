@@ -1,6 +1,6 @@
 import { type DriverError, failure } from "../domain/errors/driver-error.ts";
-import type { Target } from "../node/data-path.ts";
-import { complaint, type ExecResult } from "../node/exec.ts";
+import type { Target } from "../host/data-path.ts";
+import { complaint, type ExecResult } from "../host/exec.ts";
 
 /**
  * What a failed `nvme connect` means. nvme-cli always exits with 1, so its text decides: measured with 2.3, read in the

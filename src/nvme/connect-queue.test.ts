@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Registry } from "prom-client";
-import { ManualClock, settled } from "../csi/clock.fixture.ts";
+import { ManualClock, settled } from "../../test/support/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { createConnectMetrics } from "./connect-metrics.ts";
 import { createConnectQueue } from "./connect-queue.ts";

@@ -1,8 +1,8 @@
 import { access } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
+import type { BlockDevice, Target } from "../host/data-path.ts";
+import type { NodeSystem } from "../host/system.ts";
 import { blockUsers } from "../mount/users.ts";
-import type { BlockDevice, Target } from "../node/data-path.ts";
-import type { NodeSystem } from "../node/system.ts";
 import { connectFailure } from "./connect-failure.ts";
 import type { ConnectOutcome } from "./connect-metrics.ts";
 import type { ConnectQueue } from "./connect-queue.ts";

@@ -1,6 +1,6 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { complaint } from "../node/exec.ts";
-import type { NodeSystem } from "../node/system.ts";
+import { complaint } from "../host/exec.ts";
+import type { NodeSystem } from "../host/system.ts";
 import { controllersWithSubsystem } from "./sysfs.ts";
 import { singleDevice, type View, viewOf } from "./view.ts";
 

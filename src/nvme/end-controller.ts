@@ -1,11 +1,5 @@
 import { closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
-
-/** Whether the kernel was told to delete a controller; the end of it shows in sysfs, not here. */
-export type EndedController =
-  | { readonly kind: "told" }
-  /** It is another one, or gone: nothing was written. */
-  | { readonly kind: "other"; readonly detail: string }
-  | { readonly kind: "failed"; readonly detail: string };
+import type { EndedController } from "../host/helper-answers.ts";
 
 /**
  * Tells the kernel to delete one controller, by its own `delete_controller`, if it is one of NVMe/TCP with exactly this NQN.

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Command, ExecResult } from "../node/exec.ts";
+import type { Command, ExecResult } from "../host/exec.ts";
 import { CONNECT, HOST, NQN, OK, ran, rig, TARGET, useRig } from "./nvme-tcp.fixture.ts";
 
 useRig();

@@ -1,4 +1,4 @@
-import type { Target } from "../node/data-path.ts";
+import type { Target } from "../host/data-path.ts";
 import { type Endpoint, endpointText, parseEndpoint, sameEndpoint } from "./endpoint.ts";
 import type { Controller } from "./sysfs.ts";
 

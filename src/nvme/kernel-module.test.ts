@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { failure } from "../domain/errors/driver-error.ts";
-import type { Command, Exec, ExecResult } from "../node/exec.ts";
-import { createNodeSystem } from "../node/system.ts";
+import type { Command, Exec, ExecResult } from "../host/exec.ts";
+import { createNodeSystem } from "../host/system.ts";
 import { createKernelModule, type KernelModule } from "./kernel-module.ts";
 import { createNvmeTcpDataPath } from "./nvme-tcp.ts";
 

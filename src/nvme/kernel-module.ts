@@ -1,5 +1,5 @@
-import { complaint } from "../node/exec.ts";
-import type { NodeSystem } from "../node/system.ts";
+import { complaint } from "../host/exec.ts";
+import type { NodeSystem } from "../host/system.ts";
 import { exists } from "./connect.ts";
 
 /** Loading takes parts of a second; what takes so long hangs. */

@@ -1,7 +1,7 @@
 import { link, stat, unlink, writeFile } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
+import type { NodeSystem } from "../host/system.ts";
 import { bindMount, unmount } from "../mount/mounter.ts";
-import type { NodeSystem } from "../node/system.ts";
 
 /**
  * Whether the claim is this image file right now.

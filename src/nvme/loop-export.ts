@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { DriverError, failure } from "../domain/errors/driver-error.ts";
-import type { Target } from "../node/data-path.ts";
+import type { Target } from "../host/data-path.ts";
 
 /**
  * What the simulator writes to `<exportsDir>/<nqn>.json` while a disk is exported: the file exists exactly as long as

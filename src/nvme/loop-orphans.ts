@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
-import { complaint } from "../node/exec.ts";
-import type { NodeSystem } from "../node/system.ts";
-import { readAttribute } from "./block-device.ts";
+import { readAttribute } from "../host/block-device.ts";
+import { complaint } from "../host/exec.ts";
+import type { NodeSystem } from "../host/system.ts";
 import { type LoopRecord, readLoopRecords } from "./loop-record.ts";
 
 const DEADLINE_MS = 20_000;

@@ -1,8 +1,8 @@
 import { readdir, readFile, rename, stat, unlink, writeFile } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
+import { readAttribute } from "../host/block-device.ts";
+import type { NodeSystem } from "../host/system.ts";
 import { deviceNumber, isCode } from "../mount/device-number.ts";
-import type { NodeSystem } from "../node/system.ts";
-import { readAttribute } from "./block-device.ts";
 
 /**
  * Which loop device a node has attached for an NQN, in the file `<stateDir>/<nqn>.device`. The kernel tells a loop device's file by

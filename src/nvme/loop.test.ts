@@ -18,10 +18,18 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import {
+  BLOCK,
+  CLUSTER,
+  Lab,
+  type LabNode,
+  noDevices,
+  toolPath,
+  type Volume,
+} from "../../test/support/loop-node.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
-import type { Target } from "../node/data-path.ts";
-import { type Exec, exec } from "../node/exec.ts";
-import { BLOCK, CLUSTER, Lab, type LabNode, noDevices, toolPath, type Volume } from "../node/lab.fixture.ts";
+import type { Target } from "../host/data-path.ts";
+import { type Exec, exec } from "../host/exec.ts";
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve));

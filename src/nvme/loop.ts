@@ -1,12 +1,12 @@
 import { mkdir, readdir, realpath, stat } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { failure } from "../domain/errors/driver-error.ts";
+import { readAttribute, readBlockDevice } from "../host/block-device.ts";
+import type { BlockDevice, Connection, DataPath, Target } from "../host/data-path.ts";
+import { complaint } from "../host/exec.ts";
+import { missingTools } from "../host/missing-tools.ts";
+import type { NodeSystem } from "../host/system.ts";
 import { blockUsers } from "../mount/users.ts";
-import type { BlockDevice, Connection, DataPath, Target } from "../node/data-path.ts";
-import { complaint } from "../node/exec.ts";
-import { missingTools } from "../node/missing-tools.ts";
-import type { NodeSystem } from "../node/system.ts";
-import { readAttribute, readBlockDevice } from "./block-device.ts";
 import { claimImage, dropClaim, isClaimOf } from "./loop-claim.ts";
 import { openExport, readExport } from "./loop-export.ts";
 import { findOrphans } from "./loop-orphans.ts";

@@ -1,11 +1,11 @@
 import { readlink } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
+import type { BlockDevice, Connection, DataPath } from "../host/data-path.ts";
+import { complaint } from "../host/exec.ts";
+import { missingTools } from "../host/missing-tools.ts";
+import type { NodeSystem } from "../host/system.ts";
 import { countUninspectable } from "../mount/process-access.ts";
 import { blockUsers } from "../mount/users.ts";
-import type { BlockDevice, Connection, DataPath } from "../node/data-path.ts";
-import { complaint } from "../node/exec.ts";
-import { missingTools } from "../node/missing-tools.ts";
-import type { NodeSystem } from "../node/system.ts";
 import { abandonControllers } from "./abandon.ts";
 import { createConnect, exists } from "./connect.ts";
 import type { ConnectOutcome } from "./connect-metrics.ts";

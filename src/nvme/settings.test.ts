@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
+import { BLOCK, MIB, startStack } from "../../test/support/rds-stack.ts";
 import { encodePublishContext } from "../domain/publish-context.ts";
 import { DEFAULT_SETTINGS } from "../domain/record/volume-record.ts";
-import type { Target } from "../node/data-path.ts";
-import { createNodeSystem } from "../node/system.ts";
-import { checkContext, requireKnownVolume } from "../node/validate.ts";
+import type { Target } from "../host/data-path.ts";
+import { createNodeSystem } from "../host/system.ts";
+import { checkContext, requireKnownVolume } from "../node/verbs/validate.ts";
 import { silentLogger } from "../observability/log.ts";
-import { BLOCK, MIB, startStack } from "../rds/stack.fixture.ts";
 
 /** What a node is told to connect, for a volume of a StorageClass with these parameters. */
 async function targetOf(parameters: Record<string, string>): Promise<Target> {

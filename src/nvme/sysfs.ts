@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
-import type { BlockDevice } from "../node/data-path.ts";
-import { readAttribute, readBlockDevice } from "./block-device.ts";
+import { readAttribute, readBlockDevice } from "../host/block-device.ts";
+import type { BlockDevice } from "../host/data-path.ts";
 
 /** An NVMe controller as /sys/class/nvme shows it. */
 export interface Controller {

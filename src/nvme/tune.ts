@@ -1,9 +1,9 @@
 import { constants } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
-import type { Target } from "../node/data-path.ts";
-import type { NodeSystem } from "../node/system.ts";
-import { readAttribute } from "./block-device.ts";
+import { readAttribute } from "../host/block-device.ts";
+import type { Target } from "../host/data-path.ts";
+import type { NodeSystem } from "../host/system.ts";
 
 /**
  * Gives a controller the target's reconnect_delay, ctrl_loss_tmo and fast_io_fail_tmo where they differ, and reads them

@@ -1,5 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import type { BlockDevice } from "../node/data-path.ts";
+import type { BlockDevice } from "../host/data-path.ts";
 import { type Controller, type Namespace, readControllers, readNamespaces } from "./sysfs.ts";
 
 /** What this node has of one NQN at one moment. */

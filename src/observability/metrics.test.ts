@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import type { Registry } from "prom-client";
+import { documentedMetrics, type Mode } from "../../test/support/metrics-page.ts";
 import { createMigrationMetrics, DRIFT_KINDS, REFUSAL_CAUSES } from "../controller/migration-metrics.ts";
 import { systemClock } from "../domain/clock.ts";
-import { createNodeMetrics, UNSTAGE_REFUSAL_CAUSES } from "../node/node-metrics.ts";
+import { createNodeMetrics, UNSTAGE_REFUSAL_CAUSES } from "../node/health/node-metrics.ts";
 import { CONNECT_OUTCOMES, createConnectMetrics } from "../nvme/connect-metrics.ts";
 import { createMetrics } from "./metrics.ts";
-import { documentedMetrics, type Mode } from "./metrics-page.fixture.ts";
 import { COMMAND_FAILURE_CLASSES, CONNECT_FAILURE_CAUSES, createRdsMetrics } from "./rds-metrics.ts";
 
 const build = { version: "1.2.3", commit: "abc" };

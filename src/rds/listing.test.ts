@@ -1,4 +1,12 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import {
+  type ControllerStack,
+  LAYOUT,
+  MIB,
+  type Stack,
+  type StackOptions,
+  startStack,
+} from "../../test/support/rds-stack.ts";
 import { systemClock } from "../domain/clock.ts";
 import { encodeRecord } from "../domain/record/record-codec.ts";
 import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
@@ -11,14 +19,6 @@ import { linesForm } from "../routeros/reply/lines-form.ts";
 import type { RdsContext } from "./context.ts";
 import type { Disk } from "./disk.ts";
 import { listEverything } from "./lookup.ts";
-import {
-  type ControllerStack,
-  LAYOUT,
-  MIB,
-  type Stack,
-  type StackOptions,
-  startStack,
-} from "./stack.fixture.ts";
 
 let stack: Stack | undefined;
 afterEach(async () => {

@@ -1,4 +1,13 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import {
+  BRISK_CLOCK,
+  GIB,
+  LAYOUT,
+  MIB,
+  type Stack,
+  type StackOptions,
+  startStack,
+} from "../../test/support/rds-stack.ts";
 import { systemClock } from "../domain/clock.ts";
 import { encodeRecord } from "../domain/record/record-codec.ts";
 import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
@@ -13,7 +22,6 @@ import type { Disk } from "./disk.ts";
 import { exportPause } from "./export.ts";
 import { pollUntil, SETTLE_LIMIT_MS } from "./poll.ts";
 import { poolFrom } from "./pool.ts";
-import { BRISK_CLOCK, GIB, LAYOUT, MIB, type Stack, type StackOptions, startStack } from "./stack.fixture.ts";
 import { parseVersion, requireSupported } from "./version.ts";
 import { classify, type RdsVolume } from "./volume.ts";
 import { writeRecord } from "./write-record.ts";

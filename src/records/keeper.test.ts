@@ -1,15 +1,15 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { ManualClock } from "../csi/clock.fixture.ts";
-import { decodeRecord } from "../domain/record/record-codec.ts";
-import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
-import type { ShardStore } from "../kubernetes/port.ts";
+import { ManualClock } from "../../test/support/clock.ts";
 import {
   forever,
   type LogLine,
   recordingLogger,
   startWorld,
   type World,
-} from "../kubernetes/test-world.fixture.ts";
+} from "../../test/support/kubernetes/world.ts";
+import { decodeRecord } from "../domain/record/record-codec.ts";
+import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import type { ShardStore } from "../kubernetes/port.ts";
 import type { ForeignDisk, RdsVolume } from "../rds/volume.ts";
 import {
   decodeCopy,

@@ -3,9 +3,9 @@ import { DriverError } from "../domain/errors/driver-error.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
 import { decodeRecord } from "../domain/record/record-codec.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
+import type { AttachmentFacts, PvFacts } from "../inspect/facts.ts";
 import { exportIsRight } from "../rds/export.ts";
 import { nqnOf } from "../rds/layout.ts";
-import type { AttachmentFacts, PvFacts } from "../volumes/facts.ts";
 import { epochOfNqn, highestEpoch, unusedEpoch } from "./epochs.ts";
 import { type PlanFacts, planRebuild, planRestore } from "./plan.ts";
 

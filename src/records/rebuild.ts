@@ -11,7 +11,7 @@ import {
   type VolumeSettings,
 } from "../domain/record/volume-record.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
-import type { AttachmentFacts, PvFacts } from "../volumes/facts.ts";
+import type { AttachmentFacts, PvFacts } from "../inspect/facts.ts";
 import type { PlanFacts } from "./plan.ts";
 
 /** What the sidecars make of a PersistentVolume's access modes, as the driver offers SINGLE_NODE_MULTI_WRITER. */

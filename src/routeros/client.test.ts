@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { BLOCK, MIB, type Stack, type StackOptions, startStack } from "../../test/support/rds-stack.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
-import { BLOCK, MIB, type Stack, type StackOptions, startStack } from "../rds/stack.fixture.ts";
 import { type Command, RouterOsClient } from "./client.ts";
 import { rejectionOf } from "./failure-class.ts";
 import { ros } from "./script.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
-import { testConsole } from "../simulator/console.fixture.ts";
+import { testConsole } from "../../test/support/simulator-console.ts";
 import { escapeRegex } from "./quote.ts";
 import { ros } from "./script.ts";
 

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
-import { addLine, type TestConsole, testConsole } from "./console.fixture.ts";
+import { addLine, type TestConsole, testConsole } from "../../test/support/simulator-console.ts";
 
 /** Each row of the table in facts section 9.3, under the default switches. */
 let box: TestConsole;

@@ -3,11 +3,11 @@ import { createPublicKey } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connectWith, TEST_KEYS, type TestClient } from "../../test/support/simulator-client.ts";
+import { upload } from "../../test/support/simulator-upload.ts";
+import { testKey } from "../../test/support/ssh-server.ts";
 import { newEd25519Key } from "../routeros/transport/new-key.ts";
-import { testKey } from "../routeros/transport/ssh-server.fixture.ts";
-import { connectWith, TEST_KEYS, type TestClient } from "./client.fixture.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "./simulator.ts";
-import { upload } from "./upload.fixture.ts";
 
 const OTHER = newEd25519Key();
 const ADMIN = { name: "admin", publicKeys: [TEST_KEYS.public] };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { addLine, testConsole } from "./console.fixture.ts";
+import { addLine, testConsole } from "../../test/support/simulator-console.ts";
 
 /**
  * Texts that RouterOS devices printed, as others published them (RDS2216 and CHR; the facts' sections 3.1 and 13 name each),

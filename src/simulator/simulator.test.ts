@@ -5,8 +5,14 @@ import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import ssh2 from "ssh2";
-import { connect, connectWith, startTestSimulator, TEST_KEYS, type TestClient } from "./client.fixture.ts";
-import { addLine } from "./console.fixture.ts";
+import {
+  connect,
+  connectWith,
+  startTestSimulator,
+  TEST_KEYS,
+  type TestClient,
+} from "../../test/support/simulator-client.ts";
+import { addLine } from "../../test/support/simulator-console.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "./simulator.ts";
 
 const cleanups: (() => unknown)[] = [];

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { addLine, testConsole } from "./console.fixture.ts";
+import { addLine, testConsole } from "../../test/support/simulator-console.ts";
 import { PROFILES } from "./profiles.ts";
 import {
   checkSwitches,

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { BLOCK, GIB, LAYOUT, MIB, type Stack, startStack } from "../../src/rds/stack.fixture.ts";
 import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
-import { connectWith, type TestClient } from "../../src/simulator/client.fixture.ts";
-import { upload } from "../../src/simulator/upload.fixture.ts";
+import { BLOCK, GIB, LAYOUT, MIB, type Stack, startStack } from "../support/rds-stack.ts";
+import { connectWith, type TestClient } from "../support/simulator-client.ts";
+import { upload } from "../support/simulator-upload.ts";
 import { type Administrator, administrator, FRESH, freshDevice, script } from "./scripts.fixture.ts";
 
 const KEY = newEd25519Key();

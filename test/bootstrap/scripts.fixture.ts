@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
-import { connectWith, type TestClient } from "../../src/simulator/client.fixture.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "../../src/simulator/simulator.ts";
-import { upload } from "../../src/simulator/upload.fixture.ts";
+import { connectWith, type TestClient } from "../support/simulator-client.ts";
+import { upload } from "../support/simulator-upload.ts";
 
 const ADMIN_KEY = newEd25519Key();
 /** A device with nobody but its administrator. */

@@ -15,7 +15,7 @@ import { PARAMETER_DOCS, readParameters } from "../../src/controller/parameters.
 import { ORPHANED_AFTER_SECONDS } from "../../src/controller/reporter.ts";
 import { catalogue } from "../../src/domain/errors/catalogue.ts";
 import { parseQuantity } from "../../src/kubernetes/quantity.ts";
-import { documentedMetrics } from "../../src/observability/metrics-page.fixture.ts";
+import { documentedMetrics } from "../support/metrics-page.ts";
 import { capabilitiesOf, documentsOf, type Manifest, manifestsOf } from "./manifests.fixture.ts";
 import { blocksOf, plain, readPage, rowsBelow } from "./page.fixture.ts";
 import { PROMTOOL, promtool, Recording, type Samples, testRules } from "./promtool.fixture.ts";

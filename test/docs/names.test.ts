@@ -7,7 +7,7 @@ import { envNameOf } from "../../src/config/option.ts";
 import { commandOptions } from "../../src/config/options.ts";
 import { createMigrationMetrics } from "../../src/controller/migration-metrics.ts";
 import { systemClock } from "../../src/domain/clock.ts";
-import { createNodeMetrics } from "../../src/node/node-metrics.ts";
+import { createNodeMetrics } from "../../src/node/health/node-metrics.ts";
 import { createConnectMetrics } from "../../src/nvme/connect-metrics.ts";
 import { buildInfo } from "../../src/observability/build-info.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";

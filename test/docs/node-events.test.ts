@@ -1,12 +1,12 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ManualClock } from "../../src/csi/clock.fixture.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
-import { troublesOf } from "../../src/node/health.ts";
-import { createHealthWatch } from "../../src/node/health-watch.ts";
+import { troublesOf } from "../../src/node/health/health.ts";
+import { createHealthWatch } from "../../src/node/health/health-watch.ts";
 import type { NodeContext } from "../../src/node/types.ts";
 import { silentLogger } from "../../src/observability/log.ts";
+import { ManualClock } from "../support/clock.ts";
 import { page, ROOT, section, tableRows } from "./pages.fixture.ts";
 
 const nodes = section(page("docs/events.md"), "Reasons of nodes");
@@ -41,7 +41,7 @@ test("the reasons of nodes, with what a node really says", async () => {
 });
 
 test("the causes are those of the code", () => {
-  const source = readFileSync(join(ROOT, "src/node/health.ts"), "utf8");
+  const source = readFileSync(join(ROOT, "src/node/health/health.ts"), "utf8");
   const causes = [...(/type HealthCause =([^;]+);/.exec(source)?.[1] ?? "").matchAll(/"([a-z-]+)"/g)];
   const listed = rows.map(([cause = ""]) => cause).filter((cause) => /^[a-z]+-[a-z-]+$/.test(cause));
   expect(listed.toSorted()).toEqual(causes.map(([, cause = ""]) => cause).toSorted());

@@ -3,8 +3,8 @@ import { generateKeyPairSync } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseHostKeyPin } from "../../src/routeros/transport/host-keys.ts";
-import { connectWith } from "../../src/simulator/client.fixture.ts";
 import type { Simulator } from "../../src/simulator/simulator.ts";
+import { connectWith } from "../support/simulator-client.ts";
 import { lacking, type PageSteps, startPageSteps } from "./page-steps.fixture.ts";
 import { page, ROOT } from "./pages.fixture.ts";
 

@@ -5,9 +5,9 @@ import { type Clock, systemClock } from "../../src/domain/clock.ts";
 import { DriverError } from "../../src/domain/errors/driver-error.ts";
 import { grpcCodeName } from "../../src/domain/errors/grpc-code.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
-import { TestCluster } from "../../src/kubernetes/cluster.fixture.ts";
 import type { MigrationConfigView } from "../../src/kubernetes/port.ts";
 import { silentLogger } from "../../src/observability/log.ts";
+import { TestCluster } from "../support/kubernetes/cluster.ts";
 import {
   BLOCK,
   BRISK_CLOCK,
@@ -16,7 +16,7 @@ import {
   type Stack,
   type StackOptions,
   startStack,
-} from "../../src/rds/stack.fixture.ts";
+} from "../support/rds-stack.ts";
 
 /** The volume of the pages' examples: what external-provisioner names it by the claim's UID. */
 export const CSI_NAME = "pvc-5b0f2c1e-6f0e-4a53-9d2e-0c4c8e1d7a11";

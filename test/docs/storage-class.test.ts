@@ -9,7 +9,7 @@ import { ControllerServiceCapability_RPC_Type as Rpc } from "../../src/csi/gen/c
 import { ACCESS_MODES, type AccessMode, type Capability } from "../../src/domain/access-mode.ts";
 import { DriverError } from "../../src/domain/errors/driver-error.ts";
 import { grpcCodeName } from "../../src/domain/errors/grpc-code.ts";
-import { BLOCK } from "../../src/rds/stack.fixture.ts";
+import { BLOCK } from "../support/rds-stack.ts";
 import { page, section, tableRows } from "./pages.fixture.ts";
 import { answer, CLAIM, World } from "./scenarios.fixture.ts";
 

@@ -5,8 +5,8 @@ import {
   TRANSCRIPT_WIDTH,
   wellFacts,
 } from "../../scripts/lib/volumes-transcripts.ts";
-import { DRIFT_IDS, driftCatalogue } from "../../src/volumes/catalogue.ts";
-import { compareVolume } from "../../src/volumes/compare.ts";
+import { DRIFT_IDS, driftCatalogue } from "../../src/inspect/catalogue.ts";
+import { compareVolume } from "../../src/inspect/compare.ts";
 import { page, section, tableRows } from "./pages.fixture.ts";
 
 const volumes = page("docs/volumes.md");

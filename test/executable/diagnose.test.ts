@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { problemsOf } from "../../src/diagnose/schema.fixture.ts";
+import { problemsOf } from "../support/diagnosis-schema.ts";
 import { executable, noDevices, shortDirectory } from "../support/executable.ts";
 import { GIB, MIB, mount } from "../support/rpc.ts";
 import { capture, type Stand, startStand } from "../support/stand.ts";

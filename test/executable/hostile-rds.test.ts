@@ -2,15 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isPrintable } from "../../src/domain/printable.ts";
-import {
-  type ServedCommand,
-  startTestServer,
-  testKey,
-} from "../../src/routeros/transport/ssh-server.fixture.ts";
-import { connectWith } from "../../src/simulator/client.fixture.ts";
 import { disconnectPacket, startGreeter } from "../fuzz/hostile-ssh.ts";
 import { executable, shortDirectory } from "../support/executable.ts";
 import { block, outcome } from "../support/rpc.ts";
+import { connectWith } from "../support/simulator-client.ts";
+import { type ServedCommand, startTestServer, testKey } from "../support/ssh-server.ts";
 import { capture, type Stand, startStand } from "../support/stand.ts";
 
 /** Clears the screen, sets the title, colours by C1, turns the direction round, starts a line of its own. */

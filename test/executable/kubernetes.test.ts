@@ -5,13 +5,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { VolumeCapability_AccessMode_Mode as Mode } from "../../src/csi/gen/csi_pb.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
-import {
-  BUILT_IN,
-  CLUSTER_UID,
-  FakeApiServer,
-  KUBEVIRT,
-} from "../../src/kubernetes/fake-api-server.fixture.ts";
 import { DRIVER_ROLES, NAMESPACE, rulesOf } from "../manifests/rbac.fixture.ts";
+import { BUILT_IN, CLUSTER_UID, FakeApiServer, KUBEVIRT } from "../support/kubernetes/fake-api-server.ts";
 import { type Stand, startStand, until } from "../support/stand.ts";
 
 const NAME = "vm-disk";

@@ -6,9 +6,9 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { VolumeCapability_AccessMode_Mode as Mode } from "../../src/csi/gen/csi_pb.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
-import { documentedMetrics } from "../../src/observability/metrics-page.fixture.ts";
 import { documentedFields } from "../docs/logging.fixture.ts";
 import { executable, repository, shortDirectory } from "../support/executable.ts";
+import { documentedMetrics } from "../support/metrics-page.ts";
 import { exists, type Stand, startStand, until } from "../support/stand.ts";
 
 // Operations basics of the executable: health, readiness, metrics, and request ids in its logs.

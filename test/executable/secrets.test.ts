@@ -12,10 +12,10 @@ import {
   Node,
 } from "../../src/csi/gen/csi_pb.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
-import { TEST_TOKEN } from "../../src/kubernetes/fake/kubeconfig.fixture.ts";
-import { BUILT_IN, FakeApiServer } from "../../src/kubernetes/fake-api-server.fixture.ts";
 import { registerSecret } from "../support/canary.ts";
 import { executable, shortDirectory } from "../support/executable.ts";
+import { BUILT_IN, FakeApiServer } from "../support/kubernetes/fake-api-server.ts";
+import { TEST_TOKEN } from "../support/kubernetes/kubeconfig.ts";
 import { secretKey } from "../support/secret-key.ts";
 import { capture, exists, type Stand, startStand, until } from "../support/stand.ts";
 

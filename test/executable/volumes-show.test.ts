@@ -2,8 +2,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { BUILT_IN, FakeApiServer, KUBEVIRT } from "../../src/kubernetes/fake-api-server.fixture.ts";
 import { executable, shortDirectory } from "../support/executable.ts";
+import { BUILT_IN, FakeApiServer, KUBEVIRT } from "../support/kubernetes/fake-api-server.ts";
 import { block, MIB, Mode } from "../support/rpc.ts";
 import { type Stand, startStand } from "../support/stand.ts";
 

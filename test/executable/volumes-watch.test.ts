@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { BUILT_IN, FakeApiServer, KUBEVIRT } from "../../src/kubernetes/fake-api-server.fixture.ts";
 import { executable, shortDirectory } from "../support/executable.ts";
 import { type Followed, follow } from "../support/follow.ts";
+import { BUILT_IN, FakeApiServer, KUBEVIRT } from "../support/kubernetes/fake-api-server.ts";
 import { block, MIB, Mode } from "../support/rpc.ts";
 import { type Stand, startStand, until } from "../support/stand.ts";
 

@@ -1,8 +1,8 @@
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
-import type { ServedCommand } from "../../src/routeros/transport/ssh-server.fixture.ts";
-import type { TestConsole } from "../../src/simulator/console.fixture.ts";
+import type { TestConsole } from "../support/simulator-console.ts";
+import type { ServedCommand } from "../support/ssh-server.ts";
 import type { Random } from "./random.ts";
 
 /** Longest reply that is made up, bytes. */

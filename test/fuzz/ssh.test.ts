@@ -10,7 +10,6 @@ import { AttachmentService } from "../../src/controller/attachments.ts";
 import { noOrchestrator } from "../../src/controller/evidence.ts";
 import { ExpansionService } from "../../src/controller/expansion.ts";
 import { createMigrationMetrics } from "../../src/controller/migration-metrics.ts";
-import { staticNodes } from "../../src/controller/nodes.ts";
 import { Reporter } from "../../src/controller/reporter.ts";
 import { VolumeService } from "../../src/controller/volumes.ts";
 import { statusOf } from "../../src/csi/status.ts";
@@ -19,19 +18,15 @@ import { systemClock } from "../../src/domain/clock.ts";
 import { failure } from "../../src/domain/errors/driver-error.ts";
 import { isPrintable } from "../../src/domain/printable.ts";
 import { truncated } from "../../src/kubernetes/event-object.ts";
+import { staticNodes } from "../../src/kubernetes/node-registry.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
 import { Rds } from "../../src/rds/rds.ts";
-import { LAYOUT } from "../../src/rds/stack.fixture.ts";
 import { RouterOsClient } from "../../src/routeros/client.ts";
-import {
-  pinOf,
-  startTestServer,
-  type TestServer,
-  testKey,
-} from "../../src/routeros/transport/ssh-server.fixture.ts";
 import { createSshTransport, type Transport } from "../../src/routeros/transport/transport.ts";
-import { testConsole } from "../../src/simulator/console.fixture.ts";
+import { LAYOUT } from "../support/rds-stack.ts";
+import { testConsole } from "../support/simulator-console.ts";
+import { pinOf, startTestServer, type TestServer, testKey } from "../support/ssh-server.ts";
 import { watchFreezes } from "./freeze.ts";
 import { answerSomehow, randomGreeting, startGreeter } from "./hostile-ssh.ts";
 import { FUZZ_SECONDS, FUZZ_SEED, Random } from "./random.ts";

@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { driftOf } from "../../src/cli/volumes/cluster-drift.ts";
 import type { DiagnoseContext } from "../../src/diagnose/context.ts";
 import { clusterFacts } from "../../src/diagnose/probes/cluster.ts";
+import type { ClusterFacts } from "../../src/inspect/facts.ts";
+import { gatherCluster, listPersistentVolumes } from "../../src/inspect/gather-cluster.ts";
 import {
   DRIVER,
   forever,
@@ -13,9 +15,7 @@ import {
   until,
   volumeAttachment,
   type World,
-} from "../../src/kubernetes/test-world.fixture.ts";
-import type { ClusterFacts } from "../../src/volumes/facts.ts";
-import { gatherCluster, listPersistentVolumes } from "../../src/volumes/gather-cluster.ts";
+} from "../support/kubernetes/world.ts";
 import { DRIVER_ROLES, rightOf, rightsOf, rulesOf } from "./rbac.fixture.ts";
 
 const SHOW = "rds-csi-controller-show";

@@ -1,4 +1,4 @@
-import type { Access, PolicyRule } from "../../src/kubernetes/fake-api-server.fixture.ts";
+import type { Access, PolicyRule } from "../support/kubernetes/fake-api-server.ts";
 import { type Manifest, ofKind, resourcesIn } from "./manifests.fixture.ts";
 
 /** Where kustomize puts the base. */

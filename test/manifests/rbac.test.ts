@@ -8,7 +8,9 @@ import { nodeEvents } from "../../src/cli/node-events.ts";
 import { clusterDrift } from "../../src/cli/volumes/cluster-drift.ts";
 import { type ControllerConfig, loadNodeConfig, type VolumesConfig } from "../../src/config/load.ts";
 import { systemClock } from "../../src/domain/clock.ts";
-import { BUILT_IN, CLUSTER_UID } from "../../src/kubernetes/fake-api-server.fixture.ts";
+import type { RdsVolume } from "../../src/rds/volume.ts";
+import { SHARDS } from "../../src/records/copy.ts";
+import { BUILT_IN, CLUSTER_UID } from "../support/kubernetes/fake-api-server.ts";
 import {
   DRIVER,
   forever,
@@ -21,9 +23,7 @@ import {
   until,
   volumeAttachment,
   type World,
-} from "../../src/kubernetes/test-world.fixture.ts";
-import type { RdsVolume } from "../../src/rds/volume.ts";
-import { SHARDS } from "../../src/records/copy.ts";
+} from "../support/kubernetes/world.ts";
 import { describeSets, type Manifest, ofKind, templates } from "./manifests.fixture.ts";
 import {
   bindingsOf,

@@ -84,7 +84,7 @@ export async function assemble(
     if (path === undefined) throw new ImageError(`the package ${owner} has no program ${name}`);
     if (store.owner(path).name !== owner) {
       throw new ImageError(
-        `${name} is of the package ${store.owner(path).name}, not of ${owner}: correct src/node/tools.ts`,
+        `${name} is of the package ${store.owner(path).name}, not of ${owner}: correct src/host/tools.ts`,
       );
     }
     const at = await take(path);

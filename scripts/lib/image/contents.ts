@@ -1,4 +1,4 @@
-import { NODE_TOOLS, type NodeTool } from "../../../src/node/tools.ts";
+import { NODE_TOOLS, type NodeTool } from "../../../src/host/tools.ts";
 
 /** What the image is made for. `debian` is Debian's name of the architecture, `oci` the OCI image specification's. */
 export interface Target {
@@ -19,7 +19,7 @@ export const TARGETS: readonly Target[] = [
 /** The release that the packages come from: the one that the lab runs. */
 export const DEBIAN = { version: "12", codename: "bookworm" } as const;
 
-/** The programs of the image: what the node executes over NVMe/TCP, see src/node/tools.ts, which is the only list. */
+/** The programs of the image: what the node executes over NVMe/TCP, see src/host/tools.ts, which is the only list. */
 export const PROGRAMS: readonly NodeTool[] = (NODE_TOOLS as readonly NodeTool[]).filter(
   ({ dataPath }) => dataPath !== "loop",
 );

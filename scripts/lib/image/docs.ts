@@ -8,7 +8,7 @@ export function imagePage(reports: readonly Report[]): string {
   return `${intro(report)}
 ## Programs
 
-The node runs these and nothing else: [\`src/node/tools.ts\`](../src/node/tools.ts) is the list, the compiler refuses to execute
+The node runs these and nothing else: [\`src/host/tools.ts\`](../src/host/tools.ts) is the list, the compiler refuses to execute
 anything that is not on it, and the image and the lab are made from it. The controller runs none.
 
 ${table(

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { NODE_TOOLS } from "../../../src/node/tools.ts";
+import { NODE_TOOLS } from "../../../src/host/tools.ts";
 import {
   CERTIFICATES,
   DATA_FILES,

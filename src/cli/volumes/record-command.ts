@@ -48,7 +48,7 @@ export function addRecordCommand(volumes: Command, io: Io, done: (code: number) 
         .join("\n")}`,
     )
     .action(async (text: string, options) => {
-      const { parseVolumeName } = await import("../../volumes/resolve.ts");
+      const { parseVolumeName } = await import("../../inspect/resolve.ts");
       const name = parseVolumeName(text, options.namespace);
       if (name === undefined)
         return record.error("error: expected namespace/name, or a name and maybe --namespace");

@@ -1,19 +1,19 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { ManualClock } from "../../csi/clock.fixture.ts";
-import { DriverError } from "../../domain/errors/driver-error.ts";
-import { decodeRecord } from "../../domain/record/record-codec.ts";
-import type { VolumeId } from "../../domain/volume-id.ts";
-import { CLUSTER_UID } from "../../kubernetes/fake-api-server.fixture.ts";
+import { ManualClock } from "../../../test/support/clock.ts";
+import { CLUSTER_UID } from "../../../test/support/kubernetes/fake-api-server.ts";
 import {
   DRIVER,
   persistentVolume,
   recordingLogger,
   startWorld,
   type World,
-} from "../../kubernetes/test-world.fixture.ts";
+} from "../../../test/support/kubernetes/world.ts";
+import { BLOCK, MIB, type Stack, startStack } from "../../../test/support/rds-stack.ts";
+import { DriverError } from "../../domain/errors/driver-error.ts";
+import { decodeRecord } from "../../domain/record/record-codec.ts";
+import type { VolumeId } from "../../domain/volume-id.ts";
 import { parseVolumeNqn } from "../../nvme/nqn.ts";
-import { BLOCK, MIB, type Stack, startStack } from "../../rds/stack.fixture.ts";
 import { RecordKeeper } from "../../records/keeper.ts";
 import { testIo } from "../cli.fixture.ts";
 import { ExitCode } from "../exit-codes.ts";

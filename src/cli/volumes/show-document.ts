@@ -1,9 +1,9 @@
 import type { VolumeRecord } from "../../domain/record/volume-record.ts";
+import type { VolumeDrift } from "../../inspect/drift.ts";
+import type { Fact } from "../../inspect/fact.ts";
+import type { VolumeFacts } from "../../inspect/facts.ts";
 import { isOverdue } from "../../migration/deadline.ts";
 import type { Disk } from "../../rds/disk.ts";
-import type { VolumeDrift } from "../../volumes/drift.ts";
-import type { Fact } from "../../volumes/fact.ts";
-import type { VolumeFacts } from "../../volumes/facts.ts";
 import { stateOf } from "./show-view.ts";
 
 /** Undefined becomes null, big numbers numbers. */

@@ -1,8 +1,8 @@
 import { printable } from "../../domain/printable.ts";
-import type { Severity } from "../../volumes/catalogue.ts";
-import type { VolumeDrift } from "../../volumes/drift.ts";
-import { ifKnown } from "../../volumes/fact.ts";
-import type { VolumeFacts } from "../../volumes/facts.ts";
+import type { Severity } from "../../inspect/catalogue.ts";
+import type { VolumeDrift } from "../../inspect/drift.ts";
+import { ifKnown } from "../../inspect/fact.ts";
+import type { VolumeFacts } from "../../inspect/facts.ts";
 import { shownLines, stateOf, unknowns } from "./show-view.ts";
 import { shortAge } from "./text.ts";
 

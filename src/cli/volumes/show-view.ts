@@ -1,9 +1,9 @@
 import type { Attachment, VolumeRecord } from "../../domain/record/volume-record.ts";
+import type { Aspect } from "../../inspect/catalogue.ts";
+import { exactSize, type VolumeDrift } from "../../inspect/drift.ts";
+import { type Fact, ifKnown } from "../../inspect/fact.ts";
+import type { VolumeFacts } from "../../inspect/facts.ts";
 import { isOverdue } from "../../migration/deadline.ts";
-import type { Aspect } from "../../volumes/catalogue.ts";
-import { exactSize, type VolumeDrift } from "../../volumes/drift.ts";
-import { type Fact, ifKnown } from "../../volumes/fact.ts";
-import type { VolumeFacts } from "../../volumes/facts.ts";
 import { shortAge, shortDuration } from "./text.ts";
 
 /** A line of `volumes show`: one aspect, what each side says, as paragraphs. */

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parse as parseYaml, stringify } from "yaml";
-import { compareVolume } from "../../volumes/compare.ts";
-import { absent, known, unknown } from "../../volumes/fact.ts";
-import { changedFacts, consistentFacts, GIB, NOW, type Shape } from "../../volumes/facts.fixture.ts";
-import { unknownCluster, unknownRds, type VolumeFacts } from "../../volumes/facts.ts";
+import { changedFacts, consistentFacts, GIB, NOW, type Shape } from "../../../test/support/volume-facts.ts";
+import { compareVolume } from "../../inspect/compare.ts";
+import { absent, known, unknown } from "../../inspect/fact.ts";
+import { unknownCluster, unknownRds, type VolumeFacts } from "../../inspect/facts.ts";
 import { showDocument } from "./show-document.ts";
 import { showText, wrap } from "./show-text.ts";
 import { stateOf } from "./show-view.ts";

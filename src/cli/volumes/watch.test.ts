@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { GIB, type Stack, startStack } from "../../../test/support/rds-stack.ts";
 import { volumeIdFromName } from "../../domain/volume-id.ts";
-import { GIB, type Stack, startStack } from "../../rds/stack.fixture.ts";
 import { type TestIo, testIo } from "../cli.fixture.ts";
 import type { ListedVolume } from "./model.ts";
 import { runVolumesWatch } from "./watch.ts";

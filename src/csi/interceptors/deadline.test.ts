@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
+import { ManualClock, settled } from "../../../test/support/clock.ts";
 import { systemClock } from "../../domain/clock.ts";
 import { failure, isFailure } from "../../domain/errors/driver-error.ts";
 import { deferred, fakeCall } from "../call.fixture.ts";
-import { ManualClock, settled } from "../clock.fixture.ts";
 import { DeleteVolumeRequestSchema, DeleteVolumeResponseSchema } from "../gen/csi_pb.ts";
 import type { RpcCall } from "../rpc.ts";
 import { deadlineInterceptor } from "./deadline.ts";

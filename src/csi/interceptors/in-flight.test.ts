@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { create, type Message } from "@bufbuild/protobuf";
+import { settled } from "../../../test/support/clock.ts";
 import { failure, isFailure } from "../../domain/errors/driver-error.ts";
 import { volumeIdFromName } from "../../domain/volume-id.ts";
 import { deferred, fakeCall } from "../call.fixture.ts";
-import { settled } from "../clock.fixture.ts";
 import {
   ControllerUnpublishVolumeRequestSchema,
   CreateVolumeRequestSchema,

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { ManualClock } from "../../../test/support/clock.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import { fakeCall, recordingLogger } from "../call.fixture.ts";
-import { ManualClock } from "../clock.fixture.ts";
 import {
   CreateVolumeRequestSchema,
   CreateVolumeResponseSchema,

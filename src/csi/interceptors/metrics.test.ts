@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
+import { ManualClock } from "../../../test/support/clock.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import { buildInfo } from "../../observability/build-info.ts";
 import { createMetrics } from "../../observability/metrics.ts";
 import { fakeCall } from "../call.fixture.ts";
-import { ManualClock } from "../clock.fixture.ts";
 import { DeleteVolumeRequestSchema, DeleteVolumeResponseSchema } from "../gen/csi_pb.ts";
 import { metricsInterceptor } from "./metrics.ts";
 

@@ -1,7 +1,7 @@
 import { failure } from "../../domain/errors/driver-error.ts";
+import { complaint } from "../../host/exec.ts";
+import { helperCommand } from "../../host/helper.ts";
 import type { DeviceScan } from "../../mount/device-scan.ts";
-import { complaint } from "../../node/exec.ts";
-import { helperCommand } from "../../node/helper.ts";
 import type { DiagnoseContext } from "../context.ts";
 
 const DEADLINE_MS = 6_000;

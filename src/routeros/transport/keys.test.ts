@@ -6,10 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import ssh2 from "ssh2";
+import { pinOf, publicLine, testKey } from "../../../test/support/ssh-server.ts";
 import { backoffDelay, defaultBackoff } from "./backoff.ts";
 import { CommandQueue } from "./command-queue.ts";
 import { hostKeyAlgorithms, isPinned, parseHostKeyFile, parseHostKeyPin } from "./host-keys.ts";
-import { pinOf, publicLine, testKey } from "./ssh-server.fixture.ts";
 import { readUserKey } from "./user-key.ts";
 
 describe("host key pins", () => {

@@ -4,8 +4,14 @@ import { readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
+import {
+  pinOf,
+  startTestServer,
+  type TestServerOptions,
+  testKey,
+  until,
+} from "../../../test/support/ssh-server.ts";
 import type { Clock } from "../../domain/clock.ts";
-import { pinOf, startTestServer, type TestServerOptions, testKey, until } from "./ssh-server.fixture.ts";
 import { type Bench, idOf, mutate, read, startBench } from "./transport.fixture.ts";
 import type { Purpose, SshTransportOptions, TransportObserver } from "./transport.ts";
 

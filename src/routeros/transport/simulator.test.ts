@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pinOf, testKey } from "../../../test/support/ssh-server.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "../../simulator/simulator.ts";
-import { pinOf, testKey } from "./ssh-server.fixture.ts";
 import { idOf, mutate, quick, read } from "./transport.fixture.ts";
 import { createSshTransport, type SshTransportOptions, type Transport } from "./transport.ts";
 

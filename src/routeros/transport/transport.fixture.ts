@@ -8,7 +8,7 @@ import {
   type TestServer,
   type TestServerOptions,
   testKey,
-} from "./ssh-server.fixture.ts";
+} from "../../../test/support/ssh-server.ts";
 import {
   createSshTransport,
   type ExecOptions,

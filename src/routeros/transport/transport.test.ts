@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import type { TestServerOptions } from "../../../test/support/ssh-server.ts";
+import { pinOf, type ServedCommand, testKey, until } from "../../../test/support/ssh-server.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
-import type { TestServerOptions } from "./ssh-server.fixture.ts";
-import { pinOf, type ServedCommand, testKey, until } from "./ssh-server.fixture.ts";
 import { type Bench, idOf, mutate, read, startBench } from "./transport.fixture.ts";
 import type { SshTransportOptions } from "./transport.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { testConsole } from "../console.fixture.ts";
+import { testConsole } from "../../../test/support/simulator-console.ts";
 
 const console_ = await testConsole();
 const { put, fail } = console_;

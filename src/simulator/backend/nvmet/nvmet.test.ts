@@ -3,10 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import path from "node:path";
 import fc from "fast-check";
+import { connect, startTestSimulator, type TestClient } from "../../../../test/support/simulator-client.ts";
+import { addLine } from "../../../../test/support/simulator-console.ts";
 import type { Logger } from "../../../observability/log.ts";
 import { silentLogger } from "../../../observability/log.ts";
-import { connect, startTestSimulator, type TestClient } from "../../client.fixture.ts";
-import { addLine } from "../../console.fixture.ts";
 import type { Simulator, SimulatorOptions } from "../../simulator.ts";
 import type { Backend, ExportRecord } from "../backend.ts";
 import { type FakeNvmet, fakeNvmet } from "./configfs.fixture.ts";

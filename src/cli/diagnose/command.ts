@@ -1,0 +1,98 @@
+import { hostname } from "node:os";
+import { type DiagnoseConfigValues, type Input, loadDiagnoseConfig } from "../../config/load.ts";
+import { bundleOf, writeBundle } from "../../diagnose/bundle.ts";
+import type { Severity } from "../../diagnose/catalogue/entry.ts";
+import type { DiagnoseConfig } from "../../diagnose/context.ts";
+import { diagnose } from "../../diagnose/diagnosis.ts";
+import { gather } from "../../diagnose/gather.ts";
+import { known, notAsked } from "../../diagnose/known.ts";
+import { systemClock } from "../../domain/clock.ts";
+import { createNodeSystem } from "../../host/system.ts";
+import { TOOL_PATH } from "../../host/tools.ts";
+import { silentLogger } from "../../observability/log.ts";
+import { ExitCode } from "../exit-codes.ts";
+import type { Io } from "../io.ts";
+import { nodeEvents } from "../node-events.ts";
+import { type DiagnoseFormat, renderDiagnosis } from "./render.ts";
+
+export interface DiagnoseOptions {
+  readonly output: DiagnoseFormat;
+  /** Only this volume. */
+  readonly volume: string | undefined;
+  /** File for the report with all facts. */
+  readonly bundle: string | undefined;
+  /** Limit for everything, seconds. */
+  readonly timeoutSeconds: number;
+}
+
+/** `rds-csi diagnose`: looks at this node, changes nothing. The exit code is that of the worst finding. */
+export async function runDiagnose(input: Input, options: DiagnoseOptions, io: Io): Promise<number> {
+  const config = await withClusterId(diagnoseConfig(await loadDiagnoseConfig(input)), io.stop);
+  const system = createNodeSystem();
+  const context = {
+    system,
+    config,
+    devRoot: "/dev",
+    // In a pod that sees the host's processes, the host's; else this one's.
+    etcNvme: ["/proc/1/root/etc/nvme", "/etc/nvme"],
+    toolPath: TOOL_PATH,
+  };
+  const begun = system.clock.monotonic();
+  const gathered = await gather(context, options.timeoutSeconds * 1000, io.stop);
+  const duration = system.clock.monotonic() - begun;
+  const report = diagnose(gathered, system.clock.now(), duration, options.volume);
+  if (options.volume !== undefined && report.volumes.length === 0) {
+    io.err(`rds-csi: this node knows no volume ${options.volume}\n`);
+  }
+  io.out(renderDiagnosis(report, { format: options.output, width: io.columns, colour: io.colour }));
+  if (options.bundle !== undefined) await writeBundle(options.bundle, bundleOf(report, config));
+  return exitCodeOf(report.worst);
+}
+
+/** How long the API server may take to say which cluster this is, milliseconds; without an answer less is compared. */
+const CLUSTER_ID_MS = 1_500;
+
+async function withClusterId(config: DiagnoseConfig, stop: AbortSignal): Promise<DiagnoseConfig> {
+  if (config.clusterId !== undefined) return config;
+  const signal = AbortSignal.any([stop, AbortSignal.timeout(CLUSTER_ID_MS)]);
+  const { orchestrator, kubeconfig, driverName, nodeId } = config;
+  const { clusterId, close } = await nodeEvents(
+    { orchestrator, kubeconfig, driverName, nodeId },
+    { logger: silentLogger, clock: systemClock },
+  );
+  const known = await clusterId(signal).catch(() => undefined);
+  await close();
+  return { ...config, clusterId: known };
+}
+
+/** 0: nothing, or only what is worth knowing; 3: warnings; 4: errors. */
+export function exitCodeOf(worst: Severity | undefined): ExitCode {
+  if (worst === "error" || worst === "critical") return ExitCode.broken;
+  return worst === "warning" ? ExitCode.problems : ExitCode.ok;
+}
+
+function diagnoseConfig(values: DiagnoseConfigValues): DiagnoseConfig {
+  const { rds, nodeId, storageAddress, nvmeAddress, nvmePort, kubeconfig } = values;
+  const link =
+    "host" in rds
+      ? known(rds)
+      : rds.asked
+        ? ({ state: "unknown", reason: rds.problem } as const)
+        : notAsked<never>(rds.problem);
+  const { clusterId, nqnPrefix, driverName, dataPath, endpoint, kubeletDir, orchestrator, pool } = values;
+  const { loopExportsDir: exportsDir, stateDir } = values;
+  return {
+    loop: dataPath === "loop" && exportsDir !== undefined ? { exportsDir, stateDir } : undefined,
+    ...{ clusterId, nqnPrefix, driverName, dataPath, endpoint, kubeletDir, orchestrator, pool },
+    nodeId: nodeId ?? hostname(),
+    nodeIdAssumed: nodeId === undefined,
+    kubeconfig,
+    storageAddresses: [
+      ...(storageAddress === undefined ? [] : [{ ...storageAddress, source: "--storage-address" }]),
+      ...(nvmeAddress === undefined
+        ? []
+        : [{ address: nvmeAddress, port: nvmePort, source: "nvme-address" }]),
+    ],
+    rds: link,
+  };
+}

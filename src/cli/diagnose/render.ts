@@ -1,0 +1,87 @@
+import type { Severity } from "../../diagnose/catalogue/entry.ts";
+import type { Diagnosis } from "../../diagnose/diagnosis.ts";
+import { diagnosisDocument } from "../../diagnose/document.ts";
+import type { Finding } from "../../diagnose/finding.ts";
+import { printable } from "../../domain/printable.ts";
+import { jsonText, yamlText } from "../machine-text.ts";
+import { sections } from "./sections.ts";
+import { wrap } from "./wrap.ts";
+
+export const DIAGNOSE_FORMATS = ["table", "wide", "json", "yaml"] as const;
+export type DiagnoseFormat = (typeof DIAGNOSE_FORMATS)[number];
+
+export interface DiagnoseRenderOptions {
+  readonly format: DiagnoseFormat;
+  /** Columns of the terminal; undefined when it is none, then nothing is cut or wrapped. */
+  readonly width: number | undefined;
+  readonly colour: boolean;
+}
+
+const COLOURS: Readonly<Record<Severity, string>> = {
+  critical: "\u001b[1;31m",
+  error: "\u001b[31m",
+  warning: "\u001b[33m",
+  info: "\u001b[36m",
+};
+const BOLD = "\u001b[1m";
+const RESET = "\u001b[0m";
+/** Wider lines are not read any better. */
+const MOST_COLUMNS = 160;
+
+/** The report as text that ends with a newline. */
+export function renderDiagnosis(diagnosis: Diagnosis, options: DiagnoseRenderOptions): string {
+  switch (options.format) {
+    case "json":
+      return `${jsonText(diagnosisDocument(diagnosis), 2)}\n`;
+    case "yaml":
+      return yamlText(diagnosisDocument(diagnosis));
+    default:
+      return people(diagnosis, options);
+  }
+}
+
+function people(diagnosis: Diagnosis, { format, width, colour }: DiagnoseRenderOptions): string {
+  const wide = format === "wide";
+  const columns = wide ? undefined : width === undefined ? undefined : Math.min(width, MOST_COLUMNS);
+  const bold = (text: string): string => (colour ? `${BOLD}${text}${RESET}` : text);
+  const lines = [
+    ...wrap(headline(diagnosis), columns),
+    "",
+    ...diagnosis.findings.flatMap((finding) => [...findingLines(finding, columns, colour), ""]),
+  ];
+  for (const { title, body } of sections(diagnosis, columns, wide)) lines.push(bold(title), ...body, "");
+  return `${lines.join("\n").trimEnd()}\n`;
+}
+
+function headline({ node, worst, counts, durationMs, version }: Diagnosis): string {
+  const parts = (["critical", "error", "warning", "info"] as const)
+    .filter((severity) => counts[severity] > 0)
+    .map((severity) => `${counts[severity]} ${severity}`);
+  const seen = worst === undefined ? "nothing found" : parts.join(", ");
+  return `Node ${printable(node)}: ${seen} (rds-csi ${version}, ${(durationMs / 1000).toFixed(1)} s)`;
+}
+
+function findingLines(finding: Finding, width: number | undefined, colour: boolean): readonly string[] {
+  const { severity, id, title, evidence, remedy, causedBy } = finding;
+  const indent = causedBy === undefined ? "" : "  ";
+  const inner = width === undefined ? undefined : Math.max(30, width - indent.length - 4);
+  const label = severity.toUpperCase();
+  const [first = "", ...rest] = wrap(
+    `${label} ${title}`,
+    inner === undefined ? undefined : inner + 4,
+    "    ",
+  );
+  const painted = colour ? first.replace(label, `${COLOURS[severity]}${label}${RESET}`) : first;
+  const field = (name: string, text: string): readonly string[] =>
+    wrap(`${name.padEnd(7)} ${printable(text)}`, inner, "        ").map((line) => `    ${line}`);
+  const subject = `${id} · ${finding.subject.name}`;
+  return [
+    painted,
+    ...rest,
+    ...field("id", subject),
+    ...(causedBy === undefined ? [] : field("because", `${causedBy.id} · ${causedBy.subject.name}`)),
+    ...evidence.flatMap((text) => field("seen", text)),
+    // What follows from a cause is mended with it.
+    ...(causedBy === undefined ? field("do", remedy) : []),
+  ].map((line) => `${indent}${line}`);
+}

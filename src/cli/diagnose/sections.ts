@@ -1,0 +1,218 @@
+import type { Chain, LINKS, LinkState } from "../../diagnose/chain.ts";
+import { routeText } from "../../diagnose/checks/links.ts";
+import type { Diagnosis } from "../../diagnose/diagnosis.ts";
+import type { Facts } from "../../diagnose/facts.ts";
+import { type Known, valueOr } from "../../diagnose/known.ts";
+import { historyOf } from "../../diagnose/probes/kernel-log.ts";
+import { printable } from "../../domain/printable.ts";
+import { endpointText } from "../../nvme/endpoint.ts";
+import { type Column, shortDuration, shortSize, tableLines } from "../volumes/text.ts";
+import { wrap } from "./wrap.ts";
+
+export interface Section {
+  readonly title: string;
+  readonly body: readonly string[];
+}
+
+type Rows = readonly (readonly [name: string, text: string])[];
+
+/** What was found out, for people; sections that have nothing to say are left out. */
+export function sections(diagnosis: Diagnosis, width: number | undefined, wide: boolean): readonly Section[] {
+  const { facts, volumes } = diagnosis;
+  const pairs = (title: string, rows: Rows): Section => ({ title, body: pairLines(rows, width) });
+  return [
+    pairs("NODE", nodeRows(facts, wide)),
+    pairs("STORAGE", storageRows(facts)),
+    { title: "CONNECTIONS", body: connectionLines(facts, width, wide) },
+    { title: "VOLUMES", body: volumeLines(volumes, width, wide) },
+    pairs("USERS OF DEVICES", userRows(facts)),
+    pairs("HUNG PROCESSES", hungRows(facts)),
+    pairs("KERNEL MESSAGES", messageRows(facts, wide ? 50 : 8)),
+    pairs(
+      "NOT ANSWERED, NOT ASKED",
+      diagnosis.checks
+        .filter(({ state }) => state !== "answered")
+        .map(({ title, state, detail }) => [
+          title,
+          `${state === "not-asked" ? "not asked" : "unanswered"}: ${detail}`,
+        ]),
+    ),
+  ].filter(({ body }) => body.length > 0);
+}
+
+function pairLines(rows: Rows, width: number | undefined): readonly string[] {
+  const size = Math.max(0, ...rows.map(([name]) => name.length));
+  return rows.flatMap(([name, text]) =>
+    wrap(`  ${name.padEnd(size)}  ${printable(text)}`, width, " ".repeat(size + 4)),
+  );
+}
+
+function nodeRows(facts: Facts, wide: boolean): Rows {
+  const rows: (readonly [string, string])[] = [];
+  const kernel = valueOr(facts.kernel, undefined);
+  if (kernel !== undefined) {
+    const { modules, multipath, release } = kernel;
+    const loaded = [
+      ["nvme-tcp", modules.nvmeTcp],
+      ["nvme-fabrics", modules.nvmeFabrics],
+    ].map(([name, is]) => `${name} ${is ? "loaded" : "missing"}`);
+    const paths = multipath === undefined ? [] : [`native multipath ${multipath ? "on" : "off"}`];
+    rows.push(["kernel", [release ?? "unknown", ...loaded, ...paths].join(", ")]);
+  }
+  const tools = valueOr(facts.tools, []);
+  const missing = tools.filter(({ path }) => path === undefined).map(({ name }) => name);
+  if (wide)
+    for (const { name, path, version } of tools)
+      rows.push([name, `${path ?? "missing"} ${version ?? ""}`.trim()]);
+  else if (tools.length > 0) {
+    const nvme = tools.find(({ name }) => name === "nvme")?.version;
+    const all = `${tools.length - missing.length} of ${tools.length} programs`;
+    rows.push(["tools", nvme === undefined ? all : `${all}; ${nvme}`]);
+  }
+  const identity = valueOr(facts.identity, undefined);
+  if (identity !== undefined) {
+    const assumed = identity.nodeIdAssumed ? " (node id: the host's name)" : "";
+    rows.push(["host NQN", `${identity.hostNqn ?? "unknown, as the cluster id is"}${assumed}`]);
+  }
+  const plugin = valueOr(facts.plugin, undefined);
+  if (plugin !== undefined) {
+    const state = plugin.ready === undefined ? "" : plugin.ready ? ", ready" : ", not ready";
+    rows.push([
+      "plugin",
+      plugin.name === undefined ? (plugin.problem ?? "") : `${plugin.name} ${plugin.version}${state}`,
+    ]);
+  }
+  const kubelet = valueOr(facts.kubelet, undefined);
+  if (kubelet !== undefined) {
+    const { registered, directory } = kubelet;
+    rows.push([
+      "kubelet",
+      `${directory}, ${registered.length > 0 ? "driver registered" : "driver not registered"}`,
+    ]);
+  }
+  const rds = valueOr(facts.rds, undefined);
+  if (rds !== undefined) rows.push(["RDS", `${rds.address}, RouterOS ${rds.version}`]);
+  return rows;
+}
+
+function storageRows({ storage }: Facts): Rows {
+  return valueOr(storage, []).map((each) => {
+    const { reach } = each;
+    const said =
+      reach.kind === "reached"
+        ? `answers in ${reach.milliseconds} ms`
+        : reach.kind === "failed"
+          ? reach.code
+          : "does not answer";
+    return [endpointText(each), `${said}; ${routeText(each)}`];
+  });
+}
+
+function connectionLines(facts: Facts, width: number | undefined, wide: boolean): readonly string[] {
+  const connections = valueOr(facts.connections, []);
+  if (connections.length === 0) return [];
+  const log = valueOr(facts.kernelLog, []);
+  const cells = connections.flatMap(({ nqn, volume, controllers, devices, state }) =>
+    (controllers.length === 0 ? [undefined] : controllers).map((controller) => {
+      const { liveSeconds, lostSeconds } = historyOf(controller?.name ?? "", log);
+      const since = controller?.state === "live" ? liveSeconds : lostSeconds;
+      const loss = controller?.ctrlLossTmo;
+      return {
+        name: volume === undefined ? nqn : volume.slot,
+        epoch: volume === undefined ? "-" : String(volume.epoch),
+        state: controller?.state ?? state,
+        since: since === undefined ? "-" : shortDuration(since),
+        address: controller?.endpoint === undefined ? "-" : endpointText(controller.endpoint),
+        gives: loss === undefined ? "-" : loss < 0 ? "never" : shortDuration(loss),
+        device:
+          devices.map((device) => `${device.name} ${shortSize(BigInt(device.sizeBytes))}`).join(",") || "-",
+        nqn,
+      };
+    }),
+  );
+  const column = (
+    title: string,
+    cell: (row: (typeof cells)[number]) => string,
+    minimum?: number,
+  ): Column => ({
+    title,
+    cells: cells.map((row) => printable(cell(row))),
+    ...(minimum === undefined || wide ? {} : { minimum }),
+  });
+  return tableLines(
+    [
+      column("VOLUME", ({ name }) => name, 16),
+      column("STATE", ({ state }) => state),
+      column("SINCE", ({ since }) => since),
+      column("ADDRESS", ({ address }) => address, 12),
+      column("DEVICE", ({ device }) => device, 8),
+      ...(wide || width === undefined || width >= 120
+        ? [
+            column("EPOCH", ({ epoch }) => epoch),
+            column("GIVES UP", ({ gives }) => gives),
+            column("NQN", ({ nqn }) => nqn, 20),
+          ]
+        : []),
+    ],
+    wide || width === undefined ? undefined : width - 2,
+  ).map((line) => `  ${line}`);
+}
+
+const MARKS: Readonly<Record<LinkState, string>> = {
+  ok: "ok",
+  broken: "BROKEN",
+  none: "-",
+  unknown: "?",
+  "not-asked": "not asked",
+};
+const TITLES: Readonly<Record<(typeof LINKS)[number], string>> = {
+  persistentVolume: "PersistentVolume",
+  volumeAttachment: "VolumeAttachment",
+  record: "record",
+  export: "export",
+  nqn: "NQN",
+  controller: "controller",
+  device: "device",
+  staging: "staging mount",
+  pods: "pod mounts",
+};
+
+function volumeLines(volumes: readonly Chain[], width: number | undefined, wide: boolean): readonly string[] {
+  return volumes.flatMap(({ handle, persistentVolume, claim, links, brokenAt }) => {
+    const names = [claim, persistentVolume].filter((name) => name !== undefined).join(", ");
+    const open = links.filter(({ state: each }) => each === "unknown" || each === "not-asked").length;
+    const whole = open === 0 ? "complete" : `nothing broken, ${open} of ${links.length} links not known`;
+    const state = brokenAt === undefined ? whole : `broken at: ${TITLES[brokenAt]}`;
+    const head = `  ${handle}${names === "" ? "" : ` (${names})`}: ${state}`;
+    // A whole chain is shown in short.
+    const shown = brokenAt === undefined && !wide ? [] : links;
+    const rows = shown.map(
+      ({ link, state: mark, detail }) => [`  ${TITLES[link]}`, `${MARKS[mark]} ${detail}`] as const,
+    );
+    return [...wrap(printable(head), width, "    "), ...pairLines(rows, width)];
+  });
+}
+
+function userRows({ users }: Facts): Rows {
+  return valueOr(users, { users: [] }).users.map(({ device, pid, command, how }) => [
+    device,
+    `process ${pid} (${command}, ${how})`,
+  ]);
+}
+
+function hungRows({ hungTasks }: Facts): Rows {
+  return valueOr(hungTasks, []).map(({ pid, command, because, waitsIn }) => [
+    String(pid),
+    `${command} ${because}${waitsIn === undefined ? "" : `, waits in ${waitsIn}`}`,
+  ]);
+}
+
+function messageRows({ kernelLog }: Facts, most: number): Rows {
+  return lines(kernelLog)
+    .slice(-most)
+    .map(({ ageSeconds, text }) => [`${shortDuration(ageSeconds)} ago`, text]);
+}
+
+function lines<T>(answer: Known<readonly T[]>): readonly T[] {
+  return valueOr(answer, []);
+}

@@ -1,0 +1,49 @@
+import { readFile } from "node:fs/promises";
+import { failure } from "../domain/errors/driver-error.ts";
+import type { BlockDevice } from "./data-path.ts";
+
+const SECTOR = 512n;
+
+/**
+ * Reads a block device from its directory in sysfs (`dev`, `size` in sectors of 512 bytes, `ro`).
+ * undefined if it has vanished.
+ * @throws nodeStateUnknown
+ */
+export async function readBlockDevice(
+  directory: string,
+  name: string,
+  nqn: string,
+): Promise<BlockDevice | undefined> {
+  const [number, size, readOnly] = await Promise.all([
+    readAttribute(`${directory}/dev`),
+    readAttribute(`${directory}/size`),
+    readAttribute(`${directory}/ro`),
+  ]);
+  if (number === undefined || size === undefined || readOnly === undefined) return undefined;
+  if (!/^\d+:\d+$/.test(number) || !/^\d+$/.test(size)) {
+    throw failure("nodeStateUnknown", { what: directory, detail: `dev=${number}, size=${size}` });
+  }
+  return {
+    nqn,
+    name,
+    path: `/dev/${name}`,
+    number,
+    sizeBytes: BigInt(size) * SECTOR,
+    readOnly: readOnly !== "0",
+  };
+}
+
+/**
+ * One attribute of sysfs without its line end; undefined only if it does not exist (any more).
+ * @throws nodeStateUnknown
+ */
+export async function readAttribute(path: string): Promise<string | undefined> {
+  try {
+    return (await readFile(path, "utf8")).trimEnd();
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    // ENODEV and ENXIO: it was being removed while it was read.
+    if (code === "ENOENT" || code === "ENODEV" || code === "ENXIO" || code === "ENOTDIR") return undefined;
+    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
+  }
+}

@@ -1,0 +1,134 @@
+import type { Filesystem } from "../domain/access-mode.ts";
+
+/** What a look at a device found. `offset` is in bytes. */
+export type BlankFinding =
+  | { readonly kind: "blank"; readonly bytesRead: number }
+  | { readonly kind: "data"; readonly offset: number }
+  | { readonly kind: "unreadable"; readonly detail: string };
+
+/**
+ * What stands where a filesystem keeps its primary superblock:
+ * - `whole`: that of the wanted filesystem, sane, its checksum right. It says nothing about the rest of the device;
+ * - `unfinished`: one that was never mounted for writing and whose making did not end: an XFS that says so itself, or an
+ *   ext4 whose superblock was torn while it was written first;
+ * - `damaged`: that of the wanted filesystem, but it cannot be true;
+ * - `zeros`: nothing, nor before it; for XFS nor in the 4 KiB from there, where other filesystems have theirs;
+ * - `other`: anything else, also another filesystem.
+ */
+export type Superblock =
+  | { readonly kind: "whole"; readonly uuid: string }
+  | { readonly kind: "unfinished"; readonly uuid: string }
+  | { readonly kind: "damaged"; readonly detail: string }
+  | { readonly kind: "zeros" }
+  | { readonly kind: "other" };
+
+/**
+ * The mark of a filesystem in the making. The driver writes it onto a device that it has proven to be blank, before mkfs,
+ * and takes it away after mkfs, before the first mount. So whatever lies on a device that has it, and no whole filesystem,
+ * is the work of an mkfs that did not end: nobody's data.
+ */
+export interface MkfsMark {
+  /** Handle of the volume. */
+  readonly volume: string;
+  /** Of the attachment during which it was written. */
+  readonly epoch: number;
+  readonly filesystem: Filesystem;
+  /**
+   * Random, 32 hex digits. The UUID of the filesystem is derived from it and tells nothing about it: with a filesystem
+   * beside it, no content of a file can pass for its mark.
+   */
+  readonly token: string;
+}
+
+/** What a device says about a filesystem on it. */
+export type FilesystemFinding =
+  | {
+      readonly kind: "read";
+      readonly superblock: Superblock;
+      /** Why that filesystem must not be mounted or checked, see superblockDanger(). */
+      readonly danger?: string;
+      /** Marks of a filesystem in the making, of whatever volume; at most two. */
+      readonly marks: readonly MkfsMark[];
+    }
+  | { readonly kind: "unreadable"; readonly detail: string };
+
+/** Whether a mark was written or taken away; `refused` changed nothing, `failed` may have. */
+export type MarkOutcome =
+  | { readonly kind: "done" }
+  | { readonly kind: "refused" | "failed"; readonly detail: string };
+
+/** What the superblock of an ext4 says about its health. */
+export type Ext4State =
+  | {
+      readonly kind: "ext4";
+      /**
+       * The kernel or e2fsck found damage, or a filesystem without journal was not unmounted. A mount goes on in spite
+       * of it and repairs nothing; replaying the journal does not clear it.
+       */
+      readonly needsCheck: boolean;
+      /** Errors that the kernel has counted since the last check. */
+      readonly errorCount: number;
+      /** The journal holds what a mount replays: the trace of a crash, not of damage. */
+      readonly needsRecovery: boolean;
+    }
+  | { readonly kind: "other" }
+  | { readonly kind: "unreadable"; readonly detail: string };
+
+export interface ProcessScan {
+  readonly uses: readonly ProcessUse[];
+  /** Processes that could not be looked into: no permission, or their mappings never stood still. */
+  readonly unreadable: number;
+  /** Some of them, for people: `4242 (name)`. */
+  readonly unread?: readonly string[];
+  /** Descriptors, mappings and mounts that were looked at. */
+  readonly entries?: number;
+  /** Why the scan did not end, in words; it then knows nothing of the processes that are left. */
+  readonly overrun?: string;
+}
+
+export interface BackingScan {
+  readonly files: readonly FoundFile[];
+  /** `major:minor` of the network filesystems that are mounted anywhere. */
+  readonly remote: readonly string[];
+}
+
+/** What the helper process says about a device. */
+export interface DeviceInspection {
+  /**
+   * Answer to opening the device with O_EXCL, which the kernel refuses (`busy`) while a filesystem, even one whose
+   * umount hangs, device-mapper or swap has it. `error` means that nothing is known.
+   */
+  readonly exclusive: "free" | "busy" | "changed" | "error";
+  readonly detail: string;
+  readonly processes: ProcessScan;
+  /** Where the files of loop devices were found. */
+  readonly backing: BackingScan;
+}
+
+/** Whether the kernel was told to delete a controller; the end of it shows in sysfs, not here. */
+export type EndedController =
+  | { readonly kind: "told" }
+  /** It is another one, or gone: nothing was written. */
+  | { readonly kind: "other"; readonly detail: string }
+  | { readonly kind: "failed"; readonly detail: string };
+
+/** A process that uses a device. */
+export interface ProcessUse {
+  readonly pid: number;
+  readonly command: string;
+  /** Process id of its parent; 0 when it ended before that was read. */
+  readonly parent: number;
+  /** e.g. `fd 7`, `cwd`, `mapped file`, `mapped device`. */
+  readonly how: string;
+}
+
+/** A file that one of some paths leads to, in one of the mount namespaces of this machine. */
+export interface FoundFile {
+  /** As asked for. */
+  readonly path: string;
+  /** `major:minor` of the filesystem that holds it. */
+  readonly filesystem: string;
+  readonly inode: string;
+  /** `major:minor` of the device that it is a node of; "" if it is no block device. */
+  readonly device: string;
+}

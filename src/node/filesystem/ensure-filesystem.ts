@@ -1,0 +1,166 @@
+import type { Filesystem } from "../../domain/access-mode.ts";
+import { failure } from "../../domain/errors/driver-error.ts";
+import type { FilesystemState } from "../../domain/publish-context.ts";
+import type { BlockDevice, DataPath } from "../../host/data-path.ts";
+import { complaint } from "../../host/exec.ts";
+import type { FilesystemFinding } from "../../host/helper-answers.ts";
+import type { NodeSystem } from "../../host/system.ts";
+import { uuidOf } from "../../mount/mkfs-mark.ts";
+import { probe } from "../../mount/probe.ts";
+import { proveUnused } from "../verbs/prove-unused.ts";
+import { verifyDevice } from "../verbs/verify-device.ts";
+import { eraseMarks, makeFilesystem } from "./make-filesystem.ts";
+import { judgeUnfinished } from "./unfinished.ts";
+
+const FLUSH_DEADLINE_MS = 20_000;
+
+/** What is to be found, or made, on a device. */
+export interface FilesystemWish {
+  readonly volume: string;
+  readonly device: BlockDevice;
+  readonly filesystem: Filesystem;
+  /** What the volume's record says; `keep` never leads to mkfs. */
+  readonly state: FilesystemState;
+  /** Of the attachment, as its NQN has it; 0 where attachments have none (`--fencing off`). */
+  readonly epoch: number;
+  /** Smallest acceptable size of the device in bytes. */
+  readonly sizeBytes: bigint;
+}
+
+/**
+ * `there`: the wanted filesystem; `nothing`: no signature. What an mkfs of ours left, and nothing else: `remains` without
+ * a signature, `unfinished` with that of its own filesystem.
+ */
+type Content = "there" | "nothing" | "remains" | "unfinished";
+
+/**
+ * Makes sure that the device holds the wanted filesystem. The filesystem's own superblock decides whether it is there:
+ * any other signature that a program finds may be the content of a file. mkfs runs only while nothing uses the device,
+ * its identity and size still hold, and either of two proofs is there:
+ * - the record allows it, every place where data would show reads as zeros, and blkid knows nothing;
+ * - the device has the driver's mark of an mkfs that did not end, nobody can have used it since (unfinished.ts), and blkid
+ *   knows nothing, or exactly that filesystem.
+ * @returns whether a filesystem was made
+ * @throws filesystemMismatch, filesystemMissing, filesystemUnfinished, filesystemDamaged, filesystemUnsafe, deviceNotBlank,
+ *   signatureUnclear, deviceInUse (FAILED_PRECONDITION); filesystemNotMade, deviceUnreadable (UNAVAILABLE); deviceChanged
+ */
+export async function ensureFilesystem(
+  system: NodeSystem,
+  dataPath: DataPath,
+  wish: FilesystemWish,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const { volume, device, state } = wish;
+  if ((await contentOf(system, dataPath, wish, signal)) === "there") return false;
+  // An mkfs that outlived the driver may be at work: only what is read after its end tells what is there.
+  await proveUnused(system, dataPath, volume, device, signal);
+  const content = await contentOf(system, dataPath, wish, signal);
+  if (content === "there") return false;
+  if (content === "nothing") {
+    const finding = await system.helper.lookForData(device.path, device.sizeBytes, state === "used", signal);
+    if (finding.kind === "unreadable") {
+      throw failure("deviceUnreadable", { device: device.path, detail: finding.detail });
+    }
+    if (finding.kind === "data") {
+      throw failure("deviceNotBlank", { volume, device: device.path, offset: finding.offset });
+    }
+  }
+  await proveUnused(system, dataPath, volume, device, signal);
+  await verifyDevice(system, dataPath, device, wish.sizeBytes, signal);
+  await makeFilesystem(system, wish, content === "unfinished", signal);
+  return true;
+}
+
+/** @throws as ensureFilesystem, for what is neither the wanted filesystem nor may be formatted */
+async function contentOf(
+  system: NodeSystem,
+  dataPath: DataPath,
+  wish: FilesystemWish,
+  signal?: AbortSignal,
+): Promise<Content> {
+  const { volume, device, filesystem, state } = wish;
+  await dropCache(system, device.path, signal);
+  const found = await system.helper.findFilesystem(device.path, device.sizeBytes, filesystem, signal);
+  if (found.kind === "unreadable") {
+    throw failure("deviceUnreadable", { device: device.path, detail: found.detail });
+  }
+  const { superblock } = found;
+  const there = (): Content => {
+    if (found.danger === undefined) return "there";
+    throw failure("filesystemUnsafe", { volume, device: device.path, filesystem, reason: found.danger });
+  };
+  if (superblock.kind === "whole") {
+    there();
+    await eraseOwnMark(system, dataPath, wish, found, superblock.uuid, signal);
+    return "there";
+  }
+  const unfinished = judgeUnfinished(found, wish);
+  if (unfinished === "ours" && superblock.kind === "unfinished") return "unfinished";
+  if (unfinished !== undefined && unfinished !== "ours") {
+    throw failure("filesystemUnfinished", { volume, device: device.path, filesystem, reason: unfinished });
+  }
+  if (await holdsWanted(system, wish, signal)) return there();
+  if (unfinished === "ours") return "remains";
+  if (superblock.kind === "damaged") {
+    const { detail } = superblock;
+    throw failure("filesystemDamaged", { volume, device: device.path, filesystem, detail });
+  }
+  if (state === "keep") {
+    throw failure("filesystemMissing", { volume, device: device.path, wanted: filesystem });
+  }
+  return "nothing";
+}
+
+/**
+ * Whether blkid takes the device for the wanted filesystem, although the driver does not; false means that blkid finds
+ * nothing at all.
+ * @throws filesystemMismatch, signatureUnclear (FAILED_PRECONDITION); deviceUnreadable
+ */
+async function holdsWanted(
+  system: NodeSystem,
+  { volume, device, filesystem }: FilesystemWish,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const signature = await probe(system.exec, device.path, signal);
+  switch (signature.kind) {
+    case "filesystem":
+    case "other":
+      if (signature.kind === "filesystem" && signature.type === filesystem) return true;
+      throw failure("filesystemMismatch", {
+        volume,
+        device: device.path,
+        wanted: filesystem,
+        found: signature.type,
+      });
+    case "ambiguous":
+      throw failure("signatureUnclear", { volume, device: device.path, detail: signature.detail });
+    case "none":
+      return false;
+  }
+}
+
+/**
+ * mkfs ended, but the driver did not live to see it: its mark goes before the filesystem is mounted for the first time.
+ * That it is the mark of this very filesystem shows in the UUID, which is derived from it.
+ */
+async function eraseOwnMark(
+  system: NodeSystem,
+  dataPath: DataPath,
+  wish: FilesystemWish,
+  { marks }: Extract<FilesystemFinding, { kind: "read" }>,
+  uuid: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { volume, device } = wish;
+  if (!marks.some((mark) => mark.volume === volume && uuidOf(mark) === uuid)) return;
+  await proveUnused(system, dataPath, volume, device, signal);
+  await verifyDevice(system, dataPath, device, wish.sizeBytes, signal);
+  await eraseMarks(system, wish);
+}
+
+/** So that what is read next comes from the device: another node may have written it since. */
+async function dropCache(system: NodeSystem, device: string, signal?: AbortSignal): Promise<void> {
+  const args = ["--flushbufs", device];
+  const result = await system.exec({ program: "blockdev", args, deadlineMs: FLUSH_DEADLINE_MS, signal });
+  if (result.code !== 0) throw failure("deviceUnreadable", { device, detail: complaint(result) });
+}

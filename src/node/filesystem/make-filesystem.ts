@@ -1,0 +1,69 @@
+import { DriverError, failure } from "../../domain/errors/driver-error.ts";
+import { complaint } from "../../host/exec.ts";
+import type { MkfsMark } from "../../host/helper-answers.ts";
+import type { NodeSystem } from "../../host/system.ts";
+import { newMark, uuidOf } from "../../mount/mkfs-mark.ts";
+import type { FilesystemWish } from "./ensure-filesystem.ts";
+import { watchDevice } from "./watch-device.ts";
+
+/** Only so that nothing waits for ever: on a slow link mkfs of a large volume takes long, and its end is worth waiting. */
+const MKFS_DEADLINE_MS = 12 * 3_600_000;
+
+type Wish = Pick<FilesystemWish, "volume" | "device" | "filesystem" | "epoch">;
+
+/**
+ * Makes the filesystem: writes the mark (mkfs-mark.ts), runs mkfs, takes the mark away. The caller has proven that the
+ * device may be formatted and that nothing uses it.
+ *
+ * The caller going away does not end it: what mkfs has begun is best ended. If it ends badly all the same, the mark lets the next
+ * call begin anew. It is given up only if the caller has gone and nothing has moved on the device for a long time.
+ * @param again the device holds what an unfinished mkfs left, which mkfs would take for somebody's filesystem
+ * @param caller its signal
+ * @throws filesystemNotMade (UNAVAILABLE), toolMissing
+ */
+export async function makeFilesystem(
+  system: NodeSystem,
+  wish: Wish,
+  again: boolean,
+  caller?: AbortSignal,
+): Promise<void> {
+  const { volume, device, filesystem } = wish;
+  const mark = newMark(volume, wish.epoch, filesystem);
+  const program = `mkfs.${filesystem}` as const;
+  const notMade = (detail: string, cause?: unknown) =>
+    failure("filesystemNotMade", { volume, device: device.path, filesystem, detail }, cause);
+  const marked = await system.helper.writeMark(device.path, device.number, device.sizeBytes, mark);
+  if (marked.kind !== "done") throw notMade(`its mark could not be written: ${marked.detail}`);
+  const about = { volume, program, device: device.path, nqn: device.nqn };
+  system.logger.info(again ? "making an unfinished filesystem anew" : "making a filesystem", about);
+  const args = argumentsOf(mark, again, device.path);
+  const result = await watchDevice(system, device.name, about, caller, (signal) =>
+    system.exec({ program, args, deadlineMs: MKFS_DEADLINE_MS, signal }),
+  ).catch((error: unknown) => {
+    if (!(error instanceof DriverError) || error.id === "toolMissing") throw error;
+    throw notMade(error.summary, error);
+  });
+  if (result.code !== 0) throw notMade(`${program}: ${complaint(result)}`);
+  await eraseMarks(system, wish);
+}
+
+/**
+ * Takes the marks of a volume away, once its filesystem is whole and before it is mounted.
+ * @throws filesystemNotMade (UNAVAILABLE)
+ */
+export async function eraseMarks(system: NodeSystem, wish: Wish): Promise<void> {
+  const { volume, device, filesystem } = wish;
+  const erased = await system.helper.eraseMarks(device.path, device.number, device.sizeBytes, volume);
+  if (erased.kind === "done") return;
+  const detail = `its mark could not be taken away: ${erased.detail}`;
+  throw failure("filesystemNotMade", { volume, device: device.path, filesystem, detail });
+}
+
+/** The device is blank, or holds nobody's data: nothing is discarded. */
+function argumentsOf(mark: MkfsMark, again: boolean, device: string): readonly string[] {
+  const uuid = uuidOf(mark);
+  // No force flag the first time: mkfs itself is the last to refuse. One alone does not override that a device is in use.
+  return mark.filesystem === "ext4"
+    ? ["-q", ...(again ? ["-F"] : []), "-m", "0", "-E", "nodiscard", "-U", uuid, "--", device]
+    : ["-q", ...(again ? ["-f"] : []), "-K", "-m", `uuid=${uuid}`, "--", device];
+}

@@ -1,0 +1,132 @@
+import { Buffer } from "node:buffer";
+import { lstat, readdir, realpath } from "node:fs/promises";
+import { basename, dirname, normalize } from "node:path";
+import { failure } from "../../domain/errors/driver-error.ts";
+
+/** PATH_MAX of Linux, with its terminating zero. */
+const PATH_LIMIT = 4095;
+
+/**
+ * Checks a path that a request names: present, absolute, normalised, not too long, without control characters.
+ * @returns the path without a trailing slash
+ * @throws fieldMissing, fieldTooLong, fieldInvalid (INVALID_ARGUMENT)
+ */
+export function checkPath(field: string, path: string): string {
+  if (path === "") throw failure("fieldMissing", { field });
+  const bytes = Buffer.byteLength(path);
+  if (bytes > PATH_LIMIT) throw failure("fieldTooLong", { field, bytes, limit: PATH_LIMIT });
+  const plain = plainPath(path);
+  if (plain === undefined) {
+    const reason = `${JSON.stringify(path)} is not an absolute, normalised path`;
+    throw failure("fieldInvalid", { field, reason });
+  }
+  return plain;
+}
+
+/** An absolute, normalised path without its trailing slash, or undefined if it is not one. */
+export function plainPath(path: string): string | undefined {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  if (!path.startsWith("/") || /[\u0000-\u001f\u007f]/.test(path)) return undefined;
+  const plain = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+  return plain === "/" || normalize(plain) !== plain ? undefined : plain;
+}
+
+/**
+ * The path as the mount table spells it: links in its parent resolved, the last component untouched. undefined if the
+ * parent does not exist, so nothing can be there.
+ * @throws nodeStateUnknown
+ */
+export async function canonicalPath(path: string): Promise<string | undefined> {
+  try {
+    const parent = await realpath(dirname(path));
+    return `${parent === "/" ? "" : parent}/${basename(path)}`;
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw failure("nodeStateUnknown", { what: `the parent of ${path}`, detail: String(error) }, error);
+  }
+}
+
+/**
+ * As canonicalPath, for a path that is about to be used.
+ * @throws parentMissing; pathOccupied when the parent is not a directory (FAILED_PRECONDITION)
+ */
+export async function requireCanonicalPath(path: string): Promise<string> {
+  const canonical = await canonicalPath(path);
+  if (canonical === undefined) throw failure("parentMissing", { path });
+  const parent = dirname(canonical);
+  const kind = await kindOf(parent);
+  if (kind === undefined) throw failure("parentMissing", { path });
+  if (kind !== "directory") throw failure("pathOccupied", { path: parent, found: `a ${kind}` });
+  return canonical;
+}
+
+/**
+ * Makes a directory or file for a mount. What prevents it (a full or read-only filesystem, a parent that went away) is
+ * a state of the machine, not a defect.
+ * @throws nodeCommandFailed
+ */
+export async function making<T>(path: string, make: () => Promise<T>): Promise<T> {
+  try {
+    return await make();
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    throw failure("nodeCommandFailed", { what: `making ${path}`, detail }, error);
+  }
+}
+
+/**
+ * What is at a path that is *not* a mount point (a mount point may be on a dead device: see mount/stat.ts). Links are
+ * not followed; undefined only if nothing is there.
+ * @throws nodeStateUnknown
+ */
+export async function kindOf(
+  path: string,
+): Promise<"directory" | "file" | "block" | "link" | "other" | undefined> {
+  try {
+    const stat = await lstat(path);
+    if (stat.isDirectory()) return "directory";
+    if (stat.isFile()) return "file";
+    if (stat.isBlockDevice()) return "block";
+    return stat.isSymbolicLink() ? "link" : "other";
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw failure("nodeStateUnknown", { what: `what ${path} is`, detail: String(error) }, error);
+  }
+}
+
+/** So many names of a directory's entries are shown. */
+const SHOWN = 5;
+
+/**
+ * Refuses to mount over content: it would be hidden, and the path could not be removed after the unmount, as nothing that
+ * holds data is ever deleted. Only for a path that is not a mount point, right before something is mounted there.
+ * @param kind as kindOf has just answered
+ * @throws pathNotEmpty (FAILED_PRECONDITION); nodeStateUnknown
+ */
+export async function requireEmpty(volume: string, path: string, kind: "directory" | "file"): Promise<void> {
+  let found: string | undefined;
+  try {
+    if (kind === "file") {
+      const { size } = await lstat(path);
+      if (size > 0) found = `${size} bytes`;
+    } else {
+      const names = (await readdir(path)).sort();
+      const more = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : "";
+      if (names.length > 0) {
+        found =
+          names
+            .slice(0, SHOWN)
+            .map((name) => JSON.stringify(name))
+            .join(", ") + more;
+      }
+    }
+  } catch (error) {
+    throw failure("nodeStateUnknown", { what: `what ${path} holds`, detail: String(error) }, error);
+  }
+  if (found !== undefined) throw failure("pathNotEmpty", { volume, path, found });
+}
+
+/** Only these two mean that nothing is there. */
+export function isAbsent(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+}

@@ -1,0 +1,46 @@
+import { failure } from "../../domain/errors/driver-error.ts";
+import type { NodeContext, PublishRequest } from "../types.ts";
+import { checkPath, requireCanonicalPath } from "./paths.ts";
+import { requirePropagation } from "./propagation.ts";
+import { publishBlock } from "./publish-block.ts";
+import { publishFilesystem } from "./publish-filesystem.ts";
+import { requireOwnNumber } from "./reused-number.ts";
+import { checkContext, presentationOf, requireKnownVolume, requireVolumeId } from "./validate.ts";
+
+/**
+ * NodePublishVolume: makes a staged volume visible at the target path, as a bind mount of the staging directory or of
+ * the device node. What exists at the target is verified, never assumed. Source: CSI specification, NodePublishVolume.
+ * @throws notStaged, publishedElsewhere, pathOccupied (FAILED_PRECONDITION); publishedDifferently (ALREADY_EXISTS)
+ */
+export async function publish(node: NodeContext, request: PublishRequest): Promise<void> {
+  requireVolumeId(request.volumeId);
+  if (request.targetPath === "") throw failure("fieldMissing", { field: "target_path" });
+  const presentation = presentationOf(request.capability);
+  if (request.stagingTargetPath === "") throw failure("stagingPathMissing", {});
+  const stagingPath = checkPath("staging_target_path", request.stagingTargetPath);
+  const targetPath = checkPath("target_path", request.targetPath);
+  const volume = requireKnownVolume(request.volumeId);
+  const { nqn } = checkContext(node, volume, request.publishContext);
+  const { signal } = request;
+  const staging = await requireCanonicalPath(stagingPath);
+  const target = await requireCanonicalPath(targetPath);
+  await requirePropagation(node, target);
+  const device = await node.dataPath.find(nqn.nqn, signal);
+  if (device === undefined) {
+    throw failure("notStaged", { volume, path: staging, found: `${nqn.nqn} is not connected` });
+  }
+  await requireOwnNumber(node, volume, device, staging, signal);
+  const job = {
+    volume,
+    device,
+    staging,
+    target,
+    readOnly: request.readonly || presentation.readOnly,
+    singleTarget:
+      request.capability?.accessMode === "SINGLE_NODE_WRITER" ||
+      request.capability?.accessMode === "SINGLE_NODE_SINGLE_WRITER",
+    signal,
+  };
+  if (presentation.kind === "block") await publishBlock(node, job);
+  else await publishFilesystem(node, job);
+}

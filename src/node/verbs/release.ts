@@ -1,0 +1,79 @@
+import { failure } from "../../domain/errors/driver-error.ts";
+import type { BlockDevice, Connection } from "../../host/data-path.ts";
+import { unmount } from "../../mount/mounter.ts";
+import { type Mount, mountsAt, readMounts } from "../../mount/mountinfo.ts";
+import { isDead } from "../health/dead.ts";
+import type { NodeContext } from "../types.ts";
+import { proveUnused } from "./prove-unused.ts";
+
+/** More layers than anybody stacks; only a bound. */
+const MAX_LAYERS = 32;
+
+/** The mount table of this node. */
+export function mountsOf(node: NodeContext): Promise<readonly Mount[]> {
+  return readMounts(mountinfoOf(node));
+}
+
+/** Where the mount table is read. */
+export function mountinfoOf(node: NodeContext): string {
+  return `${node.system.procRoot}/self/mountinfo`;
+}
+
+/**
+ * Unmounts what is at the staging path, layer by layer, if it is one of the given devices or dead. Refuses before it
+ * changes anything if one of the devices is mounted anywhere else.
+ * @param path canonical
+ * @throws deviceInUse, pathOccupied, unmountFailed (FAILED_PRECONDITION)
+ */
+export async function unmountStaging(
+  node: NodeContext,
+  volume: string,
+  path: string,
+  devices: readonly BlockDevice[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const mounts = await mountsOf(node);
+  const numbers = new Set(devices.map((device) => device.number));
+  for (const layer of mountsAt(mounts, path)) {
+    if (!numbers.has(layer.device) && !(await isDead(node, layer))) {
+      throw failure("pathOccupied", { path, found: `a mount of ${layer.source}` });
+    }
+  }
+  const elsewhere = mounts.filter((mount) => numbers.has(mount.device) && mount.mountPoint !== path);
+  if (elsewhere.length > 0) {
+    const device = devices.map((each) => each.path).join(", ");
+    const users = elsewhere.map((mount) => `mounted at ${mount.mountPoint}`);
+    throw failure("deviceInUse", { volume, device, users });
+  }
+  for (let layer = 0; mountsAt(await mountsOf(node), path).length > 0; layer += 1) {
+    if (layer === MAX_LAYERS)
+      throw failure("unmountFailed", { target: path, detail: "it is mounted again and again" });
+    await unmount(node.system.exec, path, signal);
+  }
+}
+
+/**
+ * Ends a connection: unmounts the staging path (if given), proves that nobody uses the device, disconnects and proves
+ * that it is gone. Each step is repeatable.
+ * @param path canonical staging path; undefined leaves mounts alone
+ * @throws deviceInUse, pathOccupied, unmountFailed (FAILED_PRECONDITION); disconnectNotProven, nodeStateUnknown
+ */
+export async function release(
+  node: NodeContext,
+  connection: Connection,
+  path: string | undefined,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { nqn, slot, device } = connection;
+  if (device !== undefined) {
+    if (
+      path !== undefined &&
+      mountsAt(await mountsOf(node), path).some((mount) => mount.device === device.number)
+    ) {
+      await unmountStaging(node, slot, path, [device], signal);
+    }
+    await proveUnused(node.system, node.dataPath, slot, device, signal);
+  }
+  node.logger.info("disconnecting", { volume: slot, nqn, device: device?.path, state: connection.state });
+  await node.dataPath.disconnect(nqn, signal);
+}

@@ -1,0 +1,31 @@
+import { parseVolumeId } from "../../domain/volume-id.ts";
+import type { NodeContext, UnstageRequest } from "../types.ts";
+import { canonicalPath, checkPath } from "./paths.ts";
+import { mountsOf, release, unmountStaging } from "./release.ts";
+import { requireVolumeId } from "./validate.ts";
+
+/**
+ * NodeUnstageVolume: unmounts the staging path, proves that nothing uses the device, disconnects every connection of
+ * this volume (normally one) and proves that it is gone. Nothing staged is success.
+ * Source: CSI specification, NodeUnstageVolume.
+ * @throws deviceInUse, pathOccupied, unmountFailed (FAILED_PRECONDITION); disconnectNotProven, nodeStateUnknown
+ */
+export async function unstage(node: NodeContext, request: UnstageRequest): Promise<void> {
+  requireVolumeId(request.volumeId);
+  const requested = checkPath("staging_target_path", request.stagingTargetPath);
+  const { signal } = request;
+  const volume = parseVolumeId(request.volumeId);
+  if (volume === undefined) {
+    // No volume of ours has this handle, so whatever is mounted there is not ours either.
+    node.logger.warn("asked to unstage a volume that cannot exist", { volume: request.volumeId });
+    return;
+  }
+  // Without its parent nothing can be mounted there, but the connection may still exist.
+  const path = await canonicalPath(requested);
+  const connections = (await node.dataPath.list(signal)).filter(({ slot }) => slot === volume);
+  const devices = connections.flatMap(({ device }) => (device === undefined ? [] : [device]));
+  if (path !== undefined && (await mountsOf(node)).some((mount) => mount.mountPoint === path)) {
+    await unmountStaging(node, volume, path, devices, signal);
+  }
+  for (const connection of connections) await release(node, connection, path, signal);
+}

@@ -1,0 +1,114 @@
+import { Buffer } from "node:buffer";
+import {
+  type Capability,
+  DEFAULT_FILESYSTEM,
+  FILESYSTEMS,
+  type Filesystem,
+  isMultiNode,
+} from "../../domain/access-mode.ts";
+import { failure } from "../../domain/errors/driver-error.ts";
+import { hostIdentity } from "../../domain/host-identity.ts";
+import { decodePublishContext, type PublishContext } from "../../domain/publish-context.ts";
+import { parseVolumeId, type VolumeId } from "../../domain/volume-id.ts";
+import type { Target } from "../../host/data-path.ts";
+import { checkMountFlags } from "../../mount/flags.ts";
+import { normalAddress } from "../../nvme/endpoint.ts";
+import { requireVolumeNqn, type VolumeNqn } from "../../nvme/nqn.ts";
+import type { NodeContext } from "../types.ts";
+
+/**
+ * Bytes of a volume handle: as on the controller, where a handle that is not ours means "does not exist". Our own have 40.
+ */
+const HANDLE_LIMIT = 256;
+
+/**
+ * Checks that the field `volume_id` is set; its form is another matter.
+ * @throws fieldMissing, fieldTooLong (INVALID_ARGUMENT)
+ */
+export function requireVolumeId(volumeId: string): string {
+  if (volumeId === "") throw failure("fieldMissing", { field: "volume_id" });
+  const bytes = Buffer.byteLength(volumeId);
+  if (bytes > HANDLE_LIMIT) throw failure("fieldTooLong", { field: "volume_id", bytes, limit: HANDLE_LIMIT });
+  return volumeId;
+}
+
+/** A handle that no volume can have is NOT_FOUND. */
+export function requireKnownVolume(volumeId: string): VolumeId {
+  const parsed = parseVolumeId(volumeId);
+  if (parsed === undefined) throw failure("volumeNotFound", { volume: JSON.stringify(volumeId) });
+  return parsed;
+}
+
+/** How a volume is to be presented on the node. */
+export type Presentation =
+  | { readonly kind: "block"; readonly readOnly: boolean }
+  | {
+      readonly kind: "filesystem";
+      readonly readOnly: boolean;
+      readonly filesystem: Filesystem;
+      readonly flags: readonly string[];
+    };
+
+/**
+ * Checks a capability and says what it means on the node.
+ * @throws fieldMissing, rwxFilesystem, capabilityUnsupported, mountFlagRefused (INVALID_ARGUMENT)
+ */
+export function presentationOf(capability: Capability | undefined): Presentation {
+  if (capability === undefined) throw failure("fieldMissing", { field: "volume_capability" });
+  const { accessMode, accessType, fsType } = capability;
+  const readOnly = accessMode.endsWith("_READER_ONLY");
+  if (accessType === "block") return { kind: "block", readOnly };
+  if (isMultiNode(accessMode)) {
+    if (!readOnly) throw failure("rwxFilesystem", {});
+    throw failure("capabilityUnsupported", { reason: `${accessMode} with a filesystem` });
+  }
+  const filesystem = FILESYSTEMS.find((known) => known === (fsType || DEFAULT_FILESYSTEM));
+  if (filesystem === undefined) {
+    const reason = `filesystem ${JSON.stringify(fsType)} (supported: ${FILESYSTEMS.join(", ")})`;
+    throw failure("capabilityUnsupported", { reason });
+  }
+  const flags = checkMountFlags(filesystem, capability.mountFlags, readOnly);
+  return { kind: "filesystem", readOnly: readOnly || flags.includes("ro"), filesystem, flags };
+}
+
+/** A publish context that belongs to this volume and this node. */
+export interface CheckedContext {
+  readonly context: PublishContext;
+  readonly nqn: VolumeNqn;
+  readonly target: Target;
+}
+
+/**
+ * Reads the publish context and proves that it is for this volume and this node.
+ * @throws fieldMissing, fieldInvalid (INVALID_ARGUMENT); nqnForeign, hostIdentityMismatch (FAILED_PRECONDITION);
+ *   clusterIdUnknown (UNAVAILABLE)
+ */
+export function checkContext(
+  node: NodeContext,
+  volume: VolumeId,
+  map: Readonly<Record<string, string>>,
+): CheckedContext {
+  const context = decodePublishContext(map);
+  const nqn = requireVolumeNqn(node.nqnPrefix, context.nqn, volume);
+  const own = hostIdentity(node.clusterId, node.nodeId);
+  if (context.hostNqn !== own.hostNqn) {
+    throw failure("hostIdentityMismatch", { volume, expected: context.hostNqn, own: own.hostNqn });
+  }
+  const { address, port, ctrlLossTmo, reconnectDelay, keepAliveTmo } = context;
+  const { fastIoFailTmo, nrIoQueues, queueSize } = context;
+  const times = { ctrlLossTmo, reconnectDelay, keepAliveTmo, fastIoFailTmo };
+  const target = { nqn: nqn.nqn, address, port, ...own, ...times, nrIoQueues, queueSize };
+  return { context, nqn, target };
+}
+
+/**
+ * A publish context comes through an object of the cluster, and connecting is done as root on the machine's network: where
+ * the node's own configuration has addresses, no other is connected to, however they are spelled.
+ * @throws storageAddressForeign (FAILED_PRECONDITION)
+ */
+export function requireOwnAddress(node: NodeContext, volume: VolumeId, { address }: PublishContext): void {
+  const { storageAddresses: allowed = [] } = node;
+  const own = new Set(allowed.map(normalAddress));
+  if (own.size > 0 && !own.has(normalAddress(address)))
+    throw failure("storageAddressForeign", { volume, address, allowed });
+}

@@ -1,0 +1,192 @@
+import {
+  bad,
+  good,
+  many,
+  type OptionTable,
+  optional,
+  type Parsed,
+  required,
+  withDefault,
+} from "../config/option.ts";
+import * as parse from "../config/parsers.ts";
+import { SimulatorError } from "./errors.ts";
+import { PROFILES, type ProfileName } from "./profiles.ts";
+import { parseSimulatorSwitch, type Switches } from "./switches.ts";
+
+/** A pool of the simulated RDS. Size in bytes. */
+export interface SimulatedPool {
+  readonly slot: string;
+  readonly fs: "btrfs" | "xfs" | "ext4";
+  readonly size: bigint;
+}
+
+const profileNames = Object.keys(PROFILES) as ProfileName[];
+
+/** `slot`, `slot:fs` or `slot:fs:size`. */
+function pool(text: string): Parsed<SimulatedPool> {
+  const [slot = "", fs = "btrfs", size = "1TiB", ...rest] = text.split(":");
+  const filesystem = parse.oneOf("btrfs", "xfs", "ext4")(fs);
+  const bytes = parse.bytes(size);
+  if (rest.length > 0 || !/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,31}$/.test(slot))
+    return bad("is not slot[:fs[:size]]");
+  if (!("value" in filesystem)) return filesystem;
+  if (!("value" in bytes)) return bytes;
+  return bytes.value >= 16n << 20n
+    ? good({ slot, fs: filesystem.value, size: bytes.value })
+    : bad("is smaller than 16 MiB");
+}
+
+function switchValue(text: string): Parsed<Partial<Switches>> {
+  try {
+    return good(parseSimulatorSwitch(text));
+  } catch (error) {
+    if (error instanceof SimulatorError) return bad(`is refused: ${error.message}`);
+    throw error;
+  }
+}
+
+/** Options of `rds-csi simulate`. */
+export const simulateOptions = {
+  listen: withDefault(
+    {
+      name: "listen",
+      placeholder: "<host:port>",
+      description: "where the simulated RDS answers SSH; port 0 takes a free one",
+      expects: "an IP address and a port, e.g. 127.0.0.1:2222",
+    },
+    "127.0.0.1:2222",
+    (text): Parsed<{ host: string; port: number }> => {
+      const found = /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z.-]+)):(\d{1,5})$/.exec(text);
+      const port = Number(found?.[3]);
+      return found === null || port > 65_535
+        ? bad(`is ${JSON.stringify(text)}, not host:port or [v6]:port`)
+        : good({ host: found[1] ?? found[2] ?? "", port });
+    },
+  ),
+  dir: required(
+    {
+      name: "dir",
+      placeholder: "<path>",
+      description: "directory of the simulated device: state, host key, images and exports",
+      expects: "an absolute path",
+    },
+    parse.absolutePath,
+  ),
+  backend: withDefault(
+    {
+      name: "backend",
+      placeholder: "<kind>",
+      description:
+        "where image files are: in memory, or as sparse files below the directory; nvmet also exports those through this machine's kernel",
+      expects: "memory, files or nvmet",
+    },
+    "files",
+    parse.oneOf("memory", "files", "nvmet"),
+  ),
+  nvmetAddress: withDefault(
+    {
+      name: "nvmet-address",
+      placeholder: "<ip>",
+      description: "where the exports of the backend nvmet listen, on the TCP ports of the disks",
+      expects: "an IPv4 or IPv6 address of this machine's initial network namespace, 0.0.0.0 or ::",
+    },
+    "0.0.0.0",
+    parse.ipAddress,
+  ),
+  profile: withDefault(
+    {
+      name: "profile",
+      placeholder: "<name>",
+      description: "which RouterOS behaves how",
+      expects: profileNames.join(", "),
+    },
+    "current",
+    parse.oneOf(...profileNames),
+  ),
+  switches: many(
+    {
+      name: "switch",
+      placeholder: "<name=value>",
+      description: "changes one behaviour of the profile",
+      expects: "name=value; docs/simulator.md lists them",
+      // Values are texts that may hold commas.
+      split: (text) => text.split("\n").filter((part) => part.trim() !== ""),
+    },
+    switchValue,
+  ),
+  pools: many(
+    {
+      name: "pool",
+      placeholder: "<slot[:fs[:size]]>",
+      description: "pool of the simulated device",
+      expects: "a slot, then btrfs, xfs or ext4, then a size of at least 16MiB, e.g. storage-pool:btrfs:1TiB",
+      defaultText: "storage-pool:btrfs:1TiB",
+    },
+    pool,
+  ),
+  user: withDefault(
+    {
+      name: "user",
+      placeholder: "<user>",
+      description: "RouterOS user that may log in",
+      expects: "1 to 64 letters, digits and any of . _ @ -",
+    },
+    "csi",
+    parse.matching(/^[A-Za-z0-9._@][A-Za-z0-9._@-]{0,63}$/, "a RouterOS user name"),
+  ),
+  authorizedKeysFile: required(
+    {
+      name: "authorized-keys-file",
+      placeholder: "<path>",
+      description: "public keys of that user, one per line",
+      expects: "the absolute path of a file of lines 'ssh-ed25519 AAAA…' or 'ssh-rsa AAAA…'",
+    },
+    parse.absolutePath,
+  ),
+  hostKeyFile: optional(
+    {
+      name: "host-key-file",
+      placeholder: "<path>",
+      description: "where the public host key line is written, for --rds-host-key-file",
+      expects: "an absolute path",
+    },
+    parse.absolutePath,
+  ),
+  readyFile: optional(
+    {
+      name: "ready-file",
+      placeholder: "<path>",
+      description: "file that is written, with the address in it, once SSH is answered",
+      expects: "an absolute path",
+    },
+    parse.absolutePath,
+  ),
+  latencyMs: withDefault(
+    {
+      name: "latency-ms",
+      placeholder: "<ms>",
+      description: "delay of every command in milliseconds",
+      expects: "a whole number from 0 to 60000",
+    },
+    "0",
+    parse.integer(0, 60_000),
+  ),
+  commandLog: optional(
+    {
+      name: "command-log",
+      placeholder: "<path>",
+      description: "file to which every command is appended, one JSON object per line",
+      expects: "an absolute path",
+    },
+    parse.absolutePath,
+  ),
+  controlSocket: optional(
+    {
+      name: "control-socket",
+      placeholder: "<path>",
+      description: "unix socket through which tests inject faults",
+      expects: "an absolute path of at most 107 bytes",
+    },
+    parse.absolutePath,
+  ),
+} satisfies OptionTable;

@@ -1,0 +1,126 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createKubernetes, type Kubernetes, type KubernetesOptions } from "../../../src/kubernetes/create.ts";
+import type { LogFields, Logger } from "../../../src/observability/log.ts";
+import { BUILT_IN, FakeApiServer, type FakeApiServerOptions, KUBEVIRT } from "./fake-api-server.ts";
+
+export const DRIVER = "rds.csi.srvlab.io";
+
+/** Never aborts. */
+export const forever = new AbortController().signal;
+
+export interface LogLine {
+  readonly level: string;
+  readonly message: string;
+  readonly fields: LogFields | undefined;
+}
+
+/** A logger that keeps its lines. */
+export function recordingLogger(lines: LogLine[]): Logger {
+  const at = (level: string) => (message: string, fields?: LogFields) =>
+    void lines.push({ level, message, fields });
+  const logger: Logger = {
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+    child: () => logger,
+  };
+  return logger;
+}
+
+/** A fake API server and what clients of it are made of. */
+export interface World {
+  readonly api: FakeApiServer;
+  readonly dir: string;
+  /** Makes a client; it is closed with the world. */
+  client(options?: Partial<KubernetesOptions>): Promise<Kubernetes>;
+  stop(): Promise<void>;
+}
+
+/** Starts a fake API server with KubeVirt's CRDs. */
+export async function startWorld(options: FakeApiServerOptions = {}): Promise<World> {
+  const api = await FakeApiServer.start({ resources: [...BUILT_IN, ...KUBEVIRT], ...options });
+  const dir = await mkdtemp(join(tmpdir(), "rds-csi-kube-"));
+  const clients: Kubernetes[] = [];
+  return {
+    api,
+    dir,
+    client: async (given = {}) => {
+      const path = await api.writeKubeconfig(join(dir, `kubeconfig-${clients.length}`));
+      const client = await createKubernetes({
+        source: { kind: "kubeconfig", path },
+        driverName: DRIVER,
+        instance: "rds-csi-controller-0",
+        ...given,
+      });
+      clients.push(client);
+      return client;
+    },
+    stop: async () => {
+      for (const client of clients) await client.close(0);
+      await api.stop();
+      await rm(dir, { recursive: true });
+    },
+  };
+}
+
+/** Waits until a condition holds; fails after `limitMs` milliseconds with what it was waiting for. */
+export async function until(what: string, condition: () => boolean, limitMs = 5_000): Promise<void> {
+  const end = performance.now() + limitMs;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`waited in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/**
+ * Lets everything that is under way between client and server finish: both are in this process, so this is a matter of
+ * turns of the event loop, not of time.
+ */
+export async function quiet({ api }: World): Promise<void> {
+  for (let turns = 0; turns < 40 || api.busy > 0; turns += 1)
+    await new Promise((resolve) => setImmediate(resolve));
+}
+
+export function node(name: string): object {
+  return { apiVersion: "v1", kind: "Node", metadata: { name }, status: { images: [{ names: ["x"] }] } };
+}
+
+export function persistentVolume(name: string, handle: string, extra: Record<string, unknown> = {}): object {
+  const { driver = DRIVER, claim = { namespace: "vms", name: `claim-${name}`, uid: `uid-${name}` } } = extra;
+  return {
+    apiVersion: "v1",
+    kind: "PersistentVolume",
+    metadata: { name },
+    spec: {
+      csi: { driver, volumeHandle: handle },
+      accessModes: ["ReadWriteMany"],
+      volumeMode: "Block",
+      storageClassName: "rds",
+      claimRef: claim,
+    },
+    status: { phase: extra.phase ?? "Bound" },
+  };
+}
+
+export function volumeAttachment(name: string, onNode: string, attacher = DRIVER): object {
+  return {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "VolumeAttachment",
+    metadata: { name },
+    spec: { attacher, nodeName: onNode, source: { persistentVolumeName: "pv-1" } },
+    status: { attached: true },
+  };
+}
+
+export function pod(name: string, volumes: readonly object[], phase = "Running", extra: object = {}): object {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace: "vms", ...extra },
+    spec: { nodeName: "node-a", volumes },
+    status: { phase },
+  };
+}

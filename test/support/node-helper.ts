@@ -1,0 +1,14 @@
+import type { Helper } from "../../src/host/helper.ts";
+
+const unused = () => Promise.reject(new Error("unused"));
+
+/** A helper that answers nothing; tests replace what they need. */
+export const unusedHelper: Helper = {
+  lookForData: unused,
+  inspect: unused,
+  ext4State: unused,
+  findFilesystem: unused,
+  writeMark: unused,
+  eraseMarks: unused,
+  endController: unused,
+};
