@@ -12,8 +12,8 @@ const names: readonly string[] = NODE_TOOLS.map(({ name }) => name);
 
 test("programs are started in one place only, which the compiler lets execute nothing but the list", () => {
   const starters = files.filter((path) => /child_process|Bun\.spawn|Deno\.Command/.test(text(path)));
-  expect(starters).toEqual(["node/exec.ts"]);
-  expect(text("node/exec.ts")).toContain("Command<Program extends string = ToolName>");
+  expect(starters).toEqual(["host/exec.ts"]);
+  expect(text("host/exec.ts")).toContain("Command<Program extends string = ToolName>");
 });
 
 test("every program that is named at a call is in the list, and every one of the list is named somewhere", () => {
