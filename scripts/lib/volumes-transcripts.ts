@@ -1,11 +1,12 @@
-import { listedVolumes } from "../../src/cli/volumes/from-rds.ts";
+import { listedVolumes } from "../../src/cli/volumes/listed.ts";
 import { renderVolumes } from "../../src/cli/volumes/render.ts";
 import { showText } from "../../src/cli/volumes/show-text.ts";
 import { changeLine, changesBetween, type Look, type Trouble } from "../../src/cli/volumes/watch-view.ts";
 import { failure } from "../../src/domain/errors/driver-error.ts";
 import { compareVolume } from "../../src/inspect/compare.ts";
-import { known } from "../../src/inspect/fact.ts";
+import { known, notAsked } from "../../src/inspect/fact.ts";
 import type { VolumeFacts } from "../../src/inspect/facts.ts";
+import { type Listing, noClusterLists, type World } from "../../src/inspect/world.ts";
 import type { RdsVolume } from "../../src/rds/volume.ts";
 import { type Change, changedFacts, GIB, NOW, type Shape } from "../../test/support/volume-facts.ts";
 
@@ -52,6 +53,17 @@ function onRds(more: Partial<Shape>, change: Change = {}): RdsVolume {
   return { id: handle as RdsVolume["id"], record: rds.record.value, disk: rds.disk.value };
 }
 
+/** A world without a cluster. */
+function worldOf(listing: Listing, now: number): World {
+  const { installation } = wellFacts;
+  return {
+    now,
+    installation,
+    survey: known(listing),
+    cluster: noClusterLists(notAsked("--orchestrator is none")),
+  };
+}
+
 /** The list: a volume in each state but `migrating`, whose further column leaves little room for names. */
 export function listTranscript(): string {
   const foreign = onRds(shape(4, "theirs", []));
@@ -71,14 +83,14 @@ export function listTranscript(): string {
     ],
   };
   const options = { format: "table", now: NOW, width: TRANSCRIPT_WIDTH, colour: false } as const;
-  return renderVolumes(listedVolumes(found, NOW), options);
+  return renderVolumes(listedVolumes(worldOf(found, NOW)), options);
 }
 
 /** What --watch prints on a pipe: a start, an attachment, the RDS lost and back, a deletion. */
 export function watchTranscript(): string {
   const look = (seconds: number, volumes: readonly RdsVolume[], troubles: readonly Trouble[] = []): Look => {
     const now = NOW + seconds * 1_000;
-    return { volumes: listedVolumes({ volumes, foreign: [] }, now), drift: [], readAt: now, now, troubles };
+    return { volumes: listedVolumes(worldOf({ volumes, foreign: [] }, now)), readAt: now, now, troubles };
   };
   const [well, idle, attached] = [onRds(WELL), onRds({ ...BROKEN, nodes: [] }), onRds(BROKEN)];
   const { summary } = failure("rdsUnreachable", { address: "192.0.2.1:22", reason: "no answer within 30 s" });

@@ -1,10 +1,10 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import type { VolumeId } from "../domain/volume-id.ts";
-import type { Survey } from "../rds/survey.ts";
-import { type Fact, ifKnown } from "./fact.ts";
-import type { PvFacts } from "./facts.ts";
+import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
+import type { PersistentVolumeView } from "../kubernetes/port.ts";
+import { type Fact, ifKnown, isUnanswered, type Known, known, type Unknown } from "./fact.ts";
+import type { Listing } from "./world.ts";
 
-/** What a person calls a volume. */
+/** The name of a volume, as a person gives it. */
 export interface VolumeName {
   /** With it, the name is that of a claim. */
   readonly namespace: string | undefined;
@@ -15,12 +15,12 @@ export interface VolumeName {
 export interface NameSources {
   /** Address of the RDS. */
   readonly address: string;
-  readonly survey: Fact<Survey>;
-  readonly pvs: Fact<readonly PvFacts[]>;
+  readonly survey: Fact<Listing>;
+  readonly pvs: Fact<readonly PersistentVolumeView[]>;
 }
 
 /** One volume under all its names. */
-interface Known {
+interface NamedVolume {
   readonly handle: VolumeId;
   readonly claims: ReadonlySet<string>;
   readonly names: ReadonlySet<string>;
@@ -39,21 +39,34 @@ export function parseVolumeName(text: string, namespace: string | undefined): Vo
   return namespace === undefined || namespace === first ? { namespace: first, name: second } : undefined;
 }
 
+/** `namespace/name`, or the bare name. */
+export function shownName({ namespace, name }: VolumeName): string {
+  return namespace === undefined ? name : `${namespace}/${name}`;
+}
+
 /**
- * The volume of a name: a handle, the CSI volume name in the record, a PersistentVolume, or a claim.
+ * The volume of a name: a handle, the CSI volume name in the record, a PersistentVolume, or a claim. Unknown when no volume is
+ * found and a side that was asked did not answer; a handle is itself then.
  * @throws volumeNameUnknown saying where was looked, volumeNameAmbiguous listing the candidates
  */
-export function resolveName(wanted: VolumeName, sources: NameSources, hint?: string): VolumeId {
+export function resolveName(
+  wanted: VolumeName,
+  sources: NameSources,
+  hint?: string,
+): Known<VolumeId> | Unknown {
   const { namespace, name } = wanted;
-  const shown = namespace === undefined ? name : `${namespace}/${name}`;
-  const fits = ({ handle, claims, names }: Known): boolean =>
+  const shown = shownName(wanted);
+  const fits = ({ handle, claims, names }: NamedVolume): boolean =>
     namespace !== undefined
       ? claims.has(shown)
       : handle === name || names.has(name) || [...claims].some((claim) => claim.endsWith(`/${name}`));
   const found = knownVolumes(sources).filter(fits);
   const [first, second] = found;
   if (first === undefined) {
-    const looked = [...lookedAt(sources), ...(hint === undefined ? [] : [hint])];
+    const unanswered = [sources.survey, sources.pvs].find(isUnanswered);
+    const handle = namespace === undefined ? parseVolumeId(name) : undefined;
+    if (unanswered !== undefined) return handle === undefined ? unanswered : known(handle);
+    const looked = [...Object.values(lookedAt(sources)), ...(hint === undefined ? [] : [hint])];
     throw failure("volumeNameUnknown", { name: shown, looked });
   }
   if (second !== undefined) {
@@ -63,10 +76,10 @@ export function resolveName(wanted: VolumeName, sources: NameSources, hint?: str
     });
     throw failure("volumeNameAmbiguous", { name: shown, candidates });
   }
-  return first.handle;
+  return known(first.handle);
 }
 
-function knownVolumes({ survey, pvs }: NameSources): Known[] {
+function knownVolumes({ survey, pvs }: NameSources): NamedVolume[] {
   const all = new Map<string, { claims: Set<string>; names: Set<string> }>();
   const of = (handle: string) => {
     const entry = all.get(handle) ?? { claims: new Set<string>(), names: new Set<string>() };
@@ -90,18 +103,23 @@ function knownVolumes({ survey, pvs }: NameSources): Known[] {
     .toSorted((a, b) => (a.handle < b.handle ? -1 : 1));
 }
 
-/** Where was looked, and where was not. */
-function lookedAt({ address, survey, pvs }: NameSources): string[] {
+/** What each side says about a name that neither has. */
+export function lookedAt({ address, survey, pvs }: NameSources): {
+  readonly rds: string;
+  readonly cluster: string;
+} {
   const disks = ifKnown(survey);
   const volumes = ifKnown(pvs);
-  return [
-    disks === undefined
-      ? `the RDS could not be asked (${reasonOf(survey)})`
-      : `the RDS ${address} has ${disks.volumes.length + disks.foreign.length} volumes, none of that name`,
-    volumes === undefined
-      ? `the cluster was not asked (${reasonOf(pvs)})`
-      : `the cluster has ${volumes.length} PersistentVolumes of this driver, none of that name, handle or claim`,
-  ];
+  return {
+    rds:
+      disks === undefined
+        ? `the RDS could not be asked (${reasonOf(survey)})`
+        : `the RDS ${address} has ${disks.volumes.length + disks.foreign.length} volumes, none of that name`,
+    cluster:
+      volumes === undefined
+        ? `the cluster was not asked (${reasonOf(pvs)})`
+        : `the cluster has ${volumes.length} PersistentVolumes of this driver, none of that name, handle or claim`,
+  };
 }
 
 const reasonOf = (fact: Fact<unknown>): string => (fact.state === "unknown" ? fact.reason : "");

@@ -1,5 +1,5 @@
-/** How a volume stands. `foreign`: not ours, never changed. `broken`: ours, but something is wrong with it. */
-export type VolumeState = "available" | "attached" | "migrating" | "foreign" | "broken";
+import type { VolumeState } from "../../inspect/compare.ts";
+import type { Finding } from "../../inspect/finding.ts";
 
 /** One node that a volume is attached to. */
 export interface ListedNode {
@@ -15,24 +15,33 @@ export interface ListedNode {
 export interface ListedVolume {
   /** Slot on the RDS and CSI volume handle. */
   readonly handle: string;
-  /** The CSI volume name (in Kubernetes `pvc-<uid>`); "" for foreign disks. */
+  /** The CSI volume name (in Kubernetes `pvc-<uid>`); "" without a record. */
   readonly csiName: string;
   readonly state: VolumeState;
   /** Bytes; 0 when the RDS reports none. */
   readonly sizeBytes: bigint;
+  /** The claim in the cluster; where that is not known, the claim in the record. */
   readonly pvc: { readonly namespace: string; readonly name: string } | undefined;
   /** In the order of attaching. */
   readonly nodes: readonly ListedNode[];
   readonly migration:
     | { readonly since: string; readonly timeoutSeconds: number; readonly overdue: boolean }
     | undefined;
-  /** RFC 3339, UTC; undefined for foreign disks. */
+  /** RFC 3339, UTC; undefined without a record. */
   readonly createdAt: string | undefined;
   /** NQN of the export; "" when it has none. */
   readonly nqn: string;
   readonly exported: boolean;
   /** Backing file on the RDS. */
   readonly path: string;
-  /** What is wrong, in plain words. */
-  readonly problems: readonly string[];
+  /** The worst first. */
+  readonly findings: readonly Finding[];
+}
+
+/** A side that did not answer. */
+export interface UnknownSide {
+  /** `RDS`, `Kubernetes`, or the kinds of objects of one of them. */
+  readonly what: string;
+  readonly reason: string;
+  readonly remedy: string | undefined;
 }

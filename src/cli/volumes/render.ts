@@ -1,6 +1,9 @@
 import { printable } from "../../domain/printable.ts";
+import type { VolumeState } from "../../inspect/compare.ts";
+import { sentenceOf } from "../../inspect/finding.ts";
 import { jsonText, yamlText } from "../machine-text.ts";
-import type { ListedVolume, VolumeState } from "./model.ts";
+import { problemsOf } from "./listed.ts";
+import type { ListedVolume, UnknownSide } from "./model.ts";
 import { type Column, shortAge, shortDuration, shortSize, tableLines } from "./text.ts";
 
 export const OUTPUT_FORMATS = ["table", "wide", "json", "yaml"] as const;
@@ -13,26 +16,29 @@ export interface RenderOptions {
   /** Columns of the terminal; undefined when it is none, then nothing is cut. */
   readonly width: number | undefined;
   readonly colour: boolean;
+  /** Sides that did not answer. */
+  readonly unknown?: readonly UnknownSide[];
 }
 
 /** The list as text that ends with a newline. */
 export function renderVolumes(volumes: readonly ListedVolume[], options: RenderOptions): string {
   switch (options.format) {
     case "json":
-      return `${jsonText(document(volumes), 2)}\n`;
+      return `${jsonText(document(volumes, options), 2)}\n`;
     case "yaml":
-      return yamlText(document(volumes));
+      return yamlText(document(volumes, options));
     default:
       return table(volumes, options);
   }
 }
 
 /** The machine-readable form, `rds-csi/v1`; its fields are described in docs/cli.md and only ever added to. */
-function document(volumes: readonly ListedVolume[]): object {
+function document(volumes: readonly ListedVolume[], { unknown = [] }: RenderOptions): object {
   return {
     apiVersion: "rds-csi/v1",
     kind: "VolumeList",
     items: volumes.map(volumeDocument),
+    unknown: unknown.map(({ what, reason, remedy }) => ({ what, reason, remedy: remedy ?? null })),
   };
 }
 
@@ -50,7 +56,11 @@ export function volumeDocument(volume: ListedVolume): object {
     nqn: volume.nqn,
     exported: volume.exported,
     path: volume.path,
-    problems: volume.problems,
+    problems: problemsOf(volume).map(sentenceOf),
+    findings: volume.findings.map((finding) => {
+      const { id, severity, node, remedy } = finding;
+      return { id, severity, text: sentenceOf(finding), node: node ?? null, remedy };
+    }),
   };
 }
 
@@ -60,6 +70,8 @@ const COLOURS: Readonly<Record<VolumeState, string>> = {
   migrating: "\u001b[36m",
   foreign: "\u001b[33m",
   broken: "\u001b[31m",
+  missing: "\u001b[31m",
+  unknown: "\u001b[33m",
 };
 const BOLD = "\u001b[1m";
 const RED = "\u001b[31m";
@@ -78,8 +90,28 @@ function migrationText({ migration }: ListedVolume, now: number): string {
 /** Columns of a terminal from which on MIGRATION and AGE have room beside each other. */
 const ROOM_FOR_BOTH = 100;
 
-function table(volumes: readonly ListedVolume[], { format, now, width, colour }: RenderOptions): string {
-  if (volumes.length === 0) return "No volumes.\n";
+/** Lines of the problems of all volumes. That of a pool is said once, with the number of its volumes. */
+function problemLines(volumes: readonly ListedVolume[]): string[] {
+  const onPools = new Map<string, number>();
+  const lines = volumes.flatMap((volume) =>
+    problemsOf(volume).flatMap((finding) => {
+      const text = sentenceOf(finding);
+      if (finding.subject.kind !== "pool") return [printable(`${volume.handle}: ${text}`)];
+      onPools.set(text, (onPools.get(text) ?? 0) + 1);
+      return [];
+    }),
+  );
+  const pools = [...onPools].map(([text, count]) => printable(`${text}: ${count} volumes are on it`));
+  return [...pools, ...lines];
+}
+
+function table(volumes: readonly ListedVolume[], options: RenderOptions): string {
+  const { format, now, width, colour, unknown = [] } = options;
+  const missing = unknown.map(({ what, reason, remedy }) =>
+    printable(`${what}: ${reason}${remedy === undefined ? "" : `. ${remedy}`}`),
+  );
+  const notKnown = missing.length > 0 ? ["", "Not known:", ...missing] : [];
+  if (volumes.length === 0) return `${["No volumes.", ...notKnown].join("\n")}\n`;
   const wide = format === "wide";
   const column = (title: string, cell: (volume: ListedVolume) => string, minimum?: number): Column => ({
     title,
@@ -121,9 +153,7 @@ function table(volumes: readonly ListedVolume[], { format, now, width, colour }:
     const code = title === "STATE" && volume !== undefined ? COLOURS[volume.state] : overdue ? RED : "";
     return code === "" ? text : `${code}${text}${RESET}`;
   };
-  const problems = volumes.flatMap(({ handle, problems: all }) =>
-    all.map((problem) => printable(`${handle}: ${problem}`)),
-  );
+  const problems = problemLines(volumes);
   const lines = tableLines(columns, wide ? undefined : width, paint);
-  return `${[...lines, ...(problems.length > 0 ? ["", "Problems:", ...problems] : [])].join("\n")}\n`;
+  return `${[...lines, ...(problems.length > 0 ? ["", "Problems:", ...problems] : []), ...notKnown].join("\n")}\n`;
 }

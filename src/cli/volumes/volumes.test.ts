@@ -1,12 +1,17 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parse as parseYaml } from "yaml";
+import { problem } from "../../../test/support/volume-facts.ts";
+import { hostIdentity } from "../../domain/host-identity.ts";
 import { isPrintable } from "../../domain/printable.ts";
 import { DEFAULT_SETTINGS } from "../../domain/record/volume-record.ts";
 import { volumeIdFromName } from "../../domain/volume-id.ts";
+import { known, notAsked } from "../../inspect/fact.ts";
+import { sentenceOf } from "../../inspect/finding.ts";
+import { noClusterLists } from "../../inspect/world.ts";
 import type { Disk } from "../../rds/disk.ts";
 import { classify, type ForeignDisk, type RdsVolume } from "../../rds/volume.ts";
-import { listedVolumes } from "./from-rds.ts";
+import { listedVolumes, problemsOf } from "./listed.ts";
 import type { ListedVolume } from "./model.ts";
 import { type RenderOptions, renderVolumes } from "./render.ts";
 import { shortAge, shortDuration, shortSize, tableLines } from "./text.ts";
@@ -28,7 +33,7 @@ function volume(more: Partial<ListedVolume> = {}): ListedVolume {
     nqn: "nqn.2000-02.com.mikrotik:x.1",
     exported: true,
     path: "storage-pool/csi/x.img",
-    problems: [],
+    findings: [],
     ...more,
   };
 }
@@ -104,7 +109,7 @@ describe("table", () => {
   });
 
   test("problems are listed below, with the handle", () => {
-    const text = renderVolumes([volume({ state: "broken", problems: ["not exported"] })], table);
+    const text = renderVolumes([volume({ state: "broken", findings: [problem("not exported")] })], table);
     expect(text).toContain(`\nProblems:\n${volume().handle}: not exported\n`);
   });
 
@@ -142,7 +147,7 @@ describe("table", () => {
         const hostile = volume({
           csiName: text,
           pvc: { namespace: text, name: text },
-          problems: [text],
+          findings: [problem(text)],
           nqn: text,
           path: text,
         });
@@ -168,6 +173,7 @@ describe("machine-readable", () => {
         "createdAt",
         "csiName",
         "exported",
+        "findings",
         "handle",
         "migration",
         "nodes",
@@ -209,13 +215,13 @@ describe("mapping from the RDS", () => {
     state: "",
     mountFilesystem: false,
     exported: true,
-    nqn: "nqn.x",
+    nqn: `nqn:${id}.1`,
     port: 4420,
     allowHost: "",
   };
   const attachment = {
     node: "n1",
-    hostNqn: "h",
+    hostNqn: hostIdentity("default", "n1").hostNqn,
     accessMode: "SINGLE_NODE_WRITER",
     accessType: "block",
     readonly: false,
@@ -240,8 +246,18 @@ describe("mapping from the RDS", () => {
       ...record,
     },
   });
-  const one = (volumes: RdsVolume[]): ListedVolume | undefined =>
-    listedVolumes({ volumes, foreign: [] }, NOW)[0];
+  type Found = { readonly volumes: readonly RdsVolume[]; readonly foreign: readonly ForeignDisk[] };
+  const listedOf = (found: Found): ListedVolume[] =>
+    listedVolumes({
+      now: NOW,
+      installation: { clusterId: "default", nqnPrefix: "nqn", nvmePort: 4420, fencing: "epoch" },
+      survey: known(found),
+      cluster: noClusterLists(notAsked("--orchestrator is none")),
+    });
+  const one = (volumes: RdsVolume[]) => {
+    const [listed] = listedOf({ volumes, foreign: [] });
+    return listed && { ...listed, problems: problemsOf(listed).map(sentenceOf) };
+  };
 
   test("a record that nobody can read is one row, and every form shows the others", () => {
     const good = { slot: volumeIdFromName("good"), comment: "rds1;n=good;c=default;t=1700000000" };
@@ -285,9 +301,9 @@ describe("mapping from the RDS", () => {
           if (read?.kind === "volume") found.volumes.push(read.volume);
           if (read?.kind === "foreign") found.foreign.push(read.foreign);
         }
-        const volumes = listedVolumes(found, NOW);
+        const volumes = listedOf(found);
         expect(volumes.map(({ handle }) => handle).sort()).toEqual([good.slot, id].sort());
-        const look = { volumes, drift: [], readAt: NOW, now: NOW, troubles: [] };
+        const look = { volumes, readAt: NOW, now: NOW, troubles: [] };
         const shown = [
           ...(["table", "wide", "json", "yaml"] as const).map((format) =>
             renderVolumes(volumes, { ...table, format }),
@@ -320,7 +336,8 @@ describe("mapping from the RDS", () => {
       state: "available",
       problems: [],
     });
-    const both = [attachment, { ...attachment, node: "n2" }];
+    const second = { ...attachment, node: "n2", hostNqn: hostIdentity("default", "n2").hostNqn };
+    const both = [attachment, second];
     const migration = { since: NOW / 1000 - 10, timeoutSeconds: 300, by: "p", overdueBy: undefined };
     expect(one([ours({ attachments: both, migration })])).toMatchObject({ state: "migrating", problems: [] });
     const late = one([
@@ -329,8 +346,8 @@ describe("mapping from the RDS", () => {
         migration: { since: NOW / 1000 - 301, timeoutSeconds: 300, by: "p", overdueBy: undefined },
       }),
     ]);
-    expect(late).toMatchObject({ state: "migrating", migration: { overdue: true } });
-    expect(late?.problems.length).toBe(1);
+    expect(late).toMatchObject({ state: "broken", migration: { overdue: true } });
+    expect(late?.problems).toEqual(["Its migration has taken 301 s, 300 s are allowed"]);
   });
 
   test("contradictions between record and export are problems", () => {
@@ -361,12 +378,11 @@ describe("mapping from the RDS", () => {
         },
       ],
     };
-    const listed = listedVolumes(found, NOW);
+    const listed = listedOf(found);
     expect(listed.map(({ handle }) => handle)).toEqual([id, other].sort());
-    expect(listed.find(({ handle }) => handle === other)).toMatchObject({
-      state: "foreign",
-      problems: ["it belongs to cluster b"],
-    });
+    const theirs = listed.find(({ handle }) => handle === other);
+    expect(theirs?.state).toBe("foreign");
+    expect(theirs?.findings.map(sentenceOf)).toEqual(["The disk item is not ours: it belongs to cluster b"]);
   });
 });
 

@@ -1,6 +1,7 @@
-import type { Drift } from "../../controller/drift.ts";
 import { printable } from "../../domain/printable.ts";
+import { sentenceOf } from "../../inspect/finding.ts";
 import { jsonText } from "../machine-text.ts";
+import { problemsOf } from "./listed.ts";
 import type { ListedVolume } from "./model.ts";
 import { renderVolumes, volumeDocument } from "./render.ts";
 import { wrap } from "./show-text.ts";
@@ -17,8 +18,6 @@ export interface Trouble {
 export interface Look {
   /** The last list that was read; undefined before the first. */
   readonly volumes: readonly ListedVolume[] | undefined;
-  /** What the cluster last said otherwise. */
-  readonly drift: readonly Drift[];
   /** When the list was read. */
   readonly readAt: number;
   readonly now: number;
@@ -71,7 +70,8 @@ export function changeLine(change: WatchChange, now: number, json: boolean): str
     const head = { apiVersion: "rds-csi/v1", kind: "VolumeWatch", time, change: change.change };
     return `${jsonText({ ...head, volume: volumeDocument(volume) }, 0)}\n`;
   }
-  const { handle, state, sizeBytes, pvc, nodes, migration, problems } = volume;
+  const { handle, state, sizeBytes, pvc, nodes, migration } = volume;
+  const problems = problemsOf(volume).map(sentenceOf);
   const parts = [
     ...[time, change.change, handle, state, shortSize(sizeBytes)],
     pvc === undefined ? "-" : `${pvc.namespace}/${pvc.name}`,

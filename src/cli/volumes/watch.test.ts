@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { GIB, type Stack, startStack } from "../../../test/support/rds-stack.ts";
+import { problem } from "../../../test/support/volume-facts.ts";
 import { volumeIdFromName } from "../../domain/volume-id.ts";
 import { type TestIo, testIo } from "../cli.fixture.ts";
 import type { ListedVolume } from "./model.ts";
@@ -19,11 +20,11 @@ const volume = (name: string, more: Partial<ListedVolume> = {}): ListedVolume =>
   nqn: "",
   exported: false,
   path: "",
-  problems: [],
+  findings: [],
   ...more,
 });
 const looked = (volumes: readonly ListedVolume[] | undefined, more: Partial<Look> = {}): Look => ({
-  ...{ volumes, drift: [], readAt: NOW, now: NOW, troubles: [] },
+  ...{ volumes, readAt: NOW, now: NOW, troubles: [] },
   ...more,
 });
 const trouble = { side: "RDS", since: NOW - 5_000, reason: "no route\u001b[2J" } as const;
@@ -38,7 +39,7 @@ describe("changes", () => {
     const [a, b] = [volume("a"), volume("b")];
     expect(kinds(undefined, looked([a, b]))).toEqual(["added a", "added b"]);
     expect(kinds(looked([a, b]), looked([volume("a"), volume("b")], { now: NOW + 2_000 }))).toEqual([]);
-    expect(kinds(looked([a, b]), looked([volume("a", { problems: ["x"] })]))).toEqual([
+    expect(kinds(looked([a, b]), looked([volume("a", { findings: [problem("x")] })]))).toEqual([
       "changed a",
       "removed b",
     ]);
@@ -52,7 +53,7 @@ describe("changes", () => {
   });
 
   test("lines, with hostile characters escaped, and JSON objects", () => {
-    const hostile = volume("a", { problems: ["x\ny\u001b[2J"], pvc: undefined });
+    const hostile = volume("a", { findings: [problem("x\ny\u001b[2J")], pvc: undefined });
     expect(changeLine({ change: "changed", volume: hostile }, NOW, false)).toBe(
       `2026-03-01T12:00:00Z changed ${hostile.handle} available 10Gi - - problems: x\\u{a}y\\u{1b}[2J\n`,
     );
@@ -76,7 +77,7 @@ describe("changes", () => {
 describe("frames", () => {
   test("never more rows or columns than the terminal has; what is left out is counted", () => {
     const many = Array.from({ length: 50 }, (_, index) =>
-      volume(`v${index}`, { problems: ["p ".repeat(90)] }),
+      volume(`v${index}`, { findings: [problem("p ".repeat(90))] }),
     );
     for (const [columns, rows] of [
       [80, 24],
