@@ -37,9 +37,12 @@ function section(command: Command, path: string): string[] {
 const VOLUME_FIELDS: readonly (readonly [string, string])[] = [
   ["handle", "slot on the RDS and CSI volume handle"],
   ["csiName", 'CSI volume name; "" for foreign disks'],
-  ["state", "available, attached, migrating, foreign (not ours, never changed) or broken (see problems)"],
+  [
+    "state",
+    "available, attached, migrating, broken (a finding is an error), foreign (not ours, never changed) or missing (no disk item)",
+  ],
   ["sizeBytes", "bytes, a number; 0 when the RDS reports none"],
-  ["pvc", "`{namespace, name}` or null"],
+  ["pvc", "`{namespace, name}` or null: the claim in the cluster, else that of the record"],
   ["nodes", "`{node, since, accessMode, readonly}` in the order of attaching; at most two"],
   ["migration", "`{since, timeoutSeconds, overdue}` or null"],
   ["createdAt", "time or null"],
@@ -47,6 +50,10 @@ const VOLUME_FIELDS: readonly (readonly [string, string])[] = [
   ["exported", "whether the RDS exports it now"],
   ["path", "backing file on the RDS"],
   ["problems", "what is wrong, in plain words; empty when nothing is"],
+  [
+    "findings",
+    "`{id, severity, text, node, remedy}`, the worst first; ids are those of [volumes.md](volumes.md#drift)",
+  ],
 ];
 
 /** `docs/cli.md`, complete. A test compares the file with it; `src/cli/write-docs.ts` writes it. */
@@ -73,7 +80,8 @@ export function cliDocs(): string {
     "## The list of volumes as JSON or YAML",
     "",
     "`rds-csi volumes list -o json` prints one object: `apiVersion` is `rds-csi/v1`, `kind` is `VolumeList`, `items` holds",
-    "the volumes, sorted by handle. Times are RFC 3339 in UTC. Fields are only ever added within `rds-csi/v1`.",
+    "the volumes, sorted by handle; `unknown` holds `{what, reason, remedy}` of a cluster that was asked and did not answer.",
+    "Times are RFC 3339 in UTC. Fields are only ever added within `rds-csi/v1`.",
     "",
     "| field of an item | meaning |",
     "| --- | --- |",
@@ -85,11 +93,11 @@ export function cliDocs(): string {
     "## One volume as JSON or YAML",
     "",
     "`rds-csi volumes show NAME -o json` prints one object of kind `Volume`. Below `rds` and `kubernetes` each thing has",
-    "`state`: `known` (with `value`), `absent` (confirmed) or `unknown` (with `reason`).",
+    "`state`: `known` (with `value`), `absent` (confirmed) or `unknown` (with `reason`, and `remedy` if it is an error).",
     "",
     "| field | meaning |",
     "| --- | --- |",
-    "| `handle`, `time` | the volume, and when it was looked up |",
+    "| `handle`, `name`, `time` | the volume, its name as it was given, and when it was looked up; `handle` is null when the name is not found and a side does not answer |",
     "| `state` | available, attached, migrating, broken, foreign, missing (no disk item) or unknown |",
     "| `rds` | `disk`, `record`, `file`, `pool` |",
     "| `kubernetes` | `persistentVolume`, `otherPersistentVolumes`, `claim`, `storageClass`, `attachments`, `pods`, `machines`, `events` |",

@@ -135,7 +135,11 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
         .choices(["table", "wide", "json", "yaml"])
         .default("table"),
     )
-    .option("--fail-on-problems", "exit with code 3 when a volume has a problem", false)
+    .option(
+      "--fail-on-problems",
+      "exit with code 3 when a volume has a problem, with 1 when the cluster does not answer",
+      false,
+    )
     .addOption(
       new Option(
         "--watch",

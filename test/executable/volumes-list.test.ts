@@ -86,7 +86,7 @@ test("json: every volume with its state, in handle order", async () => {
     problems: [],
   });
   expect(of(ids.foreign)).toMatchObject({ state: "foreign", csiName: "", pvc: null });
-  expect(of(ids.foreign)?.problems).toEqual(["it belongs to cluster other"]);
+  expect(of(ids.foreign)?.problems).toEqual(["The disk item is not ours: it belongs to cluster other"]);
 });
 
 test("yaml says the same as json", async () => {
@@ -104,7 +104,9 @@ test("table and wide", async () => {
   expect(row(ids.attached)?.slice(0, 4)).toEqual(["attached", "3Gi", "shop/database", "node-b"]);
   expect(row(ids.available)?.slice(0, 3)).toEqual(["available", "8Mi", "shop/spare"]);
   expect(row(ids.foreign)?.[0]).toBe("foreign");
-  expect(table.stdout).toContain(`\nProblems:\n${ids.foreign}: it belongs to cluster other\n`);
+  expect(table.stdout).toContain(
+    `\nProblems:\n${ids.foreign}: The disk item is not ours: it belongs to cluster other\n`,
+  );
   const wide = await list("-o", "wide");
   expect(wide.stdout.split("\n")[0]).toMatch(/NAME +EXPORTED +NQN +PATH$/);
   expect(wide.stdout).toContain(`storage-pool/csi/${ids.attached}.img`);
