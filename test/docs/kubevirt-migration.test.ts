@@ -4,6 +4,8 @@ import { driverName } from "../../src/config/common-options.ts";
 import { capabilityProblem } from "../../src/controller/capabilities.ts";
 import { PARAMETER_DOCS, readParameters } from "../../src/controller/parameters.ts";
 import { parseQuantity } from "../../src/kubernetes/quantity.ts";
+import { migrationLimit } from "../../src/migration/time-limit.ts";
+import { GIB } from "../../src/rds/stack.fixture.ts";
 import { files } from "../manifests/manifests.fixture.ts";
 import { problemsOf, schemaOf } from "../manifests/schema.fixture.ts";
 import { capabilitiesOf, type Manifest, manifestsOf } from "./manifests.fixture.ts";
@@ -176,6 +178,13 @@ describe("commands and settings", () => {
     const { migrationTimeoutSeconds, migrationGuard } = readParameters({}).settings;
     expect(rows[0]?.[1]).toBe(`after ${migrationTimeoutSeconds} s`);
     expect(migrationGuard).toBe("enforce");
+    const config = {
+      completionTimeoutPerGiB: undefined,
+      allowPostCopy: false,
+      allowWorkloadDisruption: false,
+    };
+    const load = { memoryBytes: 8n * GIB, volumeBytes: 0n };
+    expect(rows[2]?.[1]).toEndWith(`${migrationLimit(load, config)} s for a guest of 8Gi`);
     for (const name of ["migrationGuard", "migrationTimeoutSeconds"])
       expect(Object.keys(PARAMETER_DOCS)).toContain(name);
   });
