@@ -3,7 +3,7 @@ import type { DiagnoseContext } from "./context.ts";
 import type { CheckId, Facts, Gathered } from "./facts.ts";
 import { answerFacts } from "./probes/answering.ts";
 import { askCluster } from "./probes/cluster.ts";
-import { connectionFacts } from "./probes/connections.ts";
+import { type ConnectionFacts, connectionFacts } from "./probes/connections.ts";
 import { hungTasks } from "./probes/hung-tasks.ts";
 import { kernelMessages } from "./probes/kernel-log.ts";
 import { accessFacts, identityFacts, kernelFacts, toolFacts } from "./probes/machine.ts";
@@ -63,83 +63,70 @@ export async function gather(
   };
   const first = <T>(id: CheckId, run: (signal: AbortSignal) => Promise<T>): Promise<Fact<T>> =>
     ask(id, FIRST, async (signal) => known(await run(signal)));
-
-  const kernel = first("kernel", () => kernelFacts(context));
-  const tools = first("tools", (signal) => toolFacts(context, signal));
-  const access = first("access", () => accessFacts(context));
-  const identity = first("identity", () => identityFacts(context));
-  const connections = first("connections", () => connectionFacts(context));
-  const kernelLog = first("kernelLog", () => kernelMessages(context));
-  const plugin = first("plugin", () => pluginFacts(context));
-  const kubelet = first("kubelet", () => kubeletFacts(context));
-  const cluster = ask("cluster", FIRST, (signal) => askCluster(context, signal));
-  const rds = ask("rds", FIRST, (signal) => askRds(context, signal));
-  const mounts = connections.then((found) => first("mounts", () => mountFacts(context, valueOr(found, []))));
-
   const second = <T>(id: CheckId, run: (signal: AbortSignal) => Promise<Fact<T>>): Promise<Fact<T>> =>
     ask(id, SECOND, run);
-  const storage = Promise.all([connections, cluster]).then(([found, asked]) =>
-    second<readonly StorageFacts[]>("storage", async (signal) => {
-      const targets = mergeAddresses([
-        ...context.config.storageAddresses,
-        ...valueOr(found, []).flatMap(({ volume, controllers }) =>
-          volume === undefined
-            ? []
-            : controllers.flatMap(({ endpoint }) =>
-                endpoint === undefined ? [] : [{ ...endpoint, source: "connections" }],
-              ),
-        ),
-        ...attachedAddresses(context, asked).map((address) => ({ ...address, source: "VolumeAttachments" })),
-      ]);
-      if (targets.length === 0) return notAsked("no storage address is known");
-      return known(await Promise.all(targets.map((target) => storageFacts(context, target, signal))));
-    }),
-  );
-  const users = connections.then((found) =>
-    second("users", async (signal) => {
-      // Nobody can be looked for while it is not known on what.
-      if (found.state !== "known") return found;
-      const numbers = found.value.flatMap(({ volume, devices }) =>
-        volume === undefined ? [] : devices.map(({ number }) => number),
-      );
-      return known(await deviceUsers(context, numbers, signal));
-    }),
-  );
-  const [hung, answering] = [
-    Promise.all([connections, mounts]).then(([found, mounted]) =>
+
+  const connections = first("connections", () => connectionFacts(context));
+  const cluster = ask("cluster", FIRST, (signal) => askCluster(context, signal));
+  const mounts = connections.then((found) => first("mounts", () => mountFacts(context, valueOr(found, []))));
+  const asked: { readonly [K in CheckId]: Promise<Facts[K]> } = {
+    kernel: first("kernel", () => kernelFacts(context)),
+    tools: first("tools", (signal) => toolFacts(context, signal)),
+    access: first("access", () => accessFacts(context)),
+    identity: first("identity", () => identityFacts(context)),
+    connections,
+    mounts,
+    kernelLog: first("kernelLog", () => kernelMessages(context)),
+    plugin: first("plugin", () => pluginFacts(context)),
+    kubelet: first("kubelet", () => kubeletFacts(context)),
+    cluster,
+    rds: ask("rds", FIRST, (signal) => askRds(context, signal)),
+    storage: Promise.all([connections, cluster]).then(([found, answer]) =>
+      second<readonly StorageFacts[]>("storage", async (signal) => {
+        const targets = mergeAddresses([
+          ...context.config.storageAddresses,
+          ...connectedAddresses(valueOr(found, [])).map((each) => ({ ...each, source: "connections" })),
+          ...attachedAddresses(context, answer).map((each) => ({ ...each, source: "VolumeAttachments" })),
+        ]);
+        if (targets.length === 0) return notAsked("no storage address is known");
+        return known(await Promise.all(targets.map((target) => storageFacts(context, target, signal))));
+      }),
+    ),
+    users: connections.then((found) =>
+      second("users", async (signal) => {
+        // Nobody can be looked for while it is not known on what.
+        if (found.state !== "known") return found;
+        const ours = found.value.filter(({ volume }) => volume !== undefined);
+        const numbers = ours.flatMap(({ devices }) => devices.map(({ number }) => number));
+        return known(await deviceUsers(context, numbers, signal));
+      }),
+    ),
+    hungTasks: Promise.all([connections, mounts]).then(([found, mounted]) =>
       second("hungTasks", async (signal) => {
-        const own = valueOr(mounted, { mounts: [], staging: [] }).mounts;
+        const own = valueOr(mounted, { mounts: [] }).mounts;
         return known(await hungTasks(context, valueOr(found, []), own, signal));
       }),
     ),
-    mounts.then((mounted) =>
+    answering: mounts.then((mounted) =>
       second("answering", async (signal) =>
         mounted.state === "known" ? known(await answerFacts(context, mounted.value.mounts, signal)) : mounted,
       ),
     ),
-  ];
+  };
   try {
-    const facts: Facts = {
-      kernel: await kernel,
-      tools: await tools,
-      access: await access,
-      identity: await identity,
-      connections: await connections,
-      mounts: await mounts,
-      kernelLog: await kernelLog,
-      plugin: await plugin,
-      kubelet: await kubelet,
-      cluster: await cluster,
-      rds: await rds,
-      storage: await storage,
-      users: await users,
-      hungTasks: await hung,
-      answering: await answering,
-    };
+    const answers = Object.entries(asked).map(async ([id, answer]) => [id, await answer] as const);
+    const facts = Object.fromEntries(await Promise.all(answers)) as unknown as Facts;
     return { config: context.config, facts, took: took as Record<CheckId, number> };
   } finally {
     end.abort();
   }
+}
+
+/** Storage addresses that connections of volumes lead to. */
+function connectedAddresses(connections: readonly ConnectionFacts[]): readonly StorageAddress[] {
+  return connections.flatMap(({ volume, controllers }) =>
+    volume === undefined ? [] : controllers.flatMap(({ endpoint }) => endpoint ?? []),
+  );
 }
 
 /** Storage addresses in the publish contexts of this node. */

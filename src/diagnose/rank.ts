@@ -7,6 +7,16 @@ export interface Draft extends Seen {
   readonly id: FindingId;
 }
 
+/** The draft of a check that looks at one thing. */
+export function draftIf(
+  is: boolean,
+  id: FindingId,
+  subject: Subject,
+  ...evidence: readonly string[]
+): readonly Draft[] {
+  return is ? [{ id, subject, evidence }] : [];
+}
+
 /** A finding among the others. */
 export interface RankedFinding extends Finding<FindingId> {
   /** The finding that explains this one; undefined: a cause. */

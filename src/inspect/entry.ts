@@ -87,3 +87,23 @@ export function entry(
 ): FindingEntry {
   return { severity, title, meaning, remedy, explains };
 }
+
+/** Declares a finding about a volume. */
+export function finding(
+  severity: Severity,
+  about: Aspect,
+  title: string,
+  meaning: string,
+  remedy: string,
+  explains: readonly string[] = [],
+): FindingEntry {
+  return { severity, about, title, meaning, remedy, explains };
+}
+
+export const LOG = "`kubectl -n rds-csi logs deployment/rds-csi-controller -c driver`";
+
+export const RESTART =
+  "Restart the workload, so that the volume is detached and attached anew: `kubectl -n NAMESPACE delete pod POD`, or `virtctl -n NAMESPACE restart VM`.";
+
+export const STOP =
+  "Stop the workload (a virtual machine: `virtctl -n NAMESPACE stop VM`; else scale it to 0)";

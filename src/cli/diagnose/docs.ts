@@ -12,25 +12,9 @@ export function recordedDiagnosis(name: "healthy" | "broken"): Diagnosis {
     new URL(`../../diagnose/recorded/${name}.json`, (import.meta as { readonly url: string }).url),
     "utf8",
   );
-  const { createdAt, findings, volumes, worst, ...rest } = JSON.parse(text);
   // JSON has no undefined, which the document writes as null.
-  const optional = (value: unknown) => value ?? undefined;
-  return {
-    ...rest,
-    createdAt: Date.parse(createdAt),
-    worst: optional(worst),
-    findings: findings.map((finding: Record<string, unknown>) => ({
-      ...finding,
-      volume: optional(finding.volume),
-      causedBy: optional(finding.causedBy),
-    })),
-    volumes: volumes.map((volume: Record<string, unknown>) => ({
-      ...volume,
-      persistentVolume: optional(volume.persistentVolume),
-      claim: optional(volume.claim),
-      brokenAt: optional(volume.brokenAt),
-    })),
-  } as Diagnosis;
+  const report = JSON.parse(text, (_name, value) => value ?? undefined);
+  return { ...report, createdAt: Date.parse(report.createdAt) } as Diagnosis;
 }
 
 /** What the command prints at a terminal of 80 columns. */
