@@ -5,8 +5,8 @@ import { PLAIN_CLUSTER_ID } from "../../domain/cluster-id.ts";
 import { type DriverError, failure, isFailure, toDriverError } from "../../domain/errors/driver-error.ts";
 import {
   type Fact,
-  found,
   ifKnown,
+  isUnanswered,
   known,
   lookUp,
   notAsked,
@@ -30,7 +30,7 @@ const MAX_BACKOFF_MS = 3_000;
  * The RDS of a command, over one SSH connection that is made when it is first needed. With an unknown cluster id every readable
  * record counts as one of this installation: for commands that only read.
  */
-export function openRds(
+function openRds(
   config: VolumesConfig,
   logger: Logger,
   timeoutSeconds: number,
@@ -49,28 +49,6 @@ export function openRds(
 /** A signal that aborts with `stop` and after so many seconds. */
 export function within(seconds: number, stop: AbortSignal): AbortSignal {
   return AbortSignal.any([stop, AbortSignal.timeout(seconds * 1_000)]);
-}
-
-/**
- * The configuration with the cluster's id, which the orchestrator is asked for if it is not set.
- * @throws clusterIdUnknown saying why
- */
-export async function withKnownCluster(
-  config: VolumesConfig,
-  logger: Logger,
-  signal: AbortSignal,
-): Promise<VolumesConfig & { readonly clusterId: string }> {
-  const { clusterId } = config;
-  if (clusterId !== undefined) return { ...config, clusterId };
-  const kubernetes = await openCluster(config, logger);
-  try {
-    return { ...config, clusterId: (await kubernetes?.clusterUid(signal)) ?? PLAIN_CLUSTER_ID };
-  } catch (error) {
-    if (isFailure(error, "clusterIdUnknown")) throw error;
-    throw failure("clusterIdUnknown", { reason: toDriverError(error).summary }, error);
-  } finally {
-    await kubernetes?.close(0);
-  }
 }
 
 /** The cluster of a command; undefined without an orchestrator. @throws kubernetesConfigUnusable */
@@ -97,33 +75,65 @@ export interface Sides {
 /** The cluster is asked for its id at most so long, seconds: the RDS is to be listed in any case. */
 const CLUSTER_ID_SECONDS = 5;
 
+export interface SidesOptions {
+  readonly timeoutSeconds: number;
+  /**
+   * Fail without the cluster's id. Else a cluster that does not answer makes its facts unknown, and every readable record counts
+   * as one of this installation.
+   */
+  readonly strict?: boolean;
+}
+
 /**
- * Opens both sides for `run`, and closes them. A cluster that does not answer makes its facts unknown; without its id every
- * readable record counts as one of this installation.
+ * Opens both sides for `run`, and closes them.
+ * @throws with `strict`: clusterIdUnknown, kubernetesConfigUnusable
  */
 export async function withSides<T>(
   input: Input,
-  timeoutSeconds: number,
+  { timeoutSeconds, strict = false }: SidesOptions,
   io: Io,
   run: (sides: Sides) => Promise<T>,
 ): Promise<T> {
   const loaded = await loadVolumesConfig(input);
   const logger = loggerFor(loaded, "volumes");
-  const limit = within(Math.min(CLUSTER_ID_SECONDS, timeoutSeconds / 2), io.stop);
-  const config = await withKnownCluster(loaded, logger, limit).catch(() => loaded);
-  const { rds, transport } = openRds(config, logger, timeoutSeconds);
-  const cluster = await openedCluster(() => openCluster(config, logger));
+  const cluster = await openedCluster(loaded, logger);
+  if (strict && isUnanswered(cluster)) throw cluster.error;
+  let transport: Transport | undefined;
   try {
-    return await run({ config, rds, cluster });
+    const seconds = strict ? timeoutSeconds : Math.min(CLUSTER_ID_SECONDS, timeoutSeconds / 2);
+    const clusterId = await clusterIdOf(loaded, cluster, within(seconds, io.stop)).catch((error) => {
+      if (strict) throw error;
+      return undefined;
+    });
+    const config = { ...loaded, clusterId };
+    const opened = openRds(config, logger, timeoutSeconds);
+    transport = opened.transport;
+    return await run({ config, rds: opened.rds, cluster });
   } finally {
-    await Promise.all([transport.close(), ifKnown(cluster)?.close(0)]);
+    await Promise.all([transport?.close(), ifKnown(cluster)?.close(0)]);
   }
 }
 
-async function openedCluster(open: () => Promise<Kubernetes | undefined>): Promise<Fact<Kubernetes>> {
+/** The configured cluster id, else that of the orchestrator. @throws clusterIdUnknown saying why */
+async function clusterIdOf(
+  { clusterId }: VolumesConfig,
+  cluster: Fact<Kubernetes>,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (clusterId !== undefined) return clusterId;
+  if (cluster.state !== "known") return isUnanswered(cluster) ? undefined : PLAIN_CLUSTER_ID;
   try {
-    const opened = found(await open());
-    return opened.state === "absent" ? notAsked("--orchestrator is none") : opened;
+    return await cluster.value.clusterUid(signal);
+  } catch (error) {
+    if (isFailure(error, "clusterIdUnknown")) throw error;
+    throw failure("clusterIdUnknown", { reason: toDriverError(error).summary }, error);
+  }
+}
+
+async function openedCluster(config: VolumesConfig, logger: Logger): Promise<Fact<Kubernetes>> {
+  try {
+    const opened = await openCluster(config, logger);
+    return opened === undefined ? notAsked("--orchestrator is none") : known(opened);
   } catch (error) {
     return unknownBecause(error);
   }

@@ -19,7 +19,7 @@ export interface ListOptions {
  */
 export async function runVolumesList(input: Input, options: ListOptions, io: Io): Promise<number> {
   const { timeoutSeconds, failOnProblems, output } = options;
-  return withSides(input, timeoutSeconds, io, async (sides) => {
+  return withSides(input, { timeoutSeconds }, io, async (sides) => {
     const limits = limitsOf(sides, timeoutSeconds, io.stop);
     const world = await readWorld(sides, limits).finally(limits.clear);
     if (world.survey.state === "unknown") throw world.survey.error;

@@ -5,8 +5,7 @@ import { isProblem } from "../../inspect/finding.ts";
 import { handlesOf, volumeFacts, type World } from "../../inspect/world.ts";
 import { isOverdue } from "../../migration/deadline.ts";
 import type { ListedVolume, UnknownSide } from "./model.ts";
-
-const iso = (seconds: number): string => new Date(seconds * 1000).toISOString().replace(".000Z", "Z");
+import { isoTime } from "./text.ts";
 
 /** Every volume that the RDS has or a PersistentVolume names, by handle. */
 export function listedVolumes(world: World): ListedVolume[] {
@@ -27,14 +26,14 @@ function listedVolume(facts: VolumeFacts): ListedVolume {
     sizeBytes: disk?.size ?? 0n,
     pvc: claim && { namespace: claim.namespace, name: claim.name },
     nodes: attachments.map(({ node, since, accessMode, readonly }) => {
-      return { node, since: iso(since), accessMode, readonly };
+      return { node, since: isoTime(since), accessMode, readonly };
     }),
     migration: migration && {
-      since: iso(migration.since),
+      since: isoTime(migration.since),
       timeoutSeconds: migration.timeoutSeconds,
       overdue: isOverdue(migration, now / 1000),
     },
-    createdAt: record !== undefined && record.createdAt > 0 ? iso(record.createdAt) : undefined,
+    createdAt: record !== undefined && record.createdAt > 0 ? isoTime(record.createdAt) : undefined,
     nqn: disk?.nqn ?? "",
     exported: disk?.exported ?? false,
     path: disk?.filePath ?? "",

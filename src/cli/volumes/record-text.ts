@@ -5,18 +5,13 @@ import type { Fact } from "../../inspect/fact.ts";
 import type { ForeignDisk, RdsVolume } from "../../rds/volume.ts";
 import type { RecordCopy } from "../../records/copy.ts";
 import type { RecordPlan } from "../../records/plan.ts";
-import { shortSize } from "./text.ts";
+import { isoTime, shortSize } from "./text.ts";
 
 /** A volume's record, and the copy of it. */
 export interface ShownRecord {
   readonly found: RdsVolume | ForeignDisk;
   readonly copy: Fact<RecordCopy | undefined>;
 }
-
-const iso = (seconds: number): string => {
-  const date = new Date(seconds * 1_000);
-  return Number.isNaN(date.getTime()) ? `${seconds} s` : date.toISOString().replace(".000Z", "Z");
-};
 
 /** The record for a person: the comment as it is stored, and what it says. */
 export function recordText({ found, copy }: ShownRecord): string {
@@ -49,16 +44,16 @@ function rowsOf(record: VolumeRecord): [string, string][] {
     ["  name", record.name],
     ["  cluster", record.cluster],
     ["  claim", claim === undefined ? "none" : `${claim.namespace}/${claim.name}`],
-    ["  created", iso(record.createdAt)],
+    ["  created", isoTime(record.createdAt)],
     ["  epoch", String(record.epoch)],
     ...attachments.map(({ node, hostNqn, accessMode, accessType, readonly, since }): [string, string] => [
       "  attached",
-      `${node} since ${iso(since)}, ${accessMode}, ${accessType}${readonly ? ", read-only" : ""}, ${hostNqn}`,
+      `${node} since ${isoTime(since)}, ${accessMode}, ${accessType}${readonly ? ", read-only" : ""}, ${hostNqn}`,
     ]),
     ...(migration === undefined
       ? []
       : [
-          ["  migration", `since ${iso(migration.since)}, ${migration.timeoutSeconds} s allowed`] as [
+          ["  migration", `since ${isoTime(migration.since)}, ${migration.timeoutSeconds} s allowed`] as [
             string,
             string,
           ],

@@ -1,8 +1,8 @@
-import { type Input, loadVolumesConfig, type VolumesConfig } from "../../config/load.ts";
+import type { Input, VolumesConfig } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
-import { known, lookUp, notAsked } from "../../inspect/fact.ts";
+import { type Fact, ifKnown, known, lookUp } from "../../inspect/fact.ts";
 import { resolveName, type VolumeName } from "../../inspect/resolve.ts";
 import type { Kubernetes } from "../../kubernetes/create.ts";
 import type { Rds } from "../../rds/rds.ts";
@@ -12,9 +12,8 @@ import { planRebuild, planRestore, requireReplaceable } from "../../records/plan
 import type { PlanFacts } from "../../records/rebuild.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
-import { loggerFor } from "../logging.ts";
 import { recordsPrefix } from "../records-prefix.ts";
-import { openCluster, openRds, within, withKnownCluster } from "./connect.ts";
+import { within, withSides } from "./connect.ts";
 import { planText, recordDocument, recordText } from "./record-text.ts";
 
 export interface RecordOptions {
@@ -35,45 +34,31 @@ export interface RecordOptions {
  * with `yes`, only the comment, and only if it is still the one that was shown.
  */
 export async function runVolumesRecord(input: Input, options: RecordOptions, io: Io): Promise<number> {
-  const loaded = await loadVolumesConfig(input);
-  const logger = loggerFor(loaded, "volumes");
-  const signal = within(options.timeoutSeconds, io.stop);
-  const config = await withKnownCluster(loaded, logger, signal);
-  const { rds, transport } = openRds(config, logger, options.timeoutSeconds);
-  const cluster = await openCluster(config, logger);
-  try {
+  const { timeoutSeconds, name, action, output } = options;
+  const signal = within(timeoutSeconds, io.stop);
+  return withSides(input, { timeoutSeconds, strict: true }, io, async ({ config, rds, cluster }) => {
     const survey = await rds.survey(signal);
-    const none = notAsked("--orchestrator is none");
-    const pvs =
-      cluster === undefined
-        ? none
-        : await lookUp(signal, async () => known(await cluster.reader.persistentVolumes(signal)));
-    const named = resolveName(options.name, { address: rds.address, survey: known(survey), pvs });
+    const ask = <T>(of: (opened: Kubernetes) => Promise<T>): Promise<Fact<T>> | Fact<T> =>
+      cluster.state === "known" ? lookUp(signal, async () => known(await of(cluster.value))) : cluster;
+    const pvs = await ask(({ reader }) => reader.persistentVolumes(signal));
+    const named = resolveName(name, { address: rds.address, survey: known(survey), pvs });
     // The survey answered, so that it was the cluster that did not.
     if (named.state === "unknown") throw named.error;
     const handle = named.value;
     const found = [...survey.volumes, ...survey.foreign].find(({ id }) => id === handle);
     if (found === undefined) throw failure("volumeNotFound", { volume: handle });
-    const copy =
-      cluster === undefined
-        ? none
-        : await lookUp(signal, async () => known(await readCopy(cluster, config, handle, signal)));
-    if (options.action === undefined) {
+    const copy = await ask((opened) => readCopy(opened, config, handle, signal));
+    if (action === undefined) {
       const shown = { found, copy };
-      io.out(
-        options.output === "json"
-          ? `${JSON.stringify(recordDocument(shown), undefined, 2)}\n`
-          : recordText(shown),
-      );
+      const document = `${JSON.stringify(recordDocument(shown), undefined, 2)}\n`;
+      io.out(output === "json" ? document : recordText(shown));
       return isUnusable(found) ? ExitCode.problems : ExitCode.ok;
     }
-    if (cluster === undefined) throw failure("recordKept", { volume: handle, reason: NEEDS_CLUSTER });
-    const kept = await readCopy(cluster, config, handle, signal);
-    const facts = await gatherFacts({ rds, cluster, config, found, copy: kept }, signal);
-    return await act(facts, rds, found, options, io, signal);
-  } finally {
-    await Promise.all([transport.close(), cluster?.close(0)]);
-  }
+    if (cluster.state !== "known") throw failure("recordKept", { volume: handle, reason: NEEDS_CLUSTER });
+    if (copy.state === "unknown") throw copy.error;
+    const sources = { rds, cluster: cluster.value, config, found, copy: ifKnown(copy) };
+    return act(await gatherFacts(sources, signal), rds, found, options, io, signal);
+  });
 }
 
 const NEEDS_CLUSTER =
@@ -115,7 +100,7 @@ async function act(
 interface Sources {
   readonly rds: Rds;
   readonly cluster: Kubernetes;
-  readonly config: VolumesConfig & { readonly clusterId: string };
+  readonly config: VolumesConfig;
   readonly found: RdsVolume | ForeignDisk;
   readonly copy: RecordCopy | undefined;
 }
@@ -125,6 +110,8 @@ async function gatherFacts(
   { rds, cluster, config, found, copy }: Sources,
   signal: AbortSignal,
 ): Promise<PlanFacts> {
+  const { clusterId } = config;
+  if (clusterId === undefined) throw failure("clusterIdUnknown", { reason: "nothing names it" });
   const { inspector, reader } = cluster;
   const pvs = (await reader.persistentVolumes(signal)).filter(({ handle }) => handle === found.id);
   const names = new Set(pvs.map(({ name }) => name));
@@ -134,7 +121,7 @@ async function gatherFacts(
   return {
     handle: found.id,
     disk: found.disk,
-    clusterId: config.clusterId,
+    clusterId,
     now: Math.floor(systemClock.now() / 1_000),
     copy,
     pvs,

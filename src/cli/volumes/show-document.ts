@@ -6,6 +6,7 @@ import type { VolumeFacts } from "../../inspect/facts.ts";
 import { type Finding, sentenceOf } from "../../inspect/finding.ts";
 import { isOverdue } from "../../migration/deadline.ts";
 import type { Disk } from "../../rds/disk.ts";
+import { isoTime } from "./text.ts";
 
 /** A volume as it is shown. */
 export interface ShownVolume {
@@ -32,8 +33,7 @@ function fact<T>(given: Fact<T>, say: (value: T) => unknown = (value) => value):
   return { state, reason, remedy: error?.remedy ?? null };
 }
 
-const iso = (ms: number): string | null =>
-  ms === 0 ? null : new Date(ms).toISOString().replace(".000Z", "Z");
+const iso = (ms: number): string | null => (ms === 0 ? null : isoTime(ms / 1_000));
 
 /** The machine-readable form of `volumes show`, `rds-csi/v1`; its fields are described in docs/cli.md and only ever added to. */
 export function showDocument({ facts, handle, name }: ShownVolume, findings: readonly Finding[]): object {

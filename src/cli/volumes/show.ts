@@ -26,7 +26,7 @@ export interface ShowOptions {
 /** `rds-csi volumes show`: reads the RDS and the cluster, changes neither. Three RouterOS commands, the version's included. */
 export async function runVolumesShow(input: Input, options: ShowOptions, io: Io): Promise<number> {
   const { timeoutSeconds, failOnProblems, name: wanted, output } = options;
-  return withSides(input, timeoutSeconds, io, async (sides) => {
+  return withSides(input, { timeoutSeconds }, io, async (sides) => {
     const { rds, config } = sides;
     const cluster = ifKnown(sides.cluster);
     const limits = limitsOf(sides, timeoutSeconds, io.stop);

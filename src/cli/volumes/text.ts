@@ -25,6 +25,12 @@ export function shortAge(seconds: number): string {
   return shortDuration(seconds).replace(/^(\d+[smhd]).*$/, "$1");
 }
 
+/** A time as RFC 3339 in UTC, to the second; one that no date can hold as it is. @param seconds since the Unix epoch */
+export function isoTime(seconds: number): string {
+  const date = new Date(seconds * 1_000);
+  return Number.isNaN(date.getTime()) ? `${seconds} s` : date.toISOString().replace(/\.\d{3}Z$/, "Z");
+}
+
 const length = (text: string): number => [...text].length;
 
 function fit(text: string, width: number): string {

@@ -5,7 +5,7 @@ import { problemsOf } from "./listed.ts";
 import type { ListedVolume } from "./model.ts";
 import { renderVolumes, volumeDocument } from "./render.ts";
 import { wrap } from "./show-text.ts";
-import { shortSize } from "./text.ts";
+import { isoTime, shortSize } from "./text.ts";
 
 /** A side that does not answer. Times are milliseconds since the Unix epoch. */
 export interface Trouble {
@@ -29,7 +29,7 @@ export type WatchChange =
   | { readonly change: "added" | "changed" | "removed"; readonly volume: ListedVolume }
   | { readonly change: "lost" | "back"; readonly trouble: Trouble };
 
-const iso = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
+const iso = (ms: number): string => isoTime(ms / 1_000);
 
 /** What is different after a look, volumes by handle; what a side that does not answer hides is no change. */
 export function changesBetween(before: Look | undefined, after: Look): WatchChange[] {

@@ -1,20 +1,11 @@
-import { type Input, loadVolumesConfig } from "../../config/load.ts";
+import type { Input } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
 import { isFailure } from "../../domain/errors/driver-error.ts";
-import { isUnanswered, known, notAsked, type Unknown } from "../../inspect/fact.ts";
+import { ifKnown, isUnanswered, type Unknown } from "../../inspect/fact.ts";
 import type { ClusterLists } from "../../inspect/world.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
-import { loggerFor } from "../logging.ts";
-import {
-  limitsOf,
-  openCluster,
-  openRds,
-  readWorld,
-  type Sides,
-  within,
-  withKnownCluster,
-} from "./connect.ts";
+import { limitsOf, readWorld, type Sides, withSides } from "./connect.ts";
 import { listedVolumes } from "./listed.ts";
 import type { OutputFormat } from "./render.ts";
 import { changeLine, changesBetween, frameLines, type Look, type Trouble } from "./watch-view.ts";
@@ -36,34 +27,28 @@ const DEFAULT_ROWS = 24;
  * @throws what makes the first look impossible for good, such as a key that is refused
  */
 export async function runVolumesWatch(input: Input, options: WatchOptions, io: Io): Promise<number> {
-  const loaded = await loadVolumesConfig(input);
-  const logger = loggerFor(loaded, "volumes");
-  const config = await withKnownCluster(loaded, logger, within(options.timeoutSeconds, io.stop));
-  const { rds, transport } = openRds(config, logger, options.timeoutSeconds);
-  const cluster = await openCluster(config, logger);
-  const presenter =
-    io.columns === undefined || options.output === "json" ? stream(options, io) : screen(options, io);
-  try {
-    cluster?.watch();
-    const opened = cluster === undefined ? notAsked("--orchestrator is none") : known(cluster);
-    const sides: Sides = { config, rds, cluster: opened };
-    let last: Seen | undefined;
-    while (!io.stop.aborted) {
-      try {
-        last = await look(sides, last, options.timeoutSeconds, io.stop);
-      } catch (error) {
-        if (!io.stop.aborted) throw error;
+  const { timeoutSeconds, intervalSeconds, output } = options;
+  return withSides(input, { timeoutSeconds, strict: true }, io, async (sides) => {
+    const presenter =
+      io.columns === undefined || output === "json" ? stream(options, io) : screen(options, io);
+    try {
+      ifKnown(sides.cluster)?.watch();
+      let last: Seen | undefined;
+      while (!io.stop.aborted) {
+        last = await look(sides, last, timeoutSeconds, io.stop).catch((error) => {
+          if (!io.stop.aborted) throw error;
+          return undefined;
+        });
+        if (last === undefined) break;
+        presenter.show(last);
+        await systemClock.sleep(intervalSeconds * 1_000, io.stop).catch(() => {});
       }
-      if (io.stop.aborted || last === undefined) break;
-      presenter.show(last);
-      await systemClock.sleep(options.intervalSeconds * 1_000, io.stop).catch(() => {});
+      return ExitCode.ok;
+    } finally {
+      // Before the sides are closed, which a second signal may cut short.
+      presenter.end();
     }
-    return ExitCode.ok;
-  } finally {
-    // First of all: what follows may be cut short by a second signal.
-    presenter.end();
-    await Promise.all([transport.close(), cluster?.close(0)]);
-  }
+  });
 }
 
 /** A look, and the lists of the cluster as last read. */

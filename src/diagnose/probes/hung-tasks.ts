@@ -1,7 +1,7 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { descriptorsOf, MOST_DESCRIPTORS } from "../../mount/device-scan.ts";
 import type { DiagnoseContext } from "../context.ts";
 import { type ConnectionFacts, isLive } from "./connections.ts";
+import { linkOf, namesIn, textOf } from "./files.ts";
 import type { VolumeMount } from "./mounts.ts";
 
 /** A thread in uninterruptible sleep that uses a volume. */
@@ -37,16 +37,16 @@ export async function hungTasks(
   signal: AbortSignal,
   most = MOST_DESCRIPTORS,
 ): Promise<readonly HungTask[]> {
-  const before = sleepers(system.procRoot);
+  const before = await sleepers(system.procRoot);
   const lost = connections.some((connection) => connection.volume !== undefined && !isLive(connection));
   if (before.size === 0) return [];
   await system.clock.sleep(STILL_MS, signal);
   const tasks: HungTask[] = [];
-  for (const [path, sleeper] of sleepers(system.procRoot)) {
+  for (const [path, sleeper] of await sleepers(system.procRoot)) {
     if (before.get(path)?.switches !== sleeper.switches) continue;
-    const stack = stackOf(path);
-    const waitsIn = text(`${path}/wchan`);
-    const named = namedBy(path, sleeper.command, connections, mounts, most);
+    const stack = await stackOf(path);
+    const waitsIn = await textOf(`${path}/wchan`);
+    const named = await namedBy(path, sleeper.command, connections, mounts, most);
     const where = [waitsIn ?? "", ...stack].join(" ");
     const inBlock = WAITS_FOR_BLOCK.test(where) && (lost || /nvme/.test(where));
     if (named === undefined && !inBlock) continue;
@@ -70,15 +70,15 @@ interface Sleeper {
 }
 
 /** Threads in state D, by their directory in /proc. */
-function sleepers(procRoot: string): ReadonlyMap<string, Sleeper> {
+async function sleepers(procRoot: string): Promise<ReadonlyMap<string, Sleeper>> {
   const found = new Map<string, Sleeper>();
-  for (const name of names(procRoot)) {
+  for (const name of await namesIn(procRoot)) {
     if (!/^\d+$/.test(name)) continue;
-    for (const thread of names(`${procRoot}/${name}/task`)) {
+    for (const thread of await namesIn(`${procRoot}/${name}/task`)) {
       const path = `${procRoot}/${name}/task/${thread}`;
-      const stat = /^\d+ \((.*)\) (\S) /s.exec(text(`${path}/stat`) ?? "");
+      const stat = /^\d+ \((.*)\) (\S) /s.exec((await textOf(`${path}/stat`)) ?? "");
       if (stat?.[2] !== "D") continue;
-      const status = text(`${path}/status`) ?? "";
+      const status = (await textOf(`${path}/status`)) ?? "";
       const switches = [...status.matchAll(/ctxt_switches:\s*(\d+)/g)].map(([, count]) => count).join("/");
       found.set(path, { pid: Number(thread), command: stat[1] ?? "?", switches });
     }
@@ -86,13 +86,13 @@ function sleepers(procRoot: string): ReadonlyMap<string, Sleeper> {
   return found;
 }
 
-function namedBy(
+async function namedBy(
   path: string,
   command: string,
   connections: readonly ConnectionFacts[],
   mounts: readonly VolumeMount[],
   most: number,
-): { because: string; volume: string } | undefined {
+): Promise<{ because: string; volume: string } | undefined> {
   const devices = connections.flatMap(({ volume, devices: own }) =>
     volume === undefined ? [] : own.map((device) => ({ volume: volume.slot, ...device })),
   );
@@ -100,9 +100,9 @@ function namedBy(
   const byName = devices.find(({ name }) => new RegExp(`[/-]${name}(?!\\d)`).test(command));
   if (byName !== undefined) return { because: `works for ${byName.path}`, volume: byName.volume };
   // Anybody can have a thread in state D, by vfork(2), and with it millions of descriptors.
-  const fds = descriptorsOf(path) > most ? [] : names(`${path}/fd`);
-  const links = ["cwd", ...fds.map((fd) => `fd/${fd}`)].map((name) => link(`${path}/${name}`));
-  for (const target of links) {
+  const fds = descriptorsOf(path) > most ? [] : await namesIn(`${path}/fd`);
+  for (const name of ["cwd", ...fds.map((fd) => `fd/${fd}`)]) {
+    const target = await linkOf(`${path}/${name}`);
     if (target === undefined) continue;
     const device = devices.find((each) => each.path === target);
     if (device !== undefined) return { because: `has ${target} open`, volume: device.volume };
@@ -112,34 +112,10 @@ function namedBy(
   return undefined;
 }
 
-function stackOf(path: string): readonly string[] {
-  return (text(`${path}/stack`) ?? "")
+async function stackOf(path: string): Promise<readonly string[]> {
+  return ((await textOf(`${path}/stack`)) ?? "")
     .split("\n")
     .map((line) => line.replace(/^\[<[0-9a-f]*>\]\s*/, "").trim())
     .filter((line) => line !== "")
     .slice(0, STACK_LINES);
-}
-
-function names(path: string): readonly string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
-}
-
-function text(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8").trimEnd();
-  } catch {
-    return undefined;
-  }
-}
-
-function link(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return undefined;
-  }
 }
