@@ -1,28 +1,20 @@
-import { type Fact, ifKnown, type Unknown, valueOr } from "../inspect/fact.ts";
+import { type Fact, ifKnown, valueOr } from "../inspect/fact.ts";
 import { sentenceOf } from "../inspect/finding.ts";
-import { isLive } from "./probes/connections.ts";
+import { type ConnectionFacts, isLive } from "./probes/connections.ts";
+import type { VolumeMount } from "./probes/mounts.ts";
 import { claimName, type VolumeCase } from "./volume-case.ts";
-
-export const LINKS = [
-  "persistentVolume",
-  "volumeAttachment",
-  "record",
-  "export",
-  "nqn",
-  "controller",
-  "device",
-  "staging",
-  "pods",
-] as const;
-export type LinkName = (typeof LINKS)[number];
 
 /** `none`: nothing is there, and nothing has to be. */
 export type LinkState = "ok" | "broken" | "none" | "unknown" | "not-asked";
 
-export interface Link {
-  readonly link: LinkName;
+/** What one link says. */
+interface Judged {
   readonly state: LinkState;
   readonly detail: string;
+}
+
+export interface Link extends Judged {
+  readonly link: LinkName;
 }
 
 /** A volume from the PersistentVolume to the pods, link by link. */
@@ -35,88 +27,31 @@ export interface Chain {
   readonly brokenAt: LinkName | undefined;
 }
 
-/** Compares a volume's chain link by link; each is held against those before it. */
-export function chainOf(volume: VolumeCase): Chain {
-  const links: readonly Link[] = [
-    persistentVolume(volume),
-    attachment(volume),
-    record(volume),
-    exported(volume),
-    nqn(volume),
-    controller(volume),
-    device(volume),
-    staging(volume),
-    pods(volume),
-  ];
-  return {
-    handle: volume.handle,
-    persistentVolume: ifKnown(volume.facts.cluster.pv)?.name,
-    claim: claimName(volume),
-    links,
-    brokenAt: links.find(({ state }) => state === "broken")?.link,
-  };
+const ok = (detail: string): Judged => ({ state: "ok", detail });
+const broken = (detail: string): Judged => ({ state: "broken", detail });
+const none = (detail: string): Judged => ({ state: "none", detail });
+const unknown = (detail: string): Judged => ({ state: "unknown", detail });
+
+/** Broken where something of the volume is on this node, else nothing need be there. */
+function lacking({ connections, mounts }: VolumeCase, detail: string): Judged {
+  return connections.length > 0 || mounts.length > 0 ? broken(detail) : none(detail);
 }
 
-const ok = (link: LinkName, detail: string): Link => ({ link, state: "ok", detail });
-const broken = (link: LinkName, detail: string): Link => ({ link, state: "broken", detail });
-const none = (link: LinkName, detail: string): Link => ({ link, state: "none", detail });
-
-/** The link of a fact. @param judge is given undefined when it is absent */
-function ask<T>(link: LinkName, fact: Fact<T>, judge: (value: T | undefined) => Link): Link {
-  return fact.state === "unknown" ? unanswered(link, fact) : judge(ifKnown(fact));
+/** Judges a fact. @param judge is given undefined when it is absent */
+function ask<T>(fact: Fact<T>, judge: (value: T | undefined) => Judged): Judged {
+  if (fact.state !== "unknown") return judge(ifKnown(fact));
+  return { state: fact.notAsked ? "not-asked" : "unknown", detail: fact.reason };
 }
 
-function unanswered(link: LinkName, { notAsked, reason }: Unknown): Link {
-  return { link, state: notAsked ? "not-asked" : "unknown", detail: reason };
-}
-
-const isHere = ({ connections, mounts }: VolumeCase): boolean => connections.length > 0 || mounts.length > 0;
-
-function persistentVolume({ facts }: VolumeCase): Link {
-  return ask("persistentVolume", facts.cluster.pv, (pv) => {
-    if (pv === undefined) return none("persistentVolume", "no PersistentVolume has this handle");
-    const claim = pv.claim === undefined ? "" : `, ${pv.claim.namespace}/${pv.claim.name}`;
-    return ok("persistentVolume", `${pv.name} (${pv.phase}${claim})`);
-  });
-}
-
-function attachment(volume: VolumeCase): Link {
-  return ask("volumeAttachment", volume.attachment, (own) => {
-    if (own?.attached) return ok("volumeAttachment", own.name);
-    if (own !== undefined) {
-      const error = own.attachError ?? own.detachError;
-      return broken("volumeAttachment", `${own.name}: ${error?.message ?? "not attached yet"}`);
-    }
-    const text = "there is none for this node";
-    return isHere(volume) ? broken("volumeAttachment", text) : none("volumeAttachment", text);
-  });
-}
-
-function record(volume: VolumeCase): Link {
-  const { disk, record: fact, foreign } = volume.facts.rds;
-  return ask("record", disk, (item) => {
-    if (item === undefined) return broken("record", "the RDS has no disk of this slot");
-    const found = ifKnown(fact);
-    if (found === undefined) return broken("record", foreign ?? "it cannot be read");
-    const nodes = found.attachments.map(({ node }) => node).join(", ") || "no node";
-    if (volume.attached.state === "known") return ok("record", `epoch ${found.epoch}, ${nodes}`);
-    return isHere(volume) ? broken("record", `it names ${nodes}`) : none("record", `it names ${nodes}`);
-  });
-}
-
-function exported(volume: VolumeCase): Link {
-  const { facts, attached, connections, findings } = volume;
-  return ask("export", facts.rds.disk, (disk) => {
-    if (disk === undefined || attached.state !== "known") {
-      const text = "not for this node";
-      return connections.length > 0 ? broken("export", text) : none("export", text);
-    }
-    if (disk.size === undefined) return broken("export", "the disk has no block device");
-    const wrong = findings.find(({ id }) => EXPORT_FINDINGS.includes(id));
-    if (wrong !== undefined) return broken("export", wrong.rds ?? sentenceOf(wrong));
-    if (!disk.exported) return none("export", "an expansion switches it off and on");
-    return ok("export", `port ${disk.port ?? "unknown"}, ${disk.size} bytes`);
-  });
+/** Judges the newest connection. Without one there is none, or it could not be looked at. */
+function connected(
+  { connections, connectionsKnown }: VolumeCase,
+  judge: (newest: ConnectionFacts) => Judged,
+  without = "not connected",
+): Judged {
+  const [newest] = connections;
+  if (newest !== undefined) return judge(newest);
+  return connectionsKnown ? none(without) : unknown("the connections could not be read");
 }
 
 const EXPORT_FINDINGS: readonly string[] = [
@@ -127,75 +62,110 @@ const EXPORT_FINDINGS: readonly string[] = [
   "allowed-hosts",
 ];
 
-/** Without a connection: there is none, or it could not be looked at. */
-function notConnected(link: LinkName, { connectionsKnown }: VolumeCase, detail = "not connected"): Link {
-  return connectionsKnown
-    ? none(link, detail)
-    : { link, state: "unknown", detail: "the connections could not be read" };
-}
+/** The links, each held against those before it. */
+const JUDGES = {
+  persistentVolume: ({ facts }: VolumeCase) =>
+    ask(facts.cluster.pv, (pv) => {
+      if (pv === undefined) return none("no PersistentVolume has this handle");
+      const claim = pv.claim === undefined ? "" : `, ${pv.claim.namespace}/${pv.claim.name}`;
+      return ok(`${pv.name} (${pv.phase}${claim})`);
+    }),
 
-function nqn(volume: VolumeCase): Link {
-  const told = ifKnown(volume.attachment)?.metadata.nqn;
-  const disk = ifKnown(volume.facts.rds.disk);
-  const wanted = disk?.exported === true ? disk.nqn : told;
-  const [newest] = volume.connections;
-  if (newest === undefined)
-    return notConnected("nqn", volume, wanted === undefined ? undefined : `${wanted} is not connected`);
-  if (wanted === undefined)
-    return { link: "nqn", state: "unknown", detail: `${newest.nqn}; nothing to compare` };
-  return newest.nqn === wanted ? ok("nqn", wanted) : broken("nqn", `${newest.nqn} instead of ${wanted}`);
-}
+  volumeAttachment: (volume: VolumeCase) =>
+    ask(volume.attachment, (own) => {
+      if (own === undefined) return lacking(volume, "there is none for this node");
+      const error = own.attachError ?? own.detachError;
+      return own.attached ? ok(own.name) : broken(`${own.name}: ${error?.message ?? "not attached yet"}`);
+    }),
 
-function controller(volume: VolumeCase): Link {
-  const [newest] = volume.connections;
-  if (newest === undefined) return notConnected("controller", volume);
-  const names = newest.controllers.map(({ name }) => name).join(", ") || "none";
-  const text = `${names}: ${newest.state}`;
-  return isLive(newest) ? ok("controller", text) : broken("controller", text);
-}
+  record: (volume: VolumeCase) => {
+    const { disk, record, foreign } = volume.facts.rds;
+    return ask(disk, (item) => {
+      if (item === undefined) return broken("the RDS has no disk of this slot");
+      const found = ifKnown(record);
+      if (found === undefined) return broken(foreign ?? "it cannot be read");
+      const nodes = found.attachments.map(({ node }) => node).join(", ") || "no node";
+      return volume.attached.state === "known"
+        ? ok(`epoch ${found.epoch}, ${nodes}`)
+        : lacking(volume, `it names ${nodes}`);
+    });
+  },
 
-function device(volume: VolumeCase): Link {
-  const [newest] = volume.connections;
-  if (newest === undefined) return notConnected("device", volume);
-  const [first, ...more] = newest.devices;
-  if (first === undefined) return broken("device", "no namespace");
-  if (more.length > 0) return broken("device", newest.devices.map(({ path }) => path).join(", "));
-  const size = ifKnown(volume.facts.rds.disk)?.size;
-  const text = `${first.path}, ${first.sizeBytes} bytes`;
-  return size === undefined || size === BigInt(first.sizeBytes)
-    ? ok("device", text)
-    : broken("device", `${text} instead of ${size}`);
-}
+  export: ({ facts, attached, connections, findings }: VolumeCase) =>
+    ask(facts.rds.disk, (disk) => {
+      if (disk === undefined || attached.state !== "known")
+        return connections.length > 0 ? broken("not for this node") : none("not for this node");
+      if (disk.size === undefined) return broken("the disk has no block device");
+      const wrong = findings.find(({ id }) => EXPORT_FINDINGS.includes(id));
+      if (wrong !== undefined) return broken(wrong.rds ?? sentenceOf(wrong));
+      if (!disk.exported) return none("an expansion switches it off and on");
+      return ok(`port ${disk.port ?? "unknown"}, ${disk.size} bytes`);
+    }),
 
-function staging(volume: VolumeCase): Link {
-  return mounted("staging", volume, (mount) => mount.role === "staging");
-}
+  nqn: (volume: VolumeCase) => {
+    const disk = ifKnown(volume.facts.rds.disk);
+    const wanted = disk?.exported === true ? disk.nqn : ifKnown(volume.attachment)?.metadata.nqn;
+    return connected(
+      volume,
+      ({ nqn }) => {
+        if (wanted === undefined) return unknown(`${nqn}; nothing to compare`);
+        return nqn === wanted ? ok(wanted) : broken(`${nqn} instead of ${wanted}`);
+      },
+      wanted === undefined ? undefined : `${wanted} is not connected`,
+    );
+  },
 
-function pods(volume: VolumeCase): Link {
-  const own = mounted("pods", volume, (mount) => mount.role !== "staging");
-  const names = valueOr(volume.pods, []).map(({ namespace, name }) => `${namespace}/${name}`);
-  return own.state === "none" && names.length > 0
-    ? broken("pods", `${names.join(", ")} use it; nothing is published`)
-    : own;
-}
+  controller: (volume: VolumeCase) =>
+    connected(volume, (newest) => {
+      const names = newest.controllers.map(({ name }) => name).join(", ") || "none";
+      const text = `${names}: ${newest.state}`;
+      return isLive(newest) ? ok(text) : broken(text);
+    }),
 
-function mounted(
-  link: LinkName,
-  { mounts, connections }: VolumeCase,
-  choose: (mount: VolumeCase["mounts"][number]) => boolean,
-): Link {
+  device: (volume: VolumeCase) =>
+    connected(volume, ({ devices: [first, ...more] }) => {
+      if (first === undefined) return broken("no namespace");
+      if (more.length > 0) return broken([first, ...more].map(({ path }) => path).join(", "));
+      const size = ifKnown(volume.facts.rds.disk)?.size;
+      const text = `${first.path}, ${first.sizeBytes} bytes`;
+      return size === undefined || size === BigInt(first.sizeBytes)
+        ? ok(text)
+        : broken(`${text} instead of ${size}`);
+    }),
+
+  staging: (volume: VolumeCase) => mounted(volume, ({ role }) => role === "staging"),
+
+  pods: (volume: VolumeCase) => {
+    const own = mounted(volume, ({ role }) => role !== "staging");
+    const names = valueOr(volume.pods, []).map(({ namespace, name }) => `${namespace}/${name}`);
+    const waits = own.state === "none" && names.length > 0;
+    return waits ? broken(`${names.join(", ")} use it; nothing is published`) : own;
+  },
+};
+
+function mounted({ mounts, connections }: VolumeCase, choose: (mount: VolumeMount) => boolean): Judged {
   const numbers = new Set(connections.flatMap(({ devices }) => devices.map(({ number }) => number)));
   const chosen = mounts.filter(choose);
-  if (chosen.length === 0) return none(link, "no mount");
+  if (chosen.length === 0) return none("no mount");
   const wrong = chosen.find(
-    (mount) =>
-      mount.dead || (!mount.deviceNode && !mount.device.startsWith("0:") && !numbers.has(mount.device)),
+    ({ dead, deviceNode, device }) =>
+      dead || (!deviceNode && !device.startsWith("0:") && !numbers.has(device)),
   );
-  if (wrong !== undefined) {
-    return broken(
-      link,
-      `${wrong.path}: ${wrong.dead ? "its device has vanished" : `mounted from ${wrong.source}`}`,
-    );
-  }
-  return ok(link, chosen.map(({ path }) => path).join(", "));
+  if (wrong === undefined) return ok(chosen.map(({ path }) => path).join(", "));
+  return broken(`${wrong.path}: ${wrong.dead ? "its device has vanished" : `mounted from ${wrong.source}`}`);
+}
+
+export type LinkName = keyof typeof JUDGES;
+export const LINKS = Object.keys(JUDGES) as readonly LinkName[];
+
+/** Compares a volume's chain link by link. */
+export function chainOf(volume: VolumeCase): Chain {
+  const links = LINKS.map((link): Link => ({ link, ...JUDGES[link](volume) }));
+  return {
+    handle: volume.handle,
+    persistentVolume: ifKnown(volume.facts.cluster.pv)?.name,
+    claim: claimName(volume),
+    links,
+    brokenAt: links.find(({ state }) => state === "broken")?.link,
+  };
 }

@@ -1,4 +1,4 @@
-import type { Chain, LINKS, LinkState } from "../../diagnose/chain.ts";
+import type { Chain, LinkName, LinkState } from "../../diagnose/chain.ts";
 import { routeText } from "../../diagnose/checks/links.ts";
 import type { Diagnosis } from "../../diagnose/diagnosis.ts";
 import type { Facts } from "../../diagnose/facts.ts";
@@ -165,7 +165,7 @@ const MARKS: Readonly<Record<LinkState, string>> = {
   unknown: "?",
   "not-asked": "not asked",
 };
-const TITLES: Readonly<Record<(typeof LINKS)[number], string>> = {
+const TITLES: Readonly<Record<LinkName, string>> = {
   persistentVolume: "PersistentVolume",
   volumeAttachment: "VolumeAttachment",
   record: "record",
