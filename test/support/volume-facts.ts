@@ -3,8 +3,6 @@ import { DEFAULT_SETTINGS, type VolumeRecord } from "../../src/domain/record/vol
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { absent, known, unknown } from "../../src/inspect/fact.ts";
 import type { ClusterFacts, RdsFacts, VolumeFacts } from "../../src/inspect/facts.ts";
-import type { Finding } from "../../src/inspect/finding.ts";
-import { volumeFinding } from "../../src/inspect/volume-finding.ts";
 import { noClusterLists, volumeFacts, type World } from "../../src/inspect/world.ts";
 import type { ClaimView } from "../../src/kubernetes/inspector.ts";
 import type {
@@ -292,10 +290,4 @@ export function changedFacts(change: Change, shape: Partial<Shape> = {}): Volume
       ...change.cluster,
     },
   };
-}
-
-/** A finding of some kind with a text, for tests of how findings are shown. */
-export function problem(text: string): Finding {
-  const subject = { kind: "volume", name: "v" } as const;
-  return { ...volumeFinding(consistentFacts(), "not-exported", text), subject, evidence: [text] };
 }

@@ -3,11 +3,14 @@ import { type Diagnosis, diagnose } from "../../src/diagnose/diagnosis.ts";
 import type { CheckId, Facts } from "../../src/diagnose/facts.ts";
 import { type Fact, ifKnown, known, mapFact, notAsked } from "../../src/inspect/fact.ts";
 import type { VolumeFacts } from "../../src/inspect/facts.ts";
+import type { Finding } from "../../src/inspect/finding.ts";
 import type { DetailSources } from "../../src/inspect/gather.ts";
+import { volumeFinding } from "../../src/inspect/volume-finding.ts";
 import type { World } from "../../src/inspect/world.ts";
 import type { PersistentVolumeView } from "../../src/kubernetes/port.ts";
 import type { Disk } from "../../src/rds/disk.ts";
 import type { Survey } from "../../src/rds/survey.ts";
+import { consistentFacts } from "./volume-facts.ts";
 
 const forever = new AbortController().signal;
 
@@ -104,4 +107,10 @@ export function diagnosisOf(facts: VolumeFacts, node: string): Diagnosis {
     }),
   };
   return diagnose({ config, facts: answers, took: {} as Record<CheckId, number> }, now, 0);
+}
+
+/** A finding of some kind with a text, for tests of how findings are shown. */
+export function problem(text: string): Finding {
+  const subject = { kind: "volume", name: "v" } as const;
+  return { ...volumeFinding(consistentFacts(), "not-exported", text), subject, evidence: [text] };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parse as parseYaml } from "yaml";
-import { problem } from "../../../test/support/volume-facts.ts";
+import { problem } from "../../../test/support/volume-world.ts";
 import { hostIdentity } from "../../domain/host-identity.ts";
 import { isPrintable } from "../../domain/printable.ts";
 import { DEFAULT_SETTINGS } from "../../domain/record/volume-record.ts";

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { GIB, type Stack, startStack } from "../../../test/support/rds-stack.ts";
-import { problem } from "../../../test/support/volume-facts.ts";
+import { problem } from "../../../test/support/volume-world.ts";
 import { volumeIdFromName } from "../../domain/volume-id.ts";
 import { type TestIo, testIo } from "../cli.fixture.ts";
 import type { ListedVolume } from "./model.ts";
