@@ -5,6 +5,7 @@ import { addOptions, inputOf } from "./configured-options.ts";
 import { EXIT_CODE_DOCS, ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { versionText } from "./version.ts";
+import { addListOptions, listSelection } from "./volumes/list-options.ts";
 import { addRecordCommand } from "./volumes/record-command.ts";
 
 const EXIT_CODES = `\nExit codes:\n${EXIT_CODE_DOCS.map(([code, text]) => `  ${code}  ${text}`).join("\n")}`;
@@ -126,16 +127,18 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
   const volumes = program
     .command("volumes")
     .description("look at the volumes on the RDS, and put a lost record back");
-  const list = addOptions(
-    volumes.command("list").description("list every volume on the RDS, with what is wrong with it"),
-    commandOptions.volumes,
+  const list = addListOptions(
+    addOptions(
+      volumes.command("list").description("list the volumes on the RDS with their problems"),
+      commandOptions.volumes,
+    ),
   )
     .addOption(
       new Option("-o, --output <format>", "form of the list")
         .choices(["table", "wide", "json", "yaml"])
         .default("table"),
     )
-    .option("--fail-on-problems", "exit with code 3 when a volume has a problem", false)
+    .option("--fail-on-problems", "exit with code 3 when a listed volume has a problem", false)
     .addOption(
       new Option(
         "--watch",
@@ -156,6 +159,8 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
       "after",
       examples(
         "rds-csi volumes list --config /etc/rds-csi/config.yaml",
+        "rds-csi volumes list --problems",
+        "rds-csi volumes list -n vms,shop --node worker-1 --sort size",
         "rds-csi volumes list --watch --interval 5",
         "rds-csi volumes list -o json | jq '.items[] | select(.state == \"broken\")'",
         "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes list",
@@ -164,13 +169,14 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
     .action(async (options) => {
       const { output, failOnProblems, watch, interval: intervalSeconds, timeout: timeoutSeconds } = options;
       const input = inputOf(list, commandOptions.volumes, io.env);
+      const chosen = listSelection(options);
       if (watch) {
         if (output === "yaml") return list.error("error: --watch has the forms table, wide and json");
         const { runVolumesWatch } = await import("./volumes/watch.ts");
-        return done(await runVolumesWatch(input, { output, intervalSeconds, timeoutSeconds }, io));
+        return done(await runVolumesWatch(input, { output, intervalSeconds, timeoutSeconds, ...chosen }, io));
       }
       const { runVolumesList } = await import("./volumes/list.ts");
-      done(await runVolumesList(input, { output, failOnProblems, timeoutSeconds }, io));
+      done(await runVolumesList(input, { output, failOnProblems, timeoutSeconds, ...chosen }, io));
     });
 
   const show = addOptions(

@@ -1,5 +1,14 @@
-/** How a volume stands. `foreign`: not ours, never changed. `broken`: ours, but something is wrong with it. */
-export type VolumeState = "available" | "attached" | "migrating" | "foreign" | "broken";
+import type { VolumeDrift } from "../../inspect/drift.ts";
+
+export const VOLUME_STATES = ["available", "attached", "migrating", "foreign", "broken"] as const;
+
+/** The state of a volume. `foreign`: not ours, never changed. `broken`: ours, with a finding that is an error. */
+export type VolumeState = (typeof VOLUME_STATES)[number];
+
+/** A fault of a volume, by its stable id. */
+export type ListedFinding = Pick<VolumeDrift, "severity" | "text" | "node" | "remedy"> & {
+  readonly id: string;
+};
 
 /** One node that a volume is attached to. */
 export interface ListedNode {
@@ -33,6 +42,16 @@ export interface ListedVolume {
   readonly exported: boolean;
   /** Backing file on the RDS. */
   readonly path: string;
-  /** What is wrong, in plain words. */
-  readonly problems: readonly string[];
+  /** The worst first. */
+  readonly findings: readonly ListedFinding[];
+}
+
+/** Whether somebody should look: a finding that is an error or a warning. */
+export function hasProblem({ findings }: Pick<ListedVolume, "findings">): boolean {
+  return findings.some(({ severity }) => severity !== "info");
+}
+
+/** The claim of a volume as `namespace/name`; undefined without one. */
+export function claimOf({ pvc }: Pick<ListedVolume, "pvc">): string | undefined {
+  return pvc === undefined ? undefined : `${pvc.namespace}/${pvc.name}`;
 }

@@ -14,7 +14,8 @@ export interface ShowTextOptions {
 
 /** What marks a line, by the worst drift that it is about. */
 export const MARK: Readonly<Record<Severity, string>> = { error: "!!", warning: "! ", info: "i " };
-const COLOUR: Readonly<Record<Severity, string>> = { error: "31", warning: "33", info: "36" };
+/** Code of a severity's colour, between `ESC [` and `m`. */
+export const COLOUR: Readonly<Record<Severity, string>> = { error: "31", warning: "33", info: "36" };
 /** More columns than these do not read better. */
 const MAX_WIDTH = 160;
 const MIN_WIDTH = 60;

@@ -10,6 +10,7 @@ import { driftOf } from "./cluster-drift.ts";
 import { openCluster, openRds, within, withKnownCluster } from "./connect.ts";
 import { listedVolumes } from "./from-rds.ts";
 import type { OutputFormat } from "./render.ts";
+import { type Selection, type SortKey, selects } from "./select.ts";
 import { changeLine, changesBetween, frameLines, type Look, type Trouble } from "./watch-view.ts";
 
 export interface WatchOptions {
@@ -18,6 +19,8 @@ export interface WatchOptions {
   readonly intervalSeconds: number;
   /** Limit for one look, seconds. */
   readonly timeoutSeconds: number;
+  readonly selection: Selection;
+  readonly sort: SortKey | undefined;
 }
 
 /** Rows of a terminal that does not say. */
@@ -108,11 +111,12 @@ interface Presenter {
 }
 
 /** A pipe, or JSON: one line for each change. */
-function stream({ output }: WatchOptions, io: Io): Presenter {
+function stream({ output, selection }: WatchOptions, io: Io): Presenter {
   let before: Look | undefined;
+  const fits = selects(selection);
   return {
     show: (after) => {
-      for (const change of changesBetween(before, after))
+      for (const change of changesBetween(before, after, fits))
         io.out(changeLine(change, after.now, output === "json"));
       before = after;
     },
@@ -121,12 +125,13 @@ function stream({ output }: WatchOptions, io: Io): Presenter {
 }
 
 /** A terminal: each look is drawn over the last, so nothing flickers; the cursor is hidden meanwhile. */
-function screen({ output }: WatchOptions, io: Io): Presenter {
+function screen({ output, selection, sort }: WatchOptions, io: Io): Presenter {
   io.out("\u001b[?25l\u001b[?7l\u001b[2J");
   return {
     show: (after) => {
       const { columns = 80, rows = DEFAULT_ROWS, colour } = io;
-      const lines = frameLines(after, { wide: output === "wide", columns, rows: rows - 1, colour });
+      const wide = output === "wide";
+      const lines = frameLines(after, { wide, columns, rows: rows - 1, colour, selection, sort });
       io.out(`\u001b[H${lines.map((line) => `${line}\u001b[K\n`).join("")}\u001b[J`);
     },
     end: () => io.out("\u001b[?7h\u001b[?25h"),
