@@ -1,8 +1,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
+import { configurationDocs } from "../../src/cli/configuration-docs.ts";
 import { diagnosePage, diagnosisSchemaText } from "../../src/cli/diagnose/docs.ts";
 import { cliDocs } from "../../src/cli/docs.ts";
-import { configurationDocs } from "../../src/config/docs.ts";
 import { errorsPage } from "../../src/domain/errors/docs.ts";
 import { volumesPage } from "./volumes-page.ts";
 

@@ -8,7 +8,7 @@ import { buildInfo } from "../observability/build-info.ts";
 import { startHttp } from "../observability/http.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
-import { aborted } from "./stop.ts";
+import { aborted } from "./io.ts";
 
 /** A CSI component that is ready to be served. */
 export interface Component {

@@ -18,7 +18,7 @@ import { parseQuantity } from "../../src/kubernetes/quantity.ts";
 import { documentedMetrics } from "../support/metrics-page.ts";
 import { capabilitiesOf, documentsOf, type Manifest, manifestsOf } from "./manifests.fixture.ts";
 import { blocksOf, plain, readPage, rowsBelow } from "./page.fixture.ts";
-import { PROMTOOL, promtool, Recording, type Samples, testRules } from "./promtool.fixture.ts";
+import { noPromtool, promtool, Recording, type Samples, testRules } from "./promtool.fixture.ts";
 import {
   answer,
   CLAIM,
@@ -554,7 +554,7 @@ describe("the promises and the warnings are true", () => {
   });
 });
 
-describe.skipIf(PROMTOOL === null)("queries and alerts, by promtool on the driver's own output", () => {
+describe.skipIf(noPromtool !== "")(`queries and alerts, by promtool${noPromtool}`, () => {
   const recording = new Recording();
   const LAST = 60;
   let world: World | undefined;

@@ -42,7 +42,7 @@ export async function runVolumesWatch(input: Input, options: WatchOptions, io: I
   try {
     cluster?.watch();
     let last: Look | undefined;
-    while (!io.stop.aborted) {
+    while (!io.stop.aborted && io.outputClosed !== true) {
       last = await look({ rds, reader: cluster?.reader }, last, options.timeoutSeconds, io.stop);
       if (io.stop.aborted) break;
       presenter.show(last);
