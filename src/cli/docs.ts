@@ -46,7 +46,11 @@ const VOLUME_FIELDS: readonly (readonly [string, string])[] = [
   ["nqn", 'NQN of the export; "" when it has none'],
   ["exported", "whether the RDS exports it now"],
   ["path", "backing file on the RDS"],
-  ["problems", "what is wrong, in plain words; empty when nothing is"],
+  ["problems", "the texts of `findings`"],
+  [
+    "findings",
+    "`{id, severity, text, node, remedy}`, empty when nothing is wrong; `id` is stable ([volumes.md](volumes.md#drift)), `severity` is error, warning or info, `node` may be null",
+  ],
 ];
 
 /** `docs/cli.md`, complete. `scripts/docs` writes it, and a test compares the file with it. */
@@ -73,7 +77,8 @@ export function cliDocs(): string {
     "## The list of volumes as JSON or YAML",
     "",
     "`rds-csi volumes list -o json` prints one object: `apiVersion` is `rds-csi/v1`, `kind` is `VolumeList`, `items` holds",
-    "the volumes, sorted by handle. Times are RFC 3339 in UTC. Fields are only ever added within `rds-csi/v1`.",
+    "the selected volumes, sorted by handle unless `--sort` is given, `total` is the number of volumes on the RDS. Times are",
+    "RFC 3339 in UTC. Fields are only ever added within `rds-csi/v1`.",
     "",
     "| field of an item | meaning |",
     "| --- | --- |",

@@ -40,17 +40,26 @@ export function parseVolumeName(text: string, namespace: string | undefined): Vo
 }
 
 /**
- * The volume of a name: a handle, the CSI volume name in the record, a PersistentVolume, or a claim.
+ * The volume of a name: a handle, the CSI volume name in the record, a PersistentVolume, or a claim. Without a whole name that
+ * fits, a beginning of exactly one volume's names is enough; so is a name that the list has cut with `…`.
+ * @param hint why there is no volume of exactly this name; then no beginning is tried
+ * @param whole only whole names fit: for commands that write
  * @throws volumeNameUnknown saying where was looked, volumeNameAmbiguous listing the candidates
  */
-export function resolveName(wanted: VolumeName, sources: NameSources, hint?: string): VolumeId {
+export function resolveName(
+  wanted: VolumeName,
+  sources: NameSources,
+  hint?: string,
+  whole = false,
+): VolumeId {
   const { namespace, name } = wanted;
   const shown = namespace === undefined ? name : `${namespace}/${name}`;
-  const fits = ({ handle, claims, names }: Known): boolean =>
-    namespace !== undefined
-      ? claims.has(shown)
-      : handle === name || names.has(name) || [...claims].some((claim) => claim.endsWith(`/${name}`));
-  const found = knownVolumes(sources).filter(fits);
+  const volumes = knownVolumes(sources);
+  const fitting = (fits: (each: string) => boolean) =>
+    volumes.filter((volume) => namesOf(volume, namespace === undefined).some(fits));
+  const exact = fitting((each) => each === shown);
+  const partly = exact.length === 0 && hint === undefined && !whole;
+  const found = partly ? fitting((each) => shortens(shown, each)) : exact;
   const [first, second] = found;
   if (first === undefined) {
     const looked = [...lookedAt(sources), ...(hint === undefined ? [] : [hint])];
@@ -61,9 +70,31 @@ export function resolveName(wanted: VolumeName, sources: NameSources, hint?: str
       const called = [...[...claims].map((claim) => `claim ${claim}`), ...names];
       return called.length === 0 ? handle : `${handle} (${called.join(", ")})`;
     });
-    throw failure("volumeNameAmbiguous", { name: shown, candidates });
+    throw failure("volumeNameAmbiguous", { name: shown, partly, candidates });
   }
   return first.handle;
+}
+
+/** The names of a volume; with a namespace only claims count. */
+function namesOf({ handle, claims, names }: Known, all: boolean): string[] {
+  return all
+    ? [handle, ...names, ...claims, ...[...claims].map((claim) => claim.replace(/^.*\//, ""))]
+    : [...claims];
+}
+
+/** Whether a text is the beginning of a name, or the name with parts replaced by `…`. */
+function shortens(text: string, name: string): boolean {
+  const parts = text.split("…");
+  const last = parts.at(-1) ?? "";
+  if (!name.startsWith(parts[0] ?? "")) return false;
+  if (parts.length > 1 && !name.endsWith(last)) return false;
+  let at = 0;
+  for (const part of parts) {
+    const found = name.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return true;
 }
 
 function knownVolumes({ survey, pvs }: NameSources): Known[] {

@@ -1,5 +1,6 @@
 import { printable } from "../../domain/printable.ts";
 import { claimOf, type ListedVolume, type VolumeState } from "./model.ts";
+import { firstLabel } from "./select.ts";
 import { COLOUR, MARK } from "./show-text.ts";
 import { type Column, cutClaim, shortAge, shortDuration, shortSize, tableLines } from "./text.ts";
 
@@ -106,8 +107,6 @@ export function volumeTable(volumes: readonly ListedVolume[], options: TableOpti
   };
   return tableLines(columns, wide ? undefined : width, paint);
 }
-
-const firstLabel = (name: string): string => name.replace(/\..*$/, "");
 
 /** `worker-1` for worker-1.example.org, `worker-1+1` with one more node. */
 function shortNodes({ nodes: [first, ...more] }: ListedVolume): string {

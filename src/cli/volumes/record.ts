@@ -45,7 +45,9 @@ export async function runVolumesRecord(input: Input, options: RecordOptions, io:
   try {
     const survey = await rds.survey(signal);
     const pvs = await listPersistentVolumes(cluster, "--orchestrator is none", signal);
-    const handle = resolveName(options.name, { address: rds.address, survey: known(survey), pvs });
+    const sources = { address: rds.address, survey: known(survey), pvs };
+    // A record is only replaced for a volume that is named in full.
+    const handle = resolveName(options.name, sources, undefined, options.action !== undefined);
     const found = [...survey.volumes, ...survey.foreign].find(({ id }) => id === handle);
     if (found === undefined) throw failure("volumeNotFound", { volume: handle });
     const copy =

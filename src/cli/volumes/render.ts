@@ -82,15 +82,14 @@ function listLines(
   const { format, now, width, colour, selection = ALL } = options;
   const wide = format === "wide";
   const room = wide ? undefined : width;
+  const flow = (line: string): string[] => (room === undefined ? [line] : wrap(line, room));
   if (all.length === 0) return ["No volumes."];
-  if (volumes.length === 0)
-    return nothingSelected(all, selection).flatMap((line) =>
-      room === undefined ? [line] : wrap(line, room),
-    );
+  if (volumes.length === 0) return nothingSelected(all, selection).flatMap(flow);
   const handles = all.map(({ handle }) => handle);
   const table = volumeTable(volumes, { wide, now, width, colour, handles });
   const problems = problemsOf(volumes).flatMap((problem) => problemLines(problem, { width: room, colour }));
   const counts = countsText(volumes, all.length, selectionText(selection));
   const hint = problems.length === 0 ? "" : "; rds-csi volumes show NAME says what to do";
-  return [...table, ...(problems.length > 0 ? ["", "Problems:", ...problems] : []), "", `${counts}${hint}.`];
+  const listed = problems.length === 0 ? [] : ["", "Problems:", ...problems];
+  return [...table, ...listed, "", ...flow(`${counts}${hint}.`)];
 }

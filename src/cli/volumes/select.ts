@@ -1,3 +1,4 @@
+import { didYouMean } from "../../config/did-you-mean.ts";
 import { printable } from "../../domain/printable.ts";
 import { claimOf, hasProblem, type ListedVolume, type VolumeState } from "./model.ts";
 
@@ -18,7 +19,10 @@ export interface Selection {
 /** Selects every volume. */
 export const ALL: Selection = { namespaces: [], nodes: [], states: [], problems: false };
 
-const isNode = (wanted: string, node: string): boolean => node === wanted || node.startsWith(`${wanted}.`);
+/** `worker-1` for worker-1.example.org. */
+export const firstLabel = (name: string): string => name.replace(/\..*$/, "");
+
+const isNode = (wanted: string, node: string): boolean => node === wanted || firstLabel(node) === wanted;
 
 /** One option of the command line as a condition. */
 interface Condition {
@@ -42,7 +46,7 @@ function conditions({ namespaces, nodes, states, problems }: Selection): Conditi
       text: `--node ${nodes.join(",")}`,
       wanted: nodes,
       fits: (volume) => volume.nodes.some(({ node }) => nodes.some((wanted) => isNode(wanted, node))),
-      values: ["nodes with volumes", (volume) => volume.nodes.map(({ node }) => node)],
+      values: ["nodes with volumes", (volume) => volume.nodes.map(({ node }) => firstLabel(node))],
     },
     {
       text: `--state ${states.join(",")}`,
@@ -74,11 +78,14 @@ export function nothingSelected(all: readonly ListedVolume[], selection: Selecti
   const chosen = conditions(selection);
   const total = `${all.length} volume${all.length === 1 ? "" : "s"}`;
   const head = `No volume matches ${selectionText(selection)}. The RDS has ${total}.`;
-  const lines = chosen.flatMap(({ text, fits, values }) => {
+  const lines = chosen.flatMap(({ text, wanted, fits, values }) => {
     const count = all.filter(fits).length;
     const alone = chosen.length > 1 ? [`${text} alone matches ${count}.`] : [];
     if (count > 0 || values === undefined) return alone;
-    return [...alone, `The ${values[0]}: ${some([...new Set(all.flatMap(values[1]))].toSorted(), 10)}.`];
+    const existing = [...new Set(all.flatMap(values[1]))].toSorted();
+    const meant = didYouMean(wanted[0] ?? "", existing);
+    const question = meant === undefined ? "" : ` Did you mean ${meant}?`;
+    return [...alone, `The ${values[0]}: ${some(existing, 10)}.${question}`];
   });
   return [head, ...lines].map(printable);
 }
