@@ -97,8 +97,8 @@ export function volumesPage(): string {
     "| `--state` | in these states |",
     "| `--problems` | with an error or a warning |",
     "",
-    "Several names are separated by commas. A volume must fit each option. If none does, the answer counts the volumes on the RDS",
-    "and shows the namespaces and nodes that exist. `--sort` takes:",
+    "Several names are separated by commas. A volume must fit each option. If none does, the answer counts the volumes that",
+    "exist and shows their namespaces and nodes. `--sort` takes:",
     "",
     ...table(
       ["key", "order"],

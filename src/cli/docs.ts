@@ -77,7 +77,7 @@ export function cliDocs(): string {
     "## The list of volumes as JSON or YAML",
     "",
     "`rds-csi volumes list -o json` prints one object: `apiVersion` is `rds-csi/v1`, `kind` is `VolumeList`, `items` holds",
-    "the selected volumes, sorted by handle unless `--sort` is given, `total` is the number of volumes on the RDS. Times are",
+    "the selected volumes, sorted by handle unless `--sort` is given, `total` counts all volumes. Times are",
     "RFC 3339 in UTC. Fields are only ever added within `rds-csi/v1`.",
     "",
     "| field of an item | meaning |",

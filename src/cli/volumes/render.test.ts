@@ -91,7 +91,7 @@ describe("for people", () => {
     expect(counts).toMatch(/^5 of 60 volumes \(-n shop --state available\), none with a problem\.$/);
     const none = { ...ALL, namespaces: ["shpo"] };
     expect(renderVolumes(volumes, { ...table, selection: none })).toBe(
-      "No volume matches -n shpo. The RDS has 60 volumes.\nThe namespaces: production-virtual-machines, shop. Did you mean shop?\n",
+      "No volume matches -n shpo. 60 volumes exist.\nThe namespaces: production-virtual-machines, shop. Did you mean shop?\n",
     );
     const json = JSON.parse(renderVolumes(volumes, { ...table, format: "json", selection: none }));
     expect([json.items, json.total]).toEqual([[], 60]);

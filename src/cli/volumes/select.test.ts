@@ -79,15 +79,15 @@ describe("selecting", () => {
 
 test("an empty result says how many volumes there are, how many each condition fits, and which values exist", () => {
   expect(nothingSelected(volumes, { ...ALL, problems: true })).toEqual([
-    "No volume matches --problems. The RDS has 4 volumes.",
+    "No volume matches --problems. 4 volumes exist.",
   ]);
   expect(nothingSelected(volumes.slice(0, 1), { ...ALL, states: ["foreign"] })).toEqual([
-    "No volume matches --state foreign. The RDS has 1 volume.",
+    "No volume matches --state foreign. 1 volume exists.",
   ]);
   expect(
     nothingSelected(volumes, { namespaces: ["kube"], nodes: ["n1"], states: ["attached"], problems: true }),
   ).toEqual([
-    "No volume matches -n kube --node n1 --state attached --problems. The RDS has 4 volumes.",
+    "No volume matches -n kube --node n1 --state attached --problems. 4 volumes exist.",
     "-n kube alone matches 0.",
     "The namespaces: a, b.",
     "--node n1 alone matches 1.",

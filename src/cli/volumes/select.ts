@@ -76,8 +76,8 @@ export function selectionText(selection: Selection): string {
 /** Answers an empty result: how many volumes there are, how many each option selects, and which values exist. */
 export function nothingSelected(all: readonly ListedVolume[], selection: Selection): string[] {
   const chosen = conditions(selection);
-  const total = `${all.length} volume${all.length === 1 ? "" : "s"}`;
-  const head = `No volume matches ${selectionText(selection)}. The RDS has ${total}.`;
+  const total = all.length === 1 ? "1 volume exists" : `${all.length} volumes exist`;
+  const head = `No volume matches ${selectionText(selection)}. ${total}.`;
   const lines = chosen.flatMap(({ text, wanted, fits, values }) => {
     const count = all.filter(fits).length;
     const alone = chosen.length > 1 ? [`${text} alone matches ${count}.`] : [];

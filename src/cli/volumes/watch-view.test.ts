@@ -119,7 +119,7 @@ describe("frames", () => {
       frameLines(looked(site), { ...screen, sort: "size" }).find((line) => line.includes(" 640Gi ")),
     ).toBeDefined();
     const none = frameLines(looked(site), { ...screen, selection: { ...ALL, namespaces: ["x"] } }).join("\n");
-    expect(none).toContain("No volume matches -n x. The RDS has 500 volumes.");
+    expect(none).toContain("No volume matches -n x. 500 volumes exist.");
     expect(frameLines(looked([]), screen)).toContain("No volumes.");
   });
 
