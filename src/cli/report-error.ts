@@ -34,7 +34,7 @@ export function reportError(
     return { text, code: ExitCode.usage };
   }
   if (error instanceof OutputError) {
-    return { text: `rds-csi: ${printable(error.message)}\n${stack}`, code: ExitCode.failure };
+    return { text: `rds-csi: ${printable(error.message)}.\n${stack}`, code: ExitCode.failure };
   }
   if (stop?.aborted === true && isByStop(error)) {
     const reason = stop.reason instanceof Stopped ? stop.reason.message : "told to stop";

@@ -1,6 +1,7 @@
 import { mkdir, readFile, unlink, writeFile } from "node:fs/promises";
 import { ConfigError } from "../config/config-error.ts";
 import { codeOf, draft, finish, type Input, whereIs } from "../config/sources.ts";
+import { listenError } from "../observability/listen-error.ts";
 import { type SimulateConfig, simulateOptions } from "../simulator/command-options.ts";
 import { SimulatorError, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
 import { fingerprint, publicBlob, savedHostKey } from "../simulator/ssh/host-keys.ts";
@@ -61,12 +62,13 @@ export async function runSimulate(config: SimulateConfig, io: Io): Promise<void>
     files: { kind: "files", dir },
     nvmet: { kind: "nvmet", dir, address: config.nvmetAddress },
   };
+  const { listen } = config;
   const simulator = await startSimulator({
     profile: config.profile,
     switches: Object.assign({}, ...config.switches),
     backend: backends[config.backend],
     stateDir: dir,
-    listen: config.listen,
+    listen,
     users: [{ name: user, publicKeys }],
     hostKeys: [hostKey],
     pools: config.pools,
@@ -74,6 +76,12 @@ export async function runSimulate(config: SimulateConfig, io: Io): Promise<void>
     logger,
     ...(commandLog === undefined ? {} : { commandLogFile: commandLog }),
     ...(controlSocket === undefined ? {} : { controlSocket }),
+  }).catch((error: unknown) => {
+    const { syscall, port } = error as { syscall?: string; port?: number };
+    if (syscall !== "listen") throw error;
+    throw port === undefined
+      ? listenError("control-socket", controlSocket ?? "", error)
+      : listenError("listen", `${listen.host}:${port}`, error);
   });
   const { host, port } = simulator;
   const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;

@@ -14,7 +14,7 @@ import { type PlanFacts, planRebuild, planRestore, requireReplaceable } from "..
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { loggerFor } from "../logging.ts";
-import { recordsPrefix } from "../records-prefix.ts";
+import { recordsPrefix } from "../open-kubernetes.ts";
 import { openCluster, openRds, within, withKnownCluster } from "./connect.ts";
 import { planText, recordDocument, recordText } from "./record-text.ts";
 
