@@ -104,7 +104,7 @@ describe("services as processes", () => {
     const list = start(["volumes", "list", ...rds]);
     expect(await list.exit).toBe(0);
     expect(list.output.out).toMatch(
-      /^STATE +SIZE +PVC +NODES +AGE +HANDLE\navailable +2Gi +vms\/disk +- +\d+s +csi-[0-9a-f]{28}\n$/,
+      /^STATE +SIZE +PVC +NODES +AGE +HANDLE\navailable +2Gi +vms\/disk +- +\d+s +csi-[0-9a-f]{28}\n\n1 volume, none with a problem\.\n$/,
     );
     expect(list.output.err).toBe("");
     const json = start(["volumes", "list", ...rds, "-o", "json", "--fail-on-problems"]);
