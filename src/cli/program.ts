@@ -158,7 +158,10 @@ export function buildProgram(io: Io, done: (code: number) => void): CliCommand {
   const show: CliCommand = volumes
     .command("show")
     .description("show everything about one volume, RDS and cluster side by side, with what disagrees")
-    .argument("<name>", "claim (namespace/name), PersistentVolume, volume handle or CSI volume name")
+    .argument(
+      "<name>",
+      "claim (namespace/name), PersistentVolume, volume handle, CSI volume name, or its beginning",
+    )
     .option("-n, --namespace <namespace>", "the name is that of a claim in this namespace")
     .choice("-o, --output <format>", "form of the answer", ["table", "json", "yaml"])
     .option(
