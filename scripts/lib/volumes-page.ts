@@ -1,7 +1,8 @@
-import type { VolumeState } from "../../src/cli/volumes/model.ts";
 import type { SortKey } from "../../src/cli/volumes/select.ts";
 import { MARK } from "../../src/cli/volumes/show-text.ts";
-import { DRIFT_IDS, driftCatalogue, type Severity } from "../../src/inspect/catalogue.ts";
+import { VOLUME_FINDING_IDS, volumeCatalogue } from "../../src/inspect/catalogue.ts";
+import type { VolumeState } from "../../src/inspect/compare.ts";
+import { SEVERITIES, type Severity } from "../../src/inspect/entry.ts";
 import {
   driftedFacts,
   emptyTranscript,
@@ -18,27 +19,30 @@ const STATES: Readonly<Record<VolumeState, string>> = {
   attached: "attached to the nodes of the column NODES",
   migrating:
     "attached to two nodes for a live migration; MIGRATION shows how long it runs and how long it may",
-  broken: "ours, and something is wrong: see `Problems:`",
+  broken: "ours, and a finding is an error: see `Problems:`",
+  missing: "a PersistentVolume names it, and the RDS has no disk item for it",
   foreign: "its slot looks like ours and it is not of this installation; it is never changed",
+  unknown: "`volumes show` only: the RDS did not answer",
 };
 
 const ORDERS: Readonly<Record<SortKey, string>> = {
-  problems: "errors, then warnings, then volumes without a problem; the default",
+  problems: "the worst problems, then volumes without a problem; the default",
   claim: "by namespace and name",
   node: "by the first node",
-  state: "broken, migrating, attached, available, foreign",
+  state: "missing, broken, migrating, attached, available, foreign",
   size: "the largest first",
   age: "the newest first",
   handle: "by handle; the default of JSON and YAML",
 };
 
-const SEVERITIES: Readonly<Record<Severity, string>> = {
-  error: "data or access is at risk, or the workload fails",
-  warning: "somebody should look",
-  info: "it passes by itself",
+const MEANINGS: Readonly<Record<Severity, string>> = {
+  critical: "data is at risk, or no node can use the volume",
+  error: "something does not work",
+  warning: "a person should look",
+  info: "it passes by itself; no problem",
 };
 
-const SEVERITY_ORDER = ["error", "warning", "info"] as const satisfies readonly Severity[];
+const SEVERITY_ORDER = SEVERITIES.toReversed();
 
 const block = (language: string, text: string): string[] => [`\`\`\`${language}`, text.trimEnd(), "```", ""];
 const table = (titles: readonly string[], rows: readonly (readonly string[])[]): string[] => [
@@ -47,12 +51,12 @@ const table = (titles: readonly string[], rows: readonly (readonly string[])[]):
 ];
 const cell = (text: string): string => text.replaceAll("|", "\\|");
 
-/** Every kind of drift, the worst first, else in the order of the catalogue: causes before what follows from them. */
+/** Every finding about a volume, the worst first, else in the order of the catalogue: causes before what follows from them. */
 function driftRows(): string[][] {
   return SEVERITY_ORDER.flatMap((severity) =>
-    DRIFT_IDS.filter((id) => driftCatalogue[id].severity === severity).map((id) => {
-      const { about, meaning, remedy } = driftCatalogue[id];
-      return [`\`${id}\``, severity, about, cell(meaning), cell(remedy)];
+    VOLUME_FINDING_IDS.filter((id) => volumeCatalogue[id].severity === severity).map((id) => {
+      const { about = "name", title, meaning, remedy } = volumeCatalogue[id];
+      return [`\`${id}\``, severity, about, cell(`${title}. ${meaning}`.trim()), cell(remedy)];
     }),
   );
 }
@@ -82,8 +86,8 @@ export function volumesPage(): string {
     "## All volumes",
     "",
     ...block("text", `$ rds-csi volumes list\n${listTranscript()}`),
-    "Volumes with problems come first; `!!` marks an error, `!` a warning. The last line counts volumes and problems. A claim in",
-    "the list is the one that the record on the RDS names.",
+    "Volumes with problems come first; `!!` marks an error, `!` a warning. The last line counts volumes and problems. The claim is",
+    "the one in the cluster; without `--orchestrator kubernetes` it is the one that the record on the RDS names.",
     "",
     "A cell with `…` was cut to fit the terminal, the handle first, the claim last. A cut handle is still the beginning of one",
     "handle only: `volumes show` takes it. `kubectl exec -it` tells the command the width of your terminal; without a terminal",
@@ -110,9 +114,12 @@ export function volumesPage(): string {
       ["state", "meaning"],
       Object.entries(STATES).map(([state, meaning]) => [`\`${state}\``, meaning]),
     ),
-    "Under `Problems:` each line has the id of a problem, the volume and the fault; volumes with the same fault share a line. With",
-    "`--orchestrator kubernetes` that includes nodes on which record and VolumeAttachments disagree; those leave the state as it",
-    "is. `volumes show` says what to do. With `--fail-on-problems` a problem of a listed volume makes the exit code 3.",
+    "Under `Problems:` each line has the id of a finding that is an error or a warning, the volume and the fault; volumes with the",
+    "same fault share a line. `volumes show` says what to do. The findings are those of `volumes show` and `diagnose`, as far as",
+    "lists tell them: file, claim and pods are looked at by `volumes show` only. With `--orchestrator kubernetes`",
+    "PersistentVolumes, VolumeAttachments and nodes count, too. A cluster that does not answer hides nothing of the RDS: `Not",
+    "known:` at the end says why (`unknown` in JSON). With `--fail-on-problems` a problem of a listed volume makes the exit code",
+    "3; without one, a cluster that did not answer makes it 1.",
     "",
     "## Watching",
     "",
@@ -145,6 +152,8 @@ export function volumesPage(): string {
     "  nothing is concluded from it. `-`: this side has no say.",
     "* The first line has the state: as in the list, `missing` when the RDS has no such disk item, `unknown` when the RDS does",
     "  not answer. It is `broken` if there is an error below `Drift:`.",
+    "* Where the name is not found and a side does not answer, the volume is `unknown`, with the error and its remedy; `--output",
+    "  json` prints an object then, too.",
     "",
     "Here somebody has switched the export off on the RDS, while the claim is being expanded:",
     "",
@@ -153,7 +162,7 @@ export function volumesPage(): string {
     "",
     ...table(
       ["mark", "severity", "meaning"],
-      SEVERITY_ORDER.map((severity) => [`\`${MARK[severity].trim()}\``, severity, SEVERITIES[severity]]),
+      SEVERITY_ORDER.map((severity) => [`\`${MARK[severity].trim()}\``, severity, MEANINGS[severity]]),
     ),
     "Exit codes: 1 when the RDS does not answer; with `--fail-on-problems` 3 when there are errors or warnings, and 1 when",
     "there are none but the cluster could not be asked.",
@@ -187,8 +196,12 @@ export function volumesPage(): string {
     "",
     "## Drift",
     "",
-    'Everything on which the sides may disagree. "Line" is the line of `volumes show` that gets the mark. Attaching and',
-    "detaching take seconds, and both sides change one after the other: look twice before you act.",
+    'Everything on which the sides may disagree. "Line" is the line of `volumes show` that gets the mark. `volumes list`,',
+    "`volumes show`, `diagnose` and the metric `rds_csi_attachment_drift` use the same findings. In what to do, words like HANDLE,",
+    "NODE and CLAIM stand for names; the commands fill in those that they know.",
+    "",
+    "Attaching, detaching and expanding take seconds, and both sides change one after the other. So an attachment, a volume, a",
+    "deletion, a migration and a re-export of an expansion have 60 seconds before the other side's lack is a finding.",
     "",
     ...table(["id", "severity", "line", "meaning", "what to do"], driftRows()),
   ]

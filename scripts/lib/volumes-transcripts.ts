@@ -1,4 +1,4 @@
-import { listedVolumes } from "../../src/cli/volumes/from-rds.ts";
+import { listedVolumes } from "../../src/cli/volumes/listed.ts";
 import type { ListedVolume } from "../../src/cli/volumes/model.ts";
 import { renderVolumes } from "../../src/cli/volumes/render.ts";
 import { ALL } from "../../src/cli/volumes/select.ts";
@@ -6,8 +6,9 @@ import { showText } from "../../src/cli/volumes/show-text.ts";
 import { changeLine, changesBetween, type Look, type Trouble } from "../../src/cli/volumes/watch-view.ts";
 import { failure } from "../../src/domain/errors/driver-error.ts";
 import { compareVolume } from "../../src/inspect/compare.ts";
-import { known } from "../../src/inspect/fact.ts";
+import { known, notAsked } from "../../src/inspect/fact.ts";
 import type { VolumeFacts } from "../../src/inspect/facts.ts";
+import { type Listing, noClusterLists, type World } from "../../src/inspect/world.ts";
 import type { RdsVolume } from "../../src/rds/volume.ts";
 import { type Change, changedFacts, GIB, NOW, type Shape } from "../../test/support/volume-facts.ts";
 
@@ -54,6 +55,17 @@ function onRds(more: Partial<Shape>, change: Change = {}): RdsVolume {
   return { id: handle as RdsVolume["id"], record: rds.record.value, disk: rds.disk.value };
 }
 
+/** A world without a cluster. */
+function worldOf(listing: Listing, now: number): World {
+  const { installation } = wellFacts;
+  return {
+    now,
+    installation,
+    survey: known(listing),
+    cluster: noClusterLists(notAsked("--orchestrator is none")),
+  };
+}
+
 /** Volumes in each state but `migrating`, whose further column leaves little room for names. */
 function transcriptVolumes(): ListedVolume[] {
   const foreign = onRds(shape(4, "theirs", []));
@@ -72,7 +84,7 @@ function transcriptVolumes(): ListedVolume[] {
       } as const,
     ],
   };
-  return listedVolumes(found, NOW);
+  return listedVolumes(worldOf(found, NOW));
 }
 
 const TERMINAL = { format: "table", now: NOW, width: TRANSCRIPT_WIDTH, colour: false } as const;
@@ -97,7 +109,7 @@ export function emptyTranscript(): string {
 export function watchTranscript(): string {
   const look = (seconds: number, volumes: readonly RdsVolume[], troubles: readonly Trouble[] = []): Look => {
     const now = NOW + seconds * 1_000;
-    return { volumes: listedVolumes({ volumes, foreign: [] }, now), drift: [], readAt: now, now, troubles };
+    return { volumes: listedVolumes(worldOf({ volumes, foreign: [] }, now)), readAt: now, now, troubles };
   };
   const [well, idle, attached] = [onRds(WELL), onRds({ ...BROKEN, nodes: [] }), onRds(BROKEN)];
   const { summary } = failure("rdsUnreachable", { address: "192.0.2.1:22", reason: "no answer within 30 s" });

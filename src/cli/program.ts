@@ -6,9 +6,8 @@ import { wrap } from "./diagnose/wrap.ts";
 import { EXIT_CODE_DOCS, ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { commandOptions } from "./options.ts";
-import { VOLUME_STATES } from "./volumes/model.ts";
 import { addRecordCommand } from "./volumes/record-command.ts";
-import { SORT_KEYS } from "./volumes/select.ts";
+import { LISTED_STATES, SORT_KEYS } from "./volumes/select.ts";
 
 /** Columns of help that goes to no terminal. */
 const DEFAULT_WIDTH = 100;
@@ -116,7 +115,7 @@ export function buildProgram(io: Io, done: (code: number) => void): CliCommand {
     .choice("-o, --output <format>", "form of the list", ["table", "wide", "json", "yaml"])
     .names("-n, --namespace <names>", "only volumes of claims in these namespaces")
     .names("--node <names>", "only volumes attached to these nodes")
-    .names("--state <states>", "only volumes in these states", VOLUME_STATES)
+    .names("--state <states>", "only volumes in these states", LISTED_STATES)
     .option("--problems", "only volumes with a problem: an error or a warning", false)
     .choice("--sort <key>", "order of the table; JSON and YAML go by handle unless it is given", SORT_KEYS)
     .option("--fail-on-problems", "exit with code 3 when a listed volume has a problem", false)

@@ -1,6 +1,7 @@
 import { isFailure } from "../domain/errors/driver-error.ts";
-import type { ClaimRef, ClusterReader, PodView, VmiView } from "../kubernetes/port.ts";
-import { type Machine, machineOf, owningPod } from "../migration/guard.ts";
+import { claimUsers } from "../inspect/claim-users.ts";
+import type { ClaimRef, ClusterReader, VmiView } from "../kubernetes/port.ts";
+import { type Machine, machineOf } from "../migration/guard.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 
 /** The claim that a volume belongs to: that of its PersistentVolume, which may have been bound anew since it was made. */
@@ -47,22 +48,6 @@ export async function readMachine(
     return machine ?? "absent";
   });
   return typeof found === "object" && found.uid !== uid ? "absent" : found;
-}
-
-/** The pods of a claim, and the launcher pods of those among them that hold hot-plugged volumes, by the UID of the owned pod. */
-export async function claimUsers(
-  cluster: Pick<ClusterReader, "podsUsingClaim" | "pod">,
-  claim: Pick<ClaimRef, "namespace" | "name">,
-  signal: AbortSignal,
-): Promise<{ users: readonly PodView[]; owners: ReadonlyMap<string, PodView> }> {
-  const users = await cluster.podsUsingClaim(claim, signal);
-  const owners = new Map<string, PodView>();
-  for (const user of users) {
-    const owner = owningPod(user);
-    const pod = owner === undefined ? undefined : await cluster.pod(user.namespace, owner.name, signal);
-    if (pod !== undefined) owners.set(user.uid, pod);
-  }
-  return { users, owners };
 }
 
 /** What the driver's account may not read is undefined: these rights are the administrator's to grant. Other failures are thrown. */

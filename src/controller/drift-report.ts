@@ -1,5 +1,7 @@
 import { DriverError } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import { volumeCatalogue } from "../inspect/catalogue.ts";
+import { findingOf, sentenceOf } from "../inspect/finding.ts";
 import type { EventSink } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
 import { driftEvent } from "./attachment-messages.ts";
@@ -40,7 +42,7 @@ export class DriftReport {
 
   /** Takes over what a look found. What it did not look at stays as it was last seen. */
   take({ volumes, results, unusable, unknown }: LookResult): void {
-    const isUnknown = ({ kind }: Drift): boolean => unknown.includes(kind);
+    const isUnknown = ({ id }: Drift): boolean => unknown.includes(id);
     this.#found = new Map(
       volumes.map(({ id }) => {
         const before = this.#found.get(id) ?? [];
@@ -66,32 +68,31 @@ export class DriftReport {
   #publish(isComplete: boolean): void {
     const { metrics, events, logger } = this.#options;
     const drifts = [...[...this.#found.values()].flat(), ...this.#unusable];
-    const counts = DRIFT_KINDS.map((kind) => [kind, drifts.filter((drift) => drift.kind === kind).length]);
+    const counts = DRIFT_KINDS.map((kind) => [kind, drifts.filter(({ id }) => id === kind).length]);
     if (isComplete) metrics.drift.set(Object.fromEntries(counts) as DriftCounts);
     const now = new Set(drifts.map(identity));
     for (const drift of drifts) {
       if (this.#posted.has(identity(drift))) continue;
-      logger.warn("drift", { volume: drift.volume.id, kind: drift.kind, node: drift.node, what: drift.text });
-      events?.postForVolume(drift.volume.id, driftEvent(drift.text));
+      const { id: kind, volume = "", node } = drift;
+      const what = sentenceOf(drift);
+      logger.warn("drift", { volume, kind, node, what });
+      events?.postForVolume(volume, driftEvent(what));
     }
     this.#posted = now;
   }
 }
 
-function isKept({ kind }: Drift): boolean {
-  return kind !== "not-reconciled";
+function isKept({ id }: Drift): boolean {
+  return id !== "not-reconciled";
 }
 
-function notReconciled(id: VolumeId, error: unknown): Drift {
+function notReconciled(volume: VolumeId, error: unknown): Drift {
   const reason = error instanceof DriverError ? error.summary : String(error);
-  return {
-    kind: "not-reconciled",
-    volume: { id },
-    node: undefined,
-    text: `It could not be looked after by reconcile, which is repeated: ${reason}`,
-  };
+  const evidence = [`It could not be looked after by reconcile, which is repeated: ${reason}`];
+  const subject = { kind: "volume", name: volume } as const;
+  return findingOf<"not-reconciled">(volumeCatalogue, "not-reconciled", { subject, volume, evidence });
 }
 
-function identity({ kind, volume, node }: Drift): string {
-  return `${kind}:${volume.id}:${node ?? ""}`;
+function identity({ id, volume, node }: Drift): string {
+  return `${id}:${volume}:${node ?? ""}`;
 }

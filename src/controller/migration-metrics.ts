@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import { LastKnown } from "../domain/last-known.ts";
+import type { VolumeFindingId } from "../inspect/catalogue.ts";
 import type { RecordCounts } from "./record-counts.ts";
 
 /** How a migration ended, as the label `result` says it. */
@@ -17,16 +18,20 @@ export const REFUSAL_CAUSES = [
 ] as const;
 export type RefusalCause = (typeof REFUSAL_CAUSES)[number];
 
-/** What the record and the cluster disagree on. */
+/** Findings that reconcile counts. */
 export const DRIFT_KINDS = [
   "attachment-without-va",
   "va-without-attachment",
   "attachment-without-pv",
   "not-exported",
+  "re-export-interrupted",
+  "export-nqn",
+  "export-port",
+  "allowed-hosts",
   "exported-unattached",
   "record-unusable",
   "not-reconciled",
-] as const;
+] as const satisfies readonly VolumeFindingId[];
 export type DriftKind = (typeof DRIFT_KINDS)[number];
 
 /** How many drifts of each kind there are. */

@@ -55,7 +55,11 @@ describe("a volume that no PersistentVolume of this cluster names", () => {
     const id = await world.volume("pvc-1", { pv: false });
     await world.publish(id, "node-a");
     const { nqn } = diskOf(world, id);
-    world.cluster.addAttachment(id, "node-a", { name: "csi-4711", pvName: "made-by-hand", nqn });
+    world.cluster.addAttachment(id, "node-a", {
+      name: "csi-4711",
+      pvName: "made-by-hand",
+      metadata: { nqn },
+    });
     world.pass(61);
     const { loop } = world.reconciler();
     await loop.tick(world.on.signal);

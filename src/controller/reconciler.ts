@@ -9,20 +9,17 @@ import type { Rds } from "../rds/rds.ts";
 import type { ForeignDisk, RdsVolume } from "../rds/volume.ts";
 import type { AttachmentService } from "./attachments.ts";
 import {
-  attachmentDrift,
   CLUSTER_KINDS,
   type ClusterView,
   type Drift,
-  exportDrift,
+  driftOf,
   readClusterView,
-  unusableDrift,
   wantedNodes,
 } from "./drift.ts";
 import { DriftReport } from "./drift-report.ts";
 import { FairRound } from "./fair-round.ts";
 import { Lasting } from "./lasting.ts";
 import { GHOST_AFTER_MS, isClaimGone, isUnusedOn, looksUnasked, UNUSED_AFTER_MS } from "./left-behind.ts";
-import { isReExporting } from "./lost-export.ts";
 import type { MigrationMetrics } from "./migration-metrics.ts";
 import type { Reporter } from "./reporter.ts";
 
@@ -134,9 +131,7 @@ export class Reconciler {
     const look = { view: read.view, nodeExists: onceEach((node) => nodeExists(cluster, node, within)) };
     const visit = (volume: RdsVolume, limit: AbortSignal) => this.#visit(volume, look, limit);
     const results = await this.#round.run(volumes, visit, { signal, within, volumeMs: limits.volumeMs });
-    const unusable = foreign.flatMap((disk) =>
-      read.view === undefined ? [] : unusableDrift(disk, read.view),
-    );
+    const unusable = this.#driftOf({ volumes: [], foreign }, read.view);
     const unknown = "error" in read ? CLUSTER_KINDS : [];
     this.#report.take({ volumes, results, unusable, unknown });
     this.#lasting.endLook();
@@ -148,36 +143,39 @@ export class Reconciler {
 
   /** Does for one volume what is to be done, and returns what stays wrong. */
   async #visit(volume: RdsVolume, look: Look, signal: AbortSignal): Promise<Drift[]> {
-    const { rds, attachments, reporter, clock } = this.#options;
+    const { attachments, reporter } = this.#options;
     reporter.seen(volume, true);
     await attachments.tidy(volume, signal);
     const { view } = look;
     // Without a cluster that says who is to have it, an export that is off may be off on purpose.
     const wanted = view === undefined ? new Set<string>() : wantedNodes(volume, view);
     const restored = await attachments.restoreExport(volume, wanted, signal);
-    const isLeft = restored || isReExporting(volume, clock.now() / 1_000);
-    const drifts = isLeft ? [] : exportDrift(rds, volume);
-    if (view === undefined || (await this.#removeUnasked(volume, view, signal))) return drifts;
-    return [...drifts, ...(await this.#withCluster(volume, view, look, signal))];
+    const found = this.#driftOf({ volumes: [volume], foreign: [] }, view).filter(
+      // The export was off when the volume was listed.
+      ({ about }) => !restored || about !== "export",
+    );
+    if (view === undefined || (await this.#removeUnasked(volume, view, signal))) return found;
+    return this.#clearStale(volume, found, view, look, signal);
   }
 
-  /** Heals what is provably stale, and returns the rest. */
-  async #withCluster(
+  #driftOf(listed: Listed, view: ClusterView | undefined): Drift[] {
+    const { rds, clock } = this.#options;
+    return driftOf(listed, view, rds.installation, clock.now());
+  }
+
+  /** Clears attachments that are provably stale, and returns the other findings. */
+  async #clearStale(
     volume: RdsVolume,
+    found: readonly Drift[],
     view: ClusterView,
     look: Look,
     signal: AbortSignal,
   ): Promise<Drift[]> {
-    const { attachments, clock, logger } = this.#options;
+    const { attachments, logger } = this.#options;
     const left: Drift[] = [];
-    for (const drift of attachmentDrift(volume, view)) {
-      const since = volume.record.attachments.find(({ node }) => node === drift.node)?.since;
-      // An attachment that is younger than the view of the cluster may just not be in it.
-      // (One from the future was made before a clock jumped back: not young for as long as the jump.)
-      if (since !== undefined && Math.abs(clock.now() / 1_000 - since) < RECONCILE_INTERVAL_MS / 1_000)
-        continue;
-      const { node } = drift;
-      const mayBeStale = drift.kind === "attachment-without-va" && node !== undefined;
+    for (const drift of found) {
+      const { id, node } = drift;
+      const mayBeStale = id === "attachment-without-va" && node !== undefined;
       const cause = mayBeStale ? await this.#staleCause(volume, node, view, look, signal) : undefined;
       if (cause === undefined || node === undefined) {
         left.push(drift);

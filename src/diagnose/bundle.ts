@@ -14,7 +14,7 @@ export function bundleOf(diagnosis: Diagnosis, config: DiagnoseConfig): string {
   const link =
     rds.state === "known"
       ? { host: rds.value.host, port: rds.value.port, user: rds.value.user, pins: rds.value.hostKeys.length }
-      : { state: rds.state, reason: rds.reason };
+      : rds;
   const bundle = {
     apiVersion: "rds-csi/v1",
     kind: "DiagnosisBundle",

@@ -1,8 +1,7 @@
-import { isRecordedNqn } from "./checks/volume-record.ts";
-import type { DiagnoseConfig } from "./context.ts";
-import { type Known, valueOr } from "./known.ts";
+import { type Fact, ifKnown, type Unknown, valueOr } from "../inspect/fact.ts";
+import { sentenceOf } from "../inspect/finding.ts";
 import { isLive } from "./probes/connections.ts";
-import type { VolumeCase } from "./volume-case.ts";
+import { claimName, type VolumeCase } from "./volume-case.ts";
 
 export const LINKS = [
   "persistentVolume",
@@ -37,23 +36,22 @@ export interface Chain {
 }
 
 /** Compares a volume's chain link by link; each is held against those before it. */
-export function chainOf(config: DiagnoseConfig, volume: VolumeCase): Chain {
+export function chainOf(volume: VolumeCase): Chain {
   const links: readonly Link[] = [
     persistentVolume(volume),
-    attachment(config, volume),
-    record(config, volume),
-    exported(config, volume),
-    nqn(config, volume),
+    attachment(volume),
+    record(volume),
+    exported(volume),
+    nqn(volume),
     controller(volume),
     device(volume),
     staging(volume),
     pods(volume),
   ];
-  const pv = valueOr(volume.pv, undefined);
   return {
     handle: volume.handle,
-    persistentVolume: pv?.name,
-    claim: pv?.claim ?? valueOr(volume.disk, undefined)?.claim,
+    persistentVolume: ifKnown(volume.facts.cluster.pv)?.name,
+    claim: claimName(volume),
     links,
     brokenAt: links.find(({ state }) => state === "broken")?.link,
   };
@@ -63,58 +61,71 @@ const ok = (link: LinkName, detail: string): Link => ({ link, state: "ok", detai
 const broken = (link: LinkName, detail: string): Link => ({ link, state: "broken", detail });
 const none = (link: LinkName, detail: string): Link => ({ link, state: "none", detail });
 
-function ask<T>(link: LinkName, answer: Known<T>, judge: (value: T) => Link): Link {
-  if (answer.state === "known") return judge(answer.value);
-  return { link, state: answer.state, detail: answer.reason };
+/** The link of a fact. @param judge is given undefined when it is absent */
+function ask<T>(link: LinkName, fact: Fact<T>, judge: (value: T | undefined) => Link): Link {
+  return fact.state === "unknown" ? unanswered(link, fact) : judge(ifKnown(fact));
+}
+
+function unanswered(link: LinkName, { notAsked, reason }: Unknown): Link {
+  return { link, state: notAsked ? "not-asked" : "unknown", detail: reason };
 }
 
 const isHere = ({ connections, mounts }: VolumeCase): boolean => connections.length > 0 || mounts.length > 0;
 
-function persistentVolume(volume: VolumeCase): Link {
-  return ask("persistentVolume", volume.pv, (pv) =>
-    pv === undefined
-      ? none("persistentVolume", "no PersistentVolume has this handle")
-      : ok("persistentVolume", `${pv.name} (${pv.phase}${pv.claim === undefined ? "" : `, ${pv.claim}`})`),
-  );
+function persistentVolume({ facts }: VolumeCase): Link {
+  return ask("persistentVolume", facts.cluster.pv, (pv) => {
+    if (pv === undefined) return none("persistentVolume", "no PersistentVolume has this handle");
+    const claim = pv.claim === undefined ? "" : `, ${pv.claim.namespace}/${pv.claim.name}`;
+    return ok("persistentVolume", `${pv.name} (${pv.phase}${claim})`);
+  });
 }
 
-function attachment({ nodeId }: DiagnoseConfig, volume: VolumeCase): Link {
-  return ask("volumeAttachment", volume.attachments, (all) => {
-    const own = all.find(({ node }) => node === nodeId);
+function attachment(volume: VolumeCase): Link {
+  return ask("volumeAttachment", volume.attachment, (own) => {
     if (own?.attached) return ok("volumeAttachment", own.name);
-    if (own !== undefined)
-      return broken("volumeAttachment", `${own.name}: ${own.error ?? "not attached yet"}`);
+    if (own !== undefined) {
+      const error = own.attachError ?? own.detachError;
+      return broken("volumeAttachment", `${own.name}: ${error?.message ?? "not attached yet"}`);
+    }
     const text = "there is none for this node";
     return isHere(volume) ? broken("volumeAttachment", text) : none("volumeAttachment", text);
   });
 }
 
-function record({ nodeId }: DiagnoseConfig, volume: VolumeCase): Link {
-  return ask("record", volume.disk, (disk) => {
-    if (disk === undefined) return broken("record", "the RDS has no disk of this slot");
-    if (disk.foreign !== undefined) return broken("record", disk.foreign);
-    const nodes = disk.attachments.map(({ node }) => node).join(", ") || "no node";
-    if (disk.attachments.some(({ node }) => node === nodeId))
-      return ok("record", `epoch ${disk.epoch}, ${nodes}`);
-    const text = `it names ${nodes}`;
-    return isHere(volume) ? broken("record", text) : none("record", text);
+function record(volume: VolumeCase): Link {
+  const { disk, record: fact, foreign } = volume.facts.rds;
+  return ask("record", disk, (item) => {
+    if (item === undefined) return broken("record", "the RDS has no disk of this slot");
+    const found = ifKnown(fact);
+    if (found === undefined) return broken("record", foreign ?? "it cannot be read");
+    const nodes = found.attachments.map(({ node }) => node).join(", ") || "no node";
+    if (volume.attached.state === "known") return ok("record", `epoch ${found.epoch}, ${nodes}`);
+    return isHere(volume) ? broken("record", `it names ${nodes}`) : none("record", `it names ${nodes}`);
   });
 }
 
-function exported(config: DiagnoseConfig, { disk, connections }: VolumeCase): Link {
-  return ask("export", disk, (found) => {
-    const attached = found?.attachments.some(({ node }) => node === config.nodeId) === true;
-    if (found === undefined || !attached) {
-      return connections.length > 0
-        ? broken("export", "not for this node")
-        : none("export", "not for this node");
+function exported(volume: VolumeCase): Link {
+  const { facts, attached, connections, findings } = volume;
+  return ask("export", facts.rds.disk, (disk) => {
+    if (disk === undefined || attached.state !== "known") {
+      const text = "not for this node";
+      return connections.length > 0 ? broken("export", text) : none("export", text);
     }
-    if (found.sizeBytes === undefined) return broken("export", "the disk has no block device");
-    if (!found.exported) return broken("export", "nvme-tcp-export=no");
-    if (!isRecordedNqn(config, found)) return broken("export", `under ${found.nqn}`);
-    return ok("export", `port ${found.port ?? "unknown"}, ${found.sizeBytes} bytes`);
+    if (disk.size === undefined) return broken("export", "the disk has no block device");
+    const wrong = findings.find(({ id }) => EXPORT_FINDINGS.includes(id));
+    if (wrong !== undefined) return broken("export", wrong.rds ?? sentenceOf(wrong));
+    if (!disk.exported) return none("export", "an expansion switches it off and on");
+    return ok("export", `port ${disk.port ?? "unknown"}, ${disk.size} bytes`);
   });
 }
+
+const EXPORT_FINDINGS: readonly string[] = [
+  "not-exported",
+  "re-export-interrupted",
+  "export-nqn",
+  "export-port",
+  "allowed-hosts",
+];
 
 /** Without a connection: there is none, or it could not be looked at. */
 function notConnected(link: LinkName, { connectionsKnown }: VolumeCase, detail = "not connected"): Link {
@@ -123,12 +134,11 @@ function notConnected(link: LinkName, { connectionsKnown }: VolumeCase, detail =
     : { link, state: "unknown", detail: "the connections could not be read" };
 }
 
-function nqn(config: DiagnoseConfig, volume: VolumeCase): Link {
-  const { disk, attachments, connections } = volume;
-  const told = valueOr(attachments, []).find(({ node }) => node === config.nodeId)?.nqn;
-  const found = valueOr(disk, undefined);
-  const wanted = found?.exported === true ? found.nqn : told;
-  const [newest] = connections;
+function nqn(volume: VolumeCase): Link {
+  const told = ifKnown(volume.attachment)?.metadata.nqn;
+  const disk = ifKnown(volume.facts.rds.disk);
+  const wanted = disk?.exported === true ? disk.nqn : told;
+  const [newest] = volume.connections;
   if (newest === undefined)
     return notConnected("nqn", volume, wanted === undefined ? undefined : `${wanted} is not connected`);
   if (wanted === undefined)
@@ -145,15 +155,14 @@ function controller(volume: VolumeCase): Link {
 }
 
 function device(volume: VolumeCase): Link {
-  const { connections, disk } = volume;
-  const [newest] = connections;
+  const [newest] = volume.connections;
   if (newest === undefined) return notConnected("device", volume);
   const [first, ...more] = newest.devices;
   if (first === undefined) return broken("device", "no namespace");
   if (more.length > 0) return broken("device", newest.devices.map(({ path }) => path).join(", "));
-  const size = valueOr(disk, undefined)?.sizeBytes;
+  const size = ifKnown(volume.facts.rds.disk)?.size;
   const text = `${first.path}, ${first.sizeBytes} bytes`;
-  return size === undefined || size === first.sizeBytes
+  return size === undefined || size === BigInt(first.sizeBytes)
     ? ok("device", text)
     : broken("device", `${text} instead of ${size}`);
 }
@@ -164,7 +173,7 @@ function staging(volume: VolumeCase): Link {
 
 function pods(volume: VolumeCase): Link {
   const own = mounted("pods", volume, (mount) => mount.role !== "staging");
-  const names = valueOr(volume.pods, []).map(({ name }) => name);
+  const names = valueOr(volume.pods, []).map(({ namespace, name }) => `${namespace}/${name}`);
   return own.state === "none" && names.length > 0
     ? broken("pods", `${names.join(", ")} use it; nothing is published`)
     : own;

@@ -1,6 +1,7 @@
 import type { RdsConfig } from "../config/load.ts";
 import type { NodeSystem } from "../host/system.ts";
-import type { Known } from "./known.ts";
+import type { Fact } from "../inspect/fact.ts";
+import type { Installation } from "../inspect/facts.ts";
 
 /** What the command was told; a copy without secrets goes into the report. */
 export interface DiagnoseConfig {
@@ -26,9 +27,14 @@ export interface DiagnoseConfig {
     readonly source: string;
   }[];
   /** Nodes have no RDS credentials; then it is not asked. */
-  readonly rds: Known<RdsConfig>;
+  readonly rds: Fact<RdsConfig>;
   /** Slot of the pool for volumes whose StorageClass names none. */
   readonly pool: string;
+}
+
+/** The settings that name exports; those that nodes do not have matter for records of version 0.1 only. */
+export function installationOf({ clusterId, nqnPrefix }: DiagnoseConfig): Installation {
+  return { clusterId, nqnPrefix, nvmePort: 4420, fencing: "epoch" };
 }
 
 /** What a probe works with. */

@@ -1,15 +1,16 @@
+import { SEVERITIES, type Severity } from "../inspect/entry.ts";
+import { valueOr } from "../inspect/fact.ts";
+import type { Finding } from "../inspect/finding.ts";
+import type { VolumeFinding } from "../inspect/volume-finding.ts";
 import { buildInfo } from "../observability/build-info.ts";
-import type { Severity } from "./catalogue/entry.ts";
-import { SEVERITIES } from "./catalogue/entry.ts";
+import type { FindingId } from "./catalogue/catalogue.ts";
 import { type Chain, chainOf } from "./chain.ts";
-import { checkRds, checkStorage } from "./checks/links.ts";
+import { checkPools, checkRds, checkStorage } from "./checks/links.ts";
 import { checkCluster, checkMachine, checkPlugin, checkUnanswered } from "./checks/machine.ts";
 import { checkAround, checkConnections, checkUse } from "./checks/volume-path.ts";
-import { checkDrift, checkLeftovers, checkRecord } from "./checks/volume-record.ts";
+import { checkLeftovers, checkRecord } from "./checks/volume-record.ts";
 import { CHECK_TITLES, type CheckId, type Facts, type Gathered } from "./facts.ts";
-import type { Draft, Finding } from "./finding.ts";
-import { valueOr } from "./known.ts";
-import { rankFindings, worstOf } from "./rank.ts";
+import { type Draft, type RankedFinding, rankFindings, worstOf } from "./rank.ts";
 import { isNamed, volumeCases } from "./volume-case.ts";
 
 /** What became of one check. */
@@ -34,7 +35,7 @@ export interface Diagnosis {
   readonly worst: Severity | undefined;
   readonly counts: Readonly<Record<Severity, number>>;
   /** The true cause first; what it explains follows it. */
-  readonly findings: readonly Finding[];
+  readonly findings: readonly RankedFinding[];
   readonly volumes: readonly Chain[];
   readonly checks: readonly CheckResult[];
   readonly facts: Facts;
@@ -47,10 +48,9 @@ export interface Diagnosis {
  */
 export function diagnose(gathered: Gathered, now: number, durationMs: number, volume?: string): Diagnosis {
   const { config, facts, took } = gathered;
-  const cases = volumeCases(gathered).filter((each) => volume === undefined || isNamed(each, volume));
-  const pools = valueOr(facts.rds, undefined)?.pools ?? [];
+  const cases = volumeCases(gathered, now).filter((each) => volume === undefined || isNamed(each, volume));
   const log = valueOr(facts.kernelLog, []);
-  const drafts: readonly Draft[] = [
+  const drafts: readonly (Draft | Finding<FindingId>)[] = [
     ...checkMachine(gathered),
     ...checkPlugin(gathered),
     ...checkCluster(gathered),
@@ -59,12 +59,13 @@ export function diagnose(gathered: Gathered, now: number, durationMs: number, vo
     ...checkRds(gathered),
     ...checkAround(valueOr(facts.connections, []), log, valueOr(facts.hungTasks, [])),
     ...cases.flatMap((each) => [
-      ...checkRecord(config, pools, each),
-      ...checkDrift(each),
-      ...checkLeftovers(config, each),
+      ...each.findings.map(withSides),
+      ...checkRecord(each),
+      ...checkLeftovers(each),
       ...checkConnections(config, log, each),
-      ...checkUse(config, each, now),
+      ...checkUse(each, now),
     ]),
+    ...checkPools(gathered, cases),
   ];
   const findings = rankFindings(merge(drafts));
   const count = (severity: Severity): number => findings.filter((each) => each.severity === severity).length;
@@ -77,15 +78,22 @@ export function diagnose(gathered: Gathered, now: number, durationMs: number, vo
     worst: worstOf(findings),
     counts: Object.fromEntries(SEVERITIES.map((each) => [each, count(each)])) as Record<Severity, number>,
     findings,
-    volumes: cases.map((each) => chainOf(config, each)),
+    volumes: cases.map(chainOf),
     checks: (Object.keys(CHECK_TITLES) as CheckId[]).map((id) => checkResult(id, facts, took[id])),
     facts,
   };
 }
 
+/** A disagreement with both sides as evidence. */
+function withSides(finding: VolumeFinding): VolumeFinding {
+  const { evidence, rds, kubernetes } = finding;
+  const sides = [rds && `RDS: ${rds}`, kubernetes && `Kubernetes: ${kubernetes}`];
+  return { ...finding, evidence: [...evidence, ...sides.flatMap((side) => side || [])] };
+}
+
 /** One finding where two checks saw the same, with the evidence of both. */
-function merge(drafts: readonly Draft[]): readonly Draft[] {
-  const merged = new Map<string, Draft>();
+function merge<D extends Draft>(drafts: readonly D[]): readonly D[] {
+  const merged = new Map<string, D>();
   for (const draft of drafts) {
     const key = [draft.id, draft.subject.kind, draft.subject.name].join("\n");
     const before = merged.get(key);
@@ -102,7 +110,6 @@ function merge(drafts: readonly Draft[]): readonly Draft[] {
 function checkResult(id: CheckId, facts: Facts, milliseconds = 0): CheckResult {
   const answer = facts[id];
   const base = { id, title: CHECK_TITLES[id], milliseconds };
-  if (answer.state === "known") return { ...base, state: "answered", detail: "" };
-  const state = answer.state === "unknown" ? "unanswered" : "not-asked";
-  return { ...base, state, detail: answer.reason };
+  if (answer.state !== "unknown") return { ...base, state: "answered", detail: "" };
+  return { ...base, state: answer.notAsked ? "not-asked" : "unanswered", detail: answer.reason };
 }

@@ -1,3 +1,4 @@
+import type { Unknown } from "../inspect/fact.ts";
 import { redactText } from "../observability/redact.ts";
 import type { Diagnosis } from "./diagnosis.ts";
 
@@ -44,5 +45,10 @@ export function diagnosisDocument(diagnosis: Diagnosis): object {
 function plain(name: string, value: unknown): unknown {
   if (name === "error" && value instanceof Error) return undefined;
   if (typeof value === "bigint") return Number(value);
+  if (isNotAsked(value)) return { state: "not-asked", reason: redactText(value.reason) };
   return typeof value === "string" ? redactText(value) : value;
+}
+
+function isNotAsked(value: unknown): value is Unknown {
+  return typeof value === "object" && value !== null && "notAsked" in value;
 }

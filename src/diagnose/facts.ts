@@ -1,34 +1,34 @@
+import type { Fact } from "../inspect/fact.ts";
 import type { DeviceScan } from "../mount/device-scan.ts";
 import type { DiagnoseConfig } from "./context.ts";
-import type { Known } from "./known.ts";
 import type { AnswerFacts } from "./probes/answering.ts";
-import type { ClusterFacts } from "./probes/cluster.ts";
+import type { ClusterAnswer } from "./probes/cluster.ts";
 import type { ConnectionFacts } from "./probes/connections.ts";
 import type { HungTask } from "./probes/hung-tasks.ts";
 import type { KernelMessage } from "./probes/kernel-log.ts";
 import type { AccessFacts, IdentityFacts, KernelFacts, ToolFacts } from "./probes/machine.ts";
 import type { MountFacts } from "./probes/mounts.ts";
 import type { KubeletFacts, PluginFacts } from "./probes/plugin.ts";
-import type { RdsFacts } from "./probes/rds.ts";
+import type { RdsAnswer } from "./probes/rds.ts";
 import type { StorageFacts } from "./probes/storage.ts";
 
 /** Everything that was asked, each with its answer. */
 export interface Facts {
-  readonly kernel: Known<KernelFacts>;
-  readonly tools: Known<readonly ToolFacts[]>;
-  readonly access: Known<AccessFacts>;
-  readonly identity: Known<IdentityFacts>;
-  readonly connections: Known<readonly ConnectionFacts[]>;
-  readonly mounts: Known<MountFacts>;
-  readonly kernelLog: Known<readonly KernelMessage[]>;
-  readonly plugin: Known<PluginFacts>;
-  readonly kubelet: Known<KubeletFacts>;
-  readonly cluster: Known<ClusterFacts>;
-  readonly rds: Known<RdsFacts>;
-  readonly storage: Known<readonly StorageFacts[]>;
-  readonly users: Known<DeviceScan>;
-  readonly hungTasks: Known<readonly HungTask[]>;
-  readonly answering: Known<readonly AnswerFacts[]>;
+  readonly kernel: Fact<KernelFacts>;
+  readonly tools: Fact<readonly ToolFacts[]>;
+  readonly access: Fact<AccessFacts>;
+  readonly identity: Fact<IdentityFacts>;
+  readonly connections: Fact<readonly ConnectionFacts[]>;
+  readonly mounts: Fact<MountFacts>;
+  readonly kernelLog: Fact<readonly KernelMessage[]>;
+  readonly plugin: Fact<PluginFacts>;
+  readonly kubelet: Fact<KubeletFacts>;
+  readonly cluster: Fact<ClusterAnswer>;
+  readonly rds: Fact<RdsAnswer>;
+  readonly storage: Fact<readonly StorageFacts[]>;
+  readonly users: Fact<DeviceScan>;
+  readonly hungTasks: Fact<readonly HungTask[]>;
+  readonly answering: Fact<readonly AnswerFacts[]>;
 }
 
 export type CheckId = keyof Facts;

@@ -1,16 +1,15 @@
-import { toDriverError } from "../domain/errors/driver-error.ts";
+import { type Fact, known, mapFact, notAsked, unknownBecause, valueOr } from "../inspect/fact.ts";
 import type { DiagnoseContext } from "./context.ts";
 import type { CheckId, Facts, Gathered } from "./facts.ts";
-import { type Known, known, notAsked, valueOr } from "./known.ts";
 import { answerFacts } from "./probes/answering.ts";
-import { clusterFacts } from "./probes/cluster.ts";
+import { askCluster } from "./probes/cluster.ts";
 import { connectionFacts } from "./probes/connections.ts";
 import { hungTasks } from "./probes/hung-tasks.ts";
 import { kernelMessages } from "./probes/kernel-log.ts";
 import { accessFacts, identityFacts, kernelFacts, toolFacts } from "./probes/machine.ts";
 import { mountFacts } from "./probes/mounts.ts";
 import { kubeletFacts, pluginFacts } from "./probes/plugin.ts";
-import { rdsFacts } from "./probes/rds.ts";
+import { askRds } from "./probes/rds.ts";
 import { mergeAddresses, type StorageAddress, type StorageFacts, storageFacts } from "./probes/storage.ts";
 import { deviceUsers } from "./probes/users.ts";
 
@@ -37,13 +36,13 @@ export async function gather(
   const ask = async <T>(
     id: CheckId,
     until: number,
-    run: (signal: AbortSignal) => Promise<Known<T>>,
-  ): Promise<Known<T>> => {
+    run: (signal: AbortSignal) => Promise<Fact<T>>,
+  ): Promise<Fact<T>> => {
     const from = clock.monotonic();
     const leftMs = Math.max(1, until * limitMs - (from - begun));
     const ended = new AbortController();
     const signal = AbortSignal.any([stop, end.signal, ended.signal]);
-    const late: Known<T> = {
+    const late: Fact<T> = {
       state: "unknown",
       reason: `not answered within ${Math.round(leftMs / 100) / 10} s`,
       late: true,
@@ -53,17 +52,16 @@ export async function gather(
       () => late,
       () => late,
     );
-    const answer = (async () => await run(signal))().catch((error: unknown): Known<T> => {
-      const failed = toDriverError(error);
-      return { state: "unknown", reason: failed.summary, error: failed };
-    });
+    const answer = (async () => await run(signal))().catch(
+      (error: unknown): Fact<T> => unknownBecause(error),
+    );
     const result = await Promise.race([answer, deadline]);
     done.abort();
     ended.abort();
     took[id] = Math.round(clock.monotonic() - from);
     return result;
   };
-  const first = <T>(id: CheckId, run: (signal: AbortSignal) => Promise<T>): Promise<Known<T>> =>
+  const first = <T>(id: CheckId, run: (signal: AbortSignal) => Promise<T>): Promise<Fact<T>> =>
     ask(id, FIRST, async (signal) => known(await run(signal)));
 
   const kernel = first("kernel", () => kernelFacts(context));
@@ -74,11 +72,11 @@ export async function gather(
   const kernelLog = first("kernelLog", () => kernelMessages(context));
   const plugin = first("plugin", () => pluginFacts(context));
   const kubelet = first("kubelet", () => kubeletFacts(context));
-  const cluster = ask("cluster", FIRST, (signal) => clusterFacts(context, signal));
-  const rds = ask("rds", FIRST, (signal) => rdsFacts(context, signal));
+  const cluster = ask("cluster", FIRST, (signal) => askCluster(context, signal));
+  const rds = ask("rds", FIRST, (signal) => askRds(context, signal));
   const mounts = connections.then((found) => first("mounts", () => mountFacts(context, valueOr(found, []))));
 
-  const second = <T>(id: CheckId, run: (signal: AbortSignal) => Promise<Known<T>>): Promise<Known<T>> =>
+  const second = <T>(id: CheckId, run: (signal: AbortSignal) => Promise<Fact<T>>): Promise<Fact<T>> =>
     ask(id, SECOND, run);
   const storage = Promise.all([connections, cluster]).then(([found, asked]) =>
     second<readonly StorageFacts[]>("storage", async (signal) => {
@@ -144,13 +142,18 @@ export async function gather(
   }
 }
 
-/** Storage addresses that VolumeAttachments of this node were given. */
+/** Storage addresses in the publish contexts of this node. */
 function attachedAddresses(
   { config }: DiagnoseContext,
   cluster: Facts["cluster"],
 ): readonly StorageAddress[] {
-  const attachments = cluster.state === "known" ? valueOr(cluster.value.attachments, []) : [];
-  return attachments.flatMap(({ node, address, port }) =>
-    node === config.nodeId && address !== undefined && port !== undefined ? [{ address, port }] : [],
+  const attachments = valueOr(
+    mapFact(cluster, (answer) => answer.attachments),
+    [],
+  );
+  return attachments.flatMap(({ node, metadata: { address, port = "" } }) =>
+    node === config.nodeId && address !== undefined && /^\d+$/.test(port)
+      ? [{ address, port: Number(port) }]
+      : [],
   );
 }

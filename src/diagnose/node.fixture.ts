@@ -10,11 +10,11 @@ import { hostIdentity } from "../domain/host-identity.ts";
 import type { ExecResult } from "../host/exec.ts";
 import { createNodeSystem } from "../host/system.ts";
 import { NODE_TOOLS } from "../host/tools.ts";
+import { notAsked } from "../inspect/fact.ts";
 import { silentLogger } from "../observability/log.ts";
 import type { DiagnoseConfig, DiagnoseContext } from "./context.ts";
 import { type Diagnosis, diagnose } from "./diagnosis.ts";
 import { gather } from "./gather.ts";
-import { notAsked } from "./known.ts";
 
 export const DRIVER = "rds.csi.srvlab.io";
 export const IDENTITY = hostIdentity("test", "node-a");
@@ -166,11 +166,12 @@ export class FakeNode {
     };
   }
 
-  async diagnose(limitMs = 5_000): Promise<Diagnosis> {
+  /** @param laterMs how much later than now the facts are judged */
+  async diagnose({ limitMs = 5_000, laterMs = 0 } = {}): Promise<Diagnosis> {
     const context = this.context();
     const begun = performance.now();
     const gathered = await gather(context, limitMs, new AbortController().signal);
-    return diagnose(gathered, Date.now(), performance.now() - begun);
+    return diagnose(gathered, Date.now() + laterMs, performance.now() - begun);
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { FINDING_IDS, type FindingId, findingCatalogue } from "./catalogue/catalogue.ts";
-import type { Draft } from "./finding.ts";
-import { rankFindings, worstOf } from "./rank.ts";
+import { type Draft, rankFindings, worstOf } from "./rank.ts";
 
 const draft = (id: FindingId, volume?: string, address?: string): Draft => ({
   id,
@@ -27,7 +26,9 @@ describe("the catalogue", () => {
       const { title, meaning, remedy } = findingCatalogue[id];
       expect(id).toMatch(/^[a-z0-9]+(-[a-z0-9]+)+$/);
       expect([id, title.length < 90 && !title.endsWith(".")]).toEqual([id, true]);
-      for (const text of [meaning, remedy]) expect([id, /^[A-Z/`a-z].*\.$/.test(text)]).toEqual([id, true]);
+      if (meaning !== "") expect([id, /^[A-Z/`a-z].*\.$/.test(meaning)]).toEqual([id, true]);
+      // A remedy ends with a full stop or a command.
+      expect([id, /^[A-Za-z`/].*[.`]$/.test(remedy)]).toEqual([id, true]);
     }
   });
 });
@@ -38,21 +39,21 @@ describe("the order of findings", () => {
       draft("hung-tasks", "v"),
       draft("io-waits", "v"),
       draft("connection-not-live", "v"),
-      draft("volume-export-off", "v"),
+      draft("not-exported", "v"),
     ];
     for (const drafts of [all, all.toReversed()]) {
       expect(told(...drafts).map(([id, , cause]) => [id, cause])).toEqual([
-        ["volume-export-off", undefined],
-        ["connection-not-live", "volume-export-off"],
-        ["io-waits", "volume-export-off"],
-        ["hung-tasks", "volume-export-off"],
+        ["not-exported", undefined],
+        ["connection-not-live", "not-exported"],
+        ["io-waits", "not-exported"],
+        ["hung-tasks", "not-exported"],
       ]);
     }
   });
 
   test("a cause of one volume explains nothing of another", () => {
-    expect(told(draft("connection-not-live", "b"), draft("volume-export-off", "a"))).toEqual([
-      ["volume-export-off", "a", undefined],
+    expect(told(draft("connection-not-live", "b"), draft("not-exported", "a"))).toEqual([
+      ["not-exported", "a", undefined],
       ["connection-not-live", "b", undefined],
     ]);
   });

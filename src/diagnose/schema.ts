@@ -1,5 +1,6 @@
+import { SEVERITIES } from "../inspect/entry.ts";
+import { SUBJECT_KINDS } from "../inspect/finding.ts";
 import { FINDING_IDS } from "./catalogue/catalogue.ts";
-import { SEVERITIES } from "./catalogue/entry.ts";
 import { LINKS } from "./chain.ts";
 import { CHECK_TITLES } from "./facts.ts";
 
@@ -16,18 +17,7 @@ const list = (items: object) => ({ type: "array", items });
 const one = (values: readonly string[]) => ({ enum: values });
 
 const subject = object({
-  kind: one([
-    "node",
-    "tool",
-    "address",
-    "rds",
-    "cluster",
-    "volume",
-    "connection",
-    "device",
-    "mount",
-    "check",
-  ]),
+  kind: one(SUBJECT_KINDS),
   name: text,
 });
 

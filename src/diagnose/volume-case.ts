@@ -1,22 +1,34 @@
+import type { Attachment } from "../domain/record/volume-record.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
+import { compareVolume } from "../inspect/compare.ts";
+import { absent, type Fact, ifKnown, known, mapFact, notAsked, unknown, valueOr } from "../inspect/fact.ts";
+import type { VolumeFacts } from "../inspect/facts.ts";
+import type { VolumeFinding } from "../inspect/volume-finding.ts";
+import { volumeFacts, type World } from "../inspect/world.ts";
+import type { PodWithClaims } from "../kubernetes/inspector.ts";
+import type { AttachmentView } from "../kubernetes/port.ts";
 import type { DeviceScan, DeviceUserFacts } from "../mount/device-scan.ts";
+import { installationOf } from "./context.ts";
 import type { Gathered } from "./facts.ts";
-import { type Known, known, valueOr } from "./known.ts";
 import type { AnswerFacts } from "./probes/answering.ts";
-import type { AttachmentFacts, PersistentVolumeFacts, PodFacts } from "./probes/cluster.ts";
 import type { ConnectionFacts } from "./probes/connections.ts";
 import type { HungTask } from "./probes/hung-tasks.ts";
 import type { StagingRecord, VolumeMount } from "./probes/mounts.ts";
-import type { RdsVolumeFacts } from "./probes/rds.ts";
+import { surveyFact } from "./probes/rds.ts";
 
-/** Everything that is known about one volume of this node. `undefined` inside a known answer: proven absent. */
+/** Everything that is known about one volume of this node. */
 export interface VolumeCase {
-  readonly handle: string;
-  readonly pv: Known<PersistentVolumeFacts | undefined>;
-  /** VolumeAttachments of the volume, of all nodes. */
-  readonly attachments: Known<readonly AttachmentFacts[]>;
+  readonly handle: VolumeId;
+  /** RDS and cluster. */
+  readonly facts: VolumeFacts;
+  /** Their disagreements. */
+  readonly findings: readonly VolumeFinding[];
+  /** The attachment of this node in the record; absent: the record has none. */
+  readonly attached: Fact<Attachment>;
+  /** The VolumeAttachment of this node. */
+  readonly attachment: Fact<AttachmentView>;
   /** Pods of this node that use its claim. */
-  readonly pods: Known<readonly PodFacts[]>;
-  readonly disk: Known<RdsVolumeFacts | undefined>;
+  readonly pods: Fact<readonly PodWithClaims[]>;
   /** Newest epoch first. */
   readonly connections: readonly ConnectionFacts[];
   /** Whether the connections could be looked at; else there may be some. */
@@ -25,52 +37,78 @@ export interface VolumeCase {
   /** Whether the mounts could be looked at; else there may be some. */
   readonly mountsKnown: boolean;
   readonly staging: readonly StagingRecord[];
-  /** Unknown also where nobody was found, and some processes may not be looked into. */
-  readonly users: Known<readonly DeviceUserFacts[]>;
+  /** Unknown also where no user was found, and some processes may not be looked into. */
+  readonly users: Fact<readonly DeviceUserFacts[]>;
   readonly hungTasks: readonly HungTask[];
   readonly answer: AnswerFacts | undefined;
 }
 
 /** Every volume that this node has, should have, or has something left of; by handle. */
-export function volumeCases({ config, facts }: Gathered): readonly VolumeCase[] {
+export function volumeCases({ config, facts }: Gathered, now: number): readonly VolumeCase[] {
+  const { nodeId } = config;
   const connections = valueOr(facts.connections, []).flatMap((connection) =>
     connection.volume === undefined ? [] : [{ ...connection, ...connection.volume }],
   );
   const { mounts, staging } = valueOr(facts.mounts, { mounts: [], staging: [] });
   const { cluster, rds } = facts;
-  const attachments = part(cluster, ({ attachments: all }) => all);
-  const volumes = part(cluster, ({ persistentVolumes: all }) => all);
-  const pods = part(cluster, ({ pods: all }) => all);
+  const world: World = {
+    now,
+    installation: installationOf(config),
+    survey: surveyFact(rds),
+    cluster: {
+      pvs: mapFact(cluster, ({ persistentVolumes }) => persistentVolumes),
+      attachments: mapFact(cluster, ({ attachments }) => attachments),
+      nodes: notAsked("not listed by diagnose"),
+    },
+  };
+  const pods = mapFact(cluster, (answer) => answer.pods);
   const handleOf = (pv: string | undefined): string | undefined =>
-    valueOr(volumes, []).find(({ name }) => name === pv)?.handle;
+    valueOr(world.cluster.pvs, []).find(({ name }) => name === pv)?.handle;
   const handles = new Set([
     ...connections.map(({ slot }) => slot),
     ...mounts.flatMap(({ volume }) => volume ?? []),
     ...staging.map(({ volume }) => volume),
-    ...valueOr(attachments, []).flatMap(({ node, pv }) =>
-      node === config.nodeId ? (handleOf(pv) ?? []) : [],
+    ...valueOr(world.cluster.attachments, []).flatMap(({ node, pvName }) =>
+      node === nodeId ? (handleOf(pvName) ?? []) : [],
     ),
-    ...valueOr(rds, { volumes: [] }).volumes.flatMap(({ slot, attachments: recorded }) =>
-      recorded.some(({ node }) => node === config.nodeId) ? [slot] : [],
+    ...(ifKnown(world.survey)?.volumes ?? []).flatMap(({ id, record }) =>
+      record.attachments.some(({ node }) => node === nodeId) ? [id] : [],
     ),
   ]);
-  return [...handles].sort().map((handle): VolumeCase => {
-    const own = connections.filter(({ slot }) => slot === handle).toSorted((a, b) => b.epoch - a.epoch);
+  return [...handles].sort().map((slot): VolumeCase => {
+    const handle = slot as VolumeId;
+    const own = connections.filter((each) => each.slot === handle).toSorted((a, b) => b.epoch - a.epoch);
     const devices = new Set(own.flatMap(({ devices: each }) => each.map(({ number }) => number)));
-    const pv = map(volumes, (all) => all.find((each) => each.handle === handle));
-    const claim = pv.state === "known" ? pv.value?.claim : undefined;
+    const mounted = mounts.filter(({ volume }) => volume === handle);
+    const listed = volumeFacts(world, handle);
+    const file = ifKnown(rds)?.files.find(({ volume }) => volume === handle)?.file ?? listed.rds.file;
+    const attachment = mapFact(listed.cluster.attachments, (all) => ofNode(all, nodeId));
+    const isUsed = own.length > 0 || mounted.length > 0 || attachment.state === "known";
+    const both = {
+      ...listed,
+      rds: { ...listed.rds, file },
+      usedOn: isUsed ? nodeId : undefined,
+    };
+    const claim = ifKnown(both.cluster.pv)?.claim;
     return {
       handle,
-      pv,
-      // Both are the volume's only through its PersistentVolume: without that, none would be found, not none be there.
-      attachments: through(volumes, attachments, (all) => all.filter((each) => handleOf(each.pv) === handle)),
-      pods: through(volumes, pods, (all) =>
-        all.filter(({ claims }) => claim !== undefined && claims.includes(claim)),
+      facts: both,
+      findings: compareVolume(both),
+      attached: mapFact(both.rds.record, ({ attachments }) => ofNode(attachments, nodeId)),
+      attachment,
+      // They are the volume's only through its PersistentVolume.
+      pods: mapFact(world.cluster.pvs, () =>
+        mapFact(pods, (all) =>
+          known(
+            all.filter(
+              ({ namespace, claims }) => namespace === claim?.namespace && claims.includes(claim.name),
+            ),
+          ),
+        ),
       ),
-      disk: map(rds, (all) => all.volumes.find(({ slot }) => slot === handle)),
       connections: own,
       connectionsKnown: facts.connections.state === "known",
-      mounts: mounts.filter(({ volume }) => volume === handle),
+      mounts: mounted,
       mountsKnown: facts.mounts.state === "known",
       staging: staging.filter(({ volume }) => volume === handle),
       users: usersOf(facts.users, devices),
@@ -80,31 +118,27 @@ export function volumeCases({ config, facts }: Gathered): readonly VolumeCase[] 
   });
 }
 
-/** The volume that a person means: its handle, PersistentVolume or claim (`namespace/name`). */
-export function isNamed({ handle, pv }: Pick<VolumeCase, "handle" | "pv">, name: string): boolean {
-  const found = pv.state === "known" ? pv.value : undefined;
-  return name === handle || name === found?.name || name === found?.claim;
+function ofNode<T extends { readonly node: string }>(all: readonly T[], node: string): Fact<T> {
+  const own = all.find((each) => each.node === node);
+  return own === undefined ? absent : known(own);
 }
 
-function map<T, U>(answer: Known<T>, make: (value: T) => U): Known<U> {
-  return answer.state === "known" ? { state: "known", value: make(answer.value) } : answer;
+/** `namespace/name` of its claim in the cluster, else in the record. */
+export function claimName({ facts: { rds, cluster } }: Pick<VolumeCase, "facts">): string | undefined {
+  const claim = ifKnown(cluster.pv)?.claim ?? ifKnown(rds.record)?.claim;
+  return claim && `${claim.namespace}/${claim.name}`;
 }
 
-/** What `answer` says, where `link`, through which it is understood, is known too. */
-function through<T, U>(link: Known<unknown>, answer: Known<T>, make: (value: T) => U): Known<U> {
-  if (answer.state !== "known") return answer;
-  return link.state === "known" ? { state: "known", value: make(answer.value) } : link;
+/** Whether a person means this volume: by handle, PersistentVolume or claim (`namespace/name`). */
+export function isNamed(volume: Pick<VolumeCase, "handle" | "facts">, name: string): boolean {
+  return [volume.handle, ifKnown(volume.facts.cluster.pv)?.name, claimName(volume)].includes(name);
 }
 
-function usersOf(answer: Known<DeviceScan>, devices: ReadonlySet<string>): VolumeCase["users"] {
-  if (answer.state !== "known") return answer;
-  const { users, hidden, crowded = [] } = answer.value;
-  const own = users.filter(({ device }) => devices.has(device));
-  return own.length === 0 && hidden > 0
-    ? { state: "unknown", reason: [`${hidden} processes could not be looked into`, ...crowded].join("; ") }
-    : known(own);
-}
-
-function part<T, U>(answer: Known<T>, take: (value: T) => Known<U>): Known<U> {
-  return answer.state === "known" ? take(answer.value) : answer;
+function usersOf(answer: Fact<DeviceScan>, devices: ReadonlySet<string>): VolumeCase["users"] {
+  return mapFact(answer, ({ users, hidden, crowded = [] }) => {
+    const own = users.filter(({ device }) => devices.has(device));
+    return own.length === 0 && hidden > 0
+      ? unknown([`${hidden} processes could not be looked into`, ...crowded].join("; "))
+      : known(own);
+  });
 }

@@ -1,93 +1,101 @@
-import { attachmentDrift } from "../controller/drift.ts";
-import { drift, type VolumeDrift } from "./drift.ts";
 import { ifKnown } from "./fact.ts";
-import type { VolumeFacts } from "./facts.ts";
-import { isRecent, listed, volumeOf } from "./sides.ts";
+import { type VolumeFacts, volumeOf } from "./facts.ts";
+import { listed } from "./finding.ts";
+import { isRecent } from "./grace.ts";
+import { type VolumeFinding, volumeFinding } from "./volume-finding.ts";
 
 /** The record's attachments against VolumeAttachments, Nodes and pods. */
-export function compareAttachments(facts: VolumeFacts): VolumeDrift[] {
-  const { cluster, now } = facts;
-  const found: VolumeDrift[] = [];
-  for (const { name, node, attachError, detachError } of ifKnown(cluster.attachments) ?? []) {
-    for (const [what, error] of [
+export function compareAttachments(facts: VolumeFacts): VolumeFinding[] {
+  const found: VolumeFinding[] = [];
+  for (const { name, node, attachError, detachError } of ifKnown(facts.cluster.attachments) ?? []) {
+    for (const [call, error] of [
       ["attach", attachError],
       ["detach", detachError],
     ] as const) {
       if (error === undefined) continue;
-      const text = `The last ${what} of node ${node} failed: ${error.message}`;
-      found.push(drift("va-error", { text, node, kubernetes: name }));
+      const text = `The last ${call} of node ${node} failed: ${error.message}`;
+      found.push(volumeFinding(facts, "va-error", text, { node, kubernetes: name }));
     }
   }
-  if (cluster.pv.state === "absent") found.push(...withoutPv(facts));
-  const volume = volumeOf(facts);
-  if (volume === undefined) return found;
-  const nodes = ifKnown(cluster.nodes);
-  const recorded = volume.record.attachments;
-  const gone = nodes === undefined ? [] : recorded.filter(({ node }) => !nodes.includes(node));
-  for (const { node } of gone) {
-    const text = `It is attached to ${node}, and there is no such Node`;
-    found.push(drift("node-gone", { text, node, rds: `attached to ${node}`, kubernetes: "no such Node" }));
+  switch (facts.cluster.pv.state) {
+    case "absent":
+      return [...found, ...withoutPv(facts)];
+    case "known":
+      return [...found, ...withVolumeAttachments(facts), ...withPods(facts)];
+    default:
+      // Neither VolumeAttachments, claim nor pods are known to be the volume's, nor its nodes to be of this cluster.
+      return found;
   }
-  return [
-    ...found,
-    ...withVolumeAttachments(
-      facts,
-      gone.map(({ node }) => node),
-    ),
-    ...withPods(facts, now),
-  ];
+}
+
+/** Who is attached, and was not so just now. */
+function settled(facts: VolumeFacts): readonly string[] {
+  const all = volumeOf(facts)?.record.attachments ?? [];
+  return all.filter(({ since }) => !isRecent(since, facts.now)).map(({ node }) => node);
 }
 
 /** Kubernetes needs the PersistentVolume to detach: without it the node keeps the volume. */
-function withoutPv({ cluster }: VolumeFacts): VolumeDrift[] {
-  return (ifKnown(cluster.attachments) ?? []).map(({ name, node, pvName }) => {
-    const text = `VolumeAttachment ${name} of ${node} is there, but its PersistentVolume ${pvName} is gone: it cannot be detached`;
-    return drift("va-without-pv", { text, node, kubernetes: `VolumeAttachment ${name}` });
-  });
-}
-
-function withVolumeAttachments(facts: VolumeFacts, gone: readonly string[]): VolumeDrift[] {
-  const volume = volumeOf(facts);
+function withoutPv(facts: VolumeFacts): VolumeFinding[] {
   const attachments = ifKnown(facts.cluster.attachments);
-  if (volume === undefined || attachments === undefined || facts.cluster.pv.state === "unknown") return [];
-  const pv = ifKnown(facts.cluster.pv);
-  // The attachments are those of this volume's PersistentVolumes, also of further ones with its handle.
-  const names = new Set(attachments.flatMap(({ pvName }) => pvName ?? []));
-  const persistentVolumes = pv === undefined ? [] : [...names, pv.name].map((name) => ({ ...pv, name }));
-  const recorded = volume.record.attachments;
-  return attachmentDrift(volume, { attachments, persistentVolumes }).flatMap(({ kind, node, text }) => {
-    const since = recorded.find((each) => each.node === node)?.since;
-    if (node === undefined || gone.includes(node)) return [];
-    if (kind === "attachment-without-va") {
-      if (since !== undefined && isRecent(since, facts.now)) return [];
-      return [drift(kind, { text, node, rds: `attached to ${node}`, kubernetes: "no VolumeAttachment" })];
-    }
-    const rds = `attached to ${listed(recorded.map((each) => each.node))}`;
-    return kind === "va-without-attachment"
-      ? [drift(kind, { text, node, rds, kubernetes: `VolumeAttachment of ${node}` })]
-      : [];
+  if (attachments === undefined) return [];
+  const nodes = new Set([...settled(facts), ...attachments.map(({ node }) => node)]);
+  return [...nodes].map((node) => {
+    const left = attachments.find((each) => each.node === node);
+    const text =
+      left === undefined
+        ? `It is attached to ${node}, and no PersistentVolume of this cluster names it: another cluster has the same cluster id, or the PersistentVolume was deleted by force`
+        : `It is attached to ${node}: VolumeAttachment ${left.name} is there, but its PersistentVolume ${left.pvName} is gone, so that Kubernetes cannot detach it; make the PersistentVolume ${left.pvName} with volumeHandle ${facts.handle} and policy Retain again`;
+    const kubernetes = left === undefined ? "no PersistentVolume" : `VolumeAttachment ${left.name}`;
+    return volumeFinding(facts, "attachment-without-pv", text, { node, kubernetes });
   });
 }
 
-function withPods(facts: VolumeFacts, now: number): VolumeDrift[] {
-  // Without the PersistentVolume the claim is not known, nor who uses it.
-  const pods = facts.cluster.pv.state !== "known" ? undefined : ifKnown(facts.cluster.pods);
-  const recorded = volumeOf(facts)?.record.attachments;
+function withVolumeAttachments(facts: VolumeFacts): VolumeFinding[] {
+  const recorded = volumeOf(facts)?.record.attachments.map(({ node }) => node);
+  const nodes = ifKnown(facts.cluster.nodes);
+  if (recorded === undefined) return [];
+  const gone = nodes === undefined ? [] : recorded.filter((node) => !nodes.includes(node));
+  const found = gone.map((node) => {
+    const sides = { node, rds: `attached to ${node}`, kubernetes: "no such Node" };
+    return volumeFinding(facts, "node-gone", `It is attached to ${node}, and there is no such Node`, sides);
+  });
+  const attachments = ifKnown(facts.cluster.attachments);
+  if (attachments === undefined) return found;
+  for (const node of settled(facts)) {
+    if (gone.includes(node) || attachments.some((each) => each.node === node)) continue;
+    const sides = { node, rds: `attached to ${node}`, kubernetes: "no VolumeAttachment" };
+    const text = `It is attached to ${node}, which has no VolumeAttachment for it`;
+    found.push(volumeFinding(facts, "attachment-without-va", text, sides));
+  }
+  for (const { node, attached, deleting } of attachments) {
+    // Being attached or detached: the call is on its way.
+    if (!attached || deleting || recorded.includes(node)) continue;
+    const sides = { node, rds: `attached to ${listed(recorded)}`, kubernetes: `VolumeAttachment of ${node}` };
+    const text = `Node ${node} has a VolumeAttachment, but the volume is not attached to it according to the record`;
+    found.push(volumeFinding(facts, "va-without-attachment", text, sides));
+  }
+  return found;
+}
+
+function withPods(facts: VolumeFacts): VolumeFinding[] {
+  const pods = ifKnown(facts.cluster.pods);
+  const recorded = volumeOf(facts)?.record.attachments.map(({ node }) => node);
   if (pods === undefined || recorded === undefined) return [];
-  const found: VolumeDrift[] = [];
+  const found: VolumeFinding[] = [];
   for (const { namespace, name, node, phase } of pods) {
     // A pod that has not started waits for its attachment.
-    if (phase !== "Running" || node === undefined || recorded.some((each) => each.node === node)) continue;
+    if (phase !== "Running" || node === undefined || recorded.includes(node)) continue;
     const pod = `${namespace}/${name}`;
+    const sides = { node, rds: `attached to ${listed(recorded)}`, kubernetes: `pod ${pod} on ${node}` };
     const text = `Pod ${pod} runs on ${node}, which is not attached`;
-    const rds = `attached to ${listed(recorded.map((each) => each.node))}`;
-    found.push(drift("pod-without-attachment", { text, node, rds, kubernetes: `pod ${pod} on ${node}` }));
+    found.push(volumeFinding(facts, "pod-without-attachment", text, sides));
   }
-  for (const { node, since } of recorded) {
-    if (isRecent(since, now) || pods.some((pod) => pod.node === node)) continue;
+  for (const node of settled(facts)) {
+    if (pods.some((pod) => pod.node === node)) continue;
+    const used = listed([...new Set(pods.flatMap((pod) => pod.node ?? []))], "no node");
+    const sides = { node, rds: `attached to ${node}`, kubernetes: `pods on ${used}` };
     const text = `It is attached to ${node}, where no pod uses the claim`;
-    const kubernetes = `pods on ${listed([...new Set(pods.flatMap((pod) => pod.node ?? []))], "no node")}`;
-    found.push(drift("attachment-without-pod", { text, node, rds: `attached to ${node}`, kubernetes }));
+    found.push(volumeFinding(facts, "attachment-without-pod", text, sides));
   }
   return found;
 }

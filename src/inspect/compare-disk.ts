@@ -1,79 +1,112 @@
 import { SIZE_GRANULARITY } from "../rds/layout.ts";
-import { drift, exactSize, type VolumeDrift } from "./drift.ts";
 import { ifKnown } from "./fact.ts";
 import type { VolumeFacts } from "./facts.ts";
+import { exactSize } from "./finding.ts";
+import { type VolumeFinding, volumeFinding } from "./volume-finding.ts";
 
-/** Disk item, file and pool: what the RDS says against itself. */
-export function compareDisk({ rds }: VolumeFacts): VolumeDrift[] {
-  const { foreign } = rds;
-  const disk = ifKnown(rds.disk);
+/** The disk item that is missing or no volume of ours; the file that is left of it. */
+export function compareExistence(facts: VolumeFacts): VolumeFinding[] {
+  const { handle, rds, cluster, usedOn } = facts;
+  const pv = ifKnown(cluster.pv);
+  const user = pv === undefined ? usedOn && `Node ${usedOn} uses` : `PersistentVolume ${pv.name} names`;
+  const kubernetes = pv?.name;
+  if (rds.disk.state === "absent") {
+    const file = ifKnown(rds.file);
+    const rdsSide = file === undefined ? "no disk item" : `no disk item, file ${file.path}`;
+    const missing = `${user} ${handle}, which is not on the RDS`;
+    const left = `Its file ${file?.path} is there, its disk item is not`;
+    return [
+      ...(user === undefined || pv?.deleting === true
+        ? []
+        : [volumeFinding(facts, "volume-missing", missing, { rds: rdsSide, kubernetes, node: usedOn })]),
+      ...(file === undefined ? [] : [volumeFinding(facts, "file-left", left, { rds: rdsSide })]),
+    ];
+  }
+  if (rds.foreign === undefined) return [];
+  return user === undefined
+    ? [
+        volumeFinding(facts, "foreign-disk", `The disk item is not ours: ${rds.foreign}`, {
+          rds: rds.foreign,
+        }),
+      ]
+    : [
+        volumeFinding(facts, "record-unusable", `${user} it, but ${rds.foreign}`, {
+          rds: rds.foreign,
+          kubernetes,
+        }),
+      ];
+}
+
+/** Disk item, file and pool of a volume of ours: the RDS against itself. */
+export function compareDisk(facts: VolumeFacts): VolumeFinding[] {
+  const { rds } = facts;
+  const disk = rds.foreign === undefined ? ifKnown(rds.disk) : undefined;
   const file = ifKnown(rds.file);
-  if (disk === undefined) {
-    if (rds.disk.state === "unknown" || file === undefined) return [];
-    const text = `Its file ${file.path} is there, its disk item is not`;
-    return [drift("file-left", { text, rds: `no disk item, file ${file.path}` })];
-  }
-  if (foreign !== undefined)
-    return [drift("foreign-disk", { text: `The disk item is not ours: ${foreign}`, rds: foreign })];
-  const found: VolumeDrift[] = [];
+  if (disk === undefined) return [];
+  const found: VolumeFinding[] = [];
   if (disk.mountFilesystem) {
-    const text = "mount-filesystem is on: the RDS may mount what a node writes";
-    found.push(drift("mount-filesystem", { text, rds: "mount-filesystem=yes" }));
+    const text = "mount-filesystem is on: the RDS may mount, and so change, the filesystem of a node";
+    found.push(volumeFinding(facts, "mount-filesystem", text, { rds: "mount-filesystem=yes" }));
   }
-  // What is missing for want of the pool is not reported on its own.
+  // The file and the size are missing for want of the pool.
   if (rds.pool.state === "absent") {
-    const text = `No mounted pool holds ${disk.filePath}`;
-    return [drift("pool-not-mounted", { text, rds: `${disk.filePath}: nothing is mounted there` }), ...found];
+    // RouterOS mounts a pool at a folder of its slot's name.
+    const pool = disk.filePath.split("/")[0] || "POOL";
+    const more = { rds: "not mounted", subject: { kind: "pool", name: pool } } as const;
+    return [
+      volumeFinding(facts, "pool-not-mounted", `Pool ${pool} is not mounted on the RDS`, more),
+      ...found,
+    ];
   }
   if (rds.file.state === "absent") {
     const text = `Its file ${disk.filePath} is not there`;
-    return [drift("file-missing", { text, rds: "disk item without its file" }), ...found];
+    return [volumeFinding(facts, "file-missing", text, { rds: "disk item without its file" }), ...found];
   }
   if (disk.size === undefined) {
     const text = "The RDS reports no size: the device is not ready";
-    found.push(
-      drift("device-not-ready", { text, rds: disk.state === "" ? "no size" : `state ${disk.state}` }),
-    );
+    const seen = disk.state === "" ? "no size" : `state ${disk.state}`;
+    found.push(volumeFinding(facts, "device-not-ready", text, { rds: seen }));
   } else if (file?.sizeBytes !== undefined && file.sizeBytes !== disk.size) {
     const [ofDisk, ofFile] = [exactSize(disk.size), exactSize(file.sizeBytes)];
     const text = `The disk has ${ofDisk}, its file ${ofFile}`;
-    found.push(drift("size-file-disk", { text, rds: `disk ${ofDisk}, file ${ofFile}` }));
+    found.push(volumeFinding(facts, "size-file-disk", text, { rds: `disk ${ofDisk}, file ${ofFile}` }));
   }
   return found;
 }
 
-/** The size on the RDS against PersistentVolume, claim and what nodes were told. */
-export function compareSize({ rds, cluster }: VolumeFacts): VolumeDrift[] {
+/** The size on the RDS against PersistentVolume, claim and publish contexts. */
+export function compareSize(facts: VolumeFacts): VolumeFinding[] {
+  const { rds, cluster } = facts;
   const size = rds.foreign === undefined ? ifKnown(rds.disk)?.size : undefined;
   const capacity = ifKnown(cluster.pv)?.capacityBytes;
   const claim = ifKnown(cluster.claim);
-  const found: VolumeDrift[] = [];
+  const found: VolumeFinding[] = [];
   const asked = claim?.requestedBytes;
   const has = claim?.capacityBytes;
-  // A claim that is not bound yet has no capacity, and one that is deleted expands no more.
+  // A claim that is not bound yet has no capacity; one that is deleted expands no more.
   const pending =
     claim !== undefined && !claim.deleting && asked !== undefined && has !== undefined && asked > has;
   if (size !== undefined && capacity !== undefined) {
     const sides = { rds: exactSize(size), kubernetes: exactSize(capacity) };
     const text = `The disk has ${sides.rds}, the PersistentVolume ${sides.kubernetes}`;
-    if (size < capacity) found.push(drift("size-below-pv", { text, ...sides }));
-    // Sizes on the RDS are rounded up, which a PersistentVolume made by hand may not show. What the claim asks for must
-    // be known, as an expansion grows the disk first.
+    if (size < capacity) found.push(volumeFinding(facts, "size-below-pv", text, sides));
+    // Sizes on the RDS are rounded up, which a PersistentVolume made by hand may not show. An expansion grows the disk first,
+    // so the claim's request must be known.
     else if (size - capacity >= SIZE_GRANULARITY && !pending && cluster.claim.state !== "unknown")
-      found.push(drift("size-above-pv", { text, ...sides }));
+      found.push(volumeFinding(facts, "size-above-pv", text, sides));
   }
   if (pending) {
     const kubernetes = `${exactSize(asked)} asked for, ${exactSize(has)} so far`;
     const text = `The claim asks for ${exactSize(asked)} and has ${exactSize(has)}`;
-    found.push(
-      drift("expansion-pending", { text, rds: size === undefined ? undefined : exactSize(size), kubernetes }),
-    );
+    const seen = size === undefined ? undefined : exactSize(size);
+    found.push(volumeFinding(facts, "expansion-pending", text, { rds: seen, kubernetes }));
   }
   for (const { node, attached, metadata } of ifKnown(cluster.attachments) ?? []) {
     const told = /^\d{1,19}$/.test(metadata.sizeBytes ?? "") ? BigInt(metadata.sizeBytes ?? "") : undefined;
     if (!attached || size === undefined || told === undefined || told <= size) continue;
-    const text = `Node ${node} was told ${exactSize(told)}, the disk has ${exactSize(size)}`;
-    found.push(drift("attached-size", { text, node, rds: exactSize(size), kubernetes: exactSize(told) }));
+    const sides = { node, rds: exactSize(size), kubernetes: exactSize(told) };
+    const text = `The publish context of node ${node} has ${sides.kubernetes}, the disk ${sides.rds}`;
+    found.push(volumeFinding(facts, "attached-size", text, sides));
   }
   return found;
 }

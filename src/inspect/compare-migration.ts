@@ -1,18 +1,19 @@
 import { elapsedSeconds, isOverdue } from "../migration/deadline.ts";
-import { drift, type VolumeDrift } from "./drift.ts";
 import { ifKnown } from "./fact.ts";
-import type { VolumeFacts } from "./facts.ts";
-import { isRecent, listed, volumeOf } from "./sides.ts";
+import { type VolumeFacts, volumeOf } from "./facts.ts";
+import { listed } from "./finding.ts";
+import { isRecent } from "./grace.ts";
+import { type VolumeFinding, volumeFinding } from "./volume-finding.ts";
 
 const ENDED = new Set(["Succeeded", "Failed"]);
 
 /** The migration: its deadline, the record against itself, and against KubeVirt. */
-export function compareMigration(facts: VolumeFacts): VolumeDrift[] {
+export function compareMigration(facts: VolumeFacts): VolumeFinding[] {
   const record = volumeOf(facts)?.record;
   if (record === undefined) return [];
   const { migration, attachments } = record;
   const nodes = attachments.map(({ node }) => node);
-  const found: VolumeDrift[] = [];
+  const found: VolumeFinding[] = [];
   const wrong = migration === undefined ? attachments.length > 1 : attachments.length !== 2;
   if (wrong) {
     const rds = `${migration === undefined ? "no migration" : "migration"}, attached to ${listed(nodes)}`;
@@ -20,7 +21,7 @@ export function compareMigration(facts: VolumeFacts): VolumeDrift[] {
       migration === undefined
         ? `It is attached to ${attachments.length} nodes without a migration`
         : `Its record shows a migration with ${attachments.length} attached nodes`;
-    found.push(drift("migration-record", { text, rds }));
+    found.push(volumeFinding(facts, "migration-record", text, { rds }));
   }
   if (migration === undefined) return found;
   const seconds = facts.now / 1_000;
@@ -28,7 +29,7 @@ export function compareMigration(facts: VolumeFacts): VolumeDrift[] {
   if (isOverdue(migration, seconds)) {
     const text = `Its migration has taken ${elapsed} s, ${migration.timeoutSeconds} s are allowed`;
     const rds = `${elapsed} s of ${migration.timeoutSeconds} s`;
-    found.push(drift("migration-overdue", { text, rds, kubernetes: phases(facts) }));
+    found.push(volumeFinding(facts, "migration-overdue", text, { rds, kubernetes: phases(facts) }));
   }
   const machines = ifKnown(facts.cluster.machines);
   if (machines === undefined || isRecent(migration.since, facts.now)) return found;
@@ -41,7 +42,9 @@ export function compareMigration(facts: VolumeFacts): VolumeDrift[] {
   if (machines.length > 0 && !runs && !justEnded) {
     const text = `It is attached to ${listed(nodes)} for a migration, and KubeVirt knows of none that runs`;
     const kubernetes = phases(facts) ?? "no migration";
-    found.push(drift("migration-ended", { text, rds: `attached to ${listed(nodes)}`, kubernetes }));
+    found.push(
+      volumeFinding(facts, "migration-ended", text, { rds: `attached to ${listed(nodes)}`, kubernetes }),
+    );
   }
   return found;
 }

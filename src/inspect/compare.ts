@@ -1,25 +1,27 @@
-import { DRIFT_IDS } from "./catalogue.ts";
+import { VOLUME_FINDING_IDS } from "./catalogue.ts";
 import { compareAttachments } from "./compare-attachments.ts";
-import { compareClaim, compareExistence, compareMode } from "./compare-claim.ts";
-import { compareDisk, compareSize } from "./compare-disk.ts";
-import { compareExport, compareTold } from "./compare-export.ts";
+import { compareClaim, compareMode, comparePv } from "./compare-claim.ts";
+import { compareDisk, compareExistence, compareSize } from "./compare-disk.ts";
+import { compareExport, comparePublishContext } from "./compare-export.ts";
 import { compareMigration } from "./compare-migration.ts";
-import type { VolumeDrift } from "./drift.ts";
+import { SEVERITIES } from "./entry.ts";
+import { ifKnown } from "./fact.ts";
 import type { VolumeFacts } from "./facts.ts";
-
-const SEVERITY = { error: 0, warning: 1, info: 2 } as const;
+import type { Finding } from "./finding.ts";
+import type { VolumeFinding } from "./volume-finding.ts";
 
 /**
- * Everything on which what is known about a volume disagrees; the worst first, then in the order of the catalogue, where
- * causes stand before what follows from them. What is unknown agrees with anything.
+ * Everything on which the facts of a volume disagree; the worst first, then in the order of the catalogue, where causes stand
+ * before what follows from them. An unknown fact agrees with anything.
  */
-export function compareVolume(facts: VolumeFacts): VolumeDrift[] {
+export function compareVolume(facts: VolumeFacts): VolumeFinding[] {
   const found = [
     compareExistence,
+    comparePv,
     compareDisk,
     compareSize,
     compareExport,
-    compareTold,
+    comparePublishContext,
     compareAttachments,
     compareClaim,
     compareMode,
@@ -27,8 +29,34 @@ export function compareVolume(facts: VolumeFacts): VolumeDrift[] {
   ].flatMap((check) => check(facts));
   return found.toSorted(
     (a, b) =>
-      SEVERITY[a.severity] - SEVERITY[b.severity] ||
-      DRIFT_IDS.indexOf(a.id) - DRIFT_IDS.indexOf(b.id) ||
+      SEVERITIES.indexOf(b.severity) - SEVERITIES.indexOf(a.severity) ||
+      VOLUME_FINDING_IDS.indexOf(a.id) - VOLUME_FINDING_IDS.indexOf(b.id) ||
       (a.node ?? "").localeCompare(b.node ?? "", "en"),
   );
+}
+
+/**
+ * The states of a volume, the worst first. `missing`: the RDS has no disk item for it; `foreign`: the item is no volume of this
+ * installation; `broken`: a finding is an error.
+ */
+export const VOLUME_STATES = [
+  "missing",
+  "broken",
+  "migrating",
+  "attached",
+  "available",
+  "foreign",
+  "unknown",
+] as const;
+export type VolumeState = (typeof VOLUME_STATES)[number];
+
+/** The state of a volume, in one word. */
+export function stateOf({ rds }: VolumeFacts, findings: readonly Pick<Finding, "severity">[]): VolumeState {
+  if (rds.disk.state === "unknown") return "unknown";
+  if (rds.disk.state === "absent") return "missing";
+  if (rds.foreign !== undefined) return "foreign";
+  if (findings.some(({ severity }) => severity === "error" || severity === "critical")) return "broken";
+  const record = ifKnown(rds.record);
+  if (record?.migration !== undefined) return "migrating";
+  return (record?.attachments.length ?? 0) > 0 ? "attached" : "available";
 }

@@ -1,19 +1,20 @@
 import { describe, expect, test } from "bun:test";
 import { consistentFacts, DEFAULT_SHAPE } from "../../test/support/volume-facts.ts";
+import { failure } from "../domain/errors/driver-error.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
+import type { PersistentVolumeView } from "../kubernetes/port.ts";
 import type { Survey } from "../rds/survey.ts";
-import { ifKnown, known, unknown } from "./fact.ts";
-import type { PvFacts } from "./facts.ts";
+import { ifKnown, known, notAsked, unknown, unknownBecause } from "./fact.ts";
+import { volumeOf } from "./facts.ts";
 import { parseVolumeName, resolveName } from "./resolve.ts";
-import { volumeOf } from "./sides.ts";
 
 const facts = consistentFacts();
 const volume = volumeOf(facts) as NonNullable<ReturnType<typeof volumeOf>>;
-const pv = ifKnown(facts.cluster.pv) as PvFacts;
+const pv = ifKnown(facts.cluster.pv) as PersistentVolumeView;
 const survey: Survey = { volumes: [volume], foreign: [], mounted: [] };
 const both = { address: "192.0.2.1:22", survey: known(survey), pvs: known([{ ...pv, name: "pv-static" }]) };
 const resolve = (name: string, sources: Parameters<typeof resolveName>[1] = both, namespace?: string) =>
-  resolveName({ name, namespace }, sources);
+  ifKnown(resolveName({ name, namespace }, sources));
 
 test("every name leads to the volume, from either side alone", () => {
   for (const name of [volume.id, DEFAULT_SHAPE.name, "pv-static", "disk"])
@@ -33,10 +34,19 @@ test("not found says where was looked and where was not", () => {
   expect(() => resolve("nothing")).toThrow(
     /no volume is called "nothing": the RDS 192\.0\.2\.1:22 has 1 volumes, none of that name; the cluster has 1 PersistentVolumes/,
   );
-  const neither = { ...both, survey: unknown("no route"), pvs: unknown("--orchestrator is none") };
-  expect(() => resolve("disk", neither)).toThrow(
-    /the RDS could not be asked \(no route\); the cluster was not asked \(--orchestrator is none\)/,
-  );
+  const alone = { ...both, pvs: notAsked("--orchestrator is none") };
+  expect(() => resolve("nothing", alone)).toThrow(/the cluster was not asked \(--orchestrator is none\)/);
+});
+
+test("a name that is not found while a side does not answer is unknown, with that side's failure; a handle is itself", () => {
+  const named = { name: "nothing", namespace: undefined };
+  const down = unknownBecause(failure("rdsUnreachable", { address: both.address, reason: "no route" }));
+  for (const pvs of [both.pvs, notAsked("--orchestrator is none"), unknown("no answer")])
+    expect(resolveName(named, { ...both, survey: down, pvs })).toBe(down);
+  const silent = unknown("no answer");
+  expect(resolveName(named, { ...both, pvs: silent })).toBe(silent);
+  const other = volumeIdFromName("second");
+  expect(resolve(other, { ...both, survey: down, pvs: silent })).toBe(other);
 });
 
 test("ambiguous lists the candidates", () => {
@@ -72,8 +82,15 @@ describe("beginnings of names", () => {
     for (const name of [web.id.slice(0, 12), "pvc-23", "web", "vms/web-r"])
       expect(resolve(name, many)).toBe(web.id);
     expect(resolve("web", many, "vms")).toBe(web.id);
-    const inCluster = { ...many, survey: unknown("down"), pvs: known([{ ...pv, name: "pv-static" }]) };
+    const inCluster = { ...many, pvs: known([{ ...pv, name: "pv-static" }]) };
     expect(resolve("pv-st", inCluster)).toBe(pv.handle as typeof web.id);
+  });
+
+  test("while a side does not answer only those of handles: it may have a volume of exactly that name", () => {
+    const silent = { ...many, pvs: unknown("no answer") };
+    expect(resolveName({ namespace: undefined, name: "web" }, silent)).toBe(silent.pvs);
+    expect(resolve("web-rootdisk", silent)).toBe(web.id);
+    expect(resolve(web.id.slice(0, 12), silent)).toBe(web.id);
   });
 
   test("a whole name wins over longer ones that begin with it", () => {
@@ -93,8 +110,8 @@ describe("beginnings of names", () => {
 
   test("names as the list cuts them", () => {
     for (const name of [`${web.id.slice(0, 12)}…`, "v…/web-…isk", "vms/web-ro…sk", "web…"])
-      expect(resolveName(parseVolumeName(name, undefined) ?? { namespace: undefined, name }, many)).toBe(
-        web.id,
+      expect(resolveName(parseVolumeName(name, undefined) ?? { namespace: undefined, name }, many)).toEqual(
+        known(web.id),
       );
     expect(() => resolve("web…xx", many)).toThrow(/no volume is called/);
     expect(() => resolve("web-rootdisk…rootdisk", many)).toThrow(/no volume is called/);
@@ -108,7 +125,9 @@ describe("beginnings of names", () => {
     expect(() => resolveName({ namespace: undefined, name: "web" }, many, undefined, true)).toThrow(
       /no volume is called/,
     );
-    expect(resolveName({ namespace: undefined, name: "web-rootdisk" }, many, undefined, true)).toBe(web.id);
+    expect(resolveName({ namespace: undefined, name: "web-rootdisk" }, many, undefined, true)).toEqual(
+      known(web.id),
+    );
   });
 });
 

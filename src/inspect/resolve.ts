@@ -1,10 +1,10 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import type { VolumeId } from "../domain/volume-id.ts";
-import type { Survey } from "../rds/survey.ts";
-import { type Fact, ifKnown } from "./fact.ts";
-import type { PvFacts } from "./facts.ts";
+import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
+import type { PersistentVolumeView } from "../kubernetes/port.ts";
+import { type Fact, ifKnown, isUnanswered, type Known, known, type Unknown } from "./fact.ts";
+import type { Listing } from "./world.ts";
 
-/** What a person calls a volume. */
+/** The name of a volume, as a person gives it. */
 export interface VolumeName {
   /** With it, the name is that of a claim. */
   readonly namespace: string | undefined;
@@ -15,12 +15,12 @@ export interface VolumeName {
 export interface NameSources {
   /** Address of the RDS. */
   readonly address: string;
-  readonly survey: Fact<Survey>;
-  readonly pvs: Fact<readonly PvFacts[]>;
+  readonly survey: Fact<Listing>;
+  readonly pvs: Fact<readonly PersistentVolumeView[]>;
 }
 
 /** One volume under all its names. */
-interface Known {
+interface NamedVolume {
   readonly handle: VolumeId;
   readonly claims: ReadonlySet<string>;
   readonly names: ReadonlySet<string>;
@@ -39,9 +39,15 @@ export function parseVolumeName(text: string, namespace: string | undefined): Vo
   return namespace === undefined || namespace === first ? { namespace: first, name: second } : undefined;
 }
 
+/** `namespace/name`, or the bare name. */
+export function shownName({ namespace, name }: VolumeName): string {
+  return namespace === undefined ? name : `${namespace}/${name}`;
+}
+
 /**
  * The volume of a name: a handle, the CSI volume name in the record, a PersistentVolume, or a claim. Without a whole name that
- * fits, a beginning of exactly one volume's names is enough; so is a name that the list has cut with `…`.
+ * fits, a beginning of exactly one volume's names is enough; so is a name that the list has cut with `…`. Unknown when no volume
+ * is found and a side that was asked did not answer; a handle is itself then.
  * @param hint why there is no volume of exactly this name; then no beginning is tried
  * @param whole only whole names fit: for commands that write
  * @throws volumeNameUnknown saying where was looked, volumeNameAmbiguous listing the candidates
@@ -51,18 +57,23 @@ export function resolveName(
   sources: NameSources,
   hint?: string,
   whole = false,
-): VolumeId {
-  const { namespace, name } = wanted;
-  const shown = namespace === undefined ? name : `${namespace}/${name}`;
+): Known<VolumeId> | Unknown {
+  const { namespace } = wanted;
+  const shown = shownName(wanted);
   const volumes = knownVolumes(sources);
+  const unanswered = [sources.survey, sources.pvs].find(isUnanswered);
   const fitting = (fits: (each: string) => boolean) =>
     volumes.filter((volume) => namesOf(volume, namespace === undefined).some(fits));
   const exact = fitting((each) => each === shown);
-  const partly = exact.length === 0 && hint === undefined && !whole;
+  // A side that did not answer may have a volume of exactly this name, unless it is a part of a handle.
+  const certain = unanswered === undefined || /^csi-[0-9a-f]{4}/.test(shown);
+  const partly = exact.length === 0 && hint === undefined && certain && !whole;
   const found = partly ? fitting((each) => shortens(shown, each)) : exact;
   const [first, second] = found;
   if (first === undefined) {
-    const looked = [...lookedAt(sources), ...(hint === undefined ? [] : [hint])];
+    const handle = namespace === undefined ? parseVolumeId(shown) : undefined;
+    if (unanswered !== undefined) return handle === undefined ? unanswered : known(handle);
+    const looked = [...Object.values(lookedAt(sources)), ...(hint === undefined ? [] : [hint])];
     throw failure("volumeNameUnknown", { name: shown, looked });
   }
   if (second !== undefined) {
@@ -72,11 +83,11 @@ export function resolveName(
     });
     throw failure("volumeNameAmbiguous", { name: shown, partly, candidates });
   }
-  return first.handle;
+  return known(first.handle);
 }
 
 /** The names of a volume; with a namespace only claims count. */
-function namesOf({ handle, claims, names }: Known, all: boolean): string[] {
+function namesOf({ handle, claims, names }: NamedVolume, all: boolean): string[] {
   return all
     ? [handle, ...names, ...claims, ...[...claims].map((claim) => claim.replace(/^.*\//, ""))]
     : [...claims];
@@ -97,7 +108,7 @@ function shortens(text: string, name: string): boolean {
   return true;
 }
 
-function knownVolumes({ survey, pvs }: NameSources): Known[] {
+function knownVolumes({ survey, pvs }: NameSources): NamedVolume[] {
   const all = new Map<string, { claims: Set<string>; names: Set<string> }>();
   const of = (handle: string) => {
     const entry = all.get(handle) ?? { claims: new Set<string>(), names: new Set<string>() };
@@ -121,18 +132,23 @@ function knownVolumes({ survey, pvs }: NameSources): Known[] {
     .toSorted((a, b) => (a.handle < b.handle ? -1 : 1));
 }
 
-/** Where was looked, and where was not. */
-function lookedAt({ address, survey, pvs }: NameSources): string[] {
+/** What each side says about a name that neither has. */
+export function lookedAt({ address, survey, pvs }: NameSources): {
+  readonly rds: string;
+  readonly cluster: string;
+} {
   const disks = ifKnown(survey);
   const volumes = ifKnown(pvs);
-  return [
-    disks === undefined
-      ? `the RDS could not be asked (${reasonOf(survey)})`
-      : `the RDS ${address} has ${disks.volumes.length + disks.foreign.length} volumes, none of that name`,
-    volumes === undefined
-      ? `the cluster was not asked (${reasonOf(pvs)})`
-      : `the cluster has ${volumes.length} PersistentVolumes of this driver, none of that name, handle or claim`,
-  ];
+  return {
+    rds:
+      disks === undefined
+        ? `the RDS could not be asked (${reasonOf(survey)})`
+        : `the RDS ${address} has ${disks.volumes.length + disks.foreign.length} volumes, none of that name`,
+    cluster:
+      volumes === undefined
+        ? `the cluster was not asked (${reasonOf(pvs)})`
+        : `the cluster has ${volumes.length} PersistentVolumes of this driver, none of that name, handle or claim`,
+  };
 }
 
 const reasonOf = (fact: Fact<unknown>): string => (fact.state === "unknown" ? fact.reason : "");

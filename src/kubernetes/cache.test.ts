@@ -100,7 +100,7 @@ test("it holds only this driver's objects, also when one becomes another driver'
   const attachments = run("volumeAttachments");
   const volumes = run("persistentVolumes");
   await Promise.all([attachments.synced, volumes.synced]);
-  expect(attachments.values()).toEqual([
+  expect(attachments.values()).toMatchObject([
     { name: "ours", node: "a", pvName: "pv-1", attached: true, deleting: false },
   ]);
   expect(volumes.values().map(({ handle }) => handle)).toEqual(["csi-1"]);

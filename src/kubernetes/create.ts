@@ -1,12 +1,11 @@
 import { type Clock, systemClock } from "../domain/clock.ts";
-import type { ClusterInspector } from "../inspect/cluster-inspector.ts";
 import { type Logger, silentLogger } from "../observability/log.ts";
 import { KubernetesApi } from "./api.ts";
 import { ResourceCache } from "./cache.ts";
 import { readClusterUid } from "./cluster-uid.ts";
 import { CredentialSource, type KubeConfigSource } from "./credentials.ts";
 import { EventReporter } from "./events.ts";
-import { ApiClusterInspector } from "./inspector.ts";
+import { ApiClusterInspector, type ClusterInspector } from "./inspector.ts";
 import { LeaseElection } from "./leader.ts";
 import { ApiOwnNode } from "./own-node.ts";
 import type { ClusterReader, EventSink, LeaderElection, OwnNode, ShardStore } from "./port.ts";

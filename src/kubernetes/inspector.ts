@@ -1,67 +1,97 @@
-import type {
-  CoreV1Event,
-  V1PersistentVolume,
-  V1PersistentVolumeClaim,
-  V1StorageClass,
-  V1VolumeAttachment,
-} from "@kubernetes/client-node";
-import type { ClusterInspector } from "../inspect/cluster-inspector.ts";
-import type {
-  AttachErrorFacts,
-  AttachmentFacts,
-  ClaimFacts,
-  EventFacts,
-  PvFacts,
-  StorageClassFacts,
-} from "../inspect/facts.ts";
+import type { CoreV1Event, V1PersistentVolumeClaim, V1Pod, V1StorageClass } from "@kubernetes/client-node";
 import type { CallOptions, KubernetesApi } from "./api.ts";
 import { toFailure } from "./api-error.ts";
 import { listAll, PAGE_LIMIT, type Page, toPage } from "./list.ts";
 import { isObjectName } from "./names.ts";
+import type { PodView } from "./port.ts";
 import { parseQuantity } from "./quantity.ts";
-import { attachmentView, persistentVolumeView } from "./views.ts";
+import { claimsOf, podView, timeOf } from "./views.ts";
 
-/** Details of volumes from the API server, for `volumes show` and diagnosis. */
+/** A PersistentVolumeClaim. Sizes in bytes. */
+export interface ClaimView {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  /** Pending, Bound or Lost. */
+  readonly phase: string;
+  /** spec.volumeName; undefined before it is bound. */
+  readonly pvName: string | undefined;
+  readonly requestedBytes: bigint | undefined;
+  /** status.capacity: the size that the workload has; undefined before it is bound. */
+  readonly capacityBytes: bigint | undefined;
+  readonly deleting: boolean;
+}
+
+export interface StorageClassView {
+  readonly name: string;
+  readonly provisioner: string;
+  readonly reclaimPolicy: string;
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
+export interface EventView {
+  /** Kind/name of the object. */
+  readonly about: string;
+  readonly type: string;
+  readonly reason: string;
+  readonly message: string;
+  readonly count: number;
+  /** The last time; milliseconds since the Unix epoch, 0 when the event has none. */
+  readonly at: number;
+}
+
+/** The CSINode object of a node. `nodeId` is undefined if the driver is not in it. */
+export interface CsiNodeView {
+  readonly exists: boolean;
+  readonly nodeId: string | undefined;
+}
+
+/** A pod and the names of its claims, in its namespace. */
+export interface PodWithClaims extends PodView {
+  readonly claims: readonly string[];
+}
+
+/**
+ * Objects that only people ask about, for `volumes show`, `volumes record` and `diagnose`. Read anew each time; errors as
+ * ClusterReader's: undefined is always the API server's own word.
+ */
+export interface ClusterInspector {
+  claim(namespace: string, name: string, signal: AbortSignal): Promise<ClaimView | undefined>;
+  storageClass(name: string, signal: AbortSignal): Promise<StorageClassView | undefined>;
+  /** The events on an object of a namespace, in no order. */
+  events(namespace: string, kind: string, name: string, signal: AbortSignal): Promise<readonly EventView[]>;
+  csiNode(node: string, signal: AbortSignal): Promise<CsiNodeView>;
+  /** The pods of a node that use a claim and have not ended. */
+  podsOn(node: string, signal: AbortSignal): Promise<readonly PodWithClaims[]>;
+}
+
+/** The inspector through the API. */
 export class ApiClusterInspector implements ClusterInspector {
   readonly #api: KubernetesApi;
   readonly #driver: string;
 
-  /** @param driver CSI driver name: objects of other drivers are left out */
+  /** @param driver CSI driver name */
   constructor(api: KubernetesApi, driver: string) {
     this.#api = api;
     this.#driver = driver;
   }
 
-  async persistentVolumes(signal: AbortSignal): Promise<readonly PvFacts[]> {
-    const all = await this.#list<V1PersistentVolume>("persistentvolumes", signal, async (paged, options) =>
-      toPage(await this.#api.core.listPersistentVolume(paged, options)),
-    );
-    return all.flatMap((object) => pvFacts(this.#driver, object) ?? []);
-  }
-
-  async volumeAttachments(signal: AbortSignal): Promise<readonly AttachmentFacts[]> {
-    const all = await this.#list<V1VolumeAttachment>("volumeattachments", signal, async (paged, options) =>
-      toPage(await this.#api.storage.listVolumeAttachment(paged, options)),
-    );
-    return all.flatMap((object) => attachmentFacts(this.#driver, object) ?? []);
-  }
-
-  async claim(namespace: string, name: string, signal: AbortSignal): Promise<ClaimFacts | undefined> {
+  async claim(namespace: string, name: string, signal: AbortSignal): Promise<ClaimView | undefined> {
     if (!isObjectName(namespace) || !isObjectName(name)) return undefined;
     const found = await this.#api.find(
       { verb: "get", resource: `persistentvolumeclaim ${namespace}/${name}` },
       signal,
       (options) => this.#api.core.readNamespacedPersistentVolumeClaim({ namespace, name }, options),
     );
-    return found === undefined ? undefined : claimFacts(found);
+    return found === undefined ? undefined : claimView(found);
   }
 
-  async storageClass(name: string, signal: AbortSignal): Promise<StorageClassFacts | undefined> {
+  async storageClass(name: string, signal: AbortSignal): Promise<StorageClassView | undefined> {
     if (!isObjectName(name)) return undefined;
     const found = await this.#api.find({ verb: "get", resource: `storageclass ${name}` }, signal, (options) =>
       this.#api.storage.readStorageClass({ name }, options),
     );
-    return found === undefined ? undefined : storageClassFacts(found);
+    return found === undefined ? undefined : storageClassView(found);
   }
 
   async events(
@@ -69,14 +99,32 @@ export class ApiClusterInspector implements ClusterInspector {
     kind: string,
     name: string,
     signal: AbortSignal,
-  ): Promise<readonly EventFacts[]> {
+  ): Promise<readonly EventView[]> {
     if (!isObjectName(namespace) || !isObjectName(name)) return [];
     const fieldSelector = `involvedObject.kind=${kind},involvedObject.name=${name}`;
     const resource = `events in namespace ${namespace}`;
     const all = await this.#list<CoreV1Event>(resource, signal, async (paged, options) =>
       toPage(await this.#api.core.listNamespacedEvent({ namespace, fieldSelector, ...paged }, options)),
     );
-    return all.map(eventFacts);
+    return all.map(eventView);
+  }
+
+  async csiNode(name: string, signal: AbortSignal): Promise<CsiNodeView> {
+    const found = await this.#api.find({ verb: "get", resource: `csinode ${name}` }, signal, (options) =>
+      this.#api.storage.readCSINode({ name }, options),
+    );
+    const entry = found?.spec.drivers.find((driver) => driver.name === this.#driver);
+    return { exists: found !== undefined, nodeId: entry?.nodeID };
+  }
+
+  async podsOn(node: string, signal: AbortSignal): Promise<readonly PodWithClaims[]> {
+    const fieldSelector = `spec.nodeName=${node}`;
+    const all = await this.#list<V1Pod>("pods of this node", signal, async (paged, options) =>
+      toPage(await this.#api.core.listPodForAllNamespaces({ fieldSelector, ...paged }, options)),
+    );
+    return all
+      .map((pod) => ({ ...podView(pod), claims: claimsOf(pod) }))
+      .filter(({ phase, claims }) => claims.length > 0 && phase !== "Succeeded" && phase !== "Failed");
   }
 
   async #list<T>(
@@ -97,38 +145,7 @@ export class ApiClusterInspector implements ClusterInspector {
   }
 }
 
-function pvFacts(driver: string, object: V1PersistentVolume): PvFacts | undefined {
-  const view = persistentVolumeView(driver, object);
-  if (view === undefined) return undefined;
-  const { capacity, persistentVolumeReclaimPolicy } = object.spec ?? {};
-  return {
-    ...view,
-    capacityBytes: parseQuantity(capacity?.storage),
-    reclaimPolicy: persistentVolumeReclaimPolicy ?? "Retain",
-    createdAt: time(object.metadata?.creationTimestamp) || undefined,
-    readOnly: object.spec?.csi?.readOnly === true ? true : undefined,
-  };
-}
-
-function attachmentFacts(driver: string, object: V1VolumeAttachment): AttachmentFacts | undefined {
-  const view = attachmentView(driver, object);
-  if (view === undefined) return undefined;
-  const { status } = object;
-  return {
-    ...view,
-    metadata: status?.attachmentMetadata ?? {},
-    attachError: errorFacts(status?.attachError),
-    detachError: errorFacts(status?.detachError),
-  };
-}
-
-function errorFacts(error: { message?: string; time?: Date } | undefined): AttachErrorFacts | undefined {
-  if (error === undefined) return undefined;
-  const at = time(error.time);
-  return { message: error.message ?? "", time: at === 0 ? undefined : new Date(at).toISOString() };
-}
-
-function claimFacts({ metadata, spec, status }: V1PersistentVolumeClaim): ClaimFacts {
+function claimView({ metadata, spec, status }: V1PersistentVolumeClaim): ClaimView {
   return {
     namespace: metadata?.namespace ?? "",
     name: metadata?.name ?? "",
@@ -141,21 +158,12 @@ function claimFacts({ metadata, spec, status }: V1PersistentVolumeClaim): ClaimF
   };
 }
 
-function storageClassFacts({
-  metadata,
-  provisioner,
-  reclaimPolicy,
-  parameters,
-}: V1StorageClass): StorageClassFacts {
-  return {
-    name: metadata?.name ?? "",
-    provisioner,
-    reclaimPolicy: reclaimPolicy ?? "Delete",
-    parameters: parameters ?? {},
-  };
+function storageClassView(object: V1StorageClass): StorageClassView {
+  const { metadata, provisioner, reclaimPolicy = "Delete", parameters = {} } = object;
+  return { name: metadata?.name ?? "", provisioner, reclaimPolicy, parameters };
 }
 
-function eventFacts(event: CoreV1Event): EventFacts {
+function eventView(event: CoreV1Event): EventView {
   const { involvedObject, series, metadata } = event;
   const at = [event.lastTimestamp, series?.lastObservedTime, event.eventTime, metadata?.creationTimestamp];
   return {
@@ -164,12 +172,6 @@ function eventFacts(event: CoreV1Event): EventFacts {
     reason: event.reason ?? "",
     message: event.message ?? "",
     count: series?.count ?? event.count ?? 1,
-    at: time(at.find((each) => each !== undefined && each !== null)),
+    at: timeOf(at.find((each) => each !== undefined && each !== null)),
   };
-}
-
-/** Milliseconds since the epoch, 0 when it is no time. The library gives dates or text. */
-function time(value: unknown): number {
-  const ms = value instanceof Date ? value.getTime() : Date.parse(String(value ?? ""));
-  return Number.isNaN(ms) ? 0 : ms;
 }

@@ -20,8 +20,18 @@ export interface AttachmentView {
   readonly attached: boolean;
   /** Detaching has been asked for. */
   readonly deleting: boolean;
-  /** NQN that the node was told (status.attachmentMetadata); undefined before it was attached. */
-  readonly nqn?: string | undefined;
+  /** status.attachmentMetadata: the publish context of the node; empty before it is attached. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Messages of the last attach and the last detach that failed; undefined: none is shown. */
+  readonly attachError: AttachErrorView | undefined;
+  readonly detachError: AttachErrorView | undefined;
+}
+
+/** An error that a VolumeAttachment shows. */
+export interface AttachErrorView {
+  readonly message: string;
+  /** RFC 3339; undefined when it has none. */
+  readonly time: string | undefined;
 }
 
 /** A PersistentVolume of this driver. */
@@ -38,6 +48,15 @@ export interface PersistentVolumeView {
   /** Pending, Available, Bound, Released or Failed. */
   readonly phase: string;
   readonly deleting: boolean;
+  /** spec.capacity in bytes; undefined when it is no quantity. */
+  readonly capacityBytes: bigint | undefined;
+  /** Delete or Retain. */
+  readonly reclaimPolicy: string;
+  readonly createdAt?: number | undefined;
+  /** When its deletion was asked for. */
+  readonly deletedAt?: number | undefined;
+  /** spec.csi.readOnly */
+  readonly readOnly?: boolean | undefined;
 }
 
 export interface OwnerView {

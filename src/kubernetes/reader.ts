@@ -8,7 +8,7 @@ import { listAll, PAGE_LIMIT, toPage } from "./list.ts";
 import { isObjectName } from "./names.ts";
 import type { AttachmentView, ClaimRef, ClusterReader, PersistentVolumeView, PodView } from "./port.ts";
 import { NODE_ACCEPT, type Resources, viewsOf } from "./resources.ts";
-import { podView, usesClaim } from "./views.ts";
+import { claimsOf, podView } from "./views.ts";
 import type { RawObject } from "./watch.ts";
 
 /** A collection: live, and followed by a cache if the process runs for long. */
@@ -106,7 +106,7 @@ export class ApiClusterReader implements ClusterReader {
               options,
             ),
           );
-          return { ...page, items: page.items.filter((pod) => usesClaim(pod, name)) };
+          return { ...page, items: page.items.filter((pod) => claimsOf(pod).includes(name)) };
         }),
       ),
     );

@@ -1,10 +1,23 @@
 import type { V1PersistentVolume, V1Pod, V1VolumeAttachment } from "@kubernetes/client-node";
-import type { AttachmentView, PersistentVolumeView, PodView } from "./port.ts";
+import type { AttachErrorView, AttachmentView, PersistentVolumeView, PodView } from "./port.ts";
+import { parseQuantity } from "./quantity.ts";
 
 /**
  * From API objects to the driver's views. Objects come deserialized by the library or raw from a watch: dates are Date in the one
- * and text in the other, so only their presence is read.
+ * and text in the other.
  */
+
+/** Milliseconds since the Unix epoch; 0 when it is no time. */
+export function timeOf(value: unknown): number {
+  const ms = value instanceof Date ? value.getTime() : Date.parse(String(value ?? ""));
+  return Number.isNaN(ms) ? 0 : ms;
+}
+
+function errorView(error: { message?: string; time?: Date } | undefined): AttachErrorView | undefined {
+  if (error === undefined) return undefined;
+  const at = timeOf(error.time);
+  return { message: error.message ?? "", time: at === 0 ? undefined : new Date(at).toISOString() };
+}
 
 /** Undefined for VolumeAttachments of other drivers. */
 export function attachmentView(driver: string, object: V1VolumeAttachment): AttachmentView | undefined {
@@ -16,7 +29,9 @@ export function attachmentView(driver: string, object: V1VolumeAttachment): Atta
     pvName: spec.source?.persistentVolumeName,
     attached: status?.attached === true,
     deleting: metadata?.deletionTimestamp !== undefined,
-    nqn: status?.attachmentMetadata?.nqn,
+    metadata: status?.attachmentMetadata ?? {},
+    attachError: errorView(status?.attachError),
+    detachError: errorView(status?.detachError),
   };
 }
 
@@ -38,6 +53,11 @@ export function persistentVolumeView(
     volumeMode: spec.volumeMode === "Block" ? "Block" : "Filesystem",
     phase: status?.phase ?? "Pending",
     deleting: metadata?.deletionTimestamp !== undefined,
+    capacityBytes: parseQuantity(spec.capacity?.storage),
+    reclaimPolicy: spec.persistentVolumeReclaimPolicy ?? "Retain",
+    createdAt: timeOf(metadata?.creationTimestamp) || undefined,
+    deletedAt: timeOf(metadata?.deletionTimestamp) || undefined,
+    readOnly: spec.csi.readOnly === true ? true : undefined,
   };
 }
 
@@ -62,11 +82,10 @@ export function podView(object: V1Pod): PodView {
   };
 }
 
-/** Whether a pod names the claim in any volume; the claim of a generic ephemeral volume is `<pod>-<volume>`. */
-export function usesClaim(pod: V1Pod, claim: string): boolean {
-  return (pod.spec?.volumes ?? []).some(
-    (volume) =>
-      volume.persistentVolumeClaim?.claimName === claim ||
-      (volume.ephemeral !== undefined && `${pod.metadata?.name}-${volume.name}` === claim),
-  );
+/** The claims that a pod names, by their names in its namespace; the claim of a generic ephemeral volume is `<pod>-<volume>`. */
+export function claimsOf({ metadata, spec }: V1Pod): readonly string[] {
+  return (spec?.volumes ?? []).flatMap(({ name, persistentVolumeClaim, ephemeral }) => {
+    if (persistentVolumeClaim !== undefined) return [persistentVolumeClaim.claimName];
+    return ephemeral === undefined ? [] : [`${metadata?.name}-${name}`];
+  });
 }

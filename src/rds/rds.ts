@@ -7,7 +7,7 @@ import { VolumeCache } from "./cache.ts";
 import { type RdsContext, runChecked } from "./context.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
-import { exportIsRight } from "./export.ts";
+import { type ExportSettings, exportIsRight } from "./export.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
 import { KnownPlaces } from "./known-places.ts";
 import { KnownVolumes } from "./known-volumes.ts";
@@ -51,6 +51,11 @@ export class Rds {
 
   get address(): string {
     return this.#context.client.address;
+  }
+
+  /** The settings that name exports, and the cluster id. */
+  get installation(): ExportSettings & Pick<RdsContext, "clusterId"> {
+    return this.#context;
   }
 
   /** Makes the next call check the RouterOS version again; for a new connection, maybe to an upgraded device. */

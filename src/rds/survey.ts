@@ -35,8 +35,13 @@ export async function surveyAll(context: RdsContext, signal: AbortSignal): Promi
     files: ros`slot~"^(csi|pvc)-" and type="file"`,
     properties: FILE_PROPERTIES,
   });
-  const all = listed.toSorted(bySlot);
-  const ours = all.flatMap((disk) => classify(disk, context.clusterId) ?? []);
+  return surveyOf(listed, context.clusterId);
+}
+
+/** Sorts disk items into volumes, foreign disks and mounted items. @param clusterId as `classify` takes it */
+export function surveyOf(disks: readonly Disk[], clusterId: string | undefined): Survey {
+  const all = disks.toSorted(bySlot);
+  const ours = all.flatMap((disk) => classify(disk, clusterId) ?? []);
   return {
     volumes: ours.flatMap((each) => (each.kind === "volume" ? [each.volume] : [])),
     foreign: ours.flatMap((each) => (each.kind === "foreign" ? [each.foreign] : [])),

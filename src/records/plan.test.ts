@@ -3,11 +3,12 @@ import { DriverError } from "../domain/errors/driver-error.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
 import { decodeRecord } from "../domain/record/record-codec.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
-import type { AttachmentFacts, PvFacts } from "../inspect/facts.ts";
+import type { AttachmentView, PersistentVolumeView } from "../kubernetes/port.ts";
 import { exportIsRight } from "../rds/export.ts";
 import { nqnOf } from "../rds/layout.ts";
 import { epochOfNqn, highestEpoch, unusedEpoch } from "./epochs.ts";
-import { type PlanFacts, planRebuild, planRestore } from "./plan.ts";
+import { planRebuild, planRestore } from "./plan.ts";
+import type { PlanFacts } from "./rebuild.ts";
 
 const NAME = "pvc-0a1b2c3d-0000-4000-8000-000000000001";
 const ID = volumeIdFromName(NAME);
@@ -15,7 +16,7 @@ const PREFIX = "nqn.2000-02.com.mikrotik";
 const NOW = 1_795_300_000;
 const SETTINGS = { nqnPrefix: PREFIX, nvmePort: 4420, fencing: "epoch" } as const;
 
-const pv: PvFacts = {
+const pv: PersistentVolumeView = {
   name: NAME,
   handle: ID,
   claim: { namespace: "vms", name: "disk", uid: "u" },
@@ -28,13 +29,12 @@ const pv: PvFacts = {
   reclaimPolicy: "Delete",
   createdAt: 1_700_000_000_000,
 };
-const va = (node: string, epoch: number, over: Partial<AttachmentFacts> = {}): AttachmentFacts => ({
+const va = (node: string, epoch: number, over: Partial<AttachmentView> = {}): AttachmentView => ({
   name: `csi-${node}`,
   node,
   pvName: NAME,
   attached: true,
   deleting: false,
-  nqn: nqnOf(PREFIX, ID, epoch),
   metadata: { nqn: nqnOf(PREFIX, ID, epoch) },
   attachError: undefined,
   detachError: undefined,
@@ -111,8 +111,8 @@ describe("a rebuilt record", () => {
     const { record } = planRebuild(
       facts(7, {
         attachments: [
-          va("node-a", 7, { attached: false, deleting: true, nqn: undefined, metadata: {} }),
-          va("node-b", 7, { attached: false, nqn: undefined, metadata: {} }),
+          va("node-a", 7, { attached: false, deleting: true, metadata: {} }),
+          va("node-b", 7, { attached: false, metadata: {} }),
         ],
       }),
     );

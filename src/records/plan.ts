@@ -2,30 +2,12 @@ import { failure } from "../domain/errors/driver-error.ts";
 import { decodeRecord, encodeRecord, RECORD_LIMIT } from "../domain/record/record-codec.ts";
 import type { ExportName, VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
-import type { AttachmentFacts, PvFacts, StorageClassFacts } from "../inspect/facts.ts";
+import type { AttachmentView } from "../kubernetes/port.ts";
 import type { Disk } from "../rds/disk.ts";
-import { classify, type RdsVolume } from "../rds/volume.ts";
+import { classify } from "../rds/volume.ts";
 import type { RecordCopy } from "./copy.ts";
 import { epochOfNqn, highestEpoch, unusedEpoch } from "./epochs.ts";
-import { attachmentsFrom, baseFrom, migrationFrom } from "./rebuild.ts";
-
-/** What is known of a volume whose record is to be put back. */
-export interface PlanFacts {
-  readonly handle: VolumeId;
-  /** The disk item as read; its comment is what is compared when the record is written. */
-  readonly disk: Disk;
-  readonly clusterId: string;
-  /** Seconds since the Unix epoch. */
-  readonly now: number;
-  readonly copy: RecordCopy | undefined;
-  /** PersistentVolumes with this handle. */
-  readonly pvs: readonly PvFacts[];
-  /** Their VolumeAttachments. */
-  readonly attachments: readonly AttachmentFacts[];
-  readonly storageClass: StorageClassFacts | undefined;
-  /** Whether NQN, port and allowed hosts of an exported item are those of its record. */
-  readonly exportIsRight: (volume: RdsVolume) => boolean;
-}
+import { attachmentsFrom, baseFrom, migrationFrom, type PlanFacts } from "./rebuild.ts";
 
 /** What is to be written, and why. */
 export interface RecordPlan {
@@ -99,7 +81,7 @@ export function planRebuild(facts: PlanFacts): RecordPlan {
 }
 
 /** The VolumeAttachments whose node has the volume, or may still have it while it is being detached. */
-function holders({ handle, attachments }: PlanFacts): readonly AttachmentFacts[] {
+function holders({ handle, attachments }: PlanFacts): readonly AttachmentView[] {
   const all = attachments.filter(({ attached, deleting }) => attached || deleting);
   if (all.length > 2) {
     const nodes = all.map(({ node }) => node).join(", ");
@@ -140,9 +122,11 @@ function continued(facts: PlanFacts, record: VolumeRecord): Settled {
       reason: `${reason}; end what uses the volume on ${nodes}, delete the VolumeAttachment, and see that nothing is connected there any more`,
     });
   };
-  for (const { node, nqn } of holders(facts))
+  for (const { node, metadata } of holders(facts)) {
+    const { nqn } = metadata;
     if (nqn !== undefined && nqn !== disk.nqn)
       refuse(`${node} was told NQN ${nqn}, and the item has ${disk.nqn || "none"}`);
+  }
   const highest = highestEpoch(tracesOf(facts));
   const epoch = epochOfNqn(disk.nqn, handle) ?? highest;
   if (epoch < highest)
@@ -191,6 +175,6 @@ function decodedEpoch(copy: RecordCopy): number | undefined {
 }
 
 function tracesOf({ handle, disk, copy, attachments }: PlanFacts) {
-  const told = attachments.flatMap(({ nqn, metadata }) => [nqn ?? "", metadata.nqn ?? ""]);
+  const told = attachments.map(({ metadata }) => metadata.nqn ?? "");
   return { handle, comment: disk.comment, nqns: [disk.nqn, ...told], copy };
 }

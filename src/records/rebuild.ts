@@ -10,9 +10,30 @@ import {
   type VolumeRecord,
   type VolumeSettings,
 } from "../domain/record/volume-record.ts";
-import { volumeIdFromName } from "../domain/volume-id.ts";
-import type { AttachmentFacts, PvFacts } from "../inspect/facts.ts";
-import type { PlanFacts } from "./plan.ts";
+import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import type { StorageClassView } from "../kubernetes/inspector.ts";
+import type { AttachmentView, PersistentVolumeView } from "../kubernetes/port.ts";
+import type { Disk } from "../rds/disk.ts";
+import type { RdsVolume } from "../rds/volume.ts";
+import type { RecordCopy } from "./copy.ts";
+
+/** What is known of a volume whose record is to be put back. */
+export interface PlanFacts {
+  readonly handle: VolumeId;
+  /** The disk item as read; its comment is what is compared when the record is written. */
+  readonly disk: Disk;
+  readonly clusterId: string;
+  /** Seconds since the Unix epoch. */
+  readonly now: number;
+  readonly copy: RecordCopy | undefined;
+  /** PersistentVolumes with this handle. */
+  readonly pvs: readonly PersistentVolumeView[];
+  /** Their VolumeAttachments. */
+  readonly attachments: readonly AttachmentView[];
+  readonly storageClass: StorageClassView | undefined;
+  /** Whether NQN, port and allowed hosts of an exported item are those of its record. */
+  readonly exportIsRight: (volume: RdsVolume) => boolean;
+}
 
 /** What the sidecars make of a PersistentVolume's access modes, as the driver offers SINGLE_NODE_MULTI_WRITER. */
 const MODES: Readonly<Record<string, AccessMode>> = {
@@ -62,10 +83,7 @@ export function baseFrom(facts: PlanFacts): {
 }
 
 /** The attachments that the VolumeAttachments tell of; what the copy knows of the same node is taken from there. */
-export function attachmentsFrom(
-  facts: PlanFacts,
-  holders: readonly AttachmentFacts[],
-): readonly Attachment[] {
+export function attachmentsFrom(facts: PlanFacts, holders: readonly AttachmentView[]): readonly Attachment[] {
   const kept = copyOf(facts)?.attachments ?? [];
   const made = holders.map(({ node, metadata }): Attachment => {
     const known = kept.find((each) => each.node === node);
@@ -103,7 +121,7 @@ export function migrationFrom(
 }
 
 /** @throws recordKept when no PersistentVolume names the volume, or several do */
-function boundPv({ handle, pvs }: PlanFacts): PvFacts {
+function boundPv({ handle, pvs }: PlanFacts): PersistentVolumeView {
   const bound = pvs.filter(({ phase }) => phase === "Bound");
   const [pv, second] = bound.length > 0 ? bound : pvs;
   if (pv === undefined)
@@ -115,7 +133,7 @@ function boundPv({ handle, pvs }: PlanFacts): PvFacts {
   return pv;
 }
 
-function modeOf({ handle }: PlanFacts, { name, accessModes }: PvFacts): AccessMode {
+function modeOf({ handle }: PlanFacts, { name, accessModes }: PersistentVolumeView): AccessMode {
   const [only, second] = accessModes;
   const mode = only === undefined || second !== undefined ? undefined : MODES[only];
   if (mode === undefined)

@@ -5,7 +5,7 @@ import {
   TRANSCRIPT_WIDTH,
   wellFacts,
 } from "../../scripts/lib/volumes-transcripts.ts";
-import { DRIFT_IDS, driftCatalogue } from "../../src/inspect/catalogue.ts";
+import { VOLUME_FINDING_IDS, volumeCatalogue } from "../../src/inspect/catalogue.ts";
 import { compareVolume } from "../../src/inspect/compare.ts";
 import { page, section, tableRows } from "./pages.fixture.ts";
 
@@ -19,13 +19,15 @@ describe("docs/volumes.md", () => {
       id.replaceAll("`", ""),
       { severity, meaning, remedy },
     ]);
-    expect(listed).toHaveLength(DRIFT_IDS.length);
-    const wanted = DRIFT_IDS.map((id) => {
-      const { severity, meaning, remedy } = driftCatalogue[id];
-      return [id, { severity, meaning, remedy }] as const;
+    expect(listed).toHaveLength(VOLUME_FINDING_IDS.length);
+    const wanted = VOLUME_FINDING_IDS.map((id) => {
+      const { severity, title, meaning, remedy } = volumeCatalogue[id];
+      return [id, { severity, meaning: `${title}. ${meaning}`.trim(), remedy }] as const;
     });
     expect(Object.fromEntries(listed)).toEqual(Object.fromEntries(wanted));
-    const severities = rows.map(([, severity = ""]) => ["error", "warning", "info"].indexOf(severity));
+    const severities = rows.map(([, severity = ""]) =>
+      ["critical", "error", "warning", "info"].indexOf(severity),
+    );
     expect(severities).toEqual(severities.toSorted());
   });
 
@@ -35,7 +37,7 @@ describe("docs/volumes.md", () => {
       .filter((line) => line.includes("volumes show"))
       .flatMap((line) => [...line.matchAll(/`([a-z]+(?:-[a-z]+)+)`/g)].map(([, id = ""]) => id));
     expect(named.length).toBeGreaterThan(2);
-    for (const id of named) expect(DRIFT_IDS as readonly string[]).toContain(id);
+    for (const id of named) expect(VOLUME_FINDING_IDS as readonly string[]).toContain(id);
   });
 
   test("the transcripts of list and show fit the terminal, one volume is well and one is not", () => {

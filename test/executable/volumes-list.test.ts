@@ -86,7 +86,7 @@ test("json: every volume with its state, in handle order", async () => {
     problems: [],
   });
   expect(of(ids.foreign)).toMatchObject({ state: "foreign", csiName: "", pvc: null });
-  expect(of(ids.foreign)?.problems).toEqual(["it belongs to cluster other"]);
+  expect(of(ids.foreign)?.problems).toEqual(["The disk item is not ours: it belongs to cluster other"]);
 });
 
 test("yaml says the same as json", async () => {
@@ -105,7 +105,7 @@ test("table and wide", async () => {
   expect(row(ids.available)?.slice(0, 4)).toEqual(["available", "-", "8Mi", "shop/spare"]);
   expect(lines[1]?.split(/\s{2,}/).slice(0, 2)).toEqual(["foreign", "!"]);
   expect(table.stdout).toContain(
-    `\nProblems:\n!  foreign-disk: ${ids.foreign}: it belongs to cluster other\n\n3 volumes, 1 with problems;`,
+    `\nProblems:\n!  foreign-disk: ${ids.foreign}: The disk item is not ours: it belongs to cluster other\n\n3 volumes, 1 with problems;`,
   );
   const wide = await list("-o", "wide");
   expect(wide.stdout.split("\n")[0]).toMatch(/NAME +EXPORTED +NQN +PATH +PROBLEMS$/);

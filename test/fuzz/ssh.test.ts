@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { reportError } from "../../src/cli/report-error.ts";
-import { listedVolumes } from "../../src/cli/volumes/from-rds.ts";
+import { listedVolumes } from "../../src/cli/volumes/listed.ts";
 import { renderVolumes } from "../../src/cli/volumes/render.ts";
 import { AttachmentService } from "../../src/controller/attachments.ts";
 import { noOrchestrator } from "../../src/controller/evidence.ts";
@@ -17,6 +17,8 @@ import type { Capability } from "../../src/domain/access-mode.ts";
 import { systemClock } from "../../src/domain/clock.ts";
 import { failure } from "../../src/domain/errors/driver-error.ts";
 import { isPrintable } from "../../src/domain/printable.ts";
+import { known as knownFact, notAsked } from "../../src/inspect/fact.ts";
+import { noClusterLists } from "../../src/inspect/world.ts";
 import { truncated } from "../../src/kubernetes/event-object.ts";
 import { staticNodes } from "../../src/kubernetes/node-registry.ts";
 import { createLogger } from "../../src/observability/logger.ts";
@@ -182,7 +184,12 @@ async function operate(
         findings.shown("ListVolumes", [id, ...nodes].join(" "));
     },
     show: async () => {
-      const volumes = listedVolumes(await on.rds.list(signal), Date.now());
+      const volumes = listedVolumes({
+        now: Date.now(),
+        installation: on.rds.installation,
+        survey: knownFact(await on.rds.survey(signal)),
+        cluster: noClusterLists(notAsked("--orchestrator is none")),
+      });
       for (const format of ["table", "wide", "json", "yaml"] as const) {
         const options = {
           format,

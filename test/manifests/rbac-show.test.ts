@@ -1,10 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { driftOf } from "../../src/cli/volumes/cluster-drift.ts";
 import type { DiagnoseContext } from "../../src/diagnose/context.ts";
-import { clusterFacts } from "../../src/diagnose/probes/cluster.ts";
+import { askCluster } from "../../src/diagnose/probes/cluster.ts";
+import type { VolumeId } from "../../src/domain/volume-id.ts";
+import { notAsked } from "../../src/inspect/fact.ts";
 import type { ClusterFacts } from "../../src/inspect/facts.ts";
-import { gatherCluster, listPersistentVolumes } from "../../src/inspect/gather-cluster.ts";
+import { gatherVolume } from "../../src/inspect/gather.ts";
+import { readClusterLists } from "../../src/inspect/world.ts";
 import {
   DRIVER,
   forever,
@@ -16,6 +18,7 @@ import {
   volumeAttachment,
   type World,
 } from "../support/kubernetes/world.ts";
+import { consistentFacts } from "../support/volume-facts.ts";
 import { DRIVER_ROLES, rightOf, rightsOf, rulesOf } from "./rbac.fixture.ts";
 
 const SHOW = "rds-csi-controller-show";
@@ -71,11 +74,18 @@ afterEach(() => world.stop());
 const used = () => new Set(world.api.accesses.map(rightOf));
 
 /** What `volumes show` finds out with the rights of these roles. */
-async function shown(roles: readonly string[]): Promise<ClusterFacts> {
+async function shown(roles: readonly string[], handle = "csi-1"): Promise<ClusterFacts> {
   world.api.rules = rulesOf(roles);
-  const source = await world.client();
-  const pvs = await listPersistentVolumes(source, "", forever);
-  return gatherCluster(source, pvs, "csi-1", forever);
+  const client = await world.client();
+  const { installation, now } = consistentFacts();
+  const lists = await readClusterLists(client.reader, forever);
+  const rds = { file: async () => undefined, strayFile: async () => undefined };
+  const facts = await gatherVolume(
+    { now, installation, survey: notAsked("not in this test"), cluster: lists },
+    handle as VolumeId,
+    { rds, directory: "csi", cluster: client, forRds: forever, forCluster: forever },
+  );
+  return facts.cluster;
 }
 
 const unknownOf = (facts: ClusterFacts): string[] =>
@@ -95,8 +105,7 @@ describe("the commands that people run in the controller pod", () => {
   });
 
   test("of a PersistentVolume that was deleted by force the VolumeAttachment is still found", async () => {
-    world.api.rules = rulesOf([...DRIVER_ROLES.controller, SHOW]);
-    const source = await world.client();
+    const roles = [...DRIVER_ROLES.controller, SHOW];
     const left = {
       apiVersion: "storage.k8s.io/v1",
       kind: "VolumeAttachment",
@@ -109,11 +118,12 @@ describe("the commands that people run in the controller pod", () => {
     };
     const metadata = { nqn: "nqn.2000-02.com.mikrotik:csi-2.7" };
     world.api.apply({ ...left, status: { attached: true, attachmentMetadata: metadata } });
-    const pvs = await listPersistentVolumes(source, "", forever);
-    const facts = await gatherCluster(source, pvs, "csi-2", forever);
-    expect(facts.attachments).toMatchObject({ state: "known", value: [{ name: "va-left", pvName: "gone" }] });
+    expect((await shown(roles, "csi-2")).attachments).toMatchObject({
+      state: "known",
+      value: [{ name: "va-left", pvName: "gone" }],
+    });
     // Not those of volumes that have theirs.
-    expect((await gatherCluster(source, pvs, "csi-3", forever)).attachments).toEqual({
+    expect((await shown(roles, "csi-3")).attachments).toEqual({
       state: "known",
       value: [],
     });
@@ -132,7 +142,11 @@ describe("the commands that people run in the controller pod", () => {
     const { reader, watch } = await world.client();
     watch();
     await until("everything is followed", () => world.api.watching === 3);
-    expect(await driftOf(reader, [], forever)).toEqual([]);
+    expect(await readClusterLists(reader, forever)).toMatchObject({
+      pvs: { state: "known" },
+      attachments: { state: "known" },
+      nodes: { state: "known" },
+    });
     const granted = rightsOf(world.api.rules);
     expect([...used()].filter((right) => !granted.has(right))).toEqual([]);
     expect(used().has("watch storage.k8s.io/volumeattachments")).toBe(true);
@@ -145,10 +159,9 @@ describe("rds-csi diagnose in a node pod", () => {
     world.api.rules = rulesOf(roles);
     const kubeconfig = await world.api.writeKubeconfig(join(world.dir, "diagnose"));
     const config = { orchestrator: "kubernetes", kubeconfig, driverName: DRIVER, nodeId: "node-a" };
-    const asked = await clusterFacts({ config } as DiagnoseContext, forever);
+    const asked = await askCluster({ config } as DiagnoseContext, forever);
     if (asked.state !== "known") return ["all"];
-    const { server: _, ...answers } = asked.value;
-    return Object.entries(answers).flatMap(([name, { state }]) => (state === "known" ? [] : [name]));
+    return Object.entries(asked.value).flatMap(([name, { state }]) => (state === "known" ? [] : [name]));
   }
 
   test("finds out everything with its two roles, which have nothing that it does not use", async () => {

@@ -5,9 +5,10 @@ import { Glob } from "bun";
 import { kubernetesCluster } from "../../src/cli/build-cluster.ts";
 import { runNode } from "../../src/cli/node.ts";
 import { nodeEvents } from "../../src/cli/node-events.ts";
-import { clusterDrift } from "../../src/cli/volumes/cluster-drift.ts";
+import { openCluster } from "../../src/cli/volumes/connect.ts";
 import { type ControllerConfig, loadNodeConfig, type VolumesConfig } from "../../src/config/load.ts";
 import { systemClock } from "../../src/domain/clock.ts";
+import { readClusterLists } from "../../src/inspect/world.ts";
 import type { RdsVolume } from "../../src/rds/volume.ts";
 import { SHARDS } from "../../src/records/copy.ts";
 import { BUILT_IN, CLUSTER_UID } from "../support/kubernetes/fake-api-server.ts";
@@ -144,7 +145,10 @@ describe("the driver's rights are what its code asks for", () => {
       await cluster.close();
     }
     const volumesConfig = { orchestrator: "kubernetes", kubeconfig, driverName: DRIVER };
-    await clusterDrift(volumesConfig as VolumesConfig, [], recordingLogger(log), forever);
+    const command = await openCluster(volumesConfig as VolumesConfig, recordingLogger(log));
+    if (command === undefined) throw new Error("no cluster was opened");
+    const lists = await readClusterLists(command.reader, forever).finally(() => command.close(0));
+    expect(Object.values(lists).map(({ state }) => state)).toEqual(["known", "known", "known"]);
     expect(log.filter(({ level }) => level === "warn" || level === "error")).toEqual([]);
     expect([...used()].sort()).toEqual([...rightsOf(world.api.rules)].sort());
   });

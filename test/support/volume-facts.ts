@@ -1,16 +1,19 @@
 import { hostIdentity } from "../../src/domain/host-identity.ts";
 import { DEFAULT_SETTINGS, type VolumeRecord } from "../../src/domain/record/volume-record.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
-import { absent, known } from "../../src/inspect/fact.ts";
+import { absent, known, unknown } from "../../src/inspect/fact.ts";
+import type { ClusterFacts, RdsFacts, VolumeFacts } from "../../src/inspect/facts.ts";
+import type { Finding } from "../../src/inspect/finding.ts";
+import { volumeFinding } from "../../src/inspect/volume-finding.ts";
+import { noClusterLists, volumeFacts, type World } from "../../src/inspect/world.ts";
+import type { ClaimView } from "../../src/kubernetes/inspector.ts";
 import type {
-  AttachmentFacts,
-  ClaimFacts,
-  ClusterFacts,
-  PvFacts,
-  RdsFacts,
-  VolumeFacts,
-} from "../../src/inspect/facts.ts";
-import type { MigrationView, PodView, VmiView } from "../../src/kubernetes/port.ts";
+  AttachmentView,
+  MigrationView,
+  PersistentVolumeView,
+  PodView,
+  VmiView,
+} from "../../src/kubernetes/port.ts";
 import type { Disk } from "../../src/rds/disk.ts";
 
 /** 2026-03-01T12:00:00Z in milliseconds. */
@@ -135,7 +138,7 @@ function rdsFacts(shape: Shape, handle: string): RdsFacts {
 function clusterFacts(shape: Shape, handle: string): ClusterFacts {
   const { nodes, sizeBytes, namespace, claim, block, since } = shape;
   const uid = "uid-claim";
-  const pv: PvFacts = {
+  const pv: PersistentVolumeView = {
     name: shape.name,
     handle,
     claim: { namespace, name: claim, uid },
@@ -147,7 +150,7 @@ function clusterFacts(shape: Shape, handle: string): ClusterFacts {
     capacityBytes: sizeBytes,
     reclaimPolicy: "Delete",
   };
-  const claimFacts: ClaimFacts = {
+  const claimFacts: ClaimView = {
     namespace,
     name: claim,
     uid,
@@ -158,7 +161,7 @@ function clusterFacts(shape: Shape, handle: string): ClusterFacts {
     deleting: false,
   };
   const attachments = nodes.map(
-    (node): AttachmentFacts => ({
+    (node): AttachmentView => ({
       name: `csi-${node}`,
       node,
       pvName: shape.name,
@@ -236,15 +239,31 @@ function clusterFacts(shape: Shape, handle: string): ClusterFacts {
   };
 }
 
+/** The facts of an RDS that did not answer. */
+export function unknownRds(reason: string): RdsFacts {
+  return volumeFacts(silentWorld(reason), volumeIdFromName("any")).rds;
+}
+
+/** The facts of a cluster that did not answer. */
+export function unknownCluster(reason: string): ClusterFacts {
+  return volumeFacts(silentWorld(reason), volumeIdFromName("any")).cluster;
+}
+
+function silentWorld(reason: string): World {
+  const nothing = unknown(reason);
+  const { installation } = consistentFacts();
+  return { now: NOW, installation, survey: nothing, cluster: noClusterLists(nothing) };
+}
+
 /** Parts of facts that a test changes; lists and objects are replaced, not merged, except one level down. */
 export interface Change {
   readonly disk?: Partial<Disk> | "absent";
   readonly record?: Partial<VolumeRecord>;
   readonly rds?: Partial<RdsFacts>;
-  readonly pv?: Partial<PvFacts> | "absent";
-  readonly claim?: Partial<ClaimFacts> | "absent";
+  readonly pv?: Partial<PersistentVolumeView> | "absent";
+  readonly claim?: Partial<ClaimView> | "absent";
   /** Changes every VolumeAttachment. */
-  readonly attachment?: Partial<AttachmentFacts>;
+  readonly attachment?: Partial<AttachmentView>;
   readonly cluster?: Partial<ClusterFacts>;
 }
 
@@ -256,7 +275,7 @@ export function changedFacts(change: Change, shape: Partial<Shape> = {}): Volume
     fact: { readonly state: string; readonly value?: T },
     more: Partial<T> | "absent" | undefined,
   ) => (more === "absent" ? absent : known({ ...(fact as { value: T }).value, ...more }));
-  const attachments = (cluster.attachments as { value: readonly AttachmentFacts[] }).value;
+  const attachments = (cluster.attachments as { value: readonly AttachmentView[] }).value;
   return {
     ...facts,
     rds: {
@@ -267,10 +286,16 @@ export function changedFacts(change: Change, shape: Partial<Shape> = {}): Volume
     },
     cluster: {
       ...cluster,
-      pv: merge<PvFacts>(cluster.pv, change.pv),
-      claim: merge<ClaimFacts>(cluster.claim, change.claim),
+      pv: merge<PersistentVolumeView>(cluster.pv, change.pv),
+      claim: merge<ClaimView>(cluster.claim, change.claim),
       attachments: known(attachments.map((each) => ({ ...each, ...change.attachment }))),
       ...change.cluster,
     },
   };
+}
+
+/** A finding of some kind with a text, for tests of how findings are shown. */
+export function problem(text: string): Finding {
+  const subject = { kind: "volume", name: "v" } as const;
+  return { ...volumeFinding(consistentFacts(), "not-exported", text), subject, evidence: [text] };
 }

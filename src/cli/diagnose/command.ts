@@ -1,14 +1,14 @@
 import { hostname } from "node:os";
 import { type DiagnoseConfigValues, type Input, loadDiagnoseConfig } from "../../config/load.ts";
 import { bundleOf, writeBundle } from "../../diagnose/bundle.ts";
-import type { Severity } from "../../diagnose/catalogue/entry.ts";
 import type { DiagnoseConfig } from "../../diagnose/context.ts";
 import { diagnose } from "../../diagnose/diagnosis.ts";
 import { gather } from "../../diagnose/gather.ts";
-import { known, notAsked } from "../../diagnose/known.ts";
 import { systemClock } from "../../domain/clock.ts";
 import { createNodeSystem } from "../../host/system.ts";
 import { TOOL_PATH } from "../../host/tools.ts";
+import type { Severity } from "../../inspect/entry.ts";
+import { known, notAsked, unknown } from "../../inspect/fact.ts";
 import { silentLogger } from "../../observability/log.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
@@ -73,12 +73,7 @@ export function exitCodeOf(worst: Severity | undefined): ExitCode {
 
 function diagnoseConfig(values: DiagnoseConfigValues): DiagnoseConfig {
   const { rds, nodeId, storageAddress, nvmeAddress, nvmePort, kubeconfig } = values;
-  const link =
-    "host" in rds
-      ? known(rds)
-      : rds.asked
-        ? ({ state: "unknown", reason: rds.problem } as const)
-        : notAsked<never>(rds.problem);
+  const link = "host" in rds ? known(rds) : rds.asked ? unknown(rds.problem) : notAsked(rds.problem);
   const { clusterId, nqnPrefix, driverName, dataPath, endpoint, kubeletDir, orchestrator, pool } = values;
   const { loopExportsDir: exportsDir, stateDir } = values;
   return {

@@ -44,7 +44,7 @@ const cell = (text: string): string => text.replaceAll("|", "\\|");
 export function diagnosePage(): string {
   const rows = FINDING_IDS.map((id) => {
     const { severity, title, meaning, remedy } = findingCatalogue[id];
-    return `| \`${id}\` | ${severity} | ${cell(title)}. ${cell(meaning)} | ${cell(remedy)} |`;
+    return `| \`${id}\` | ${severity} | ${cell(`${title}. ${meaning}`.trim())} | ${cell(remedy)} |`;
   });
   return `${[
     "# Diagnose a node",

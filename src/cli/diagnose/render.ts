@@ -1,8 +1,8 @@
-import type { Severity } from "../../diagnose/catalogue/entry.ts";
 import type { Diagnosis } from "../../diagnose/diagnosis.ts";
 import { diagnosisDocument } from "../../diagnose/document.ts";
-import type { Finding } from "../../diagnose/finding.ts";
+import type { RankedFinding } from "../../diagnose/rank.ts";
 import { printable } from "../../domain/printable.ts";
+import type { Severity } from "../../inspect/entry.ts";
 import { jsonText, yamlText } from "../machine-text.ts";
 import { sections } from "./sections.ts";
 import { wrap } from "./wrap.ts";
@@ -61,7 +61,7 @@ function headline({ node, worst, counts, durationMs, version }: Diagnosis): stri
   return `Node ${printable(node)}: ${seen} (rds-csi ${version}, ${(durationMs / 1000).toFixed(1)} s)`;
 }
 
-function findingLines(finding: Finding, width: number | undefined, colour: boolean): readonly string[] {
+function findingLines(finding: RankedFinding, width: number | undefined, colour: boolean): readonly string[] {
   const { severity, id, title, evidence, remedy, causedBy } = finding;
   const indent = causedBy === undefined ? "" : "  ";
   const inner = width === undefined ? undefined : Math.max(30, width - indent.length - 4);

@@ -2,9 +2,9 @@ import type { Chain, LINKS, LinkState } from "../../diagnose/chain.ts";
 import { routeText } from "../../diagnose/checks/links.ts";
 import type { Diagnosis } from "../../diagnose/diagnosis.ts";
 import type { Facts } from "../../diagnose/facts.ts";
-import { type Known, valueOr } from "../../diagnose/known.ts";
 import { historyOf } from "../../diagnose/probes/kernel-log.ts";
 import { printable } from "../../domain/printable.ts";
+import { type Fact, valueOr } from "../../inspect/fact.ts";
 import { endpointText } from "../../nvme/endpoint.ts";
 import { type Column, shortDuration, shortSize, tableLines } from "../volumes/text.ts";
 import { wrap } from "./wrap.ts";
@@ -213,6 +213,6 @@ function messageRows({ kernelLog }: Facts, most: number): Rows {
     .map(({ ageSeconds, text }) => [`${shortDuration(ageSeconds)} ago`, text]);
 }
 
-function lines<T>(answer: Known<readonly T[]>): readonly T[] {
+function lines<T>(answer: Fact<readonly T[]>): readonly T[] {
   return valueOr(answer, []);
 }

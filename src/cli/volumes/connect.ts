@@ -1,14 +1,27 @@
 import { hostname } from "node:os";
-import type { VolumesConfig } from "../../config/load.ts";
+import { type Input, loadVolumesConfig, type VolumesConfig } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
 import { PLAIN_CLUSTER_ID } from "../../domain/cluster-id.ts";
-import { failure, isFailure, toDriverError } from "../../domain/errors/driver-error.ts";
+import { type DriverError, failure, isFailure, toDriverError } from "../../domain/errors/driver-error.ts";
+import {
+  type Fact,
+  found,
+  ifKnown,
+  known,
+  lookUp,
+  notAsked,
+  type Unknown,
+  unknownBecause,
+} from "../../inspect/fact.ts";
+import { noClusterLists, readClusterLists, type World } from "../../inspect/world.ts";
 import type { Kubernetes } from "../../kubernetes/create.ts";
 import type { Logger } from "../../observability/log.ts";
 import { Rds } from "../../rds/rds.ts";
 import { RouterOsClient } from "../../routeros/client.ts";
 import { defaultBackoff } from "../../routeros/transport/backoff.ts";
 import { createSshTransport, type Transport } from "../../routeros/transport/transport.ts";
+import type { Io } from "../io.ts";
+import { loggerFor } from "../logging.ts";
 import { openKubernetes } from "../open-kubernetes.ts";
 
 /** Wait between attempts to connect, milliseconds: a person who watches for the RDS to return is not kept waiting. */
@@ -65,4 +78,92 @@ export async function withKnownCluster(
 export async function openCluster(config: VolumesConfig, logger: Logger): Promise<Kubernetes | undefined> {
   if (config.orchestrator === "none") return undefined;
   return openKubernetes(config, { instance: hostname(), logger });
+}
+
+/** Both sides of a command that reads volumes. */
+export interface Sides {
+  readonly config: VolumesConfig;
+  readonly rds: Rds;
+  /** Unknown: without an orchestrator, or with credentials that cannot be used. */
+  readonly cluster: Fact<Kubernetes>;
+}
+
+/** The cluster is asked for its id at most so long, seconds: the RDS is to be listed in any case. */
+const CLUSTER_ID_SECONDS = 5;
+
+/**
+ * Opens both sides for `run`, and closes them. A cluster that does not answer makes its facts unknown; without its id every
+ * readable record counts as one of this installation.
+ */
+export async function withSides<T>(
+  input: Input,
+  timeoutSeconds: number,
+  io: Io,
+  run: (sides: Sides) => Promise<T>,
+): Promise<T> {
+  const loaded = await loadVolumesConfig(input);
+  const logger = loggerFor(loaded, "volumes");
+  const limit = within(Math.min(CLUSTER_ID_SECONDS, timeoutSeconds / 2), io.stop);
+  const config = await withKnownCluster(loaded, logger, limit).catch(() => loaded);
+  const { rds, transport } = openRds(config, logger, timeoutSeconds);
+  const cluster = await openedCluster(() => openCluster(config, logger));
+  try {
+    return await run({ config, rds, cluster });
+  } finally {
+    await Promise.all([transport.close(), ifKnown(cluster)?.close(0)]);
+  }
+}
+
+async function openedCluster(open: () => Promise<Kubernetes | undefined>): Promise<Fact<Kubernetes>> {
+  try {
+    const opened = found(await open());
+    return opened.state === "absent" ? notAsked("--orchestrator is none") : opened;
+  } catch (error) {
+    return unknownBecause(error);
+  }
+}
+
+/** Limits of both sides; `clear` ends them. */
+export interface Limits {
+  readonly forRds: AbortSignal;
+  readonly forCluster: AbortSignal;
+  readonly clear: () => void;
+}
+
+/** Limits that say, when they pass, which side did not answer. */
+export function limitsOf({ rds }: Pick<Sides, "rds">, seconds: number, stop: AbortSignal): Limits {
+  const reason = `no answer within ${seconds} s`;
+  const rdsLimit = limitOf(failure("rdsUnreachable", { address: rds.address, reason }), seconds, stop);
+  const cluster = failure("kubernetesUnavailable", { verb: "read", resource: "the volumes", reason });
+  const clusterLimit = limitOf(cluster, seconds, stop);
+  return {
+    forRds: rdsLimit.signal,
+    forCluster: clusterLimit.signal,
+    clear: () => {
+      rdsLimit.clear();
+      clusterLimit.clear();
+    },
+  };
+}
+
+function limitOf(error: DriverError, seconds: number, stop: AbortSignal) {
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(error), seconds * 1_000);
+  return { signal: AbortSignal.any([stop, limit.signal]), clear: () => clearTimeout(timer) };
+}
+
+/** Reads the lists of both sides. One RouterOS command, besides the version's. */
+export async function readWorld(
+  { config, rds, cluster }: Sides,
+  { forRds, forCluster }: Limits,
+): Promise<World> {
+  const { clusterId, nqnPrefix, nvmePort, fencing } = config;
+  const [survey, lists] = await Promise.all([
+    lookUp(forRds, async () => known(await rds.survey(forRds))),
+    cluster.state === "known"
+      ? readClusterLists(cluster.value.reader, forCluster)
+      : noClusterLists(cluster as Unknown),
+  ]);
+  const installation = { clusterId, nqnPrefix, nvmePort, fencing };
+  return { now: systemClock.now(), installation, survey, cluster: lists };
 }

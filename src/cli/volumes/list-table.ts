@@ -1,5 +1,7 @@
 import { printable } from "../../domain/printable.ts";
-import { claimOf, type ListedVolume, type VolumeState } from "./model.ts";
+import type { VolumeState } from "../../inspect/compare.ts";
+import { problemsOf } from "./listed.ts";
+import { claimOf, type ListedVolume } from "./model.ts";
 import { firstLabel } from "./select.ts";
 import { COLOUR, MARK } from "./show-text.ts";
 import { type Column, cutClaim, shortAge, shortDuration, shortSize, tableLines } from "./text.ts";
@@ -22,6 +24,8 @@ const STATE_COLOURS: Readonly<Record<VolumeState, string>> = {
   migrating: "36",
   foreign: "33",
   broken: "31",
+  missing: "31",
+  unknown: "33",
 };
 const BOLD = "1";
 
@@ -53,9 +57,7 @@ export function volumeTable(volumes: readonly ListedVolume[], options: TableOpti
     cell: (volume: ListedVolume) => string,
     more: Partial<Column> = {},
   ): Column => ({ title, cells: volumes.map((volume) => printable(cell(volume)) || "-"), ...more });
-  const worst = volumes.map(({ findings }) =>
-    (["error", "warning"] as const).find((severity) => findings.some((each) => each.severity === severity)),
-  );
+  const worst = volumes.map((volume) => problemsOf(volume)[0]?.severity);
   const migrating = volumes.some(({ migration }) => migration !== undefined);
   const nodes = ({ nodes: all }: ListedVolume): string => all.map(({ node }) => node).join(",");
   const short = distinctWhenShort(volumes) ? column("NODES", shortNodes).cells : undefined;

@@ -1,19 +1,15 @@
-import { type Input, loadVolumesConfig } from "../../config/load.ts";
-import { systemClock } from "../../domain/clock.ts";
-import { failure } from "../../domain/errors/driver-error.ts";
+import type { Input } from "../../config/load.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
-import { loggerFor } from "../logging.ts";
-import { clusterDrift } from "./cluster-drift.ts";
-import { openRds, within, withKnownCluster } from "./connect.ts";
-import { listedVolumes } from "./from-rds.ts";
+import { limitsOf, readWorld, withSides } from "./connect.ts";
+import { listedVolumes, unansweredLists } from "./listed.ts";
 import { hasProblem } from "./model.ts";
 import { type OutputFormat, renderVolumes } from "./render.ts";
 import { type Selection, type SortKey, selects } from "./select.ts";
 
 export interface ListOptions {
   readonly output: OutputFormat;
-  /** Exit with code 3 if a selected volume has a problem. */
+  /** Exit with code 3 when a selected volume has a problem, with 1 when none has and a side that was asked did not answer. */
   readonly failOnProblems: boolean;
   /** Limit for everything, seconds. */
   readonly timeoutSeconds: number;
@@ -21,30 +17,23 @@ export interface ListOptions {
   readonly sort: SortKey | undefined;
 }
 
-/** `rds-csi volumes list`: reads the RDS, changes nothing. */
+/**
+ * `rds-csi volumes list`: reads both sides, changes nothing. Without an answer of the cluster the RDS's side is listed.
+ * @throws the failure of the RDS
+ */
 export async function runVolumesList(input: Input, options: ListOptions, io: Io): Promise<number> {
-  const loaded = await loadVolumesConfig(input);
-  const logger = loggerFor(loaded, "volumes");
-  const { timeoutSeconds, output: format, selection, sort } = options;
-  const config = await withKnownCluster(loaded, logger, within(timeoutSeconds, io.stop));
-  const { rds, transport } = openRds(config, logger, timeoutSeconds);
-  const limit = new AbortController();
-  const timer = setTimeout(() => {
-    const reason = `no answer within ${timeoutSeconds} s`;
-    limit.abort(failure("rdsUnreachable", { address: transport.address, reason }));
-  }, timeoutSeconds * 1000);
-  try {
-    const signal = AbortSignal.any([io.stop, limit.signal]);
-    const found = await rds.list(signal);
-    const now = systemClock.now();
-    const drift = await clusterDrift(config, found.volumes, logger, signal);
-    const volumes = listedVolumes(found, now, drift);
+  const { timeoutSeconds, failOnProblems, output: format, selection, sort } = options;
+  return withSides(input, timeoutSeconds, io, async (sides) => {
+    const limits = limitsOf(sides, timeoutSeconds, io.stop);
+    const world = await readWorld(sides, limits).finally(limits.clear);
+    if (world.survey.state === "unknown") throw world.survey.error;
+    const volumes = listedVolumes(world);
+    const unknown = unansweredLists(world);
     const { columns: width, colour } = io;
-    io.out(renderVolumes(volumes, { format, now, width, colour, selection, sort }));
-    const bad = options.failOnProblems && volumes.filter(selects(selection)).some(hasProblem);
-    return bad ? ExitCode.problems : ExitCode.ok;
-  } finally {
-    clearTimeout(timer);
-    await transport.close();
-  }
+    io.out(renderVolumes(volumes, { format, now: world.now, width, colour, unknown, selection, sort }));
+    if (!failOnProblems) return ExitCode.ok;
+    if (volumes.filter(selects(selection)).some(hasProblem)) return ExitCode.problems;
+    // A check that could not look has not passed.
+    return unknown.length > 0 ? ExitCode.failure : ExitCode.ok;
+  });
 }

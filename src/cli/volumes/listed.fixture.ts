@@ -1,5 +1,6 @@
 import { volumeIdFromName } from "../../domain/volume-id.ts";
-import type { ListedFinding, ListedVolume } from "./model.ts";
+import type { Finding } from "../../inspect/finding.ts";
+import type { ListedVolume } from "./model.ts";
 
 /** 2026-03-01T12:00:00Z in milliseconds. */
 export const NOW = Date.UTC(2026, 2, 1, 12);
@@ -14,8 +15,9 @@ export const attachedTo = (node: string): ListedVolume["nodes"][number] => ({
 });
 
 /** A finding; by default an error. */
-export const finding = (id: string, text: string, more: Partial<ListedFinding> = {}): ListedFinding => ({
-  ...{ id, severity: "error", text, node: undefined, remedy: "Look at it." },
+export const finding = (id: string, text: string, more: Partial<Finding> = {}): Finding => ({
+  ...{ id, severity: "error", title: text, about: undefined, remedy: "Look at it." },
+  ...{ subject: { kind: "volume", name: "v" }, evidence: [text] },
   ...more,
 });
 

@@ -95,7 +95,7 @@ describe("500 volumes", () => {
   });
 
   test("the watch at 80x24: all problems, then the volumes that have them", () => {
-    const look = { volumes, drift: [], readAt: NOW, now: NOW, troubles: [] };
+    const look = { volumes, readAt: NOW, now: NOW, troubles: [] };
     const frame = frameLines(look, { wide: false, columns: 80, rows: 23, colour: false });
     expect(text(frame)).toBe(WATCH);
   });

@@ -1,14 +1,5 @@
-import type { VolumeDrift } from "../../inspect/drift.ts";
-
-export const VOLUME_STATES = ["available", "attached", "migrating", "foreign", "broken"] as const;
-
-/** The state of a volume. `foreign`: not ours, never changed. `broken`: ours, with a finding that is an error. */
-export type VolumeState = (typeof VOLUME_STATES)[number];
-
-/** A fault of a volume, by its stable id. */
-export type ListedFinding = Pick<VolumeDrift, "severity" | "text" | "node" | "remedy"> & {
-  readonly id: string;
-};
+import type { VolumeState } from "../../inspect/compare.ts";
+import { type Finding, isProblem } from "../../inspect/finding.ts";
 
 /** One node that a volume is attached to. */
 export interface ListedNode {
@@ -24,18 +15,19 @@ export interface ListedNode {
 export interface ListedVolume {
   /** Slot on the RDS and CSI volume handle. */
   readonly handle: string;
-  /** The CSI volume name (in Kubernetes `pvc-<uid>`); "" for foreign disks. */
+  /** The CSI volume name (in Kubernetes `pvc-<uid>`); "" without a record. */
   readonly csiName: string;
   readonly state: VolumeState;
   /** Bytes; 0 when the RDS reports none. */
   readonly sizeBytes: bigint;
+  /** The claim in the cluster; where that is not known, the claim in the record. */
   readonly pvc: { readonly namespace: string; readonly name: string } | undefined;
   /** In the order of attaching. */
   readonly nodes: readonly ListedNode[];
   readonly migration:
     | { readonly since: string; readonly timeoutSeconds: number; readonly overdue: boolean }
     | undefined;
-  /** RFC 3339, UTC; undefined for foreign disks. */
+  /** RFC 3339, UTC; undefined without a record. */
   readonly createdAt: string | undefined;
   /** NQN of the export; "" when it has none. */
   readonly nqn: string;
@@ -43,12 +35,20 @@ export interface ListedVolume {
   /** Backing file on the RDS. */
   readonly path: string;
   /** The worst first. */
-  readonly findings: readonly ListedFinding[];
+  readonly findings: readonly Finding[];
 }
 
-/** Whether somebody should look: a finding that is an error or a warning. */
+/** A side that did not answer. */
+export interface UnknownSide {
+  /** `RDS`, `Kubernetes`, or the kinds of objects of one of them. */
+  readonly what: string;
+  readonly reason: string;
+  readonly remedy: string | undefined;
+}
+
+/** Whether a person has to do something: a finding that is more than information. */
 export function hasProblem({ findings }: Pick<ListedVolume, "findings">): boolean {
-  return findings.some(({ severity }) => severity !== "info");
+  return findings.some(isProblem);
 }
 
 /** The claim of a volume as `namespace/name`; undefined without one. */

@@ -1,35 +1,37 @@
 import { printable } from "../../domain/printable.ts";
-import { claimOf, hasProblem, type ListedFinding, type ListedVolume } from "./model.ts";
+import { SEVERITIES } from "../../inspect/entry.ts";
+import { type Finding, sentenceOf } from "../../inspect/finding.ts";
+import { problemsOf } from "./listed.ts";
+import { claimOf, hasProblem, type ListedVolume } from "./model.ts";
 import { some } from "./select.ts";
 import { COLOUR, MARK, wrap } from "./show-text.ts";
 import { cutClaim, cutEnd } from "./text.ts";
 
 /** A fault, and the volumes that have it. */
 export interface Problem {
-  readonly finding: ListedFinding;
+  readonly finding: Finding;
   /** A claim, or a handle where no claim tells the volume from the others. */
   readonly names: readonly string[];
 }
 
-/** The problems of volumes: errors first, then what concerns most volumes. Volumes with the same fault share a problem. */
-export function problemsOf(volumes: readonly ListedVolume[]): Problem[] {
+/** The problems of volumes: the worst first, then what concerns most volumes. Volumes with the same fault share a problem. */
+export function sharedProblems(volumes: readonly ListedVolume[]): Problem[] {
   const claims = volumes.map(claimOf);
   const seen = new Set<string | undefined>();
   const repeated = new Set(claims.filter((claim) => seen.size === seen.add(claim).size));
-  const groups = new Map<string, { finding: ListedFinding; names: string[] }>();
+  const groups = new Map<string, { finding: Finding; names: string[] }>();
   for (const [index, volume] of volumes.entries()) {
     const claim = claims[index];
     const name = claim === undefined || repeated.has(claim) ? volume.handle : claim;
-    for (const finding of volume.findings) {
-      if (finding.severity === "info") continue;
-      const key = JSON.stringify([finding.id, finding.text]);
+    for (const finding of problemsOf(volume)) {
+      const key = JSON.stringify([finding.id, finding.evidence]);
       const group = groups.get(key) ?? { finding, names: [] };
       if (!group.names.includes(name)) group.names.push(name);
       groups.set(key, group);
     }
   }
-  const rank = ({ finding }: Problem): number => (finding.severity === "error" ? 0 : 1);
-  return [...groups.values()].toSorted((a, b) => rank(a) - rank(b) || b.names.length - a.names.length);
+  const rank = ({ finding }: Problem): number => SEVERITIES.indexOf(finding.severity);
+  return [...groups.values()].toSorted((a, b) => rank(b) - rank(a) || b.names.length - a.names.length);
 }
 
 export interface ProblemOptions {
@@ -48,7 +50,8 @@ const MOST_NAMED = 3;
 /** A problem as `mark id: volume: text`, wrapped. */
 export function problemLines({ finding, names }: Problem, options: ProblemOptions): string[] {
   const { width, colour, brief = false } = options;
-  const { id, severity, text } = finding;
+  const { id, severity } = finding;
+  const text = sentenceOf(finding);
   const short = width === undefined ? names : names.map((name) => cutClaim(name, SHORT_NAME));
   const said =
     names.length === 1

@@ -2,15 +2,14 @@ import { type Input, loadVolumesConfig, type VolumesConfig } from "../../config/
 import { systemClock } from "../../domain/clock.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
-import { known, unknown } from "../../inspect/fact.ts";
-import { listPersistentVolumes } from "../../inspect/gather-cluster.ts";
-import { lookUp } from "../../inspect/look-up.ts";
+import { known, lookUp, notAsked } from "../../inspect/fact.ts";
 import { resolveName, type VolumeName } from "../../inspect/resolve.ts";
 import type { Kubernetes } from "../../kubernetes/create.ts";
 import type { Rds } from "../../rds/rds.ts";
 import type { ForeignDisk, RdsVolume } from "../../rds/volume.ts";
 import { decodeCopy, type RecordCopy, shardOf } from "../../records/copy.ts";
-import { type PlanFacts, planRebuild, planRestore, requireReplaceable } from "../../records/plan.ts";
+import { planRebuild, planRestore, requireReplaceable } from "../../records/plan.ts";
+import type { PlanFacts } from "../../records/rebuild.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { loggerFor } from "../logging.ts";
@@ -44,15 +43,22 @@ export async function runVolumesRecord(input: Input, options: RecordOptions, io:
   const cluster = await openCluster(config, logger);
   try {
     const survey = await rds.survey(signal);
-    const pvs = await listPersistentVolumes(cluster, "--orchestrator is none", signal);
+    const none = notAsked("--orchestrator is none");
+    const pvs =
+      cluster === undefined
+        ? none
+        : await lookUp(signal, async () => known(await cluster.reader.persistentVolumes(signal)));
     const sources = { address: rds.address, survey: known(survey), pvs };
     // A record is only replaced for a volume that is named in full.
-    const handle = resolveName(options.name, sources, undefined, options.action !== undefined);
+    const named = resolveName(options.name, sources, undefined, options.action !== undefined);
+    // The survey answered, so that it was the cluster that did not.
+    if (named.state === "unknown") throw named.error;
+    const handle = named.value;
     const found = [...survey.volumes, ...survey.foreign].find(({ id }) => id === handle);
     if (found === undefined) throw failure("volumeNotFound", { volume: handle });
     const copy =
       cluster === undefined
-        ? unknown("--orchestrator is none")
+        ? none
         : await lookUp(signal, async () => known(await readCopy(cluster, config, handle, signal)));
     if (options.action === undefined) {
       const shown = { found, copy };
@@ -121,10 +127,10 @@ async function gatherFacts(
   { rds, cluster, config, found, copy }: Sources,
   signal: AbortSignal,
 ): Promise<PlanFacts> {
-  const { inspector } = cluster;
-  const pvs = (await inspector.persistentVolumes(signal)).filter(({ handle }) => handle === found.id);
+  const { inspector, reader } = cluster;
+  const pvs = (await reader.persistentVolumes(signal)).filter(({ handle }) => handle === found.id);
   const names = new Set(pvs.map(({ name }) => name));
-  const all = await inspector.volumeAttachments(signal);
+  const all = await reader.volumeAttachments(signal);
   const className = pvs[0]?.storageClass;
   const storageClass = className === undefined ? undefined : await inspector.storageClass(className, signal);
   return {

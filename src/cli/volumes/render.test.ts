@@ -97,6 +97,21 @@ describe("for people", () => {
     expect([json.items, json.total]).toEqual([[], 60]);
   });
 
+  test("a side that did not answer is said before the counts, with its reason and remedy", () => {
+    const unknown = [
+      { what: "Kubernetes", reason: "no answer within 30 s", remedy: "Look at the API server." },
+    ];
+    const said = "Not known:\nKubernetes: no answer within 30 s. Look at the API server.\n";
+    expect(below(renderVolumes([listed()], { ...table, unknown }))).toBe(
+      `${said}\n1 volume, none with a problem.\n`,
+    );
+    expect(below(renderVolumes([], { ...table, unknown }))).toBe(said);
+    const nothing = renderVolumes([listed()], { ...table, unknown, selection: { ...ALL, nodes: ["x"] } });
+    expect(below(nothing)).toBe(said);
+    const json = JSON.parse(renderVolumes([listed()], { ...table, format: "json", unknown }));
+    expect(json.unknown).toEqual(unknown);
+  });
+
   test("hostile text cannot reach the terminal", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", maxLength: 30 }), (text) => {

@@ -1,7 +1,10 @@
+import { printable } from "../../domain/printable.ts";
+import { sentenceOf } from "../../inspect/finding.ts";
 import { jsonText, yamlText } from "../machine-text.ts";
 import { volumeTable } from "./list-table.ts";
-import type { ListedVolume } from "./model.ts";
-import { countsText, problemLines, problemsOf } from "./problems.ts";
+import { problemsOf } from "./listed.ts";
+import type { ListedVolume, UnknownSide } from "./model.ts";
+import { countsText, problemLines, sharedProblems } from "./problems.ts";
 import {
   ALL,
   nothingSelected,
@@ -23,6 +26,8 @@ export interface RenderOptions {
   /** Columns of the terminal; undefined when it is none, then nothing is cut. */
   readonly width: number | undefined;
   readonly colour: boolean;
+  /** Sides that did not answer. */
+  readonly unknown?: readonly UnknownSide[];
   /** Default: all. */
   readonly selection?: Selection;
   /** Default: problems first; JSON and YAML by handle. */
@@ -34,22 +39,28 @@ export interface RenderOptions {
  * @param all every volume on the RDS, selected or not
  */
 export function renderVolumes(all: readonly ListedVolume[], options: RenderOptions): string {
-  const { format, selection = ALL, sort } = options;
+  const { format, selection = ALL, sort, unknown = [] } = options;
   const machine = format === "json" || format === "yaml";
   const volumes = sorted(all.filter(selects(selection)), sort ?? (machine ? "handle" : "problems"));
   switch (format) {
     case "json":
-      return `${jsonText(document(volumes, all.length), 2)}\n`;
+      return `${jsonText(document(volumes, all.length, unknown), 2)}\n`;
     case "yaml":
-      return yamlText(document(volumes, all.length));
+      return yamlText(document(volumes, all.length, unknown));
     default:
       return `${listLines(all, volumes, options).join("\n")}\n`;
   }
 }
 
 /** The machine-readable form, `rds-csi/v1`; its fields are described in docs/cli.md and only ever added to. */
-function document(volumes: readonly ListedVolume[], total: number): object {
-  return { apiVersion: "rds-csi/v1", kind: "VolumeList", total, items: volumes.map(volumeDocument) };
+function document(volumes: readonly ListedVolume[], total: number, unknown: readonly UnknownSide[]): object {
+  return {
+    apiVersion: "rds-csi/v1",
+    kind: "VolumeList",
+    total,
+    items: volumes.map(volumeDocument),
+    unknown: unknown.map(({ what, reason, remedy }) => ({ what, reason, remedy: remedy ?? null })),
+  };
 }
 
 /** One item of the machine-readable list. */
@@ -66,10 +77,11 @@ export function volumeDocument(volume: ListedVolume): object {
     nqn: volume.nqn,
     exported: volume.exported,
     path: volume.path,
-    problems: volume.findings.map(({ text }) => text),
-    findings: volume.findings.map(({ id, severity, text, node, remedy }) => ({
-      ...{ id, severity, text, node: node ?? null, remedy },
-    })),
+    problems: problemsOf(volume).map(sentenceOf),
+    findings: volume.findings.map((finding) => {
+      const { id, severity, node, remedy } = finding;
+      return { id, severity, text: sentenceOf(finding), node: node ?? null, remedy };
+    }),
   };
 }
 
@@ -79,17 +91,23 @@ function listLines(
   volumes: readonly ListedVolume[],
   options: RenderOptions,
 ): string[] {
-  const { format, now, width, colour, selection = ALL } = options;
+  const { format, now, width, colour, selection = ALL, unknown = [] } = options;
   const wide = format === "wide";
   const room = wide ? undefined : width;
   const flow = (line: string): string[] => (room === undefined ? [line] : wrap(line, room));
-  if (all.length === 0) return ["No volumes."];
-  if (volumes.length === 0) return nothingSelected(all, selection).flatMap(flow);
+  const missing = unknown.map(({ what, reason, remedy }) =>
+    printable(`${what}: ${reason}${remedy === undefined ? "" : `. ${remedy}`}`),
+  );
+  const notKnown = missing.length > 0 ? ["", "Not known:", ...missing.flatMap(flow)] : [];
+  if (all.length === 0) return ["No volumes.", ...notKnown];
+  if (volumes.length === 0) return [...nothingSelected(all, selection).flatMap(flow), ...notKnown];
   const handles = all.map(({ handle }) => handle);
   const table = volumeTable(volumes, { wide, now, width, colour, handles });
-  const problems = problemsOf(volumes).flatMap((problem) => problemLines(problem, { width: room, colour }));
+  const problems = sharedProblems(volumes).flatMap((problem) =>
+    problemLines(problem, { width: room, colour }),
+  );
   const counts = countsText(volumes, all.length, selectionText(selection));
   const hint = problems.length === 0 ? "" : "; rds-csi volumes show NAME says what to do";
   const listed = problems.length === 0 ? [] : ["", "Problems:", ...problems];
-  return [...table, ...listed, "", ...flow(`${counts}${hint}.`)];
+  return [...table, ...listed, ...notKnown, "", ...flow(`${counts}${hint}.`)];
 }

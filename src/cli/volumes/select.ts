@@ -1,6 +1,8 @@
 import { didYouMean } from "../../config/did-you-mean.ts";
 import { printable } from "../../domain/printable.ts";
-import { claimOf, hasProblem, type ListedVolume, type VolumeState } from "./model.ts";
+import { VOLUME_STATES, type VolumeState } from "../../inspect/compare.ts";
+import { SEVERITIES } from "../../inspect/entry.ts";
+import { claimOf, hasProblem, type ListedVolume } from "./model.ts";
 
 export const SORT_KEYS = ["problems", "claim", "node", "state", "size", "age", "handle"] as const;
 export type SortKey = (typeof SORT_KEYS)[number];
@@ -98,19 +100,13 @@ export function some(names: readonly string[], most: number): string {
 }
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-const RANK = { error: 0, warning: 1, info: 3 } as const;
-const STATE_RANK: Readonly<Record<VolumeState, number>> = {
-  broken: 0,
-  migrating: 1,
-  attached: 2,
-  available: 3,
-  foreign: 4,
-};
+/** The states that a list shows; `volumes show` alone has `unknown`. */
+export const LISTED_STATES = VOLUME_STATES.filter((state) => state !== "unknown");
 
-/** Errors, then warnings about volumes of ours, then those about foreign disks, then volumes without a problem. */
+/** The worst problems first, those of foreign disks last, then volumes without a problem. */
 function problemRank({ findings, state }: ListedVolume): number {
-  const worst = Math.min(3, ...findings.map(({ severity }) => RANK[severity]));
-  return worst < 3 && state === "foreign" ? 2 : worst;
+  const worst = Math.max(0, ...findings.map(({ severity }) => SEVERITIES.indexOf(severity)));
+  return worst > 0 && state === "foreign" ? 0.5 : worst;
 }
 
 /** Volumes without a claim, a node or a time come last. */
@@ -118,10 +114,10 @@ const lastIfMissing = (a: string | undefined, b: string | undefined): number =>
   a === undefined || b === undefined ? Number(a === undefined) - Number(b === undefined) : compare(a, b);
 
 const ORDERS: Readonly<Record<SortKey, (a: ListedVolume, b: ListedVolume) => number>> = {
-  problems: (a, b) => problemRank(a) - problemRank(b),
+  problems: (a, b) => problemRank(b) - problemRank(a),
   claim: () => 0,
   node: (a, b) => lastIfMissing(a.nodes[0]?.node, b.nodes[0]?.node),
-  state: (a, b) => STATE_RANK[a.state] - STATE_RANK[b.state],
+  state: (a, b) => VOLUME_STATES.indexOf(a.state) - VOLUME_STATES.indexOf(b.state),
   size: (a, b) => (a.sizeBytes < b.sizeBytes ? 1 : a.sizeBytes > b.sizeBytes ? -1 : 0),
   // The newest first, as these are suspected first.
   age: ({ createdAt: a }, { createdAt: b }) =>

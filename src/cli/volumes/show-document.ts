@@ -1,10 +1,20 @@
 import type { VolumeRecord } from "../../domain/record/volume-record.ts";
-import type { VolumeDrift } from "../../inspect/drift.ts";
+import type { VolumeId } from "../../domain/volume-id.ts";
+import { stateOf } from "../../inspect/compare.ts";
 import type { Fact } from "../../inspect/fact.ts";
 import type { VolumeFacts } from "../../inspect/facts.ts";
+import { type Finding, sentenceOf } from "../../inspect/finding.ts";
 import { isOverdue } from "../../migration/deadline.ts";
 import type { Disk } from "../../rds/disk.ts";
-import { stateOf } from "./show-view.ts";
+
+/** A volume as it is shown. */
+export interface ShownVolume {
+  readonly facts: VolumeFacts;
+  /** undefined: no side that answered knows the name, and one did not answer. */
+  readonly handle: VolumeId | undefined;
+  /** As the person gave it. */
+  readonly name: string;
+}
 
 /** Undefined becomes null, big numbers numbers. */
 function plain(value: unknown): unknown {
@@ -16,20 +26,24 @@ function plain(value: unknown): unknown {
 }
 
 function fact<T>(given: Fact<T>, say: (value: T) => unknown = (value) => value): object {
-  return given.state === "known" ? { state: "known", value: plain(say(given.value)) } : { ...given };
+  if (given.state === "known") return { state: "known", value: plain(say(given.value)) };
+  if (given.state === "absent") return given;
+  const { state, reason, error } = given;
+  return { state, reason, remedy: error?.remedy ?? null };
 }
 
 const iso = (ms: number): string | null =>
   ms === 0 ? null : new Date(ms).toISOString().replace(".000Z", "Z");
 
 /** The machine-readable form of `volumes show`, `rds-csi/v1`; its fields are described in docs/cli.md and only ever added to. */
-export function showDocument(facts: VolumeFacts, drift: readonly VolumeDrift[]): object {
-  const { handle, now, rds, cluster } = facts;
+export function showDocument({ facts, handle, name }: ShownVolume, findings: readonly Finding[]): object {
+  const { now, rds, cluster } = facts;
   return {
     apiVersion: "rds-csi/v1",
     kind: "Volume",
-    handle,
-    state: stateOf(facts, drift),
+    handle: handle ?? null,
+    name,
+    state: stateOf(facts, findings),
     time: iso(now),
     rds: {
       disk: fact(rds.disk, (disk) => ({ ...diskDocument(disk), foreign: rds.foreign })),
@@ -62,7 +76,19 @@ export function showDocument(facts: VolumeFacts, drift: readonly VolumeDrift[]):
         events.map(({ at, ...event }) => ({ ...event, time: iso(at) })),
       ),
     },
-    drift: plain(drift),
+    drift: findings.map((finding) => {
+      const { id, severity, about, rds: rdsSide, kubernetes, node, remedy } = finding;
+      return plain({
+        id,
+        severity,
+        about,
+        text: sentenceOf(finding),
+        rds: rdsSide,
+        kubernetes,
+        node,
+        remedy,
+      });
+    }),
   };
 }
 

@@ -1,9 +1,10 @@
 import { printable } from "../../domain/printable.ts";
-import type { Severity } from "../../inspect/catalogue.ts";
-import type { VolumeDrift } from "../../inspect/drift.ts";
+import { stateOf } from "../../inspect/compare.ts";
+import { SEVERITIES, type Severity } from "../../inspect/entry.ts";
 import { ifKnown } from "../../inspect/fact.ts";
 import type { VolumeFacts } from "../../inspect/facts.ts";
-import { shownLines, stateOf, unknowns } from "./show-view.ts";
+import { type Finding, sentenceOf } from "../../inspect/finding.ts";
+import { shownLines, unknowns } from "./show-view.ts";
 import { shortAge } from "./text.ts";
 
 export interface ShowTextOptions {
@@ -12,10 +13,20 @@ export interface ShowTextOptions {
   readonly colour: boolean;
 }
 
-/** What marks a line, by the worst drift that it is about. */
-export const MARK: Readonly<Record<Severity, string>> = { error: "!!", warning: "! ", info: "i " };
+/** The mark of a line, by its worst finding. */
+export const MARK: Readonly<Record<Severity, string>> = {
+  critical: "!!",
+  error: "!!",
+  warning: "! ",
+  info: "i ",
+};
 /** Code of a severity's colour, between `ESC [` and `m`. */
-export const COLOUR: Readonly<Record<Severity, string>> = { error: "31", warning: "33", info: "36" };
+export const COLOUR: Readonly<Record<Severity, string>> = {
+  critical: "31;1",
+  error: "31",
+  warning: "33",
+  info: "36",
+};
 /** More columns than these do not read better. */
 const MAX_WIDTH = 160;
 const MIN_WIDTH = 60;
@@ -39,11 +50,7 @@ export function wrap(text: string, width: number): string[] {
 }
 
 /** `volumes show` for people: both sides beside each other, drift marked in its line and listed below. Ends with a newline. */
-export function showText(
-  facts: VolumeFacts,
-  drift: readonly VolumeDrift[],
-  options: ShowTextOptions,
-): string {
+export function showText(facts: VolumeFacts, findings: readonly Finding[], options: ShowTextOptions): string {
   const width =
     options.width === undefined ? undefined : Math.max(MIN_WIDTH, Math.min(MAX_WIDTH, options.width));
   const paint = (code: string, text: string): string =>
@@ -52,12 +59,14 @@ export function showText(
     (width === undefined ? [printable(text)] : wrap(printable(text), width - indent)).map(
       (line) => " ".repeat(indent) + line,
     );
-  const counts = (["error", "warning", "info"] as const).flatMap((severity) => {
-    const count = drift.filter((each) => each.severity === severity).length;
-    return count === 0 ? [] : [`${count} ${severity}${count === 1 ? "" : "s"}`];
+  const counts = SEVERITIES.toReversed().flatMap((severity) => {
+    const count = findings.filter((each) => each.severity === severity).length;
+    return count === 0 ? [] : [`${count} ${severity}`];
   });
-  const title = `Volume ${facts.handle}: ${[stateOf(facts, drift), ...counts].join(", ")}`;
-  const listed = drift.flatMap(({ id, severity, text, rds, kubernetes, remedy }) => {
+  const title = `Volume ${facts.handle}: ${[stateOf(facts, findings), ...counts].join(", ")}`;
+  const listed = findings.flatMap((finding) => {
+    const { id, severity, rds, kubernetes, remedy } = finding;
+    const text = sentenceOf(finding);
     const sides = [
       ...(rds === undefined ? [] : [`RDS: ${rds}`]),
       ...(kubernetes === undefined ? [] : [`Kubernetes: ${kubernetes}`]),
@@ -72,13 +81,16 @@ export function showText(
       return flow(3, `${when} ${type} ${reason} ${about}${count > 1 ? ` (${count} times)` : ""}: ${message}`);
     },
   );
-  const missing = unknowns(facts).flatMap(({ what, reason }) => flow(3, `${what}: ${reason}`));
+  const missing = unknowns(facts).flatMap(({ what, reason, remedy }) => [
+    ...flow(3, `${what}: ${reason}`),
+    ...(remedy === undefined ? [] : flow(6, `Remedy: ${remedy}`)),
+  ]);
   const section = (name: string, lines: readonly string[]): string[] =>
     lines.length === 0 ? [] : ["", paint("1", `${name}:`), ...lines];
   return `${[
     ...flow(0, title).map((line) => paint("1", line)),
     "",
-    ...columns(facts, drift, width, paint),
+    ...columns(facts, findings, width, paint),
     ...section("Drift", listed),
     ...section("Not known", missing),
     ...section("Events", events),
@@ -87,7 +99,7 @@ export function showText(
 
 function columns(
   facts: VolumeFacts,
-  drift: readonly VolumeDrift[],
+  findings: readonly Finding[],
   width: number | undefined,
   paint: (code: string, text: string) => string,
 ): string[] {
@@ -102,7 +114,7 @@ function columns(
   const line = (mark: string, label: string, a: string, b: string): string =>
     `${mark} ${label.padEnd(LABEL)}  ${a}${" ".repeat(Math.max(0, l - length(a)))}  ${b}`.trimEnd();
   const shown = rows.flatMap(({ about, left: a, right: b }) => {
-    const marks = drift.filter((each) => each.about === about);
+    const marks = findings.filter((each) => each.about === about);
     // The list is sorted, the worst first.
     const severity = marks[0]?.severity;
     const [as, bs] = [a.flatMap((text) => wrap(text, l)), b.flatMap((text) => wrap(text, r))];

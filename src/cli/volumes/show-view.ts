@@ -1,9 +1,11 @@
 import type { Attachment, VolumeRecord } from "../../domain/record/volume-record.ts";
-import type { Aspect } from "../../inspect/catalogue.ts";
-import { exactSize, type VolumeDrift } from "../../inspect/drift.ts";
+import type { Aspect } from "../../inspect/entry.ts";
 import { type Fact, ifKnown } from "../../inspect/fact.ts";
 import type { VolumeFacts } from "../../inspect/facts.ts";
+import { exactSize } from "../../inspect/finding.ts";
 import { isOverdue } from "../../migration/deadline.ts";
+import { unknownSides } from "./listed.ts";
+import type { UnknownSide } from "./model.ts";
 import { shortAge, shortDuration } from "./text.ts";
 
 /** A line of `volumes show`: one aspect, what each side says, as paragraphs. */
@@ -11,17 +13,6 @@ export interface ShownLine {
   readonly about: Aspect | "created" | "machine";
   readonly rds: readonly string[];
   readonly kubernetes: readonly string[];
-}
-
-/** How the volume stands, in one word. `missing`: the RDS has no disk item for it. */
-export function stateOf({ rds }: VolumeFacts, drift: readonly VolumeDrift[]): string {
-  if (rds.disk.state === "unknown") return "unknown";
-  if (rds.disk.state === "absent") return "missing";
-  if (rds.foreign !== undefined) return "foreign";
-  if (drift.some(({ severity }) => severity === "error")) return "broken";
-  const record = ifKnown(rds.record);
-  if (record?.migration !== undefined) return "migrating";
-  return (record?.attachments.length ?? 0) > 0 ? "attached" : "available";
 }
 
 const size = (bytes: bigint | undefined): string => (bytes === undefined ? "no size" : exactSize(bytes));
@@ -197,12 +188,9 @@ function nodeLines({ rds, cluster }: VolumeFacts, age: (seconds: number) => stri
   ];
 }
 
-/** What could not be found out: each reason once, with what it hides. */
-export function unknowns({
-  rds,
-  cluster,
-}: VolumeFacts): { readonly what: string; readonly reason: string }[] {
-  const named: readonly (readonly [side: string, name: string, fact: Fact<unknown>])[] = [
+/** The facts that are unknown: each reason once. */
+export function unknowns({ rds, cluster }: VolumeFacts): UnknownSide[] {
+  return unknownSides([
     ["RDS", "disk", rds.disk],
     ["RDS", "record", rds.record],
     ["RDS", "file", rds.file],
@@ -215,16 +203,5 @@ export function unknowns({
     ["Kubernetes", "machines", cluster.machines],
     ["Kubernetes", "nodes", cluster.nodes],
     ["Kubernetes", "events", cluster.events],
-  ];
-  const reasons = new Map<string, string[]>();
-  for (const [side, name, fact] of named) {
-    if (fact.state !== "unknown") continue;
-    const key = `${side}\n${fact.reason}`;
-    reasons.set(key, [...(reasons.get(key) ?? []), name]);
-  }
-  return [...reasons].map(([key, names]) => {
-    const [side = "", ...reason] = key.split("\n");
-    const all = named.filter(([each]) => each === side).length === names.length;
-    return { what: all ? side : names.join(", "), reason: reason.join(" ") };
-  });
+  ]);
 }

@@ -1,13 +1,21 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parse as parseYaml, stringify } from "yaml";
-import { changedFacts, consistentFacts, GIB, NOW, type Shape } from "../../../test/support/volume-facts.ts";
-import { compareVolume } from "../../inspect/compare.ts";
+import {
+  changedFacts,
+  consistentFacts,
+  GIB,
+  NOW,
+  type Shape,
+  unknownCluster,
+  unknownRds,
+} from "../../../test/support/volume-facts.ts";
+import { compareVolume, stateOf } from "../../inspect/compare.ts";
 import { absent, known, unknown } from "../../inspect/fact.ts";
-import { unknownCluster, unknownRds, type VolumeFacts } from "../../inspect/facts.ts";
+import type { VolumeFacts } from "../../inspect/facts.ts";
+import { sentenceOf } from "../../inspect/finding.ts";
 import { showDocument } from "./show-document.ts";
 import { showText, wrap } from "./show-text.ts";
-import { stateOf } from "./show-view.ts";
 
 const text = (facts: VolumeFacts, width: number | undefined, colour = false): string =>
   showText(facts, compareVolume(facts), { width, colour });
@@ -16,7 +24,7 @@ const squeezed = (value: string): string => value.replaceAll(/\s/g, "");
 const withoutColours = (value: string): string =>
   value
     .split("\u001b[")
-    .map((part, index) => (index === 0 ? part : part.replace(/^\d+m/, "")))
+    .map((part, index) => (index === 0 ? part : part.replace(/^[\d;]+m/, "")))
     .join("");
 
 const LONG: Partial<Shape> = {
@@ -54,8 +62,9 @@ describe("for people", () => {
       const shown = text(facts, width);
       for (const line of shown.split("\n"))
         expect([...line].length).toBeLessThanOrEqual(Math.min(width, 160));
-      for (const { id, text: what, remedy } of drift)
-        for (const part of [id, what, remedy]) expect(squeezed(shown)).toContain(squeezed(part));
+      for (const { id, evidence, remedy } of drift)
+        for (const part of [id, sentenceOf({ evidence }), remedy])
+          expect(squeezed(shown)).toContain(squeezed(part));
       // A cell's lines stand beneath each other, so that its characters are all there, line by line.
       expect([...squeezed(shown)].toSorted()).toEqual([...squeezed(unlimited)].toSorted());
     }
@@ -64,7 +73,7 @@ describe("for people", () => {
 
   test("both sides beside each other, drift marked in its line and listed below", () => {
     const shown = text(changedFacts({ pv: { capacityBytes: 12n * GIB } }), 80);
-    expect(shown).toMatch(/^Volume csi-[0-9a-f]{28}: broken, 1 error\n\n {14}RDS +Kubernetes\n/);
+    expect(shown).toMatch(/^Volume csi-[0-9a-f]{28}: broken, 1 critical\n\n {14}RDS +Kubernetes\n/);
     expect(shown).toMatch(/\n!! size {7}10Gi +12Gi\n/);
     expect(shown).toMatch(/\n {3}claim {6}vms\/disk +vms\/disk\n/);
     expect(shown).toContain("\nDrift:\n!! size-below-pv: The disk has 10Gi, the PersistentVolume 12Gi.\n");
@@ -107,7 +116,7 @@ describe("for people", () => {
   test("colour does not change the layout", () => {
     const facts = changedFacts({ pv: { capacityBytes: 12n * GIB } }, LONG);
     expect(text(facts, 80)).not.toContain("\u001b");
-    expect(text(facts, 80, true)).toContain("\u001b[31m");
+    expect(text(facts, 80, true)).toContain("\u001b[31;1m");
     expect(withoutColours(text(facts, 80, true))).toBe(text(facts, 80));
   });
 
@@ -152,7 +161,8 @@ describe("for people", () => {
 
 describe("machine-readable", () => {
   const facts = changedFacts({ pv: { capacityBytes: 12n * GIB }, cluster: { pods: unknown("forbidden") } });
-  const document = JSON.parse(JSON.stringify(showDocument(facts, compareVolume(facts))));
+  const shown = { facts, handle: facts.handle, name: "vms/disk" };
+  const document = JSON.parse(JSON.stringify(showDocument(shown, compareVolume(facts))));
 
   test("facts are known, absent or unknown with the reason", () => {
     expect(document).toMatchObject({
@@ -168,13 +178,15 @@ describe("machine-readable", () => {
         persistentVolume: { state: "known", value: { capacityBytes: 12_884_901_888 } },
         pods: { state: "unknown", reason: "forbidden" },
       },
-      drift: [{ id: "size-below-pv", severity: "error", rds: "10Gi", kubernetes: "12Gi", node: null }],
+      drift: [{ id: "size-below-pv", severity: "critical", rds: "10Gi", kubernetes: "12Gi", node: null }],
     });
     const gone = changedFacts({ claim: "absent" });
-    expect(showDocument(gone, [])).toMatchObject({ kubernetes: { claim: { state: "absent" } } });
+    expect(showDocument({ ...shown, facts: gone }, [])).toMatchObject({
+      kubernetes: { claim: { state: "absent" } },
+    });
   });
 
   test("YAML says the same", () => {
-    expect(parseYaml(stringify(showDocument(facts, compareVolume(facts))))).toEqual(document);
+    expect(parseYaml(stringify(showDocument(shown, compareVolume(facts))))).toEqual(document);
   });
 });

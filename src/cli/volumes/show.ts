@@ -1,18 +1,16 @@
-import { type Input, loadVolumesConfig } from "../../config/load.ts";
-import { systemClock } from "../../domain/clock.ts";
-import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
+import type { Input } from "../../config/load.ts";
+import type { VolumeId } from "../../domain/volume-id.ts";
 import { compareVolume } from "../../inspect/compare.ts";
-import { type Fact, ifKnown, known } from "../../inspect/fact.ts";
-import { type PvFacts, unknownCluster, type VolumeFacts } from "../../inspect/facts.ts";
-import { type ClusterSource, gatherCluster, listPersistentVolumes } from "../../inspect/gather-cluster.ts";
-import { gatherRds } from "../../inspect/gather-rds.ts";
-import { lookUp, unknownBecause } from "../../inspect/look-up.ts";
-import { resolveName, type VolumeName } from "../../inspect/resolve.ts";
+import { type Fact, ifKnown, known, lookUp, unknown } from "../../inspect/fact.ts";
+import { isProblem } from "../../inspect/finding.ts";
+import { gatherVolume } from "../../inspect/gather.ts";
+import { lookedAt, resolveName, shownName, type VolumeName } from "../../inspect/resolve.ts";
+import { volumeFacts, type World } from "../../inspect/world.ts";
+import type { Kubernetes } from "../../kubernetes/create.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
-import { loggerFor } from "../logging.ts";
 import { jsonText, yamlText } from "../machine-text.ts";
-import { openCluster, openRds, within, withKnownCluster } from "./connect.ts";
+import { limitsOf, readWorld, withSides } from "./connect.ts";
 import { showDocument } from "./show-document.ts";
 import { showText } from "./show-text.ts";
 
@@ -27,92 +25,65 @@ export interface ShowOptions {
 
 /** `rds-csi volumes show`: reads the RDS and the cluster, changes neither. Three RouterOS commands, the version's included. */
 export async function runVolumesShow(input: Input, options: ShowOptions, io: Io): Promise<number> {
-  const loaded = await loadVolumesConfig(input);
-  const logger = loggerFor(loaded, "volumes");
-  const { timeoutSeconds } = options;
-  // With the API server away the RDS's side is shown all the same.
-  const config = await withKnownCluster(loaded, logger, within(timeoutSeconds, io.stop)).catch(() => loaded);
-  const { rds, transport } = openRds(config, logger, timeoutSeconds);
-  const reason = `no answer within ${timeoutSeconds} s`;
-  const limits = [
-    limitOf(failure("rdsUnreachable", { address: transport.address, reason }), timeoutSeconds, io.stop),
-    limitOf(
-      failure("kubernetesUnavailable", { verb: "read", resource: "the volume", reason }),
-      timeoutSeconds,
-      io.stop,
-    ),
-  ] as const;
-  const [forRds, forCluster] = [limits[0].signal, limits[1].signal];
-  const cluster = await openedCluster(() => openCluster(config, logger));
-  const source = ifKnown(cluster);
-  try {
-    const whyNot = cluster.state === "unknown" ? cluster.reason : "--orchestrator is none";
-    const [survey, pvs] = await Promise.all([
-      lookUp(forRds, async () => known(await rds.survey(forRds))),
-      listPersistentVolumes(source, whyNot, forCluster),
-    ]);
-    const hint = await unboundClaim(source, pvs, options.name, forCluster);
-    const handle = resolveName(options.name, { address: rds.address, survey, pvs }, hint);
-    const [onRds, inCluster] = await Promise.all([
-      gatherRds(rds, survey, handle, config.directory, forRds),
-      source === undefined ? unknownCluster(whyNot) : gatherCluster(source, pvs, handle, forCluster),
-    ]);
-    const { clusterId, nqnPrefix, nvmePort, fencing } = config;
-    const installation = { clusterId, nqnPrefix, nvmePort, fencing };
-    const facts = { handle, now: systemClock.now(), installation, rds: onRds, cluster: inCluster };
-    const drift = compareVolume(facts);
-    io.out(render(facts, drift, options, io));
-    if (onRds.disk.state === "unknown") return ExitCode.failure;
-    if (!options.failOnProblems) return ExitCode.ok;
-    if (drift.some(({ severity }) => severity !== "info")) return ExitCode.problems;
-    // A check that could not look has not passed.
-    return config.orchestrator !== "none" && pvs.state === "unknown" ? ExitCode.failure : ExitCode.ok;
-  } finally {
-    for (const limit of limits) limit.clear();
-    await Promise.all([transport.close(), source?.close(0)]);
-  }
+  const { timeoutSeconds, failOnProblems, name: wanted, output } = options;
+  return withSides(input, timeoutSeconds, io, async (sides) => {
+    const { rds, config } = sides;
+    const cluster = ifKnown(sides.cluster);
+    const limits = limitsOf(sides, timeoutSeconds, io.stop);
+    try {
+      const world = await readWorld(sides, limits);
+      const sources = { address: rds.address, survey: world.survey, pvs: world.cluster.pvs };
+      const hint = await unboundClaim(cluster, world, wanted, limits.forCluster);
+      const handle = ifKnown(resolveName(wanted, sources, hint));
+      const details = { ...limits, rds, directory: config.directory, cluster };
+      const name = shownName(wanted);
+      const facts =
+        handle === undefined
+          ? volumeFacts(unresolved(world, lookedAt(sources)), name as VolumeId)
+          : await gatherVolume(world, handle, details);
+      const findings = compareVolume(facts);
+      const shown = { facts, handle, name };
+      const { columns: width, colour } = io;
+      if (output === "table") io.out(showText(facts, findings, { width, colour }));
+      else {
+        const document = showDocument(shown, findings);
+        io.out(output === "json" ? `${jsonText(document, 2)}\n` : yamlText(document));
+      }
+      if (facts.rds.disk.state === "unknown") return ExitCode.failure;
+      if (!failOnProblems) return ExitCode.ok;
+      if (findings.some(isProblem)) return ExitCode.problems;
+      // A check that could not look has not passed.
+      return config.orchestrator !== "none" && facts.cluster.pv.state === "unknown"
+        ? ExitCode.failure
+        : ExitCode.ok;
+    } finally {
+      limits.clear();
+    }
+  });
 }
 
-async function openedCluster<T>(open: () => Promise<T>): Promise<Fact<T>> {
-  try {
-    return known(await open());
-  } catch (error) {
-    return unknownBecause(error);
-  }
-}
-
-function limitOf(error: DriverError, seconds: number, stop: AbortSignal) {
-  const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(error), seconds * 1_000);
-  return { signal: AbortSignal.any([stop, limit.signal]), clear: () => clearTimeout(timer) };
+/** A world in which a side that answered, and does not know the name, knows nothing of the volume. */
+function unresolved({ survey, cluster, ...world }: World, looked: ReturnType<typeof lookedAt>): World {
+  const side = <T>(fact: Fact<T>, reason: string): Fact<T> =>
+    fact.state === "unknown" ? fact : unknown(reason);
+  const pvs = side(cluster.pvs, looked.cluster);
+  return { ...world, survey: side(survey, looked.rds), cluster: { ...cluster, pvs } };
 }
 
 /** Says of a claim that has no volume yet that it has none, instead of that it is not known. */
 async function unboundClaim(
-  source: ClusterSource | undefined,
-  pvs: Fact<readonly PvFacts[]>,
+  cluster: Kubernetes | undefined,
+  { cluster: { pvs } }: World,
   { namespace, name }: VolumeName,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  if (source === undefined || namespace === undefined || pvs.state !== "known") return undefined;
+  if (cluster === undefined || namespace === undefined || pvs.state !== "known") return undefined;
   if (pvs.value.some(({ claim }) => claim?.namespace === namespace && claim.name === name)) return undefined;
-  const found = await lookUp(signal, async () => {
-    const claim = await source.inspector.claim(namespace, name, signal);
-    return known(claim);
-  });
+  const found = await lookUp(signal, async () =>
+    known(await cluster.inspector.claim(namespace, name, signal)),
+  );
   const claim = ifKnown(found);
   return claim === undefined
     ? undefined
     : `the claim exists, is ${claim.phase}, and has no volume of this driver`;
-}
-
-function render(
-  facts: VolumeFacts,
-  drift: ReturnType<typeof compareVolume>,
-  { output }: ShowOptions,
-  io: Io,
-): string {
-  if (output === "table") return showText(facts, drift, { width: io.columns, colour: io.colour });
-  const document = showDocument(facts, drift);
-  return output === "json" ? `${jsonText(document, 2)}\n` : yamlText(document);
 }

@@ -7,7 +7,7 @@ import { changeLine, changesBetween, frameLines, type Look } from "./watch-view.
 const volume = (name: string, more: Partial<ListedVolume> = {}): ListedVolume =>
   listed({ csiName: name, state: "available", pvc: { namespace: "vms", name }, nodes: [], ...more }, name);
 const looked = (volumes: readonly ListedVolume[] | undefined, more: Partial<Look> = {}): Look => ({
-  ...{ volumes, drift: [], readAt: NOW, now: NOW, troubles: [] },
+  ...{ volumes, readAt: NOW, now: NOW, troubles: [] },
   ...more,
 });
 const trouble = { side: "RDS", since: NOW - 5_000, reason: "no route\u001b[2J" } as const;

@@ -1,9 +1,10 @@
-import type { Drift } from "../../controller/drift.ts";
 import { printable } from "../../domain/printable.ts";
+import { sentenceOf } from "../../inspect/finding.ts";
 import { jsonText } from "../machine-text.ts";
 import { volumeTable } from "./list-table.ts";
+import { problemsOf } from "./listed.ts";
 import { claimOf, type ListedVolume } from "./model.ts";
-import { countsText, problemLines, problemsOf } from "./problems.ts";
+import { countsText, problemLines, sharedProblems } from "./problems.ts";
 import { volumeDocument } from "./render.ts";
 import {
   ALL,
@@ -28,8 +29,6 @@ export interface Trouble {
 export interface Look {
   /** The last list that was read; undefined before the first. */
   readonly volumes: readonly ListedVolume[] | undefined;
-  /** What the cluster last said otherwise. */
-  readonly drift: readonly Drift[];
   /** When the list was read. */
   readonly readAt: number;
   readonly now: number;
@@ -91,13 +90,14 @@ export function changeLine(change: WatchChange, now: number, json: boolean): str
     const head = { apiVersion: "rds-csi/v1", kind: "VolumeWatch", time, change: change.change };
     return `${jsonText({ ...head, volume: volumeDocument(volume) }, 0)}\n`;
   }
-  const { handle, state, sizeBytes, nodes, migration, findings } = volume;
+  const { handle, state, sizeBytes, nodes, migration } = volume;
+  const problems = problemsOf(volume).map(sentenceOf);
   const parts = [
     ...[time, change.change, handle, state, shortSize(sizeBytes)],
     claimOf(volume) ?? "-",
     nodes.map(({ node }) => node).join(",") || "-",
     ...(migration === undefined ? [] : [migration.overdue ? "migration OVERDUE" : "migration"]),
-    ...(findings.length === 0 ? [] : [`problems: ${findings.map(({ text }) => text).join("; ")}`]),
+    ...(problems.length === 0 ? [] : [`problems: ${problems.join("; ")}`]),
   ];
   return `${parts.map(printable).join(" ")}\n`;
 }
@@ -139,7 +139,7 @@ export function frameLines(look: Look, options: FrameOptions): string[] {
       : (all.length === 0 ? ["No volumes."] : nothingSelected(all, selection)).flatMap((line) =>
           wrap(line, columns),
         );
-  const problems = problemsOf(volumes);
+  const problems = sharedProblems(volumes);
   const full = problems.flatMap((problem) => problemLines(problem, { width: columns, colour }));
   const gap = problems.length > 0 ? [""] : [];
   const whole = [...head, "", ...full, ...gap, ...table];

@@ -1,14 +1,21 @@
 import { type Input, loadVolumesConfig } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
-import { DriverError, failure, isFailure } from "../../domain/errors/driver-error.ts";
-import type { ClusterReader } from "../../kubernetes/port.ts";
-import type { Rds } from "../../rds/rds.ts";
+import { isFailure } from "../../domain/errors/driver-error.ts";
+import { isUnanswered, known, notAsked, type Unknown } from "../../inspect/fact.ts";
+import type { ClusterLists } from "../../inspect/world.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { loggerFor } from "../logging.ts";
-import { driftOf } from "./cluster-drift.ts";
-import { openCluster, openRds, within, withKnownCluster } from "./connect.ts";
-import { listedVolumes } from "./from-rds.ts";
+import {
+  limitsOf,
+  openCluster,
+  openRds,
+  readWorld,
+  type Sides,
+  within,
+  withKnownCluster,
+} from "./connect.ts";
+import { listedVolumes } from "./listed.ts";
 import type { OutputFormat } from "./render.ts";
 import { type Selection, type SortKey, selects } from "./select.ts";
 import { changeLine, changesBetween, frameLines, type Look, type Trouble } from "./watch-view.ts";
@@ -41,10 +48,16 @@ export async function runVolumesWatch(input: Input, options: WatchOptions, io: I
     io.columns === undefined || options.output === "json" ? stream(options, io) : screen(options, io);
   try {
     cluster?.watch();
-    let last: Look | undefined;
+    const opened = cluster === undefined ? notAsked("--orchestrator is none") : known(cluster);
+    const sides: Sides = { config, rds, cluster: opened };
+    let last: Seen | undefined;
     while (!io.stop.aborted && io.outputClosed !== true) {
-      last = await look({ rds, reader: cluster?.reader }, last, options.timeoutSeconds, io.stop);
-      if (io.stop.aborted) break;
+      try {
+        last = await look(sides, last, options.timeoutSeconds, io.stop);
+      } catch (error) {
+        if (!io.stop.aborted) throw error;
+      }
+      if (io.stop.aborted || last === undefined) break;
       presenter.show(last);
       await systemClock.sleep(options.intervalSeconds * 1_000, io.stop).catch(() => {});
     }
@@ -56,52 +69,37 @@ export async function runVolumesWatch(input: Input, options: WatchOptions, io: I
   }
 }
 
-interface Sources {
-  readonly rds: Rds;
-  readonly reader: ClusterReader | undefined;
+/** A look, and the lists of the cluster as last read. */
+interface Seen extends Look {
+  readonly lists?: ClusterLists | undefined;
 }
 
-/** Looks once. A side that does not answer keeps what was known of it. */
+/** Looks once. A side that does not answer keeps its last known lists. */
 async function look(
-  { rds, reader }: Sources,
-  before: Look | undefined,
+  sides: Sides,
+  before: Seen | undefined,
   seconds: number,
   stop: AbortSignal,
-): Promise<Look> {
-  const limit = new AbortController();
-  const timer = setTimeout(
-    () =>
-      limit.abort(
-        failure("rdsUnreachable", { address: rds.address, reason: `no answer within ${seconds} s` }),
-      ),
-    seconds * 1_000,
-  );
-  const signal = AbortSignal.any([stop, limit.signal]);
-  const troubles: Trouble[] = [];
-  const trouble = (side: Trouble["side"], error: unknown): void => {
-    if (stop.aborted) return;
-    if (!(error instanceof DriverError)) throw error;
-    const since = before?.troubles.find((each) => each.side === side)?.since ?? systemClock.now();
-    troubles.push({ side, since, reason: error.summary });
-  };
-  try {
-    const found = await rds.list(signal);
-    const now = systemClock.now();
-    let drift = before?.drift ?? [];
-    try {
-      if (reader !== undefined) drift = await driftOf(reader, found.volumes, signal);
-    } catch (error) {
-      trouble("Kubernetes", error);
-    }
-    return { volumes: listedVolumes(found, now, drift), drift, readAt: now, now, troubles };
-  } catch (error) {
-    const transient = isFailure(error, "rdsUnreachable") || isFailure(error, "rdsBusy");
-    if (before === undefined && !transient && !stop.aborted) throw error;
-    trouble("RDS", error);
-    const { volumes, drift = [], readAt = 0 } = before ?? {};
-    return { volumes, drift, readAt, now: systemClock.now(), troubles };
-  } finally {
-    clearTimeout(timer);
+): Promise<Seen> {
+  const limits = limitsOf(sides, seconds, stop);
+  const world = await readWorld(sides, limits).finally(limits.clear);
+  const { now, survey } = world;
+  const unanswered = Object.values(world.cluster).find(isUnanswered);
+  const troubles = [trouble("RDS", survey), trouble("Kubernetes", unanswered)].flat();
+  if (survey.state !== "unknown") {
+    const lists = unanswered === undefined ? world.cluster : (before?.lists ?? world.cluster);
+    return { volumes: listedVolumes({ ...world, cluster: lists }), lists, readAt: now, now, troubles };
+  }
+  const { error } = survey;
+  const transient = isFailure(error, "rdsUnreachable") || isFailure(error, "rdsBusy");
+  if (before === undefined && !transient && !stop.aborted) throw error;
+  const { volumes, lists, readAt = 0 } = before ?? {};
+  return { volumes, lists, readAt, now, troubles };
+
+  function trouble(side: Trouble["side"], fact: { readonly state: string } | undefined): Trouble[] {
+    if (fact?.state !== "unknown") return [];
+    const since = before?.troubles.find((each) => each.side === side)?.since ?? now;
+    return [{ side, since, reason: (fact as Unknown).reason }];
   }
 }
 

@@ -1,9 +1,10 @@
-import type { FindingEntry } from "./entry.ts";
+import { volumeCatalogue } from "../../inspect/catalogue.ts";
+import type { FindingEntry } from "../../inspect/entry.ts";
 import { machineFindings } from "./machine.ts";
 import { storageFindings } from "./storage.ts";
 import { volumeFindings } from "./volume.ts";
 
-const entries = { ...machineFindings, ...storageFindings, ...volumeFindings };
+const entries = { ...machineFindings, ...storageFindings, ...volumeCatalogue, ...volumeFindings };
 
 /** Stable id of a finding. */
 export type FindingId = keyof typeof entries;

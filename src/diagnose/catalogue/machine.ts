@@ -1,4 +1,4 @@
-import { entry, IO_STOPS } from "./entry.ts";
+import { entry, IO_STOPS } from "../../inspect/entry.ts";
 
 /** Findings about the node itself: kernel, programs, rights, the plugin and its registration. */
 export const machineFindings = {

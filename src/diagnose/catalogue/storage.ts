@@ -1,4 +1,4 @@
-import { entry, IO_STOPS } from "./entry.ts";
+import { entry, IO_STOPS } from "../../inspect/entry.ts";
 
 /** Findings about the way to the storage address, and about the RDS and its management link. */
 export const storageFindings = {
@@ -82,19 +82,5 @@ export const storageFindings = {
     "The RDS did not answer a question",
     "The SSH link works, but a command failed or its answer could not be read; records and exports are unknown.",
     "Repeat it; if it stays, report the RouterOS version and the text.",
-  ),
-  "pool-unmounted": entry(
-    "critical",
-    "The pool of volumes is not mounted on the RDS",
-    "The pool's item exists and is not mounted, so the files on it are away and their volumes are not exported.",
-    "Look at the state of the pool and its disks on the RDS (`/disk print detail`), then mount it; connections come back by themselves.",
-    ["volume-file-missing", "volume-not-ready", "storage-port-refused", ...IO_STOPS],
-  ),
-  "pool-missing": entry(
-    "critical",
-    "The pool of volumes does not exist on the RDS",
-    "No disk item that is mounted holds the backing file, and the pool that was asked for (--pool) is not there.",
-    "Check that the disks of the pool are seen by the RDS; set --pool to its slot.",
-    ["volume-file-missing", "volume-not-ready", "storage-port-refused", ...IO_STOPS],
   ),
 } as const;

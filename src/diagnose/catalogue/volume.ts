@@ -1,49 +1,7 @@
-import { entry, IO_STOPS } from "./entry.ts";
+import { entry, IO_STOPS } from "../../inspect/entry.ts";
 
 /** Findings about one volume: its record and export, its connection, its device, its mounts. */
 export const volumeFindings = {
-  "volume-absent": entry(
-    "critical",
-    "The volume does not exist on the RDS",
-    "This node uses it, and the RDS has no disk of that slot: it was removed by hand, or the RDS was reset or replaced.",
-    "Look for the backing file on the RDS and for a snapshot or backup; do not delete the PersistentVolume before.",
-    ["leftover-connection", ...IO_STOPS],
-  ),
-  "volume-foreign": entry(
-    "critical",
-    "The volume's record on the RDS is not readable or not of this installation",
-    "The comment of the disk item holds no record of this --cluster-id, so the controller changes nothing about it.",
-    "Compare --cluster-id everywhere; if the comment was damaged, `rds-csi volumes record NAME` in the controller's pod puts it back (docs/volumes.md).",
-    IO_STOPS,
-  ),
-  "volume-file-missing": entry(
-    "critical",
-    "The backing file of the volume is missing on the RDS",
-    "The disk item exists, its pool is mounted, and there is no file at its file-path. The data is not where it should be.",
-    'Look for the file under another name or in a snapshot of the pool (`/file print where name~".img"`) before anything writes to the pool.',
-    ["volume-not-ready", "storage-port-refused", ...IO_STOPS],
-  ),
-  "volume-not-ready": entry(
-    "error",
-    "The volume has no block device on the RDS",
-    "The disk item shows no size: RouterOS has not opened the file yet, or cannot.",
-    "Wait some seconds; if it stays, look at the item on the RDS (`/disk print detail where slot=…`) and at its log.",
-    ["storage-port-refused", ...IO_STOPS],
-  ),
-  "volume-export-off": entry(
-    "critical",
-    "The RDS does not export the volume",
-    "Its record says that it is attached to this node, but nvme-tcp-export is off: somebody switched it off by hand, or a change was cut off.",
-    "Nothing, if a controller runs: it reports this as drift, and attaching again (delete the pod) sets the export. Otherwise switch nvme-tcp-export on for this disk, with the NQN of the record.",
-    ["storage-port-refused", ...IO_STOPS],
-  ),
-  "volume-export-differs": entry(
-    "critical",
-    "The RDS exports the volume under another NQN or port than its record says",
-    "nvme-tcp-server-nqn or its port was changed by hand, or --nqn-prefix differs between controller and node.",
-    "Compare --nqn-prefix everywhere; delete the pods of the volume, so that it is attached anew and exported rightly.",
-    IO_STOPS,
-  ),
   "host-not-allowed": entry(
     "critical",
     "The RDS does not allow this node's host NQN",
@@ -57,13 +15,6 @@ export const volumeFindings = {
     "The record names other nodes only. This node still has a connection or mount of an earlier attachment, under an NQN that is no longer exported: fencing works as intended, and its unsaved data is lost.",
     "End the pods that use it here. Do not reconnect by hand: another node writes to it.",
     IO_STOPS,
-  ),
-  "record-drift": entry(
-    "error",
-    "The volume's record and the cluster's VolumeAttachments disagree",
-    "The record attaches nodes that have no VolumeAttachment, or the other way round. What the controller does not clear by itself stays until a person looks.",
-    "Look at the events of the claim; a VolumeAttachment without attachment is repaired by deleting it while no pod uses the volume, an attachment without VolumeAttachment is cleared by the controller once the node is gone.",
-    ["volume-not-attached", "leftover-connection", "volume-not-connected"],
   ),
   "volume-not-attached": entry(
     "error",

@@ -1,11 +1,12 @@
 import type { ErrorId } from "../../domain/errors/catalogue.ts";
+import { ifKnown, valueOr } from "../../inspect/fact.ts";
+import type { Subject } from "../../inspect/finding.ts";
 import { endpointText, normalAddress } from "../../nvme/endpoint.ts";
 import type { FindingId } from "../catalogue/catalogue.ts";
 import type { Gathered } from "../facts.ts";
-import type { Draft, Subject } from "../finding.ts";
-import { valueOr } from "../known.ts";
-import type { PoolFacts, RdsVolumeFacts } from "../probes/rds.ts";
 import type { StorageFacts } from "../probes/storage.ts";
+import type { Draft } from "../rank.ts";
+import type { VolumeCase } from "../volume-case.ts";
 
 /** A TCP connect that takes longer is slow, milliseconds: it was repeated at least once. */
 const SLOW_MS = 1_000;
@@ -15,7 +16,7 @@ const USUAL_MTU = 1_500;
 export function checkStorage({ config, facts }: Gathered): readonly Draft[] {
   const { storage } = facts;
   if (config.dataPath !== "nvme-tcp") return [];
-  if (storage.state === "not-asked") {
+  if (storage.state === "unknown" && storage.notAsked) {
     const subject: Subject = { kind: "node", name: config.nodeId };
     return [{ id: "storage-address-unknown", subject, evidence: [storage.reason] }];
   }
@@ -80,9 +81,7 @@ const RDS_FAILURES: Readonly<Partial<Record<ErrorId, FindingId>>> = {
 /** Findings about the RDS: whether it answers, and its pools. */
 export function checkRds({ config, facts }: Gathered): readonly Draft[] {
   const { rds } = facts;
-  if (rds.state === "not-asked") return [];
-  if (rds.state === "known")
-    return checkPools(config.pool, rds.value.pools, rds.value.volumes, config.nodeId);
+  if (rds.state !== "unknown" || rds.notAsked) return [];
   const host = config.rds.state === "known" ? config.rds.value.host : undefined;
   const subject: Subject = { kind: "rds", name: host ?? "the RDS" };
   if (config.rds.state === "unknown") return [{ id: "rds-key-unusable", subject, evidence: [rds.reason] }];
@@ -96,43 +95,26 @@ export function checkRds({ config, facts }: Gathered): readonly Draft[] {
   return [{ id, subject, address: same ? undefined : `${host} over SSH`, evidence: [rds.reason] }];
 }
 
-/** The mounted pool that a file is on. */
-export function poolOf(pools: readonly PoolFacts[], filePath: string): PoolFacts | undefined {
-  return pools
-    .filter(
-      ({ mounted, mountPoint }) => mounted && mountPoint !== "" && filePath.startsWith(`${mountPoint}/`),
-    )
-    .toSorted((a, b) => b.mountPoint.length - a.mountPoint.length)[0];
-}
-
-function checkPools(
-  configured: string,
-  pools: readonly PoolFacts[],
-  volumes: readonly RdsVolumeFacts[],
-  nodeId: string,
-): readonly Draft[] {
-  const homeless = volumes.filter(
-    ({ filePath, sizeBytes, attachments }) =>
-      sizeBytes === undefined &&
-      poolOf(pools, filePath) === undefined &&
-      attachments.some(({ node }) => node === nodeId),
+/** The items of pools that are not mounted: of the configured pool, and of those that volumes of this node are on. */
+export function checkPools({ config, facts }: Gathered, cases: readonly VolumeCase[]): readonly Draft[] {
+  const items = ifKnown(facts.rds)?.pools ?? [];
+  const missed = cases.flatMap(({ handle, findings }) =>
+    findings.flatMap(({ id, subject }) =>
+      id === "pool-not-mounted" ? [{ pool: subject.name, handle }] : [],
+    ),
   );
-  const first = (path: string): string => path.split("/")[0] ?? "";
-  const away = pools.filter(
-    ({ slot, mounted }) =>
-      !mounted && (slot === configured || homeless.some(({ filePath }) => first(filePath) === slot)),
-  );
-  const drafts = away.map(({ slot, type, fs, state }): Draft => {
-    const on = homeless.filter(({ filePath }) => first(filePath) === slot || away.length === 1);
-    const evidence = [
-      `${slot}: type ${type || "unknown"}, filesystem ${fs || "unknown"}, state ${state || "unknown"}, not mounted`,
-      ...on.map(({ slot: volume, filePath }) => `${volume} of this node is on it (${filePath})`),
-    ];
-    return { id: "pool-unmounted", subject: { kind: "rds", name: slot }, evidence };
+  const configured = items.filter(({ slot, mounted }) => slot === config.pool && !mounted);
+  const names = new Set([...configured.map(({ slot }) => slot), ...missed.map(({ pool }) => pool)]);
+  return [...names].map((name): Draft => {
+    const item = items.find(({ slot }) => slot === name);
+    const { type, fs, state } = item ?? {};
+    const seen =
+      item === undefined
+        ? `the RDS has no disk item ${name}`
+        : `${name}: type ${type || "unknown"}, filesystem ${fs || "unknown"}, state ${state || "unknown"}, not mounted`;
+    const on = missed
+      .filter(({ pool }) => pool === name)
+      .map(({ handle }) => `${handle} of this node is on it`);
+    return { id: "pool-not-mounted", subject: { kind: "pool", name }, evidence: [seen, ...on] };
   });
-  if (drafts.length > 0 || homeless.length === 0) return drafts;
-  const evidence = homeless.map(
-    ({ slot, filePath }) => `${slot}: nothing is mounted where ${filePath} should be`,
-  );
-  return [{ id: "pool-missing", subject: { kind: "rds", name: configured }, evidence }];
 }

@@ -1,6 +1,7 @@
+import { isUnanswered, valueOr } from "../../inspect/fact.ts";
+import type { Subject } from "../../inspect/finding.ts";
 import { CHECK_TITLES, type CheckId, type Gathered } from "../facts.ts";
-import type { Draft, Subject } from "../finding.ts";
-import { valueOr } from "../known.ts";
+import type { Draft } from "../rank.ts";
 
 /** Findings about kernel, programs, rights and identity. */
 export function checkMachine({ config, facts }: Gathered): readonly Draft[] {
@@ -100,10 +101,10 @@ export function checkCluster({ config, facts }: Gathered): readonly Draft[] {
   const drafts: Draft[] = [];
   const { cluster } = facts;
   const subject: Subject = { kind: "cluster", name: "Kubernetes" };
-  if (cluster.state === "not-asked") return drafts;
-  if (cluster.state === "unknown") {
-    return [{ id: "kubernetes-unreachable", subject, evidence: [cluster.reason] }];
-  }
+  if (cluster.state !== "known")
+    return isUnanswered(cluster)
+      ? [{ id: "kubernetes-unreachable", subject, evidence: [cluster.reason] }]
+      : [];
   const { attachments, persistentVolumes, csiNode, pods } = cluster.value;
   const unknown = [attachments, persistentVolumes, csiNode, pods].flatMap((answer) =>
     answer.state === "unknown" ? [answer] : [],
@@ -140,7 +141,7 @@ const REPORTED_ELSEWHERE: readonly CheckId[] = ["cluster", "rds", "kernelLog"];
 export function checkUnanswered({ facts }: Gathered): readonly Draft[] {
   return (Object.keys(CHECK_TITLES) as CheckId[]).flatMap((id): readonly Draft[] => {
     const answer = facts[id];
-    if (answer.state !== "unknown" || REPORTED_ELSEWHERE.includes(id)) return [];
+    if (!isUnanswered(answer) || REPORTED_ELSEWHERE.includes(id)) return [];
     const subject: Subject = { kind: "check", name: CHECK_TITLES[id] };
     return [{ id: "check-unanswered", subject, evidence: [answer.reason] }];
   });

@@ -1,13 +1,13 @@
 import { hostIdentity } from "../../domain/host-identity.ts";
+import { ifKnown, valueOr } from "../../inspect/fact.ts";
 import { endpointText, sameEndpoint } from "../../nvme/endpoint.ts";
 import { isGoing } from "../../nvme/judge.ts";
 import type { FindingId } from "../catalogue/catalogue.ts";
 import type { DiagnoseConfig } from "../context.ts";
-import type { Draft } from "../finding.ts";
-import { valueOr } from "../known.ts";
 import { type ConnectionFacts, isLive } from "../probes/connections.ts";
 import type { HungTask } from "../probes/hung-tasks.ts";
 import { historyOf, type KernelMessage } from "../probes/kernel-log.ts";
+import type { Draft } from "../rank.ts";
 import type { VolumeCase } from "../volume-case.ts";
 
 /** So many mounts at one path are more than a retry leaves. */
@@ -51,17 +51,15 @@ export function checkConnections(
     );
     if (held.length > 0) draft("device-held-by-host", ...held);
     if (devices.length > 1) draft("device-ambiguous", devices.map(({ path }) => path).join(", "));
-    const wanted = valueOr(volume.attachments, []).find(
-      ({ node, attached }) => node === config.nodeId && attached,
-    );
-    const { address: to, port } = wanted ?? {};
+    const attachment = ifKnown(volume.attachment);
+    const { address: to, port } = attachment?.attached === true ? attachment.metadata : {};
     const elsewhere = present.filter(
       ({ endpoint }) =>
         endpoint !== undefined &&
         to !== undefined &&
         !sameEndpoint(
           { address: endpoint.address, port: String(endpoint.port) },
-          { address: to, port: String(port ?? endpoint.port) },
+          { address: to, port: port ?? String(endpoint.port) },
         ),
     );
     if (elsewhere.length > 0 && to !== undefined) {
@@ -97,7 +95,7 @@ function notLive(
 }
 
 /** Findings about mounts, processes and filesystems of a volume, and about a connection that should be there. */
-export function checkUse(config: DiagnoseConfig, volume: VolumeCase, now: number): readonly Draft[] {
+export function checkUse(volume: VolumeCase, now: number): readonly Draft[] {
   const { handle, mounts, connections, answer, hungTasks } = volume;
   const drafts: Draft[] = [];
   const draft = (id: FindingId, evidence: readonly string[]): void => {
@@ -150,7 +148,7 @@ export function checkUse(config: DiagnoseConfig, volume: VolumeCase, now: number
   draft("hung-tasks", hungTasks.map(hungText));
   // A dead mount says it already.
   if (volume.connectionsKnown && connections.length === 0 && vanished.length === 0)
-    draft("volume-not-connected", missingConnection(config, volume, now));
+    draft("volume-not-connected", missingConnection(volume, now));
   return drafts;
 }
 
@@ -162,20 +160,18 @@ function hungText({ pid, command, because, waitsIn }: HungTask): string {
 const STAGE_SECONDS = 180;
 
 /** Why the volume should be connected; empty: nobody waits for it. */
-function missingConnection(config: DiagnoseConfig, volume: VolumeCase, now: number): readonly string[] {
-  const attachment = valueOr(volume.attachments, []).find(({ node }) => node === config.nodeId);
-  const own = valueOr(volume.disk, undefined)?.attachments.find(({ node }) => node === config.nodeId);
+function missingConnection(volume: VolumeCase, now: number): readonly string[] {
+  const attachment = ifKnown(volume.attachment);
+  const own = ifKnown(volume.attached);
   if (own === undefined && attachment === undefined) return [];
-  const pods = valueOr(volume.pods, []).map(({ name, phase }) => `pod ${name} uses it (${phase})`);
+  const pods = valueOr(volume.pods, []).map(
+    ({ namespace, name, phase }) => `pod ${namespace}/${name} uses it (${phase})`,
+  );
   const old = own !== undefined && now / 1000 - own.since > STAGE_SECONDS && volume.pods.state !== "known";
   if (pods.length === 0 && volume.mounts.length === 0 && volume.staging.length === 0 && !old) return [];
   return [
     ...(own === undefined ? [] : ["the record attaches this node"]),
-    ...(attachment === undefined
-      ? []
-      : [
-          `VolumeAttachment ${attachment.name}${attachment.error === undefined ? "" : `: ${attachment.error}`}`,
-        ]),
+    ...(attachment === undefined ? [] : [`VolumeAttachment ${attachment.name}`]),
     ...pods,
   ];
 }

@@ -116,6 +116,8 @@ export class TestCluster implements ClusterReader {
       volumeMode: "Block",
       phase: "Bound",
       deleting: false,
+      capacityBytes: undefined,
+      reclaimPolicy: "Delete",
     });
   }
 
@@ -126,6 +128,9 @@ export class TestCluster implements ClusterReader {
       pvName: `pv-${handle}`,
       attached: true,
       deleting: false,
+      metadata: {},
+      attachError: undefined,
+      detachError: undefined,
       ...over,
     });
   }

@@ -1,12 +1,16 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { hostIdentity } from "../../domain/host-identity.ts";
 import { isPrintable } from "../../domain/printable.ts";
 import { DEFAULT_SETTINGS } from "../../domain/record/volume-record.ts";
 import { volumeIdFromName } from "../../domain/volume-id.ts";
+import { known, notAsked } from "../../inspect/fact.ts";
+import { sentenceOf } from "../../inspect/finding.ts";
+import { noClusterLists } from "../../inspect/world.ts";
 import type { Disk } from "../../rds/disk.ts";
 import { classify, type ForeignDisk, type RdsVolume } from "../../rds/volume.ts";
-import { listedVolumes } from "./from-rds.ts";
 import { NOW } from "./listed.fixture.ts";
+import { listedVolumes, problemsOf } from "./listed.ts";
 import type { ListedVolume } from "./model.ts";
 import { renderVolumes } from "./render.ts";
 import { changeLine, changesBetween, frameLines } from "./watch-view.ts";
@@ -26,13 +30,13 @@ describe("mapping from the RDS", () => {
     state: "",
     mountFilesystem: false,
     exported: true,
-    nqn: "nqn.x",
+    nqn: `nqn:${id}.1`,
     port: 4420,
     allowHost: "",
   };
   const attachment = {
     node: "n1",
-    hostNqn: "h",
+    hostNqn: hostIdentity("default", "n1").hostNqn,
     accessMode: "SINGLE_NODE_WRITER",
     accessType: "block",
     readonly: false,
@@ -57,8 +61,18 @@ describe("mapping from the RDS", () => {
       ...record,
     },
   });
-  const one = (volumes: RdsVolume[]): ListedVolume | undefined =>
-    listedVolumes({ volumes, foreign: [] }, NOW)[0];
+  type Found = { readonly volumes: readonly RdsVolume[]; readonly foreign: readonly ForeignDisk[] };
+  const listedOf = (found: Found): ListedVolume[] =>
+    listedVolumes({
+      now: NOW,
+      installation: { clusterId: "default", nqnPrefix: "nqn", nvmePort: 4420, fencing: "epoch" },
+      survey: known(found),
+      cluster: noClusterLists(notAsked("--orchestrator is none")),
+    });
+  const one = (volumes: RdsVolume[]) => {
+    const [listed] = listedOf({ volumes, foreign: [] });
+    return listed && { ...listed, problems: problemsOf(listed).map(sentenceOf) };
+  };
 
   test("a record that nobody can read is one row, and every form shows the others", () => {
     const good = { slot: volumeIdFromName("good"), comment: "rds1;n=good;c=default;t=1700000000" };
@@ -102,9 +116,9 @@ describe("mapping from the RDS", () => {
           if (read?.kind === "volume") found.volumes.push(read.volume);
           if (read?.kind === "foreign") found.foreign.push(read.foreign);
         }
-        const volumes = listedVolumes(found, NOW);
+        const volumes = listedOf(found);
         expect(volumes.map(({ handle }) => handle).sort()).toEqual([good.slot, id].sort());
-        const look = { volumes, drift: [], readAt: NOW, now: NOW, troubles: [] };
+        const look = { volumes, readAt: NOW, now: NOW, troubles: [] };
         const shown = [
           ...(["table", "wide", "json", "yaml"] as const).map((format) =>
             renderVolumes(volumes, { format, now: NOW, width: undefined, colour: false }),
@@ -130,37 +144,40 @@ describe("mapping from the RDS", () => {
   test("states", () => {
     expect(one([ours({})])).toMatchObject({
       state: "attached",
-      findings: [],
+      problems: [],
       createdAt: "2026-03-01T11:00:00Z",
     });
     expect(one([ours({ attachments: [] }, { exported: false })])).toMatchObject({
       state: "available",
-      findings: [],
+      problems: [],
     });
-    const both = [attachment, { ...attachment, node: "n2" }];
+    const second = { ...attachment, node: "n2", hostNqn: hostIdentity("default", "n2").hostNqn };
+    const both = [attachment, second];
     const migration = { since: NOW / 1000 - 10, timeoutSeconds: 300, by: "p", overdueBy: undefined };
-    expect(one([ours({ attachments: both, migration })])).toMatchObject({ state: "migrating", findings: [] });
+    expect(one([ours({ attachments: both, migration })])).toMatchObject({ state: "migrating", problems: [] });
     const late = one([
       ours({
         attachments: both,
         migration: { since: NOW / 1000 - 301, timeoutSeconds: 300, by: "p", overdueBy: undefined },
       }),
     ]);
-    expect(late).toMatchObject({ state: "migrating", migration: { overdue: true } });
-    expect(late?.findings.length).toBe(1);
+    expect(late).toMatchObject({ state: "broken", migration: { overdue: true } });
+    expect(late?.problems).toEqual(["Its migration has taken 301 s, 300 s are allowed"]);
   });
 
   test("contradictions between record and export are problems", () => {
     expect(one([ours({}, { exported: false })])).toMatchObject({
       state: "broken",
-      findings: [{ id: "not-exported", text: expect.stringContaining("not exported") }],
+      problems: [expect.stringContaining("not exported")],
     });
     expect(one([ours({ attachments: [] })])).toMatchObject({
       state: "broken",
-      findings: [{ id: "exported-unattached", text: expect.stringContaining("no node") }],
+      problems: [expect.stringContaining("no node")],
     });
     expect(one([ours({}, { size: undefined })])).toMatchObject({ state: "broken", sizeBytes: 0n });
-    expect(one([ours({}, { mountFilesystem: true })])?.findings).toMatchObject([{ id: "mount-filesystem" }]);
+    expect(one([ours({}, { mountFilesystem: true })])?.problems).toEqual([
+      expect.stringContaining("mount-filesystem"),
+    ]);
   });
 
   test("foreign disks tell why, and all are sorted by handle", () => {
@@ -176,11 +193,10 @@ describe("mapping from the RDS", () => {
         },
       ],
     };
-    const listed = listedVolumes(found, NOW);
+    const listed = listedOf(found);
     expect(listed.map(({ handle }) => handle)).toEqual([id, other].sort());
-    expect(listed.find(({ handle }) => handle === other)).toMatchObject({
-      state: "foreign",
-      findings: [{ id: "foreign-disk", text: "it belongs to cluster b" }],
-    });
+    const theirs = listed.find(({ handle }) => handle === other);
+    expect(theirs?.state).toBe("foreign");
+    expect(theirs?.findings.map(sentenceOf)).toEqual(["The disk item is not ours: it belongs to cluster b"]);
   });
 });

@@ -1,0 +1,89 @@
+export const SEVERITIES = ["info", "warning", "error", "critical"] as const;
+
+/**
+ * How bad a finding is. `critical`: data is at risk, or volumes cannot be used; `error`: something does not work; `warning`: a
+ * person should look; `info`: it passes by itself.
+ */
+export type Severity = (typeof SEVERITIES)[number];
+
+/** The line of `volumes show` that a finding marks. */
+export type Aspect =
+  | "name"
+  | "claim"
+  | "size"
+  | "file"
+  | "pool"
+  | "mode"
+  | "export"
+  | "nqn"
+  | "hosts"
+  | "nodes"
+  | "pods"
+  | "migration";
+
+/** One kind of finding. Its id is stable: alerts and runbooks refer to it. */
+export interface FindingEntry {
+  readonly severity: Severity;
+  /** One line, without a full stop. */
+  readonly title: string;
+  /** The consequence, or how it was found out; "" where the title says it. */
+  readonly meaning: string;
+  /** What a person does about it: the exact command where one exists. Words of `REMEDY_WORDS` stand for names. */
+  readonly remedy: string;
+  /** Ids of findings that this one explains: of the same volume, or of all volumes if it concerns no single one. */
+  readonly explains: readonly string[];
+  /** Of findings about a volume. */
+  readonly about?: Aspect;
+}
+
+/** Names in remedies; each is replaced by the name in question where that is known. */
+export const REMEDY_WORDS = [
+  "HANDLE",
+  "PV",
+  "NAMESPACE",
+  "CLAIM",
+  "NODE",
+  "POD",
+  "VM",
+  "POOL",
+  "FILE",
+] as const;
+export type RemedyNames = Partial<Readonly<Record<(typeof REMEDY_WORDS)[number], string | undefined>>>;
+
+/** Characters that need no quotes in a shell or on RouterOS. */
+const PLAIN = /^[\w.:/-]+$/;
+
+/** A remedy with the names that are known. */
+export function remedyFor({ remedy }: Pick<FindingEntry, "remedy">, names: RemedyNames): string {
+  return remedy.replaceAll(new RegExp(`\\b(?:${REMEDY_WORDS.join("|")})\\b`, "g"), (word) => {
+    const name = names[word as keyof RemedyNames];
+    return name !== undefined && PLAIN.test(name) ? name : word;
+  });
+}
+
+/** Findings that follow when the connection of a volume does not work. */
+export const IO_STOPS = [
+  "target-refuses-connection",
+  "connection-not-live",
+  "connection-no-namespace",
+  "volume-not-connected",
+  "connection-gives-up-soon",
+  "mount-device-vanished",
+  "filesystem-read-only",
+  "filesystem-errors",
+  "mount-not-answering",
+  "io-waits",
+  "hung-tasks",
+  "nvme-kernel-errors",
+] as const;
+
+/** Declares a finding about a node, a link or a device. */
+export function entry(
+  severity: Severity,
+  title: string,
+  meaning: string,
+  remedy: string,
+  explains: readonly string[] = [],
+): FindingEntry {
+  return { severity, title, meaning, remedy, explains };
+}

@@ -1,0 +1,137 @@
+import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import type { AttachmentView, ClusterReader, PersistentVolumeView } from "../kubernetes/port.ts";
+import type { Disk } from "../rds/disk.ts";
+import type { Survey } from "../rds/survey.ts";
+import { absent, type Fact, found, known, lookUp, mapFact, notAsked, type Unknown, valueOr } from "./fact.ts";
+import type { ClusterFacts, Installation, PoolFacts, RdsFacts, VolumeFacts } from "./facts.ts";
+
+/** The lists of the cluster, each read once. */
+export interface ClusterLists {
+  readonly pvs: Fact<readonly PersistentVolumeView[]>;
+  readonly attachments: Fact<readonly AttachmentView[]>;
+  /** Names of all Node objects. */
+  readonly nodes: Fact<readonly string[]>;
+}
+
+/** The lists of both sides, from which the facts of each volume are taken. */
+export interface World {
+  /** When they were read; milliseconds since the Unix epoch. */
+  readonly now: number;
+  readonly installation: Installation;
+  readonly survey: Fact<Listing>;
+  readonly cluster: ClusterLists;
+}
+
+/** A list of the RDS; `mounted` is left out where it was not asked for. */
+export type Listing = Omit<Survey, "mounted"> & Partial<Pick<Survey, "mounted">>;
+
+const NOT_LISTED = notAsked("not part of this list");
+
+/** The facts of one volume, as far as the lists tell them. */
+export function volumeFacts({ now, installation, survey, cluster }: World, handle: VolumeId): VolumeFacts {
+  return {
+    handle,
+    now,
+    installation,
+    rds: rdsFacts(survey, handle),
+    cluster: clusterFacts(cluster, handle),
+  };
+}
+
+/** The handles of all volumes that the RDS has or a PersistentVolume names, sorted. */
+export function handlesOf({ survey, cluster }: World): readonly VolumeId[] {
+  const { volumes, foreign } = valueOr(survey, NOTHING);
+  // Whether a PersistentVolume's volume is missing is known only if the RDS answered.
+  const named = survey.state === "known" ? valueOr(cluster.pvs, []) : [];
+  const handles = [...volumes, ...foreign].map(({ id }) => id);
+  return [...new Set([...handles, ...named.map(({ handle }) => handle as VolumeId)])].sort();
+}
+
+const NOTHING: Listing = { volumes: [], foreign: [] };
+
+function rdsFacts(survey: Fact<Listing>, handle: VolumeId): RdsFacts {
+  if (survey.state !== "known") {
+    const nothing = survey;
+    return { disk: nothing, record: nothing, foreign: undefined, file: nothing, pool: nothing };
+  }
+  const { volumes, foreign, mounted } = survey.value;
+  const volume = volumes.find(({ id }) => id === handle);
+  const other = foreign.find(({ id }) => id === handle);
+  const disk = volume?.disk ?? other?.disk;
+  return {
+    disk: found(disk),
+    record: found(volume?.record),
+    foreign: other?.reason,
+    file: disk?.filePath === "" ? absent : NOT_LISTED,
+    pool: disk === undefined ? absent : poolFact(mounted, disk.filePath),
+  };
+}
+
+function poolFact(mounted: readonly Disk[] | undefined, path: string): Fact<PoolFacts> {
+  if (mounted === undefined) return NOT_LISTED;
+  const [holder] = mounted
+    .filter(({ mountPoint }) => mountPoint !== "" && path.startsWith(`${mountPoint}/`))
+    .toSorted((a, b) => b.mountPoint.length - a.mountPoint.length);
+  if (holder === undefined) return absent;
+  const { slot, mountPoint, fs, size, free } = holder;
+  return known({ slot, mountPoint, fs, sizeBytes: size, freeBytes: free });
+}
+
+function clusterFacts({ pvs, attachments, nodes }: ClusterLists, handle: VolumeId): ClusterFacts {
+  const all = valueOr(pvs, []);
+  const same = all.filter((each) => each.handle === handle);
+  const pv = same.find(({ phase }) => phase === "Bound") ?? same[0];
+  const own = new Set(same.map(({ name }) => name));
+  const existing = new Set(all.map(({ name }) => name));
+  // Without a PersistentVolume neither claim nor pods can be found: there are none of this volume.
+  const details = mapFact<unknown, never>(pvs, () => (pv === undefined ? absent : NOT_LISTED));
+  const lists = details.state === "absent" ? known([]) : (details as Unknown);
+  return {
+    pv: mapFact(pvs, () => found(pv)),
+    otherPvs: same.flatMap(({ name }) => (name === pv?.name ? [] : [name])).sort(),
+    claim: details,
+    storageClass: details,
+    // A VolumeAttachment names its PersistentVolume: without that list nobody can say whose it is.
+    attachments: mapFact(pvs, () =>
+      mapFact(attachments, (each) =>
+        known(
+          each.filter((attachment) => {
+            const { pvName = "" } = attachment;
+            return pv === undefined ? !existing.has(pvName) && isLeftOf(handle, attachment) : own.has(pvName);
+          }),
+        ),
+      ),
+    ),
+    pods: lists,
+    machines: lists,
+    nodes,
+    events: lists,
+  };
+}
+
+/**
+ * Whether a VolumeAttachment without PersistentVolume was of a volume: by the NQN in its publish context, else by the
+ * PersistentVolume's name, which external-provisioner makes equal to the CSI volume name.
+ */
+function isLeftOf(handle: VolumeId, { pvName, metadata: { nqn = "" } }: AttachmentView): boolean {
+  if (nqn !== "") return nqn.endsWith(`:${handle}`) || nqn.includes(`:${handle}.`);
+  return pvName !== undefined && volumeIdFromName(pvName) === handle;
+}
+
+/** Reads the lists of the cluster. */
+export async function readClusterLists(
+  reader: Pick<ClusterReader, "persistentVolumes" | "volumeAttachments" | "nodes">,
+  signal: AbortSignal,
+): Promise<ClusterLists> {
+  const [pvs, attachments, nodes] = await Promise.all([
+    lookUp(signal, async () => known(await reader.persistentVolumes(signal))),
+    lookUp(signal, async () => known(await reader.volumeAttachments(signal))),
+    lookUp(signal, async () => known(await reader.nodes(signal))),
+  ]);
+  return { pvs, attachments, nodes };
+}
+
+/** The lists of a cluster that could not be asked, or was not to be asked. */
+export function noClusterLists(why: Unknown): ClusterLists {
+  return { pvs: why, attachments: why, nodes: why };
+}
