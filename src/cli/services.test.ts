@@ -117,7 +117,7 @@ describe("services as processes", () => {
     const foreign = start(["volumes", "list", ...rds, "--cluster-id", "other", "--fail-on-problems"]);
     expect(await foreign.exit).toBe(3);
     expect(foreign.output.out).toMatch(
-      /^foreign .*\n\nProblems:\ncsi-[0-9a-f]{28}: it belongs to cluster default\n$/m,
+      /^foreign .*\n\nProblems:\n! {2}foreign-disk: csi-[0-9a-f]{28}: .*: it belongs to cluster default\n\n1 volume, 1 with problems;/m,
     );
 
     client.close();
