@@ -48,6 +48,9 @@ export interface PublishVolumeRequest {
   readonly signal: AbortSignal;
 }
 
+/** A decision that changes the record. */
+type Accepted = Extract<Settled, { kind: "accept" }>;
+
 /** One try of a background change gives up after this time, milliseconds. */
 const BACKGROUND_LIMIT_MS = 15_000;
 /** Pauses between tries of a background change, milliseconds: 50, 200, … 12 800; less than a minute in all. */
@@ -235,8 +238,10 @@ export class AttachmentService {
     let evidence: Evidence = {};
     for (;;) {
       const decision = decidePublish(volume.record, request, this.#now(), evidence);
-      if (decision.kind === "accept" && decision.record !== volume.record)
+      if (decision.kind === "accept" && decision.record !== volume.record) {
         await this.#requireRoom(request.node, signal);
+        return this.#withPresentClaim(volume, withRevision(volume.record, decision), signal);
+      }
       if (decision.kind === "accept") return withRevision(volume.record, decision);
       if (decision.kind === "refuse") return decision;
       evidence = {
@@ -244,6 +249,14 @@ export class AttachmentService {
         ...(await gatherEvidence(this.#options, decision, { volume, requester: request.node, signal })),
       };
     }
+  }
+
+  /** A PersistentVolume may have been bound to another claim since the volume was made, as after an import of CDI. */
+  async #withPresentClaim(volume: RdsVolume, decision: Accepted, signal: AbortSignal): Promise<Accepted> {
+    const claim = await this.#options.evidence.presentClaim?.(volume, signal);
+    if (claim === undefined) return decision;
+    const { namespace, name } = claim;
+    return { ...decision, record: { ...decision.record, claim: { namespace, name } } };
   }
 
   /** One RouterOS command when there is a limit, else none. @throws nodeLimitReached (RESOURCE_EXHAUSTED) */

@@ -1,3 +1,4 @@
+import type { ClaimRef } from "../kubernetes/port.ts";
 import type { NodePair, SingleUserEvidence } from "../migration/decision.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 
@@ -21,6 +22,8 @@ export interface EvidenceSource {
   singleUser(volume: RdsVolume, pair: NodePair, signal: AbortSignal): Promise<SingleUserEvidence>;
   /** How long KubeVirt lets a migration of the machine that uses the volume take. Throws only when aborted. */
   allowedSeconds(volume: RdsVolume, window: MigrationWindow, signal: AbortSignal): Promise<AllowedTime>;
+  /** The claim of the volume's PersistentVolume; undefined also where Kubernetes did not answer. Throws only when aborted. */
+  presentClaim?(volume: RdsVolume, signal: AbortSignal): Promise<ClaimRef | undefined>;
 }
 
 /** Allowed time of a migration where nobody can say how large the machine is: seconds. */

@@ -33,6 +33,12 @@ export function kubernetesEvidence(cluster: ClusterReader): EvidenceSource {
           passing: isFailure(error, "kubernetesUnavailable"),
         }),
       ),
+    presentClaim: (volume, signal) =>
+      orUnknown(
+        signal,
+        () => claimOf(cluster, volume, signal),
+        () => undefined,
+      ),
   };
 }
 

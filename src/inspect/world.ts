@@ -128,7 +128,8 @@ export async function readClusterLists(
     lookUp(signal, async () => known(await reader.volumeAttachments(signal))),
     lookUp(signal, async () => known(await reader.nodes(signal))),
   ]);
-  return { pvs, attachments, nodes };
+  // Without the PersistentVolumes nothing in the other lists can be understood.
+  return pvs.state === "unknown" ? noClusterLists(pvs) : { pvs, attachments, nodes };
 }
 
 /** The lists of a cluster that could not be asked, or was not to be asked. */
