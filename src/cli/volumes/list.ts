@@ -5,7 +5,7 @@ import { limitsOf, readWorld, withSides } from "./connect.ts";
 import { listedVolumes, unansweredLists } from "./listed.ts";
 import { hasProblem } from "./model.ts";
 import { type OutputFormat, renderVolumes } from "./render.ts";
-import { type Selection, type SortKey, selects } from "./select.ts";
+import { ALL, type Selection, type SortKey, selects } from "./select.ts";
 
 export interface ListOptions {
   readonly output: OutputFormat;
@@ -13,8 +13,10 @@ export interface ListOptions {
   readonly failOnProblems: boolean;
   /** Limit for everything, seconds. */
   readonly timeoutSeconds: number;
-  readonly selection: Selection;
-  readonly sort: SortKey | undefined;
+  /** Default: all. */
+  readonly selection?: Selection;
+  /** Default: problems first. */
+  readonly sort?: SortKey | undefined;
 }
 
 /**
@@ -22,7 +24,7 @@ export interface ListOptions {
  * @throws the failure of the RDS
  */
 export async function runVolumesList(input: Input, options: ListOptions, io: Io): Promise<number> {
-  const { timeoutSeconds, failOnProblems, output: format, selection, sort } = options;
+  const { timeoutSeconds, failOnProblems, output: format, selection = ALL, sort } = options;
   return withSides(input, timeoutSeconds, io, async (sides) => {
     const limits = limitsOf(sides, timeoutSeconds, io.stop);
     const world = await readWorld(sides, limits).finally(limits.clear);

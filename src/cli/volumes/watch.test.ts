@@ -1,7 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { type Stack, startStack } from "../../../test/support/rds-stack.ts";
 import { type TestIo, testIo } from "../cli.fixture.ts";
-import { ALL } from "./select.ts";
 import { runVolumesWatch } from "./watch.ts";
 
 describe("against a simulated RDS", () => {
@@ -22,8 +21,6 @@ describe("against a simulated RDS", () => {
       output: "table",
       intervalSeconds: 0.02,
       timeoutSeconds: 2,
-      selection: ALL,
-      sort: undefined,
     } as const;
     return { stop, io, done: runVolumesWatch({ flags, env: {} }, options, io) };
   };
@@ -68,8 +65,6 @@ describe("against a simulated RDS", () => {
       output: "table",
       intervalSeconds: 1,
       timeoutSeconds: 2,
-      selection: ALL,
-      sort: undefined,
     } as const;
     const io = testIo();
     await expect(runVolumesWatch({ flags, env: {} }, options, io)).rejects.toThrow(/host key/);

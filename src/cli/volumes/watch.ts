@@ -17,7 +17,7 @@ import {
 } from "./connect.ts";
 import { listedVolumes } from "./listed.ts";
 import type { OutputFormat } from "./render.ts";
-import { type Selection, type SortKey, selects } from "./select.ts";
+import { ALL, type Selection, type SortKey, selects } from "./select.ts";
 import { changeLine, changesBetween, frameLines, type Look, type Trouble } from "./watch-view.ts";
 
 export interface WatchOptions {
@@ -26,8 +26,10 @@ export interface WatchOptions {
   readonly intervalSeconds: number;
   /** Limit for one look, seconds. */
   readonly timeoutSeconds: number;
-  readonly selection: Selection;
-  readonly sort: SortKey | undefined;
+  /** Default: all. */
+  readonly selection?: Selection;
+  /** Default: problems first. */
+  readonly sort?: SortKey | undefined;
 }
 
 /** Rows of a terminal that does not say. */
@@ -109,7 +111,7 @@ interface Presenter {
 }
 
 /** A pipe, or JSON: one line for each change. */
-function stream({ output, selection }: WatchOptions, io: Io): Presenter {
+function stream({ output, selection = ALL }: WatchOptions, io: Io): Presenter {
   let before: Look | undefined;
   const fits = selects(selection);
   return {
@@ -123,7 +125,7 @@ function stream({ output, selection }: WatchOptions, io: Io): Presenter {
 }
 
 /** A terminal: each look is drawn over the last, so nothing flickers; the cursor is hidden meanwhile. */
-function screen({ output, selection, sort }: WatchOptions, io: Io): Presenter {
+function screen({ output, selection = ALL, sort }: WatchOptions, io: Io): Presenter {
   io.out("\u001b[?25l\u001b[?7l\u001b[2J");
   return {
     show: (after) => {
