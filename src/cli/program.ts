@@ -118,7 +118,11 @@ export function buildProgram(io: Io, done: (code: number) => void): CliCommand {
     .names("--state <states>", "only volumes in these states", LISTED_STATES)
     .option("--problems", "only volumes with a problem: an error or a warning", false)
     .choice("--sort <key>", "order of the table; JSON and YAML go by handle unless it is given", SORT_KEYS)
-    .option("--fail-on-problems", "exit with code 3 when a listed volume has a problem", false)
+    .option(
+      "--fail-on-problems",
+      "exit with code 3 when a listed volume has a problem, with 1 when the cluster does not answer",
+      false,
+    )
     .addOption(
       new Option(
         "--watch",

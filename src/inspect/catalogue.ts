@@ -304,7 +304,7 @@ const entries = {
     "error",
     "claim",
     "A claim of that name exists, and the PersistentVolume is bound to another one",
-    'To give the data to the new claim: delete that claim, `kubectl patch pv PV --type json -p \'[{"op":"remove","path":"/spec/claimRef/uid"}]\'`, and create the claim again with spec.volumeName: PV.',
+    'To give the data to the new claim: delete that claim, `kubectl patch pv PV -p \'{"spec":{"claimRef":{"uid":null}}}\'`, and create the claim again with spec.volumeName: PV.',
   ),
   "claim-lost": of(
     "error",

@@ -203,9 +203,22 @@ describe("the executable with --orchestrator kubernetes", () => {
     // Without the cluster nobody says its id.
     const plain = await list("--cluster-id", CLUSTER_UID);
     expect(JSON.parse(plain.stdout).items[0].problems).toEqual([]);
+    api.apply({
+      apiVersion: "storage.k8s.io/v1",
+      kind: "VolumeAttachment",
+      metadata: { name: "va-node-a" },
+      spec: {
+        attacher: "rds.csi.srvlab.io",
+        nodeName: "node-a",
+        source: { persistentVolumeName: api.list("PersistentVolume")[0]?.metadata.name },
+      },
+      status: { attached: true },
+    });
     const compared = await list("--orchestrator", "kubernetes", "--kubeconfig", join(base, "kubeconfig"));
+    api.delete("VolumeAttachment", "va-node-a");
+    // That of node-b, which was attached just now, may not be listed yet.
     expect(JSON.parse(compared.stdout).items[0].problems).toEqual([
-      "It is attached to node-b, which has no VolumeAttachment for it",
+      "Node node-a has a VolumeAttachment, but the volume is not attached to it according to the record",
     ]);
   });
 

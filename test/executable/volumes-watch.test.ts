@@ -225,7 +225,7 @@ describe("with nobody else at the RDS", () => {
 });
 
 test(
-  "Kubernetes: nodes without a VolumeAttachment are told; the API server is followed, not asked each time",
+  "Kubernetes: a VolumeAttachment without attachment is told; the API server is followed, not asked each time",
   async () => {
     const api = await FakeApiServer.start({ resources: [...BUILT_IN, ...KUBEVIRT] });
     try {
@@ -234,9 +234,14 @@ test(
         apiVersion: "v1",
         kind: "PersistentVolume",
         metadata: { name: "standing" },
-        spec: { csi: { driver: "rds.csi.srvlab.io", volumeHandle: standing } },
+        spec: {
+          csi: { driver: "rds.csi.srvlab.io", volumeHandle: standing },
+          accessModes: ["ReadWriteMany"],
+          volumeMode: "Block",
+        },
         status: { phase: "Bound" },
       });
+      api.apply({ apiVersion: "v1", kind: "Node", metadata: { name: "node-a" } });
       const watching = await watch(
         ...["--orchestrator", "kubernetes", "--kubeconfig", kubeconfig],
         // The controller of this stand has no orchestrator.
@@ -245,11 +250,6 @@ test(
       const lists = () => api.accesses.filter(({ verb }) => verb === "list").length;
       await until("everything is followed", async () => api.watching === 3);
       const asked = lists();
-      const publish = { volumeId: standing, nodeId: "node-a", volumeCapability: CAPABILITY };
-      await stand.controller.controllerPublishVolume(publish);
-      await printed(watching, (line) =>
-        line.endsWith(" node-a problems: It is attached to node-a, which has no VolumeAttachment for it"),
-      );
       api.apply({
         apiVersion: "storage.k8s.io/v1",
         kind: "VolumeAttachment",
@@ -261,6 +261,13 @@ test(
         },
         status: { attached: true },
       });
+      await printed(watching, (line) =>
+        line.endsWith(
+          " - problems: Node node-a has a VolumeAttachment, but the volume is not attached to it according to the record",
+        ),
+      );
+      const publish = { volumeId: standing, nodeId: "node-a", volumeCapability: CAPABILITY };
+      await stand.controller.controllerPublishVolume(publish);
       await printed(watching, (line) =>
         line.endsWith(` changed ${standing} attached 8Mi vms/standing node-a`),
       );

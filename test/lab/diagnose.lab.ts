@@ -112,7 +112,7 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
   scenario("export off", async (world) => {
     await routerOs(world, `/disk/set [find slot=${raw.id}] nvme-tcp-export=no`);
     await untilState(world, raw, "connecting");
-    expectCause(await diagnose(world), "volume-export-off", raw.id, "connection-not-live", "io-waits");
+    expectCause(await diagnose(world), "not-exported", raw.id, "connection-not-live", "io-waits");
     await routerOs(world, `/disk/set [find slot=${raw.id}] nvme-tcp-export=yes`);
     await untilState(world, raw, "live");
   });
@@ -121,7 +121,7 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
     const allow = (nqn: string) =>
       routerOs(world, `/disk/set [find slot=${raw.id}] nvme-tcp-server-allow-host-name="${nqn}"`);
     await allow(`nqn.2014-08.org.nvmexpress:uuid:${OTHER}`);
-    expectCause(await diagnose(world), "host-not-allowed", raw.id);
+    expectCause(await diagnose(world), "allowed-hosts", raw.id);
     await allow("");
     await untilState(world, raw, "live");
   });
@@ -233,7 +233,7 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
     await world.control("POST", "/switches", { fileRemoveInUse: "allowed" });
     await routerOs(world, `/file/remove [find name="storage-pool/csi/${gone.id}.img"]`);
     await untilState(world, gone, "connecting");
-    expectCause(await diagnose(world), "volume-file-missing", gone.id, "connection-not-live", "io-waits");
+    expectCause(await diagnose(world), "file-missing", gone.id, "connection-not-live", "io-waits");
     await gone.down("node-a");
     await gone.delete();
   });
@@ -241,7 +241,7 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
   scenario("pool unmounted", async (world) => {
     await world.control("POST", "/pools", { slot: "storage-pool", mounted: false });
     await untilState(world, raw, "connecting");
-    expectCause(await diagnose(world), "pool-unmounted", null, "connection-not-live", "io-waits");
+    expectCause(await diagnose(world), "pool-not-mounted", null, "connection-not-live", "io-waits");
     await world.control("POST", "/pools", { slot: "storage-pool", mounted: true });
     await untilState(world, raw, "live");
     await untilState(world, files, "live");
