@@ -117,6 +117,15 @@ test("orders", () => {
   });
   const handles = sorted(volumes, "handle").map(({ handle }) => handle);
   expect(handles).toEqual(handles.toSorted());
+  const lost = finding("record-unusable", "A PersistentVolume names it");
+  const unusable = listed({ csiName: "unusable", state: "foreign", findings: [lost] }, "5");
+  expect(sorted([...volumes, unusable], "problems").map(({ csiName }) => csiName)).toEqual([
+    "broken",
+    "unusable",
+    "idle",
+    "theirs",
+    "moving",
+  ]);
   // The same volumes give the same list, whatever their order was.
   for (const key of SORT_KEYS) expect(sorted(volumes.toReversed(), key)).toEqual(sorted(volumes, key));
 });

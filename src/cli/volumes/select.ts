@@ -7,6 +7,9 @@ import { claimOf, hasProblem, type ListedVolume } from "./model.ts";
 export const SORT_KEYS = ["problems", "claim", "node", "state", "size", "age", "handle"] as const;
 export type SortKey = (typeof SORT_KEYS)[number];
 
+/** The states that a list shows; `volumes show` alone has `unknown`. */
+export const LISTED_STATES = VOLUME_STATES.filter((state) => state !== "unknown");
+
 /** The volumes that a person asks for; an empty list selects all. Volumes that meet each condition are shown. */
 export interface Selection {
   /** Namespaces of claims. */
@@ -100,13 +103,11 @@ export function some(names: readonly string[], most: number): string {
 }
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-/** The states that a list shows; `volumes show` alone has `unknown`. */
-export const LISTED_STATES = VOLUME_STATES.filter((state) => state !== "unknown");
-
-/** The worst problems first, those of foreign disks last, then volumes without a problem. */
+/** The worst problems first, warnings about foreign disks last, then volumes without a problem. */
 function problemRank({ findings, state }: ListedVolume): number {
   const worst = Math.max(0, ...findings.map(({ severity }) => SEVERITIES.indexOf(severity)));
-  return worst > 0 && state === "foreign" ? 0.5 : worst;
+  // Another cluster on the same RDS has many such disks.
+  return worst === SEVERITIES.indexOf("warning") && state === "foreign" ? worst - 0.5 : worst;
 }
 
 /** Volumes without a claim, a node or a time come last. */
@@ -119,7 +120,6 @@ const ORDERS: Readonly<Record<SortKey, (a: ListedVolume, b: ListedVolume) => num
   node: (a, b) => lastIfMissing(a.nodes[0]?.node, b.nodes[0]?.node),
   state: (a, b) => VOLUME_STATES.indexOf(a.state) - VOLUME_STATES.indexOf(b.state),
   size: (a, b) => (a.sizeBytes < b.sizeBytes ? 1 : a.sizeBytes > b.sizeBytes ? -1 : 0),
-  // The newest first, as these are suspected first.
   age: ({ createdAt: a }, { createdAt: b }) =>
     a === undefined || b === undefined ? lastIfMissing(a, b) : compare(b, a),
   handle: (a, b) => compare(a.handle, b.handle),
