@@ -17,11 +17,7 @@ describe("against a simulated RDS", () => {
       "rds-host-key": hostKeyFingerprints,
       "cluster-id": ["test"],
     };
-    const options = {
-      output: "table",
-      intervalSeconds: 0.02,
-      timeoutSeconds: 2,
-    } as const;
+    const options = { output: "table", intervalSeconds: 0.02, timeoutSeconds: 2 } as const;
     return { stop, io, done: runVolumesWatch({ flags, env: {} }, options, io) };
   };
   const until = async (what: string, condition: () => boolean) => {
@@ -51,6 +47,16 @@ describe("against a simulated RDS", () => {
     expect(out.endsWith("\u001b[?25h")).toBe(true);
     expect(out.split("\u001b[2J").length).toBe(2);
     expect(out).toContain("No volumes.");
+  });
+
+  test("a connection that is lost during the first look is an outage, not the end", async () => {
+    stack = await startStack();
+    stack.simulator.faults.add({ kind: "cutAfter" }, { line: /\/disk/ });
+    const { stop, io, done } = start({});
+    await until("the loss and the return", () => io.written.out.includes(" back RDS answers again"));
+    stop.abort(new Error("SIGTERM"));
+    expect(await done).toBe(0);
+    expect(io.written.out).toMatch(/^\S+ lost RDS does not answer: .* was lost before its answer arrived/);
   });
 
   test("a refused host key ends it at once", async () => {

@@ -1,6 +1,7 @@
 import { type Input, loadVolumesConfig } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
-import { isFailure } from "../../domain/errors/driver-error.ts";
+import type { ErrorId } from "../../domain/errors/catalogue.ts";
+import { DriverError } from "../../domain/errors/driver-error.ts";
 import { isUnanswered, known, notAsked, type Unknown } from "../../inspect/fact.ts";
 import type { ClusterLists } from "../../inspect/world.ts";
 import { ExitCode } from "../exit-codes.ts";
@@ -76,6 +77,9 @@ interface Seen extends Look {
   readonly lists?: ClusterLists | undefined;
 }
 
+/** Errors of the first look that may pass by themselves. */
+const TRANSIENT: ReadonlySet<ErrorId> = new Set(["rdsUnreachable", "rdsBusy", "rdsOutcomeUnknown"]);
+
 /** Looks once. A side that does not answer keeps its last known lists. */
 async function look(
   sides: Sides,
@@ -93,7 +97,7 @@ async function look(
     return { volumes: listedVolumes({ ...world, cluster: lists }), lists, readAt: now, now, troubles };
   }
   const { error } = survey;
-  const transient = isFailure(error, "rdsUnreachable") || isFailure(error, "rdsBusy");
+  const transient = error instanceof DriverError && TRANSIENT.has(error.id);
   if (before === undefined && !transient && !stop.aborted) throw error;
   const { volumes, lists, readAt = 0 } = before ?? {};
   return { volumes, lists, readAt, now, troubles };
