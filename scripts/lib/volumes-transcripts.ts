@@ -1,5 +1,7 @@
 import { listedVolumes } from "../../src/cli/volumes/listed.ts";
+import type { ListedVolume } from "../../src/cli/volumes/model.ts";
 import { renderVolumes } from "../../src/cli/volumes/render.ts";
+import { ALL } from "../../src/cli/volumes/select.ts";
 import { showText } from "../../src/cli/volumes/show-text.ts";
 import { changeLine, changesBetween, type Look, type Trouble } from "../../src/cli/volumes/watch-view.ts";
 import { failure } from "../../src/domain/errors/driver-error.ts";
@@ -64,8 +66,8 @@ function worldOf(listing: Listing, now: number): World {
   };
 }
 
-/** The list: a volume in each state but `migrating`, whose further column leaves little room for names. */
-export function listTranscript(): string {
+/** Volumes in each state but `migrating`, whose further column leaves little room for names. */
+function transcriptVolumes(): ListedVolume[] {
   const foreign = onRds(shape(4, "theirs", []));
   const found = {
     volumes: [
@@ -82,8 +84,25 @@ export function listTranscript(): string {
       } as const,
     ],
   };
-  const options = { format: "table", now: NOW, width: TRANSCRIPT_WIDTH, colour: false } as const;
-  return renderVolumes(listedVolumes(worldOf(found, NOW)), options);
+  return listedVolumes(worldOf(found, NOW));
+}
+
+const TERMINAL = { format: "table", now: NOW, width: TRANSCRIPT_WIDTH, colour: false } as const;
+
+/** The whole list. */
+export function listTranscript(): string {
+  return renderVolumes(transcriptVolumes(), TERMINAL);
+}
+
+/** The list of `--namespace vms --problems`. */
+export function selectedTranscript(): string {
+  const selection = { ...ALL, namespaces: ["vms"], problems: true };
+  return renderVolumes(transcriptVolumes(), { ...TERMINAL, selection });
+}
+
+/** The answer to `--node worker-9`, which no volume is attached to. */
+export function emptyTranscript(): string {
+  return renderVolumes(transcriptVolumes(), { ...TERMINAL, selection: { ...ALL, nodes: ["worker-9"] } });
 }
 
 /** What --watch prints on a pipe: a start, an attachment, the RDS lost and back, a deletion. */

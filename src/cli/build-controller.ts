@@ -11,15 +11,14 @@ import { controllerService } from "../csi/controller.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
-import { createRdsMetrics } from "../observability/rds-metrics.ts";
 import { Rds } from "../rds/rds.ts";
 import { RecordKeeper } from "../records/keeper.ts";
 import { RouterOsClient } from "../routeros/client.ts";
 import { createSshTransport } from "../routeros/transport/transport.ts";
 import { buildCluster, type ClusterParts } from "./build-cluster.ts";
 import { PendingClusterId } from "./cluster-id.ts";
+import { createRdsMetrics } from "./rds-metrics.ts";
 import type { Component } from "./serve.ts";
-import { transportMetrics } from "./transport-metrics.ts";
 
 export interface ControllerDeps {
   readonly logger: Logger;
@@ -46,16 +45,9 @@ export async function buildController(config: ControllerConfig, deps: Controller
   const stop = new AbortController();
   const cluster = deps.cluster ?? (await buildCluster(config, { logger, clock }));
   const clusterId = new PendingClusterId(config.clusterId, { source: cluster.clusterId, clock, logger });
-  const rdsMetrics = createRdsMetrics(metrics.registry);
-  const transport = createSshTransport({
-    ...config.rds,
-    logger,
-    clock,
-    observer: transportMetrics(rdsMetrics, clock),
-  });
-  const client = new RouterOsClient(transport, undefined, undefined, (kind) =>
-    rdsMetrics.failures.inc({ class: kind }),
-  );
+  const { observer, onFailure } = createRdsMetrics(metrics.registry, clock);
+  const transport = createSshTransport({ ...config.rds, logger, clock, observer });
+  const client = new RouterOsClient(transport, undefined, undefined, onFailure);
   const rds = new Rds({
     ...{ client, clock, logger, nqnPrefix, nvmePort, fencing },
     ready: (signal) => clusterId.ensure(signal),

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { OptionTable } from "../config/option.ts";
-import { commandOptions } from "../config/options.ts";
 import { EXIT_CODE_DOCS } from "./exit-codes.ts";
+import { commandOptions } from "./options.ts";
 import { buildProgram } from "./program.ts";
 
 const configured = new Set(
@@ -49,7 +49,7 @@ const VOLUME_FIELDS: readonly (readonly [string, string])[] = [
   ["nqn", 'NQN of the export; "" when it has none'],
   ["exported", "whether the RDS exports it now"],
   ["path", "backing file on the RDS"],
-  ["problems", "what is wrong, in plain words; empty when nothing is"],
+  ["problems", "the texts of the findings that are more than information; empty when nothing is wrong"],
   [
     "findings",
     "`{id, severity, text, node, remedy}`, the worst first; ids are those of [volumes.md](volumes.md#drift)",
@@ -80,8 +80,9 @@ export function cliDocs(): string {
     "## The list of volumes as JSON or YAML",
     "",
     "`rds-csi volumes list -o json` prints one object: `apiVersion` is `rds-csi/v1`, `kind` is `VolumeList`, `items` holds",
-    "the volumes, sorted by handle; `unknown` holds `{what, reason, remedy}` of a cluster that was asked and did not answer.",
-    "Times are RFC 3339 in UTC. Fields are only ever added within `rds-csi/v1`.",
+    "the selected volumes, sorted by handle unless `--sort` is given; `total` counts all volumes; `unknown` holds",
+    "`{what, reason, remedy}` of a cluster that was asked and did not answer. Times are RFC 3339 in UTC. Fields are only ever",
+    "added within `rds-csi/v1`.",
     "",
     "| field of an item | meaning |",
     "| --- | --- |",

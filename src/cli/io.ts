@@ -1,10 +1,17 @@
+import { Buffer } from "node:buffer";
+import { writeSync } from "node:fs";
+import process from "node:process";
+import { ExitCode } from "./exit-codes.ts";
+
 /** What a command sees of its process; tests give their own. */
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Writes to standard output, synchronously and completely. */
+  /** Writes to standard output, synchronously and completely. @throws OutputError */
   out(text: string): void;
-  /** Writes to standard error. */
+  /** Writes to standard error. Text that cannot be written is lost. */
   err(text: string): void;
+  /** Whether the reader of standard output has gone, as that of `| head` does: commands that would write for ever end. */
+  readonly outputClosed?: boolean;
   /** Columns of the terminal on standard output; undefined when it is none. */
   readonly columns: number | undefined;
   /** Rows of that terminal; undefined when it is none or does not say. */
@@ -13,4 +20,79 @@ export interface Io {
   readonly colour: boolean;
   /** Aborted when the process is told to stop. */
   readonly stop: AbortSignal;
+}
+
+/** Standard output does not take the result of a command, e.g. because its disk is full. */
+export class OutputError extends Error {
+  override readonly name = "OutputError";
+}
+
+/** The reason of `Io.stop`: a signal. */
+export class Stopped extends Error {
+  override readonly name = "Stopped";
+}
+
+/**
+ * This process. The first SIGTERM or SIGINT aborts `stop`; a second one ends the process at once, so that an operator
+ * is never held by work that does not end.
+ */
+export function processIo(): Io {
+  const stop = new AbortController();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
+      if (stop.signal.aborted) process.exit(ExitCode.failure);
+      stop.abort(new Stopped(`received ${signal}`));
+    });
+  }
+  const terminal = process.stdout.isTTY === true;
+  let outputClosed = false;
+  return {
+    env: process.env,
+    out: (text) => {
+      outputClosed ||= !writeOut(text);
+    },
+    get outputClosed() {
+      return outputClosed;
+    },
+    err: (text) => void writeAll(2, text),
+    // Asked each time, as the terminal may be resized.
+    get columns() {
+      return terminal ? (process.stdout.columns ?? 80) : undefined;
+    },
+    get rows() {
+      return terminal ? process.stdout.rows : undefined;
+    },
+    colour: terminal && (process.env.NO_COLOR ?? "") === "" && process.env.TERM !== "dumb",
+    stop: stop.signal,
+  };
+}
+
+/** Writes to standard output. @returns false if its reader has gone, which is no error @throws OutputError */
+export function writeOut(text: string): boolean {
+  const error = writeAll(1, text);
+  if (error === undefined || error.code === "EPIPE") return error === undefined;
+  throw new OutputError(`standard output cannot be written (${error.code ?? error.message})`, {
+    cause: error,
+  });
+}
+
+/** Writes everything before it returns; text in process.stdout may be lost at the end of the process. @returns the error that ended it */
+export function writeAll(descriptor: number, text: string): NodeJS.ErrnoException | undefined {
+  let rest = Buffer.from(text, "utf8");
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(descriptor, rest));
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== "EAGAIN" && code !== "EINTR") return error as NodeJS.ErrnoException;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+  return undefined;
+}
+
+/** Resolves once the signal is aborted. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

@@ -29,7 +29,7 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
     await program.parseAsync([...args], { from: "user" });
     return code;
   } catch (error) {
-    const report = reportError(error, wantsDebug(args, io.env));
+    const report = reportError(error, wantsDebug(args, io.env), io.stop);
     if (report.text !== "") io.err(report.text);
     return report.code;
   }

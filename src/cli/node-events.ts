@@ -5,6 +5,7 @@ import type { EventSink, OwnNode } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
 import { withoutRequest } from "../observability/request-scope.ts";
 import type { ClusterIdSource } from "./cluster-id.ts";
+import { openKubernetes } from "./open-kubernetes.ts";
 
 /** Where a node reports on the claims of its volumes, and what it knows of itself. */
 export interface NodeEvents {
@@ -35,13 +36,9 @@ export async function nodeEvents(
     close: async () => {},
   };
   if (config.orchestrator === "none") return none;
-  const { kubeconfig, driverName, nodeId } = config;
+  const { nodeId } = config;
   try {
-    // Loaded only here: without Kubernetes its client costs nothing.
-    const { createKubernetes } = await import("../kubernetes/create.ts");
-    const kubernetes = await createKubernetes({
-      source: kubeconfig === undefined ? { kind: "in-cluster" } : { kind: "kubeconfig", path: kubeconfig },
-      driverName,
+    const kubernetes = await openKubernetes(config, {
       instance: nodeId,
       logger: withoutRequest(logger),
       clock,

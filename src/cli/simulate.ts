@@ -1,11 +1,24 @@
 import { mkdir, readFile, unlink, writeFile } from "node:fs/promises";
 import { ConfigError } from "../config/config-error.ts";
-import type { SimulateConfig } from "../config/load.ts";
+import { codeOf, draft, finish, type Input, whereIs } from "../config/sources.ts";
+import { listenError } from "../observability/listen-error.ts";
+import { type SimulateConfig, simulateOptions } from "../simulator/command-options.ts";
 import { SimulatorError, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
 import { fingerprint, publicBlob, savedHostKey } from "../simulator/ssh/host-keys.ts";
-import type { Io } from "./io.ts";
+import { aborted, type Io } from "./io.ts";
 import { loggerFor } from "./logging.ts";
-import { aborted } from "./stop.ts";
+
+/** Configuration of `rds-csi simulate`. @throws ConfigError with every mistake */
+export async function loadSimulateConfig(input: Input): Promise<SimulateConfig> {
+  const found = await draft(simulateOptions, input);
+  const slots = (found.values.pools ?? []).map(({ slot }) => slot);
+  const twice = slots.find((slot, index) => slots.indexOf(slot) !== index);
+  if (twice !== undefined) {
+    const where = whereIs(found.sources, simulateOptions.pools);
+    found.mistakes.push({ where, problem: `names ${twice} twice`, remedy: "Name every pool once" });
+  }
+  return finish(found, () => found.values as SimulateConfig);
+}
 
 /** Reads public keys, one per line; a key that cannot be read is a mistake of the configuration. */
 async function readAuthorizedKeys(path: string): Promise<string[]> {
@@ -15,8 +28,8 @@ async function readAuthorizedKeys(path: string): Promise<string[]> {
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
-    const code = (error as { code?: string }).code ?? String(error);
-    throw new ConfigError([{ where, problem: `names ${path}, which cannot be read (${code})`, remedy }]);
+    const problem = `names ${path}, which cannot be read (${codeOf(error)})`;
+    throw new ConfigError([{ where, problem, remedy }]);
   }
   const lines = text.split(/\r?\n/).map((line) => line.trim());
   const keys = lines.filter((line) => line !== "" && !line.startsWith("#"));
@@ -49,12 +62,13 @@ export async function runSimulate(config: SimulateConfig, io: Io): Promise<void>
     files: { kind: "files", dir },
     nvmet: { kind: "nvmet", dir, address: config.nvmetAddress },
   };
+  const { listen } = config;
   const simulator = await startSimulator({
     profile: config.profile,
     switches: Object.assign({}, ...config.switches),
     backend: backends[config.backend],
     stateDir: dir,
-    listen: config.listen,
+    listen,
     users: [{ name: user, publicKeys }],
     hostKeys: [hostKey],
     pools: config.pools,
@@ -62,6 +76,12 @@ export async function runSimulate(config: SimulateConfig, io: Io): Promise<void>
     logger,
     ...(commandLog === undefined ? {} : { commandLogFile: commandLog }),
     ...(controlSocket === undefined ? {} : { controlSocket }),
+  }).catch((error: unknown) => {
+    const { syscall, port } = error as { syscall?: string; port?: number };
+    if (syscall !== "listen") throw error;
+    throw port === undefined
+      ? listenError("control-socket", controlSocket ?? "", error)
+      : listenError("listen", `${listen.host}:${port}`, error);
   });
   const { host, port } = simulator;
   const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;

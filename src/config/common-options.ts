@@ -3,8 +3,7 @@ import * as parse from "./parsers.ts";
 
 const logFormat = withDefault(
   {
-    name: "log-format",
-    placeholder: "<format>",
+    flag: "log-format <format>",
     description: "form of the log on standard error",
     expects: "json or text",
   },
@@ -15,8 +14,7 @@ const logFormat = withDefault(
 const logLevel = (defaultLevel: "info" | "error") =>
   withDefault(
     {
-      name: "log-level",
-      placeholder: "<level>",
+      flag: "log-level <level>",
       description: "least severe lines that are logged; debug also shows RouterOS commands and stacks",
       expects: "debug, info, warn or error",
     },
@@ -35,8 +33,7 @@ export const DEFAULT_DRIVER_NAME = "rds.csi.srvlab.io";
 /** Also says whose PersistentVolumes and VolumeAttachments are looked at. */
 export const driverName = withDefault(
   {
-    name: "driver-name",
-    placeholder: "<name>",
+    flag: "driver-name <name>",
     description: "CSI driver name; PersistentVolumes refer to it, so it is never changed later",
     expects: "a DNS name in lower case, at most 63 characters",
   },
@@ -48,8 +45,7 @@ export const driverName = withDefault(
 export const serviceOptions = {
   endpoint: withDefault(
     {
-      name: "endpoint",
-      placeholder: "<socket>",
+      flag: "endpoint <socket>",
       description: "unix socket on which the CSI services are offered",
       expects: "unix:///path or /path, at most 107 bytes of path",
       envAliases: ["CSI_ENDPOINT"],
@@ -60,8 +56,7 @@ export const serviceOptions = {
   driverName,
   metricsAddress: withDefault(
     {
-      name: "metrics-address",
-      placeholder: "<address>",
+      flag: "metrics-address <address>",
       description: "where /metrics, /healthz and /readyz are served; empty or off: nowhere",
       expects: "host:port, :port, [v6]:port or /path, e.g. 127.0.0.1:9809",
     },
@@ -70,8 +65,7 @@ export const serviceOptions = {
   ),
   shutdownTimeoutSeconds: withDefault(
     {
-      name: "shutdown-timeout-seconds",
-      placeholder: "<seconds>",
+      flag: "shutdown-timeout-seconds <seconds>",
       description: "how long running calls may go on after SIGTERM before they are aborted",
       expects: "a whole number of seconds from 1 to 600, below terminationGracePeriodSeconds",
     },
@@ -84,8 +78,7 @@ export const serviceOptions = {
 export const clusterOptions = {
   clusterId: optional(
     {
-      name: "cluster-id",
-      placeholder: "<id>",
+      flag: "cluster-id <id>",
       description:
         "name of this installation, never changed later; volumes of other installations on the same RDS are never touched",
       expects: "1 to 63 letters, digits, '.', '_' and '-', the same for controller and nodes",
@@ -95,8 +88,7 @@ export const clusterOptions = {
   ),
   nqnPrefix: withDefault(
     {
-      name: "nqn-prefix",
-      placeholder: "<nqn>",
+      flag: "nqn-prefix <nqn>",
       description: "start of the NQN of every export; the node touches no other NVMe subsystem",
       expects: "nqn.yyyy-mm.reversed.domain, at most 128 characters, the same for controller and nodes",
     },
@@ -109,8 +101,7 @@ export const clusterOptions = {
 export const limitOptions = {
   maxVolumesPerNode: withDefault(
     {
-      name: "max-volumes-per-node",
-      placeholder: "<count>",
+      flag: "max-volumes-per-node <count>",
       description:
         "most volumes that one node may have; nodes report it, the controller refuses more; 0: no limit",
       expects: "a whole number from 0 to 4096, the same for controller and nodes",
@@ -128,8 +119,7 @@ export const orchestratorOptions = (
   ({
     orchestrator: withDefault(
       {
-        name: "orchestrator",
-        placeholder: "<name>",
+        flag: "orchestrator <name>",
         description,
         expects: "kubernetes or none",
       },
@@ -138,8 +128,7 @@ export const orchestratorOptions = (
     ),
     kubeconfig: optional(
       {
-        name: "kubeconfig",
-        placeholder: "<path>",
+        flag: "kubeconfig <path>",
         description: "how to reach the Kubernetes API from outside the cluster",
         expects: "the absolute path of a kubeconfig file",
       },

@@ -4,17 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { pinOf, publicLine, testKey } from "../../test/support/ssh-server.ts";
+import { configurationDocs } from "../cli/configuration-docs.ts";
+import { commandOptions, knownNames } from "../cli/options.ts";
+import { loadSimulateConfig } from "../cli/simulate.ts";
 import { ConfigError } from "./config-error.ts";
-import { configurationDocs } from "./docs.ts";
-import {
-  type Input,
-  loadControllerConfig,
-  loadNodeConfig,
-  loadSimulateConfig,
-  loadVolumesConfig,
-} from "./load.ts";
+import { type Input, loadControllerConfig, loadNodeConfig, loadVolumesConfig } from "./load.ts";
 import { envNameOf, type OptionTable } from "./option.ts";
-import { commandOptions } from "./options.ts";
 import * as parse from "./parsers.ts";
 
 let directory = "";
@@ -261,7 +256,7 @@ describe("mistakes", () => {
     expect(seen.get("--nodes")).toContain("not ok");
     expect(seen.get("RDS_CSI_DRIVER_NAME")).toContain("UPPER");
     expect(seen.has("RDS_CSI_NQN_PREFIX")).toBe(true);
-    expect(found.find(({ where }) => where.includes("rds_user"))?.remedy).toContain("write rds-user");
+    expect(found.find(({ where }) => where.includes("rds_user"))?.remedy).toContain("Did you mean rds-user?");
     expect(found.length).toBe(10);
     for (const mistake of found) expect(mistake.remedy.length).toBeGreaterThan(5);
   });
@@ -346,15 +341,43 @@ describe("mistakes", () => {
     );
     expect(found.map(({ where }) => where)).toEqual([`--rds-host-key-file (${pins})`, "--rds-key-file"]);
     expect(found[1]?.problem).toContain("ecdsa");
-    const missing = await mistakes(
-      controller({ flags: flags({ "rds-key-file": ["/nothing"], config: ["/nothing"] }) }),
-    );
-    expect(missing.map(({ problem }) => /ENOENT/.test(problem))).toEqual([true, true]);
+    const missing = await mistakes(controller({ flags: flags({ "rds-key-file": ["/nothing"] }) }));
+    expect(missing.map(({ problem }) => /ENOENT/.test(problem))).toEqual([true]);
     const empty = await file("empty", "# nothing\n");
     const unpinned = await mistakes(
       controller({ flags: flags({ "rds-host-key": undefined, "rds-host-key-file": [empty] }) }),
     );
     expect(unpinned.map(({ where }) => where)).toEqual(["--rds-host-key and --rds-host-key-file"]);
+  });
+
+  test("a configuration file that cannot be used is one mistake, beside wrong values that were set elsewhere", async () => {
+    const broken = await file("broken-once.yaml", "a: [\nb: {\nc: ]\n");
+    for (const path of ["/nothing", broken]) {
+      const load = (more: Record<string, string[]>) =>
+        mistakes(controller({ flags: { config: [path], ...more } }));
+      const alone = await load({});
+      expect(alone.map(({ where }) => where)).toEqual([path === broken ? `${broken}:2` : "--config"]);
+      const beside = await load({ "nvme-port": ["x"], nodes: ["a", "a"] });
+      expect(beside.map(({ where }) => where)).toEqual([alone[0]?.where ?? "", "--nvme-port", "--nodes"]);
+    }
+  });
+
+  test("a key that is nearly an option is asked about, one that is not is to be removed", async () => {
+    const path = await file(
+      "near.yaml",
+      "rds-adress: 192.0.2.1\nRdsUser: x\nfensing: off\nauthorised-keys-file: /k\n",
+    );
+    const remedies = async (known?: ReadonlySet<string>) =>
+      (
+        await mistakes(controller({ flags: flags({ config: [path] }), ...(known && { knownNames: known }) }))
+      ).map(({ remedy }) => /Did you mean ([^?]+)\?/.exec(remedy)?.[1]);
+    expect(await remedies()).toEqual(["rds-address", "rds-user", "fencing", undefined]);
+    expect(await remedies(knownNames)).toEqual([
+      "rds-address",
+      "rds-user",
+      "fencing",
+      "authorized-keys-file",
+    ]);
   });
 
   test("broken files name line and path", async () => {
@@ -524,7 +547,7 @@ describe("parsers", () => {
 });
 
 describe("documentation", () => {
-  test("docs/configuration.md is what the tables say (bun src/cli/write-docs.ts writes it)", async () => {
+  test("docs/configuration.md is what the tables say (scripts/docs writes it)", async () => {
     expect(await readFile(join(import.meta.dir, "../../docs/configuration.md"), "utf8")).toBe(
       configurationDocs(),
     );

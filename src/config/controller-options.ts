@@ -6,8 +6,7 @@ import * as parse from "./parsers.ts";
 export const controllerOnly = {
   nvmeAddress: optional(
     {
-      name: "nvme-address",
-      placeholder: "<ip>",
+      flag: "nvme-address <ip>",
       description: "address at which nodes reach NVMe/TCP on the RDS",
       expects: "a literal IPv4 or IPv6 address",
     },
@@ -16,8 +15,7 @@ export const controllerOnly = {
   ),
   nvmePort: withDefault(
     {
-      name: "nvme-port",
-      placeholder: "<port>",
+      flag: "nvme-port <port>",
       description: "TCP port of the NVMe/TCP exports",
       expects: "1 to 65535",
     },
@@ -26,8 +24,7 @@ export const controllerOnly = {
   ),
   reserveBytes: withDefault(
     {
-      name: "reserve-bytes",
-      placeholder: "<bytes>",
+      flag: "reserve-bytes <bytes>",
       description: "space of each pool that is never given to volumes",
       expects: "a number of bytes, also with Ki, Mi, Gi or Ti",
     },
@@ -36,8 +33,7 @@ export const controllerOnly = {
   ),
   fencing: withDefault(
     {
-      name: "fencing",
-      placeholder: "<mode>",
+      flag: "fencing <mode>",
       description: "how a node that lost its attachment is kept from writing",
       expects: "epoch (a new NQN per attachment), epoch+hosts (and a list of allowed hosts) or off",
     },
@@ -46,8 +42,7 @@ export const controllerOnly = {
   ),
   onlineExpansion: withDefault(
     {
-      name: "online-expansion",
-      placeholder: "<mode>",
+      flag: "online-expansion <mode>",
       description: "what expanding a volume does while it is attached",
       expects:
         "announce (grow it, nodes see it by themselves or rescan), re-export (grow it, then switch its export off for up to 3 s: try it first, as hosts may lose the device) or refuse",
@@ -58,8 +53,7 @@ export const controllerOnly = {
   ...orchestratorOptions("kubernetes"),
   leaseNamespace: optional(
     {
-      name: "lease-namespace",
-      placeholder: "<namespace>",
+      flag: "lease-namespace <namespace>",
       description: "namespace of the Lease that lets one replica reconcile, and of the copies of the records",
       expects: "1 to 63 lower-case letters, digits and '-'",
     },
@@ -68,8 +62,7 @@ export const controllerOnly = {
   ),
   podName: optional(
     {
-      name: "pod-name",
-      placeholder: "<name>",
+      flag: "pod-name <name>",
       description: "name of this replica in Leases and events",
       expects: "1 to 253 lower-case letters, digits, '.' and '-'",
     },
@@ -78,8 +71,7 @@ export const controllerOnly = {
   ),
   nodes: many(
     {
-      name: "nodes",
-      placeholder: "<node-id>",
+      flag: "nodes <node-id>",
       description: "node ids that may attach volumes, for --orchestrator none",
       expects: parse.NODE_ID,
     },

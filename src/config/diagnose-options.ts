@@ -49,8 +49,7 @@ export const diagnoseOptions = {
   kubeconfig,
   kubeletDir: withDefault(
     {
-      name: "kubelet-dir",
-      placeholder: "<path>",
+      flag: "kubelet-dir <path>",
       description: "kubelet's directory on this node, its root-dir",
       expects: "an absolute path",
     },
@@ -59,8 +58,7 @@ export const diagnoseOptions = {
   ),
   storageAddress: optional(
     {
-      name: "storage-address",
-      placeholder: "<ip[:port]>",
+      flag: "storage-address <ip[:port]>",
       description:
         "NVMe/TCP address whose reachability is tried, besides nvme-address and those of connections and VolumeAttachments",
       expects: "an IPv4 or IPv6 address, with a port if it is not 4420",

@@ -3,16 +3,13 @@ import { isIP } from "node:net";
 import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
 import { type HostKeyPin, parseHostKeyFile } from "../routeros/transport/host-keys.ts";
 import { readUserKey, UserKeyError } from "../routeros/transport/user-key.ts";
-import { ConfigError, type Mistake } from "./config-error.ts";
-import { envNameOf, type OptionTable, type ValuesOf } from "./option.ts";
-import {
-  commandOptions,
-  type controllerOptions,
-  knownNames,
-  type nodeOptions,
-  type volumesOptions,
-} from "./options.ts";
-import { find, findInlineSecrets, readConfigFile, readValues, type Sources } from "./sources.ts";
+import type { Mistake } from "./config-error.ts";
+import { diagnoseOptions } from "./diagnose-options.ts";
+import type { ValuesOf } from "./option.ts";
+import { controllerOptions, nodeOptions, volumesOptions } from "./options.ts";
+import { codeOf, type Draft, draft, find, finish, type Input, whereIs } from "./sources.ts";
+
+export type { Input };
 
 /** How to reach the RDS; ready for `createSshTransport`. */
 export interface RdsConfig {
@@ -43,45 +40,6 @@ export type ControllerConfig = Readonly<
   Omit<WithRds<ControllerValues>, "nvmeAddress"> & { nvmeAddress: string }
 >;
 export type NodeConfig = ValuesOf<typeof nodeOptions>;
-export type SimulateConfig = ValuesOf<typeof commandOptions.simulate>;
-
-/** Flags by option name, and the environment. `config` among the flags names the file. */
-export interface Input {
-  readonly flags: Readonly<Record<string, readonly string[]>>;
-  readonly env: Readonly<Record<string, string | undefined>>;
-}
-
-/** Values of a table that may lack what was wrong; the mistakes tell. */
-interface Draft<T> {
-  readonly values: Partial<T>;
-  readonly sources: Sources;
-  readonly mistakes: Mistake[];
-}
-
-async function draft<T extends OptionTable>(table: T, input: Input): Promise<Draft<ValuesOf<T>>> {
-  const mistakes: Mistake[] = [];
-  const { config, ...flags } = input.flags;
-  const path = config?.at(-1) ?? input.env[envNameOf("config")];
-  const read = path === undefined || path === "" ? undefined : await readConfigFile(path, knownNames);
-  mistakes.push(...(read?.mistakes ?? []));
-  const sources: Sources = { flags, env: input.env, file: read?.file };
-  mistakes.push(...findInlineSecrets(sources));
-  const values = readValues(table, sources, mistakes) as Partial<ValuesOf<T>>;
-  return { values, sources, mistakes };
-}
-
-/** Freezes the complete configuration, or throws every mistake. */
-function finish<T extends object>({ mistakes }: { mistakes: readonly Mistake[] }, config: () => T): T {
-  if (mistakes.length > 0) throw new ConfigError(mistakes);
-  return Object.freeze(config());
-}
-
-/** Where an option was set, for mistakes that only show when everything is together. */
-function whereIs(sources: Sources, table: OptionTable, property: string): string {
-  const definition = table[property];
-  if (definition === undefined) throw new RangeError(`no option ${property}`);
-  return find(definition, sources)?.where ?? `--${definition.name}`;
-}
 
 async function readPins(path: string, where: string, mistakes: Mistake[]): Promise<readonly HostKeyPin[]> {
   const remedy =
@@ -91,8 +49,7 @@ async function readPins(path: string, where: string, mistakes: Mistake[]): Promi
     for (const problem of found.mistakes) mistakes.push({ where: `${where} (${path})`, problem, remedy });
     return found.pins;
   } catch (error) {
-    const code = (error as { code?: string }).code ?? String(error);
-    mistakes.push({ where, problem: `names ${path}, which cannot be read (${code})`, remedy });
+    mistakes.push({ where, problem: `names ${path}, which cannot be read (${codeOf(error)})`, remedy });
     return [];
   }
 }
@@ -100,11 +57,10 @@ async function readPins(path: string, where: string, mistakes: Mistake[]): Promi
 /** Brings the RDS options together: port, host keys, and a look at the key file. */
 async function rdsConfig(found: Draft<ValuesOf<typeof volumesOptions>>): Promise<RdsConfig | undefined> {
   const { values, sources, mistakes } = found;
-  const table: OptionTable = commandOptions.volumes;
   const { rdsAddress, rdsPort, rdsUser, rdsKeyFile } = values;
   if (rdsAddress?.port !== undefined && rdsPort !== undefined && rdsAddress.port !== rdsPort) {
     mistakes.push({
-      where: whereIs(sources, table, "rdsPort"),
+      where: whereIs(sources, volumesOptions.rdsPort),
       problem: `is ${rdsPort}, but rds-address has port ${rdsAddress.port}`,
       remedy: "Set the port in one place",
     });
@@ -113,7 +69,7 @@ async function rdsConfig(found: Draft<ValuesOf<typeof volumesOptions>>): Promise
   const before = mistakes.length;
   if (values.rdsHostKeyFile !== undefined) {
     pins.push(
-      ...(await readPins(values.rdsHostKeyFile, whereIs(sources, table, "rdsHostKeyFile"), mistakes)),
+      ...(await readPins(values.rdsHostKeyFile, whereIs(sources, volumesOptions.rdsHostKeyFile), mistakes)),
     );
   }
   const pinsWrong =
@@ -132,9 +88,9 @@ async function rdsConfig(found: Draft<ValuesOf<typeof volumesOptions>>): Promise
     } catch (error) {
       if (!(error instanceof UserKeyError)) throw error;
       mistakes.push({
-        where: whereIs(sources, table, "rdsKeyFile"),
+        where: whereIs(sources, volumesOptions.rdsKeyFile),
         problem: `is not usable: ${error.message}`,
-        remedy: `Expected: ${table.rdsKeyFile?.expects}`,
+        remedy: `Expected: ${volumesOptions.rdsKeyFile.expects}`,
       });
     }
   }
@@ -157,14 +113,14 @@ function withoutRds<T extends object>(values: Partial<T>): Omit<T, RdsKeys> {
 
 /** Configuration of `rds-csi volumes …`. @throws ConfigError with every mistake */
 export async function loadVolumesConfig(input: Input): Promise<VolumesConfig> {
-  const found = await draft(commandOptions.volumes, input);
+  const found = await draft(volumesOptions, input);
   const rds = await rdsConfig(found);
   return finish(found, () => ({ ...withClusterId(withoutRds(found.values)), rds: rds as RdsConfig }));
 }
 
 /** Configuration of `rds-csi controller`. @throws ConfigError with every mistake */
 export async function loadControllerConfig(input: Input): Promise<ControllerConfig> {
-  const found = await draft(commandOptions.controller, input);
+  const found = await draft(controllerOptions, input);
   const { values, mistakes, sources } = found;
   const rds = await rdsConfig(found);
   const host = values.rdsAddress?.host;
@@ -191,7 +147,7 @@ export async function loadControllerConfig(input: Input): Promise<ControllerConf
   }
   const twice = values.nodes?.find((node, index, all) => all.indexOf(node) !== index);
   if (twice !== undefined) {
-    const where = whereIs(sources, commandOptions.controller, "nodes");
+    const where = whereIs(sources, controllerOptions.nodes);
     mistakes.push({ where, problem: `names ${twice} twice`, remedy: "Name every node once" });
   }
   return finish(found, () => ({
@@ -203,7 +159,7 @@ export async function loadControllerConfig(input: Input): Promise<ControllerConf
 
 /** Configuration of `rds-csi node`. @throws ConfigError with every mistake */
 export async function loadNodeConfig(input: Input): Promise<NodeConfig> {
-  const found = await draft(commandOptions.node, input);
+  const found = await draft(nodeOptions, input);
   const { dataPath, loopExportsDir, formerNvmeAddress = [] } = found.values;
   // Former addresses alone would shut out the present one, or mean nothing.
   if (
@@ -212,7 +168,7 @@ export async function loadNodeConfig(input: Input): Promise<NodeConfig> {
     found.values.nvmeAddress === undefined
   ) {
     found.mistakes.push({
-      where: whereIs(found.sources, commandOptions.node, "formerNvmeAddress"),
+      where: whereIs(found.sources, nodeOptions.formerNvmeAddress),
       problem: "is set, but nvme-address is not",
       remedy: "Set --nvme-address, RDS_CSI_NVME_ADDRESS or the key nvme-address to the present address",
     });
@@ -227,7 +183,7 @@ export async function loadNodeConfig(input: Input): Promise<NodeConfig> {
   return finish(found, () => withClusterId(found.values as NodeConfig));
 }
 
-type DiagnoseValues = ValuesOf<typeof commandOptions.diagnose>;
+type DiagnoseValues = ValuesOf<typeof diagnoseOptions>;
 
 /** As other commands, except that an RDS link that cannot be used is no mistake: the rest is worth knowing. */
 export type DiagnoseConfigValues = Readonly<Omit<DiagnoseValues, RdsKeys>> & {
@@ -245,7 +201,7 @@ async function exists(path: string): Promise<boolean> {
 
 /** Configuration of `rds-csi diagnose`. @throws ConfigError with every mistake */
 export async function loadDiagnoseConfig(input: Input): Promise<DiagnoseConfigValues> {
-  const found = await draft(commandOptions.diagnose, input);
+  const found = await draft(diagnoseOptions, input);
   const { rdsAddress, rdsKeyFile } = found.values;
   const link = async (): Promise<DiagnoseConfigValues["rds"]> => {
     if (rdsAddress === undefined || rdsKeyFile === undefined) {
@@ -253,7 +209,7 @@ export async function loadDiagnoseConfig(input: Input): Promise<DiagnoseConfigVa
       return { problem: `no --${missing}: nodes have no RDS credentials`, asked: false };
     }
     // The configuration file is shared with the controller, and only that one has the key.
-    const shared = find(commandOptions.diagnose.rdsKeyFile, found.sources)?.fromFile === true;
+    const shared = find(diagnoseOptions.rdsKeyFile, found.sources)?.fromFile === true;
     if (shared && !(await exists(rdsKeyFile)))
       return { problem: `${rdsKeyFile}, the key of the RDS's user, is not here`, asked: false };
     const mistakes: Mistake[] = [];
@@ -265,16 +221,4 @@ export async function loadDiagnoseConfig(input: Input): Promise<DiagnoseConfigVa
   };
   const rds = await link();
   return finish(found, () => ({ ...withClusterId(withoutRds(found.values)), rds }) as DiagnoseConfigValues);
-}
-
-/** Configuration of `rds-csi simulate`. @throws ConfigError with every mistake */
-export async function loadSimulateConfig(input: Input): Promise<SimulateConfig> {
-  const found = await draft(commandOptions.simulate, input);
-  const slots = (found.values.pools ?? []).map(({ slot }) => slot);
-  const twice = slots.find((slot, index) => slots.indexOf(slot) !== index);
-  if (twice !== undefined) {
-    const where = whereIs(found.sources, commandOptions.simulate, "pools");
-    found.mistakes.push({ where, problem: `names ${twice} twice`, remedy: "Name every pool once" });
-  }
-  return finish(found, () => found.values as SimulateConfig);
 }

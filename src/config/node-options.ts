@@ -6,8 +6,7 @@ import * as parse from "./parsers.ts";
 export const nodeOnly = {
   nodeId: required(
     {
-      name: "node-id",
-      placeholder: "<id>",
+      flag: "node-id <id>",
       description: "CSI node id; in Kubernetes the name of the node",
       expects: parse.NODE_ID,
     },
@@ -15,8 +14,7 @@ export const nodeOnly = {
   ),
   dataPath: withDefault(
     {
-      name: "data-path",
-      placeholder: "<kind>",
+      flag: "data-path <kind>",
       description: "how volumes are reached: NVMe/TCP, or the image files of a simulator on this machine",
       expects: "nvme-tcp or loop",
     },
@@ -25,8 +23,7 @@ export const nodeOnly = {
   ),
   loopExportsDir: optional(
     {
-      name: "loop-exports-dir",
-      placeholder: "<path>",
+      flag: "loop-exports-dir <path>",
       description: "where the simulator writes its exports; only for --data-path loop, which needs it",
       expects: "an absolute path",
     },
@@ -34,8 +31,7 @@ export const nodeOnly = {
   ),
   maxConcurrentConnects: withDefault(
     {
-      name: "max-concurrent-connects",
-      placeholder: "<count>",
+      flag: "max-concurrent-connects <count>",
       description: "most NVMe connects that this node runs at once; the others wait for their turn",
       expects: "a whole number from 1 to 64",
     },
@@ -45,8 +41,7 @@ export const nodeOnly = {
   // The controller's own option, in the configuration file that it shares with the nodes.
   nvmeAddress: optional(
     {
-      name: "nvme-address",
-      placeholder: "<ip>",
+      flag: "nvme-address <ip>",
       description:
         "the only address that a volume may be connected at, whatever the controller or Kubernetes says",
       expects: "a literal IPv4 or IPv6 address, the same for controller and nodes",
@@ -56,8 +51,7 @@ export const nodeOnly = {
   ),
   formerNvmeAddress: many(
     {
-      name: "former-nvme-address",
-      placeholder: "<ip>",
+      flag: "former-nvme-address <ip>",
       description: "addresses that count besides nvme-address, for attachments made before it was changed",
       expects: "literal IPv4 or IPv6 addresses",
     },
@@ -65,8 +59,7 @@ export const nodeOnly = {
   ),
   stateDir: withDefault(
     {
-      name: "state-dir",
-      placeholder: "<path>",
+      flag: "state-dir <path>",
       description: "this node's own directory",
       expects: "an absolute path",
     },
@@ -75,8 +68,7 @@ export const nodeOnly = {
   ),
   removeStartupTaint: withDefault(
     {
-      name: "remove-startup-taint",
-      placeholder: "<true|false>",
+      flag: "remove-startup-taint <true|false>",
       description:
         "with --orchestrator kubernetes: whether the taint <driver-name>/agent-not-ready is removed from this node once it is ready and kubelet has registered the driver",
       expects: "true or false",

@@ -1,11 +1,12 @@
-/** What a parser makes of a text: a value, or what is wrong with the text as a phrase ("is not …"). */
+/** The value of a text, or a phrase that says what is wrong with the text ("is not …"). */
 export type Parsed<T> = { readonly value: T } | { readonly problem: string };
-export type Parser<T> = (text: string) => Parsed<T>;
+/** `words`: the values of a parser that takes these words only; completion offers them. */
+export type Parser<T> = ((text: string) => Parsed<T>) & { readonly words?: readonly string[] };
 
 export const good = <T>(value: T): Parsed<T> => ({ value });
 export const bad = (problem: string): { readonly problem: string } => ({ problem });
 
-/** One option, whatever it is set by: `--name`, `RDS_CSI_NAME` or the key `name` of the configuration file. */
+/** One option. It is set by `--name`, by `RDS_CSI_NAME` or by the key `name` of the configuration file. */
 export interface OptionDefinition<T> {
   /** Lower-case words joined by hyphens. */
   readonly name: string;
@@ -13,8 +14,10 @@ export interface OptionDefinition<T> {
   readonly placeholder: string;
   /** One sentence without a full stop, for help and docs. */
   readonly description: string;
-  /** What a right value looks like; the remedy of every mistake. */
+  /** Describes a right value; the remedy of every mistake. */
   readonly expects: string;
+  /** All values, if the option takes these words only; else empty. */
+  readonly words: readonly string[];
   /** May be set several times, and holds comma-separated lists. */
   readonly repeatable: boolean;
   readonly required: boolean;
@@ -35,22 +38,32 @@ export type ValuesOf<T extends OptionTable> = {
   readonly [K in keyof T]: T[K] extends OptionDefinition<infer V> ? V : never;
 };
 
-/** What is common to all ways to make an option. */
+/** The part of a definition that every kind of option has. */
 interface Basics {
-  readonly name: string;
-  readonly placeholder: string;
+  /** Name and placeholder: `rds-port <port>`. */
+  readonly flag: string;
   readonly description: string;
   readonly expects: string;
   readonly envAliases?: readonly string[];
+  readonly defaultText?: string | undefined;
+  readonly split?: (text: string) => readonly string[];
 }
 
-const fill = (basics: Basics) => ({ envAliases: [], split: (text: string) => [text], ...basics });
+type Result<T> = ReturnType<OptionDefinition<T>["read"]>;
 
-/** The value of an option that is not repeatable. */
-function single<T>(
-  texts: readonly string[],
-  parse: Parser<T>,
-): { value: T } | { problems: readonly string[] } {
+/** An option with one value that may stay unset; each kind changes what differs. */
+function define<T>(basics: Basics, { words = [] }: Parser<unknown>, read: OptionDefinition<T>["read"]) {
+  const { flag, ...rest } = basics;
+  const [name = "", placeholder = ""] = flag.split(" ");
+  return {
+    ...{ name, placeholder, words, read, repeatable: false, required: false },
+    ...{ envAliases: [], defaultText: undefined, split: (text: string) => [text] },
+    ...rest,
+  };
+}
+
+/** The value of an option that has one value only. */
+function single<T>(texts: readonly string[], parse: Parser<T>): Result<T> {
   if (texts.length > 1) return { problems: [`is set ${texts.length} times, but has one value only`] };
   const parsed = parse(texts[0] ?? "");
   return "value" in parsed ? parsed : { problems: [parsed.problem] };
@@ -58,39 +71,26 @@ function single<T>(
 
 /** An option that must be set. */
 export function required<T>(basics: Basics, parse: Parser<T>): OptionDefinition<T> {
-  return {
-    ...fill(basics),
-    repeatable: false,
-    required: true,
-    defaultText: undefined,
-    read: (texts) => (texts === undefined ? { problems: ["is required"] } : single(texts, parse)),
-  };
+  const missing = { problems: ["is required"] };
+  const option = define<T>(basics, parse, (texts) => (texts === undefined ? missing : single(texts, parse)));
+  return { ...option, required: true };
 }
 
 /** An option with a default, which is written as its user would write it. */
 export function withDefault<T>(basics: Basics, defaultText: string, parse: Parser<T>): OptionDefinition<T> {
-  return {
-    ...fill(basics),
-    repeatable: false,
-    required: false,
-    defaultText,
-    read: (texts) => single(texts ?? [defaultText], parse),
-  };
+  return define<T>({ ...basics, defaultText }, parse, (texts) => single(texts ?? [defaultText], parse));
 }
 
-/** An option that may stay unset; `shownDefault` says what is used then. */
+/** An option that may stay unset; `defaultText` says what is used then. */
 export function optional<T>(
   basics: Basics,
   parse: Parser<T>,
-  shownDefault?: string,
+  defaultText?: string,
 ): OptionDefinition<T | undefined> {
-  return {
-    ...fill(basics),
-    repeatable: false,
-    required: false,
-    defaultText: shownDefault,
-    read: (texts) => (texts === undefined ? { value: undefined } : single(texts, parse)),
-  };
+  const unset = { value: undefined };
+  return define<T | undefined>({ ...basics, defaultText }, parse, (texts) =>
+    texts === undefined ? unset : single(texts, parse),
+  );
 }
 
 const commas = (text: string): readonly string[] =>
@@ -100,28 +100,19 @@ const commas = (text: string): readonly string[] =>
     .filter((part) => part !== "");
 
 /** An option with any number of values. */
-export function many<T>(
-  basics: Basics & { readonly split?: (text: string) => readonly string[]; readonly defaultText?: string },
-  parse: Parser<T>,
-): OptionDefinition<readonly T[]> {
-  const { defaultText, ...rest } = basics;
-  return {
-    ...fill(rest),
-    split: basics.split ?? commas,
-    repeatable: true,
-    required: false,
-    defaultText,
-    read: (texts) => {
-      const values: T[] = [];
-      const problems: string[] = [];
-      for (const text of texts ?? (defaultText === undefined ? [] : [defaultText])) {
-        const parsed = parse(text);
-        if ("value" in parsed) values.push(parsed.value);
-        else problems.push(`${JSON.stringify(text)} ${parsed.problem}`);
-      }
-      return problems.length > 0 ? { problems } : { value: Object.freeze(values) };
-    },
-  };
+export function many<T>(basics: Basics, parse: Parser<T>): OptionDefinition<readonly T[]> {
+  const { defaultText, split = commas } = basics;
+  const option = define<readonly T[]>({ ...basics, split }, parse, (texts) => {
+    const values: T[] = [];
+    const problems: string[] = [];
+    for (const text of texts ?? (defaultText === undefined ? [] : [defaultText])) {
+      const parsed = parse(text);
+      if ("value" in parsed) values.push(parsed.value);
+      else problems.push(`${JSON.stringify(text)} ${parsed.problem}`);
+    }
+    return problems.length > 0 ? { problems } : { value: Object.freeze(values) };
+  });
+  return { ...option, repeatable: true };
 }
 
 /** The environment variable of an option: `RDS_CSI_` and the name in upper snake case. */

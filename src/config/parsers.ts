@@ -42,15 +42,22 @@ export const port = integer(1, 65_535);
 
 /** One of the given words. */
 export function oneOf<const T extends string>(...words: readonly T[]): Parser<T> {
-  return (text) => {
+  const parse = (text: string): Parsed<T> => {
     const found = words.find((word) => word === text);
     return found === undefined ? bad(`is ${show(text)}, not one of ${words.join(", ")}`) : good(found);
   };
+  return Object.assign(parse, { words });
 }
 
+const trueOrFalse = oneOf("true", "false");
 /** `true` or `false`. */
-export const boolean: Parser<boolean> = (text) =>
-  text === "true" || text === "false" ? good(text === "true") : bad(`is ${show(text)}, not true or false`);
+export const boolean: Parser<boolean> = Object.assign(
+  (text: string): Parsed<boolean> => {
+    const parsed = trueOrFalse(text);
+    return "value" in parsed ? good(parsed.value === "true") : parsed;
+  },
+  { words: ["true", "false"] },
+);
 
 /** A text that matches completely. */
 export function matching(pattern: RegExp, what: string): Parser<string> {

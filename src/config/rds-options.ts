@@ -13,8 +13,7 @@ const splitPins = (text: string): readonly string[] =>
 export const rdsOptions = {
   rdsAddress: required(
     {
-      name: "rds-address",
-      placeholder: "<host[:port]>",
+      flag: "rds-address <host[:port]>",
       description: "SSH address of the RDS",
       expects: "host, host:port, IPv4, IPv6 or [IPv6]:port",
     },
@@ -22,8 +21,7 @@ export const rdsOptions = {
   ),
   rdsPort: optional(
     {
-      name: "rds-port",
-      placeholder: "<port>",
+      flag: "rds-port <port>",
       description: "SSH port of the RDS, if the address has none",
       expects: "1 to 65535",
     },
@@ -32,8 +30,7 @@ export const rdsOptions = {
   ),
   rdsUser: withDefault(
     {
-      name: "rds-user",
-      placeholder: "<user>",
+      flag: "rds-user <user>",
       description: "RouterOS user; its group needs the policies ssh, read, write and test",
       expects: "1 to 64 letters, digits and any of . _ @ + -",
     },
@@ -42,8 +39,7 @@ export const rdsOptions = {
   ),
   rdsKeyFile: required(
     {
-      name: "rds-key-file",
-      placeholder: "<path>",
+      flag: "rds-key-file <path>",
       description: "private SSH key of the user (Ed25519 or RSA); read anew for every connection",
       expects: "the absolute path of an Ed25519 or RSA key in OpenSSH, PEM or PKCS#8 form",
     },
@@ -51,8 +47,7 @@ export const rdsOptions = {
   ),
   rdsKeyPassphraseFile: optional(
     {
-      name: "rds-key-passphrase-file",
-      placeholder: "<path>",
+      flag: "rds-key-passphrase-file <path>",
       description: "file with the passphrase of that key",
       expects: "an absolute path",
     },
@@ -60,8 +55,7 @@ export const rdsOptions = {
   ),
   rdsHostKey: many(
     {
-      name: "rds-host-key",
-      placeholder: "<pin>",
+      flag: "rds-host-key <pin>",
       description: "SSH host key that the RDS may show; several allow a change of the key",
       expects: "SHA256:… (43 characters), a line 'ssh-ed25519 AAAA…' or a known_hosts line",
       split: splitPins,
@@ -73,8 +67,7 @@ export const rdsOptions = {
   ),
   rdsHostKeyFile: optional(
     {
-      name: "rds-host-key-file",
-      placeholder: "<path>",
+      flag: "rds-host-key-file <path>",
       description: "file with such host keys, one per line; read at start",
       expects: "the absolute path of a file in known_hosts form",
     },
@@ -82,8 +75,7 @@ export const rdsOptions = {
   ),
   pool: withDefault(
     {
-      name: "pool",
-      placeholder: "<slot>",
+      flag: "pool <slot>",
       description: "slot of the disk, RAID or Btrfs pool for volumes whose StorageClass names none",
       expects: "1 to 32 letters, digits, '.', '_' and '-'",
     },
@@ -95,8 +87,7 @@ export const rdsOptions = {
   ),
   directory: withDefault(
     {
-      name: "directory",
-      placeholder: "<path>",
+      flag: "directory <path>",
       description: "folder of the volumes below the pool's mount point",
       expects: "names of letters, digits, '.', '_' and '-', joined by '/'",
     },

@@ -36,18 +36,21 @@ export function compareVolume(facts: VolumeFacts): VolumeFinding[] {
 }
 
 /**
- * How a volume stands, in one word. `missing`: the RDS has no disk item for it; `foreign`: the item is no volume of this
+ * The states of a volume, the worst first. `missing`: the RDS has no disk item for it; `foreign`: the item is no volume of this
  * installation; `broken`: a finding is an error.
  */
-export type VolumeState =
-  | "available"
-  | "attached"
-  | "migrating"
-  | "broken"
-  | "missing"
-  | "foreign"
-  | "unknown";
+export const VOLUME_STATES = [
+  "missing",
+  "broken",
+  "migrating",
+  "attached",
+  "available",
+  "foreign",
+  "unknown",
+] as const;
+export type VolumeState = (typeof VOLUME_STATES)[number];
 
+/** The state of a volume, in one word. */
 export function stateOf({ rds }: VolumeFacts, findings: readonly Pick<Finding, "severity">[]): VolumeState {
   if (rds.disk.state === "unknown") return "unknown";
   if (rds.disk.state === "absent") return "missing";

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { consistentFacts, DEFAULT_SHAPE } from "../../test/support/volume-facts.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
@@ -59,6 +59,76 @@ test("ambiguous lists the candidates", () => {
   const two = { ...both, survey: known({ ...survey, volumes: [volume, second] }) };
   expect(() => resolve("disk", two)).toThrow(/"disk" names 2 volumes: .*claim shop\/disk.*claim vms\/disk/);
   expect(resolve("disk", two, "shop")).toBe(id);
+});
+
+describe("beginnings of names", () => {
+  const named = (name: string, claim: string | undefined): typeof volume => ({
+    ...volume,
+    id: volumeIdFromName(name),
+    record: {
+      ...volume.record,
+      name,
+      claim: claim === undefined ? undefined : { namespace: "vms", name: claim },
+    },
+  });
+  const [db, backup, web] = [
+    named("pvc-1", "db"),
+    named("pvc-22", "db-backup"),
+    named("pvc-23", "web-rootdisk"),
+  ];
+  const many = { ...both, survey: known({ ...survey, volumes: [db, backup, web] }), pvs: known([]) };
+
+  test("of a handle, a PersistentVolume or a claim lead to the one volume that has it", () => {
+    for (const name of [web.id.slice(0, 12), "pvc-23", "web", "vms/web-r"])
+      expect(resolve(name, many)).toBe(web.id);
+    expect(resolve("web", many, "vms")).toBe(web.id);
+    const inCluster = { ...many, pvs: known([{ ...pv, name: "pv-static" }]) };
+    expect(resolve("pv-st", inCluster)).toBe(pv.handle as typeof web.id);
+  });
+
+  test("while a side does not answer only those of handles: it may have a volume of exactly that name", () => {
+    const silent = { ...many, pvs: unknown("no answer") };
+    expect(resolveName({ namespace: undefined, name: "web" }, silent)).toBe(silent.pvs);
+    expect(resolve("web-rootdisk", silent)).toBe(web.id);
+    expect(resolve(web.id.slice(0, 12), silent)).toBe(web.id);
+  });
+
+  test("a whole name wins over longer ones that begin with it", () => {
+    expect(resolve("db", many)).toBe(db.id);
+    expect(resolve("db-", many)).toBe(backup.id);
+  });
+
+  test("an ambiguous one lists the candidates, ten at most", () => {
+    expect(() => resolve("pvc-2", many)).toThrow(
+      /"pvc-2" is no whole name and fits 2 volumes: (?=.*claim vms\/db-backup, pvc-22)(?=.*claim vms\/web-rootdisk, pvc-23)/,
+    );
+    const crowd = Array.from({ length: 500 }, (_, index) => named(`pvc-${index}`, undefined));
+    expect(() => resolve("csi-", { ...many, survey: known({ ...survey, volumes: crowd }) })).toThrow(
+      /^"csi-" is no whole name and fits 500 volumes: (csi-\w+ \(pvc-\d+\); ){10}490 more\./,
+    );
+  });
+
+  test("names as the list cuts them", () => {
+    for (const name of [`${web.id.slice(0, 12)}…`, "v…/web-…isk", "vms/web-ro…sk", "web…"])
+      expect(resolveName(parseVolumeName(name, undefined) ?? { namespace: undefined, name }, many)).toEqual(
+        known(web.id),
+      );
+    expect(() => resolve("web…xx", many)).toThrow(/no volume is called/);
+    expect(() => resolve("web-rootdisk…rootdisk", many)).toThrow(/no volume is called/);
+  });
+
+  test("another namespace, a claim without a volume, and a command that writes take no beginnings", () => {
+    expect(() => resolve("web", many, "v")).toThrow(/no volume is called/);
+    expect(() => resolveName({ namespace: "vms", name: "web" }, many, "the claim is Pending")).toThrow(
+      /Pending/,
+    );
+    expect(() => resolveName({ namespace: undefined, name: "web" }, many, undefined, true)).toThrow(
+      /no volume is called/,
+    );
+    expect(resolveName({ namespace: undefined, name: "web-rootdisk" }, many, undefined, true)).toEqual(
+      known(web.id),
+    );
+  });
 });
 
 test("names as they are typed", () => {

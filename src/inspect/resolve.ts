@@ -45,26 +45,33 @@ export function shownName({ namespace, name }: VolumeName): string {
 }
 
 /**
- * The volume of a name: a handle, the CSI volume name in the record, a PersistentVolume, or a claim. Unknown when no volume is
- * found and a side that was asked did not answer; a handle is itself then.
+ * The volume of a name: a handle, the CSI volume name in the record, a PersistentVolume, or a claim. Without a whole name that
+ * fits, a beginning of exactly one volume's names is enough; so is a name that the list has cut with `…`. Unknown when no volume
+ * is found and a side that was asked did not answer; a handle is itself then.
+ * @param hint why there is no volume of exactly this name; then no beginning is tried
+ * @param whole only whole names fit: for commands that write
  * @throws volumeNameUnknown saying where was looked, volumeNameAmbiguous listing the candidates
  */
 export function resolveName(
   wanted: VolumeName,
   sources: NameSources,
   hint?: string,
+  whole = false,
 ): Known<VolumeId> | Unknown {
-  const { namespace, name } = wanted;
+  const { namespace } = wanted;
   const shown = shownName(wanted);
-  const fits = ({ handle, claims, names }: NamedVolume): boolean =>
-    namespace !== undefined
-      ? claims.has(shown)
-      : handle === name || names.has(name) || [...claims].some((claim) => claim.endsWith(`/${name}`));
-  const found = knownVolumes(sources).filter(fits);
+  const volumes = knownVolumes(sources);
+  const unanswered = [sources.survey, sources.pvs].find(isUnanswered);
+  const fitting = (fits: (each: string) => boolean) =>
+    volumes.filter((volume) => namesOf(volume, namespace === undefined).some(fits));
+  const exact = fitting((each) => each === shown);
+  // A side that did not answer may have a volume of exactly this name, unless it is a part of a handle.
+  const certain = unanswered === undefined || /^csi-[0-9a-f]{4}/.test(shown);
+  const partly = exact.length === 0 && hint === undefined && certain && !whole;
+  const found = partly ? fitting((each) => shortens(shown, each)) : exact;
   const [first, second] = found;
   if (first === undefined) {
-    const unanswered = [sources.survey, sources.pvs].find(isUnanswered);
-    const handle = namespace === undefined ? parseVolumeId(name) : undefined;
+    const handle = namespace === undefined ? parseVolumeId(shown) : undefined;
     if (unanswered !== undefined) return handle === undefined ? unanswered : known(handle);
     const looked = [...Object.values(lookedAt(sources)), ...(hint === undefined ? [] : [hint])];
     throw failure("volumeNameUnknown", { name: shown, looked });
@@ -74,9 +81,31 @@ export function resolveName(
       const called = [...[...claims].map((claim) => `claim ${claim}`), ...names];
       return called.length === 0 ? handle : `${handle} (${called.join(", ")})`;
     });
-    throw failure("volumeNameAmbiguous", { name: shown, candidates });
+    throw failure("volumeNameAmbiguous", { name: shown, partly, candidates });
   }
   return known(first.handle);
+}
+
+/** The names of a volume; with a namespace only claims count. */
+function namesOf({ handle, claims, names }: NamedVolume, all: boolean): string[] {
+  return all
+    ? [handle, ...names, ...claims, ...[...claims].map((claim) => claim.replace(/^.*\//, ""))]
+    : [...claims];
+}
+
+/** Whether a text is the beginning of a name, or the name with parts replaced by `…`. */
+function shortens(text: string, name: string): boolean {
+  const parts = text.split("…");
+  const last = parts.at(-1) ?? "";
+  if (!name.startsWith(parts[0] ?? "")) return false;
+  if (parts.length > 1 && !name.endsWith(last)) return false;
+  let at = 0;
+  for (const part of parts) {
+    const found = name.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return true;
 }
 
 function knownVolumes({ survey, pvs }: NameSources): NamedVolume[] {

@@ -1,3 +1,5 @@
+import process from "node:process";
+
 declare const RDS_CSI_VERSION: string | undefined;
 declare const RDS_CSI_COMMIT: string | undefined;
 
@@ -13,3 +15,12 @@ export const buildInfo: BuildInfo = {
   version: typeof RDS_CSI_VERSION === "string" ? RDS_CSI_VERSION : "0.0.0-dev",
   commit: typeof RDS_CSI_COMMIT === "string" ? RDS_CSI_COMMIT : "unknown",
 };
+
+/** What `rds-csi version` prints. */
+export function versionText(output: "text" | "json"): string {
+  const bun = process.versions.bun;
+  const runtime = bun === undefined ? `node ${process.versions.node}` : `bun ${bun}`;
+  const platform = `${process.platform}/${process.arch}`;
+  if (output === "json") return `${JSON.stringify({ ...buildInfo, runtime, platform })}\n`;
+  return `rds-csi ${buildInfo.version} (commit ${buildInfo.commit}, ${runtime}, ${platform})\n`;
+}

@@ -3,6 +3,7 @@ import { chmod, link, lstat, stat, unlink } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { dirname, join } from "node:path";
 import { failure } from "../domain/errors/driver-error.ts";
+import { listenError } from "./listen-error.ts";
 
 /** How long a socket that exists is asked whether somebody answers, milliseconds. */
 const CONNECT_TIMEOUT_MS = 1_000;
@@ -15,25 +16,24 @@ const SOCKET_MODE = 0o660;
  * linked into place, so that it never appears with other rights, never replaces a file, and the runtime, which removes
  * the name it bound when it closes, cannot remove a successor's socket.
  * @param path absolute
- * @param field the setting that the path comes from, for errors
+ * @param option the option that the path comes from, without `--`, for errors
  * @param bind listens on the path that it is given
  * @returns removes the socket, if it is still this one; call it after closing
- * @throws fieldInvalid naming `field`; see claimSocketPath
+ * @throws cannotListen; see claimSocketPath
  */
 export async function placeSocket(
   path: string,
-  field: string,
+  option: string,
   bind: (temporary: string) => Promise<void>,
 ): Promise<() => Promise<void>> {
-  await claimSocketPath(path, field);
+  await claimSocketPath(path, option);
   const temporary = join(dirname(path), `.${randomBytes(3).toString("hex")}`);
   try {
     await bind(temporary);
     await chmod(temporary, SOCKET_MODE);
     await link(temporary, path);
   } catch (error) {
-    const reason = `cannot listen on ${path}: ${error instanceof Error ? error.message : String(error)}`;
-    throw failure("fieldInvalid", { field, reason }, error);
+    throw listenError(option, path, error);
   } finally {
     await unlink(temporary).catch(() => {});
   }
@@ -46,11 +46,11 @@ export async function placeSocket(
 /**
  * Makes sure that `path` is free to listen on: its directory exists, and what is there is absent or a socket that
  * nobody answers on any more, which is removed. A file of another kind is never touched.
- * @throws fieldInvalid naming `field`, also when it cannot be found out whether somebody answers
+ * @throws cannotListen, also when it cannot be found out whether somebody answers
  */
-async function claimSocketPath(path: string, field: string): Promise<void> {
+async function claimSocketPath(path: string, option: string): Promise<void> {
   const refuse = (reason: string, cause?: unknown) =>
-    failure("fieldInvalid", { field, reason: `cannot listen on ${path}: ${reason}` }, cause);
+    failure("cannotListen", { option, address: path, reason }, cause);
   const directory = dirname(path);
   const parent = await stat(directory).catch((error: unknown) => {
     throw refuse(`directory ${directory}: ${codeOf(error)}`, error);

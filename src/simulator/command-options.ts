@@ -1,3 +1,4 @@
+import { logOptions } from "../config/common-options.ts";
 import {
   bad,
   good,
@@ -6,6 +7,7 @@ import {
   optional,
   type Parsed,
   required,
+  type ValuesOf,
   withDefault,
 } from "../config/option.ts";
 import * as parse from "../config/parsers.ts";
@@ -49,8 +51,7 @@ function switchValue(text: string): Parsed<Partial<Switches>> {
 export const simulateOptions = {
   listen: withDefault(
     {
-      name: "listen",
-      placeholder: "<host:port>",
+      flag: "listen <host:port>",
       description: "where the simulated RDS answers SSH; port 0 takes a free one",
       expects: "an IP address and a port, e.g. 127.0.0.1:2222",
     },
@@ -65,8 +66,7 @@ export const simulateOptions = {
   ),
   dir: required(
     {
-      name: "dir",
-      placeholder: "<path>",
+      flag: "dir <path>",
       description: "directory of the simulated device: state, host key, images and exports",
       expects: "an absolute path",
     },
@@ -74,8 +74,7 @@ export const simulateOptions = {
   ),
   backend: withDefault(
     {
-      name: "backend",
-      placeholder: "<kind>",
+      flag: "backend <kind>",
       description:
         "where image files are: in memory, or as sparse files below the directory; nvmet also exports those through this machine's kernel",
       expects: "memory, files or nvmet",
@@ -85,8 +84,7 @@ export const simulateOptions = {
   ),
   nvmetAddress: withDefault(
     {
-      name: "nvmet-address",
-      placeholder: "<ip>",
+      flag: "nvmet-address <ip>",
       description: "where the exports of the backend nvmet listen, on the TCP ports of the disks",
       expects: "an IPv4 or IPv6 address of this machine's initial network namespace, 0.0.0.0 or ::",
     },
@@ -95,8 +93,7 @@ export const simulateOptions = {
   ),
   profile: withDefault(
     {
-      name: "profile",
-      placeholder: "<name>",
+      flag: "profile <name>",
       description: "which RouterOS behaves how",
       expects: profileNames.join(", "),
     },
@@ -105,8 +102,7 @@ export const simulateOptions = {
   ),
   switches: many(
     {
-      name: "switch",
-      placeholder: "<name=value>",
+      flag: "switch <name=value>",
       description: "changes one behaviour of the profile",
       expects: "name=value; docs/simulator.md lists them",
       // Values are texts that may hold commas.
@@ -116,8 +112,7 @@ export const simulateOptions = {
   ),
   pools: many(
     {
-      name: "pool",
-      placeholder: "<slot[:fs[:size]]>",
+      flag: "pool <slot[:fs[:size]]>",
       description: "pool of the simulated device",
       expects: "a slot, then btrfs, xfs or ext4, then a size of at least 16MiB, e.g. storage-pool:btrfs:1TiB",
       defaultText: "storage-pool:btrfs:1TiB",
@@ -126,8 +121,7 @@ export const simulateOptions = {
   ),
   user: withDefault(
     {
-      name: "user",
-      placeholder: "<user>",
+      flag: "user <user>",
       description: "RouterOS user that may log in",
       expects: "1 to 64 letters, digits and any of . _ @ -",
     },
@@ -136,8 +130,7 @@ export const simulateOptions = {
   ),
   authorizedKeysFile: required(
     {
-      name: "authorized-keys-file",
-      placeholder: "<path>",
+      flag: "authorized-keys-file <path>",
       description: "public keys of that user, one per line",
       expects: "the absolute path of a file of lines 'ssh-ed25519 AAAA…' or 'ssh-rsa AAAA…'",
     },
@@ -145,8 +138,7 @@ export const simulateOptions = {
   ),
   hostKeyFile: optional(
     {
-      name: "host-key-file",
-      placeholder: "<path>",
+      flag: "host-key-file <path>",
       description: "where the public host key line is written, for --rds-host-key-file",
       expects: "an absolute path",
     },
@@ -154,8 +146,7 @@ export const simulateOptions = {
   ),
   readyFile: optional(
     {
-      name: "ready-file",
-      placeholder: "<path>",
+      flag: "ready-file <path>",
       description: "file that is written, with the address in it, once SSH is answered",
       expects: "an absolute path",
     },
@@ -163,8 +154,7 @@ export const simulateOptions = {
   ),
   latencyMs: withDefault(
     {
-      name: "latency-ms",
-      placeholder: "<ms>",
+      flag: "latency-ms <ms>",
       description: "delay of every command in milliseconds",
       expects: "a whole number from 0 to 60000",
     },
@@ -173,8 +163,7 @@ export const simulateOptions = {
   ),
   commandLog: optional(
     {
-      name: "command-log",
-      placeholder: "<path>",
+      flag: "command-log <path>",
       description: "file to which every command is appended, one JSON object per line",
       expects: "an absolute path",
     },
@@ -182,11 +171,13 @@ export const simulateOptions = {
   ),
   controlSocket: optional(
     {
-      name: "control-socket",
-      placeholder: "<path>",
+      flag: "control-socket <path>",
       description: "unix socket through which tests inject faults",
       expects: "an absolute path of at most 107 bytes",
     },
     parse.absolutePath,
   ),
+  ...logOptions,
 } satisfies OptionTable;
+
+export type SimulateConfig = ValuesOf<typeof simulateOptions>;

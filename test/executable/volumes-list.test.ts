@@ -99,23 +99,85 @@ test("table and wide", async () => {
   const table = await list();
   expect([table.code, table.stderr]).toEqual([0, ""]);
   const lines = table.stdout.split("\n");
-  expect(lines[0]?.split(/\s{2,}/)).toEqual(["STATE", "SIZE", "PVC", "NODES", "AGE", "HANDLE"]);
+  expect(lines[0]?.split(/\s{2,}/)).toEqual(["STATE", "!", "SIZE", "PVC", "NODES", "AGE", "HANDLE"]);
   const row = (id: string) => lines.find((line) => line.includes(id))?.split(/\s{2,}/);
-  expect(row(ids.attached)?.slice(0, 4)).toEqual(["attached", "3Gi", "shop/database", "node-b"]);
-  expect(row(ids.available)?.slice(0, 3)).toEqual(["available", "8Mi", "shop/spare"]);
-  expect(row(ids.foreign)?.[0]).toBe("foreign");
+  expect(row(ids.attached)?.slice(0, 5)).toEqual(["attached", "-", "3Gi", "shop/database", "node-b"]);
+  expect(row(ids.available)?.slice(0, 4)).toEqual(["available", "-", "8Mi", "shop/spare"]);
+  expect(lines[1]?.split(/\s{2,}/).slice(0, 2)).toEqual(["foreign", "!"]);
   expect(table.stdout).toContain(
-    `\nProblems:\n${ids.foreign}: The disk item is not ours: it belongs to cluster other\n`,
+    `\nProblems:\n!  foreign-disk: ${ids.foreign}: The disk item is not ours: it belongs to cluster other\n\n3 volumes, 1 with problems;`,
   );
   const wide = await list("-o", "wide");
-  expect(wide.stdout.split("\n")[0]).toMatch(/NAME +EXPORTED +NQN +PATH$/);
+  expect(wide.stdout.split("\n")[0]).toMatch(/NAME +EXPORTED +NQN +PATH +PROBLEMS$/);
   expect(wide.stdout).toContain(`storage-pool/csi/${ids.attached}.img`);
+});
+
+test("options choose volumes and their order", async () => {
+  const handles = async (...args: string[]) => {
+    const { code, stdout, stderr } = await list("-o", "json", ...args);
+    expect([code, stderr]).toEqual([0, ""]);
+    const { items, total } = JSON.parse(stdout) as { items: Item[]; total: number };
+    expect(total).toBe(3);
+    return items.map(({ handle }) => handle);
+  };
+  expect(await handles("-n", "shop", "--sort", "size")).toEqual([ids.attached, ids.available]);
+  expect(await handles("--node", "node-a,node-b")).toEqual([ids.attached]);
+  expect(await handles("--state", "available", "--state", "foreign", "--sort", "state")).toEqual([
+    ids.available,
+    ids.foreign,
+  ]);
+  expect(await handles("--problems")).toEqual([ids.foreign]);
+  expect(await handles("-n", "shop", "--problems")).toEqual([]);
+});
+
+test("a choice that fits nothing: exit 0, and the answer says which volumes there are", async () => {
+  const { code, stdout } = await list("-n", "shpo", "--fail-on-problems");
+  expect([code, stdout]).toEqual([
+    0,
+    "No volume matches -n shpo. 3 volumes exist.\nThe namespaces: shop. Did you mean shop?\n",
+  ]);
+});
+
+test("unknown values: exit 2 with the allowed ones, and nothing is asked", async () => {
+  const sent = await stand.control.commandsDuring(async () => {
+    const { code, stderr } = await list("--state", "brokn", "--sort", "colour", "-n", "");
+    expect(code).toBe(2);
+    expect(stderr).toContain('--state has the unknown name "brokn"');
+    expect(stderr).toContain(
+      "Did you mean broken? Expected: missing, broken, migrating, attached, available, foreign",
+    );
+    expect(stderr).toContain(
+      '--sort is "colour", not one of problems, claim, node, state, size, age, handle',
+    );
+    expect(stderr).toContain("--namespace has an empty name");
+  });
+  expect(sent).toEqual([]);
 });
 
 test("--fail-on-problems: exit 3, with the same list", async () => {
   const [plain, strict] = await Promise.all([list("-o", "json"), list("-o", "json", "--fail-on-problems")]);
   expect([plain.code, strict.code]).toEqual([0, 3]);
   expect(strict.stdout).toBe(plain.stdout);
+  // Only listed volumes count.
+  expect((await list("-n", "shop", "--fail-on-problems")).code).toBe(0);
+});
+
+test("volumes show takes the beginning of a handle, of a claim, and a cell as the list cuts it", async () => {
+  const show = (name: string) => stand.cli("volumes", "show", ...stand.rdsFlags, "-o", "json", name);
+  for (const name of [`${ids.attached.slice(0, 12)}…`, ids.attached.slice(0, 14), "datab", "shop/dat"]) {
+    const { code, stdout } = await show(name);
+    expect([code, (JSON.parse(stdout) as Item).handle]).toEqual([0, ids.attached]);
+  }
+  const ambiguous = await show("csi-");
+  expect([ambiguous.code, ambiguous.stdout]).toEqual([1, ""]);
+  expect(ambiguous.stderr).toContain('"csi-" is no whole name and fits 3 volumes: ');
+  for (const id of Object.values(ids)) expect(ambiguous.stderr).toContain(id);
+});
+
+test("volumes record --restore takes whole names only", async () => {
+  const { code, stderr } = await stand.cli("volumes", "record", ...stand.rdsFlags, "datab", "--restore");
+  expect(code).toBe(1);
+  expect(stderr).toContain('no volume is called "datab"');
 });
 
 test("only reads: no command changes the RDS", async () => {

@@ -137,7 +137,7 @@ function connectionLines(facts: Facts, width: number | undefined, wide: boolean)
   ): Column => ({
     title,
     cells: cells.map((row) => printable(cell(row))),
-    ...(minimum === undefined || wide ? {} : { minimum }),
+    ...(minimum === undefined || wide ? {} : { floors: [minimum] }),
   });
   return tableLines(
     [

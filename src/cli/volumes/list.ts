@@ -2,15 +2,21 @@ import type { Input } from "../../config/load.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { limitsOf, readWorld, withSides } from "./connect.ts";
-import { listedVolumes, problemsOf, unansweredLists } from "./listed.ts";
+import { listedVolumes, unansweredLists } from "./listed.ts";
+import { hasProblem } from "./model.ts";
 import { type OutputFormat, renderVolumes } from "./render.ts";
+import { ALL, type Selection, type SortKey, selects } from "./select.ts";
 
 export interface ListOptions {
   readonly output: OutputFormat;
-  /** Exit with code 3 when a volume has a problem, with 1 when there is none and a side that was asked did not answer. */
+  /** Exit with code 3 when a selected volume has a problem, with 1 when none has and a side that was asked did not answer. */
   readonly failOnProblems: boolean;
   /** Limit for everything, seconds. */
   readonly timeoutSeconds: number;
+  /** Default: all. */
+  readonly selection?: Selection;
+  /** Default: problems first. */
+  readonly sort?: SortKey | undefined;
 }
 
 /**
@@ -18,7 +24,7 @@ export interface ListOptions {
  * @throws the failure of the RDS
  */
 export async function runVolumesList(input: Input, options: ListOptions, io: Io): Promise<number> {
-  const { timeoutSeconds, failOnProblems, output } = options;
+  const { timeoutSeconds, failOnProblems, output: format, selection = ALL, sort } = options;
   return withSides(input, { timeoutSeconds }, io, async (sides) => {
     const limits = limitsOf(sides, timeoutSeconds, io.stop);
     const world = await readWorld(sides, limits).finally(limits.clear);
@@ -26,9 +32,9 @@ export async function runVolumesList(input: Input, options: ListOptions, io: Io)
     const volumes = listedVolumes(world);
     const unknown = unansweredLists(world);
     const { columns: width, colour } = io;
-    io.out(renderVolumes(volumes, { format: output, now: world.now, width, colour, unknown }));
+    io.out(renderVolumes(volumes, { format, now: world.now, width, colour, unknown, selection, sort }));
     if (!failOnProblems) return ExitCode.ok;
-    if (volumes.some((volume) => problemsOf(volume).length > 0)) return ExitCode.problems;
+    if (volumes.filter(selects(selection)).some(hasProblem)) return ExitCode.problems;
     // A check that could not look has not passed.
     return unknown.length > 0 ? ExitCode.failure : ExitCode.ok;
   });

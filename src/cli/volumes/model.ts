@@ -1,5 +1,5 @@
 import type { VolumeState } from "../../inspect/compare.ts";
-import type { Finding } from "../../inspect/finding.ts";
+import { type Finding, isProblem } from "../../inspect/finding.ts";
 
 /** One node that a volume is attached to. */
 export interface ListedNode {
@@ -44,4 +44,14 @@ export interface UnknownSide {
   readonly what: string;
   readonly reason: string;
   readonly remedy: string | undefined;
+}
+
+/** Whether a person has to do something: a finding that is more than information. */
+export function hasProblem({ findings }: Pick<ListedVolume, "findings">): boolean {
+  return findings.some(isProblem);
+}
+
+/** The claim of a volume as `namespace/name`; undefined without one. */
+export function claimOf({ pvc }: Pick<ListedVolume, "pvc">): string | undefined {
+  return pvc === undefined ? undefined : `${pvc.namespace}/${pvc.name}`;
 }

@@ -12,7 +12,7 @@ import { planRebuild, planRestore, requireReplaceable } from "../../records/plan
 import type { PlanFacts } from "../../records/rebuild.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
-import { recordsPrefix } from "../records-prefix.ts";
+import { recordsPrefix } from "../open-kubernetes.ts";
 import { within, withSides } from "./connect.ts";
 import { planText, recordDocument, recordText } from "./record-text.ts";
 
@@ -41,7 +41,9 @@ export async function runVolumesRecord(input: Input, options: RecordOptions, io:
     const ask = <T>(of: (opened: Kubernetes) => Promise<T>): Promise<Fact<T>> | Fact<T> =>
       cluster.state === "known" ? lookUp(signal, async () => known(await of(cluster.value))) : cluster;
     const pvs = await ask(({ reader }) => reader.persistentVolumes(signal));
-    const named = resolveName(name, { address: rds.address, survey: known(survey), pvs });
+    const sources = { address: rds.address, survey: known(survey), pvs };
+    // A record is only replaced for a volume that is named in full.
+    const named = resolveName(name, sources, undefined, action !== undefined);
     // The survey answered, so that it was the cluster that did not.
     if (named.state === "unknown") throw named.error;
     const handle = named.value;
@@ -56,8 +58,8 @@ export async function runVolumesRecord(input: Input, options: RecordOptions, io:
     }
     if (cluster.state !== "known") throw failure("recordKept", { volume: handle, reason: NEEDS_CLUSTER });
     if (copy.state === "unknown") throw copy.error;
-    const sources = { rds, cluster: cluster.value, config, found, copy: ifKnown(copy) };
-    return act(await gatherFacts(sources, signal), rds, found, options, io, signal);
+    const all = { rds, cluster: cluster.value, config, found, copy: ifKnown(copy) };
+    return act(await gatherFacts(all, signal), rds, found, options, io, signal);
   });
 }
 

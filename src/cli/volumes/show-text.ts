@@ -20,7 +20,8 @@ export const MARK: Readonly<Record<Severity, string>> = {
   warning: "! ",
   info: "i ",
 };
-const COLOUR: Readonly<Record<Severity, string>> = {
+/** Code of a severity's colour, between `ESC [` and `m`. */
+export const COLOUR: Readonly<Record<Severity, string>> = {
   critical: "31;1",
   error: "31",
   warning: "33",

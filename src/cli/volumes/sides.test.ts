@@ -183,8 +183,10 @@ describe("volumes list", () => {
   test("a pool that is not mounted is one line that names it, however many volumes are on it", async () => {
     await stack.simulator.device.setPool("storage-pool", { mounted: false });
     const { out } = await list("table");
-    const [, problems = ""] = out.split("Problems:\n");
-    expect(problems).toBe("Pool storage-pool is not mounted on the RDS: 2 volumes are on it\n");
+    const [problems] = (out.split("Problems:\n")[1] ?? "").split("\n\n");
+    expect(problems).toBe(
+      `!! pool-not-mounted: 2 volumes: Pool storage-pool is not mounted on the RDS: vms/plain, vms/${POPULATOR}`,
+    );
     const { items } = JSON.parse((await list("json")).out);
     for (const item of items)
       expect(item).toMatchObject({ state: "broken", findings: [{ id: "pool-not-mounted" }] });
@@ -208,7 +210,7 @@ describe("volumes list", () => {
     world.api.apply(persistentVolume("pv-lost", "csi-0123456789abcdef0123456789ab"));
     const { code, out } = await list("table", true, await kubernetes());
     expect(code).toBe(3);
-    expect(out).toMatch(/\nmissing +- +vms\/claim-pv-lost +- +- +csi-0123456789abcdef0123456789ab\n/);
+    expect(out).toMatch(/\nmissing +!! +- +vms\/claim-pv-lost +- +- +csi-0123456789abcdef0123456789ab\n/);
     expect(out).toContain(
       "PersistentVolume pv-lost names csi-0123456789abcdef0123456789ab, which is not on the RDS",
     );

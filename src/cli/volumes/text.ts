@@ -33,20 +33,46 @@ export function isoTime(seconds: number): string {
 
 const length = (text: string): number => [...text].length;
 
-function fit(text: string, width: number): string {
+/** Cuts the end: `csi-3f5a4531…`. */
+export function cutEnd(text: string, width: number): string {
   const characters = [...text];
   return characters.length <= width ? text : `${characters.slice(0, Math.max(1, width - 1)).join("")}…`;
 }
 
-/** A column: its cells, and whether it may be cut (down to `minimum`) when the terminal is too narrow. */
+/** Cuts the middle, as names often differ at the end: `data-rab…server-0`. */
+export function cutMiddle(text: string, width: number): string {
+  const characters = [...text];
+  if (characters.length <= width) return text;
+  const tail = Math.floor((width - 1) / 2);
+  const head = Math.max(1, width - 1 - tail);
+  return `${characters.slice(0, head).join("")}…${characters.slice(characters.length - tail).join("")}`;
+}
+
+/** Cuts `namespace/name`: the namespace to a quarter of the width first, then the middle of the name. */
+export function cutClaim(text: string, width: number): string {
+  const slash = text.indexOf("/");
+  if (slash < 0) return cutEnd(text, width);
+  const [namespace, name] = [text.slice(0, slash), text.slice(slash + 1)];
+  const room = Math.min(length(namespace), Math.max(2, Math.floor(width / 4)));
+  const shown = cutMiddle(name, Math.max(2, width - 1 - room));
+  return `${cutEnd(namespace, Math.max(room, width - 1 - length(shown)))}/${shown}`;
+}
+
+/** A column of a table, and how it gives way on a narrow terminal. */
 export interface Column {
   readonly title: string;
   readonly cells: readonly string[];
-  readonly minimum?: number;
+  /** Shorter cells, used if the table is too wide after the first round. */
+  readonly short?: readonly string[];
+  /** Width down to which the column is cut in each round; undefined or left out: it keeps its width. */
+  readonly floors?: readonly (number | undefined)[];
+  /** Default: cutEnd. */
+  readonly cut?: (text: string, width: number) => string;
 }
 
 /**
- * Lines of a table, columns two blanks apart, no blanks at line ends.
+ * Lines of a table, columns two blanks apart, no blanks at line ends. A table that is wider than the terminal is cut in rounds,
+ * each only as far as needed; after the last one a table may still be wider.
  * @param width columns of the terminal; undefined means unlimited
  * @param paint colours one cell; it is given the row (-1: titles), the column and the padded text
  */
@@ -55,28 +81,47 @@ export function tableLines(
   width: number | undefined,
   paint: (row: number, title: string, text: string) => string = (_row, _title, text) => text,
 ): string[] {
-  const widths = columns.map(({ title, cells }) => Math.max(length(title), ...cells.map(length)));
-  let excess = width === undefined ? 0 : widths.reduce((sum, each) => sum + each + 2, -2) - width;
-  while (excess > 0) {
-    // The widest column that may still shrink gives one character.
-    let widest = -1;
-    for (const [index, { minimum }] of columns.entries()) {
-      const size = widths[index] ?? 0;
-      if (minimum !== undefined && size > minimum && size > (widths[widest] ?? 0)) widest = index;
-    }
-    if (widest < 0) break;
-    widths[widest] = (widths[widest] ?? 0) - 1;
-    excess -= 1;
-  }
+  const { widths, short } = fittedWidths(columns, width);
   const rows = Math.max(0, ...columns.map(({ cells }) => cells.length));
   const line = (row: number): string => {
-    const parts = columns.map(({ title, cells }, index) => {
+    const parts = columns.map((column, index) => {
+      const { title, cells, cut = cutEnd } = column;
       const size = widths[index] ?? 0;
-      const text = fit(row < 0 ? title : (cells[row] ?? ""), size);
+      const cell = (short ? (column.short ?? cells) : cells)[row] ?? "";
+      const text = row < 0 ? cutEnd(title, size) : cut(cell, size);
       const last = index === columns.length - 1;
       return paint(row, title, text) + (last ? "" : " ".repeat(size - length(text)));
     });
     return parts.join("  ").trimEnd();
   };
   return Array.from({ length: rows + 1 }, (_, index) => line(index - 1));
+}
+
+/** The width of each column, and whether short cells are needed. */
+function fittedWidths(columns: readonly Column[], width: number | undefined) {
+  const needed = (title: string, cells: readonly string[]): number =>
+    Math.max(length(title), ...cells.map(length));
+  const widths = columns.map(({ title, cells }) => needed(title, cells));
+  const excess = (): number =>
+    width === undefined ? 0 : widths.reduce((sum, each) => sum + each + 2, -2) - width;
+  const rounds = Math.max(0, ...columns.map(({ floors }) => floors?.length ?? 0));
+  let short = false;
+  for (let round = 0; round < rounds && excess() > 0; round += 1) {
+    if (round === 1) {
+      short = true;
+      for (const [index, { title, short: cells }] of columns.entries())
+        if (cells !== undefined) widths[index] = needed(title, cells);
+    }
+    while (excess() > 0) {
+      // The widest column that may still shrink gives one character.
+      let widest = -1;
+      for (const [index, { floors }] of columns.entries()) {
+        const size = widths[index] ?? 0;
+        if (size > (floors?.[round] ?? size) && size > (widths[widest] ?? 0)) widest = index;
+      }
+      if (widest < 0) break;
+      widths[widest] = (widths[widest] ?? 0) - 1;
+    }
+  }
+  return { widths, short };
 }

@@ -1,9 +1,20 @@
 import { printable } from "../../domain/printable.ts";
 import { sentenceOf } from "../../inspect/finding.ts";
 import { jsonText } from "../machine-text.ts";
+import { volumeTable } from "./list-table.ts";
 import { problemsOf } from "./listed.ts";
-import type { ListedVolume } from "./model.ts";
-import { renderVolumes, volumeDocument } from "./render.ts";
+import { claimOf, type ListedVolume } from "./model.ts";
+import { countsText, problemLines, sharedProblems } from "./problems.ts";
+import { volumeDocument } from "./render.ts";
+import {
+  ALL,
+  nothingSelected,
+  type Selection,
+  type SortKey,
+  selectionText,
+  selects,
+  sorted,
+} from "./select.ts";
 import { wrap } from "./show-text.ts";
 import { isoTime, shortSize } from "./text.ts";
 
@@ -31,8 +42,15 @@ export type WatchChange =
 
 const iso = (ms: number): string => isoTime(ms / 1_000);
 
-/** What is different after a look, volumes by handle; what a side that does not answer hides is no change. */
-export function changesBetween(before: Look | undefined, after: Look): WatchChange[] {
+/**
+ * The changes after a look, volumes by handle. A side that does not answer changes nothing.
+ * @param fits whether a volume is selected; a change counts if the volume was or is selected, so that its end is not missed
+ */
+export function changesBetween(
+  before: Look | undefined,
+  after: Look,
+  fits: (volume: ListedVolume) => boolean = () => true,
+): WatchChange[] {
   const was = before?.troubles ?? [];
   const lost = after.troubles.filter(({ side }) => !was.some((each) => each.side === side));
   const back = was.filter(({ side }) => !after.troubles.some((each) => each.side === side));
@@ -40,11 +58,13 @@ export function changesBetween(before: Look | undefined, after: Look): WatchChan
   const now = after.volumes ?? [];
   const changed = now.flatMap((volume): WatchChange[] => {
     const known = old.get(volume.handle);
-    if (known === undefined) return [{ change: "added", volume }];
+    if (known === undefined) return fits(volume) ? [{ change: "added", volume }] : [];
+    if (!fits(known) && !fits(volume)) return [];
     const same = JSON.stringify(volumeDocument(known)) === JSON.stringify(volumeDocument(volume));
     return same ? [] : [{ change: "changed", volume }];
   });
-  const gone = [...old.values()].filter(({ handle }) => !now.some((volume) => volume.handle === handle));
+  const present = new Set(now.map(({ handle }) => handle));
+  const gone = [...old.values()].filter((volume) => !present.has(volume.handle) && fits(volume));
   return [
     ...lost.map((trouble): WatchChange => ({ change: "lost", trouble })),
     ...back.map((trouble): WatchChange => ({ change: "back", trouble })),
@@ -70,11 +90,11 @@ export function changeLine(change: WatchChange, now: number, json: boolean): str
     const head = { apiVersion: "rds-csi/v1", kind: "VolumeWatch", time, change: change.change };
     return `${jsonText({ ...head, volume: volumeDocument(volume) }, 0)}\n`;
   }
-  const { handle, state, sizeBytes, pvc, nodes, migration } = volume;
+  const { handle, state, sizeBytes, nodes, migration } = volume;
   const problems = problemsOf(volume).map(sentenceOf);
   const parts = [
     ...[time, change.change, handle, state, shortSize(sizeBytes)],
-    pvc === undefined ? "-" : `${pvc.namespace}/${pvc.name}`,
+    claimOf(volume) ?? "-",
     nodes.map(({ node }) => node).join(",") || "-",
     ...(migration === undefined ? [] : [migration.overdue ? "migration OVERDUE" : "migration"]),
     ...(problems.length === 0 ? [] : [`problems: ${problems.join("; ")}`]),
@@ -89,27 +109,65 @@ export interface FrameOptions {
   /** Of the terminal. */
   readonly rows: number;
   readonly colour: boolean;
+  /** Default: all. */
+  readonly selection?: Selection;
+  /** Default: problems first. */
+  readonly sort?: SortKey | undefined;
 }
 
-/** A look as the lines of a screen: no more than its rows, problems wrapped to its columns. */
-export function frameLines(look: Look, { wide, columns, rows, colour }: FrameOptions): string[] {
+/**
+ * A look as the lines of a screen: no more than its rows. The counts come first, then problems, then the table. Where the rows
+ * do not suffice, problems get up to half of them, and the last line of each part counts the rest.
+ */
+export function frameLines(look: Look, options: FrameOptions): string[] {
+  const { wide, columns, rows, colour, selection = ALL, sort = "problems" } = options;
   const status = look.troubles.map(
     ({ side, since, reason }) => `${side} does not answer since ${iso(since)}: ${printable(reason)}`,
   );
-  const read = look.volumes === undefined ? "nothing read yet" : `as of ${iso(look.readAt)}`;
-  const head = [`volumes on the RDS, ${read}; Ctrl-C ends`, ...status].flatMap((line) => wrap(line, columns));
-  const format = wide ? "wide" : "table";
-  const text =
+  const all = look.volumes ?? [];
+  const volumes = sorted(all.filter(selects(selection)), sort);
+  const read =
     look.volumes === undefined
-      ? ""
-      : renderVolumes(look.volumes, { format, now: look.now, width: columns, colour });
-  const body = text
-    .trimEnd()
-    .split("\n")
-    // Lines with colours are those of the table, which is made to fit.
-    .flatMap((line) => (line.includes("\u001b") || wide ? [line] : wrap(line, columns)));
-  const all = [...head, "", ...body];
-  if (all.length <= rows) return all;
-  const shown = Math.max(1, rows - 1);
-  return [...all.slice(0, shown), `… ${all.length - shown} more lines: enlarge the terminal`].slice(0, rows);
+      ? "nothing read yet"
+      : `${countsText(volumes, all.length, selectionText(selection))}, as of ${iso(look.readAt)}`;
+  const head = [`${read}; Ctrl-C ends`, ...status].flatMap((line) => wrap(line, columns)).slice(0, rows);
+  if (look.volumes === undefined) return head;
+  const handles = all.map(({ handle }) => handle);
+  const table =
+    volumes.length > 0
+      ? volumeTable(volumes, { wide, now: look.now, width: columns, colour, handles })
+      : (all.length === 0 ? ["No volumes."] : nothingSelected(all, selection)).flatMap((line) =>
+          wrap(line, columns),
+        );
+  const problems = sharedProblems(volumes);
+  const full = problems.flatMap((problem) => problemLines(problem, { width: columns, colour }));
+  const gap = problems.length > 0 ? [""] : [];
+  const whole = [...head, "", ...full, ...gap, ...table];
+  if (whole.length <= rows) return whole;
+  const blank = rows < ROWS_FOR_BLANKS ? [] : [""];
+  const left = rows - head.length - 2 * blank.length;
+  const forProblems = Math.min(problems.length, Math.max(Math.floor(left / 2), left - table.length));
+  const listed = problems.flatMap((problem) =>
+    problemLines(problem, { width: columns, colour, brief: true }),
+  );
+  const shown = [
+    ...[...head, ...blank],
+    ...upTo(forProblems, listed, (rest) => `… ${rest} more problems: --problems lists them`),
+    ...(problems.length > 0 ? blank : []),
+  ];
+  const rest = upTo(
+    rows - shown.length,
+    table,
+    (more) => `… ${more} more volumes: -n, --node, --state choose`,
+  );
+  return [...shown, ...rest].slice(0, rows);
+}
+
+/** Below so many rows blank lines make room for text. */
+const ROWS_FOR_BLANKS = 12;
+
+/** Up to so many lines; if that are not all, the last one counts the rest. */
+function upTo(room: number, lines: readonly string[], more: (rest: number) => string): string[] {
+  if (lines.length <= room) return [...lines];
+  return room < 1 ? [] : [...lines.slice(0, room - 1), more(lines.length - room + 1)];
 }

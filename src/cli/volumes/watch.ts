@@ -1,6 +1,7 @@
 import type { Input } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
-import { isFailure } from "../../domain/errors/driver-error.ts";
+import type { ErrorId } from "../../domain/errors/catalogue.ts";
+import { DriverError } from "../../domain/errors/driver-error.ts";
 import { ifKnown, isUnanswered, type Unknown } from "../../inspect/fact.ts";
 import type { ClusterLists } from "../../inspect/world.ts";
 import { ExitCode } from "../exit-codes.ts";
@@ -8,6 +9,7 @@ import type { Io } from "../io.ts";
 import { limitsOf, readWorld, type Sides, withSides } from "./connect.ts";
 import { listedVolumes } from "./listed.ts";
 import type { OutputFormat } from "./render.ts";
+import { ALL, type Selection, type SortKey, selects } from "./select.ts";
 import { changeLine, changesBetween, frameLines, type Look, type Trouble } from "./watch-view.ts";
 
 export interface WatchOptions {
@@ -16,6 +18,10 @@ export interface WatchOptions {
   readonly intervalSeconds: number;
   /** Limit for one look, seconds. */
   readonly timeoutSeconds: number;
+  /** Default: all. */
+  readonly selection?: Selection;
+  /** Default: problems first. */
+  readonly sort?: SortKey | undefined;
 }
 
 /** Rows of a terminal that does not say. */
@@ -34,7 +40,7 @@ export async function runVolumesWatch(input: Input, options: WatchOptions, io: I
     try {
       ifKnown(sides.cluster)?.watch();
       let last: Seen | undefined;
-      while (!io.stop.aborted) {
+      while (!io.stop.aborted && io.outputClosed !== true) {
         last = await look(sides, last, timeoutSeconds, io.stop).catch((error) => {
           if (!io.stop.aborted) throw error;
           return undefined;
@@ -56,6 +62,9 @@ interface Seen extends Look {
   readonly lists?: ClusterLists | undefined;
 }
 
+/** Errors of the first look that may pass by themselves. */
+const TRANSIENT: ReadonlySet<ErrorId> = new Set(["rdsUnreachable", "rdsBusy", "rdsOutcomeUnknown"]);
+
 /** Looks once. A side that does not answer keeps its last known lists. */
 async function look(
   sides: Sides,
@@ -73,7 +82,7 @@ async function look(
     return { volumes: listedVolumes({ ...world, cluster: lists }), lists, readAt: now, now, troubles };
   }
   const { error } = survey;
-  const transient = isFailure(error, "rdsUnreachable") || isFailure(error, "rdsBusy");
+  const transient = error instanceof DriverError && TRANSIENT.has(error.id);
   if (before === undefined && !transient && !stop.aborted) throw error;
   const { volumes, lists, readAt = 0 } = before ?? {};
   return { volumes, lists, readAt, now, troubles };
@@ -91,11 +100,12 @@ interface Presenter {
 }
 
 /** A pipe, or JSON: one line for each change. */
-function stream({ output }: WatchOptions, io: Io): Presenter {
+function stream({ output, selection = ALL }: WatchOptions, io: Io): Presenter {
   let before: Look | undefined;
+  const fits = selects(selection);
   return {
     show: (after) => {
-      for (const change of changesBetween(before, after))
+      for (const change of changesBetween(before, after, fits))
         io.out(changeLine(change, after.now, output === "json"));
       before = after;
     },
@@ -104,12 +114,13 @@ function stream({ output }: WatchOptions, io: Io): Presenter {
 }
 
 /** A terminal: each look is drawn over the last, so nothing flickers; the cursor is hidden meanwhile. */
-function screen({ output }: WatchOptions, io: Io): Presenter {
+function screen({ output, selection = ALL, sort }: WatchOptions, io: Io): Presenter {
   io.out("\u001b[?25l\u001b[?7l\u001b[2J");
   return {
     show: (after) => {
       const { columns = 80, rows = DEFAULT_ROWS, colour } = io;
-      const lines = frameLines(after, { wide: output === "wide", columns, rows: rows - 1, colour });
+      const wide = output === "wide";
+      const lines = frameLines(after, { wide, columns, rows: rows - 1, colour, selection, sort });
       io.out(`\u001b[H${lines.map((line) => `${line}\u001b[K\n`).join("")}\u001b[J`);
     },
     end: () => io.out("\u001b[?7h\u001b[?25h"),

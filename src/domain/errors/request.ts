@@ -59,10 +59,15 @@ export const requestErrors = {
     (p) => `no volume is called ${JSON.stringify(p.name)}: ${p.looked.join("; ")}`,
     "Name a claim as namespace/name, a PersistentVolume, a volume handle or a CSI volume name; rds-csi volumes list -o wide shows them.",
   ),
-  volumeNameAmbiguous: entry<{ name: string; candidates: readonly string[] }>(
+  volumeNameAmbiguous: entry<{ name: string; partly: boolean; candidates: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
-    (p) => `${JSON.stringify(p.name)} names ${p.candidates.length} volumes: ${p.candidates.join("; ")}`,
-    "Name one of them by its handle, or the claim with its namespace.",
+    ({ name, partly, candidates }) => {
+      const more = candidates.length > 10 ? [`${candidates.length - 10} more`] : [];
+      const fits = partly ? "is no whole name and fits" : "names";
+      const listed = [...candidates.slice(0, 10), ...more].join("; ");
+      return `${JSON.stringify(name)} ${fits} ${candidates.length} volumes: ${listed}`;
+    },
+    "Name one of them by its handle, by more of its name, or by the claim with its namespace.",
   ),
   operationInFlight: entry<{ volume: string; running: string }>(
     GrpcCode.ABORTED,
@@ -88,6 +93,11 @@ export const requestErrors = {
     GrpcCode.UNIMPLEMENTED,
     (p) => `${p.method} is not offered by this component of the driver`,
     "Ask the component that advertises it; the capabilities say what each one offers.",
+  ),
+  cannotListen: entry<{ option: string; address: string; reason: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `--${p.option}: the program cannot listen on ${p.address}: ${p.reason}`,
+    "End the process that has the address (`ss -ltnpx` shows it), or set the option to another one.",
   ),
   internal: entry<{ what: string }>(
     GrpcCode.INTERNAL,
