@@ -7,7 +7,7 @@ import type { Disk } from "../rds/disk.ts";
 import { classify } from "../rds/volume.ts";
 import type { RecordCopy } from "./copy.ts";
 import { epochOfNqn, highestEpoch, unusedEpoch } from "./epochs.ts";
-import { attachmentsFrom, baseFrom, migrationFrom, type PlanFacts } from "./rebuild.ts";
+import { attachmentsFrom, baseFrom, migrationFrom, type PlanFacts, recordKept } from "./rebuild.ts";
 
 /** What is to be written, and why. */
 export interface RecordPlan {
@@ -24,7 +24,7 @@ export interface RecordPlan {
  */
 export function requireReplaceable({ handle, disk, clusterId }: PlanFacts, replaceReadable: boolean): void {
   const refuse = (reason: string): never => {
-    throw failure("recordKept", { volume: handle, reason });
+    throw recordKept(handle, reason);
   };
   const version = /^rds(\d+)(?:;|$)/.exec(disk.comment)?.[1];
   if (version !== undefined && version !== "1")
@@ -47,7 +47,7 @@ export function requireReplaceable({ handle, disk, clusterId }: PlanFacts, repla
 export function planRestore(facts: PlanFacts): RecordPlan {
   const { handle, clusterId, copy } = facts;
   const refuse = (reason: string): never => {
-    throw failure("recordKept", { volume: handle, reason });
+    throw recordKept(handle, reason);
   };
   const decoded = copy === undefined ? undefined : decodeRecord(copy.comment);
   if (copy === undefined || decoded?.kind !== "record")
@@ -85,10 +85,10 @@ function holders({ handle, attachments }: PlanFacts): readonly AttachmentView[] 
   const all = attachments.filter(({ attached, deleting }) => attached || deleting);
   if (all.length > 2) {
     const nodes = all.map(({ node }) => node).join(", ");
-    throw failure("recordKept", {
-      volume: handle,
-      reason: `there are ${all.length} VolumeAttachments (${nodes}), and a record has at most two`,
-    });
+    throw recordKept(
+      handle,
+      `there are ${all.length} VolumeAttachments (${nodes}), and a record has at most two`,
+    );
   }
   return all;
 }
@@ -117,10 +117,10 @@ function continued(facts: PlanFacts, record: VolumeRecord): Settled {
   const { handle, disk, exportIsRight } = facts;
   const nodes = record.attachments.map(({ node }) => node).join(" and ");
   const refuse = (reason: string): never => {
-    throw failure("recordKept", {
-      volume: handle,
-      reason: `${reason}; end what uses the volume on ${nodes}, delete the VolumeAttachment, and see that nothing is connected there any more`,
-    });
+    throw recordKept(
+      handle,
+      `${reason}; end what uses the volume on ${nodes}, delete the VolumeAttachment, and see that nothing is connected there any more`,
+    );
   };
   for (const { node, metadata } of holders(facts)) {
     const { nqn } = metadata;

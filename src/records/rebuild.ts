@@ -1,6 +1,6 @@
 import { readParameters } from "../controller/parameters.ts";
 import type { AccessMode } from "../domain/access-mode.ts";
-import { failure } from "../domain/errors/driver-error.ts";
+import { type DriverError, failure } from "../domain/errors/driver-error.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
 import { decodeRecord } from "../domain/record/record-codec.ts";
 import {
@@ -35,6 +35,11 @@ export interface PlanFacts {
   readonly exportIsRight: (volume: RdsVolume) => boolean;
 }
 
+/** @param reason why no new record is made */
+export function recordKept(volume: VolumeId, reason: string): DriverError {
+  return failure("recordKept", { volume, reason });
+}
+
 /** What the sidecars make of a PersistentVolume's access modes, as the driver offers SINGLE_NODE_MULTI_WRITER. */
 const MODES: Readonly<Record<string, AccessMode>> = {
   ReadWriteOnce: "SINGLE_NODE_MULTI_WRITER",
@@ -57,10 +62,10 @@ export function baseFrom(facts: PlanFacts): {
     return { base: { ...kept, ended: [], reExportSince: undefined }, notes };
   }
   if (volumeIdFromName(pv.name) !== handle)
-    throw failure("recordKept", {
-      volume: handle,
-      reason: `its CSI name is not known: there is no copy, and the handle is not made from the PersistentVolume's name ${pv.name}`,
-    });
+    throw recordKept(
+      handle,
+      `its CSI name is not known: there is no copy, and the handle is not made from the PersistentVolume's name ${pv.name}`,
+    );
   const { settings, note } = settingsFrom(facts);
   const { claim, createdAt } = pv;
   return {
@@ -124,11 +129,10 @@ export function migrationFrom(
 function boundPv({ handle, pvs }: PlanFacts): PersistentVolumeView {
   const bound = pvs.filter(({ phase }) => phase === "Bound");
   const [pv, second] = bound.length > 0 ? bound : pvs;
-  if (pv === undefined)
-    throw failure("recordKept", { volume: handle, reason: "no PersistentVolume of this cluster names it" });
+  if (pv === undefined) throw recordKept(handle, "no PersistentVolume of this cluster names it");
   if (second !== undefined) {
     const names = `${pv.name} and ${second.name}`;
-    throw failure("recordKept", { volume: handle, reason: `PersistentVolumes ${names} name it` });
+    throw recordKept(handle, `PersistentVolumes ${names} name it`);
   }
   return pv;
 }
@@ -137,10 +141,10 @@ function modeOf({ handle }: PlanFacts, { name, accessModes }: PersistentVolumeVi
   const [only, second] = accessModes;
   const mode = only === undefined || second !== undefined ? undefined : MODES[only];
   if (mode === undefined)
-    throw failure("recordKept", {
-      volume: handle,
-      reason: `PersistentVolume ${name} has the access modes ${accessModes.join(", ") || "none"}, so that the mode of the attachment is not known`,
-    });
+    throw recordKept(
+      handle,
+      `PersistentVolume ${name} has the access modes ${accessModes.join(", ") || "none"}, so that the mode of the attachment is not known`,
+    );
   return mode;
 }
 

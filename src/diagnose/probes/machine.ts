@@ -10,9 +10,7 @@ import { isThere, linkOf, textOf } from "./files.ts";
 /** The kernel and its NVMe modules. */
 export interface KernelFacts {
   readonly release: string | undefined;
-  /** Seconds since boot. */
-  readonly uptimeSeconds: number | undefined;
-  readonly modules: { readonly nvmeTcp: boolean; readonly nvmeFabrics: boolean; readonly nvmeCore: boolean };
+  readonly modules: { readonly nvmeTcp: boolean; readonly nvmeFabrics: boolean };
   /** nvme_core.multipath; undefined where the kernel has no such parameter. */
   readonly multipath: boolean | undefined;
   readonly fabricsDevice: boolean;
@@ -20,20 +18,16 @@ export interface KernelFacts {
 
 export async function kernelFacts({ system, devRoot }: DiagnoseContext): Promise<KernelFacts> {
   const { sysRoot, procRoot } = system;
-  const [release, uptime, nvmeTcp, nvmeFabrics, nvmeCore, multipath, fabricsDevice] = await Promise.all([
+  const [release, nvmeTcp, nvmeFabrics, multipath, fabricsDevice] = await Promise.all([
     textOf(`${procRoot}/sys/kernel/osrelease`),
-    textOf(`${procRoot}/uptime`),
     isThere(`${sysRoot}/module/nvme_tcp`),
     isThere(`${sysRoot}/module/nvme_fabrics`),
-    isThere(`${sysRoot}/module/nvme_core`),
     textOf(`${sysRoot}/module/nvme_core/parameters/multipath`),
     isThere(`${devRoot}/nvme-fabrics`),
   ]);
-  const seconds = Number((uptime ?? "").split(" ")[0]);
   return {
     release,
-    uptimeSeconds: uptime === undefined || !Number.isFinite(seconds) ? undefined : seconds,
-    modules: { nvmeTcp, nvmeFabrics, nvmeCore },
+    modules: { nvmeTcp, nvmeFabrics },
     multipath: multipath === undefined ? undefined : /^[Yy1]/.test(multipath),
     fabricsDevice,
   };

@@ -25,7 +25,6 @@ describe("routes", () => {
     "eth2\t006433C6\t00000000\t0000\t0\t0\t0\tFFFFFFFF\t0\t0\t0",
     "",
   ].join("\n");
-  const at = (text: string): bigint => text.split(".").reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
 
   test("the most specific one counts, and what is down does not", () => {
     const routes = parseIpv4Routes(IPV4);
@@ -34,18 +33,18 @@ describe("routes", () => {
       ["eth0", 24, undefined],
       ["eth1", 25, undefined],
     ]);
-    const pick = (address: string) => pickRoute(routes, at(address), 32);
+    const pick = (address: string) => pickRoute(routes, address);
     expect(pick("192.0.2.9")).toMatchObject({ interface: "eth0", gateway: undefined });
     expect(pick("198.51.100.1")?.interface).toBe("eth1");
     expect(pick("198.51.100.200")).toMatchObject({ interface: "eth0", gateway: "192.0.2.254" });
-    expect(pickRoute([], at("192.0.2.9"), 32)).toBeUndefined();
+    expect(pickRoute([], "192.0.2.9")).toBeUndefined();
   });
 
   test("of equal routes the one with the lowest metric", () => {
     const [route] = parseIpv4Routes(IPV4);
     if (route === undefined) throw new Error("no route");
     const better = { ...route, interface: "eth9", metric: 1 };
-    expect(pickRoute([route, better], at("203.0.113.1"), 32)?.interface).toBe("eth9");
+    expect(pickRoute([route, better], "203.0.113.1")?.interface).toBe("eth9");
   });
 
   test("IPv6", async () => {

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { isIP } from "node:net";
+import { BlockList, isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import type { DiagnoseContext } from "../context.ts";
 import { textOf } from "./files.ts";
@@ -18,10 +18,10 @@ export interface RouteFacts {
   readonly speed: number | undefined;
 }
 
-/** A line of the routing table: network and mask as numbers. */
+/** A line of the routing table. */
 export interface Route {
   readonly interface: string;
-  readonly network: bigint;
+  readonly network: string;
   readonly prefix: number;
   readonly gateway: string | undefined;
   readonly metric: number;
@@ -56,13 +56,13 @@ export function parseIpv4Routes(text: string): readonly Route[] {
     // RTF_UP; RTF_REJECT is a route that says no.
     if ((Number.parseInt(flags ?? "0", 16) & 0x1) === 0 || (Number.parseInt(flags ?? "0", 16) & 0x200) !== 0)
       return [];
-    const bits = littleEndian(mask).toString(2);
     return [
       {
         interface: name,
-        network: littleEndian(destination ?? "0"),
-        prefix: bits === "0" ? 0 : bits.replaceAll("0", "").length,
-        gateway: gateway === "00000000" ? undefined : dotted(littleEndian(gateway ?? "0")),
+        network: dotted(destination ?? ""),
+        // A mask is ones and then zeros, in whatever order of bytes.
+        prefix: Number.parseInt(mask, 16).toString(2).replaceAll("0", "").length,
+        gateway: gateway === "00000000" ? undefined : dotted(gateway ?? ""),
         metric: Number(metric),
       },
     ];
@@ -80,32 +80,32 @@ export function parseIpv6Routes(text: string): readonly Route[] {
     return [
       {
         interface: name,
-        network: BigInt(`0x${network}`),
+        network: grouped(network ?? ""),
         prefix: Number.parseInt(prefix ?? "0", 16),
-        gateway: /^0{32}$/.test(gateway ?? "") ? undefined : (gateway ?? "").replace(/(.{4})(?=.)/g, "$1:"),
+        gateway: /^0{32}$/.test(gateway ?? "") ? undefined : grouped(gateway ?? ""),
         metric: Number.parseInt(metric ?? "0", 16),
       },
     ];
   });
 }
 
-/** The most specific route, of equal ones that with the lowest metric. */
-export function pickRoute(routes: readonly Route[], address: bigint, bits: 32 | 128): Route | undefined {
+/** The most specific route to an address, of equal ones that with the lowest metric. */
+export function pickRoute(routes: readonly Route[], address: string): Route | undefined {
+  const family = isIP(address) === 4 ? "ipv4" : "ipv6";
   return routes
     .filter(({ network, prefix }) => {
-      const shift = BigInt(bits - prefix);
-      return address >> shift === network >> shift;
+      const subnet = new BlockList();
+      subnet.addSubnet(network, prefix, family);
+      return subnet.check(address, family);
     })
     .toSorted((a, b) => b.prefix - a.prefix || a.metric - b.metric)[0];
 }
 
 async function lookUp(procRoot: string, address: string): Promise<Route | undefined> {
-  if (isIP(address) === 4) {
-    const routes = parseIpv4Routes((await textOf(`${procRoot}/net/route`)) ?? "");
-    return pickRoute(routes, numberOf4(address), 32);
-  }
-  const routes = parseIpv6Routes((await textOf(`${procRoot}/net/ipv6_route`)) ?? "");
-  return pickRoute(routes, numberOf6(address), 128);
+  const [name, parse] =
+    isIP(address) === 4 ? (["route", parseIpv4Routes] as const) : (["ipv6_route", parseIpv6Routes] as const);
+  // An address without its zone.
+  return pickRoute(parse((await textOf(`${procRoot}/net/${name}`)) ?? ""), address.split("%")[0] ?? "");
 }
 
 function isOwn(address: string): boolean {
@@ -116,35 +116,17 @@ function isOwn(address: string): boolean {
 }
 
 function loopback(): Route {
-  return { interface: "lo", network: 0n, prefix: 0, gateway: undefined, metric: 0 };
+  return { interface: "lo", network: "", prefix: 0, gateway: undefined, metric: 0 };
 }
 
-function littleEndian(hex: string): bigint {
-  return BigInt(`0x${Buffer.from(hex, "hex").reverse().toString("hex")}`);
+/** An IPv4 address of hexadecimal digits in the byte order of the machine. */
+function dotted(hex: string): string {
+  return Buffer.from(hex, "hex").reverse().join(".");
 }
 
-function dotted(value: bigint): string {
-  return [24n, 16n, 8n, 0n].map((shift) => String((value >> shift) & 0xffn)).join(".");
-}
-
-function numberOf4(address: string): bigint {
-  return address.split(".").reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
-}
-
-/** An IPv6 address without zone; an embedded IPv4 address is allowed. */
-function numberOf6(address: string): bigint {
-  const plain = (address.split("%")[0] ?? "").replace(/(\d+\.\d+\.\d+\.\d+)$/, (four) => {
-    const value = numberOf4(four);
-    return `${(value >> 16n).toString(16)}:${(value & 0xffffn).toString(16)}`;
-  });
-  const [head = "", tail] = plain.split("::");
-  const groups = (text: string): string[] => (text === "" ? [] : text.split(":"));
-  const [before, after] = [groups(head), groups(tail ?? "")];
-  const zeros = Array.from({ length: tail === undefined ? 0 : 8 - before.length - after.length }, () => "0");
-  return [...before, ...zeros, ...after].reduce(
-    (sum, group) => (sum << 16n) | BigInt(`0x${group || "0"}`),
-    0n,
-  );
+/** An IPv6 address of 32 hexadecimal digits. */
+function grouped(hex: string): string {
+  return hex.replace(/(.{4})(?=.)/g, "$1:");
 }
 
 function positive(text: string | undefined): number | undefined {
