@@ -120,6 +120,21 @@ export const exec = (command: Command<string>): Promise<ExecResult> =>
     });
   });
 
+/**
+ * Runs a program that has to succeed.
+ * @param failed makes the error from the complaint of a program that ended otherwise than with 0
+ * @throws what `failed` makes; as Exec
+ */
+export async function succeed(
+  run: Exec,
+  command: Command,
+  failed: (detail: string) => DriverError,
+): Promise<ExecResult> {
+  const result = await run(command);
+  if (result.code !== 0) throw failed(complaint(result));
+  return result;
+}
+
 /** Name and first operands of a command, for messages. The node's commands hold no secrets. */
 export function describe(command: Pick<Command<string>, "program" | "args">): string {
   return `\`${[command.program, ...command.args].join(" ").slice(0, 200)}\``;

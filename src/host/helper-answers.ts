@@ -105,9 +105,9 @@ export interface DeviceInspection {
   readonly backing: BackingScan;
 }
 
-/** Whether the kernel was told to delete a controller; the end of it shows in sysfs, not here. */
+/** Whether `delete_controller` of a controller was written. The end of the controller shows in sysfs. */
 export type EndedController =
-  | { readonly kind: "told" }
+  | { readonly kind: "written" }
   /** It is another one, or gone: nothing was written. */
   | { readonly kind: "other"; readonly detail: string }
   | { readonly kind: "failed"; readonly detail: string };

@@ -1,5 +1,4 @@
-import type { Clock } from "../domain/clock.ts";
-import { systemClock } from "../domain/clock.ts";
+import { type Clock, systemClock } from "../domain/clock.ts";
 import { type Logger, silentLogger } from "../observability/log.ts";
 import { type Exec, exec } from "./exec.ts";
 import { createHelper, type Helper } from "./helper.ts";

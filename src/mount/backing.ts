@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename } from "node:path";
+import { deviceNumber } from "../host/files.ts";
 import type { BackingScan, FoundFile } from "../host/helper-answers.ts";
-import { deviceNumber } from "./device-number.ts";
 import { type Mount, mountOf, parseMountinfo } from "./mountinfo.ts";
 import { REMOTE } from "./remote.ts";
 import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";

@@ -1,12 +1,11 @@
 import { Buffer } from "node:buffer";
 import { closeSync, constants, fstatSync, fsyncSync, openSync, writeSync } from "node:fs";
 import type { Filesystem } from "../domain/access-mode.ts";
+import { deviceNumber } from "../host/files.ts";
 import type { FilesystemFinding, MarkOutcome, MkfsMark } from "../host/helper-answers.ts";
-import { deviceNumber } from "./device-number.ts";
 import { type DirectReader, openDirect } from "./direct-reader.ts";
 import { decodeMark, encodeMark, MARK_LENGTH, markOffsets } from "./mkfs-mark.ts";
-import { readSuperblock, SUPERBLOCK_SPAN } from "./superblock.ts";
-import { superblockDanger } from "./superblock-danger.ts";
+import { readSuperblock, SUPERBLOCK_SPAN, superblockDanger } from "./superblock.ts";
 
 /**
  * Reads the superblock of the wanted filesystem and the marks, from the device itself. Blocks while the device does not

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
-import { deviceNumber, isCode } from "./device-number.ts";
+import { deviceNumber, isCode } from "../host/files.ts";
 import { type KnownMappings, mappedDevices } from "./mapped.ts";
-import { processAt } from "./process-at.ts";
+import { processAt } from "./processes.ts";
 import { type Remote, remoteOf } from "./remote.ts";
 import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";
 

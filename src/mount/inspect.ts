@@ -1,8 +1,8 @@
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import process from "node:process";
+import { deviceNumber } from "../host/files.ts";
 import type { DeviceInspection } from "../host/helper-answers.ts";
 import { findBacking } from "./backing.ts";
-import { deviceNumber } from "./device-number.ts";
 import { scanProcesses } from "./process-scan.ts";
 import { createScanWork, type ScanWork } from "./scan-work.ts";
 

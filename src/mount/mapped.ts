@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
-import { deviceNumber, isCode } from "./device-number.ts";
+import { deviceNumber, isCode } from "../host/files.ts";
 import type { Remote } from "./remote.ts";
 
 /** `address perms offset major:minor inode path`. Source: proc(5), /proc/pid/maps. */

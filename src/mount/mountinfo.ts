@@ -1,5 +1,6 @@
-import { readFile } from "node:fs/promises";
+import { readFile, readlink } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
+import { readState } from "../host/files.ts";
 
 /** One mount as the kernel lists it. Source: proc(5), /proc/pid/mountinfo. */
 export interface Mount {
@@ -36,13 +37,7 @@ export function parseMountinfo(text: string): readonly Mount[] {
  * @throws nodeStateUnknown
  */
 export async function readMounts(path = "/proc/self/mountinfo"): Promise<readonly Mount[]> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    throw failure("nodeStateUnknown", { what: "the mount table", detail: String(error) }, error);
-  }
-  return parseMountinfo(text);
+  return parseMountinfo(await readState("the mount table", () => readFile(path, "utf8")));
 }
 
 /** The mounts at exactly this path, lowest first. */
@@ -100,4 +95,20 @@ function parseLine(line: string): Mount {
 /** The kernel writes space, tab, newline, backslash (and `#`) as a backslash and three octal digits. */
 function unmangle(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
+
+/**
+ * The mount that keeps what this process mounts below `directory` from the machine: it is in a mount namespace of its own, such
+ * as a container's, and that mount is not shared. undefined: there is none, or the namespaces cannot be read.
+ * Source: mount_namespaces(7), "Shared subtrees".
+ * @throws nodeStateUnknown when the mount table cannot be read
+ */
+export async function hidingMount(procRoot: string, directory: string): Promise<Mount | undefined> {
+  const [own, machine] = await Promise.all([
+    readlink(`${procRoot}/self/ns/mnt`).catch(() => undefined),
+    readlink(`${procRoot}/1/ns/mnt`).catch(() => undefined),
+  ]);
+  if (own === undefined || machine === undefined || own === machine) return undefined;
+  const mount = mountOf(await readMounts(`${procRoot}/self/mountinfo`), directory);
+  return mount?.shared === false ? mount : undefined;
 }

@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+import { deviceNumber, isCode } from "../host/files.ts";
 import type { ProcessScan, ProcessUse } from "../host/helper-answers.ts";
-import { deviceNumber, isCode } from "./device-number.ts";
 import { type KnownMappings, mappedDevices } from "./mapped.ts";
-import { processAt } from "./process-at.ts";
+import { processAt } from "./processes.ts";
 import { type Remote, remoteOf } from "./remote.ts";
 import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";
 

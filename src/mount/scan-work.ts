@@ -1,4 +1,4 @@
-import { processAt } from "./process-at.ts";
+import { processAt } from "./processes.ts";
 
 /** The process that gave a scan the most to look at. */
 export interface Heaviest {

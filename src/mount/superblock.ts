@@ -1,7 +1,8 @@
 import { Buffer } from "node:buffer";
 import type { Filesystem } from "../domain/access-mode.ts";
-import type { Superblock } from "../host/helper-answers.ts";
-import { crc32c } from "./crc32c.ts";
+import type { Ext4State, Superblock } from "../host/helper-answers.ts";
+import { openDirect } from "./direct-reader.ts";
+import { optionDanger } from "./flags.ts";
 
 /** Bytes that have to be read from the start of a device: the largest sector of XFS. */
 export const SUPERBLOCK_SPAN = 32 * 1024;
@@ -110,4 +111,107 @@ function isZero(bytes: Buffer): boolean {
 
 function isPowerOf2(value: number): boolean {
   return value > 0 && (value & (value - 1)) === 0;
+}
+
+const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let value = byte;
+  for (let bit = 0; bit < 8; bit += 1) value = (value >>> 1) ^ (value & 1 ? 0x82f6_3b78 : 0);
+  return value;
+});
+
+/**
+ * CRC-32C (Castagnoli, reflected) of some bytes, begun with all ones and not inverted at the end, as ext4 stores it; XFS
+ * stores the inverse. Source: RFC 3720, appendix B.4.
+ */
+export function crc32c(bytes: Uint8Array): number {
+  let value = 0xffff_ffff;
+  for (const byte of bytes) value = (TABLE[(value ^ byte) & 0xff] ?? 0) ^ (value >>> 8);
+  return value >>> 0;
+}
+
+/**
+ * What the superblock of a filesystem would have the kernel or e2fsck do beyond this device: a journal or log on another
+ * one, whatever device has its number or UUID on this node, or a mount option that is never passed (flags.ts). Whoever
+ * wrote the volume, wrote the superblock. undefined: nothing, or no such filesystem.
+ * What mount options can set right (`errors=panic`, no barriers) is none of it: see safe-options.ts.
+ * @param start the first SUPERBLOCK_SPAN bytes of the device
+ */
+export function superblockDanger(start: Buffer, filesystem: Filesystem): string | undefined {
+  return filesystem === "xfs" ? xfsDanger(start) : ext4Danger(start.subarray(1024, 2048));
+}
+
+const EXT4_COMPAT_HAS_JOURNAL = 0x4;
+const EXT4_MOUNT_OPTIONS_LENGTH = 64;
+
+/**
+ * Source: kernel documentation, filesystems/ext4, "Super Block" (s_journal_uuid, s_journal_inum, s_journal_dev, s_mount_opts);
+ * fs/ext4/super.c, ext4_load_journal and parse_apply_sb_mount_options; e2fsprogs, e2fsck/journal.c, e2fsck_get_journal, which
+ * looks for a journal device also where the filesystem is not marked as having a journal.
+ */
+function ext4Danger(sb: Buffer): string | undefined {
+  if (sb.length < 1024 || sb.readUInt16LE(0x38) !== EXT4_MAGIC) return undefined;
+  const hasJournal = (sb.readUInt32LE(0x5c) & EXT4_COMPAT_HAS_JOURNAL) !== 0;
+  const inode = sb.readUInt32LE(0xe0);
+  const namesDevice = sb.readUInt32LE(0xe4) !== 0;
+  const namesUuid = sb.subarray(0xd0, 0xe0).some((byte) => byte !== 0);
+  if (namesDevice || (inode === 0 && (hasJournal || namesUuid))) return "its journal is on another device";
+  const text = sb.toString("latin1", 0x200, 0x200 + EXT4_MOUNT_OPTIONS_LENGTH).replace(/\0.*$/s, "");
+  for (const option of text.split(",").filter((each) => each !== "")) {
+    const reason = optionDanger(option, false);
+    if (reason === undefined) continue;
+    const name = /^[A-Za-z0-9_.-]+/.exec(option)?.[0] ?? "?";
+    return `its superblock holds the mount option ${name}: ${reason}`;
+  }
+  return undefined;
+}
+
+const XFS_INCOMPAT_ZONED = 0x200;
+
+/**
+ * Source: kernel, fs/xfs/libxfs/xfs_format.h, struct xfs_dsb (sb_rblocks, sb_logstart: 0 for an external log); a zoned
+ * filesystem may have its realtime section on the same device.
+ */
+function xfsDanger(start: Buffer): string | undefined {
+  if (start.length < 512 || start.toString("latin1", 0, 4) !== "XFSB") return undefined;
+  if (start.readBigUInt64BE(48) === 0n) return "its log is on another device";
+  const zoned = (start.readUInt16BE(100) & 0xf) === 5 && (start.readUInt32BE(216) & XFS_INCOMPAT_ZONED) !== 0;
+  return start.readBigUInt64BE(16) !== 0n && !zoned ? "its realtime section is on another device" : undefined;
+}
+
+const EXT4_STATE_VALID = 1;
+const EXT4_STATE_ERRORS = 2;
+const EXT4_INCOMPAT_RECOVER = 4;
+
+/**
+ * Reads the primary superblock of an ext4 (or ext2, ext3), from the device itself. Blocks while the device does not
+ * answer: for the helper process only.
+ * Source: kernel documentation, filesystems/ext4, "Super Block".
+ */
+export function readExt4State(path: string): Ext4State {
+  try {
+    const device = openDirect(path, 4096);
+    try {
+      return ext4State(device.read(0, 4096));
+    } finally {
+      device.close();
+    }
+  } catch (error) {
+    return { kind: "unreadable", detail: String(error) };
+  }
+}
+
+function ext4State(start: Buffer): Ext4State {
+  if (start.length < 4096) return { kind: "unreadable", detail: `only ${start.length} bytes could be read` };
+  const sb = start.subarray(1024, 2048);
+  if (sb.readUInt16LE(0x38) !== EXT4_MAGIC) return { kind: "other" };
+  const state = sb.readUInt16LE(0x3a);
+  const hasJournal = (sb.readUInt32LE(0x5c) & EXT4_COMPAT_HAS_JOURNAL) !== 0;
+  const errorCount = sb.readUInt32LE(0x194);
+  const unclean = !hasJournal && (state & EXT4_STATE_VALID) === 0;
+  return {
+    kind: "ext4",
+    needsCheck: (state & EXT4_STATE_ERRORS) !== 0 || errorCount > 0 || unclean,
+    errorCount,
+    needsRecovery: (sb.readUInt32LE(0x60) & EXT4_INCOMPAT_RECOVER) !== 0,
+  };
 }

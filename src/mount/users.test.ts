@@ -6,8 +6,7 @@ import process from "node:process";
 import { unusedHelper } from "../../test/support/node-helper.ts";
 import type { ProcessScan, ProcessUse } from "../host/helper-answers.ts";
 import { createNodeSystem } from "../host/system.ts";
-import { processAt } from "./process-at.ts";
-
+import { processAt } from "./processes.ts";
 import { blockUsers } from "./users.ts";
 
 const NUMBER = "259:1";

@@ -8,7 +8,7 @@ import { fuserPids } from "./fuser.ts";
 import { holdersOf, partitionsOf } from "./holders.ts";
 import { loopCandidates, loopsOver } from "./loops.ts";
 import { type Mount, readMounts } from "./mountinfo.ts";
-import { processAt } from "./process-at.ts";
+import { processAt } from "./processes.ts";
 import { statPath } from "./stat.ts";
 
 /**

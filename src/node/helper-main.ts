@@ -6,10 +6,10 @@ import type { MkfsMark } from "../host/helper-answers.ts";
 import { lookForData } from "../mount/blank.ts";
 import { eraseMarks, findFilesystem, writeMark } from "../mount/device-mark.ts";
 import { scanDevices } from "../mount/device-scan.ts";
-import { readExt4State } from "../mount/ext4-superblock.ts";
 import { inspectDevice } from "../mount/inspect.ts";
 import { decodeMark, encodeMark } from "../mount/mkfs-mark.ts";
 import { createScanWork } from "../mount/scan-work.ts";
+import { readExt4State } from "../mount/superblock.ts";
 import { endController } from "../nvme/end-controller.ts";
 
 const TOLD_LIMIT_MS = 4_000;

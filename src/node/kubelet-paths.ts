@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { failure } from "../domain/errors/driver-error.ts";
-import { isAbsent } from "./verbs/paths.ts";
+import { readIfPresent } from "../host/files.ts";
 
 /** A path that kubelet gave to this driver for one volume, by kubelet's own record beside it. */
 export interface KubeletPath {
@@ -43,14 +42,8 @@ export async function kubeletPathOf(path: string, driverName: string): Promise<K
 
 async function handleIn(directory: string, driverName: string): Promise<string | undefined> {
   const path = `${directory}/vol_data.json`;
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
-  }
-  if (text.length > MAX_RECORD) return undefined;
+  const text = await readIfPresent(path, () => readFile(path, "utf8"));
+  if (text === undefined || text.length > MAX_RECORD) return undefined;
   try {
     const record = JSON.parse(text) as { driverName?: unknown; volumeHandle?: unknown } | null;
     const { driverName: driver, volumeHandle: handle } = record ?? {};

@@ -1,12 +1,11 @@
 import type { DataPath } from "../host/data-path.ts";
 import type { NodeSystem } from "../host/system.ts";
+import type { NodeContext } from "./context.ts";
 import { type PruneReport, prune } from "./health/prune.ts";
 import { type SurveyResult, survey } from "./health/survey.ts";
 import { createInFlight } from "./in-flight.ts";
-import { info } from "./info.ts";
 import type {
   ExpandRequest,
-  NodeContext,
   NodeInfo,
   PublishRequest,
   StageRequest,
@@ -14,7 +13,7 @@ import type {
   UnpublishRequest,
   UnstageRequest,
   VolumeStats,
-} from "./types.ts";
+} from "./requests.ts";
 import { expand } from "./verbs/expand.ts";
 import { publish } from "./verbs/publish.ts";
 import { stage } from "./verbs/stage.ts";
@@ -95,4 +94,12 @@ export function createNodeService(options: NodeServiceOptions): NodeService & No
     prune: (deadlineMs) => prune(node, deadlineMs),
     survey: (signal) => survey(node, signal),
   };
+}
+
+/**
+ * NodeGetInfo. Source: CSI specification, NodeGetInfo.
+ * @param maxVolumesPerNode 0 = no limit
+ */
+export function info(nodeId: string, maxVolumesPerNode: number): NodeInfo {
+  return { nodeId, maxVolumesPerNode };
 }

@@ -24,7 +24,7 @@ export function endController(sysRoot: string, name: string, nqn: string): Ended
       return { kind: "other", detail: `${name} is ${found} over ${transport}` };
     }
     writeSync(fd, "1\n");
-    return { kind: "told" };
+    return { kind: "written" };
   } catch (error) {
     return { kind: isGone(error) ? "other" : "failed", detail: String(error) };
   } finally {

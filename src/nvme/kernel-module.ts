@@ -1,6 +1,6 @@
 import { complaint } from "../host/exec.ts";
+import { exists } from "../host/files.ts";
 import type { NodeSystem } from "../host/system.ts";
-import { exists } from "./connect.ts";
 
 /** Loading takes parts of a second; what takes so long hangs. */
 const DEADLINE_MS = 20_000;

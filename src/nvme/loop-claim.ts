@@ -1,5 +1,6 @@
 import { link, stat, unlink, writeFile } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
+import { isCode, readIfPresent } from "../host/files.ts";
 import type { NodeSystem } from "../host/system.ts";
 import { bindMount, unmount } from "../mount/mounter.ts";
 
@@ -8,7 +9,9 @@ import { bindMount, unmount } from "../mount/mounter.ts";
  * @throws nodeStateUnknown, also if there is no image
  */
 export async function isClaimOf(claim: string, image: string): Promise<boolean> {
-  const [held, wanted] = [await statOptional(claim), await statOptional(image)];
+  const [held, wanted] = await Promise.all(
+    [claim, image].map((path) => readIfPresent(path, () => stat(path))),
+  );
   if (wanted === undefined) {
     throw failure("nodeStateUnknown", {
       what: `image ${image}`,
@@ -65,17 +68,4 @@ async function remove(claim: string): Promise<boolean> {
     if (isCode(error, "EBUSY")) return false;
     throw failure("nodeStateUnknown", { what: claim, detail: String(error) }, error);
   }
-}
-
-async function statOptional(path: string) {
-  try {
-    return await stat(path);
-  } catch (error) {
-    if (isCode(error, "ENOENT")) return undefined;
-    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
-  }
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }

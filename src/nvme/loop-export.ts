@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
-import { DriverError, failure } from "../domain/errors/driver-error.ts";
+import { failure } from "../domain/errors/driver-error.ts";
 import type { Target } from "../host/data-path.ts";
+import { readIfPresent } from "../host/files.ts";
 
 /**
  * What the simulator writes to `<exportsDir>/<nqn>.json` while a disk is exported: the file exists exactly as long as
@@ -25,13 +26,8 @@ export interface LoopExport {
  */
 export async function readExport(exportsDir: string, nqn: string): Promise<LoopExport | undefined> {
   const path = `${exportsDir}/${nqn}.json`;
-  try {
-    return parse(await readFile(path, "utf8"), path);
-  } catch (error) {
-    if (error instanceof DriverError) throw error;
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
-  }
+  const text = await readIfPresent(path, () => readFile(path, "utf8"));
+  return text === undefined ? undefined : parse(text, path);
 }
 
 /**

@@ -1,16 +1,23 @@
 import { mkdir, readdir, realpath, stat } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { failure } from "../domain/errors/driver-error.ts";
+import { poll } from "../domain/poll.ts";
 import { readAttribute, readBlockDevice } from "../host/block-device.ts";
 import type { BlockDevice, Connection, DataPath, Target } from "../host/data-path.ts";
-import { complaint } from "../host/exec.ts";
-import { missingTools } from "../host/missing-tools.ts";
+import { succeed } from "../host/exec.ts";
+import { isCode } from "../host/files.ts";
 import type { NodeSystem } from "../host/system.ts";
+import { missingTools } from "../host/tools.ts";
 import { blockUsers } from "../mount/users.ts";
 import { claimImage, dropClaim, isClaimOf } from "./loop-claim.ts";
 import { openExport, readExport } from "./loop-export.ts";
-import { findOrphans } from "./loop-orphans.ts";
-import { describeLoop, dropLoopRecord, readLoopRecords, writeLoopRecord } from "./loop-record.ts";
+import {
+  describeLoop,
+  dropLoopRecord,
+  findOrphans,
+  readLoopRecords,
+  writeLoopRecord,
+} from "./loop-record.ts";
 import { parseVolumeNqn, requireVolumeNqn } from "./nqn.ts";
 
 export interface LoopOptions {
@@ -77,10 +84,9 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     return devices[0];
   };
 
-  const losetup = async (args: readonly string[], what: string, signal?: AbortSignal): Promise<string> => {
-    const result = await system.exec({ program: "losetup", args, deadlineMs: LOSETUP_DEADLINE_MS, signal });
-    if (result.code !== 0) throw failure("nodeCommandFailed", { what, detail: complaint(result) });
-    return result.stdout.trim();
+  const losetup = async (args: readonly string[], what: string, signal?: AbortSignal): Promise<void> => {
+    const command = { program: "losetup" as const, args, deadlineMs: LOSETUP_DEADLINE_MS, signal };
+    await succeed(system.exec, command, (detail) => failure("nodeCommandFailed", { what, detail }));
   };
 
   /**
@@ -90,10 +96,9 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
   const makeWritable = async (device: BlockDevice, signal?: AbortSignal): Promise<void> => {
     if (!device.readOnly) return;
     const args = ["--setrw", device.path];
-    const result = await system.exec({ program: "blockdev", args, deadlineMs: LOSETUP_DEADLINE_MS, signal });
-    if (result.code === 0) return;
+    const command = { program: "blockdev" as const, args, deadlineMs: LOSETUP_DEADLINE_MS, signal };
     const what = `switching ${device.path} to writable`;
-    throw failure("nodeCommandFailed", { what, detail: complaint(result) });
+    await succeed(system.exec, command, (detail) => failure("nodeCommandFailed", { what, detail }));
   };
 
   const detach = async (device: BlockDevice, what: string, signal?: AbortSignal): Promise<void> => {
@@ -146,13 +151,11 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     for (const device of (await attached()).get(nqn) ?? []) {
       await detach(device, `detaching ${device.path} (${nqn})`, signal);
     }
-    const until = system.clock.monotonic() + GONE_MS;
     // losetup succeeds on a device in use, too: the kernel detaches it at its last close.
-    while ((await attached()).has(nqn)) {
-      if (system.clock.monotonic() > until) {
-        throw failure("disconnectNotProven", { nqn, detail: "its loop device is still attached" });
-      }
-      await system.clock.sleep(POLL_MS, signal);
+    const limits = { everyMs: POLL_MS, withinMs: GONE_MS };
+    const isGone = async () => ((await attached()).has(nqn) ? undefined : true);
+    if ((await poll(system.clock, limits, isGone, signal)) === undefined) {
+      throw failure("disconnectNotProven", { nqn, detail: "its loop device is still attached" });
     }
     await dropClaim(system, `${await stateDir()}/${nqn}`, signal);
     await dropLoopRecord(await stateDir(), nqn);
@@ -197,7 +200,7 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
 
 async function prepare(directory: string): Promise<string> {
   await mkdir(directory, { mode: 0o700 }).catch((error: unknown) => {
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    if (!isCode(error, "EEXIST")) throw error;
   });
   // The kernel reports the real path of a backing file.
   return await realpath(directory);

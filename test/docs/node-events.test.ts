@@ -2,9 +2,10 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
+import type { NodeContext } from "../../src/node/context.ts";
 import { troublesOf } from "../../src/node/health/health.ts";
 import { createHealthWatch } from "../../src/node/health/health-watch.ts";
-import type { NodeContext } from "../../src/node/types.ts";
+
 import { silentLogger } from "../../src/observability/log.ts";
 import { ManualClock } from "../support/clock.ts";
 import { page, ROOT, section, tableRows } from "./pages.fixture.ts";

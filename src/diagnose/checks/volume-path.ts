@@ -1,6 +1,6 @@
 import { hostIdentity } from "../../domain/host-identity.ts";
+import { isGoing } from "../../nvme/controller-state.ts";
 import { endpointText, sameEndpoint } from "../../nvme/endpoint.ts";
-import { isGoing } from "../../nvme/judge.ts";
 import type { FindingId } from "../catalogue/catalogue.ts";
 import type { DiagnoseConfig } from "../context.ts";
 import type { Draft } from "../finding.ts";

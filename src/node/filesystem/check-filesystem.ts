@@ -2,8 +2,7 @@ import { DriverError, failure } from "../../domain/errors/driver-error.ts";
 import type { BlockDevice, DataPath } from "../../host/data-path.ts";
 import { complaint, type ExecResult } from "../../host/exec.ts";
 import type { NodeSystem } from "../../host/system.ts";
-import { proveUnused } from "../verbs/prove-unused.ts";
-import { verifyDevice } from "../verbs/verify-device.ts";
+import { proveUnused, verifyDevice } from "../device-proofs.ts";
 
 /** A check reads every inode; hours are possible. It is bounded only so that nothing waits for ever. */
 const CHECK_DEADLINE_MS = 12 * 3_600_000;

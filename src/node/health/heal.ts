@@ -3,8 +3,8 @@ import type { BlockDevice, Connection } from "../../host/data-path.ts";
 import { unmount } from "../../mount/mounter.ts";
 import { mountsAt } from "../../mount/mountinfo.ts";
 import { writabilityOf } from "../../mount/writable.ts";
-import type { NodeContext } from "../types.ts";
-import { mountsOf, release, unmountStaging } from "../verbs/release.ts";
+import { mountsOf, type NodeContext } from "../context.ts";
+import { release, unmountStaging } from "../verbs/release.ts";
 import { isDead } from "./dead.ts";
 import { isLive } from "./health.ts";
 

@@ -5,7 +5,7 @@ import type { BlockDevice, Connection } from "../../host/data-path.ts";
 import type { Mount } from "../../mount/mountinfo.ts";
 import { statPath } from "../../mount/stat.ts";
 import { writabilityOf } from "../../mount/writable.ts";
-import type { NodeContext } from "../types.ts";
+import type { NodeContext } from "../context.ts";
 import { isDead, isDeadNode } from "./dead.ts";
 
 /** Why a volume is abnormal on this node. */

@@ -1,8 +1,8 @@
 import { DriverError, failure } from "../../domain/errors/driver-error.ts";
 import { parseVolumeId } from "../../domain/volume-id.ts";
+import { mountsOf, type NodeContext } from "../context.ts";
 import { kubeletPathOf } from "../kubelet-paths.ts";
-import type { NodeContext } from "../types.ts";
-import { mountsOf, release } from "../verbs/release.ts";
+import { release } from "../verbs/release.ts";
 import { isDead } from "./dead.ts";
 import { clearDeadStaging, isBeyondReturn } from "./heal.ts";
 

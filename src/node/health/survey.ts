@@ -1,8 +1,7 @@
 import { parseVolumeId, type VolumeId } from "../../domain/volume-id.ts";
 import type { Mount } from "../../mount/mountinfo.ts";
+import { mountsOf, type NodeContext } from "../context.ts";
 import { kubeletPathOf } from "../kubelet-paths.ts";
-import type { NodeContext } from "../types.ts";
-import { mountsOf } from "../verbs/release.ts";
 import { isDead, isDeadNode } from "./dead.ts";
 import { type Trouble, troublesOf } from "./health.ts";
 

@@ -4,13 +4,14 @@ import { FILESYSTEMS } from "../../domain/access-mode.ts";
 import { checkRange, outOfRange } from "../../domain/capacity-range.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import type { BlockDevice } from "../../host/data-path.ts";
+import { isAbsent } from "../../host/files.ts";
 import { growFilesystem } from "../../mount/grow.ts";
 import { type Mount, mountsAt } from "../../mount/mountinfo.ts";
 import { writabilityOf } from "../../mount/writable.ts";
-import type { ExpandRequest, NodeContext } from "../types.ts";
+import { mountsOf, type NodeContext } from "../context.ts";
+import type { ExpandRequest } from "../requests.ts";
 import { locate } from "./locate.ts";
-import { canonicalPath, isAbsent, plainPath } from "./paths.ts";
-import { mountsOf } from "./release.ts";
+import { canonicalPath, plainPath } from "./paths.ts";
 import { presentationOf, requireVolumeId } from "./validate.ts";
 
 /** How long a device may take to show its size. A host that reconnects after a re-export needs some seconds. */

@@ -3,10 +3,9 @@ import { parseVolumeId } from "../../domain/volume-id.ts";
 import type { BlockDevice } from "../../host/data-path.ts";
 import { type Mount, mountsAt } from "../../mount/mountinfo.ts";
 import { statPath } from "../../mount/stat.ts";
+import { mountsOf, type NodeContext } from "../context.ts";
 import { isDead } from "../health/dead.ts";
-import type { NodeContext } from "../types.ts";
 import { canonicalPath, plainPath } from "./paths.ts";
-import { mountsOf } from "./release.ts";
 
 /** What of a volume is at a path. `mount` is undefined for a device node. */
 export interface Located {

@@ -1,7 +1,11 @@
 import { Buffer } from "node:buffer";
+import type { Stats } from "node:fs";
 import { lstat, readdir, realpath } from "node:fs/promises";
 import { basename, dirname, normalize } from "node:path";
 import { failure } from "../../domain/errors/driver-error.ts";
+import { readIfPresent, readState } from "../../host/files.ts";
+import { hidingMount } from "../../mount/mountinfo.ts";
+import type { NodeContext } from "../context.ts";
 
 /** PATH_MAX of Linux, with its terminating zero. */
 const PATH_LIMIT = 4095;
@@ -37,13 +41,8 @@ export function plainPath(path: string): string | undefined {
  * @throws nodeStateUnknown
  */
 export async function canonicalPath(path: string): Promise<string | undefined> {
-  try {
-    const parent = await realpath(dirname(path));
-    return `${parent === "/" ? "" : parent}/${basename(path)}`;
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw failure("nodeStateUnknown", { what: `the parent of ${path}`, detail: String(error) }, error);
-  }
+  const parent = await readIfPresent(`the parent of ${path}`, () => realpath(dirname(path)));
+  return parent === undefined ? undefined : `${parent === "/" ? "" : parent}/${basename(path)}`;
 }
 
 /**
@@ -82,16 +81,20 @@ export async function making<T>(path: string, make: () => Promise<T>): Promise<T
 export async function kindOf(
   path: string,
 ): Promise<"directory" | "file" | "block" | "link" | "other" | undefined> {
-  try {
-    const stat = await lstat(path);
-    if (stat.isDirectory()) return "directory";
-    if (stat.isFile()) return "file";
-    if (stat.isBlockDevice()) return "block";
-    return stat.isSymbolicLink() ? "link" : "other";
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw failure("nodeStateUnknown", { what: `what ${path} is`, detail: String(error) }, error);
-  }
+  const stat = await statOf(path);
+  if (stat === undefined) return undefined;
+  if (stat.isDirectory()) return "directory";
+  if (stat.isFile()) return "file";
+  if (stat.isBlockDevice()) return "block";
+  return stat.isSymbolicLink() ? "link" : "other";
+}
+
+/**
+ * lstat(2) of a path that is *not* a mount point; undefined only if nothing is there.
+ * @throws nodeStateUnknown
+ */
+export async function statOf(path: string): Promise<Stats | undefined> {
+  return await readIfPresent(`what ${path} is`, () => lstat(path));
 }
 
 /** So many names of a directory's entries are shown. */
@@ -104,29 +107,26 @@ const SHOWN = 5;
  * @throws pathNotEmpty (FAILED_PRECONDITION); nodeStateUnknown
  */
 export async function requireEmpty(volume: string, path: string, kind: "directory" | "file"): Promise<void> {
-  let found: string | undefined;
-  try {
+  const found = await readState(`what ${path} holds`, async () => {
     if (kind === "file") {
       const { size } = await lstat(path);
-      if (size > 0) found = `${size} bytes`;
-    } else {
-      const names = (await readdir(path)).sort();
-      const more = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : "";
-      if (names.length > 0) {
-        found =
-          names
-            .slice(0, SHOWN)
-            .map((name) => JSON.stringify(name))
-            .join(", ") + more;
-      }
+      return size > 0 ? `${size} bytes` : "";
     }
-  } catch (error) {
-    throw failure("nodeStateUnknown", { what: `what ${path} holds`, detail: String(error) }, error);
-  }
-  if (found !== undefined) throw failure("pathNotEmpty", { volume, path, found });
+    const names = (await readdir(path)).sort().map((name) => JSON.stringify(name));
+    const more = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : "";
+    return names.slice(0, SHOWN).join(", ") + more;
+  });
+  if (found !== "") throw failure("pathNotEmpty", { volume, path, found });
 }
 
-/** Only these two mean that nothing is there. */
-export function isAbsent(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+/**
+ * Refuses to mount where only this container would see it. Without `mountPropagation: Bidirectional` every call succeeds here,
+ * and the pod gets the empty directory below: what it writes lands on the node's own disk and is not in the volume. Where
+ * the namespaces cannot be read, which the readiness check reports, nothing is known and nothing refused.
+ * Source: Kubernetes' mount propagation.
+ * @throws mountNotPropagated (FAILED_PRECONDITION), nodeStateUnknown
+ */
+export async function requirePropagation(node: NodeContext, path: string): Promise<void> {
+  const mount = await hidingMount(node.system.procRoot, dirname(path));
+  if (mount !== undefined) throw failure("mountNotPropagated", { path, mountPoint: mount.mountPoint });
 }

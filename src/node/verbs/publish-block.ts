@@ -5,12 +5,11 @@ import { bindMount, unmount } from "../../mount/mounter.ts";
 import { mountsAt } from "../../mount/mountinfo.ts";
 import { statPath } from "../../mount/stat.ts";
 import { nodeMounts } from "../../mount/users.ts";
+import { mountinfoOf, mountsOf, type NodeContext } from "../context.ts";
+import { verifyDevice } from "../device-proofs.ts";
 import { isDeadNode } from "../health/dead.ts";
-import type { NodeContext } from "../types.ts";
 import { kindOf, making, requireEmpty } from "./paths.ts";
-import type { PublishJob } from "./publish-job.ts";
-import { mountinfoOf, mountsOf } from "./release.ts";
-import { verifyDevice } from "./verify-device.ts";
+import type { PublishJob } from "./validate.ts";
 
 const SWITCH_DEADLINE_MS = 10_000;
 

@@ -3,11 +3,10 @@ import { failure } from "../../domain/errors/driver-error.ts";
 import { bindMount, unmount } from "../../mount/mounter.ts";
 import { type Mount, mountsAt } from "../../mount/mountinfo.ts";
 import { writabilityOf } from "../../mount/writable.ts";
+import { mountinfoOf, mountsOf, type NodeContext } from "../context.ts";
 import { isDead } from "../health/dead.ts";
-import type { NodeContext } from "../types.ts";
 import { kindOf, making, requireEmpty } from "./paths.ts";
-import type { PublishJob } from "./publish-job.ts";
-import { mountinfoOf, mountsOf } from "./release.ts";
+import type { PublishJob } from "./validate.ts";
 
 /** The bind mount of a staged filesystem; see publish(). */
 export async function publishFilesystem(node: NodeContext, job: PublishJob): Promise<void> {

@@ -1,7 +1,7 @@
 import { failure } from "../../domain/errors/driver-error.ts";
-import type { NodeContext, PublishRequest } from "../types.ts";
-import { checkPath, requireCanonicalPath } from "./paths.ts";
-import { requirePropagation } from "./propagation.ts";
+import type { NodeContext } from "../context.ts";
+import type { PublishRequest } from "../requests.ts";
+import { checkPath, requireCanonicalPath, requirePropagation } from "./paths.ts";
 import { publishBlock } from "./publish-block.ts";
 import { publishFilesystem } from "./publish-filesystem.ts";
 import { requireOwnNumber } from "./reused-number.ts";

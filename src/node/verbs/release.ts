@@ -1,23 +1,13 @@
 import { failure } from "../../domain/errors/driver-error.ts";
 import type { BlockDevice, Connection } from "../../host/data-path.ts";
 import { unmount } from "../../mount/mounter.ts";
-import { type Mount, mountsAt, readMounts } from "../../mount/mountinfo.ts";
+import { mountsAt } from "../../mount/mountinfo.ts";
+import { mountsOf, type NodeContext } from "../context.ts";
+import { proveUnused } from "../device-proofs.ts";
 import { isDead } from "../health/dead.ts";
-import type { NodeContext } from "../types.ts";
-import { proveUnused } from "./prove-unused.ts";
 
 /** More layers than anybody stacks; only a bound. */
 const MAX_LAYERS = 32;
-
-/** The mount table of this node. */
-export function mountsOf(node: NodeContext): Promise<readonly Mount[]> {
-  return readMounts(mountinfoOf(node));
-}
-
-/** Where the mount table is read. */
-export function mountinfoOf(node: NodeContext): string {
-  return `${node.system.procRoot}/self/mountinfo`;
-}
 
 /**
  * Unmounts what is at the staging path, layer by layer, if it is one of the given devices or dead. Refuses before it

@@ -1,14 +1,13 @@
-import { lstat, readdir, unlink } from "node:fs/promises";
+import { readdir, unlink } from "node:fs/promises";
 import { failure } from "../../domain/errors/driver-error.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
 import type { BlockDevice } from "../../host/data-path.ts";
-import { deviceNumber } from "../../mount/device-number.ts";
+import { deviceNumber, readIfPresent } from "../../host/files.ts";
 import { unmount } from "../../mount/mounter.ts";
 import { type Mount, mountsAt } from "../../mount/mountinfo.ts";
+import { mountsOf, type NodeContext } from "../context.ts";
 import { kubeletPathOf } from "../kubelet-paths.ts";
-import type { NodeContext } from "../types.ts";
-import { isAbsent } from "./paths.ts";
-import { mountsOf } from "./release.ts";
+import { statOf } from "./paths.ts";
 
 /** Kubelet's directory of CSI volumes, above any staging path. */
 const CSI = /^(.+\/plugins\/kubernetes\.io\/csi)\//;
@@ -115,7 +114,7 @@ function asTarget(path: string): string {
 async function isPodGone(path: string): Promise<boolean> {
   const [, root, , , , pod] = FOR_POD.exec(path) ?? [];
   if (root === undefined || pod === undefined) return false;
-  return (await kindAt(`${root}/pods`)) !== undefined && (await kindAt(`${root}/pods/${pod}`)) === undefined;
+  return (await statOf(`${root}/pods`)) !== undefined && (await statOf(`${root}/pods/${pod}`)) === undefined;
 }
 
 async function clear(node: NodeContext, path: string, number: string, signal?: AbortSignal): Promise<void> {
@@ -125,32 +124,17 @@ async function clear(node: NodeContext, path: string, number: string, signal?: A
     if (layer === MAX_LAYERS || !isDeviceNode(top) || (await numberOf(path)) !== number) return;
     await unmount(node.system.exec, path, signal);
   }
-  const left = await kindAt(path);
+  const left = await statOf(path);
   if (left?.isBlockDevice() || (left?.isFile() && left.size === 0)) await unlink(path);
 }
 
 /** `major:minor` of a device node; undefined for anything else. */
 async function numberOf(path: string): Promise<string | undefined> {
-  const stat = await kindAt(path);
+  const stat = await statOf(path);
   return stat?.isBlockDevice() ? deviceNumber(stat.rdev) : undefined;
-}
-
-/** undefined only if nothing is there. */
-async function kindAt(path: string) {
-  try {
-    return await lstat(path);
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw failure("nodeStateUnknown", { what: `what ${path} is`, detail: String(error) }, error);
-  }
 }
 
 /** Empty if there is no such directory. */
 async function list(path: string): Promise<readonly string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    if (isAbsent(error)) return [];
-    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
-  }
+  return (await readIfPresent(path, () => readdir(path))) ?? [];
 }

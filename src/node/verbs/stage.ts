@@ -2,19 +2,27 @@ import { mkdir, rmdir } from "node:fs/promises";
 import { type DriverError, failure, isFailure } from "../../domain/errors/driver-error.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
 import type { BlockDevice, Connection } from "../../host/data-path.ts";
+import { withSafeOptions } from "../../mount/flags.ts";
 import { growFilesystem, isClearlySmaller } from "../../mount/grow.ts";
 import { mountFilesystem } from "../../mount/mounter.ts";
 import { type Mount, mountsAt } from "../../mount/mountinfo.ts";
-import { withSafeOptions } from "../../mount/safe-options.ts";
 import { writabilityOf } from "../../mount/writable.ts";
+import { mountsOf, type NodeContext } from "../context.ts";
+import { verifyDevice } from "../device-proofs.ts";
 import { checkExt4 } from "../filesystem/check-filesystem.ts";
 import { ensureFilesystem } from "../filesystem/ensure-filesystem.ts";
 import { clearDeadStaging, clearFailedStaging, endDeadConnection } from "../health/heal.ts";
 import { isLive } from "../health/health.ts";
-import type { NodeContext, StageRequest } from "../types.ts";
-import { checkPath, kindOf, making, requireCanonicalPath, requireEmpty } from "./paths.ts";
-import { requirePropagation } from "./propagation.ts";
-import { mountsOf, release, unmountStaging } from "./release.ts";
+import type { StageRequest } from "../requests.ts";
+import {
+  checkPath,
+  kindOf,
+  making,
+  requireCanonicalPath,
+  requireEmpty,
+  requirePropagation,
+} from "./paths.ts";
+import { release, unmountStaging } from "./release.ts";
 import { requireOwnNumber } from "./reused-number.ts";
 import {
   type CheckedContext,
@@ -25,7 +33,6 @@ import {
   requireOwnAddress,
   requireVolumeId,
 } from "./validate.ts";
-import { verifyDevice } from "./verify-device.ts";
 
 /**
  * EUCLEAN and EBADMSG, by which ext4 and XFS say that what they read cannot be true, as mount(8) words them. Source:

@@ -3,12 +3,12 @@ import { parseVolumeId } from "../../domain/volume-id.ts";
 import type { BlockDevice } from "../../host/data-path.ts";
 import { type Mount, mountsAt } from "../../mount/mountinfo.ts";
 import { statFilesystem, statPath } from "../../mount/stat.ts";
+import { mountsOf, type NodeContext } from "../context.ts";
 import { isDead, isDeadNode } from "../health/dead.ts";
 import { describeTroubles, mayHang, type Trouble, troublesOf } from "../health/health.ts";
 import { kubeletPathOf } from "../kubelet-paths.ts";
-import type { NodeContext, StatsRequest, Usage, VolumeStats } from "../types.ts";
+import type { StatsRequest, Usage, VolumeStats } from "../requests.ts";
 import { canonicalPath, kindOf, plainPath } from "./paths.ts";
-import { mountsOf } from "./release.ts";
 import { requireVolumeId } from "./validate.ts";
 
 /**

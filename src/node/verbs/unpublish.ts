@@ -1,13 +1,14 @@
 import { lstat, rmdir, unlink } from "node:fs/promises";
 import { DriverError, failure } from "../../domain/errors/driver-error.ts";
 import { parseVolumeId } from "../../domain/volume-id.ts";
+import { isAbsent } from "../../host/files.ts";
 import { unmount } from "../../mount/mounter.ts";
 import { type Mount, mountsAt } from "../../mount/mountinfo.ts";
 import { nodeMounts } from "../../mount/users.ts";
+import { mountsOf, type NodeContext } from "../context.ts";
 import { isDead } from "../health/dead.ts";
-import type { NodeContext, UnpublishRequest } from "../types.ts";
-import { canonicalPath, checkPath, isAbsent, kindOf } from "./paths.ts";
-import { mountsOf } from "./release.ts";
+import type { UnpublishRequest } from "../requests.ts";
+import { canonicalPath, checkPath, kindOf } from "./paths.ts";
 import { requireVolumeId } from "./validate.ts";
 
 const MAX_LAYERS = 32;

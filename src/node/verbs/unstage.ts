@@ -1,7 +1,8 @@
 import { parseVolumeId } from "../../domain/volume-id.ts";
-import type { NodeContext, UnstageRequest } from "../types.ts";
+import { mountsOf, type NodeContext } from "../context.ts";
+import type { UnstageRequest } from "../requests.ts";
 import { canonicalPath, checkPath } from "./paths.ts";
-import { mountsOf, release, unmountStaging } from "./release.ts";
+import { release, unmountStaging } from "./release.ts";
 import { requireVolumeId } from "./validate.ts";
 
 /**

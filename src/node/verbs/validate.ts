@@ -10,11 +10,11 @@ import { failure } from "../../domain/errors/driver-error.ts";
 import { hostIdentity } from "../../domain/host-identity.ts";
 import { decodePublishContext, type PublishContext } from "../../domain/publish-context.ts";
 import { parseVolumeId, type VolumeId } from "../../domain/volume-id.ts";
-import type { Target } from "../../host/data-path.ts";
+import type { BlockDevice, Target } from "../../host/data-path.ts";
 import { checkMountFlags } from "../../mount/flags.ts";
 import { normalAddress } from "../../nvme/endpoint.ts";
 import { requireVolumeNqn, type VolumeNqn } from "../../nvme/nqn.ts";
-import type { NodeContext } from "../types.ts";
+import type { NodeContext } from "../context.ts";
 
 /**
  * Bytes of a volume handle: as on the controller, where a handle that is not ours means "does not exist". Our own have 40.
@@ -111,4 +111,16 @@ export function requireOwnAddress(node: NodeContext, volume: VolumeId, { address
   const own = new Set(allowed.map(normalAddress));
   if (own.size > 0 && !own.has(normalAddress(address)))
     throw failure("storageAddressForeign", { volume, address, allowed });
+}
+
+/** A checked NodePublishVolume. Paths are canonical. */
+export interface PublishJob {
+  readonly volume: VolumeId;
+  readonly device: BlockDevice;
+  readonly staging: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+  /** The access mode allows one target path on the node. */
+  readonly singleTarget: boolean;
+  readonly signal: AbortSignal | undefined;
 }

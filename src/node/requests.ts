@@ -1,8 +1,5 @@
 import type { Capability } from "../domain/access-mode.ts";
 import type { CapacityRange } from "../domain/capacity-range.ts";
-import type { DataPath } from "../host/data-path.ts";
-import type { NodeSystem } from "../host/system.ts";
-import type { Logger } from "../observability/log.ts";
 
 /** NodeStageVolume, free of wire types. An empty string or undefined means that the field was not set. */
 export interface StageRequest {
@@ -85,19 +82,4 @@ export interface NodeInfo {
   readonly nodeId: string;
   /** 0 = no limit. */
   readonly maxVolumesPerNode: number;
-}
-
-/** What every verb works with. */
-export interface NodeContext {
-  readonly system: NodeSystem;
-  readonly dataPath: DataPath;
-  readonly nodeId: string;
-  /** Reading it throws clusterIdUnknown (UNAVAILABLE) while the orchestrator has not said it. */
-  readonly clusterId: string;
-  readonly nqnPrefix: string;
-  /** CSI driver name, by which kubelet keeps its records of our paths; undefined: they are not looked at. */
-  readonly driverName?: string | undefined;
-  /** The only addresses that volumes are connected at; undefined or empty: any. */
-  readonly storageAddresses?: readonly string[] | undefined;
-  readonly logger: Logger;
 }

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { readdir, readlink } from "node:fs/promises";
 
 /**
@@ -22,4 +22,16 @@ export async function countUninspectable(
     }
   }
   return count;
+}
+
+/** Name and parent of the process of a directory in /proc. Source: proc(5), /proc/pid/stat. */
+export function processAt(base: string): { readonly command: string; readonly parent: number } {
+  try {
+    // The name is in parentheses and may hold anything, also parentheses.
+    const match = /^\d+ \((.*)\) \S (\d+) /s.exec(readFileSync(`${base}/stat`, "utf8"));
+    if (match !== null) return { command: match[1] ?? "?", parent: Number(match[2]) };
+  } catch {
+    // It has ended.
+  }
+  return { command: "?", parent: 0 };
 }
