@@ -45,6 +45,11 @@ export interface Connection {
   readonly device: BlockDevice | undefined;
 }
 
+/** Whether one of the controllers of a connection is live. */
+export function isLive({ state }: Pick<Connection, "state">): boolean {
+  return state.split(", ").includes("live");
+}
+
 /** Something that holds a device open. */
 export interface DeviceUser {
   readonly kind: "process" | "mount" | "holder" | "loop" | "kernel";

@@ -14,9 +14,11 @@ export function isCode(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof Error && "code" in error && codes.includes(String(error.code));
 }
 
+const ABSENT = ["ENOENT", "ENOTDIR"];
+
 /** Whether an error proves that nothing is at a path: ENOENT and ENOTDIR, no other code. */
 export function isAbsent(error: unknown): boolean {
-  return isCode(error, "ENOENT", "ENOTDIR");
+  return isCode(error, ...ABSENT);
 }
 
 /** Whether a path exists. An error counts as "no": for messages and hints, never as proof of absence. */
@@ -42,13 +44,20 @@ export async function readState<T>(what: string, read: () => Promise<T>): Promis
   }
 }
 
-/** As readState; undefined only if nothing is there (isAbsent). */
-export async function readIfPresent<T>(what: string, read: () => Promise<T>): Promise<T | undefined> {
+/**
+ * As readState; undefined only if the error of `read` is one of absence.
+ * @param codes of absence; without ENOTDIR a file in place of a directory is an unknown state
+ */
+export async function readIfPresent<T>(
+  what: string,
+  read: () => Promise<T>,
+  codes: readonly string[] = ABSENT,
+): Promise<T | undefined> {
   return await readState(what, async () => {
     try {
       return await read();
     } catch (error) {
-      if (isAbsent(error)) return undefined;
+      if (isCode(error, ...codes)) return undefined;
       throw error;
     }
   });

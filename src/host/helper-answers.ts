@@ -115,6 +115,8 @@ export type EndedController =
 /** A process that uses a device. */
 export interface ProcessUse {
   readonly pid: number;
+  /** UID of its pod; missing for a process of the machine itself. */
+  readonly pod?: string;
   readonly command: string;
   /** Process id of its parent; 0 when it ended before that was read. */
   readonly parent: number;
@@ -131,4 +133,19 @@ export interface FoundFile {
   readonly inode: string;
   /** `major:minor` of the device that it is a node of; "" if it is no block device. */
   readonly device: string;
+}
+
+/** A process that uses one of several devices. */
+export interface DeviceUserFacts extends Omit<ProcessUse, "parent"> {
+  /** `major:minor` */
+  readonly device: string;
+}
+
+/** The processes that use some devices: for messages, never as proof. */
+export interface DeviceScan {
+  readonly users: readonly DeviceUserFacts[];
+  /** Processes that could not be looked into, or had too much to look at. */
+  readonly hidden: number;
+  /** Those that had too much to look at, in words; the first few. */
+  readonly crowded?: readonly string[];
 }

@@ -1,27 +1,10 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { deviceNumber, isCode } from "../host/files.ts";
+import type { DeviceScan, DeviceUserFacts } from "../host/helper-answers.ts";
 import { type KnownMappings, mappedDevices } from "./mapped.ts";
 import { processAt } from "./processes.ts";
 import { type Remote, remoteOf } from "./remote.ts";
 import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";
-
-/** A process that uses a device. */
-export interface DeviceUserFacts {
-  /** `major:minor` */
-  readonly device: string;
-  readonly pid: number;
-  readonly command: string;
-  /** e.g. `fd 7`, `cwd`, `mapped device` */
-  readonly how: string;
-}
-
-export interface DeviceScan {
-  readonly users: readonly DeviceUserFacts[];
-  /** Processes that could not be looked into, or had too much to look at. */
-  readonly hidden: number;
-  /** Those that had too much to look at, in words; the first few. */
-  readonly crowded?: readonly string[];
-}
 
 /** Nothing is decided here, only told: of a process that has more descriptors, none is looked at. */
 export const MOST_DESCRIPTORS = 50_000;
@@ -84,8 +67,11 @@ export function scanDevices(
     }
     // A process that has just ended uses nothing, and the kernel may say EACCES of it as well.
     if (refused && existsSync(base)) hidden += 1;
-    const { command } = processAt(base);
-    for (const [device, how] of found) users.push({ device, pid, command, how });
+    if (found.size === 0) continue;
+    const { command, pod } = processAt(base);
+    for (const [device, how] of found) {
+      users.push({ device, pid, command, how, ...(pod === undefined ? {} : { pod }) });
+    }
   }
   return { users, hidden, crowded };
 }

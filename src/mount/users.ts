@@ -8,7 +8,7 @@ import { fuserPids } from "./fuser.ts";
 import { holdersOf, partitionsOf } from "./holders.ts";
 import { loopCandidates, loopsOver } from "./loops.ts";
 import { type Mount, readMounts } from "./mountinfo.ts";
-import { processAt } from "./processes.ts";
+import { describeUse, processAt } from "./processes.ts";
 import { statPath } from "./stat.ts";
 
 /**
@@ -57,10 +57,10 @@ export async function blockUsers(
     if (scanned.has(pid)) continue;
     scanned.set(pid, { pid, ...processAt(`${system.procRoot}/${pid}`), how: "found by fuser" });
   }
-  for (const { pid, command, parent, how } of scanned.values()) {
+  for (const use of scanned.values()) {
     // To connect or disconnect another volume, nvme-cli opens the devices of all for a moment and identifies them.
-    if (command === "nvme" && parent === process.pid) continue;
-    users.push({ kind: "process", description: `process ${pid} (${command}, ${how})` });
+    if (use.command === "nvme" && use.parent === process.pid) continue;
+    users.push({ kind: "process", description: describeUse(use) });
   }
   if (unreadable > 0) system.logger.debug("some processes could not be inspected", { count: unreadable });
   if (unclear.length > 0)

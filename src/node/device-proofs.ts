@@ -3,7 +3,7 @@ import type { BlockDevice, DataPath } from "../host/data-path.ts";
 import type { NodeSystem } from "../host/system.ts";
 import { statPath } from "../mount/stat.ts";
 
-/** A device may be open for a moment after connect or umount (udev, an ending process): asked so often. */
+/** A device may be open for a moment after connect or umount (udev, an ending process): so many looks. */
 const ATTEMPTS = 4;
 const PAUSE_MS = 250;
 
@@ -31,8 +31,8 @@ export async function proveUnused(
 }
 
 /**
- * Proves, from the kernel and now, that the device is still the one of its NQN, that its node in /dev is that device,
- * and that it is at least as large as the volume. (It may be larger: the publish context is as old as the attachment.)
+ * Proves, from the kernel and now, that the device is still that of its NQN, that its node in /dev is that device, and
+ * that it is at least as large as the volume. (It may be larger: the publish context is as old as the attachment.)
  * @throws deviceChanged (ABORTED), deviceTooSmall (FAILED_PRECONDITION), nodeStateUnknown
  */
 export async function verifyDevice(
@@ -44,16 +44,13 @@ export async function verifyDevice(
 ): Promise<void> {
   const { nqn, path } = device;
   const now = await dataPath.find(nqn, signal);
+  const changed = (found: string) => failure("deviceChanged", { device: path, nqn, found });
   if (now === undefined || now.name !== device.name || now.number !== device.number) {
-    throw failure("deviceChanged", { device: path, nqn, found: now?.path ?? "disconnected" });
+    throw changed(now?.path ?? "disconnected");
   }
   const node = await statPath(system.exec, path, signal);
   if (node?.kind !== "block" || node.number !== device.number) {
-    throw failure("deviceChanged", {
-      device: path,
-      nqn,
-      found: `${node?.kind ?? "absent"} ${node?.number ?? ""}`.trim(),
-    });
+    throw changed(`${node?.kind ?? "absent"} ${node?.number ?? ""}`.trim());
   }
   if (now.sizeBytes < sizeBytes) {
     throw failure("deviceTooSmall", { device: path, nqn, expected: sizeBytes, found: now.sizeBytes });

@@ -1,7 +1,7 @@
 import { writeSync } from "node:fs";
 import process from "node:process";
 import { FILESYSTEMS } from "../domain/access-mode.ts";
-import { SCAN_LIMIT_MS } from "../host/helper.ts";
+import { SCAN_LIMIT_MS, USERS_LIMIT_MS } from "../host/helper.ts";
 import type { MkfsMark } from "../host/helper-answers.ts";
 import { lookForData } from "../mount/blank.ts";
 import { eraseMarks, findFilesystem, writeMark } from "../mount/device-mark.ts";
@@ -11,8 +11,6 @@ import { decodeMark, encodeMark } from "../mount/mkfs-mark.ts";
 import { createScanWork } from "../mount/scan-work.ts";
 import { readExt4State } from "../mount/superblock.ts";
 import { endController } from "../nvme/end-controller.ts";
-
-const TOLD_LIMIT_MS = 4_000;
 
 const NUMBERS = /^\d+:\d+(,\d+:\d+)*$/;
 
@@ -56,7 +54,7 @@ export function runNodeHelper(args: readonly string[]): number {
           new Set([process.pid, process.ppid]),
           undefined,
           undefined,
-          createScanWork({ limitMs: TOLD_LIMIT_MS }),
+          createScanWork({ limitMs: USERS_LIMIT_MS }),
         ),
       );
     case "end-controller":

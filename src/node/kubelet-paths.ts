@@ -7,11 +7,15 @@ export interface KubeletPath {
   readonly role: "staging" | "publish";
   /** As kubelet wrote it; not necessarily a handle that a volume of ours can have. */
   readonly handle: string;
+  /** UID of the pod that the path is for; undefined for a staging path. */
+  readonly pod?: string | undefined;
+  /** Name of the PersistentVolume; undefined for the staging path of a filesystem. */
+  readonly persistentVolume?: string | undefined;
 }
 
 const STAGING = /^(.+\/kubernetes\.io\/csi\/([^/]+)\/([0-9a-f]{64}))\/globalmount$/;
-const PUBLISH = /^(.+\/kubernetes\.io~csi\/[^/]+)\/mount$/;
-const BLOCK = /^(.+\/kubernetes\.io\/csi\/volumeDevices)\/(staging|publish)\/([^/]+)(?:\/[^/]+)?$/;
+const PUBLISH = /^((?:.+\/pods\/([^/]+)\/volumes|.+)\/kubernetes\.io~csi\/([^/]+))\/mount$/;
+const BLOCK = /^(.+\/kubernetes\.io\/csi\/volumeDevices)\/(staging|publish)\/([^/]+)(?:\/([^/]+))?$/;
 /** It holds six short texts. */
 const MAX_RECORD = 16 * 1024;
 
@@ -31,13 +35,16 @@ export async function kubeletPathOf(path: string, driverName: string): Promise<K
     const proven = handle !== undefined && createHash("sha256").update(handle).digest("hex") === hash;
     return proven ? { role: "staging", handle } : undefined;
   }
-  const publish = PUBLISH.exec(path);
-  const block = BLOCK.exec(path);
-  const directory = publish?.[1] ?? (block === null ? undefined : `${block[1]}/${block[3]}/data`);
-  if (directory === undefined) return undefined;
-  const handle = await handleIn(directory, driverName);
+  const [, directory, pod, persistentVolume] = PUBLISH.exec(path) ?? [];
+  if (directory !== undefined) {
+    const handle = await handleIn(directory, driverName);
+    return handle === undefined ? undefined : { role: "publish", handle, pod, persistentVolume };
+  }
+  const [, devices, kind, volume, blockPod] = BLOCK.exec(path) ?? [];
+  const handle = devices === undefined ? undefined : await handleIn(`${devices}/${volume}/data`, driverName);
   if (handle === undefined) return undefined;
-  return { role: block?.[2] === "staging" ? "staging" : "publish", handle };
+  const role = kind === "staging" ? "staging" : "publish";
+  return { role, handle, persistentVolume: volume, ...(role === "publish" ? { pod: blockPod } : {}) };
 }
 
 async function handleIn(directory: string, driverName: string): Promise<string | undefined> {

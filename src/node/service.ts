@@ -3,7 +3,6 @@ import type { NodeSystem } from "../host/system.ts";
 import type { NodeContext } from "./context.ts";
 import { type PruneReport, prune } from "./health/prune.ts";
 import { type SurveyResult, survey } from "./health/survey.ts";
-import { createInFlight } from "./in-flight.ts";
 import type {
   ExpandRequest,
   NodeInfo,
@@ -30,6 +29,7 @@ export interface NodeService {
   stats(request: StatsRequest): Promise<VolumeStats>;
   /** @returns the size of the volume in bytes, as measured */
   expand(request: ExpandRequest): Promise<bigint>;
+  /** NodeGetInfo; `maxVolumesPerNode` 0 = no limit. Source: CSI specification, NodeGetInfo. */
   info(): NodeInfo;
 }
 
@@ -58,48 +58,28 @@ export interface NodeServiceOptions {
 }
 
 /**
- * Makes the node service. Two verbs on one volume never run at once (operationInFlight, ABORTED); a verb whose caller
- * has gone keeps its volume until it has really settled.
+ * Makes the node service. Its caller excludes two verbs on one volume at the same time, until the first has really settled:
+ * in the driver the in-flight guard does (csi/interceptors/in-flight.ts).
  */
 export function createNodeService(options: NodeServiceOptions): NodeService & NodeUpkeep {
-  const { system, dataPath, nodeId, nqnPrefix, driverName, maxVolumesPerNode } = options;
-  const { logger } = system;
-  const given = options.clusterId;
-  const { storageAddresses } = options;
+  const { maxVolumesPerNode, clusterId: given, ...rest } = options;
+  const { nodeId } = rest;
   const node: NodeContext = {
-    ...{ system, dataPath, nodeId, nqnPrefix, driverName, storageAddresses, logger },
+    ...rest,
+    logger: rest.system.logger,
     get clusterId() {
       return typeof given === "string" ? given : given();
     },
   };
-  const inFlight = createInFlight();
-  const exclusive = <R extends { readonly volumeId: string }, A>(
-    operation: string,
-    verb: (node: NodeContext, request: R) => Promise<A>,
-  ) => {
-    return async (request: R): Promise<A> => {
-      // An empty handle is refused by the verb; it must not block others.
-      if (request.volumeId === "") return await verb(node, request);
-      return await inFlight.run(request.volumeId, operation, () => verb(node, request));
-    };
-  };
   return {
-    stage: exclusive("NodeStageVolume", stage),
-    unstage: exclusive("NodeUnstageVolume", unstage),
-    publish: exclusive("NodePublishVolume", publish),
-    unpublish: exclusive("NodeUnpublishVolume", unpublish),
+    stage: (request) => stage(node, request),
+    unstage: (request) => unstage(node, request),
+    publish: (request) => publish(node, request),
+    unpublish: (request) => unpublish(node, request),
     stats: (request) => stats(node, request),
-    expand: exclusive("NodeExpandVolume", expand),
-    info: () => info(nodeId, maxVolumesPerNode),
+    expand: (request) => expand(node, request),
+    info: () => ({ nodeId, maxVolumesPerNode }),
     prune: (deadlineMs) => prune(node, deadlineMs),
     survey: (signal) => survey(node, signal),
   };
-}
-
-/**
- * NodeGetInfo. Source: CSI specification, NodeGetInfo.
- * @param maxVolumesPerNode 0 = no limit
- */
-export function info(nodeId: string, maxVolumesPerNode: number): NodeInfo {
-  return { nodeId, maxVolumesPerNode };
 }

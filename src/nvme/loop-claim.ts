@@ -10,7 +10,7 @@ import { bindMount, unmount } from "../mount/mounter.ts";
  */
 export async function isClaimOf(claim: string, image: string): Promise<boolean> {
   const [held, wanted] = await Promise.all(
-    [claim, image].map((path) => readIfPresent(path, () => stat(path))),
+    [claim, image].map((path) => readIfPresent(path, () => stat(path), ["ENOENT"])),
   );
   if (wanted === undefined) {
     throw failure("nodeStateUnknown", {

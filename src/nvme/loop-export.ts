@@ -26,7 +26,7 @@ export interface LoopExport {
  */
 export async function readExport(exportsDir: string, nqn: string): Promise<LoopExport | undefined> {
   const path = `${exportsDir}/${nqn}.json`;
-  const text = await readIfPresent(path, () => readFile(path, "utf8"));
+  const text = await readIfPresent(path, () => readFile(path, "utf8"), ["ENOENT"]);
   return text === undefined ? undefined : parse(text, path);
 }
 

@@ -58,7 +58,7 @@ export async function readLoopRecords(stateDir: string): Promise<ReadonlyMap<str
   const records = new Map<string, LoopRecord>();
   for (const file of await readState(stateDir, () => readdir(stateDir))) {
     if (!file.endsWith(SUFFIX)) continue;
-    const text = await readIfPresent(stateDir, () => readFile(`${stateDir}/${file}`, "utf8"));
+    const text = await readIfPresent(stateDir, () => readFile(`${stateDir}/${file}`, "utf8"), ["ENOENT"]);
     const record = parse(text ?? "");
     if (record !== undefined) records.set(file.slice(0, -SUFFIX.length), record);
   }

@@ -110,7 +110,7 @@ async function listClass(sysRoot: string, name: string): Promise<readonly string
 
 /** Entries of a directory; none if it does not exist. */
 async function listDirectory(path: string): Promise<readonly string[]> {
-  return (await readIfPresent(path, () => readdir(path))) ?? [];
+  return (await readIfPresent(path, () => readdir(path), ["ENOENT"])) ?? [];
 }
 
 /** The controllers and namespaces that this node has of one NQN at one moment. */

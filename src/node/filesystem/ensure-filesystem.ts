@@ -1,29 +1,14 @@
-import type { Filesystem } from "../../domain/access-mode.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
-import type { FilesystemState } from "../../domain/publish-context.ts";
-import type { BlockDevice, DataPath } from "../../host/data-path.ts";
+import type { DataPath } from "../../host/data-path.ts";
 import { succeed } from "../../host/exec.ts";
 import type { FilesystemFinding, MkfsMark } from "../../host/helper-answers.ts";
 import type { NodeSystem } from "../../host/system.ts";
 import { uuidOf } from "../../mount/mkfs-mark.ts";
 import { probe } from "../../mount/probe.ts";
 import { proveUnused, verifyDevice } from "../device-proofs.ts";
-import { eraseMarks, makeFilesystem } from "./make-filesystem.ts";
+import { eraseMarks, type FilesystemWish, makeFilesystem } from "./make-filesystem.ts";
 
 const FLUSH_DEADLINE_MS = 20_000;
-
-/** What is to be found, or made, on a device. */
-export interface FilesystemWish {
-  readonly volume: string;
-  readonly device: BlockDevice;
-  readonly filesystem: Filesystem;
-  /** What the volume's record says; `keep` never leads to mkfs. */
-  readonly state: FilesystemState;
-  /** Of the attachment, as its NQN has it; 0 where attachments have none (`--fencing off`). */
-  readonly epoch: number;
-  /** Smallest acceptable size of the device in bytes. */
-  readonly sizeBytes: bigint;
-}
 
 /**
  * `there`: the wanted filesystem; `nothing`: no signature. What an mkfs of ours left, and nothing else: `remains` without

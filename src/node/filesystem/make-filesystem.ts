@@ -1,13 +1,28 @@
+import type { Filesystem } from "../../domain/access-mode.ts";
 import { DriverError, failure } from "../../domain/errors/driver-error.ts";
+import type { FilesystemState } from "../../domain/publish-context.ts";
+import type { BlockDevice } from "../../host/data-path.ts";
 import { complaint } from "../../host/exec.ts";
 import type { MkfsMark } from "../../host/helper-answers.ts";
 import type { NodeSystem } from "../../host/system.ts";
 import { newMark, uuidOf } from "../../mount/mkfs-mark.ts";
-import type { FilesystemWish } from "./ensure-filesystem.ts";
 import { watchDevice } from "./watch-device.ts";
 
 /** Only so that nothing waits for ever: on a slow link mkfs of a large volume takes long, and its end is worth waiting. */
 const MKFS_DEADLINE_MS = 12 * 3_600_000;
+
+/** The filesystem that a device has to hold. */
+export interface FilesystemWish {
+  readonly volume: string;
+  readonly device: BlockDevice;
+  readonly filesystem: Filesystem;
+  /** What the volume's record says; `keep` never leads to mkfs. */
+  readonly state: FilesystemState;
+  /** Of the attachment, as its NQN has it; 0 where attachments have none (`--fencing off`). */
+  readonly epoch: number;
+  /** Smallest acceptable size of the device in bytes. */
+  readonly sizeBytes: bigint;
+}
 
 type Wish = Pick<FilesystemWish, "volume" | "device" | "filesystem" | "epoch">;
 

@@ -83,7 +83,7 @@ describe.skipIf(skipped !== "")(`a filesystem that met an error refuses every wr
   const trouble = async ({ volume }: Staged) =>
     [...(await node.service.survey()).entries()]
       .filter(([slot]) => slot === volume.volumeId)
-      .flatMap(([, troubles]) => (troubles ?? []).map(({ cause }) => cause));
+      .flatMap(([, conditions]) => (conditions ?? []).map(({ cause }) => cause));
 
   /** The kernel's own switch for an error; what it then shows differs between kernels. */
   const kernelError = ({ staging }: Staged): boolean => {

@@ -1,12 +1,11 @@
 import type { VolumeId } from "../../domain/volume-id.ts";
-import type { BlockDevice, Connection } from "../../host/data-path.ts";
-import { unmount } from "../../mount/mounter.ts";
-import { mountsAt } from "../../mount/mountinfo.ts";
+import { type BlockDevice, type Connection, isLive } from "../../host/data-path.ts";
+import type { Mount } from "../../mount/mountinfo.ts";
 import { writabilityOf } from "../../mount/writable.ts";
-import { mountsOf, type NodeContext } from "../context.ts";
+import { mountsOf, type NodeContext, topMount } from "../context.ts";
 import { release, unmountStaging } from "../verbs/release.ts";
+import { unmountLayers } from "../verbs/unmount.ts";
 import { isDead } from "./dead.ts";
-import { isLive } from "./health.ts";
 
 /** The kernel looks for namespaces in the background after a connect or reconnect; this is ample. */
 const SCAN_MS = 5_000;
@@ -29,11 +28,9 @@ export async function clearDeadStaging(
   path: string,
   signal?: AbortSignal,
 ): Promise<void> {
-  for (;;) {
-    const mounts = await mountsOf(node);
-    const top = mountsAt(mounts, path).at(-1);
-    if (top === undefined || !(await isDead(node, top))) return;
-    const left = mounts
+  const mayGo = async (top: Mount, all: readonly Mount[]): Promise<boolean> => {
+    if (!(await isDead(node, top))) return false;
+    const left = all
       .filter(({ device, mountPoint }) => device === top.device && mountPoint !== path)
       .map(({ mountPoint }) => mountPoint);
     node.logger.warn("unmounting a staging mount whose device has vanished", {
@@ -42,8 +39,9 @@ export async function clearDeadStaging(
       source: top.source,
       ...(left.length > 0 ? { deadInPods: left } : {}),
     });
-    await unmount(node.system.exec, path, signal);
-  }
+    return true;
+  };
+  await unmountLayers(node, path, mayGo, signal);
 }
 
 /**
@@ -85,7 +83,7 @@ export async function endDeadConnection(
   signal?: AbortSignal,
 ): Promise<boolean> {
   const { nqn } = connection;
-  if (mountsAt(await mountsOf(node), path).length > 0) return false;
+  if ((await topMount(node, path)) !== undefined) return false;
   const until = node.system.clock.monotonic() + SCAN_MS;
   for (;;) {
     const now = (await node.dataPath.list(signal)).filter((each) => each.nqn === nqn);

@@ -3,10 +3,10 @@ import type { Mount } from "../../mount/mountinfo.ts";
 import { mountsOf, type NodeContext } from "../context.ts";
 import { kubeletPathOf } from "../kubelet-paths.ts";
 import { isDead, isDeadNode } from "./dead.ts";
-import { type Trouble, troublesOf } from "./health.ts";
+import { type AbnormalCondition, abnormalConditions } from "./health.ts";
 
 /** What is wrong with each volume; undefined for one that could not be looked at. */
-export type SurveyResult = ReadonlyMap<VolumeId, readonly Trouble[] | undefined>;
+export type SurveyResult = ReadonlyMap<VolumeId, readonly AbnormalCondition[] | undefined>;
 
 /**
  * Looks at every volume of this driver on this node: those that are connected, and those of which only dead mounts are
@@ -19,14 +19,14 @@ export async function survey(node: NodeContext, signal?: AbortSignal): Promise<S
   const mounts = await mountsOf(node);
   const connections = await node.dataPath.list(signal);
   const dead = await deadMounts(node, mounts, signal);
-  const found = new Map<VolumeId, readonly Trouble[] | undefined>();
+  const found = new Map<VolumeId, readonly AbnormalCondition[] | undefined>();
   for (const volume of new Set([...connections.map(({ slot }) => slot), ...dead.keys()])) {
     const own = connections.filter(({ slot }) => slot === volume);
     const numbers = new Set(own.map(({ device }) => device?.number));
     const mounted = mounts.filter(({ device }) => numbers.has(device));
     const subject = { volume, connections: own, mounts: [...mounted, ...(dead.get(volume) ?? [])] };
-    const troubles = await known(node, { volume }, signal, () => troublesOf(node, subject, signal));
-    found.set(volume, troubles);
+    const conditions = await known(node, { volume }, signal, () => abnormalConditions(node, subject, signal));
+    found.set(volume, conditions);
   }
   return found;
 }

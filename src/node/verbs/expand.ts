@@ -3,14 +3,15 @@ import { dirname } from "node:path";
 import { FILESYSTEMS } from "../../domain/access-mode.ts";
 import { checkRange, outOfRange } from "../../domain/capacity-range.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
-import type { BlockDevice } from "../../host/data-path.ts";
+import { type BlockDevice, isLive } from "../../host/data-path.ts";
 import { isAbsent } from "../../host/files.ts";
 import { growFilesystem } from "../../mount/grow.ts";
-import { type Mount, mountsAt } from "../../mount/mountinfo.ts";
+import type { Mount } from "../../mount/mountinfo.ts";
 import { writabilityOf } from "../../mount/writable.ts";
-import { mountsOf, type NodeContext } from "../context.ts";
+import { mountsOf, type NodeContext, topMount } from "../context.ts";
+import { isDead } from "../health/dead.ts";
 import type { ExpandRequest } from "../requests.ts";
-import { locate } from "./locate.ts";
+import { locate, volumePathOf } from "./locate.ts";
 import { canonicalPath, plainPath } from "./paths.ts";
 import { presentationOf, requireVolumeId } from "./validate.ts";
 
@@ -41,15 +42,19 @@ export async function expand(node: NodeContext, request: ExpandRequest): Promise
   const { range, capability, signal } = request;
   if (range !== undefined) checkRange(range);
   if (capability !== undefined) presentationOf(capability);
-  const located = await locate(node, volume, request.volumePath, signal);
-  await checkStaging(node, request, located.device);
-  const { mount } = located;
+  const at = await volumePathOf(node, volume, request.volumePath);
+  if (at.top !== undefined && (await isDead(node, at.top))) {
+    throw failure("deviceLost", { volume, path: at.path });
+  }
+  const { device: found, mount } = await locate(node, at, signal);
+  if (found === undefined) throw failure("volumePathNotFound", { volume, path: request.volumePath });
+  await checkStaging(node, request, found);
   if (capability !== undefined && (capability.accessType === "mount") !== (mount !== undefined)) {
     const reason = `${capability.accessType} is asked for, but it is ${mount === undefined ? "a device node" : "a mount"}`;
     throw failure("fieldInvalid", { field: "volume_capability", reason });
   }
   if (mount !== undefined) await requireWritable(node, volume, mount);
-  const device = await awaitSize(node, volume, request, located.device);
+  const device = await awaitSize(node, volume, request, found);
   misses.get(node)?.delete(request.volumePath);
   if (range !== undefined && range.limitBytes !== 0n && device.sizeBytes > range.limitBytes) {
     throw outOfRange(range, `${device.path} has ${device.sizeBytes} bytes`);
@@ -67,7 +72,7 @@ async function checkStaging(
   if (stagingTargetPath === "") return;
   const plain = plainPath(stagingTargetPath);
   const path = plain === undefined ? undefined : await canonicalPath(plain);
-  const top = path === undefined ? undefined : mountsAt(await mountsOf(node), path).at(-1);
+  const top = path === undefined ? undefined : await topMount(node, path);
   if (path !== undefined && (top === undefined || top.device === device.number)) return;
   throw failure("volumePathNotFound", { volume: volumeId, path: stagingTargetPath });
 }
@@ -100,8 +105,8 @@ async function awaitSize(
   for (let first = true; first || now.sizeBytes < required; first = false) {
     const connection = (await dataPath.list(signal)).find((each) => each.nqn === nqn);
     if (connection === undefined) throw failure("deviceLost", { volume, path: device.path });
-    const isLive = connection.state.split(", ").includes("live") && connection.device !== undefined;
-    if (isLive && (now.sizeBytes < required || required === 0n)) now = await dataPath.rescan(now, signal);
+    const isUsable = isLive(connection) && connection.device !== undefined;
+    if (isUsable && (now.sizeBytes < required || required === 0n)) now = await dataPath.rescan(now, signal);
     if (now.number !== device.number) {
       throw failure("deviceChanged", { device: device.path, nqn, found: now.path });
     }
@@ -109,7 +114,7 @@ async function awaitSize(
     const waited = system.clock.monotonic() - started;
     if (waited >= SEEN_MS) {
       const seconds = Math.round(waited / 1000);
-      if (!isLive) throw failure("deviceNotReady", { nqn, state: connection.state, seconds });
+      if (!isUsable) throw failure("deviceNotReady", { nqn, state: connection.state, seconds });
       const isRepeated = await mayBeRepeated(node, volumePath, required);
       const params = { volume, device: now.path, required, found: now.sizeBytes, seconds };
       throw isRepeated ? failure("expansionNotSeenYet", params) : failure("expansionNotSeen", params);

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import type { Stats } from "node:fs";
-import { lstat, readdir, realpath } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, realpath } from "node:fs/promises";
 import { basename, dirname, normalize } from "node:path";
 import { failure } from "../../domain/errors/driver-error.ts";
 import { readIfPresent, readState } from "../../host/files.ts";
@@ -60,13 +60,26 @@ export async function requireCanonicalPath(path: string): Promise<string> {
 }
 
 /**
- * Makes a directory or file for a mount. What prevents it (a full or read-only filesystem, a parent that went away) is
- * a state of the machine, not a defect.
- * @throws nodeCommandFailed
+ * Makes sure that an empty directory or file is at a path that is not a mount point, right before a mount.
+ * @returns whether it was made
+ * @throws pathOccupied, pathNotEmpty (FAILED_PRECONDITION); nodeCommandFailed for a full or read-only filesystem, or a
+ *   parent that has gone; nodeStateUnknown
  */
-export async function making<T>(path: string, make: () => Promise<T>): Promise<T> {
+export async function makeMountPoint(
+  volume: string,
+  path: string,
+  wanted: "directory" | "file",
+): Promise<boolean> {
+  const kind = await kindOf(path);
+  if (kind !== undefined && kind !== wanted) throw failure("pathOccupied", { path, found: `a ${kind}` });
+  if (kind === wanted) {
+    await requireEmpty(volume, path, wanted);
+    return false;
+  }
   try {
-    return await make();
+    if (wanted === "directory") await mkdir(path, { mode: 0o750 });
+    else await (await open(path, "wx", 0o640)).close();
+    return true;
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
     throw failure("nodeCommandFailed", { what: `making ${path}`, detail }, error);
@@ -102,11 +115,11 @@ const SHOWN = 5;
 
 /**
  * Refuses to mount over content: it would be hidden, and the path could not be removed after the unmount, as nothing that
- * holds data is ever deleted. Only for a path that is not a mount point, right before something is mounted there.
+ * holds data is ever deleted.
  * @param kind as kindOf has just answered
  * @throws pathNotEmpty (FAILED_PRECONDITION); nodeStateUnknown
  */
-export async function requireEmpty(volume: string, path: string, kind: "directory" | "file"): Promise<void> {
+async function requireEmpty(volume: string, path: string, kind: "directory" | "file"): Promise<void> {
   const found = await readState(`what ${path} holds`, async () => {
     if (kind === "file") {
       const { size } = await lstat(path);

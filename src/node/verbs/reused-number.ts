@@ -3,18 +3,17 @@ import { failure } from "../../domain/errors/driver-error.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
 import type { BlockDevice } from "../../host/data-path.ts";
 import { deviceNumber, readIfPresent } from "../../host/files.ts";
-import { unmount } from "../../mount/mounter.ts";
-import { type Mount, mountsAt } from "../../mount/mountinfo.ts";
+import type { Mount } from "../../mount/mountinfo.ts";
 import { mountsOf, type NodeContext } from "../context.ts";
 import { kubeletPathOf } from "../kubelet-paths.ts";
 import { statOf } from "./paths.ts";
+import { unmountLayers } from "./unmount.ts";
 
 /** Kubelet's directory of CSI volumes, above any staging path. */
 const CSI = /^(.+\/plugins\/kubernetes\.io\/csi)\//;
 /** The target of a block volume, or kubelet's own bind mount of it, each for one pod. */
 const FOR_POD =
   /^(.+)(\/plugins\/kubernetes\.io\/csi\/volumeDevices)\/(?:publish\/([^/]+)|([^/]+)\/dev)\/([^/]+)$/;
-const MAX_LAYERS = 32;
 
 /** A path that leads to a device. */
 interface Way {
@@ -118,12 +117,8 @@ async function isPodGone(path: string): Promise<boolean> {
 }
 
 async function clear(node: NodeContext, path: string, number: string, signal?: AbortSignal): Promise<void> {
-  for (let layer = 0; ; layer += 1) {
-    const top = mountsAt(await mountsOf(node), path).at(-1);
-    if (top === undefined) break;
-    if (layer === MAX_LAYERS || !isDeviceNode(top) || (await numberOf(path)) !== number) return;
-    await unmount(node.system.exec, path, signal);
-  }
+  const isItsNode = async (top: Mount) => isDeviceNode(top) && (await numberOf(path)) === number;
+  if ((await unmountLayers(node, path, isItsNode, signal)) !== undefined) return;
   const left = await statOf(path);
   if (left?.isBlockDevice() || (left?.isFile() && left.size === 0)) await unlink(path);
 }

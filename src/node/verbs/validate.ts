@@ -6,7 +6,7 @@ import {
   type Filesystem,
   isMultiNode,
 } from "../../domain/access-mode.ts";
-import { failure } from "../../domain/errors/driver-error.ts";
+import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
 import { hostIdentity } from "../../domain/host-identity.ts";
 import { decodePublishContext, type PublishContext } from "../../domain/publish-context.ts";
 import { parseVolumeId, type VolumeId } from "../../domain/volume-id.ts";
@@ -123,4 +123,10 @@ export interface PublishJob {
   /** The access mode allows one target path on the node. */
   readonly singleTarget: boolean;
   readonly signal: AbortSignal | undefined;
+}
+
+/** The error for a target that is published with the other access. */
+export function publishedDifferently({ volume, target, readOnly }: PublishJob): DriverError {
+  const difference = readOnly ? "writable; read-only is asked for" : "read-only; write access is asked for";
+  return failure("publishedDifferently", { volume, target, difference });
 }
