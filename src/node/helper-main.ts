@@ -15,7 +15,7 @@ import { endController } from "../nvme/end-controller.ts";
 const NUMBERS = /^\d+:\d+(,\d+:\d+)*$/;
 
 /**
- * The helper process: does what may enter uninterruptible sleep, so that the driver itself never does. Writes one line
+ * The helper process: makes the calls that may enter uninterruptible sleep, so that the driver itself never does. Writes one line
  * of JSON to stdout. Operations: `blank PATH SIZE DEEP`, `inspect PATH MAJOR:MINOR,… [FILE…]`, `ext4 PATH`,
  * `find PATH SIZE FILESYSTEM`, `users MAJOR:MINOR,…`, and those that change something: `mark PATH MAJOR:MINOR SIZE MARK`,
  * `unmark PATH MAJOR:MINOR SIZE VOLUME` and `end-controller SYSFS NAME NQN`.

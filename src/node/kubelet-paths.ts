@@ -16,13 +16,13 @@ export interface KubeletPath {
 const STAGING = /^(.+\/kubernetes\.io\/csi\/([^/]+)\/([0-9a-f]{64}))\/globalmount$/;
 const PUBLISH = /^((?:.+\/pods\/([^/]+)\/volumes|.+)\/kubernetes\.io~csi\/([^/]+))\/mount$/;
 const BLOCK = /^(.+\/kubernetes\.io\/csi\/volumeDevices)\/(staging|publish)\/([^/]+)(?:\/([^/]+))?$/;
-/** It holds six short texts. */
+/** Largest record in bytes; kubelet writes six short texts. */
 const MAX_RECORD = 16 * 1024;
 
 /**
- * Whose path this is, according to the `vol_data.json` that kubelet keeps for it: undefined if that does not exist, or
- * names another driver. Nothing is guessed from names: a staging directory also has to carry the SHA-256 of the handle.
- * The record lies on the node's own disk, so reading it does not depend on the volume.
+ * The volume and the pod for which kubelet keeps a path, by its record `vol_data.json`; undefined if there is no record, or if
+ * it names another driver. A staging directory also has to carry the SHA-256 of the handle. The record lies on the node's own
+ * disk, so reading it does not depend on the volume.
  * Source: Kubernetes, pkg/volume/csi: csi_attacher.go (makeDeviceMountPath), csi_mounter.go, csi_block.go.
  * @param path canonical
  * @throws nodeStateUnknown
@@ -56,7 +56,7 @@ async function handleIn(directory: string, driverName: string): Promise<string |
     const { driverName: driver, volumeHandle: handle } = record ?? {};
     return driver === driverName && typeof handle === "string" && handle !== "" ? handle : undefined;
   } catch {
-    // Cut off by a crash: it proves nothing.
+    // A record that was cut off by a crash proves nothing.
     return undefined;
   }
 }

@@ -1,7 +1,7 @@
 import type { Capability } from "../domain/access-mode.ts";
 import type { CapacityRange } from "../domain/capacity-range.ts";
 
-/** NodeStageVolume, free of wire types. An empty string or undefined means that the field was not set. */
+/** NodeStageVolume, free of wire types. An empty string or undefined stands for a field that was not set. */
 export interface StageRequest {
   readonly volumeId: string;
   readonly publishContext: Readonly<Record<string, string>>;
@@ -49,11 +49,11 @@ export interface StatsRequest {
 export interface ExpandRequest {
   readonly volumeId: string;
   readonly volumePath: string;
-  /** undefined: whatever the device has. */
+  /** undefined: the present size of the device. */
   readonly range: CapacityRange | undefined;
   /** "" if not given: it is optional. */
   readonly stagingTargetPath: string;
-  /** Optional: what the volume is shows at its path. */
+  /** Optional: the path shows whether it is a mount or a device node. */
   readonly capability: Capability | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -73,7 +73,7 @@ export interface VolumeCondition {
 }
 
 export interface VolumeStats {
-  /** Empty where it could not be found out without the risk to block. */
+  /** Empty where reading it could block. */
   readonly usage: readonly Usage[];
   readonly condition: VolumeCondition;
 }

@@ -33,11 +33,11 @@ export interface NodeService {
   info(): NodeInfo;
 }
 
-/** What the node does by itself. */
+/** The work of a node without a call. */
 export interface NodeUpkeep {
   /** Clears leftovers; once, before the first call. Never throws. */
   prune(deadlineMs: number): Promise<PruneReport>;
-  /** What is wrong with each volume on this node. */
+  /** The abnormal conditions of each volume on this node. */
   survey(signal?: AbortSignal): Promise<SurveyResult>;
 }
 
@@ -46,10 +46,10 @@ export interface NodeServiceOptions {
   readonly dataPath: DataPath;
   /** CSI node id; on Kubernetes the name of the Node object. */
   readonly nodeId: string;
-  /** As configured; or what throws clusterIdUnknown until the orchestrator has said it. */
+  /** As configured; or a function that throws clusterIdUnknown until the orchestrator has answered. */
   readonly clusterId: string | (() => string);
   readonly nqnPrefix: string;
-  /** CSI driver name; undefined: kubelet's records of our paths are not looked at. */
+  /** CSI driver name; undefined: kubelet's records of our paths are not read. */
   readonly driverName?: string;
   /** 0 = no limit. */
   readonly maxVolumesPerNode: number;

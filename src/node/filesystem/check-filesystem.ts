@@ -4,7 +4,7 @@ import { complaint, type ExecResult } from "../../host/exec.ts";
 import type { NodeSystem } from "../../host/system.ts";
 import { proveUnused, verifyDevice } from "../device-proofs.ts";
 
-/** A check reads every inode; hours are possible. It is bounded only so that nothing waits for ever. */
+/** A check reads every inode, which may take hours. */
 const CHECK_DEADLINE_MS = 12 * 3_600_000;
 /**
  * Bits of the exit code: 1 = errors corrected; 2 = corrected, and a reboot is advised, which is about a mounted root; 4 =
@@ -15,13 +15,12 @@ const CORRECTED = 1 | 2;
 const UNCORRECTED = 4;
 
 /**
- * Runs `e2fsck -p` on an ext4 whose superblock is marked with errors. Mounting such a filesystem goes on with the
- * damage, and every write may spread it. A mere crash leaves a journal, which the mount replays: that is never checked.
- * `-p` repairs only what is safe without asking; `-f`, because the marks alone do not always lead to a full check.
+ * Runs `e2fsck -p` on an ext4 whose superblock is marked with errors: after a mount every write may spread the damage. A mere
+ * crash leaves a journal, which the mount replays, and no mark. `-p` makes only the repairs that are safe without a question;
+ * `-f` makes it check the whole filesystem, as the marks alone do not always.
  *
- * The device must not be in use anywhere on this node; it is proven. The caller going away does not end a check, as one
- * that is killed in the middle of a repair leaves more damage than there was: further calls for the volume are answered
- * ABORTED until it has ended.
+ * It is proven first that nothing on this node uses the device. A check goes on when its caller has gone, as a repair that is
+ * killed leaves more damage than there was. Until it has ended, further calls for the volume are answered ABORTED.
  * @throws filesystemDamaged, deviceInUse (FAILED_PRECONDITION); filesystemNotChecked, deviceUnreadable (UNAVAILABLE);
  *   deviceChanged (ABORTED); toolMissing
  */
@@ -74,7 +73,7 @@ export async function checkExt4(
   });
 }
 
-/** A check that could not work says nothing about the filesystem, not even together with errors that it left. */
+/** The exit code of a check that could not work says nothing about the filesystem, also if it has the bit for errors. */
 function outcomeOf({ code }: ExecResult): "sound" | "damaged" | "not checked" {
   if (code === null || (code & ~(CORRECTED | UNCORRECTED)) !== 0) return "not checked";
   return (code & UNCORRECTED) === 0 ? "sound" : "damaged";

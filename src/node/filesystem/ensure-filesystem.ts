@@ -11,7 +11,7 @@ import { eraseMarks, type FilesystemWish, makeFilesystem } from "./make-filesyst
 const FLUSH_DEADLINE_MS = 20_000;
 
 /**
- * `there`: the wanted filesystem; `nothing`: no signature. What an mkfs of ours left, and nothing else: `remains` without
+ * `there`: the wanted filesystem; `nothing`: no signature. Only the work of an interrupted mkfs of ours: `remains` without
  * a signature, `unfinished` with that of its own filesystem.
  */
 type Content = "there" | "nothing" | "remains" | "unfinished";
@@ -21,7 +21,7 @@ type Content = "there" | "nothing" | "remains" | "unfinished";
  * any other signature that a program finds may be the content of a file. mkfs runs only while nothing uses the device,
  * its identity and size still hold, and either of two proofs is there:
  * - the record allows it, every place where data would show reads as zeros, and blkid knows nothing;
- * - the device has the driver's mark of an mkfs that did not end, nobody can have used it since (unfinished.ts), and blkid
+ * - the device has the driver's mark of an mkfs that did not end, nobody can have used it since (judgeUnfinished), and blkid
  *   knows nothing, or exactly that filesystem.
  * @returns whether a filesystem was made
  * @throws filesystemMismatch, filesystemMissing, filesystemUnfinished, filesystemDamaged, filesystemUnsafe, deviceNotBlank,
@@ -35,7 +35,7 @@ export async function ensureFilesystem(
 ): Promise<boolean> {
   const { volume, device, state } = wish;
   if ((await contentOf(system, dataPath, wish, signal)) === "there") return false;
-  // An mkfs that outlived the driver may be at work: only what is read after its end tells what is there.
+  // An mkfs that outlived the driver may be at work: only a look after its end counts.
   await proveUnused(system, dataPath, volume, device, signal);
   const content = await contentOf(system, dataPath, wish, signal);
   if (content === "there") return false;
@@ -54,7 +54,7 @@ export async function ensureFilesystem(
   return true;
 }
 
-/** @throws as ensureFilesystem, for what is neither the wanted filesystem nor may be formatted */
+/** @throws as ensureFilesystem, for a device without the wanted filesystem that may not be formatted */
 async function contentOf(
   system: NodeSystem,
   dataPath: DataPath,
@@ -123,8 +123,8 @@ async function holdsWanted(
 }
 
 /**
- * mkfs ended, but the driver did not live to see it: its mark goes before the filesystem is mounted for the first time.
- * That it is the mark of this very filesystem shows in the UUID, which is derived from it.
+ * Erases the mark of an mkfs that ended after its driver, before the filesystem is mounted for the first time. The UUID,
+ * which is derived from the mark, proves that it is the mark of this very filesystem.
  */
 async function eraseOwnMark(
   system: NodeSystem,
@@ -141,7 +141,7 @@ async function eraseOwnMark(
   await eraseMarks(system, wish);
 }
 
-/** So that what is read next comes from the device: another node may have written it since. */
+/** Makes the next read come from the device: another node may have written it since. */
 async function dropCache(system: NodeSystem, device: string, signal?: AbortSignal): Promise<void> {
   const args = ["--flushbufs", device];
   const command = { program: "blockdev" as const, args, deadlineMs: FLUSH_DEADLINE_MS, signal };
@@ -149,15 +149,15 @@ async function dropCache(system: NodeSystem, device: string, signal?: AbortSigna
 }
 
 /**
- * Whether what lies on a device without a whole filesystem is the work of an mkfs that did not end, and nobody's data.
+ * Whether a device without a whole filesystem holds the work of an mkfs that did not end, and nobody's data.
  *
  * The proof has three parts. The driver writes its mark only onto a device that it has proven to be blank, and takes it
  * away before the first mount: while the mark is there, no driver has mounted the filesystem. Both mkfs programs write
- * the superblock, or the word that it is whole, as the very last: in its place are zeros, or one that says itself that
- * it is unfinished and has the UUID of the mark; so no kernel can have mounted it either. And the mark is of this
- * attachment, or of the one directly before it: in between, no other node had the volume, nor anybody as a block device.
+ * the superblock, or its flag for "whole", as the very last. In its place are zeros, or a superblock that is flagged as
+ * unfinished and has the UUID of the mark: so no kernel can have mounted it. And the mark is of this attachment, or of the one
+ * directly before it: in between no other node had the volume, and no pod had it as a block device.
  *
- * @returns `ours`: proven; any other text: unfinished, and why that is not proven; undefined: no sign of an mkfs
+ * @returns `ours`: proven; any other text: an unfinished mkfs, and the gap in the proof; undefined: no sign of an mkfs
  */
 export function judgeUnfinished(
   { superblock, marks }: Extract<FilesystemFinding, { kind: "read" }>,
@@ -175,7 +175,7 @@ export function judgeUnfinished(
   return "the volume was attached again since, so others may have used it";
 }
 
-/** Whether nobody but the nodes of these two attachments, each alone, can have had the volume since the mark. */
+/** Whether only the nodes of these two attachments, one after the other, can have had the volume since the mark. */
 function isRecent(mark: MkfsMark, { state, epoch }: Pick<FilesystemWish, "state" | "epoch">): boolean {
   if (state === "new") return mark.epoch === epoch;
   // Without epochs one attachment cannot be told from another.

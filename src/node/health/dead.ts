@@ -16,9 +16,9 @@ export async function isDead(node: NodeContext, mount: Mount): Promise<boolean> 
 }
 
 /**
- * Whether a mount is the bind mount of a device node whose device has vanished. Its number may belong to another device
- * meanwhile: the kernel then marks the node as deleted, or, where nodes are not the kernel's own, it leads to a volume that
- * is not the one for which kubelet keeps the path.
+ * Whether a mount is the bind mount of a device node whose device has vanished. The number may belong to another device by
+ * now: then the kernel has marked the node as deleted, or, where nodes are not the kernel's own, the node leads to another
+ * volume than the one for which kubelet keeps the path.
  * @throws nodeStateUnknown, deadlineExceeded
  */
 export async function isDeadNode(node: NodeContext, mount: Mount, signal?: AbortSignal): Promise<boolean> {

@@ -73,7 +73,7 @@ test("once per transition: abnormal when it lasts, recovered when it is over", a
   expect(log.map(({ level }) => level)).toEqual(["warn", "info", "warn"]);
 });
 
-test("trouble that is over before the next look is no news", async () => {
+test("a condition that is over before the next look is no news", async () => {
   for (let round = 0; round < 5; round += 1) {
     state.set(A, SLOW);
     await look();

@@ -19,13 +19,14 @@ export type ConditionCause =
   | "read-only"
   | "not-answering";
 
+/** One reason for which the condition of a volume (CSI, VolumeCondition) is abnormal. */
 export interface AbnormalCondition {
   readonly cause: ConditionCause;
-  /** For people: what is wrong, and what helps. */
+  /** For people: the cause and the remedy. */
   readonly message: string;
 }
 
-/** What is known of a volume on this node. */
+/** A volume whose condition is to be found out. */
 export interface ConditionSubject {
   readonly volume: VolumeId;
   readonly connections: readonly Connection[];
@@ -33,14 +34,14 @@ export interface ConditionSubject {
   readonly mounts: readonly Mount[];
 }
 
-/** After a filesystem has not answered it is left alone for so long: every look may leave a process behind. */
+/** A filesystem that has not answered is left alone for so long: every look may leave a process behind. */
 const HUNG_PAUSE_MS = 300_000;
 const hungUntil = new WeakMap<NodeContext, Map<string, number>>();
 
 /**
- * What is wrong with a volume; nothing if it is well. Everything but the last question is answered by sysfs and the
- * mount table, which no device can delay; whether a filesystem answers is asked by a child process with a deadline, and
- * only while the connection is live.
+ * The condition of a volume: each reason for which it is abnormal, none if it is normal. Sysfs and the mount table answer
+ * all questions but the last, and no device can delay them. Whether the filesystem answers is asked by a child process with
+ * a deadline, and only while the connection is live.
  * Causes: lab recordings of lost, resetting and given-up connections; kernel documentation, ABI/testing/sysfs-fs-ext4.
  * @throws nodeStateUnknown, cancelled
  */
@@ -74,7 +75,7 @@ export async function abnormalConditions(
   );
 }
 
-/** One text for all conditions; for a volume that is well, a text that says so. */
+/** The message of a VolumeCondition. */
 export function conditionMessage(conditions: readonly AbnormalCondition[]): string {
   return conditions.map(({ message }) => message).join("; ") || "the volume is connected and answers";
 }

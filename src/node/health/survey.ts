@@ -5,14 +5,14 @@ import { kubeletPathOf } from "../kubelet-paths.ts";
 import { isDead, isDeadNode } from "./dead.ts";
 import { type AbnormalCondition, abnormalConditions } from "./health.ts";
 
-/** What is wrong with each volume; undefined for one that could not be looked at. */
+/** The abnormal conditions of each volume; undefined for one that could not be looked at. */
 export type SurveyResult = ReadonlyMap<VolumeId, readonly AbnormalCondition[] | undefined>;
 
 /**
  * Looks at every volume of this driver on this node: those that are connected, and those of which only dead mounts are
- * left, if kubelet's record says whose they are.
- * @returns what is wrong with each; an empty list for one that is well. A volume that cannot be looked at does not keep the
- *   others from it
+ * left, if kubelet's record names their volume.
+ * @returns the abnormal conditions of each; an empty list for a normal volume. A volume that cannot be looked at does not
+ *   hinder the others
  * @throws nodeStateUnknown when mounts or connections cannot be read; cancelled
  */
 export async function survey(node: NodeContext, signal?: AbortSignal): Promise<SurveyResult> {
@@ -52,7 +52,7 @@ async function deadVolumeOf(
   mount: Mount,
   signal?: AbortSignal,
 ): Promise<VolumeId | undefined> {
-  // Cheap questions first: whose a path is costs a look at kubelet's directory.
+  // Cheap questions first: the owner of a path costs a look at kubelet's directory.
   const deviceNode = mount.fsType === "devtmpfs" && mount.root !== "/";
   if (!deviceNode && !(await isDead(node, mount))) return undefined;
   const owner = await kubeletPathOf(mount.mountPoint, node.driverName ?? "");
@@ -62,7 +62,7 @@ async function deadVolumeOf(
     : volume;
 }
 
-/** What is found out, or undefined: one thing that cannot be looked at is no reason not to look at the next. */
+/** The answer of `look`; undefined if it fails, so that the caller goes on with the next one. */
 async function known<T>(
   node: NodeContext,
   what: { readonly volume: VolumeId } | { readonly path: string },

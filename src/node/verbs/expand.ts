@@ -15,16 +15,16 @@ import { locate, volumePathOf } from "./locate.ts";
 import { canonicalPath, plainPath } from "./paths.ts";
 import { presentationOf, requireVolumeId } from "./validate.ts";
 
-/** How long a device may take to show its size. A host that reconnects after a re-export needs some seconds. */
+/** Longest wait for a device to show its size. A host that reconnects after a re-export needs some seconds. */
 const SEEN_MS = 25_000;
 const PAUSE_MS = 500;
-/** What kubelet made for a pod so recently, milliseconds, may belong to one that has not started. */
+/** A path that kubelet made less than so long ago, milliseconds, may belong to a pod that has not started. */
 const STARTING_MS = 120_000;
-/** For so long, milliseconds, it is worth another call that a size is not shown. */
+/** For so long, milliseconds, a size that is not shown is worth another call. */
 const REPEATED_MS = 600_000;
-/** Paths whose misses are remembered; the oldest ones are forgotten first. */
+/** So many paths with a miss are remembered; the oldest are forgotten first. */
 const CAPACITY = 1_000;
-/** Since when (monotonic milliseconds) a volume at a path misses a size. */
+/** By path the size that its volume does not show, and since when (monotonic milliseconds). */
 const misses = new WeakMap<NodeContext, Map<string, { required: bigint; since: number }>>();
 
 /**
@@ -63,7 +63,7 @@ export async function expand(node: NodeContext, request: ExpandRequest): Promise
   return device.sizeBytes;
 }
 
-/** The staging path is optional and not needed; but if another device is mounted there, the request is confused. */
+/** Refuses a staging path at which another device is mounted. The path is optional and otherwise unused. */
 async function checkStaging(
   node: NodeContext,
   { volumeId, stagingTargetPath }: ExpandRequest,
@@ -87,7 +87,7 @@ async function requireWritable(node: NodeContext, volume: string, mount: Mount):
 }
 
 /**
- * Looks until the device has the size. While its connection is down (it may have been re-exported) that is waited for.
+ * Looks until the device has the size, also while its connection is down: it may have been re-exported.
  * @throws expansionNotSeen, expansionNotSeenYet when the connection works and the size stays; else deviceNotReady (UNAVAILABLE)
  */
 async function awaitSize(
@@ -101,7 +101,7 @@ async function awaitSize(
   const { nqn } = device;
   const started = system.clock.monotonic();
   let now = device;
-  // Also with nothing required: the caller wants to know what the device has.
+  // Also without a required size: the answer is the present one.
   for (let first = true; first || now.sizeBytes < required; first = false) {
     const connection = (await dataPath.list(signal)).find((each) => each.nqn === nqn);
     if (connection === undefined) throw failure("deviceLost", { volume, path: device.path });
@@ -126,8 +126,8 @@ async function awaitSize(
 
 /**
  * Whether kubelet is to call again. After FAILED_PRECONDITION it does not, as long as the volume stays on the node, and lets the pod
- * start; after UNAVAILABLE it does, with pauses of up to two minutes, and lets no pod start before. So a volume in use is tried again
- * for a while, and a pod that may be starting is not kept from it.
+ * start. After UNAVAILABLE it does, with pauses of up to two minutes, and lets no pod start before. So a volume in use is tried again
+ * for a while, and a pod that may be starting can start.
  * Source: Kubernetes 1.36, pkg/volume/util/operationexecutor/node_expander.go (expandOnPlugin);
  * pkg/kubelet/volumemanager/cache/actual_state_of_world.go (volumeNeedsExpansion).
  */
@@ -167,7 +167,7 @@ async function grow(
     const detail = `${mount.fsType} is not a filesystem of this driver`;
     throw failure("filesystemNotGrown", { volume, device: device.path, detail });
   }
-  // Any whole, writable mount does for xfs_growfs; the published one may be read-only or a part of it.
+  // xfs_growfs takes any whole, writable mount. The published one may be read-only, or a part of the filesystem.
   const whole = [mount, ...(await mountsOf(node))].find(
     (each) => each.device === mount.device && each.root === "/" && writabilityOf(each) === "writable",
   );

@@ -29,7 +29,7 @@ export function checkPath(field: string, path: string): string {
 
 /** An absolute, normalised path without its trailing slash, or undefined if it is not one. */
 export function plainPath(path: string): string | undefined {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: it looks for control characters
   if (!path.startsWith("/") || /[\u0000-\u001f\u007f]/.test(path)) return undefined;
   const plain = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
   return plain === "/" || normalize(plain) !== plain ? undefined : plain;
@@ -37,7 +37,7 @@ export function plainPath(path: string): string | undefined {
 
 /**
  * The path as the mount table spells it: links in its parent resolved, the last component untouched. undefined if the
- * parent does not exist, so nothing can be there.
+ * parent does not exist.
  * @throws nodeStateUnknown
  */
 export async function canonicalPath(path: string): Promise<string | undefined> {
@@ -87,8 +87,8 @@ export async function makeMountPoint(
 }
 
 /**
- * What is at a path that is *not* a mount point (a mount point may be on a dead device: see mount/stat.ts). Links are
- * not followed; undefined only if nothing is there.
+ * The kind of file at a path that is *not* a mount point (a mount point may be on a dead device: see mount/stat.ts). Links
+ * are not followed; undefined only if nothing is there.
  * @throws nodeStateUnknown
  */
 export async function kindOf(
@@ -110,7 +110,7 @@ export async function statOf(path: string): Promise<Stats | undefined> {
   return await readIfPresent(`what ${path} is`, () => lstat(path));
 }
 
-/** So many names of a directory's entries are shown. */
+/** So many entries of a directory are named. */
 const SHOWN = 5;
 
 /**
@@ -133,9 +133,9 @@ async function requireEmpty(volume: string, path: string, kind: "directory" | "f
 }
 
 /**
- * Refuses to mount where only this container would see it. Without `mountPropagation: Bidirectional` every call succeeds here,
- * and the pod gets the empty directory below: what it writes lands on the node's own disk and is not in the volume. Where
- * the namespaces cannot be read, which the readiness check reports, nothing is known and nothing refused.
+ * Refuses to mount where only this container would see the mount. Without `mountPropagation: Bidirectional` every call succeeds
+ * here, and the pod gets the empty directory below the mount: its data lands on the node's own disk, outside the volume. Where
+ * the namespaces cannot be read nothing is refused; the readiness check reports that.
  * Source: Kubernetes' mount propagation.
  * @throws mountNotPropagated (FAILED_PRECONDITION), nodeStateUnknown
  */

@@ -17,10 +17,9 @@ const SWITCH_DEADLINE_MS = 10_000;
 /**
  * The device node of a block volume, bind-mounted onto a file; see publish().
  *
- * Read-only: neither a read-only bind mount nor the mode of the node keeps root from writing to a device, so the
- * device itself is switched (`blockdev --setro`), and a device is read-only or writable as a whole: targets that
- * disagree on one node are refused. The switch is this node's alone and ends with the connection: an NVMe device goes, and the data path
- * of loop devices takes it back.
+ * Read-only: root can write to a device through a read-only bind mount and against the mode of a node. So the device itself is
+ * switched (`blockdev --setro`). The switch holds for the whole device, hence targets that disagree on one node are refused.
+ * It holds on this node only and ends with the connection: an NVMe device goes, and the data path of loop devices takes it back.
  */
 export async function publishBlock(node: NodeContext, job: PublishJob): Promise<void> {
   const { volume, device, target, readOnly, signal } = job;

@@ -9,7 +9,7 @@ import { checkContext, presentationOf, requireKnownVolume, requireVolumeId } fro
 
 /**
  * NodePublishVolume: makes a staged volume visible at the target path, as a bind mount of the staging directory or of
- * the device node. What exists at the target is verified, never assumed. Source: CSI specification, NodePublishVolume.
+ * the device node. A mount that exists at the target is verified. Source: CSI specification, NodePublishVolume.
  * @throws notStaged, publishedElsewhere, pathOccupied (FAILED_PRECONDITION); publishedDifferently (ALREADY_EXISTS)
  */
 export async function publish(node: NodeContext, request: PublishRequest): Promise<void> {

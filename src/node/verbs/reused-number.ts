@@ -18,7 +18,7 @@ const FOR_POD =
 /** A path that leads to a device. */
 interface Way {
   readonly path: string;
-  /** Handle of the volume that kubelet keeps it for. */
+  /** Handle of the volume for which kubelet keeps the path. */
   readonly volume: string;
 }
 
@@ -26,8 +26,8 @@ interface Way {
  * Makes sure that no path of another volume leads to the device of this one. When a device vanishes, the nodes that pods have
  * of it stay, and the kernel gives its number to the next device: a pod that opens its node then opens this volume.
  *
- * As long as the pod is there it may hold a node of its own, which nobody can take from it, so this volume has to wait. What
- * was left by a pod that is gone is cleared. A path counts only if kubelet's record beside it names this driver and another
+ * As long as the pod is there it may hold a node of its own, which nobody can take from it, so this volume has to wait. The
+ * paths of a pod that is gone are cleared. A path counts only if kubelet's record beside it names this driver and another
  * volume.
  * @param staging canonical staging path of this volume, by which kubelet's directory is known
  * @throws deviceNumberTaken, unmountFailed (FAILED_PRECONDITION); nodeStateUnknown
@@ -71,7 +71,7 @@ async function waysTo(node: NodeContext, number: string, staging: string): Promi
     if ((await numberOf(path)) === number) places.push(path);
   }
   for (const path of await kubeletNodes(staging)) {
-    // What is mounted there was looked at; its stat could block.
+    // A mounted path was looked at above; its stat could block.
     if (!mounted.has(path) && (await numberOf(path)) === number) places.push(path);
   }
   const ways: Way[] = [];
@@ -82,12 +82,12 @@ async function waysTo(node: NodeContext, number: string, staging: string): Promi
   return ways;
 }
 
-/** A devtmpfs is in memory: to stat a node of it cannot block. */
+/** Whether stat of a mount point cannot block: devtmpfs is in memory. */
 function isDeviceNode(mount: Mount): boolean {
   return mount.fsType === "devtmpfs" && mount.root !== "/";
 }
 
-/** What kubelet has below its directory of block volumes, one entry for each volume and pod. */
+/** Kubelet's paths of block volumes, one for each volume and pod. */
 async function kubeletNodes(staging: string): Promise<readonly string[]> {
   const base = CSI.exec(staging)?.[1];
   if (base === undefined) return [];
@@ -103,7 +103,7 @@ async function kubeletNodes(staging: string): Promise<readonly string[]> {
   return paths;
 }
 
-/** The record of kubelet's own bind mount is that of the target that it was made from. */
+/** The target from which kubelet made its own bind mount: the record belongs to the target. */
 function asTarget(path: string): string {
   const [, root, devices, , name, pod] = FOR_POD.exec(path) ?? [];
   return name === undefined ? path : `${root}${devices}/publish/${name}/${pod}`;

@@ -21,7 +21,7 @@ export async function unstage(node: NodeContext, request: UnstageRequest): Promi
     node.logger.warn("asked to unstage a volume that cannot exist", { volume: request.volumeId });
     return;
   }
-  // Without its parent nothing can be mounted there, but the connection may still exist.
+  // Without its parent the path is no mount point, but the connection may still exist.
   const path = await canonicalPath(requested);
   const connections = await connectionsOf(node, volume, signal);
   const devices = devicesOf(connections);
