@@ -8,11 +8,11 @@ import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";
 
 /**
  * Looks up paths in every mount namespace, and below every root directory, that a process of this machine has: the kernel
- * says of a loop device's file only how it was called where the loop device was made. Below /dev their last part is looked
- * up as well: of a namespace that has gone the kernel knows the path inside its filesystem only. Who asks has to compare
- * filesystem and inode: in another namespace the same path is another file.
+ * keeps the name of a loop device's file as it was where the loop device was made. The last part of each path is looked up
+ * below /dev as well: of a namespace that has gone the kernel knows the path inside its filesystem only. The caller has to
+ * compare filesystem and inode: in another namespace the same path is another file.
  * For the helper process: it walks paths of other namespaces. Network filesystems are left alone.
- * @param work is added to; when it overruns, the search ends: what it did not find stays unknown
+ * @param work is added to; when it overruns, the search ends: paths that it did not find stay unknown
  */
 export function findBacking(
   paths: readonly string[],
@@ -36,7 +36,7 @@ export function findBacking(
       work.count(Number(name), mounts.length * (1 + paths.length));
     } catch (error) {
       if (error instanceof ScanOverrun) break;
-      // It has just ended, or may not be looked into: what is found nowhere stays unknown.
+      // It has just ended, or may not be looked into: a path that is found nowhere stays unknown.
       continue;
     }
     for (const { fsType, device } of mounts) if (REMOTE.test(fsType)) remote.add(device);

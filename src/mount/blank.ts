@@ -1,24 +1,18 @@
 import { Buffer } from "node:buffer";
 import type { BlankFinding } from "../host/helper-answers.ts";
-import { type DirectReader, openDirect } from "./direct-reader.ts";
+import { readDevice } from "./direct-reader.ts";
 
 const CHUNK = 1024 * 1024;
 
 /**
- * Reads every place where something recognisable could be (see blankRegions) and answers "blank" only if all of it was
- * read, from the device itself, and is zero. Blocks while the device does not answer: for the helper process only.
+ * Reads every place where a signature could be (see blankRegions) and answers "blank" only if all of them were read, from
+ * the device itself, and are zero. Blocks while the device does not answer: for the helper process only.
  * @param size expected size of the device in bytes; a device that ends earlier is unreadable
  */
 export function lookForData(path: string, size: number, deep: boolean): BlankFinding {
-  let device: DirectReader;
-  try {
-    device = openDirect(path, CHUNK);
-  } catch (error) {
-    return { kind: "unreadable", detail: String(error) };
-  }
   const zeros = Buffer.alloc(CHUNK);
-  let bytesRead = 0;
-  try {
+  return readDevice<BlankFinding>(path, CHUNK, (device) => {
+    let bytesRead = 0;
     for (const region of blankRegions(size, deep)) {
       for (let done = 0; done < region.length; ) {
         const length = Math.min(CHUNK, region.length - done);
@@ -35,11 +29,7 @@ export function lookForData(path: string, size: number, deep: boolean): BlankFin
       }
     }
     return { kind: "blank", bytesRead };
-  } catch (error) {
-    return { kind: "unreadable", detail: String(error) };
-  } finally {
-    device.close();
-  }
+  });
 }
 
 /** A stretch of a device, in bytes. */
@@ -56,7 +46,7 @@ const SAMPLE = 4 * KIB;
 const MAX_SAMPLES = 16_384;
 
 /**
- * Where anything recognisable would be on a device. Always: the first 8 MiB (ext4, XFS, Btrfs, LVM, MD 1.1/1.2, LUKS
+ * The places on a device where any known format keeps a signature. Always: the first 8 MiB (ext4, XFS, Btrfs, LVM, MD 1.1/1.2, LUKS
  * with its spare header, GPT, swap, F2FS, ZFS labels, partition tables), the last MiB (GPT backup, MD 0.90/1.0, ZFS
  * labels), the first ext4 backup superblocks for every block size, the Btrfs copies at 64 MiB and 256 GiB, and the
  * heads of XFS allocation groups for the usual 4 groups.

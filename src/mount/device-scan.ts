@@ -6,7 +6,7 @@ import { processAt } from "./processes.ts";
 import { type Remote, remoteOf } from "./remote.ts";
 import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";
 
-/** Nothing is decided here, only told: of a process that has more descriptors, none is looked at. */
+/** The descriptors of a process with more than this are left out: this scan only helps people. */
 export const MOST_DESCRIPTORS = 50_000;
 const NAMED = 3;
 
@@ -91,13 +91,13 @@ export function descriptorsOf(base: string): number {
   }
 }
 
-/** The filesystem that a path is on and, for a device node, the device. */
+/** The device of the filesystem that holds a path and, for a device node, the device itself. */
 function devicesOf(path: string): readonly string[] {
   try {
     const stat = statSync(path);
     return [deviceNumber(stat.dev), ...(stat.isBlockDevice() ? [deviceNumber(stat.rdev)] : [])];
   } catch {
-    // It has just been closed, or is on a network filesystem that is away: not one of ours.
+    // It has just been closed, or is on a network filesystem that is away, so not on our device.
     return [];
   }
 }

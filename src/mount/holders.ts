@@ -2,7 +2,7 @@ import { readdir } from "node:fs/promises";
 import { readAttribute } from "../host/block-device.ts";
 import { readState } from "../host/files.ts";
 
-/** What the kernel has made on top of a device. */
+/** A device that the kernel has on top of another device. */
 export interface Holder {
   /** Kernel name, e.g. `dm-0`. */
   readonly name: string;
@@ -12,8 +12,8 @@ export interface Holder {
 }
 
 /**
- * The devices on top of a block device, and of its partitions, with their makers: device-mapper tells by the prefix of the
- * UUID who made a map. Reads sysfs only.
+ * The devices on top of a block device, and of its partitions, with their makers: the prefix of its UUID names the maker of
+ * a device-mapper map. Reads sysfs only.
  * Source: Linux, Documentation/ABI/testing/sysfs-block-dm; libdevmapper, "DM UUID"; multipath-tools, UUID_PREFIX; kpartx.
  * @param directory of the device in sysfs
  * @throws nodeStateUnknown

@@ -12,7 +12,7 @@ import { createScanWork, type ScanWork } from "./scan-work.ts";
  * @param number `major:minor` that the node must have; another device under the name is `changed`
  * @param partitions `major:minor` each
  * @param files of loop devices, see findBacking
- * @param work is added to; `processes.overrun` says when it was too much
+ * @param work is added to; `processes.overrun` is set if it was too much
  */
 export function inspectDevice(
   path: string,

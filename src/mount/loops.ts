@@ -42,12 +42,12 @@ export async function loopCandidates(
 }
 
 /**
- * Which of some loop devices are over one of some devices. The path alone proves nothing, as it was made in another mount
- * namespace perhaps; the kernel also says which inode of which filesystem the file is (LOOP_GET_STATUS64, asked through
- * losetup), and where a path leads to that inode, its kind and device number are known.
+ * Which of some loop devices are over one of some devices. The path alone proves nothing, as it may come from another mount
+ * namespace. The kernel also knows filesystem and inode of the file (loopFiles): where a path leads to that inode, its kind
+ * and device number are known.
  * @param numbers `major:minor` each
  * @param scan where the candidates' paths lead to, see findBacking
- * @returns those that are, and those of which it could not be found out
+ * @returns the loop devices that are, and those that are unclear
  * @throws toolMissing, deadlineExceeded, nodeStateUnknown
  */
 export async function loopsOver(

@@ -54,30 +54,17 @@ export function mountOf(mounts: readonly Mount[], path: string): Mount | undefin
   }, undefined);
 }
 
+/** Id, parent, device, root, mount point, options, tags, `-`, type, source, options of the filesystem. */
+const FORM = /^(\d+) (\d+) (\d+:\d+) (\S*) (\S*) (\S*)((?: \S+)*?) - (\S*) (\S*) (\S*)(?: .*)?$/;
+
 function parseLine(line: string): Mount {
-  const fields = line.split(" ");
-  const separator = fields.indexOf("-", 6);
-  const [id, parentId, device, root, mountPoint, options] = fields;
-  const [fsType, source, superOptions] = separator < 0 ? [] : fields.slice(separator + 1);
-  if (
-    id === undefined ||
-    !/^\d+$/.test(id) ||
-    parentId === undefined ||
-    !/^\d+$/.test(parentId) ||
-    device === undefined ||
-    !/^\d+:\d+$/.test(device) ||
-    root === undefined ||
-    mountPoint === undefined ||
-    options === undefined ||
-    fsType === undefined ||
-    source === undefined ||
-    superOptions === undefined
-  ) {
-    throw failure("nodeStateUnknown", {
-      what: "the mount table",
-      detail: `line ${JSON.stringify(line.slice(0, 200))} has an unknown form`,
-    });
+  const match = FORM.exec(line);
+  if (match === null) {
+    const detail = `line ${JSON.stringify(line.slice(0, 200))} has an unknown form`;
+    throw failure("nodeStateUnknown", { what: "the mount table", detail });
   }
+  const [, id, parentId, device = "", root = "", mountPoint = "", options = "", tags = ""] = match;
+  const [fsType = "", source = "", superOptions = ""] = match.slice(8);
   return {
     id: Number(id),
     parentId: Number(parentId),
@@ -85,7 +72,7 @@ function parseLine(line: string): Mount {
     root: unmangle(root),
     mountPoint: unmangle(mountPoint),
     options: options.split(","),
-    shared: fields.slice(6, separator).some((field) => field.startsWith("shared:")),
+    shared: tags.includes(" shared:"),
     fsType: unmangle(fsType),
     source: unmangle(source),
     superOptions: superOptions.split(",").map(unmangle),
@@ -98,8 +85,9 @@ function unmangle(text: string): string {
 }
 
 /**
- * The mount that keeps what this process mounts below `directory` from the machine: it is in a mount namespace of its own, such
- * as a container's, and that mount is not shared. undefined: there is none, or the namespaces cannot be read.
+ * The mount that hides from the machine each mount that this process makes below `directory`: this process has a mount
+ * namespace of its own, such as a container's, and the mount is not shared. undefined: there is none, or the namespaces cannot
+ * be read.
  * Source: mount_namespaces(7), "Shared subtrees".
  * @throws nodeStateUnknown when the mount table cannot be read
  */

@@ -1,15 +1,15 @@
 import { Buffer } from "node:buffer";
 import type { Filesystem } from "../domain/access-mode.ts";
 import type { Ext4State, Superblock } from "../host/helper-answers.ts";
-import { openDirect } from "./direct-reader.ts";
+import { readDevice } from "./direct-reader.ts";
 import { optionDanger } from "./flags.ts";
 
 /** Bytes that have to be read from the start of a device: the largest sector of XFS. */
 export const SUPERBLOCK_SPAN = 32 * 1024;
 
 /**
- * Looks for the superblock of one filesystem. Which bytes lie elsewhere, in files for example, makes no difference; nor
- * does which other signature a probing program finds there.
+ * Looks for the superblock of one filesystem. Bytes elsewhere make no difference, for example in files, and neither does any
+ * signature that a probing program finds there.
  * @param start the first SUPERBLOCK_SPAN bytes of the device
  */
 export function readSuperblock(start: Buffer, wanted: Filesystem): Superblock {
@@ -17,14 +17,14 @@ export function readSuperblock(start: Buffer, wanted: Filesystem): Superblock {
   // With blocks of 1 KiB an ext4 has its group descriptors directly behind the superblock.
   if (isZero(start.subarray(0, wanted === "ext4" ? 2048 : 4096))) return { kind: "zeros" };
   if (wanted === "xfs") return readXfs(start);
-  // Nothing of an ext4 is before its superblock: what stands there is of something else, perhaps of what replaced it.
+  // An ext4 has zeros before its superblock. Other bytes belong to another format, which may have replaced it.
   return isZero(start.subarray(0, 1024)) ? readExt4(start.subarray(1024, 2048)) : { kind: "other" };
 }
 
 const EXT4_MAGIC = 0xef53;
 const EXT4_INCOMPAT_JOURNAL_DEV = 0x8;
 const EXT4_RO_METADATA_CSUM = 0x400;
-/** What ext2 and ext3 have as well; a filesystem with nothing else is one of them. Source: libblkid, superblocks/ext.c. */
+/** The features of ext2 and ext3; a filesystem without any other is one of them. Source: libblkid, superblocks/ext.c. */
 const EXT3_INCOMPAT = 0x2 | 0x4 | 0x10;
 const EXT3_RO_COMPAT = 0x1 | 0x2 | 0x4;
 const CRC32C_TYPE = 1;
@@ -34,7 +34,7 @@ function readExt4(sb: Buffer): Superblock {
   if (sb.readUInt16LE(0x38) !== EXT4_MAGIC) return { kind: "other" };
   const [incompat, roCompat] = [sb.readUInt32LE(0x60), sb.readUInt32LE(0x64)];
   const uuid = uuidAt(sb, 0x68);
-  // Where the second half of the superblock is lost the features are still there: they are in the first.
+  // The features are in the first half of the superblock, and so outlive a loss of the second half.
   const isExt4 = (incompat & ~EXT3_INCOMPAT) !== 0 || (roCompat & ~EXT3_RO_COMPAT) !== 0;
   if (!isExt4 || (incompat & EXT4_INCOMPAT_JOURNAL_DEV) !== 0) return { kind: "other" };
   const wrong = ext4Fault(sb);
@@ -130,10 +130,10 @@ export function crc32c(bytes: Uint8Array): number {
 }
 
 /**
- * What the superblock of a filesystem would have the kernel or e2fsck do beyond this device: a journal or log on another
- * one, whatever device has its number or UUID on this node, or a mount option that is never passed (flags.ts). Whoever
- * wrote the volume, wrote the superblock. undefined: nothing, or no such filesystem.
- * What mount options can set right (`errors=panic`, no barriers) is none of it: see safe-options.ts.
+ * The reason for which a filesystem would have the kernel or e2fsck act beyond this device: a journal or log on another
+ * device of this node, found by number or UUID, or a mount option that is never passed (flags.ts). The writer of the volume
+ * wrote the superblock. undefined: no reason, or another filesystem.
+ * Settings that mount options overrule (`errors=panic`, no barriers) are no reason: see withSafeOptions in flags.ts.
  * @param start the first SUPERBLOCK_SPAN bytes of the device
  */
 export function superblockDanger(start: Buffer, filesystem: Filesystem): string | undefined {
@@ -188,16 +188,7 @@ const EXT4_INCOMPAT_RECOVER = 4;
  * Source: kernel documentation, filesystems/ext4, "Super Block".
  */
 export function readExt4State(path: string): Ext4State {
-  try {
-    const device = openDirect(path, 4096);
-    try {
-      return ext4State(device.read(0, 4096));
-    } finally {
-      device.close();
-    }
-  } catch (error) {
-    return { kind: "unreadable", detail: String(error) };
-  }
+  return readDevice(path, 4096, (device) => ext4State(device.read(0, 4096)));
 }
 
 function ext4State(start: Buffer): Ext4State {
