@@ -14,7 +14,7 @@ import type {
   MkfsMark,
 } from "./helper-answers.ts";
 
-/** What the node lets its helper process do, because it may block for ever. */
+/** The work that the node gives to its helper process, because it may block for ever. */
 export interface Helper {
   /** Reads a device for anything but zeros. `deep` samples every block group. */
   lookForData(path: string, size: bigint, deep: boolean, signal?: AbortSignal): Promise<BlankFinding>;
@@ -50,16 +50,16 @@ export interface Helper {
 /** The hidden sub-command of the executable that starts the helper. */
 export const HELPER_COMMAND = "node-helper";
 
-/** How long a scan may take, milliseconds: less than the deadlines of its callers, so that it can still say why it ended. */
+/** How long a scan may take, milliseconds: less than the deadlines of its callers, so that it can still report its reason. */
 export const SCAN_LIMIT_MS = 85_000;
 
 const LOOK_DEADLINE_MS = 60_000;
 const INSPECT_DEADLINE_MS = 20_000;
-/** A scan of processes is long where pods have millions of descriptors. It is waited for while it gets on. */
+/** A scan of processes is long where pods have millions of descriptors. Its caller waits while it makes progress. */
 const SCAN_DEADLINE_MS = SCAN_LIMIT_MS + 10_000;
 const SCAN_QUIET_MS = 20_000;
 const END_DEADLINE_MS = 20_000;
-/** How long the look for the users of devices may take, milliseconds: what it found by then is its answer. */
+/** How long the look for the users of devices may take, milliseconds. Its answer is all that it found by then. */
 export const USERS_LIMIT_MS = 4_000;
 const USERS_DEADLINE_MS = USERS_LIMIT_MS + 2_000;
 

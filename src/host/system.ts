@@ -3,7 +3,7 @@ import { type Logger, silentLogger } from "../observability/log.ts";
 import { type Exec, exec } from "./exec.ts";
 import { createHelper, type Helper } from "./helper.ts";
 
-/** The machine as the node's code sees it; tests replace parts. */
+/** The machine for the node's code; tests replace parts. */
 export interface NodeSystem {
   readonly exec: Exec;
   readonly helper: Helper;

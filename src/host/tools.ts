@@ -1,6 +1,6 @@
 import { access, constants } from "node:fs/promises";
 
-/** Where programs are looked for; nothing else of the environment is used. */
+/** The directories of programs; no other part of the environment is used. */
 export const TOOL_PATH = [
   "/usr/local/sbin",
   "/usr/local/bin",

@@ -64,7 +64,7 @@ export function describeControllers(controllers: readonly Controller[]): string 
   return controllers.map(({ name, state, ...rest }) => `${name} ${state} at ${endpointOf(rest)}`).join(", ");
 }
 
-/** Where a controller is connected to, for messages. */
+/** The address to which a controller is connected, for messages. */
 export function endpointOf({ address, transport }: Pick<Controller, "address" | "transport">): string {
   const endpoint = parseEndpoint(address);
   const text = endpoint === undefined ? address || "an unknown address" : endpointText(endpoint);

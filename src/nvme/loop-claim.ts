@@ -13,10 +13,8 @@ export async function isClaimOf(claim: string, image: string): Promise<boolean> 
     [claim, image].map((path) => readIfPresent(path, () => stat(path), ["ENOENT"])),
   );
   if (wanted === undefined) {
-    throw failure("nodeStateUnknown", {
-      what: `image ${image}`,
-      detail: "it is exported but does not exist",
-    });
+    const detail = "it is exported but does not exist";
+    throw failure("nodeStateUnknown", { what: `image ${image}`, detail });
   }
   return held !== undefined && held.ino === wanted.ino && held.dev === wanted.dev;
 }
@@ -36,11 +34,8 @@ export async function claimImage(
     await link(image, claim);
   } catch (error) {
     if (!isCode(error, "EXDEV")) {
-      throw failure(
-        "nodeCommandFailed",
-        { what: `claiming ${image} as ${claim}`, detail: String(error) },
-        error,
-      );
+      const what = `claiming ${image} as ${claim}`;
+      throw failure("nodeCommandFailed", { what, detail: String(error) }, error);
     }
     await writeFile(claim, "", { flag: "wx", mode: 0o600 });
     await bindMount(system.exec, image, claim, false, `${system.procRoot}/self/mountinfo`, signal);
@@ -58,7 +53,7 @@ export async function dropClaim(system: NodeSystem, claim: string, signal?: Abor
   }
 }
 
-/** false: it is a mount point. */
+/** Removes a claim. @returns false if it is a mount point */
 async function remove(claim: string): Promise<boolean> {
   try {
     await unlink(claim);

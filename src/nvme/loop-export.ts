@@ -4,8 +4,7 @@ import type { Target } from "../host/data-path.ts";
 import { readIfPresent } from "../host/files.ts";
 
 /**
- * What the simulator writes to `<exportsDir>/<nqn>.json` while a disk is exported: the file exists exactly as long as
- * the export.
+ * An exported disk, as the simulator writes it to `<exportsDir>/<nqn>.json`. The file exists exactly as long as the export.
  */
 export interface LoopExport {
   readonly nqn: string;
@@ -42,11 +41,8 @@ export async function openExport(exportsDir: string, target: Target): Promise<Lo
     throw failure("connectRefused", { nqn, address, reason: "connection refused (not exported)" });
   }
   if (found.nqn !== nqn || found.port !== port) {
-    throw failure("connectRefused", {
-      nqn,
-      address,
-      reason: `the export is ${found.nqn} on port ${found.port}`,
-    });
+    const reason = `the export is ${found.nqn} on port ${found.port}`;
+    throw failure("connectRefused", { nqn, address, reason });
   }
   if (found.allowHosts.length > 0 && !found.allowHosts.includes(target.hostNqn)) {
     throw failure("subsystemNotOffered", { nqn, address });

@@ -38,10 +38,10 @@ const GONE_MS = 10_000;
 /**
  * The data path of the simulator: image files through loop devices.
  *
- * A node claims an image by a second name, `<stateDir>/<nqn>` (loop-claim.ts), and attaches that, so the kernel itself
- * (`/sys/block/loopN/loop/backing_file`) says which node a loop device belongs to and for which NQN, and two nodes on one
- * machine get a loop device each for one image. Once the container that attached it is gone, the kernel knows no name any more:
- * then device and inode of the file decide, and a record that is believed only while the kernel says the same (loop-record.ts).
+ * A node claims an image by a second name, `<stateDir>/<nqn>` (loop-claim.ts), and attaches that name. So the kernel itself
+ * (`/sys/block/loopN/loop/backing_file`) names node and NQN of a loop device, and two nodes on one
+ * machine get a loop device each for one image. Once the container that attached it is gone, the kernel knows no name any more.
+ * Then a record names the device, as long as the kernel reports the same filesystem and inode (loop-record.ts).
  */
 export function createLoopDataPath(system: NodeSystem, options: LoopOptions): DataPath {
   const { exportsDir, nqnPrefix } = options;
@@ -77,11 +77,9 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
 
   const find = async (nqn: string): Promise<BlockDevice | undefined> => {
     requireVolumeNqn(nqnPrefix, nqn);
-    const devices = (await attached()).get(nqn) ?? [];
-    if (devices.length > 1) {
-      throw failure("deviceAmbiguous", { nqn, devices: devices.map((device) => device.path) });
-    }
-    return devices[0];
+    const [device, ...others] = (await attached()).get(nqn) ?? [];
+    if (device === undefined || others.length === 0) return device;
+    throw failure("deviceAmbiguous", { nqn, devices: [device, ...others].map(({ path }) => path) });
   };
 
   const losetup = async (args: readonly string[], what: string, signal?: AbortSignal): Promise<void> => {
@@ -90,7 +88,7 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
   };
 
   /**
-   * Takes back `blockdev --setro`: a loop device outlives its file, and the kernel keeps the switch for whoever is given it next
+   * Takes back `blockdev --setro`: a loop device outlives its file, and the kernel keeps the switch for its next user
    * (Linux, block/ioctl.c, BLKROSET; measured with 6.18). A file that cannot be written stays read-only all the same.
    */
   const makeWritable = async (device: BlockDevice, signal?: AbortSignal): Promise<void> => {
@@ -166,12 +164,12 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     connect,
     find,
     disconnect,
-    // Image files do not go away for a while: every connection is live.
+    // A connection to an image file is always live.
     abandon: async () => {},
     users: (device, signal) => blockUsers(system, device, "ignore", signal),
     rescan: async (device, signal) => {
       const seen = await readExport(exportsDir, device.nqn);
-      // As a host of a target whose namespace has not shown its new size yet: there is nothing new to be seen.
+      // The simulator has not shown hosts a new size yet.
       if (seen !== undefined && seen.sizeBytes <= device.sizeBytes) return (await find(device.nqn)) ?? device;
       await losetup(["--set-capacity", device.path], `rescanning ${device.path}`, signal);
       const now = await find(device.nqn);

@@ -96,7 +96,7 @@ export function createNvmeTcpDataPath(system: NodeSystem, options: NvmeTcpOption
       if (parsed === undefined) continue;
       const devices = (namespaces.get(nqn) ?? []).map(({ device }) => device);
       const state = stateOf(controllers.filter((each) => each.nqn === nqn));
-      // More than one is a mistake of this volume alone: whoever works on it meets deviceAmbiguous.
+      // Several devices are a mistake of this volume alone: each verb on it throws deviceAmbiguous.
       if (devices.length === 0) connections.push({ ...parsed, state, device: undefined });
       for (const device of devices) connections.push({ ...parsed, state, device });
     }
