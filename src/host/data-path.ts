@@ -1,23 +1,9 @@
+import type { PublishContext } from "../domain/publish-context.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 
 /** The address and the identity of a connect, from the publish context and the node's identity. */
-export interface Target {
-  readonly nqn: string;
-  /** Literal IP address of the RDS. */
-  readonly address: string;
-  readonly port: number;
-  readonly hostNqn: string;
+export interface Target extends Omit<PublishContext, "sizeBytes" | "filesystemState"> {
   readonly hostId: string;
-  /** Seconds; -1 = never give up. */
-  readonly ctrlLossTmo: number;
-  readonly reconnectDelay: number;
-  readonly keepAliveTmo: number;
-  /** Seconds; -1 = off. */
-  readonly fastIoFailTmo: number;
-  /** 0 = the kernel's own number. */
-  readonly nrIoQueues: number;
-  /** 0 = the kernel's own number. */
-  readonly queueSize: number;
 }
 
 /** A block device that was proven to belong to an NQN when it was looked up. */

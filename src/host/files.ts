@@ -29,6 +29,15 @@ export async function exists(path: string): Promise<boolean> {
   );
 }
 
+/** The answer of `read`, or the fallback if it throws: for facts that may vanish during the read, and that prove nothing. */
+export function orElse<T>(read: () => T, fallback: T): T {
+  try {
+    return read();
+  } catch {
+    return fallback;
+  }
+}
+
 /**
  * Reads a state of the machine.
  * @param what names the state in the error

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename } from "node:path";
-import { deviceNumber } from "../host/files.ts";
+import { deviceNumber, orElse } from "../host/files.ts";
 import type { BackingScan, FoundFile } from "../host/helper-answers.ts";
 import { type Mount, mountOf, parseMountinfo } from "./mountinfo.ts";
 import { REMOTE } from "./remote.ts";
@@ -54,15 +54,8 @@ export function findBacking(
 }
 
 function fileAt(place: string, path: string): FoundFile | undefined {
-  try {
-    const stat = statSync(place, { bigint: true });
-    return {
-      path,
-      filesystem: deviceNumber(stat.dev),
-      inode: String(stat.ino),
-      device: stat.isBlockDevice() ? deviceNumber(stat.rdev) : "",
-    };
-  } catch {
-    return undefined;
-  }
+  const stat = orElse(() => statSync(place, { bigint: true }), undefined);
+  if (stat === undefined) return undefined;
+  const device = stat.isBlockDevice() ? deviceNumber(stat.rdev) : "";
+  return { path, filesystem: deviceNumber(stat.dev), inode: String(stat.ino), device };
 }

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
-import { deviceNumber, isCode } from "../host/files.ts";
+import { deviceNumber, isCode, orElse } from "../host/files.ts";
 import type { DeviceScan, DeviceUserFacts } from "../host/helper-answers.ts";
 import { type KnownMappings, mappedDevices } from "./mapped.ts";
 import { processAt } from "./processes.ts";
@@ -63,7 +63,7 @@ export function scanDevices(
     } catch (error) {
       if (error instanceof ScanOverrun)
         return { users, hidden: hidden + 1, crowded: [...crowded, error.message] };
-      refused ||= ["EACCES", "EPERM", "EBUSY"].some((code) => isCode(error, code));
+      refused ||= isCode(error, "EACCES", "EPERM", "EBUSY");
     }
     // A process that has just ended uses nothing, and the kernel may say EACCES of it as well.
     if (refused && existsSync(base)) hidden += 1;
@@ -81,33 +81,25 @@ export function scanDevices(
  * proc(5), /proc/pid/fd, and FDSize in /proc/pid/status.
  */
 export function descriptorsOf(base: string): number {
-  try {
-    const { size } = statSync(`${base}/fd`);
-    if (size > 0) return size;
-    return Number(/^FDSize:\s*(\d+)/m.exec(readFileSync(`${base}/status`, "latin1"))?.[1] ?? 0);
-  } catch {
-    // The listing tells why.
-    return 0;
-  }
+  // Of a process that may not be looked into, the listing of its descriptors tells.
+  const size = orElse(() => statSync(`${base}/fd`).size, 0);
+  if (size > 0) return size;
+  const status = orElse(() => readFileSync(`${base}/status`, "latin1"), "");
+  return Number(/^FDSize:\s*(\d+)/m.exec(status)?.[1] ?? 0);
 }
 
-/** The device of the filesystem that holds a path and, for a device node, the device itself. */
+/**
+ * The device of the filesystem that holds a path and, for a device node, the device itself. None for a path that has just
+ * been closed, or that is on a network filesystem which is away, so not on our device.
+ */
 function devicesOf(path: string): readonly string[] {
-  try {
-    const stat = statSync(path);
-    return [deviceNumber(stat.dev), ...(stat.isBlockDevice() ? [deviceNumber(stat.rdev)] : [])];
-  } catch {
-    // It has just been closed, or is on a network filesystem that is away, so not on our device.
-    return [];
-  }
+  const stat = orElse(() => statSync(path), undefined);
+  if (stat === undefined) return [];
+  return [deviceNumber(stat.dev), ...(stat.isBlockDevice() ? [deviceNumber(stat.rdev)] : [])];
 }
 
 function pathLike(path: string): boolean {
-  try {
-    return readlinkSync(path).startsWith("/");
-  } catch {
-    return false;
-  }
+  return orElse(() => readlinkSync(path).startsWith("/"), false);
 }
 
 /** undefined: it may not be looked into. */
@@ -115,7 +107,6 @@ function listed(path: string): readonly string[] | undefined {
   try {
     return readdirSync(path);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    return code === "EACCES" || code === "EPERM" ? undefined : [];
+    return isCode(error, "EACCES", "EPERM") ? undefined : [];
   }
 }

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { isCode } from "../host/files.ts";
 
 /** Reads a device itself instead of the page cache. */
 export interface DirectReader {
@@ -42,7 +43,7 @@ export function openDirect(path: string, maxLength: number, start = 0): DirectRe
         memory.fill(0xff, skew, skew + length);
         return readSync(fd, memory, skew, length, offset);
       } catch (error) {
-        const misaligned = direct && error instanceof Error && "code" in error && error.code === "EINVAL";
+        const misaligned = direct && isCode(error, "EINVAL");
         if (!misaligned || tries >= PAGE / STEP) throw error;
         skew = (skew + STEP) % PAGE;
       }

@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import process from "node:process";
-import { deviceNumber } from "../host/files.ts";
+import { deviceNumber, isCode } from "../host/files.ts";
 import type { DeviceInspection } from "../host/helper-answers.ts";
 import { findBacking } from "./backing.ts";
 import { scanProcesses } from "./process-scan.ts";
@@ -29,7 +29,7 @@ export function inspectDevice(
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_EXCL);
   } catch (error) {
-    const busy = error instanceof Error && "code" in error && error.code === "EBUSY";
+    const busy = isCode(error, "EBUSY");
     return { exclusive: busy ? "busy" : "error", detail: String(error), processes, backing };
   }
   try {

@@ -32,13 +32,8 @@ export async function mountFilesystem(
   signal?: AbortSignal,
 ): Promise<void> {
   const options = mount.flags.length === 0 ? [] : ["-o", mount.flags.join(",")];
-  await mountProgram(
-    exec,
-    ["-t", mount.fsType, ...options, "--", mount.device, mount.target],
-    mount.device,
-    mount.target,
-    signal,
-  );
+  const { device, target, fsType } = mount;
+  await mountProgram(exec, ["-t", fsType, ...options, "--", device, target], device, target, signal);
 }
 
 /**

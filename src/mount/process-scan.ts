@@ -50,11 +50,11 @@ export function scanProcesses(
       if (error instanceof ScanOverrun) return { ...answer(), overrun: error.message };
       // A process that has just ended uses nothing, and the kernel may say EACCES of it as well (fs/proc/base.c,
       // proc_pid_get_link); one that we may not look into, or whose mappings never stood still, is counted.
-      if (["EACCES", "EPERM", "EBUSY"].some((code) => isCode(error, code))) {
+      if (isCode(error, "EACCES", "EPERM", "EBUSY")) {
         if (!existsSync(base)) continue;
         unreadable += 1;
         if (unread.length < NAMED) unread.push(`${pid} (${processAt(base).command})`);
-      } else if (!isCode(error, "ENOENT") && !isCode(error, "ESRCH")) throw error;
+      } else if (!isCode(error, "ENOENT", "ESRCH")) throw error;
     }
   }
   return answer();
@@ -110,7 +110,7 @@ function tablesOf(base: string, count: (entries: number) => void): readonly Tabl
       known.add(key);
       tables.push({ base: at, fds });
     } catch (error) {
-      if (!isCode(error, "ENOENT") && !isCode(error, "ESRCH")) throw error;
+      if (!isCode(error, "ENOENT", "ESRCH")) throw error;
     }
   }
   return tables;
@@ -132,8 +132,7 @@ function useOf(
     } catch (error) {
       if (isCode(error, "ENOENT")) continue;
       // A security module may hide a socket and the like; devices and files have paths.
-      if (!(isCode(error, "EACCES") || isCode(error, "EPERM")) || readlinkSync(path).startsWith("/"))
-        throw error;
+      if (!isCode(error, "EACCES", "EPERM") || readlinkSync(path).startsWith("/")) throw error;
     }
   }
   const mapped = mappedDevices(base, remote, memory.mappings, count);
@@ -155,7 +154,7 @@ function concerns(path: string, devices: ReadonlySet<string>, { wanted }: Memory
   } catch (error) {
     // Kernel threads have no cwd. The other three come from network filesystems only: an open file of ext4 or XFS and a
     // device node are in memory.
-    if (["ENOENT", "ESTALE", "ENOTCONN", "EIO"].some((code) => isCode(error, code))) return false;
+    if (isCode(error, "ENOENT", "ESTALE", "ENOTCONN", "EIO")) return false;
     throw error;
   }
 }

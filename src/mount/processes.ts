@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { readdir, readlink } from "node:fs/promises";
-import { isCode } from "../host/files.ts";
+import { isCode, orElse } from "../host/files.ts";
 
 /** A process, as /proc shows it. */
 export interface ProcessFacts {
@@ -64,9 +64,5 @@ export async function countUninspectable(
 
 /** "" for a process that has ended. */
 function textOf(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
+  return orElse(() => readFileSync(path, "utf8"), "");
 }

@@ -8,6 +8,7 @@ import type { Logger } from "../observability/log.ts";
 export interface NodeContext {
   readonly system: NodeSystem;
   readonly dataPath: DataPath;
+  /** CSI node id; on Kubernetes the name of the Node object. */
   readonly nodeId: string;
   /** Reading it throws clusterIdUnknown (UNAVAILABLE) until the orchestrator has answered. */
   readonly clusterId: string;

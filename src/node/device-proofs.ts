@@ -1,7 +1,10 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import type { BlockDevice, DataPath } from "../host/data-path.ts";
-import type { NodeSystem } from "../host/system.ts";
+import type { BlockDevice } from "../host/data-path.ts";
 import { statPath } from "../mount/stat.ts";
+import type { NodeContext } from "./context.ts";
+
+/** The tools of a node for proofs about a device. */
+export type Devices = Pick<NodeContext, "system" | "dataPath">;
 
 /** A device may be open for a moment after connect or umount (udev, an ending process): so many looks. */
 const ATTEMPTS = 4;
@@ -12,8 +15,7 @@ const PAUSE_MS = 250;
  * @throws deviceInUse (FAILED_PRECONDITION) naming the users; nodeStateUnknown
  */
 export async function proveUnused(
-  system: NodeSystem,
-  dataPath: DataPath,
+  { system, dataPath }: Devices,
   volume: string,
   device: BlockDevice,
   signal?: AbortSignal,
@@ -36,8 +38,7 @@ export async function proveUnused(
  * @throws deviceChanged (ABORTED), deviceTooSmall (FAILED_PRECONDITION), nodeStateUnknown
  */
 export async function verifyDevice(
-  system: NodeSystem,
-  dataPath: DataPath,
+  { system, dataPath }: Devices,
   device: BlockDevice,
   sizeBytes: bigint,
   signal?: AbortSignal,

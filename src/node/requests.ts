@@ -1,53 +1,45 @@
 import type { Capability } from "../domain/access-mode.ts";
 import type { CapacityRange } from "../domain/capacity-range.ts";
 
-/** NodeStageVolume, free of wire types. An empty string or undefined stands for a field that was not set. */
-export interface StageRequest {
+/** A call for one volume, free of wire types. An empty string or undefined stands for a field that was not set. */
+interface VolumeRequest {
   readonly volumeId: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** NodeStageVolume. */
+export interface StageRequest extends VolumeRequest {
   readonly publishContext: Readonly<Record<string, string>>;
   readonly stagingTargetPath: string;
   readonly capability: Capability | undefined;
   readonly volumeContext: Readonly<Record<string, string>>;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** NodeUnstageVolume. */
-export interface UnstageRequest {
-  readonly volumeId: string;
+export interface UnstageRequest extends VolumeRequest {
   readonly stagingTargetPath: string;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** NodePublishVolume. */
-export interface PublishRequest {
-  readonly volumeId: string;
-  readonly publishContext: Readonly<Record<string, string>>;
-  readonly stagingTargetPath: string;
+export interface PublishRequest extends Omit<StageRequest, "volumeContext"> {
   readonly targetPath: string;
-  readonly capability: Capability | undefined;
   readonly readonly: boolean;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** NodeUnpublishVolume. */
-export interface UnpublishRequest {
-  readonly volumeId: string;
+export interface UnpublishRequest extends VolumeRequest {
   readonly targetPath: string;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** NodeGetVolumeStats. */
-export interface StatsRequest {
-  readonly volumeId: string;
+export interface StatsRequest extends VolumeRequest {
   readonly volumePath: string;
   /** Optional; not needed to answer. */
   readonly stagingTargetPath?: string;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** NodeExpandVolume. */
-export interface ExpandRequest {
-  readonly volumeId: string;
+export interface ExpandRequest extends VolumeRequest {
   readonly volumePath: string;
   /** undefined: the present size of the device. */
   readonly range: CapacityRange | undefined;
@@ -55,7 +47,6 @@ export interface ExpandRequest {
   readonly stagingTargetPath: string;
   /** Optional: the path shows whether it is a mount or a device node. */
   readonly capability: Capability | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** One VolumeUsage of CSI; `used` and `available` are undefined for block volumes. */

@@ -1,5 +1,3 @@
-import type { DataPath } from "../host/data-path.ts";
-import type { NodeSystem } from "../host/system.ts";
 import type { NodeContext } from "./context.ts";
 import { type PruneReport, prune } from "./health/prune.ts";
 import { type SurveyResult, survey } from "./health/survey.ts";
@@ -41,20 +39,11 @@ export interface NodeUpkeep {
   survey(signal?: AbortSignal): Promise<SurveyResult>;
 }
 
-export interface NodeServiceOptions {
-  readonly system: NodeSystem;
-  readonly dataPath: DataPath;
-  /** CSI node id; on Kubernetes the name of the Node object. */
-  readonly nodeId: string;
+export interface NodeServiceOptions extends Omit<NodeContext, "clusterId" | "logger"> {
   /** As configured; or a function that throws clusterIdUnknown until the orchestrator has answered. */
   readonly clusterId: string | (() => string);
-  readonly nqnPrefix: string;
-  /** CSI driver name; undefined: kubelet's records of our paths are not read. */
-  readonly driverName?: string;
   /** 0 = no limit. */
   readonly maxVolumesPerNode: number;
-  /** The only addresses that volumes are connected at; undefined or empty: any. */
-  readonly storageAddresses?: readonly string[];
 }
 
 /**

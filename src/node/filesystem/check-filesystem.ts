@@ -1,8 +1,7 @@
 import { DriverError, failure } from "../../domain/errors/driver-error.ts";
-import type { BlockDevice, DataPath } from "../../host/data-path.ts";
+import type { BlockDevice } from "../../host/data-path.ts";
 import { complaint, type ExecResult } from "../../host/exec.ts";
-import type { NodeSystem } from "../../host/system.ts";
-import { proveUnused, verifyDevice } from "../device-proofs.ts";
+import { type Devices, proveUnused, verifyDevice } from "../device-proofs.ts";
 
 /** A check reads every inode, which may take hours. */
 const CHECK_DEADLINE_MS = 12 * 3_600_000;
@@ -25,11 +24,11 @@ const UNCORRECTED = 4;
  *   deviceChanged (ABORTED); toolMissing
  */
 export async function checkExt4(
-  system: NodeSystem,
-  dataPath: DataPath,
+  node: Devices,
   wish: { readonly volume: string; readonly device: BlockDevice; readonly sizeBytes: bigint },
   signal?: AbortSignal,
 ): Promise<void> {
+  const { system } = node;
   const { volume, device } = wish;
   const marked = async () => {
     const state = await system.helper.ext4State(device.path, signal);
@@ -39,11 +38,11 @@ export async function checkExt4(
     return state.kind === "ext4" && state.needsCheck ? state : undefined;
   };
   if ((await marked()) === undefined) return;
-  await proveUnused(system, dataPath, volume, device, signal);
+  await proveUnused(node, volume, device, signal);
   // A check that outlived the driver may have ended just now.
   const state = await marked();
   if (state === undefined) return;
-  await verifyDevice(system, dataPath, device, wish.sizeBytes, signal);
+  await verifyDevice(node, device, wish.sizeBytes, signal);
   const about = { volume, device: device.path, nqn: device.nqn };
   system.logger.warn("checking an ext4 that is marked with errors", {
     ...about,

@@ -1,11 +1,10 @@
 import { failure } from "../../domain/errors/driver-error.ts";
-import type { DataPath } from "../../host/data-path.ts";
 import { succeed } from "../../host/exec.ts";
 import type { FilesystemFinding, MkfsMark } from "../../host/helper-answers.ts";
 import type { NodeSystem } from "../../host/system.ts";
 import { uuidOf } from "../../mount/mkfs-mark.ts";
 import { probe } from "../../mount/probe.ts";
-import { proveUnused, verifyDevice } from "../device-proofs.ts";
+import { type Devices, proveUnused, verifyDevice } from "../device-proofs.ts";
 import { eraseMarks, type FilesystemWish, makeFilesystem } from "./make-filesystem.ts";
 
 const FLUSH_DEADLINE_MS = 20_000;
@@ -28,19 +27,23 @@ type Content = "there" | "nothing" | "remains" | "unfinished";
  *   signatureUnclear, deviceInUse (FAILED_PRECONDITION); filesystemNotMade, deviceUnreadable (UNAVAILABLE); deviceChanged
  */
 export async function ensureFilesystem(
-  system: NodeSystem,
-  dataPath: DataPath,
+  node: Devices,
   wish: FilesystemWish,
   signal?: AbortSignal,
 ): Promise<boolean> {
   const { volume, device, state } = wish;
-  if ((await contentOf(system, dataPath, wish, signal)) === "there") return false;
+  if ((await contentOf(node, wish, signal)) === "there") return false;
   // An mkfs that outlived the driver may be at work: only a look after its end counts.
-  await proveUnused(system, dataPath, volume, device, signal);
-  const content = await contentOf(system, dataPath, wish, signal);
+  await proveUnused(node, volume, device, signal);
+  const content = await contentOf(node, wish, signal);
   if (content === "there") return false;
   if (content === "nothing") {
-    const finding = await system.helper.lookForData(device.path, device.sizeBytes, state === "used", signal);
+    const finding = await node.system.helper.lookForData(
+      device.path,
+      device.sizeBytes,
+      state === "used",
+      signal,
+    );
     if (finding.kind === "unreadable") {
       throw failure("deviceUnreadable", { device: device.path, detail: finding.detail });
     }
@@ -48,22 +51,17 @@ export async function ensureFilesystem(
       throw failure("deviceNotBlank", { volume, device: device.path, offset: finding.offset });
     }
   }
-  await proveUnused(system, dataPath, volume, device, signal);
-  await verifyDevice(system, dataPath, device, wish.sizeBytes, signal);
-  await makeFilesystem(system, wish, content === "unfinished", signal);
+  await proveUnused(node, volume, device, signal);
+  await verifyDevice(node, device, wish.sizeBytes, signal);
+  await makeFilesystem(node.system, wish, content === "unfinished", signal);
   return true;
 }
 
 /** @throws as ensureFilesystem, for a device without the wanted filesystem that may not be formatted */
-async function contentOf(
-  system: NodeSystem,
-  dataPath: DataPath,
-  wish: FilesystemWish,
-  signal?: AbortSignal,
-): Promise<Content> {
+async function contentOf(node: Devices, wish: FilesystemWish, signal?: AbortSignal): Promise<Content> {
   const { volume, device, filesystem, state } = wish;
-  await dropCache(system, device.path, signal);
-  const found = await system.helper.findFilesystem(device.path, device.sizeBytes, filesystem, signal);
+  await dropCache(node.system, device.path, signal);
+  const found = await node.system.helper.findFilesystem(device.path, device.sizeBytes, filesystem, signal);
   if (found.kind === "unreadable") {
     throw failure("deviceUnreadable", { device: device.path, detail: found.detail });
   }
@@ -74,7 +72,7 @@ async function contentOf(
   };
   if (superblock.kind === "whole") {
     there();
-    await eraseOwnMark(system, dataPath, wish, found, superblock.uuid, signal);
+    await eraseOwnMark(node, wish, found, superblock.uuid, signal);
     return "there";
   }
   const unfinished = judgeUnfinished(found, wish);
@@ -82,7 +80,7 @@ async function contentOf(
   if (unfinished !== undefined && unfinished !== "ours") {
     throw failure("filesystemUnfinished", { volume, device: device.path, filesystem, reason: unfinished });
   }
-  if (await holdsWanted(system, wish, signal)) return there();
+  if (await holdsWanted(node.system, wish, signal)) return there();
   if (unfinished === "ours") return "remains";
   if (superblock.kind === "damaged") {
     const { detail } = superblock;
@@ -127,8 +125,7 @@ async function holdsWanted(
  * which is derived from the mark, proves that it is the mark of this very filesystem.
  */
 async function eraseOwnMark(
-  system: NodeSystem,
-  dataPath: DataPath,
+  node: Devices,
   wish: FilesystemWish,
   { marks }: Extract<FilesystemFinding, { kind: "read" }>,
   uuid: string,
@@ -136,9 +133,9 @@ async function eraseOwnMark(
 ): Promise<void> {
   const { volume, device } = wish;
   if (!marks.some((mark) => mark.volume === volume && uuidOf(mark) === uuid)) return;
-  await proveUnused(system, dataPath, volume, device, signal);
-  await verifyDevice(system, dataPath, device, wish.sizeBytes, signal);
-  await eraseMarks(system, wish);
+  await proveUnused(node, volume, device, signal);
+  await verifyDevice(node, device, wish.sizeBytes, signal);
+  await eraseMarks(node.system, wish);
 }
 
 /** Makes the next read come from the device: another node may have written it since. */

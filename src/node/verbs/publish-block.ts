@@ -55,7 +55,7 @@ export async function publishBlock(node: NodeContext, job: PublishJob): Promise<
   const made = await makeMountPoint(volume, target, "file");
   try {
     if (device.readOnly !== readOnly) await switchDevice(node, job);
-    await verifyDevice(node.system, node.dataPath, device, 0n, signal);
+    await verifyDevice(node, device, 0n, signal);
     await bindMount(node.system.exec, device.path, target, false, mountinfoOf(node), signal);
     const seen = await statPath(node.system.exec, target, signal);
     if (seen?.kind !== "block" || seen.number !== device.number) {

@@ -53,7 +53,7 @@ export async function release(
     if (path !== undefined && staged.some((mount) => mount.device === device.number)) {
       await unmountStaging(node, slot, path, [device], signal);
     }
-    await proveUnused(node.system, node.dataPath, slot, device, signal);
+    await proveUnused(node, slot, device, signal);
   }
   node.logger.info("disconnecting", { volume: slot, nqn, device: device?.path, state });
   await node.dataPath.disconnect(nqn, signal);

@@ -47,7 +47,7 @@ export async function connectVerified(
   let device = await node.dataPath.connect(target, signal);
   // The volume may have grown on the RDS since the kernel's last look.
   if (device.sizeBytes < context.sizeBytes) device = await node.dataPath.rescan(device, signal);
-  await verifyDevice(node.system, node.dataPath, device, context.sizeBytes, signal);
+  await verifyDevice(node, device, context.sizeBytes, signal);
   return device;
 }
 

@@ -49,11 +49,11 @@ export async function mountStaged(
   let mounted = false;
   try {
     const wish = { volume, device, filesystem, state, epoch: nqn.epoch, sizeBytes };
-    const isNew = await ensureFilesystem(node.system, node.dataPath, wish, signal);
+    const isNew = await ensureFilesystem(node, wish, signal);
     const repairable = filesystem === "ext4" && !presentation.readOnly && !device.readOnly;
-    if (!isNew && repairable) await checkExt4(node.system, node.dataPath, wish, signal);
+    if (!isNew && repairable) await checkExt4(node, wish, signal);
     const flags = mountFlags(presentation, state === "keep");
-    await verifyDevice(node.system, node.dataPath, device, sizeBytes, signal);
+    await verifyDevice(node, device, sizeBytes, signal);
     mounted = true;
     const mount = { device: device.path, target: path, fsType: filesystem, flags };
     await mountFilesystem(node.system.exec, mount, signal);

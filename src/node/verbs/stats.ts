@@ -89,21 +89,12 @@ async function filesystemUsage(
   signal?: AbortSignal,
 ): Promise<readonly Usage[]> {
   try {
-    const usage = await statFilesystem(node.system.exec, path, signal);
-    const bytes = (blocks: bigint) => blocks * usage.blockSize;
+    const found = await statFilesystem(node.system.exec, path, signal);
+    const { blockSize, inodes, freeInodes } = found;
+    const [total, used] = [found.blocks * blockSize, (found.blocks - found.free) * blockSize];
     return [
-      {
-        unit: "bytes",
-        total: bytes(usage.blocks),
-        used: bytes(usage.blocks - usage.free),
-        available: bytes(usage.available),
-      },
-      {
-        unit: "inodes",
-        total: usage.inodes,
-        used: usage.inodes - usage.freeInodes,
-        available: usage.freeInodes,
-      },
+      { unit: "bytes", total, used, available: found.available * blockSize },
+      { unit: "inodes", total: inodes, used: inodes - freeInodes, available: freeInodes },
     ];
   } catch (error) {
     if (signal?.aborted || isFailure(error, "toolMissing")) throw error;

@@ -92,10 +92,8 @@ export function checkContext(
   if (context.hostNqn !== own.hostNqn) {
     throw failure("hostIdentityMismatch", { volume, expected: context.hostNqn, own: own.hostNqn });
   }
-  const { address, port, ctrlLossTmo, reconnectDelay, keepAliveTmo } = context;
-  const { fastIoFailTmo, nrIoQueues, queueSize } = context;
-  const times = { ctrlLossTmo, reconnectDelay, keepAliveTmo, fastIoFailTmo };
-  const target = { nqn: nqn.nqn, address, port, ...own, ...times, nrIoQueues, queueSize };
+  const { sizeBytes: _size, filesystemState: _state, ...connection } = context;
+  const target = { ...connection, ...own };
   return { context, nqn, target };
 }
 
