@@ -20,7 +20,7 @@ export interface BlockDevice {
   readonly readOnly: boolean;
 }
 
-/** A connection of ours that exists on this node, in whatever state. */
+/** A connection of ours that exists on this node, in any state. */
 export interface Connection {
   readonly nqn: string;
   readonly slot: VolumeId;

@@ -12,7 +12,7 @@ const NAMED = 3;
 
 /**
  * Finds the processes that have one of some devices, or a file of a filesystem on it, open or mapped; by device number, as names differ
- * between containers. Opens no device. It stats what others have open, which may block: for the helper process only.
+ * between containers. Opens no device. It stats the files that others have open, which may block: for the helper process only.
  * @param devices `major:minor` each
  * @param list names in a directory; undefined when it may not be looked into
  */

@@ -1,7 +1,7 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { complaint, type Exec } from "../host/exec.ts";
 
-/** What a path is, symbolic links followed. */
+/** The kind of file at a path, symbolic links followed. */
 export interface PathStat {
   readonly kind: "directory" | "file" | "block" | "other";
   /** `major:minor` of a device node; "" for anything else. */
@@ -36,7 +36,7 @@ export async function statPath(
     deadlineMs: DEADLINE_MS,
     signal,
   });
-  const unknown = (detail: string) => failure("nodeStateUnknown", { what: `what ${path} is`, detail });
+  const unknown = (detail: string) => failure("nodeStateUnknown", { what: `the kind of ${path}`, detail });
   if (result.code !== 0) {
     if (/: (No such file or directory|Not a directory)\s*$/.test(result.stderr)) return undefined;
     throw unknown(complaint(result));

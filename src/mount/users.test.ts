@@ -62,6 +62,19 @@ test("a process that may not be looked into may be the user: unknown, not unused
   expect(await users(1, "ignore")).toEqual([]);
 });
 
+test("a process of a pod is named with the pod's UID", async () => {
+  const use = {
+    pid: 60,
+    command: "qemu",
+    parent: 1,
+    how: "fd 9",
+    pod: "4f9d1b7a-0c2e-4c52-9d3f-5a1e6b7c8d9e",
+  };
+  expect(await users(0, "refuse", { scan: [use] })).toEqual([
+    { kind: "process", description: `process 60 (qemu, fd 9) of pod ${use.pod}` },
+  ]);
+});
+
 test("a process that may not be looked into is named", async () => {
   await expect(users(2, "refuse", { about: { unread: ["60 (mover)"] } })).rejects.toThrow(
     "2 processes may not be looked into, as 60 (mover);",

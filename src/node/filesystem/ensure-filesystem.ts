@@ -175,6 +175,6 @@ export function judgeUnfinished(
 /** Whether only the nodes of these two attachments, one after the other, can have had the volume since the mark. */
 function isRecent(mark: MkfsMark, { state, epoch }: Pick<FilesystemWish, "state" | "epoch">): boolean {
   if (state === "new") return mark.epoch === epoch;
-  // Without epochs one attachment cannot be told from another.
+  // Without epochs all attachments look the same.
   return epoch > 0 && mark.epoch > 0 && (mark.epoch === epoch || mark.epoch === epoch - 1);
 }

@@ -16,7 +16,7 @@ export interface FilesystemWish {
   readonly volume: string;
   readonly device: BlockDevice;
   readonly filesystem: Filesystem;
-  /** What the volume's record says; `keep` never leads to mkfs. */
+  /** As in the volume's record; `keep` never leads to mkfs. */
   readonly state: FilesystemState;
   /** Of the attachment, as its NQN has it; 0 where attachments have none (`--fencing off`). */
   readonly epoch: number;

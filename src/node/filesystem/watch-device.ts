@@ -22,7 +22,7 @@ interface Counters {
  * @param about fields of the log lines
  * @param caller the signal of the call; its abort alone ends nothing
  * @param work gets the signal by which it is given up
- * @throws deadlineExceeded when given up; what the work throws
+ * @throws deadlineExceeded when given up; the errors of the work
  */
 export async function watchDevice<T>(
   system: NodeSystem,

@@ -107,7 +107,7 @@ export async function kindOf(
  * @throws nodeStateUnknown
  */
 export async function statOf(path: string): Promise<Stats | undefined> {
-  return await readIfPresent(`what ${path} is`, () => lstat(path));
+  return await readIfPresent(`the kind of ${path}`, () => lstat(path));
 }
 
 /** So many entries of a directory are named. */
@@ -120,7 +120,7 @@ const SHOWN = 5;
  * @throws pathNotEmpty (FAILED_PRECONDITION); nodeStateUnknown
  */
 async function requireEmpty(volume: string, path: string, kind: "directory" | "file"): Promise<void> {
-  const found = await readState(`what ${path} holds`, async () => {
+  const found = await readState(`the content of ${path}`, async () => {
     if (kind === "file") {
       const { size } = await lstat(path);
       return size > 0 ? `${size} bytes` : "";

@@ -61,7 +61,7 @@ async function notMounted(path: string, notFound: () => Error): Promise<Abnormal
 }
 
 function somethingElse(path: string): AbnormalCondition {
-  return { cause: "other-device", message: `what is at ${path} is not the device of the volume` };
+  return { cause: "other-device", message: `${path} leads to another device than that of the volume` };
 }
 
 /** The mount at the staging path, if the request names one. */

@@ -14,7 +14,7 @@ const MAX_LAYERS = 32;
  * @param path canonical
  * @param mayGo asked of each topmost mount; false ends the work
  * @returns the mount for which `mayGo` was false; undefined when nothing is mounted at the path any more
- * @throws unmountFailed (FAILED_PRECONDITION); nodeStateUnknown; what `mayGo` throws
+ * @throws unmountFailed (FAILED_PRECONDITION); nodeStateUnknown; the errors of `mayGo`
  */
 export async function unmountLayers(
   node: NodeContext,
