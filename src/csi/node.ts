@@ -1,6 +1,6 @@
 import { printable, shortened } from "../domain/printable.ts";
+import type { Usage, VolumeCondition } from "../node/requests.ts";
 import type { NodeService } from "../node/service.ts";
-import type { Usage, VolumeCondition } from "../node/types.ts";
 import { type BoundService, service } from "./bridge.ts";
 import { optionalCapabilityFromWire } from "./capability.ts";
 import { Node, NodeServiceCapability_RPC_Type as RpcType, VolumeUsage_Unit as Unit } from "./gen/csi_pb.ts";

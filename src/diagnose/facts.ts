@@ -1,4 +1,4 @@
-import type { DeviceScan } from "../mount/device-scan.ts";
+import type { DeviceScan } from "../host/helper-answers.ts";
 import type { DiagnoseConfig } from "./context.ts";
 import type { Known } from "./known.ts";
 import type { AnswerFacts } from "./probes/answering.ts";

@@ -12,7 +12,6 @@ import { mountFacts } from "./probes/mounts.ts";
 import { kubeletFacts, pluginFacts } from "./probes/plugin.ts";
 import { rdsFacts } from "./probes/rds.ts";
 import { mergeAddresses, type StorageAddress, type StorageFacts, storageFacts } from "./probes/storage.ts";
-import { deviceUsers } from "./probes/users.ts";
 
 /** Parts of the time that the first checks, and those that build on them, may take. */
 const FIRST = 0.6;
@@ -104,7 +103,7 @@ export async function gather(
       const numbers = found.value.flatMap(({ volume, devices }) =>
         volume === undefined ? [] : devices.map(({ number }) => number),
       );
-      return known(await deviceUsers(context, numbers, signal));
+      return known(await context.system.helper.users(numbers, signal));
     }),
   );
   const [hung, answering] = [

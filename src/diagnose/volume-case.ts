@@ -1,4 +1,4 @@
-import type { DeviceScan, DeviceUserFacts } from "../mount/device-scan.ts";
+import type { DeviceScan, DeviceUserFacts } from "../host/helper-answers.ts";
 import type { Gathered } from "./facts.ts";
 import { type Known, known, valueOr } from "./known.ts";
 import type { AnswerFacts } from "./probes/answering.ts";

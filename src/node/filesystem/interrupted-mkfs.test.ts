@@ -25,8 +25,8 @@ import { DriverError } from "../../domain/errors/driver-error.ts";
 import type { FilesystemState } from "../../domain/publish-context.ts";
 import { type Command, type Exec, exec } from "../../host/exec.ts";
 import type { MkfsMark } from "../../host/helper-answers.ts";
-import { crc32c } from "../../mount/crc32c.ts";
 import { decodeMark, encodeMark, markOffsets, newMark } from "../../mount/mkfs-mark.ts";
+import { crc32c } from "../../mount/superblock.ts";
 
 const KIB = 1024;
 interface Kind {

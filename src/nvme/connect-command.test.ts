@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import type { Target } from "../host/data-path.ts";
-import { connectFailure } from "./connect-failure.ts";
+import { connectFailure } from "./connect-command.ts";
 
 const recorded = readFileSync(new URL("./recorded/errors.txt", import.meta.url), "utf8");
 const target = { nqn: "nqn.2000-02.com.mikrotik:pvc-x", address: "192.0.2.9", port: 4420 } as Target;

@@ -2,13 +2,13 @@ import type { Target } from "../host/data-path.ts";
 import { type Endpoint, endpointText, parseEndpoint, sameEndpoint } from "./endpoint.ts";
 import type { Controller } from "./sysfs.ts";
 
-/** What the controllers that an NQN has on this node mean for somebody who wants to use it. */
-export type Verdict =
-  /** None: connect. */
+/** The state of the controllers of one NQN on this node, for a node that wants to use the NQN. */
+export type ControllerState =
+  /** No controller: connect. */
   | { readonly kind: "absent" }
   /** `right` are live at the right address and for this host; `foreign` are further paths to other addresses. */
   | { readonly kind: "live"; readonly right: readonly Controller[]; readonly foreign: readonly Controller[] }
-  /** At the right address, not live yet or not any more: the kernel is working on it. */
+  /** At the right address but not live: the kernel is connecting or reconnecting it. */
   | { readonly kind: "coming" }
   /** All are being removed: wait, then connect. */
   | { readonly kind: "going" }
@@ -26,10 +26,10 @@ export function isGoing({ state }: Pick<Controller, "state">): boolean {
 }
 
 /**
- * Judges the controllers of one NQN. Several are several paths of one subsystem: one that is right and live is enough.
+ * Tells the state of the controllers of one NQN. Several are paths of one subsystem: one that is right and live is enough.
  * @param controllers all of this NQN, and no others
  */
-export function judge(controllers: readonly Controller[], target: Target): Verdict {
+export function controllerState(controllers: readonly Controller[], target: Target): ControllerState {
   if (controllers.length === 0) return { kind: "absent" };
   const present = controllers.filter((controller) => !isGoing(controller));
   if (present.length === 0) return { kind: "going" };
@@ -64,7 +64,7 @@ export function describeControllers(controllers: readonly Controller[]): string 
   return controllers.map(({ name, state, ...rest }) => `${name} ${state} at ${endpointOf(rest)}`).join(", ");
 }
 
-/** Where a controller is connected to, for messages. */
+/** The address to which a controller is connected, for messages. */
 export function endpointOf({ address, transport }: Pick<Controller, "address" | "transport">): string {
   const endpoint = parseEndpoint(address);
   const text = endpoint === undefined ? address || "an unknown address" : endpointText(endpoint);

@@ -193,7 +193,7 @@ describe("an existing connection", () => {
         id: "namespaceAbsent",
         code: 14,
         message: expect.stringContaining(
-          "is connected (nvme0 live at 192.0.2.9:4420), but had no namespace after 10 s",
+          "is connected (nvme0 live at 192.0.2.9:4420), but has no namespace after 10 s",
         ),
       });
       expect(ran()).toEqual(["ns-rescan /dev/nvme0"]);

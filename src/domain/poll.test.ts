@@ -1,0 +1,52 @@
+import { expect, test } from "bun:test";
+import { ManualClock, settled } from "../../test/support/clock.ts";
+import { backoff, jitteredBackoff } from "./backoff.ts";
+import { poll } from "./poll.ts";
+
+const LIMITS = { everyMs: 100, withinMs: 250 };
+
+test("looks at once, then after each pause, until there is an answer", async () => {
+  const clock = new ManualClock();
+  let looks = 0;
+  const answer = poll(clock, LIMITS, async () => (++looks === 3 ? "there" : undefined));
+  await settled();
+  expect(looks).toBe(1);
+  await clock.advance(100);
+  await clock.advance(100);
+  expect(await answer).toBe("there");
+  expect(clock.sleeping).toBe(0);
+});
+
+test("without an answer it ends after a last look when the time is over", async () => {
+  const clock = new ManualClock();
+  let looks = 0;
+  const answer = poll(clock, LIMITS, async () => {
+    looks += 1;
+    return undefined;
+  });
+  await settled();
+  for (let pause = 0; pause < 3; pause += 1) await clock.advance(100);
+  expect(await answer).toBeUndefined();
+  expect(looks).toBe(4);
+});
+
+test("the signal ends the pause with its reason; an error of a look ends the wait", async () => {
+  const clock = new ManualClock();
+  const caller = new AbortController();
+  const answer = poll(clock, LIMITS, async () => undefined, caller.signal).catch((error: unknown) => error);
+  await settled();
+  caller.abort("gone");
+  expect(await answer).toBe("gone");
+  await expect(poll(clock, LIMITS, () => Promise.reject(new Error("unreadable")))).rejects.toThrow(
+    "unreadable",
+  );
+});
+
+test("the pause doubles with each failure up to its limit; with jitter it is between half and all of it", () => {
+  const limits = { firstMs: 250, maxMs: 1_000 };
+  expect([0, 1, 2, 3, 4, 1_000].map((failures) => backoff(failures, limits))).toEqual([
+    0, 250, 500, 1_000, 1_000, 1_000,
+  ]);
+  expect([0, 1].map((random) => jitteredBackoff(3, limits, () => random))).toEqual([500, 1_000]);
+  expect(jitteredBackoff(0, limits, () => 1)).toBe(0);
+});
