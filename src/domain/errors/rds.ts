@@ -8,6 +8,12 @@ export const rdsErrors = {
     (p) => `the RDS at ${p.address} is not reachable over SSH: ${p.reason}`,
     "Check power, network and /ip/service of the RDS; the call is repeated by itself.",
   ),
+  rdsSilent: entry<{ address: string; what: string; seconds: number }>(
+    GrpcCode.UNAVAILABLE,
+    (p) =>
+      `${p.what}: the RDS at ${p.address} accepted the SSH login, but has not answered this command within ${p.seconds} s`,
+    "Power, network and SSH of the RDS work. Look at its load (`/system/resource/print`), its log and its disks (`/disk/print`): a command that hangs often waits for a disk. If no command is answered, reboot the RDS. The repeated call reads the state of the RDS first.",
+  ),
   rdsOutcomeUnknown: entry<{ what: string; reason: string }>(
     GrpcCode.UNAVAILABLE,
     (p) => `${p.what}: the connection to the RDS was lost before its answer arrived (${p.reason})`,

@@ -146,17 +146,31 @@ export class Lane {
   /** What a caller is told whose time is over. */
   #deadlineError(command: Command, seconds: number): DriverError {
     if (this.#running === command) {
-      return failure("rdsOutcomeUnknown", { what: command.what, reason: `no answer within ${seconds} s` });
+      return failure("rdsSilent", { address: this.#options.address, what: command.what, seconds });
     }
     if (this.connected) {
       return failure("rdsBusy", { what: command.what, detail: `${seconds} s in the command queue` });
     }
+    return this.#unreachable(seconds);
+  }
+
+  #unreachable(seconds: number): DriverError {
     if (this.#lastFailure?.fatal === true) return this.#lastFailure.error;
     const reason = this.#lastFailure?.reason ?? "still connecting";
     return failure("rdsUnreachable", {
       address: this.#options.address,
       reason: `${reason} (gave up after ${seconds} s)`,
     });
+  }
+
+  /** The command that has no answer; undefined: none runs. See `Transport.whyNoAnswer`. */
+  silence(seconds: number): DriverError | undefined {
+    return this.#running && this.#deadlineError(this.#running, seconds);
+  }
+
+  /** Why there is no connection although somebody waits for one; undefined: nobody waits. */
+  noConnection(seconds: number): DriverError | undefined {
+    return this.connected || this.#queue.size === 0 ? undefined : this.#unreachable(seconds);
   }
 
   #pump(): void {
@@ -206,7 +220,7 @@ export class Lane {
         this.#queue.putBack(command);
         this.#reportQueue();
       }
-    } else rejectAll(command, outcomeError(this.#options.address, command.what, outcome));
+    } else rejectAll(command, outcomeError(command.what, outcome));
   }
 
   /** Connects, again and again with back-off, until it is up or nobody waits any more. */
