@@ -144,17 +144,13 @@ export class Lane {
   }
 
   /** What a caller is told whose time is over. */
-  #deadlineError(command: Command, seconds: number): DriverError {
-    if (this.#running === command) {
+  #deadlineError(command: Command | undefined, seconds: number): DriverError {
+    if (command !== undefined && this.#running === command) {
       return failure("rdsSilent", { address: this.#options.address, what: command.what, seconds });
     }
-    if (this.connected) {
+    if (command !== undefined && this.connected) {
       return failure("rdsBusy", { what: command.what, detail: `${seconds} s in the command queue` });
     }
-    return this.#unreachable(seconds);
-  }
-
-  #unreachable(seconds: number): DriverError {
     if (this.#lastFailure?.fatal === true) return this.#lastFailure.error;
     const reason = this.#lastFailure?.reason ?? "still connecting";
     return failure("rdsUnreachable", {
@@ -163,14 +159,10 @@ export class Lane {
     });
   }
 
-  /** The command that has no answer; undefined: none runs. See `Transport.whyNoAnswer`. */
-  silence(seconds: number): DriverError | undefined {
-    return this.#running && this.#deadlineError(this.#running, seconds);
-  }
-
-  /** Why there is no connection although somebody waits for one; undefined: nobody waits. */
-  noConnection(seconds: number): DriverError | undefined {
-    return this.connected || this.#queue.size === 0 ? undefined : this.#unreachable(seconds);
+  /** See `Transport.whyNoAnswer`; undefined: no command runs, and none waits for a connection. */
+  whyNoAnswer(seconds: number): DriverError | undefined {
+    if (this.#running !== undefined) return this.#deadlineError(this.#running, seconds);
+    return this.connected || this.#queue.size === 0 ? undefined : this.#deadlineError(undefined, seconds);
   }
 
   #pump(): void {
@@ -243,12 +235,8 @@ export class Lane {
       if (stop.aborted) return;
       observer.onConnectFailed(purpose, result.reason, result.error);
       if (this.#lastFailure?.reason !== result.reason) {
-        logger.warn("cannot connect to the RDS", {
-          purpose,
-          address,
-          reason: result.reason,
-          error: result.error.id,
-        });
+        const { reason, error } = result;
+        logger.warn("cannot connect to the RDS", { purpose, address, reason, errorId: error.id });
       }
       this.#lastFailure = result;
       if (result.fatal) return this.#failWaiting(result.error);

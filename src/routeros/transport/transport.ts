@@ -129,15 +129,10 @@ export function createSshTransport(options: SshTransportOptions): Transport {
       await Promise.all([lanes.read.close(), lanes.mutate.close()]);
     },
     connected: (purpose) => lanes[purpose].connected,
-    whyNoAnswer: (seconds) => {
-      const { read, mutate } = lanes;
-      const reason = read.silence(seconds) ?? mutate.silence(seconds) ?? read.noConnection(seconds);
-      return (
-        reason ??
-        mutate.noConnection(seconds) ??
-        failure("rdsUnreachable", { address, reason: `no answer within ${seconds} s` })
-      );
-    },
+    whyNoAnswer: (seconds) =>
+      lanes.read.whyNoAnswer(seconds) ??
+      lanes.mutate.whyNoAnswer(seconds) ??
+      failure("rdsUnreachable", { address, reason: `no answer within ${seconds} s` }),
     onReconnect: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
