@@ -53,7 +53,7 @@ export async function nodeEvents(
       close: () => kubernetes.close(),
     };
   } catch (error) {
-    logger.warn("no events will be posted", { error: String(error) });
+    logger.warn("no events will be posted", { error });
     const clusterId = async () => Promise.reject(error);
     return { ...none, clusterId };
   }

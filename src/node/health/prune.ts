@@ -49,8 +49,7 @@ export async function prune(node: NodeContext, deadlineMs: number): Promise<Prun
       await work();
     } catch (error) {
       incomplete = true;
-      const message = error instanceof DriverError ? error.summary : String(error);
-      node.logger.warn("a leftover could not be looked at or removed", { what, error: message });
+      node.logger.warn("a leftover could not be looked at or removed", { what, error });
     }
   };
   const work = async (): Promise<void> => {
@@ -68,7 +67,10 @@ export async function prune(node: NodeContext, deadlineMs: number): Promise<Prun
   await Promise.race([work(), limit]);
   done.abort();
   const report = { unmounted: [...unmounted], disconnected: [...disconnected], left: [...left], incomplete };
-  node.logger[left.length > 0 || incomplete ? "warn" : "info"]("leftovers cleared", report);
+  const cleared = unmounted.length + disconnected.length > 0;
+  const remain = left.length > 0 || incomplete;
+  if (cleared || remain)
+    node.logger[remain ? "warn" : "info"](cleared ? "leftovers cleared" : "leftovers remain", report);
   return report;
 }
 

@@ -175,7 +175,7 @@ async function blameUsers(
   signal?: AbortSignal,
 ): Promise<void> {
   const users = await node.dataPath.users(device, signal).catch((unknown: unknown) => {
-    node.logger.debug("who uses the device is not known", { volume, error: String(unknown) });
+    node.logger.debug("who uses the device is not known", { volume, error: unknown });
     return [];
   });
   if (users.length === 0) return;
@@ -287,7 +287,7 @@ async function undo(
     node.logger.warn("a failed stage could not be undone wholly; the next call goes on from here", {
       volume,
       step,
-      error: String(error),
+      error,
     });
   }
 }
