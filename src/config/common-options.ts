@@ -2,11 +2,7 @@ import { type OptionTable, optional, withDefault } from "./option.ts";
 import * as parse from "./parsers.ts";
 
 const logFormat = withDefault(
-  {
-    flag: "log-format <format>",
-    description: "form of the log on standard error",
-    expects: "json or text",
-  },
+  { flag: "log-format <format>", description: "form of the log on standard error" },
   "text",
   parse.oneOf("json", "text"),
 );
@@ -16,7 +12,6 @@ const logLevel = (defaultLevel: "info" | "error") =>
     {
       flag: "log-level <level>",
       description: "least severe lines that are logged; debug also shows RouterOS commands and stacks",
-      expects: "debug, info, warn or error",
     },
     defaultLevel,
     parse.oneOf("debug", "info", "warn", "error"),
@@ -35,7 +30,6 @@ export const driverName = withDefault(
   {
     flag: "driver-name <name>",
     description: "CSI driver name; PersistentVolumes refer to it, so it is never changed later",
-    expects: "a DNS name in lower case, at most 63 characters",
   },
   DEFAULT_DRIVER_NAME,
   parse.driverName,
@@ -47,7 +41,6 @@ export const serviceOptions = {
     {
       flag: "endpoint <socket>",
       description: "unix socket on which the CSI services are offered",
-      expects: "unix:///path or /path, at most 107 bytes of path",
       envAliases: ["CSI_ENDPOINT"],
     },
     "unix:///csi/csi.sock",
@@ -58,7 +51,6 @@ export const serviceOptions = {
     {
       flag: "metrics-address <address>",
       description: "where /metrics, /healthz and /readyz are served; empty or off: nowhere",
-      expects: "host:port, :port, [v6]:port or /path, e.g. 127.0.0.1:9809",
     },
     "",
     parse.metricsAddress,
@@ -81,9 +73,11 @@ export const clusterOptions = {
       flag: "cluster-id <id>",
       description:
         "name of this installation, never changed later; volumes of other installations on the same RDS are never touched",
-      expects: "1 to 63 letters, digits, '.', '_' and '-', the same for controller and nodes",
     },
-    parse.matching(/^[A-Za-z0-9._-]{1,63}$/, "1 to 63 letters, digits, '.', '_' and '-'"),
+    parse.matching(
+      /^[A-Za-z0-9._-]{1,63}$/,
+      "1 to 63 letters, digits, '.', '_' and '-', the same for controller and nodes",
+    ),
     "with --orchestrator kubernetes the UID of the namespace kube-system, else default",
   ),
   nqnPrefix: withDefault(
@@ -121,7 +115,6 @@ export const orchestratorOptions = (
       {
         flag: "orchestrator <name>",
         description,
-        expects: "kubernetes or none",
       },
       fallback,
       parse.oneOf("kubernetes", "none"),

@@ -5,29 +5,17 @@ import * as parse from "./parsers.ts";
 /** Options that only the controller has. */
 export const controllerOnly = {
   nvmeAddress: optional(
-    {
-      flag: "nvme-address <ip>",
-      description: "address at which nodes reach NVMe/TCP on the RDS",
-      expects: "a literal IPv4 or IPv6 address",
-    },
+    { flag: "nvme-address <ip>", description: "address at which nodes reach NVMe/TCP on the RDS" },
     parse.ipAddress,
     "rds-address, if that is a literal IP address",
   ),
   nvmePort: withDefault(
-    {
-      flag: "nvme-port <port>",
-      description: "TCP port of the NVMe/TCP exports",
-      expects: "1 to 65535",
-    },
+    { flag: "nvme-port <port>", description: "TCP port of the NVMe/TCP exports" },
     "4420",
     parse.port,
   ),
   reserveBytes: withDefault(
-    {
-      flag: "reserve-bytes <bytes>",
-      description: "space of each pool that is never given to volumes",
-      expects: "a number of bytes, also with Ki, Mi, Gi or Ti",
-    },
+    { flag: "reserve-bytes <bytes>", description: "space of each pool that is never given to volumes" },
     "1GiB",
     parse.bytes,
   ),
@@ -55,26 +43,20 @@ export const controllerOnly = {
     {
       flag: "lease-namespace <namespace>",
       description: "namespace of the Lease that lets one replica reconcile, and of the copies of the records",
-      expects: "1 to 63 lower-case letters, digits and '-'",
     },
-    parse.matching(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "a namespace"),
+    parse.matching(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "1 to 63 lower-case letters, digits and '-'"),
     "the namespace of the pod",
   ),
   podName: optional(
-    {
-      flag: "pod-name <name>",
-      description: "name of this replica in Leases and events",
-      expects: "1 to 253 lower-case letters, digits, '.' and '-'",
-    },
-    parse.matching(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, "a pod name"),
+    { flag: "pod-name <name>", description: "name of this replica in Leases and events" },
+    parse.matching(
+      /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/,
+      "1 to 253 lower-case letters, digits, '.' and '-'",
+    ),
     "the host name",
   ),
   nodes: many(
-    {
-      flag: "nodes <node-id>",
-      description: "node ids that may attach volumes, for --orchestrator none",
-      expects: parse.NODE_ID,
-    },
+    { flag: "nodes <node-id>", description: "node ids that may attach volumes, for --orchestrator none" },
     parse.nodeId,
   ),
 } satisfies OptionTable;

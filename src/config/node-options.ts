@@ -5,18 +5,13 @@ import * as parse from "./parsers.ts";
 /** Options that only the node service has. */
 export const nodeOnly = {
   nodeId: required(
-    {
-      flag: "node-id <id>",
-      description: "CSI node id; in Kubernetes the name of the node",
-      expects: parse.NODE_ID,
-    },
+    { flag: "node-id <id>", description: "CSI node id; in Kubernetes the name of the node" },
     parse.nodeId,
   ),
   dataPath: withDefault(
     {
       flag: "data-path <kind>",
       description: "how volumes are reached: NVMe/TCP, or the image files of a simulator on this machine",
-      expects: "nvme-tcp or loop",
     },
     "nvme-tcp",
     parse.oneOf("nvme-tcp", "loop"),
@@ -25,7 +20,6 @@ export const nodeOnly = {
     {
       flag: "loop-exports-dir <path>",
       description: "where the simulator writes its exports; only for --data-path loop, which needs it",
-      expects: "an absolute path",
     },
     parse.absolutePath,
   ),
@@ -33,7 +27,6 @@ export const nodeOnly = {
     {
       flag: "max-concurrent-connects <count>",
       description: "most NVMe connects that this node runs at once; the others wait for their turn",
-      expects: "a whole number from 1 to 64",
     },
     "4",
     parse.integer(1, 64),
@@ -53,16 +46,11 @@ export const nodeOnly = {
     {
       flag: "former-nvme-address <ip>",
       description: "addresses that count besides nvme-address, for attachments made before it was changed",
-      expects: "literal IPv4 or IPv6 addresses",
     },
     parse.ipAddress,
   ),
   stateDir: withDefault(
-    {
-      flag: "state-dir <path>",
-      description: "this node's own directory",
-      expects: "an absolute path",
-    },
+    { flag: "state-dir <path>", description: "this node's own directory" },
     "/var/lib/rds-csi",
     parse.absolutePath,
   ),
@@ -71,7 +59,6 @@ export const nodeOnly = {
       flag: "remove-startup-taint <true|false>",
       description:
         "with --orchestrator kubernetes: whether the taint <driver-name>/agent-not-ready is removed from this node once it is ready and kubelet has registered the driver",
-      expects: "true or false",
     },
     "true",
     parse.boolean,

@@ -1,7 +1,34 @@
 /** The value of a text, or a phrase that says what is wrong with the text ("is not …"). */
 export type Parsed<T> = { readonly value: T } | { readonly problem: string };
-/** `words`: the values of a parser that takes these words only; completion offers them. */
-export type Parser<T> = ((text: string) => Parsed<T>) & { readonly words?: readonly string[] };
+/** Reads a text. */
+export interface Parser<T> {
+  (text: string): Parsed<T>;
+  /** Describes a right value, as in "not a port from 1 to 65535". */
+  readonly expects: string;
+  /** All values, if it takes these words only; else empty. Completion offers them. */
+  readonly words: readonly string[];
+}
+
+/** Makes a parser. @param read undefined: the text is not what is expected */
+export function parser<T>(
+  expects: string,
+  read: (text: string) => T | undefined,
+  words: readonly string[] = [],
+): Parser<T> {
+  const parse = (text: string): Parsed<T> => {
+    const value = read(text);
+    return value === undefined ? bad(`is ${shown(text)}, not ${expects}`) : good(value);
+  };
+  return Object.assign(parse, { expects, words });
+}
+
+/** A value in a message, cut and quoted. */
+const shown = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+
+/** The parser with another description of right values, e.g. one with an example. */
+export function described<T>(expects: string, parse: (text: string) => Parsed<T>): Parser<T> {
+  return Object.assign((text: string) => parse(text), { expects, words: [] });
+}
 
 export const good = <T>(value: T): Parsed<T> => ({ value });
 export const bad = (problem: string): { readonly problem: string } => ({ problem });
@@ -43,7 +70,8 @@ interface Basics {
   /** Name and placeholder: `rds-port <port>`. */
   readonly flag: string;
   readonly description: string;
-  readonly expects: string;
+  /** Default: as the parser says. */
+  readonly expects?: string;
   readonly envAliases?: readonly string[];
   readonly defaultText?: string | undefined;
   readonly split?: (text: string) => readonly string[];
@@ -52,11 +80,11 @@ interface Basics {
 type Result<T> = ReturnType<OptionDefinition<T>["read"]>;
 
 /** An option with one value that may stay unset; each kind changes what differs. */
-function define<T>(basics: Basics, { words = [] }: Parser<unknown>, read: OptionDefinition<T>["read"]) {
+function define<T>(basics: Basics, { words, expects }: Parser<unknown>, read: OptionDefinition<T>["read"]) {
   const { flag, ...rest } = basics;
   const [name = "", placeholder = ""] = flag.split(" ");
   return {
-    ...{ name, placeholder, words, read, repeatable: false, required: false },
+    ...{ name, placeholder, expects, words, read, repeatable: false, required: false },
     ...{ envAliases: [], defaultText: undefined, split: (text: string) => [text] },
     ...rest,
   };

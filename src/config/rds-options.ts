@@ -1,5 +1,5 @@
 import { parseHostKeyPin } from "../routeros/transport/host-keys.ts";
-import { bad, good, many, type OptionTable, optional, required, withDefault } from "./option.ts";
+import { bad, described, good, many, type OptionTable, optional, required, withDefault } from "./option.ts";
 import * as parse from "./parsers.ts";
 
 /** Splits at line breaks, and at commas between pins: known_hosts lines hold commas themselves. */
@@ -12,19 +12,11 @@ const splitPins = (text: string): readonly string[] =>
 /** How to reach the RDS over SSH, and where volumes are on it. */
 export const rdsOptions = {
   rdsAddress: required(
-    {
-      flag: "rds-address <host[:port]>",
-      description: "SSH address of the RDS",
-      expects: "host, host:port, IPv4, IPv6 or [IPv6]:port",
-    },
+    { flag: "rds-address <host[:port]>", description: "SSH address of the RDS" },
     parse.hostPort,
   ),
   rdsPort: optional(
-    {
-      flag: "rds-port <port>",
-      description: "SSH port of the RDS, if the address has none",
-      expects: "1 to 65535",
-    },
+    { flag: "rds-port <port>", description: "SSH port of the RDS, if the address has none" },
     parse.port,
     "22",
   ),
@@ -32,10 +24,9 @@ export const rdsOptions = {
     {
       flag: "rds-user <user>",
       description: "RouterOS user; its group needs the policies ssh, read, write and test",
-      expects: "1 to 64 letters, digits and any of . _ @ + -",
     },
     "csi",
-    parse.matching(/^[A-Za-z0-9._@][A-Za-z0-9._@+-]{0,63}$/, "a RouterOS user name"),
+    parse.matching(/^[A-Za-z0-9._@][A-Za-z0-9._@+-]{0,63}$/, "1 to 64 letters, digits and any of . _ @ + -"),
   ),
   rdsKeyFile: required(
     {
@@ -46,24 +37,19 @@ export const rdsOptions = {
     parse.absolutePath,
   ),
   rdsKeyPassphraseFile: optional(
-    {
-      flag: "rds-key-passphrase-file <path>",
-      description: "file with the passphrase of that key",
-      expects: "an absolute path",
-    },
+    { flag: "rds-key-passphrase-file <path>", description: "file with the passphrase of that key" },
     parse.absolutePath,
   ),
   rdsHostKey: many(
     {
       flag: "rds-host-key <pin>",
       description: "SSH host key that the RDS may show; several allow a change of the key",
-      expects: "SHA256:… (43 characters), a line 'ssh-ed25519 AAAA…' or a known_hosts line",
       split: splitPins,
     },
-    (text) => {
+    described("SHA256:… (43 characters), a line 'ssh-ed25519 AAAA…' or a known_hosts line", (text) => {
       const pin = parseHostKeyPin(text);
       return typeof pin === "string" ? bad(pin) : good(pin);
-    },
+    }),
   ),
   rdsHostKeyFile: optional(
     {
@@ -77,20 +63,12 @@ export const rdsOptions = {
     {
       flag: "pool <slot>",
       description: "slot of the disk, RAID or Btrfs pool for volumes whose StorageClass names none",
-      expects: "1 to 32 letters, digits, '.', '_' and '-'",
     },
     "storage-pool",
-    parse.matching(
-      /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,31}$/,
-      "a slot of 1 to 32 letters, digits, '.', '_' and '-'",
-    ),
+    parse.slot,
   ),
   directory: withDefault(
-    {
-      flag: "directory <path>",
-      description: "folder of the volumes below the pool's mount point",
-      expects: "names of letters, digits, '.', '_' and '-', joined by '/'",
-    },
+    { flag: "directory <folder>", description: "folder of the volumes below the pool's mount point" },
     "csi",
     parse.folder,
   ),

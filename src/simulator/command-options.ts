@@ -1,11 +1,13 @@
 import { logOptions } from "../config/common-options.ts";
 import {
   bad,
+  described,
   good,
   many,
   type OptionTable,
   optional,
   type Parsed,
+  parser,
   required,
   type ValuesOf,
   withDefault,
@@ -29,8 +31,7 @@ function pool(text: string): Parsed<SimulatedPool> {
   const [slot = "", fs = "btrfs", size = "1TiB", ...rest] = text.split(":");
   const filesystem = parse.oneOf("btrfs", "xfs", "ext4")(fs);
   const bytes = parse.bytes(size);
-  if (rest.length > 0 || !/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,31}$/.test(slot))
-    return bad("is not slot[:fs[:size]]");
+  if (rest.length > 0 || !("value" in parse.slot(slot))) return bad("is not slot[:fs[:size]]");
   if (!("value" in filesystem)) return filesystem;
   if (!("value" in bytes)) return bytes;
   return bytes.value >= 16n << 20n
@@ -53,22 +54,18 @@ export const simulateOptions = {
     {
       flag: "listen <host:port>",
       description: "where the simulated RDS answers SSH; port 0 takes a free one",
-      expects: "an IP address and a port, e.g. 127.0.0.1:2222",
     },
     "127.0.0.1:2222",
-    (text): Parsed<{ host: string; port: number }> => {
+    parser("an IP address and a port, e.g. 127.0.0.1:2222", (text) => {
       const found = /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z.-]+)):(\d{1,5})$/.exec(text);
       const port = Number(found?.[3]);
-      return found === null || port > 65_535
-        ? bad(`is ${JSON.stringify(text)}, not host:port or [v6]:port`)
-        : good({ host: found[1] ?? found[2] ?? "", port });
-    },
+      return found === null || port > 65_535 ? undefined : { host: found[1] ?? found[2] ?? "", port };
+    }),
   ),
   dir: required(
     {
       flag: "dir <path>",
       description: "directory of the simulated device: state, host key, images and exports",
-      expects: "an absolute path",
     },
     parse.absolutePath,
   ),
@@ -77,7 +74,6 @@ export const simulateOptions = {
       flag: "backend <kind>",
       description:
         "where image files are: in memory, or as sparse files below the directory; nvmet also exports those through this machine's kernel",
-      expects: "memory, files or nvmet",
     },
     "files",
     parse.oneOf("memory", "files", "nvmet"),
@@ -92,11 +88,7 @@ export const simulateOptions = {
     parse.ipAddress,
   ),
   profile: withDefault(
-    {
-      flag: "profile <name>",
-      description: "which RouterOS behaves how",
-      expects: profileNames.join(", "),
-    },
+    { flag: "profile <name>", description: "which RouterOS behaves how" },
     "current",
     parse.oneOf(...profileNames),
   ),
@@ -104,29 +96,26 @@ export const simulateOptions = {
     {
       flag: "switch <name=value>",
       description: "changes one behaviour of the profile",
-      expects: "name=value; docs/simulator.md lists them",
       // Values are texts that may hold commas.
       split: (text) => text.split("\n").filter((part) => part.trim() !== ""),
     },
-    switchValue,
+    described("name=value; docs/simulator.md lists them", switchValue),
   ),
   pools: many(
     {
       flag: "pool <slot[:fs[:size]]>",
       description: "pool of the simulated device",
-      expects: "a slot, then btrfs, xfs or ext4, then a size of at least 16MiB, e.g. storage-pool:btrfs:1TiB",
       defaultText: "storage-pool:btrfs:1TiB",
     },
-    pool,
+    described(
+      "a slot, then btrfs, xfs or ext4, then a size of at least 16MiB, e.g. storage-pool:btrfs:1TiB",
+      pool,
+    ),
   ),
   user: withDefault(
-    {
-      flag: "user <user>",
-      description: "RouterOS user that may log in",
-      expects: "1 to 64 letters, digits and any of . _ @ -",
-    },
+    { flag: "user <user>", description: "RouterOS user that may log in" },
     "csi",
-    parse.matching(/^[A-Za-z0-9._@][A-Za-z0-9._@-]{0,63}$/, "a RouterOS user name"),
+    parse.matching(/^[A-Za-z0-9._@][A-Za-z0-9._@-]{0,63}$/, "1 to 64 letters, digits and any of . _ @ -"),
   ),
   authorizedKeysFile: required(
     {
@@ -140,7 +129,6 @@ export const simulateOptions = {
     {
       flag: "host-key-file <path>",
       description: "where the public host key line is written, for --rds-host-key-file",
-      expects: "an absolute path",
     },
     parse.absolutePath,
   ),
@@ -148,16 +136,11 @@ export const simulateOptions = {
     {
       flag: "ready-file <path>",
       description: "file that is written, with the address in it, once SSH is answered",
-      expects: "an absolute path",
     },
     parse.absolutePath,
   ),
   latencyMs: withDefault(
-    {
-      flag: "latency-ms <ms>",
-      description: "delay of every command in milliseconds",
-      expects: "a whole number from 0 to 60000",
-    },
+    { flag: "latency-ms <ms>", description: "delay of every command in milliseconds" },
     "0",
     parse.integer(0, 60_000),
   ),
@@ -165,7 +148,6 @@ export const simulateOptions = {
     {
       flag: "command-log <path>",
       description: "file to which every command is appended, one JSON object per line",
-      expects: "an absolute path",
     },
     parse.absolutePath,
   ),
