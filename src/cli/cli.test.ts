@@ -94,7 +94,7 @@ describe("several mistakes", () => {
     expect(code).toBe(ExitCode.usage);
     for (const part of [
       '--output is "xml", not one of table, wide, json, yaml',
-      '--timeout is "0", not a whole number from 1 to 3600',
+      '--timeout is "0", not a whole number of seconds from 1 to 3600',
       '--fencing is "y"',
       "--rds-address is required",
     ])

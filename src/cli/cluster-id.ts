@@ -1,3 +1,4 @@
+import { orAborted } from "../domain/abort.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure, isFailure, toDriverError } from "../domain/errors/driver-error.ts";
 import type { Logger } from "../observability/log.ts";
@@ -53,13 +54,7 @@ export class PendingClusterId {
     this.#asking ??= this.#ask().finally(() => {
       this.#asking = undefined;
     });
-    const asking = this.#asking;
-    await new Promise<void>((resolve, reject) => {
-      const aborted = () => reject(signal.reason);
-      signal.addEventListener("abort", aborted, { once: true });
-      if (signal.aborted) aborted();
-      asking.then(() => resolve(), reject).finally(() => signal.removeEventListener("abort", aborted));
-    });
+    await orAborted(this.#asking, signal);
   }
 
   /** Asks until it is known or the signal aborts. Never throws. */

@@ -4,7 +4,7 @@ import { DriverError, isFailure } from "../domain/errors/driver-error.ts";
 import { printable, printableLines, shortened } from "../domain/printable.ts";
 import { sentence } from "../domain/sentence.ts";
 import { ExitCode } from "./exit-codes.ts";
-import { OutputError, Stopped } from "./io.ts";
+import { OutputError, outputErrorText, Stopped } from "./io.ts";
 
 /** Longest text of a defect, in UTF-16 units. */
 const MESSAGE_LIMIT = 1_500;
@@ -34,7 +34,7 @@ export function reportError(
     return { text, code: ExitCode.usage };
   }
   if (error instanceof OutputError) {
-    return { text: `rds-csi: ${printable(error.message)}.\n${stack}`, code: ExitCode.failure };
+    return { text: `${outputErrorText(error)}${stack}`, code: ExitCode.failure };
   }
   if (stop?.aborted === true && isByStop(error)) {
     const reason = stop.reason instanceof Stopped ? stop.reason.message : "told to stop";
