@@ -229,7 +229,7 @@ describe("CreateVolume", () => {
   });
 
   for (const noSpace of ["clean", "item-left", "file-left"] as const) {
-    test(`the device itself runs full (${noSpace}): RESOURCE_EXHAUSTED says that RouterOS refused, and nothing is left`, async () => {
+    test(`the device itself runs full (${noSpace}): RESOURCE_EXHAUSTED, and nothing is left; RouterOS is named as refusing`, async () => {
       const on = await start({ switches: { noSpace } });
       on.simulator.faults.add({ kind: "diskFull" }, { line: /\/disk\/add/ });
       expect(await outcome(create(on))).toMatch(
