@@ -11,7 +11,7 @@ const logLevel = (defaultLevel: "info" | "error") =>
   withDefault(
     {
       flag: "log-level <level>",
-      description: "least severe lines that are logged; debug also shows RouterOS commands and stacks",
+      description: "least severe level that is logged; debug adds RouterOS commands and stacks",
     },
     defaultLevel,
     parse.oneOf("debug", "info", "warn", "error"),
@@ -40,7 +40,7 @@ export const serviceOptions = {
   endpoint: withDefault(
     {
       flag: "endpoint <socket>",
-      description: "unix socket on which the CSI services are offered",
+      description: "unix socket of the CSI services",
       envAliases: ["CSI_ENDPOINT"],
     },
     "unix:///csi/csi.sock",
@@ -50,7 +50,7 @@ export const serviceOptions = {
   metricsAddress: withDefault(
     {
       flag: "metrics-address <address>",
-      description: "where /metrics, /healthz and /readyz are served; empty or off: nowhere",
+      description: "address of /metrics, /healthz and /readyz; empty or off: they are not served",
     },
     "",
     parse.metricsAddress,
@@ -58,7 +58,7 @@ export const serviceOptions = {
   shutdownTimeoutSeconds: withDefault(
     {
       flag: "shutdown-timeout-seconds <seconds>",
-      description: "how long running calls may go on after SIGTERM before they are aborted",
+      description: "time for running calls after SIGTERM; then they are aborted",
       expects: "a whole number of seconds from 1 to 600, below terminationGracePeriodSeconds",
     },
     "25",
@@ -72,7 +72,7 @@ export const clusterOptions = {
     {
       flag: "cluster-id <id>",
       description:
-        "name of this installation, never changed later; volumes of other installations on the same RDS are never touched",
+        "name of this installation, never changed later; volumes of other installations on the same RDS are left alone",
     },
     parse.matching(
       /^[A-Za-z0-9._-]{1,63}$/,
@@ -97,7 +97,7 @@ export const limitOptions = {
     {
       flag: "max-volumes-per-node <count>",
       description:
-        "most volumes that one node may have; nodes report it, the controller refuses more; 0: no limit",
+        "most volumes on one node; nodes report the number, the controller refuses more; 0: no limit",
       expects: "a whole number from 0 to 4096, the same for controller and nodes",
     },
     "0",
@@ -108,7 +108,7 @@ export const limitOptions = {
 /** Which cluster the volumes belong to. @param fallback what holds when nothing is set */
 export const orchestratorOptions = (
   fallback: "kubernetes" | "none",
-  description = "who knows nodes and workloads: kubernetes, or none (nodes by --nodes; the migration guard is off)",
+  description = "source of nodes and workloads: kubernetes, or none (nodes by --nodes; the migration guard is off)",
 ) =>
   ({
     orchestrator: withDefault(
@@ -122,7 +122,7 @@ export const orchestratorOptions = (
     kubeconfig: optional(
       {
         flag: "kubeconfig <path>",
-        description: "how to reach the Kubernetes API from outside the cluster",
+        description: "access to the Kubernetes API from outside the cluster",
         expects: "the absolute path of a kubeconfig file",
       },
       parse.absolutePath,

@@ -22,7 +22,7 @@ export const controllerOnly = {
   fencing: withDefault(
     {
       flag: "fencing <mode>",
-      description: "how a node that lost its attachment is kept from writing",
+      description: "fencing of nodes that have lost their attachment",
       expects: "epoch (a new NQN per attachment), epoch+hosts (and a list of allowed hosts) or off",
     },
     "epoch",
@@ -31,9 +31,9 @@ export const controllerOnly = {
   onlineExpansion: withDefault(
     {
       flag: "online-expansion <mode>",
-      description: "what expanding a volume does while it is attached",
+      description: "expansion of an attached volume",
       expects:
-        "announce (grow it, nodes see it by themselves or rescan), re-export (grow it, then switch its export off for up to 3 s: try it first, as hosts may lose the device) or refuse",
+        "announce (grow it; nodes see the size or rescan), re-export (grow it, then switch its export off for up to 3 s; try it first, as hosts may lose the device) or refuse",
     },
     "announce",
     parse.oneOf("announce", "re-export", "refuse"),

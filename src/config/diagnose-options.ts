@@ -45,7 +45,7 @@ export const diagnoseOptions = {
     {
       flag: "storage-address <ip[:port]>",
       description:
-        "NVMe/TCP address whose reachability is tried, besides nvme-address and those of connections and VolumeAttachments",
+        "NVMe/TCP address to test, besides nvme-address and those of connections and VolumeAttachments",
     },
     storageAddress,
   ),

@@ -11,7 +11,7 @@ export const nodeOnly = {
   dataPath: withDefault(
     {
       flag: "data-path <kind>",
-      description: "how volumes are reached: NVMe/TCP, or the image files of a simulator on this machine",
+      description: "path to the data: NVMe/TCP, or the image files of a simulator on this machine",
     },
     "nvme-tcp",
     parse.oneOf("nvme-tcp", "loop"),
@@ -19,14 +19,14 @@ export const nodeOnly = {
   loopExportsDir: optional(
     {
       flag: "loop-exports-dir <path>",
-      description: "where the simulator writes its exports; only for --data-path loop, which needs it",
+      description: "directory of the simulator's exports; required with --data-path loop",
     },
     parse.absolutePath,
   ),
   maxConcurrentConnects: withDefault(
     {
       flag: "max-concurrent-connects <count>",
-      description: "most NVMe connects that this node runs at once; the others wait for their turn",
+      description: "most NVMe connects at once on this node; further ones wait",
     },
     "4",
     parse.integer(1, 64),
@@ -36,7 +36,7 @@ export const nodeOnly = {
     {
       flag: "nvme-address <ip>",
       description:
-        "the only address that a volume may be connected at, whatever the controller or Kubernetes says",
+        "only address at which this node connects volumes; any other from controller or Kubernetes is refused",
       expects: "a literal IPv4 or IPv6 address, the same for controller and nodes",
     },
     parse.ipAddress,
@@ -45,12 +45,12 @@ export const nodeOnly = {
   formerNvmeAddress: many(
     {
       flag: "former-nvme-address <ip>",
-      description: "addresses that count besides nvme-address, for attachments made before it was changed",
+      description: "addresses that are allowed besides nvme-address, for attachments from before its change",
     },
     parse.ipAddress,
   ),
   stateDir: withDefault(
-    { flag: "state-dir <path>", description: "this node's own directory" },
+    { flag: "state-dir <path>", description: "directory for the state of this node" },
     "/var/lib/rds-csi",
     parse.absolutePath,
   ),
@@ -58,13 +58,13 @@ export const nodeOnly = {
     {
       flag: "remove-startup-taint <true|false>",
       description:
-        "with --orchestrator kubernetes: whether the taint <driver-name>/agent-not-ready is removed from this node once it is ready and kubelet has registered the driver",
+        "with --orchestrator kubernetes: remove the taint <driver-name>/agent-not-ready from this node once it is ready and kubelet has registered the driver",
     },
     "true",
     parse.boolean,
   ),
   ...orchestratorOptions(
     "none",
-    "where events about abnormal volumes go: to their claims in kubernetes, or none (only into the log)",
+    "receiver of events about abnormal volumes: kubernetes (on their claims), or none (log only)",
   ),
 } satisfies OptionTable;

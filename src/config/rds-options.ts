@@ -31,19 +31,19 @@ export const rdsOptions = {
   rdsKeyFile: required(
     {
       flag: "rds-key-file <path>",
-      description: "private SSH key of the user (Ed25519 or RSA); read anew for every connection",
+      description: "private SSH key of the user (Ed25519 or RSA); read for every connection",
       expects: "the absolute path of an Ed25519 or RSA key in OpenSSH, PEM or PKCS#8 form",
     },
     parse.absolutePath,
   ),
   rdsKeyPassphraseFile: optional(
-    { flag: "rds-key-passphrase-file <path>", description: "file with the passphrase of that key" },
+    { flag: "rds-key-passphrase-file <path>", description: "file with the passphrase of the private key" },
     parse.absolutePath,
   ),
   rdsHostKey: many(
     {
       flag: "rds-host-key <pin>",
-      description: "SSH host key that the RDS may show; several allow a change of the key",
+      description: "SSH host key of the RDS; several prepare a change of the key",
       split: splitPins,
     },
     described("SHA256:… (43 characters), a line 'ssh-ed25519 AAAA…' or a known_hosts line", (text) => {
@@ -54,7 +54,7 @@ export const rdsOptions = {
   rdsHostKeyFile: optional(
     {
       flag: "rds-host-key-file <path>",
-      description: "file with such host keys, one per line; read at start",
+      description: "file with SSH host keys of the RDS, one per line; read at start",
       expects: "the absolute path of a file in known_hosts form",
     },
     parse.absolutePath,

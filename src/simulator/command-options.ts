@@ -53,7 +53,7 @@ export const simulateOptions = {
   listen: withDefault(
     {
       flag: "listen <host:port>",
-      description: "where the simulated RDS answers SSH; port 0 takes a free one",
+      description: "SSH address of the simulated RDS; port 0: a free port",
     },
     "127.0.0.1:2222",
     parser("an IP address and a port, e.g. 127.0.0.1:2222", (text) => {
@@ -73,7 +73,7 @@ export const simulateOptions = {
     {
       flag: "backend <kind>",
       description:
-        "where image files are: in memory, or as sparse files below the directory; nvmet also exports those through this machine's kernel",
+        "place of image files: memory, or sparse files below the directory; nvmet also exports the files through this machine's kernel",
     },
     "files",
     parse.oneOf("memory", "files", "nvmet"),
@@ -81,14 +81,14 @@ export const simulateOptions = {
   nvmetAddress: withDefault(
     {
       flag: "nvmet-address <ip>",
-      description: "where the exports of the backend nvmet listen, on the TCP ports of the disks",
+      description: "listen address of the backend nvmet; each disk has its own TCP port",
       expects: "an IPv4 or IPv6 address of this machine's initial network namespace, 0.0.0.0 or ::",
     },
     "0.0.0.0",
     parse.ipAddress,
   ),
   profile: withDefault(
-    { flag: "profile <name>", description: "which RouterOS behaves how" },
+    { flag: "profile <name>", description: "RouterOS to simulate" },
     "current",
     parse.oneOf(...profileNames),
   ),
@@ -128,14 +128,14 @@ export const simulateOptions = {
   hostKeyFile: optional(
     {
       flag: "host-key-file <path>",
-      description: "where the public host key line is written, for --rds-host-key-file",
+      description: "file for the public host key, as --rds-host-key-file takes it",
     },
     parse.absolutePath,
   ),
   readyFile: optional(
     {
       flag: "ready-file <path>",
-      description: "file that is written, with the address in it, once SSH is answered",
+      description: "file that gets the address once SSH is answered",
     },
     parse.absolutePath,
   ),
@@ -147,7 +147,7 @@ export const simulateOptions = {
   commandLog: optional(
     {
       flag: "command-log <path>",
-      description: "file to which every command is appended, one JSON object per line",
+      description: "file that gets every command as a line of JSON",
     },
     parse.absolutePath,
   ),
