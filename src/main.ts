@@ -20,6 +20,6 @@ if (refused.length > 0) {
 } else {
   const { main } = await import("./cli/main.ts");
   const { processIo } = await import("./cli/io.ts");
-  // What is still open then, such as a socket that does not close, must not keep the process.
+  // Open handles, e.g. a socket that does not close, must not keep the process.
   process.exit(await main(args, processIo()));
 }

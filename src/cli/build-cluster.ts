@@ -13,7 +13,7 @@ import { withoutRequest } from "../observability/request-scope.ts";
 import type { ClusterIdSource } from "./cluster-id.ts";
 import { openKubernetes, recordsPrefix } from "./open-kubernetes.ts";
 
-/** What the controller gets from its orchestrator. */
+/** The orchestrator's parts of a controller. */
 export interface ClusterParts {
   readonly nodes: NodeRegistry;
   readonly evidence: EvidenceSource;

@@ -58,7 +58,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
   const { reader, events, outcome } = cluster;
   const records = new RecordWatch({ rds, clock, logger });
   const migrationMetrics = createMigrationMetrics(metrics.registry, () => records.counts(), clock);
-  // In the records this tells processes apart, also those of one pod before and after a restart.
+  // Distinguishes processes in the records, also those of one pod before and after a restart.
   const instance = randomBytes(4).toString("hex");
   const reporter = new Reporter({
     metrics: migrationMetrics,

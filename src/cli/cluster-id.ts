@@ -20,8 +20,8 @@ export interface ClusterIdDeps {
 }
 
 /**
- * The id of a cluster. Where it is not configured the orchestrator is asked, and what depends on it fails until that has
- * answered: which volumes are ours is never guessed. Once known it stays for the life of the process.
+ * The id of a cluster. If it is not configured, the orchestrator is asked, and calls that need it fail until it has answered:
+ * the driver never guesses which volumes are its own. A known id stays for the life of the process.
  */
 export class PendingClusterId {
   readonly #deps: ClusterIdDeps;
@@ -43,7 +43,7 @@ export class PendingClusterId {
     throw unknownClusterId(this.#error);
   }
 
-  /** What keeps this process from being ready; nothing once it is known. */
+  /** Reasons against readiness; none once the id is known. */
   problems(): readonly string[] {
     return this.#id === undefined ? [unknownClusterId(this.#error).summary] : [];
   }

@@ -9,7 +9,7 @@ export const ExitCode = {
 
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
-/** What each exit code means, for help and docs. */
+/** The meaning of each exit code, for help and docs. */
 export const EXIT_CODE_DOCS: readonly (readonly [ExitCode, string])[] = [
   [
     ExitCode.ok,

@@ -2,7 +2,7 @@ import process from "node:process";
 import { writeAll } from "../observability/log-sink.ts";
 import { ExitCode } from "./exit-codes.ts";
 
-/** What a command sees of its process; tests give their own. */
+/** The process as a command sees it. Tests give their own. */
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Writes to standard output, synchronously and completely. @throws OutputError */
@@ -17,7 +17,7 @@ export interface Io {
   readonly rows?: number | undefined;
   /** Whether standard output may be coloured: a terminal, and NO_COLOR (no-color.org) is unset or empty. */
   readonly colour: boolean;
-  /** Aborted when the process is told to stop. */
+  /** Aborted by SIGTERM or SIGINT. */
   readonly stop: AbortSignal;
 }
 
@@ -85,7 +85,7 @@ export function printed(text: string): ExitCode {
   }
 }
 
-/** What a person is told about output that cannot be written. */
+/** The text of an output error for people. */
 export function outputErrorText({ message }: OutputError): string {
   return `rds-csi: ${message}.\n`;
 }

@@ -7,7 +7,7 @@ import { withoutRequest } from "../observability/request-scope.ts";
 import type { ClusterIdSource } from "./cluster-id.ts";
 import { openKubernetes } from "./open-kubernetes.ts";
 
-/** Where a node reports on the claims of its volumes, and what it knows of itself. */
+/** The receiver of a node's events on claims, and the node's own objects. */
 export interface NodeEvents {
   /** undefined without an orchestrator. */
   readonly sink: EventSink | undefined;

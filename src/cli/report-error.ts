@@ -10,9 +10,9 @@ import { OutputError, outputErrorText, Stopped } from "./io.ts";
 const MESSAGE_LIMIT = 1_500;
 
 /**
- * What a person is told about an error, and the exit code. Errors of the catalogue: what failed, then the remedy.
+ * The text of an error for people, and the exit code. Errors of the catalogue: the failure, then the remedy.
  * Anything else is a defect. Stacks are for `debug` only.
- * @param stop aborted if the process was told to stop: then a command that was cancelled has not failed by itself
+ * @param stop aborted by a signal; a command that it cancelled has not failed by itself
  * @returns the text has no active characters and ends with a newline, or is empty when everything was said already
  */
 export function reportError(
@@ -48,7 +48,7 @@ export function reportError(
   return { text: `rds-csi: ${what}\n${hint}${stack}`, code: ExitCode.failure };
 }
 
-/** Whether an error, or what is behind it, is the end of work that was told to stop. */
+/** Whether an error, or one behind it, comes from a signal. */
 function isByStop(error: unknown): boolean {
   if (error instanceof Stopped || isFailure(error, "cancelled")) return true;
   return error instanceof Error && (error.name === "AbortError" || isByStop(error.cause));

@@ -43,7 +43,7 @@ async function readAuthorizedKeys(path: string): Promise<string[]> {
   return keys;
 }
 
-/** `rds-csi simulate`: answers until it is told to stop, then saves its state. */
+/** `rds-csi simulate`: answers until a signal comes, then saves its state. */
 export async function runSimulate(config: SimulateConfig, io: Io): Promise<void> {
   const { dir, user, hostKeyFile, readyFile, commandLog, controlSocket } = config;
   const logger = loggerFor(config, "simulate");

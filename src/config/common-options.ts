@@ -66,7 +66,7 @@ export const serviceOptions = {
   ),
 } satisfies OptionTable;
 
-/** What controller, nodes and tools of one installation agree on. */
+/** Options that are equal for controller, nodes and tools of one installation. */
 export const clusterOptions = {
   clusterId: optional(
     {
@@ -91,7 +91,7 @@ export const clusterOptions = {
   ),
 } satisfies OptionTable;
 
-/** What controller and nodes must agree on, besides the cluster. */
+/** Further options that are equal for controller and nodes. */
 export const limitOptions = {
   maxVolumesPerNode: withDefault(
     {
@@ -105,7 +105,7 @@ export const limitOptions = {
   ),
 } satisfies OptionTable;
 
-/** Which cluster the volumes belong to. @param fallback what holds when nothing is set */
+/** The cluster of the volumes. @param fallback the default */
 export const orchestratorOptions = (
   fallback: "kubernetes" | "none",
   description = "source of nodes and workloads: kubernetes, or none (nodes by --nodes; the migration guard is off)",

@@ -33,7 +33,7 @@ function withClusterId<
 type ControllerValues = ValuesOf<typeof controllerOptions>;
 type RdsKeys = Extract<keyof ControllerValues, `rds${string}`>;
 
-/** What is common to commands that talk to the RDS. */
+/** The configuration of a command that talks to the RDS. */
 type WithRds<T> = Readonly<Omit<T, RdsKeys> & { rds: RdsConfig }>;
 
 export type VolumesConfig = WithRds<ValuesOf<typeof volumesOptions>>;

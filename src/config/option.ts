@@ -1,4 +1,4 @@
-/** The value of a text, or a phrase that says what is wrong with the text ("is not …"). */
+/** The value of a text, or a phrase about its mistake ("is not …"). */
 export type Parsed<T> = { readonly value: T } | { readonly problem: string };
 /** Reads a text. */
 export interface Parser<T> {
@@ -9,7 +9,7 @@ export interface Parser<T> {
   readonly words: readonly string[];
 }
 
-/** Makes a parser. @param read undefined: the text is not what is expected */
+/** Makes a parser. @param read its undefined means that the text is not as expected */
 export function parser<T>(
   expects: string,
   read: (text: string) => T | undefined,
@@ -79,7 +79,7 @@ interface Basics {
 
 type Result<T> = ReturnType<OptionDefinition<T>["read"]>;
 
-/** An option with one value that may stay unset; each kind changes what differs. */
+/** An option with one value that may stay unset: the base of each kind. */
 function define<T>(basics: Basics, { words, expects }: Parser<unknown>, read: OptionDefinition<T>["read"]) {
   const { flag, ...rest } = basics;
   const [name = "", placeholder = ""] = flag.split(" ");
@@ -109,7 +109,7 @@ export function withDefault<T>(basics: Basics, defaultText: string, parse: Parse
   return define<T>({ ...basics, defaultText }, parse, (texts) => single(texts ?? [defaultText], parse));
 }
 
-/** An option that may stay unset; `defaultText` says what is used then. */
+/** An option that may stay unset; `defaultText` names the value that is used then. */
 export function optional<T>(
   basics: Basics,
   parse: Parser<T>,

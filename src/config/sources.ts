@@ -92,7 +92,7 @@ export function addMistake(
   mistakes.push({ where, problem, remedy });
 }
 
-/** Adds a mistake if one of the values of an option stands twice. @param thing what a value names, e.g. `pool` */
+/** Adds a mistake if one of the values of an option stands twice. @param thing the kind of thing that a value names, e.g. `pool` */
 export function refuseTwice(
   found: Draft<unknown>,
   option: OptionDefinition<unknown>,

@@ -3,7 +3,7 @@ import type { BuildInfo } from "./build-info.ts";
 import { registerProcessMetrics } from "./process-metrics.ts";
 import { seriesOf } from "./series.ts";
 
-/** What every component of the driver counts; `docs/metrics.md` describes each, and a test compares the two. */
+/** The series of every component; `docs/metrics.md` describes each, and a test compares the two. */
 export interface Metrics {
   /** Private, so that tests and several servers in one process do not meet. */
   readonly registry: Registry;

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 
-/** Declares series of a registry. Each takes its name and its help text, then what differs. */
+/** Declares series of a registry. Each takes its name, its help text and its own settings. */
 export function seriesOf(registry: Registry) {
   const registers = [registry];
   const gauge = <L extends string>(name: string, help: string, ...labelNames: L[]): Gauge<L> =>

@@ -45,8 +45,8 @@ export async function placeSocket(
 }
 
 /**
- * Makes sure that `path` is free to listen on: its directory exists, and what is there is absent or a socket that
- * nobody answers on any more, which is removed. A file of another kind is never touched.
+ * Makes `path` free to listen on: its directory must exist, and `path` must be absent or a socket that nobody answers on
+ * any more, which is removed. A file of another kind is never touched.
  * @throws cannotListen, also when it cannot be found out whether somebody answers
  */
 async function claimSocketPath(path: string, option: string): Promise<void> {
