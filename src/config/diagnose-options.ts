@@ -37,16 +37,14 @@ export const diagnoseOptions = {
   orchestrator,
   kubeconfig,
   kubeletDir: withDefault(
-    { flag: "kubelet-dir <path>", description: "kubelet's directory on this node, its root-dir" },
-    "/var/lib/kubelet",
+    "kubelet-dir <path>",
+    "kubelet's directory on this node, its root-dir",
     parse.absolutePath,
+    "/var/lib/kubelet",
   ),
   storageAddress: optional(
-    {
-      flag: "storage-address <ip[:port]>",
-      description:
-        "NVMe/TCP address to test, besides nvme-address and those of connections and VolumeAttachments",
-    },
+    "storage-address <ip[:port]>",
+    "NVMe/TCP address to test, besides nvme-address and those of connections and VolumeAttachments",
     storageAddress,
   ),
   // Of the controller, in the configuration file that it shares with the nodes.

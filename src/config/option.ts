@@ -65,11 +65,8 @@ export type ValuesOf<T extends OptionTable> = {
   readonly [K in keyof T]: T[K] extends OptionDefinition<infer V> ? V : never;
 };
 
-/** The part of a definition that every kind of option has. */
-interface Basics {
-  /** Name and placeholder: `rds-port <port>`. */
-  readonly flag: string;
-  readonly description: string;
+/** Settings that few options have. */
+interface More {
   /** Default: as the parser says. */
   readonly expects?: string;
   readonly envAliases?: readonly string[];
@@ -77,48 +74,60 @@ interface Basics {
   readonly split?: (text: string) => readonly string[];
 }
 
-type Result<T> = ReturnType<OptionDefinition<T>["read"]>;
+type Read<T> = OptionDefinition<T>["read"];
 
-/** An option with one value that may stay unset: the base of each kind. */
-function define<T>(basics: Basics, { words, expects }: Parser<unknown>, read: OptionDefinition<T>["read"]) {
-  const { flag, ...rest } = basics;
+/** The definition of an option. @param flag name and placeholder: `rds-port <port>` */
+function define<T>(flag: string, description: string, parse: Parser<unknown>, read: Read<T>, more: More) {
+  const { words, expects } = parse;
   const [name = "", placeholder = ""] = flag.split(" ");
   return {
-    ...{ name, placeholder, expects, words, read, repeatable: false, required: false },
-    ...{ envAliases: [], defaultText: undefined, split: (text: string) => [text] },
-    ...rest,
+    ...{ name, placeholder, description, expects, words, read, repeatable: false, required: false },
+    ...{ envAliases: [], defaultText: undefined, split: (text: string) => [text], ...more },
   };
 }
 
 /** The value of an option that has one value only. */
-function single<T>(texts: readonly string[], parse: Parser<T>): Result<T> {
+function single<T>(texts: readonly string[], parse: Parser<T>): ReturnType<Read<T>> {
   if (texts.length > 1) return { problems: [`is set ${texts.length} times, but has one value only`] };
   const parsed = parse(texts[0] ?? "");
   return "value" in parsed ? parsed : { problems: [parsed.problem] };
 }
 
-/** An option that must be set. */
-export function required<T>(basics: Basics, parse: Parser<T>): OptionDefinition<T> {
+/** An option that must be set. @param flag name and placeholder: `rds-port <port>` */
+export function required<T>(
+  flag: string,
+  description: string,
+  parse: Parser<T>,
+  more: More = {},
+): OptionDefinition<T> {
   const missing = { problems: ["is required"] };
-  const option = define<T>(basics, parse, (texts) => (texts === undefined ? missing : single(texts, parse)));
-  return { ...option, required: true };
+  const read: Read<T> = (texts) => (texts === undefined ? missing : single(texts, parse));
+  return { ...define(flag, description, parse, read, more), required: true };
 }
 
 /** An option with a default, which is written as its user would write it. */
-export function withDefault<T>(basics: Basics, defaultText: string, parse: Parser<T>): OptionDefinition<T> {
-  return define<T>({ ...basics, defaultText }, parse, (texts) => single(texts ?? [defaultText], parse));
+export function withDefault<T>(
+  flag: string,
+  description: string,
+  parse: Parser<T>,
+  defaultText: string,
+  more: More = {},
+): OptionDefinition<T> {
+  const read: Read<T> = (texts) => single(texts ?? [defaultText], parse);
+  return define(flag, description, parse, read, { ...more, defaultText });
 }
 
 /** An option that may stay unset; `defaultText` names the value that is used then. */
 export function optional<T>(
-  basics: Basics,
+  flag: string,
+  description: string,
   parse: Parser<T>,
   defaultText?: string,
+  more: More = {},
 ): OptionDefinition<T | undefined> {
   const unset = { value: undefined };
-  return define<T | undefined>({ ...basics, defaultText }, parse, (texts) =>
-    texts === undefined ? unset : single(texts, parse),
-  );
+  const read: Read<T | undefined> = (texts) => (texts === undefined ? unset : single(texts, parse));
+  return define(flag, description, parse, read, { ...more, defaultText });
 }
 
 const commas = (text: string): readonly string[] =>
@@ -128,9 +137,14 @@ const commas = (text: string): readonly string[] =>
     .filter((part) => part !== "");
 
 /** An option with any number of values. */
-export function many<T>(basics: Basics, parse: Parser<T>): OptionDefinition<readonly T[]> {
-  const { defaultText, split = commas } = basics;
-  const option = define<readonly T[]>({ ...basics, split }, parse, (texts) => {
+export function many<T>(
+  flag: string,
+  description: string,
+  parse: Parser<T>,
+  more: More = {},
+): OptionDefinition<readonly T[]> {
+  const { defaultText, split = commas } = more;
+  const read: Read<readonly T[]> = (texts) => {
     const values: T[] = [];
     const problems: string[] = [];
     for (const text of texts ?? (defaultText === undefined ? [] : [defaultText])) {
@@ -139,8 +153,8 @@ export function many<T>(basics: Basics, parse: Parser<T>): OptionDefinition<read
       else problems.push(`${JSON.stringify(text)} ${parsed.problem}`);
     }
     return problems.length > 0 ? { problems } : { value: Object.freeze(values) };
-  });
-  return { ...option, repeatable: true };
+  };
+  return { ...define(flag, description, parse, read, { ...more, split }), repeatable: true };
 }
 
 /** The environment variable of an option: `RDS_CSI_` and the name in upper snake case. */

@@ -51,113 +51,91 @@ function switchValue(text: string): Parsed<Partial<Switches>> {
 /** Options of `rds-csi simulate`. */
 export const simulateOptions = {
   listen: withDefault(
-    {
-      flag: "listen <host:port>",
-      description: "SSH address of the simulated RDS; port 0: a free port",
-    },
-    "127.0.0.1:2222",
+    "listen <host:port>",
+    "SSH address of the simulated RDS; port 0: a free port",
     parser("an IP address and a port, e.g. 127.0.0.1:2222", (text) => {
       const found = /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z.-]+)):(\d{1,5})$/.exec(text);
       const port = Number(found?.[3]);
       return found === null || port > 65_535 ? undefined : { host: found[1] ?? found[2] ?? "", port };
     }),
+    "127.0.0.1:2222",
   ),
   dir: required(
-    {
-      flag: "dir <path>",
-      description: "directory of the simulated device: state, host key, images and exports",
-    },
+    "dir <path>",
+    "directory of the simulated device: state, host key, images and exports",
     parse.absolutePath,
   ),
   backend: withDefault(
-    {
-      flag: "backend <kind>",
-      description:
-        "place of image files: memory, or sparse files below the directory; nvmet also exports the files through this machine's kernel",
-    },
-    "files",
+    "backend <kind>",
+    "place of image files: memory, or sparse files below the directory; nvmet also exports the files through this machine's kernel",
     parse.oneOf("memory", "files", "nvmet"),
+    "files",
   ),
   nvmetAddress: withDefault(
-    {
-      flag: "nvmet-address <ip>",
-      description: "listen address of the backend nvmet; each disk has its own TCP port",
-      expects: "an IPv4 or IPv6 address of this machine's initial network namespace, 0.0.0.0 or ::",
-    },
-    "0.0.0.0",
+    "nvmet-address <ip>",
+    "listen address of the backend nvmet; each disk has its own TCP port",
     parse.ipAddress,
+    "0.0.0.0",
+    { expects: "an IPv4 or IPv6 address of this machine's initial network namespace, 0.0.0.0 or ::" },
   ),
-  profile: withDefault(
-    { flag: "profile <name>", description: "RouterOS to simulate" },
-    "current",
-    parse.oneOf(...profileNames),
-  ),
+  profile: withDefault("profile <name>", "RouterOS to simulate", parse.oneOf(...profileNames), "current"),
   switches: many(
+    "switch <name=value>",
+    "changes one behaviour of the profile",
+    described("name=value; docs/simulator.md lists them", switchValue),
     {
-      flag: "switch <name=value>",
-      description: "changes one behaviour of the profile",
       // Values are texts that may hold commas.
       split: (text) => text.split("\n").filter((part) => part.trim() !== ""),
     },
-    described("name=value; docs/simulator.md lists them", switchValue),
   ),
   pools: many(
-    {
-      flag: "pool <slot[:fs[:size]]>",
-      description: "pool of the simulated device",
-      defaultText: "storage-pool:btrfs:1TiB",
-    },
+    "pool <slot[:fs[:size]]>",
+    "pool of the simulated device",
     described(
       "a slot, then btrfs, xfs or ext4, then a size of at least 16MiB, e.g. storage-pool:btrfs:1TiB",
       pool,
     ),
+    { defaultText: "storage-pool:btrfs:1TiB" },
   ),
   user: withDefault(
-    { flag: "user <user>", description: "RouterOS user that may log in" },
-    "csi",
+    "user <user>",
+    "RouterOS user that may log in",
     parse.matching(/^[A-Za-z0-9._@][A-Za-z0-9._@-]{0,63}$/, "1 to 64 letters, digits and any of . _ @ -"),
+    "csi",
   ),
   authorizedKeysFile: required(
-    {
-      flag: "authorized-keys-file <path>",
-      description: "public keys of that user, one per line",
-      expects: "the absolute path of a file of lines 'ssh-ed25519 AAAA…' or 'ssh-rsa AAAA…'",
-    },
+    "authorized-keys-file <path>",
+    "public keys of that user, one per line",
     parse.absolutePath,
+    { expects: "the absolute path of a file of lines 'ssh-ed25519 AAAA…' or 'ssh-rsa AAAA…'" },
   ),
   hostKeyFile: optional(
-    {
-      flag: "host-key-file <path>",
-      description: "file for the public host key, as --rds-host-key-file takes it",
-    },
+    "host-key-file <path>",
+    "file for the public host key, as --rds-host-key-file takes it",
     parse.absolutePath,
   ),
   readyFile: optional(
-    {
-      flag: "ready-file <path>",
-      description: "file that gets the address once SSH is answered",
-    },
+    "ready-file <path>",
+    "file that gets the address once SSH is answered",
     parse.absolutePath,
   ),
   latencyMs: withDefault(
-    { flag: "latency-ms <ms>", description: "delay of every command in milliseconds" },
-    "0",
+    "latency-ms <ms>",
+    "delay of every command in milliseconds",
     parse.integer(0, 60_000),
+    "0",
   ),
   commandLog: optional(
-    {
-      flag: "command-log <path>",
-      description: "file that gets every command as a line of JSON",
-    },
+    "command-log <path>",
+    "file that gets every command as a line of JSON",
     parse.absolutePath,
   ),
   controlSocket: optional(
-    {
-      flag: "control-socket <path>",
-      description: "unix socket through which tests inject faults",
-      expects: "an absolute path of at most 107 bytes",
-    },
+    "control-socket <path>",
+    "unix socket through which tests inject faults",
     parse.absolutePath,
+    undefined,
+    { expects: "an absolute path of at most 107 bytes" },
   ),
   ...logOptions,
 } satisfies OptionTable;
