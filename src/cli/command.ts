@@ -38,7 +38,7 @@ export class CliCommand extends Command {
         remedy: meant === undefined ? remedy : `Did you mean ${meant}? ${remedy}`,
       });
     }
-    throw new ConfigError(this.#mistakes);
+    throw new ConfigError(this.#mistakes, "command line");
   }
 
   /** Adds an option of this command that takes one of some words. The first one is the default. */
@@ -101,7 +101,7 @@ export class CliCommand extends Command {
 
   /** For commands without configuration. @throws ConfigError if an option has a wrong value */
   check(): void {
-    if (this.#mistakes.length > 0) throw new ConfigError(this.#mistakes);
+    if (this.#mistakes.length > 0) throw new ConfigError(this.#mistakes, "command line");
   }
 
   /** Adds examples to the help. A line that is too long is broken as a shell reads it. */

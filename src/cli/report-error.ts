@@ -30,7 +30,7 @@ export function reportError(
       ({ where, problem, remedy }) => `  ${sentence(`${where} ${problem}`)}\n      ${sentence(remedy)}`,
     );
     const count = lines.length === 1 ? "1 mistake" : `${lines.length} mistakes`;
-    const text = `rds-csi: ${count} in the configuration:\n${printableLines(lines.join("\n"))}\n`;
+    const text = `rds-csi: ${count} in the ${error.place}:\n${printableLines(lines.join("\n"))}\n`;
     return { text, code: ExitCode.usage };
   }
   if (error instanceof OutputError) {
