@@ -5,7 +5,7 @@ const args = process.argv.slice(2);
 const refused = refusedVariables(process.env);
 
 if (refused.length > 0) {
-  const { writeAll } = await import("./cli/write-all.ts");
+  const { writeAll } = await import("./observability/log-sink.ts");
   writeAll(2, refusalText(refused));
   process.exit(2);
 } else if (args[0] === "node-helper") {
@@ -14,12 +14,12 @@ if (refused.length > 0) {
   process.exitCode = runNodeHelper(args.slice(1));
 } else if (args.length === 1 && (args[0] === "version" || args[0] === "--version" || args[0] === "-V")) {
   // Probes and scripts ask this often: it needs neither the command line parser nor the options.
-  const { versionText } = await import("./cli/version.ts");
-  const { writeAll } = await import("./cli/write-all.ts");
-  writeAll(1, versionText("text"));
+  const { versionText } = await import("./observability/build-info.ts");
+  const { printed } = await import("./cli/io.ts");
+  process.exitCode = printed(versionText("text"));
 } else {
   const { main } = await import("./cli/main.ts");
-  const { processIo } = await import("./cli/process-io.ts");
-  // What is still open then, such as a socket that does not close, must not keep the process.
+  const { processIo } = await import("./cli/io.ts");
+  // Open handles, e.g. a socket that does not close, must not keep the process.
   process.exit(await main(args, processIo()));
 }

@@ -1,14 +1,19 @@
+import { hostname } from "node:os";
 import type { ControllerConfig } from "../config/load.ts";
 import { type EvidenceSource, noOrchestrator } from "../controller/evidence.ts";
+import { kubernetesEvidence } from "../controller/kubernetes-evidence.ts";
+import { kubevirtOutcome } from "../controller/migration-outcome.ts";
 import type { OutcomeSource } from "../controller/reporter.ts";
 import type { Clock } from "../domain/clock.ts";
 import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
-import { type NodeRegistry, staticNodes } from "../kubernetes/node-registry.ts";
+import { kubernetesNodes, type NodeRegistry, staticNodes } from "../kubernetes/node-registry.ts";
 import type { ClusterReader, EventSink, ShardStore } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
+import { withoutRequest } from "../observability/request-scope.ts";
 import type { ClusterIdSource } from "./cluster-id.ts";
+import { openKubernetes, recordsPrefix } from "./open-kubernetes.ts";
 
-/** What the controller gets from its orchestrator. */
+/** The orchestrator's parts of a controller. */
 export interface ClusterParts {
   readonly nodes: NodeRegistry;
   readonly evidence: EvidenceSource;
@@ -38,8 +43,6 @@ export async function buildCluster(config: ControllerConfig, deps: ClusterDeps):
     );
     return withoutCluster(config);
   }
-  // Loaded only here: without Kubernetes its client costs nothing.
-  const { kubernetesCluster } = await import("./kubernetes-cluster.ts");
   return kubernetesCluster(config, deps);
 }
 
@@ -54,5 +57,41 @@ function withoutCluster({ nodes }: ControllerConfig): ClusterParts {
     clusterId: async () => PLAIN_CLUSTER_ID,
     lead: (work, signal) => work(signal),
     close: async () => {},
+  };
+}
+
+/** Name of the Lease under which one replica reconciles; per installation, as several may share a namespace. */
+function leaseName(driverName: string): string {
+  return `${driverName.replaceAll(".", "-")}-reconcile`;
+}
+
+/**
+ * The cluster as the driver's orchestrator. Reads credentials, and nothing from the network.
+ * @throws kubernetesConfigUnusable
+ */
+export async function kubernetesCluster(
+  config: ControllerConfig,
+  { logger, clock }: ClusterDeps,
+): Promise<ClusterParts> {
+  const { driverName } = config;
+  const instance = config.podName ?? hostname();
+  const kubernetes = await openKubernetes(config, { instance, logger: withoutRequest(logger), clock });
+  kubernetes.watch();
+  const { reader, events, leaders } = kubernetes;
+  const namespace = config.leaseNamespace ?? kubernetes.namespace ?? "default";
+  return {
+    nodes: kubernetesNodes(reader),
+    evidence: kubernetesEvidence(reader),
+    outcome: kubevirtOutcome(reader),
+    reader,
+    events,
+    shards: kubernetes.shards(namespace, recordsPrefix(driverName)),
+    clusterId: (signal) => kubernetes.clusterUid(signal),
+    lead: (work, signal) =>
+      leaders.runAsLeader(
+        { name: leaseName(driverName), namespace, identity: instance, onStarted: work },
+        signal,
+      ),
+    close: () => kubernetes.close(),
   };
 }

@@ -11,15 +11,14 @@ import { controllerService } from "../csi/controller.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
-import { createRdsMetrics } from "../observability/rds-metrics.ts";
 import { Rds } from "../rds/rds.ts";
 import { RecordKeeper } from "../records/keeper.ts";
 import { RouterOsClient } from "../routeros/client.ts";
 import { createSshTransport } from "../routeros/transport/transport.ts";
 import { buildCluster, type ClusterParts } from "./build-cluster.ts";
 import { PendingClusterId } from "./cluster-id.ts";
+import { createRdsMetrics } from "./rds-metrics.ts";
 import type { Component } from "./serve.ts";
-import { transportMetrics } from "./transport-metrics.ts";
 
 export interface ControllerDeps {
   readonly logger: Logger;
@@ -46,16 +45,9 @@ export async function buildController(config: ControllerConfig, deps: Controller
   const stop = new AbortController();
   const cluster = deps.cluster ?? (await buildCluster(config, { logger, clock }));
   const clusterId = new PendingClusterId(config.clusterId, { source: cluster.clusterId, clock, logger });
-  const rdsMetrics = createRdsMetrics(metrics.registry);
-  const transport = createSshTransport({
-    ...config.rds,
-    logger,
-    clock,
-    observer: transportMetrics(rdsMetrics, clock),
-  });
-  const client = new RouterOsClient(transport, undefined, undefined, (kind) =>
-    rdsMetrics.failures.inc({ class: kind }),
-  );
+  const { observer, onFailure } = createRdsMetrics(metrics.registry, clock);
+  const transport = createSshTransport({ ...config.rds, logger, clock, observer });
+  const client = new RouterOsClient(transport, undefined, undefined, onFailure);
   const rds = new Rds({
     ...{ client, clock, logger, nqnPrefix, nvmePort, fencing },
     ready: (signal) => clusterId.ensure(signal),
@@ -66,7 +58,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
   const { reader, events, outcome } = cluster;
   const records = new RecordWatch({ rds, clock, logger });
   const migrationMetrics = createMigrationMetrics(metrics.registry, () => records.counts(), clock);
-  // In the records this tells processes apart, also those of one pod before and after a restart.
+  // Distinguishes processes in the records, also those of one pod before and after a restart.
   const instance = randomBytes(4).toString("hex");
   const reporter = new Reporter({
     metrics: migrationMetrics,

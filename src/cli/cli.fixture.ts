@@ -35,7 +35,8 @@ export interface Run {
   readonly exit: Promise<number | string>;
 }
 
-const MAIN = join(import.meta.dirname, "../main.ts");
+/** The program's source. */
+export const MAIN = join(import.meta.dirname, "../main.ts");
 
 export function startProgram(args: readonly string[], env: Readonly<Record<string, string>> = {}): Run {
   const child = spawn(process.execPath, [MAIN, ...args], {

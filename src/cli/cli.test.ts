@@ -10,6 +10,7 @@ import { testIo } from "./cli.fixture.ts";
 import { completionScript, SHELLS } from "./completion.ts";
 import { cliDocs } from "./docs.ts";
 import { EXIT_CODE_DOCS, ExitCode } from "./exit-codes.ts";
+import { Stopped } from "./io.ts";
 import { main } from "./main.ts";
 import { buildProgram } from "./program.ts";
 import { reportError } from "./report-error.ts";
@@ -77,6 +78,92 @@ describe("usage", () => {
   });
 });
 
+describe("several mistakes", () => {
+  test("every unknown option is reported, with the one that was meant", async () => {
+    const { code, err } = await run("volumes", "list", "--time-out", "3", "--nope=1", "-x");
+    expect(code).toBe(ExitCode.usage);
+    expect(err).toStartWith("rds-csi: 3 mistakes in the command line:\n");
+    expect(err).toContain("Did you mean --timeout?");
+    expect(err).toMatch(/--nope is no option of this command\.\n.*Run `rds-csi volumes list --help`/);
+    expect(err).toContain("-x is no option");
+    expect((await run("version", "--output", "xml", "--nope")).err).toContain("2 mistakes");
+  });
+
+  test("wrong values of a command's own options are reported together with those of its configuration", async () => {
+    const { code, err } = await run("volumes", "list", "-o", "xml", "--timeout", "0", "--fencing", "y");
+    expect(code).toBe(ExitCode.usage);
+    for (const part of [
+      '--output is "xml", not one of table, wide, json, yaml',
+      '--timeout is "0", not a whole number of seconds from 1 to 3600',
+      '--fencing is "y"',
+      "--rds-address is required",
+    ])
+      expect(err).toContain(part);
+    expect((await run("version", "-o", "xml")).err).toContain('--output is "xml"');
+  });
+
+  test("a configuration file that is missing is one mistake", async () => {
+    for (const args of [["volumes", "list"], ["controller"], ["node"], ["simulate"], ["diagnose"]]) {
+      const { code, err } = await run(...args, "--config", "/nothing");
+      expect([args, code, err.split("\n")[0]]).toEqual([
+        args,
+        ExitCode.usage,
+        "rds-csi: 1 mistake in the configuration:",
+      ]);
+      expect(err).toContain("--config names /nothing");
+    }
+  });
+});
+
+describe("help on a terminal", () => {
+  const narrow = async (...args: string[]) => {
+    const io = testIo({ columns: 80 });
+    expect(await main([...args, "--help"], io)).toBe(0);
+    return io.written.out;
+  };
+
+  test("fits the terminal", async () => {
+    for (const args of [
+      [],
+      ["controller"],
+      ["node"],
+      ["simulate"],
+      ["diagnose"],
+      ["volumes"],
+      ["volumes", "list"],
+      ["volumes", "show"],
+      ["volumes", "record"],
+      ["version"],
+      ["completion"],
+    ]) {
+      const wide = (await narrow(...args)).split("\n").filter((line) => [...line].length > 80);
+      // Shells would read a broken quotation, and no word is cut.
+      expect(wide.filter((line) => !line.includes("'") && /\S\s+\S/.test(line.trim()))).toEqual([]);
+    }
+  });
+
+  test("a command's own options come first, then the configuration", async () => {
+    for (const [args, own] of [
+      [
+        ["volumes", "list"],
+        ["--output", "--watch", "--timeout", "--fail-on-problems"],
+      ],
+      [["diagnose"], ["--output", "--volume", "--bundle"]],
+      [
+        ["volumes", "record"],
+        ["--output", "--restore", "--yes"],
+      ],
+    ] as const) {
+      const text = await narrow(...args);
+      const configuration = text.indexOf("Configuration, by flag");
+      expect(configuration).toBeGreaterThan(0);
+      for (const flag of own) expect([flag, text.indexOf(flag) < configuration]).toEqual([flag, true]);
+      expect(text.indexOf("--rds-address")).toBeGreaterThan(configuration);
+      expect(text.indexOf("--config <path>")).toBeGreaterThan(configuration);
+    }
+  });
+});
+
 describe("errors for people", () => {
   test("catalogue errors: summary and remedy; stack for debug only", () => {
     const error = failure("rdsUnreachable", { address: "rds:22", reason: "no route" }, new Error("deep"));
@@ -86,6 +173,27 @@ describe("errors for people", () => {
     expect(brief.text).toContain(error.remedy);
     expect(brief.text).not.toContain("    at ");
     expect(reportError(error, true).text).toMatch(/ {4}at [\s\S]*caused by Error: deep/);
+  });
+
+  test("a command that was told to stop says so, in no words of a caller", () => {
+    const stop = AbortSignal.abort(new Stopped("received SIGINT"));
+    const cancelled = failure("cancelled", { what: "reading the list" });
+    for (const error of [
+      cancelled,
+      failure("clusterIdUnknown", { reason: "cancelled" }, cancelled),
+      stop.reason,
+      new DOMException("aborted", "AbortError"),
+    ]) {
+      const { text, code } = reportError(error, false, stop);
+      expect([text, code]).toEqual([
+        "rds-csi: received SIGINT before the command was done.\n",
+        ExitCode.failure,
+      ]);
+    }
+    // Other errors are still told.
+    const other = failure("volumeNotFound", { volume: "v" });
+    expect(reportError(other, false, stop).text).toContain("volume v does not exist");
+    expect(reportError(cancelled, false).text).toContain("was cancelled");
   });
 
   test("anything else", () => {
@@ -162,9 +270,29 @@ describe("completion", () => {
     expect(offer("rds-csi", "controller", "--fencing", "off", "--rds-host-key-")).toEqual([
       "--rds-host-key-file",
     ]);
+    // Values, where an option takes some words only.
+    expect(offer("rds-csi", "volumes", "list", "-o", "")).toEqual(["table", "wide", "json", "yaml"]);
+    expect(offer("rds-csi", "version", "--output", "j")).toEqual(["json"]);
+    expect(offer("rds-csi", "version", "--output", "=", "t")).toEqual(["text"]);
+    expect(offer("rds-csi", "controller", "--fencing", "epoch")).toEqual(["epoch", "epoch+hosts"]);
+    expect(offer("rds-csi", "node", "--remove-startup-taint", "")).toEqual(["true", "false"]);
+    expect(offer("rds-csi", "simulate", "--profile", "host")).toEqual(["hostile"]);
+    // A text that is not known offers nothing, a path offers files, and words of the help are no values.
+    expect(offer("rds-csi", "volumes", "list", "--timeout", "")).toEqual([]);
+    expect(offer("rds-csi", "node", "--config", "/etc/host")).toContain("/etc/hostname");
+    expect(offer("rds-csi", "volumes", "show", "vol")).toEqual([]);
+    expect(offer("rds-csi", "volumes", "show", "Pers")).toEqual([]);
+  });
+
+  test("fish gets the values too", () => {
+    const lines = completionScript(program, "fish").split("\n");
+    const of = (flag: string) =>
+      lines.filter((line) => line.includes("from version") && line.includes(`-l ${flag} `));
+    expect(of("output")).toEqual([expect.stringContaining("-l output -s o -x -a 'text json' -d")]);
+    expect(lines.find((line) => line.includes("-l kubeconfig "))).toContain("-l kubeconfig -r");
   });
 });
 
-test("docs/cli.md is what the command tree says (bun src/cli/write-docs.ts writes it)", async () => {
+test("docs/cli.md is what the command tree says (scripts/docs writes it)", async () => {
   expect(await readFile(join(import.meta.dir, "../../docs/cli.md"), "utf8")).toBe(cliDocs());
 });

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { OptionTable } from "../config/option.ts";
-import { commandOptions } from "../config/options.ts";
 import { EXIT_CODE_DOCS } from "./exit-codes.ts";
+import { commandOptions } from "./options.ts";
 import { buildProgram } from "./program.ts";
 
 const configured = new Set(

@@ -9,7 +9,7 @@ function wantsDebug(args: readonly string[], env: Io["env"]): boolean {
   return (at >= 0 ? args[at + 1] : env.RDS_CSI_LOG_LEVEL) === "debug" || args.includes("--log-level=debug");
 }
 
-/** Standard error has no colours, so whatever is active in it is foreign. Standard output is made safe where it is made. */
+/** Standard error has no colours, so any active character in it is foreign. The writers of standard output make it safe. */
 function withSafeErrors(io: Io): Io {
   // Inherited, as columns and rows are asked anew each time.
   return Object.create(io, { err: { value: (text: string) => io.err(printableLines(text)) } }) as Io;
@@ -29,7 +29,7 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
     await program.parseAsync([...args], { from: "user" });
     return code;
   } catch (error) {
-    const report = reportError(error, wantsDebug(args, io.env));
+    const report = reportError(error, wantsDebug(args, io.env), io.stop);
     if (report.text !== "") io.err(report.text);
     return report.code;
   }

@@ -5,8 +5,9 @@ import type { EventSink, OwnNode } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
 import { withoutRequest } from "../observability/request-scope.ts";
 import type { ClusterIdSource } from "./cluster-id.ts";
+import { openKubernetes } from "./open-kubernetes.ts";
 
-/** Where a node reports on the claims of its volumes, and what it knows of itself. */
+/** The receiver of a node's events on claims, and the node's own objects. */
 export interface NodeEvents {
   /** undefined without an orchestrator. */
   readonly sink: EventSink | undefined;
@@ -35,13 +36,9 @@ export async function nodeEvents(
     close: async () => {},
   };
   if (config.orchestrator === "none") return none;
-  const { kubeconfig, driverName, nodeId } = config;
+  const { nodeId } = config;
   try {
-    // Loaded only here: without Kubernetes its client costs nothing.
-    const { createKubernetes } = await import("../kubernetes/create.ts");
-    const kubernetes = await createKubernetes({
-      source: kubeconfig === undefined ? { kind: "in-cluster" } : { kind: "kubeconfig", path: kubeconfig },
-      driverName,
+    const kubernetes = await openKubernetes(config, {
       instance: nodeId,
       logger: withoutRequest(logger),
       clock,
@@ -56,7 +53,7 @@ export async function nodeEvents(
       close: () => kubernetes.close(),
     };
   } catch (error) {
-    logger.warn("no events will be posted", { error: String(error) });
+    logger.warn("no events will be posted", { error });
     const clusterId = async () => Promise.reject(error);
     return { ...none, clusterId };
   }

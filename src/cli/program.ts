@@ -1,29 +1,26 @@
-import { Command, InvalidArgumentError, Option } from "commander";
-import { commandOptions } from "../config/options.ts";
+import { Argument, Option } from "commander";
+import { versionText } from "../observability/build-info.ts";
+import { CliCommand } from "./command.ts";
 import { SHELLS, type Shell } from "./completion.ts";
-import { addOptions, inputOf } from "./configured-options.ts";
+import { wrap } from "./diagnose/wrap.ts";
 import { EXIT_CODE_DOCS, ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
-import { versionText } from "./version.ts";
+import { commandOptions } from "./options.ts";
 import { addRecordCommand } from "./volumes/record-command.ts";
 
-const EXIT_CODES = `\nExit codes:\n${EXIT_CODE_DOCS.map(([code, text]) => `  ${code}  ${text}`).join("\n")}`;
+/** Columns of help that goes to no terminal. */
+const DEFAULT_WIDTH = 100;
 
-const examples = (...lines: readonly string[]): string =>
-  `\nExamples:\n${lines.map((line) => `  ${line}`).join("\n")}`;
-
-function seconds(text: string): number {
-  const value = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (value < 1 || value > 3_600) throw new InvalidArgumentError("Expected a whole number from 1 to 3600.");
-  return value;
-}
+const READY_LINE =
+  'Prints one line "ready <host>:<port> <fingerprint>" on standard output once SSH is answered.';
 
 /**
  * The command tree. Each action imports what it needs when it runs, so that small commands load nothing heavy.
  * @param done is given the exit code of the command that ran
  */
-export function buildProgram(io: Io, done: (code: number) => void): Command {
-  const program = new Command("rds-csi")
+export function buildProgram(io: Io, done: (code: number) => void): CliCommand {
+  const exitCodes = EXIT_CODE_DOCS.map(([code, text]) => `  ${code}  ${text}`);
+  const program = new CliCommand("rds-csi")
     .description(
       "Kubernetes CSI driver for the MikroTik ROSE Data Server: NVMe/TCP volumes, managed over SSH",
     )
@@ -31,110 +28,92 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
     .configureOutput({
       writeOut: (text) => io.out(text),
       writeErr: (text) => io.err(text),
-      getOutHelpWidth: () => io.columns ?? 100,
-      getErrHelpWidth: () => io.columns ?? 100,
+      getOutHelpWidth: () => io.columns ?? DEFAULT_WIDTH,
+      getErrHelpWidth: () => io.columns ?? DEFAULT_WIDTH,
     })
     .showHelpAfterError("Run the command with --help for its options.")
     .helpCommand(true)
-    .addHelpText("afterAll", EXIT_CODES)
+    .addHelpText(
+      "afterAll",
+      () => `\nExit codes:\n${exitCodes.flatMap((line) => wrap(line, io.columns, "     ")).join("\n")}`,
+    )
     .version(versionText("text").trimEnd(), "-V, --version", "print the version");
 
-  const controller = addOptions(
-    program.command("controller").description("serve the CSI Identity and Controller services (Deployment)"),
-    commandOptions.controller,
-  )
-    .addHelpText(
-      "after",
-      examples(
-        "rds-csi controller --rds-address 192.0.2.1 --rds-key-file /etc/rds/key \\",
-        "  --rds-host-key SHA256:… --nodes node-a,node-b",
-        "rds-csi controller --config /etc/rds-csi/config.yaml",
-      ),
+  const controller: CliCommand = program
+    .command("controller")
+    .description("serve the CSI Identity and Controller services (Deployment)")
+    .configured(commandOptions.controller)
+    .examples(
+      io,
+      "rds-csi controller --rds-address 192.0.2.1 --rds-key-file /etc/rds/key --rds-host-key SHA256:… --nodes node-a,node-b",
+      "rds-csi controller --config /etc/rds-csi/config.yaml",
     )
     .action(async () => {
       const { loadControllerConfig } = await import("../config/load.ts");
-      const config = await loadControllerConfig(inputOf(controller, commandOptions.controller, io.env));
+      const config = await loadControllerConfig(controller.input(io.env));
       const { runController } = await import("./controller.ts");
       await runController(config, { stop: io.stop });
       done(ExitCode.ok);
     });
 
-  const node = addOptions(
-    program.command("node").description("serve the CSI Identity and Node services (DaemonSet, as root)"),
-    commandOptions.node,
-  )
-    .addHelpText(
-      "after",
-      examples('rds-csi node --node-id "$NODE_NAME"', "rds-csi node --config /etc/rds-csi/config.yaml"),
-    )
+  const node: CliCommand = program
+    .command("node")
+    .description("serve the CSI Identity and Node services (DaemonSet, as root)")
+    .configured(commandOptions.node)
+    .examples(io, 'rds-csi node --node-id "$NODE_NAME"', "rds-csi node --config /etc/rds-csi/config.yaml")
     .action(async () => {
       const { loadNodeConfig } = await import("../config/load.ts");
-      const config = await loadNodeConfig(inputOf(node, commandOptions.node, io.env));
+      const config = await loadNodeConfig(node.input(io.env));
       const { runNode } = await import("./node.ts");
       await runNode(config, { stop: io.stop });
       done(ExitCode.ok);
     });
 
-  const simulate = addOptions(
-    program.command("simulate").description("run an RDS in software that answers RouterOS commands over SSH"),
-    commandOptions.simulate,
-  )
-    .addHelpText(
-      "after",
-      `\nPrints one line "ready <host>:<port> <fingerprint>" on standard output once SSH is answered.\n${examples(
-        "rds-csi simulate --dir /tmp/rds --authorized-keys-file ~/.ssh/id_ed25519.pub --host-key-file /tmp/rds.pub",
-        "rds-csi simulate --dir /tmp/rds --authorized-keys-file /tmp/k.pub --profile hostile --switch ready-delay-ms=500",
-      )}`,
+  const simulate: CliCommand = program
+    .command("simulate")
+    .description("run an RDS in software that answers RouterOS commands over SSH")
+    .configured(commandOptions.simulate)
+    .addHelpText("after", () => `\n${wrap(READY_LINE, io.columns).join("\n")}`)
+    .examples(
+      io,
+      "rds-csi simulate --dir /tmp/rds --authorized-keys-file ~/.ssh/id_ed25519.pub --host-key-file /tmp/rds.pub",
+      "rds-csi simulate --dir /tmp/rds --authorized-keys-file /tmp/k.pub --profile hostile --switch ready-delay-ms=500",
     )
     .action(async () => {
-      const { loadSimulateConfig } = await import("../config/load.ts");
-      const config = await loadSimulateConfig(inputOf(simulate, commandOptions.simulate, io.env));
-      const { runSimulate } = await import("./simulate.ts");
-      await runSimulate(config, io);
+      const { loadSimulateConfig, runSimulate } = await import("./simulate.ts");
+      await runSimulate(await loadSimulateConfig(simulate.input(io.env)), io);
       done(ExitCode.ok);
     });
 
-  const diagnose = addOptions(
-    program
-      .command("diagnose")
-      .description("find out what is wrong with this node's volumes; on a node, as root; changes nothing"),
-    commandOptions.diagnose,
-  )
-    .addOption(
-      new Option("-o, --output <format>", "form of the report")
-        .choices(["table", "wide", "json", "yaml"])
-        .default("table"),
+  const diagnose: CliCommand = program
+    .command("diagnose")
+    .description(
+      "find the causes of problems with this node's volumes; on the node, as root; changes nothing",
     )
-    .addOption(new Option("--timeout <seconds>", "limit for the whole command").argParser(seconds).default(8))
-    .option("--volume <name>", "only this volume: its handle, PersistentVolume or claim (namespace/name)")
-    .option("--bundle <file>", "also write everything, without secrets, to a new file, to hand on")
-    .addHelpText(
-      "after",
-      examples(
-        "kubectl exec -n rds-csi ds/rds-csi-node -c driver -- rds-csi diagnose",
-        "rds-csi diagnose --config /etc/rds-csi/config.yaml --storage-address 192.0.2.1",
-        "rds-csi diagnose -o json | jq '.findings[0]'",
-      ),
+    .choice("-o, --output <format>", "form of the report", ["table", "wide", "json", "yaml"])
+    .seconds("--timeout <seconds>", "limit for the whole command", 8)
+    .option("--volume <name>", "only this volume: handle, PersistentVolume or claim (namespace/name)")
+    .option("--bundle <file>", "also write all facts, without secrets, to a new file, for support")
+    .configured(commandOptions.diagnose)
+    .examples(
+      io,
+      "kubectl exec -n rds-csi ds/rds-csi-node -c driver -- rds-csi diagnose",
+      "rds-csi diagnose --config /etc/rds-csi/config.yaml --storage-address 192.0.2.1",
+      "rds-csi diagnose -o json | jq '.findings[0]'",
     )
     .action(async (options) => {
       const { runDiagnose } = await import("./diagnose/command.ts");
       const { output, volume, bundle, timeout: timeoutSeconds } = options;
-      const input = inputOf(diagnose, commandOptions.diagnose, io.env);
-      done(await runDiagnose(input, { output, volume, bundle, timeoutSeconds }, io));
+      done(await runDiagnose(diagnose.input(io.env), { output, volume, bundle, timeoutSeconds }, io));
     });
 
   const volumes = program
     .command("volumes")
-    .description("look at the volumes on the RDS, and put a lost record back");
-  const list = addOptions(
-    volumes.command("list").description("list every volume on the RDS, with what is wrong with it"),
-    commandOptions.volumes,
-  )
-    .addOption(
-      new Option("-o, --output <format>", "form of the list")
-        .choices(["table", "wide", "json", "yaml"])
-        .default("table"),
-    )
+    .description("show the volumes on the RDS, or restore a damaged record");
+  const list: CliCommand = volumes
+    .command("list")
+    .description("list every volume on the RDS, with its problems")
+    .choice("-o, --output <format>", "form of the list", ["table", "wide", "json", "yaml"])
     .option("--fail-on-problems", "exit with code 3 when a volume has a problem", false)
     .addOption(
       new Option(
@@ -144,26 +123,19 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
         .default(false)
         .conflicts("failOnProblems"),
     )
-    .addOption(
-      new Option("--interval <seconds>", "pause between two looks of --watch").argParser(seconds).default(2),
-    )
-    .addOption(
-      new Option("--timeout <seconds>", "limit for the whole command, with --watch for each look")
-        .argParser(seconds)
-        .default(30),
-    )
-    .addHelpText(
-      "after",
-      examples(
-        "rds-csi volumes list --config /etc/rds-csi/config.yaml",
-        "rds-csi volumes list --watch --interval 5",
-        "rds-csi volumes list -o json | jq '.items[] | select(.state == \"broken\")'",
-        "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes list",
-      ),
+    .seconds("--interval <seconds>", "pause between two looks of --watch", 2)
+    .seconds("--timeout <seconds>", "limit for the whole command, with --watch for each look", 30)
+    .configured(commandOptions.volumes)
+    .examples(
+      io,
+      "rds-csi volumes list --config /etc/rds-csi/config.yaml",
+      "rds-csi volumes list --watch --interval 5",
+      "rds-csi volumes list -o json | jq '.items[] | select(.state == \"broken\")'",
+      "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes list",
     )
     .action(async (options) => {
       const { output, failOnProblems, watch, interval: intervalSeconds, timeout: timeoutSeconds } = options;
-      const input = inputOf(list, commandOptions.volumes, io.env);
+      const input = list.input(io.env);
       if (watch) {
         if (output === "yaml") return list.error("error: --watch has the forms table, wide and json");
         const { runVolumesWatch } = await import("./volumes/watch.ts");
@@ -173,33 +145,23 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
       done(await runVolumesList(input, { output, failOnProblems, timeoutSeconds }, io));
     });
 
-  const show = addOptions(
-    volumes
-      .command("show")
-      .description("show everything about one volume, RDS and cluster side by side, with what disagrees")
-      .argument("<name>", "claim (namespace/name), PersistentVolume, volume handle or CSI volume name"),
-    commandOptions.volumes,
-  )
-    .option("-n, --namespace <namespace>", "the name is that of a claim in this namespace")
-    .addOption(
-      new Option("-o, --output <format>", "form of the answer")
-        .choices(["table", "json", "yaml"])
-        .default("table"),
-    )
+  const show: CliCommand = volumes
+    .command("show")
+    .description("show one volume, RDS and cluster side by side, with their differences")
+    .argument("<name>", "claim (namespace/name), PersistentVolume, volume handle or CSI volume name")
+    .option("-n, --namespace <namespace>", "the name is a claim in this namespace")
+    .choice("-o, --output <format>", "form of the answer", ["table", "json", "yaml"])
     .option(
       "--fail-on-problems",
       "exit with code 3 when errors or warnings are found, with 1 when the cluster does not answer",
       false,
     )
-    .addOption(
-      new Option("--timeout <seconds>", "limit for the whole command").argParser(seconds).default(30),
-    )
-    .addHelpText(
-      "after",
-      examples(
-        "rds-csi volumes show vms/database --orchestrator kubernetes --kubeconfig ~/.kube/config",
-        "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes show -n vms database",
-      ),
+    .seconds("--timeout <seconds>", "limit for the whole command", 30)
+    .configured(commandOptions.volumes)
+    .examples(
+      io,
+      "rds-csi volumes show vms/database --orchestrator kubernetes --kubeconfig ~/.kube/config",
+      "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes show -n vms database",
     )
     .action(async (text: string, options) => {
       const { parseVolumeName } = await import("../inspect/resolve.ts");
@@ -208,19 +170,17 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
         return show.error("error: expected namespace/name, or a name and maybe --namespace");
       const { runVolumesShow } = await import("./volumes/show.ts");
       const { output, failOnProblems, timeout: timeoutSeconds } = options;
-      const input = inputOf(show, commandOptions.volumes, io.env);
-      done(await runVolumesShow(input, { name, output, failOnProblems, timeoutSeconds }, io));
+      done(await runVolumesShow(show.input(io.env), { name, output, failOnProblems, timeoutSeconds }, io));
     });
 
   addRecordCommand(volumes, io, done);
 
-  program
+  const version: CliCommand = program
     .command("version")
     .description("print version, commit and runtime")
-    .addOption(
-      new Option("-o, --output <format>", "form of the answer").choices(["text", "json"]).default("text"),
-    )
+    .choice("-o, --output <format>", "form of the answer", ["text", "json"])
     .action(({ output }) => {
+      version.check();
       io.out(versionText(output));
       done(ExitCode.ok);
     });
@@ -228,18 +188,12 @@ export function buildProgram(io: Io, done: (code: number) => void): Command {
   program
     .command("completion")
     .description("print a completion script for a shell")
-    .addHelpText(
-      "after",
-      examples(
-        "source <(rds-csi completion bash)",
-        "rds-csi completion fish > ~/.config/fish/completions/rds-csi.fish",
-      ),
+    .examples(
+      io,
+      "source <(rds-csi completion bash)",
+      "rds-csi completion fish > ~/.config/fish/completions/rds-csi.fish",
     )
-    .argument("<shell>", SHELLS.join(", "), (text): Shell => {
-      const shell = SHELLS.find((known) => known === text);
-      if (shell === undefined) throw new InvalidArgumentError(`Expected one of ${SHELLS.join(", ")}.`);
-      return shell;
-    })
+    .addArgument(new Argument("<shell>", "the shell").choices(SHELLS))
     .action(async (shell: Shell) => {
       const { completionScript } = await import("./completion.ts");
       io.out(completionScript(program, shell));

@@ -8,7 +8,7 @@ import { buildInfo } from "../observability/build-info.ts";
 import { startHttp } from "../observability/http.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
-import { aborted } from "./stop.ts";
+import { aborted } from "./io.ts";
 
 /** A CSI component that is ready to be served. */
 export interface Component {
@@ -17,7 +17,7 @@ export interface Component {
   notReadyReasons(): readonly string[];
   /**
    * Called once, when the first call can be served.
-   * @param notReadyReasons what `/readyz` answers from: empty while the component is ready
+   * @param notReadyReasons the reasons that `/readyz` shows: empty while the component is ready
    */
   opened?(notReadyReasons: () => readonly string[]): void;
   /** Releases what the component holds; called after the last call has ended. */
@@ -40,8 +40,8 @@ export interface ServeOptions {
 }
 
 /**
- * Serves a component until it is told to stop, then drains: no new calls, running ones get `shutdownTimeoutSeconds`.
- * @throws fieldInvalid when a socket or port cannot be had
+ * Serves a component until `stop` is aborted, then drains: no new calls, running ones get `shutdownTimeoutSeconds`.
+ * @throws cannotListen when a socket or port cannot be had
  */
 export async function serve(component: Component, options: ServeOptions): Promise<void> {
   const { config, metrics, logger, stop, clock = systemClock } = options;

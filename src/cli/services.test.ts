@@ -1,8 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { connectClient } from "../../test/support/csi-server.ts";
 import { testKey } from "../../test/support/ssh-server.ts";
 import {
@@ -14,7 +18,7 @@ import {
   NodeGetInfoResponseSchema,
   ProbeResponseSchema,
 } from "../csi/gen/csi_pb.ts";
-import { eventually, type Run, startProgram } from "./cli.fixture.ts";
+import { eventually, MAIN, type Run, startProgram } from "./cli.fixture.ts";
 
 let directory = "";
 let keyFile = "";
@@ -186,4 +190,98 @@ describe("services as processes", () => {
     run.child.stdout?.destroy();
     expect(await run.exit).toBe(0);
   }, 30_000);
+
+  test("a watch ends when the reader of its output has gone", async () => {
+    const { run: simulator, rds } = await simulate("watched");
+    const watch = start(["volumes", "list", ...rds, "--watch", "--interval", "1", "--log-level", "debug"]);
+    // The version, the list of the first look, and that of the second.
+    const answers = () => watch.output.err.split('msg="command ended"').length - 1;
+    await eventually(watch, () => answers() >= 3, "the second look");
+    watch.child.stdout?.destroy();
+    // A line has to be written for the reader's end to show: that the RDS is lost.
+    simulator.child.kill("SIGKILL");
+    expect(await watch.exit).toBe(0);
+  }, 60_000);
+});
+
+/** What a person sees when the surroundings are at fault: one sentence and what to do, no stack, no words of CSI. */
+describe("surroundings", () => {
+  const CALLER = /the caller|repeat the call|Correct the field| {4}at |--log-level/i;
+
+  test("a taken port: the option, the address and the reason", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    try {
+      const simulator = start([
+        "simulate",
+        ...["--dir", join(directory, "taken"), "--authorized-keys-file", join(directory, "key.pub")],
+        ...["--backend", "memory", "--listen", address],
+      ]);
+      const loop = ["--data-path", "loop", "--loop-exports-dir", join(directory, "no-exports")];
+      const node = start([
+        "node",
+        ...["--node-id", "n1", "--endpoint", join(directory, "taken.sock"), "--metrics-address", address],
+        ...["--state-dir", join(directory, "node-state"), ...loop, "--log-level", "error"],
+      ]);
+      for (const [run, option] of [
+        [simulator, "listen"],
+        [node, "metrics-address"],
+      ] as const) {
+        expect(await run.exit).toBe(1);
+        expect(run.output.err.split("\n")[0]).toBe(
+          `rds-csi: --${option}: the program cannot listen on ${address}: another process has it (EADDRINUSE).`,
+        );
+        expect(run.output.err).not.toMatch(CALLER);
+      }
+    } finally {
+      server.close();
+    }
+  }, 60_000);
+
+  test("Ctrl-C ends a command that waits for the RDS, and says so", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const asked = once(server, "connection");
+    try {
+      const list = start([
+        ...["volumes", "list", "--rds-address", `127.0.0.1:${port}`, "--rds-key-file", keyFile],
+        ...["--rds-host-key", `SHA256:${"A".repeat(43)}`],
+      ]);
+      const [socket] = await asked;
+      list.child.kill("SIGINT");
+      expect(await list.exit).toBe(1);
+      expect(list.output).toEqual({
+        out: "",
+        err: "rds-csi: received SIGINT before the command was done.\n",
+      });
+      socket.destroy();
+    } finally {
+      server.close();
+    }
+  }, 60_000);
+
+  test("standard output that is full or closed ends a command with one line, or none", async () => {
+    const full = openSync("/dev/full", "w");
+    try {
+      for (const args of [["--version"], ["version", "-o", "json"], ["completion", "bash"], ["--help"]]) {
+        const { status, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
+          stdio: ["ignore", full, "pipe"],
+          encoding: "utf8",
+        });
+        expect([args, status, stderr]).toEqual([
+          args,
+          1,
+          "rds-csi: standard output cannot be written (ENOSPC).\n",
+        ]);
+      }
+    } finally {
+      closeSync(full);
+    }
+    const closed = spawnSync("sh", ["-c", '"$0" "$@" >&-', process.execPath, MAIN, "version"], {
+      encoding: "utf8",
+    });
+    expect(closed.stderr).not.toMatch(CALLER);
+  }, 60_000);
 });

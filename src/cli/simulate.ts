@@ -1,11 +1,21 @@
 import { mkdir, readFile, unlink, writeFile } from "node:fs/promises";
 import { ConfigError } from "../config/config-error.ts";
-import type { SimulateConfig } from "../config/load.ts";
+import { draft, finish, type Input, refuseTwice } from "../config/sources.ts";
+import { errorCode } from "../domain/error-code.ts";
+import { listenError } from "../observability/listen-error.ts";
+import { type SimulateConfig, simulateOptions } from "../simulator/command-options.ts";
 import { SimulatorError, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
 import { fingerprint, publicBlob, savedHostKey } from "../simulator/ssh/host-keys.ts";
-import type { Io } from "./io.ts";
+import { aborted, type Io } from "./io.ts";
 import { loggerFor } from "./logging.ts";
-import { aborted } from "./stop.ts";
+
+/** Configuration of `rds-csi simulate`. @throws ConfigError with every mistake */
+export async function loadSimulateConfig(input: Input): Promise<SimulateConfig> {
+  const found = await draft(simulateOptions, input);
+  const slots = (found.values.pools ?? []).map(({ slot }) => slot);
+  refuseTwice(found, simulateOptions.pools, slots, "pool");
+  return finish(found, () => found.values as SimulateConfig);
+}
 
 /** Reads public keys, one per line; a key that cannot be read is a mistake of the configuration. */
 async function readAuthorizedKeys(path: string): Promise<string[]> {
@@ -15,8 +25,8 @@ async function readAuthorizedKeys(path: string): Promise<string[]> {
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
-    const code = (error as { code?: string }).code ?? String(error);
-    throw new ConfigError([{ where, problem: `names ${path}, which cannot be read (${code})`, remedy }]);
+    const problem = `names ${path}, which cannot be read (${errorCode(error) ?? error})`;
+    throw new ConfigError([{ where, problem, remedy }]);
   }
   const lines = text.split(/\r?\n/).map((line) => line.trim());
   const keys = lines.filter((line) => line !== "" && !line.startsWith("#"));
@@ -33,7 +43,7 @@ async function readAuthorizedKeys(path: string): Promise<string[]> {
   return keys;
 }
 
-/** `rds-csi simulate`: answers until it is told to stop, then saves its state. */
+/** `rds-csi simulate`: answers until a signal comes, then saves its state. */
 export async function runSimulate(config: SimulateConfig, io: Io): Promise<void> {
   const { dir, user, hostKeyFile, readyFile, commandLog, controlSocket } = config;
   const logger = loggerFor(config, "simulate");
@@ -49,12 +59,13 @@ export async function runSimulate(config: SimulateConfig, io: Io): Promise<void>
     files: { kind: "files", dir },
     nvmet: { kind: "nvmet", dir, address: config.nvmetAddress },
   };
+  const { listen } = config;
   const simulator = await startSimulator({
     profile: config.profile,
     switches: Object.assign({}, ...config.switches),
     backend: backends[config.backend],
     stateDir: dir,
-    listen: config.listen,
+    listen,
     users: [{ name: user, publicKeys }],
     hostKeys: [hostKey],
     pools: config.pools,
@@ -62,6 +73,12 @@ export async function runSimulate(config: SimulateConfig, io: Io): Promise<void>
     logger,
     ...(commandLog === undefined ? {} : { commandLogFile: commandLog }),
     ...(controlSocket === undefined ? {} : { controlSocket }),
+  }).catch((error: unknown) => {
+    const { syscall, port } = error as { syscall?: string; port?: number };
+    if (syscall !== "listen") throw error;
+    throw port === undefined
+      ? listenError("control-socket", controlSocket ?? "", error)
+      : listenError("listen", `${listen.host}:${port}`, error);
   });
   const { host, port } = simulator;
   const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;

@@ -1,18 +1,16 @@
 import { access, readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
+import { errorCode } from "../domain/error-code.ts";
 import { type HostKeyPin, parseHostKeyFile } from "../routeros/transport/host-keys.ts";
 import { readUserKey, UserKeyError } from "../routeros/transport/user-key.ts";
-import { ConfigError, type Mistake } from "./config-error.ts";
-import { envNameOf, type OptionTable, type ValuesOf } from "./option.ts";
-import {
-  commandOptions,
-  type controllerOptions,
-  knownNames,
-  type nodeOptions,
-  type volumesOptions,
-} from "./options.ts";
-import { find, findInlineSecrets, readConfigFile, readValues, type Sources } from "./sources.ts";
+import type { Mistake } from "./config-error.ts";
+import { diagnoseOptions } from "./diagnose-options.ts";
+import type { ValuesOf } from "./option.ts";
+import { controllerOptions, nodeOptions, volumesOptions } from "./options.ts";
+import { addMistake, type Draft, draft, find, finish, howToSet, type Input, refuseTwice } from "./sources.ts";
+
+export type { Input };
 
 /** How to reach the RDS; ready for `createSshTransport`. */
 export interface RdsConfig {
@@ -35,7 +33,7 @@ function withClusterId<
 type ControllerValues = ValuesOf<typeof controllerOptions>;
 type RdsKeys = Extract<keyof ControllerValues, `rds${string}`>;
 
-/** What is common to commands that talk to the RDS. */
+/** The configuration of a command that talks to the RDS. */
 type WithRds<T> = Readonly<Omit<T, RdsKeys> & { rds: RdsConfig }>;
 
 export type VolumesConfig = WithRds<ValuesOf<typeof volumesOptions>>;
@@ -43,99 +41,51 @@ export type ControllerConfig = Readonly<
   Omit<WithRds<ControllerValues>, "nvmeAddress"> & { nvmeAddress: string }
 >;
 export type NodeConfig = ValuesOf<typeof nodeOptions>;
-export type SimulateConfig = ValuesOf<typeof commandOptions.simulate>;
 
-/** Flags by option name, and the environment. `config` among the flags names the file. */
-export interface Input {
-  readonly flags: Readonly<Record<string, readonly string[]>>;
-  readonly env: Readonly<Record<string, string | undefined>>;
-}
+type RdsDraft = Draft<ValuesOf<typeof volumesOptions>>;
 
-/** Values of a table that may lack what was wrong; the mistakes tell. */
-interface Draft<T> {
-  readonly values: Partial<T>;
-  readonly sources: Sources;
-  readonly mistakes: Mistake[];
-}
-
-async function draft<T extends OptionTable>(table: T, input: Input): Promise<Draft<ValuesOf<T>>> {
-  const mistakes: Mistake[] = [];
-  const { config, ...flags } = input.flags;
-  const path = config?.at(-1) ?? input.env[envNameOf("config")];
-  const read = path === undefined || path === "" ? undefined : await readConfigFile(path, knownNames);
-  mistakes.push(...(read?.mistakes ?? []));
-  const sources: Sources = { flags, env: input.env, file: read?.file };
-  mistakes.push(...findInlineSecrets(sources));
-  const values = readValues(table, sources, mistakes) as Partial<ValuesOf<T>>;
-  return { values, sources, mistakes };
-}
-
-/** Freezes the complete configuration, or throws every mistake. */
-function finish<T extends object>({ mistakes }: { mistakes: readonly Mistake[] }, config: () => T): T {
-  if (mistakes.length > 0) throw new ConfigError(mistakes);
-  return Object.freeze(config());
-}
-
-/** Where an option was set, for mistakes that only show when everything is together. */
-function whereIs(sources: Sources, table: OptionTable, property: string): string {
-  const definition = table[property];
-  if (definition === undefined) throw new RangeError(`no option ${property}`);
-  return find(definition, sources)?.where ?? `--${definition.name}`;
-}
-
-async function readPins(path: string, where: string, mistakes: Mistake[]): Promise<readonly HostKeyPin[]> {
+/** The host keys of --rds-host-key-file; undefined after a mistake. */
+async function readPins(found: RdsDraft, path: string): Promise<readonly HostKeyPin[] | undefined> {
+  const option = volumesOptions.rdsHostKeyFile;
   const remedy =
     "Name a readable file with one host key per line (ssh-keyscan HOST, then compare the fingerprint)";
   try {
-    const found = parseHostKeyFile(await readFile(path, "utf8"));
-    for (const problem of found.mistakes) mistakes.push({ where: `${where} (${path})`, problem, remedy });
-    return found.pins;
+    const { pins, mistakes } = parseHostKeyFile(await readFile(path, "utf8"));
+    const where = `${find(option, found.sources)?.where} (${path})`;
+    for (const problem of mistakes) addMistake(found, where, problem, remedy);
+    return mistakes.length === 0 ? pins : undefined;
   } catch (error) {
-    const code = (error as { code?: string }).code ?? String(error);
-    mistakes.push({ where, problem: `names ${path}, which cannot be read (${code})`, remedy });
-    return [];
+    addMistake(found, option, `names ${path}, which cannot be read (${errorCode(error) ?? error})`, remedy);
+    return undefined;
   }
 }
 
 /** Brings the RDS options together: port, host keys, and a look at the key file. */
-async function rdsConfig(found: Draft<ValuesOf<typeof volumesOptions>>): Promise<RdsConfig | undefined> {
-  const { values, sources, mistakes } = found;
-  const table: OptionTable = commandOptions.volumes;
-  const { rdsAddress, rdsPort, rdsUser, rdsKeyFile } = values;
+async function rdsConfig(found: RdsDraft): Promise<RdsConfig | undefined> {
+  const { values } = found;
+  const { rdsAddress, rdsPort, rdsUser, rdsKeyFile, rdsKeyPassphraseFile, rdsHostKeyFile } = values;
   if (rdsAddress?.port !== undefined && rdsPort !== undefined && rdsAddress.port !== rdsPort) {
-    mistakes.push({
-      where: whereIs(sources, table, "rdsPort"),
-      problem: `is ${rdsPort}, but rds-address has port ${rdsAddress.port}`,
-      remedy: "Set the port in one place",
-    });
+    const problem = `is ${rdsPort}, but rds-address has port ${rdsAddress.port}`;
+    addMistake(found, volumesOptions.rdsPort, problem, "Set the port in one place");
   }
-  const pins = [...(values.rdsHostKey ?? [])];
-  const before = mistakes.length;
-  if (values.rdsHostKeyFile !== undefined) {
-    pins.push(
-      ...(await readPins(values.rdsHostKeyFile, whereIs(sources, table, "rdsHostKeyFile"), mistakes)),
+  const fromFile = rdsHostKeyFile === undefined ? [] : await readPins(found, rdsHostKeyFile);
+  const pins = [...(values.rdsHostKey ?? []), ...(fromFile ?? [])];
+  const isKnown = values.rdsHostKey !== undefined && "rdsHostKeyFile" in values && fromFile !== undefined;
+  if (pins.length === 0 && isKnown) {
+    addMistake(
+      found,
+      "--rds-host-key and --rds-host-key-file",
+      "name no host key, so no RDS could be trusted",
+      "Pin the host key: ssh-keyscan HOST | ssh-keygen -lf - shows its SHA256 fingerprint; compare it on the RDS",
     );
-  }
-  const pinsWrong =
-    mistakes.length > before || values.rdsHostKey === undefined || !("rdsHostKeyFile" in values);
-  if (pins.length === 0 && !pinsWrong) {
-    mistakes.push({
-      where: "--rds-host-key and --rds-host-key-file",
-      problem: "name no host key, so no RDS could be trusted",
-      remedy:
-        "Pin the host key: ssh-keyscan HOST | ssh-keygen -lf - shows its SHA256 fingerprint; compare it on the RDS",
-    });
   }
   if (rdsKeyFile !== undefined && "rdsKeyPassphraseFile" in values) {
     try {
-      await readUserKey({ keyFile: rdsKeyFile, passphraseFile: values.rdsKeyPassphraseFile });
+      await readUserKey({ keyFile: rdsKeyFile, passphraseFile: rdsKeyPassphraseFile });
     } catch (error) {
       if (!(error instanceof UserKeyError)) throw error;
-      mistakes.push({
-        where: whereIs(sources, table, "rdsKeyFile"),
-        problem: `is not usable: ${error.message}`,
-        remedy: `Expected: ${table.rdsKeyFile?.expects}`,
-      });
+      const { expects } = volumesOptions.rdsKeyFile;
+      addMistake(found, volumesOptions.rdsKeyFile, `is not usable: ${error.message}`, `Expected: ${expects}`);
     }
   }
   if (rdsAddress === undefined || rdsUser === undefined || rdsKeyFile === undefined) return undefined;
@@ -144,7 +94,7 @@ async function rdsConfig(found: Draft<ValuesOf<typeof volumesOptions>>): Promise
     port: rdsAddress.port ?? rdsPort ?? 22,
     user: rdsUser,
     keyFile: rdsKeyFile,
-    passphraseFile: values.rdsKeyPassphraseFile,
+    passphraseFile: rdsKeyPassphraseFile,
     hostKeys: Object.freeze(pins),
   });
 }
@@ -157,43 +107,30 @@ function withoutRds<T extends object>(values: Partial<T>): Omit<T, RdsKeys> {
 
 /** Configuration of `rds-csi volumes …`. @throws ConfigError with every mistake */
 export async function loadVolumesConfig(input: Input): Promise<VolumesConfig> {
-  const found = await draft(commandOptions.volumes, input);
+  const found = await draft(volumesOptions, input);
   const rds = await rdsConfig(found);
   return finish(found, () => ({ ...withClusterId(withoutRds(found.values)), rds: rds as RdsConfig }));
 }
 
 /** Configuration of `rds-csi controller`. @throws ConfigError with every mistake */
 export async function loadControllerConfig(input: Input): Promise<ControllerConfig> {
-  const found = await draft(commandOptions.controller, input);
-  const { values, mistakes, sources } = found;
+  const found = await draft(controllerOptions, input);
+  const { values } = found;
+  const { nvmeAddress, nodes } = controllerOptions;
   const rds = await rdsConfig(found);
   const host = values.rdsAddress?.host;
   const literal = host !== undefined && isIP(host) !== 0 ? host : undefined;
-  if (
-    "nvmeAddress" in values &&
-    values.nvmeAddress === undefined &&
-    host !== undefined &&
-    literal === undefined
-  ) {
-    mistakes.push({
-      where: "--nvme-address",
-      problem: `is required, as rds-address ${host} is a name: nodes connect to a literal IP address`,
-      remedy:
-        "Set --nvme-address, RDS_CSI_NVME_ADDRESS or the key nvme-address to the RDS's address in the storage network",
-    });
+  const isUnset = "nvmeAddress" in values && values.nvmeAddress === undefined;
+  if (isUnset && host !== undefined && literal === undefined) {
+    const problem = `is required, as rds-address ${host} is a name: nodes connect to a literal IP address`;
+    const to = "the RDS's address in the storage network";
+    addMistake(found, nvmeAddress, problem, `${howToSet(nvmeAddress)} to ${to}`);
   }
   if (values.nodes?.length === 0 && values.orchestrator === "none") {
-    mistakes.push({
-      where: "--nodes",
-      problem: "is required with --orchestrator none",
-      remedy: "Set --nodes, RDS_CSI_NODES or the key nodes to the ids of the nodes that may attach volumes",
-    });
+    const to = "the ids of the nodes that may attach volumes";
+    addMistake(found, nodes, "is required with --orchestrator none", `${howToSet(nodes)} to ${to}`);
   }
-  const twice = values.nodes?.find((node, index, all) => all.indexOf(node) !== index);
-  if (twice !== undefined) {
-    const where = whereIs(sources, commandOptions.controller, "nodes");
-    mistakes.push({ where, problem: `names ${twice} twice`, remedy: "Name every node once" });
-  }
+  refuseTwice(found, nodes, values.nodes, "node");
   return finish(found, () => ({
     ...withClusterId(withoutRds<ControllerValues>(values)),
     nvmeAddress: values.nvmeAddress ?? literal ?? "",
@@ -203,31 +140,23 @@ export async function loadControllerConfig(input: Input): Promise<ControllerConf
 
 /** Configuration of `rds-csi node`. @throws ConfigError with every mistake */
 export async function loadNodeConfig(input: Input): Promise<NodeConfig> {
-  const found = await draft(commandOptions.node, input);
-  const { dataPath, loopExportsDir, formerNvmeAddress = [] } = found.values;
+  const found = await draft(nodeOptions, input);
+  const { values } = found;
+  const { nvmeAddress, formerNvmeAddress, loopExportsDir } = nodeOptions;
+  const isUnset = (name: keyof typeof values): boolean => name in values && values[name] === undefined;
   // Former addresses alone would shut out the present one, or mean nothing.
-  if (
-    formerNvmeAddress.length > 0 &&
-    "nvmeAddress" in found.values &&
-    found.values.nvmeAddress === undefined
-  ) {
-    found.mistakes.push({
-      where: whereIs(found.sources, commandOptions.node, "formerNvmeAddress"),
-      problem: "is set, but nvme-address is not",
-      remedy: "Set --nvme-address, RDS_CSI_NVME_ADDRESS or the key nvme-address to the present address",
-    });
+  if ((values.formerNvmeAddress ?? []).length > 0 && isUnset("nvmeAddress")) {
+    const remedy = `${howToSet(nvmeAddress)} to the present address`;
+    addMistake(found, formerNvmeAddress, "is set, but nvme-address is not", remedy);
   }
-  if (dataPath === "loop" && "loopExportsDir" in found.values && loopExportsDir === undefined) {
-    found.mistakes.push({
-      where: "--loop-exports-dir",
-      problem: "is required with --data-path loop",
-      remedy: "Set it to the directory exports below the simulator's --dir",
-    });
+  if (values.dataPath === "loop" && isUnset("loopExportsDir")) {
+    const remedy = "Set it to the directory exports below the simulator's --dir";
+    addMistake(found, loopExportsDir, "is required with --data-path loop", remedy);
   }
   return finish(found, () => withClusterId(found.values as NodeConfig));
 }
 
-type DiagnoseValues = ValuesOf<typeof commandOptions.diagnose>;
+type DiagnoseValues = ValuesOf<typeof diagnoseOptions>;
 
 /** As other commands, except that an RDS link that cannot be used is no mistake: the rest is worth knowing. */
 export type DiagnoseConfigValues = Readonly<Omit<DiagnoseValues, RdsKeys>> & {
@@ -245,7 +174,7 @@ async function exists(path: string): Promise<boolean> {
 
 /** Configuration of `rds-csi diagnose`. @throws ConfigError with every mistake */
 export async function loadDiagnoseConfig(input: Input): Promise<DiagnoseConfigValues> {
-  const found = await draft(commandOptions.diagnose, input);
+  const found = await draft(diagnoseOptions, input);
   const { rdsAddress, rdsKeyFile } = found.values;
   const link = async (): Promise<DiagnoseConfigValues["rds"]> => {
     if (rdsAddress === undefined || rdsKeyFile === undefined) {
@@ -253,7 +182,7 @@ export async function loadDiagnoseConfig(input: Input): Promise<DiagnoseConfigVa
       return { problem: `no --${missing}: nodes have no RDS credentials`, asked: false };
     }
     // The configuration file is shared with the controller, and only that one has the key.
-    const shared = find(commandOptions.diagnose.rdsKeyFile, found.sources)?.fromFile === true;
+    const shared = find(diagnoseOptions.rdsKeyFile, found.sources)?.fromFile === true;
     if (shared && !(await exists(rdsKeyFile)))
       return { problem: `${rdsKeyFile}, the key of the RDS's user, is not here`, asked: false };
     const mistakes: Mistake[] = [];
@@ -265,16 +194,4 @@ export async function loadDiagnoseConfig(input: Input): Promise<DiagnoseConfigVa
   };
   const rds = await link();
   return finish(found, () => ({ ...withClusterId(withoutRds(found.values)), rds }) as DiagnoseConfigValues);
-}
-
-/** Configuration of `rds-csi simulate`. @throws ConfigError with every mistake */
-export async function loadSimulateConfig(input: Input): Promise<SimulateConfig> {
-  const found = await draft(commandOptions.simulate, input);
-  const slots = (found.values.pools ?? []).map(({ slot }) => slot);
-  const twice = slots.find((slot, index) => slots.indexOf(slot) !== index);
-  if (twice !== undefined) {
-    const where = whereIs(found.sources, commandOptions.simulate, "pools");
-    found.mistakes.push({ where, problem: `names ${twice} twice`, remedy: "Name every pool once" });
-  }
-  return finish(found, () => found.values as SimulateConfig);
 }

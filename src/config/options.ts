@@ -1,4 +1,3 @@
-import { simulateOptions } from "../simulator/command-options.ts";
 import {
   clusterOptions,
   driverName,
@@ -14,7 +13,7 @@ import { nodeOnly } from "./node-options.ts";
 import type { OptionTable } from "./option.ts";
 import { rdsOptions } from "./rds-options.ts";
 
-/** The options of each command. Everything else is derived from these tables: flags, variables, file keys, help, docs. */
+/** Options of `rds-csi controller`. Flags, variables, file keys, help and docs are derived from these tables. */
 export const controllerOptions = {
   ...serviceOptions,
   ...clusterOptions,
@@ -22,14 +21,18 @@ export const controllerOptions = {
   ...rdsOptions,
   ...controllerOnly,
   ...logOptions,
-};
+} satisfies OptionTable;
+
+/** Options of `rds-csi node`. */
 export const nodeOptions = {
   ...serviceOptions,
   ...clusterOptions,
   ...limitOptions,
   ...nodeOnly,
   ...logOptions,
-};
+} satisfies OptionTable;
+
+/** Options of `rds-csi volumes …`. */
 export const volumesOptions = {
   ...clusterOptions,
   ...rdsOptions,
@@ -41,19 +44,11 @@ export const volumesOptions = {
   // Where the copies of the records are.
   leaseNamespace: controllerOnly.leaseNamespace,
   ...quietLogOptions,
-};
+} satisfies OptionTable;
 
-export const commandOptions = {
-  controller: controllerOptions,
-  node: nodeOptions,
-  simulate: { ...simulateOptions, ...logOptions },
-  volumes: volumesOptions,
-  diagnose: diagnoseOptions,
-} satisfies Record<string, OptionTable>;
-
-export type ConfiguredCommand = keyof typeof commandOptions;
-
-/** The option names of all commands. */
-export const knownNames: ReadonlySet<string> = new Set(
-  Object.values(commandOptions).flatMap((table: OptionTable) => Object.values(table).map(({ name }) => name)),
+/** The option names of the driver's commands. One configuration file may hold the options of all of them. */
+export const driverNames: ReadonlySet<string> = new Set(
+  [controllerOptions, nodeOptions, volumesOptions, diagnoseOptions].flatMap((table: OptionTable) =>
+    Object.values(table).map(({ name }) => name),
+  ),
 );

@@ -1,19 +1,38 @@
 import { readFile } from "node:fs/promises";
 import { parseDocument } from "yaml";
-import type { Mistake } from "./config-error.ts";
-import { envNameOf, type OptionDefinition, type OptionTable } from "./option.ts";
+import { errorCode } from "../domain/error-code.ts";
+import { ConfigError, type Mistake } from "./config-error.ts";
+import { didYouMean } from "./did-you-mean.ts";
+import { envNameOf, type OptionDefinition, type OptionTable, type ValuesOf } from "./option.ts";
+import { driverNames } from "./options.ts";
 import { looksLikeKey } from "./parsers.ts";
 
-/** Raw settings. Flags by option name, each with the values in order of appearance. */
-export interface Sources {
+/** The settings of a command, as the command line gives them. */
+export interface Input {
+  /** By option name, each with the values in order of appearance. `config` names the configuration file. */
   readonly flags: Readonly<Record<string, readonly string[]>>;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Keys that the file may hold besides the options of this command; default: any of the driver's commands. */
+  readonly knownNames?: ReadonlySet<string>;
+  /** Mistakes that the command line has found already. */
+  readonly mistakes?: readonly Mistake[];
+}
+
+interface Sources extends Pick<Input, "flags" | "env"> {
   readonly file: ConfigFile | undefined;
 }
 
-export interface ConfigFile {
+interface ConfigFile {
   readonly path: string;
-  readonly values: ReadonlyMap<string, readonly string[]>;
+  /** undefined: the file cannot be read or parsed, so each option may be set in it. */
+  readonly values: ReadonlyMap<string, readonly string[]> | undefined;
+}
+
+/** The values of a table without those that are wrong, which the mistakes name. */
+export interface Draft<T> {
+  readonly values: Partial<T>;
+  readonly sources: Sources;
+  readonly mistakes: Mistake[];
 }
 
 /** The texts of one option and where they are from. */
@@ -24,7 +43,7 @@ export interface Found {
   readonly texts: readonly string[];
 }
 
-/** Names under which people put secrets; there is no such option, and the value must not be shown. */
+/** Names under which people put secrets, and the option to use instead. The value is never shown. */
 const SECRETS: ReadonlyMap<string, string> = new Map([
   ["rds-key", "rds-key-file"],
   ["rds-private-key", "rds-key-file"],
@@ -33,138 +52,153 @@ const SECRETS: ReadonlyMap<string, string> = new Map([
   ["rds-key-passphrase", "rds-key-passphrase-file"],
 ]);
 
-const secretRemedy = (name: string): string => `Put the secret into a file and name it with --${name}`;
+function secretMistake(
+  where: string,
+  instead: string,
+  problem = "holds a secret, which is refused",
+): Mistake {
+  return { where, problem, remedy: `Put the secret into a file and name it with --${instead}` };
+}
 
-/** Secrets in the environment, by name. */
-export function findInlineSecrets(sources: Sources): Mistake[] {
-  const mistakes: Mistake[] = [];
+/** Reads the options of a table from flags, environment and file. A mistake leaves its value out. */
+export async function draft<T extends OptionTable>(table: T, input: Input): Promise<Draft<ValuesOf<T>>> {
+  const { config, ...flags } = input.flags;
+  const { env } = input;
+  const mistakes: Mistake[] = [...(input.mistakes ?? [])];
+  const path = config?.at(-1) ?? env[envNameOf("config")] ?? "";
+  const read = path === "" ? undefined : await readConfigFile(path, input.knownNames ?? driverNames);
+  mistakes.push(...(read?.mistakes ?? []));
   for (const [name, instead] of SECRETS) {
-    const env = envNameOf(name);
-    if ((sources.env[env] ?? "") !== "") {
-      mistakes.push({
-        where: env,
-        problem: "holds a secret, which is refused",
-        remedy: secretRemedy(instead),
-      });
-    }
+    if ((env[envNameOf(name)] ?? "") !== "") mistakes.push(secretMistake(envNameOf(name), instead));
   }
-  return mistakes;
+  const sources: Sources = { flags, env, file: read?.file };
+  return { values: readValues(table, sources, mistakes) as Partial<ValuesOf<T>>, sources, mistakes };
+}
+
+/** Freezes the complete configuration. @throws ConfigError with every mistake */
+export function finish<T extends object>({ mistakes }: { mistakes: readonly Mistake[] }, config: () => T): T {
+  if (mistakes.length > 0) throw new ConfigError(mistakes);
+  return Object.freeze(config());
+}
+
+/** Adds a mistake. @param at where it is: an option, which is named as it was set, or a text */
+export function addMistake(
+  { sources, mistakes }: Pick<Draft<unknown>, "sources" | "mistakes">,
+  at: OptionDefinition<unknown> | string,
+  problem: string,
+  remedy: string,
+): void {
+  const where = typeof at === "string" ? at : (find(at, sources)?.where ?? `--${at.name}`);
+  mistakes.push({ where, problem, remedy });
+}
+
+/** Adds a mistake if one of the values of an option stands twice. @param thing the kind of thing that a value names, e.g. `pool` */
+export function refuseTwice(
+  found: Draft<unknown>,
+  option: OptionDefinition<unknown>,
+  values: readonly string[] = [],
+  thing: string,
+): void {
+  const twice = values.find((value, index) => values.indexOf(value) !== index);
+  if (twice !== undefined) addMistake(found, option, `names ${twice} twice`, `Name every ${thing} once`);
+}
+
+/** The ways to set an option, as the start of a remedy. */
+export function howToSet({ name }: OptionDefinition<unknown>): string {
+  return `Set --${name}, ${envNameOf(name)} or the key ${name}`;
 }
 
 /** Looks an option up: flag, then environment, then file. An empty environment variable counts as unset. */
 export function find(definition: OptionDefinition<unknown>, sources: Sources): Found | undefined {
-  const split = (texts: readonly string[]): readonly string[] =>
-    definition.repeatable ? texts.flatMap((text) => definition.split(text)) : texts;
-  const flag = sources.flags[definition.name];
-  if (flag !== undefined) return { where: `--${definition.name}`, fromFile: false, texts: split(flag) };
-  for (const env of [envNameOf(definition.name), ...definition.envAliases]) {
-    const value = sources.env[env];
-    if (value !== undefined && value !== "") return { where: env, fromFile: false, texts: split([value]) };
+  const { name, repeatable, envAliases } = definition;
+  const found = (where: string, texts: readonly string[], fromFile = false): Found => ({
+    where,
+    fromFile,
+    texts: repeatable ? texts.flatMap(definition.split) : texts,
+  });
+  const flag = sources.flags[name];
+  if (flag !== undefined) return found(`--${name}`, flag);
+  for (const variable of [envNameOf(name), ...envAliases]) {
+    const value = sources.env[variable];
+    if (value !== undefined && value !== "") return found(variable, [value]);
   }
-  const inFile = sources.file?.values.get(definition.name);
-  if (inFile === undefined) return undefined;
-  const where = `key ${definition.name} in ${sources.file?.path}`;
-  return { where, fromFile: true, texts: split(inFile) };
+  const inFile = sources.file?.values?.get(name);
+  return inFile === undefined ? undefined : found(`key ${name} in ${sources.file?.path}`, inFile, true);
 }
 
 /**
- * Reads a configuration file: YAML or JSON, one key per option, lists for repeatable options. Every scalar is taken as
- * the text that stands there. Keys of other commands' options are allowed, so that all commands can share one file.
+ * Reads a configuration file: YAML or JSON, one key per option, lists for repeatable options. A scalar is taken as the
+ * text that stands there. Keys of other commands' options are allowed, so that all commands can share one file.
  * @param known the option names of all commands
  */
 export async function readConfigFile(
   path: string,
   known: ReadonlySet<string>,
 ): Promise<{ file: ConfigFile; mistakes: Mistake[] }> {
-  const values = new Map<string, readonly string[]>();
-  const mistakes: Mistake[] = [];
-  const mistake = (where: string, problem: string, remedy: string): void => {
-    mistakes.push({ where, problem, remedy });
-  };
-  const file = { path, values };
+  const unusable = (where: string, problem: string, remedy: string) => ({
+    file: { path, values: undefined },
+    mistakes: [{ where, problem, remedy }],
+  });
   let text: string;
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
-    const code = (error as { code?: string }).code ?? String(error);
-    mistake("--config", `names ${path}, which cannot be read (${code})`, "Name a readable YAML or JSON file");
-    return { file, mistakes };
+    const problem = `names ${path}, which cannot be read (${errorCode(error) ?? error})`;
+    return unusable("--config", problem, "Name a readable YAML or JSON file");
   }
   const document = parseDocument(text, { schema: "failsafe", uniqueKeys: true, logLevel: "silent" });
-  if (document.errors.length > 0) {
-    for (const error of document.errors) {
-      const line = error.linePos?.[0].line ?? 1;
-      mistake(`${path}:${line}`, `is not YAML or JSON (${error.code})`, "Correct the line");
-    }
-    return { file, mistakes };
+  const [broken] = document.errors;
+  if (broken !== undefined) {
+    const line = broken.linePos?.[0].line ?? 1;
+    return unusable(`${path}:${line}`, `is not YAML or JSON (${broken.code})`, "Correct the line");
   }
   let content: unknown;
   try {
     content = document.toJS({ maxAliasCount: 0 }) ?? {};
   } catch {
-    mistake(path, "uses YAML aliases, which are not supported", "Write the value out");
-    return { file, mistakes };
+    return unusable(path, "uses YAML aliases, which are not supported", "Write the value out");
   }
-  if (typeof content !== "object" || content === null || Array.isArray(content)) {
-    mistake(path, "does not hold keys and values", "Write one line `name: value` per option");
-    return { file, mistakes };
-  }
+  if (typeof content !== "object" || content === null || Array.isArray(content))
+    return unusable(path, "does not hold keys and values", "Write one line `name: value` per option");
+  const values = new Map<string, readonly string[]>();
+  const mistakes: Mistake[] = [];
   for (const [key, value] of Object.entries(content as Record<string, unknown>)) {
     const where = `key ${key} in ${path}`;
     const instead = SECRETS.get(key);
-    if (instead !== undefined) mistake(where, "holds a secret, which is refused", secretRemedy(instead));
-    else if (!known.has(key)) mistake(where, "is unknown", `Remove it${guess(key, known)}`);
-    else if (typeof value === "string") values.set(key, [value]);
+    if (instead !== undefined) mistakes.push(secretMistake(where, instead));
+    else if (!known.has(key)) {
+      const meant = didYouMean(key, known);
+      const remedy = meant === undefined ? "Remove the key" : `Did you mean ${meant}? Else remove the key`;
+      mistakes.push({ where, problem: "is unknown", remedy });
+    } else if (typeof value === "string") values.set(key, [value]);
     else if (Array.isArray(value) && value.every((item) => typeof item === "string")) values.set(key, value);
-    else mistake(where, "is neither a value nor a list of values", "Write `name: value` or a list of values");
+    else {
+      const problem = "is neither a value nor a list of values";
+      mistakes.push({ where, problem, remedy: "Write `name: value` or a list of values" });
+    }
   }
-  return { file, mistakes };
-}
-
-/** ", or write X" for the known name that differs in case, `_` or a letter only. */
-function guess(key: string, known: ReadonlySet<string>): string {
-  const plain = (text: string): string => text.toLowerCase().replaceAll(/[-_]/g, "");
-  for (const name of known) if (plain(name) === plain(key)) return `, or write ${name}`;
-  return "";
-}
-
-/** A private key pasted where a value belongs; the value is not shown. */
-export function keyMistake(found: Found): Mistake | undefined {
-  if (!found.texts.some(looksLikeKey)) return undefined;
-  return {
-    where: found.where,
-    problem: "holds a private key, which is refused",
-    remedy: secretRemedy("rds-key-file"),
-  };
+  return { file: { path, values }, mistakes };
 }
 
 /** Reads every option of a table; mistakes are added to the list. */
-export function readValues(
-  table: OptionTable,
-  sources: Sources,
-  mistakes: Mistake[],
-): Record<string, unknown> {
+function readValues(table: OptionTable, sources: Sources, mistakes: Mistake[]): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const [property, definition] of Object.entries(table)) {
+    const { name, expects } = definition;
     const found = find(definition, sources);
-    const pasted = found === undefined ? undefined : keyMistake(found);
-    if (pasted !== undefined) {
-      mistakes.push(pasted);
+    // A file that cannot be read may set it: only the file is a mistake then.
+    if (found === undefined && sources.file !== undefined && sources.file.values === undefined) continue;
+    if (found?.texts.some(looksLikeKey)) {
+      mistakes.push(secretMistake(found.where, "rds-key-file", "holds a private key, which is refused"));
       continue;
     }
     const result = definition.read(found?.texts);
     if ("value" in result) values[property] = result.value;
     else {
-      for (const problem of result.problems) {
-        const where = found?.where ?? `--${definition.name}`;
-        mistakes.push({ where, problem, remedy: remedyOf(definition, found === undefined) });
-      }
+      const where = found?.where ?? `--${name}`;
+      const remedy = found === undefined ? `${howToSet(definition)}: ${expects}` : `Expected: ${expects}`;
+      mistakes.push(...result.problems.map((problem) => ({ where, problem, remedy })));
     }
   }
   return values;
-}
-
-function remedyOf(definition: OptionDefinition<unknown>, unset: boolean): string {
-  const { name, expects } = definition;
-  return unset ? `Set --${name}, ${envNameOf(name)} or the key ${name}: ${expects}` : `Expected: ${expects}`;
 }

@@ -229,11 +229,11 @@ describe("CreateVolume", () => {
   });
 
   for (const noSpace of ["clean", "item-left", "file-left"] as const) {
-    test(`the device itself runs full (${noSpace}): RESOURCE_EXHAUSTED, and nothing is left`, async () => {
+    test(`the device itself runs full (${noSpace}): RESOURCE_EXHAUSTED, and nothing is left; RouterOS is named as refusing`, async () => {
       const on = await start({ switches: { noSpace } });
       on.simulator.faults.add({ kind: "diskFull" }, { line: /\/disk\/add/ });
-      expect(await outcome(create(on))).toBe(
-        "RESOURCE_EXHAUSTED: pool storage-pool has 1098327785472 bytes available, 8388608 bytes are needed",
+      expect(await outcome(create(on))).toMatch(
+        /^RESOURCE_EXHAUSTED: RouterOS refused 8Mi in pool storage-pool for want of space \([^()]*space[^()]*\); the driver had counted 1022\.\dGi as left$/,
       );
       expect(on.simulator.device.disks).toEqual([]);
       expect(on.simulator.device.files.filter((file) => !file.directory)).toEqual([]);

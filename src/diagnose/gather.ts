@@ -36,7 +36,7 @@ export async function gather(
   const ask = async <T>(
     id: CheckId,
     until: number,
-    run: (signal: AbortSignal) => Promise<Known<T>>,
+    run: (signal: AbortSignal, leftMs: number) => Promise<Known<T>>,
   ): Promise<Known<T>> => {
     const from = clock.monotonic();
     const leftMs = Math.max(1, until * limitMs - (from - begun));
@@ -52,7 +52,7 @@ export async function gather(
       () => late,
       () => late,
     );
-    const answer = (async () => await run(signal))().catch((error: unknown): Known<T> => {
+    const answer = (async () => await run(signal, leftMs))().catch((error: unknown): Known<T> => {
       const failed = toDriverError(error);
       return { state: "unknown", reason: failed.summary, error: failed };
     });
@@ -74,7 +74,7 @@ export async function gather(
   const plugin = first("plugin", () => pluginFacts(context));
   const kubelet = first("kubelet", () => kubeletFacts(context));
   const cluster = ask("cluster", FIRST, (signal) => clusterFacts(context, signal));
-  const rds = ask("rds", FIRST, (signal) => rdsFacts(context, signal));
+  const rds = ask("rds", FIRST, (signal, leftMs) => rdsFacts(context, signal, leftMs));
   const mounts = connections.then((found) => first("mounts", () => mountFacts(context, valueOr(found, []))));
 
   const second = <T>(id: CheckId, run: (signal: AbortSignal) => Promise<Known<T>>): Promise<Known<T>> =>

@@ -167,7 +167,7 @@ export class EventReporter implements EventSink {
       try {
         return await run();
       } catch (error) {
-        const fields = { reason: event.reason, message: event.message, error: (error as Error).message };
+        const fields = { reason: event.reason, message: event.message, error };
         if (failures >= this.#limits.attempts || !isPassing(error)) {
           logger.warn("event could not be delivered", fields);
           return undefined;

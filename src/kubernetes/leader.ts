@@ -68,7 +68,7 @@ export class LeaseElection implements LeaderElection {
       } catch (error) {
         if (!signal.aborted && !(error instanceof LeaseConflict) && !complained) {
           complained = true;
-          logger.warn("lease cannot be read or taken, trying again", { error: (error as Error).message });
+          logger.warn("lease cannot be read or taken, trying again", { error });
         }
       }
       await this.#pause(signal);
@@ -85,8 +85,7 @@ export class LeaseElection implements LeaderElection {
     signal.addEventListener("abort", forward, { once: true });
     if (signal.aborted) forward();
     const work = options.onStarted(leading.signal).catch((error: unknown) => {
-      if (!leading.signal.aborted)
-        logger.error("background loop failed", { ...fields, error: String(error) });
+      if (!leading.signal.aborted) logger.error("background loop failed", { ...fields, error });
     });
     let ended = false;
     const finished = work.then(() => {
@@ -119,7 +118,7 @@ export class LeaseElection implements LeaderElection {
         term.renewedAt = sentAt;
       } catch (error) {
         if (signal.aborted) break;
-        logger.debug("lease not renewed", { error: (error as Error).message });
+        logger.debug("lease not renewed", { error });
         if (error instanceof LeaseConflict && !(await this.#stillOurs(lease, term, identity, signal)))
           return false;
       }
@@ -154,7 +153,7 @@ export class LeaseElection implements LeaderElection {
         if (found?.holder === identity) await lease.write("", 1, found, signal, RELEASE_MS);
       }
     } catch (error) {
-      this.#deps.logger.debug("lease not given back", { error: (error as Error).message });
+      this.#deps.logger.debug("lease not given back", { error });
     }
   }
 

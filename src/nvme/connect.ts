@@ -110,7 +110,7 @@ async function tryScan(
     await scan(controller, signal);
   } catch (error) {
     signal?.throwIfAborted();
-    system.logger.warn("a rescan failed", { controller, error: String(error) });
+    system.logger.warn("a rescan failed", { controller, error });
   }
 }
 

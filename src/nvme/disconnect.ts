@@ -106,7 +106,7 @@ export async function abandonControllers(
       await writeFile(`${base}/ctrl_loss_tmo`, "0\n", { flag: constants.O_WRONLY | constants.O_TRUNC });
     } catch (error) {
       // The controller has just gone, or the kernel is too old (before 5.13). The caller's next step names what is left.
-      logger.debug("ctrl_loss_tmo cannot be changed", { nqn, controller: name, error: String(error) });
+      logger.debug("ctrl_loss_tmo cannot be changed", { nqn, controller: name, error });
     }
     const shown = Number((await readAttribute(`${base}/reconnect_delay`)) ?? DEFAULT_RECONNECT_DELAY);
     delay = Math.max(delay, Number.isFinite(shown) ? shown : DEFAULT_RECONNECT_DELAY);

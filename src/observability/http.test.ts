@@ -162,7 +162,7 @@ describe("startHttp", () => {
     await withHttp({}, async (url) => {
       const address = url.replace("http://", "");
       await expect(startHttp(options({ address }))).rejects.toThrow(
-        "metrics address is invalid: cannot listen",
+        `--metrics-address: the program cannot listen on ${address}: another process has it (EADDRINUSE)`,
       );
     });
   });

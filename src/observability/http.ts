@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { failure } from "../domain/errors/driver-error.ts";
 import { printable } from "../domain/printable.ts";
 import { type HttpAddress, parseHttpAddress } from "./http-address.ts";
 import { type ConnectionLimits, limitConnections } from "./http-connections.ts";
+import { listenError } from "./listen-error.ts";
 import type { Logger } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { placeSocket } from "./unix-socket.ts";
@@ -28,7 +28,7 @@ export interface RunningHttp {
   close(): Promise<void>;
 }
 
-const FIELD = "metrics address";
+const OPTION = "metrics-address";
 
 interface Reply {
   readonly status: number;
@@ -38,7 +38,7 @@ interface Reply {
 
 /**
  * Serves `/metrics`, `/healthz` and `/readyz` to GET and HEAD. Nothing here changes state or shows secrets.
- * @throws fieldInvalid naming `metrics address`
+ * @throws fieldInvalid if the address has another form; cannotListen
  */
 export async function startHttp(options: HttpOptions): Promise<RunningHttp> {
   const address = parseHttpAddress(options.address);
@@ -55,8 +55,12 @@ export async function startHttp(options: HttpOptions): Promise<RunningHttp> {
   });
   const removeSocket =
     address.kind === "unix"
-      ? await placeSocket(address.path, FIELD, (temporary) => listen(server, { ...address, path: temporary }))
-      : await listen(server, address);
+      ? await placeSocket(address.path, OPTION, (temporary) =>
+          listen(server, { ...address, path: temporary }),
+        )
+      : await listen(server, address).catch((error: unknown) => {
+          throw listenError(OPTION, options.address, error);
+        });
   server.on("error", (error) => options.logger.error("http server failed", { error }));
   return {
     address: shownAddress(server, address),
@@ -101,11 +105,9 @@ function send(request: IncomingMessage, response: ServerResponse, { status, body
 
 function listen(server: Server, address: HttpAddress): Promise<void> {
   return new Promise((resolve, reject) => {
-    const refuse = (error: Error) =>
-      reject(failure("fieldInvalid", { field: FIELD, reason: `cannot listen: ${error.message}` }, error));
-    server.once("error", refuse);
+    server.once("error", reject);
     const listening = () => {
-      server.off("error", refuse);
+      server.off("error", reject);
       resolve();
     };
     if (address.kind === "unix") server.listen(address.path, listening);

@@ -2,12 +2,13 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import type { Registry } from "prom-client";
 import { documentedMetrics, type Mode } from "../../test/support/metrics-page.ts";
+import { CONNECT_FAILURE_CAUSES, createRdsMetrics } from "../cli/rds-metrics.ts";
 import { createMigrationMetrics, DRIFT_KINDS, REFUSAL_CAUSES } from "../controller/migration-metrics.ts";
 import { systemClock } from "../domain/clock.ts";
 import { createNodeMetrics, UNSTAGE_REFUSAL_CAUSES } from "../node/health/node-metrics.ts";
 import { CONNECT_OUTCOMES, createConnectMetrics } from "../nvme/connect-metrics.ts";
+import { FAILURE_CLASSES } from "../routeros/failure-class.ts";
 import { createMetrics } from "./metrics.ts";
-import { COMMAND_FAILURE_CLASSES, CONNECT_FAILURE_CAUSES, createRdsMetrics } from "./rds-metrics.ts";
 
 const build = { version: "1.2.3", commit: "abc" };
 const page = await Bun.file(join(import.meta.dir, "../../docs/metrics.md")).text();
@@ -17,7 +18,7 @@ const documented = documentedMetrics(page);
 function registryOf(mode: Mode): Registry {
   const { registry } = createMetrics(build);
   if (mode === "controller") {
-    createRdsMetrics(registry);
+    createRdsMetrics(registry, systemClock);
     createMigrationMetrics(registry, () => undefined);
   } else {
     createConnectMetrics(registry, { running: 0, waiting: 0 });
@@ -53,7 +54,7 @@ describe("docs/metrics.md", () => {
   test("names every value of every label with a fixed set", () => {
     const values: Record<string, readonly string[]> = {
       rds_csi_rds_connect_failures_total: CONNECT_FAILURE_CAUSES,
-      rds_csi_rds_command_failures_total: COMMAND_FAILURE_CLASSES,
+      rds_csi_rds_command_failures_total: FAILURE_CLASSES,
       rds_csi_attachment_refusals_total: REFUSAL_CAUSES,
       rds_csi_attachment_drift: DRIFT_KINDS,
       rds_csi_node_unstage_refusals_total: UNSTAGE_REFUSAL_CAUSES,

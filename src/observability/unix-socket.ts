@@ -2,7 +2,9 @@ import { randomBytes } from "node:crypto";
 import { chmod, link, lstat, stat, unlink } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { dirname, join } from "node:path";
+import { errorCode } from "../domain/error-code.ts";
 import { failure } from "../domain/errors/driver-error.ts";
+import { listenError } from "./listen-error.ts";
 
 /** How long a socket that exists is asked whether somebody answers, milliseconds. */
 const CONNECT_TIMEOUT_MS = 1_000;
@@ -15,25 +17,24 @@ const SOCKET_MODE = 0o660;
  * linked into place, so that it never appears with other rights, never replaces a file, and the runtime, which removes
  * the name it bound when it closes, cannot remove a successor's socket.
  * @param path absolute
- * @param field the setting that the path comes from, for errors
+ * @param option the option that the path comes from, without `--`, for errors
  * @param bind listens on the path that it is given
  * @returns removes the socket, if it is still this one; call it after closing
- * @throws fieldInvalid naming `field`; see claimSocketPath
+ * @throws cannotListen; see claimSocketPath
  */
 export async function placeSocket(
   path: string,
-  field: string,
+  option: string,
   bind: (temporary: string) => Promise<void>,
 ): Promise<() => Promise<void>> {
-  await claimSocketPath(path, field);
+  await claimSocketPath(path, option);
   const temporary = join(dirname(path), `.${randomBytes(3).toString("hex")}`);
   try {
     await bind(temporary);
     await chmod(temporary, SOCKET_MODE);
     await link(temporary, path);
   } catch (error) {
-    const reason = `cannot listen on ${path}: ${error instanceof Error ? error.message : String(error)}`;
-    throw failure("fieldInvalid", { field, reason }, error);
+    throw listenError(option, path, error);
   } finally {
     await unlink(temporary).catch(() => {});
   }
@@ -44,21 +45,21 @@ export async function placeSocket(
 }
 
 /**
- * Makes sure that `path` is free to listen on: its directory exists, and what is there is absent or a socket that
- * nobody answers on any more, which is removed. A file of another kind is never touched.
- * @throws fieldInvalid naming `field`, also when it cannot be found out whether somebody answers
+ * Makes `path` free to listen on: its directory must exist, and `path` must be absent or a socket that nobody answers on
+ * any more, which is removed. A file of another kind is never touched.
+ * @throws cannotListen, also when it cannot be found out whether somebody answers
  */
-async function claimSocketPath(path: string, field: string): Promise<void> {
+async function claimSocketPath(path: string, option: string): Promise<void> {
   const refuse = (reason: string, cause?: unknown) =>
-    failure("fieldInvalid", { field, reason: `cannot listen on ${path}: ${reason}` }, cause);
+    failure("cannotListen", { option, address: path, reason }, cause);
   const directory = dirname(path);
   const parent = await stat(directory).catch((error: unknown) => {
-    throw refuse(`directory ${directory}: ${codeOf(error)}`, error);
+    throw refuse(`directory ${directory}: ${errorCode(error) ?? error}`, error);
   });
   if (!parent.isDirectory()) throw refuse(`${directory} is not a directory`);
   const found = await lstat(path).catch((error: unknown) => {
-    if (codeOf(error) === "ENOENT") return undefined;
-    throw refuse(codeOf(error), error);
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw refuse(errorCode(error) ?? String(error), error);
   });
   if (found === undefined) return;
   if (!found.isSocket()) throw refuse("a file that is not a socket is in the way");
@@ -66,8 +67,8 @@ async function claimSocketPath(path: string, field: string): Promise<void> {
   if (answer === "connected") throw refuse("another process serves it");
   if (answer !== "ECONNREFUSED") throw refuse(`the socket is there and its state is unclear (${answer})`);
   await unlink(path).catch((error: unknown) => {
-    if (codeOf(error) !== "ENOENT")
-      throw refuse(`the stale socket cannot be removed (${codeOf(error)})`, error);
+    if (errorCode(error) !== "ENOENT")
+      throw refuse(`the stale socket cannot be removed (${errorCode(error) ?? error})`, error);
   });
 }
 
@@ -87,12 +88,6 @@ function connectCode(path: string): Promise<string> {
       resolve(result);
     };
     socket.once("connect", () => finish("connected"));
-    socket.on("error", (error) => finish(codeOf(error)));
+    socket.on("error", (error) => finish(errorCode(error) ?? String(error)));
   });
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error && typeof error.code === "string"
-    ? error.code
-    : String(error);
 }

@@ -10,7 +10,7 @@ import { type Disk, disks } from "./disk.ts";
 import { filePathOf, folderOf, type Layout } from "./layout.ts";
 import { findDisk, single } from "./lookup.ts";
 import { pollUntil } from "./poll.ts";
-import type { Pool } from "./pool.ts";
+import { type Pool, poolRefused } from "./pool.ts";
 import { removeUnfinished } from "./remove.ts";
 import { type Classified, classify } from "./volume.ts";
 
@@ -28,7 +28,7 @@ export interface CreateSpec {
 /**
  * Creates a volume, not exported: checks, acts and reads back in one RouterOS command, then waits until the
  * device shows its size. If the slot is taken meanwhile, what took it is returned and nothing is changed.
- * @throws poolFull, poolNotMounted, sizeNotConfirmed, foreignDisk, and what the link throws
+ * @throws poolRefused, poolNotMounted, sizeNotConfirmed, foreignDisk, and what the link throws
  */
 export async function createVolume(context: RdsContext, spec: CreateSpec): Promise<Classified> {
   const { id, signal, pool } = spec;
@@ -123,8 +123,7 @@ async function createFailed(
     const place = { pool: pool.slot, path: filePathOf(pool.mountPoint, spec.layout, id) };
     if (disk === undefined || partial)
       await removeUnfinished(context, id, place, partial ? classified.volume : undefined, signal);
-    if (kind === "space")
-      throw failure("poolFull", { pool: pool.slot, wanted: sizeBytes, available: pool.available });
+    if (kind === "space") throw poolRefused(pool, sizeBytes, text);
   }
   if (kind === "exists" && classified !== undefined) return classified;
   if (disk !== undefined) throw failure("rdsBusy", { what, detail: text });

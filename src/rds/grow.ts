@@ -7,7 +7,7 @@ import { type Disk, disks } from "./disk.ts";
 import { exportIsOn, exportPause, standingExport, type WantedExport } from "./export.ts";
 import { findDisk, single } from "./lookup.ts";
 import { pollUntil } from "./poll.ts";
-import type { Pool } from "./pool.ts";
+import { type Pool, poolRefused } from "./pool.ts";
 import { classify, type RdsVolume } from "./volume.ts";
 import type { WriteResult } from "./write-record.ts";
 
@@ -32,7 +32,7 @@ export interface GrowSpec {
  * Grows a volume: one RouterOS command that compares the record, sets the size if it is smaller, and reads back; then
  * waits until the item shows the size. Never shrinks: a size that somebody else has raised meanwhile stays. May be
  * repeated after any interruption.
- * @throws poolFull (RESOURCE_EXHAUSTED) when the device has no room; expansionNeedsDetach (FAILED_PRECONDITION) when it
+ * @throws poolRefused (RESOURCE_EXHAUSTED) when the device has no room; expansionNeedsDetach (FAILED_PRECONDITION) when it
  *   does not end an export in use; notVerified, and what the link throws
  */
 export async function growVolume(context: RdsContext, spec: GrowSpec): Promise<WriteResult> {
@@ -125,8 +125,7 @@ function growFailed(
   what: string,
 ) {
   if (error.kind === "space") {
-    const wanted = sizeBytes - (volume.disk.size ?? 0n);
-    return failure("poolFull", { pool: pool.slot, wanted, available: pool.available });
+    return poolRefused(pool, sizeBytes - (volume.disk.size ?? 0n), error.text);
   }
   if (error.kind === "busy" && reExportSince !== undefined) {
     return failure("expansionNeedsDetach", {

@@ -1,4 +1,5 @@
-import { failure } from "../domain/errors/driver-error.ts";
+import { type DriverError, failure } from "../domain/errors/driver-error.ts";
+import { shortSize } from "../domain/size.ts";
 import type { Disk } from "./disk.ts";
 import { isSafePath, SIZE_GRANULARITY } from "./layout.ts";
 
@@ -72,4 +73,20 @@ function sized(files: readonly Disk[]): ReadonlyMap<string, bigint> {
 
 function roundDown(bytes: bigint): bigint {
   return bytes > 0n ? (bytes / SIZE_GRANULARITY) * SIZE_GRANULARITY : 0n;
+}
+
+/** The driver's own refusal of `wanted` bytes in a pool. */
+export function poolFull({ slot }: Pool, wanted: bigint, available: bigint): DriverError {
+  return failure("poolFull", {
+    pool: slot,
+    wanted: shortSize(wanted, "up"),
+    available: shortSize(available),
+  });
+}
+
+/** The refusal of RouterOS. @param detail its own text */
+export function poolRefused({ slot, available }: Pool, wanted: bigint, detail: string): DriverError {
+  return failure("poolRefused", {
+    ...{ pool: slot, wanted: shortSize(wanted, "up"), available: shortSize(available), detail },
+  });
 }

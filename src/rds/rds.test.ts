@@ -9,6 +9,7 @@ import {
   startStack,
 } from "../../test/support/rds-stack.ts";
 import { systemClock } from "../domain/clock.ts";
+import { failure } from "../domain/errors/driver-error.ts";
 import { encodeRecord } from "../domain/record/record-codec.ts";
 import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
 import { parseVolumeId, volumeIdFromName } from "../domain/volume-id.ts";
@@ -318,6 +319,7 @@ function scripted(answers: readonly (readonly object[] | string)[]): RdsContext 
     },
     close: async () => {},
     connected: () => true,
+    whyNoAnswer: () => failure("internal", { what: "never asked" }),
     onReconnect: () => () => {},
   };
   let now = 0;

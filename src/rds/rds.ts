@@ -1,4 +1,3 @@
-import { failure } from "../domain/errors/driver-error.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { payload } from "../routeros/envelope.ts";
@@ -14,7 +13,7 @@ import { KnownVolumes } from "./known-volumes.ts";
 import { filePathOf, type Layout } from "./layout.ts";
 import { findClassified, listAll, listForCapacity, listForGrowth, listForRemoval, single } from "./lookup.ts";
 import { pathsOnPools, requirePlace } from "./place.ts";
-import { type Pool, poolFrom, poolHolding } from "./pool.ts";
+import { type Pool, poolFrom, poolFull, poolHolding } from "./pool.ts";
 import { findLeftover, type RemoveResult, removeFile, removeVolume } from "./remove.ts";
 import { findStray, listFiles, type RdsFile, type Survey, surveyAll } from "./survey.ts";
 import { type RouterOsVersion, requireSupported } from "./version.ts";
@@ -136,13 +135,13 @@ export class Rds {
 
   /**
    * Creates a volume in a pool that `pool` returned. One command, and more while the device is not ready.
-   * @throws poolFull (RESOURCE_EXHAUSTED) when nothing was created
+   * @throws poolFull, poolRefused (RESOURCE_EXHAUSTED) when nothing was created
    */
   async create(spec: CreateSpec): Promise<Classified> {
     const { id, pool, sizeBytes } = spec;
     // Calls that read the pool at the same time all saw this space; each takes its share before it goes on.
     const available = this.#available(pool);
-    if (sizeBytes > available) throw failure("poolFull", { pool: pool.slot, wanted: sizeBytes, available });
+    if (sizeBytes > available) throw poolFull(pool, sizeBytes, available);
     this.#pending.set(id, { pool: pool.slot, bytes: sizeBytes });
     this.#places.set(id, { pool: pool.slot, path: filePathOf(pool.mountPoint, spec.layout, id) });
     const generation = this.#cache.forget(id);
@@ -175,13 +174,13 @@ export class Rds {
 
   /**
    * Grows a volume that `forGrowth` returned; never shrinks it. One command, and more until the size shows.
-   * @throws poolFull (RESOURCE_EXHAUSTED), expansionNeedsDetach (FAILED_PRECONDITION), notVerified (UNAVAILABLE)
+   * @throws poolFull, poolRefused (RESOURCE_EXHAUSTED), expansionNeedsDetach (FAILED_PRECONDITION), notVerified (UNAVAILABLE)
    */
   async grow(spec: GrowSpec): Promise<WriteResult> {
     const { volume, sizeBytes, pool } = spec;
     const more = sizeBytes - (volume.disk.size ?? 0n);
     const available = this.#available(pool);
-    if (more > available) throw failure("poolFull", { pool: pool.slot, wanted: more, available });
+    if (more > available) throw poolFull(pool, more, available);
     this.#pending.set(volume.id, { pool: pool.slot, bytes: sizeBytes });
     const generation = this.#cache.forget(volume.id);
     try {

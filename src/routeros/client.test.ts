@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { BLOCK, MIB, type Stack, type StackOptions, startStack } from "../../test/support/rds-stack.ts";
+import { failure } from "../domain/errors/driver-error.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import { type Command, RouterOsClient } from "./client.ts";
 import { rejectionOf } from "./failure-class.ts";
@@ -39,6 +40,7 @@ function device(answer: Answer): { client: RouterOsClient; sent: Sent[] } {
     },
     close: async () => {},
     connected: () => true,
+    whyNoAnswer: () => failure("internal", { what: "never asked" }),
     onReconnect: () => () => {},
   };
   return { client: new RouterOsClient(transport), sent };

@@ -2,17 +2,19 @@
  * What a RouterOS error text means for the driver. `parse`: the version does not know something in the line, see `Rejection`.
  * `own`: raised by a script of ours with `:error "rds-csi:<reason>"`.
  */
-export type FailureClass =
-  | "parse"
-  | "absent"
-  | "exists"
-  | "space"
-  | "busy"
-  | "permission"
-  | "transient"
-  | "argument"
-  | "own"
-  | "other";
+export const FAILURE_CLASSES = [
+  "parse",
+  "absent",
+  "exists",
+  "space",
+  "busy",
+  "permission",
+  "transient",
+  "argument",
+  "own",
+  "other",
+] as const;
+export type FailureClass = (typeof FAILURE_CLASSES)[number];
 
 const OWN = /^rds-csi:([a-z-]+)/;
 

@@ -155,7 +155,7 @@ describe("CreateVolume", () => {
       parameters: { pool: "small" },
     });
     expect(answer).toMatch(
-      /^RESOURCE_EXHAUSTED: pool small has \d+ bytes available, 1610612736 bytes are needed\. Delete unused volumes/,
+      /^RESOURCE_EXHAUSTED: pool small has \S+[MG]i left for volumes by the driver's own count, 1\.5Gi are needed; .*Delete unused volumes/,
     );
   });
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import process from "node:process";
-import { commandOptions } from "../../src/config/options.ts";
+import { commandOptions } from "../../src/cli/options.ts";
 import { page, ROOT, tableRows } from "./pages.fixture.ts";
 
 test("generated pages are current (scripts/docs writes them)", () => {

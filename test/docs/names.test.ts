@@ -2,16 +2,16 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
+import { commandOptions } from "../../src/cli/options.ts";
 import { buildProgram } from "../../src/cli/program.ts";
+import { createRdsMetrics } from "../../src/cli/rds-metrics.ts";
 import { envNameOf } from "../../src/config/option.ts";
-import { commandOptions } from "../../src/config/options.ts";
 import { createMigrationMetrics } from "../../src/controller/migration-metrics.ts";
 import { systemClock } from "../../src/domain/clock.ts";
 import { createNodeMetrics } from "../../src/node/health/node-metrics.ts";
 import { createConnectMetrics } from "../../src/nvme/connect-metrics.ts";
 import { buildInfo } from "../../src/observability/build-info.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
-import { createRdsMetrics } from "../../src/observability/rds-metrics.ts";
 import { pages, ROOT, sources } from "./pages.fixture.ts";
 
 const stop = new AbortController().signal;
@@ -109,7 +109,7 @@ describe("names in the documents exist in the code", () => {
     const { registry } = createMetrics(buildInfo);
     createMigrationMetrics(registry, () => undefined);
     createConnectMetrics(registry, { running: 0, waiting: 0 });
-    createRdsMetrics(registry);
+    createRdsMetrics(registry, systemClock);
     createNodeMetrics(registry, systemClock);
     const metrics = new Set((await registry.getMetricsAsJSON()).map(({ name }) => name));
     expect(metrics.size).toBeGreaterThan(8);

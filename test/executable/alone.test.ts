@@ -60,14 +60,22 @@ describe("alone in an empty directory, with an empty environment", () => {
   const wrong: readonly [string, readonly string[], RegExp][] = [
     ["nothing at all", [], /^Usage: rds-csi /],
     ["an unknown command", ["nope"], /^error: unknown command 'nope'/],
-    ["an unknown option", ["node", "--bogus"], /^error: unknown option '--bogus'/],
-    ["an unknown option of version", ["version", "--bogus"], /^error: unknown option '--bogus'/],
+    [
+      "an unknown option",
+      ["node", "--bogus"],
+      /^rds-csi: 1 mistake in the command line:\n {2}--bogus is no option of this command/,
+    ],
+    [
+      "an unknown option of version",
+      ["version", "--bogus"],
+      /^rds-csi: 1 mistake in the command line:\n {2}--bogus is no option of this command/,
+    ],
     ["a surplus argument", ["version", "extra"], /^error: too many arguments for 'version'/],
     ["a missing value", ["node", "--node-id"], /^error: option '--node-id <id>' argument missing/],
     [
       "an unknown form of output",
       ["volumes", "list", "-o", "xml"],
-      /^error: option '-o, --output <format>' argument 'xml' is invalid/,
+      /^ {2}--output is "xml", not one of table, wide, json, yaml/m,
     ],
     ["a bad limit", ["volumes", "list", "--timeout", "0"], /--timeout/],
     ["an unknown shell", ["completion", "csh"], /csh/],

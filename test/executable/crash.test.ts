@@ -47,7 +47,7 @@ describe("the socket", () => {
     const { code, stderr } = await capture(executable, stand.controllerFlags(stand.controllerSocket));
     expect(code).toBe(1);
     expect(stderr).toContain(
-      `endpoint is invalid: cannot listen on ${stand.controllerSocket}: another process serves it`,
+      `--endpoint: the program cannot listen on ${stand.controllerSocket}: another process serves it`,
     );
     expect((await stat(stand.controllerSocket)).ino).toBe(before.ino);
     expect((await stand.identity.probe()).ready).toBe(true);

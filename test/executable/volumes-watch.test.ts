@@ -278,7 +278,7 @@ test("wrong usage: exit 2 with the reason, and nothing is asked", async () => {
     for (const [args, reason] of [
       [["-o", "yaml"], "--watch has the forms table, wide and json"],
       [["--fail-on-problems"], "'--watch' cannot be used with option '--fail-on-problems'"],
-      [["--interval", "0"], "Expected a whole number from 1 to 3600"],
+      [["--interval", "0"], "Expected: a whole number of seconds from 1 to 3600"],
     ] as const) {
       // Not to its end by itself: one that is not refused has none.
       const refused = await follow(executable, [...watchFlags(), ...args], stand.directory);

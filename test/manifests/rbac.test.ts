@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Glob } from "bun";
-import { kubernetesCluster } from "../../src/cli/kubernetes-cluster.ts";
+import { kubernetesCluster } from "../../src/cli/build-cluster.ts";
 import { runNode } from "../../src/cli/node.ts";
 import { nodeEvents } from "../../src/cli/node-events.ts";
 import { clusterDrift } from "../../src/cli/volumes/cluster-drift.ts";

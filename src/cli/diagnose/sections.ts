@@ -5,8 +5,9 @@ import type { Facts } from "../../diagnose/facts.ts";
 import { type Known, valueOr } from "../../diagnose/known.ts";
 import { historyOf } from "../../diagnose/probes/kernel-log.ts";
 import { printable } from "../../domain/printable.ts";
+import { shortSize } from "../../domain/size.ts";
 import { endpointText } from "../../nvme/endpoint.ts";
-import { type Column, shortDuration, shortSize, tableLines } from "../volumes/text.ts";
+import { type Column, shortDuration, tableLines } from "../volumes/text.ts";
 import { wrap } from "./wrap.ts";
 
 export interface Section {

@@ -9,6 +9,7 @@ import { Rds } from "../../rds/rds.ts";
 import { RouterOsClient } from "../../routeros/client.ts";
 import { defaultBackoff } from "../../routeros/transport/backoff.ts";
 import { createSshTransport, type Transport } from "../../routeros/transport/transport.ts";
+import { openKubernetes } from "../open-kubernetes.ts";
 
 /** Wait between attempts to connect, milliseconds: a person who watches for the RDS to return is not kept waiting. */
 const MAX_BACKOFF_MS = 3_000;
@@ -63,12 +64,5 @@ export async function withKnownCluster(
 /** The cluster of a command; undefined without an orchestrator. @throws kubernetesConfigUnusable */
 export async function openCluster(config: VolumesConfig, logger: Logger): Promise<Kubernetes | undefined> {
   if (config.orchestrator === "none") return undefined;
-  const { createKubernetes } = await import("../../kubernetes/create.ts");
-  const { kubeconfig, driverName } = config;
-  return createKubernetes({
-    source: kubeconfig === undefined ? { kind: "in-cluster" } : { kind: "kubeconfig", path: kubeconfig },
-    driverName,
-    instance: hostname(),
-    logger,
-  });
+  return openKubernetes(config, { instance: hostname(), logger });
 }

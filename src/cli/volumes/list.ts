@@ -1,6 +1,6 @@
 import { type Input, loadVolumesConfig } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
-import { failure } from "../../domain/errors/driver-error.ts";
+import { limitOf } from "../../routeros/transport/limit.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { loggerFor } from "../logging.ts";
@@ -24,13 +24,9 @@ export async function runVolumesList(input: Input, options: ListOptions, io: Io)
   const { timeoutSeconds } = options;
   const config = await withKnownCluster(loaded, logger, within(timeoutSeconds, io.stop));
   const { rds, transport } = openRds(config, logger, timeoutSeconds);
-  const limit = new AbortController();
-  const timer = setTimeout(() => {
-    const reason = `no answer within ${timeoutSeconds} s`;
-    limit.abort(failure("rdsUnreachable", { address: transport.address, reason }));
-  }, timeoutSeconds * 1000);
+  const limit = limitOf(transport, timeoutSeconds, io.stop);
   try {
-    const signal = AbortSignal.any([io.stop, limit.signal]);
+    const { signal } = limit;
     const found = await rds.list(signal);
     const now = systemClock.now();
     const drift = await clusterDrift(config, found.volumes, logger, signal);
@@ -39,7 +35,7 @@ export async function runVolumesList(input: Input, options: ListOptions, io: Io)
     const bad = options.failOnProblems && volumes.some(({ problems }) => problems.length > 0);
     return bad ? ExitCode.problems : ExitCode.ok;
   } finally {
-    clearTimeout(timer);
+    limit.clear();
     await transport.close();
   }
 }

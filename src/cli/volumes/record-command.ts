@@ -1,51 +1,31 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
-import { commandOptions } from "../../config/options.ts";
-import { addOptions, inputOf } from "../configured-options.ts";
+import { Option } from "commander";
+import type { CliCommand } from "../command.ts";
 import type { Io } from "../io.ts";
-
-function seconds(text: string): number {
-  const value = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (value < 1 || value > 3_600) throw new InvalidArgumentError("Expected a whole number from 1 to 3600.");
-  return value;
-}
+import { commandOptions } from "../options.ts";
 
 /** Adds `volumes record` to the command tree. @param done is given the exit code */
-export function addRecordCommand(volumes: Command, io: Io, done: (code: number) => void): void {
-  const record = addOptions(
-    volumes
-      .command("record")
-      .description("show a volume's record on the RDS, or put it back after it was damaged")
-      .argument("<name>", "claim (namespace/name), PersistentVolume, volume handle or CSI volume name"),
-    commandOptions.volumes,
-  )
-    .option("-n, --namespace <namespace>", "the name is that of a claim in this namespace")
+export function addRecordCommand(volumes: CliCommand, io: Io, done: (code: number) => void): void {
+  const record: CliCommand = volumes
+    .command("record")
+    .description("show a volume's record on the RDS, or restore a damaged one")
+    .argument("<name>", "claim (namespace/name), PersistentVolume, volume handle or CSI volume name")
+    .option("-n, --namespace <namespace>", "the name is a claim in this namespace")
+    .choice("-o, --output <format>", "form of the record", ["text", "json"])
     .addOption(
-      new Option("-o, --output <format>", "form of the record").choices(["text", "json"]).default("text"),
-    )
-    .addOption(
-      new Option("--restore", "put back the copy that the controller kept; shows what it would do")
+      new Option("--restore", "plan to put back the copy that the controller kept")
         .default(false)
         .conflicts("rebuild"),
     )
-    .option(
-      "--rebuild",
-      "make a record from the PersistentVolume and its VolumeAttachments; shows what it would do",
-      false,
-    )
-    .option("--yes", "write what --restore or --rebuild shows", false)
-    .option("--replace-readable", "also if the present record can be read", false)
-    .addOption(
-      new Option("--timeout <seconds>", "limit for the whole command").argParser(seconds).default(30),
-    )
-    .addHelpText(
-      "after",
-      `\nExamples:\n${[
-        "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes record vms/database",
-        "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes record vms/database --restore",
-        "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes record vms/database --restore --yes",
-      ]
-        .map((line) => `  ${line}`)
-        .join("\n")}`,
+    .option("--rebuild", "plan a record from the PersistentVolume and its VolumeAttachments", false)
+    .option("--yes", "carry out the plan of --restore or --rebuild", false)
+    .option("--replace-readable", "replace also a record that can be read", false)
+    .seconds("--timeout <seconds>", "limit for the whole command", 30)
+    .configured(commandOptions.volumes)
+    .examples(
+      io,
+      "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes record vms/database",
+      "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes record vms/database --restore",
+      "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes record vms/database --restore --yes",
     )
     .action(async (text: string, options) => {
       const { parseVolumeName } = await import("../../inspect/resolve.ts");
@@ -57,7 +37,7 @@ export function addRecordCommand(volumes: Command, io: Io, done: (code: number) 
       if (action === undefined && (yes || replaceReadable))
         return record.error("error: --yes and --replace-readable go with --restore or --rebuild");
       const { runVolumesRecord } = await import("./record.ts");
-      const input = inputOf(record, commandOptions.volumes, io.env);
+      const input = record.input(io.env);
       done(await runVolumesRecord(input, { name, output, action, yes, replaceReadable, timeoutSeconds }, io));
     });
 }

@@ -11,10 +11,11 @@ import type { Rds } from "../../rds/rds.ts";
 import type { ForeignDisk, RdsVolume } from "../../rds/volume.ts";
 import { decodeCopy, type RecordCopy, shardOf } from "../../records/copy.ts";
 import { type PlanFacts, planRebuild, planRestore, requireReplaceable } from "../../records/plan.ts";
+import { limitOf } from "../../routeros/transport/limit.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { loggerFor } from "../logging.ts";
-import { recordsPrefix } from "../records-prefix.ts";
+import { recordsPrefix } from "../open-kubernetes.ts";
 import { openCluster, openRds, within, withKnownCluster } from "./connect.ts";
 import { planText, recordDocument, recordText } from "./record-text.ts";
 
@@ -38,9 +39,11 @@ export interface RecordOptions {
 export async function runVolumesRecord(input: Input, options: RecordOptions, io: Io): Promise<number> {
   const loaded = await loadVolumesConfig(input);
   const logger = loggerFor(loaded, "volumes");
-  const signal = within(options.timeoutSeconds, io.stop);
-  const config = await withKnownCluster(loaded, logger, signal);
-  const { rds, transport } = openRds(config, logger, options.timeoutSeconds);
+  const { timeoutSeconds } = options;
+  const config = await withKnownCluster(loaded, logger, within(timeoutSeconds, io.stop));
+  const { rds, transport } = openRds(config, logger, timeoutSeconds);
+  const limit = limitOf(transport, timeoutSeconds, io.stop);
+  const { signal } = limit;
   const cluster = await openCluster(config, logger);
   try {
     const survey = await rds.survey(signal);
@@ -66,6 +69,7 @@ export async function runVolumesRecord(input: Input, options: RecordOptions, io:
     const facts = await gatherFacts({ rds, cluster, config, found, copy: kept }, signal);
     return await act(facts, rds, found, options, io, signal);
   } finally {
+    limit.clear();
     await Promise.all([transport.close(), cluster?.close(0)]);
   }
 }

@@ -1,7 +1,8 @@
 import { printable } from "../../domain/printable.ts";
+import { shortSize } from "../../domain/size.ts";
 import { jsonText, yamlText } from "../machine-text.ts";
 import type { ListedVolume, VolumeState } from "./model.ts";
-import { type Column, shortAge, shortDuration, shortSize, tableLines } from "./text.ts";
+import { type Column, shortAge, shortDuration, tableLines } from "./text.ts";
 
 export const OUTPUT_FORMATS = ["table", "wide", "json", "yaml"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
@@ -89,7 +90,7 @@ function table(volumes: readonly ListedVolume[], { format, now, width, colour }:
   const migrating = volumes.some(({ migration }) => migration !== undefined);
   const columns = [
     column("STATE", ({ state }) => state),
-    column("SIZE", ({ sizeBytes }) => shortSize(sizeBytes)),
+    column("SIZE", ({ sizeBytes }) => (sizeBytes > 0n ? shortSize(sizeBytes) : "-")),
     column("PVC", ({ pvc }) => (pvc === undefined ? "-" : `${pvc.namespace}/${pvc.name}`), 6),
     column("NODES", ({ nodes }) => nodes.map(({ node }) => node).join(","), 5),
     // Rare, so the column is there only when it says something.

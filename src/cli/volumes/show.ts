@@ -1,6 +1,6 @@
 import { type Input, loadVolumesConfig } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
-import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
+import { failure } from "../../domain/errors/driver-error.ts";
 import { compareVolume } from "../../inspect/compare.ts";
 import { type Fact, ifKnown, known } from "../../inspect/fact.ts";
 import { type PvFacts, unknownCluster, type VolumeFacts } from "../../inspect/facts.ts";
@@ -8,6 +8,7 @@ import { type ClusterSource, gatherCluster, listPersistentVolumes } from "../../
 import { gatherRds } from "../../inspect/gather-rds.ts";
 import { lookUp, unknownBecause } from "../../inspect/look-up.ts";
 import { resolveName, type VolumeName } from "../../inspect/resolve.ts";
+import { limitOf } from "../../routeros/transport/limit.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { loggerFor } from "../logging.ts";
@@ -33,14 +34,12 @@ export async function runVolumesShow(input: Input, options: ShowOptions, io: Io)
   // With the API server away the RDS's side is shown all the same.
   const config = await withKnownCluster(loaded, logger, within(timeoutSeconds, io.stop)).catch(() => loaded);
   const { rds, transport } = openRds(config, logger, timeoutSeconds);
-  const reason = `no answer within ${timeoutSeconds} s`;
+  const late = failure("kubernetesUnavailable", {
+    ...{ verb: "read", resource: "the volume", reason: `no answer within ${timeoutSeconds} s` },
+  });
   const limits = [
-    limitOf(failure("rdsUnreachable", { address: transport.address, reason }), timeoutSeconds, io.stop),
-    limitOf(
-      failure("kubernetesUnavailable", { verb: "read", resource: "the volume", reason }),
-      timeoutSeconds,
-      io.stop,
-    ),
+    limitOf(transport, timeoutSeconds, io.stop),
+    limitOf({ whyNoAnswer: () => late }, timeoutSeconds, io.stop),
   ] as const;
   const [forRds, forCluster] = [limits[0].signal, limits[1].signal];
   const cluster = await openedCluster(() => openCluster(config, logger));
@@ -79,12 +78,6 @@ async function openedCluster<T>(open: () => Promise<T>): Promise<Fact<T>> {
   } catch (error) {
     return unknownBecause(error);
   }
-}
-
-function limitOf(error: DriverError, seconds: number, stop: AbortSignal) {
-  const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(error), seconds * 1_000);
-  return { signal: AbortSignal.any([stop, limit.signal]), clear: () => clearTimeout(timer) };
 }
 
 /** Says of a claim that has no volume yet that it has none, instead of that it is not known. */

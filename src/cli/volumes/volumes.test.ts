@@ -3,13 +3,14 @@ import fc from "fast-check";
 import { parse as parseYaml } from "yaml";
 import { isPrintable } from "../../domain/printable.ts";
 import { DEFAULT_SETTINGS } from "../../domain/record/volume-record.ts";
+import { shortSize } from "../../domain/size.ts";
 import { volumeIdFromName } from "../../domain/volume-id.ts";
 import type { Disk } from "../../rds/disk.ts";
 import { classify, type ForeignDisk, type RdsVolume } from "../../rds/volume.ts";
 import { listedVolumes } from "./from-rds.ts";
 import type { ListedVolume } from "./model.ts";
 import { type RenderOptions, renderVolumes } from "./render.ts";
-import { shortAge, shortDuration, shortSize, tableLines } from "./text.ts";
+import { shortAge, shortDuration, tableLines } from "./text.ts";
 import { changeLine, changesBetween, frameLines } from "./watch-view.ts";
 
 const NOW = Date.parse("2026-03-01T12:00:00Z");
@@ -371,15 +372,15 @@ describe("mapping from the RDS", () => {
 });
 
 test("sizes, durations and ages", () => {
-  expect([0n, 1n, 1023n, 1024n, 1536n, 10n << 30n, (3n << 40n) / 2n, 1n << 70n].map(shortSize)).toEqual([
-    "-",
-    "1",
-    "1023",
-    "1Ki",
-    "1.5Ki",
-    "10Gi",
-    "1.5Ti",
-    "1024Ei",
+  expect(
+    [0n, 1n, 1023n, 1024n, 1536n, 10n << 30n, (3n << 40n) / 2n, 1n << 70n].map((bytes) => shortSize(bytes)),
+  ).toEqual(["0", "1", "1023", "1Ki", "1.5Ki", "10Gi", "1.5Ti", "1024Ei"]);
+  // A need is rounded up, room is rounded down: a need never looks like the room that is too small for it.
+  const almost = (3n << 30n) / 2n - 1n;
+  expect([shortSize(almost), shortSize(almost, "up"), shortSize(64n << 20n, "up")]).toEqual([
+    "1.4Gi",
+    "1.5Gi",
+    "64Mi",
   ]);
   expect([-5, 0, 59, 60, 61, 3600, 7260, 86_400 * 3].map(shortDuration)).toEqual([
     "0s",

@@ -1,10 +1,10 @@
 import type { Drift } from "../../controller/drift.ts";
 import { printable } from "../../domain/printable.ts";
+import { shortSize } from "../../domain/size.ts";
 import { jsonText } from "../machine-text.ts";
 import type { ListedVolume } from "./model.ts";
 import { renderVolumes, volumeDocument } from "./render.ts";
 import { wrap } from "./show-text.ts";
-import { shortSize } from "./text.ts";
 
 /** A side that does not answer. Times are milliseconds since the Unix epoch. */
 export interface Trouble {
@@ -73,7 +73,7 @@ export function changeLine(change: WatchChange, now: number, json: boolean): str
   }
   const { handle, state, sizeBytes, pvc, nodes, migration, problems } = volume;
   const parts = [
-    ...[time, change.change, handle, state, shortSize(sizeBytes)],
+    ...[time, change.change, handle, state, sizeBytes > 0n ? shortSize(sizeBytes) : "-"],
     pvc === undefined ? "-" : `${pvc.namespace}/${pvc.name}`,
     nodes.map(({ node }) => node).join(",") || "-",
     ...(migration === undefined ? [] : [migration.overdue ? "migration OVERDUE" : "migration"]),

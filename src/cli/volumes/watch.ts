@@ -1,8 +1,11 @@
 import { type Input, loadVolumesConfig } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
-import { DriverError, failure, isFailure } from "../../domain/errors/driver-error.ts";
+import type { ErrorId } from "../../domain/errors/catalogue.ts";
+import { DriverError } from "../../domain/errors/driver-error.ts";
 import type { ClusterReader } from "../../kubernetes/port.ts";
 import type { Rds } from "../../rds/rds.ts";
+import { limitOf } from "../../routeros/transport/limit.ts";
+import type { Transport } from "../../routeros/transport/transport.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { loggerFor } from "../logging.ts";
@@ -39,8 +42,8 @@ export async function runVolumesWatch(input: Input, options: WatchOptions, io: I
   try {
     cluster?.watch();
     let last: Look | undefined;
-    while (!io.stop.aborted) {
-      last = await look({ rds, reader: cluster?.reader }, last, options.timeoutSeconds, io.stop);
+    while (!io.stop.aborted && io.outputClosed !== true) {
+      last = await look({ rds, transport, reader: cluster?.reader }, last, options.timeoutSeconds, io.stop);
       if (io.stop.aborted) break;
       presenter.show(last);
       await systemClock.sleep(options.intervalSeconds * 1_000, io.stop).catch(() => {});
@@ -55,25 +58,22 @@ export async function runVolumesWatch(input: Input, options: WatchOptions, io: I
 
 interface Sources {
   readonly rds: Rds;
+  readonly transport: Transport;
   readonly reader: ClusterReader | undefined;
 }
 
+/** Errors of the first look that may pass by themselves. */
+const TRANSIENT: ReadonlySet<ErrorId> = new Set(["rdsUnreachable", "rdsBusy", "rdsSilent"]);
+
 /** Looks once. A side that does not answer keeps what was known of it. */
 async function look(
-  { rds, reader }: Sources,
+  { rds, transport, reader }: Sources,
   before: Look | undefined,
   seconds: number,
   stop: AbortSignal,
 ): Promise<Look> {
-  const limit = new AbortController();
-  const timer = setTimeout(
-    () =>
-      limit.abort(
-        failure("rdsUnreachable", { address: rds.address, reason: `no answer within ${seconds} s` }),
-      ),
-    seconds * 1_000,
-  );
-  const signal = AbortSignal.any([stop, limit.signal]);
+  const limit = limitOf(transport, seconds, stop);
+  const { signal } = limit;
   const troubles: Trouble[] = [];
   const trouble = (side: Trouble["side"], error: unknown): void => {
     if (stop.aborted) return;
@@ -92,13 +92,13 @@ async function look(
     }
     return { volumes: listedVolumes(found, now, drift), drift, readAt: now, now, troubles };
   } catch (error) {
-    const transient = isFailure(error, "rdsUnreachable") || isFailure(error, "rdsBusy");
+    const transient = error instanceof DriverError && TRANSIENT.has(error.id);
     if (before === undefined && !transient && !stop.aborted) throw error;
     trouble("RDS", error);
     const { volumes, drift = [], readAt = 0 } = before ?? {};
     return { volumes, drift, readAt, now: systemClock.now(), troubles };
   } finally {
-    clearTimeout(timer);
+    limit.clear();
   }
 }
 

@@ -1,8 +1,8 @@
 import type { Message } from "@bufbuild/protobuf";
 import type { Clock } from "../../domain/clock.ts";
-import { DriverError } from "../../domain/errors/driver-error.ts";
 import { GrpcCode } from "../../domain/errors/grpc-code.ts";
 import type { LogFields, Logger } from "../../observability/log.ts";
+import { errorFields } from "../../observability/log-value.ts";
 import type { Interceptor, RpcCall } from "../rpc.ts";
 import { codeNameOf, statusOf } from "../status.ts";
 import { redactMessage } from "./redact-message.ts";
@@ -50,7 +50,7 @@ export function logInterceptor(options: RpcLogOptions): Interceptor {
       request: options.requests === true ? requestText(call) : undefined,
     });
     for (const { detail, times } of repeats.expired(started)) {
-      detail.logger.warn("rpc failed again", { ...detail.fields, error: detail.message, times });
+      detail.logger.warn("rpc failed again", { ...detail.fields, times });
     }
     const { logger } = call.context;
     try {
@@ -60,29 +60,16 @@ export function logInterceptor(options: RpcLogOptions): Interceptor {
       return response;
     } catch (error) {
       const { code, message } = statusOf(error);
-      const fields = { ...common(codeNameOf(error)), ...errorFields(error) };
+      const defect = code === GrpcCode.INTERNAL;
+      const { stack, ...about }: LogFields = error instanceof Error ? errorFields(error, defect) : {};
+      const fields: LogFields = { ...common(codeNameOf(error)), ...about, error: message };
       const kind = JSON.stringify([call.context.method, fields.volume, code, message]);
       if (repeats.note(kind, { logger, message, fields }, clock.monotonic())) {
-        const defect = code === GrpcCode.INTERNAL;
-        logger[defect ? "error" : "warn"]("rpc failed", {
-          ...fields,
-          error: message,
-          stack: defect ? stackOf(error) : undefined,
-        });
+        logger[defect ? "error" : "warn"]("rpc failed", { ...fields, stack });
       }
       throw error;
     }
   };
-}
-
-function errorFields(error: unknown): LogFields {
-  if (!(error instanceof DriverError)) return {};
-  return { errorId: error.id, cause: error.cause instanceof Error ? error.cause.message : error.cause };
-}
-
-function stackOf(error: unknown): string | undefined {
-  const origin = error instanceof DriverError && error.cause instanceof Error ? error.cause : error;
-  return origin instanceof Error ? origin.stack : undefined;
 }
 
 function requestText(call: RpcCall): string {

@@ -7,6 +7,7 @@ import { fileExists, listEverything } from "../../rds/lookup.ts";
 import { Rds } from "../../rds/rds.ts";
 import { classify } from "../../rds/volume.ts";
 import { RouterOsClient } from "../../routeros/client.ts";
+import { limitOf } from "../../routeros/transport/limit.ts";
 import { createSshTransport } from "../../routeros/transport/transport.ts";
 import type { DiagnoseContext } from "../context.ts";
 import { type Known, known } from "../known.ts";
@@ -62,11 +63,20 @@ export interface RdsFacts {
 }
 
 const PATIENCE_MS = 3_000;
+/** The part of the time that is left in which the RDS has to answer. */
+const SHARE = 0.9;
 /** Files that are looked for; more missing ones than these have one cause. */
 const MOST_FILES = 8;
 
-/** Asks the RDS: its version, every disk, and the files of volumes that have no size. Three kinds of command, all reading. */
-export async function rdsFacts({ config }: DiagnoseContext, signal: AbortSignal): Promise<Known<RdsFacts>> {
+/**
+ * Asks the RDS: its version, every disk, and the files of volumes that have no size. Three kinds of command, all reading.
+ * @param leftMs time until nobody waits any more; a little sooner the answer is the command that hangs
+ */
+export async function rdsFacts(
+  { config }: Pick<DiagnoseContext, "config">,
+  stop: AbortSignal,
+  leftMs: number,
+): Promise<Known<RdsFacts>> {
   if (config.rds.state !== "known") return config.rds;
   const transport = createSshTransport({
     ...config.rds.value,
@@ -74,6 +84,7 @@ export async function rdsFacts({ config }: DiagnoseContext, signal: AbortSignal)
     patienceMs: PATIENCE_MS,
     connectTimeoutMs: PATIENCE_MS,
   });
+  const { signal, clear } = limitOf(transport, Math.round(leftMs * SHARE * 0.01) / 10, stop);
   try {
     const context: RdsContext = {
       client: new RouterOsClient(transport),
@@ -105,6 +116,7 @@ export async function rdsFacts({ config }: DiagnoseContext, signal: AbortSignal)
     const failed = toDriverError(error);
     return { state: "unknown", reason: failed.summary, error: failed };
   } finally {
+    clear();
     // Whether it closes in order does not matter: nothing was changed.
     void transport.close().catch(() => {});
   }

@@ -8,6 +8,12 @@ export const rdsErrors = {
     (p) => `the RDS at ${p.address} is not reachable over SSH: ${p.reason}`,
     "Check power, network and /ip/service of the RDS; the call is repeated by itself.",
   ),
+  rdsSilent: entry<{ address: string; what: string; seconds: number }>(
+    GrpcCode.UNAVAILABLE,
+    (p) =>
+      `${p.what}: the RDS at ${p.address} accepted the SSH login, but has not answered this command within ${p.seconds} s`,
+    "Power, network and SSH of the RDS work. Look at its load (`/system/resource/print`), its log and its disks (`/disk/print`): a command that hangs often waits for a disk. If no command is answered, reboot the RDS. The repeated call reads the state of the RDS first.",
+  ),
   rdsOutcomeUnknown: entry<{ what: string; reason: string }>(
     GrpcCode.UNAVAILABLE,
     (p) => `${p.what}: the connection to the RDS was lost before its answer arrived (${p.reason})`,
@@ -86,10 +92,17 @@ export const rdsErrors = {
       `volume ${p.volume} has no disk item, and whether ${p.files.join(" and ")} on the RDS is left of it or is a copy cannot be told`,
     "Look at the file on the RDS. Remove it by hand if nobody needs it; move it out of the folder of the volumes if it is a copy. The call is repeated by itself.",
   ),
-  poolFull: entry<{ pool: string; wanted: bigint; available: bigint }>(
+  poolFull: entry<{ pool: string; wanted: string; available: string }>(
     GrpcCode.RESOURCE_EXHAUSTED,
-    (p) => `pool ${p.pool} has ${p.available} bytes available, ${p.wanted} bytes are needed`,
-    "Delete unused volumes, extend the pool, or use another one.",
+    (p) =>
+      `pool ${p.pool} has ${p.available} left for volumes by the driver's own count, ${p.wanted} are needed; the RDS was not asked`,
+    "Delete unused volumes, extend the pool, or use another one. The count takes every volume at its full size and keeps --reserve-bytes free.",
+  ),
+  poolRefused: entry<{ pool: string; wanted: string; available: string; detail: string }>(
+    GrpcCode.RESOURCE_EXHAUSTED,
+    (p) =>
+      `RouterOS refused ${p.wanted} in pool ${p.pool} for want of space (${p.detail}); the driver had counted ${p.available} as left`,
+    "Look at the free space of the pool on the RDS (`/disk/print detail`): files of others, snapshots and Btrfs metadata take space too. Free some, extend the pool, or raise --reserve-bytes by the difference.",
   ),
   volumeNotFound: entry<{ volume: string }>(
     GrpcCode.NOT_FOUND,

@@ -89,6 +89,11 @@ export const requestErrors = {
     (p) => `${p.method} is not offered by this component of the driver`,
     "Ask the component that advertises it; the capabilities say what each one offers.",
   ),
+  cannotListen: entry<{ option: string; address: string; reason: string }>(
+    GrpcCode.UNAVAILABLE,
+    (p) => `--${p.option}: the program cannot listen on ${p.address}: ${p.reason}`,
+    "End the process that has the address (`ss -ltnpx` shows it), or set the option to another one.",
+  ),
   internal: entry<{ what: string }>(
     GrpcCode.INTERNAL,
     (p) => `internal error: ${p.what}`,

@@ -90,7 +90,7 @@ export function createHealthWatch(options: HealthWatchOptions): HealthWatch {
     } catch (error) {
       if (signal.aborted) return;
       logger[failing ? "debug" : "warn"]("the volumes of this node could not be looked at", {
-        error: String(error),
+        error,
       });
       failing = true;
     }

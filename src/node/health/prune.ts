@@ -50,7 +50,7 @@ export async function prune(node: NodeContext, deadlineMs: number): Promise<Prun
       await work();
     } catch (error) {
       report.incomplete = true;
-      node.logger.warn("a leftover could not be examined or removed", { what, error: textOf(error) });
+      node.logger.warn("a leftover could not be looked at or removed", { what, error });
     }
   };
   const work = async (signal: AbortSignal): Promise<void> => {
@@ -66,7 +66,7 @@ export async function prune(node: NodeContext, deadlineMs: number): Promise<Prun
   const level = left.length > 0 || incomplete ? "warn" : "info";
   const cleared = unmounted.length + disconnected.length > 0;
   if (cleared || level === "warn")
-    node.logger[level](cleared ? "leftovers cleared" : "no leftover cleared", result);
+    node.logger[level](cleared ? "leftovers cleared" : "leftovers remain", result);
   return result;
 }
 

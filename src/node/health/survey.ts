@@ -73,7 +73,7 @@ async function known<T>(
     return await look();
   } catch (error) {
     if (signal?.aborted) throw error;
-    node.logger.debug("not looked at", { ...what, error: String(error) });
+    node.logger.debug("not looked at", { ...what, error });
     return undefined;
   }
 }

@@ -72,7 +72,7 @@ export async function undo(
   try {
     await action();
   } catch (error) {
-    const about = { volume, step, error: String(error) };
+    const about = { volume, step, error };
     node.logger.warn("a step of a failed stage could not be undone; the next call goes on from here", about);
   }
 }

@@ -86,7 +86,7 @@ async function blameUsers(
   signal?: AbortSignal,
 ): Promise<void> {
   const users = await node.dataPath.users(device, signal).catch((unknown: unknown) => {
-    node.logger.debug("the users of the device could not be found out", { volume, error: String(unknown) });
+    node.logger.debug("the users of the device could not be found out", { volume, error: unknown });
     return [];
   });
   if (users.length === 0) return;

@@ -45,7 +45,7 @@ export async function unmountTop(node: NodeContext, mount: Mount, signal?: Abort
   } catch (error) {
     if (!isFailure(error, "unmountFailed") || !/\bbusy\b/.test(error.summary)) throw error;
     const users = await usersOf(node, mount, signal).catch((unknown: unknown) => {
-      node.logger.debug("the users of a mount could not be found out", { target, error: String(unknown) });
+      node.logger.debug("the users of a mount could not be found out", { target, error: unknown });
       return [];
     });
     if (users.length === 0) throw error;

@@ -144,11 +144,11 @@ export class Lane {
   }
 
   /** What a caller is told whose time is over. */
-  #deadlineError(command: Command, seconds: number): DriverError {
-    if (this.#running === command) {
-      return failure("rdsOutcomeUnknown", { what: command.what, reason: `no answer within ${seconds} s` });
+  #deadlineError(command: Command | undefined, seconds: number): DriverError {
+    if (command !== undefined && this.#running === command) {
+      return failure("rdsSilent", { address: this.#options.address, what: command.what, seconds });
     }
-    if (this.connected) {
+    if (command !== undefined && this.connected) {
       return failure("rdsBusy", { what: command.what, detail: `${seconds} s in the command queue` });
     }
     if (this.#lastFailure?.fatal === true) return this.#lastFailure.error;
@@ -157,6 +157,12 @@ export class Lane {
       address: this.#options.address,
       reason: `${reason} (gave up after ${seconds} s)`,
     });
+  }
+
+  /** See `Transport.whyNoAnswer`; undefined: no command runs, and none waits for a connection. */
+  whyNoAnswer(seconds: number): DriverError | undefined {
+    if (this.#running !== undefined) return this.#deadlineError(this.#running, seconds);
+    return this.connected || this.#queue.size === 0 ? undefined : this.#deadlineError(undefined, seconds);
   }
 
   #pump(): void {
@@ -206,7 +212,7 @@ export class Lane {
         this.#queue.putBack(command);
         this.#reportQueue();
       }
-    } else rejectAll(command, outcomeError(this.#options.address, command.what, outcome));
+    } else rejectAll(command, outcomeError(command.what, outcome));
   }
 
   /** Connects, again and again with back-off, until it is up or nobody waits any more. */
@@ -229,12 +235,8 @@ export class Lane {
       if (stop.aborted) return;
       observer.onConnectFailed(purpose, result.reason, result.error);
       if (this.#lastFailure?.reason !== result.reason) {
-        logger.warn("cannot connect to the RDS", {
-          purpose,
-          address,
-          reason: result.reason,
-          error: result.error.id,
-        });
+        const { reason, error } = result;
+        logger.warn("cannot connect to the RDS", { purpose, address, reason, errorId: error.id });
       }
       this.#lastFailure = result;
       if (result.fatal) return this.#failWaiting(result.error);

@@ -3,17 +3,18 @@ import type { ChannelOutcome } from "./channel.ts";
 
 /**
  * The error of a command that left the queue and got no answer.
- * @param address of the RDS, for the message
  * @param what the command was for, as the start of the message
  */
 export function outcomeError(
-  address: string,
   what: string,
   outcome: Exclude<ChannelOutcome, { kind: "answered" } | { kind: "notSent" }>,
 ): DriverError {
   switch (outcome.kind) {
     case "refused":
-      return failure("rdsUnreachable", { address, reason: outcome.reason });
+      return failure("rdsBusy", {
+        what,
+        detail: `the SSH server accepted the login and declined the command: ${outcome.reason}`,
+      });
     case "lost":
       return failure("rdsOutcomeUnknown", { what, reason: outcome.reason });
     case "tooLong":

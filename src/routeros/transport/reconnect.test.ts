@@ -82,7 +82,9 @@ describe("lost connections", () => {
 
   test("a declined exec request is reported, as it did not run", async () => {
     const { transport } = await bench({ onExecRequest: () => "refuse" });
-    expect(await idOf(transport.exec("x", mutate()))).toBe("rdsUnreachable");
+    expect(await idOf(transport.exec("x", mutate()))).toBe("rdsBusy");
+    // The network is not to blame.
+    await expect(transport.exec("x", mutate())).rejects.toThrow("the SSH server accepted the login");
   });
 
   test("cut between the exec request and its confirmation: it may have run, so it is not repeated", async () => {

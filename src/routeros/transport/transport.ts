@@ -129,6 +129,10 @@ export function createSshTransport(options: SshTransportOptions): Transport {
       await Promise.all([lanes.read.close(), lanes.mutate.close()]);
     },
     connected: (purpose) => lanes[purpose].connected,
+    whyNoAnswer: (seconds) =>
+      lanes.read.whyNoAnswer(seconds) ??
+      lanes.mutate.whyNoAnswer(seconds) ??
+      failure("rdsUnreachable", { address, reason: `no answer within ${seconds} s` }),
     onReconnect: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);

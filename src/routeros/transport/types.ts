@@ -40,7 +40,7 @@ export interface ExecOptions {
 export interface Transport {
   /**
    * Runs one line. Rejects with `rdsUnreachable`, `hostKeyMismatch`, `authenticationFailed`, `rdsQueueFull` or
-   * `rdsBusy` if it certainly did not run, with `rdsOutcomeUnknown` or `replyUnreadable` if it may have run,
+   * `rdsBusy` if it certainly did not run, with `rdsSilent`, `rdsOutcomeUnknown` or `replyUnreadable` if it may have run,
    * with `cancelled` (or the signal's own error) after an abort, and with `shuttingDown` after `close`.
    */
   exec(line: string, options: ExecOptions): Promise<ExecResult>;
@@ -50,6 +50,12 @@ export interface Transport {
   readonly address: string;
   /** Whether the connection of this purpose is up now; it is opened by the first command. */
   connected(purpose: Purpose): boolean;
+  /**
+   * Why nothing is answered now, for a caller whose time is over: `rdsSilent` naming the command that runs, `rdsUnreachable`
+   * or the error of the login while there is no connection.
+   * @param seconds how long the caller has waited
+   */
+  whyNoAnswer(seconds: number): DriverError;
   /** Calls `listener` each time a lost connection is back. Returns the function that removes it. */
   onReconnect(listener: (purpose: Purpose) => void): () => void;
 }

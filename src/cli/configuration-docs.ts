@@ -1,4 +1,4 @@
-import { envNameOf, type OptionDefinition, type OptionTable } from "./option.ts";
+import { envNameOf, type OptionDefinition, type OptionTable } from "../config/option.ts";
 import { type ConfiguredCommand, commandOptions } from "./options.ts";
 
 /** An option of one command. */

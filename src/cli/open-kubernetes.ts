@@ -1,0 +1,32 @@
+import { DEFAULT_DRIVER_NAME } from "../config/common-options.ts";
+import type { Kubernetes, KubernetesOptions } from "../kubernetes/create.ts";
+
+/** The options that say how Kubernetes is reached. */
+interface KubernetesConfig {
+  readonly kubeconfig: string | undefined;
+  readonly driverName: string;
+}
+
+/**
+ * The cluster of `--orchestrator kubernetes`. Reads credentials, and nothing from the network.
+ * @throws kubernetesConfigUnusable
+ */
+export async function openKubernetes(
+  { kubeconfig, driverName }: KubernetesConfig,
+  options: Omit<KubernetesOptions, "source" | "driverName">,
+): Promise<Kubernetes> {
+  // Loaded only here: without Kubernetes its client costs nothing.
+  const { createKubernetes } = await import("../kubernetes/create.ts");
+  return createKubernetes({
+    source: kubeconfig === undefined ? { kind: "in-cluster" } : { kind: "kubeconfig", path: kubeconfig },
+    driverName,
+    ...options,
+  });
+}
+
+/** Start of the names of the ConfigMaps with copies of records. The manifests grant those of the default driver name. */
+export function recordsPrefix(driverName: string): string {
+  return driverName === DEFAULT_DRIVER_NAME
+    ? "rds-csi-records"
+    : `${driverName.replaceAll(".", "-")}-records`;
+}
