@@ -30,7 +30,6 @@ export async function kubernetesCluster(
     logger: withoutRequest(logger),
     clock,
   });
-  kubernetes.watch();
   const { reader, events, leaders } = kubernetes;
   const namespace = config.leaseNamespace ?? kubernetes.namespace ?? "default";
   return {

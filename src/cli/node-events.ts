@@ -17,9 +17,6 @@ export interface NodeEvents {
   close(): Promise<void>;
 }
 
-/** How old the list of PersistentVolumes may be in which a claim is looked up, milliseconds. */
-const LOOKUP_MS = 60_000;
-
 /**
  * The events of `--orchestrator`. Nothing is asked of the network here. Credentials that cannot be used cost the events,
  * not the node: its volumes matter more.
@@ -46,7 +43,6 @@ export async function nodeEvents(
       logger: withoutRequest(logger),
       clock,
       maxSockets: 2,
-      lookupMs: LOOKUP_MS,
     });
     const { events: sink } = kubernetes;
     return {
