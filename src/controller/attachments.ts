@@ -1,4 +1,5 @@
 import { type Capability, DEFAULT_FILESYSTEM, type Filesystem } from "../domain/access-mode.ts";
+import { retry } from "../domain/backoff.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { requireField } from "../domain/fields.ts";
@@ -50,9 +51,8 @@ export interface PublishVolumeRequest {
 
 /** One try of a background change gives up after this time, milliseconds. */
 const BACKGROUND_LIMIT_MS = 15_000;
-/** Pauses between tries of a background change, milliseconds: 50, 200, … 12 800; less than a minute in all. */
-const FIRST_PAUSE_MS = 50;
-const LAST_PAUSE_MS = 15_000;
+/** Tries of a background change and the pauses between them, milliseconds: 50, 100, … 12 800; less than a minute in all. */
+const BACKGROUND = { attempts: 10, firstMs: 50, maxMs: 15_000 };
 
 /**
  * Attaches volumes to nodes and detaches them. The record on the RDS decides; what this process remembers
@@ -218,14 +218,12 @@ export class AttachmentService {
   async #tidyUntilDone(volume: RdsVolume): Promise<void> {
     const { clock, logger } = this.#options;
     const { signal } = this.#stop;
-    for (let pause = FIRST_PAUSE_MS; pause <= LAST_PAUSE_MS && !signal.aborted; pause *= 4) {
-      try {
-        return await this.tidy(volume, AbortSignal.any([signal, AbortSignal.timeout(BACKGROUND_LIMIT_MS)]));
-      } catch (error) {
-        logger.debug("a reported migration stays in its record for now", { volume: volume.id, error });
-        await clock.sleep(pause, signal).catch(() => {});
-      }
-    }
+    const again = (error: unknown) => {
+      logger.debug("a reported migration stays in its record for now", { volume: volume.id, error });
+      return 0;
+    };
+    const tidy = () => this.tidy(volume, AbortSignal.any([signal, AbortSignal.timeout(BACKGROUND_LIMIT_MS)]));
+    await retry(tidy, { ...BACKGROUND, clock, signal, again }).catch(() => {});
   }
 
   /** The state machine's answer, with the evidence that it asks for. */

@@ -1,3 +1,4 @@
+import { orAborted } from "../domain/abort.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Logger } from "../observability/log.ts";
 import { RecurringFailure } from "../observability/recurring-failure.ts";
@@ -71,7 +72,8 @@ export class FairRound<V extends { readonly id: VolumeId }> {
   ): Promise<Visit<R>> {
     const { id } = volume;
     try {
-      const result = await settledWithin(visit(volume, limit), limit);
+      // Not all work heeds its signal at once.
+      const result = await orAborted(visit(volume, limit), limit);
       this.#failing.get(id)?.worked();
       this.#failing.delete(id);
       return { result };
@@ -82,20 +84,5 @@ export class FairRound<V extends { readonly id: VolumeId }> {
       failures.failed(error);
       return { error };
     }
-  }
-}
-
-/** The work, or the abort reason as soon as the limit has passed: not all work heeds its signal at once. */
-async function settledWithin<R>(work: Promise<R>, limit: AbortSignal): Promise<R> {
-  let onAbort = (): void => {};
-  const passed = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(limit.reason);
-    limit.addEventListener("abort", onAbort, { once: true });
-    if (limit.aborted) onAbort();
-  });
-  try {
-    return await Promise.race([work, passed]);
-  } finally {
-    limit.removeEventListener("abort", onAbort);
   }
 }

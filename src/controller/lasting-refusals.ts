@@ -1,3 +1,4 @@
+import { RecentMap } from "../domain/recent-map.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 
@@ -5,7 +6,7 @@ import type { RdsVolume } from "../rds/volume.ts";
 export const LASTS_AFTER_SECONDS = 60;
 /** Refusals further apart, in seconds, are not the same one: external-attacher repeats a call at least every 5 minutes. */
 const SAME_WITHIN_SECONDS = 600;
-/** Pairs of volume and node that are remembered; the ones that were refused first are forgotten first. */
+/** Pairs of volume and node that are remembered. */
 const CAPACITY = 10_000;
 
 interface Refusal {
@@ -21,7 +22,7 @@ interface Refusal {
  * had it in between, after a long pause, and when the clock goes back.
  */
 export class LastingRefusals {
-  readonly #refusals = new Map<string, Refusal>();
+  readonly #refusals = new RecentMap<string, Refusal>(CAPACITY);
 
   /**
    * Notes a refusal.
@@ -39,8 +40,6 @@ export class LastingRefusals {
       now - before.latest <= SAME_WITHIN_SECONDS;
     const first = isSame ? before.first : now;
     this.#refusals.set(key, { first, latest: now, holders });
-    const oldest = this.#refusals.size > CAPACITY ? this.#refusals.keys().next().value : undefined;
-    if (oldest !== undefined) this.#refusals.delete(oldest);
     return now - first >= LASTS_AFTER_SECONDS;
   }
 

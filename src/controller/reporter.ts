@@ -1,6 +1,7 @@
 import type { Clock } from "../domain/clock.ts";
 import type { ErrorId } from "../domain/errors/catalogue.ts";
 import type { DriverError } from "../domain/errors/driver-error.ts";
+import { RecentMap } from "../domain/recent-map.ts";
 import type { EndedMigration } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { ClaimEvent, EventSink } from "../kubernetes/port.ts";
@@ -72,7 +73,7 @@ const CONFLICTS: ReadonlySet<RefusalCause> = new Set([
  */
 export class Reporter {
   readonly #options: ReporterOptions;
-  readonly #reported = new Set<string>();
+  readonly #reported = new RecentMap<string, true>(CAPACITY);
   readonly #running = new Set<Promise<void>>();
   readonly #refusals = new LastingRefusals();
 
@@ -129,7 +130,7 @@ export class Reporter {
 
   /** Whether this process has reported the end, so that it may leave the record. */
   hasReported(id: VolumeId, ended: EndedMigration): boolean {
-    return this.#reported.has(key(id, ended.since, "end"));
+    return this.#reported.get(key(id, ended.since, "end")) === true;
   }
 
   /** Each refusal is counted; a person is told of one that lasts, as each hand-over between nodes begins with some. */
@@ -149,10 +150,8 @@ export class Reporter {
   /** Whether this is to be reported now; true once for each occurrence. */
   #once(id: VolumeId, since: number, what: Occurrence): boolean {
     const occurrence = key(id, since, what);
-    if (this.#reported.has(occurrence)) return false;
-    this.#reported.add(occurrence);
-    const oldest = this.#reported.size > CAPACITY ? this.#reported.values().next().value : undefined;
-    if (oldest !== undefined) this.#reported.delete(oldest);
+    if (this.#reported.get(occurrence)) return false;
+    this.#reported.set(occurrence, true);
     return true;
   }
 

@@ -1,6 +1,7 @@
 import { orAborted } from "../domain/abort.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
+import { RecentMap } from "../domain/recent-map.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { newRevision } from "../migration/revision.ts";
 import type { Rds } from "../rds/rds.ts";
@@ -23,7 +24,7 @@ const CAPACITY = 4_096;
 export class Revisions {
   readonly #rds: Pick<Rds, "write">;
   readonly #clock: Pick<Clock, "monotonic">;
-  readonly #written = new Map<VolumeId, { readonly comment: string; readonly at: number }>();
+  readonly #written = new RecentMap<VolumeId, { readonly comment: string; readonly at: number }>(CAPACITY);
 
   constructor({
     rds,
@@ -55,15 +56,11 @@ export class Revisions {
   async #write(volume: RdsVolume): Promise<WriteResult["kind"]> {
     const limit = AbortSignal.timeout(LIMIT_MS);
     const result = await this.#rds.write(volume, newRevision(volume.record), "leave", limit);
-    if (result.kind === "written") this.#remember(volume.id, result.volume.disk.comment);
+    if (result.kind === "written") {
+      const { comment } = result.volume.disk;
+      this.#written.set(volume.id, { comment, at: this.#clock.monotonic() });
+    }
     return result.kind;
-  }
-
-  #remember(id: VolumeId, comment: string): void {
-    this.#written.delete(id);
-    this.#written.set(id, { comment, at: this.#clock.monotonic() });
-    const oldest = this.#written.size > CAPACITY ? this.#written.keys().next().value : undefined;
-    if (oldest !== undefined) this.#written.delete(oldest);
   }
 
   #isFresh(id: VolumeId, comment: string): boolean {

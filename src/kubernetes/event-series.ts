@@ -1,3 +1,4 @@
+import { RecentMap } from "../domain/recent-map.ts";
 import type { ClaimEvent, ClaimRef } from "./port.ts";
 
 /** An event about to be sent. */
@@ -51,7 +52,7 @@ export const COMBINED = "(combined from similar events): ";
 /** Decides, without any I/O, what becomes of each event: a new object, a higher count, or nothing. */
 export class EventSeries {
   readonly #limits: SeriesLimits;
-  readonly #claims = new Map<string, ClaimState>();
+  readonly #claims = new RecentMap<string, ClaimState>(MAX_CLAIMS);
 
   constructor(limits: SeriesLimits = SERIES_LIMITS) {
     this.#limits = limits;
@@ -102,10 +103,7 @@ export class EventSeries {
     const refilled = Math.floor((monotonic - state.refilledAt) / refillMs);
     state.tokens = Math.min(burst, state.tokens + refilled);
     state.refilledAt += refilled * refillMs;
-    this.#claims.delete(uid);
     this.#claims.set(uid, state);
-    const [oldest] = this.#claims.keys();
-    if (this.#claims.size > MAX_CLAIMS && oldest !== undefined) this.#claims.delete(oldest);
     return state;
   }
 }

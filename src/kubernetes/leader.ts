@@ -1,3 +1,4 @@
+import { linkAbort } from "../domain/abort.ts";
 import type { Clock } from "../domain/clock.ts";
 import type { Logger } from "../observability/log.ts";
 import type { KubernetesApi } from "./api.ts";
@@ -81,9 +82,7 @@ export class LeaseElection implements LeaderElection {
     const fields = { lease: `${options.namespace}/${options.name}`, identity: options.identity };
     logger.info("leading", fields);
     const leading = new AbortController();
-    const forward = () => leading.abort(signal.reason);
-    signal.addEventListener("abort", forward, { once: true });
-    if (signal.aborted) forward();
+    const unlink = linkAbort(signal, leading);
     const work = options.onStarted(leading.signal).catch((error: unknown) => {
       if (!leading.signal.aborted)
         logger.error("background loop failed", { ...fields, error: String(error) });
@@ -97,7 +96,7 @@ export class LeaseElection implements LeaderElection {
     if (!kept) logger.warn("lease lost, stopping", fields);
     leading.abort(new Error("the lease was lost"));
     await finished;
-    signal.removeEventListener("abort", forward);
+    unlink();
     if (kept) await this.#release(lease, term, options.identity);
     logger.info("not leading any more", fields);
     // A loop that ends by itself is started again, here or elsewhere.

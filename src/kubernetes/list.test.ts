@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ApiStatusError } from "./api-error.ts";
-import { jitteredBackoff } from "./backoff.ts";
 import { listAll } from "./list.ts";
 
 describe("lists", () => {
@@ -36,13 +35,4 @@ describe("lists", () => {
     const read = pages([1, 2, 3], 1, new Set(Array.from({ length: 100 }, (_, index) => index)));
     expect(await listAll(read).catch((error: ApiStatusError) => error.status)).toBe(410);
   });
-});
-
-test("the wait doubles, is capped, and is between half and all of that", () => {
-  const limits = { firstMs: 500, maxMs: 30_000 };
-  expect(jitteredBackoff(0, limits, () => 1)).toBe(0);
-  expect([1, 2, 3, 7, 1_000].map((failures) => jitteredBackoff(failures, limits, () => 1))).toEqual([
-    500, 1_000, 2_000, 30_000, 30_000,
-  ]);
-  expect(jitteredBackoff(2, limits, () => 0)).toBe(500);
 });

@@ -1,3 +1,4 @@
+import { RecentMap } from "../domain/recent-map.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { RdsVolume } from "./volume.ts";
 
@@ -8,7 +9,9 @@ const CAPACITY = 4_096;
  * asked for before a change of ours must not overwrite it, so each change starts a new generation.
  */
 export class VolumeCache {
-  readonly #entries = new Map<VolumeId, { generation: number; volume: RdsVolume | undefined }>();
+  readonly #entries = new RecentMap<VolumeId, { generation: number; volume: RdsVolume | undefined }>(
+    CAPACITY,
+  );
   #lastGeneration = 0;
 
   get(id: VolumeId): RdsVolume | undefined {
@@ -23,13 +26,13 @@ export class VolumeCache {
   /** Forgets a volume and starts a new generation. */
   forget(id: VolumeId): number {
     this.#lastGeneration += 1;
-    this.#store(id, { generation: this.#lastGeneration, volume: undefined });
+    this.#entries.set(id, { generation: this.#lastGeneration, volume: undefined });
     return this.#lastGeneration;
   }
 
   /** Keeps a volume, unless a change has started since `generation`. */
   put(id: VolumeId, volume: RdsVolume, generation: number): void {
-    if (this.#entries.get(id)?.generation === generation) this.#store(id, { generation, volume });
+    if (this.#entries.get(id)?.generation === generation) this.#entries.set(id, { generation, volume });
   }
 
   /** The present moment, to be given back with what is listed from now on. */
@@ -40,14 +43,6 @@ export class VolumeCache {
   /** Keeps a listed volume, unless a change of it has started since `mark`. */
   putListed(id: VolumeId, volume: RdsVolume, mark: number): void {
     const generation = this.#entries.get(id)?.generation ?? mark;
-    if (generation <= mark) this.#store(id, { generation, volume });
-  }
-
-  #store(id: VolumeId, entry: { generation: number; volume: RdsVolume | undefined }): void {
-    this.#entries.delete(id);
-    this.#entries.set(id, entry);
-    if (this.#entries.size <= CAPACITY) return;
-    const oldest = this.#entries.keys().next().value;
-    if (oldest !== undefined) this.#entries.delete(oldest);
+    if (generation <= mark) this.#entries.set(id, { generation, volume });
   }
 }

@@ -1,9 +1,9 @@
+import { backoffDelay } from "../domain/backoff.ts";
 import type { Clock } from "../domain/clock.ts";
 
 /** How long the RDS may take until a change shows; milliseconds. */
 export const SETTLE_LIMIT_MS = 12_000;
-const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 1_000;
+const PAUSES = { firstMs: 50, maxMs: 1_000 };
 
 /**
  * Reads until a condition holds, with growing pauses.
@@ -19,12 +19,8 @@ export async function pollUntil<T>(
 ): Promise<T> {
   const end = clock.monotonic() + SETTLE_LIMIT_MS;
   let value = first;
-  for (
-    let pause = FIRST_PAUSE_MS;
-    !settled(value) && clock.monotonic() < end;
-    pause = Math.min(pause * 2, LONGEST_PAUSE_MS)
-  ) {
-    await clock.sleep(pause, signal);
+  for (let reads = 1; !settled(value) && clock.monotonic() < end; reads += 1) {
+    await clock.sleep(backoffDelay(reads, PAUSES), signal);
     value = await read();
   }
   return value;

@@ -1,4 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
+import { RecentMap } from "../domain/recent-map.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { payload } from "../routeros/envelope.ts";
@@ -9,11 +10,10 @@ import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
 import { exportIsRight } from "./export.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
-import { KnownPlaces } from "./known-places.ts";
 import { KnownVolumes } from "./known-volumes.ts";
 import { filePathOf, type Layout } from "./layout.ts";
 import { findClassified, listAll, listForCapacity, listForGrowth, listForRemoval, single } from "./lookup.ts";
-import { pathsOnPools, requirePlace } from "./place.ts";
+import { type Place, pathsOnPools, requirePlace } from "./place.ts";
 import { type Pool, poolFrom, poolHolding } from "./pool.ts";
 import { findLeftover, type RemoveResult, removeFile, removeVolume } from "./remove.ts";
 import { findStray, listFiles, type RdsFile, type Survey, surveyAll } from "./survey.ts";
@@ -39,8 +39,8 @@ export class Rds {
   readonly #cache = new VolumeCache();
   /** What reads and changes of this process showed of all volumes. */
   readonly known = new KnownVolumes();
-  /** Where this process created or removed volumes: what is left there is theirs. */
-  readonly #places = new KnownPlaces();
+  /** Where this process created, or began to remove, the files of volumes: a file that is left there is theirs. */
+  readonly #places = new RecentMap<VolumeId, Place>(4_096);
   /** Volumes that are being created or grown, with the size that they will have. */
   readonly #pending = new Map<VolumeId, { pool: string; bytes: bigint }>();
   #version: Promise<RouterOsVersion> | undefined;

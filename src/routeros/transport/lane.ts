@@ -1,8 +1,8 @@
+import { type BackoffLimits, backoffDelay } from "../../domain/backoff.ts";
 import type { Clock } from "../../domain/clock.ts";
 import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
 import type { Logger } from "../../observability/log.ts";
 import { currentRequest } from "../../observability/request-scope.ts";
-import { type BackoffOptions, backoffDelay } from "./backoff.ts";
 import type { ChannelOutcome } from "./channel.ts";
 import {
   abortError,
@@ -21,11 +21,17 @@ import type { ExecOptions, ExecResult, Purpose, TransportObserver } from "./type
 
 const SIGN_OF_LIFE = { priority: "background", what: "sign of life" } as const;
 
+/** Limits of the wait between connection attempts, in milliseconds. */
+export interface ConnectBackoff extends BackoffLimits {
+  /** Longest wait after a failure that only a person can cure: short, so that a call notices the cure. */
+  readonly maxFatalMs: number;
+}
+
 export interface LaneOptions {
   readonly purpose: Purpose;
   readonly address: string;
   readonly queueLimit: number;
-  readonly backoff: BackoffOptions;
+  readonly backoff: ConnectBackoff;
   /** How long a command waits for a connection that cannot be made, in milliseconds. */
   readonly patienceMs: number;
   /** After so long without a command an open connection is asked for a sign of life, which may take as long as the next. */
@@ -284,7 +290,8 @@ export class Lane {
   #countFailure(fatal: boolean): void {
     const { backoff, random, clock } = this.#options;
     this.#failures += 1;
-    this.#notBefore = clock.monotonic() + backoffDelay(this.#failures, fatal, backoff, random);
+    const maxMs = fatal ? Math.min(backoff.maxFatalMs, backoff.maxMs) : backoff.maxMs;
+    this.#notBefore = clock.monotonic() + backoffDelay(this.#failures, { ...backoff, maxMs }, random);
   }
 
   #failWaiting(error: DriverError): void {

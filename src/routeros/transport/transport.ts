@@ -3,11 +3,10 @@ import { systemClock } from "../../domain/clock.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import { type Logger, silentLogger } from "../../observability/log.ts";
 import { withoutRequest } from "../../observability/request-scope.ts";
-import { type BackoffOptions, defaultBackoff } from "./backoff.ts";
 import { DEFAULT_WHAT } from "./command.ts";
 import { openConnection } from "./connection.ts";
 import type { HostKeyPin } from "./host-keys.ts";
-import { Lane } from "./lane.ts";
+import { type ConnectBackoff, Lane } from "./lane.ts";
 import {
   type ExecOptions,
   type Purpose,
@@ -62,8 +61,10 @@ export interface SshTransportOptions {
   readonly maxOutputBytes?: number | undefined;
   /** Default 64 KiB. */
   readonly maxLineBytes?: number | undefined;
-  readonly backoff?: BackoffOptions | undefined;
+  readonly backoff?: ConnectBackoff | undefined;
 }
+
+export const DEFAULT_BACKOFF: ConnectBackoff = { firstMs: 250, maxMs: 30_000, maxFatalMs: 5_000 };
 
 /** Why a line must not be sent, or undefined. RouterOS runs one line per request (facts, section 1). */
 function lineMistake(line: string, maxBytes: number): string | undefined {
@@ -103,7 +104,7 @@ export function createSshTransport(options: SshTransportOptions): Transport {
       purpose,
       address,
       queueLimit: options.queueLimit ?? 256,
-      backoff: options.backoff ?? defaultBackoff,
+      backoff: options.backoff ?? DEFAULT_BACKOFF,
       patienceMs: options.patienceMs ?? 5_000,
       idleCheckMs: options.idleCheckMs ?? 60_000,
       idleAnswerMs: options.idleAnswerMs ?? 15_000,
