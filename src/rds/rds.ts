@@ -10,7 +10,6 @@ import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
 import { exportIsRight } from "./export.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
-import { KnownVolumes } from "./known-volumes.ts";
 import { filePathOf, type Layout } from "./layout.ts";
 import { findClassified, listAll, listForCapacity, listForGrowth, listForRemoval, single } from "./lookup.ts";
 import { type Place, pathsOnPools, requirePlace } from "./place.ts";
@@ -29,6 +28,14 @@ export interface PoolView {
   readonly existing: Classified | undefined;
 }
 
+/** Hears of each volume that a process reads or writes, as it is then. */
+export interface VolumeObserver {
+  /** All volumes. */
+  listed(volumes: readonly RdsVolume[]): void;
+  seen(volume: RdsVolume): void;
+  gone(id: VolumeId): void;
+}
+
 /**
  * Volumes on one RDS. Each method says how many RouterOS commands it costs; the first call on a new
  * connection costs one more, for the version check. All methods throw the link's failures
@@ -37,13 +44,12 @@ export interface PoolView {
 export class Rds {
   readonly #context: RdsContext;
   readonly #cache = new VolumeCache();
-  /** What reads and changes of this process showed of all volumes. */
-  readonly known = new KnownVolumes();
   /** Where this process created, or began to remove, the files of volumes: a file that is left there is theirs. */
   readonly #places = new RecentMap<VolumeId, Place>(4_096);
   /** Volumes that are being created or grown, with the size that they will have. */
   readonly #pending = new Map<VolumeId, { pool: string; bytes: bigint }>();
   #version: Promise<RouterOsVersion> | undefined;
+  #observer: VolumeObserver | undefined;
 
   constructor(context: RdsContext) {
     this.#context = context;
@@ -51,6 +57,11 @@ export class Rds {
 
   get address(): string {
     return this.#context.client.address;
+  }
+
+  /** Calls the observer for what this process reads and writes from now on. One observer. */
+  observe(observer: VolumeObserver): void {
+    this.#observer = observer;
   }
 
   /** Makes the next call check the RouterOS version again; for a new connection, maybe to an upgraded device. */
@@ -90,7 +101,7 @@ export class Rds {
     const found = await listAll(this.#context, signal);
     for (const volume of found.volumes) this.#cache.putListed(volume.id, volume, mark);
     // A volume that was changed after the list was asked for is known better than the list has it.
-    this.known.listed(found.volumes.map((volume) => this.#cache.get(volume.id) ?? volume));
+    this.#observer?.listed(found.volumes.map((volume) => this.#cache.get(volume.id) ?? volume));
     return found;
   }
 
@@ -287,7 +298,7 @@ export class Rds {
     if (found?.kind === "volume") this.#keep(found.volume, generation);
     else {
       this.#cache.forget(id);
-      this.known.gone(id);
+      this.#observer?.gone(id);
     }
     return found;
   }
@@ -295,6 +306,6 @@ export class Rds {
   #keep(volume: RdsVolume, generation: number): void {
     this.#cache.put(volume.id, volume, generation);
     const newest = this.#cache.get(volume.id);
-    if (newest !== undefined) this.known.seen(newest);
+    if (newest !== undefined) this.#observer?.seen(newest);
   }
 }

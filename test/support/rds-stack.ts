@@ -8,8 +8,8 @@ import { AttachmentService } from "../../src/controller/attachments.ts";
 import { type EvidenceSource, noOrchestrator } from "../../src/controller/evidence.ts";
 import { ExpansionService, type OnlineExpansion } from "../../src/controller/expansion.ts";
 import { createMigrationMetrics, type MigrationMetrics } from "../../src/controller/migration-metrics.ts";
-import { RecordWatch } from "../../src/controller/record-counts.ts";
 import { Reporter } from "../../src/controller/reporter.ts";
+import { VolumeCounts } from "../../src/controller/volume-counts.ts";
 import { VolumeService } from "../../src/controller/volumes.ts";
 import type { Capability } from "../../src/domain/access-mode.ts";
 import { type Clock, systemClock } from "../../src/domain/clock.ts";
@@ -85,9 +85,9 @@ export interface ControllerStack {
   readonly registry: Registry;
   readonly reporter: Reporter;
   readonly metrics: MigrationMetrics;
-  /** The counts of records that scrapes show. */
-  readonly records: RecordWatch;
-  /** Reads the records anew, as this process does by itself every minute. */
+  /** The counts of volumes that scrapes show. */
+  readonly counts: VolumeCounts;
+  /** Lists the volumes anew, as this process does by itself every minute. */
   refreshCounts(): Promise<unknown>;
 }
 
@@ -179,8 +179,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const registry = new Registry();
     const posted: PostedEvent[] = [];
     const { signal } = new AbortController();
-    const records = new RecordWatch({ rds, clock, logger: silentLogger });
-    const metrics = createMigrationMetrics(registry, () => records.counts(), clock);
+    const counts = new VolumeCounts({ rds, clock, logger: silentLogger });
+    const metrics = createMigrationMetrics(registry, () => counts.onTwoNodes(), clock);
     const reporter = new Reporter({
       metrics,
       logger: silentLogger,
@@ -197,8 +197,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       registry,
       reporter,
       metrics,
-      records,
-      refreshCounts: () => records.refresh(signal),
+      counts,
+      refreshCounts: () => counts.refresh(signal),
       volumes: new VolumeService({
         rds,
         clock,
