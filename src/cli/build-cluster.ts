@@ -1,6 +1,6 @@
 import type { ControllerConfig } from "../config/load.ts";
 import { type EvidenceSource, noOrchestrator } from "../controller/evidence.ts";
-import type { OutcomeSource } from "../controller/reporter.ts";
+import type { OutcomeSource } from "../controller/migration-reporter.ts";
 import type { Clock } from "../domain/clock.ts";
 import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
 import { type NodeRegistry, staticNodes } from "../kubernetes/node-registry.ts";

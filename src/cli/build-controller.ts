@@ -3,8 +3,8 @@ import type { ControllerConfig } from "../config/load.ts";
 import { AttachmentService } from "../controller/attachments.ts";
 import { ExpansionService } from "../controller/expansion.ts";
 import { createMigrationMetrics } from "../controller/migration-metrics.ts";
+import { MigrationReporter } from "../controller/migration-reporter.ts";
 import { Reconciler } from "../controller/reconciler.ts";
-import { Reporter } from "../controller/reporter.ts";
 import { VolumeCounts } from "../controller/volume-counts.ts";
 import { VolumeService } from "../controller/volumes.ts";
 import { controllerService } from "../csi/controller.ts";
@@ -15,7 +15,7 @@ import { createRdsMetrics } from "../observability/rds-metrics.ts";
 import { Rds } from "../rds/rds.ts";
 import { RecordKeeper } from "../records/keeper.ts";
 import { RouterOsClient } from "../routeros/client.ts";
-import { createSshTransport } from "../routeros/transport/transport.ts";
+import { createSshTransport } from "../routeros/transport/ssh-transport.ts";
 import { buildCluster, type ClusterParts } from "./build-cluster.ts";
 import { PendingClusterId } from "./cluster-id.ts";
 import type { Component } from "./serve.ts";
@@ -68,7 +68,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
   const migrationMetrics = createMigrationMetrics(metrics.registry, () => counts.onTwoNodes(), clock);
   // In the records this tells processes apart, also those of one pod before and after a restart.
   const instance = randomBytes(4).toString("hex");
-  const reporter = new Reporter({
+  const reporter = new MigrationReporter({
     metrics: migrationMetrics,
     logger,
     clock,

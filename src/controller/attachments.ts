@@ -2,35 +2,32 @@ import { type Capability, DEFAULT_FILESYSTEM, type Filesystem } from "../domain/
 import { retry } from "../domain/backoff.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
-import { requireField } from "../domain/fields.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
 import type { PublishContext } from "../domain/publish-context.ts";
-import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
 import type { NodeRegistry } from "../kubernetes/node-registry.ts";
 import { decideDeadline } from "../migration/deadline.ts";
-import type { Evidence, PublishRequest, StaleCause } from "../migration/decision.ts";
-import { decidePublish } from "../migration/publish.ts";
+import type { PublishRequest, StaleCause } from "../migration/decision.ts";
 import { isAskedAnew, withRevision } from "../migration/revision.ts";
 import { decideUnpublish, forgetEnded } from "../migration/unpublish.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Rds } from "../rds/rds.ts";
-import { type Classified, ownVolume, type RdsVolume, volumeToDetach } from "../rds/volume.ts";
+import { type RdsVolume, requireVolume, volumeToDetach } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { EvidenceSource } from "./evidence.ts";
-import { gatherEvidence } from "./gather-evidence.ts";
 import { isExportLost } from "./lost-export.ts";
 import { limitNow } from "./migration-limit.ts";
-
+import type { MigrationReporter } from "./migration-reporter.ts";
 import { publishContextOf } from "./publish-answer.ts";
-import { changeRecord, type RecordChange, type Settled } from "./record-change.ts";
-import type { Reporter } from "./reporter.ts";
+import { decideWithEvidence } from "./publish-decision.ts";
+import { changeRecord, type FinalDecision, type RecordChange } from "./record-change.ts";
 
 /** What the attachment service needs. */
 export interface AttachmentServiceOptions {
   readonly rds: Rds;
   readonly nodes: NodeRegistry;
   readonly evidence: EvidenceSource;
-  readonly reporter: Reporter;
+  readonly reporter: MigrationReporter;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly clusterId: string;
@@ -42,9 +39,9 @@ export interface AttachmentServiceOptions {
 
 /** ControllerPublishVolume, in domain terms. */
 export interface PublishVolumeRequest {
-  readonly volumeId: string;
+  readonly volumeId: VolumeId;
   readonly nodeId: string;
-  readonly capability: Capability | undefined;
+  readonly capability: Capability;
   readonly readonly: boolean;
   readonly signal: AbortSignal;
 }
@@ -72,24 +69,19 @@ export class AttachmentService {
    * access. One for a node that has the volume already.
    */
   async publish(request: PublishVolumeRequest): Promise<PublishContext> {
-    const { volumeId, nodeId, capability, signal } = request;
-    requireField("volume_id", volumeId);
-    requireField("node_id", nodeId);
-    if (capability === undefined) throw failure("fieldMissing", { field: "volume_capability" });
+    const { volumeId: id, nodeId, capability, signal } = request;
     requireSupported([capability]);
-    const id = parseVolumeId(volumeId);
-    if (id === undefined) throw failure("volumeNotFound", { volume: JSON.stringify(volumeId) });
     const remembered = this.#options.rds.remembered(id);
     const first = remembered ?? requireVolume(id, await this.#options.rds.find(id, signal));
     if (!(await this.#options.nodes.exists(nodeId, signal))) throw failure("nodeNotFound", { node: nodeId });
-    const wanted = this.#publishRequest(id, request, capability);
+    const wanted = this.#publishRequest(request);
     const volume = await this.#changeAndTidy({
       id,
       first,
       fresh: remembered === undefined,
       node: nodeId,
       signal,
-      decide: (current) => this.#decide(current, wanted, signal),
+      decide: (current) => decideWithEvidence(this.#options, current, wanted, signal),
     });
     if (volume === undefined) throw failure("volumeNotFound", { volume: id });
     return publishContextOf(volume, wanted.hostNqn, this.#options.nvmeAddress);
@@ -101,10 +93,7 @@ export class AttachmentService {
    * record, so that an attach of before, whose line still waits on the RDS, cannot undo the answer.
    * @param nodeId "" means every node
    */
-  async unpublish(volumeId: string, nodeId: string, signal: AbortSignal): Promise<void> {
-    requireField("volume_id", volumeId);
-    const id = parseVolumeId(volumeId);
-    if (id === undefined) return;
+  async unpublish(id: VolumeId, nodeId: string, signal: AbortSignal): Promise<void> {
     const remembered = this.#options.rds.remembered(id);
     const found = remembered ?? volumeToDetach(await this.#options.rds.find(id, signal));
     if (found === undefined) return;
@@ -125,7 +114,7 @@ export class AttachmentService {
    */
   async tidy(volume: RdsVolume, signal: AbortSignal): Promise<void> {
     const { reporter, evidence, logger } = this.#options;
-    const decide = async (current: RdsVolume): Promise<Settled> => {
+    const decide = async (current: RdsVolume): Promise<FinalDecision> => {
       const { id, record } = current;
       const now = this.#now();
       const limit = await limitNow(evidence, current, now, logger, signal);
@@ -142,7 +131,7 @@ export class AttachmentService {
    * @param volume as just read
    */
   async clearStale(volume: RdsVolume, node: string, cause: StaleCause, signal: AbortSignal): Promise<void> {
-    const decide = async ({ record }: RdsVolume): Promise<Settled> => {
+    const decide = async ({ record }: RdsVolume): Promise<FinalDecision> => {
       const decision = decideUnpublish(record, node, this.#now(), this.#instance);
       if (decision.record === record || isAskedAnew(volume.record, record, node))
         return { ...decision, record, export: "leave" };
@@ -164,7 +153,7 @@ export class AttachmentService {
     const { rds } = this.#options;
     if (!isExportLost(rds, volume, wanted, this.#now())) return false;
     let isLost = false;
-    const decide = async (current: RdsVolume): Promise<Settled> => {
+    const decide = async (current: RdsVolume): Promise<FinalDecision> => {
       const { record } = current;
       isLost = isExportLost(rds, current, wanted, this.#now());
       return isLost
@@ -226,43 +215,10 @@ export class AttachmentService {
     await retry(tidy, { ...BACKGROUND, clock, signal, again }).catch(() => {});
   }
 
-  /** The state machine's answer, with the evidence that it asks for. */
-  async #decide(volume: RdsVolume, request: PublishRequest, signal: AbortSignal): Promise<Settled> {
-    if (volume.disk.size === undefined)
-      return { kind: "refuse", error: failure("volumeNotReady", { volume: volume.id }) };
-    let evidence: Evidence = {};
-    for (;;) {
-      const decision = decidePublish(volume.record, request, this.#now(), evidence);
-      if (decision.kind === "accept" && decision.record !== volume.record)
-        await this.#requireRoom(request.node, signal);
-      if (decision.kind === "accept") return withRevision(volume.record, decision);
-      if (decision.kind === "refuse") return decision;
-      evidence = {
-        ...evidence,
-        ...(await gatherEvidence(this.#options, decision, { volume, requester: request.node, signal })),
-      };
-    }
-  }
-
-  /** One RouterOS command when there is a limit, else none. @throws nodeLimitReached (RESOURCE_EXHAUSTED) */
-  async #requireRoom(node: string, signal: AbortSignal): Promise<void> {
-    const limit = this.#options.maxVolumesPerNode;
-    if (limit === 0) return;
-    const { volumes } = await this.#options.rds.list(signal);
-    const used = volumes.filter(({ record }) =>
-      record.attachments.some((attachment) => attachment.node === node),
-    );
-    if (used.length >= limit) throw failure("nodeLimitReached", { node, limit });
-  }
-
-  #publishRequest(
-    id: VolumeId,
-    { nodeId, readonly }: PublishVolumeRequest,
-    capability: Capability,
-  ): PublishRequest {
+  #publishRequest({ volumeId, nodeId, readonly, capability }: PublishVolumeRequest): PublishRequest {
     const { accessMode, accessType, fsType } = capability;
     return {
-      volume: id,
+      volume: volumeId,
       node: nodeId,
       hostNqn: hostIdentity(this.#options.clusterId, nodeId).hostNqn,
       accessMode,
@@ -280,11 +236,4 @@ export class AttachmentService {
   #now(): number {
     return Math.floor(this.#options.clock.now() / 1_000);
   }
-}
-
-/** @throws volumeNotFound (NOT_FOUND) when it is proven absent, or another installation's; recordUnusable, foreignDisk (FAILED_PRECONDITION) */
-export function requireVolume(id: VolumeId, found: Classified | undefined): RdsVolume {
-  const volume = ownVolume(found);
-  if (volume === undefined) throw failure("volumeNotFound", { volume: id });
-  return volume;
 }

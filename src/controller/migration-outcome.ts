@@ -1,7 +1,7 @@
 import type { EndedMigration } from "../domain/record/volume-record.ts";
 import type { ClusterReader, MigrationView } from "../kubernetes/port.ts";
 import { ifAllowed, machineUsing, readMachine } from "./claim-users.ts";
-import type { OutcomeSource } from "./reporter.ts";
+import type { OutcomeSource } from "./migration-reporter.ts";
 
 /** KubeVirt has this long to answer before the nodes decide. Milliseconds. */
 const LIMIT_MS = 5_000;

@@ -24,12 +24,12 @@ import { Lasting } from "./lasting.ts";
 import { GHOST_AFTER_MS, isClaimGone, isUnusedOn, looksUnasked, UNUSED_AFTER_MS } from "./left-behind.ts";
 import { isReExporting } from "./lost-export.ts";
 import type { MigrationMetrics } from "./migration-metrics.ts";
-import type { Reporter } from "./reporter.ts";
+import type { MigrationReporter } from "./migration-reporter.ts";
 
 export interface ReconcilerOptions {
   readonly rds: Rds;
   readonly attachments: AttachmentService;
-  readonly reporter: Reporter;
+  readonly reporter: MigrationReporter;
   readonly metrics: MigrationMetrics;
   readonly clock: Clock;
   readonly logger: Logger;

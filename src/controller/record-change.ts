@@ -3,10 +3,10 @@ import type { VolumeId } from "../domain/volume-id.ts";
 import type { Decision } from "../migration/decision.ts";
 import type { Rds } from "../rds/rds.ts";
 import { ownVolume, type RdsVolume } from "../rds/volume.ts";
-import type { Reporter } from "./reporter.ts";
+import type { MigrationReporter } from "./migration-reporter.ts";
 
 /** A decision for which everything is known. */
-export type Settled = Exclude<Decision, { kind: "ask" }>;
+export type FinalDecision = Exclude<Decision, { kind: "ask" }>;
 
 /** One change of a volume's record. */
 export interface RecordChange {
@@ -17,7 +17,7 @@ export interface RecordChange {
   /** Node that a refusal is about, for the report. */
   readonly node: string;
   readonly signal: AbortSignal;
-  readonly decide: (volume: RdsVolume) => Promise<Settled>;
+  readonly decide: (volume: RdsVolume) => Promise<FinalDecision>;
   /** Told each record that was read or written, whatever becomes of the change. */
   readonly seen?: (volume: RdsVolume) => void;
 }
@@ -33,7 +33,7 @@ const ATTEMPTS = 6;
  */
 export async function changeRecord(
   rds: Rds,
-  reporter: Reporter,
+  reporter: MigrationReporter,
   change: RecordChange,
 ): Promise<RdsVolume | undefined> {
   const { id, signal, decide } = change;
@@ -44,7 +44,7 @@ export async function changeRecord(
       reporter.seen(volume);
       change.seen?.(volume);
     }
-    const decision = withoutMark(volume, await decide(volume));
+    const decision = clearReExportMark(volume, await decide(volume));
     const settled = decision.kind === "refuse" || isDone(rds, volume, decision);
     if (settled && fresh) {
       if (decision.kind === "accept") return volume;
@@ -68,13 +68,13 @@ export async function changeRecord(
 }
 
 /** A decision that switches the export off for good, or on from off, ends a re-export that was interrupted. */
-function withoutMark(volume: RdsVolume, decision: Settled): Settled {
+function clearReExportMark(volume: RdsVolume, decision: FinalDecision): FinalDecision {
   if (decision.kind !== "accept" || decision.record.reExportSince === undefined) return decision;
   const startsAnew = decision.export === "keep" && !volume.disk.exported;
   if (decision.export !== "off" && decision.export !== "fresh" && !startsAnew) return decision;
   return { ...decision, record: { ...decision.record, reExportSince: undefined } };
 }
 
-function isDone(rds: Rds, volume: RdsVolume, decision: Extract<Settled, { kind: "accept" }>): boolean {
+function isDone(rds: Rds, volume: RdsVolume, decision: Extract<FinalDecision, { kind: "accept" }>): boolean {
   return decision.record === volume.record && (decision.export === "leave" || rds.exportIsRight(volume));
 }

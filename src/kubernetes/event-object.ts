@@ -4,7 +4,7 @@ import { printable } from "../domain/printable.ts";
 import type { PendingEvent, Series } from "./event-series.ts";
 
 /** Who reports. */
-export interface Reporter {
+export interface EventSource {
   /** The CSI driver name: source.component and reportingComponent (reportingController of events.k8s.io). */
   readonly component: string;
   /** This process: the pod's name, at most 128 characters. */
@@ -22,7 +22,7 @@ export function eventObject(
   event: PendingEvent,
   message: string,
   series: Series,
-  reporter: Reporter,
+  reporter: EventSource,
   now: number,
 ): CoreV1Event {
   const { namespace, name, uid } = event.claim;

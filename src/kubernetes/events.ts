@@ -4,14 +4,14 @@ import { isFailure } from "../domain/errors/driver-error.ts";
 import type { Logger } from "../observability/log.ts";
 import type { KubernetesApi } from "./api.ts";
 import { ApiStatusError } from "./api-error.ts";
-import { eventName, eventObject, eventPatch, type Reporter } from "./event-object.ts";
+import { type EventSource, eventName, eventObject, eventPatch } from "./event-object.ts";
 import { EventSeries, type PendingEvent, type Series } from "./event-series.ts";
 import type { ClaimEvent, ClaimRef, ClusterReader, EventSink } from "./port.ts";
 
 export interface EventReporterDeps {
   readonly api: KubernetesApi;
   readonly reader: Pick<ClusterReader, "persistentVolumeByHandle">;
-  readonly reporter: Reporter;
+  readonly reporter: EventSource;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Uniform in [0, 1). */

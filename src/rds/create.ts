@@ -8,7 +8,7 @@ import { fileIsBacking, requireMounted } from "./backing-file.ts";
 import { commandFailure, disksOf, type RdsContext } from "./context.ts";
 import { type Disk, disks } from "./disk.ts";
 import { filePathOf, folderOf, type Layout } from "./layout.ts";
-import { findDisk, single } from "./lookup.ts";
+import { findDisk, onlyDisk } from "./lookup.ts";
 import { pollUntil } from "./poll.ts";
 import type { Pool } from "./pool.ts";
 import { removeUnfinished } from "./remove.ts";
@@ -42,7 +42,7 @@ export async function createVolume(context: RdsContext, spec: CreateSpec): Promi
     signal,
   });
   if (!outcome.ok) return createFailed(context, spec, outcome.failure, what);
-  const first = single(id, disksOf(outcome));
+  const first = onlyDisk(id, disksOf(outcome));
   const disk = await pollUntil(
     context.clock,
     signal,

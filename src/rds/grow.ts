@@ -5,7 +5,7 @@ import { commandFailure, disksOf, type RdsContext } from "./context.ts";
 import { encodeChecked } from "./create.ts";
 import { type Disk, disks } from "./disk.ts";
 import { exportIsOn, exportPause, standingExport, type WantedExport } from "./export.ts";
-import { findDisk, single } from "./lookup.ts";
+import { findDisk, onlyDisk } from "./lookup.ts";
 import { pollUntil } from "./poll.ts";
 import type { Pool } from "./pool.ts";
 import { classify, type RdsVolume } from "./volume.ts";
@@ -56,7 +56,7 @@ export async function growVolume(context: RdsContext, spec: GrowSpec): Promise<W
   const now = await pollUntil(
     context.clock,
     signal,
-    single(id, disksOf(outcome)),
+    onlyDisk(id, disksOf(outcome)),
     () => findDisk(context, id, signal),
     (disk) => disk === undefined || disk.comment !== plan.after || isDone(disk),
   );

@@ -24,11 +24,11 @@ export async function findDisk(
     signal,
     coalesceKey: `disk:${id}`,
   });
-  return single(id, disksOf(result));
+  return onlyDisk(id, disksOf(result));
 }
 
 /** The one disk that may have a slot. */
-export function single(id: VolumeId, found: readonly Disk[]): Disk | undefined {
+export function onlyDisk(id: VolumeId, found: readonly Disk[]): Disk | undefined {
   const matching = found.filter((disk) => disk.slot === id);
   if (matching.length > 1) {
     throw failure("replyUnreadable", {

@@ -84,7 +84,7 @@ async function start(options: StackOptions = {}): Promise<Stack> {
   return stack;
 }
 async function created(on: Stack, id = ID): Promise<RdsVolume> {
-  const { pool } = await on.rds.pool("storage-pool", 0n, on.signal);
+  const { pool } = await on.rds.readPool("storage-pool", 0n, on.signal);
   const found = await on.rds.create({
     id,
     layout: LAYOUT,
@@ -100,7 +100,7 @@ async function created(on: Stack, id = ID): Promise<RdsVolume> {
 describe("create", () => {
   test("a pool that is unmounted after it was looked at gets no file", async () => {
     const on = await start();
-    const { pool } = await on.rds.pool("storage-pool", 0n, on.signal);
+    const { pool } = await on.rds.readPool("storage-pool", 0n, on.signal);
     await on.simulator.device.setPool("storage-pool", { mounted: false });
     const spec = { id: ID, layout: LAYOUT, pool, sizeBytes: MIB, record: RECORD, signal: on.signal };
     await expect(on.rds.create(spec)).rejects.toMatchObject({ id: "poolNotMounted" });
@@ -120,7 +120,7 @@ describe("create", () => {
 
   test("a slot that is taken meanwhile is returned as it is, unchanged", async () => {
     const on = await start();
-    const { pool } = await on.rds.pool("storage-pool", 0n, on.signal);
+    const { pool } = await on.rds.readPool("storage-pool", 0n, on.signal);
     await on.simulator.device.addForeignDisk({ slot: ID, path: "storage-pool/x.img", size: GIB });
     const spec = { id: ID, layout: LAYOUT, pool, sizeBytes: MIB, record: RECORD, signal: on.signal };
     expect((await on.rds.create(spec)).kind).toBe("foreign");

@@ -11,7 +11,14 @@ import type { Disk } from "./disk.ts";
 import { exportIsRight } from "./export.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
 import { filePathOf, type Layout } from "./layout.ts";
-import { findClassified, listAll, listForCapacity, listForGrowth, listForRemoval, single } from "./lookup.ts";
+import {
+  findClassified,
+  listAll,
+  listForCapacity,
+  listForGrowth,
+  listForRemoval,
+  onlyDisk,
+} from "./lookup.ts";
 import { type Place, pathsOnPools, requirePlace } from "./place.ts";
 import { type Pool, poolFrom, poolHolding } from "./pool.ts";
 import { findLeftover, type RemoveResult, removeFile, removeVolume } from "./remove.ts";
@@ -136,10 +143,10 @@ export class Rds {
    * A pool, and what has the slot `id` already. One command, or several when there are many disks.
    * @throws poolNotFound, poolNotMounted
    */
-  async pool(slot: string, reserveBytes: bigint, signal: AbortSignal, id?: VolumeId): Promise<PoolView> {
+  async readPool(slot: string, reserveBytes: bigint, signal: AbortSignal, id?: VolumeId): Promise<PoolView> {
     await this.version(signal);
     const listed = await listForCapacity(this.#context, slot, id, signal);
-    const disk = id === undefined ? undefined : single(id, listed);
+    const disk = id === undefined ? undefined : onlyDisk(id, listed);
     const existing = disk === undefined ? undefined : classify(disk, this.#context.clusterId);
     const pool = poolFrom(listed, slot, reserveBytes);
     return { pool, available: this.#available(pool), existing };
@@ -170,7 +177,7 @@ export class Rds {
    * One volume, and the pool that it is on; the pool is undefined while it is not mounted. A volume that is undefined is
    * proven absent. One command, or several when there are many disks.
    */
-  async forGrowth(
+  async findWithPool(
     id: VolumeId,
     reserveBytes: bigint,
     signal: AbortSignal,
@@ -178,14 +185,14 @@ export class Rds {
     await this.version(signal);
     const generation = this.#cache.generation(id);
     const listed = await listForGrowth(this.#context, id, signal);
-    const disk = single(id, listed);
+    const disk = onlyDisk(id, listed);
     const found = disk === undefined ? undefined : classify(disk, this.#context.clusterId);
     this.#remember(id, found, generation);
     return { found, pool: disk === undefined ? undefined : poolHolding(listed, disk.filePath, reserveBytes) };
   }
 
   /**
-   * Grows a volume that `forGrowth` returned; never shrinks it. One command, and more until the size shows.
+   * Grows a volume that `findWithPool` returned; never shrinks it. One command, and more until the size shows.
    * @throws poolFull (RESOURCE_EXHAUSTED), expansionNeedsDetach (FAILED_PRECONDITION), notVerified (UNAVAILABLE)
    */
   async grow(spec: GrowSpec): Promise<WriteResult> {
@@ -212,7 +219,7 @@ export class Rds {
     await this.version(signal);
     const generation = this.#cache.generation(id);
     const listed = await listForRemoval(this.#context, id, signal);
-    const disk = single(id, listed);
+    const disk = onlyDisk(id, listed);
     const found = disk === undefined ? undefined : classify(disk, this.#context.clusterId);
     this.#remember(id, found, generation);
     return { found, mounted: listed.filter(({ mounted }) => mounted) };

@@ -82,6 +82,13 @@ export function ownVolume(found: Classified | undefined): RdsVolume | undefined 
   throw failure("foreignDisk", { slot: id, reason });
 }
 
+/** As ownVolume, for a call that needs the volume. @throws volumeNotFound (NOT_FOUND), recordUnusable, foreignDisk (FAILED_PRECONDITION) */
+export function requireVolume(id: VolumeId, found: Classified | undefined): RdsVolume {
+  const volume = ownVolume(found);
+  if (volume === undefined) throw failure("volumeNotFound", { volume: id });
+  return volume;
+}
+
 /**
  * As ownVolume, for a detach: a disk without a record of ours that is not exported is detached, whoever made it.
  * @throws recordUnusable, foreignDisk (FAILED_PRECONDITION)

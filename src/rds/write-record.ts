@@ -12,7 +12,7 @@ import {
   type WantedExport,
   wantedExport,
 } from "./export.ts";
-import { findDisk, single } from "./lookup.ts";
+import { findDisk, onlyDisk } from "./lookup.ts";
 import { pollUntil } from "./poll.ts";
 import { classify, type RdsVolume } from "./volume.ts";
 
@@ -175,7 +175,7 @@ async function runSet(write: Write, script: Script): Promise<Disk | undefined> {
     signal,
   });
   if (!outcome.ok) throw commandFailure(what, outcome.failure);
-  return single(volume.id, disksOf(outcome));
+  return onlyDisk(volume.id, disksOf(outcome));
 }
 
 function describe(disk: Disk): string {

@@ -11,8 +11,8 @@ import {
   type DriftCounts,
   REFUSAL_CAUSES,
 } from "../../src/controller/migration-metrics.ts";
+import { ORPHANED_AFTER_SECONDS } from "../../src/controller/migration-reporter.ts";
 import { PARAMETER_DOCS, readParameters } from "../../src/controller/parameters.ts";
-import { ORPHANED_AFTER_SECONDS } from "../../src/controller/reporter.ts";
 import { catalogue } from "../../src/domain/errors/catalogue.ts";
 import { parseQuantity } from "../../src/kubernetes/quantity.ts";
 import { documentedMetrics } from "../support/metrics-page.ts";

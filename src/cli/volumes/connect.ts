@@ -7,7 +7,8 @@ import type { Kubernetes } from "../../kubernetes/create.ts";
 import type { Logger } from "../../observability/log.ts";
 import { Rds } from "../../rds/rds.ts";
 import { RouterOsClient } from "../../routeros/client.ts";
-import { createSshTransport, DEFAULT_BACKOFF, type Transport } from "../../routeros/transport/transport.ts";
+import { createSshTransport, DEFAULT_BACKOFF } from "../../routeros/transport/ssh-transport.ts";
+import type { Transport } from "../../routeros/transport/transport.ts";
 
 /** Wait between attempts to connect, milliseconds: a person who watches for the RDS to return is not kept waiting. */
 const MAX_BACKOFF_MS = 3_000;

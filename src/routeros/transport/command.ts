@@ -1,7 +1,7 @@
 import type { Clock } from "../../domain/clock.ts";
 import { DriverError, failure } from "../../domain/errors/driver-error.ts";
 import { currentRequest, type RequestScope } from "../../observability/request-scope.ts";
-import type { ExecOptions, ExecResult, Priority } from "./types.ts";
+import type { ExecOptions, ExecResult, Priority } from "./transport.ts";
 
 /** One caller of a command. */
 interface Waiter {

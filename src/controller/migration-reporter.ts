@@ -29,7 +29,7 @@ export type OutcomeSource = (
   ended: EndedMigration,
 ) => Promise<"success" | "failed" | undefined>;
 
-export interface ReporterOptions {
+export interface MigrationReporterOptions {
   readonly metrics: MigrationMetrics;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -71,13 +71,13 @@ const CONFLICTS: ReadonlySet<RefusalCause> = new Set([
  * Turns what the records say into metrics, log lines and events on the claim. Each start, each passed deadline and each
  * end is reported once: by the process that wrote it, or, if that died, by whoever finds it. Nothing here throws.
  */
-export class Reporter {
-  readonly #options: ReporterOptions;
+export class MigrationReporter {
+  readonly #options: MigrationReporterOptions;
   readonly #reported = new RecentMap<string, true>(CAPACITY);
   readonly #running = new Set<Promise<void>>();
   readonly #refusals = new LastingRefusals();
 
-  constructor(options: ReporterOptions) {
+  constructor(options: MigrationReporterOptions) {
     this.#options = options;
   }
 

@@ -17,7 +17,7 @@ import { CommandQueue } from "./command-queue.ts";
 import type { ConnectFailure, Connection } from "./connection.ts";
 import { watchIdle } from "./idle-watch.ts";
 import { outcomeError } from "./outcome-error.ts";
-import type { ExecOptions, ExecResult, Purpose, TransportObserver } from "./types.ts";
+import type { ExecOptions, ExecResult, Purpose, TransportObserver } from "./transport.ts";
 
 const SIGN_OF_LIFE = { priority: "background", what: "sign of life" } as const;
 
@@ -27,7 +27,7 @@ export interface ConnectBackoff extends BackoffLimits {
   readonly maxFatalMs: number;
 }
 
-export interface LaneOptions {
+export interface QueuedConnectionOptions {
   readonly purpose: Purpose;
   readonly address: string;
   readonly queueLimit: number;
@@ -50,8 +50,8 @@ export interface LaneOptions {
  * One connection with its queue: at most one command in flight, opened by the first command, opened again with
  * back-off while somebody waits. A command that provably was not sent goes back to the head of the queue.
  */
-export class Lane {
-  readonly #options: LaneOptions;
+export class QueuedConnection {
+  readonly #options: QueuedConnectionOptions;
   readonly #queue: CommandQueue<Command>;
   readonly #stop = new AbortController();
   #connection: Connection | undefined;
@@ -64,7 +64,7 @@ export class Lane {
   /** When the latest command ended, on the monotonic clock. */
   #usedAt = 0;
 
-  constructor(options: LaneOptions) {
+  constructor(options: QueuedConnectionOptions) {
     this.#options = options;
     this.#queue = new CommandQueue(options.queueLimit);
   }
