@@ -4,7 +4,8 @@ import type { OutcomeSource } from "../controller/migration-reporter.ts";
 import type { Clock } from "../domain/clock.ts";
 import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
 import { type NodeRegistry, staticNodes } from "../kubernetes/node-registry.ts";
-import type { ClusterReader, EventSink, ShardStore } from "../kubernetes/port.ts";
+import type { ClusterReader, EventSink } from "../kubernetes/port.ts";
+import type { ShardStore } from "../kubernetes/record-shards.ts";
 import type { Logger } from "../observability/log.ts";
 import type { ClusterIdSource } from "./cluster-id.ts";
 

@@ -1,7 +1,8 @@
 import type { NodeConfig } from "../config/load.ts";
 import type { Clock } from "../domain/clock.ts";
 import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
-import type { EventSink, OwnNode } from "../kubernetes/port.ts";
+import type { OwnNode } from "../kubernetes/own-node.ts";
+import type { EventSink } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
 import { withoutRequest } from "../observability/request-scope.ts";
 import type { ClusterIdSource } from "./cluster-id.ts";

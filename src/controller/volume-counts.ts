@@ -4,7 +4,8 @@ import { LastKnown } from "../domain/last-known.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Logger } from "../observability/log.ts";
 import { inBackground } from "../observability/request-scope.ts";
-import type { Rds, VolumeObserver } from "../rds/rds.ts";
+import type { VolumeObserver } from "../rds/cache.ts";
+import type { Rds } from "../rds/rds.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 
 /**

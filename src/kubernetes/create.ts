@@ -7,10 +7,12 @@ import { CredentialSource, type KubeConfigSource } from "./credentials.ts";
 import { EventReporter } from "./events.ts";
 import { ApiClusterInspector } from "./inspector.ts";
 import { LeaseElection } from "./leader.ts";
+import type { OwnNode } from "./own-node.ts";
 import { ApiOwnNode } from "./own-node.ts";
-import type { ClusterReader, EventSink, LeaderElection, OwnNode, ShardStore } from "./port.ts";
+import type { ClusterReader, EventSink } from "./port.ts";
 import { ApiClusterReader } from "./reader.ts";
 import { recentVolumes } from "./recent-volumes.ts";
+import type { ShardStore } from "./record-shards.ts";
 import { ConfigMapShards } from "./record-shards.ts";
 import { ApiTransport } from "./transport.ts";
 
@@ -34,7 +36,7 @@ export interface Kubernetes {
   /** What people ask about volumes, beyond what the driver needs. */
   readonly inspector: ClusterInspector;
   readonly events: EventSink;
-  readonly leaders: LeaderElection;
+  readonly leaders: LeaseElection;
   /** @param name of the Node object */
   ownNode(name: string): OwnNode;
   /** @param prefix start of the names of ConfigMaps in the namespace */

@@ -3,7 +3,6 @@ import type { Clock } from "../domain/clock.ts";
 import type { Logger } from "../observability/log.ts";
 import type { KubernetesApi } from "./api.ts";
 import { LeaseConflict, LeaseObject, type LeaseRecord } from "./lease.ts";
-import type { LeaderElection, LeaderOptions } from "./port.ts";
 
 /** Times of the election, in milliseconds: what client-go and the sidecars use. */
 export interface LeaderTimes {
@@ -27,12 +26,23 @@ export interface LeaderDeps {
   readonly times?: LeaderTimes;
 }
 
+/** A background loop that only one replica may run. */
+export interface LeaderOptions {
+  /** Name of the Lease object. */
+  readonly name: string;
+  readonly namespace: string;
+  /** This replica, unique among replicas: the pod's name. */
+  readonly identity: string;
+  /** Runs as long as the lease is held; must stop soon after the signal aborts. */
+  readonly onStarted: (signal: AbortSignal) => Promise<void>;
+}
+
 /**
  * Leader election by Lease. Clocks of different machines are never compared: a candidate waits until it has itself seen
  * the lease unchanged for its whole duration, and a leader stops by its own monotonic clock, counted from before the
  * renewal that succeeded last was sent.
  */
-export class LeaseElection implements LeaderElection {
+export class LeaseElection {
   readonly #deps: LeaderDeps;
   readonly #times: LeaderTimes;
 
@@ -41,6 +51,10 @@ export class LeaseElection implements LeaderElection {
     this.#times = deps.times ?? TIMES;
   }
 
+  /**
+   * Takes part in the election until `signal` aborts, then gives the lease back. Never throws. Losing the lease
+   * aborts the signal of `onStarted` before anybody else can hold it.
+   */
   async runAsLeader(options: LeaderOptions, signal: AbortSignal): Promise<void> {
     const lease = new LeaseObject(this.#deps.api, options.namespace, options.name, this.#deps.clock);
     while (!signal.aborted) {

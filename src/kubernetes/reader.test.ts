@@ -179,7 +179,6 @@ describe("pods", () => {
       phase: "Running",
       terminating: false,
       labels: { "kubevirt.io/created-by": "u-1" },
-      annotations: {},
       owners: [owner, { ...owner, kind: "Thing", controller: false }],
     });
     expect(await client.reader.pod("vms", "absent", forever)).toBeUndefined();
@@ -239,15 +238,8 @@ describe("KubeVirt", () => {
         { claims: [], bytes: undefined },
       ],
       migrationState: {
-        migrationUid: "uid-m",
-        sourceNode: "node-a",
         targetNode: "node-b",
-        started: Date.UTC(2026, 10, 1, 11),
         ended: undefined,
-        completed: false,
-        failed: false,
-        abortRequested: false,
-        failureReason: undefined,
         mode: "PreCopy",
         configuration: {
           completionTimeoutPerGiB: 800,
@@ -303,7 +295,6 @@ describe("KubeVirt", () => {
         uid: "first",
         phase: "Failed",
         created: Date.UTC(2026, 10, 1, 10, 1),
-        sourceNode: "node-a",
         targetNode: "node-b",
         targetPod: "virt-launcher-vm-x",
         started: Date.UTC(2026, 10, 1, 10, 1, 12),
@@ -315,7 +306,6 @@ describe("KubeVirt", () => {
         uid: "second",
         phase: "Running",
         created: Date.UTC(2026, 10, 1, 10, 2),
-        sourceNode: undefined,
         targetNode: undefined,
         targetPod: undefined,
         started: undefined,

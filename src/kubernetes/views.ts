@@ -48,7 +48,6 @@ export function podView(object: V1Pod): PodView {
     phase: status?.phase ?? "Unknown",
     terminating: metadata?.deletionTimestamp !== undefined,
     labels: metadata?.labels ?? {},
-    annotations: metadata?.annotations ?? {},
     owners: (metadata?.ownerReferences ?? []).map(({ apiVersion, kind, name, uid, controller }) => ({
       apiVersion,
       kind,

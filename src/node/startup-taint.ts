@@ -1,6 +1,7 @@
 import type { Clock } from "../domain/clock.ts";
 import { isFailure } from "../domain/errors/driver-error.ts";
-import type { OwnNode } from "../kubernetes/port.ts";
+import type { OwnNode } from "../kubernetes/own-node.ts";
+
 import type { Logger } from "../observability/log.ts";
 
 /** Pause before the second try, milliseconds; doubled after each. */

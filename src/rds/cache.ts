@@ -1,8 +1,16 @@
 import { RecentMap } from "../domain/recent-map.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
-import type { RdsVolume } from "./volume.ts";
+import type { Classified, RdsVolume } from "./volume.ts";
 
 const CAPACITY = 4_096;
+
+/** Hears of each volume that a process reads or writes, as it is then. */
+export interface VolumeObserver {
+  /** All volumes. */
+  listed(volumes: readonly RdsVolume[]): void;
+  seen(volume: RdsVolume): void;
+  gone(id: VolumeId): void;
+}
 
 /**
  * Volumes as this process last saw them, to save the read before a compare-and-set. An answer that was
@@ -13,6 +21,12 @@ export class VolumeCache {
     CAPACITY,
   );
   #lastGeneration = 0;
+  #observer: VolumeObserver | undefined;
+
+  /** Calls the observer from now on. One observer. */
+  observe(observer: VolumeObserver): void {
+    this.#observer = observer;
+  }
 
   get(id: VolumeId): RdsVolume | undefined {
     return this.#entries.get(id)?.volume;
@@ -31,8 +45,21 @@ export class VolumeCache {
   }
 
   /** Keeps a volume, unless a change has started since `generation`. */
-  put(id: VolumeId, volume: RdsVolume, generation: number): void {
-    if (this.#entries.get(id)?.generation === generation) this.#entries.set(id, { generation, volume });
+  put(volume: RdsVolume, generation: number): void {
+    if (this.#entries.get(volume.id)?.generation === generation)
+      this.#entries.set(volume.id, { generation, volume });
+    const newest = this.get(volume.id);
+    if (newest !== undefined) this.#observer?.seen(newest);
+  }
+
+  /** Keeps what a lookup found, as put; forgets a volume that it did not find. @returns what it found */
+  remember(id: VolumeId, found: Classified | undefined, generation: number): Classified | undefined {
+    if (found?.kind === "volume") this.put(found.volume, generation);
+    else {
+      this.forget(id);
+      this.#observer?.gone(id);
+    }
+    return found;
   }
 
   /** The present moment, to be given back with what is listed from now on. */
@@ -40,9 +67,13 @@ export class VolumeCache {
     return this.#lastGeneration;
   }
 
-  /** Keeps a listed volume, unless a change of it has started since `mark`. */
-  putListed(id: VolumeId, volume: RdsVolume, mark: number): void {
-    const generation = this.#entries.get(id)?.generation ?? mark;
-    if (generation <= mark) this.#entries.set(id, { generation, volume });
+  /** Keeps all volumes of a list, except those of which a change has started since `mark`. */
+  putListed(volumes: readonly RdsVolume[], mark: number): void {
+    for (const volume of volumes) {
+      const generation = this.#entries.get(volume.id)?.generation ?? mark;
+      if (generation <= mark) this.#entries.set(volume.id, { generation, volume });
+    }
+    // A volume that was changed after the list was asked for is known better than the list has it.
+    this.#observer?.listed(volumes.map((volume) => this.get(volume.id) ?? volume));
   }
 }

@@ -1,5 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { encodeRecord, RECORD_LIMIT } from "../domain/record/record-codec.ts";
+import { encodeChecked, encodeRecord, REVISION_ROOM } from "../domain/record/record-codec.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { CommandFailure } from "../routeros/client.ts";
@@ -60,19 +60,6 @@ export async function createVolume(context: RdsContext, spec: CreateSpec): Promi
   if (classified === undefined) throw failure("internal", { what: `slot ${id} has no form of ours` });
   if (disk.comment === comment) verify(disk, spec);
   return classified;
-}
-
-/** What stays free in the record of a volume that is created or attached, so that revising and detaching it always fit. Bytes. */
-export const REVISION_ROOM = 32;
-
-/** The record as comment. @param room bytes that must stay free @throws recordTooLarge (INVALID_ARGUMENT) */
-export function encodeChecked(id: VolumeId, record: VolumeRecord, room = 0): string {
-  const comment = encodeRecord(record);
-  const limit = RECORD_LIMIT - room;
-  if (comment.length > limit) {
-    throw failure("recordTooLarge", { volume: id, bytes: comment.length, limit });
-  }
-  return comment;
 }
 
 /**

@@ -1,8 +1,8 @@
 import { failure } from "../domain/errors/driver-error.ts";
+import { encodeChecked } from "../domain/record/record-codec.ts";
 import type { CommandFailure } from "../routeros/client.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { commandFailure, disksOf, type RdsContext } from "./context.ts";
-import { encodeChecked } from "./create.ts";
 import { type Disk, disks } from "./disk.ts";
 import { exportIsOn, exportPause, standingExport, type WantedExport } from "./export.ts";
 import { findDisk, onlyDisk } from "./lookup.ts";

@@ -39,6 +39,16 @@ export function onlyDisk(id: VolumeId, found: readonly Disk[]): Disk | undefined
   return matching[0];
 }
 
+/** The volume among listed disks; undefined means proven absent. */
+export function classifiedAmong(
+  { clusterId }: RdsContext,
+  id: VolumeId,
+  listed: readonly Disk[],
+): Classified | undefined {
+  const disk = onlyDisk(id, listed);
+  return disk === undefined ? undefined : classify(disk, clusterId);
+}
+
 /** Reads one volume; undefined means proven absent. */
 export async function findClassified(
   context: RdsContext,

@@ -1,4 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
 import type { Disk } from "./disk.ts";
 import { isSafePath, SIZE_GRANULARITY } from "./layout.ts";
 
@@ -72,4 +73,27 @@ function sized(files: readonly Disk[]): ReadonlyMap<string, bigint> {
 
 function roundDown(bytes: bigint): bigint {
   return bytes > 0n ? (bytes / SIZE_GRANULARITY) * SIZE_GRANULARITY : 0n;
+}
+
+/** Volumes that are being created or grown, with the size that each will have: calls that read a pool at the same time see the same space. */
+export class PendingVolumes {
+  readonly #volumes = new Map<VolumeId, { readonly pool: string; readonly bytes: bigint }>();
+
+  set(id: VolumeId, pool: Pool, bytes: bigint): void {
+    this.#volumes.set(id, { pool: pool.slot, bytes });
+  }
+
+  delete(id: VolumeId): void {
+    this.#volumes.delete(id);
+  }
+
+  /** A pool's space in bytes, less what the pending volumes take beyond what its listing showed. */
+  availableIn({ slot, available, counted }: Pool): bigint {
+    let left = available;
+    for (const [id, { pool, bytes }] of this.#volumes) {
+      const listed = counted.get(id) ?? 0n;
+      if (pool === slot && bytes > listed) left -= bytes - listed;
+    }
+    return left > 0n ? left : 0n;
+  }
 }

@@ -1,4 +1,7 @@
 import { failure } from "../domain/errors/driver-error.ts";
+import { payload } from "../routeros/envelope.ts";
+import { ros } from "../routeros/script.ts";
+import { type RdsContext, runChecked } from "./context.ts";
 
 /** A RouterOS version; pre-releases order before their release. */
 export interface RouterOsVersion {
@@ -41,5 +44,18 @@ export function requireSupported(text: string): RouterOsVersion {
   if (version.major < 7 || (version.major === 7 && version.minor < 21)) {
     throw failure("versionTooOld", { version: version.text, minimum: MINIMUM_VERSION });
   }
+  return version;
+}
+
+/** Asks the device for its version. One RouterOS command. @throws as requireSupported */
+export async function readVersion(context: RdsContext, signal: AbortSignal): Promise<RouterOsVersion> {
+  const result = await runChecked(context, {
+    what: "read the RouterOS version",
+    purpose: "read",
+    body: () => payload("version", ros`[/system/resource/get version]`),
+    signal,
+  });
+  const version = requireSupported(result.reply.flat("version") ?? "");
+  context.logger.info("RDS connected", { address: context.client.address, version: version.text });
   return version;
 }

@@ -1,8 +1,8 @@
 import { failure } from "../domain/errors/driver-error.ts";
+import { encodeChecked, REVISION_ROOM } from "../domain/record/record-codec.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { commandFailure, disksOf, type RdsContext } from "./context.ts";
-import { encodeChecked, REVISION_ROOM } from "./create.ts";
 import { type Disk, disks } from "./disk.ts";
 import {
   exportedRecord,

@@ -1,9 +1,7 @@
 import { payload, printed } from "../envelope.ts";
 import { ros } from "../script.ts";
 import { type RecordLines, splitRecords } from "./detail-records.ts";
-import type { ReplyForm } from "./form.ts";
-import { whereClause } from "./json-form.ts";
-import { closingQuote } from "./quoted.ts";
+import { closingQuote, type ReplyForm, whereClause } from "./form.ts";
 import type { Row } from "./row.ts";
 
 /**

@@ -1,8 +1,6 @@
 import { payload } from "../envelope.ts";
 import { ros, type Script } from "../script.ts";
-import type { Listing, ReplyForm } from "./form.ts";
-import { propertyName } from "./property-name.ts";
-import { closingQuote } from "./quoted.ts";
+import { closingQuote, type Listing, propertyName, type ReplyForm, whereClause } from "./form.ts";
 import type { Row } from "./row.ts";
 
 const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
@@ -50,11 +48,6 @@ function proplist(properties: readonly string[]): Script {
     (list, name, at) => (at === 0 ? propertyName(name) : ros`${list},${propertyName(name)}`),
     ros``,
   );
-}
-
-/** ` where …`, or nothing. */
-export function whereClause(where: Script | undefined): Script {
-  return where === undefined ? ros`` : ros` where ${where}`;
 }
 
 /**

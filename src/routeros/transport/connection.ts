@@ -152,6 +152,22 @@ export async function openConnection(
   });
 }
 
+/** How long the RDS may take to end a connection, milliseconds; then it is cut. */
+const END_MS = 1_000;
+
+/** Ends a connection politely, and resolves when it is gone. */
+export async function endConnection(connection: Connection, clock: Clock): Promise<void> {
+  connection.end();
+  const timer = new AbortController();
+  const cut = clock.sleep(END_MS, timer.signal).then(
+    () => connection.drop("closed by the driver"),
+    () => {},
+  );
+  await connection.closed;
+  timer.abort();
+  await cut;
+}
+
 function connectionOf(
   options: ConnectionOptions,
   client: Client,

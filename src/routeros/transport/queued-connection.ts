@@ -1,7 +1,4 @@
-import { type BackoffLimits, backoffDelay } from "../../domain/backoff.ts";
-import type { Clock } from "../../domain/clock.ts";
 import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
-import type { Logger } from "../../observability/log.ts";
 import { currentRequest } from "../../observability/request-scope.ts";
 import type { ChannelOutcome } from "./channel.ts";
 import {
@@ -13,36 +10,22 @@ import {
   settleAll,
   waitFor,
 } from "./command.ts";
+import { lateError, outcomeError } from "./command-errors.ts";
 import { CommandQueue } from "./command-queue.ts";
-import type { ConnectFailure, Connection } from "./connection.ts";
+import { type Connection, endConnection } from "./connection.ts";
+import { Connector, type ConnectorOptions } from "./connector.ts";
 import { watchIdle } from "./idle-watch.ts";
-import { outcomeError } from "./outcome-error.ts";
-import type { ExecOptions, ExecResult, Purpose, TransportObserver } from "./transport.ts";
+import type { ExecOptions, ExecResult } from "./transport.ts";
 
 const SIGN_OF_LIFE = { priority: "background", what: "sign of life" } as const;
 
-/** Limits of the wait between connection attempts, in milliseconds. */
-export interface ConnectBackoff extends BackoffLimits {
-  /** Longest wait after a failure that only a person can cure: short, so that a call notices the cure. */
-  readonly maxFatalMs: number;
-}
-
-export interface QueuedConnectionOptions {
-  readonly purpose: Purpose;
-  readonly address: string;
+export interface QueuedConnectionOptions extends ConnectorOptions {
   readonly queueLimit: number;
-  readonly backoff: ConnectBackoff;
   /** How long a command waits for a connection that cannot be made, in milliseconds. */
   readonly patienceMs: number;
   /** After so long without a command an open connection is asked for a sign of life, which may take as long as the next. */
   readonly idleCheckMs: number;
   readonly idleAnswerMs: number;
-  readonly clock: Clock;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
-  readonly logger: Logger;
-  readonly observer: TransportObserver;
-  readonly connect: (signal: AbortSignal) => Promise<Connection | ConnectFailure>;
   readonly onReconnect: () => void;
 }
 
@@ -54,12 +37,10 @@ export class QueuedConnection {
   readonly #options: QueuedConnectionOptions;
   readonly #queue: CommandQueue<Command>;
   readonly #stop = new AbortController();
+  readonly #connector: Connector;
   #connection: Connection | undefined;
   #running: Command | undefined;
   #connecting: Promise<void> | undefined;
-  #failures = 0;
-  #notBefore = 0;
-  #lastFailure: ConnectFailure | undefined;
   #wasConnected = false;
   /** When the latest command ended, on the monotonic clock. */
   #usedAt = 0;
@@ -67,6 +48,7 @@ export class QueuedConnection {
   constructor(options: QueuedConnectionOptions) {
     this.#options = options;
     this.#queue = new CommandQueue(options.queueLimit);
+    this.#connector = new Connector(options);
   }
 
   get connected(): boolean {
@@ -87,7 +69,7 @@ export class QueuedConnection {
       command,
       options,
       this.#options.clock,
-      () => this.#deadlineError(command, options.timeoutMs / 1000),
+      () => this.#lateError(command, options.timeoutMs / 1000),
       () => this.#dropIfUnwanted(command),
       { ms: this.#options.patienceMs, error: () => this.#futile(command, this.#options.patienceMs / 1000) },
     );
@@ -105,15 +87,7 @@ export class QueuedConnection {
     await this.#connecting;
     const connection = this.#connection;
     if (connection === undefined) return;
-    connection.end();
-    const timer = new AbortController();
-    const cut = this.#options.clock.sleep(1_000, timer.signal).then(
-      () => connection.drop("closed by the driver"),
-      () => {},
-    );
-    await connection.closed;
-    timer.abort();
-    await cut;
+    await endConnection(connection, this.#options.clock);
   }
 
   /** The waiting command to join, or a new one in the queue; undefined if the queue is full. */
@@ -140,35 +114,31 @@ export class QueuedConnection {
     else command.abandon.abort();
   }
 
-  /**
-   * Why waiting on makes no sense: the RDS cannot be reached. Callers have deadlines of their own and would otherwise
-   * never learn the reason.
-   */
-  #futile(command: Command, seconds: number): DriverError | undefined {
-    if (this.#running === command || this.connected || this.#lastFailure === undefined) return undefined;
-    return this.#deadlineError(command, seconds);
+  /** What a caller learns whose time is over. */
+  #lateError(command: Command, seconds: number): DriverError {
+    const { address } = this.#options;
+    const isRunning = this.#running === command;
+    return lateError(address, command.what, seconds, {
+      isRunning,
+      isOpen: this.connected,
+      failure: this.#connector.lastFailure,
+    });
   }
 
-  /** What a caller is told whose time is over. */
-  #deadlineError(command: Command, seconds: number): DriverError {
-    if (this.#running === command) {
-      return failure("rdsOutcomeUnknown", { what: command.what, reason: `no answer within ${seconds} s` });
-    }
-    if (this.connected) {
-      return failure("rdsBusy", { what: command.what, detail: `${seconds} s in the command queue` });
-    }
-    if (this.#lastFailure?.fatal === true) return this.#lastFailure.error;
-    const reason = this.#lastFailure?.reason ?? "still connecting";
-    return failure("rdsUnreachable", {
-      address: this.#options.address,
-      reason: `${reason} (gave up after ${seconds} s)`,
-    });
+  /**
+   * Why waiting longer is futile: the RDS cannot be reached. Callers have deadlines of their own and would otherwise never
+   * learn the reason.
+   */
+  #futile(command: Command, seconds: number): DriverError | undefined {
+    const hasFailed =
+      this.#running !== command && !this.connected && this.#connector.lastFailure !== undefined;
+    return hasFailed ? this.#lateError(command, seconds) : undefined;
   }
 
   #pump(): void {
     if (this.#stop.signal.aborted || this.#running !== undefined || this.#queue.size === 0) return;
     if (this.#connection === undefined) {
-      this.#connecting ??= this.#connectWhileWanted().finally(() => {
+      this.#connecting ??= this.#connect().finally(() => {
         this.#connecting = undefined;
         this.#pump();
       });
@@ -202,7 +172,7 @@ export class QueuedConnection {
 
   #deliver(command: Command, outcome: ChannelOutcome, connection: Connection): void {
     if (outcome.kind === "answered") {
-      this.#failures = 0;
+      this.#connector.worked();
       settleAll(command, { ...outcome, line: command.line });
     } else if (outcome.kind === "notSent") {
       // The server has no channel for us, or the connection is gone: both are cured by a new connection only.
@@ -215,42 +185,15 @@ export class QueuedConnection {
     } else rejectAll(command, outcomeError(this.#options.address, command.what, outcome));
   }
 
-  /** Connects, again and again with back-off, until it is up or nobody waits any more. */
-  async #connectWhileWanted(): Promise<void> {
-    const { clock, observer, purpose, logger, address } = this.#options;
-    const stop = this.#stop.signal;
-    while (!stop.aborted && this.#queue.size > 0) {
-      const wait = this.#notBefore - clock.monotonic();
-      if (wait > 0) await clock.sleep(wait, stop).catch(() => {});
-      if (stop.aborted || this.#queue.size === 0) return;
-      const started = clock.monotonic();
-      const result = await this.#options.connect(stop);
-      if (result.kind === "connected") {
-        observer.onConnected(purpose, (clock.monotonic() - started) / 1000);
-        logger.info("connected to the RDS", { purpose, address });
-        this.#adopt(result);
-        return;
-      }
-      this.#countFailure(result.fatal);
-      if (stop.aborted) return;
-      observer.onConnectFailed(purpose, result.reason, result.error);
-      if (this.#lastFailure?.reason !== result.reason) {
-        logger.warn("cannot connect to the RDS", {
-          purpose,
-          address,
-          reason: result.reason,
-          error: result.error.id,
-        });
-      }
-      this.#lastFailure = result;
-      if (result.fatal) return this.#failWaiting(result.error);
-    }
+  async #connect(): Promise<void> {
+    const result = await this.#connector.connect(() => this.#queue.size > 0, this.#stop.signal);
+    if (result?.kind === "connected") this.#adopt(result);
+    else if (result !== undefined) this.#failWaiting(result.error);
   }
 
   #adopt(connection: Connection): void {
     const { purpose, observer, logger, address } = this.#options;
     this.#connection = connection;
-    this.#lastFailure = undefined;
     const again = this.#wasConnected;
     this.#wasConnected = true;
     const ended = new AbortController();
@@ -263,7 +206,7 @@ export class QueuedConnection {
       if (!this.#stop.signal.aborted) {
         logger.warn("connection to the RDS lost", { purpose, address, reason });
         // Counts as a failure, or a server that accepts and hangs up would be called without pause.
-        this.#countFailure(false);
+        this.#connector.failed(false);
       }
       this.#pump();
     });
@@ -285,13 +228,6 @@ export class QueuedConnection {
       },
       AbortSignal.any([ended, signal]),
     );
-  }
-
-  #countFailure(fatal: boolean): void {
-    const { backoff, random, clock } = this.#options;
-    this.#failures += 1;
-    const maxMs = fatal ? Math.min(backoff.maxFatalMs, backoff.maxMs) : backoff.maxMs;
-    this.#notBefore = clock.monotonic() + backoffDelay(this.#failures, { ...backoff, maxMs }, random);
   }
 
   #failWaiting(error: DriverError): void {

@@ -5,8 +5,9 @@ import { type Logger, silentLogger } from "../../observability/log.ts";
 import { withoutRequest } from "../../observability/request-scope.ts";
 import { DEFAULT_WHAT } from "./command.ts";
 import { openConnection } from "./connection.ts";
+import type { ConnectBackoff } from "./connector.ts";
 import type { HostKeyPin } from "./host-keys.ts";
-import { type ConnectBackoff, QueuedConnection } from "./queued-connection.ts";
+import { QueuedConnection } from "./queued-connection.ts";
 import {
   type ExecOptions,
   type Purpose,

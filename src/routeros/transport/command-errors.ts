@@ -1,5 +1,6 @@
 import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
 import type { ChannelOutcome } from "./channel.ts";
+import type { ConnectFailure } from "./connection.ts";
 
 /**
  * The error of a command that left the queue and got no answer.
@@ -21,4 +22,25 @@ export function outcomeError(
     case "abandoned":
       return failure("rdsOutcomeUnknown", { what, reason: "given up" });
   }
+}
+
+/**
+ * The error of a caller whose time is over.
+ * @param seconds that it waited
+ */
+export function lateError(
+  address: string,
+  what: string,
+  seconds: number,
+  state: {
+    readonly isRunning: boolean;
+    readonly isOpen: boolean;
+    readonly failure: ConnectFailure | undefined;
+  },
+): DriverError {
+  if (state.isRunning) return failure("rdsOutcomeUnknown", { what, reason: `no answer within ${seconds} s` });
+  if (state.isOpen) return failure("rdsBusy", { what, detail: `${seconds} s in the command queue` });
+  if (state.failure?.fatal === true) return state.failure.error;
+  const reason = state.failure?.reason ?? "still connecting";
+  return failure("rdsUnreachable", { address, reason: `${reason} (gave up after ${seconds} s)` });
 }
