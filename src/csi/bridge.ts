@@ -21,9 +21,9 @@ import { failure } from "../domain/errors/driver-error.ts";
 import type { Logger } from "../observability/log.ts";
 import { inRequest } from "../observability/request-scope.ts";
 import type { CallRegistry } from "./calls.ts";
+import type { OnUndecodable } from "./library-log.ts";
 import { chain, type Interceptor, type RpcHandlers, type RpcNext } from "./rpc.ts";
 import { statusOf } from "./status.ts";
-import type { OnUndecodable } from "./undecodable.ts";
 
 /** A service and what answers it; made by `service`. */
 export interface BoundService {

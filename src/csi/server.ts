@@ -5,9 +5,8 @@ import type { Logger } from "../observability/log.ts";
 import { placeSocket } from "../observability/unix-socket.ts";
 import { type BoundService, serviceDefinition, serviceImplementation } from "./bridge.ts";
 import { CallRegistry } from "./calls.ts";
-import { takeLibraryLog } from "./library-log.ts";
+import { logUndecodable, takeLibraryLog } from "./library-log.ts";
 import type { Interceptor } from "./rpc.ts";
-import { logUndecodable } from "./undecodable.ts";
 
 /** Settings of a CSI server. */
 export interface ServerOptions {

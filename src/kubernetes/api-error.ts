@@ -1,5 +1,4 @@
-import { DriverError, failure } from "../domain/errors/driver-error.ts";
-import { cancelledBy } from "./deadline.ts";
+import { cancelledBy, DriverError, failure } from "../domain/errors/driver-error.ts";
 
 /** What a call does, for messages: `list` `pods in namespace vms`. */
 export interface CallName {

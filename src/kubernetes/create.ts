@@ -1,8 +1,8 @@
 import { type Clock, systemClock } from "../domain/clock.ts";
+import { failure } from "../domain/errors/driver-error.ts";
 import type { ClusterInspector } from "../inspect/cluster-inspector.ts";
 import { type Logger, silentLogger } from "../observability/log.ts";
 import { KubernetesApi } from "./api.ts";
-import { readClusterUid } from "./cluster-uid.ts";
 import { CredentialSource, type KubeConfigSource } from "./credentials.ts";
 import { EventReporter } from "./events.ts";
 import { ApiClusterInspector } from "./inspector.ts";
@@ -86,4 +86,23 @@ export async function createKubernetes(options: KubernetesOptions): Promise<Kube
       transport.close();
     },
   };
+}
+
+/** Every cluster has it, from its first start to its end, and nobody can make it anew. */
+const SYSTEM_NAMESPACE = "kube-system";
+
+/**
+ * What tells one cluster from another: the UID of the namespace kube-system.
+ * @throws as ClusterReader; clusterIdUnknown when there is no such namespace
+ */
+async function readClusterUid(api: KubernetesApi, signal: AbortSignal): Promise<string> {
+  const found = await api.find(
+    { verb: "get", resource: `namespace ${SYSTEM_NAMESPACE}` },
+    signal,
+    (options) => api.core.readNamespace({ name: SYSTEM_NAMESPACE }, options),
+  );
+  const uid = found?.metadata?.uid;
+  if (uid === undefined || uid === "")
+    throw failure("clusterIdUnknown", { reason: `the API server has no namespace ${SYSTEM_NAMESPACE}` });
+  return uid;
 }

@@ -1,6 +1,5 @@
 import { linkAbort, orAborted } from "../domain/abort.ts";
 import type { Clock } from "../domain/clock.ts";
-import { DriverError, failure } from "../domain/errors/driver-error.ts";
 
 /** Thrown (as the abort reason) when a call took longer than it may. */
 export class DeadlineError extends Error {
@@ -35,9 +34,4 @@ export async function withDeadline<T>(
     done.abort();
     unlink();
   }
-}
-
-/** The abort reason as the driver reports it. */
-export function cancelledBy(signal: AbortSignal, what: string): DriverError {
-  return signal.reason instanceof DriverError ? signal.reason : failure("cancelled", { what }, signal.reason);
 }

@@ -5,11 +5,11 @@ import type { VolumeId } from "../domain/volume-id.ts";
 import type { CommandFailure } from "../routeros/client.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { fileIsBacking, requireMounted } from "./backing-file.ts";
-import { commandFailure, disksOf, type RdsContext } from "./context.ts";
-import { type Disk, disks } from "./disk.ts";
+import { changeDisk, commandFailure, type RdsContext } from "./context.ts";
+import type { Disk } from "./disk.ts";
 import { filePathOf, folderOf, type Layout } from "./layout.ts";
-import { findDisk, onlyDisk } from "./lookup.ts";
-import { pollUntil } from "./poll.ts";
+import { findDisk } from "./lookup.ts";
+import { pollDisk } from "./poll.ts";
 import type { Pool } from "./pool.ts";
 import { removeUnfinished } from "./remove.ts";
 import { type Classified, classify } from "./volume.ts";
@@ -34,22 +34,11 @@ export async function createVolume(context: RdsContext, spec: CreateSpec): Promi
   const { id, signal, pool } = spec;
   const comment = encodeChecked(id, spec.record, REVISION_ROOM);
   const what = `create volume ${id}`;
-  const outcome = await context.client.run({
-    what,
-    purpose: "mutate",
-    listing: disks(ros`slot=${id}`),
-    body: (rows) => ros`${createScript(spec, comment)}; ${rows}`,
-    signal,
-  });
+  const outcome = await changeDisk(context, what, id, createScript(spec, comment), signal);
   if (!outcome.ok) return createFailed(context, spec, outcome.failure, what);
-  const first = onlyDisk(id, disksOf(outcome));
-  const disk = await pollUntil(
-    context.clock,
-    signal,
-    first,
-    () => findDisk(context, id, signal),
-    (found) => found === undefined || found.comment !== comment || found.size !== undefined,
-  );
+  const isThere = (found: Disk | undefined) =>
+    found === undefined || found.comment !== comment || found.size !== undefined;
+  const disk = await pollDisk(context, id, signal, outcome.disk, isThere);
   if (disk === undefined) {
     throw failure("notVerified", {
       what: `creating volume ${id} in pool ${pool.slot}`,

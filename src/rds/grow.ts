@@ -2,13 +2,12 @@ import { failure } from "../domain/errors/driver-error.ts";
 import { encodeChecked } from "../domain/record/record-codec.ts";
 import type { CommandFailure } from "../routeros/client.ts";
 import { ros, type Script } from "../routeros/script.ts";
-import { commandFailure, disksOf, type RdsContext } from "./context.ts";
-import { type Disk, disks } from "./disk.ts";
+import { changeDisk, commandFailure, type RdsContext } from "./context.ts";
+import type { Disk } from "./disk.ts";
 import { exportIsOn, exportPause, standingExport, type WantedExport } from "./export.ts";
-import { findDisk, onlyDisk } from "./lookup.ts";
-import { pollUntil } from "./poll.ts";
+import { pollDisk } from "./poll.ts";
 import type { Pool } from "./pool.ts";
-import { classify, type RdsVolume } from "./volume.ts";
+import { type RdsVolume, writtenVolume } from "./volume.ts";
 import type { WriteResult } from "./write-record.ts";
 
 /** What a volume shall become. */
@@ -41,25 +40,15 @@ export async function growVolume(context: RdsContext, spec: GrowSpec): Promise<W
   const what = `grow volume ${id}`;
   const plan =
     reExportSince === undefined ? growOnly(volume, sizeBytes) : growAndReExport(context, spec, reExportSince);
-  const outcome = await context.client.run({
-    what,
-    purpose: "mutate",
-    listing: disks(ros`slot=${id}`),
-    body: (rows) => ros`${plan.script}; ${rows}`,
-    signal,
-  });
+  const outcome = await changeDisk(context, what, id, plan.script, signal);
   if (!outcome.ok) throw growFailed(spec, outcome.failure, what);
   const isDone = (disk: Disk): boolean =>
     disk.comment === plan.after &&
     (disk.size ?? 0n) >= sizeBytes &&
     (plan.wanted === undefined || exportIsOn(disk, plan.wanted));
-  const now = await pollUntil(
-    context.clock,
-    signal,
-    onlyDisk(id, disksOf(outcome)),
-    () => findDisk(context, id, signal),
-    (disk) => disk === undefined || disk.comment !== plan.after || isDone(disk),
-  );
+  const isSettled = (disk: Disk | undefined) =>
+    disk === undefined || disk.comment !== plan.after || isDone(disk);
+  const now = await pollDisk(context, id, signal, outcome.disk, isSettled);
   if (now === undefined) return { kind: "absent" };
   // Also the mark of an unfinished re-export: the next attempt goes on from it.
   if (now.comment !== plan.after) return { kind: "conflict" };
@@ -67,10 +56,7 @@ export async function growVolume(context: RdsContext, spec: GrowSpec): Promise<W
     const detail = `size ${now.size ?? "unknown"}, nvme-tcp-export=${now.exported ? "yes" : "no"}`;
     throw failure("notVerified", { what: `growing volume ${id} to ${sizeBytes} bytes`, detail });
   }
-  const classified = classify(now, context.clusterId);
-  if (classified?.kind !== "volume")
-    throw failure("notVerified", { what, detail: "the record is not readable" });
-  return { kind: "written", volume: classified.volume };
+  return { kind: "written", volume: writtenVolume(now, context.clusterId, what) };
 }
 
 interface Plan {

@@ -2,7 +2,7 @@ import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { payload } from "../routeros/envelope.ts";
 import { ros } from "../routeros/script.ts";
-import { disksOf, type RdsContext, runChecked } from "./context.ts";
+import { disksOf, onlyDisk, type RdsContext, runChecked } from "./context.ts";
 import { type Disk, disks, FILE_PROPERTIES, SIZE_PROPERTIES } from "./disk.ts";
 import { readInParts } from "./parted-read.ts";
 import { type Classified, classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
@@ -25,18 +25,6 @@ export async function findDisk(
     coalesceKey: `disk:${id}`,
   });
   return onlyDisk(id, disksOf(result));
-}
-
-/** The one disk that may have a slot. */
-export function onlyDisk(id: VolumeId, found: readonly Disk[]): Disk | undefined {
-  const matching = found.filter((disk) => disk.slot === id);
-  if (matching.length > 1) {
-    throw failure("replyUnreadable", {
-      what: `read disk ${id}`,
-      detail: `${matching.length} disks share the slot`,
-    });
-  }
-  return matching[0];
 }
 
 /** The volume among listed disks; undefined means proven absent. */
@@ -73,14 +61,19 @@ export async function listAll(
     files: ros`slot~"^(csi|pvc)-" and type="file"`,
     properties: FILE_PROPERTIES,
   });
-  const volumes: RdsVolume[] = [];
-  const foreign: ForeignDisk[] = [];
-  for (const disk of listed.toSorted(bySlot)) {
-    const classified = classify(disk, context.clusterId);
-    if (classified?.kind === "volume") volumes.push(classified.volume);
-    if (classified?.kind === "foreign") foreign.push(classified.foreign);
-  }
-  return { volumes, foreign };
+  return sortedOut(listed, context.clusterId);
+}
+
+/** The volumes and the foreign disks among listed ones, in slot order. */
+export function sortedOut(
+  listed: readonly Disk[],
+  clusterId: string | undefined,
+): { volumes: RdsVolume[]; foreign: ForeignDisk[] } {
+  const ours = listed.toSorted(bySlot).flatMap((disk) => classify(disk, clusterId) ?? []);
+  return {
+    volumes: ours.flatMap((each) => (each.kind === "volume" ? [each.volume] : [])),
+    foreign: ours.flatMap((each) => (each.kind === "foreign" ? [each.foreign] : [])),
+  };
 }
 
 /**

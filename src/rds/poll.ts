@@ -1,5 +1,9 @@
 import { backoffDelay } from "../domain/backoff.ts";
 import type { Clock } from "../domain/clock.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
+import type { RdsContext } from "./context.ts";
+import type { Disk } from "./disk.ts";
+import { findDisk } from "./lookup.ts";
 
 /** How long the RDS may take until a change shows; milliseconds. */
 export const SETTLE_LIMIT_MS = 12_000;
@@ -24,4 +28,15 @@ export async function pollUntil<T>(
     value = await read();
   }
   return value;
+}
+
+/** As pollUntil, for the disk with a slot. */
+export function pollDisk(
+  context: RdsContext,
+  id: VolumeId,
+  signal: AbortSignal,
+  first: Disk | undefined,
+  settled: (disk: Disk | undefined) => boolean,
+): Promise<Disk | undefined> {
+  return pollUntil(context.clock, signal, first, () => findDisk(context, id, signal), settled);
 }

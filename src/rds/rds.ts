@@ -4,7 +4,7 @@ import type { ExportState, VolumeRecord } from "../domain/record/volume-record.t
 import type { VolumeId } from "../domain/volume-id.ts";
 import { ros } from "../routeros/script.ts";
 import { VolumeCache, type VolumeObserver } from "./cache.ts";
-import type { RdsContext } from "./context.ts";
+import { onlyDisk, type RdsContext } from "./context.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
 import { exportIsRight } from "./export.ts";
@@ -17,7 +17,6 @@ import {
   listForCapacity,
   listForGrowth,
   listForRemoval,
-  onlyDisk,
 } from "./lookup.ts";
 import { type Place, pathsOnPools, requirePlace } from "./place.ts";
 import { PendingVolumes, type Pool, poolFrom, poolHolding } from "./pool.ts";

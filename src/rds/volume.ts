@@ -65,6 +65,13 @@ export function classify(disk: Disk, clusterId: string | undefined): Classified 
   return { kind: "volume", volume: { id, record: decoded.record, disk } };
 }
 
+/** The volume that a change of its record left. @throws notVerified (UNAVAILABLE) if its record cannot be read back */
+export function writtenVolume(disk: Disk, clusterId: string | undefined, what: string): RdsVolume {
+  const classified = classify(disk, clusterId);
+  if (classified?.kind === "volume") return classified.volume;
+  throw failure("notVerified", { what, detail: "the record is not readable" });
+}
+
 function formerIdReason(clusterId: string): string {
   return `it belongs to cluster ${PLAIN_CLUSTER_ID}, and this one is ${clusterId}; if this installation made it, set cluster-id: ${PLAIN_CLUSTER_ID} for controller and nodes`;
 }

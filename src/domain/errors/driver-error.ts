@@ -47,6 +47,11 @@ export function isFailure(error: unknown, id: ErrorId): error is DriverError {
   return error instanceof DriverError && error.id === id;
 }
 
+/** The reason of an aborted signal as an error: its own, if that is one of the catalogue, else `cancelled`. */
+export function cancelledBy(signal: AbortSignal, what: string): DriverError {
+  return signal.reason instanceof DriverError ? signal.reason : failure("cancelled", { what }, signal.reason);
+}
+
 /** Any thrown value as a DriverError; what is not from the catalogue becomes INTERNAL. */
 export function toDriverError(error: unknown): DriverError {
   if (error instanceof DriverError) return error;

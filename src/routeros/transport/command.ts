@@ -1,5 +1,5 @@
 import type { Clock } from "../../domain/clock.ts";
-import { DriverError, failure } from "../../domain/errors/driver-error.ts";
+import { cancelledBy, type DriverError } from "../../domain/errors/driver-error.ts";
 import { currentRequest, type RequestScope } from "../../observability/request-scope.ts";
 import type { ExecOptions, ExecResult, Priority } from "./transport.ts";
 
@@ -47,11 +47,6 @@ export function newCommand(
   };
 }
 
-/** The error of a caller that has aborted: its own, if it is one of the catalogue. */
-export function abortError(signal: AbortSignal, what: string): DriverError {
-  return signal.reason instanceof DriverError ? signal.reason : failure("cancelled", { what }, signal.reason);
-}
-
 /**
  * Waits for the command's answer until the caller's deadline or abort.
  * @param onDeadline makes the error of a caller whose time is over
@@ -84,7 +79,7 @@ export function waitFor(
       },
     };
     const onAbort = (): void => {
-      waiter.reject(abortError(options.signal, options.what ?? DEFAULT_WHAT));
+      waiter.reject(cancelledBy(options.signal, options.what ?? DEFAULT_WHAT));
       onLeave();
     };
     options.signal.addEventListener("abort", onAbort, { once: true });

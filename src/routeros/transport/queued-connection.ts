@@ -1,15 +1,7 @@
-import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
+import { cancelledBy, type DriverError, failure } from "../../domain/errors/driver-error.ts";
 import { currentRequest } from "../../observability/request-scope.ts";
 import type { ChannelOutcome } from "./channel.ts";
-import {
-  abortError,
-  type Command,
-  DEFAULT_WHAT,
-  newCommand,
-  rejectAll,
-  settleAll,
-  waitFor,
-} from "./command.ts";
+import { type Command, DEFAULT_WHAT, newCommand, rejectAll, settleAll, waitFor } from "./command.ts";
 import { lateError, outcomeError } from "./command-errors.ts";
 import { CommandQueue } from "./command-queue.ts";
 import { type Connection, endConnection } from "./connection.ts";
@@ -59,7 +51,7 @@ export class QueuedConnection {
   exec(line: string, options: ExecOptions): Promise<ExecResult> {
     if (this.#stop.signal.aborted) return Promise.reject(failure("shuttingDown", {}));
     if (options.signal.aborted) {
-      return Promise.reject(abortError(options.signal, options.what ?? DEFAULT_WHAT));
+      return Promise.reject(cancelledBy(options.signal, options.what ?? DEFAULT_WHAT));
     }
     const command = this.#admit(line, options);
     if (command === undefined) {
