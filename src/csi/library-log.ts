@@ -11,12 +11,11 @@ const KIND_LENGTH = 24;
 type Warn = (kind: string, fields: Readonly<Record<string, unknown>>) => void;
 
 /** Warns once per kind and minute; the next line of the kind says how often it was held back. */
-function sparingly(logger: Logger, clock: Pick<Clock, "monotonic">, message: string): Warn {
+function sparingly(logger: Logger, clock: Pick<Clock, "monotonic">, message: string, again: string): Warn {
   const repeats = new Repeats<Readonly<Record<string, unknown>>>(WINDOW_MS);
   return (kind, fields) => {
     const now = clock.monotonic();
-    for (const { detail, times } of repeats.expired(now))
-      logger.warn(`${message} again`, { ...detail, times });
+    for (const { detail, times } of repeats.expired(now)) logger.warn(again, { ...detail, times });
     if (repeats.note(kind, fields, now)) logger.warn(message, fields);
   };
 }
@@ -26,7 +25,7 @@ function sparingly(logger: Logger, clock: Pick<Clock, "monotonic">, message: str
  * or forge lines. For the whole process, as grpc-js has one logger.
  */
 export function takeLibraryLog(logger: Logger, clock: Pick<Clock, "monotonic">): void {
-  const warn = sparingly(logger, clock, "grpc-js said");
+  const warn = sparingly(logger, clock, "grpc-js said", "grpc-js said again");
   const take = (...said: unknown[]) => {
     const text = said.map(String).join(" ");
     warn(text.slice(0, KIND_LENGTH), { text });
@@ -42,6 +41,11 @@ export type OnUndecodable = (method: string, bytes: number, error: unknown) => v
  * hostile caller leaves no trace.
  */
 export function logUndecodable(logger: Logger, clock: Pick<Clock, "monotonic">): OnUndecodable {
-  const warn = sparingly(logger, clock, "a request could not be decoded");
+  const warn = sparingly(
+    logger,
+    clock,
+    "a request could not be decoded",
+    "requests could not be decoded again",
+  );
   return (method, bytes, error) => warn(method, { method, bytes, error });
 }

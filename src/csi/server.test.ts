@@ -209,7 +209,7 @@ describe("calls over a real socket", () => {
         expect(late.details).toContain("Probe did not finish within 0.1 s");
         expect(seen[0]?.signal.aborted).toBe(true);
       },
-      { interceptors: standard({ defaultDeadlineSeconds: 0.05, deadlineSecondsByMethod: { Probe: 0.1 } }) },
+      { interceptors: standard({ defaultDeadlineSeconds: 0.1 }) },
     );
   });
 

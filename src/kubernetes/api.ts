@@ -42,7 +42,7 @@ export class KubernetesApi {
     this.#clock = clock;
     const configuration = k8s.createConfiguration({
       baseServer: new k8s.ServerConfiguration(BASE, {}),
-      // Credentials are added by the transport, to watches as well.
+      // The transport adds the credentials.
       authMethods: {},
       httpApi: k8s.wrapHttpLibrary({ send: (request) => this.#send(request) }),
     });

@@ -2,7 +2,7 @@ import { equals, type Message } from "@bufbuild/protobuf";
 import { orAborted } from "../../domain/abort.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import type { Interceptor, RpcCall, RpcNext } from "../rpc.ts";
-import { IN_FLIGHT_RULES, type InFlightRules, keysOf } from "./in-flight-rules.ts";
+import { keysOf } from "./in-flight-rules.ts";
 
 /** Work that runs on behalf of one or more equal calls. */
 interface Work {
@@ -21,10 +21,10 @@ interface Work {
  * result; another one is refused with ABORTED. A caller that goes away only stops waiting: the work is aborted when
  * the last of them has gone, and holds its place until it has really ended.
  */
-export function inFlightInterceptor(rules: InFlightRules = IN_FLIGHT_RULES): Interceptor {
+export function inFlightInterceptor(): Interceptor {
   const running = new Map<string, Work>();
   return async (call, next) => {
-    const keys = call.offered ? keysOf(rules, call.context.method, call.request) : [];
+    const keys = call.offered ? keysOf(call.context.method, call.request) : [];
     if (keys.length === 0) return next(call);
     for (const key of keys) {
       const work = running.get(key);

@@ -6,7 +6,6 @@ import { lateError, outcomeError } from "./command-errors.ts";
 import { CommandQueue } from "./command-queue.ts";
 import { type Connection, endConnection } from "./connection.ts";
 import { Connector, type ConnectorOptions } from "./connector.ts";
-import { watchIdle } from "./idle-watch.ts";
 import type { ExecOptions, ExecResult } from "./transport.ts";
 
 const SIGN_OF_LIFE = { priority: "background", what: "sign of life" } as const;
@@ -190,7 +189,7 @@ export class QueuedConnection {
     this.#wasConnected = true;
     const ended = new AbortController();
     this.#usedAt = this.#options.clock.monotonic();
-    void this.#watch(ended.signal);
+    void this.#watch(AbortSignal.any([ended.signal, this.#stop.signal]));
     void connection.closed.then((reason) => {
       ended.abort();
       this.#connection = undefined;
@@ -208,18 +207,20 @@ export class QueuedConnection {
     }
   }
 
-  #watch(ended: AbortSignal): Promise<void> {
-    const { clock, purpose, idleCheckMs: idleMs, idleAnswerMs: timeoutMs } = this.#options;
-    const signal = this.#stop.signal;
-    return watchIdle(
-      {
-        clock,
-        idleMs,
-        idleSince: () => (this.#running === undefined && this.#queue.size === 0 ? this.#usedAt : undefined),
-        check: () => this.exec(":put 1", { ...SIGN_OF_LIFE, signal, purpose, timeoutMs }),
-      },
-      AbortSignal.any([ended, signal]),
-    );
+  /**
+   * Asks the idle connection for a sign of life, again and again, until it ends. RouterOS does not answer SSH keepalives, so a command
+   * that costs nothing takes their place: a peer that does not answer it loses the connection. A running command has a deadline of its own.
+   */
+  async #watch(ended: AbortSignal): Promise<void> {
+    const { clock, purpose, idleCheckMs, idleAnswerMs: timeoutMs } = this.#options;
+    const options = { ...SIGN_OF_LIFE, signal: this.#stop.signal, purpose, timeoutMs };
+    while (!ended.aborted) {
+      const isIdle = this.#running === undefined && this.#queue.size === 0;
+      const left = isIdle ? this.#usedAt + idleCheckMs - clock.monotonic() : idleCheckMs;
+      if (left <= 0) await this.exec(":put 1", options).catch(() => {});
+      // After a check that failed the connection is being closed, which may take a moment.
+      await clock.sleep(left > 0 ? left : idleCheckMs, ended).catch(() => {});
+    }
   }
 
   #failWaiting(error: DriverError): void {
