@@ -22,7 +22,6 @@ import { publishContextOf } from "./publish-answer.ts";
 import { decideWithEvidence } from "./publish-decision.ts";
 import { changeRecord, type FinalDecision, type RecordChange } from "./record-change.ts";
 
-/** What the attachment service needs. */
 export interface AttachmentServiceOptions {
   readonly rds: Rds;
   readonly nodes: NodeRegistry;
@@ -52,8 +51,8 @@ const BACKGROUND_LIMIT_MS = 15_000;
 const BACKGROUND = { attempts: 10, firstMs: 50, maxMs: 15_000 };
 
 /**
- * Attaches volumes to nodes and detaches them. The record on the RDS decides; what this process remembers
- * only saves the read before a compare-and-set, which fails if the memory was stale.
+ * Attaches volumes to nodes and detaches them. The record on the RDS decides. The memory of this process only saves the
+ * read before a compare-and-set, which fails if the memory was stale.
  */
 export class AttachmentService {
   readonly #options: AttachmentServiceOptions;
@@ -88,9 +87,9 @@ export class AttachmentService {
   }
 
   /**
-   * CSI ControllerUnpublishVolume. A volume that does not exist, or belongs to another installation, is detached already; of
-   * an unreadable record nobody knows whether it is. A volume that is not attached to the node gets a new revision of its
-   * record, so that an attach of before, whose line still waits on the RDS, cannot undo the answer.
+   * CSI ControllerUnpublishVolume. A volume that does not exist, or belongs to another installation, is detached already. An
+   * unreadable record is an error. A volume that is not attached to the node gets a new revision of its record, so that an
+   * earlier attach, whose line still waits on the RDS, cannot undo the answer.
    * @param nodeId "" means every node
    */
   async unpublish(id: VolumeId, nodeId: string, signal: AbortSignal): Promise<void> {
@@ -109,7 +108,7 @@ export class AttachmentService {
   }
 
   /**
-   * What time and a finished report do to a record: a passed deadline is noted, reported ends leave it. Detaches nobody.
+   * Notes a passed deadline in a record, and removes reported ends from it. Detaches no node.
    * @param volume as just read
    */
   async tidy(volume: RdsVolume, signal: AbortSignal): Promise<void> {
@@ -126,8 +125,8 @@ export class AttachmentService {
   }
 
   /**
-   * Clears the attachment of a node that is proven to exist no more, or that nothing has asked for. An attachment that somebody
-   * has asked for since is another one.
+   * Clears the attachment of a node that is proven gone, or of one that the cluster never asked for. An attachment that was
+   * asked for since is another one.
    * @param volume as just read
    */
   async clearStale(volume: RdsVolume, node: string, cause: StaleCause, signal: AbortSignal): Promise<void> {
@@ -164,7 +163,7 @@ export class AttachmentService {
     return isLost && after !== undefined;
   }
 
-  /** Ends the changes that run in the background; what they leave undone is done by the next reconcile of any replica. */
+  /** Ends the changes that run in the background. The next reconcile of any replica does the rest. */
   async close(): Promise<void> {
     this.#stop.abort(failure("shuttingDown", {}));
     await this.settled();
@@ -180,7 +179,7 @@ export class AttachmentService {
     return changeRecord(this.#options.rds, this.#options.reporter, change);
   }
 
-  /** Ends that were reported on the way leave the record also when the change itself is refused or fails. */
+  /** Reported ends leave the record also when the change itself is refused or fails. */
   async #changeAndTidy(change: RecordChange): Promise<RdsVolume | undefined> {
     let last: RdsVolume | undefined;
     const seen = (volume: RdsVolume) => {
@@ -194,8 +193,8 @@ export class AttachmentService {
   }
 
   /**
-   * A reported end leaves the record without the caller waiting for it. Tried again for a while: an end that stays is taken
-   * for an orphan by other replicas and reported once more.
+   * Removes reported ends from the record in the background, with retries: another replica would report an end that stays
+   * once more.
    */
   #tidyLater(volume: RdsVolume | undefined): void {
     const { reporter } = this.#options;

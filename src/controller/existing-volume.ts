@@ -11,7 +11,7 @@ import type { Parameters } from "./parameters.ts";
  */
 export function requireSameName(id: VolumeId, name: string, found: Classified): RdsVolume {
   if (found.kind === "foreign") {
-    // The volume may be there, with its data: another name, or deleting it, would be wrong advice.
+    // The disk may hold this very volume with its data: advice to delete it would be wrong.
     if (mayHoldRecord(found.foreign)) ownVolume(found);
     const difference = `disk ${id} on the RDS is not managed by this driver (${found.foreign.reason})`;
     throw failure("volumeExistsDifferently", { name, difference });
@@ -24,7 +24,7 @@ export function requireSameName(id: VolumeId, name: string, found: Classified): 
 }
 
 /**
- * Checks that an existing volume is what CreateVolume asks for.
+ * Checks that an existing volume has the properties of a CreateVolume request.
  * @param path of the file that the volume is to have
  * @throws volumeExistsDifferently (ALREADY_EXISTS) naming the first difference
  */
@@ -37,7 +37,7 @@ export function requireSame(
   const size = volume.disk.size ?? 0n;
   const different = (difference: string): Error => failure("volumeExistsDifferently", { name, difference });
   const has = volume.record.claim;
-  // A side without a claim says nothing: the provisioner was started without --extra-create-metadata then.
+  // Without --extra-create-metadata the provisioner names no claim: nothing to compare.
   if (has !== undefined && claim !== undefined && !isSameClaim(has, claim))
     throw different(`it was made for the claim ${claimText(has)}, asked for ${claimText(claim)}`);
   if (!satisfies(size, range)) {

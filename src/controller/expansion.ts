@@ -14,15 +14,14 @@ import { changeRecord } from "./record-change.ts";
 import { grownSize } from "./sizes.ts";
 
 /**
- * What an expansion does with a volume that is attached:
- * `announce` – grow it; the target tells the hosts, or they see it when they rescan;
- * `re-export` – grow it, then switch its export off and on, as hosts see the size only of an export that began after;
- * `refuse` – nothing, until it is detached.
+ * How an attached volume is expanded:
+ * `announce` – grow it; the target announces the size, or hosts see it when they rescan;
+ * `re-export` – grow it, then switch its export off and on: some targets show a size only with a new export;
+ * `refuse` – refuse until it is detached.
  */
 export const ONLINE_EXPANSIONS = ["announce", "re-export", "refuse"] as const;
 export type OnlineExpansion = (typeof ONLINE_EXPANSIONS)[number];
 
-/** What the expansion service needs. */
 export interface ExpansionServiceOptions {
   readonly rds: Rds;
   readonly reporter: MigrationReporter;
@@ -53,7 +52,7 @@ export interface ExpandedVolume {
 const SHORTEST_CTRL_LOSS_TMO = 30;
 const ATTEMPTS = 6;
 
-/** Grows volumes. May be repeated at any time: what an interrupted call began, the next one finishes. */
+/** Grows volumes. A repeated call finishes the work of an interrupted one. */
 export class ExpansionService {
   readonly #options: ExpansionServiceOptions;
 

@@ -3,7 +3,7 @@ import type { VolumeId } from "../domain/volume-id.ts";
 import type { Logger } from "../observability/log.ts";
 import { RecurringFailure } from "../observability/recurring-failure.ts";
 
-/** What came of the visit to one volume. */
+/** The result of the visit to one volume. */
 export type Visit<R> = { readonly result: R } | { readonly error: unknown };
 
 /** How long a round and one visit may take. */
@@ -17,12 +17,12 @@ export interface RoundLimits {
 }
 
 /**
- * Visits volumes one after the other. A visit that fails or takes too long is logged and the next volume is visited; a round
- * that runs out of time goes on, the next time, where it ended. So no volume keeps another from its turn.
+ * Visits volumes one after the other. A visit that fails or takes too long is logged, and the next volume is visited. A round
+ * that runs out of time continues in the next round. So every volume gets its turn.
  */
 export class FairRound<V extends { readonly id: VolumeId }> {
   readonly #logger: Logger;
-  /** Of volumes whose last visit failed. */
+  /** Volumes whose last visit failed. */
   readonly #failing = new Map<VolumeId, RecurringFailure>();
   /** Where the next round begins. */
   #next: VolumeId | undefined;
@@ -57,7 +57,7 @@ export class FairRound<V extends { readonly id: VolumeId }> {
     return visits;
   }
 
-  /** All volumes, from the one on which the last round did not come. */
+  /** All volumes, beginning with the first that the last round did not reach. */
   #inTurn(volumes: readonly V[]): readonly V[] {
     const next = this.#next;
     const sorted = volumes.toSorted((a, b) => (a.id < b.id ? -1 : 1));

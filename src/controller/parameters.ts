@@ -10,7 +10,7 @@ export interface Parameters {
   readonly claim: { readonly namespace: string; readonly name: string } | undefined;
 }
 
-/** Keys that a StorageClass may have, with what they expect; also the text of docs and errors. */
+/** Keys of a StorageClass and the values that each takes; the text of docs and errors. */
 export const PARAMETER_DOCS: Readonly<Record<string, string>> = {
   pool: "slot of the pool on the RDS, 1-32 characters of [A-Za-z0-9._-]",
   migrationTimeoutSeconds:
@@ -25,7 +25,7 @@ export const PARAMETER_DOCS: Readonly<Record<string, string>> = {
   queueSize: "a whole number, 16-1024 (default: the kernel's own, 128)",
 };
 
-/** What external-provisioner adds with --extra-create-metadata. */
+/** Start of the keys that external-provisioner adds with --extra-create-metadata. */
 const METADATA_PREFIX = "csi.storage.k8s.io/";
 
 const POOL = /^[A-Za-z0-9._-]{1,32}$/;

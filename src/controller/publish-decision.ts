@@ -23,7 +23,7 @@ export interface PublishSources {
 /**
  * Decides whether a node gets a volume: asks the state machine, and answers its questions until it has decided. The limit of volumes
  * per node costs one RouterOS command.
- * @throws nodeLimitReached (RESOURCE_EXHAUSTED); what the evidence throws when it cannot be found out
+ * @throws nodeLimitReached (RESOURCE_EXHAUSTED), and the errors of the evidence
  */
 export async function decideWithEvidence(
   sources: PublishSources,
@@ -45,7 +45,7 @@ export async function decideWithEvidence(
   }
 }
 
-/** Finds out what the state machine asks for. */
+/** Answers a question of the state machine. */
 async function gather(
   sources: PublishSources,
   { question, holder }: Extract<Decision, { kind: "ask" }>,

@@ -5,7 +5,7 @@ import type { Rds } from "../rds/rds.ts";
 import { ownVolume, type RdsVolume } from "../rds/volume.ts";
 import type { MigrationReporter } from "./migration-reporter.ts";
 
-/** A decision for which everything is known. */
+/** A decision that asks for nothing more. */
 export type FinalDecision = Exclude<Decision, { kind: "ask" }>;
 
 /** One change of a volume's record. */
@@ -18,15 +18,15 @@ export interface RecordChange {
   readonly node: string;
   readonly signal: AbortSignal;
   readonly decide: (volume: RdsVolume) => Promise<FinalDecision>;
-  /** Told each record that was read or written, whatever becomes of the change. */
+  /** Called with each record that is read or written, also when the change fails. */
   readonly seen?: (volume: RdsVolume) => void;
 }
 
-/** How often a lost race for the record is decided anew within one call. */
+/** How often one call decides anew after it lost a race for the record. */
 const ATTEMPTS = 6;
 
 /**
- * Applies a decision by compare-and-set, deciding anew whenever someone else was first. An answer that
+ * Applies a decision by compare-and-set, and decides anew whenever another writer was first. An answer that
  * changes nothing, or refuses, is only given on a record that was read during this call.
  * @returns the volume as written; undefined when it does not exist any more
  * @throws recordConflict (ABORTED) after a bounded number of lost races; the decision's refusal
@@ -67,7 +67,7 @@ export async function changeRecord(
   throw failure("recordConflict", { volume: id, attempts: ATTEMPTS });
 }
 
-/** A decision that switches the export off for good, or on from off, ends a re-export that was interrupted. */
+/** Removes the mark of an interrupted re-export from a decision that switches the export off for good, or on from off. */
 function clearReExportMark(volume: RdsVolume, decision: FinalDecision): FinalDecision {
   if (decision.kind !== "accept" || decision.record.reExportSince === undefined) return decision;
   const startsAnew = decision.export === "keep" && !volume.disk.exported;

@@ -27,7 +27,7 @@ export interface VolumeCountsOptions {
 }
 
 /**
- * Counts the volumes that are attached to two nodes, so that a scrape asks nobody. The count follows each list, lookup and change of this
+ * Counts the volumes that are attached to two nodes, so that a scrape sends no command. The count follows each list, lookup and change of this
  * process, on every replica. Costs at most one RouterOS command per REFRESH_MS while the RDS answers.
  */
 export class VolumeCounts implements VolumeObserver {
@@ -87,7 +87,7 @@ export class VolumeCounts implements VolumeObserver {
     }
   }
 
-  /** Lists whenever nobody else in this process has for REFRESH_MS, until `signal` aborts. Never throws. */
+  /** Lists whenever this process has not listed for REFRESH_MS, until `signal` aborts. Never throws. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const left = REFRESH_MS - this.#listed.ageMs;

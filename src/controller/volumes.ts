@@ -14,7 +14,6 @@ import { type Parameters, readParameters } from "./parameters.ts";
 import { Revisions } from "./revisions.ts";
 import { chooseSize, fitting } from "./sizes.ts";
 
-/** What the volume service needs. */
 export interface VolumeServiceOptions {
   readonly rds: Rds;
   readonly clock: Clock;
@@ -42,7 +41,7 @@ export interface VolumeInfo {
   readonly id: VolumeId;
   /** Bytes, as measured on the RDS; 0 while unknown. */
   readonly sizeBytes: bigint;
-  /** Ids of the nodes that it is attached to. */
+  /** Ids of the nodes that have it. */
   readonly nodes: readonly string[];
 }
 
@@ -90,7 +89,7 @@ export class VolumeService {
       }));
     const volume = await this.#ready(requireSameName(id, name, found), signal);
     requireSame(volume, request, parameters, filePathOf(pool.mountPoint, layout, id));
-    // A removal of before, whose line still waits on the RDS, must not take the volume away after this answer.
+    // An earlier removal, whose line still waits on the RDS, must not remove the volume after this answer.
     if (existing !== undefined) await this.#revisions.renew(volume, signal);
     return infoOf(volume);
   }
@@ -114,7 +113,7 @@ export class VolumeService {
   }
 
   /**
-   * Removes a volume that nobody was ever told of.
+   * Removes a volume whose CreateVolume was never answered.
    * @param volume as read; one that has changed since stays
    * @returns whether it was removed
    */
@@ -132,7 +131,7 @@ export class VolumeService {
 
   /**
    * CSI ValidateVolumeCapabilities.
-   * @returns why a capability cannot be had, or undefined when all can
+   * @returns why a capability is unsupported; undefined when all are supported
    */
   async validate(
     id: VolumeId,
@@ -151,7 +150,7 @@ export class VolumeService {
     return volumes.map(infoOf);
   }
 
-  /** CSI GetCapacity. One RouterOS command. Nothing fits for capabilities that cannot be had. */
+  /** CSI GetCapacity. One RouterOS command. The capacity for unsupported capabilities is 0. */
   async capacity(
     capabilities: readonly Capability[],
     parameters: Readonly<Record<string, string>>,
