@@ -25,7 +25,7 @@ import type { OnUndecodable } from "./library-log.ts";
 import { chain, type Interceptor, type RpcHandlers, type RpcNext } from "./rpc.ts";
 import { statusOf } from "./status.ts";
 
-/** A service and what answers it; made by `service`. */
+/** A service and its handlers; made by `service`. */
 export interface BoundService {
   readonly desc: DescService;
   readonly handlers: Readonly<Record<string, unknown>>;
@@ -36,7 +36,6 @@ export function service<S extends DescService>(desc: S, handlers: RpcHandlers<S>
   return { desc, handlers };
 }
 
-/** What the bridge needs from its surroundings. */
 export interface BridgeOptions {
   readonly clock: Clock;
   readonly logger: Logger;
@@ -47,7 +46,7 @@ export interface BridgeOptions {
   readonly newRequestId?: () => string;
 }
 
-/** The grpc-js description of a generated service. @param onUndecodable told of requests that are no message of their RPC */
+/** The grpc-js description of a generated service. @param onUndecodable called for requests that are no message of their RPC */
 export function serviceDefinition(desc: DescService, onUndecodable?: OnUndecodable): ServiceDefinition {
   return Object.fromEntries(
     desc.methods.map((method) => [
@@ -73,8 +72,8 @@ export function serviceDefinition(desc: DescService, onUndecodable?: OnUndecodab
 }
 
 /**
- * The grpc-js implementation of a bound service: every unary RPC goes through the interceptors to its handler; an RPC
- * without one goes through them too and answers UNIMPLEMENTED, so that it is logged and counted.
+ * The grpc-js implementation of a bound service. Every unary RPC goes through the interceptors to its handler. An RPC without
+ * handler goes through them too, so that its UNIMPLEMENTED is logged and counted.
  */
 export function serviceImplementation(
   bound: BoundService,

@@ -6,7 +6,7 @@ import {
   PluginCapability_Service_Type as ServiceType,
 } from "./gen/csi_pb.ts";
 
-/** What the Identity service says about the driver. */
+/** The answers of the Identity service. */
 export interface IdentityOptions {
   /** Driver name in reverse-domain form. */
   readonly name: string;
@@ -16,8 +16,8 @@ export interface IdentityOptions {
   /** Whether volumes can be expanded while they are in use. */
   readonly volumeExpansion: boolean;
   /**
-   * Whether this *process* can work. Never asks the RDS: kubelet would restart the driver whenever the RDS is away,
-   * which makes an outage worse.
+   * Whether this *process* can work. Never asks the RDS: kubelet would restart the driver while the RDS is away, which makes an
+   * outage worse.
    */
   readonly isReady: () => boolean;
 }

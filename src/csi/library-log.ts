@@ -5,7 +5,7 @@ import { Repeats } from "./interceptors/repeats.ts";
 
 /** How long lines of one kind are held back, milliseconds. */
 const WINDOW_MS = 60_000;
-/** So much of a line says what kind it is; what a caller has put into it comes later. */
+/** Length of the start of a line that names its kind; text of callers comes later. */
 const KIND_LENGTH = 24;
 
 type Warn = (kind: string, fields: Readonly<Record<string, unknown>>) => void;
@@ -21,8 +21,8 @@ function sparingly(logger: Logger, clock: Pick<Clock, "monotonic">, message: str
 }
 
 /**
- * Takes what grpc-js writes to standard error by itself into the log: it quotes metadata of callers, which then could act on a terminal
- * or forge lines. For the whole process, as grpc-js has one logger.
+ * Takes the lines that grpc-js writes to standard error into the log: they quote metadata of callers, which could act on a terminal or
+ * forge lines. For the whole process, as grpc-js has one logger.
  */
 export function takeLibraryLog(logger: Logger, clock: Pick<Clock, "monotonic">): void {
   const warn = sparingly(logger, clock, "grpc-js said", "grpc-js said again");
@@ -37,8 +37,7 @@ export function takeLibraryLog(logger: Logger, clock: Pick<Clock, "monotonic">):
 export type OnUndecodable = (method: string, bytes: number, error: unknown) => void;
 
 /**
- * Logs requests that cannot be decoded. grpc-js answers them (INTERNAL) before any interceptor sees the call, so without this a broken or
- * hostile caller leaves no trace.
+ * Logs requests that cannot be decoded: grpc-js answers them with INTERNAL before an interceptor sees the call.
  */
 export function logUndecodable(logger: Logger, clock: Pick<Clock, "monotonic">): OnUndecodable {
   const warn = sparingly(

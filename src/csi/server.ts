@@ -29,8 +29,8 @@ export interface RunningServer {
   /** Absolute path of the socket. */
   readonly path: string;
   /**
-   * Stops in order: no new calls; wait for those that run; abort the rest; stop whatever is left; remove the socket.
-   * Resolves when all is done. A second call waits for the first.
+   * Stops in order: refuses new calls, waits for running ones, aborts the rest, ends all connections, removes the socket.
+   * Resolves at the end. A second call waits for the first.
    */
   close(): Promise<void>;
 }

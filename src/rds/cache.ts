@@ -13,8 +13,8 @@ export interface VolumeObserver {
 }
 
 /**
- * Volumes as this process last saw them, to save the read before a compare-and-set. An answer that was
- * asked for before a change of ours must not overwrite it, so each change starts a new generation.
+ * Volumes as this process last saw them, to save the read before a compare-and-set. A read that began before a change of this
+ * process must not overwrite it, so each change starts a new generation.
  */
 export class VolumeCache {
   readonly #entries = new RecentMap<VolumeId, { generation: number; volume: RdsVolume | undefined }>(
@@ -32,7 +32,7 @@ export class VolumeCache {
     return this.#entries.get(id)?.volume;
   }
 
-  /** The present generation of a volume; to be given back with what is read from now on. */
+  /** The present generation of a volume. Hand it over with each later read. */
   generation(id: VolumeId): number {
     return this.#entries.get(id)?.generation ?? this.forget(id);
   }
@@ -52,7 +52,7 @@ export class VolumeCache {
     if (newest !== undefined) this.#observer?.seen(newest);
   }
 
-  /** Keeps what a lookup found, as put; forgets a volume that it did not find. @returns what it found */
+  /** Keeps the result of a lookup, as put; forgets a volume that was not found. @returns the result */
   remember(id: VolumeId, found: Classified | undefined, generation: number): Classified | undefined {
     if (found?.kind === "volume") this.put(found.volume, generation);
     else {
@@ -62,7 +62,7 @@ export class VolumeCache {
     return found;
   }
 
-  /** The present moment, to be given back with what is listed from now on. */
+  /** The present moment. Hand it over with each later list. */
   mark(): number {
     return this.#lastGeneration;
   }

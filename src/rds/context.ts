@@ -10,12 +10,12 @@ import { type Disk, diskFromRow, disks } from "./disk.ts";
 /** How attached nodes are kept from writing once they lost their attachment. */
 export type Fencing = "epoch" | "epoch+hosts" | "off";
 
-/** What the operations on one RDS share. */
+/** Shared by the operations on one RDS. */
 export interface RdsContext {
   readonly client: RouterOsClient;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** undefined: not known, every readable record counts as ours; only for commands that change nothing. */
+  /** undefined: unknown, so every readable record counts as ours. Only for commands that change nothing. */
   readonly clusterId: string | undefined;
   /** Awaited before the first command of a call; throws when the cluster id cannot be had. */
   readonly ready?: ((signal: AbortSignal) => Promise<void>) | undefined;
@@ -32,7 +32,7 @@ export function randomNonce(): string {
   return randomBytes(4).toString("hex");
 }
 
-/** Runs a command whose runtime errors mean nothing special to the caller. */
+/** Runs a command. @throws rdsBusy or commandRejected for a runtime error of RouterOS */
 export async function runChecked(context: RdsContext, command: Command): Promise<CommandResult> {
   const outcome = await context.client.run(command);
   if (!outcome.ok) throw commandFailure(command.what, outcome.failure);
@@ -63,7 +63,7 @@ export async function changeDisk(
   return outcome.ok ? { ok: true, disk: onlyDisk(id, disksOf(outcome)) } : outcome;
 }
 
-/** A RouterOS runtime error that the caller has no better name for. */
+/** A runtime error of RouterOS without a more exact meaning. */
 export function commandFailure(what: string, { kind, text }: CommandFailure): Error {
   switch (kind) {
     case "busy":

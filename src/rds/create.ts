@@ -14,7 +14,7 @@ import type { Pool } from "./pool.ts";
 import { removeUnfinished } from "./remove.ts";
 import { type Classified, classify } from "./volume.ts";
 
-/** What a new volume shall be. */
+/** The properties of a new volume. */
 export interface CreateSpec {
   readonly id: VolumeId;
   readonly layout: Layout;
@@ -27,8 +27,8 @@ export interface CreateSpec {
 
 /**
  * Creates a volume, not exported: checks, acts and reads back in one RouterOS command, then waits until the
- * device shows its size. If the slot is taken meanwhile, what took it is returned and nothing is changed.
- * @throws poolFull, poolNotMounted, sizeNotConfirmed, foreignDisk, and what the link throws
+ * device shows its size. If another disk took the slot meanwhile, that disk is returned and nothing is changed.
+ * @throws poolFull, poolNotMounted, sizeNotConfirmed, foreignDisk, and the link's failures
  */
 export async function createVolume(context: RdsContext, spec: CreateSpec): Promise<Classified> {
   const { id, signal, pool } = spec;
@@ -52,10 +52,9 @@ export async function createVolume(context: RdsContext, spec: CreateSpec): Promi
 }
 
 /**
- * Nothing happens unless the pool is mounted, else the file would land on the router's own flash. A file without an item
- * is left from an interrupted call and may hold old data: it is removed, never reused. Therefore the pool must still be
- * mounted after the look for that file. This look is the only one at `/file`, whose cost grows with the files of the
- * whole device.
+ * Acts only while the pool is mounted, else the file would land on the router's own flash. A file without item is left from an
+ * interrupted call and may hold old data: it is removed, never reused. So the pool must still be mounted after the look for that
+ * file. This look is the only one at `/file`, whose cost grows with the files of the whole device.
  */
 function createScript({ id, layout, pool, sizeBytes }: CreateSpec, comment: string): Script {
   const path = filePathOf(pool.mountPoint, layout, id);
@@ -65,8 +64,8 @@ function createScript({ id, layout, pool, sizeBytes }: CreateSpec, comment: stri
 }
 
 /**
- * Makes the folders on the way, after `/disk/add` has failed with `$f`. Only if the last one could be made was it
- * missing; then nothing can be left of that failure, and `/disk/add` may be tried again. Else `$f` is what is wrong.
+ * Makes the missing folders after `/disk/add` has failed with `$f`. If the last folder could be made, it was missing: the
+ * failure left nothing, and `/disk/add` may be tried again. Else `$f` is the error.
  */
 function folders(mountPoint: string, layout: Layout): Script[] {
   const full = folderOf(mountPoint, layout).split("/");
@@ -94,7 +93,7 @@ async function createFailed(
   const disk = await findDisk(context, id, signal);
   const classified = disk === undefined ? undefined : classify(disk, context.clusterId);
   if (kind === "space" || kind === "argument") {
-    // The answer claims that nothing exists, so whatever the failed command left is removed first.
+    // The answer claims that nothing exists, so the remains of the failed command are removed first.
     const partial = classified?.kind === "volume" && disk?.comment === encodeRecord(spec.record);
     const place = { pool: pool.slot, path: filePathOf(pool.mountPoint, spec.layout, id) };
     if (disk === undefined || partial)
@@ -107,7 +106,7 @@ async function createFailed(
   throw commandFailure(what, { kind, reason, text });
 }
 
-/** @throws sizeNotConfirmed or notVerified (UNAVAILABLE) when the device differs from what was asked for */
+/** @throws sizeNotConfirmed or notVerified (UNAVAILABLE) when the device differs from the request */
 function verify(disk: Disk, { id, layout, pool, sizeBytes }: CreateSpec): void {
   if (disk.size !== sizeBytes) {
     throw failure("sizeNotConfirmed", {

@@ -10,18 +10,17 @@ import type { Pool } from "./pool.ts";
 import { type RdsVolume, writtenVolume } from "./volume.ts";
 import type { WriteResult } from "./write-record.ts";
 
-/** What a volume shall become. */
+/** How a volume is to grow. */
 export interface GrowSpec {
-  /** As read; its comment is what is compared. */
+  /** As read; its comment is compared. */
   readonly volume: RdsVolume;
-  /** The pool that it is on, for messages. */
+  /** Its pool, for messages. */
   readonly pool: Pool;
   /** Bytes, a multiple of the granularity, or the size that the volume has. */
   readonly sizeBytes: bigint;
   /**
-   * For a target that shows hosts a new size only when an export begins: the export of the attached volume is switched
-   * off and on in the same command, some seconds apart, and the record says since when (seconds since the Unix epoch) until that is done.
-   * undefined: the export is not touched.
+   * For a target that shows a new size only with a new export: the same command switches the export of the attached volume off and on, some
+   * seconds apart. The record holds this time (seconds since the Unix epoch) until that is done. undefined: the export is not touched.
    */
   readonly reExportSince: number | undefined;
   readonly signal: AbortSignal;
@@ -32,7 +31,7 @@ export interface GrowSpec {
  * waits until the item shows the size. Never shrinks: a size that somebody else has raised meanwhile stays. May be
  * repeated after any interruption.
  * @throws poolFull (RESOURCE_EXHAUSTED) when the device has no room; expansionNeedsDetach (FAILED_PRECONDITION) when it
- *   does not end an export in use; notVerified, and what the link throws
+ *   does not end an export in use; notVerified, and the link's failures
  */
 export async function growVolume(context: RdsContext, spec: GrowSpec): Promise<WriteResult> {
   const { volume, sizeBytes, reExportSince, signal } = spec;
@@ -77,10 +76,10 @@ function growOnly({ disk }: RdsVolume, sizeBytes: bigint): Plan {
 }
 
 /**
- * Mark the record, grow, export off, pause, export on and mark away. Growing may take a while, so it comes first: hosts miss
- * the export for the pause only, which is shorter than their reconnect delay. Each step finds the item by the marked record in the
- * argument of its own `set`, so whoever changes the record in between (a detach, a restored export) is not overruled; and
- * the mark stays whenever the line ends early. A size that cannot be had takes the mark away again, with the export untouched.
+ * Mark the record, grow, export off, pause, export on and mark away. Growing may take long, so it comes first: hosts miss the export for
+ * the pause only, which is shorter than their reconnect delay. Each step finds the item by the marked record in the argument of its own
+ * `set`, so that it never overrules a change in between (a detach, a restored export). The mark stays when the line ends early. If the
+ * size is refused, the mark is removed and the export stays untouched.
  */
 function growAndReExport(context: RdsContext, { volume, sizeBytes }: GrowSpec, reExportSince: number): Plan {
   const { id, disk, record } = volume;

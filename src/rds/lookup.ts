@@ -77,8 +77,8 @@ export function sortedOut(
 }
 
 /**
- * A pool's item, a volume's, and every file disk: what capacity is reckoned from. One RouterOS command, or several when there
- * are many; of the other file disks slot, file and size may be all that is read.
+ * The items for a pool's capacity: the pool's, a volume's, and every file disk. One RouterOS command, or several when there are many; of the
+ * other file disks perhaps only slot, file and size.
  */
 export function listForCapacity(
   context: RdsContext,
@@ -97,7 +97,7 @@ export function listForCapacity(
   });
 }
 
-/** One volume's item, every mounted item and every file disk: what growing it is reckoned from. Commands as for capacity. */
+/** The items for growing a volume: its own, every mounted item and every file disk. Commands as for capacity. */
 export function listForGrowth(context: RdsContext, id: VolumeId, signal: AbortSignal): Promise<Disk[]> {
   return readInParts(context, {
     what: `read volume ${id} and its pool`,
@@ -110,7 +110,7 @@ export function listForGrowth(context: RdsContext, id: VolumeId, signal: AbortSi
   });
 }
 
-/** One volume's item and every mounted item: what removing it is decided on. One RouterOS command. */
+/** The items for removing a volume: its own and every mounted item. One RouterOS command. */
 export async function listForRemoval(
   context: RdsContext,
   id: VolumeId,
@@ -132,7 +132,7 @@ export function bySlot(a: Disk, b: Disk): number {
   return a.slot < b.slot ? -1 : a.slot > b.slot ? 1 : 0;
 }
 
-/** Every item of `/disk`, whatever it is, in slot order. One RouterOS command, or several when there are many. */
+/** Every item of `/disk` in slot order. One RouterOS command, or several when there are many. */
 export async function listEverything(context: RdsContext, signal: AbortSignal): Promise<Disk[]> {
   const listed = await readInParts(context, {
     what: "list all disks",

@@ -11,8 +11,8 @@ const PAUSES = { firstMs: 50, maxMs: 1_000 };
 
 /**
  * Reads until a condition holds, with growing pauses.
- * @param first what has been read already
- * @returns the last value read; the caller checks it again, as the time may have run out
+ * @param first the value of an earlier read
+ * @returns the last value; the caller checks it again, as the time may have run out
  */
 export async function pollUntil<T>(
   clock: Clock,

@@ -20,8 +20,8 @@ export interface Pool {
 }
 
 /**
- * Finds a pool among listed disks and reckons what it can still take. Files are allocated at once on some
- * filesystems and grow later on others, so both the free space and the sum of all file sizes bound it:
+ * Finds a pool among listed disks and computes its available space. Some filesystems allocate files at once, others later, so both
+ * the free space and the sum of all file sizes bound it:
  * min(free, size − Σ file sizes) − reserve, never below zero.
  * @param listed every item of `/disk` that is the pool or a file disk
  * @param reserve bytes that stay free
@@ -55,7 +55,7 @@ export function poolFrom(listed: readonly Disk[], slot: string, reserve: bigint)
  * The pool that a file is on: the one whose mount point is the longest that its path begins with.
  * @param listed every mounted item of `/disk` and every file disk
  * @param filePath without a leading slash
- * @returns undefined while no such pool is mounted
+ * @returns undefined while that pool is not mounted
  */
 export function poolHolding(listed: readonly Disk[], filePath: string, reserve: bigint): Pool | undefined {
   const [holder] = listed
@@ -75,7 +75,7 @@ function roundDown(bytes: bigint): bigint {
   return bytes > 0n ? (bytes / SIZE_GRANULARITY) * SIZE_GRANULARITY : 0n;
 }
 
-/** Volumes that are being created or grown, with the size that each will have: calls that read a pool at the same time see the same space. */
+/** Volumes that are being created or grown, with their future sizes: two calls that read a pool at the same time must not take the same space. */
 export class PendingVolumes {
   readonly #volumes = new Map<VolumeId, { readonly pool: string; readonly bytes: bigint }>();
 
@@ -87,7 +87,7 @@ export class PendingVolumes {
     this.#volumes.delete(id);
   }
 
-  /** A pool's space in bytes, less what the pending volumes take beyond what its listing showed. */
+  /** A pool's available bytes, less the growth of pending volumes that its listing did not show. */
   availableIn({ slot, available, counted }: Pool): bigint {
     let left = available;
     for (const [id, { pool, bytes }] of this.#volumes) {

@@ -26,10 +26,10 @@ import { type RouterOsVersion, readVersion } from "./version.ts";
 import type { Classified, ForeignDisk, RdsVolume } from "./volume.ts";
 import { type WriteResult, writeRecord } from "./write-record.ts";
 
-/** A pool and, from the same answer, whatever has the slot of a volume that shall be created in it. */
+/** A pool, and the disk that has the slot of a volume which is to be created in it. */
 export interface PoolView {
   readonly pool: Pool;
-  /** Bytes that a new volume may take now, less the volumes that are being created. */
+  /** Bytes that a new volume may take now. */
   readonly available: bigint;
   readonly existing: Classified | undefined;
 }
@@ -56,7 +56,7 @@ export class Rds {
     return this.#context.client.address;
   }
 
-  /** Calls the observer for what this process reads and writes from now on. One observer. */
+  /** Calls the observer for each volume that this process reads or writes from now on. One observer. */
   observe(observer: VolumeObserver): void {
     this.#cache.observe(observer);
   }
@@ -128,7 +128,7 @@ export class Rds {
   }
 
   /**
-   * A pool, and what has the slot `id` already. One command, or several when there are many disks.
+   * A pool, and the disk that has the slot `id` already. One command, or several when there are many disks.
    * @throws poolNotFound, poolNotMounted
    */
   async readPool(slot: string, reserveBytes: bigint, signal: AbortSignal, id?: VolumeId): Promise<PoolView> {
@@ -161,8 +161,8 @@ export class Rds {
   }
 
   /**
-   * One volume, and the pool that it is on; the pool is undefined while it is not mounted. A volume that is undefined is
-   * proven absent. One command, or several when there are many disks.
+   * One volume, and its pool. The volume is undefined if it is proven absent, the pool while it is not mounted. One command, or
+   * several when there are many disks.
    */
   async findWithPool(
     id: VolumeId,
@@ -228,7 +228,7 @@ export class Rds {
 
   /**
    * Removes the file of a volume that `forRemoval` did not find: where this process created or removed the volume, else
-   * where `findLeftover` finds it. One command; two when such a file is found.
+   * where `findLeftover` finds it. One command; two when a file is found.
    * @throws filePoolNotMounted (UNAVAILABLE), fileNotProven (FAILED_PRECONDITION)
    */
   async removeFileOnly(

@@ -15,7 +15,7 @@ export interface RouterOsVersion {
 export const MINIMUM_VERSION = "7.21";
 
 /**
- * Reads what `/system/resource/get version` prints, e.g. `7.24.5 (stable)` or `7.26beta4 (development)`.
+ * Reads the output of `/system/resource/get version`, e.g. `7.24.5 (stable)` or `7.26beta4 (development)`.
  * @returns undefined when it has another form
  */
 export function parseVersion(text: string): RouterOsVersion | undefined {

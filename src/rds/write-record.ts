@@ -27,11 +27,11 @@ export type WriteResult =
  * compares, sets and reads back; its comparison is an argument of its `set`, so that no statement lies between them.
  *
  * A node gets access only through a second, later command, which acts or reads only while the record is still ours. A
- * fresh attach claims the volume with the export off, under an NQN that nobody has seen, and the second command switches
- * the export on. A second node that joins a running export is confirmed by a read. So a writer that RouterOS let pass a
- * comparison too late takes the export away from the first one instead of sharing it.
+ * fresh attach claims the volume with the export off, under a new NQN, and the second command switches the export on. A
+ * second node that joins a running export is confirmed by a read. So a writer that RouterOS let pass a comparison too late
+ * takes the export away from the first writer; the two never share it.
  * @param volume as read; its comment is the one that is compared
- * @param claimed told the volume as the first command left it, so that a caller who goes away before the second one need not read it again
+ * @param claimed called with the volume after the first command, for a caller who goes away before the second one
  * @returns the volume as the last command showed it
  * @throws notVerified (UNAVAILABLE) when RouterOS does not show the change, recordTooLarge, and the link's failures
  */
@@ -104,7 +104,7 @@ function isNamed(disk: Disk, { nqn, port }: WantedExport): boolean {
   return disk.nqn === nqn && disk.port === port;
 }
 
-/** The later command: access is granted on what it shows, and only if the record is still ours. */
+/** The later command: its row grants the access, if the record is still ours. */
 async function confirm(write: Write, claimed: Disk): Promise<WriteResult> {
   const { context, volume, wanted, comment, signal } = write;
   const { id, record } = volume;

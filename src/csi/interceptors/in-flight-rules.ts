@@ -21,7 +21,7 @@ const byVolumeId: Rule = ({ volumeId }) => volumeKey(volumeId);
 
 /**
  * Each change of a volume excludes other changes of it. Lists and lookups are free. Calls for the statistics of one path share their
- * work, as a dead device would otherwise collect them.
+ * work, as such calls would pile up on a dead device.
  */
 const RULES: Readonly<Record<string, Rule>> = {
   CreateVolume: ({ name }) =>
