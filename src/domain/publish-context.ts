@@ -3,17 +3,15 @@ import { failure } from "./errors/driver-error.ts";
 import { DEFAULT_SETTINGS } from "./record/volume-record.ts";
 
 /**
- * What may be on the volume when a node stages it:
+ * The content of a volume when a node stages it:
  * - `new`: never attached for a filesystem before; mkfs is allowed on a blank device;
- * - `used`: it was handed to a node before, which may or may not have made the filesystem; mkfs only after the
- *   deep blank check;
+ * - `used`: an earlier node may have made the filesystem; mkfs only after the deep blank check;
  * - `keep`: it holds data for sure (restored, cloned, adopted); mkfs is never allowed.
  */
 export type FilesystemState = "new" | "used" | "keep";
 
 /**
- * What ControllerPublishVolume tells the node (CSI `publish_context`): static for the life of an attachment
- * and free of secrets.
+ * CSI `publish_context`, from ControllerPublishVolume to the node: static for the life of an attachment and free of secrets.
  */
 export interface PublishContext {
   /** Subsystem NQN with the attachment's epoch. */
@@ -42,8 +40,8 @@ export interface PublishContext {
 }
 
 /**
- * Keys that came later. They are left out while they have their default, so that a volume that does not use them has the
- * context that it always had; a node that does not know them passes them over.
+ * Keys that came later. A key with its default is left out, so that the context of a volume that does not use it stays as it was. An
+ * older node ignores unknown keys.
  */
 const LATER = {
   fastIoFailTmo: { unset: DEFAULT_SETTINGS.fastIoFailTmo, min: -1, max: 86_400 * 365 },

@@ -33,7 +33,7 @@ export interface KubernetesOptions {
 /** The driver's access to one cluster. */
 export interface Kubernetes {
   readonly reader: ClusterReader;
-  /** What people ask about volumes, beyond what the driver needs. */
+  /** Details of volumes for people, which the driver itself does not need. */
   readonly inspector: ClusterInspector;
   readonly events: EventSink;
   readonly leaders: LeaseElection;
@@ -41,7 +41,7 @@ export interface Kubernetes {
   ownNode(name: string): OwnNode;
   /** @param prefix start of the names of ConfigMaps in the namespace */
   shards(namespace: string, prefix: string): ShardStore;
-  /** What tells this cluster from others. One call. @throws as readClusterUid */
+  /** UID of the cluster. One call. @throws as readClusterUid */
   clusterUid(signal: AbortSignal): Promise<string>;
   /** Namespace of the service account, or of the kubeconfig's context. */
   readonly namespace: string | undefined;
@@ -51,7 +51,7 @@ export interface Kubernetes {
 
 /**
  * Makes the client. Reads the credentials' files, but nothing from the network: the API server may be down. The client
- * library is loaded here, so that programs that do not ask for Kubernetes do not pay for it.
+ * library is loaded here, so that programs without Kubernetes do not load it.
  * @throws kubernetesConfigUnusable
  */
 export async function createKubernetes(options: KubernetesOptions): Promise<Kubernetes> {
@@ -88,11 +88,11 @@ export async function createKubernetes(options: KubernetesOptions): Promise<Kube
   };
 }
 
-/** Every cluster has it, from its first start to its end, and nobody can make it anew. */
+/** Every cluster has this namespace from its first start to its end. It cannot be deleted. */
 const SYSTEM_NAMESPACE = "kube-system";
 
 /**
- * What tells one cluster from another: the UID of the namespace kube-system.
+ * The UID of a cluster: that of its namespace kube-system.
  * @throws as ClusterReader; clusterIdUnknown when there is no such namespace
  */
 async function readClusterUid(api: KubernetesApi, signal: AbortSignal): Promise<string> {

@@ -48,7 +48,7 @@ export function eventName(event: PendingEvent, series: Series): string {
   return `${event.claim.name.slice(0, 220).replace(/[.-]+$/, "")}.${series.suffix}`;
 }
 
-/** What changes when an event happens again: a merge patch. */
+/** The change of a repeated event: a merge patch. */
 export function eventPatch(message: string, series: Series, now: number): object {
   return {
     message: truncated(message),

@@ -4,7 +4,7 @@ import type { Logger } from "../observability/log.ts";
 import type { KubernetesApi } from "./api.ts";
 import { LeaseConflict, LeaseObject, type LeaseRecord } from "./lease.ts";
 
-/** Times of the election, in milliseconds: what client-go and the sidecars use. */
+/** Times of the election in milliseconds, as client-go and the sidecars have them. */
 export interface LeaderTimes {
   /** Others take the lease over when it has not changed for so long. Whole seconds. */
   readonly leaseMs: number;
@@ -38,7 +38,7 @@ export interface LeaderOptions {
 }
 
 /**
- * Leader election by Lease. Clocks of different machines are never compared: a candidate waits until it has itself seen
+ * Leader election by Lease. Clocks of different hosts are never compared: a candidate waits until it has itself seen
  * the lease unchanged for its whole duration, and a leader stops by its own monotonic clock, counted from before the
  * renewal that succeeded last was sent.
  */

@@ -15,7 +15,7 @@ const MAX_RESTARTS = 3;
  * Reads all pages of a list. The API server forgets the snapshot behind a continue token after some minutes (410 Gone);
  * the list then starts over, as pages of different snapshots do not make one list.
  * @param read reads the page after a continue token, or the first
- * @throws what `read` throws; ApiStatusError 410 after 3 fresh starts
+ * @throws the errors of `read`; ApiStatusError 410 after 3 fresh starts
  */
 export async function listAll<T>(
   read: (continueToken: string | undefined) => Promise<Page<T>>,

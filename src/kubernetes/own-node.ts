@@ -34,14 +34,14 @@ export class ApiOwnNode {
     return found?.spec.drivers.some((driver) => driver.name === this.#driver) ?? false;
   }
 
-  /** Whether the node has a taint of this key, whatever its value and effect. */
+  /** Whether the node has a taint of this key, with any value and effect. */
   async hasTaint(key: string, signal: AbortSignal): Promise<boolean> {
     return taintsOf(await this.#read(signal)).some((taint) => taint.key === key);
   }
 
   /**
-   * Removes every taint of this key and touches no other. Each taint is removed at its place, and only if it is still there: the API server tests key and effect before it
-   * removes, in one step. Whatever others do to the list is kept; if they shifted it, the patch is refused as a whole.
+   * Removes every taint of this key and touches no other. Each taint is removed at its place, if it is still there: the API server tests key
+   * and effect and removes, in one step. Changes of others are kept; if they shifted the list, the patch is refused as a whole.
    * @returns false if the taints changed meanwhile, so that nothing was done: look again
    */
   async removeTaint(key: string, signal: AbortSignal): Promise<boolean> {

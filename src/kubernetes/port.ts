@@ -1,5 +1,5 @@
 /**
- * What the driver asks Kubernetes, in its own terms. Every lookup answers found or absent, or throws: unknown is
+ * The questions of the driver to Kubernetes, in its own terms. Every lookup answers found or absent, or throws: unknown is
  * never reported as absent. Times are milliseconds since the Unix epoch.
  */
 
@@ -20,7 +20,7 @@ export interface AttachmentView {
   readonly attached: boolean;
   /** Detaching has been asked for. */
   readonly deleting: boolean;
-  /** NQN that the node was told (status.attachmentMetadata); undefined before it was attached. */
+  /** NQN in the publish context (status.attachmentMetadata); undefined before the node was attached. */
   readonly nqn?: string | undefined;
 }
 
@@ -29,7 +29,7 @@ export interface PersistentVolumeView {
   readonly name: string;
   /** spec.csi.volumeHandle */
   readonly handle: string;
-  /** The claim that it is bound to; undefined before it is bound. */
+  /** The bound claim; undefined before it is bound. */
   readonly claim: ClaimRef | undefined;
   readonly storageClass: string | undefined;
   /** As the API spells them: ReadWriteOnce, ReadWriteMany, ReadOnlyMany, ReadWriteOncePod. */
@@ -68,15 +68,15 @@ export interface MigrationStateView {
   readonly ended: number | undefined;
   /** PreCopy, PostCopy or Paused. */
   readonly mode: string | undefined;
-  /** What KubeVirt applies, policies included. Written when the target pod is ready: until then it is the previous migration's. */
+  /** The configuration that KubeVirt applies, policies included. Written when the target pod is ready; until then that of the previous migration. */
   readonly configuration: MigrationConfigView | undefined;
 }
 
 /** A volume that a storage migration copies from one claim to another (status.migratedVolumes). */
 export interface MigratedVolumeView {
-  /** Names of its claims in the machine's namespace: source and destination. */
+  /** Names of its claims in the namespace of the VirtualMachineInstance: source and destination. */
   readonly claims: readonly string[];
-  /** What is copied: the smaller of request and capacity of the source. */
+  /** The copied bytes: the smaller of request and capacity of the source. */
   readonly bytes: bigint | undefined;
 }
 
@@ -171,7 +171,7 @@ export interface ClaimEvent {
 }
 
 /**
- * Where events go. Posting never fails and never waits for the network: events are queued, and what cannot be
+ * The destination of events. Posting never fails and never waits for the network: events are queued. An event that cannot be
  * delivered is logged and dropped.
  */
 export interface EventSink {

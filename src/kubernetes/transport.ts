@@ -52,7 +52,7 @@ export class ApiTransport {
     return this.#server;
   }
 
-  /** Resolves with the head of the answer, whatever its status. Rejects with the network's error or the abort reason. */
+  /** Resolves with the head of the answer, for any status. Rejects with the network's error or the abort reason. */
   async send(request: ApiRequest): Promise<ApiResponse> {
     request.signal.throwIfAborted();
     const credentials = await this.#credentials.current();
@@ -144,7 +144,7 @@ export class ApiTransport {
     return pool;
   }
 
-  /** Closes a pool whose credentials have been replaced once nobody uses it. */
+  /** Closes an unused pool whose credentials have been replaced. */
   #retire(pool: Pool): void {
     if (pool.key === this.#current || pool.users > 0) return;
     pool.agent.destroy();

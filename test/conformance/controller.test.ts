@@ -493,7 +493,7 @@ describe("RPCs that are not offered", () => {
     test(`${method} is UNIMPLEMENTED`, async () => {
       const name = `${method[0]?.toUpperCase()}${method.slice(1)}`;
       expect(await outcome((stand.controller[method] as (given: object) => Promise<unknown>)({}))).toBe(
-        `UNIMPLEMENTED: ${name} is not offered by this component of the driver. Ask the component that advertises it; the capabilities say what each one offers.`,
+        `UNIMPLEMENTED: ${name} is not offered by this component of the driver. Call the component that advertises it in its capabilities.`,
       );
     });
   }

@@ -47,7 +47,7 @@ const SETTING_KEYS = {
   qs: "queueSize",
 } as const satisfies Record<string, keyof VolumeSettings>;
 
-/** What a comment turned out to be. */
+/** A decoded comment. */
 export type DecodedRecord =
   | { readonly kind: "record"; readonly record: VolumeRecord }
   /** Not written by this driver. */
@@ -55,12 +55,12 @@ export type DecodedRecord =
   /** Written by this driver or a newer one, but not readable here. */
   | { readonly kind: "unreadable"; readonly reason: string };
 
-/** Longest reason, in UTF-16 units: it may hold what the comment holds. */
+/** Longest reason, in UTF-16 units: it may quote the comment. */
 const REASON_LIMIT = 200;
 
 /**
  * Writes a record. The result is the same for equal records.
- * @throws RangeError for a record that could not be read again: written, it would lock its volume away
+ * @throws RangeError for a record that could not be read again: it would lock its volume away
  */
 export function encodeRecord(record: VolumeRecord): string {
   const text = write(record);
@@ -72,7 +72,7 @@ export function encodeRecord(record: VolumeRecord): string {
   return text;
 }
 
-/** What stays free in the record of a volume that is created or attached, so that revising and detaching it always fit. Bytes. */
+/** Room in the record of a volume that is created or attached, so that revising and detaching it always fit. Bytes. */
 export const REVISION_ROOM = 32;
 
 /** The record as comment. @param room bytes that must stay free @throws recordTooLarge (INVALID_ARGUMENT) */
@@ -112,7 +112,7 @@ function write(record: VolumeRecord): string {
   return fields.join(";");
 }
 
-/** Reads a disk item's comment. Never throws: what is not ours must not stop a listing. */
+/** Reads a disk item's comment. Never throws: a foreign comment must not stop a listing. */
 export function decodeRecord(comment: string): DecodedRecord {
   const schema = SCHEMA_PATTERN.exec(comment);
   if (schema === null) return { kind: "foreign" };

@@ -32,7 +32,7 @@ const PROPERTIES: ReadonlySet<string> = new Set(
   ).split(" "),
 );
 
-/** Longer than any property's name: as much of the text before a wrap as can matter. */
+/** Length of the text before a wrap that may hold a property's name: longer than any name. */
 const TAIL = 64;
 
 /**

@@ -17,8 +17,8 @@ export interface Listing {
 }
 
 /**
- * A way to get rows out of RouterOS. All forms give the same rows for the same items; they differ in what
- * console defects they survive. They are tried in order: JSON, short lines, detail text.
+ * A way to get rows out of RouterOS. All forms give the same rows for the same items, and survive different defects of the
+ * console. They are tried in order: JSON, short lines, detail text.
  */
 export interface ReplyForm {
   readonly name: "brief" | "json" | "lines" | "detail";

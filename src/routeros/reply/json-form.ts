@@ -22,12 +22,12 @@ export const jsonForm: ReplyForm = {
   },
 };
 
-/** Properties that every item shows, whatever their value is. Source: rows of RDS2216, 7.24.4. */
+/** Properties that every item shows, with any value. Source: rows of RDS2216, 7.24.4. */
 const ALWAYS_SHOWN: ReadonlySet<string> = new Set(["slot", "type", "name", "file-path", "nvme-tcp-export"]);
 
 /**
- * The same with `proplist`: rows of chosen properties. For file disks only, as nobody has seen whether `proplist` shows flags;
- * a reply without a property that every file disk shows is not believed.
+ * The same with `proplist`: rows of chosen properties. For file disks only, as it is unknown whether `proplist` shows flags. A reply
+ * without a property that every file disk shows counts as unreadable.
  */
 export const briefForm: ReplyForm = {
   name: "brief",
@@ -52,7 +52,7 @@ function proplist(properties: readonly string[]): Script {
 
 /**
  * Reads the JSON array of a serialised print. Numbers keep every digit, also beyond 2^53.
- * @returns undefined when it is not such an array
+ * @returns undefined when the text is no array of objects
  */
 export function parseJsonRows(json: string): readonly Row[] | undefined {
   let value: unknown;
@@ -77,7 +77,7 @@ export function parseJsonRows(json: string): readonly Row[] | undefined {
   return rows;
 }
 
-/** Puts numbers outside strings in quotes. Each character is looked at once, whatever the text is. */
+/** Puts numbers outside strings in quotes, in linear time. */
 function withQuotedNumbers(json: string): string {
   const pieces: string[] = [];
   for (let at = 0; at < json.length; ) {

@@ -15,7 +15,7 @@ export interface Command {
   readonly what: string;
   readonly key: string | undefined;
   readonly nonce: string | undefined;
-  /** The request that it was first wanted for. */
+  /** The request of its first caller. */
   readonly request: RequestScope | undefined;
   /** When it came into the queue, or came back, on the monotonic clock. */
   queuedAt: number;
@@ -25,7 +25,7 @@ export interface Command {
   readonly abandon: AbortController;
 }
 
-/** What `exec` calls the command in messages if the caller gives no name. */
+/** Name of a command in messages if the caller gives none. */
 export const DEFAULT_WHAT = "RouterOS command";
 
 export function newCommand(
@@ -50,7 +50,7 @@ export function newCommand(
 /**
  * Waits for the command's answer until the caller's deadline or abort.
  * @param onDeadline makes the error of a caller whose time is over
- * @param patience after that many milliseconds the caller is told sooner, if `error` knows why it waits in vain
+ * @param patience after so many milliseconds the caller gets `error`, if there is one: a reason why it waits in vain
  * @param onLeave called after a caller has left early; the command may have no waiters then
  */
 export function waitFor(

@@ -41,7 +41,7 @@ export class Connector {
   /**
    * Connects, again and again with back-off.
    * @param isWanted whether somebody still waits for the connection
-   * @returns the connection; a failure that only a person can cure; undefined when nobody waits any more
+   * @returns the connection; a failure that only a person can cure; undefined when no caller waits any more
    */
   async connect(
     isWanted: () => boolean,

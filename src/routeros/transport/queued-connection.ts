@@ -14,7 +14,7 @@ export interface QueuedConnectionOptions extends ConnectorOptions {
   readonly queueLimit: number;
   /** How long a command waits for a connection that cannot be made, in milliseconds. */
   readonly patienceMs: number;
-  /** After so long without a command an open connection is asked for a sign of life, which may take as long as the next. */
+  /** Idle time after which the connection is asked for a sign of life, and the time for its answer. Milliseconds. */
   readonly idleCheckMs: number;
   readonly idleAnswerMs: number;
   readonly onReconnect: () => void;
@@ -105,7 +105,7 @@ export class QueuedConnection {
     else command.abandon.abort();
   }
 
-  /** What a caller learns whose time is over. */
+  /** The error of a caller whose time is over. */
   #lateError(command: Command, seconds: number): DriverError {
     const { address } = this.#options;
     const isRunning = this.#running === command;
@@ -196,7 +196,7 @@ export class QueuedConnection {
       observer.onDisconnected(purpose, reason);
       if (!this.#stop.signal.aborted) {
         logger.warn("connection to the RDS lost", { purpose, address, reason });
-        // Counts as a failure, or a server that accepts and hangs up would be called without pause.
+        // Counts as a failure, else a server that accepts and hangs up would be called without pause.
         this.#connector.failed(false);
       }
       this.#pump();

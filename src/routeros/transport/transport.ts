@@ -1,6 +1,6 @@
 import type { DriverError } from "../../domain/errors/driver-error.ts";
 
-/** What a command does; each purpose has its own connection, so that a long change never delays a read. */
+/** The purpose of a command. Each purpose has its own connection, so that a long change never delays a read. */
 export type Purpose = "read" | "mutate";
 
 /** `interactive` commands overtake waiting `background` commands; neither overtakes a running one. */
@@ -32,7 +32,7 @@ export interface ExecOptions {
   readonly coalesceKey?: string;
   /** The nonce of the line's envelope, for the log. */
   readonly nonce?: string;
-  /** What the command is for, as the start of an error message: "reading volume csi-…". */
+  /** Name of the command, as the start of an error message: "reading volume csi-…". */
   readonly what?: string;
 }
 
