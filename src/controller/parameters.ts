@@ -14,7 +14,7 @@ export interface Parameters {
 export const PARAMETER_DOCS: Readonly<Record<string, string>> = {
   pool: "slot of the pool on the RDS, 1-32 characters of [A-Za-z0-9._-]",
   migrationTimeoutSeconds:
-    "a whole number of seconds, 30-3600 (default 300), or auto (KubeVirt's own deadline for the machine)",
+    "a whole number of seconds, 30-3600 (default 300), or auto (KubeVirt's own deadline for the VirtualMachineInstance)",
   migrationGuard: "enforce, warn or off (default enforce)",
   ctrlLossTmo: "a whole number of seconds, -1 (never give up, default) to 86400",
   reconnectDelay: "a whole number of seconds, 1-300 (default 5), at most ctrlLossTmo unless that is -1 or 0",

@@ -117,7 +117,7 @@ describe("CreateVolume", () => {
     [
       "a deadline for migrations outside 30 to 3600",
       { parameters: { migrationTimeoutSeconds: "29" } },
-      `INVALID_ARGUMENT: StorageClass parameter migrationTimeoutSeconds="29" is invalid: expected a whole number of seconds, 30-3600 (default 300), or auto (KubeVirt's own deadline for the machine). Correct the parameter; a StorageClass is changed by creating it anew.`,
+      `INVALID_ARGUMENT: StorageClass parameter migrationTimeoutSeconds="29" is invalid: expected a whole number of seconds, 30-3600 (default 300), or auto (KubeVirt's own deadline for the VirtualMachineInstance). Correct the parameter; a StorageClass is changed by creating it anew.`,
     ],
     [
       "mutable parameters win over parameters",
