@@ -72,3 +72,20 @@ export async function isClaimGone(
     throw error;
   }
 }
+
+/**
+ * Whether Nodes exist. Asks once for each name, and remembers the answer or the failure. Without a cluster, and for a name that no Node can
+ * have, the node counts as existing: only the cluster can prove that it is gone.
+ */
+export function nodeLookup(
+  cluster: Pick<ClusterReader, "nodeExists"> | undefined,
+  signal: AbortSignal,
+): (node: string) => Promise<boolean> {
+  const answers = new Map<string, Promise<boolean>>();
+  return async (node) => {
+    if (cluster === undefined || !isObjectName(node)) return true;
+    const answer = answers.get(node) ?? cluster.nodeExists(node, signal);
+    answers.set(node, answer);
+    return answer;
+  };
+}

@@ -42,8 +42,6 @@ export interface BridgeOptions {
   readonly calls: CallRegistry;
   /** The first is outermost. */
   readonly interceptors: readonly Interceptor[];
-  /** Makes request ids; random UUIDs unless a test wants others. */
-  readonly newRequestId?: () => string;
 }
 
 /** The grpc-js description of a generated service. @param onUndecodable called for requests that are no message of their RPC */
@@ -132,7 +130,7 @@ async function serve(
         : failure("cancelled", { what: method.name }),
     );
   });
-  const requestId = requestIdOf(call, options.newRequestId ?? randomUUID);
+  const requestId = requestIdOf(call);
   try {
     const context = {
       method: method.name,
@@ -160,9 +158,9 @@ function answer(method: DescMethod, handler: unknown): RpcNext {
 
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,64}$/;
 
-function requestIdOf(call: ServerUnaryCall<Message, Message>, fresh: () => string): string {
+function requestIdOf(call: ServerUnaryCall<Message, Message>): string {
   const given = call.metadata.get("x-request-id")[0];
-  return typeof given === "string" && REQUEST_ID.test(given) ? given : fresh();
+  return typeof given === "string" && REQUEST_ID.test(given) ? given : randomUUID();
 }
 
 function encode(schema: DescMethod["input"], message: Message): Buffer {

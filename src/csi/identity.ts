@@ -13,8 +13,6 @@ export interface IdentityOptions {
   readonly vendorVersion: string;
   /** Further facts, e.g. the commit; shown by `kubectl` tools, never interpreted. */
   readonly manifest?: Readonly<Record<string, string>>;
-  /** Whether volumes can be expanded while they are in use. */
-  readonly volumeExpansion: boolean;
   /**
    * Whether this *process* can work. Never asks the RDS: kubelet would restart the driver while the RDS is away, which makes an
    * outage worse.
@@ -53,9 +51,7 @@ export function identityService(options: IdentityOptions): BoundService {
     getPluginCapabilities: async () => ({
       capabilities: [
         ...PLUGIN_SERVICES.map((type) => ({ type: { case: "service" as const, value: { type } } })),
-        ...(options.volumeExpansion
-          ? [{ type: { case: "volumeExpansion" as const, value: { type: ExpansionType.ONLINE } } }]
-          : []),
+        { type: { case: "volumeExpansion" as const, value: { type: ExpansionType.ONLINE } } },
       ],
     }),
     probe: async () => ({ ready: options.isReady() }),

@@ -26,7 +26,6 @@ import { startServer } from "./server.ts";
 const identity = identityService({
   name: "rds.csi.srvlab.io",
   vendorVersion: "1",
-  volumeExpansion: false,
   isReady: () => true,
 });
 const standard = (options = {}) =>
@@ -143,9 +142,11 @@ describe("calls over a real socket", () => {
         }
         await client.start(Identity, "probe", ProbeResponseSchema, {}).result;
       },
-      { newRequestId: () => "fresh", logger, interceptors: standard() },
+      { logger, interceptors: standard() },
     );
-    expect(ids).toEqual(["abc-1", "fresh", "fresh"]);
+    const uuid = expect.stringMatching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+    expect(ids).toEqual(["abc-1", uuid, uuid]);
+    expect(ids[1]).not.toBe(ids[2] ?? "");
     expect(
       logger.lines.filter((line) => line.message === "rpc").map((line) => line.fields.requestId),
     ).toEqual(ids);

@@ -21,7 +21,6 @@ export interface ServerOptions {
   readonly drainMs?: number;
   /** How long aborted calls may take to end before the server stops without them, milliseconds; 3,000. */
   readonly abortMs?: number;
-  readonly newRequestId?: () => string;
 }
 
 /** A server that accepts calls. */
@@ -55,14 +54,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const path = parseEndpoint(options.endpoint);
   const calls = new CallRegistry();
   const server = new Server(CHANNEL_OPTIONS);
-  const { clock, logger, interceptors, newRequestId } = options;
-  const bridge = {
-    clock,
-    logger,
-    calls,
-    interceptors,
-    ...(newRequestId === undefined ? {} : { newRequestId }),
-  };
+  const { clock, logger, interceptors } = options;
+  const bridge = { clock, logger, calls, interceptors };
   takeLibraryLog(logger, clock);
   const onUndecodable = logUndecodable(logger, clock);
   for (const bound of options.services) {

@@ -53,7 +53,7 @@ export class VolumeCache {
   }
 
   /** Keeps the result of a lookup, as put; forgets a volume that was not found. @returns the result */
-  remember(id: VolumeId, found: Classified | undefined, generation: number): Classified | undefined {
+  remember<F extends Classified | undefined>(id: VolumeId, found: F, generation: number): F {
     if (found?.kind === "volume") this.put(found.volume, generation);
     else {
       this.forget(id);

@@ -79,12 +79,22 @@ function roundDown(bytes: bigint): bigint {
 export class PendingVolumes {
   readonly #volumes = new Map<VolumeId, { readonly pool: string; readonly bytes: bigint }>();
 
-  set(id: VolumeId, pool: Pool, bytes: bigint): void {
-    this.#volumes.set(id, { pool: pool.slot, bytes });
-  }
-
-  delete(id: VolumeId): void {
-    this.#volumes.delete(id);
+  /**
+   * Runs the work that brings a volume to `sizeBytes`, which takes `more` bytes of its pool. The volume is pending meanwhile.
+   * @throws poolFull (RESOURCE_EXHAUSTED) before the work
+   */
+  async hold<T>(
+    { id, pool, sizeBytes, more }: { id: VolumeId; pool: Pool; sizeBytes: bigint; more: bigint },
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const available = this.availableIn(pool);
+    if (more > available) throw failure("poolFull", { pool: pool.slot, wanted: more, available });
+    this.#volumes.set(id, { pool: pool.slot, bytes: sizeBytes });
+    try {
+      return await work();
+    } finally {
+      this.#volumes.delete(id);
+    }
   }
 
   /** A pool's available bytes, less the growth of pending volumes that its listing did not show. */

@@ -1,4 +1,3 @@
-import { failure } from "../domain/errors/driver-error.ts";
 import { RecentMap } from "../domain/recent-map.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
@@ -144,20 +143,12 @@ export class Rds {
    * @throws poolFull (RESOURCE_EXHAUSTED) when nothing was created
    */
   async create(spec: CreateSpec): Promise<Classified> {
-    const { id, pool, sizeBytes } = spec;
-    // Calls that read the pool at the same time all saw this space; each takes its share before it goes on.
-    const available = this.#pending.availableIn(pool);
-    if (sizeBytes > available) throw failure("poolFull", { pool: pool.slot, wanted: sizeBytes, available });
-    this.#pending.set(id, pool, sizeBytes);
-    this.#places.set(id, { pool: pool.slot, path: filePathOf(pool.mountPoint, spec.layout, id) });
-    const generation = this.#cache.forget(id);
-    try {
-      const created = await createVolume(this.#context, spec);
-      this.#cache.remember(id, created, generation);
-      return created;
-    } finally {
-      this.#pending.delete(id);
-    }
+    const { id, pool, layout, sizeBytes } = spec;
+    return this.#pending.hold({ id, pool, sizeBytes, more: sizeBytes }, async () => {
+      const generation = this.#cache.forget(id);
+      this.#places.set(id, { pool: pool.slot, path: filePathOf(pool.mountPoint, layout, id) });
+      return this.#cache.remember(id, await createVolume(this.#context, spec), generation);
+    });
   }
 
   /**
@@ -184,17 +175,12 @@ export class Rds {
   async grow(spec: GrowSpec): Promise<WriteResult> {
     const { volume, sizeBytes, pool } = spec;
     const more = sizeBytes - (volume.disk.size ?? 0n);
-    const available = this.#pending.availableIn(pool);
-    if (more > available) throw failure("poolFull", { pool: pool.slot, wanted: more, available });
-    this.#pending.set(volume.id, pool, sizeBytes);
-    const generation = this.#cache.forget(volume.id);
-    try {
+    return this.#pending.hold({ id: volume.id, pool, sizeBytes, more }, async () => {
+      const generation = this.#cache.forget(volume.id);
       const result = await growVolume(this.#context, spec);
       if (result.kind === "written") this.#cache.put(result.volume, generation);
       return result;
-    } finally {
-      this.#pending.delete(volume.id);
-    }
+    });
   }
 
   /** One volume, undefined if it is proven absent, and every mounted item of `/disk`. One command. */

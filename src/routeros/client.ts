@@ -94,11 +94,6 @@ export class RouterOsClient {
     return this.#transport.address;
   }
 
-  /** The form in use, for logs and diagnosis. */
-  get formName(): ReplyForm["name"] {
-    return this.#formAt(this.#form).name;
-  }
-
   /** Whether long lists come with chosen properties; undefined while that is not known. */
   get readsBrief(): boolean | undefined {
     return this.#form === 0 ? this.#isBrief : false;
