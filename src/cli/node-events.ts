@@ -1,7 +1,8 @@
 import type { NodeConfig } from "../config/load.ts";
 import type { Clock } from "../domain/clock.ts";
 import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
-import type { EventSink, OwnNode } from "../kubernetes/port.ts";
+import type { OwnNode } from "../kubernetes/own-node.ts";
+import type { EventSink } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
 import { withoutRequest } from "../observability/request-scope.ts";
 import type { ClusterIdSource } from "./cluster-id.ts";
@@ -17,9 +18,6 @@ export interface NodeEvents {
   readonly clusterId: ClusterIdSource;
   close(): Promise<void>;
 }
-
-/** How old the list of PersistentVolumes may be in which a claim is looked up, milliseconds. */
-const LOOKUP_MS = 60_000;
 
 /**
  * The events of `--orchestrator`. Nothing is asked of the network here. Credentials that cannot be used cost the events,
@@ -43,7 +41,6 @@ export async function nodeEvents(
       logger: withoutRequest(logger),
       clock,
       maxSockets: 2,
-      lookupMs: LOOKUP_MS,
     });
     const { events: sink } = kubernetes;
     return {

@@ -64,7 +64,6 @@ export async function serve(component: Component, options: ServeOptions): Promis
       name: config.driverName,
       vendorVersion: buildInfo.version,
       manifest: { commit: buildInfo.commit },
-      volumeExpansion: true,
       isReady: () => ready.isReady(),
     });
     const server = await startServer({

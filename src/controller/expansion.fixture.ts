@@ -64,7 +64,7 @@ export const publish = (on: ControllerStack, nodeId: string, capability = SHARED
 export const expand = (
   on: ControllerStack,
   requiredBytes: bigint = LARGER,
-  over: { limitBytes?: bigint; capability?: Capability | undefined; volumeId?: string } = {},
+  over: { limitBytes?: bigint; capability?: Capability | undefined; volumeId?: VolumeId } = {},
 ): Promise<ExpandedVolume> =>
   on.expansions.expand({
     volumeId: over.volumeId ?? ID,

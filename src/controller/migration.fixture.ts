@@ -96,7 +96,7 @@ export class Stage {
   }
 
   async nodes(): Promise<readonly string[]> {
-    return (await this.on.volumes.require(ID, AbortSignal.timeout(20_000))).nodes;
+    return (await this.on.volumes.getVolume(ID, AbortSignal.timeout(20_000))).nodes;
   }
 
   /** The running migration as the record has it: when it began and how long it may take, in seconds. */

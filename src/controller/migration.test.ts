@@ -109,7 +109,7 @@ const reconcile = (on: ControllerStack, cluster?: TestCluster) =>
     events: { post: () => {}, postForVolume: (handle, event) => on.posted.push({ handle, ...event }) },
   }).tick(AbortSignal.timeout(20_000));
 const nodesOf = async (on: ControllerStack, id: VolumeId = ID) =>
-  (await on.volumes.require(id, AbortSignal.timeout(20_000))).nodes;
+  (await on.volumes.getVolume(id, AbortSignal.timeout(20_000))).nodes;
 
 describe("RWX-03, SAFETY-01: two nodes, for a live migration only", () => {
   test("source and target of one machine: both attached under one NQN, then the source leaves", async () => {

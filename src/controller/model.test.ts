@@ -122,7 +122,7 @@ class Model {
           on.attachments.publish({
             volumeId: each.volume,
             nodeId: each.node,
-            capability: CAPABILITY.get(each.volume),
+            capability: CAPABILITY.get(each.volume) as Capability,
             readonly: false,
             signal: stack.signal,
           }),

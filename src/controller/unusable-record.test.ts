@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { BLOCK, MIB, type Stack, startStack } from "../../test/support/rds-stack.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
 import { outcome } from "./expansion.fixture.ts";
 
 let stack: Stack | undefined;
@@ -47,7 +48,7 @@ async function damaged(
 }
 
 /** Every call that is about one volume. */
-const calls = (on: Stack, id: string) => ({
+const calls = (on: Stack, id: VolumeId) => ({
   ControllerPublishVolume: outcome(
     on.attachments.publish({
       volumeId: id,
@@ -71,7 +72,7 @@ const calls = (on: Stack, id: string) => ({
   ),
 });
 
-async function answers(on: Stack, id: string): Promise<Record<string, string>> {
+async function answers(on: Stack, id: VolumeId): Promise<Record<string, string>> {
   const entries: [string, string][] = [];
   for (const [call, answer] of Object.entries(calls(on, id))) entries.push([call, await answer]);
   return Object.fromEntries(entries);
@@ -140,14 +141,14 @@ describe("a record that cannot be used is not an absent volume", () => {
 
   test("a readable record of another cluster is passed over: detached for us, and not found", async () => {
     const { on, id, disk, before } = await damaged((comment) => comment.replace(";c=test;", ";c=other;"));
-    const notFound = (name: string) => `NOT_FOUND: volume ${name} does not exist on the RDS`;
+    const notFound = `NOT_FOUND: volume ${id} does not exist on the RDS`;
     expect(await answers(on, id)).toEqual({
-      ControllerPublishVolume: notFound(id),
+      ControllerPublishVolume: notFound,
       "ControllerUnpublishVolume of its node": "OK",
       "ControllerUnpublishVolume of every node": "OK",
       DeleteVolume: `FAILED_PRECONDITION: disk ${id} on the RDS is not managed by this driver: it belongs to cluster other`,
-      ValidateVolumeCapabilities: notFound(JSON.stringify(id)),
-      ControllerExpandVolume: notFound(id),
+      ValidateVolumeCapabilities: notFound,
+      ControllerExpandVolume: notFound,
     });
     expect(disk()).toEqual(before);
   });

@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
 import { ManualClock, settled } from "../../test/support/clock.ts";
-import { backoff, jitteredBackoff } from "./backoff.ts";
 import { poll } from "./poll.ts";
 
 const LIMITS = { everyMs: 100, withinMs: 250 };
@@ -40,13 +39,4 @@ test("the signal ends the pause with its reason; an error of a look ends the wai
   await expect(poll(clock, LIMITS, () => Promise.reject(new Error("unreadable")))).rejects.toThrow(
     "unreadable",
   );
-});
-
-test("the pause doubles with each failure up to its limit; with jitter it is between half and all of it", () => {
-  const limits = { firstMs: 250, maxMs: 1_000 };
-  expect([0, 1, 2, 3, 4, 1_000].map((failures) => backoff(failures, limits))).toEqual([
-    0, 250, 500, 1_000, 1_000, 1_000,
-  ]);
-  expect([0, 1].map((random) => jitteredBackoff(3, limits, () => random))).toEqual([500, 1_000]);
-  expect(jitteredBackoff(0, limits, () => 1)).toBe(0);
 });

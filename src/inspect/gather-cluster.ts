@@ -1,7 +1,7 @@
 import { claimUsers } from "../controller/claim-users.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import type { ClusterReader, PodView } from "../kubernetes/port.ts";
-import { machineOf } from "../migration/guard.ts";
+import { vmiOf } from "../migration/guard.ts";
 import type { ClusterInspector } from "./cluster-inspector.ts";
 import { absent, type Fact, found, ifKnown, known, unknown } from "./fact.ts";
 import {
@@ -92,7 +92,7 @@ async function gatherWorkload(
   const users = await lookUp(signal, async () => known(await claimUsers(reader, claim, signal)));
   if (users.state !== "known") return { pods: users, machines: users };
   const { users: pods, owners } = users.value;
-  const named = pods.flatMap((pod) => machineOf(pod, (each) => owners.get(each.uid)) ?? []);
+  const named = pods.flatMap((pod) => vmiOf(pod, (each) => owners.get(each.uid)) ?? []);
   const byUid = new Map(named.map((machine) => [machine.uid, machine]));
   const machines = await lookUp<readonly MachineFacts[]>(signal, async () => {
     const all = await Promise.all(

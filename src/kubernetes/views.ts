@@ -1,10 +1,7 @@
 import type { V1PersistentVolume, V1Pod, V1VolumeAttachment } from "@kubernetes/client-node";
 import type { AttachmentView, PersistentVolumeView, PodView } from "./port.ts";
 
-/**
- * From API objects to the driver's views. Objects come deserialized by the library or raw from a watch: dates are Date in the one
- * and text in the other, so only their presence is read.
- */
+/** From API objects to the driver's views. Of dates only the presence is read. */
 
 /** Undefined for VolumeAttachments of other drivers. */
 export function attachmentView(driver: string, object: V1VolumeAttachment): AttachmentView | undefined {
@@ -51,7 +48,6 @@ export function podView(object: V1Pod): PodView {
     phase: status?.phase ?? "Unknown",
     terminating: metadata?.deletionTimestamp !== undefined,
     labels: metadata?.labels ?? {},
-    annotations: metadata?.annotations ?? {},
     owners: (metadata?.ownerReferences ?? []).map(({ apiVersion, kind, name, uid, controller }) => ({
       apiVersion,
       kind,

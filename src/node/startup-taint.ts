@@ -1,7 +1,8 @@
-import { backoff } from "../domain/backoff.ts";
+import { backoffDelay } from "../domain/backoff.ts";
 import type { Clock } from "../domain/clock.ts";
 import { isFailure } from "../domain/errors/driver-error.ts";
-import type { OwnNode } from "../kubernetes/port.ts";
+import type { OwnNode } from "../kubernetes/own-node.ts";
+
 import type { Logger } from "../observability/log.ts";
 
 /** Pause between two attempts. */
@@ -44,7 +45,7 @@ export async function removeStartupTaint(deps: StartupTaintDeps, signal: AbortSi
       if (isFailure(error, "kubernetesForbidden")) break;
     }
     logger.debug("the start-up taint stays for now", { ...fields, waitingFor });
-    await clock.sleep(backoff(attempt, PAUSE), signal).catch(() => {});
+    await clock.sleep(backoffDelay(attempt, PAUSE), signal).catch(() => {});
   }
   if (signal.aborted) return;
   const remedy =

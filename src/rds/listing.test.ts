@@ -31,7 +31,7 @@ async function start(options: StackOptions = {}): Promise<Stack> {
 }
 
 async function create(by: ControllerStack, { signal }: Stack, name: string): Promise<VolumeId> {
-  const { pool } = await by.rds.pool("storage-pool", 0n, signal);
+  const { pool } = await by.rds.readPool("storage-pool", 0n, signal);
   const id = volumeIdFromName(name);
   const own = { ...record(name), attachments: [], epoch: 0 };
   await by.rds.create({ id, pool, layout: LAYOUT, sizeBytes: MIB, record: own, signal });
@@ -142,12 +142,12 @@ describe("5 000 volumes, on a RouterOS that loses what the channel's window does
     const id = volumeIdFromName("pvc-17");
     await on.rds.version(on.signal);
     on.commandsSince();
-    const { pool, existing } = await on.rds.pool("storage-pool", 0n, on.signal, id);
+    const { pool, existing } = await on.rds.readPool("storage-pool", 0n, on.signal, id);
     expect(pool.counted.size).toBe(3_001);
     expect(existing).toMatchObject({ volume: { record: record("pvc-17") } });
     expect(pool.available).toBe((pool.free / MIB) * MIB);
     expect(on.commandsSince().length).toBeLessThan(40);
-    const { found, pool: holder } = await on.rds.forGrowth(id, 0n, on.signal);
+    const { found, pool: holder } = await on.rds.findWithPool(id, 0n, on.signal);
     expect(found).toMatchObject({ volume: { record: { name: "pvc-17" } } });
     expect(holder?.counted.size).toBe(3_001);
     const context: RdsContext = {

@@ -3,7 +3,6 @@ import { encodeRecord } from "../domain/record/record-codec.ts";
 import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { Disk } from "./disk.ts";
-import { KnownPlaces } from "./known-places.ts";
 import { pathsOnPools, placeOf, placesFor } from "./place.ts";
 
 const ID = volumeIdFromName("gone");
@@ -141,12 +140,4 @@ describe("the places of a volume without item", () => {
     const listed = [pool("raid10"), pool("usb", "disks/usb"), pool("no", "", { mounted: false })];
     expect(pathsOnPools(listed, ID, "a.b/c")).toEqual([file("raid10/a.b/c"), file("disks/usb/a.b/c")]);
   });
-});
-
-test("places that a process knows are bounded, the newest stay", () => {
-  const known = new KnownPlaces();
-  const place = { pool: "raid10", path: "raid10/csi/x.img" };
-  for (let index = 0; index < 5_000; index++) known.set(volumeIdFromName(String(index)), place);
-  expect(known.get(volumeIdFromName("4999"))).toEqual(place);
-  expect(known.get(volumeIdFromName("0"))).toBeUndefined();
 });

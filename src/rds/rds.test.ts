@@ -85,7 +85,7 @@ async function start(options: StackOptions = {}): Promise<Stack> {
   return stack;
 }
 async function created(on: Stack, id = ID): Promise<RdsVolume> {
-  const { pool } = await on.rds.pool("storage-pool", 0n, on.signal);
+  const { pool } = await on.rds.readPool("storage-pool", 0n, on.signal);
   const found = await on.rds.create({
     id,
     layout: LAYOUT,
@@ -101,7 +101,7 @@ async function created(on: Stack, id = ID): Promise<RdsVolume> {
 describe("create", () => {
   test("a pool that is unmounted after it was looked at gets no file", async () => {
     const on = await start();
-    const { pool } = await on.rds.pool("storage-pool", 0n, on.signal);
+    const { pool } = await on.rds.readPool("storage-pool", 0n, on.signal);
     await on.simulator.device.setPool("storage-pool", { mounted: false });
     const spec = { id: ID, layout: LAYOUT, pool, sizeBytes: MIB, record: RECORD, signal: on.signal };
     await expect(on.rds.create(spec)).rejects.toMatchObject({ id: "poolNotMounted" });
@@ -121,7 +121,7 @@ describe("create", () => {
 
   test("a slot that is taken meanwhile is returned as it is, unchanged", async () => {
     const on = await start();
-    const { pool } = await on.rds.pool("storage-pool", 0n, on.signal);
+    const { pool } = await on.rds.readPool("storage-pool", 0n, on.signal);
     await on.simulator.device.addForeignDisk({ slot: ID, path: "storage-pool/x.img", size: GIB });
     const spec = { id: ID, layout: LAYOUT, pool, sizeBytes: MIB, record: RECORD, signal: on.signal };
     expect((await on.rds.create(spec)).kind).toBe("foreign");
@@ -591,21 +591,21 @@ test("a read that began before a change of ours does not overwrite what the chan
   });
   const before = cache.generation(ID);
   const change = cache.forget(ID);
-  cache.put(ID, volume(2), change);
-  cache.put(ID, volume(1), before);
+  cache.put(volume(2), change);
+  cache.put(volume(1), before);
   expect(cache.get(ID)?.record.createdAt).toBe(2);
   cache.forget(ID);
-  cache.put(ID, volume(2), change);
+  cache.put(volume(2), change);
   expect(cache.get(ID)).toBeUndefined();
   const mark = cache.mark();
-  cache.putListed(ID, volume(3), mark);
+  cache.putListed([volume(3)], mark);
   expect(cache.get(ID)?.record.createdAt).toBe(3);
   const later = cache.forget(ID);
-  cache.putListed(ID, volume(3), mark);
+  cache.putListed([volume(3)], mark);
   expect(cache.get(ID)).toBeUndefined();
-  cache.put(ID, volume(4), later);
+  cache.put(volume(4), later);
   const other = volumeIdFromName("other");
-  cache.putListed(other, volume(5), cache.mark());
+  cache.putListed([{ ...volume(5), id: other }], cache.mark());
   expect(cache.get(other)?.record.createdAt).toBe(5);
   for (let index = 0; index < 5_000; index++) cache.forget(volumeIdFromName(String(index)));
   expect(cache.generation(ID)).toBeGreaterThan(change);

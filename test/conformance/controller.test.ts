@@ -117,7 +117,7 @@ describe("CreateVolume", () => {
     [
       "a deadline for migrations outside 30 to 3600",
       { parameters: { migrationTimeoutSeconds: "29" } },
-      `INVALID_ARGUMENT: StorageClass parameter migrationTimeoutSeconds="29" is invalid: expected a whole number of seconds, 30-3600 (default 300), or auto (KubeVirt's own deadline for the machine). Correct the parameter; a StorageClass is changed by creating it anew.`,
+      `INVALID_ARGUMENT: StorageClass parameter migrationTimeoutSeconds="29" is invalid: expected a whole number of seconds, 30-3600 (default 300), or auto (KubeVirt's own deadline for the VirtualMachineInstance). Correct the parameter; a StorageClass is changed by creating it anew.`,
     ],
     [
       "mutable parameters win over parameters",
@@ -493,7 +493,7 @@ describe("RPCs that are not offered", () => {
     test(`${method} is UNIMPLEMENTED`, async () => {
       const name = `${method[0]?.toUpperCase()}${method.slice(1)}`;
       expect(await outcome((stand.controller[method] as (given: object) => Promise<unknown>)({}))).toBe(
-        `UNIMPLEMENTED: ${name} is not offered by this component of the driver. Ask the component that advertises it; the capabilities say what each one offers.`,
+        `UNIMPLEMENTED: ${name} is not offered by this component of the driver. Call the component that advertises it in its capabilities.`,
       );
     });
   }

@@ -115,7 +115,7 @@ export class World {
 
   /** Nodes by the record on the RDS. */
   async nodes(): Promise<readonly string[]> {
-    return (await this.stack.volumes.require(VOLUME, AbortSignal.timeout(20_000))).nodes;
+    return (await this.stack.volumes.getVolume(VOLUME, AbortSignal.timeout(20_000))).nodes;
   }
 
   /** Events so far, as `Type Reason: message`. */

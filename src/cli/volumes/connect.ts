@@ -7,8 +7,8 @@ import type { Kubernetes } from "../../kubernetes/create.ts";
 import type { Logger } from "../../observability/log.ts";
 import { Rds } from "../../rds/rds.ts";
 import { RouterOsClient } from "../../routeros/client.ts";
-import { defaultBackoff } from "../../routeros/transport/backoff.ts";
-import { createSshTransport, type Transport } from "../../routeros/transport/transport.ts";
+import { createSshTransport, DEFAULT_BACKOFF } from "../../routeros/transport/ssh-transport.ts";
+import type { Transport } from "../../routeros/transport/transport.ts";
 import { openKubernetes } from "../open-kubernetes.ts";
 
 /** Wait between attempts to connect, milliseconds: a person who watches for the RDS to return is not kept waiting. */
@@ -25,7 +25,7 @@ export function openRds(
 ): { readonly rds: Rds; readonly transport: Transport } {
   // Half of the limit, so that the reason is known before the time is over.
   const patienceMs = Math.min(5_000, timeoutSeconds * 500);
-  const backoff = { ...defaultBackoff, maxMs: MAX_BACKOFF_MS };
+  const backoff = { ...DEFAULT_BACKOFF, maxMs: MAX_BACKOFF_MS };
   const transport = createSshTransport({ ...config.rds, logger, patienceMs, backoff });
   const { clusterId, nqnPrefix, nvmePort, fencing } = config;
   const client = new RouterOsClient(transport);

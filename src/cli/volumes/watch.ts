@@ -28,7 +28,7 @@ const DEFAULT_ROWS = 24;
 
 /**
  * `rds-csi volumes list --watch`: the list again and again, until the process is told to stop. One RouterOS command each time,
- * over one connection; the cluster is followed, not asked each time. Reads only.
+ * over one connection, and two lists of the Kubernetes API. Reads only.
  * @throws what makes the first look impossible for good, such as a key that is refused
  */
 export async function runVolumesWatch(input: Input, options: WatchOptions, io: Io): Promise<number> {
@@ -40,7 +40,6 @@ export async function runVolumesWatch(input: Input, options: WatchOptions, io: I
   const presenter =
     io.columns === undefined || options.output === "json" ? stream(options, io) : screen(options, io);
   try {
-    cluster?.watch();
     let last: Look | undefined;
     while (!io.stop.aborted && io.outputClosed !== true) {
       last = await look({ rds, transport, reader: cluster?.reader }, last, options.timeoutSeconds, io.stop);

@@ -35,7 +35,7 @@ const QUIET: ReadonlySet<string> = new Set([
   "ControllerGetVolume",
 ]);
 
-/** One line per RPC: method, code, duration, volume, and for failures what to do about it. */
+/** Writes one line per RPC: method, code, duration and volume, and the remedy of a failure. */
 export function logInterceptor(options: RpcLogOptions): Interceptor {
   const { clock } = options;
   const repeats = new Repeats<{ logger: Logger; message: string; fields: LogFields }>(
@@ -77,7 +77,7 @@ function requestText(call: RpcCall): string {
   return text.length <= REQUEST_LIMIT ? text : `${text.slice(0, REQUEST_LIMIT).toWellFormed()}…`;
 }
 
-/** The volume or snapshot that a message is about, for finding log lines; what it holds is not trusted. */
+/** The volume or snapshot of a message, for finding log lines. Its text is not trusted. */
 function volumeOf(message: Message | undefined): string | undefined {
   if (message === undefined) return undefined;
   const fields = message as unknown as Readonly<Record<string, unknown>>;

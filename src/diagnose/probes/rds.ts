@@ -8,7 +8,7 @@ import { Rds } from "../../rds/rds.ts";
 import { classify } from "../../rds/volume.ts";
 import { RouterOsClient } from "../../routeros/client.ts";
 import { limitOf } from "../../routeros/transport/limit.ts";
-import { createSshTransport } from "../../routeros/transport/transport.ts";
+import { createSshTransport } from "../../routeros/transport/ssh-transport.ts";
 import type { DiagnoseContext } from "../context.ts";
 import { type Known, known } from "../known.ts";
 

@@ -1,4 +1,4 @@
-import type { Transport } from "./types.ts";
+import type { Transport } from "./transport.ts";
 
 /**
  * A limit for everything that a command of a person asks of the RDS. When the time is over, the abort reason names the

@@ -12,8 +12,9 @@ import {
   until,
 } from "../../../test/support/ssh-server.ts";
 import type { Clock } from "../../domain/clock.ts";
+import type { SshTransportOptions } from "./ssh-transport.ts";
 import { type Bench, idOf, mutate, read, startBench } from "./transport.fixture.ts";
-import type { Purpose, SshTransportOptions, TransportObserver } from "./transport.ts";
+import type { Purpose, TransportObserver } from "./transport.ts";
 
 const cleanups: (() => Promise<unknown> | unknown)[] = [];
 async function bench(server?: TestServerOptions, transport?: Partial<SshTransportOptions>): Promise<Bench> {

@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pinOf, testKey } from "../../../test/support/ssh-server.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "../../simulator/simulator.ts";
+import { createSshTransport, type SshTransportOptions } from "./ssh-transport.ts";
 import { idOf, mutate, quick, read } from "./transport.fixture.ts";
-import { createSshTransport, type SshTransportOptions, type Transport } from "./transport.ts";
+import type { Transport } from "./transport.ts";
 
 let directory = "";
 let keyFile = "";

@@ -2,8 +2,8 @@ import { afterEach, describe, expect, test } from "bun:test";
 import type { TestServerOptions } from "../../../test/support/ssh-server.ts";
 import { pinOf, type ServedCommand, testKey, until } from "../../../test/support/ssh-server.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
+import type { SshTransportOptions } from "./ssh-transport.ts";
 import { type Bench, idOf, mutate, read, startBench } from "./transport.fixture.ts";
-import type { SshTransportOptions } from "./transport.ts";
 
 const open: Bench[] = [];
 async function bench(server?: TestServerOptions, transport?: Partial<SshTransportOptions>): Promise<Bench> {

@@ -1,6 +1,7 @@
 import type { Clock } from "../domain/clock.ts";
 import type { ErrorId } from "../domain/errors/catalogue.ts";
 import type { DriverError } from "../domain/errors/driver-error.ts";
+import { RecentMap } from "../domain/recent-map.ts";
 import type { EndedMigration } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { ClaimEvent, EventSink } from "../kubernetes/port.ts";
@@ -28,25 +29,25 @@ export type OutcomeSource = (
   ended: EndedMigration,
 ) => Promise<"success" | "failed" | undefined>;
 
-export interface ReporterOptions {
+export interface MigrationReporterOptions {
   readonly metrics: MigrationMetrics;
   readonly logger: Logger;
   readonly clock: Clock;
   /** undefined without an orchestrator. */
   readonly events: EventSink | undefined;
   readonly outcome: OutcomeSource;
-  /** This controller process, as it stands in the records that it writes. */
+  /** Name of this controller process in the records that it writes. */
   readonly instance: string;
   readonly fencing: Fencing;
 }
 
 /**
- * An outcome that nobody has reported for so long was left by a process that died: whoever sees it reports it. Seconds;
- * longer than any call and its retry take.
+ * Age at which an unreported outcome is an orphan: its process died, and the replica that reconciles reports it. Longer than any call and
+ * its retry take. Seconds.
  */
 export const ORPHANED_AFTER_SECONDS = 120;
 
-/** Occurrences that are remembered; older ones have long left the records. */
+/** Occurrences that are remembered. Older ones have left the records. */
 const CAPACITY = 10_000;
 
 const CAUSES: Partial<Record<ErrorId, RefusalCause>> = {
@@ -58,7 +59,7 @@ const CAUSES: Partial<Record<ErrorId, RefusalCause>> = {
   migrationOverdue: "overdue",
   attachedIncompatibly: "incompatible",
 };
-/** Refusals that a person should see; an unavailable API server cannot take events anyway. */
+/** Refusals that become events. */
 const CONFLICTS: ReadonlySet<RefusalCause> = new Set([
   "attached-elsewhere",
   "not-proven",
@@ -67,16 +68,16 @@ const CONFLICTS: ReadonlySet<RefusalCause> = new Set([
 ]);
 
 /**
- * Turns what the records say into metrics, log lines and events on the claim. Each start, each passed deadline and each
- * end is reported once: by the process that wrote it, or, if that died, by whoever finds it. Nothing here throws.
+ * Turns the migrations of the records into metrics, log lines and events on the claim. The process that wrote a start, a passed deadline or
+ * an end reports it once. If that process died, the replica that reconciles reports the end. Never throws.
  */
-export class Reporter {
-  readonly #options: ReporterOptions;
-  readonly #reported = new Set<string>();
+export class MigrationReporter {
+  readonly #options: MigrationReporterOptions;
+  readonly #reported = new RecentMap<string, true>(CAPACITY);
   readonly #running = new Set<Promise<void>>();
   readonly #refusals = new LastingRefusals();
 
-  constructor(options: ReporterOptions) {
+  constructor(options: MigrationReporterOptions) {
     this.#options = options;
   }
 
@@ -102,9 +103,8 @@ export class Reporter {
   }
 
   /**
-   * A record as it is on the RDS now: what this process wrote is reported.
-   * @param orphans whether ends that their writer has not reported in time are reported as well. Only the one process that
-   *   reconciles may do that; the writer itself then leaves them to it.
+   * Reports the starts, deadlines and ends that this process wrote in a record.
+   * @param orphans whether orphans are reported too: only by the one replica that reconciles. The writer itself leaves an orphan to it.
    */
   seen(volume: RdsVolume, orphans = false): void {
     const { id, record } = volume;
@@ -120,7 +120,7 @@ export class Reporter {
     for (const { node } of record.attachments) this.#refusals.ended(id, node);
     const now = clock.now() / 1_000;
     for (const ended of record.ended) {
-      // An end in the future was noted before a clock jumped back; its age is not known either.
+      // An end in the future was noted before a clock jumped back: its age is unknown.
       const orphaned = Math.abs(now - ended.at) >= ORPHANED_AFTER_SECONDS;
       if ((orphaned ? orphans : ended.by === instance) && this.#once(id, ended.since, "end"))
         this.#end(volume, ended);
@@ -129,10 +129,10 @@ export class Reporter {
 
   /** Whether this process has reported the end, so that it may leave the record. */
   hasReported(id: VolumeId, ended: EndedMigration): boolean {
-    return this.#reported.has(key(id, ended.since, "end"));
+    return this.#reported.get(key(id, ended.since, "end")) === true;
   }
 
-  /** Each refusal is counted; a person is told of one that lasts, as each hand-over between nodes begins with some. */
+  /** Counts each refusal. Only a lasting refusal becomes an event, as each hand-over between nodes begins with some refusals. */
   refused(volume: RdsVolume, node: string, error: DriverError): void {
     const cause = CAUSES[error.id];
     if (cause === undefined) return;
@@ -146,13 +146,11 @@ export class Reporter {
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
 
-  /** Whether this is to be reported now; true once for each occurrence. */
+  /** True once for each occurrence. */
   #once(id: VolumeId, since: number, what: Occurrence): boolean {
     const occurrence = key(id, since, what);
-    if (this.#reported.has(occurrence)) return false;
-    this.#reported.add(occurrence);
-    const oldest = this.#reported.size > CAPACITY ? this.#reported.values().next().value : undefined;
-    if (oldest !== undefined) this.#reported.delete(oldest);
+    if (this.#reported.get(occurrence)) return false;
+    this.#reported.set(occurrence, true);
     return true;
   }
 
@@ -163,12 +161,12 @@ export class Reporter {
 
   async #countEnd(volume: RdsVolume, ended: EndedMigration): Promise<void> {
     const { metrics, outcome, logger } = this.#options;
-    const told = await outcome(volume, ended).catch((error: unknown) => {
+    const known = await outcome(volume, ended).catch((error: unknown) => {
       logger.debug("KubeVirt was not asked how the migration ended", { volume: volume.id, error });
       return undefined;
     });
-    const result: MigrationResult = told ?? (ended.moved ? "success" : "failed");
-    // A migration that passed its deadline has had its outcome.
+    const result: MigrationResult = known ?? (ended.moved ? "success" : "failed");
+    // An overdue migration was counted when it passed its deadline.
     if (!ended.overdue) metrics.migrations.inc({ result });
     metrics.duration.observe(ended.at - ended.since);
     this.#post(volume, endedEvent(ended, result));

@@ -5,7 +5,7 @@ import { systemClock } from "../domain/clock.ts";
 import { silentLogger } from "../observability/log.ts";
 import { DRIFT_KINDS, DRIFT_MAX_AGE_MS } from "./migration-metrics.ts";
 import { Reconciler } from "./reconciler.ts";
-import { COUNTS_MAX_AGE_MS, REFRESH_MS, RecordWatch } from "./record-counts.ts";
+import { COUNTS_MAX_AGE_MS, REFRESH_MS, VolumeCounts } from "./volume-counts.ts";
 
 let stack: Stack | undefined;
 afterEach(async () => {
@@ -41,7 +41,7 @@ async function twoNodes(on: Stack): Promise<void> {
     });
 }
 
-describe("gauges of records", () => {
+describe("gauges of volumes on two nodes", () => {
   test("a scrape sends nothing to the RDS; unknown is absent, the own changes show at once", async () => {
     const on = await startStack();
     stack = on;
@@ -67,9 +67,9 @@ describe("gauges of records", () => {
     stack = on;
     await twoNodes(on);
     const other = on.controller();
-    expect(other.records.counts()).toBeUndefined();
-    expect(await other.records.refresh(on.signal)).toBe(true);
-    expect(other.records.counts()).toEqual({ migrating: 1, dualAttached: 1 });
+    expect(other.counts.onTwoNodes()).toBeUndefined();
+    expect(await other.counts.refresh(on.signal)).toBe(true);
+    expect(other.counts.onTwoNodes()).toBe(1);
   });
 
   test("they disappear when the RDS could not be read for long, and come back with it", async () => {
@@ -78,9 +78,9 @@ describe("gauges of records", () => {
     stack = on;
     await on.refreshCounts();
     await clock.advance(COUNTS_MAX_AGE_MS);
-    expect(on.records.counts()).toEqual({ migrating: 0, dualAttached: 0 });
+    expect(on.counts.onTwoNodes()).toBe(0);
     await clock.advance(1);
-    expect(on.records.counts()).toBeUndefined();
+    expect(on.counts.onTwoNodes()).toBeUndefined();
     expect(sample(await scrape(on), ACTIVE)).toBeUndefined();
     await on.refreshCounts();
     expect(sample(await scrape(on), ACTIVE)).toBe("0");
@@ -108,22 +108,21 @@ describe("gauges of records", () => {
   });
 });
 
-describe("RecordWatch", () => {
+describe("VolumeCounts", () => {
   test("reads at most once a period, and never what somebody else has listed", async () => {
     const clock = new ManualClock();
     const on = await startStack({ clock: systemClock });
     stack = on;
     const stop = new AbortController();
-    const watch = new RecordWatch({ rds: on.rds, clock, logger: silentLogger });
-    expect(watch.neverRead).toBe("the RDS has not been read yet");
+    const counts = new VolumeCounts({ rds: on.rds, clock, logger: silentLogger });
+    expect(counts.neverRead).toBe("the RDS has not been read yet");
     const listed = () => on.commandsSince().filter((line) => line.includes("(csi|pvc)-")).length;
     const settled = async (count: () => boolean) => {
       for (let tries = 0; !count() && tries < 2_000; tries += 1) await systemClock.sleep(1);
     };
-    const running = watch.run(stop.signal);
-    await clock.advance(2_000);
-    await settled(() => watch.neverRead === undefined);
-    expect(watch.counts()).toEqual({ migrating: 0, dualAttached: 0 });
+    const running = counts.run(stop.signal);
+    await settled(() => counts.neverRead === undefined);
+    expect(counts.onTwoNodes()).toBe(0);
     expect(listed()).toBe(1);
     // Somebody else lists every minute, as reconcile does: ten minutes, and no list of its own.
     for (let minute = 0; minute < 10; minute += 1) {
@@ -146,8 +145,8 @@ describe("RecordWatch", () => {
     const on = await startStack();
     stack = on;
     await on.simulator.stop();
-    expect(await on.records.refresh(on.signal)).toBe(false);
-    expect(on.records.neverRead).toContain("is not reachable over SSH");
-    expect(on.records.counts()).toBeUndefined();
+    expect(await on.counts.refresh(on.signal)).toBe(false);
+    expect(on.counts.neverRead).toContain("is not reachable over SSH");
+    expect(on.counts.onTwoNodes()).toBeUndefined();
   });
 });

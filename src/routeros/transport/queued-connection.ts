@@ -1,42 +1,22 @@
-import type { Clock } from "../../domain/clock.ts";
-import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
-import type { Logger } from "../../observability/log.ts";
+import { cancelledBy, type DriverError, failure } from "../../domain/errors/driver-error.ts";
 import { currentRequest } from "../../observability/request-scope.ts";
-import { type BackoffOptions, backoffDelay } from "./backoff.ts";
 import type { ChannelOutcome } from "./channel.ts";
-import {
-  abortError,
-  type Command,
-  DEFAULT_WHAT,
-  newCommand,
-  rejectAll,
-  settleAll,
-  waitFor,
-} from "./command.ts";
+import { type Command, DEFAULT_WHAT, newCommand, rejectAll, settleAll, waitFor } from "./command.ts";
+import { lateError, outcomeError } from "./command-errors.ts";
 import { CommandQueue } from "./command-queue.ts";
-import type { ConnectFailure, Connection } from "./connection.ts";
-import { watchIdle } from "./idle-watch.ts";
-import { outcomeError } from "./outcome-error.ts";
-import type { ExecOptions, ExecResult, Purpose, TransportObserver } from "./types.ts";
+import { type Connection, endConnection } from "./connection.ts";
+import { Connector, type ConnectorOptions } from "./connector.ts";
+import type { ExecOptions, ExecResult } from "./transport.ts";
 
 const SIGN_OF_LIFE = { priority: "background", what: "sign of life" } as const;
 
-export interface LaneOptions {
-  readonly purpose: Purpose;
-  readonly address: string;
+export interface QueuedConnectionOptions extends ConnectorOptions {
   readonly queueLimit: number;
-  readonly backoff: BackoffOptions;
   /** How long a command waits for a connection that cannot be made, in milliseconds. */
   readonly patienceMs: number;
-  /** After so long without a command an open connection is asked for a sign of life, which may take as long as the next. */
+  /** Idle time after which the connection is asked for a sign of life, and the time for its answer. Milliseconds. */
   readonly idleCheckMs: number;
   readonly idleAnswerMs: number;
-  readonly clock: Clock;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
-  readonly logger: Logger;
-  readonly observer: TransportObserver;
-  readonly connect: (signal: AbortSignal) => Promise<Connection | ConnectFailure>;
   readonly onReconnect: () => void;
 }
 
@@ -44,23 +24,22 @@ export interface LaneOptions {
  * One connection with its queue: at most one command in flight, opened by the first command, opened again with
  * back-off while somebody waits. A command that provably was not sent goes back to the head of the queue.
  */
-export class Lane {
-  readonly #options: LaneOptions;
+export class QueuedConnection {
+  readonly #options: QueuedConnectionOptions;
   readonly #queue: CommandQueue<Command>;
   readonly #stop = new AbortController();
+  readonly #connector: Connector;
   #connection: Connection | undefined;
   #running: Command | undefined;
   #connecting: Promise<void> | undefined;
-  #failures = 0;
-  #notBefore = 0;
-  #lastFailure: ConnectFailure | undefined;
   #wasConnected = false;
   /** When the latest command ended, on the monotonic clock. */
   #usedAt = 0;
 
-  constructor(options: LaneOptions) {
+  constructor(options: QueuedConnectionOptions) {
     this.#options = options;
     this.#queue = new CommandQueue(options.queueLimit);
+    this.#connector = new Connector(options);
   }
 
   get connected(): boolean {
@@ -71,7 +50,7 @@ export class Lane {
   exec(line: string, options: ExecOptions): Promise<ExecResult> {
     if (this.#stop.signal.aborted) return Promise.reject(failure("shuttingDown", {}));
     if (options.signal.aborted) {
-      return Promise.reject(abortError(options.signal, options.what ?? DEFAULT_WHAT));
+      return Promise.reject(cancelledBy(options.signal, options.what ?? DEFAULT_WHAT));
     }
     const command = this.#admit(line, options);
     if (command === undefined) {
@@ -81,7 +60,7 @@ export class Lane {
       command,
       options,
       this.#options.clock,
-      () => this.#deadlineError(command, options.timeoutMs / 1000),
+      () => this.#lateError(command, options.timeoutMs / 1000),
       () => this.#dropIfUnwanted(command),
       { ms: this.#options.patienceMs, error: () => this.#futile(command, this.#options.patienceMs / 1000) },
     );
@@ -99,15 +78,7 @@ export class Lane {
     await this.#connecting;
     const connection = this.#connection;
     if (connection === undefined) return;
-    connection.end();
-    const timer = new AbortController();
-    const cut = this.#options.clock.sleep(1_000, timer.signal).then(
-      () => connection.drop("closed by the driver"),
-      () => {},
-    );
-    await connection.closed;
-    timer.abort();
-    await cut;
+    await endConnection(connection, this.#options.clock);
   }
 
   /** The waiting command to join, or a new one in the queue; undefined if the queue is full. */
@@ -134,41 +105,37 @@ export class Lane {
     else command.abandon.abort();
   }
 
-  /**
-   * Why waiting on makes no sense: the RDS cannot be reached. Callers have deadlines of their own and would otherwise
-   * never learn the reason.
-   */
-  #futile(command: Command, seconds: number): DriverError | undefined {
-    if (this.#running === command || this.connected || this.#lastFailure === undefined) return undefined;
-    return this.#deadlineError(command, seconds);
+  /** The error of a caller whose time is over. */
+  #lateError(command: Command | undefined, seconds: number): DriverError {
+    const { address } = this.#options;
+    const isRunning = this.#running === command;
+    return lateError(address, command?.what, seconds, {
+      isRunning,
+      isOpen: this.connected,
+      failure: this.#connector.lastFailure,
+    });
   }
 
-  /** What a caller is told whose time is over. */
-  #deadlineError(command: Command | undefined, seconds: number): DriverError {
-    if (command !== undefined && this.#running === command) {
-      return failure("rdsSilent", { address: this.#options.address, what: command.what, seconds });
-    }
-    if (command !== undefined && this.connected) {
-      return failure("rdsBusy", { what: command.what, detail: `${seconds} s in the command queue` });
-    }
-    if (this.#lastFailure?.fatal === true) return this.#lastFailure.error;
-    const reason = this.#lastFailure?.reason ?? "still connecting";
-    return failure("rdsUnreachable", {
-      address: this.#options.address,
-      reason: `${reason} (gave up after ${seconds} s)`,
-    });
+  /**
+   * Why waiting longer is futile: the RDS cannot be reached. Callers have deadlines of their own and would otherwise never
+   * learn the reason.
+   */
+  #futile(command: Command, seconds: number): DriverError | undefined {
+    const hasFailed =
+      this.#running !== command && !this.connected && this.#connector.lastFailure !== undefined;
+    return hasFailed ? this.#lateError(command, seconds) : undefined;
   }
 
   /** See `Transport.whyNoAnswer`; undefined: no command runs, and none waits for a connection. */
   whyNoAnswer(seconds: number): DriverError | undefined {
-    if (this.#running !== undefined) return this.#deadlineError(this.#running, seconds);
-    return this.connected || this.#queue.size === 0 ? undefined : this.#deadlineError(undefined, seconds);
+    if (this.#running !== undefined) return this.#lateError(this.#running, seconds);
+    return this.connected || this.#queue.size === 0 ? undefined : this.#lateError(undefined, seconds);
   }
 
   #pump(): void {
     if (this.#stop.signal.aborted || this.#running !== undefined || this.#queue.size === 0) return;
     if (this.#connection === undefined) {
-      this.#connecting ??= this.#connectWhileWanted().finally(() => {
+      this.#connecting ??= this.#connect().finally(() => {
         this.#connecting = undefined;
         this.#pump();
       });
@@ -202,7 +169,7 @@ export class Lane {
 
   #deliver(command: Command, outcome: ChannelOutcome, connection: Connection): void {
     if (outcome.kind === "answered") {
-      this.#failures = 0;
+      this.#connector.worked();
       settleAll(command, { ...outcome, line: command.line });
     } else if (outcome.kind === "notSent") {
       // The server has no channel for us, or the connection is gone: both are cured by a new connection only.
@@ -215,51 +182,28 @@ export class Lane {
     } else rejectAll(command, outcomeError(command.what, outcome));
   }
 
-  /** Connects, again and again with back-off, until it is up or nobody waits any more. */
-  async #connectWhileWanted(): Promise<void> {
-    const { clock, observer, purpose, logger, address } = this.#options;
-    const stop = this.#stop.signal;
-    while (!stop.aborted && this.#queue.size > 0) {
-      const wait = this.#notBefore - clock.monotonic();
-      if (wait > 0) await clock.sleep(wait, stop).catch(() => {});
-      if (stop.aborted || this.#queue.size === 0) return;
-      const started = clock.monotonic();
-      const result = await this.#options.connect(stop);
-      if (result.kind === "connected") {
-        observer.onConnected(purpose, (clock.monotonic() - started) / 1000);
-        logger.info("connected to the RDS", { purpose, address });
-        this.#adopt(result);
-        return;
-      }
-      this.#countFailure(result.fatal);
-      if (stop.aborted) return;
-      observer.onConnectFailed(purpose, result.reason, result.error);
-      if (this.#lastFailure?.reason !== result.reason) {
-        const { reason, error } = result;
-        logger.warn("cannot connect to the RDS", { purpose, address, reason, errorId: error.id });
-      }
-      this.#lastFailure = result;
-      if (result.fatal) return this.#failWaiting(result.error);
-    }
+  async #connect(): Promise<void> {
+    const result = await this.#connector.connect(() => this.#queue.size > 0, this.#stop.signal);
+    if (result?.kind === "connected") this.#adopt(result);
+    else if (result !== undefined) this.#failWaiting(result.error);
   }
 
   #adopt(connection: Connection): void {
     const { purpose, observer, logger, address } = this.#options;
     this.#connection = connection;
-    this.#lastFailure = undefined;
     const again = this.#wasConnected;
     this.#wasConnected = true;
     const ended = new AbortController();
     this.#usedAt = this.#options.clock.monotonic();
-    void this.#watch(ended.signal);
+    void this.#watch(AbortSignal.any([ended.signal, this.#stop.signal]));
     void connection.closed.then((reason) => {
       ended.abort();
       this.#connection = undefined;
       observer.onDisconnected(purpose, reason);
       if (!this.#stop.signal.aborted) {
         logger.warn("connection to the RDS lost", { purpose, address, reason });
-        // Counts as a failure, or a server that accepts and hangs up would be called without pause.
-        this.#countFailure(false);
+        // Counts as a failure, else a server that accepts and hangs up would be called without pause.
+        this.#connector.failed(false);
       }
       this.#pump();
     });
@@ -269,24 +213,20 @@ export class Lane {
     }
   }
 
-  #watch(ended: AbortSignal): Promise<void> {
-    const { clock, purpose, idleCheckMs: idleMs, idleAnswerMs: timeoutMs } = this.#options;
-    const signal = this.#stop.signal;
-    return watchIdle(
-      {
-        clock,
-        idleMs,
-        idleSince: () => (this.#running === undefined && this.#queue.size === 0 ? this.#usedAt : undefined),
-        check: () => this.exec(":put 1", { ...SIGN_OF_LIFE, signal, purpose, timeoutMs }),
-      },
-      AbortSignal.any([ended, signal]),
-    );
-  }
-
-  #countFailure(fatal: boolean): void {
-    const { backoff, random, clock } = this.#options;
-    this.#failures += 1;
-    this.#notBefore = clock.monotonic() + backoffDelay(this.#failures, fatal, backoff, random);
+  /**
+   * Asks the idle connection for a sign of life, again and again, until it ends. RouterOS does not answer SSH keepalives, so a command
+   * that costs nothing takes their place: a peer that does not answer it loses the connection. A running command has a deadline of its own.
+   */
+  async #watch(ended: AbortSignal): Promise<void> {
+    const { clock, purpose, idleCheckMs, idleAnswerMs: timeoutMs } = this.#options;
+    const options = { ...SIGN_OF_LIFE, signal: this.#stop.signal, purpose, timeoutMs };
+    while (!ended.aborted) {
+      const isIdle = this.#running === undefined && this.#queue.size === 0;
+      const left = isIdle ? this.#usedAt + idleCheckMs - clock.monotonic() : idleCheckMs;
+      if (left <= 0) await this.exec(":put 1", options).catch(() => {});
+      // After a check that failed the connection is being closed, which may take a moment.
+      await clock.sleep(left > 0 ? left : idleCheckMs, ended).catch(() => {});
+    }
   }
 
   #failWaiting(error: DriverError): void {
