@@ -4,8 +4,9 @@ import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
 import type { ParsedKey, ServerChannel, Connection as ServerConnection } from "ssh2";
 import ssh2 from "ssh2";
+import { ed25519ToOpenSsh } from "../../src/domain/openssh-key.ts";
 import { fingerprintOf, type HostKeyPin, parseHostKeyPin } from "../../src/routeros/transport/host-keys.ts";
-import { ed25519ToOpenSsh } from "../../src/routeros/transport/user-key.ts";
+
 import { registerSecret } from "./canary.ts";
 
 /** A private key text and its public line, as `ssh-keygen` would write them. */

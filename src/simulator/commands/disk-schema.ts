@@ -1,6 +1,6 @@
 import type { FlagSpec } from "../console/render.ts";
+import type { ArgumentSpec, PropertySpec } from "../language/schema.ts";
 import { knownProperties, type Listing } from "./list-menu.ts";
-import type { ArgumentSpec, PropertySpec } from "./schema.ts";
 
 const MAX_SIZE = (1n << 63n) - 1n;
 

@@ -11,10 +11,10 @@ import {
 import type { Device } from "../device/device.ts";
 import { RunFailure } from "../errors.ts";
 import { idList } from "../language/interpreter.ts";
+import type { ArgumentSpec, PropertySpec } from "../language/schema.ts";
 import type { Row } from "../language/scope.ts";
 import { isArray, list, map, toText, type Value } from "../language/values.ts";
-import type { Invocation } from "./invocation.ts";
-import type { ArgumentSpec, CommandSpec, PropertySpec } from "./schema.ts";
+import type { CommandSpec, Invocation } from "./command.ts";
 
 /** A menu whose items can be printed and searched. */
 export interface Listing {

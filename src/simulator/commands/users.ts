@@ -3,12 +3,13 @@ import { formatId } from "../device/environment.ts";
 import { type Policy, policyWords } from "../device/policies.ts";
 import { keyFacts } from "../device/user-keys.ts";
 import { RunFailure } from "../errors.ts";
+import { id } from "../language/scalars.ts";
+import type { ArgumentSpec } from "../language/schema.ts";
 import type { Row } from "../language/scope.ts";
-import { id, isArray, list, toText, type Value } from "../language/values.ts";
+import { isArray, list, toText, type Value } from "../language/values.ts";
 import { formatMoment } from "./btrfs.ts";
-import type { Invocation } from "./invocation.ts";
+import type { CommandMenu, CommandSpec, Invocation } from "./command.ts";
 import { knownProperties, type Listing, listCommands, resolveItems } from "./list-menu.ts";
-import type { ArgumentSpec, CommandSpec, MenuSpec } from "./schema.ts";
 
 /** Users, groups and keys take both (facts section 7). */
 const MANAGE: readonly Policy[] = ["write", "policy"];
@@ -96,7 +97,7 @@ const GROUPS: Listing = {
     ),
 };
 
-const GROUP_MENU: MenuSpec = {
+const GROUP_MENU: CommandMenu = {
   name: "group",
   properties: knownProperties(GROUPS),
   commands: [
@@ -160,7 +161,7 @@ const KEYS: Listing = {
     }),
 };
 
-const KEY_MENU: MenuSpec = {
+const KEY_MENU: CommandMenu = {
   name: "ssh-keys",
   properties: knownProperties(KEYS),
   commands: [
@@ -205,7 +206,7 @@ const ACTIVE: Listing = {
     ),
 };
 
-const ACTIVE_MENU: MenuSpec = {
+const ACTIVE_MENU: CommandMenu = {
   name: "active",
   properties: knownProperties(ACTIVE),
   commands: [
@@ -264,7 +265,7 @@ const SETTINGS: readonly ArgumentSpec[] = [
 ];
 
 /** /user with its groups, keys and sessions (manual, page "User"). */
-export const USER_MENU: MenuSpec = {
+export const USER_MENU: CommandMenu = {
   name: "user",
   properties: knownProperties(USERS),
   menus: [GROUP_MENU, KEY_MENU, ACTIVE_MENU],

@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import { grammarOf } from "../commands/grammar.ts";
+import { commandOf, grammarOf } from "../commands/grammar.ts";
 import type { Device } from "../device/device.ts";
 import type { Policy } from "../device/users.ts";
 import { LineCut, ParseFailure, RunFailure } from "../errors.ts";
@@ -135,7 +135,7 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
     await device.fileStore.refresh();
   }
   async function command(call: MenuCall): Promise<Value> {
-    const { run, policy } = call.node.spec;
+    const { run, policy } = commandOf(call.node.spec) ?? {};
     if (run === undefined) throw new RunFailure("failure: not simulated");
     const wanted = (typeof policy === "function" ? policy(device.switches()) : policy) ?? [];
     if ([wanted].flat().some((one) => !context.policies.has(one) || missing.has(one))) {
@@ -166,6 +166,7 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
       // :put cuts anywhere and drops nothing, so that joining the lines restores the text.
       output.push(...(width === 0 ? [text] : (text.match(new RegExp(`[^]{1,${width}}`, "g")) ?? [""])));
     },
+    evaluator: (syntax) => commandOf(syntax)?.evaluate,
     command,
     checkpoint,
     boundary,

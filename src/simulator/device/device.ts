@@ -135,8 +135,14 @@ export class Device {
 
   /** The records of /disk in the order of their item numbers; absent properties are absent keys. */
   diskRows(): Map<string, Value>[] {
-    const pools = this.#pools.map((pool) => [pool.id, poolRow(this, pool)] as const);
-    const items = this.diskStore.items.map((item) => [item.id, fileRow(this, item)] as const);
+    const { diskStore, fileStore } = this;
+    const pools = this.#pools.map(
+      (pool) =>
+        [pool.id, poolRow(pool, this.freeBytes(pool.slot), fileStore.within(pool.slot).length)] as const,
+    );
+    const items = diskStore.items.map(
+      (item) => [item.id, fileRow(item, diskStore, this.switches())] as const,
+    );
     return [...pools, ...items].sort(([a], [b]) => a - b).map(([, row]) => row);
   }
 

@@ -1,7 +1,8 @@
 import { RunFailure } from "../errors.ts";
 import type { BinaryOperator } from "./ast.ts";
 import { equal, order, posixRegExp } from "./compare.ts";
-import { type ArrayValue, isArray, list, time, toText, typeName, type Value } from "./values.ts";
+import { time } from "./scalars.ts";
+import { type ArrayValue, isArray, list, toText, typeName, type Value } from "./values.ts";
 
 function arithmetic(operator: "+" | "-" | "*" | "/" | "%", left: Value, right: Value): Value {
   if (typeof left === "bigint" && typeof right === "bigint") {
