@@ -211,11 +211,7 @@ export class Device {
 
   /** Makes a directory and those above it. */
   async makeDirectories(path: string): Promise<void> {
-    const parts = canonicalPath(path).split("/");
-    for (let count = 1; count <= parts.length; count += 1) {
-      const folder = parts.slice(0, count).join("/");
-      if (!this.fileStore.isDirectory(folder)) await this.fileStore.createDirectory(folder);
-    }
+    await this.fileStore.makeDirectories(canonicalPath(path));
   }
 
   /** Makes a file that no disk uses, such as one that an interrupted create left. */

@@ -126,6 +126,15 @@ export class FileStore {
     return this.#put(path, true, 0n, 0n);
   }
 
+  /** Makes a directory and those above it that are missing. */
+  async makeDirectories(path: string): Promise<void> {
+    const parts = path.split("/");
+    for (let count = 1; count <= parts.length; count += 1) {
+      const folder = parts.slice(0, count).join("/");
+      if (!this.isDirectory(folder)) await this.createDirectory(folder);
+    }
+  }
+
   #checkName(path: string): void {
     if (this.get(path) !== undefined) throw new RunFailure(this.#env.switches().directoryExistsText);
     if (!this.isDirectory(parentPath(path))) throw new RunFailure("failure: cannot open output file");
