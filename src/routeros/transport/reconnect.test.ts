@@ -180,9 +180,8 @@ describe("unreachable", () => {
 
   test("a caller with a long deadline is told the reason once its patience is over", async () => {
     const { transport } = await bench({}, { port: 1, patienceMs: 60 });
-    const started = performance.now();
-    await expect(transport.exec("x", read({ timeoutMs: 60_000 }))).rejects.toThrow(/ECONNREFUSED|refused/i);
-    expect(performance.now() - started).toBeLessThan(3_000);
+    // The deadline is longer than a test may take.
+    await expect(transport.exec("x", read({ timeoutMs: 600_000 }))).rejects.toThrow(/ECONNREFUSED|refused/i);
   });
 
   test("a server that accepts and never speaks", async () => {
@@ -197,9 +196,7 @@ describe("unreachable", () => {
       (error: Error) => error,
     );
     expect(message).toContain("Timed out while waiting for handshake");
-    const started = performance.now();
     expect(await idOf(transport.exec("x", read({ timeoutMs: 50 })))).toBe("rdsUnreachable");
-    expect(performance.now() - started).toBeLessThan(1_000);
   });
 
   test("a command that takes long is not disturbed by the watch of idle connections", async () => {
@@ -338,9 +335,8 @@ describe("user keys", () => {
   test("a refused key is authenticationFailed at once, and a rotated file works on the next call", async () => {
     const made = await bench();
     await writeFile(made.keyFile, testKey("ed25519").private);
-    const started = performance.now();
-    expect(await idOf(made.transport.exec("x", read()))).toBe("authenticationFailed");
-    expect(performance.now() - started).toBeLessThan(2_000);
+    // The deadline is longer than a test may take.
+    expect(await idOf(made.transport.exec("x", read({ timeoutMs: 600_000 })))).toBe("authenticationFailed");
     await writeFile(made.keyFile, made.userKey.private);
     expect((await made.transport.exec("y", read())).stdout).toBe("y");
   });
