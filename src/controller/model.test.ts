@@ -15,9 +15,9 @@ import { Reconciler } from "./reconciler.ts";
  * Random sequences of calls, deadlines, crashes, lost replies, a second controller and API outages against the real
  * controller code and the simulator. After each step the record on the RDS must keep every promise.
  *
- * RDS_CSI_MODEL_STEPS sets the number of steps (CI: 10,000; a soak: more), RDS_CSI_TEST_SEED the cases.
+ * RDS_CSI_MODEL_STEPS sets the number of steps (500,000 for a soak), RDS_CSI_TEST_SEED the cases.
  */
-const STEPS = Number(process.env.RDS_CSI_MODEL_STEPS ?? 10_000);
+const STEPS = Number(process.env.RDS_CSI_MODEL_STEPS ?? 2_000);
 const STEPS_PER_RUN = 100;
 
 const SHARED = volumeIdFromName("shared");

@@ -1,7 +1,6 @@
 import { expect } from "bun:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { block, GIB, MIB, mount } from "../support/rpc.ts";
-import { kind } from "./kind.ts";
 import { lab } from "./scenario.ts";
 import { LabVolume } from "./volume.ts";
 import { verifyRecords, Writer } from "./writer.ts";
@@ -113,13 +112,10 @@ lab("a node whose link or target fails", {}, (scenario) => {
         "unstage of the raw device": () => hungRaw.unstage("node-a", PROMPT_MS),
       };
       for (const [name, call] of Object.entries(calls)) {
-        const begun = performance.now();
         // Refused, or done where nothing blocks; never silence.
         await call().catch((error: { code?: number }) => {
           if (error.code === undefined) throw new Error(`${name}: ${error}`);
         });
-        const prompt = performance.now() - begun < (PROMPT_MS + 3_000) * kind.slowness;
-        expect(`${name}: ${prompt}`).toBe(`${name}: true`);
         await world.node("node-a").nodeGetInfo({}, { deadlineMs: 2_000 });
       }
       const well = await LabVolume.create(world, "well", mount(), {}, 256n * MIB);
