@@ -1,9 +1,12 @@
+import { readdirSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import process from "node:process";
 import { diagnosePage, diagnosisSchemaText } from "../../src/cli/diagnose/docs.ts";
 import { cliDocs } from "../../src/cli/docs.ts";
 import { configurationDocs } from "../../src/config/docs.ts";
 import { errorsPage } from "../../src/domain/errors/docs.ts";
+import { titlesBelow, withFiles } from "./evidence.ts";
 import { volumesPage } from "./volumes-page.ts";
 
 /** The generated pages, by path. */
@@ -16,10 +19,25 @@ const PAGES: Readonly<Record<string, () => string>> = {
   "docs/diagnosis.schema.json": diagnosisSchemaText,
 };
 
+const titles = titlesBelow(".");
+const byHand = readdirSync("docs")
+  .map((name) => join("docs", name))
+  .filter((path) => path.endsWith(".md") && !Object.hasOwn(PAGES, path))
+  .sort();
+
 const check = process.argv.includes("--check");
-for (const [path, render] of Object.entries(PAGES)) {
-  const wanted = render();
+for (const path of [...Object.keys(PAGES), ...byHand]) {
   const found = await readFile(path, "utf8").catch(() => "");
+  let wanted: string;
+  try {
+    // In pages written by hand only the files of the tests that they name are generated.
+    wanted = PAGES[path]?.() ?? withFiles(found, path, titles);
+  } catch (error) {
+    if (!byHand.includes(path) || !(error instanceof Error)) throw error;
+    console.error(error.message);
+    process.exitCode = 1;
+    continue;
+  }
   if (found === wanted) continue;
   if (check) {
     console.error(`${path} is out of date: run scripts/docs`);

@@ -49,14 +49,14 @@ const VOLUME_FIELDS: readonly (readonly [string, string])[] = [
   ["problems", "what is wrong, in plain words; empty when nothing is"],
 ];
 
-/** `docs/cli.md`, complete. A test compares the file with it; `src/cli/write-docs.ts` writes it. */
+/** `docs/cli.md`, complete. `scripts/docs` writes it, and a test compares the file with it. */
 export function cliDocs(): string {
   const never = new AbortController().signal;
   const io = { env: {}, out: () => {}, err: () => {}, columns: undefined, colour: false, stop: never };
   return `${[
     "# Command line",
     "",
-    "<!-- Generated from src/cli by `bun src/cli/write-docs.ts`; a test compares. Do not edit. -->",
+    "<!-- Generated from src/cli by scripts/docs; a test compares. Do not edit. -->",
     "",
     "Results go to standard output, the log and errors to standard error. An error says what failed and what to do;",
     "stacks are shown with `--log-level debug` only. SIGTERM or SIGINT ends a service after its running calls, a second",

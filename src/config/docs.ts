@@ -1,59 +1,92 @@
 import { envNameOf, type OptionDefinition, type OptionTable } from "./option.ts";
-import { commandOptions } from "./options.ts";
+import { type ConfiguredCommand, commandOptions } from "./options.ts";
 
-const TITLES: Readonly<Record<keyof typeof commandOptions, string>> = {
-  controller: "`rds-csi controller`",
-  node: "`rds-csi node`",
-  simulate: "`rds-csi simulate`",
-  volumes: "`rds-csi volumes …`",
-  diagnose: "`rds-csi diagnose`",
-};
-
-const cell = (text: string): string => text.replaceAll("|", "\\|");
-
-function row(option: OptionDefinition<unknown>): string {
-  const { name, placeholder, description, expects, defaultText, repeatable } = option;
-  const shown = option.required
-    ? "**required**"
-    : defaultText === undefined
-      ? "none"
-      : defaultText === ""
-        ? "off"
-        : /^\S+$/.test(defaultText)
-          ? `\`${defaultText}\``
-          : defaultText;
-  const variables = [envNameOf(name), ...option.envAliases].map((variable) => `\`${variable}\``).join(", ");
-  const several = repeatable ? "; may be repeated" : "";
-  const flag = `\`--${name} ${placeholder}\``;
-  return `| ${cell(flag)} | ${cell(variables)} | ${cell(shown)} | ${cell(`${description} (${expects}${several})`)} |`;
+/** An option of one command. */
+interface Use {
+  readonly command: ConfiguredCommand;
+  readonly option: OptionDefinition<unknown>;
 }
 
-/** `docs/configuration.md`, complete. A test compares the file with it; `src/cli/write-docs.ts` writes it. */
-export function configurationDocs(): string {
-  const sections = Object.entries(commandOptions).map(([command, table]) => {
-    const rows = Object.values(table as OptionTable).map(row);
-    return [
-      `## ${TITLES[command as keyof typeof commandOptions]}`,
-      "",
-      "| flag | environment | default | meaning |",
-      "| --- | --- | --- | --- |",
-      ...rows,
-    ].join("\n");
+/** The commands of the driver, in the order of the columns. The simulator's options have a table of their own. */
+const DRIVER: readonly ConfiguredCommand[] = ["controller", "node", "volumes", "diagnose"];
+
+/** A text of the tables in Markdown. Angle brackets outside of code would be HTML. */
+const cell = (text: string): string =>
+  text.replaceAll("|", "\\|").replace(/(?<!`[^`]*)<([a-z-]+)>/g, "&lt;$1&gt;");
+const row = (cells: readonly string[]): string => `| ${cells.map(cell).join(" | ")} |`;
+
+/** The options of some commands by name, in the order of their tables. */
+function usesByName(commands: readonly ConfiguredCommand[]): ReadonlyMap<string, readonly Use[]> {
+  const uses = commands.flatMap((command) =>
+    Object.values(commandOptions[command] as OptionTable).map((option): Use => ({ command, option })),
+  );
+  return Map.groupBy(uses, ({ option }) => option.name);
+}
+
+/** One text if all commands agree; else each text behind the commands that it is for. */
+function agreed(uses: readonly Use[], textOf: (option: OptionDefinition<unknown>) => string): string {
+  const texts = [...Map.groupBy(uses, ({ option }) => textOf(option))];
+  if (texts.length === 1) return texts[0]?.[0] ?? "";
+  return texts
+    .map(([text, users]) => `${users.map(({ command }) => command).join(", ")}: ${text}`)
+    .join("; ");
+}
+
+function defaultOf({ required, defaultText }: OptionDefinition<unknown>): string {
+  if (required) return "**required**";
+  if (defaultText === undefined) return "none";
+  if (defaultText === "") return "off";
+  return /^\S+$/.test(defaultText) ? `\`${defaultText}\`` : defaultText;
+}
+
+function meaningOf({ description, expects, repeatable }: OptionDefinition<unknown>): string {
+  return `${description} (${expects}${repeatable ? "; may be repeated" : ""})`;
+}
+
+/** The table of some commands: one row for each option, with a column for each command if there are several. */
+function matrix(commands: readonly ConfiguredCommand[]): string {
+  const columns = commands.length > 1 ? commands : [];
+  const titles = ["flag", ...columns, "default", "environment; file key", "meaning"];
+  const rows = [...usesByName(commands)].map(([name, uses]) => {
+    const marks = columns.map((command) => (uses.some((use) => use.command === command) ? "✓" : ""));
+    const [placeholder = ""] = uses.map(({ option }) => option.placeholder);
+    const aliases = uses.flatMap(({ option }) => option.envAliases);
+    const variables = [...new Set([envNameOf(name), ...aliases])].map((variable) => `\`${variable}\``);
+    return row([
+      `\`--${name} ${placeholder}\``,
+      ...marks,
+      agreed(uses, defaultOf),
+      `${variables.join(", ")}; \`${name}\``,
+      agreed(uses, meaningOf),
+    ]);
   });
+  return [row(titles), row(titles.map(() => "---")), ...rows].join("\n");
+}
+
+/** `docs/configuration.md`, complete. `scripts/docs` writes it, and a test compares the file with it. */
+export function configurationDocs(): string {
   return `${[
     "# Configuration",
-    "<!-- Generated from src/config/options.ts by `bun src/cli/write-docs.ts`; a test compares. Do not edit. -->",
+    "<!-- Generated from src/config by scripts/docs; a test compares. Do not edit. -->",
     [
-      "Every option can be set in three places. The first that has it wins: the flag, the environment variable, the file",
+      "Each option can be set in three places. The first that has it wins: the flag, the environment variable, the file",
       "named by `--config` (or `RDS_CSI_CONFIG`). The file is YAML or JSON with one key per option, named like the flag",
-      "without `--`; repeatable options take a list. One file may serve all commands; a key that no command knows is a",
+      "without `--`. A repeatable option takes a list. One file may serve all commands; a key that no command knows is a",
       "mistake. An empty environment variable counts as unset. All mistakes are reported at once, with exit code 2.",
     ].join("\n"),
     [
-      "Secrets are read from files only: a private key, a passphrase or a password in a flag, variable or configuration",
-      "file is refused. Kubernetes makes variables such as `RDS_CSI_NVME_PORT` for a Service named `rds-csi-nvme`; set",
+      "Files alone hold secrets: a private key, a passphrase or a password in a flag, variable or configuration file is",
+      "refused. Kubernetes makes variables such as `RDS_CSI_NVME_PORT` for a Service named `rds-csi-nvme`. Set",
       "`enableServiceLinks: false` in pod templates, or choose other Service names.",
     ].join("\n"),
-    ...sections,
+    "## The driver",
+    [
+      "A ✓ marks the commands `rds-csi controller`, `rds-csi node`, `rds-csi volumes …` and `rds-csi diagnose` that have the",
+      "option. Where commands differ, each value is preceded by its commands.",
+    ].join("\n"),
+    matrix(DRIVER),
+    "## The simulator",
+    "The options of `rds-csi simulate`; [simulator.md](simulator.md) explains them.",
+    matrix(["simulate"]),
   ].join("\n\n")}\n`;
 }

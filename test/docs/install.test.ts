@@ -4,17 +4,18 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseAllDocuments } from "yaml";
 import { buildProgram } from "../../src/cli/program.ts";
-import { files } from "../manifests/manifests.fixture.ts";
+import { KUSTOMIZE, noKustomize } from "../manifests/kustomize.fixture.ts";
+import { BUILDS, files } from "../manifests/manifests.fixture.ts";
 import { lacking, type PageSteps, startPageSteps } from "./page-steps.fixture.ts";
-import { page, ROOT } from "./pages.fixture.ts";
+import { page, pages, ROOT } from "./pages.fixture.ts";
 
-// docs/install.md in its order, as far as it needs neither an RDS nor a cluster. What does is compared with the manifests.
+// Runs docs/install.md in its order, up to the first step that needs a cluster. Compares the later steps, and those of
+// docs/upgrade.md, with the manifests.
 
 const executable = join(ROOT, "dist/rds-csi");
 const missing = existsSync(executable)
   ? lacking(["bash", "cp", "ssh", "scp", "ssh-keygen", "ssh-keyscan", "sed"])
   : "(needs dist/rds-csi)";
-const noKustomize = lacking(["kustomize"]);
 const RDS = "192.0.2.10";
 const SITE = "manifests/sites/home";
 
@@ -29,7 +30,15 @@ const io = {
 
 const { blocks } = page("docs/install.md");
 const steps = blocks.filter(({ note }) => note === "run in a test").map(({ text }) => text);
-const inCluster = blocks.filter(({ note }) => note === "cluster").map(({ text }) => text);
+const upgrade = page("docs/upgrade.md").blocks.filter(({ language }) => language === "sh");
+const inCluster = [...blocks.filter(({ note }) => note === "cluster"), ...upgrade].map(({ text }) => text);
+
+/** `kubectl kustomize` as the page writes it: kubectl itself, or a stand-in that calls kustomize. */
+const kubectl = (): readonly string[] => {
+  if (KUSTOMIZE === undefined) return ["kubectl() { :; }"];
+  const [program, subcommand] = KUSTOMIZE;
+  return subcommand === "kustomize" ? [] : [`kubectl() { ${program} build "$2"; }`];
+};
 
 /** The text of the step that has `part` in it. */
 function step(part: string): string {
@@ -50,8 +59,7 @@ describe.skipIf(missing !== "")(`docs/install.md ${missing}`, () => {
         `mkdir -p manifests && cp -rn ${ROOT}/manifests/{base,components,examples,overlays,rds} manifests/`,
         "scripts/build() { :; }",
         `dist/rds-csi() { ${executable} "$@"; }`,
-        // It builds what `kubectl kustomize` builds.
-        noKustomize === "" ? 'kubectl() { kustomize build "$2"; }' : "kubectl() { :; }",
+        ...kubectl(),
       ],
     });
     for (const [index, text] of steps.entries()) {
@@ -88,7 +96,7 @@ describe.skipIf(missing !== "")(`docs/install.md ${missing}`, () => {
   });
 
   test.skipIf(noKustomize !== "")(
-    `the manifests of the site are built, key and pin in them ${noKustomize}`,
+    `kubectl kustomize builds the site as the page writes it, with key and pin${noKustomize}`,
     () => {
       const documents = parseAllDocuments(outputOf("kubectl kustomize")).map((each) => each.toJS());
       const secret = documents.find(({ kind }) => kind === "Secret");
@@ -104,6 +112,20 @@ describe.skipIf(missing !== "")(`docs/install.md ${missing}`, () => {
 describe("docs/install.md, what needs a cluster", () => {
   const base = (file: string) => files.get(file) ?? [];
   const commands = inCluster.flatMap((text) => text.replaceAll("\\\n", " ").trim().split("\n"));
+
+  test("every folder that a page builds or applies is the reader's own, or can be built as it stands", () => {
+    const builds = pages.flatMap(({ path, blocks: all }) =>
+      all
+        .filter(({ language }) => language === "sh")
+        .flatMap(({ text }) => [...text.matchAll(/kubectl (?:kustomize|\w+ -k) (\S+)/g)])
+        .map(([, folder = ""]) => ({ path, folder })),
+    );
+    expect(builds.length).toBeGreaterThan(3);
+    // It lacks a key and a host key.
+    const incomplete = "examples/site";
+    const whole = BUILDS.filter((folder) => folder !== incomplete).map((folder) => `manifests/${folder}`);
+    expect(builds.filter(({ folder }) => folder !== SITE && !whole.includes(folder))).toEqual([]);
+  });
 
   test("every block says whether it was run", () => {
     const silent = blocks.filter(({ language, note }) => language === "sh" && note === "");

@@ -129,9 +129,9 @@ describe("names in the documents exist in the code", () => {
     const foreign = [
       "volumeMode",
       "enableServiceLinks",
-      "unsafeMigrationOverride",
       "evictionStrategy",
-      "cloneStrategy",
+      "scratchSpaceStorageClass",
+      "vmStateStorageClass",
     ];
     for (const name of foreign) identifiers.add(name);
     expect(identifiers.has("volumeInUse")).toBe(true);

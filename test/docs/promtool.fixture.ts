@@ -5,6 +5,8 @@ import { stringify } from "yaml";
 
 /** Path of promtool (Debian package `prometheus`), or null. */
 export const PROMTOOL = Bun.which("promtool");
+/** Why tests with promtool are skipped, for their titles; "" where they run. */
+export const noPromtool = PROMTOOL === null ? " (needs promtool)" : "";
 /** promtool answers within; milliseconds. */
 const LIMIT_MS = 20_000;
 

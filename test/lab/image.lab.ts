@@ -78,7 +78,7 @@ lab(
       );
     }
 
-    scenario("block: a live migration under a writer that never pauses", async (world) => {
+    scenario("block: a live migration with a direct-I/O writer", async (world) => {
       const volume = await LabVolume.create(
         world,
         "image-moving",

@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
 import { driverName } from "../../src/config/common-options.ts";
 import { startupTaintKey } from "../../src/node/startup-taint.ts";
-import { evidenceOf, problemOf } from "../docs/evidence.fixture.ts";
 import { page, section, tableRows } from "../docs/pages.fixture.ts";
 import { kustomization, resourcesIn } from "./manifests.fixture.ts";
 import { nameOf } from "./schema.fixture.ts";
@@ -21,12 +20,6 @@ test("docs/manifests.md names every object, and none that does not exist", () =>
     .slice(1)
     .flatMap(([names = ""]) => names.split(", ").map((name) => name.replaceAll("`", "")));
   expect(listed.sort()).toEqual(objects.sort());
-});
-
-test("every test that docs/manifests.md names exists", () => {
-  const evidence = evidenceOf(manifests.text);
-  expect(evidence.length).toBeGreaterThan(8);
-  expect(evidence.map(problemOf).filter((problem) => problem !== undefined)).toEqual([]);
 });
 
 test("the taint on the page is the one that the driver removes", () => {

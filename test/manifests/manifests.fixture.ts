@@ -13,14 +13,13 @@ import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { parseAllDocuments } from "yaml";
 import { newEd25519Key } from "../../src/domain/openssh-key.ts";
+import { KUSTOMIZE, noKustomize } from "./kustomize.fixture.ts";
 
 /** A Kubernetes object as it stands in a file. */
 // biome-ignore lint/suspicious/noExplicitAny: what is in it is what the tests look at
 export type Manifest = any;
 
 export const MANIFESTS = resolve(import.meta.dir, "../../manifests");
-/** Path of kustomize, or null. */
-export const KUSTOMIZE = Bun.which("kustomize");
 /** What can be built, by folder. */
 export const BUILDS = [
   "base",
@@ -74,11 +73,11 @@ export function resourcesIn(folder: string): Manifest[] {
 }
 
 /**
- * What `kustomize build` makes of a folder, with a key and host key that exist only for this call.
+ * The objects that kustomize makes of a folder, with a key and host key that exist only for this call.
  * @param overlay kustomization.yaml of a folder that is made for this call, beside base
  */
 export function build(folder: string, overlay?: string): Manifest[] {
-  if (KUSTOMIZE === null) throw new Error("kustomize is missing");
+  if (KUSTOMIZE === undefined) throw new Error("neither kustomize nor kubectl is there");
   const copy = mkdtempSync(join(tmpdir(), "rds-csi-kustomize-"));
   try {
     cpSync(MANIFESTS, copy, { recursive: true });
@@ -88,9 +87,9 @@ export function build(folder: string, overlay?: string): Manifest[] {
       mkdirSync(join(copy, folder));
       writeFileSync(join(copy, folder, "kustomization.yaml"), overlay);
     }
-    const done = Bun.spawnSync([KUSTOMIZE, "build", join(copy, folder)], { timeout: 20_000 });
-    if (done.exitCode !== 0) throw new Error(`kustomize build ${folder}: ${done.stderr}`);
-    if (done.stderr.length > 0) throw new Error(`kustomize build ${folder} warns: ${done.stderr}`);
+    const done = Bun.spawnSync([...KUSTOMIZE, join(copy, folder)], { timeout: 20_000 });
+    if (done.exitCode !== 0) throw new Error(`${KUSTOMIZE.join(" ")} ${folder}: ${done.stderr}`);
+    if (done.stderr.length > 0) throw new Error(`${KUSTOMIZE.join(" ")} ${folder} warns: ${done.stderr}`);
     return parseManifests(String(done.stdout), folder);
   } finally {
     rmSync(copy, { recursive: true });
@@ -98,14 +97,14 @@ export function build(folder: string, overlay?: string): Manifest[] {
 }
 
 /**
- * Groups tests by what they look at: the base as its files say, which needs no kustomize, and everything that kustomize
- * builds, which is skipped by name where it is not installed.
+ * Runs tests on several sets: the files of the base, which need no kustomize, and each build of kustomize. The builds are
+ * skipped, with the reason in their names, where neither kustomize nor kubectl is installed.
  */
 export function describeSets(tests: (objects: readonly Manifest[]) => void): void {
   describe("the files of base", () => tests(resourcesIn("base")));
   for (const folder of BUILDS)
-    describe.skipIf(KUSTOMIZE === null)(`${folder}, built`, () =>
-      tests(KUSTOMIZE === null ? resourcesIn("base") : build(folder)),
+    describe.skipIf(noKustomize !== "")(`${folder}, built${noKustomize}`, () =>
+      tests(noKustomize === "" ? build(folder) : resourcesIn("base")),
     );
 }
 

@@ -10,6 +10,7 @@ import { commandOptions, knownNames } from "../../src/config/options.ts";
 import { readConfigFile } from "../../src/config/sources.ts";
 import { capabilityProblem } from "../../src/controller/capabilities.ts";
 import { readParameters } from "../../src/controller/parameters.ts";
+import { chooseSize } from "../../src/controller/sizes.ts";
 import { newEd25519Key } from "../../src/domain/openssh-key.ts";
 import { capabilitiesOf } from "../docs/manifests.fixture.ts";
 import {
@@ -195,10 +196,44 @@ describe("examples", () => {
     }
     const [migration] = ofKind(all, "VirtualMachineInstanceMigration");
     expect(migration.spec.vmiName).toBe(machine.metadata.name);
-    const [profile] = ofKind(all, "StorageProfile");
-    expect(classes.map(({ metadata }) => metadata.name)).toContain(profile.metadata.name);
-    for (const set of profile.spec.claimPropertySets)
-      for (const capability of capabilitiesOf(set)) expect(capabilityProblem(capability)).toBeUndefined();
+  });
+
+  test("StorageProfiles: of a class of ours, sets with both fields that the driver accepts", () => {
+    for (const { metadata, spec } of ofKind(all, "StorageProfile")) {
+      expect(classes.map(({ metadata: { name } }) => name)).toContain(metadata.name);
+      for (const set of spec.claimPropertySets) {
+        expect(Object.keys(set).sort()).toEqual(["accessModes", "volumeMode"]);
+        for (const capability of capabilitiesOf(set)) expect(capabilityProblem(capability)).toBeUndefined();
+      }
+    }
+  });
+
+  test("disks: the default of their profile migrates, golden images are ReadWriteOnce", () => {
+    const [profile] = files.get("examples/kubevirt/storage-profile.yaml") ?? [];
+    expect(profile.spec.claimPropertySets).toEqual([
+      { accessModes: ["ReadWriteMany"], volumeMode: "Block" },
+      { accessModes: ["ReadWriteOnce"], volumeMode: "Block" },
+    ]);
+    expect(profile.metadata.annotations["cdi.kubevirt.io/useReadWriteOnceForDataImportCron"]).toBe("true");
+  });
+
+  test("state of vTPM and EFI: the class before its profile, ReadWriteOnce with a filesystem, deleted with its claim", () => {
+    const documents = files.get("examples/kubevirt/vm-state.yaml") ?? [];
+    // CDI deletes a profile whose class does not exist.
+    expect(documents.map(({ kind }) => kind)).toEqual(["StorageClass", "StorageProfile"]);
+    const [state, profile] = documents;
+    expect(profile.metadata.name).toBe(state.metadata.name);
+    // KubeVirt takes the access mode of the first set with a filesystem, and makes a claim at each migration.
+    expect(profile.spec.claimPropertySets).toEqual([
+      { accessModes: ["ReadWriteOnce"], volumeMode: "Filesystem" },
+    ]);
+    expect(state).toMatchObject({ reclaimPolicy: "Delete", volumeBindingMode: "Immediate" });
+    expect(state.provisioner).toBe(driverName.defaultText);
+    expect(() => readParameters(state.parameters)).not.toThrow();
+    // Its claims ask for 10Mi, less than an ext4 of ours has.
+    const range = { requiredBytes: 10n * 1024n ** 2n, limitBytes: 0n };
+    const [set] = profile.spec.claimPropertySets;
+    expect(chooseSize(range, capabilitiesOf(set))).toBeGreaterThanOrEqual(range.requiredBytes);
   });
 
   test("the Secret has what the configuration names, and no key is in the repository", async () => {
