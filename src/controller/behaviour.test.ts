@@ -1,51 +1,18 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
-import {
-  BLOCK,
-  GIB,
-  MIB,
-  MOUNT,
-  newRsaKey,
-  type Stack,
-  type StackOptions,
-  startStack,
-} from "../../test/support/rds-stack.ts";
+import { createVolume, outcome, useStack, type Wish } from "../../test/support/own-stack.ts";
+import { BLOCK, GIB, MIB, MOUNT, newRsaKey, type Stack } from "../../test/support/rds-stack.ts";
 import { secretKey } from "../../test/support/secret-key.ts";
 import type { Capability } from "../domain/access-mode.ts";
-import { DriverError } from "../domain/errors/driver-error.ts";
-import { grpcCodeName } from "../domain/errors/grpc-code.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import { detailForm } from "../routeros/reply/detail-form.ts";
 import { jsonForm } from "../routeros/reply/json-form.ts";
 import { linesForm } from "../routeros/reply/lines-form.ts";
 
-let stack: Stack | undefined;
-afterEach(async () => {
-  await stack?.close();
-  stack = undefined;
-});
-async function start(options: StackOptions = {}): Promise<Stack> {
-  stack = await startStack(options);
-  return stack;
-}
+const start = useStack();
 
-interface Wish {
-  name?: string;
-  required?: bigint;
-  limit?: bigint;
-  capabilities?: readonly Capability[];
-  parameters?: Record<string, string>;
-}
 const create = (on: Pick<Stack, "volumes">, wish: Wish = {}) =>
-  on.volumes.create({
-    name: wish.name ?? "pvc-1",
-    range: { requiredBytes: wish.required ?? 8n * MIB, limitBytes: wish.limit ?? 0n },
-    capabilities: wish.capabilities ?? [BLOCK],
-    parameters: wish.parameters ?? {},
-    mutableParameters: {},
-    contentSource: undefined,
-    signal: AbortSignal.timeout(30_000),
-  });
+  createVolume(on, { required: 8n * MIB, ...wish });
 const publish = (
   on: Pick<Stack, "attachments">,
   volumeId: string,
@@ -60,17 +27,6 @@ const publish = (
     signal: AbortSignal.timeout(30_000),
     ...over,
   });
-
-/** Code and message that a call fails with. */
-async function outcome(call: Promise<unknown>): Promise<string> {
-  try {
-    await call;
-    return "OK";
-  } catch (error) {
-    if (!(error instanceof DriverError)) throw error;
-    return `${grpcCodeName(error.code)}: ${error.summary}`;
-  }
-}
 
 const ID = volumeIdFromName("pvc-1");
 

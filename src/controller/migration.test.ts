@@ -1,115 +1,24 @@
-import { afterEach, describe, expect, test } from "bun:test";
-import { TestCluster } from "../../test/support/kubernetes/cluster.ts";
-import {
-  BLOCK,
-  type ControllerStack,
-  MIB,
-  type Stack,
-  type StackOptions,
-  startStack,
-} from "../../test/support/rds-stack.ts";
-import type { Capability } from "../domain/access-mode.ts";
-import { type Clock, systemClock } from "../domain/clock.ts";
-import { DriverError } from "../domain/errors/driver-error.ts";
-import { grpcCodeName } from "../domain/errors/grpc-code.ts";
+import { describe, expect, test } from "bun:test";
+import type { TestCluster } from "../../test/support/kubernetes/cluster.ts";
+import { outcome, reconcilerOf } from "../../test/support/own-stack.ts";
+import { BLOCK, type ControllerStack } from "../../test/support/rds-stack.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
-import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
-import { silentLogger } from "../observability/log.ts";
-import { kubernetesEvidence } from "./kubernetes-evidence.ts";
-import { Reconciler } from "./reconciler.ts";
+import {
+  clock,
+  ID,
+  nodesOf,
+  publish,
+  reasons,
+  results,
+  time,
+  unpublish,
+  useMigrations,
+  value,
+} from "./migration.fixture.ts";
 
-const ID = volumeIdFromName("vm-disk");
-const RWX: Capability = { ...BLOCK, accessMode: "MULTI_NODE_MULTI_WRITER" };
-
-let stack: Stack | undefined;
-let seconds = 0;
-const clock: Clock = { ...systemClock, now: () => 1_700_000_000_000 + seconds * 1_000 };
-afterEach(async () => {
-  await stack?.close();
-  stack = undefined;
-  seconds = 0;
-});
-
-/** A cluster with one machine on node-a that starts to migrate to node-b, and the driver in front of it. */
-async function start(
-  options: StackOptions & { parameters?: Record<string, string> } = {},
-): Promise<{ on: Stack; cluster: TestCluster }> {
-  const cluster = new TestCluster();
-  for (const node of ["node-a", "node-b", "node-c"]) cluster.nodeNames.add(node);
-  cluster.addVolume(ID);
-  cluster.addLauncher("launcher-source", "vm1", "node-a");
-  cluster.addLauncher("launcher-target", "vm1", "node-b");
-  cluster.addMachine("vm1", undefined);
-  cluster.addMigration("vm1");
-  const on = await startStack({ evidence: kubernetesEvidence(cluster), clock, ...options });
-  stack = on;
-  await on.volumes.create({
-    name: "vm-disk",
-    range: { requiredBytes: MIB, limitBytes: 0n },
-    capabilities: [RWX],
-    parameters: options.parameters ?? {},
-    mutableParameters: {},
-    contentSource: undefined,
-    signal: on.signal,
-  });
-  return { on, cluster };
-}
-const publish = (on: Pick<ControllerStack, "attachments">, nodeId: string, capability = RWX) =>
-  on.attachments.publish({
-    volumeId: ID,
-    nodeId,
-    capability,
-    readonly: false,
-    signal: AbortSignal.timeout(20_000),
-  });
-const unpublish = async (on: Pick<ControllerStack, "attachments">, nodeId: string) => {
-  await on.attachments.unpublish(ID, nodeId, AbortSignal.timeout(20_000));
-  await on.attachments.settled();
-};
-async function outcome(call: Promise<unknown>): Promise<string> {
-  try {
-    await call;
-    return "OK";
-  } catch (error) {
-    if (!(error instanceof DriverError)) throw error;
-    return `${grpcCodeName(error.code)}: ${error.summary}`;
-  }
-}
-async function value(
-  on: ControllerStack,
-  name: string,
-  labels: Record<string, string> = {},
-): Promise<number> {
-  await on.refreshCounts();
-  const metric = await on.registry.getSingleMetric(name)?.get();
-  const found = metric?.values.find((each) =>
-    Object.entries(labels).every(([key, label]) => each.labels[key] === label),
-  );
-  return found?.value ?? 0;
-}
-const results = async (on: ControllerStack) =>
-  Object.fromEntries(
-    await Promise.all(
-      ["success", "failed", "timeout"].map(async (result) => [
-        result,
-        await value(on, "rds_csi_migration_migrations_total", { result }),
-      ]),
-    ),
-  );
-const reasons = (on: ControllerStack) => on.posted.map((event) => event.reason);
+const start = useMigrations();
 const reconcile = (on: ControllerStack, cluster?: TestCluster) =>
-  new Reconciler({
-    rds: on.rds,
-    attachments: on.attachments,
-    reporter: on.reporter,
-    metrics: on.metrics,
-    clock,
-    logger: silentLogger,
-    cluster,
-    events: { post: () => {}, postForVolume: (handle, event) => on.posted.push({ handle, ...event }) },
-  }).tick(AbortSignal.timeout(20_000));
-const nodesOf = async (on: ControllerStack, id: VolumeId = ID) =>
-  (await on.volumes.require(id, AbortSignal.timeout(20_000))).nodes;
+  reconcilerOf(on, { clock, cluster }).tick(AbortSignal.timeout(20_000));
 
 describe("RWX-03, SAFETY-01: two nodes, for a live migration only", () => {
   test("source and target of one machine: both attached under one NQN, then the source leaves", async () => {
@@ -120,7 +29,7 @@ describe("RWX-03, SAFETY-01: two nodes, for a live migration only", () => {
     expect(await nodesOf(on)).toEqual(["node-a", "node-b"]);
     expect(await value(on, "rds_csi_migration_active_migrations")).toBe(1);
     expect(await value(on, "rds_csi_attachment_dual_attached_volumes")).toBe(1);
-    seconds += 42;
+    time.seconds += 42;
     await unpublish(on, "node-a");
     expect(await nodesOf(on)).toEqual(["node-b"]);
     expect(await results(on)).toEqual({ success: 1, failed: 0, timeout: 0 });
@@ -146,7 +55,7 @@ describe("RWX-03, SAFETY-01: two nodes, for a live migration only", () => {
     );
     expect(await value(on, "rds_csi_attachment_refusals_total", { cause: "third-node" })).toBe(1);
     expect(reasons(on)).toEqual(["MigrationStarted"]);
-    seconds += 60;
+    time.seconds += 60;
     await outcome(publish(on, "node-c"));
     expect(reasons(on)).toEqual(["MigrationStarted", "AttachmentConflict"]);
   });
@@ -215,7 +124,7 @@ describe("SAFETY-02: any other second attach fails at once", () => {
       expect(await nodesOf(on)).toEqual(["node-a"]);
       expect(await value(on, "rds_csi_attachment_refusals_total", { cause: "not-proven" })).toBe(1);
       expect(on.posted).toEqual([]);
-      seconds += 60;
+      time.seconds += 60;
       await outcome(publish(on, "node-b"));
       expect(on.posted.at(-1)).toMatchObject({ type: "Warning", reason: "AttachmentConflict" });
       await on.close();
@@ -301,13 +210,13 @@ describe("SAFETY-03: attachments, start and timeout survive restarts", () => {
     await publish(on, "node-a");
     const target = await publish(on, "node-b");
     await on.transport.close();
-    seconds += 599;
+    time.seconds += 599;
     const next = on.controller();
     expect(await value(next, "rds_csi_migration_active_migrations")).toBe(1);
     expect(await publish(next, "node-b")).toEqual(target);
     await reconcile(next);
     expect(await results(next)).toEqual({ success: 0, failed: 0, timeout: 0 });
-    seconds += 2;
+    time.seconds += 2;
     await reconcile(next);
     expect(await results(next)).toEqual({ success: 0, failed: 0, timeout: 1 });
     await unpublish(next, "node-a");
@@ -345,7 +254,7 @@ describe("SAFETY-03: attachments, start and timeout survive restarts", () => {
     expect(await outcome(publish(on, "node-c"))).toStartWith("FAILED_PRECONDITION: ");
     await on.attachments.settled();
     expect(on.simulator.device.disks[0]?.comment).not.toContain(";x=");
-    seconds += 121;
+    time.seconds += 121;
     await reconcile(other);
     expect(await results(on)).toEqual({ success: 1, failed: 0, timeout: 0 });
     expect(await results(other)).toEqual({ success: 0, failed: 0, timeout: 0 });
@@ -362,13 +271,13 @@ describe("SAFETY-03: attachments, start and timeout survive restarts", () => {
     await unpublish(next, "node-b");
     await reconcile(next);
     expect(await results(next)).toEqual({ success: 0, failed: 0, timeout: 0 });
-    seconds += 121;
+    time.seconds += 121;
     await reconcile(next);
     await next.attachments.settled();
     expect(await results(next)).toEqual({ success: 0, failed: 1, timeout: 0 });
     await reconcile(next);
     expect(on.simulator.device.disks[0]?.comment).not.toContain(";x=");
-    seconds += 500;
+    time.seconds += 500;
     await reconcile(next);
     expect(await results(next)).toEqual({ success: 0, failed: 1, timeout: 0 });
   });
@@ -381,10 +290,10 @@ describe("the deadline", () => {
     await publish(on, "node-a");
     await publish(on, "node-b");
     expect(await reconcile(on)).toBe(60_000);
-    seconds += 290;
+    time.seconds += 290;
     expect(await reconcile(on)).toBe(11_000);
     expect(await results(on)).toMatchObject({ timeout: 0 });
-    seconds += 11;
+    time.seconds += 11;
     for (let look = 0; look < 3; look++) await reconcile(on);
     expect(await results(on)).toEqual({ success: 0, failed: 0, timeout: 1 });
     expect(reasons(on)).toEqual(["MigrationStarted", "MigrationFailed"]);
@@ -440,7 +349,7 @@ describe("reconcile", () => {
   test("heals what is provably stale: node and VolumeAttachment both gone", async () => {
     const { on, cluster } = await start();
     await publish(on, "node-a");
-    seconds += 61;
+    time.seconds += 61;
     cluster.addAttachment(ID, "node-a");
     cluster.nodeNames.delete("node-a");
     await reconcile(on, cluster);
@@ -463,7 +372,7 @@ describe("reconcile", () => {
     const { on, cluster } = await start();
     await publish(on, "node-a");
     await publish(on, "node-b");
-    seconds += 61;
+    time.seconds += 61;
     cluster.addAttachment(ID, "node-b");
     cluster.nodeNames.delete("node-a");
     await reconcile(on, cluster);
@@ -475,20 +384,11 @@ describe("reconcile", () => {
   test("reports each drift once, as event and gauge, and heals nothing else", async () => {
     const { on, cluster } = await start();
     await publish(on, "node-a");
-    seconds += 61;
+    time.seconds += 61;
     cluster.addAttachment(ID, "node-b");
     cluster.addAttachment(ID, "node-c", { attached: false });
     await on.simulator.device.setDisk(ID, { "nvme-tcp-export": false });
-    const reconciler = new Reconciler({
-      rds: on.rds,
-      attachments: on.attachments,
-      reporter: on.reporter,
-      metrics: on.metrics,
-      clock,
-      logger: silentLogger,
-      cluster,
-      events: { post: () => {}, postForVolume: (handle, event) => on.posted.push({ handle, ...event }) },
-    });
+    const reconciler = reconcilerOf(on, { clock, cluster });
     for (let look = 0; look < 3; look++) await reconciler.tick(on.signal);
     expect(on.posted.map(({ message }) => message)).toEqual([
       "It is attached according to its record, but not exported as it should be",
@@ -530,7 +430,7 @@ describe("the wall clock jumps", () => {
     for (const node of ["node-a", "node-b"]) cluster.addAttachment(ID, node);
     const source = await publish(on, "node-a");
     const target = await publish(on, "node-b");
-    seconds += DAY;
+    time.seconds += DAY;
     for (let look = 0; look < 2; look++) await reconcile(on, cluster);
     expect(await nodesOf(on)).toEqual(["node-a", "node-b"]);
     expect(await publish(on, "node-a")).toEqual(source);
@@ -539,7 +439,7 @@ describe("the wall clock jumps", () => {
     expect(reasons(on)).toEqual(["MigrationStarted", "MigrationFailed"]);
     expect(await value(on, "rds_csi_attachment_drift", { kind: "attachment-without-va" })).toBe(0);
     // And back again: no second outcome, no negative duration.
-    seconds -= DAY;
+    time.seconds -= DAY;
     await reconcile(on, cluster);
     await unpublish(on, "node-a");
     await reconcile(on, cluster);
@@ -553,11 +453,11 @@ describe("the wall clock jumps", () => {
     for (const node of ["node-a", "node-b"]) cluster.addAttachment(ID, node);
     await publish(on, "node-a");
     await publish(on, "node-b");
-    seconds -= DAY;
+    time.seconds -= DAY;
     // Never later than the usual look.
     expect(await reconcile(on, cluster)).toBeLessThanOrEqual(60_000);
     expect(await reconcile(on, cluster)).toBe(60_000);
-    seconds += 301;
+    time.seconds += 301;
     await reconcile(on, cluster);
     await reconcile(on, cluster);
     expect(reasons(on)).toEqual(["MigrationStarted", "MigrationFailed"]);
@@ -570,7 +470,7 @@ describe("the wall clock jumps", () => {
   test("back: what is provably stale is healed, not taken for young until the clock has caught up", async () => {
     const { on, cluster } = await start();
     await publish(on, "node-a");
-    seconds -= DAY;
+    time.seconds -= DAY;
     cluster.nodeNames.delete("node-a");
     await reconcile(on, cluster);
     expect(await nodesOf(on)).toEqual([]);
@@ -584,7 +484,7 @@ describe("the wall clock jumps", () => {
     await outcome(unpublish(on, "node-a"));
     await on.transport.close();
     const next = on.controller();
-    seconds -= DAY;
+    time.seconds -= DAY;
     await reconcile(next);
     await next.attachments.settled();
     expect(await results(next)).toEqual({ success: 1, failed: 0, timeout: 0 });
@@ -615,7 +515,7 @@ describe("fencing: a node that lost its attachment cannot write", () => {
     // Not ready is not gone: the Node object is there, as with every node that is only silent.
     const silent = await publish(on, "node-a", BLOCK);
     expect(await outcome(publish(on, "node-b", BLOCK))).toStartWith("FAILED_PRECONDITION: ");
-    seconds += 600;
+    time.seconds += 600;
     await reconcile(on, cluster);
     expect(await nodesOf(on)).toEqual(["node-a"]);
     // The taint: Kubernetes deletes pods and VolumeAttachment, and detaches without NodeUnstageVolume; twice does no harm.

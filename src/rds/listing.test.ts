@@ -1,12 +1,6 @@
-import { afterEach, describe, expect, test } from "bun:test";
-import {
-  type ControllerStack,
-  LAYOUT,
-  MIB,
-  type Stack,
-  type StackOptions,
-  startStack,
-} from "../../test/support/rds-stack.ts";
+import { describe, expect, test } from "bun:test";
+import { useStack } from "../../test/support/own-stack.ts";
+import { type ControllerStack, LAYOUT, MIB, type Stack } from "../../test/support/rds-stack.ts";
 import { systemClock } from "../domain/clock.ts";
 import { encodeRecord } from "../domain/record/record-codec.ts";
 import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
@@ -20,15 +14,7 @@ import type { RdsContext } from "./context.ts";
 import type { Disk } from "./disk.ts";
 import { listEverything } from "./lookup.ts";
 
-let stack: Stack | undefined;
-afterEach(async () => {
-  await stack?.close();
-  stack = undefined;
-});
-async function start(options: StackOptions = {}): Promise<Stack> {
-  stack = await startStack(options);
-  return stack;
-}
+const start = useStack();
 
 async function create(by: ControllerStack, { signal }: Stack, name: string): Promise<VolumeId> {
   const { pool } = await by.rds.pool("storage-pool", 0n, signal);

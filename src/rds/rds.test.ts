@@ -1,13 +1,6 @@
-import { afterEach, describe, expect, test } from "bun:test";
-import {
-  BRISK_CLOCK,
-  GIB,
-  LAYOUT,
-  MIB,
-  type Stack,
-  type StackOptions,
-  startStack,
-} from "../../test/support/rds-stack.ts";
+import { describe, expect, test } from "bun:test";
+import { useStack } from "../../test/support/own-stack.ts";
+import { BRISK_CLOCK, GIB, LAYOUT, MIB, type Stack } from "../../test/support/rds-stack.ts";
 import { systemClock } from "../domain/clock.ts";
 import { encodeRecord } from "../domain/record/record-codec.ts";
 import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
@@ -74,15 +67,7 @@ const DISK: Disk = {
   allowHost: "",
 };
 
-let stack: Stack | undefined;
-afterEach(async () => {
-  await stack?.close();
-  stack = undefined;
-});
-async function start(options: StackOptions = {}): Promise<Stack> {
-  stack = await startStack(options);
-  return stack;
-}
+const start = useStack();
 async function created(on: Stack, id = ID): Promise<RdsVolume> {
   const { pool } = await on.rds.pool("storage-pool", 0n, on.signal);
   const found = await on.rds.create({
