@@ -87,6 +87,10 @@ export const results = async (on: ControllerStack) =>
 export const time = { seconds: 0 };
 export const clock: Clock = { ...systemClock, now: () => (START + time.seconds) * 1_000 };
 
+/** One look of the reconcile loop. @returns milliseconds until the next */
+export const reconcile = (on: ControllerStack, cluster?: TestCluster): Promise<number> =>
+  reconcilerOf(on, { clock, cluster }).tick(AbortSignal.timeout(20_000));
+
 /** Gives the tests of a file a way to start a migration on `clock`; it ends after its test. */
 export function useMigrations(): (options?: MigrationOptions) => ReturnType<typeof startMigration> {
   let stack: Stack | undefined;
