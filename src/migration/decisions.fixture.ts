@@ -1,21 +1,9 @@
-import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
+import { NEW_RECORD } from "../../test/support/records.ts";
+import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import type { Decision, Evidence, PublishRequest } from "./decision.ts";
 import { decidePublish } from "./publish.ts";
 
-export const empty: VolumeRecord = {
-  name: "pvc-1",
-  cluster: "test",
-  claim: undefined,
-  createdAt: 0,
-  source: undefined,
-  filesystem: undefined,
-  epoch: 0,
-  attachments: [],
-  migration: undefined,
-  ended: [],
-  settings: DEFAULT_SETTINGS,
-  unknown: [],
-};
+export const empty: VolumeRecord = { ...NEW_RECORD, createdAt: 0 };
 
 export const ask = (node: string, over: Partial<PublishRequest> = {}): PublishRequest => ({
   volume: "csi-1",

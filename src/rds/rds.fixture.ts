@@ -1,6 +1,6 @@
-import { GIB } from "../../test/support/rds-stack.ts";
+import { FILE_DISK, NEW_RECORD } from "../../test/support/records.ts";
 import { encodeRecord } from "../domain/record/record-codec.ts";
-import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
+import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import type { Disk } from "./disk.ts";
 
@@ -8,20 +8,7 @@ export const ID = volumeIdFromName("pvc-1");
 
 export const PATH = `storage-pool/csi/${ID}.img`;
 
-export const RECORD: VolumeRecord = {
-  name: "pvc-1",
-  cluster: "test",
-  claim: undefined,
-  createdAt: 1,
-  source: undefined,
-  filesystem: undefined,
-  epoch: 0,
-  attachments: [],
-  migration: undefined,
-  ended: [],
-  settings: DEFAULT_SETTINGS,
-  unknown: [],
-};
+export const RECORD: VolumeRecord = NEW_RECORD;
 
 export const ATTACHED: VolumeRecord = {
   ...RECORD,
@@ -38,20 +25,4 @@ export const ATTACHED: VolumeRecord = {
   ],
 };
 
-export const DISK: Disk = {
-  slot: ID,
-  type: "file",
-  comment: encodeRecord(RECORD),
-  filePath: PATH,
-  size: GIB,
-  free: undefined,
-  mounted: false,
-  mountPoint: "",
-  fs: "-",
-  state: "",
-  mountFilesystem: false,
-  exported: false,
-  nqn: "",
-  port: undefined,
-  allowHost: "",
-};
+export const DISK: Disk = { ...FILE_DISK, slot: ID, comment: encodeRecord(RECORD), filePath: PATH };
