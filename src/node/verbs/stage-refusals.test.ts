@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readdirSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { writeImage } from "../../../test/support/images.ts";
 import { BLOCK, EXT4, noDevices, type Volume } from "../../../test/support/loop-node.ts";
 import type { PublishContext } from "../../domain/publish-context.ts";
 import { exec } from "../../host/exec.ts";
@@ -10,11 +11,6 @@ describe.skipIf(noDevices !== "")(`NodeStageVolume refuses ${noDevices}`, () => 
   useStageRig();
 
   describe("never formats", () => {
-    const write = (volume: Volume, offset: number, text: string) => {
-      const fd = openSync(volume.image, "r+");
-      writeSync(fd, text, offset);
-      closeSync(fd);
-    };
     const refuses = async (
       volume: Volume,
       id: string,
@@ -34,13 +30,13 @@ describe.skipIf(noDevices !== "")(`NodeStageVolume refuses ${noDevices}`, () => 
 
     test("a device with unknown content", async () => {
       const volume = lab.volume(32).export();
-      write(volume, 5_000, "something");
+      writeImage(volume.image, 5_000, "something");
       await refuses(volume, "deviceNotBlank", { filesystemState: "new" });
     });
 
     test("a used device with content only in the middle of a block group", async () => {
       const volume = lab.volume(200).export();
-      write(volume, 64 * 1024 * 1024 + 512 * 7, "x");
+      writeImage(volume.image, 64 * 1024 * 1024 + 512 * 7, "x");
       await refuses(volume, "deviceNotBlank", { filesystemState: "used" });
     });
 
