@@ -7,8 +7,9 @@ import { status } from "@grpc/grpc-js";
 import { Controller, GroupController, Identity, SnapshotMetadata } from "../../src/csi/gen/csi_pb.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { executable, shortDirectory } from "../support/executable.ts";
+import type { Running } from "../support/processes.ts";
 import { block, codeOf, MIB, outcome } from "../support/rpc.ts";
-import { exists, type Running, type Stand, startStand, until } from "../support/stand.ts";
+import { exists, type Stand, startStand, until } from "../support/stand.ts";
 
 // What only a process on a socket can show: HTTP/2 details, cancellation, deadlines, and the end of the process.
 

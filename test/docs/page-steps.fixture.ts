@@ -4,7 +4,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { newEd25519Key } from "../../src/domain/openssh-key.ts";
 import { type Simulator, startSimulator } from "../../src/simulator/simulator.ts";
-import { capture } from "../support/stand.ts";
+import { capture } from "../support/processes.ts";
 import { ROOT } from "./pages.fixture.ts";
 
 const PATH = `${process.env.PATH ?? ""}:/usr/bin`;

@@ -6,8 +6,8 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { executable, repository } from "../support/executable.ts";
+import { capture } from "../support/processes.ts";
 import { secretKey } from "../support/secret-key.ts";
-import { capture } from "../support/stand.ts";
 
 // The executable with nothing around it: an empty directory, an environment without PATH and HOME.
 

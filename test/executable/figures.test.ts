@@ -7,8 +7,9 @@ import process from "node:process";
 import { Controller } from "../../src/csi/gen/csi_pb.ts";
 import { executable, shortDirectory } from "../support/executable.ts";
 import { median, timed } from "../support/figures.ts";
+import { capture } from "../support/processes.ts";
 import { block, MIB } from "../support/rpc.ts";
-import { capture, type Stand, startStand } from "../support/stand.ts";
+import { type Stand, startStand } from "../support/stand.ts";
 import { startUp } from "../support/start-up.ts";
 
 // Times are ratios within one run; `bun test/bench/bench.ts` prints the times themselves.

@@ -5,11 +5,9 @@ import process from "node:process";
 import { block, MIB, mount } from "../support/rpc.ts";
 import { kind } from "./kind.ts";
 import { lab } from "./scenario.ts";
-import { LabVolume } from "./volume.ts";
+import { LabVolume, QUICK } from "./volume.ts";
 import { NODE_SOCKET, type World } from "./world.ts";
 
-/** Fast timers, so that a lost connection is noticed within seconds. */
-const QUICK = { reconnectDelay: "1", keepAliveTmo: "1" };
 const FILES = "/run/lab";
 const OTHER = "22222222-2222-4222-8222-222222222222";
 
