@@ -1,13 +1,13 @@
 import { kubernetesEvidence } from "../../src/controller/kubernetes-evidence.ts";
-import { Reconciler } from "../../src/controller/reconciler.ts";
+import type { Reconciler } from "../../src/controller/reconciler.ts";
 import type { Capability } from "../../src/domain/access-mode.ts";
 import { type Clock, systemClock } from "../../src/domain/clock.ts";
 import { DriverError } from "../../src/domain/errors/driver-error.ts";
 import { grpcCodeName } from "../../src/domain/errors/grpc-code.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import type { MigrationConfigView } from "../../src/kubernetes/port.ts";
-import { silentLogger } from "../../src/observability/log.ts";
 import { TestCluster } from "../support/kubernetes/cluster.ts";
+import { createVolume, reconcilerOf } from "../support/own-stack.ts";
 import {
   BLOCK,
   BRISK_CLOCK,
@@ -61,14 +61,11 @@ export class World {
     cluster.addMigration("vm1");
     const stack = await startStack({ evidence: kubernetesEvidence(cluster), clock, ...stackOptions });
     const world = new World(cluster, stack, clock, time);
-    await stack.volumes.create({
+    await createVolume(stack, {
       name: CSI_NAME,
-      range: { requiredBytes: GIB, limitBytes: 0n },
+      required: GIB,
       capabilities: [capability],
       parameters,
-      mutableParameters: {},
-      contentSource: undefined,
-      signal: stack.signal,
     });
     return world;
   }
@@ -99,16 +96,7 @@ export class World {
     const on = this.stack;
     const reconciler =
       this.#reconcilers.get(on) ??
-      new Reconciler({
-        rds: on.rds,
-        attachments: on.attachments,
-        reporter: on.reporter,
-        metrics: on.metrics,
-        clock: this.#clock,
-        logger: silentLogger,
-        cluster: withCluster ? this.cluster : undefined,
-        events: { post: () => {}, postForVolume: (handle, event) => on.posted.push({ handle, ...event }) },
-      });
+      reconcilerOf(on, { clock: this.#clock, cluster: withCluster ? this.cluster : undefined });
     this.#reconcilers.set(on, reconciler);
     return reconciler;
   }
