@@ -9,20 +9,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import process from "node:process";
-import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../../test/support/until.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { complaint, exec } from "./exec.ts";
 
 const sh = (script: string, deadlineMs = 10_000, more = {}) =>
   exec({ program: "sh", args: ["-c", script], deadlineMs, ...more });
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let round = 0; round < 200; round += 1) {
-    if (condition()) return;
-    await delay(10);
-  }
-  throw new Error("the condition did not come true");
-}
 
 const isAlive = (pid: number): boolean => {
   try {
@@ -106,7 +98,7 @@ describe("exec", () => {
     const pids = readFileSync(pidFile, "utf8").trim().split(" ").map(Number);
     await exec({ program: "rm", args: [pidFile], deadlineMs: 60_000 });
     expect(pids).toHaveLength(2);
-    await until(() => pids.every((pid) => !isAlive(pid)));
+    await until("the processes are gone", () => pids.every((pid) => !isAlive(pid)));
   });
 
   test("a grandchild that keeps the pipe open does not delay the result", async () => {
@@ -166,7 +158,7 @@ describe.skipIf(noFreezer !== "")(`exec and a process that cannot be killed ${no
   afterAll(async () => {
     if (!existsSync(freezer)) return;
     writeFileSync(`${freezer}/freezer.state`, "THAWED");
-    await until(() => readFileSync(`${freezer}/cgroup.procs`, "utf8") === "");
+    await until("the freezer is empty", () => readFileSync(`${freezer}/cgroup.procs`, "utf8") === "");
     rmdirSync(freezer);
   });
 

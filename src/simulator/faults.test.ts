@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { connect } from "../../test/support/simulator-client.ts";
 import { addLine } from "../../test/support/simulator-console.ts";
-import { both, login, start, until, useSimulators } from "./simulator.fixture.ts";
+import { until } from "../../test/support/until.ts";
+import { both, login, start, useSimulators } from "./simulator.fixture.ts";
 import type { Simulator } from "./simulator.ts";
 
 useSimulators();

@@ -3,7 +3,8 @@ import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { startTestSimulator } from "../../test/support/simulator-client.ts";
 import { addLine } from "../../test/support/simulator-console.ts";
-import { both, temporary, until, useSimulators } from "./simulator.fixture.ts";
+import { until } from "../../test/support/until.ts";
+import { both, temporary, useSimulators } from "./simulator.fixture.ts";
 import type { SimulatorOptions } from "./simulator.ts";
 
 useSimulators();

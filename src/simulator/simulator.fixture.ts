@@ -30,14 +30,6 @@ export function temporary(): string {
   return dir;
 }
 
-/** Waits until a condition holds; fails loudly after two seconds. */
-export async function until(what: string, condition: () => boolean): Promise<void> {
-  for (let left = 400; !condition(); left -= 1) {
-    if (left === 0) throw new Error(`waited in vain: ${what}`);
-    await Bun.sleep(5);
-  }
-}
-
 /** Ends, after each test of a file, the simulators and clients of the test. */
 export function useSimulators(): void {
   afterEach(async () => {

@@ -4,7 +4,8 @@ import { request } from "node:http";
 import { connect as connectTcp } from "node:net";
 import path from "node:path";
 import { addLine } from "../../test/support/simulator-console.ts";
-import { both, login, start, temporary, until, useSimulators } from "./simulator.fixture.ts";
+import { until } from "../../test/support/until.ts";
+import { both, login, start, temporary, useSimulators } from "./simulator.fixture.ts";
 import { startSimulator } from "./simulator.ts";
 
 useSimulators();

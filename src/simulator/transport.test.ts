@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 import ssh2 from "ssh2";
 import { connect, connectWith, TEST_KEYS } from "../../test/support/simulator-client.ts";
 import { addLine } from "../../test/support/simulator-console.ts";
-import { both, cleanups, login, start, until, useSimulators } from "./simulator.fixture.ts";
+import { until } from "../../test/support/until.ts";
+import { both, cleanups, login, start, useSimulators } from "./simulator.fixture.ts";
 import type { Simulator } from "./simulator.ts";
 
 useSimulators();

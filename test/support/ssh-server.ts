@@ -181,12 +181,3 @@ export async function startTestServer(options: TestServerOptions = {}, port = 0)
       }),
   };
 }
-
-/** Waits for a condition, at most `ms` milliseconds; the error names what was waited for. */
-export async function until(condition: () => boolean, what: string, ms = 5_000): Promise<void> {
-  const end = performance.now() + ms;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

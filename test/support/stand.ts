@@ -12,6 +12,7 @@ import { type ServiceClient, serviceClient } from "./csi-client.ts";
 import { cleanUp, makeStandDirectory } from "./leftovers.ts";
 import { capture, launch, type Running } from "./processes.ts";
 import { secretKey } from "./secret-key.ts";
+import { PATIENCE_MS } from "./until.ts";
 
 /** How a stand is set up. */
 export interface StandOptions {
@@ -73,7 +74,7 @@ export async function until(
   what: string,
   condition: () => Promise<boolean>,
   depends: readonly Running[] = [],
-  limitMs = 20_000,
+  limitMs = PATIENCE_MS,
 ): Promise<void> {
   for (const end = Date.now() + limitMs; Date.now() < end; await delay(15)) {
     if (await condition()) return;
