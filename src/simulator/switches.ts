@@ -8,7 +8,7 @@ type ValueOf<Values extends readonly (string | number)[]> = Values extends reado
     : string
   : Values[number];
 
-/** The values of all switches; `SWITCH_DOCS` says what each means. */
+/** The values of all switches; `SWITCH_DOCS` explains each. */
 export type Switches = { -readonly [E in Entry as E[0]]: ValueOf<E[1]> };
 
 export type SwitchName = keyof Switches;
@@ -20,7 +20,7 @@ export interface SwitchDoc {
   /** The name on the command line and in docs/simulator.md, such as "ready-delay-ms". */
   readonly name: string;
   readonly default: string;
-  /** The possible values, or what kind of value it is. */
+  /** The possible values, or the kind of value. */
   readonly values: readonly string[];
   readonly description: string;
 }
@@ -79,7 +79,7 @@ export function checkSwitches(values: Readonly<Record<string, unknown>>): Partia
 
 /**
  * Parses `name=value` of the command line, such as "ready-delay-ms=300".
- * @throws SimulatorError when there is no such switch or value
+ * @throws SimulatorError when the switch or the value does not exist
  */
 export function parseSimulatorSwitch(text: string): Partial<Switches> {
   const equals = text.indexOf("=");

@@ -14,7 +14,7 @@ export const NUMBERS: ArgumentSpec = { name: "numbers", type: "items" };
 export const text = (name: string): ArgumentSpec => ({ name, type: "string" });
 export const any = (name: string): ArgumentSpec => ({ name, type: "any" });
 
-/** Words with commas between them, or an array of such; undefined when the argument was not given. */
+/** Words with commas between them, or an array of them; undefined when the argument was not given. */
 export function words(call: Invocation, name: string): string[] | undefined {
   if (!call.args.has(name)) return undefined;
   const value = call.args.value(name);
@@ -48,7 +48,7 @@ export function manage(
 
 /**
  * A command on the items that `numbers` means; each gets a line in the log.
- * @param audit what happened, a colon, and the command that the line shows
+ * @param audit the event, a colon, and the command, for the line in the log
  */
 export function manageItems<T extends { readonly id: number }>(
   name: "set" | "remove",

@@ -27,7 +27,7 @@ async function condition(
   return value;
 }
 
-/** What a loop goes over: elements with their positions or keys. */
+/** The elements of a loop, with their positions or keys. */
 function elements(value: Value): (readonly [Value, Value])[] {
   if (value === undefined) return [];
   if (!isArray(value)) return [[0n, value]];

@@ -20,7 +20,7 @@ export const DISK_TYPES = [
   "hardware",
 ];
 
-/** What /disk add and set accept, with the version that introduced it (facts sections 3.2 and 7). */
+/** The arguments of /disk add and set, with the version that introduced it (facts sections 3.2 and 7). */
 export const DISK_SETTINGS: readonly ArgumentSpec[] = [
   { name: "type", type: "enum", values: DISK_TYPES },
   { name: "slot", type: "string" },

@@ -13,7 +13,7 @@ import { listCommands, resolveItems } from "./list-menu.ts";
 
 const NUMBERS: ArgumentSpec = { name: "numbers", type: "items" };
 
-/** The settings that a line gives, without what is no setting. */
+/** The settings that a line gives, without its other arguments. */
 function givenSettings(call: Invocation): Map<string, Setting> {
   const settings = new Map<string, Setting>();
   for (const [name, value] of call.args.entries()) {

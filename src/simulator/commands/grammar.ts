@@ -29,7 +29,7 @@ export function commandOf(syntax: CommandSyntax): CommandSpec | undefined {
   return COMMANDS.get(syntax);
 }
 
-/** What the console of the simulated RouterOS version accepts. */
+/** The grammar of the console of the simulated RouterOS version. */
 export function grammarOf(switches: Readonly<Switches>): Grammar {
   return {
     root: ROOT,

@@ -52,7 +52,7 @@ function toAddress(value: Value, bytes: 4 | 16): Value {
   return { kind: bytes === 4 ? "ip" : "ip6", text };
 }
 
-/** A statement as `:parse` shows it: what is wrong with it stands in its place (facts section 13). */
+/** A statement as `:parse` shows it: a mistake stands in its place (facts section 13). */
 function compiled({ defect, menu, spec, text }: CommandNode): string {
   if (defect === undefined) return `(evl ${text})`;
   const { message } = defect.failure;

@@ -72,7 +72,7 @@ export function resolveItems(call: Invocation, listing: Listing, value: Value): 
 /** Properties that are shown to users with the policy `sensitive` only (facts section 5). */
 const SENSITIVE = ["nvme-tcp-server-password"];
 
-/** The row without what the user may not see. */
+/** The row without the properties that the user may not see. */
 function visible(call: Invocation, row: Row): Row {
   if (call.policies.has("sensitive") || !SENSITIVE.some((name) => row.has(name))) return row;
   return new Map([...row].filter(([name]) => !SENSITIVE.includes(name)));

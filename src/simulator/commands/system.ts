@@ -163,7 +163,7 @@ async function exportHostKey(call: Invocation): Promise<Value> {
   return undefined;
 }
 
-/** What restricts a service is printed as `available-from` since 7.24 (facts section 13). */
+/** The addresses of a service are printed as `available-from` since 7.24 (facts section 13). */
 const SERVICE = listing(
   ["name", "port", "address", "available-from", "max-sessions"],
   ({ device }) => [

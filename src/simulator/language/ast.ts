@@ -72,7 +72,7 @@ export interface CommandNode {
   readonly where?: Expression;
   /** The source text, for `:parse`. */
   readonly text: string;
-  /** What is wrong with it: it fails when it is reached. */
+  /** Its mistake: it fails when it is reached. */
   readonly defect?: { readonly failure: ParseFailure; readonly isCatchable: boolean };
 }
 

@@ -7,7 +7,7 @@ import type { CommandSyntax, Grammar } from "./schema.ts";
 import { type Row, Scope } from "./scope.ts";
 import { type CodeValue, list, map, toText, type Value } from "./values.ts";
 
-/** What the interpreter needs from the session that runs a line. */
+/** The session that runs a line, as the interpreter uses it. */
 export interface Runtime {
   readonly grammar: Grammar;
   /** Prints one line of output. */

@@ -66,7 +66,7 @@ function elements(array: ArrayValue): Value[] {
   return [...array.items, ...array.keys.values()];
 }
 
-/** `array->key`: nothing when there is no such element. */
+/** `array->key`: nothing when the element does not exist. */
 export function index(target: Value, key: Value): Value {
   if (!isArray(target)) {
     if (target === undefined) return undefined;

@@ -67,7 +67,7 @@ export interface Defect {
   readonly effect: DefectEffect;
 }
 
-/** What a parser accepts: the menus and commands of one RouterOS version. */
+/** The menus and commands of one RouterOS version. */
 export interface Grammar {
   readonly root: MenuSpec;
   readonly globals: readonly CommandSyntax[];
@@ -77,9 +77,9 @@ export interface Grammar {
   hidden(name: string): boolean;
   /** Whether these flags exclude each other in this version. */
   conflicting(flags: ReadonlySet<string>): boolean;
-  /** What an argument that does not exist does. */
+  /** The effect of an argument that does not exist. */
   unknownArgument(name: string): Defect;
-  /** What a menu or command that does not exist does; the text is the parser's. */
+  /** The effect of a menu or command that does not exist; the text is the parser's. */
   readonly unknownCommand: DefectEffect;
 }
 
