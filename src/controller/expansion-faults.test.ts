@@ -1,19 +1,10 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { outcome } from "../../test/support/own-stack.ts";
 import type { ControllerStack, Stack, StackOptions } from "../../test/support/rds-stack.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import type { FaultAction } from "../simulator/faults.ts";
-import {
-  expand,
-  ID,
-  LARGER,
-  outcome,
-  publish,
-  reconcile,
-  SIZE,
-  shown,
-  withVolume,
-} from "./expansion.fixture.ts";
+import { expand, ID, LARGER, publish, reconcile, SIZE, shown, withVolume } from "./expansion.fixture.ts";
 
 const PROFILES = ["current", "hostile", "strict", "old"] as const;
 

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { outcome } from "../../test/support/own-stack.ts";
 import { GIB, MIB, MOUNT, type Stack, type StackOptions } from "../../test/support/rds-stack.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
@@ -8,7 +9,6 @@ import {
   expand,
   ID,
   LARGER,
-  outcome,
   publish,
   reconcile,
   SHARED,

@@ -1,32 +1,18 @@
-import { afterEach, describe, expect, test } from "bun:test";
-import { BLOCK, MIB, type Stack, startStack } from "../../test/support/rds-stack.ts";
+import { describe, expect, test } from "bun:test";
+import { createVolume, outcome, useStack } from "../../test/support/own-stack.ts";
+import { BLOCK, MIB, type Stack } from "../../test/support/rds-stack.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
-import { outcome } from "./expansion.fixture.ts";
 
-let stack: Stack | undefined;
-afterEach(async () => {
-  await stack?.close();
-  stack = undefined;
-});
+const start = useStack();
 
-const create = (on: Stack) =>
-  on.volumes.create({
-    name: "pvc-1",
-    range: { requiredBytes: MIB, limitBytes: 0n },
-    capabilities: [BLOCK],
-    parameters: {},
-    mutableParameters: {},
-    contentSource: undefined,
-    signal: on.signal,
-  });
+const create = (on: Stack) => createVolume(on);
 
 /** A volume that is attached to node-a, whose comment somebody has changed since. */
 async function damaged(
   comment: (before: string) => string,
   over: { exported?: boolean; clusterId?: string } = {},
 ) {
-  const on = await startStack(over.clusterId === undefined ? {} : { clusterId: over.clusterId });
-  stack = on;
+  const on = await start(over.clusterId === undefined ? {} : { clusterId: over.clusterId });
   const { id } = await create(on);
   await on.attachments.publish({
     volumeId: id,

@@ -1,17 +1,13 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { ManualClock } from "../../test/support/clock.ts";
-import { BLOCK, MIB, type Stack, startStack } from "../../test/support/rds-stack.ts";
+import { createVolume, reconcilerOf, useStack } from "../../test/support/own-stack.ts";
+import { BLOCK, type Stack } from "../../test/support/rds-stack.ts";
 import { systemClock } from "../domain/clock.ts";
 import { silentLogger } from "../observability/log.ts";
 import { DRIFT_KINDS, DRIFT_MAX_AGE_MS } from "./migration-metrics.ts";
-import { Reconciler } from "./reconciler.ts";
 import { COUNTS_MAX_AGE_MS, REFRESH_MS, VolumeCounts } from "./volume-counts.ts";
 
-let stack: Stack | undefined;
-afterEach(async () => {
-  await stack?.close();
-  stack = undefined;
-});
+const start = useStack();
 
 const scrape = async (on: Stack) => on.registry.metrics();
 const sample = (text: string, name: string) =>
@@ -22,15 +18,7 @@ const DRIFT = "rds_csi_attachment_drift";
 
 async function twoNodes(on: Stack): Promise<void> {
   const capability = { ...BLOCK, accessMode: "MULTI_NODE_MULTI_WRITER" } as const;
-  const volume = await on.volumes.create({
-    name: "vm-disk",
-    range: { requiredBytes: MIB, limitBytes: 0n },
-    capabilities: [capability],
-    parameters: {},
-    mutableParameters: {},
-    contentSource: undefined,
-    signal: on.signal,
-  });
+  const volume = await createVolume(on, { name: "vm-disk", capabilities: [capability] });
   for (const nodeId of ["node-a", "node-b"])
     await on.attachments.publish({
       volumeId: volume.id,
@@ -43,8 +31,7 @@ async function twoNodes(on: Stack): Promise<void> {
 
 describe("gauges of volumes on two nodes", () => {
   test("a scrape sends nothing to the RDS; unknown is absent, the own changes show at once", async () => {
-    const on = await startStack();
-    stack = on;
+    const on = await start();
     const before = await scrape(on);
     for (const name of [ACTIVE, DUAL, DRIFT]) {
       expect(before).toContain(`# TYPE ${name} gauge`);
@@ -63,8 +50,7 @@ describe("gauges of volumes on two nodes", () => {
   });
 
   test("another replica and a process that starts show them after their own first read", async () => {
-    const on = await startStack();
-    stack = on;
+    const on = await start();
     await twoNodes(on);
     const other = on.controller();
     expect(other.counts.onTwoNodes()).toBeUndefined();
@@ -74,8 +60,7 @@ describe("gauges of volumes on two nodes", () => {
 
   test("they disappear when the RDS could not be read for long, and come back with it", async () => {
     const clock = new ManualClock();
-    const on = await startStack({ clock });
-    stack = on;
+    const on = await start({ clock });
     await on.refreshCounts();
     await clock.advance(COUNTS_MAX_AGE_MS);
     expect(on.counts.onTwoNodes()).toBe(0);
@@ -88,13 +73,8 @@ describe("gauges of volumes on two nodes", () => {
 
   test("drift: of the replica that reconciles, while it does", async () => {
     const clock = new ManualClock();
-    const on = await startStack({ clock });
-    stack = on;
-    const { rds, attachments, reporter, metrics } = on;
-    const reconciler = new Reconciler({
-      ...{ rds, attachments, reporter, metrics, clock, logger: silentLogger },
-      ...{ cluster: undefined, events: undefined },
-    });
+    const on = await start({ clock });
+    const reconciler = reconcilerOf(on, { clock, events: undefined });
     await reconciler.tick(on.signal);
     expect((await scrape(on)).match(new RegExp(`^${DRIFT}\\{.*\\} 0$`, "gm"))).toHaveLength(
       DRIFT_KINDS.length,
@@ -111,8 +91,7 @@ describe("gauges of volumes on two nodes", () => {
 describe("VolumeCounts", () => {
   test("reads at most once a period, and never what somebody else has listed", async () => {
     const clock = new ManualClock();
-    const on = await startStack({ clock: systemClock });
-    stack = on;
+    const on = await start({ clock: systemClock });
     const stop = new AbortController();
     const counts = new VolumeCounts({ rds: on.rds, clock, logger: silentLogger });
     expect(counts.neverRead).toBe("the RDS has not been read yet");
@@ -142,8 +121,7 @@ describe("VolumeCounts", () => {
   });
 
   test("says why it could not read yet; later trouble is no news", async () => {
-    const on = await startStack();
-    stack = on;
+    const on = await start();
     await on.simulator.stop();
     expect(await on.counts.refresh(on.signal)).toBe(false);
     expect(on.counts.neverRead).toContain("is not reachable over SSH");

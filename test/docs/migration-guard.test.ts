@@ -5,16 +5,8 @@ import { readParameters } from "../../src/controller/parameters.ts";
 import { catalogue } from "../../src/domain/errors/catalogue.ts";
 import { parseQuantity } from "../../src/kubernetes/quantity.ts";
 import { plain, readPage, rowsBelow } from "./page.fixture.ts";
-import {
-  answer,
-  CLAIM,
-  type Produced,
-  produced,
-  reasonsOf,
-  UNLIMITED,
-  VOLUME,
-  World,
-} from "./scenarios.fixture.ts";
+import { type Produced, produced } from "./produced.fixture.ts";
+import { answer, CLAIM, reasonsOf, UNLIMITED, VOLUME, World } from "./scenarios.fixture.ts";
 
 const page = await readPage("migration-guard.md");
 

@@ -279,7 +279,7 @@ test("wrong usage: exit 2 with the reason, and nothing is asked", async () => {
       // Not to its end by itself: one that is not refused has none.
       const refused = await follow(executable, [...watchFlags(), ...args], stand.directory);
       running.push(refused);
-      await until("it is refused", async () => refused.ended() !== undefined, [], 4_000);
+      await until("it is refused", async () => refused.ended() !== undefined);
       expect([refused.ended(), refused.stdout()]).toEqual(["2", ""]);
       expect(refused.stderr()).toContain(reason);
     }

@@ -1,10 +1,3 @@
-import type { Policy } from "../device/policies.ts";
-import type { CommandNode, Expression } from "../language/ast.ts";
-import type { Interpreter, Scope } from "../language/interpreter.ts";
-import type { Value } from "../language/values.ts";
-import type { Switches } from "../switches.ts";
-import type { Invocation } from "./invocation.ts";
-
 /**
  * How an argument is read. `flag` takes no value, `block` wants code, `name` a variable name, `items` item
  * numbers or names, `size` accepts K, M, G, T as binary units.
@@ -33,8 +26,8 @@ export interface ArgumentSpec {
   readonly range?: readonly [bigint, bigint];
 }
 
-/** A command: either code of the language (gets its arguments unevaluated) or a command of a menu. */
-export interface CommandSpec {
+/** A command as the parser knows it; its code is in `CommandSpec`. */
+export interface CommandSyntax {
   /** "add" for a menu's command, ":put" for a global one. */
   readonly name: string;
   readonly arguments: readonly ArgumentSpec[];
@@ -47,10 +40,6 @@ export interface CommandSpec {
   /** Whether conditions may follow without the word `where`, as in `[find slot=x]`. */
   readonly implicitWhere?: boolean;
   readonly since?: string;
-  /** The policies that the user needs; a function where a switch decides. */
-  readonly policy?: Policy | readonly Policy[] | ((switches: Readonly<Switches>) => readonly Policy[]);
-  readonly evaluate?: (interpreter: Interpreter, node: CommandNode, scope: Scope) => Promise<Value>;
-  readonly run?: (call: Invocation) => Promise<Value>;
 }
 
 /** A property of a menu's items, as `print`, `get` and `where` know it. */
@@ -59,11 +48,11 @@ export interface PropertySpec {
   readonly since?: string;
 }
 
-export interface MenuSpec {
+export interface MenuSpec<Command extends CommandSyntax = CommandSyntax> {
   readonly name: string;
   readonly since?: string;
-  readonly menus?: readonly MenuSpec[];
-  readonly commands?: readonly CommandSpec[];
+  readonly menus?: readonly MenuSpec<Command>[];
+  readonly commands?: readonly Command[];
   readonly properties?: readonly PropertySpec[];
 }
 
@@ -78,27 +67,20 @@ export interface Defect {
   readonly effect: DefectEffect;
 }
 
-/** What a parser accepts: the menus and commands of one RouterOS version. */
+/** The menus and commands of one RouterOS version. */
 export interface Grammar {
   readonly root: MenuSpec;
-  readonly globals: readonly CommandSpec[];
+  readonly globals: readonly CommandSyntax[];
   /** Whether something introduced in version `since` exists. */
   available(since: string | undefined): boolean;
   /** Whether a global command is switched off. */
   hidden(name: string): boolean;
   /** Whether these flags exclude each other in this version. */
   conflicting(flags: ReadonlySet<string>): boolean;
-  /** What an argument that does not exist does. */
+  /** The effect of an argument that does not exist. */
   unknownArgument(name: string): Defect;
-  /** What a menu or command that does not exist does; the text is the parser's. */
+  /** The effect of a menu or command that does not exist; the text is the parser's. */
   readonly unknownCommand: DefectEffect;
-}
-
-/** Whether an expression is the same whenever it is evaluated; gives its text then. */
-export function literalText(expression: Expression): string | undefined {
-  if (expression.kind === "string") return expression.value;
-  if (expression.kind === "word") return expression.text;
-  return undefined;
 }
 
 /** The entry called `name`, or the only one that starts with it (the console completes prefixes). */

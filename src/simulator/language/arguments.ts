@@ -1,8 +1,9 @@
 import { RunFailure } from "../errors.ts";
-import type { CommandNode } from "../language/ast.ts";
-import { parseBool, parseSize } from "../language/compare.ts";
-import { isArray, parseInteger, toText, type Value } from "../language/values.ts";
+import type { CommandNode } from "./ast.ts";
+import { parseBool, parseInteger, parseSize } from "./scalars.ts";
+
 import type { ArgumentSpec } from "./schema.ts";
+import { isArray, toText, type Value } from "./values.ts";
 
 /** The arguments of a menu's command, converted to their types. */
 export class CommandArguments {
