@@ -5,7 +5,7 @@ const args = process.argv.slice(2);
 const refused = refusedVariables(process.env);
 
 if (refused.length > 0) {
-  const { writeAll } = await import("./cli/io.ts");
+  const { writeAll } = await import("./observability/log-sink.ts");
   writeAll(2, refusalText(refused));
   process.exit(2);
 } else if (args[0] === "node-helper") {
@@ -15,18 +15,11 @@ if (refused.length > 0) {
 } else if (args.length === 1 && (args[0] === "version" || args[0] === "--version" || args[0] === "-V")) {
   // Probes and scripts ask this often: it needs neither the command line parser nor the options.
   const { versionText } = await import("./observability/build-info.ts");
-  const { writeAll, writeOut } = await import("./cli/io.ts");
-  try {
-    writeOut(versionText("text"));
-  } catch (error) {
-    const { reportError } = await import("./cli/report-error.ts");
-    const { text, code } = reportError(error, false);
-    writeAll(2, text);
-    process.exitCode = code;
-  }
+  const { printed } = await import("./cli/io.ts");
+  process.exitCode = printed(versionText("text"));
 } else {
   const { main } = await import("./cli/main.ts");
   const { processIo } = await import("./cli/io.ts");
-  // What is still open then, such as a socket that does not close, must not keep the process.
+  // Open handles, e.g. a socket that does not close, must not keep the process.
   process.exit(await main(args, processIo()));
 }

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
+import { newEd25519Key } from "../../src/domain/openssh-key.ts";
 import { findLeaks } from "./canary.ts";
 
 const key = newEd25519Key();

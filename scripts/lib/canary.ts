@@ -2,14 +2,14 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A secret that was found in what a run emitted. */
+/** A secret that was found in the output of a run. */
 export interface Leak {
   readonly secret: string;
   /** File name, and the number of the line from 1. */
   readonly where: string;
 }
 
-/** What a look at a run found. */
+/** The result of a look at a run. */
 export interface CanaryReport {
   readonly secrets: number;
   readonly files: number;
@@ -72,7 +72,7 @@ export function findLeaks(directory: string): CanaryReport {
   return { secrets: secrets.length, files: emitted.length, bytes, leaks };
 }
 
-/** Pieces of a secret that are nobody else's: without the frame of a PEM, and without what is public. */
+/** Pieces of a secret that stand in no other text: without the frame of a PEM and without public parts. */
 function partsOf({ name, text, known }: Secret): string[] {
   const lines = text.split(/\r?\n/).filter((line) => !line.startsWith("-----"));
   const words = lines.flatMap((line) => line.match(WORD) ?? []);

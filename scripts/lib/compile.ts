@@ -23,7 +23,7 @@ if (entry === undefined || outfile === undefined || version === undefined || com
 
 /**
  * ssh2 tries native modules and does without when they are missing. Left to Bun, the executable would look for them
- * at run time from its working directory, so that whoever owns that directory could put code into the driver.
+ * at run time from its working directory, so that the owner of that directory could put code into the driver.
  */
 const withoutNativeModules: Bun.BunPlugin = {
   name: "without-native-modules",
@@ -43,7 +43,7 @@ const result = await Bun.build({
   minify: true,
   bytecode: true,
   sourcemap: "linked",
-  // Keeps what a command does not import out of its start-up.
+  // Keeps modules that a command does not import out of its start-up.
   splitting: true,
   plugins: [withoutNativeModules],
   define: {

@@ -8,7 +8,7 @@ import { findLeaks, makeCanaryDirectory, removeCanaryDirectory } from "./canary.
 /**
  * Runs `bun test`, 60 s a test unless RDS_CSI_TEST_TIMEOUT (milliseconds) says otherwise, with this script's arguments and closes with `N passed, N failed, N skipped`. A run that ended
  * without a summary (a test that called process.exit, a crash of the runner) counts as failed. So does each secret of the
- * tests that is found in what the run emitted: its own output, and what test/support/canary.ts has collected.
+ * tests that is found in the output of the run or in the collection of test/support/canary.ts.
  */
 const timeout = process.env.RDS_CSI_TEST_TIMEOUT ?? "60000";
 const canaries = makeCanaryDirectory();

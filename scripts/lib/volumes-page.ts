@@ -51,7 +51,7 @@ const table = (titles: readonly string[], rows: readonly (readonly string[])[]):
 ];
 const cell = (text: string): string => text.replaceAll("|", "\\|");
 
-/** Every finding about a volume, the worst first, else in the order of the catalogue: causes before what follows from them. */
+/** Every finding about a volume, the worst first, else in the order of the catalogue: causes before their consequences. */
 function driftRows(): string[][] {
   return SEVERITY_ORDER.flatMap((severity) =>
     VOLUME_FINDING_IDS.filter((id) => volumeCatalogue[id].severity === severity).map((id) => {
@@ -61,7 +61,7 @@ function driftRows(): string[][] {
   );
 }
 
-/** The page `docs/volumes.md`. The transcripts are what the commands' own renderers make of the tests' facts. */
+/** The page `docs/volumes.md`. The commands' own renderers make the transcripts from the tests' facts. */
 export function volumesPage(): string {
   return [
     "# Looking at volumes",
@@ -158,7 +158,7 @@ export function volumesPage(): string {
     "Here somebody has switched the export off on the RDS, while the claim is being expanded:",
     "",
     ...block("text", `$ rds-csi volumes show vms/web\n${showTranscript(driftedFacts)}`),
-    "Start with the first entry below `Drift:`: the worst come first, and causes before what follows from them.",
+    "Start with the first entry below `Drift:`: the worst come first, and causes before their consequences.",
     "",
     ...table(
       ["mark", "severity", "meaning"],

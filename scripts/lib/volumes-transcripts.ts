@@ -12,7 +12,7 @@ import { type Listing, noClusterLists, type World } from "../../src/inspect/worl
 import type { RdsVolume } from "../../src/rds/volume.ts";
 import { type Change, changedFacts, GIB, NOW, type Shape } from "../../test/support/volume-facts.ts";
 
-/** Columns of the transcripts: those of a terminal that nobody has enlarged. */
+/** Columns of the transcripts: those of a terminal of default size. */
 export const TRANSCRIPT_WIDTH = 80;
 
 const shape = (number: number, claim: string, nodes: readonly string[], more: Partial<Shape> = {}) => ({
@@ -42,7 +42,7 @@ export const wellFacts: VolumeFacts = changedFacts(
   WELL,
 );
 
-/** A volume whose export somebody switched off on the RDS, and whose expansion is under way. */
+/** A volume whose export was switched off on the RDS by hand, and whose expansion is under way. */
 export const driftedFacts: VolumeFacts = changedFacts(
   { disk: { exported: false }, claim: { requestedBytes: 20n * GIB } },
   BROKEN,
@@ -105,7 +105,7 @@ export function emptyTranscript(): string {
   return renderVolumes(transcriptVolumes(), { ...TERMINAL, selection: { ...ALL, nodes: ["worker-9"] } });
 }
 
-/** What --watch prints on a pipe: a start, an attachment, the RDS lost and back, a deletion. */
+/** The output of --watch on a pipe: a start, an attachment, the RDS lost and back, a deletion. */
 export function watchTranscript(): string {
   const look = (seconds: number, volumes: readonly RdsVolume[], troubles: readonly Trouble[] = []): Look => {
     const now = NOW + seconds * 1_000;

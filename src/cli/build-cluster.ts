@@ -3,17 +3,18 @@ import type { ControllerConfig } from "../config/load.ts";
 import { type EvidenceSource, noOrchestrator } from "../controller/evidence.ts";
 import { kubernetesEvidence } from "../controller/kubernetes-evidence.ts";
 import { kubevirtOutcome } from "../controller/migration-outcome.ts";
-import type { OutcomeSource } from "../controller/reporter.ts";
+import type { OutcomeSource } from "../controller/migration-reporter.ts";
 import type { Clock } from "../domain/clock.ts";
 import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
 import { kubernetesNodes, type NodeRegistry, staticNodes } from "../kubernetes/node-registry.ts";
-import type { ClusterReader, EventSink, ShardStore } from "../kubernetes/port.ts";
+import type { ClusterReader, EventSink } from "../kubernetes/port.ts";
+import type { ShardStore } from "../kubernetes/record-shards.ts";
 import type { Logger } from "../observability/log.ts";
 import { withoutRequest } from "../observability/request-scope.ts";
 import type { ClusterIdSource } from "./cluster-id.ts";
 import { openKubernetes, recordsPrefix } from "./open-kubernetes.ts";
 
-/** What the controller gets from its orchestrator. */
+/** The orchestrator's parts of a controller. */
 export interface ClusterParts {
   readonly nodes: NodeRegistry;
   readonly evidence: EvidenceSource;
@@ -76,7 +77,6 @@ export async function kubernetesCluster(
   const { driverName } = config;
   const instance = config.podName ?? hostname();
   const kubernetes = await openKubernetes(config, { instance, logger: withoutRequest(logger), clock });
-  kubernetes.watch();
   const { reader, events, leaders } = kubernetes;
   const namespace = config.leaseNamespace ?? kubernetes.namespace ?? "default";
   return {

@@ -3,9 +3,9 @@ import type { ControllerConfig } from "../config/load.ts";
 import { AttachmentService } from "../controller/attachments.ts";
 import { ExpansionService } from "../controller/expansion.ts";
 import { createMigrationMetrics } from "../controller/migration-metrics.ts";
+import { MigrationReporter } from "../controller/migration-reporter.ts";
 import { Reconciler } from "../controller/reconciler.ts";
-import { RecordWatch } from "../controller/record-counts.ts";
-import { Reporter } from "../controller/reporter.ts";
+import { VolumeCounts } from "../controller/volume-counts.ts";
 import { VolumeService } from "../controller/volumes.ts";
 import { controllerService } from "../csi/controller.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
@@ -14,7 +14,7 @@ import type { Metrics } from "../observability/metrics.ts";
 import { Rds } from "../rds/rds.ts";
 import { RecordKeeper } from "../records/keeper.ts";
 import { RouterOsClient } from "../routeros/client.ts";
-import { createSshTransport } from "../routeros/transport/transport.ts";
+import { createSshTransport } from "../routeros/transport/ssh-transport.ts";
 import { buildCluster, type ClusterParts } from "./build-cluster.ts";
 import { PendingClusterId } from "./cluster-id.ts";
 import { createRdsMetrics } from "./rds-metrics.ts";
@@ -56,11 +56,11 @@ export async function buildController(config: ControllerConfig, deps: Controller
     },
   });
   const { reader, events, outcome } = cluster;
-  const records = new RecordWatch({ rds, clock, logger });
-  const migrationMetrics = createMigrationMetrics(metrics.registry, () => records.counts(), clock);
+  const counts = new VolumeCounts({ rds, clock, logger });
+  const migrationMetrics = createMigrationMetrics(metrics.registry, () => counts.onTwoNodes(), clock);
   // In the records this tells processes apart, also those of one pod before and after a restart.
   const instance = randomBytes(4).toString("hex");
-  const reporter = new Reporter({
+  const reporter = new MigrationReporter({
     metrics: migrationMetrics,
     logger,
     clock,
@@ -113,11 +113,10 @@ export async function buildController(config: ControllerConfig, deps: Controller
   transport.onReconnect(() => {
     rds.forgetVersion();
     reconciler.trigger();
-    records.trigger();
   });
   const background = Promise.all([
     cluster.lead((signal) => reconciler.run(signal), stop.signal),
-    records.run(stop.signal),
+    counts.run(stop.signal),
     clusterId.learn(stop.signal),
   ]);
   return {
@@ -125,7 +124,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     // Once it has read the RDS it stays ready: see docs/metrics.md, "Health and readiness".
     notReadyReasons: () => [
       ...clusterId.problems(),
-      ...(records.neverRead === undefined ? [] : [records.neverRead]),
+      ...(counts.neverRead === undefined ? [] : [counts.neverRead]),
     ],
     close: async () => {
       stop.abort(new Error("the controller stops"));

@@ -82,7 +82,7 @@ describe("several mistakes", () => {
   test("every unknown option is reported, with the one that was meant", async () => {
     const { code, err } = await run("volumes", "list", "--time-out", "3", "--nope=1", "-x");
     expect(code).toBe(ExitCode.usage);
-    expect(err).toContain("3 mistakes");
+    expect(err).toStartWith("rds-csi: 3 mistakes in the command line:\n");
     expect(err).toContain("Did you mean --timeout?");
     expect(err).toMatch(/--nope is no option of this command\.\n.*Run `rds-csi volumes list --help`/);
     expect(err).toContain("-x is no option");
@@ -94,7 +94,7 @@ describe("several mistakes", () => {
     expect(code).toBe(ExitCode.usage);
     for (const part of [
       '--output is "xml", not one of table, wide, json, yaml',
-      '--timeout is "0", not a whole number from 1 to 3600',
+      '--timeout is "0", not a whole number of seconds from 1 to 3600',
       '--fencing is "y"',
       "--rds-address is required",
     ])

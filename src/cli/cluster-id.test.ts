@@ -53,7 +53,7 @@ describe("the id of a cluster that has none configured", () => {
     const pending = new PendingClusterId(undefined, { ...deps(), clock, source: clusterUid });
     const learning = pending.learn(forever);
     await until("it is told", () => log.some(({ level }) => level === "warn"));
-    expect(() => pending.get()).toThrow("it is not known which cluster this is");
+    expect(() => pending.get()).toThrow("the id of this cluster is unknown");
     expect(await idOf(pending.ensure(forever))).toStartWith("clusterIdUnknown: ");
     await world.api.up();
     // The clock stands still: a call does not wait for the next try of the background.
@@ -122,7 +122,7 @@ describe("the id of a cluster that has none configured", () => {
       maxVolumesPerNode: 0,
     });
     expect(service.info()).toEqual({ nodeId: "node-a", maxVolumesPerNode: 0 });
-    expect(() => pending.get()).toThrow("it is not known which cluster this is");
+    expect(() => pending.get()).toThrow("the id of this cluster is unknown");
     world.api.rules = undefined;
     const timer = setInterval(() => void clock.advance(1_000), 1);
     await learning;

@@ -1,3 +1,4 @@
+import { orAborted } from "../domain/abort.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure, isFailure, toDriverError } from "../domain/errors/driver-error.ts";
 import type { Logger } from "../observability/log.ts";
@@ -19,8 +20,8 @@ export interface ClusterIdDeps {
 }
 
 /**
- * The id of a cluster. Where it is not configured the orchestrator is asked, and what depends on it fails until that has
- * answered: which volumes are ours is never guessed. Once known it stays for the life of the process.
+ * The id of a cluster. If it is not configured, the orchestrator is asked, and calls that need it fail until it has answered:
+ * the driver never guesses which volumes are its own. A known id stays for the life of the process.
  */
 export class PendingClusterId {
   readonly #deps: ClusterIdDeps;
@@ -42,7 +43,7 @@ export class PendingClusterId {
     throw unknownClusterId(this.#error);
   }
 
-  /** What keeps this process from being ready; nothing once it is known. */
+  /** Reasons against readiness; none once the id is known. */
   problems(): readonly string[] {
     return this.#id === undefined ? [unknownClusterId(this.#error).summary] : [];
   }
@@ -53,13 +54,7 @@ export class PendingClusterId {
     this.#asking ??= this.#ask().finally(() => {
       this.#asking = undefined;
     });
-    const asking = this.#asking;
-    await new Promise<void>((resolve, reject) => {
-      const aborted = () => reject(signal.reason);
-      signal.addEventListener("abort", aborted, { once: true });
-      if (signal.aborted) aborted();
-      asking.then(() => resolve(), reject).finally(() => signal.removeEventListener("abort", aborted));
-    });
+    await orAborted(this.#asking, signal);
   }
 
   /** Asks until it is known or the signal aborts. Never throws. */

@@ -38,13 +38,12 @@ export class CliCommand extends Command {
         remedy: meant === undefined ? remedy : `Did you mean ${meant}? ${remedy}`,
       });
     }
-    throw new ConfigError(this.#mistakes);
+    throw new ConfigError(this.#mistakes, "command line");
   }
 
   /** Adds an option of this command that takes one of some words. The first one is the default. */
   choice(flags: string, description: string, words: readonly [string, ...string[]]): this {
-    const option = new Option(flags, description).choices(words).default(words[0]);
-    return this.#add(option, oneOf(...words), `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`);
+    return this.#own(new Option(flags, description).choices(words).default(words[0]), oneOf(...words));
   }
 
   /**
@@ -71,24 +70,22 @@ export class CliCommand extends Command {
 
   /** Adds an option of this command that takes seconds, at most an hour. */
   seconds(flags: string, description: string, fallback: number): this {
-    const option = new Option(flags, description).default(fallback);
-    return this.#add(option, integer(1, 3_600), "a whole number of seconds from 1 to 3600");
+    return this.#own(new Option(flags, description).default(fallback), integer(1, 3_600, "of seconds "));
   }
 
-  #add(option: Option, parse: Parser<string | number>, expects: string): this {
-    const { defaultValue } = option;
-    return this.addOption(
-      option.argParser((text) => {
-        const parsed = parse(text);
-        if ("value" in parsed) return parsed.value;
-        this.#mistakes.push({
-          where: option.long ?? "",
-          problem: parsed.problem,
-          remedy: `Expected: ${expects}`,
-        });
-        return defaultValue;
-      }),
-    );
+  #own(option: Option, parse: Parser<string | number>): this {
+    const { defaultValue, long } = option;
+    const read = (text: string): unknown => {
+      const parsed = parse(text);
+      if ("value" in parsed) return parsed.value;
+      this.#mistakes.push({
+        where: `${long}`,
+        problem: parsed.problem,
+        remedy: `Expected: ${parse.expects}`,
+      });
+      return defaultValue;
+    };
+    return this.addOption(option.argParser(read));
   }
 
   /**
@@ -126,7 +123,7 @@ export class CliCommand extends Command {
 
   /** For commands without configuration. @throws ConfigError if an option has a wrong value */
   check(): void {
-    if (this.#mistakes.length > 0) throw new ConfigError(this.#mistakes);
+    if (this.#mistakes.length > 0) throw new ConfigError(this.#mistakes, "command line");
   }
 
   /** Adds examples to the help. A line that is too long is broken as a shell reads it. */

@@ -13,7 +13,7 @@ export interface RunDeps {
   readonly logger?: Logger;
 }
 
-/** `rds-csi controller`: serves until it is told to stop. */
+/** `rds-csi controller`: serves until `stop` is aborted. */
 export async function runController(config: ControllerConfig, deps: RunDeps): Promise<void> {
   const logger = deps.logger ?? loggerFor(config, "controller");
   const metrics = createMetrics(buildInfo);

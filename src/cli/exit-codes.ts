@@ -9,17 +9,20 @@ export const ExitCode = {
 
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
-/** What each exit code means, for help and docs. */
+/** The meaning of each exit code, for help and docs. */
 export const EXIT_CODE_DOCS: readonly (readonly [ExitCode, string])[] = [
   [
     ExitCode.ok,
-    "success; for controller, node and simulate: stopped by SIGTERM or SIGINT after finishing their work",
+    "success; controller, node and simulate: ended by SIGTERM or SIGINT, with their work finished",
   ],
-  [ExitCode.failure, "the command failed, e.g. the RDS is not reachable; also a second SIGTERM or SIGINT"],
-  [ExitCode.usage, "wrong usage or configuration; every mistake is listed and nothing was done"],
+  [
+    ExitCode.failure,
+    "the command failed, e.g. the RDS is not reachable, or was interrupted; also a second SIGTERM or SIGINT",
+  ],
+  [ExitCode.usage, "wrong options or configuration: every mistake is listed, nothing was done"],
   [
     ExitCode.problems,
-    "it worked and found problems (volumes list, show --fail-on-problems; volumes record), or warnings (diagnose)",
+    "the command found problems (volumes list and show with --fail-on-problems, volumes record) or warnings (diagnose)",
   ],
-  [ExitCode.broken, "diagnose worked and found something that is an error or critical"],
+  [ExitCode.broken, "diagnose found errors or critical problems"],
 ];

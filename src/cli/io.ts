@@ -1,9 +1,8 @@
-import { Buffer } from "node:buffer";
-import { writeSync } from "node:fs";
 import process from "node:process";
+import { writeAll } from "../observability/log-sink.ts";
 import { ExitCode } from "./exit-codes.ts";
 
-/** What a command sees of its process; tests give their own. */
+/** The process as a command sees it. Tests give their own. */
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Writes to standard output, synchronously and completely. @throws OutputError */
@@ -18,7 +17,7 @@ export interface Io {
   readonly rows?: number | undefined;
   /** Whether standard output may be coloured: a terminal, and NO_COLOR (no-color.org) is unset or empty. */
   readonly colour: boolean;
-  /** Aborted when the process is told to stop. */
+  /** Aborted by SIGTERM or SIGINT. */
   readonly stop: AbortSignal;
 }
 
@@ -71,24 +70,24 @@ export function processIo(): Io {
 export function writeOut(text: string): boolean {
   const error = writeAll(1, text);
   if (error === undefined || error.code === "EPIPE") return error === undefined;
-  throw new OutputError(`standard output cannot be written (${error.code ?? error.message})`, {
-    cause: error,
-  });
+  throw new OutputError(`standard output cannot be written (${error.code})`, { cause: error });
 }
 
-/** Writes everything before it returns; text in process.stdout may be lost at the end of the process. @returns the error that ended it */
-export function writeAll(descriptor: number, text: string): NodeJS.ErrnoException | undefined {
-  let rest = Buffer.from(text, "utf8");
-  while (rest.length > 0) {
-    try {
-      rest = rest.subarray(writeSync(descriptor, rest));
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== "EAGAIN" && code !== "EINTR") return error as NodeJS.ErrnoException;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
-    }
+/** Prints the whole result of a program that does nothing else. @returns its exit code */
+export function printed(text: string): ExitCode {
+  try {
+    writeOut(text);
+    return ExitCode.ok;
+  } catch (error) {
+    if (!(error instanceof OutputError)) throw error;
+    writeAll(2, outputErrorText(error));
+    return ExitCode.failure;
   }
-  return undefined;
+}
+
+/** The text of an output error for people. */
+export function outputErrorText({ message }: OutputError): string {
+  return `rds-csi: ${message}.\n`;
 }
 
 /** Resolves once the signal is aborted. */

@@ -9,7 +9,7 @@ function wantsDebug(args: readonly string[], env: Io["env"]): boolean {
   return (at >= 0 ? args[at + 1] : env.RDS_CSI_LOG_LEVEL) === "debug" || args.includes("--log-level=debug");
 }
 
-/** Standard error has no colours, so whatever is active in it is foreign. Standard output is made safe where it is made. */
+/** Standard error has no colours, so any active character in it is foreign. The writers of standard output make it safe. */
 function withSafeErrors(io: Io): Io {
   // Inherited, as columns and rows are asked anew each time.
   return Object.create(io, { err: { value: (text: string) => io.err(printableLines(text)) } }) as Io;

@@ -12,12 +12,12 @@ import {
 } from "../../test/support/kubernetes/world.ts";
 import { systemClock } from "../domain/clock.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
-import type { Trouble } from "../node/health/health.ts";
+import type { AbnormalCondition } from "../node/health/health.ts";
 import { createHealthWatch } from "../node/health/health-watch.ts";
 import { nodeEvents } from "./node-events.ts";
 
 const handles = Array.from({ length: 20 }, (_, index) => volumeIdFromName(`volume-${index}`));
-const LOST: readonly Trouble[] = [{ cause: "device-vanished", message: "the device has vanished" }];
+const LOST: readonly AbnormalCondition[] = [{ cause: "device-vanished", message: "the device has vanished" }];
 let world: World;
 let log: LogLine[];
 let kubeconfig: string;
@@ -40,9 +40,9 @@ test("every volume of a node in trouble gets its event, by one list of Persisten
   world.api.apply(persistentVolume("pv-other", handles[0] ?? "", { driver: "other.csi" }));
   const events = await nodeEvents(config(), { logger: recordingLogger(log), clock: systemClock });
   const clock = new ManualClock();
-  let troubles = LOST;
+  let conditions = LOST;
   const watch = createHealthWatch({
-    survey: async () => new Map(handles.map((handle) => [handle, troubles])),
+    survey: async () => new Map(handles.map((handle) => [handle, conditions])),
     events: events.sink,
     nodeId: "node-a",
     clock,
@@ -61,7 +61,7 @@ test("every volume of a node in trouble gets its event, by one list of Persisten
     source: { component: DRIVER },
     reportingInstance: "node-a",
   });
-  troubles = [];
+  conditions = [];
   await watch.look(signal);
   await until("every claim has its recovery", () => stored().length === 2 * handles.length);
   await events.close();

@@ -1,13 +1,14 @@
 import type { NodeConfig } from "../config/load.ts";
 import type { Clock } from "../domain/clock.ts";
 import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
-import type { EventSink, OwnNode } from "../kubernetes/port.ts";
+import type { OwnNode } from "../kubernetes/own-node.ts";
+import type { EventSink } from "../kubernetes/port.ts";
 import type { Logger } from "../observability/log.ts";
 import { withoutRequest } from "../observability/request-scope.ts";
 import type { ClusterIdSource } from "./cluster-id.ts";
 import { openKubernetes } from "./open-kubernetes.ts";
 
-/** Where a node reports on the claims of its volumes, and what it knows of itself. */
+/** The receiver of a node's events on claims, and the node's own objects. */
 export interface NodeEvents {
   /** undefined without an orchestrator. */
   readonly sink: EventSink | undefined;
@@ -17,9 +18,6 @@ export interface NodeEvents {
   readonly clusterId: ClusterIdSource;
   close(): Promise<void>;
 }
-
-/** How old the list of PersistentVolumes may be in which a claim is looked up, milliseconds. */
-const LOOKUP_MS = 60_000;
 
 /**
  * The events of `--orchestrator`. Nothing is asked of the network here. Credentials that cannot be used cost the events,
@@ -43,7 +41,6 @@ export async function nodeEvents(
       logger: withoutRequest(logger),
       clock,
       maxSockets: 2,
-      lookupMs: LOOKUP_MS,
     });
     const { events: sink } = kubernetes;
     return {
@@ -53,7 +50,7 @@ export async function nodeEvents(
       close: () => kubernetes.close(),
     };
   } catch (error) {
-    logger.warn("no events will be posted", { error: String(error) });
+    logger.warn("no events will be posted", { error });
     const clusterId = async () => Promise.reject(error);
     return { ...none, clusterId };
   }

@@ -22,7 +22,7 @@ const READINESS_MS = 30_000;
 /** How long clearing leftovers may hold up the start, milliseconds; kubelet waits longer for the socket. */
 const PRUNE_MS = 20_000;
 
-/** `rds-csi node`: serves until it is told to stop. */
+/** `rds-csi node`: serves until `stop` is aborted. */
 export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> {
   const logger = deps.logger ?? loggerFor(config, "node");
   const metrics = createMetrics(buildInfo);

@@ -88,11 +88,13 @@ export function buildProgram(io: Io, done: (code: number) => void): CliCommand {
 
   const diagnose: CliCommand = program
     .command("diagnose")
-    .description("find out what is wrong with this node's volumes; on a node, as root; changes nothing")
+    .description(
+      "find the causes of problems with this node's volumes; on the node, as root; changes nothing",
+    )
     .choice("-o, --output <format>", "form of the report", ["table", "wide", "json", "yaml"])
     .seconds("--timeout <seconds>", "limit for the whole command", 8)
-    .option("--volume <name>", "only this volume: its handle, PersistentVolume or claim (namespace/name)")
-    .option("--bundle <file>", "also write everything, without secrets, to a new file, to hand on")
+    .option("--volume <name>", "only this volume: handle, PersistentVolume or claim (namespace/name)")
+    .option("--bundle <file>", "also write all facts, without secrets, to a new file, for support")
     .configured(commandOptions.diagnose)
     .examples(
       io,
@@ -108,10 +110,10 @@ export function buildProgram(io: Io, done: (code: number) => void): CliCommand {
 
   const volumes = program
     .command("volumes")
-    .description("look at the volumes on the RDS, and put a lost record back");
+    .description("show the volumes on the RDS, or restore a damaged record");
   const list: CliCommand = volumes
     .command("list")
-    .description("list the volumes on the RDS with their problems")
+    .description("list every volume on the RDS, with its problems")
     .choice("-o, --output <format>", "form of the list", ["table", "wide", "json", "yaml"])
     .names("-n, --namespace <names>", "only volumes of claims in these namespaces")
     .names("--node <names>", "only volumes attached to these nodes")
@@ -160,12 +162,12 @@ export function buildProgram(io: Io, done: (code: number) => void): CliCommand {
 
   const show: CliCommand = volumes
     .command("show")
-    .description("show everything about one volume, RDS and cluster side by side, with what disagrees")
+    .description("show one volume, RDS and cluster side by side, with their differences")
     .argument(
       "<name>",
       "claim (namespace/name), PersistentVolume, volume handle, CSI volume name, or its beginning",
     )
-    .option("-n, --namespace <namespace>", "the name is that of a claim in this namespace")
+    .option("-n, --namespace <namespace>", "the name is a claim in this namespace")
     .choice("-o, --output <format>", "form of the answer", ["table", "json", "yaml"])
     .option(
       "--fail-on-problems",

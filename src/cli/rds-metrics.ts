@@ -1,6 +1,7 @@
-import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { Registry } from "prom-client";
 import type { Clock } from "../domain/clock.ts";
 import type { ErrorId } from "../domain/errors/catalogue.ts";
+import { seriesOf } from "../observability/series.ts";
 import { FAILURE_CLASSES, type FailureClass } from "../routeros/failure-class.ts";
 import type { CommandOutcome, TransportObserver } from "../routeros/transport/transport.ts";
 
@@ -35,67 +36,58 @@ const WAIT_BUCKETS = [0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 /** Registers the series. */
 export function createRdsMetrics(registry: Registry, clock: Clock): RdsMetrics {
-  const registers = [registry];
-  const failures = new Counter({
-    name: "rds_csi_rds_command_failures_total",
-    help: "RouterOS commands that were answered with an error, by class.",
-    labelNames: ["class"],
-    registers,
-  });
-  const connectFailures = new Counter({
-    name: "rds_csi_rds_connect_failures_total",
-    help: "Attempts to connect to the RDS over SSH that failed, by cause.",
-    labelNames: ["cause"],
-    registers,
-  });
-  // All series exist from the start, so that increase() sees the first one.
-  for (const name of FAILURE_CLASSES) failures.inc({ class: name }, 0);
-  for (const cause of CONNECT_FAILURE_CAUSES) connectFailures.inc({ cause }, 0);
-  const lastSuccess = new Gauge({
-    name: "rds_csi_rds_last_success_timestamp_seconds",
-    help: "When the RDS last answered a command, in seconds since the Unix epoch.",
-    registers,
-  });
+  const { counter, counterOf, gauge, histogram } = seriesOf(registry);
+  const failures = counterOf(
+    "rds_csi_rds_command_failures_total",
+    "RouterOS commands that were answered with an error, by class.",
+    "class",
+    FAILURE_CLASSES,
+  );
+  const connectFailures = counterOf(
+    "rds_csi_rds_connect_failures_total",
+    "Attempts to connect to the RDS over SSH that failed, by cause.",
+    "cause",
+    CONNECT_FAILURE_CAUSES,
+  );
+  const lastSuccess = gauge(
+    "rds_csi_rds_last_success_timestamp_seconds",
+    "When the RDS last answered a command, in seconds since the Unix epoch.",
+  );
   // A gauge without labels starts at 0, which would be 1970.
   lastSuccess.remove();
-  const commands = new Counter({
-    name: "rds_csi_rds_commands_total",
-    help: "RouterOS commands that ended, by purpose and outcome.",
-    labelNames: ["purpose", "outcome"],
-    registers,
-  });
-  const duration = new Histogram({
-    name: "rds_csi_rds_command_duration_seconds",
-    help: "Duration of RouterOS commands in seconds, by purpose.",
-    labelNames: ["purpose"],
-    buckets: COMMAND_BUCKETS,
-    registers,
-  });
-  const wait = new Histogram({
-    name: "rds_csi_rds_queue_wait_seconds",
-    help: "Time that RouterOS commands waited for their turn in seconds, by purpose.",
-    labelNames: ["purpose"],
-    buckets: WAIT_BUCKETS,
-    registers,
-  });
-  const connected = new Gauge({
-    name: "rds_csi_rds_connected",
-    help: "1 while the SSH connection to the RDS is usable, by purpose.",
-    labelNames: ["purpose"],
-    registers,
-  });
-  const reconnects = new Counter({
-    name: "rds_csi_rds_reconnects_total",
-    help: "SSH connections to the RDS that were made again after a loss, by purpose.",
-    labelNames: ["purpose"],
-    registers,
-  });
-  const queueLength = new Gauge({
-    name: "rds_csi_rds_queue_length",
-    help: "RouterOS commands that wait for their turn, by purpose.",
-    labelNames: ["purpose"],
-    registers,
-  });
+  const commands = counter(
+    "rds_csi_rds_commands_total",
+    "RouterOS commands that ended, by purpose and outcome.",
+    "purpose",
+    "outcome",
+  );
+  const duration = histogram(
+    "rds_csi_rds_command_duration_seconds",
+    "Duration of RouterOS commands in seconds, by purpose.",
+    COMMAND_BUCKETS,
+    "purpose",
+  );
+  const wait = histogram(
+    "rds_csi_rds_queue_wait_seconds",
+    "Time that RouterOS commands waited for their turn in seconds, by purpose.",
+    WAIT_BUCKETS,
+    "purpose",
+  );
+  const connected = gauge(
+    "rds_csi_rds_connected",
+    "1 while the SSH connection to the RDS is usable, by purpose.",
+    "purpose",
+  );
+  const reconnects = counter(
+    "rds_csi_rds_reconnects_total",
+    "SSH connections to the RDS that were made again after a loss, by purpose.",
+    "purpose",
+  );
+  const queueLength = gauge(
+    "rds_csi_rds_queue_length",
+    "RouterOS commands that wait for their turn, by purpose.",
+    "purpose",
+  );
   const observer: TransportObserver = {
     onSent: (purpose, waitedSeconds) => wait.observe({ purpose }, waitedSeconds),
     onCommand: (purpose, outcome, seconds) => {

@@ -4,15 +4,15 @@ import { DriverError, isFailure } from "../domain/errors/driver-error.ts";
 import { printable, printableLines, shortened } from "../domain/printable.ts";
 import { sentence } from "../domain/sentence.ts";
 import { ExitCode } from "./exit-codes.ts";
-import { OutputError, Stopped } from "./io.ts";
+import { OutputError, outputErrorText, Stopped } from "./io.ts";
 
 /** Longest text of a defect, in UTF-16 units. */
 const MESSAGE_LIMIT = 1_500;
 
 /**
- * What a person is told about an error, and the exit code. Errors of the catalogue: what failed, then the remedy.
+ * The text of an error for people, and the exit code. Errors of the catalogue: the failure, then the remedy.
  * Anything else is a defect. Stacks are for `debug` only.
- * @param stop aborted if the process was told to stop: then a command that was cancelled has not failed by itself
+ * @param stop aborted by a signal; a command that it cancelled has not failed by itself
  * @returns the text has no active characters and ends with a newline, or is empty when everything was said already
  */
 export function reportError(
@@ -30,11 +30,11 @@ export function reportError(
       ({ where, problem, remedy }) => `  ${sentence(`${where} ${problem}`)}\n      ${sentence(remedy)}`,
     );
     const count = lines.length === 1 ? "1 mistake" : `${lines.length} mistakes`;
-    const text = `rds-csi: ${count} in the configuration:\n${printableLines(lines.join("\n"))}\n`;
+    const text = `rds-csi: ${count} in the ${error.place}:\n${printableLines(lines.join("\n"))}\n`;
     return { text, code: ExitCode.usage };
   }
   if (error instanceof OutputError) {
-    return { text: `rds-csi: ${printable(error.message)}.\n${stack}`, code: ExitCode.failure };
+    return { text: `${outputErrorText(error)}${stack}`, code: ExitCode.failure };
   }
   if (stop?.aborted === true && isByStop(error)) {
     const reason = stop.reason instanceof Stopped ? stop.reason.message : "told to stop";
@@ -48,7 +48,7 @@ export function reportError(
   return { text: `rds-csi: ${what}\n${hint}${stack}`, code: ExitCode.failure };
 }
 
-/** Whether an error, or what is behind it, is the end of work that was told to stop. */
+/** Whether an error, or one behind it, comes from a signal. */
 function isByStop(error: unknown): boolean {
   if (error instanceof Stopped || isFailure(error, "cancelled")) return true;
   return error instanceof Error && (error.name === "AbortError" || isByStop(error.cause));

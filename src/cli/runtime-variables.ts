@@ -1,7 +1,7 @@
 /**
- * Environment variables by which Bun changes what an executable compiled with it does: loads code, opens a port, writes
- * files, sends crash reports, changes the engine. Names as whole words, as Kubernetes makes variables such as
- * `BUN_OPTIONS_PORT` for a Service named `bun-options`. Found by trying Bun 1.4.5; docs/security.md says what each does.
+ * Environment variables by which Bun changes a compiled executable: it loads code, opens a port, writes files, sends crash
+ * reports, or changes the engine. Names as whole words, as Kubernetes makes variables such as
+ * `BUN_OPTIONS_PORT` for a Service named `bun-options`. Found by trying Bun 1.4.5; docs/security.md explains each.
  */
 const REFUSED = [
   /^BUN_(BE_BUN|OPTIONS|INSPECT|INSPECT_(CONNECT_TO|NOTIFY|PRELOAD))$/,
@@ -21,7 +21,7 @@ export function refusedVariables(env: Readonly<Record<string, string | undefined
     .sort();
 }
 
-/** What the user is told. @param names not empty */
+/** The refusal for the user. @param names not empty */
 export function refusalText(names: readonly string[]): string {
   return `rds-csi: ${names.join(", ")} in the environment would change how this program runs.\n  Remove ${names.length === 1 ? "it" : "them"} and start again.\n`;
 }

@@ -17,7 +17,7 @@ export interface Component {
   notReadyReasons(): readonly string[];
   /**
    * Called once, when the first call can be served.
-   * @param notReadyReasons what `/readyz` answers from: empty while the component is ready
+   * @param notReadyReasons the reasons that `/readyz` shows: empty while the component is ready
    */
   opened?(notReadyReasons: () => readonly string[]): void;
   /** Releases what the component holds; called after the last call has ended. */
@@ -40,7 +40,7 @@ export interface ServeOptions {
 }
 
 /**
- * Serves a component until it is told to stop, then drains: no new calls, running ones get `shutdownTimeoutSeconds`.
+ * Serves a component until `stop` is aborted, then drains: no new calls, running ones get `shutdownTimeoutSeconds`.
  * @throws cannotListen when a socket or port cannot be had
  */
 export async function serve(component: Component, options: ServeOptions): Promise<void> {
@@ -64,7 +64,6 @@ export async function serve(component: Component, options: ServeOptions): Promis
       name: config.driverName,
       vendorVersion: buildInfo.version,
       manifest: { commit: buildInfo.commit },
-      volumeExpansion: true,
       isReady: () => ready.isReady(),
     });
     const server = await startServer({

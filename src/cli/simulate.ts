@@ -1,6 +1,7 @@
 import { mkdir, readFile, unlink, writeFile } from "node:fs/promises";
 import { ConfigError } from "../config/config-error.ts";
-import { codeOf, draft, finish, type Input, whereIs } from "../config/sources.ts";
+import { draft, finish, type Input, refuseTwice } from "../config/sources.ts";
+import { errorCode } from "../domain/error-code.ts";
 import { listenError } from "../observability/listen-error.ts";
 import { type SimulateConfig, simulateOptions } from "../simulator/command-options.ts";
 import { SimulatorError, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
@@ -12,11 +13,7 @@ import { loggerFor } from "./logging.ts";
 export async function loadSimulateConfig(input: Input): Promise<SimulateConfig> {
   const found = await draft(simulateOptions, input);
   const slots = (found.values.pools ?? []).map(({ slot }) => slot);
-  const twice = slots.find((slot, index) => slots.indexOf(slot) !== index);
-  if (twice !== undefined) {
-    const where = whereIs(found.sources, simulateOptions.pools);
-    found.mistakes.push({ where, problem: `names ${twice} twice`, remedy: "Name every pool once" });
-  }
+  refuseTwice(found, simulateOptions.pools, slots, "pool");
   return finish(found, () => found.values as SimulateConfig);
 }
 
@@ -28,7 +25,7 @@ async function readAuthorizedKeys(path: string): Promise<string[]> {
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
-    const problem = `names ${path}, which cannot be read (${codeOf(error)})`;
+    const problem = `names ${path}, which cannot be read (${errorCode(error) ?? error})`;
     throw new ConfigError([{ where, problem, remedy }]);
   }
   const lines = text.split(/\r?\n/).map((line) => line.trim());
@@ -46,7 +43,7 @@ async function readAuthorizedKeys(path: string): Promise<string[]> {
   return keys;
 }
 
-/** `rds-csi simulate`: answers until it is told to stop, then saves its state. */
+/** `rds-csi simulate`: answers until a signal comes, then saves its state. */
 export async function runSimulate(config: SimulateConfig, io: Io): Promise<void> {
   const { dir, user, hostKeyFile, readyFile, commandLog, controlSocket } = config;
   const logger = loggerFor(config, "simulate");

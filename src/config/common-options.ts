@@ -2,24 +2,18 @@ import { type OptionTable, optional, withDefault } from "./option.ts";
 import * as parse from "./parsers.ts";
 
 const logFormat = withDefault(
-  {
-    flag: "log-format <format>",
-    description: "form of the log on standard error",
-    expects: "json or text",
-  },
-  "text",
+  "log-format <format>",
+  "form of the log on standard error",
   parse.oneOf("json", "text"),
+  "text",
 );
 
 const logLevel = (defaultLevel: "info" | "error") =>
   withDefault(
-    {
-      flag: "log-level <level>",
-      description: "least severe lines that are logged; debug also shows RouterOS commands and stacks",
-      expects: "debug, info, warn or error",
-    },
-    defaultLevel,
+    "log-level <level>",
+    "least severe level that is logged; debug adds RouterOS commands and stacks",
     parse.oneOf("debug", "info", "warn", "error"),
+    defaultLevel,
   );
 
 /** Options of everything that runs for long. */
@@ -32,107 +26,85 @@ export const DEFAULT_DRIVER_NAME = "rds.csi.srvlab.io";
 
 /** Also says whose PersistentVolumes and VolumeAttachments are looked at. */
 export const driverName = withDefault(
-  {
-    flag: "driver-name <name>",
-    description: "CSI driver name; PersistentVolumes refer to it, so it is never changed later",
-    expects: "a DNS name in lower case, at most 63 characters",
-  },
-  DEFAULT_DRIVER_NAME,
+  "driver-name <name>",
+  "CSI driver name; PersistentVolumes refer to it, so it is never changed later",
   parse.driverName,
+  DEFAULT_DRIVER_NAME,
 );
 
 /** Options of both CSI services. */
 export const serviceOptions = {
   endpoint: withDefault(
-    {
-      flag: "endpoint <socket>",
-      description: "unix socket on which the CSI services are offered",
-      expects: "unix:///path or /path, at most 107 bytes of path",
-      envAliases: ["CSI_ENDPOINT"],
-    },
-    "unix:///csi/csi.sock",
+    "endpoint <socket>",
+    "unix socket of the CSI services",
     parse.endpoint,
+    "unix:///csi/csi.sock",
+    { envAliases: ["CSI_ENDPOINT"] },
   ),
   driverName,
   metricsAddress: withDefault(
-    {
-      flag: "metrics-address <address>",
-      description: "where /metrics, /healthz and /readyz are served; empty or off: nowhere",
-      expects: "host:port, :port, [v6]:port or /path, e.g. 127.0.0.1:9809",
-    },
-    "",
+    "metrics-address <address>",
+    "address of /metrics, /healthz and /readyz; empty or off: they are not served",
     parse.metricsAddress,
+    "",
   ),
   shutdownTimeoutSeconds: withDefault(
-    {
-      flag: "shutdown-timeout-seconds <seconds>",
-      description: "how long running calls may go on after SIGTERM before they are aborted",
-      expects: "a whole number of seconds from 1 to 600, below terminationGracePeriodSeconds",
-    },
-    "25",
+    "shutdown-timeout-seconds <seconds>",
+    "time for running calls after SIGTERM; then they are aborted",
     parse.integer(1, 600),
+    "25",
+    { expects: "a whole number of seconds from 1 to 600, below terminationGracePeriodSeconds" },
   ),
 } satisfies OptionTable;
 
-/** What controller, nodes and tools of one installation agree on. */
+/** Options that are equal for controller, nodes and tools of one installation. */
 export const clusterOptions = {
   clusterId: optional(
-    {
-      flag: "cluster-id <id>",
-      description:
-        "name of this installation, never changed later; volumes of other installations on the same RDS are never touched",
-      expects: "1 to 63 letters, digits, '.', '_' and '-', the same for controller and nodes",
-    },
-    parse.matching(/^[A-Za-z0-9._-]{1,63}$/, "1 to 63 letters, digits, '.', '_' and '-'"),
+    "cluster-id <id>",
+    "name of this installation, never changed later; volumes of other installations on the same RDS are left alone",
+    parse.matching(
+      /^[A-Za-z0-9._-]{1,63}$/,
+      "1 to 63 letters, digits, '.', '_' and '-', the same for controller and nodes",
+    ),
     "with --orchestrator kubernetes the UID of the namespace kube-system, else default",
   ),
   nqnPrefix: withDefault(
-    {
-      flag: "nqn-prefix <nqn>",
-      description: "start of the NQN of every export; the node touches no other NVMe subsystem",
-      expects: "nqn.yyyy-mm.reversed.domain, at most 128 characters, the same for controller and nodes",
-    },
-    "nqn.2000-02.com.mikrotik",
+    "nqn-prefix <nqn>",
+    "start of the NQN of every export; the node touches no other NVMe subsystem",
     parse.nqnPrefix,
+    "nqn.2000-02.com.mikrotik",
+    { expects: "nqn.yyyy-mm.reversed.domain, at most 128 characters, the same for controller and nodes" },
   ),
 } satisfies OptionTable;
 
-/** What controller and nodes must agree on, besides the cluster. */
+/** Further options that are equal for controller and nodes. */
 export const limitOptions = {
   maxVolumesPerNode: withDefault(
-    {
-      flag: "max-volumes-per-node <count>",
-      description:
-        "most volumes that one node may have; nodes report it, the controller refuses more; 0: no limit",
-      expects: "a whole number from 0 to 4096, the same for controller and nodes",
-    },
-    "0",
+    "max-volumes-per-node <count>",
+    "most volumes on one node; nodes report the number, the controller refuses more; 0: no limit",
     parse.integer(0, 4_096),
+    "0",
+    { expects: "a whole number from 0 to 4096, the same for controller and nodes" },
   ),
 } satisfies OptionTable;
 
-/** Which cluster the volumes belong to. @param fallback what holds when nothing is set */
+/** The cluster of the volumes. @param fallback the default */
 export const orchestratorOptions = (
   fallback: "kubernetes" | "none",
-  description = "who knows nodes and workloads: kubernetes, or none (nodes by --nodes; the migration guard is off)",
+  description = "source of nodes and workloads: kubernetes, or none (nodes by --nodes; the migration guard is off)",
 ) =>
   ({
     orchestrator: withDefault(
-      {
-        flag: "orchestrator <name>",
-        description,
-        expects: "kubernetes or none",
-      },
-      fallback,
+      "orchestrator <name>",
+      description,
       parse.oneOf("kubernetes", "none"),
+      fallback,
     ),
     kubeconfig: optional(
-      {
-        flag: "kubeconfig <path>",
-        description: "how to reach the Kubernetes API from outside the cluster",
-        expects: "the absolute path of a kubeconfig file",
-      },
+      "kubeconfig <path>",
+      "access to the Kubernetes API from outside the cluster",
       parse.absolutePath,
       "the service account of the pod",
+      { expects: "the absolute path of a kubeconfig file" },
     ),
   }) satisfies OptionTable;

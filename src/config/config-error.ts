@@ -11,8 +11,10 @@ export interface Mistake {
 /** Every mistake of a configuration at once; exit code 2. */
 export class ConfigError extends Error {
   readonly mistakes: readonly Mistake[];
+  readonly place: string;
 
-  constructor(mistakes: readonly Mistake[]) {
+  /** @param place where the mistakes are, for people */
+  constructor(mistakes: readonly Mistake[], place = "configuration") {
     super(
       mistakes
         .map(({ where, problem, remedy }) => `${sentence(`${where} ${problem}`)} ${sentence(remedy)}`)
@@ -20,5 +22,6 @@ export class ConfigError extends Error {
     );
     this.name = "ConfigError";
     this.mistakes = mistakes;
+    this.place = place;
   }
 }

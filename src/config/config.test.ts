@@ -1,59 +1,16 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { describe, expect, test } from "bun:test";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import fc from "fast-check";
 import { pinOf, publicLine, testKey } from "../../test/support/ssh-server.ts";
 import { configurationDocs } from "../cli/configuration-docs.ts";
-import { commandOptions, knownNames } from "../cli/options.ts";
+import { commandOptions } from "../cli/options.ts";
 import { loadSimulateConfig } from "../cli/simulate.ts";
-import { ConfigError } from "./config-error.ts";
-import { type Input, loadControllerConfig, loadNodeConfig, loadVolumesConfig } from "./load.ts";
+import { configStand, controller, mistakes } from "./config.fixture.ts";
+import { loadNodeConfig, loadVolumesConfig } from "./load.ts";
 import { envNameOf, type OptionTable } from "./option.ts";
-import * as parse from "./parsers.ts";
 
-let directory = "";
-let keyFile = "";
-const hostKey = testKey("ed25519");
-const pin = pinOf(hostKey.public).fingerprint;
-
-beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), "rds-csi-config-"));
-  keyFile = await file("key", testKey("ed25519").private);
-});
-afterAll(() => rm(directory, { recursive: true }));
-
-async function file(name: string, text: string): Promise<string> {
-  const path = join(directory, name);
-  await writeFile(path, text);
-  return path;
-}
-
-/** Flags of a complete controller configuration, changed by `more`; undefined removes one. */
-function flags(more: Record<string, readonly string[] | undefined> = {}): Record<string, readonly string[]> {
-  const all = {
-    "rds-address": ["192.0.2.1"],
-    "rds-key-file": [keyFile],
-    "rds-host-key": [pin],
-    nodes: ["n1"],
-    ...more,
-  };
-  return Object.fromEntries(Object.entries(all).filter((entry) => entry[1] !== undefined)) as never;
-}
-
-async function mistakes(
-  load: Promise<unknown>,
-): Promise<readonly { where: string; problem: string; remedy: string }[]> {
-  const error = await load.then(
-    () => undefined,
-    (found: unknown) => found,
-  );
-  if (error === undefined) return [];
-  if (!(error instanceof ConfigError)) throw error;
-  return error.mistakes;
-}
-
-const controller = (input: Partial<Input>) => loadControllerConfig({ flags: {}, env: {}, ...input });
+const stand = configStand();
+const { file, flags, hostKey, pin } = stand;
 
 describe("controller configuration", () => {
   test("has the documented defaults, is complete and frozen", async () => {
@@ -85,7 +42,7 @@ describe("controller configuration", () => {
         host: "192.0.2.1",
         port: 22,
         user: "csi",
-        keyFile,
+        keyFile: stand.keyFile,
         passphraseFile: undefined,
         hostKeys: [{ fingerprint: pin, type: undefined }],
       },
@@ -129,7 +86,7 @@ describe("controller configuration", () => {
       "rds-address": "rds.example",
       "rds-port": "2022",
       "rds-user": "u",
-      "rds-key-file": keyFile,
+      "rds-key-file": stand.keyFile,
       "rds-host-key": pin,
       pool: "p",
       directory: "a/b",
@@ -212,192 +169,6 @@ describe("controller configuration", () => {
   });
 });
 
-describe("mistakes", () => {
-  test("are sentences with one full stop, also where a reader's own text ends one", () => {
-    const problem = "cannot be read: no such thing.";
-    expect(new ConfigError([{ where: "key a", problem, remedy: "Mend it." }]).message).toBe(
-      "key a cannot be read: no such thing. Mend it.",
-    );
-  });
-
-  test("nothing set: all required options are named at once, each with all ways to set it", async () => {
-    const found = await mistakes(controller({}));
-    expect(found.map(({ where }) => where)).toEqual([
-      "--rds-address",
-      "--rds-key-file",
-      "--rds-host-key and --rds-host-key-file",
-    ]);
-    expect(found[0]?.remedy).toMatch(/--rds-address, RDS_CSI_RDS_ADDRESS or the key rds-address/);
-  });
-
-  test("many wrong values are reported together, where they were set", async () => {
-    const path = await file(
-      "wrong.yaml",
-      "nvme-port: 70000\nfencing: maybe\nrds_user: x\nnonsense: 1\ndirectory: {a: b}\n",
-    );
-    const found = await mistakes(
-      controller({
-        flags: flags({
-          config: [path],
-          "reserve-bytes": ["much"],
-          pool: ["a", "b"],
-          nodes: ["ok", "not ok"],
-        }),
-        env: { RDS_CSI_DRIVER_NAME: "UPPER", RDS_CSI_NQN_PREFIX: "nqn.wrong" },
-      }),
-    );
-    const seen = new Map(found.map(({ where, problem }) => [where, problem]));
-    expect(seen.get(`key nvme-port in ${path}`)).toContain("70000");
-    expect(seen.get(`key fencing in ${path}`)).toContain("not one of epoch, epoch+hosts, off");
-    expect(seen.get(`key nonsense in ${path}`)).toBe("is unknown");
-    expect(seen.get(`key directory in ${path}`)).toContain("neither a value nor a list");
-    expect(seen.get("--reserve-bytes")).toContain("much");
-    expect(seen.get("--pool")).toContain("2 times");
-    expect(seen.get("--nodes")).toContain("not ok");
-    expect(seen.get("RDS_CSI_DRIVER_NAME")).toContain("UPPER");
-    expect(seen.has("RDS_CSI_NQN_PREFIX")).toBe(true);
-    expect(found.find(({ where }) => where.includes("rds_user"))?.remedy).toContain("Did you mean rds-user?");
-    expect(found.length).toBe(10);
-    for (const mistake of found) expect(mistake.remedy.length).toBeGreaterThan(5);
-  });
-
-  test("a host name needs nvme-address; an address does not", async () => {
-    const found = await mistakes(controller({ flags: flags({ "rds-address": ["rds.example"] }) }));
-    expect(found.map(({ where }) => where)).toEqual(["--nvme-address"]);
-    expect(
-      (await controller({ flags: flags({ "rds-address": ["rds.example"], "nvme-address": ["192.0.2.11"] }) }))
-        .nvmeAddress,
-    ).toBe("192.0.2.11");
-  });
-
-  test("cluster id: default only without an orchestrator, else the cluster's own; what is set holds", async () => {
-    const ids = async (over: Partial<Record<string, string[]>>) =>
-      (await controller({ flags: flags(over as never) })).clusterId;
-    expect(await ids({ orchestrator: ["none"] })).toBe("default");
-    expect(await ids({ orchestrator: ["kubernetes"] })).toBeUndefined();
-    expect(await ids({ orchestrator: ["kubernetes"], "cluster-id": ["default"] })).toBe("default");
-    const node = await loadNodeConfig({
-      flags: { "node-id": ["n1"], orchestrator: ["kubernetes"] },
-      env: {},
-    });
-    expect(node.clusterId).toBeUndefined();
-    expect((await loadNodeConfig({ flags: { "node-id": ["n1"] }, env: {} })).clusterId).toBe("default");
-  });
-
-  test("orchestrator: kubernetes by default, which needs no list of nodes; another name is a mistake", async () => {
-    const { nodes: _, orchestrator: __, ...rest } = flags();
-    const config = await controller({
-      flags: {
-        ...rest,
-        kubeconfig: ["/etc/kubeconfig"],
-        "pod-name": ["ctl-0"],
-        "lease-namespace": ["storage"],
-      },
-    });
-    expect(config).toMatchObject({
-      orchestrator: "kubernetes",
-      nodes: [],
-      kubeconfig: "/etc/kubeconfig",
-      podName: "ctl-0",
-      leaseNamespace: "storage",
-    });
-    const found = await mistakes(
-      controller({ flags: flags({ orchestrator: ["nomad"], kubeconfig: ["relative"] }) }),
-    );
-    expect(found.map(({ where }) => where)).toEqual(["--orchestrator", "--kubeconfig"]);
-  });
-
-  test("secrets outside files are refused and never shown", async () => {
-    const secret = testKey("ed25519").private;
-    const path = await file(
-      "secret.yaml",
-      `rds-password: hunter2hunter2\nrds-key: |\n  ${secret.replaceAll("\n", "\n  ")}\n`,
-    );
-    const cases: Partial<Input>[] = [
-      { flags: flags({ "rds-key-file": [secret] }) },
-      { flags: flags({ config: [path] }) },
-      { flags: flags(), env: { RDS_CSI_RDS_KEY: secret, RDS_CSI_RDS_PASSWORD: "hunter2hunter2" } },
-      { flags: flags({ "rds-key-file": undefined }), env: { RDS_CSI_RDS_KEY_FILE: secret } },
-      { flags: flags({ "rds-user": [secret] }) },
-    ];
-    for (const input of cases) {
-      const found = await mistakes(controller(input));
-      expect(found.length).toBeGreaterThan(0);
-      const text = JSON.stringify(found);
-      expect(text).toContain("refused");
-      expect(text).toContain("rds-key-file");
-      expect(text).not.toContain("hunter2");
-      expect(text).not.toContain((secret.split("\n")[1] ?? "").slice(0, 30));
-    }
-  });
-
-  test("unusable key and host key files", async () => {
-    const ecdsa = await file("ecdsa", testKey("ecdsa").private);
-    const pins = await file("pins", "nonsense\n");
-    const found = await mistakes(
-      controller({
-        flags: flags({ "rds-key-file": [ecdsa], "rds-host-key": undefined, "rds-host-key-file": [pins] }),
-      }),
-    );
-    expect(found.map(({ where }) => where)).toEqual([`--rds-host-key-file (${pins})`, "--rds-key-file"]);
-    expect(found[1]?.problem).toContain("ecdsa");
-    const missing = await mistakes(controller({ flags: flags({ "rds-key-file": ["/nothing"] }) }));
-    expect(missing.map(({ problem }) => /ENOENT/.test(problem))).toEqual([true]);
-    const empty = await file("empty", "# nothing\n");
-    const unpinned = await mistakes(
-      controller({ flags: flags({ "rds-host-key": undefined, "rds-host-key-file": [empty] }) }),
-    );
-    expect(unpinned.map(({ where }) => where)).toEqual(["--rds-host-key and --rds-host-key-file"]);
-  });
-
-  test("a configuration file that cannot be used is one mistake, beside wrong values that were set elsewhere", async () => {
-    const broken = await file("broken-once.yaml", "a: [\nb: {\nc: ]\n");
-    for (const path of ["/nothing", broken]) {
-      const load = (more: Record<string, string[]>) =>
-        mistakes(controller({ flags: { config: [path], ...more } }));
-      const alone = await load({});
-      expect(alone.map(({ where }) => where)).toEqual([path === broken ? `${broken}:2` : "--config"]);
-      const beside = await load({ "nvme-port": ["x"], nodes: ["a", "a"] });
-      expect(beside.map(({ where }) => where)).toEqual([alone[0]?.where ?? "", "--nvme-port", "--nodes"]);
-    }
-  });
-
-  test("a key that is nearly an option is asked about, one that is not is to be removed", async () => {
-    const path = await file(
-      "near.yaml",
-      "rds-adress: 192.0.2.1\nRdsUser: x\nfensing: off\nauthorised-keys-file: /k\n",
-    );
-    const remedies = async (known?: ReadonlySet<string>) =>
-      (
-        await mistakes(controller({ flags: flags({ config: [path] }), ...(known && { knownNames: known }) }))
-      ).map(({ remedy }) => /Did you mean ([^?]+)\?/.exec(remedy)?.[1]);
-    expect(await remedies()).toEqual(["rds-address", "rds-user", "fencing", undefined]);
-    expect(await remedies(knownNames)).toEqual([
-      "rds-address",
-      "rds-user",
-      "fencing",
-      "authorized-keys-file",
-    ]);
-  });
-
-  test("broken files name line and path", async () => {
-    for (const [text, want] of [
-      ["a: [", /is not YAML/],
-      ["- a\n- b", /does not hold keys/],
-      ["pool: a\npool: b", /is not YAML/],
-      ["pool: &x a\nnodes: [*x]", /aliases/],
-    ] as const) {
-      const path = await file("broken.yaml", text);
-      const found = await mistakes(controller({ flags: flags({ config: [path] }) }));
-      expect(found[0]?.problem).toMatch(want);
-      expect(found[0]?.where).toContain(path);
-    }
-    expect((await controller({ flags: flags({ config: [await file("empty.yaml", "")] }) })).pool).toBe(
-      "storage-pool",
-    );
-  });
-});
-
 describe("other commands", () => {
   test("node", async () => {
     const config = await loadNodeConfig({ flags: { "node-id": ["n1"] }, env: {} });
@@ -473,76 +244,10 @@ describe("other commands", () => {
   test("one file serves all commands", async () => {
     const path = await file(
       "shared.yaml",
-      `node-id: n1\nrds-address: 192.0.2.1\nrds-key-file: ${keyFile}\nrds-host-key: ${pin}\nnodes: [n1]\n`,
+      `node-id: n1\nrds-address: 192.0.2.1\nrds-key-file: ${stand.keyFile}\nrds-host-key: ${pin}\nnodes: [n1]\n`,
     );
     expect((await loadNodeConfig({ flags: { config: [path] }, env: {} })).nodeId).toBe("n1");
     expect((await controller({ flags: { config: [path] } })).rds.host).toBe("192.0.2.1");
-  });
-});
-
-describe("parsers", () => {
-  const accepts = <T>(
-    parser: (text: string) => { value: T } | { problem: string },
-    text: string,
-  ): T | undefined => {
-    const parsed = parser(text);
-    return "value" in parsed ? parsed.value : undefined;
-  };
-
-  test("addresses", () => {
-    expect(accepts(parse.hostPort, "rds")).toEqual({ host: "rds", port: undefined });
-    expect(accepts(parse.hostPort, "fd00::1")).toEqual({ host: "fd00::1", port: undefined });
-    expect(accepts(parse.hostPort, "[fd00::1]")).toEqual({ host: "fd00::1", port: undefined });
-    for (const text of [
-      "",
-      ":22",
-      "a:0",
-      "a:65536",
-      "a:b",
-      "a b",
-      "[rds]:22",
-      "1.2.3",
-      "1.2.3.4.5",
-      "256.1.1.1",
-      "[::1",
-      "a/b",
-      "-a",
-      "a;b",
-    ]) {
-      expect([text, accepts(parse.hostPort, text)]).toEqual([text, undefined]);
-    }
-  });
-
-  test("driver names", () => {
-    for (const text of ["rds.csi.srvlab.io", "a", "x".repeat(63)])
-      expect(accepts(parse.driverName, text)).toBe(text);
-    for (const text of ["", "x".repeat(64), "Upper.example", "-a", "a-", "a..b", "a_b", "a.-b"]) {
-      expect([text, accepts(parse.driverName, text)]).toEqual([text, undefined]);
-    }
-  });
-
-  test("sizes", () => {
-    expect(
-      ["0", "1073741824", "1GiB", "1Gi", "2 MiB", "3tib"].map((text) => accepts(parse.bytes, text)),
-    ).toEqual([0n, 1n << 30n, 1n << 30n, 1n << 30n, 2n << 20n, 3n << 40n]);
-    for (const text of ["", "-1", "1.5GiB", "1GB", "x", "1 2"])
-      expect(accepts(parse.bytes, text)).toBeUndefined();
-  });
-
-  test("whatever is accepted as folder, slot or name is safe in paths and commands", () => {
-    fc.assert(
-      fc.property(fc.string({ unit: "binary", maxLength: 20 }), (text) => {
-        for (const parser of [parse.folder, parse.nqnPrefix, parse.driverName, parse.nodeId]) {
-          const value = accepts<string>(parser, text);
-          if (value !== undefined) expect(value).toMatch(/^[A-Za-z0-9._:/-]+$/);
-        }
-        const path = accepts<string>(parse.folder, text);
-        if (path !== undefined)
-          expect(path.split("/").some((part) => part === "" || part === "." || part === "..")).toBe(false);
-      }),
-    );
-    for (const text of ["..", "a/../b", "/a", "a/", "a//b", ".hidden/../x"])
-      expect(accepts(parse.folder, text)).toBeUndefined();
   });
 });
 

@@ -5,76 +5,50 @@ import * as parse from "./parsers.ts";
 /** Options that only the controller has. */
 export const controllerOnly = {
   nvmeAddress: optional(
-    {
-      flag: "nvme-address <ip>",
-      description: "address at which nodes reach NVMe/TCP on the RDS",
-      expects: "a literal IPv4 or IPv6 address",
-    },
+    "nvme-address <ip>",
+    "address at which nodes reach NVMe/TCP on the RDS",
     parse.ipAddress,
     "rds-address, if that is a literal IP address",
   ),
-  nvmePort: withDefault(
-    {
-      flag: "nvme-port <port>",
-      description: "TCP port of the NVMe/TCP exports",
-      expects: "1 to 65535",
-    },
-    "4420",
-    parse.port,
-  ),
+  nvmePort: withDefault("nvme-port <port>", "TCP port of the NVMe/TCP exports", parse.port, "4420"),
   reserveBytes: withDefault(
-    {
-      flag: "reserve-bytes <bytes>",
-      description: "space of each pool that is never given to volumes",
-      expects: "a number of bytes, also with Ki, Mi, Gi or Ti",
-    },
-    "1GiB",
+    "reserve-bytes <bytes>",
+    "space of each pool that is never given to volumes",
     parse.bytes,
+    "1GiB",
   ),
   fencing: withDefault(
-    {
-      flag: "fencing <mode>",
-      description: "how a node that lost its attachment is kept from writing",
-      expects: "epoch (a new NQN per attachment), epoch+hosts (and a list of allowed hosts) or off",
-    },
-    "epoch",
+    "fencing <mode>",
+    "fencing of nodes that have lost their attachment",
     parse.oneOf("epoch", "epoch+hosts", "off"),
+    "epoch",
+    { expects: "epoch (a new NQN per attachment), epoch+hosts (and a list of allowed hosts) or off" },
   ),
   onlineExpansion: withDefault(
-    {
-      flag: "online-expansion <mode>",
-      description: "what expanding a volume does while it is attached",
-      expects:
-        "announce (grow it, nodes see it by themselves or rescan), re-export (grow it, then switch its export off for up to 3 s: try it first, as hosts may lose the device) or refuse",
-    },
-    "announce",
+    "online-expansion <mode>",
+    "expansion of an attached volume",
     parse.oneOf("announce", "re-export", "refuse"),
+    "announce",
+    {
+      expects:
+        "announce (grow it; nodes see the size or rescan), re-export (grow it, then switch its export off for up to 3 s; try it first, as hosts may lose the device) or refuse",
+    },
   ),
   ...orchestratorOptions("kubernetes"),
   leaseNamespace: optional(
-    {
-      flag: "lease-namespace <namespace>",
-      description: "namespace of the Lease that lets one replica reconcile, and of the copies of the records",
-      expects: "1 to 63 lower-case letters, digits and '-'",
-    },
-    parse.matching(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "a namespace"),
+    "lease-namespace <namespace>",
+    "namespace of the Lease that lets one replica reconcile, and of the copies of the records",
+    parse.matching(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "1 to 63 lower-case letters, digits and '-'"),
     "the namespace of the pod",
   ),
   podName: optional(
-    {
-      flag: "pod-name <name>",
-      description: "name of this replica in Leases and events",
-      expects: "1 to 253 lower-case letters, digits, '.' and '-'",
-    },
-    parse.matching(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, "a pod name"),
+    "pod-name <name>",
+    "name of this replica in Leases and events",
+    parse.matching(
+      /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/,
+      "1 to 253 lower-case letters, digits, '.' and '-'",
+    ),
     "the host name",
   ),
-  nodes: many(
-    {
-      flag: "nodes <node-id>",
-      description: "node ids that may attach volumes, for --orchestrator none",
-      expects: parse.NODE_ID,
-    },
-    parse.nodeId,
-  ),
+  nodes: many("nodes <node-id>", "node ids that may attach volumes, for --orchestrator none", parse.nodeId),
 } satisfies OptionTable;

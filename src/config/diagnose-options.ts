@@ -2,15 +2,7 @@ import { isIP } from "node:net";
 import { clusterOptions, driverName, quietLogOptions, serviceOptions } from "./common-options.ts";
 import { controllerOnly } from "./controller-options.ts";
 import { nodeOnly } from "./node-options.ts";
-import {
-  bad,
-  good,
-  type OptionDefinition,
-  type OptionTable,
-  optional,
-  type Parsed,
-  withDefault,
-} from "./option.ts";
+import { type OptionDefinition, type OptionTable, optional, parser, withDefault } from "./option.ts";
 import * as parse from "./parsers.ts";
 import { rdsOptions } from "./rds-options.ts";
 
@@ -24,14 +16,11 @@ function mayMiss<T>(option: OptionDefinition<T>, shownDefault?: string): OptionD
   };
 }
 
-function storageAddress(text: string): Parsed<{ address: string; port: number }> {
+const storageAddress = parser("an IPv4 or IPv6 address, with a port if it is not 4420", (text) => {
   const found = parse.hostPort(text);
-  if (!("value" in found)) return found;
-  const { host, port } = found.value;
-  return isIP(host) === 0
-    ? bad(`is ${JSON.stringify(text)}, not an IP address`)
-    : good({ address: host, port: port ?? 4_420 });
-}
+  if (!("value" in found) || isIP(found.value.host) === 0) return undefined;
+  return { address: found.value.host, port: found.value.port ?? 4_420 };
+});
 
 const { nodeId, dataPath, loopExportsDir, stateDir, orchestrator, kubeconfig } = nodeOnly;
 const { rdsAddress, rdsKeyFile, ...otherRds } = rdsOptions;
@@ -48,21 +37,14 @@ export const diagnoseOptions = {
   orchestrator,
   kubeconfig,
   kubeletDir: withDefault(
-    {
-      flag: "kubelet-dir <path>",
-      description: "kubelet's directory on this node, its root-dir",
-      expects: "an absolute path",
-    },
-    "/var/lib/kubelet",
+    "kubelet-dir <path>",
+    "kubelet's directory on this node, its root-dir",
     parse.absolutePath,
+    "/var/lib/kubelet",
   ),
   storageAddress: optional(
-    {
-      flag: "storage-address <ip[:port]>",
-      description:
-        "NVMe/TCP address whose reachability is tried, besides nvme-address and those of connections and VolumeAttachments",
-      expects: "an IPv4 or IPv6 address, with a port if it is not 4420",
-    },
+    "storage-address <ip[:port]>",
+    "NVMe/TCP address to test, besides nvme-address and those of connections and VolumeAttachments",
     storageAddress,
   ),
   // Of the controller, in the configuration file that it shares with the nodes.

@@ -1,13 +1,14 @@
 import { access, readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
+import { errorCode } from "../domain/error-code.ts";
 import { type HostKeyPin, parseHostKeyFile } from "../routeros/transport/host-keys.ts";
 import { readUserKey, UserKeyError } from "../routeros/transport/user-key.ts";
 import type { Mistake } from "./config-error.ts";
 import { diagnoseOptions } from "./diagnose-options.ts";
 import type { ValuesOf } from "./option.ts";
 import { controllerOptions, nodeOptions, volumesOptions } from "./options.ts";
-import { codeOf, type Draft, draft, find, finish, type Input, whereIs } from "./sources.ts";
+import { addMistake, type Draft, draft, find, finish, howToSet, type Input, refuseTwice } from "./sources.ts";
 
 export type { Input };
 
@@ -32,7 +33,7 @@ function withClusterId<
 type ControllerValues = ValuesOf<typeof controllerOptions>;
 type RdsKeys = Extract<keyof ControllerValues, `rds${string}`>;
 
-/** What is common to commands that talk to the RDS. */
+/** The configuration of a command that talks to the RDS. */
 type WithRds<T> = Readonly<Omit<T, RdsKeys> & { rds: RdsConfig }>;
 
 export type VolumesConfig = WithRds<ValuesOf<typeof volumesOptions>>;
@@ -41,57 +42,50 @@ export type ControllerConfig = Readonly<
 >;
 export type NodeConfig = ValuesOf<typeof nodeOptions>;
 
-async function readPins(path: string, where: string, mistakes: Mistake[]): Promise<readonly HostKeyPin[]> {
+type RdsDraft = Draft<ValuesOf<typeof volumesOptions>>;
+
+/** The host keys of --rds-host-key-file; undefined after a mistake. */
+async function readPins(found: RdsDraft, path: string): Promise<readonly HostKeyPin[] | undefined> {
+  const option = volumesOptions.rdsHostKeyFile;
   const remedy =
     "Name a readable file with one host key per line (ssh-keyscan HOST, then compare the fingerprint)";
   try {
-    const found = parseHostKeyFile(await readFile(path, "utf8"));
-    for (const problem of found.mistakes) mistakes.push({ where: `${where} (${path})`, problem, remedy });
-    return found.pins;
+    const { pins, mistakes } = parseHostKeyFile(await readFile(path, "utf8"));
+    const where = `${find(option, found.sources)?.where} (${path})`;
+    for (const problem of mistakes) addMistake(found, where, problem, remedy);
+    return mistakes.length === 0 ? pins : undefined;
   } catch (error) {
-    mistakes.push({ where, problem: `names ${path}, which cannot be read (${codeOf(error)})`, remedy });
-    return [];
+    addMistake(found, option, `names ${path}, which cannot be read (${errorCode(error) ?? error})`, remedy);
+    return undefined;
   }
 }
 
 /** Brings the RDS options together: port, host keys, and a look at the key file. */
-async function rdsConfig(found: Draft<ValuesOf<typeof volumesOptions>>): Promise<RdsConfig | undefined> {
-  const { values, sources, mistakes } = found;
-  const { rdsAddress, rdsPort, rdsUser, rdsKeyFile } = values;
+async function rdsConfig(found: RdsDraft): Promise<RdsConfig | undefined> {
+  const { values } = found;
+  const { rdsAddress, rdsPort, rdsUser, rdsKeyFile, rdsKeyPassphraseFile, rdsHostKeyFile } = values;
   if (rdsAddress?.port !== undefined && rdsPort !== undefined && rdsAddress.port !== rdsPort) {
-    mistakes.push({
-      where: whereIs(sources, volumesOptions.rdsPort),
-      problem: `is ${rdsPort}, but rds-address has port ${rdsAddress.port}`,
-      remedy: "Set the port in one place",
-    });
+    const problem = `is ${rdsPort}, but rds-address has port ${rdsAddress.port}`;
+    addMistake(found, volumesOptions.rdsPort, problem, "Set the port in one place");
   }
-  const pins = [...(values.rdsHostKey ?? [])];
-  const before = mistakes.length;
-  if (values.rdsHostKeyFile !== undefined) {
-    pins.push(
-      ...(await readPins(values.rdsHostKeyFile, whereIs(sources, volumesOptions.rdsHostKeyFile), mistakes)),
+  const fromFile = rdsHostKeyFile === undefined ? [] : await readPins(found, rdsHostKeyFile);
+  const pins = [...(values.rdsHostKey ?? []), ...(fromFile ?? [])];
+  const isKnown = values.rdsHostKey !== undefined && "rdsHostKeyFile" in values && fromFile !== undefined;
+  if (pins.length === 0 && isKnown) {
+    addMistake(
+      found,
+      "--rds-host-key and --rds-host-key-file",
+      "name no host key, so no RDS could be trusted",
+      "Pin the host key: ssh-keyscan HOST | ssh-keygen -lf - shows its SHA256 fingerprint; compare it on the RDS",
     );
-  }
-  const pinsWrong =
-    mistakes.length > before || values.rdsHostKey === undefined || !("rdsHostKeyFile" in values);
-  if (pins.length === 0 && !pinsWrong) {
-    mistakes.push({
-      where: "--rds-host-key and --rds-host-key-file",
-      problem: "name no host key, so no RDS could be trusted",
-      remedy:
-        "Pin the host key: ssh-keyscan HOST | ssh-keygen -lf - shows its SHA256 fingerprint; compare it on the RDS",
-    });
   }
   if (rdsKeyFile !== undefined && "rdsKeyPassphraseFile" in values) {
     try {
-      await readUserKey({ keyFile: rdsKeyFile, passphraseFile: values.rdsKeyPassphraseFile });
+      await readUserKey({ keyFile: rdsKeyFile, passphraseFile: rdsKeyPassphraseFile });
     } catch (error) {
       if (!(error instanceof UserKeyError)) throw error;
-      mistakes.push({
-        where: whereIs(sources, volumesOptions.rdsKeyFile),
-        problem: `is not usable: ${error.message}`,
-        remedy: `Expected: ${volumesOptions.rdsKeyFile.expects}`,
-      });
+      const { expects } = volumesOptions.rdsKeyFile;
+      addMistake(found, volumesOptions.rdsKeyFile, `is not usable: ${error.message}`, `Expected: ${expects}`);
     }
   }
   if (rdsAddress === undefined || rdsUser === undefined || rdsKeyFile === undefined) return undefined;
@@ -100,7 +94,7 @@ async function rdsConfig(found: Draft<ValuesOf<typeof volumesOptions>>): Promise
     port: rdsAddress.port ?? rdsPort ?? 22,
     user: rdsUser,
     keyFile: rdsKeyFile,
-    passphraseFile: values.rdsKeyPassphraseFile,
+    passphraseFile: rdsKeyPassphraseFile,
     hostKeys: Object.freeze(pins),
   });
 }
@@ -121,35 +115,22 @@ export async function loadVolumesConfig(input: Input): Promise<VolumesConfig> {
 /** Configuration of `rds-csi controller`. @throws ConfigError with every mistake */
 export async function loadControllerConfig(input: Input): Promise<ControllerConfig> {
   const found = await draft(controllerOptions, input);
-  const { values, mistakes, sources } = found;
+  const { values } = found;
+  const { nvmeAddress, nodes } = controllerOptions;
   const rds = await rdsConfig(found);
   const host = values.rdsAddress?.host;
   const literal = host !== undefined && isIP(host) !== 0 ? host : undefined;
-  if (
-    "nvmeAddress" in values &&
-    values.nvmeAddress === undefined &&
-    host !== undefined &&
-    literal === undefined
-  ) {
-    mistakes.push({
-      where: "--nvme-address",
-      problem: `is required, as rds-address ${host} is a name: nodes connect to a literal IP address`,
-      remedy:
-        "Set --nvme-address, RDS_CSI_NVME_ADDRESS or the key nvme-address to the RDS's address in the storage network",
-    });
+  const isUnset = "nvmeAddress" in values && values.nvmeAddress === undefined;
+  if (isUnset && host !== undefined && literal === undefined) {
+    const problem = `is required, as rds-address ${host} is a name: nodes connect to a literal IP address`;
+    const to = "the RDS's address in the storage network";
+    addMistake(found, nvmeAddress, problem, `${howToSet(nvmeAddress)} to ${to}`);
   }
   if (values.nodes?.length === 0 && values.orchestrator === "none") {
-    mistakes.push({
-      where: "--nodes",
-      problem: "is required with --orchestrator none",
-      remedy: "Set --nodes, RDS_CSI_NODES or the key nodes to the ids of the nodes that may attach volumes",
-    });
+    const to = "the ids of the nodes that may attach volumes";
+    addMistake(found, nodes, "is required with --orchestrator none", `${howToSet(nodes)} to ${to}`);
   }
-  const twice = values.nodes?.find((node, index, all) => all.indexOf(node) !== index);
-  if (twice !== undefined) {
-    const where = whereIs(sources, controllerOptions.nodes);
-    mistakes.push({ where, problem: `names ${twice} twice`, remedy: "Name every node once" });
-  }
+  refuseTwice(found, nodes, values.nodes, "node");
   return finish(found, () => ({
     ...withClusterId(withoutRds<ControllerValues>(values)),
     nvmeAddress: values.nvmeAddress ?? literal ?? "",
@@ -160,25 +141,17 @@ export async function loadControllerConfig(input: Input): Promise<ControllerConf
 /** Configuration of `rds-csi node`. @throws ConfigError with every mistake */
 export async function loadNodeConfig(input: Input): Promise<NodeConfig> {
   const found = await draft(nodeOptions, input);
-  const { dataPath, loopExportsDir, formerNvmeAddress = [] } = found.values;
+  const { values } = found;
+  const { nvmeAddress, formerNvmeAddress, loopExportsDir } = nodeOptions;
+  const isUnset = (name: keyof typeof values): boolean => name in values && values[name] === undefined;
   // Former addresses alone would shut out the present one, or mean nothing.
-  if (
-    formerNvmeAddress.length > 0 &&
-    "nvmeAddress" in found.values &&
-    found.values.nvmeAddress === undefined
-  ) {
-    found.mistakes.push({
-      where: whereIs(found.sources, nodeOptions.formerNvmeAddress),
-      problem: "is set, but nvme-address is not",
-      remedy: "Set --nvme-address, RDS_CSI_NVME_ADDRESS or the key nvme-address to the present address",
-    });
+  if ((values.formerNvmeAddress ?? []).length > 0 && isUnset("nvmeAddress")) {
+    const remedy = `${howToSet(nvmeAddress)} to the present address`;
+    addMistake(found, formerNvmeAddress, "is set, but nvme-address is not", remedy);
   }
-  if (dataPath === "loop" && "loopExportsDir" in found.values && loopExportsDir === undefined) {
-    found.mistakes.push({
-      where: "--loop-exports-dir",
-      problem: "is required with --data-path loop",
-      remedy: "Set it to the directory exports below the simulator's --dir",
-    });
+  if (values.dataPath === "loop" && isUnset("loopExportsDir")) {
+    const remedy = "Set it to the directory exports below the simulator's --dir";
+    addMistake(found, loopExportsDir, "is required with --data-path loop", remedy);
   }
   return finish(found, () => withClusterId(found.values as NodeConfig));
 }

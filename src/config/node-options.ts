@@ -4,80 +4,51 @@ import * as parse from "./parsers.ts";
 
 /** Options that only the node service has. */
 export const nodeOnly = {
-  nodeId: required(
-    {
-      flag: "node-id <id>",
-      description: "CSI node id; in Kubernetes the name of the node",
-      expects: parse.NODE_ID,
-    },
-    parse.nodeId,
-  ),
+  nodeId: required("node-id <id>", "CSI node id; in Kubernetes the name of the node", parse.nodeId),
   dataPath: withDefault(
-    {
-      flag: "data-path <kind>",
-      description: "how volumes are reached: NVMe/TCP, or the image files of a simulator on this machine",
-      expects: "nvme-tcp or loop",
-    },
-    "nvme-tcp",
+    "data-path <kind>",
+    "path to the data: NVMe/TCP, or the image files of a simulator on this machine",
     parse.oneOf("nvme-tcp", "loop"),
+    "nvme-tcp",
   ),
   loopExportsDir: optional(
-    {
-      flag: "loop-exports-dir <path>",
-      description: "where the simulator writes its exports; only for --data-path loop, which needs it",
-      expects: "an absolute path",
-    },
+    "loop-exports-dir <path>",
+    "directory of the simulator's exports; required with --data-path loop",
     parse.absolutePath,
   ),
   maxConcurrentConnects: withDefault(
-    {
-      flag: "max-concurrent-connects <count>",
-      description: "most NVMe connects that this node runs at once; the others wait for their turn",
-      expects: "a whole number from 1 to 64",
-    },
-    "4",
+    "max-concurrent-connects <count>",
+    "most NVMe connects at once on this node; further ones wait",
     parse.integer(1, 64),
+    "4",
   ),
   // The controller's own option, in the configuration file that it shares with the nodes.
   nvmeAddress: optional(
-    {
-      flag: "nvme-address <ip>",
-      description:
-        "the only address that a volume may be connected at, whatever the controller or Kubernetes says",
-      expects: "a literal IPv4 or IPv6 address, the same for controller and nodes",
-    },
+    "nvme-address <ip>",
+    "only address at which this node connects volumes; any other from controller or Kubernetes is refused",
     parse.ipAddress,
     "any address",
+    { expects: "a literal IPv4 or IPv6 address, the same for controller and nodes" },
   ),
   formerNvmeAddress: many(
-    {
-      flag: "former-nvme-address <ip>",
-      description: "addresses that count besides nvme-address, for attachments made before it was changed",
-      expects: "literal IPv4 or IPv6 addresses",
-    },
+    "former-nvme-address <ip>",
+    "addresses that are allowed besides nvme-address, for attachments from before its change",
     parse.ipAddress,
   ),
   stateDir: withDefault(
-    {
-      flag: "state-dir <path>",
-      description: "this node's own directory",
-      expects: "an absolute path",
-    },
-    "/var/lib/rds-csi",
+    "state-dir <path>",
+    "directory for the state of this node",
     parse.absolutePath,
+    "/var/lib/rds-csi",
   ),
   removeStartupTaint: withDefault(
-    {
-      flag: "remove-startup-taint <true|false>",
-      description:
-        "with --orchestrator kubernetes: whether the taint <driver-name>/agent-not-ready is removed from this node once it is ready and kubelet has registered the driver",
-      expects: "true or false",
-    },
-    "true",
+    "remove-startup-taint <true|false>",
+    "with --orchestrator kubernetes: remove the taint <driver-name>/agent-not-ready from this node once it is ready and kubelet has registered the driver",
     parse.boolean,
+    "true",
   ),
   ...orchestratorOptions(
     "none",
-    "where events about abnormal volumes go: to their claims in kubernetes, or none (only into the log)",
+    "receiver of events about abnormal volumes: kubernetes (on their claims), or none (log only)",
   ),
 } satisfies OptionTable;

@@ -1,7 +1,34 @@
-/** The value of a text, or a phrase that says what is wrong with the text ("is not …"). */
+/** The value of a text, or a phrase about its mistake ("is not …"). */
 export type Parsed<T> = { readonly value: T } | { readonly problem: string };
-/** `words`: the values of a parser that takes these words only; completion offers them. */
-export type Parser<T> = ((text: string) => Parsed<T>) & { readonly words?: readonly string[] };
+/** Reads a text. */
+export interface Parser<T> {
+  (text: string): Parsed<T>;
+  /** Describes a right value, as in "not a port from 1 to 65535". */
+  readonly expects: string;
+  /** All values, if it takes these words only; else empty. Completion offers them. */
+  readonly words: readonly string[];
+}
+
+/** Makes a parser. @param read its undefined means that the text is not as expected */
+export function parser<T>(
+  expects: string,
+  read: (text: string) => T | undefined,
+  words: readonly string[] = [],
+): Parser<T> {
+  const parse = (text: string): Parsed<T> => {
+    const value = read(text);
+    return value === undefined ? bad(`is ${shown(text)}, not ${expects}`) : good(value);
+  };
+  return Object.assign(parse, { expects, words });
+}
+
+/** A value in a message, cut and quoted. */
+const shown = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+
+/** The parser with another description of right values, e.g. one with an example. */
+export function described<T>(expects: string, parse: (text: string) => Parsed<T>): Parser<T> {
+  return Object.assign((text: string) => parse(text), { expects, words: [] });
+}
 
 export const good = <T>(value: T): Parsed<T> => ({ value });
 export const bad = (problem: string): { readonly problem: string } => ({ problem });
@@ -38,59 +65,69 @@ export type ValuesOf<T extends OptionTable> = {
   readonly [K in keyof T]: T[K] extends OptionDefinition<infer V> ? V : never;
 };
 
-/** The part of a definition that every kind of option has. */
-interface Basics {
-  /** Name and placeholder: `rds-port <port>`. */
-  readonly flag: string;
-  readonly description: string;
-  readonly expects: string;
+/** Settings that few options have. */
+interface More {
+  /** Default: as the parser says. */
+  readonly expects?: string;
   readonly envAliases?: readonly string[];
   readonly defaultText?: string | undefined;
   readonly split?: (text: string) => readonly string[];
 }
 
-type Result<T> = ReturnType<OptionDefinition<T>["read"]>;
+type Read<T> = OptionDefinition<T>["read"];
 
-/** An option with one value that may stay unset; each kind changes what differs. */
-function define<T>(basics: Basics, { words = [] }: Parser<unknown>, read: OptionDefinition<T>["read"]) {
-  const { flag, ...rest } = basics;
+/** The definition of an option. @param flag name and placeholder: `rds-port <port>` */
+function define<T>(flag: string, description: string, parse: Parser<unknown>, read: Read<T>, more: More) {
+  const { words, expects } = parse;
   const [name = "", placeholder = ""] = flag.split(" ");
   return {
-    ...{ name, placeholder, words, read, repeatable: false, required: false },
-    ...{ envAliases: [], defaultText: undefined, split: (text: string) => [text] },
-    ...rest,
+    ...{ name, placeholder, description, expects, words, read, repeatable: false, required: false },
+    ...{ envAliases: [], defaultText: undefined, split: (text: string) => [text], ...more },
   };
 }
 
 /** The value of an option that has one value only. */
-function single<T>(texts: readonly string[], parse: Parser<T>): Result<T> {
+function single<T>(texts: readonly string[], parse: Parser<T>): ReturnType<Read<T>> {
   if (texts.length > 1) return { problems: [`is set ${texts.length} times, but has one value only`] };
   const parsed = parse(texts[0] ?? "");
   return "value" in parsed ? parsed : { problems: [parsed.problem] };
 }
 
-/** An option that must be set. */
-export function required<T>(basics: Basics, parse: Parser<T>): OptionDefinition<T> {
+/** An option that must be set. @param flag name and placeholder: `rds-port <port>` */
+export function required<T>(
+  flag: string,
+  description: string,
+  parse: Parser<T>,
+  more: More = {},
+): OptionDefinition<T> {
   const missing = { problems: ["is required"] };
-  const option = define<T>(basics, parse, (texts) => (texts === undefined ? missing : single(texts, parse)));
-  return { ...option, required: true };
+  const read: Read<T> = (texts) => (texts === undefined ? missing : single(texts, parse));
+  return { ...define(flag, description, parse, read, more), required: true };
 }
 
 /** An option with a default, which is written as its user would write it. */
-export function withDefault<T>(basics: Basics, defaultText: string, parse: Parser<T>): OptionDefinition<T> {
-  return define<T>({ ...basics, defaultText }, parse, (texts) => single(texts ?? [defaultText], parse));
+export function withDefault<T>(
+  flag: string,
+  description: string,
+  parse: Parser<T>,
+  defaultText: string,
+  more: More = {},
+): OptionDefinition<T> {
+  const read: Read<T> = (texts) => single(texts ?? [defaultText], parse);
+  return define(flag, description, parse, read, { ...more, defaultText });
 }
 
-/** An option that may stay unset; `defaultText` says what is used then. */
+/** An option that may stay unset; `defaultText` names the value that is used then. */
 export function optional<T>(
-  basics: Basics,
+  flag: string,
+  description: string,
   parse: Parser<T>,
   defaultText?: string,
+  more: More = {},
 ): OptionDefinition<T | undefined> {
   const unset = { value: undefined };
-  return define<T | undefined>({ ...basics, defaultText }, parse, (texts) =>
-    texts === undefined ? unset : single(texts, parse),
-  );
+  const read: Read<T | undefined> = (texts) => (texts === undefined ? unset : single(texts, parse));
+  return define(flag, description, parse, read, { ...more, defaultText });
 }
 
 const commas = (text: string): readonly string[] =>
@@ -100,9 +137,14 @@ const commas = (text: string): readonly string[] =>
     .filter((part) => part !== "");
 
 /** An option with any number of values. */
-export function many<T>(basics: Basics, parse: Parser<T>): OptionDefinition<readonly T[]> {
-  const { defaultText, split = commas } = basics;
-  const option = define<readonly T[]>({ ...basics, split }, parse, (texts) => {
+export function many<T>(
+  flag: string,
+  description: string,
+  parse: Parser<T>,
+  more: More = {},
+): OptionDefinition<readonly T[]> {
+  const { defaultText, split = commas } = more;
+  const read: Read<readonly T[]> = (texts) => {
     const values: T[] = [];
     const problems: string[] = [];
     for (const text of texts ?? (defaultText === undefined ? [] : [defaultText])) {
@@ -111,8 +153,8 @@ export function many<T>(basics: Basics, parse: Parser<T>): OptionDefinition<read
       else problems.push(`${JSON.stringify(text)} ${parsed.problem}`);
     }
     return problems.length > 0 ? { problems } : { value: Object.freeze(values) };
-  });
-  return { ...option, repeatable: true };
+  };
+  return { ...define(flag, description, parse, read, { ...more, split }), repeatable: true };
 }
 
 /** The environment variable of an option: `RDS_CSI_` and the name in upper snake case. */

@@ -1,5 +1,5 @@
 import { parseHostKeyPin } from "../routeros/transport/host-keys.ts";
-import { bad, good, many, type OptionTable, optional, required, withDefault } from "./option.ts";
+import { bad, described, good, many, type OptionTable, optional, required, withDefault } from "./option.ts";
 import * as parse from "./parsers.ts";
 
 /** Splits at line breaks, and at commas between pins: known_hosts lines hold commas themselves. */
@@ -11,87 +11,51 @@ const splitPins = (text: string): readonly string[] =>
 
 /** How to reach the RDS over SSH, and where volumes are on it. */
 export const rdsOptions = {
-  rdsAddress: required(
-    {
-      flag: "rds-address <host[:port]>",
-      description: "SSH address of the RDS",
-      expects: "host, host:port, IPv4, IPv6 or [IPv6]:port",
-    },
-    parse.hostPort,
-  ),
-  rdsPort: optional(
-    {
-      flag: "rds-port <port>",
-      description: "SSH port of the RDS, if the address has none",
-      expects: "1 to 65535",
-    },
-    parse.port,
-    "22",
-  ),
+  rdsAddress: required("rds-address <host[:port]>", "SSH address of the RDS", parse.hostPort),
+  rdsPort: optional("rds-port <port>", "SSH port of the RDS, if the address has none", parse.port, "22"),
   rdsUser: withDefault(
-    {
-      flag: "rds-user <user>",
-      description: "RouterOS user; its group needs the policies ssh, read, write and test",
-      expects: "1 to 64 letters, digits and any of . _ @ + -",
-    },
+    "rds-user <user>",
+    "RouterOS user; its group needs the policies ssh, read, write and test",
+    parse.matching(/^[A-Za-z0-9._@][A-Za-z0-9._@+-]{0,63}$/, "1 to 64 letters, digits and any of . _ @ + -"),
     "csi",
-    parse.matching(/^[A-Za-z0-9._@][A-Za-z0-9._@+-]{0,63}$/, "a RouterOS user name"),
   ),
   rdsKeyFile: required(
-    {
-      flag: "rds-key-file <path>",
-      description: "private SSH key of the user (Ed25519 or RSA); read anew for every connection",
-      expects: "the absolute path of an Ed25519 or RSA key in OpenSSH, PEM or PKCS#8 form",
-    },
+    "rds-key-file <path>",
+    "private SSH key of the user (Ed25519 or RSA); read for every connection",
     parse.absolutePath,
+    { expects: "the absolute path of an Ed25519 or RSA key in OpenSSH, PEM or PKCS#8 form" },
   ),
   rdsKeyPassphraseFile: optional(
-    {
-      flag: "rds-key-passphrase-file <path>",
-      description: "file with the passphrase of that key",
-      expects: "an absolute path",
-    },
+    "rds-key-passphrase-file <path>",
+    "file with the passphrase of the private key",
     parse.absolutePath,
   ),
   rdsHostKey: many(
-    {
-      flag: "rds-host-key <pin>",
-      description: "SSH host key that the RDS may show; several allow a change of the key",
-      expects: "SHA256:… (43 characters), a line 'ssh-ed25519 AAAA…' or a known_hosts line",
-      split: splitPins,
-    },
-    (text) => {
+    "rds-host-key <pin>",
+    "SSH host key of the RDS; several prepare a change of the key",
+    described("SHA256:… (43 characters), a line 'ssh-ed25519 AAAA…' or a known_hosts line", (text) => {
       const pin = parseHostKeyPin(text);
       return typeof pin === "string" ? bad(pin) : good(pin);
-    },
+    }),
+    { split: splitPins },
   ),
   rdsHostKeyFile: optional(
-    {
-      flag: "rds-host-key-file <path>",
-      description: "file with such host keys, one per line; read at start",
-      expects: "the absolute path of a file in known_hosts form",
-    },
+    "rds-host-key-file <path>",
+    "file with SSH host keys of the RDS, one per line; read at start",
     parse.absolutePath,
+    undefined,
+    { expects: "the absolute path of a file in known_hosts form" },
   ),
   pool: withDefault(
-    {
-      flag: "pool <slot>",
-      description: "slot of the disk, RAID or Btrfs pool for volumes whose StorageClass names none",
-      expects: "1 to 32 letters, digits, '.', '_' and '-'",
-    },
+    "pool <slot>",
+    "slot of the disk, RAID or Btrfs pool for volumes whose StorageClass names none",
+    parse.slot,
     "storage-pool",
-    parse.matching(
-      /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,31}$/,
-      "a slot of 1 to 32 letters, digits, '.', '_' and '-'",
-    ),
   ),
   directory: withDefault(
-    {
-      flag: "directory <path>",
-      description: "folder of the volumes below the pool's mount point",
-      expects: "names of letters, digits, '.', '_' and '-', joined by '/'",
-    },
-    "csi",
+    "directory <folder>",
+    "folder of the volumes below the pool's mount point",
     parse.folder,
+    "csi",
   ),
 } satisfies OptionTable;

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { parseDocument } from "yaml";
+import { errorCode } from "../domain/error-code.ts";
 import { ConfigError, type Mistake } from "./config-error.ts";
 import { didYouMean } from "./did-you-mean.ts";
 import { envNameOf, type OptionDefinition, type OptionTable, type ValuesOf } from "./option.ts";
@@ -80,9 +81,31 @@ export function finish<T extends object>({ mistakes }: { mistakes: readonly Mist
   return Object.freeze(config());
 }
 
-/** Where an option was set, for mistakes that only show when everything is together. */
-export function whereIs(sources: Sources, definition: OptionDefinition<unknown>): string {
-  return find(definition, sources)?.where ?? `--${definition.name}`;
+/** Adds a mistake. @param at where it is: an option, which is named as it was set, or a text */
+export function addMistake(
+  { sources, mistakes }: Pick<Draft<unknown>, "sources" | "mistakes">,
+  at: OptionDefinition<unknown> | string,
+  problem: string,
+  remedy: string,
+): void {
+  const where = typeof at === "string" ? at : (find(at, sources)?.where ?? `--${at.name}`);
+  mistakes.push({ where, problem, remedy });
+}
+
+/** Adds a mistake if one of the values of an option stands twice. @param thing the kind of thing that a value names, e.g. `pool` */
+export function refuseTwice(
+  found: Draft<unknown>,
+  option: OptionDefinition<unknown>,
+  values: readonly string[] = [],
+  thing: string,
+): void {
+  const twice = values.find((value, index) => values.indexOf(value) !== index);
+  if (twice !== undefined) addMistake(found, option, `names ${twice} twice`, `Name every ${thing} once`);
+}
+
+/** The ways to set an option, as the start of a remedy. */
+export function howToSet({ name }: OptionDefinition<unknown>): string {
+  return `Set --${name}, ${envNameOf(name)} or the key ${name}`;
 }
 
 /** Looks an option up: flag, then environment, then file. An empty environment variable counts as unset. */
@@ -120,7 +143,7 @@ export async function readConfigFile(
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
-    const problem = `names ${path}, which cannot be read (${codeOf(error)})`;
+    const problem = `names ${path}, which cannot be read (${errorCode(error) ?? error})`;
     return unusable("--config", problem, "Name a readable YAML or JSON file");
   }
   const document = parseDocument(text, { schema: "failsafe", uniqueKeys: true, logLevel: "silent" });
@@ -173,15 +196,9 @@ function readValues(table: OptionTable, sources: Sources, mistakes: Mistake[]): 
     if ("value" in result) values[property] = result.value;
     else {
       const where = found?.where ?? `--${name}`;
-      const unset = `Set --${name}, ${envNameOf(name)} or the key ${name}: ${expects}`;
-      const remedy = found === undefined ? unset : `Expected: ${expects}`;
+      const remedy = found === undefined ? `${howToSet(definition)}: ${expects}` : `Expected: ${expects}`;
       mistakes.push(...result.problems.map((problem) => ({ where, problem, remedy })));
     }
   }
   return values;
-}
-
-/** The code of an error of the operating system, for messages. */
-export function codeOf(error: unknown): string {
-  return (error as { code?: string }).code ?? String(error);
 }

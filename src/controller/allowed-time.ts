@@ -1,7 +1,7 @@
 import type { ClusterReader, MigrationConfigView, VmiView } from "../kubernetes/port.ts";
 import { migrationLimit } from "../migration/time-limit.ts";
 import type { RdsVolume } from "../rds/volume.ts";
-import { machineUsing, readMachine } from "./claim-users.ts";
+import { readVmi, vmiUsing } from "./claim-users.ts";
 import type { AllowedTime, MigrationWindow } from "./evidence.ts";
 
 const UNSET: MigrationConfigView = {
@@ -11,8 +11,8 @@ const UNSET: MigrationConfigView = {
 };
 
 /**
- * How long KubeVirt lets the machine that uses a volume migrate: by what it applies to this very migration, else by its settings for the
- * whole cluster. Errors as ClusterReader's.
+ * The time that KubeVirt allows for a migration of the VirtualMachineInstance that uses a volume: by the configuration of this migration,
+ * else by that of the cluster. Errors as ClusterReader's.
  */
 export async function allowedTime(
   cluster: ClusterReader,
@@ -21,14 +21,14 @@ export async function allowedTime(
   signal: AbortSignal,
 ): Promise<AllowedTime> {
   const unknown = (reason: string): AllowedTime => ({ kind: "unknown", reason, passing: false });
-  const named = await machineUsing(cluster, volume, window.target, signal);
+  const named = await vmiUsing(cluster, volume, window.target, signal);
   if (named === undefined) return unknown("no pod of a virtual machine uses the claim");
   const name = `virtual machine ${named.namespace}/${named.name}`;
-  const machine = await readMachine(cluster, named, signal);
-  if (machine === undefined) return unknown(`${name} may not be read`);
-  if (machine === "absent") return unknown(`${name} does not exist`);
-  const config = appliedConfig(machine, window) ?? (await cluster.migrationConfig(signal)) ?? UNSET;
-  const { memoryBytes, migratedVolumes } = machine;
+  const vmi = await readVmi(cluster, named, signal);
+  if (vmi === undefined) return unknown(`${name} may not be read`);
+  if (vmi === "absent") return unknown(`${name} does not exist`);
+  const config = appliedConfig(vmi, window) ?? (await cluster.migrationConfig(signal)) ?? UNSET;
+  const { memoryBytes, migratedVolumes } = vmi;
   const volumeBytes = migratedVolumes.reduce((sum, { bytes = 0n }) => sum + bytes, 0n);
   const seconds = migrationLimit({ memoryBytes: memoryBytes ?? 0n, volumeBytes }, config);
   return memoryBytes === undefined && seconds !== 0
@@ -37,8 +37,8 @@ export async function allowedTime(
 }
 
 /**
- * What KubeVirt applies to this migration. It writes that when the target pod is ready, which is after the second attachment; until then
- * there is nothing, or what the previous migration left: one to another node, or one that had ended before.
+ * The configuration that KubeVirt applies to this migration. KubeVirt writes it when the target pod is ready, after the second
+ * attachment. Until then the state is absent or that of a previous migration, which went to another node or has ended.
  */
 function appliedConfig(
   { migrationState }: VmiView,

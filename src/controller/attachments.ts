@@ -1,35 +1,32 @@
 import { type Capability, DEFAULT_FILESYSTEM, type Filesystem } from "../domain/access-mode.ts";
+import { retry } from "../domain/backoff.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
-import { requireField } from "../domain/fields.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
 import type { PublishContext } from "../domain/publish-context.ts";
-import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
 import type { NodeRegistry } from "../kubernetes/node-registry.ts";
 import { decideDeadline } from "../migration/deadline.ts";
-import type { Evidence, PublishRequest, StaleCause } from "../migration/decision.ts";
-import { decidePublish } from "../migration/publish.ts";
+import type { PublishRequest, StaleCause } from "../migration/decision.ts";
 import { isAskedAnew, withRevision } from "../migration/revision.ts";
 import { decideUnpublish, forgetEnded } from "../migration/unpublish.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Rds } from "../rds/rds.ts";
-import { type Classified, ownVolume, type RdsVolume, volumeToDetach } from "../rds/volume.ts";
+import { type RdsVolume, requireVolume, volumeToDetach } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { EvidenceSource } from "./evidence.ts";
-import { gatherEvidence } from "./gather-evidence.ts";
 import { isExportLost } from "./lost-export.ts";
 import { limitNow } from "./migration-limit.ts";
-
+import type { MigrationReporter } from "./migration-reporter.ts";
 import { publishContextOf } from "./publish-answer.ts";
-import { changeRecord, type RecordChange, type Settled } from "./record-change.ts";
-import type { Reporter } from "./reporter.ts";
+import { decideWithEvidence } from "./publish-decision.ts";
+import { changeRecord, type FinalDecision, type RecordChange } from "./record-change.ts";
 
-/** What the attachment service needs. */
 export interface AttachmentServiceOptions {
   readonly rds: Rds;
   readonly nodes: NodeRegistry;
   readonly evidence: EvidenceSource;
-  readonly reporter: Reporter;
+  readonly reporter: MigrationReporter;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly clusterId: string;
@@ -41,25 +38,21 @@ export interface AttachmentServiceOptions {
 
 /** ControllerPublishVolume, in domain terms. */
 export interface PublishVolumeRequest {
-  readonly volumeId: string;
+  readonly volumeId: VolumeId;
   readonly nodeId: string;
-  readonly capability: Capability | undefined;
+  readonly capability: Capability;
   readonly readonly: boolean;
   readonly signal: AbortSignal;
 }
 
-/** A decision that changes the record. */
-type Accepted = Extract<Settled, { kind: "accept" }>;
-
 /** One try of a background change gives up after this time, milliseconds. */
 const BACKGROUND_LIMIT_MS = 15_000;
-/** Pauses between tries of a background change, milliseconds: 50, 200, … 12 800; less than a minute in all. */
-const FIRST_PAUSE_MS = 50;
-const LAST_PAUSE_MS = 15_000;
+/** Tries of a background change and the pauses between them, milliseconds: 50, 100, … 12 800; less than a minute in all. */
+const BACKGROUND = { attempts: 10, firstMs: 50, maxMs: 15_000 };
 
 /**
- * Attaches volumes to nodes and detaches them. The record on the RDS decides; what this process remembers
- * only saves the read before a compare-and-set, which fails if the memory was stale.
+ * Attaches volumes to nodes and detaches them. The record on the RDS decides. The memory of this process only saves the
+ * read before a compare-and-set, which fails if the memory was stale.
  */
 export class AttachmentService {
   readonly #options: AttachmentServiceOptions;
@@ -75,39 +68,31 @@ export class AttachmentService {
    * access. One for a node that has the volume already.
    */
   async publish(request: PublishVolumeRequest): Promise<PublishContext> {
-    const { volumeId, nodeId, capability, signal } = request;
-    requireField("volume_id", volumeId);
-    requireField("node_id", nodeId);
-    if (capability === undefined) throw failure("fieldMissing", { field: "volume_capability" });
+    const { volumeId: id, nodeId, capability, signal } = request;
     requireSupported([capability]);
-    const id = parseVolumeId(volumeId);
-    if (id === undefined) throw failure("volumeNotFound", { volume: JSON.stringify(volumeId) });
     const remembered = this.#options.rds.remembered(id);
     const first = remembered ?? requireVolume(id, await this.#options.rds.find(id, signal));
     if (!(await this.#options.nodes.exists(nodeId, signal))) throw failure("nodeNotFound", { node: nodeId });
-    const wanted = this.#publishRequest(id, request, capability);
+    const wanted = this.#publishRequest(request);
     const volume = await this.#changeAndTidy({
       id,
       first,
       fresh: remembered === undefined,
       node: nodeId,
       signal,
-      decide: (current) => this.#decide(current, wanted, signal),
+      decide: (current) => decideWithEvidence(this.#options, current, wanted, signal),
     });
     if (volume === undefined) throw failure("volumeNotFound", { volume: id });
     return publishContextOf(volume, wanted.hostNqn, this.#options.nvmeAddress);
   }
 
   /**
-   * CSI ControllerUnpublishVolume. A volume that does not exist, or belongs to another installation, is detached already; of
-   * an unreadable record nobody knows whether it is. A volume that is not attached to the node gets a new revision of its
-   * record, so that an attach of before, whose line still waits on the RDS, cannot undo the answer.
+   * CSI ControllerUnpublishVolume. A volume that does not exist, or belongs to another installation, is detached already. An
+   * unreadable record is an error. A volume that is not attached to the node gets a new revision of its record, so that an
+   * earlier attach, whose line still waits on the RDS, cannot undo the answer.
    * @param nodeId "" means every node
    */
-  async unpublish(volumeId: string, nodeId: string, signal: AbortSignal): Promise<void> {
-    requireField("volume_id", volumeId);
-    const id = parseVolumeId(volumeId);
-    if (id === undefined) return;
+  async unpublish(id: VolumeId, nodeId: string, signal: AbortSignal): Promise<void> {
     const remembered = this.#options.rds.remembered(id);
     const found = remembered ?? volumeToDetach(await this.#options.rds.find(id, signal));
     if (found === undefined) return;
@@ -123,12 +108,12 @@ export class AttachmentService {
   }
 
   /**
-   * What time and a finished report do to a record: a passed deadline is noted, reported ends leave it. Detaches nobody.
+   * Notes a passed deadline in a record, and removes reported ends from it. Detaches no node.
    * @param volume as just read
    */
   async tidy(volume: RdsVolume, signal: AbortSignal): Promise<void> {
     const { reporter, evidence, logger } = this.#options;
-    const decide = async (current: RdsVolume): Promise<Settled> => {
+    const decide = async (current: RdsVolume): Promise<FinalDecision> => {
       const { id, record } = current;
       const now = this.#now();
       const limit = await limitNow(evidence, current, now, logger, signal);
@@ -140,12 +125,12 @@ export class AttachmentService {
   }
 
   /**
-   * Clears the attachment of a node that is proven to exist no more, or that nothing has asked for. An attachment that somebody
-   * has asked for since is another one.
+   * Clears the attachment of a node that is proven gone, or of one that the cluster never asked for. An attachment that was
+   * asked for since is another one.
    * @param volume as just read
    */
   async clearStale(volume: RdsVolume, node: string, cause: StaleCause, signal: AbortSignal): Promise<void> {
-    const decide = async ({ record }: RdsVolume): Promise<Settled> => {
+    const decide = async ({ record }: RdsVolume): Promise<FinalDecision> => {
       const decision = decideUnpublish(record, node, this.#now(), this.#instance);
       if (decision.record === record || isAskedAnew(volume.record, record, node))
         return { ...decision, record, export: "leave" };
@@ -167,7 +152,7 @@ export class AttachmentService {
     const { rds } = this.#options;
     if (!isExportLost(rds, volume, wanted, this.#now())) return false;
     let isLost = false;
-    const decide = async (current: RdsVolume): Promise<Settled> => {
+    const decide = async (current: RdsVolume): Promise<FinalDecision> => {
       const { record } = current;
       isLost = isExportLost(rds, current, wanted, this.#now());
       return isLost
@@ -178,7 +163,7 @@ export class AttachmentService {
     return isLost && after !== undefined;
   }
 
-  /** Ends the changes that run in the background; what they leave undone is done by the next reconcile of any replica. */
+  /** Ends the changes that run in the background. The next reconcile of any replica does the rest. */
   async close(): Promise<void> {
     this.#stop.abort(failure("shuttingDown", {}));
     await this.settled();
@@ -194,7 +179,7 @@ export class AttachmentService {
     return changeRecord(this.#options.rds, this.#options.reporter, change);
   }
 
-  /** Ends that were reported on the way leave the record also when the change itself is refused or fails. */
+  /** Reported ends leave the record also when the change itself is refused or fails. */
   async #changeAndTidy(change: RecordChange): Promise<RdsVolume | undefined> {
     let last: RdsVolume | undefined;
     const seen = (volume: RdsVolume) => {
@@ -208,8 +193,8 @@ export class AttachmentService {
   }
 
   /**
-   * A reported end leaves the record without the caller waiting for it. Tried again for a while: an end that stays is taken
-   * for an orphan by other replicas and reported once more.
+   * Removes reported ends from the record in the background, with retries: another replica would report an end that stays
+   * once more.
    */
   #tidyLater(volume: RdsVolume | undefined): void {
     const { reporter } = this.#options;
@@ -221,63 +206,18 @@ export class AttachmentService {
   async #tidyUntilDone(volume: RdsVolume): Promise<void> {
     const { clock, logger } = this.#options;
     const { signal } = this.#stop;
-    for (let pause = FIRST_PAUSE_MS; pause <= LAST_PAUSE_MS && !signal.aborted; pause *= 4) {
-      try {
-        return await this.tidy(volume, AbortSignal.any([signal, AbortSignal.timeout(BACKGROUND_LIMIT_MS)]));
-      } catch (error) {
-        logger.debug("a reported migration stays in its record for now", { volume: volume.id, error });
-        await clock.sleep(pause, signal).catch(() => {});
-      }
-    }
+    const again = (error: unknown) => {
+      logger.debug("a reported migration stays in its record for now", { volume: volume.id, error });
+      return 0;
+    };
+    const tidy = () => this.tidy(volume, AbortSignal.any([signal, AbortSignal.timeout(BACKGROUND_LIMIT_MS)]));
+    await retry(tidy, { ...BACKGROUND, clock, signal, again }).catch(() => {});
   }
 
-  /** The state machine's answer, with the evidence that it asks for. */
-  async #decide(volume: RdsVolume, request: PublishRequest, signal: AbortSignal): Promise<Settled> {
-    if (volume.disk.size === undefined)
-      return { kind: "refuse", error: failure("volumeNotReady", { volume: volume.id }) };
-    let evidence: Evidence = {};
-    for (;;) {
-      const decision = decidePublish(volume.record, request, this.#now(), evidence);
-      if (decision.kind === "accept" && decision.record !== volume.record) {
-        await this.#requireRoom(request.node, signal);
-        return this.#withPresentClaim(volume, withRevision(volume.record, decision), signal);
-      }
-      if (decision.kind === "accept") return withRevision(volume.record, decision);
-      if (decision.kind === "refuse") return decision;
-      evidence = {
-        ...evidence,
-        ...(await gatherEvidence(this.#options, decision, { volume, requester: request.node, signal })),
-      };
-    }
-  }
-
-  /** A PersistentVolume may have been bound to another claim since the volume was made, as after an import of CDI. */
-  async #withPresentClaim(volume: RdsVolume, decision: Accepted, signal: AbortSignal): Promise<Accepted> {
-    const claim = await this.#options.evidence.presentClaim?.(volume, signal);
-    if (claim === undefined) return decision;
-    const { namespace, name } = claim;
-    return { ...decision, record: { ...decision.record, claim: { namespace, name } } };
-  }
-
-  /** One RouterOS command when there is a limit, else none. @throws nodeLimitReached (RESOURCE_EXHAUSTED) */
-  async #requireRoom(node: string, signal: AbortSignal): Promise<void> {
-    const limit = this.#options.maxVolumesPerNode;
-    if (limit === 0) return;
-    const { volumes } = await this.#options.rds.list(signal);
-    const used = volumes.filter(({ record }) =>
-      record.attachments.some((attachment) => attachment.node === node),
-    );
-    if (used.length >= limit) throw failure("nodeLimitReached", { node, limit });
-  }
-
-  #publishRequest(
-    id: VolumeId,
-    { nodeId, readonly }: PublishVolumeRequest,
-    capability: Capability,
-  ): PublishRequest {
+  #publishRequest({ volumeId, nodeId, readonly, capability }: PublishVolumeRequest): PublishRequest {
     const { accessMode, accessType, fsType } = capability;
     return {
-      volume: id,
+      volume: volumeId,
       node: nodeId,
       hostNqn: hostIdentity(this.#options.clusterId, nodeId).hostNqn,
       accessMode,
@@ -295,11 +235,4 @@ export class AttachmentService {
   #now(): number {
     return Math.floor(this.#options.clock.now() / 1_000);
   }
-}
-
-/** @throws volumeNotFound (NOT_FOUND) when it is proven absent, or another installation's; recordUnusable, foreignDisk (FAILED_PRECONDITION) */
-export function requireVolume(id: VolumeId, found: Classified | undefined): RdsVolume {
-  const volume = ownVolume(found);
-  if (volume === undefined) throw failure("volumeNotFound", { volume: id });
-  return volume;
 }

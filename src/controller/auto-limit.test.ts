@@ -19,15 +19,8 @@ const config = (over: Partial<MigrationConfigView> = {}): MigrationConfigView =>
   ...over,
 });
 const state = (over: Partial<MigrationStateView>): MigrationStateView => ({
-  migrationUid: "uid-m",
-  sourceNode: "node-a",
   targetNode: "node-b",
-  started: undefined,
   ended: undefined,
-  completed: false,
-  failed: false,
-  abortRequested: false,
-  failureReason: undefined,
   mode: undefined,
   configuration: undefined,
   ...over,
@@ -51,7 +44,7 @@ describe("auto at the second attachment", () => {
     const slow = config({ completionTimeoutPerGiB: 1_200 });
     for (const previous of [
       state({ targetNode: "node-c", configuration: slow }),
-      state({ ended: (START - 60) * 1_000, completed: true, configuration: slow }),
+      state({ ended: (START - 60) * 1_000, configuration: slow }),
       state({ targetNode: undefined, configuration: slow }),
       state({}),
       undefined,
@@ -171,7 +164,6 @@ describe("auto before a migration is called overdue", () => {
       node: "node-b",
       migrationState: state({
         ended,
-        completed: true,
         configuration: config({ completionTimeoutPerGiB: 0 }),
       }),
     });

@@ -2,7 +2,7 @@ import { type Capability, FILESYSTEMS, type Filesystem } from "../domain/access-
 import { type DriverError, failure } from "../domain/errors/driver-error.ts";
 
 /**
- * Why a capability cannot be had, or undefined when it can.
+ * Why a capability is unsupported; undefined when it is supported.
  * RWX-01: ReadWriteMany with raw block is allowed; RWX-02: ReadWriteMany with a filesystem is not.
  */
 export function capabilityProblem({ accessMode, accessType, fsType }: Capability): DriverError | undefined {
@@ -17,7 +17,7 @@ export function capabilityProblem({ accessMode, accessType, fsType }: Capability
   return undefined;
 }
 
-/** @throws the first problem (INVALID_ARGUMENT): every capability must be satisfiable */
+/** Requires that every capability is supported. @throws the first problem (INVALID_ARGUMENT) */
 export function requireSupported(capabilities: readonly Capability[]): void {
   for (const capability of capabilities) {
     const problem = capabilityProblem(capability);

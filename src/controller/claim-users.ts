@@ -1,7 +1,7 @@
 import { isFailure } from "../domain/errors/driver-error.ts";
 import { claimUsers } from "../inspect/claim-users.ts";
 import type { ClaimRef, ClusterReader, VmiView } from "../kubernetes/port.ts";
-import { type Machine, machineOf } from "../migration/guard.ts";
+import { type VmiRef, vmiOf } from "../migration/guard.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 
 /** The claim that a volume belongs to: that of its PersistentVolume, which may have been bound anew since it was made. */
@@ -17,19 +17,19 @@ export async function claimOf(
  * The machine that uses a volume, as its pods name it.
  * @param node where one of its pods is to be looked for first
  */
-export async function machineUsing(
+export async function vmiUsing(
   cluster: ClusterReader,
   volume: RdsVolume,
   node: string | undefined,
   signal: AbortSignal,
-): Promise<Machine | undefined> {
+): Promise<VmiRef | undefined> {
   const claim = await claimOf(cluster, volume, signal);
   if (claim === undefined) return undefined;
   const { users, owners } = await claimUsers(cluster, claim, signal);
   const there = users.filter((user) => user.node === node);
   for (const user of [...there, ...users]) {
-    const machine = machineOf(user, (each) => owners.get(each.uid));
-    if (machine !== undefined) return machine;
+    const vmi = vmiOf(user, (each) => owners.get(each.uid));
+    if (vmi !== undefined) return vmi;
   }
   return undefined;
 }
@@ -38,14 +38,14 @@ export async function machineUsing(
  * The VirtualMachineInstance that pods name: "absent" if it was deleted, also if one of its name was made anew. undefined: it may not be
  * read.
  */
-export async function readMachine(
+export async function readVmi(
   cluster: Pick<ClusterReader, "virtualMachineInstance">,
-  { namespace, name, uid }: Machine,
+  { namespace, name, uid }: VmiRef,
   signal: AbortSignal,
 ): Promise<VmiView | "absent" | undefined> {
   const found = await ifAllowed(async () => {
-    const machine = await cluster.virtualMachineInstance(namespace, name, signal);
-    return machine ?? "absent";
+    const vmi = await cluster.virtualMachineInstance(namespace, name, signal);
+    return vmi ?? "absent";
   });
   return typeof found === "object" && found.uid !== uid ? "absent" : found;
 }

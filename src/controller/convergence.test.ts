@@ -1,5 +1,6 @@
-import { afterEach, describe, expect, test } from "bun:test";
-import { MIB, MOUNT, type Stack, startStack } from "../../test/support/rds-stack.ts";
+import { describe, expect, test } from "bun:test";
+import { createVolume, useStack } from "../../test/support/own-stack.ts";
+import { MIB, MOUNT, type Stack } from "../../test/support/rds-stack.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import type { FaultAction } from "../simulator/faults.ts";
@@ -10,25 +11,12 @@ const NAME = "pvc-1";
 const ID = volumeIdFromName(NAME);
 const SIZE = 4n * MIB;
 
-let stack: Stack | undefined;
-afterEach(async () => {
-  await stack?.close();
-  stack = undefined;
-});
+const start = useStack();
 
 type Verb = "create" | "publish" | "unpublish" | "delete";
 
 const call: Record<Verb, (on: Stack) => Promise<unknown>> = {
-  create: (on) =>
-    on.volumes.create({
-      name: NAME,
-      range: { requiredBytes: SIZE, limitBytes: 0n },
-      capabilities: [MOUNT],
-      parameters: {},
-      mutableParameters: {},
-      contentSource: undefined,
-      signal: on.signal,
-    }),
+  create: (on) => createVolume(on, { name: NAME, required: SIZE, capabilities: [MOUNT] }),
   publish: (on) =>
     on.attachments.publish({
       volumeId: ID,
@@ -87,8 +75,7 @@ async function interrupted(
   nth: number,
   action: FaultAction,
 ): Promise<boolean> {
-  const on = await startStack({ profile });
-  stack = on;
+  const on = await start({ profile });
   for (const step of BEFORE[verb]) await untilDone(on, step);
   // A fresh controller, as after a crash: it remembers nothing.
   const fresh: Stack = { ...on, ...on.controller() };
@@ -101,7 +88,6 @@ async function interrupted(
   expect({ action, nth, again: stateOf(on) }).toEqual({ action, nth, again: AFTER[verb] });
   const struck = on.simulator.commands.some((entry) => entry.outcome === "cut");
   await on.close();
-  stack = undefined;
   return struck;
 }
 

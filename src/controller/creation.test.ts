@@ -1,7 +1,6 @@
-import { afterEach, describe, expect, test } from "bun:test";
-import { BLOCK, MIB, type Stack, type StackOptions, startStack } from "../../test/support/rds-stack.ts";
-import { DriverError } from "../domain/errors/driver-error.ts";
-import { grpcCodeName } from "../domain/errors/grpc-code.ts";
+import { describe, expect, test } from "bun:test";
+import { createVolume, outcome, useStack } from "../../test/support/own-stack.ts";
+import { MIB, type Stack } from "../../test/support/rds-stack.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 
 const PROFILES = ["current", "hostile", "strict", "old"] as const;
@@ -9,42 +8,16 @@ const ID = volumeIdFromName("pvc-1");
 const PATH = `storage-pool/csi/${ID}.img`;
 const SIZE = 4n * MIB;
 
-let stack: Stack | undefined;
-afterEach(async () => {
-  await stack?.close();
-  stack = undefined;
-});
-async function start(options: StackOptions = {}): Promise<Stack> {
-  stack = await startStack(options);
-  return stack;
-}
+const start = useStack();
 
 const create = (on: Pick<Stack, "volumes" | "signal">, parameters: Record<string, string> = {}) =>
-  on.volumes.create({
-    name: "pvc-1",
-    range: { requiredBytes: SIZE, limitBytes: 0n },
-    capabilities: [BLOCK],
-    parameters,
-    mutableParameters: {},
-    contentSource: undefined,
-    signal: on.signal,
-  });
+  createVolume(on, { required: SIZE, parameters });
 const claim = (namespace: string, name: string) => ({
   "csi.storage.k8s.io/pvc/namespace": namespace,
   "csi.storage.k8s.io/pvc/name": name,
   "csi.storage.k8s.io/pv/name": "pvc-1",
 });
 
-/** Code and message that a call fails with. */
-async function outcome(call: Promise<unknown>): Promise<string> {
-  try {
-    await call;
-    return "OK";
-  } catch (error) {
-    if (!(error instanceof DriverError)) throw error;
-    return `${grpcCodeName(error.code)}: ${error.summary}`;
-  }
-}
 const filesOf = (on: Stack): [string, bigint][] =>
   on.simulator.device.files.filter(({ directory }) => !directory).map(({ path, size }) => [path, size]);
 

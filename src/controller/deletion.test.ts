@@ -1,5 +1,6 @@
-import { afterEach, describe, expect, test } from "bun:test";
-import { BLOCK, GIB, MIB, type Stack, type StackOptions, startStack } from "../../test/support/rds-stack.ts";
+import { describe, expect, test } from "bun:test";
+import { createVolume, useStack } from "../../test/support/own-stack.ts";
+import { GIB, MIB, type Stack, type StackOptions } from "../../test/support/rds-stack.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 
@@ -15,26 +16,11 @@ const POOLS = ["storage-pool", "usb1", "usb2"].map((slot) => ({
 }));
 const DELETES = /\/(?:disk|file)\/remove/;
 
-let stack: Stack | undefined;
-afterEach(async () => {
-  await stack?.close();
-  stack = undefined;
-});
-async function start(options: StackOptions = {}): Promise<Stack> {
-  stack = await startStack({ pools: POOLS, ...options });
-  return stack;
-}
+const open = useStack();
+const start = (options: StackOptions = {}) => open({ pools: POOLS, ...options });
 
 const create = (on: Pick<Stack, "volumes" | "signal">, name = NAME, pool?: string) =>
-  on.volumes.create({
-    name,
-    range: { requiredBytes: 4n * MIB, limitBytes: 0n },
-    capabilities: [BLOCK],
-    parameters: pool === undefined ? {} : { pool },
-    mutableParameters: {},
-    contentSource: undefined,
-    signal: on.signal,
-  });
+  createVolume(on, { name, required: 4n * MIB, parameters: pool === undefined ? {} : { pool } });
 
 /** A controller of another process: it remembers nothing. */
 const another = (on: Stack): Pick<Stack, "volumes" | "signal"> => ({ ...on.controller(), signal: on.signal });

@@ -11,27 +11,27 @@ export interface MigrationWindow {
 /** How long KubeVirt lets a migration take, in seconds; 0 = no limit. */
 export type AllowedTime =
   | { readonly kind: "known"; readonly seconds: number }
-  /** `passing`: Kubernetes did not answer this time; else it will not answer the next time either. */
+  /** `passing`: Kubernetes did not answer this time, and may answer the next time. */
   | { readonly kind: "unknown"; readonly reason: string; readonly passing: boolean };
 
-/** What the attachment state machine may ask about the world. Throws when it cannot be found out. */
+/** Answers the questions of the attachment state machine. Throws when the answer is unknown. */
 export interface EvidenceSource {
-  /** Whether the holder of a volume is confirmed to be gone from this cluster; merely silent nodes are not gone. */
+  /** Whether the holder of a volume is confirmed gone from this cluster. A silent node is not gone. */
   holderGone(volume: RdsVolume, nodeId: string, signal: AbortSignal): Promise<boolean>;
-  /** Whether every workload that uses the volume is one virtual machine that migrates from the holder to the requesting node. */
+  /** Whether every workload that uses the volume is one VirtualMachineInstance that migrates from the holder to the requesting node. */
   singleUser(volume: RdsVolume, pair: NodePair, signal: AbortSignal): Promise<SingleUserEvidence>;
-  /** How long KubeVirt lets a migration of the machine that uses the volume take. Throws only when aborted. */
+  /** The time that KubeVirt allows for a migration of the VirtualMachineInstance that uses the volume. Throws only when aborted. */
   allowedSeconds(volume: RdsVolume, window: MigrationWindow, signal: AbortSignal): Promise<AllowedTime>;
   /** The claim of the volume's PersistentVolume; undefined also where Kubernetes did not answer. Throws only when aborted. */
   presentClaim?(volume: RdsVolume, signal: AbortSignal): Promise<ClaimRef | undefined>;
 }
 
-/** Allowed time of a migration where nobody can say how large the machine is: seconds. */
+/** Allowed time of a migration without an orchestrator, seconds. */
 const DEFAULT_ALLOWED_SECONDS = 300;
 
 /**
- * Without an orchestrator nobody can prove that a node is gone, so nothing is ever taken over; and nobody can prove
- * that a migration runs, so the guard is off: whoever publishes a ReadWriteMany volume twice is trusted.
+ * Evidence without an orchestrator. No node is ever proven gone, so no volume is taken over. No migration is ever proven, so the
+ * guard is off: the caller that publishes a ReadWriteMany volume to two nodes is trusted.
  */
 export const noOrchestrator: EvidenceSource = {
   holderGone: async () => false,

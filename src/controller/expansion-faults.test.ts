@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { outcome } from "../../test/support/own-stack.ts";
 import type { ControllerStack, Stack, StackOptions } from "../../test/support/rds-stack.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import type { FaultAction } from "../simulator/faults.ts";
-import { expand, LARGER, outcome, publish, reconcile, SIZE, shown, withVolume } from "./expansion.fixture.ts";
+import { expand, ID, LARGER, publish, reconcile, SIZE, shown, withVolume } from "./expansion.fixture.ts";
 
 const PROFILES = ["current", "hostile", "strict", "old"] as const;
 
@@ -131,9 +132,7 @@ describe("a controller dies between export off and on", () => {
 
   test("the last detach ends it: not exported, no mark", async () => {
     const on = await died(3);
-    await on
-      .controller()
-      .attachments.unpublish(on.simulator.device.disks[0]?.slot ?? "", "node-a", on.signal);
+    await on.controller().attachments.unpublish(ID, "node-a", on.signal);
     expect(shown(on)).toMatchObject({ size: LARGER, exported: false, marked: false });
   });
 

@@ -1,3 +1,4 @@
+import { createVolume, reconcilerOf } from "../../test/support/own-stack.ts";
 import {
   BRISK_CLOCK,
   type ControllerStack,
@@ -7,12 +8,8 @@ import {
   startStack,
 } from "../../test/support/rds-stack.ts";
 import type { Capability } from "../domain/access-mode.ts";
-import { DriverError } from "../domain/errors/driver-error.ts";
-import { grpcCodeName } from "../domain/errors/grpc-code.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
-import { silentLogger } from "../observability/log.ts";
 import type { ExpandedVolume } from "./expansion.ts";
-import { Reconciler } from "./reconciler.ts";
 
 export const ID = volumeIdFromName("pvc-1");
 export const SIZE = 8n * MIB;
@@ -45,15 +42,7 @@ export async function create(
   name: string,
   parameters: Record<string, string> = {},
 ): Promise<VolumeId> {
-  const { id } = await on.volumes.create({
-    name,
-    range: { requiredBytes: SIZE, limitBytes: 0n },
-    capabilities: [SHARED],
-    parameters,
-    mutableParameters: {},
-    contentSource: undefined,
-    signal: soon(),
-  });
+  const { id } = await createVolume(on, { name, required: SIZE, capabilities: [SHARED], parameters });
   return id;
 }
 
@@ -64,7 +53,7 @@ export const publish = (on: ControllerStack, nodeId: string, capability = SHARED
 export const expand = (
   on: ControllerStack,
   requiredBytes: bigint = LARGER,
-  over: { limitBytes?: bigint; capability?: Capability | undefined; volumeId?: string } = {},
+  over: { limitBytes?: bigint; capability?: Capability | undefined; volumeId?: VolumeId } = {},
 ): Promise<ExpandedVolume> =>
   on.expansions.expand({
     volumeId: over.volumeId ?? ID,
@@ -72,17 +61,6 @@ export const expand = (
     capability: "capability" in over ? over.capability : SHARED,
     signal: soon(),
   });
-
-/** Code and message that a call fails with. */
-export async function outcome(call: Promise<unknown>): Promise<string> {
-  try {
-    await call;
-    return "OK";
-  } catch (error) {
-    if (!(error instanceof DriverError)) throw error;
-    return `${grpcCodeName(error.code)}: ${error.summary}`;
-  }
-}
 
 /** What the RDS shows of the volume. */
 export function shown(on: Stack) {
@@ -94,13 +72,6 @@ export function shown(on: Stack) {
 
 /** One look of the reconcile loop of a controller. */
 export const reconcile = (on: ControllerStack, now = () => Date.now()) =>
-  new Reconciler({
-    rds: on.rds,
-    attachments: on.attachments,
-    reporter: on.reporter,
-    metrics: on.metrics,
+  reconcilerOf(on, {
     clock: { now, monotonic: () => performance.now(), sleep: async () => {} },
-    logger: silentLogger,
-    cluster: undefined,
-    events: { post: () => {}, postForVolume: (handle, event) => on.posted.push({ handle, ...event }) },
   }).tick(soon());

@@ -2,32 +2,29 @@ import type { Capability } from "../domain/access-mode.ts";
 import { type CapacityRange, checkRange, outOfRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
-import { requireField } from "../domain/fields.ts";
 import type { VolumeRecord, VolumeSettings } from "../domain/record/volume-record.ts";
-import { parseVolumeId } from "../domain/volume-id.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Pool } from "../rds/pool.ts";
 import type { Rds } from "../rds/rds.ts";
-import type { RdsVolume } from "../rds/volume.ts";
-import { requireVolume } from "./attachments.ts";
+import { type RdsVolume, requireVolume } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
+import type { MigrationReporter } from "./migration-reporter.ts";
 import { changeRecord } from "./record-change.ts";
-import type { Reporter } from "./reporter.ts";
 import { grownSize } from "./sizes.ts";
 
 /**
- * What an expansion does with a volume that is attached:
- * `announce` – grow it; the target tells the hosts, or they see it when they rescan;
- * `re-export` – grow it, then switch its export off and on, as hosts see the size only of an export that began after;
- * `refuse` – nothing, until it is detached.
+ * How an attached volume is expanded:
+ * `announce` – grow it; the target announces the size, or hosts see it when they rescan;
+ * `re-export` – grow it, then switch its export off and on: some targets show a size only with a new export;
+ * `refuse` – refuse until it is detached.
  */
 export const ONLINE_EXPANSIONS = ["announce", "re-export", "refuse"] as const;
 export type OnlineExpansion = (typeof ONLINE_EXPANSIONS)[number];
 
-/** What the expansion service needs. */
 export interface ExpansionServiceOptions {
   readonly rds: Rds;
-  readonly reporter: Reporter;
+  readonly reporter: MigrationReporter;
   readonly logger: Logger;
   readonly clock: Clock;
   /** Bytes that stay free in each pool. */
@@ -37,7 +34,7 @@ export interface ExpansionServiceOptions {
 
 /** ControllerExpandVolume, in domain terms. */
 export interface ExpandRequest {
-  readonly volumeId: string;
+  readonly volumeId: VolumeId;
   readonly range: CapacityRange;
   readonly capability: Capability | undefined;
   readonly signal: AbortSignal;
@@ -55,7 +52,7 @@ export interface ExpandedVolume {
 const SHORTEST_CTRL_LOSS_TMO = 30;
 const ATTEMPTS = 6;
 
-/** Grows volumes. May be repeated at any time: what an interrupted call began, the next one finishes. */
+/** Grows volumes. A repeated call finishes the work of an interrupted one. */
 export class ExpansionService {
   readonly #options: ExpansionServiceOptions;
 
@@ -65,17 +62,12 @@ export class ExpansionService {
 
   /** CSI ControllerExpandVolume: two RouterOS commands, one if the volume is large enough. */
   async expand(request: ExpandRequest): Promise<ExpandedVolume> {
-    const { volumeId, range, capability, signal } = request;
-    requireField("volume_id", volumeId);
+    const { volumeId: id, range, capability, signal } = request;
     checkRange(range);
-    if (range.requiredBytes === 0n && range.limitBytes === 0n)
-      throw failure("fieldMissing", { field: "capacity_range" });
     if (capability !== undefined) requireSupported([capability]);
-    const id = parseVolumeId(volumeId);
-    if (id === undefined) throw failure("volumeNotFound", { volume: JSON.stringify(volumeId) });
     const { rds, reserveBytes } = this.#options;
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-      const { found, pool } = await rds.forGrowth(id, reserveBytes, signal);
+      const { found, pool } = await rds.findWithPool(id, reserveBytes, signal);
       const volume = await this.#step(requireVolume(id, found), pool, request);
       if (volume !== undefined) return answer(volume, capability);
     }

@@ -1,8 +1,9 @@
+import { orAborted } from "../domain/abort.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Logger } from "../observability/log.ts";
 import { RecurringFailure } from "../observability/recurring-failure.ts";
 
-/** What came of the visit to one volume. */
+/** The result of the visit to one volume. */
 export type Visit<R> = { readonly result: R } | { readonly error: unknown };
 
 /** How long a round and one visit may take. */
@@ -16,12 +17,12 @@ export interface RoundLimits {
 }
 
 /**
- * Visits volumes one after the other. A visit that fails or takes too long is logged and the next volume is visited; a round
- * that runs out of time goes on, the next time, where it ended. So no volume keeps another from its turn.
+ * Visits volumes one after the other. A visit that fails or takes too long is logged, and the next volume is visited. A round
+ * that runs out of time continues in the next round. So every volume gets its turn.
  */
 export class FairRound<V extends { readonly id: VolumeId }> {
   readonly #logger: Logger;
-  /** Of volumes whose last visit failed. */
+  /** Volumes whose last visit failed. */
   readonly #failing = new Map<VolumeId, RecurringFailure>();
   /** Where the next round begins. */
   #next: VolumeId | undefined;
@@ -56,7 +57,7 @@ export class FairRound<V extends { readonly id: VolumeId }> {
     return visits;
   }
 
-  /** All volumes, from the one on which the last round did not come. */
+  /** All volumes, beginning with the first that the last round did not reach. */
   #inTurn(volumes: readonly V[]): readonly V[] {
     const next = this.#next;
     const sorted = volumes.toSorted((a, b) => (a.id < b.id ? -1 : 1));
@@ -71,7 +72,8 @@ export class FairRound<V extends { readonly id: VolumeId }> {
   ): Promise<Visit<R>> {
     const { id } = volume;
     try {
-      const result = await settledWithin(visit(volume, limit), limit);
+      // Not all work heeds its signal at once.
+      const result = await orAborted(visit(volume, limit), limit);
       this.#failing.get(id)?.worked();
       this.#failing.delete(id);
       return { result };
@@ -82,20 +84,5 @@ export class FairRound<V extends { readonly id: VolumeId }> {
       failures.failed(error);
       return { error };
     }
-  }
-}
-
-/** The work, or the abort reason as soon as the limit has passed: not all work heeds its signal at once. */
-async function settledWithin<R>(work: Promise<R>, limit: AbortSignal): Promise<R> {
-  let onAbort = (): void => {};
-  const passed = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(limit.reason);
-    limit.addEventListener("abort", onAbort, { once: true });
-    if (limit.aborted) onAbort();
-  });
-  try {
-    return await Promise.race([work, passed]);
-  } finally {
-    limit.removeEventListener("abort", onAbort);
   }
 }

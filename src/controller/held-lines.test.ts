@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { setImmediate } from "node:timers/promises";
+import { createVolume } from "../../test/support/own-stack.ts";
 import {
   BLOCK,
   type ControllerStack,
@@ -44,15 +45,7 @@ async function start(capability: Capability, options: StackOptions = {}): Promis
 }
 
 const create = (on: Stack, capability: Capability = BLOCK) =>
-  on.volumes.create({
-    name: "held",
-    range: { requiredBytes: MIB, limitBytes: 0n },
-    capabilities: [capability],
-    parameters: {},
-    mutableParameters: {},
-    contentSource: undefined,
-    signal: on.signal,
-  });
+  createVolume(on, { name: "held", capabilities: [capability] });
 
 function publish(
   on: ControllerStack,

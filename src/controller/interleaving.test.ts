@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { setImmediate } from "node:timers/promises";
 import fc from "fast-check";
-import { BLOCK, type ControllerStack, MIB, type Stack, startStack } from "../../test/support/rds-stack.ts";
+import { createVolume } from "../../test/support/own-stack.ts";
+import { BLOCK, type ControllerStack, type Stack, startStack } from "../../test/support/rds-stack.ts";
 import type { Capability } from "../domain/access-mode.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
@@ -256,15 +257,7 @@ async function contest(world: World): Promise<{ grants: number; overlaps: number
           switches: { interleaving: world.interleaving, interleavingSeed: seed, renamedExport: "stays" },
         });
         try {
-          await stack.volumes.create({
-            name: "contested",
-            range: { requiredBytes: MIB, limitBytes: 0n },
-            capabilities: [world.capability],
-            parameters: {},
-            mutableParameters: {},
-            contentSource: undefined,
-            signal: stack.signal,
-          });
+          await createVolume(stack, { name: "contested", capabilities: [world.capability] });
           const on = new Contest(stack, world);
           for (const each of batches) {
             const tamed = world.heldArguments ? each : withoutHangs(each);

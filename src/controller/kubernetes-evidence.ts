@@ -7,10 +7,10 @@ import { judgeClaimUsers } from "../migration/guard.ts";
 import { judgeMigration } from "../migration/live-migration.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 import { allowedTime } from "./allowed-time.ts";
-import { claimOf, ifAllowed, readMachine } from "./claim-users.ts";
+import { claimOf, ifAllowed, readVmi } from "./claim-users.ts";
 import type { EvidenceSource } from "./evidence.ts";
 
-/** Evidence from the Kubernetes API. What cannot be read is `unknown`, never a proof. */
+/** Evidence from the Kubernetes API. A failed read is `unknown`, never a proof. */
 export function kubernetesEvidence(cluster: ClusterReader): EvidenceSource {
   return {
     holderGone: (volume, nodeId, signal) => isNodeGone(cluster, volume.id, nodeId, signal),
@@ -43,8 +43,8 @@ export function kubernetesEvidence(cluster: ClusterReader): EvidenceSource {
 }
 
 /**
- * Whether a node that has a volume was one of this cluster and is gone. Absent here proves nothing about another cluster, so a
- * PersistentVolume of this one must name the volume, and the name be one that a Node can have.
+ * Whether a node that has a volume was one of this cluster and is gone. The holder may be a node of another cluster: so a
+ * PersistentVolume of this one must name the volume, and a Node must be able to have the name.
  * @param handle volume handle
  */
 export async function isNodeGone(
@@ -73,17 +73,17 @@ async function singleUser(
   const { users, owners } = await claimUsers(cluster, claim, signal);
   const judged = judgeClaimUsers(pair, users, (user) => owners.get(user.uid));
   if (judged.kind === "not-proven") return judged;
-  const { namespace, name } = judged.machine;
-  const [machine, migrations] = await Promise.all([
-    readMachine(cluster, judged.machine, signal),
+  const { namespace, name } = judged.vmi;
+  const [vmi, migrations] = await Promise.all([
+    readVmi(cluster, judged.vmi, signal),
     ifAllowed(() => cluster.migrationsOf(namespace, name, signal)),
   ]);
-  // Without the resource of migrations KubeVirt is not there, and an absent machine says nothing.
-  const isThere = migrations !== undefined || machine !== "absent";
-  return judgeMigration(pair, claim.name, judged, { machine: isThere ? machine : undefined, migrations });
+  // Without the resource of migrations KubeVirt is absent, and an absent VirtualMachineInstance proves nothing.
+  const isThere = migrations !== undefined || vmi !== "absent";
+  return judgeMigration(pair, claim.name, judged, { vmi: isThere ? vmi : undefined, migrations });
 }
 
-/** What cannot be found out is an answer too. @throws what is no error of the catalogue; the reason of an abort */
+/** Turns an error of the catalogue into the answer `unknown`. @throws other errors; the reason of an abort */
 async function orUnknown<T>(
   signal: AbortSignal,
   ask: () => Promise<T>,

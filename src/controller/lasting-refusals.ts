@@ -1,27 +1,28 @@
+import { RecentMap } from "../domain/recent-map.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 
-/** A node that is refused for so long, in seconds, is no usual hand-over: kubelet gives a pod 30 s to end, and detaching takes some more. */
+/** A refusal that lasts longer, in seconds, is no usual hand-over: kubelet gives a pod 30 s to end, and detaching takes some more. */
 export const LASTS_AFTER_SECONDS = 60;
-/** Refusals further apart, in seconds, are not the same one: external-attacher repeats a call at least every 5 minutes. */
+/** Refusals further apart, in seconds, are different ones: external-attacher repeats a call at least every 5 minutes. */
 const SAME_WITHIN_SECONDS = 600;
-/** Pairs of volume and node that are remembered; the ones that were refused first are forgotten first. */
+/** Pairs of volume and node that are remembered. */
 const CAPACITY = 10_000;
 
 interface Refusal {
   /** Seconds since the Unix epoch. */
   readonly first: number;
   readonly latest: number;
-  /** Who had the volume, since when. */
+  /** The nodes that had the volume, and since when. */
   readonly holders: string;
 }
 
 /**
- * How long nodes have been refused a volume, as this process saw it. A refusal begins anew when others hold the volume, when the node has
- * had it in between, after a long pause, and when the clock goes back.
+ * Measures how long this process has refused a node a volume. A refusal begins anew when other nodes hold the volume, when the node had the
+ * volume in between, after a long pause, and when the clock goes back.
  */
 export class LastingRefusals {
-  readonly #refusals = new Map<string, Refusal>();
+  readonly #refusals = new RecentMap<string, Refusal>(CAPACITY);
 
   /**
    * Notes a refusal.
@@ -39,8 +40,6 @@ export class LastingRefusals {
       now - before.latest <= SAME_WITHIN_SECONDS;
     const first = isSame ? before.first : now;
     this.#refusals.set(key, { first, latest: now, holders });
-    const oldest = this.#refusals.size > CAPACITY ? this.#refusals.keys().next().value : undefined;
-    if (oldest !== undefined) this.#refusals.delete(oldest);
     return now - first >= LASTS_AFTER_SECONDS;
   }
 

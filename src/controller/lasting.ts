@@ -1,6 +1,6 @@
 import type { Clock } from "../domain/clock.ts";
 
-/** Since when this process has found something at each of its looks; found anew after a look without it. */
+/** Remembers since when this process has found a thing at each of its looks. */
 export class Lasting {
   readonly #clock: Pick<Clock, "monotonic">;
   #known = new Map<string, number>();
@@ -10,7 +10,7 @@ export class Lasting {
     this.#clock = clock;
   }
 
-  /** Notes that something is so now. @returns for how long it has been so, milliseconds; 0 at the first look */
+  /** Notes that a look found the thing. @returns since when it was found at each look, in milliseconds; 0 at the first look */
   note(key: string): number {
     const now = this.#clock.monotonic();
     const since = this.#known.get(key) ?? now;
@@ -18,7 +18,7 @@ export class Lasting {
     return now - since;
   }
 
-  /** A look is over: what it did not find has ended. */
+  /** Ends a look: things that it did not find are forgotten. */
   endLook(): void {
     this.#known = this.#seen;
     this.#seen = new Map();

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { volumeIdFromName } from "../domain/volume-id.ts";
+import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import { type ReconcileLab, startReconcileLab } from "./reconcile.fixture.ts";
 
 /** What a line leaves that RouterOS ran after its caller had been answered otherwise. */
@@ -13,7 +13,8 @@ const start = async (clusterId = CLUSTER): Promise<ReconcileLab> => {
   lab = await startReconcileLab({ clusterId });
   return lab;
 };
-const nodesOf = async ({ on }: ReconcileLab, id: string) => (await on.volumes.require(id, on.signal)).nodes;
+const nodesOf = async ({ on }: ReconcileLab, id: VolumeId) =>
+  (await on.volumes.getVolume(id, on.signal)).nodes;
 const MINUTES = 60;
 
 /** Looks every minute, as the loop does. */

@@ -7,8 +7,8 @@ import type { RdsVolume } from "../rds/volume.ts";
 import type { ClusterView } from "./drift.ts";
 
 /**
- * A command that RouterOS ran only after its caller had been answered otherwise leaves something that nobody will ask for
- * again. What looks like it must have been so for this long before it is taken away; milliseconds.
+ * A command that RouterOS ran too late, after its caller got another answer, leaves an attachment or a volume that is never asked for
+ * again. Reconcile removes one that has looked so for this long; milliseconds.
  */
 export const GHOST_AFTER_MS = 15 * 60_000;
 export const UNUSED_AFTER_MS = 60 * 60_000;
@@ -35,25 +35,25 @@ export async function isUnusedOn(
 }
 
 /**
- * Whether a volume looks like one that nobody was ever told of: never attached, so without data, and without PersistentVolume.
- * Only where the cluster id is the cluster's own UID: an id that somebody chose may be that of two clusters, and the
+ * Whether a volume looks like one whose CreateVolume was never answered: never attached, so without data, and without
+ * PersistentVolume. Only where the cluster id is the UID of the cluster: a chosen id may be that of two clusters, and the
  * PersistentVolume and the claim may be in the other one.
  */
 export function looksUnasked({ id, record, disk }: RdsVolume, view: ClusterView): boolean {
   const { cluster, epoch, attachments, ended, source, invalidations, claim, name } = record;
   const isUntouched = epoch === 0 && attachments.length === 0 && ended.length === 0 && source === undefined;
   if (!isClusterUid(cluster)) return false;
-  // A volume of another driver holds data with epoch 0. The item keeps the name of its last export whatever the record says.
+  // A volume of another driver holds data with epoch 0. Its item keeps the name of its last export.
   if (!id.startsWith(SLOT_PREFIX) || disk.exported || disk.nqn.includes(`:${id}.`)) return false;
-  // A volume of a repeated CreateVolume was answered to somebody.
+  // The CreateVolume of a volume with a new revision was repeated, and answered.
   if (!isUntouched || invalidations !== undefined || claim === undefined || !PROVISIONED.test(name))
     return false;
   return !view.persistentVolumes.some(({ handle }) => handle === id);
 }
 
 /**
- * Whether the claim that a volume was made for is gone, or another one has its name: then nobody repeats the CreateVolume.
- * false also when that cannot be read.
+ * Whether the claim that a volume was made for is gone, or another claim has its name: then CreateVolume is not repeated.
+ * false also when the claim cannot be read.
  */
 export async function isClaimGone(
   cluster: Pick<ClusterReader, "claimUid" | "persistentVolumeByHandle">,
@@ -62,7 +62,7 @@ export async function isClaimGone(
 ): Promise<boolean> {
   const [, uid] = PROVISIONED.exec(record.name) ?? [];
   if (uid === undefined || record.claim === undefined) return false;
-  // A name that no claim can have was damaged: the claim has another one.
+  // A name that no claim can have is damaged: the claim has another name.
   if (![record.claim.namespace, record.claim.name].every(isObjectName)) return false;
   try {
     if ((await cluster.claimUid(record.claim, signal)) === uid) return false;
@@ -71,4 +71,21 @@ export async function isClaimGone(
     if (isFailure(error, "kubernetesForbidden")) return false;
     throw error;
   }
+}
+
+/**
+ * Whether Nodes exist. Asks once for each name, and remembers the answer or the failure. Without a cluster, and for a name that no Node can
+ * have, the node counts as existing: only the cluster can prove that it is gone.
+ */
+export function nodeLookup(
+  cluster: Pick<ClusterReader, "nodeExists"> | undefined,
+  signal: AbortSignal,
+): (node: string) => Promise<boolean> {
+  const answers = new Map<string, Promise<boolean>>();
+  return async (node) => {
+    if (cluster === undefined || !isObjectName(node)) return true;
+    const answer = answers.get(node) ?? cluster.nodeExists(node, signal);
+    answers.set(node, answer);
+    return answer;
+  };
 }

@@ -1,11 +1,11 @@
 import type { Rds } from "../rds/rds.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 
-/** A re-export is over after this time, in seconds, or was interrupted. */
+/** A re-export that takes longer, in seconds, was interrupted. */
 const RE_EXPORT_SECONDS = 10;
 
 /**
- * Whether the export of a volume is off for the moment that an expansion keeps it off, so that its hosts miss it.
+ * Whether an expansion keeps the export of a volume off for a moment, so that its hosts miss it.
  * @param now seconds since the Unix epoch
  */
 export function isReExporting({ record, disk }: RdsVolume, now: number): boolean {
@@ -15,9 +15,8 @@ export function isReExporting({ record, disk }: RdsVolume, now: number): boolean
 }
 
 /**
- * Whether a volume's export went off without anybody having asked for it: an expansion was interrupted, or the RDS has
- * forgotten it in a reboot. The latter only where a node of the record is to have the volume, and the item still describes
- * the export that the record wants.
+ * Whether a volume has lost its export: an expansion was interrupted, or the RDS forgot the export in a reboot. The latter only where a
+ * node of the record is to have the volume, and the item still describes the export that the record wants.
  * @param wanted nodes that are to have the volume
  * @param now seconds since the Unix epoch
  */
@@ -30,7 +29,7 @@ export function isExportLost(
   const { record, disk } = volume;
   if (record.attachments.length === 0 || disk.exported) return false;
   if (record.reExportSince !== undefined) return !isReExporting(volume, now);
-  // Without a size its device is not there yet, e.g. while the pool of a rebooted RDS is mounted late.
+  // A device without a size is not there yet, e.g. while a rebooted RDS mounts its pool.
   const isReady = disk.size !== undefined;
   const isDescribed = rds.exportIsRight({ ...volume, disk: { ...disk, exported: true } });
   return isReady && isDescribed && record.attachments.some(({ node }) => wanted.has(node));

@@ -4,12 +4,12 @@ import type { Logger } from "../observability/log.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 import type { EvidenceSource, MigrationWindow } from "./evidence.ts";
 
-/** For `auto` when KubeVirt's limit cannot be found out: generous, as it only reports. Seconds. */
+/** Limit for `auto` while KubeVirt's own is unknown. Generous, as a passed limit is only reported. Seconds. */
 export const UNKNOWN_LIMIT_SECONDS = 3_600;
 
 type Limits = Pick<EvidenceSource, "allowedSeconds">;
 
-/** The limit that a migration begins with, in seconds; 0 = none. An unknown one refuses no proven migration: it only reports. */
+/** The limit that a migration begins with, in seconds; 0 = none. A migration with an unknown limit is not refused. */
 export async function limitAtStart(
   evidence: Limits,
   volume: RdsVolume,
@@ -30,7 +30,7 @@ export async function limitAtStart(
 }
 
 /**
- * The limit of a running migration in seconds, found out again before anything is reported.
+ * The limit of a running migration in seconds, asked for again before the migration is reported as overdue.
  * @param now seconds since the Unix epoch
  * @returns undefined: that of the record holds; "later": Kubernetes does not answer now
  */

@@ -2,12 +2,11 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import { LastKnown } from "../domain/last-known.ts";
 import type { VolumeFindingId } from "../inspect/catalogue.ts";
-import type { RecordCounts } from "./record-counts.ts";
 
-/** How a migration ended, as the label `result` says it. */
+/** How a migration ended: the label `result`. */
 export type MigrationResult = "success" | "failed" | "timeout";
 
-/** Why a node was not given a volume. */
+/** Why a node was refused a volume. */
 export const REFUSAL_CAUSES = [
   "attached-elsewhere",
   "not-proven",
@@ -50,16 +49,16 @@ export interface MigrationMetrics {
   readonly cleared: Counter;
 }
 
-/** Whole minutes up to what very large guests need. Seconds. */
+/** Up to the time of very large guests. Seconds. */
 const DURATION_BUCKETS = [15, 30, 60, 90, 120, 180, 300, 600, 1800, 3600];
 
 /**
- * Registers them. What is not known has no sample: a scrape asks nobody, and neither 0 nor an old value stands for it.
- * @param counts of the records, as last known; undefined when they are not known
+ * Registers the metrics. A scrape sends no command. A gauge with an unknown value has no sample.
+ * @param onTwoNodes number of volumes on two nodes, all in a live migration; undefined while unknown
  */
 export function createMigrationMetrics(
   registry: Registry,
-  counts: () => RecordCounts | undefined,
+  onTwoNodes: () => number | undefined,
   clock: Clock = systemClock,
 ): MigrationMetrics {
   const registers = [registry];
@@ -77,7 +76,7 @@ export function createMigrationMetrics(
     help: "Volumes that are in a live migration now, by their records on the RDS as last known.",
     registers,
     collect() {
-      setOrRemove(this, counts()?.migrating);
+      setOrRemove(this, onTwoNodes());
     },
   });
   new Gauge({
@@ -85,7 +84,7 @@ export function createMigrationMetrics(
     help: "Volumes that are attached to two nodes now, by their records on the RDS as last known.",
     registers,
     collect() {
-      setOrRemove(this, counts()?.dualAttached);
+      setOrRemove(this, onTwoNodes());
     },
   });
   const refusals = new Counter({

@@ -1,21 +1,21 @@
 import type { EndedMigration } from "../domain/record/volume-record.ts";
 import type { ClusterReader, MigrationView } from "../kubernetes/port.ts";
-import { ifAllowed, machineUsing, readMachine } from "./claim-users.ts";
-import type { OutcomeSource } from "./reporter.ts";
+import { ifAllowed, readVmi, vmiUsing } from "./claim-users.ts";
+import type { OutcomeSource } from "./migration-reporter.ts";
 
 /** KubeVirt has this long to answer before the nodes decide. Milliseconds. */
 const LIMIT_MS = 5_000;
 
 type Outcome = "success" | "failed" | undefined;
 
-/** How a migration ended, by where KubeVirt runs the guest now, else by its VirtualMachineInstanceMigration. */
+/** How a migration ended: by the node that runs the guest now, else by the VirtualMachineInstanceMigration. */
 export function kubevirtOutcome(cluster: ClusterReader): OutcomeSource {
   return async (volume, ended) => {
     const signal = AbortSignal.timeout(LIMIT_MS);
-    const named = await machineUsing(cluster, volume, ended.stayed, signal);
+    const named = await vmiUsing(cluster, volume, ended.stayed, signal);
     if (named === undefined) return undefined;
-    const machine = await readMachine(cluster, named, signal);
-    const byNode = machine === "absent" ? undefined : outcomeByNode(ended, machine?.node);
+    const vmi = await readVmi(cluster, named, signal);
+    const byNode = vmi === "absent" ? undefined : outcomeByNode(ended, vmi?.node);
     if (byNode !== undefined) return byNode;
     const migrations = await ifAllowed(() => cluster.migrationsOf(named.namespace, named.name, signal));
     return outcomeOf(ended, migrations ?? []);
@@ -23,8 +23,8 @@ export function kubevirtOutcome(cluster: ClusterReader): OutcomeSource {
 }
 
 /**
- * KubeVirt names the target as the machine's node at the end of a successful migration. Says nothing if the guest runs on neither side:
- * it has migrated again since.
+ * At the end of a successful migration KubeVirt names the target as the node of the VirtualMachineInstance. undefined if the guest runs on
+ * neither side: it has migrated again since.
  * @param guest where the guest runs
  */
 export function outcomeByNode({ moved, stayed }: EndedMigration, guest: string | undefined): Outcome {
@@ -33,10 +33,9 @@ export function outcomeByNode({ moved, stayed }: EndedMigration, guest: string |
 }
 
 /**
- * The result of the migrations that were this one: those whose target pod got ready, on the second node, while that had the volume.
- * Others say nothing, however new: one that queues, or that KubeVirt ended because this one ran, never has a target. Tries on one node
- * are one migration to the driver: one that succeeded is enough. If both nodes left, any target was the second node, as a third one gets
- * no volume.
+ * The result of the VirtualMachineInstanceMigrations that were this migration: their target pod got ready on the second node, while that
+ * node had the volume. A migration that queued has no target and does not count. Several tries on one node are one migration to the
+ * driver: one success is enough. If both nodes left, any target was the second node, as a third one gets no volume.
  */
 export function outcomeOf(
   { since, at, moved, stayed }: EndedMigration,

@@ -1,23 +1,22 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { BLOCK, type ControllerStack, MIB, type Stack, startStack } from "../../test/support/rds-stack.ts";
+import { createVolume, reconcilerOf } from "../../test/support/own-stack.ts";
+import { BLOCK, type ControllerStack, type Stack, startStack } from "../../test/support/rds-stack.ts";
 import type { Capability } from "../domain/access-mode.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { decodeRecord } from "../domain/record/record-codec.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
-import { silentLogger } from "../observability/log.ts";
 import type { EvidenceSource } from "./evidence.ts";
-import { Reconciler } from "./reconciler.ts";
 
 /**
  * Random sequences of calls, deadlines, crashes, lost replies, a second controller and API outages against the real
  * controller code and the simulator. After each step the record on the RDS must keep every promise.
  *
- * RDS_CSI_MODEL_STEPS sets the number of steps (CI: 10,000; a soak: more), RDS_CSI_TEST_SEED the cases.
+ * RDS_CSI_MODEL_STEPS sets the number of steps (500,000 for a soak), RDS_CSI_TEST_SEED the cases.
  */
-const STEPS = Number(process.env.RDS_CSI_MODEL_STEPS ?? 10_000);
+const STEPS = Number(process.env.RDS_CSI_MODEL_STEPS ?? 2_000);
 const STEPS_PER_RUN = 100;
 
 const SHARED = volumeIdFromName("shared");
@@ -122,7 +121,7 @@ class Model {
           on.attachments.publish({
             volumeId: each.volume,
             nodeId: each.node,
-            capability: CAPABILITY.get(each.volume),
+            capability: CAPABILITY.get(each.volume) as Capability,
             readonly: false,
             signal: stack.signal,
           }),
@@ -154,17 +153,7 @@ class Model {
   }
 
   async reconcile(on: ControllerStack): Promise<void> {
-    const { rds, attachments, reporter, metrics } = on;
-    await new Reconciler({
-      rds,
-      attachments,
-      reporter,
-      metrics,
-      clock: this.world.clock,
-      logger: silentLogger,
-      cluster: undefined,
-      events: undefined,
-    }).tick(this.stack.signal);
+    await reconcilerOf(on, { clock: this.world.clock, events: undefined }).tick(this.stack.signal);
   }
 
   /** A call may be refused or fail with an open outcome; it must not fail in any other way. */
@@ -293,15 +282,7 @@ test(
               ["shared", RWX],
               ["single", BLOCK],
             ] as const) {
-              await stack.volumes.create({
-                name,
-                range: { requiredBytes: MIB, limitBytes: 0n },
-                capabilities: [capability],
-                parameters: {},
-                mutableParameters: {},
-                contentSource: undefined,
-                signal: stack.signal,
-              });
+              await createVolume(stack, { name, capabilities: [capability] });
             }
             const model = new Model(stack);
             world.model = model;

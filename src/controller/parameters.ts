@@ -10,11 +10,11 @@ export interface Parameters {
   readonly claim: { readonly namespace: string; readonly name: string } | undefined;
 }
 
-/** Keys that a StorageClass may have, with what they expect; also the text of docs and errors. */
+/** Keys of a StorageClass and the values that each takes; the text of docs and errors. */
 export const PARAMETER_DOCS: Readonly<Record<string, string>> = {
   pool: "slot of the pool on the RDS, 1-32 characters of [A-Za-z0-9._-]",
   migrationTimeoutSeconds:
-    "a whole number of seconds, 30-3600 (default 300), or auto (KubeVirt's own deadline for the machine)",
+    "a whole number of seconds, 30-3600 (default 300), or auto (KubeVirt's own deadline for the VirtualMachineInstance)",
   migrationGuard: "enforce, warn or off (default enforce)",
   ctrlLossTmo: "a whole number of seconds, -1 (never give up, default) to 86400",
   reconnectDelay: "a whole number of seconds, 1-300 (default 5), at most ctrlLossTmo unless that is -1 or 0",
@@ -25,7 +25,7 @@ export const PARAMETER_DOCS: Readonly<Record<string, string>> = {
   queueSize: "a whole number, 16-1024 (default: the kernel's own, 128)",
 };
 
-/** What external-provisioner adds with --extra-create-metadata. */
+/** Start of the keys that external-provisioner adds with --extra-create-metadata. */
 const METADATA_PREFIX = "csi.storage.k8s.io/";
 
 const POOL = /^[A-Za-z0-9._-]{1,32}$/;

@@ -4,7 +4,7 @@ import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 
 /**
- * What a node is told of a volume that it may have.
+ * The publish context of a node that may have a volume.
  * @param volume as the command showed it that granted the access
  * @param address storage address that nodes connect to: a literal IP address
  * @throws volumeNotReady (UNAVAILABLE)
@@ -14,7 +14,7 @@ export function publishContextOf(
   hostNqn: string,
   address: string,
 ): PublishContext {
-  // The row that the decision was based on may be older than a restart of the RDS, whose pools are mounted late.
+  // The row of the decision may be older than a restart of the RDS, which mounts its pools late.
   if (disk.size === undefined || disk.port === undefined) throw failure("volumeNotReady", { volume: id });
   const { ctrlLossTmo, reconnectDelay, keepAliveTmo } = record.settings;
   const { fastIoFailTmo, nrIoQueues, queueSize } = record.settings;
@@ -35,8 +35,8 @@ export function publishContextOf(
 }
 
 /**
- * What the node may assume about a filesystem; the same for the whole life of an attachment. A node cannot
- * tell the RDS that it made one, so every attachment but the first must reckon with it.
+ * Whether the volume may hold a filesystem; the same for the whole life of an attachment. A node cannot report to the RDS
+ * that it made a filesystem, so every attachment but the first must expect one.
  */
 function filesystemState(record: VolumeRecord): FilesystemState {
   if (record.source !== undefined) return "keep";

@@ -1,10 +1,10 @@
 import { TestCluster } from "../../test/support/kubernetes/cluster.ts";
 import type { LogLine } from "../../test/support/kubernetes/world.ts";
 import { recordingLogger } from "../../test/support/kubernetes/world.ts";
+import { createVolume, reconcilerOf } from "../../test/support/own-stack.ts";
 import {
   BLOCK,
   type ControllerStack,
-  MIB,
   type Stack,
   type StackOptions,
   startStack,
@@ -13,7 +13,7 @@ import type { Clock } from "../domain/clock.ts";
 import { systemClock } from "../domain/clock.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { kubernetesEvidence } from "./kubernetes-evidence.ts";
-import { Reconciler, type ReconcilerOptions } from "./reconciler.ts";
+import type { Reconciler, ReconcilerOptions } from "./reconciler.ts";
 
 /** A controller on a simulator, with a cluster in memory and a clock that tests move. */
 export interface ReconcileLab {
@@ -47,14 +47,9 @@ export async function startReconcileLab(options: StackOptions = {}): Promise<Rec
       seconds += more;
     },
     volume: async (name, { pv = true } = {}) => {
-      const { id } = await on.volumes.create({
+      const { id } = await createVolume(on, {
         name,
-        range: { requiredBytes: MIB, limitBytes: 0n },
-        capabilities: [BLOCK],
         parameters: { "csi.storage.k8s.io/pvc/namespace": "vms", "csi.storage.k8s.io/pvc/name": "disk" },
-        mutableParameters: {},
-        contentSource: undefined,
-        signal: on.signal,
       });
       if (pv) cluster.addVolume(id);
       return id;
@@ -63,16 +58,11 @@ export async function startReconcileLab(options: StackOptions = {}): Promise<Rec
       on.attachments.publish({ volumeId, nodeId, capability: BLOCK, readonly: false, signal: on.signal }),
     reconciler: (over = {}) => {
       const log: LogLine[] = [];
-      const loop = new Reconciler({
-        rds: on.rds,
-        attachments: on.attachments,
-        reporter: on.reporter,
-        metrics: on.metrics,
+      const loop = reconcilerOf(on, {
         clock,
         logger: recordingLogger(log),
         cluster,
         removeUnasked: (volume, signal) => on.volumes.removeUnasked(volume, signal),
-        events: { post: () => {}, postForVolume: (handle, event) => on.posted.push({ handle, ...event }) },
         ...over,
       });
       return { loop, log };

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import type { VolumeId } from "../domain/volume-id.ts";
 import { type ReconcileLab, startReconcileLab } from "./reconcile.fixture.ts";
 
 let lab: ReconcileLab | undefined;
@@ -10,8 +11,9 @@ const start = async (...args: Parameters<typeof startReconcileLab>): Promise<Rec
   lab = await startReconcileLab(...args);
   return lab;
 };
-const nodesOf = async ({ on }: ReconcileLab, id: string) => (await on.volumes.require(id, on.signal)).nodes;
-const diskOf = ({ on }: ReconcileLab, id: string) => {
+const nodesOf = async ({ on }: ReconcileLab, id: VolumeId | "") =>
+  (await on.volumes.getVolume(id as VolumeId, on.signal)).nodes;
+const diskOf = ({ on }: ReconcileLab, id: VolumeId) => {
   const disk = on.simulator.device.disks.find(({ slot }) => slot === id);
   if (disk === undefined) throw new Error(`no disk ${id}`);
   return disk;

@@ -1,5 +1,4 @@
 import type { Clock } from "../domain/clock.ts";
-import { isObjectName } from "../kubernetes/names.ts";
 import type { ClusterReader, EventSink } from "../kubernetes/port.ts";
 import type { StaleCause } from "../migration/decision.ts";
 import type { Logger } from "../observability/log.ts";
@@ -19,29 +18,36 @@ import {
 import { DriftReport } from "./drift-report.ts";
 import { FairRound } from "./fair-round.ts";
 import { Lasting } from "./lasting.ts";
-import { GHOST_AFTER_MS, isClaimGone, isUnusedOn, looksUnasked, UNUSED_AFTER_MS } from "./left-behind.ts";
+import {
+  GHOST_AFTER_MS,
+  isClaimGone,
+  isUnusedOn,
+  looksUnasked,
+  nodeLookup,
+  UNUSED_AFTER_MS,
+} from "./left-behind.ts";
 import type { MigrationMetrics } from "./migration-metrics.ts";
-import type { Reporter } from "./reporter.ts";
+import type { MigrationReporter } from "./migration-reporter.ts";
 
 export interface ReconcilerOptions {
   readonly rds: Rds;
   readonly attachments: AttachmentService;
-  readonly reporter: Reporter;
+  readonly reporter: MigrationReporter;
   readonly metrics: MigrationMetrics;
   readonly clock: Clock;
   readonly logger: Logger;
   /** undefined without an orchestrator: only deadlines and exports are looked at. */
   readonly cluster: ClusterReader | undefined;
   readonly events: EventSink | undefined;
-  /** Removes a volume that nobody was ever told of, unless it has changed; says whether it did. Left out: none is removed. */
+  /** Removes a volume whose CreateVolume was never answered, unless it has changed. Returns whether it did. Left out: none is removed. */
   readonly removeUnasked?: ((volume: RdsVolume, signal: AbortSignal) => Promise<boolean>) | undefined;
-  /** Told the records of each look, e.g. to keep a copy of them. Its failures are logged and stop nothing. */
+  /** Called with the volumes of each look, to keep a copy of their records. Its failures are logged and stop nothing. */
   readonly keep?: ((found: Listed, signal: AbortSignal) => Promise<void>) | undefined;
   /** Limits in milliseconds, for tests. */
   readonly limits?: { readonly tickMs: number; readonly volumeMs: number };
 }
 
-/** Everything with a slot of ours. */
+/** All disks with a slot of ours. */
 interface Listed {
   readonly volumes: readonly RdsVolume[];
   readonly foreign: readonly ForeignDisk[];
@@ -50,10 +56,10 @@ interface Listed {
 /** Time between two looks, milliseconds. */
 export const RECONCILE_INTERVAL_MS = 60_000;
 const SHORTEST_INTERVAL_MS = 1_000;
-/** One look ends after tickMs, and what is done for one volume after volumeMs. */
+/** Time for one look, and for one volume of it. */
 const LIMITS = { tickMs: 45_000, volumeMs: 10_000 };
 
-/** What one look knows. */
+/** The cluster as one look sees it. */
 interface Look {
   /** undefined without an orchestrator, and when the cluster could not be read. */
   readonly view: ClusterView | undefined;
@@ -105,7 +111,7 @@ export class Reconciler {
       this.#wake = new AbortController();
       await clock.sleep(pause, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
     }
-    // Another replica looks from now on; what this one knew would stay as it was.
+    // Another replica looks from now on: the findings of this one are stale.
     this.#report.clear();
   }
 
@@ -128,7 +134,7 @@ export class Reconciler {
     signal.throwIfAborted();
     const { volumes, foreign } = await rds.list(within);
     this.#tellFormer(foreign);
-    const look = { view: read.view, nodeExists: onceEach((node) => nodeExists(cluster, node, within)) };
+    const look = { view: read.view, nodeExists: nodeLookup(cluster, within) };
     const visit = (volume: RdsVolume, limit: AbortSignal) => this.#visit(volume, look, limit);
     const results = await this.#round.run(volumes, visit, { signal, within, volumeMs: limits.volumeMs });
     const unusable = this.#driftOf({ volumes: [], foreign }, read.view);
@@ -243,28 +249,9 @@ export class Reconciler {
   }
 }
 
-async function nodeExists(
-  cluster: ClusterReader | undefined,
-  node: string,
-  signal: AbortSignal,
-): Promise<boolean> {
-  // Nobody is asked, or no Node can have this name: nobody can say that it is gone.
-  return cluster === undefined || !isObjectName(node) || (await cluster.nodeExists(node, signal));
-}
-
-/** Asks once for each argument, and remembers the answer or the failure. */
-function onceEach(ask: (node: string) => Promise<boolean>): (node: string) => Promise<boolean> {
-  const answers = new Map<string, Promise<boolean>>();
-  return (node) => {
-    const answer = answers.get(node) ?? ask(node);
-    answers.set(node, answer);
-    return answer;
-  };
-}
-
 /**
- * Until the earliest deadline of a migration that has not been reported, within bounds. One that has passed was dealt with by this look:
- * reported, put off because KubeVirt allows more, or left for later because Kubernetes does not answer.
+ * Milliseconds until the earliest deadline of a migration that is not reported, within bounds. This look has dealt with a passed deadline:
+ * reported it, moved it because KubeVirt allows more, or left it because Kubernetes does not answer.
  */
 function nextLook(volumes: readonly RdsVolume[], nowMs: number): number {
   const deadlines = volumes.flatMap(({ record: { migration } }) => {

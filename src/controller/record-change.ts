@@ -3,10 +3,10 @@ import type { VolumeId } from "../domain/volume-id.ts";
 import type { Decision } from "../migration/decision.ts";
 import type { Rds } from "../rds/rds.ts";
 import { ownVolume, type RdsVolume } from "../rds/volume.ts";
-import type { Reporter } from "./reporter.ts";
+import type { MigrationReporter } from "./migration-reporter.ts";
 
-/** A decision for which everything is known. */
-export type Settled = Exclude<Decision, { kind: "ask" }>;
+/** A decision that asks for nothing more. */
+export type FinalDecision = Exclude<Decision, { kind: "ask" }>;
 
 /** One change of a volume's record. */
 export interface RecordChange {
@@ -17,23 +17,23 @@ export interface RecordChange {
   /** Node that a refusal is about, for the report. */
   readonly node: string;
   readonly signal: AbortSignal;
-  readonly decide: (volume: RdsVolume) => Promise<Settled>;
-  /** Told each record that was read or written, whatever becomes of the change. */
+  readonly decide: (volume: RdsVolume) => Promise<FinalDecision>;
+  /** Called with each record that is read or written, also when the change fails. */
   readonly seen?: (volume: RdsVolume) => void;
 }
 
-/** How often a lost race for the record is decided anew within one call. */
+/** How often one call decides anew after it lost a race for the record. */
 const ATTEMPTS = 6;
 
 /**
- * Applies a decision by compare-and-set, deciding anew whenever someone else was first. An answer that
+ * Applies a decision by compare-and-set, and decides anew whenever another writer was first. An answer that
  * changes nothing, or refuses, is only given on a record that was read during this call.
  * @returns the volume as written; undefined when it does not exist any more
  * @throws recordConflict (ABORTED) after a bounded number of lost races; the decision's refusal
  */
 export async function changeRecord(
   rds: Rds,
-  reporter: Reporter,
+  reporter: MigrationReporter,
   change: RecordChange,
 ): Promise<RdsVolume | undefined> {
   const { id, signal, decide } = change;
@@ -44,7 +44,7 @@ export async function changeRecord(
       reporter.seen(volume);
       change.seen?.(volume);
     }
-    const decision = withoutMark(volume, await decide(volume));
+    const decision = clearReExportMark(volume, await decide(volume));
     const settled = decision.kind === "refuse" || isDone(rds, volume, decision);
     if (settled && fresh) {
       if (decision.kind === "accept") return volume;
@@ -67,14 +67,14 @@ export async function changeRecord(
   throw failure("recordConflict", { volume: id, attempts: ATTEMPTS });
 }
 
-/** A decision that switches the export off for good, or on from off, ends a re-export that was interrupted. */
-function withoutMark(volume: RdsVolume, decision: Settled): Settled {
+/** Removes the mark of an interrupted re-export from a decision that switches the export off for good, or on from off. */
+function clearReExportMark(volume: RdsVolume, decision: FinalDecision): FinalDecision {
   if (decision.kind !== "accept" || decision.record.reExportSince === undefined) return decision;
   const startsAnew = decision.export === "keep" && !volume.disk.exported;
   if (decision.export !== "off" && decision.export !== "fresh" && !startsAnew) return decision;
   return { ...decision, record: { ...decision.record, reExportSince: undefined } };
 }
 
-function isDone(rds: Rds, volume: RdsVolume, decision: Extract<Settled, { kind: "accept" }>): boolean {
+function isDone(rds: Rds, volume: RdsVolume, decision: Extract<FinalDecision, { kind: "accept" }>): boolean {
   return decision.record === volume.record && (decision.export === "leave" || rds.exportIsRight(volume));
 }

@@ -16,7 +16,7 @@ const FILESYSTEM_MINIMUM: Readonly<Record<Filesystem, bigint>> = {
 const INT64_MAX = 2n ** 63n - 1n;
 
 /**
- * The size of a new volume: what is required, raised to the smallest that works and rounded up to 1 MiB.
+ * The size of a new volume: the required size, raised to the smallest that works and rounded up to 1 MiB.
  * @returns bytes
  * @throws as checkRange, and capacityOutOfRange when the rounded size is above the limit
  */
@@ -37,8 +37,8 @@ export function chooseSize(range: CapacityRange, capabilities: readonly Capabili
 }
 
 /**
- * The size that a volume of `sizeBytes` is to have: what is required, rounded up as for a new volume, and never less
- * than it has. A volume that is large enough stays as it is.
+ * The size that a volume of `sizeBytes` is to have: the required size, rounded up as for a new volume. A volume that is large
+ * enough keeps its size.
  * @returns bytes
  * @throws as checkRange; fieldMissing (INVALID_ARGUMENT) when nothing is asked for; capacityOutOfRange (OUT_OF_RANGE)
  * when the volume is, or would become, larger than the limit
@@ -70,9 +70,8 @@ function defaultSize(limitBytes: bigint): bigint {
   return (limitBytes / SIZE_GRANULARITY) * SIZE_GRANULARITY;
 }
 
-/** @throws capacityOutOfRange (OUT_OF_RANGE) when no such volume could ever be in the pool */
-export function fitting(sizeBytes: bigint, pool: Pool, { requiredBytes, limitBytes }: CapacityRange): bigint {
-  if (sizeBytes <= pool.size) return sizeBytes;
-  const reason = `pool ${pool.slot} has ${pool.size} bytes in all`;
-  throw failure("capacityOutOfRange", { required: requiredBytes, limit: limitBytes, reason });
+/** The size, if the pool could ever hold it. @throws capacityOutOfRange (OUT_OF_RANGE) */
+export function fitting(sizeBytes: bigint, pool: Pool, range: CapacityRange): bigint {
+  if (sizeBytes > pool.size) throw outOfRange(range, `pool ${pool.slot} has ${pool.size} bytes in all`);
+  return sizeBytes;
 }

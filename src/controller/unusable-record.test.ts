@@ -1,31 +1,18 @@
-import { afterEach, describe, expect, test } from "bun:test";
-import { BLOCK, MIB, type Stack, startStack } from "../../test/support/rds-stack.ts";
-import { outcome } from "./expansion.fixture.ts";
+import { describe, expect, test } from "bun:test";
+import { createVolume, outcome, useStack } from "../../test/support/own-stack.ts";
+import { BLOCK, MIB, type Stack } from "../../test/support/rds-stack.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
 
-let stack: Stack | undefined;
-afterEach(async () => {
-  await stack?.close();
-  stack = undefined;
-});
+const start = useStack();
 
-const create = (on: Stack) =>
-  on.volumes.create({
-    name: "pvc-1",
-    range: { requiredBytes: MIB, limitBytes: 0n },
-    capabilities: [BLOCK],
-    parameters: {},
-    mutableParameters: {},
-    contentSource: undefined,
-    signal: on.signal,
-  });
+const create = (on: Stack) => createVolume(on);
 
 /** A volume that is attached to node-a, whose comment somebody has changed since. */
 async function damaged(
   comment: (before: string) => string,
   over: { exported?: boolean; clusterId?: string } = {},
 ) {
-  const on = await startStack(over.clusterId === undefined ? {} : { clusterId: over.clusterId });
-  stack = on;
+  const on = await start(over.clusterId === undefined ? {} : { clusterId: over.clusterId });
   const { id } = await create(on);
   await on.attachments.publish({
     volumeId: id,
@@ -47,7 +34,7 @@ async function damaged(
 }
 
 /** Every call that is about one volume. */
-const calls = (on: Stack, id: string) => ({
+const calls = (on: Stack, id: VolumeId) => ({
   ControllerPublishVolume: outcome(
     on.attachments.publish({
       volumeId: id,
@@ -71,7 +58,7 @@ const calls = (on: Stack, id: string) => ({
   ),
 });
 
-async function answers(on: Stack, id: string): Promise<Record<string, string>> {
+async function answers(on: Stack, id: VolumeId): Promise<Record<string, string>> {
   const entries: [string, string][] = [];
   for (const [call, answer] of Object.entries(calls(on, id))) entries.push([call, await answer]);
   return Object.fromEntries(entries);
@@ -140,14 +127,14 @@ describe("a record that cannot be used is not an absent volume", () => {
 
   test("a readable record of another cluster is passed over: detached for us, and not found", async () => {
     const { on, id, disk, before } = await damaged((comment) => comment.replace(";c=test;", ";c=other;"));
-    const notFound = (name: string) => `NOT_FOUND: volume ${name} does not exist on the RDS`;
+    const notFound = `NOT_FOUND: volume ${id} does not exist on the RDS`;
     expect(await answers(on, id)).toEqual({
-      ControllerPublishVolume: notFound(id),
+      ControllerPublishVolume: notFound,
       "ControllerUnpublishVolume of its node": "OK",
       "ControllerUnpublishVolume of every node": "OK",
       DeleteVolume: `FAILED_PRECONDITION: disk ${id} on the RDS is not managed by this driver: it belongs to cluster other`,
-      ValidateVolumeCapabilities: notFound(JSON.stringify(id)),
-      ControllerExpandVolume: notFound(id),
+      ValidateVolumeCapabilities: notFound,
+      ControllerExpandVolume: notFound,
     });
     expect(disk()).toEqual(before);
   });

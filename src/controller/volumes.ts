@@ -1,20 +1,19 @@
 import type { Capability } from "../domain/access-mode.ts";
-import { type CapacityRange, checkRange, satisfies } from "../domain/capacity-range.ts";
+import type { CapacityRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
-import { requireField, requireName } from "../domain/fields.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
-import { parseVolumeId, type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import { filePathOf, type Layout } from "../rds/layout.ts";
 import { pollUntil } from "../rds/poll.ts";
 import type { Rds } from "../rds/rds.ts";
-import { type Classified, mayHoldRecord, ownVolume, type RdsVolume } from "../rds/volume.ts";
+import { type Classified, ownVolume, type RdsVolume, requireVolume } from "../rds/volume.ts";
 import { capabilityProblem, requireSupported } from "./capabilities.ts";
+import { requireSame, requireSameName } from "./existing-volume.ts";
 import { type Parameters, readParameters } from "./parameters.ts";
 import { Revisions } from "./revisions.ts";
 import { chooseSize, fitting } from "./sizes.ts";
 
-/** What the volume service needs. */
 export interface VolumeServiceOptions {
   readonly rds: Rds;
   readonly clock: Clock;
@@ -42,7 +41,7 @@ export interface VolumeInfo {
   readonly id: VolumeId;
   /** Bytes, as measured on the RDS; 0 while unknown. */
   readonly sizeBytes: bigint;
-  /** Ids of the nodes that it is attached to. */
+  /** Ids of the nodes that have it. */
   readonly nodes: readonly string[];
 }
 
@@ -68,8 +67,6 @@ export class VolumeService {
   /** CSI CreateVolume: two RouterOS commands; one for a volume that was asked for in the same way within the last minute. */
   async create(request: CreateRequest): Promise<VolumeInfo> {
     const { name, range, capabilities, signal } = request;
-    requireName("name", name);
-    if (capabilities.length === 0) throw failure("fieldMissing", { field: "volume_capabilities" });
     requireSupported(capabilities);
     const sizeBytes = chooseSize(range, capabilities);
     const parameters = readParameters(request.parameters, request.mutableParameters);
@@ -79,7 +76,7 @@ export class VolumeService {
     const id = volumeIdFromName(name);
     const { rds, reserveBytes } = this.#options;
     const layout = this.#layout(parameters);
-    const { pool, existing } = await rds.pool(layout.pool, reserveBytes, signal, id);
+    const { pool, existing } = await rds.readPool(layout.pool, reserveBytes, signal, id);
     const found =
       existing ??
       (await rds.create({
@@ -90,22 +87,18 @@ export class VolumeService {
         record: this.#newRecord(name, parameters),
         signal,
       }));
-    const volume = await this.#ready(this.#ours(id, name, found), signal);
-    this.#requireSame(volume, request, parameters, filePathOf(pool.mountPoint, layout, id));
-    // A removal of before, whose line still waits on the RDS, must not take the volume away after this answer.
+    const volume = await this.#ready(requireSameName(id, name, found), signal);
+    requireSame(volume, request, parameters, filePathOf(pool.mountPoint, layout, id));
+    // An earlier removal, whose line still waits on the RDS, must not remove the volume after this answer.
     if (existing !== undefined) await this.#revisions.renew(volume, signal);
     return infoOf(volume);
   }
 
   /**
-   * CSI DeleteVolume: two RouterOS commands, three to finish what another process left. Unknown and malformed handles are
-   * deleted already.
+   * CSI DeleteVolume: two RouterOS commands, three to finish what another process left. A volume that does not exist is deleted already.
    * @throws filePoolNotMounted (UNAVAILABLE), fileNotProven (FAILED_PRECONDITION) when the file is not proven to be gone
    */
-  async delete(volumeId: string, signal: AbortSignal): Promise<void> {
-    requireField("volume_id", volumeId);
-    const id = parseVolumeId(volumeId);
-    if (id === undefined) return;
+  async delete(id: VolumeId, signal: AbortSignal): Promise<void> {
     const { rds, layout } = this.#options;
     this.#revisions.forget(id);
     for (let attempt = 1; attempt <= REMOVE_ATTEMPTS; attempt++) {
@@ -120,7 +113,7 @@ export class VolumeService {
   }
 
   /**
-   * Removes a volume that nobody was ever told of.
+   * Removes a volume whose CreateVolume was never answered.
    * @param volume as read; one that has changed since stays
    * @returns whether it was removed
    */
@@ -132,24 +125,21 @@ export class VolumeService {
   }
 
   /** One volume, for calls that need it to exist. @throws volumeNotFound (NOT_FOUND), recordUnusable (FAILED_PRECONDITION) */
-  async require(volumeId: string, signal: AbortSignal): Promise<VolumeInfo> {
-    const id = parseVolumeId(volumeId);
-    const found = id === undefined ? undefined : ownVolume(await this.#options.rds.find(id, signal));
-    if (found === undefined) throw failure("volumeNotFound", { volume: JSON.stringify(volumeId) });
-    return infoOf(found);
+  async getVolume(id: VolumeId, signal: AbortSignal): Promise<VolumeInfo> {
+    return infoOf(requireVolume(id, await this.#options.rds.find(id, signal)));
   }
 
   /**
    * CSI ValidateVolumeCapabilities.
-   * @returns why a capability cannot be had, or undefined when all can
+   * @returns why a capability is unsupported; undefined when all are supported
    */
   async validate(
-    volumeId: string,
+    id: VolumeId,
     capabilities: readonly Capability[],
     parameters: Readonly<Record<string, string>>,
     signal: AbortSignal,
   ): Promise<string | undefined> {
-    await this.require(volumeId, signal);
+    await this.getVolume(id, signal);
     readParameters(parameters);
     return capabilities.map(capabilityProblem).find((problem) => problem !== undefined)?.message;
   }
@@ -160,7 +150,7 @@ export class VolumeService {
     return volumes.map(infoOf);
   }
 
-  /** CSI GetCapacity. One RouterOS command. Nothing fits for capabilities that cannot be had. */
+  /** CSI GetCapacity. One RouterOS command. The capacity for unsupported capabilities is 0. */
   async capacity(
     capabilities: readonly Capability[],
     parameters: Readonly<Record<string, string>>,
@@ -169,7 +159,7 @@ export class VolumeService {
     const { rds, reserveBytes } = this.#options;
     const layout = this.#layout(readParameters(parameters));
     const minimumVolumeBytes = chooseSize({ requiredBytes: 1n, limitBytes: 0n }, capabilities);
-    const { available } = await rds.pool(layout.pool, reserveBytes, signal);
+    const { available } = await rds.readPool(layout.pool, reserveBytes, signal);
     const usable = capabilities.some((capability) => capabilityProblem(capability) !== undefined)
       ? 0n
       : available;
@@ -198,24 +188,6 @@ export class VolumeService {
     };
   }
 
-  /**
-   * @throws volumeExistsDifferently (ALREADY_EXISTS) when the slot belongs to something else; recordUnusable
-   *   (FAILED_PRECONDITION) when it may be this very volume
-   */
-  #ours(id: VolumeId, name: string, found: Classified): RdsVolume {
-    if (found.kind === "foreign") {
-      // The volume may be there, with its data: another name, or deleting it, would be wrong advice.
-      if (mayHoldRecord(found.foreign)) ownVolume(found);
-      const difference = `disk ${id} on the RDS is not managed by this driver (${found.foreign.reason})`;
-      throw failure("volumeExistsDifferently", { name, difference });
-    }
-    if (found.volume.record.name !== name) {
-      const difference = `disk ${id} belongs to the volume ${JSON.stringify(found.volume.record.name)}`;
-      throw failure("volumeExistsDifferently", { name, difference });
-    }
-    return found.volume;
-  }
-
   /** Waits for a volume that an earlier call has begun. @throws volumeNotReady (UNAVAILABLE) */
   async #ready(volume: RdsVolume, signal: AbortSignal): Promise<RdsVolume> {
     const { rds, clock } = this.#options;
@@ -230,45 +202,6 @@ export class VolumeService {
     if (ready.disk.size === undefined) throw failure("volumeNotReady", { volume: id });
     return ready;
   }
-
-  /** @throws volumeExistsDifferently (ALREADY_EXISTS) naming the first difference */
-  #requireSame(
-    volume: RdsVolume,
-    { name, range }: CreateRequest,
-    { settings, claim }: Parameters,
-    path: string,
-  ): void {
-    checkRange(range);
-    const size = volume.disk.size ?? 0n;
-    const different = (difference: string): Error => failure("volumeExistsDifferently", { name, difference });
-    const has = volume.record.claim;
-    // A side without a claim says nothing: the provisioner was started without --extra-create-metadata then.
-    if (has !== undefined && claim !== undefined && !isSameClaim(has, claim))
-      throw different(`it was made for the claim ${claimText(has)}, asked for ${claimText(claim)}`);
-    if (!satisfies(size, range)) {
-      throw different(
-        `its size is ${size} bytes, asked for required_bytes=${range.requiredBytes} limit_bytes=${range.limitBytes}`,
-      );
-    }
-    if (volume.disk.filePath !== path)
-      throw different(`its file is ${volume.disk.filePath}, asked for ${path}`);
-    if (volume.record.source !== undefined) throw different(`it was made from ${volume.record.source}`);
-    for (const key of Object.keys(settings) as (keyof typeof settings)[]) {
-      if (volume.record.settings[key] !== settings[key]) {
-        throw different(`its ${key} is ${volume.record.settings[key]}, asked for ${settings[key]}`);
-      }
-    }
-  }
-}
-
-type Claim = NonNullable<Parameters["claim"]>;
-
-function isSameClaim(a: Claim, b: Claim): boolean {
-  return a.namespace === b.namespace && a.name === b.name;
-}
-
-function claimText({ namespace, name }: Claim): string {
-  return JSON.stringify(`${namespace}/${name}`);
 }
 
 /** @throws foreignDisk, recordUnusable, volumeInUse (FAILED_PRECONDITION) */

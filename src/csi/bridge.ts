@@ -21,11 +21,11 @@ import { failure } from "../domain/errors/driver-error.ts";
 import type { Logger } from "../observability/log.ts";
 import { inRequest } from "../observability/request-scope.ts";
 import type { CallRegistry } from "./calls.ts";
+import type { OnUndecodable } from "./library-log.ts";
 import { chain, type Interceptor, type RpcHandlers, type RpcNext } from "./rpc.ts";
 import { statusOf } from "./status.ts";
-import type { OnUndecodable } from "./undecodable.ts";
 
-/** A service and what answers it; made by `service`. */
+/** A service and its handlers; made by `service`. */
 export interface BoundService {
   readonly desc: DescService;
   readonly handlers: Readonly<Record<string, unknown>>;
@@ -36,18 +36,15 @@ export function service<S extends DescService>(desc: S, handlers: RpcHandlers<S>
   return { desc, handlers };
 }
 
-/** What the bridge needs from its surroundings. */
 export interface BridgeOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly calls: CallRegistry;
   /** The first is outermost. */
   readonly interceptors: readonly Interceptor[];
-  /** Makes request ids; random UUIDs unless a test wants others. */
-  readonly newRequestId?: () => string;
 }
 
-/** The grpc-js description of a generated service. @param onUndecodable told of requests that are no message of their RPC */
+/** The grpc-js description of a generated service. @param onUndecodable called for requests that are no message of their RPC */
 export function serviceDefinition(desc: DescService, onUndecodable?: OnUndecodable): ServiceDefinition {
   return Object.fromEntries(
     desc.methods.map((method) => [
@@ -73,8 +70,8 @@ export function serviceDefinition(desc: DescService, onUndecodable?: OnUndecodab
 }
 
 /**
- * The grpc-js implementation of a bound service: every unary RPC goes through the interceptors to its handler; an RPC
- * without one goes through them too and answers UNIMPLEMENTED, so that it is logged and counted.
+ * The grpc-js implementation of a bound service. Every unary RPC goes through the interceptors to its handler. An RPC without
+ * handler goes through them too, so that its UNIMPLEMENTED is logged and counted.
  */
 export function serviceImplementation(
   bound: BoundService,
@@ -133,7 +130,7 @@ async function serve(
         : failure("cancelled", { what: method.name }),
     );
   });
-  const requestId = requestIdOf(call, options.newRequestId ?? randomUUID);
+  const requestId = requestIdOf(call);
   try {
     const context = {
       method: method.name,
@@ -161,9 +158,9 @@ function answer(method: DescMethod, handler: unknown): RpcNext {
 
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,64}$/;
 
-function requestIdOf(call: ServerUnaryCall<Message, Message>, fresh: () => string): string {
+function requestIdOf(call: ServerUnaryCall<Message, Message>): string {
   const given = call.metadata.get("x-request-id")[0];
-  return typeof given === "string" && REQUEST_ID.test(given) ? given : fresh();
+  return typeof given === "string" && REQUEST_ID.test(given) ? given : randomUUID();
 }
 
 function encode(schema: DescMethod["input"], message: Message): Buffer {

@@ -3,16 +3,27 @@ import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/p
 import fc from "fast-check";
 import { ACCESS_MODES, type Capability } from "../domain/access-mode.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
+import { capabilitiesFromWire, capabilityFromWire, optionalCapabilityFromWire } from "./capability.ts";
 import {
-  capabilitiesFromWire,
-  capabilityFromWire,
-  capabilityToWire,
-  optionalCapabilityFromWire,
-} from "./capability.ts";
-import { VolumeCapability_AccessMode_Mode as Mode, VolumeCapabilitySchema } from "./gen/csi_pb.ts";
+  VolumeCapability_AccessMode_Mode as Mode,
+  type VolumeCapability,
+  VolumeCapabilitySchema,
+} from "./gen/csi_pb.ts";
 
 function wire(init: MessageInitShape<typeof VolumeCapabilitySchema>) {
   return create(VolumeCapabilitySchema, init);
+}
+
+/** The wire form of a capability; capabilityFromWire reads it back equal. */
+function capabilityToWire(capability: Capability): VolumeCapability {
+  const accessType: MessageInitShape<typeof VolumeCapabilitySchema>["accessType"] =
+    capability.accessType === "block"
+      ? { case: "block", value: {} }
+      : {
+          case: "mount",
+          value: { fsType: capability.fsType, mountFlags: [...capability.mountFlags] },
+        };
+  return create(VolumeCapabilitySchema, { accessType, accessMode: { mode: Mode[capability.accessMode] } });
 }
 
 function summaryOf(run: () => unknown): string {

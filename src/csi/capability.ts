@@ -1,11 +1,6 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { ACCESS_MODES, type AccessMode, type Capability } from "../domain/access-mode.ts";
 import { failure } from "../domain/errors/driver-error.ts";
-import {
-  VolumeCapability_AccessMode_Mode as Mode,
-  type VolumeCapability,
-  VolumeCapabilitySchema,
-} from "./gen/csi_pb.ts";
+import { VolumeCapability_AccessMode_Mode as Mode, type VolumeCapability } from "./gen/csi_pb.ts";
 
 const MODE_NAMES: ReadonlyMap<number, AccessMode> = new Map(ACCESS_MODES.map((name) => [Mode[name], name]));
 
@@ -57,18 +52,6 @@ export function capabilitiesFromWire(
 ): readonly Capability[] {
   if (wire.length === 0) throw failure("fieldMissing", { field });
   return wire.map((each, index) => capabilityFromWire(each, `${field}[${index}]`));
-}
-
-/** The wire form of a capability; capabilityFromWire reads it back equal. */
-export function capabilityToWire(capability: Capability): VolumeCapability {
-  const accessType: MessageInitShape<typeof VolumeCapabilitySchema>["accessType"] =
-    capability.accessType === "block"
-      ? { case: "block", value: {} }
-      : {
-          case: "mount",
-          value: { fsType: capability.fsType, mountFlags: [...capability.mountFlags] },
-        };
-  return create(VolumeCapabilitySchema, { accessType, accessMode: { mode: Mode[capability.accessMode] } });
 }
 
 function accessModeFromWire(wire: VolumeCapability, field: string): AccessMode {

@@ -2,10 +2,10 @@ import type { AttachmentService } from "../controller/attachments.ts";
 import type { ExpansionService } from "../controller/expansion.ts";
 import type { VolumeInfo, VolumeService } from "../controller/volumes.ts";
 import { failure } from "../domain/errors/driver-error.ts";
-import { requireField } from "../domain/fields.ts";
 import { encodePublishContext } from "../domain/publish-context.ts";
 import { type BoundService, service } from "./bridge.ts";
 import { capabilitiesFromWire, capabilityFromWire, optionalCapabilityFromWire } from "./capability.ts";
+import { readVolumeId, requireField, requireVolumeId } from "./fields.ts";
 import {
   Controller,
   type CreateVolumeRequest,
@@ -46,7 +46,6 @@ export function controllerService({ volumes, attachments, expansions }: Controll
     }),
 
     createVolume: async (request, { signal }) => {
-      requireField("name", request.name);
       const volume = await volumes.create({
         name: request.name,
         range: rangeFrom(request.capacityRange),
@@ -60,17 +59,19 @@ export function controllerService({ volumes, attachments, expansions }: Controll
     },
 
     deleteVolume: async (request, { signal }) => {
-      await volumes.delete(request.volumeId, signal);
+      const id = readVolumeId(request.volumeId);
+      if (id !== undefined) await volumes.delete(id, signal);
       return {};
     },
 
     controllerPublishVolume: async (request, { signal }) => {
       requireField("volume_id", request.volumeId);
       requireField("node_id", request.nodeId);
+      const capability = capabilityFromWire(request.volumeCapability);
       const context = await attachments.publish({
-        volumeId: request.volumeId,
+        volumeId: requireVolumeId(request.volumeId),
         nodeId: request.nodeId,
-        capability: optionalCapabilityFromWire(request.volumeCapability),
+        capability,
         readonly: request.readonly,
         signal,
       });
@@ -78,15 +79,19 @@ export function controllerService({ volumes, attachments, expansions }: Controll
     },
 
     controllerUnpublishVolume: async (request, { signal }) => {
-      await attachments.unpublish(request.volumeId, request.nodeId, signal);
+      const id = readVolumeId(request.volumeId);
+      if (id !== undefined) await attachments.unpublish(id, request.nodeId, signal);
       return {};
     },
 
     controllerExpandVolume: async (request, { signal }) => {
       requireField("volume_id", request.volumeId);
+      const range = rangeFrom(request.capacityRange);
+      if (range.requiredBytes === 0n && range.limitBytes === 0n)
+        throw failure("fieldMissing", { field: "capacity_range" });
       const { sizeBytes, nodeExpansionRequired } = await expansions.expand({
-        volumeId: request.volumeId,
-        range: rangeFrom(request.capacityRange),
+        volumeId: requireVolumeId(request.volumeId),
+        range,
         capability: optionalCapabilityFromWire(request.volumeCapability),
         signal,
       });
@@ -96,7 +101,8 @@ export function controllerService({ volumes, attachments, expansions }: Controll
     validateVolumeCapabilities: async (request, { signal }) => {
       requireField("volume_id", request.volumeId);
       const capabilities = capabilitiesFromWire(request.volumeCapabilities);
-      const problem = await volumes.validate(request.volumeId, capabilities, request.parameters, signal);
+      const id = requireVolumeId(request.volumeId);
+      const problem = await volumes.validate(id, capabilities, request.parameters, signal);
       if (problem !== undefined) return { message: problem };
       const { volumeContext, volumeCapabilities, parameters, mutableParameters } = request;
       return { confirmed: { volumeContext, volumeCapabilities, parameters, mutableParameters } };

@@ -6,18 +6,16 @@ import {
   PluginCapability_Service_Type as ServiceType,
 } from "./gen/csi_pb.ts";
 
-/** What the Identity service says about the driver. */
+/** The answers of the Identity service. */
 export interface IdentityOptions {
   /** Driver name in reverse-domain form. */
   readonly name: string;
   readonly vendorVersion: string;
   /** Further facts, e.g. the commit; shown by `kubectl` tools, never interpreted. */
   readonly manifest?: Readonly<Record<string, string>>;
-  /** Whether volumes can be expanded while they are in use. */
-  readonly volumeExpansion: boolean;
   /**
-   * Whether this *process* can work. Never asks the RDS: kubelet would restart the driver whenever the RDS is away,
-   * which makes an outage worse.
+   * Whether this *process* can work. Never asks the RDS: kubelet would restart the driver while the RDS is away, which makes an
+   * outage worse.
    */
   readonly isReady: () => boolean;
 }
@@ -53,9 +51,7 @@ export function identityService(options: IdentityOptions): BoundService {
     getPluginCapabilities: async () => ({
       capabilities: [
         ...PLUGIN_SERVICES.map((type) => ({ type: { case: "service" as const, value: { type } } })),
-        ...(options.volumeExpansion
-          ? [{ type: { case: "volumeExpansion" as const, value: { type: ExpansionType.ONLINE } } }]
-          : []),
+        { type: { case: "volumeExpansion" as const, value: { type: ExpansionType.ONLINE } } },
       ],
     }),
     probe: async () => ({ ready: options.isReady() }),

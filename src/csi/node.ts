@@ -1,6 +1,6 @@
 import { printable, shortened } from "../domain/printable.ts";
+import type { Usage, VolumeCondition } from "../node/requests.ts";
 import type { NodeService } from "../node/service.ts";
-import type { Usage, VolumeCondition } from "../node/types.ts";
 import { type BoundService, service } from "./bridge.ts";
 import { optionalCapabilityFromWire } from "./capability.ts";
 import { Node, NodeServiceCapability_RPC_Type as RpcType, VolumeUsage_Unit as Unit } from "./gen/csi_pb.ts";
@@ -8,7 +8,7 @@ import { Node, NodeServiceCapability_RPC_Type as RpcType, VolumeUsage_Unit as Un
 /** Longest text about a volume's condition, in UTF-16 units. */
 const MESSAGE_LIMIT = 2_000;
 
-/** What NodeGetCapabilities answers; the controller advertises SINGLE_NODE_MULTI_WRITER as well, CSI wants both. */
+/** The answer of NodeGetCapabilities. CSI wants SINGLE_NODE_MULTI_WRITER from node and controller. */
 export const NODE_CAPABILITIES = [
   RpcType.STAGE_UNSTAGE_VOLUME,
   RpcType.GET_VOLUME_STATS,
@@ -81,7 +81,7 @@ export function nodeService(operations: NodeService): BoundService {
   });
 }
 
-/** What mounts are called is chosen on the machine, so it is foreign text. */
+/** The condition names mounts, whose names are foreign text. */
 function wireCondition({ abnormal, message }: VolumeCondition) {
   return { abnormal, message: shortened(printable(message), MESSAGE_LIMIT) };
 }

@@ -1,4 +1,4 @@
-/** Whether this process can work: closed while it starts and after it was told to stop. */
+/** Whether this process can work: closed while it starts and from its stop signal on. */
 export interface ReadyGate {
   /** For Probe and `/readyz`. */
   isReady(): boolean;

@@ -1,21 +1,20 @@
 import type { DescMethod, DescService, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Logger } from "../observability/log.ts";
 
-/** What a handler knows about the call besides the request. */
+/** Facts about a call besides its request. */
 export interface RpcContext {
   /** RPC name without the service, e.g. `CreateVolume`. */
   readonly method: string;
   /** From the caller's `x-request-id` metadata, or random. */
   readonly requestId: string;
   /**
-   * Aborted when nobody waits for the result any more: cancelled, deadline passed, client lost, or shutdown. Its
-   * `reason` is the DriverError for the caller. The handler stops, leaves a state that a repeat can continue from,
-   * and settles.
+   * Aborted when the caller no longer waits: cancelled, deadline passed, client lost, or shutdown. Its `reason` is the
+   * DriverError for the caller. The handler stops in a state that a repeated call continues from, and settles.
    */
   readonly signal: AbortSignal;
   /**
-   * When the result is too late, as a reading of `Clock.monotonic()` in milliseconds; undefined means never. May move
-   * further away while the call runs, because callers join it: read it when it is needed.
+   * The deadline as a reading of `Clock.monotonic()` in milliseconds; undefined means none. It may move further away while the
+   * call runs, because callers join it: read it when it is needed.
    */
   readonly deadlineMs: number | undefined;
   /** Adds method and request id to every line. */

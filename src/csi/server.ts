@@ -5,9 +5,8 @@ import type { Logger } from "../observability/log.ts";
 import { placeSocket } from "../observability/unix-socket.ts";
 import { type BoundService, serviceDefinition, serviceImplementation } from "./bridge.ts";
 import { CallRegistry } from "./calls.ts";
-import { takeLibraryLog } from "./library-log.ts";
+import { logUndecodable, takeLibraryLog } from "./library-log.ts";
 import type { Interceptor } from "./rpc.ts";
-import { logUndecodable } from "./undecodable.ts";
 
 /** Settings of a CSI server. */
 export interface ServerOptions {
@@ -22,7 +21,6 @@ export interface ServerOptions {
   readonly drainMs?: number;
   /** How long aborted calls may take to end before the server stops without them, milliseconds; 3,000. */
   readonly abortMs?: number;
-  readonly newRequestId?: () => string;
 }
 
 /** A server that accepts calls. */
@@ -30,8 +28,8 @@ export interface RunningServer {
   /** Absolute path of the socket. */
   readonly path: string;
   /**
-   * Stops in order: no new calls; wait for those that run; abort the rest; stop whatever is left; remove the socket.
-   * Resolves when all is done. A second call waits for the first.
+   * Stops in order: refuses new calls, waits for running ones, aborts the rest, ends all connections, removes the socket.
+   * Resolves at the end. A second call waits for the first.
    */
   close(): Promise<void>;
 }
@@ -56,14 +54,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const path = parseEndpoint(options.endpoint);
   const calls = new CallRegistry();
   const server = new Server(CHANNEL_OPTIONS);
-  const { clock, logger, interceptors, newRequestId } = options;
-  const bridge = {
-    clock,
-    logger,
-    calls,
-    interceptors,
-    ...(newRequestId === undefined ? {} : { newRequestId }),
-  };
+  const { clock, logger, interceptors } = options;
+  const bridge = { clock, logger, calls, interceptors };
   takeLibraryLog(logger, clock);
   const onUndecodable = logUndecodable(logger, clock);
   for (const bound of options.services) {

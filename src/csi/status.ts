@@ -16,7 +16,7 @@ export function statusOf(error: unknown): RpcStatus {
   const known = error instanceof DriverError ? error : toDriverError(error);
   const { code, id, summary, remedy } = known;
   if (redactText(known.message).trim() === "") return { code, message: id };
-  // What is too long gives way to the remedy.
+  // A summary that is too long is cut: the remedy must arrive.
   const end = `. ${remedy}`;
   return {
     code,

@@ -1,5 +1,5 @@
+import type { DeviceScan } from "../host/helper-answers.ts";
 import type { Fact } from "../inspect/fact.ts";
-import type { DeviceScan } from "../mount/device-scan.ts";
 import type { DiagnoseConfig } from "./context.ts";
 import type { AnswerFacts } from "./probes/answering.ts";
 import type { ClusterAnswer } from "./probes/cluster.ts";

@@ -11,7 +11,6 @@ import { mountFacts } from "./probes/mounts.ts";
 import { kubeletFacts, pluginFacts } from "./probes/plugin.ts";
 import { askRds } from "./probes/rds.ts";
 import { mergeAddresses, type StorageAddress, type StorageFacts, storageFacts } from "./probes/storage.ts";
-import { deviceUsers } from "./probes/users.ts";
 
 /** Parts of the time that the first checks, and those that build on them, may take. */
 const FIRST = 0.6;
@@ -36,7 +35,7 @@ export async function gather(
   const ask = async <T>(
     id: CheckId,
     until: number,
-    run: (signal: AbortSignal) => Promise<Fact<T>>,
+    run: (signal: AbortSignal, leftMs: number) => Promise<Fact<T>>,
   ): Promise<Fact<T>> => {
     const from = clock.monotonic();
     const leftMs = Math.max(1, until * limitMs - (from - begun));
@@ -52,7 +51,7 @@ export async function gather(
       () => late,
       () => late,
     );
-    const answer = (async () => await run(signal))().catch(
+    const answer = (async () => await run(signal, leftMs))().catch(
       (error: unknown): Fact<T> => unknownBecause(error),
     );
     const result = await Promise.race([answer, deadline]);
@@ -80,7 +79,7 @@ export async function gather(
     plugin: first("plugin", () => pluginFacts(context)),
     kubelet: first("kubelet", () => kubeletFacts(context)),
     cluster,
-    rds: ask("rds", FIRST, (signal) => askRds(context, signal)),
+    rds: ask("rds", FIRST, (signal, leftMs) => askRds(context, signal, leftMs)),
     storage: Promise.all([connections, cluster]).then(([found, answer]) =>
       second<readonly StorageFacts[]>("storage", async (signal) => {
         const targets = mergeAddresses([
@@ -98,7 +97,7 @@ export async function gather(
         if (found.state !== "known") return found;
         const ours = found.value.filter(({ volume }) => volume !== undefined);
         const numbers = ours.flatMap(({ devices }) => devices.map(({ number }) => number));
-        return known(await deviceUsers(context, numbers, signal));
+        return known(await context.system.helper.users(numbers, signal));
       }),
     ),
     hungTasks: Promise.all([connections, mounts]).then(([found, mounted]) =>

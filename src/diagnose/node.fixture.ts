@@ -89,7 +89,6 @@ export class FakeNode {
     const identity = identityService({
       name,
       vendorVersion: "0.1.0",
-      volumeExpansion: true,
       isReady: () => ready,
     });
     this.#plugin = await startServer({

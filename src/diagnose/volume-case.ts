@@ -1,5 +1,6 @@
 import type { Attachment } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import type { DeviceScan, DeviceUserFacts } from "../host/helper-answers.ts";
 import { compareVolume } from "../inspect/compare.ts";
 import { absent, type Fact, ifKnown, known, mapFact, notAsked, unknown, valueOr } from "../inspect/fact.ts";
 import type { VolumeFacts } from "../inspect/facts.ts";
@@ -7,7 +8,6 @@ import type { VolumeFinding } from "../inspect/volume-finding.ts";
 import { volumeFacts, type World } from "../inspect/world.ts";
 import type { PodWithClaims } from "../kubernetes/inspector.ts";
 import type { AttachmentView } from "../kubernetes/port.ts";
-import type { DeviceScan, DeviceUserFacts } from "../mount/device-scan.ts";
 import { installationOf } from "./context.ts";
 import type { Gathered } from "./facts.ts";
 import type { AnswerFacts } from "./probes/answering.ts";

@@ -1,6 +1,6 @@
 /**
- * Settles like `work`, or rejects with the signal's reason as soon as it is aborted. `work` goes on then, and what
- * becomes of it is ignored: for callers that must be answered even when the work hangs.
+ * Settles like `work`, or rejects with the signal's reason as soon as it is aborted. `work` then continues, and its result is
+ * ignored: for callers that must be answered even when the work hangs.
  */
 export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {

@@ -17,7 +17,7 @@ export type AccessMode = (typeof ACCESS_MODES)[number];
 /** Raw block device or filesystem. */
 export type AccessType = "block" | "mount";
 
-/** What a workload asks of a volume, free of wire types. */
+/** How a workload uses a volume, free of wire types. */
 export interface Capability {
   readonly accessMode: AccessMode;
   readonly accessType: AccessType;

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-/** Time as the driver sees it; injected, so that tests decide what time it is. */
+/** The clocks of the driver; injected, so that tests set the time. */
 export interface Clock {
-  /** Wall clock, milliseconds since the Unix epoch. For what is stored or shown. */
+  /** Wall clock, milliseconds since the Unix epoch. For stored and shown times. */
   now(): number;
   /** Monotonic clock in milliseconds. For durations and deadlines. */
   monotonic(): number;

@@ -3,7 +3,6 @@ import fc from "fast-check";
 import { catalogue, type ErrorId } from "./errors/catalogue.ts";
 import { failure, isFailure, toDriverError } from "./errors/driver-error.ts";
 import { GrpcCode, grpcCodeName } from "./errors/grpc-code.ts";
-import { requireName } from "./fields.ts";
 import { hostIdentity, uuidV5 } from "./host-identity.ts";
 import { decodePublishContext, encodePublishContext, type PublishContext } from "./publish-context.ts";
 import { sentence, withoutStop } from "./sentence.ts";
@@ -138,22 +137,6 @@ describe("publish context", () => {
         );
       }
     }
-  });
-});
-
-describe("names", () => {
-  test("1 and 128 bytes pass, 0 and 129 do not", () => {
-    requireName("name", "a");
-    requireName("name", "ä".repeat(64));
-    expect(() => requireName("name", "")).toThrow("name is required and was empty");
-    expect(() => requireName("name", `${"ä".repeat(64)}x`)).toThrow(
-      "name is 129 bytes long, the limit is 128 bytes",
-    );
-  });
-
-  test("control characters are refused, shell characters are not", () => {
-    expect(() => requireName("name", "a\u0085b")).toThrow("control characters are not allowed");
-    requireName("name", "$(reboot); `x` 'y' \"z\" | & < > \\ ? *");
   });
 });
 

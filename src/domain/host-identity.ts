@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 
-/** Namespace of the UUIDs below; fixed for ever, as records on the RDS hold what is derived from it. */
+/** Namespace of the UUIDs below; fixed for ever, as records on the RDS hold UUIDs derived from it. */
 const NAMESPACE = "7d1f8f2e-6c0b-5a54-9a2b-3f0a3c1de5b7";
 
 /** A node's identity towards NVMe targets. */

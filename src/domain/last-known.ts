@@ -1,14 +1,14 @@
 import type { Clock } from "./clock.ts";
 
 /**
- * A value that was observed and goes stale: what is shown without asking again. Unknown is undefined, never an old value or 0.
+ * An observed value that goes stale. Unknown is undefined, never an old value or 0.
  */
 export class LastKnown<T> {
   readonly #clock: Clock;
   readonly #maxAgeMs: number;
   #seen: { readonly at: number; readonly value: T } | undefined;
 
-  /** @param maxAgeMs how long an observation is believed, milliseconds */
+  /** @param maxAgeMs age at which an observation is stale, milliseconds */
   constructor(clock: Clock, maxAgeMs: number) {
     this.#clock = clock;
     this.#maxAgeMs = maxAgeMs;
@@ -19,7 +19,7 @@ export class LastKnown<T> {
     this.#seen = { at: this.#clock.monotonic(), value };
   }
 
-  /** Not known any more. */
+  /** The value is unknown from now on. */
   clear(): void {
     this.#seen = undefined;
   }

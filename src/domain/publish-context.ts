@@ -3,18 +3,15 @@ import { failure } from "./errors/driver-error.ts";
 import { DEFAULT_SETTINGS } from "./record/volume-record.ts";
 
 /**
- * What may be on the volume when a node stages it:
+ * The content of a volume when a node stages it:
  * - `new`: never attached for a filesystem before; mkfs is allowed on a blank device;
- * - `used`: it was handed to a node before, which may or may not have made the filesystem; mkfs only after the
- *   deep blank check;
+ * - `used`: an earlier node may have made the filesystem; mkfs only after the deep blank check;
  * - `keep`: it holds data for sure (restored, cloned, adopted); mkfs is never allowed.
  */
-export const FILESYSTEM_STATES = ["new", "used", "keep"] as const;
-export type FilesystemState = (typeof FILESYSTEM_STATES)[number];
+export type FilesystemState = "new" | "used" | "keep";
 
 /**
- * What ControllerPublishVolume tells the node (CSI `publish_context`): static for the life of an attachment
- * and free of secrets.
+ * CSI `publish_context`, from ControllerPublishVolume to the node: static for the life of an attachment and free of secrets.
  */
 export interface PublishContext {
   /** Subsystem NQN with the attachment's epoch. */
@@ -43,8 +40,8 @@ export interface PublishContext {
 }
 
 /**
- * Keys that came later. They are left out while they have their default, so that a volume that does not use them has the
- * context that it always had; a node that does not know them passes them over.
+ * Keys that came later. A key with its default is left out, so that the context of a volume that does not use it stays as it was. An
+ * older node ignores unknown keys.
  */
 const LATER = {
   fastIoFailTmo: { unset: DEFAULT_SETTINGS.fastIoFailTmo, min: -1, max: 86_400 * 365 },
@@ -79,26 +76,19 @@ const NQN = /^nqn\.[0-9]{4}-[0-9]{2}\.[A-Za-z0-9.-]+:[A-Za-z0-9._:-]+$/;
  * @throws fieldMissing or fieldInvalid (INVALID_ARGUMENT) naming the key
  */
 export function decodePublishContext(map: Readonly<Record<string, string>>): PublishContext {
+  const invalid = (key: keyof PublishContext, reason: string): Error =>
+    failure("fieldInvalid", { field: `publish_context.${key}`, reason });
   const text = (key: keyof PublishContext, pattern: RegExp): string => {
     const value = Object.hasOwn(map, key) ? map[key] : undefined;
     if (value === undefined || value === "")
       throw failure("fieldMissing", { field: `publish_context.${key}` });
-    if (!pattern.test(value) || value.length > 223) {
-      throw failure("fieldInvalid", {
-        field: `publish_context.${key}`,
-        reason: `${JSON.stringify(value)} has the wrong form`,
-      });
-    }
+    if (!pattern.test(value) || value.length > 223)
+      throw invalid(key, `${JSON.stringify(value)} has the wrong form`);
     return value;
   };
   const integer = (key: keyof PublishContext, min: number, max: number): number => {
     const value = Number(text(key, /^(0|-?[1-9]\d{0,8})$/));
-    if (value < min || value > max) {
-      throw failure("fieldInvalid", {
-        field: `publish_context.${key}`,
-        reason: `${value} is outside ${min}..${max}`,
-      });
-    }
+    if (value < min || value > max) throw invalid(key, `${value} is outside ${min}..${max}`);
     return value;
   };
   const later = (key: keyof typeof LATER): number => {
@@ -107,12 +97,7 @@ export function decodePublishContext(map: Readonly<Record<string, string>>): Pub
   };
   const address = (): string => {
     const value = text("address", /./);
-    if (isIP(value) === 0) {
-      throw failure("fieldInvalid", {
-        field: "publish_context.address",
-        reason: `${JSON.stringify(value)} is not an IP address`,
-      });
-    }
+    if (isIP(value) === 0) throw invalid("address", `${JSON.stringify(value)} is not an IP address`);
     return value;
   };
   return {

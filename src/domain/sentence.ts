@@ -1,8 +1,8 @@
 const BLANKS_AND_STOPS = new Set([" ", "\t", "\n", "\r", "."]);
 
 /**
- * Text without the blanks and full stops at its end. Texts of others (the API server, RouterOS, a program) end with a full
- * stop or not; whoever adds its own takes that one away first. Linear in the length of the text.
+ * Text without the blanks and full stops at its end. Foreign texts (of the API server, RouterOS, a program) may end with a full stop,
+ * which is removed before another is added. Linear in the length of the text.
  */
 export function withoutStop(text: string): string {
   let end = text.length;

@@ -23,8 +23,8 @@ export function volumeIdFromName(name: string): VolumeId {
 }
 
 /**
- * Reads a volume handle. undefined means that it has no form of ours, so such a volume cannot exist:
- * callers answer "not found" or "already deleted" and never pass the text on.
+ * Reads a volume handle. undefined: the handle has not the form of ours, so no volume can have it. Callers answer "not found" or
+ * "already deleted" and never pass the text on.
  */
 export function parseVolumeId(handle: string): VolumeId | undefined {
   return OWN.test(handle) || ADOPTED.test(handle) ? (handle as VolumeId) : undefined;

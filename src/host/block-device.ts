@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { BlockDevice } from "./data-path.ts";
+import { isAbsent, isCode } from "./files.ts";
 
 const SECTOR = 512n;
 
@@ -41,9 +42,8 @@ export async function readAttribute(path: string): Promise<string | undefined> {
   try {
     return (await readFile(path, "utf8")).trimEnd();
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    // ENODEV and ENXIO: it was being removed while it was read.
-    if (code === "ENOENT" || code === "ENODEV" || code === "ENXIO" || code === "ENOTDIR") return undefined;
+    // ENODEV and ENXIO: the device was being removed during the read.
+    if (isAbsent(error) || isCode(error, "ENODEV", "ENXIO")) return undefined;
     throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
   }
 }

@@ -1,23 +1,9 @@
+import type { PublishContext } from "../domain/publish-context.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 
-/** Where and as whom to connect; derived from the publish context and the node's identity. */
-export interface Target {
-  readonly nqn: string;
-  /** Literal IP address of the RDS. */
-  readonly address: string;
-  readonly port: number;
-  readonly hostNqn: string;
+/** The address and the identity of a connect, from the publish context and the node's identity. */
+export interface Target extends Omit<PublishContext, "sizeBytes" | "filesystemState"> {
   readonly hostId: string;
-  /** Seconds; -1 = never give up. */
-  readonly ctrlLossTmo: number;
-  readonly reconnectDelay: number;
-  readonly keepAliveTmo: number;
-  /** Seconds; -1 = off. */
-  readonly fastIoFailTmo: number;
-  /** 0 = the kernel's own number. */
-  readonly nrIoQueues: number;
-  /** 0 = the kernel's own number. */
-  readonly queueSize: number;
 }
 
 /** A block device that was proven to belong to an NQN when it was looked up. */
@@ -34,7 +20,7 @@ export interface BlockDevice {
   readonly readOnly: boolean;
 }
 
-/** A connection of ours that exists on this node, in whatever state. */
+/** A connection of ours that exists on this node, in any state. */
 export interface Connection {
   readonly nqn: string;
   readonly slot: VolumeId;
@@ -45,6 +31,11 @@ export interface Connection {
   readonly device: BlockDevice | undefined;
 }
 
+/** Whether one of the controllers of a connection is live. */
+export function isLive({ state }: Pick<Connection, "state">): boolean {
+  return state.split(", ").includes("live");
+}
+
 /** Something that holds a device open. */
 export interface DeviceUser {
   readonly kind: "process" | "mount" | "holder" | "loop" | "kernel";
@@ -52,8 +43,8 @@ export interface DeviceUser {
 }
 
 /**
- * How a node reaches the bytes of a volume. Every method throws when it cannot know; "absent" is answered only when
- * it is proven. No method touches an NQN outside the driver's prefix (nqnForeign).
+ * The way of a node to the bytes of a volume. Every method throws when a state is unknown; the answer "absent" is proven. No
+ * method touches an NQN outside the driver's prefix (nqnForeign).
  */
 export interface DataPath {
   readonly kind: "nvme-tcp" | "loop";
@@ -76,9 +67,9 @@ export interface DataPath {
    */
   disconnect(nqn: string, signal?: AbortSignal): Promise<void>;
   /**
-   * Lets a connection that waits for its target stop waiting, so that what is blocked on it fails and it goes by itself;
-   * one that is live, or absent, is left alone. For connections that can never come back: of an attachment that a newer
-   * one has replaced. Waits for the end, bounded; that it has not ended is no error.
+   * Ends the wait of a connection for its target, so that I/O which is blocked on it fails and the kernel removes it. A live
+   * connection is left alone; an absent one is success. For connections that can never come back, because a newer attachment
+   * has replaced theirs. Waits until the connection has ended, at most one reconnect. A timeout is not an error.
    */
   abandon(nqn: string, signal?: AbortSignal): Promise<void>;
   /** Everything that uses the device; empty only when it is proven unused. */
@@ -87,8 +78,8 @@ export interface DataPath {
   rescan(device: BlockDevice, signal?: AbortSignal): Promise<BlockDevice>;
   /** All connections of ours, and no others. */
   list(signal?: AbortSignal): Promise<readonly Connection[]>;
-  /** Does what the driver itself can do to make the node ready; what it cannot is among the problems. */
+  /** Makes the node ready as far as the driver can. Never throws: a failure is among the readiness problems. */
   prepare?(): Promise<void>;
-  /** What keeps this node from working, in plain words; empty when ready. */
+  /** The reasons for which this node cannot work, in plain words; empty when ready. */
   readinessProblems(): Promise<readonly string[]>;
 }

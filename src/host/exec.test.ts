@@ -9,20 +9,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import process from "node:process";
-import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../../test/support/until.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { complaint, exec } from "./exec.ts";
 
 const sh = (script: string, deadlineMs = 10_000, more = {}) =>
   exec({ program: "sh", args: ["-c", script], deadlineMs, ...more });
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let round = 0; round < 200; round += 1) {
-    if (condition()) return;
-    await delay(10);
-  }
-  throw new Error("the condition did not come true");
-}
 
 const isAlive = (pid: number): boolean => {
   try {
@@ -101,21 +93,18 @@ describe("exec", () => {
 
   test("deadline: a process that ignores SIGTERM and its children are killed", async () => {
     const pidFile = `/tmp/rds-csi-exec-${process.pid}-${Math.trunc(performance.now())}`;
-    const started = performance.now();
     const script = `trap '' TERM HUP INT; sleep 300 & echo $$ $! > ${pidFile}; while :; do sleep 1; done`;
     await expect(sh(script, 400)).rejects.toMatchObject({ id: "deadlineExceeded" });
-    expect(performance.now() - started).toBeLessThan(3_000);
     const pids = readFileSync(pidFile, "utf8").trim().split(" ").map(Number);
-    await exec({ program: "rm", args: [pidFile], deadlineMs: 1_000 });
+    await exec({ program: "rm", args: [pidFile], deadlineMs: 60_000 });
     expect(pids).toHaveLength(2);
-    await until(() => pids.every((pid) => !isAlive(pid)));
+    await until("the processes are gone", () => pids.every((pid) => !isAlive(pid)));
   });
 
   test("a grandchild that keeps the pipe open does not delay the result", async () => {
-    const started = performance.now();
-    const result = await sh("sleep 5 & echo done");
-    expect(result.stdout).toBe("done\n");
-    expect(performance.now() - started).toBeLessThan(3_000);
+    const { stdout } = await sh("sleep 600 & echo $!");
+    expect(isAlive(Number(stdout))).toBe(true);
+    process.kill(Number(stdout), "SIGKILL");
   });
 
   test("abort: the reason comes through, or CANCELLED", async () => {
@@ -169,17 +158,15 @@ describe.skipIf(noFreezer !== "")(`exec and a process that cannot be killed ${no
   afterAll(async () => {
     if (!existsSync(freezer)) return;
     writeFileSync(`${freezer}/freezer.state`, "THAWED");
-    await until(() => readFileSync(`${freezer}/cgroup.procs`, "utf8") === "");
+    await until("the freezer is empty", () => readFileSync(`${freezer}/cgroup.procs`, "utf8") === "");
     rmdirSync(freezer);
   });
 
   test("the call settles at its deadline, the process is left behind", async () => {
     mkdirSync(freezer);
-    const started = performance.now();
     // Frozen in a cgroup v1, a process does not die of SIGKILL: as good as uninterruptible sleep.
     const script = `echo $$ > ${freezer}/cgroup.procs; echo FROZEN > ${freezer}/freezer.state; sleep 60`;
     await expect(sh(script, 500)).rejects.toMatchObject({ id: "deadlineExceeded" });
-    expect(performance.now() - started).toBeLessThan(3_000);
     const pids = readFileSync(`${freezer}/cgroup.procs`, "utf8")
       .trim()
       .split("\n")

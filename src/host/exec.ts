@@ -12,10 +12,10 @@ export interface Command<Program extends string = ToolName> {
   readonly args: readonly string[];
   /** After so many milliseconds the whole process group is killed and the call settles. */
   readonly deadlineMs: number;
-  /** It is killed as well after so many milliseconds in which it has written nothing. */
+  /** It is killed as well after so many milliseconds without output. */
   readonly quietMs?: number;
   readonly signal?: AbortSignal | undefined;
-  /** Largest kept output per stream in bytes (default 1 MiB); what is more is dropped and `truncated` is set. */
+  /** Largest kept output per stream in bytes (default 1 MiB); the rest is dropped and `truncated` is set. */
   readonly maxOutputBytes?: number;
 }
 
@@ -35,12 +35,12 @@ export interface ExecResult {
  */
 export type Exec = (command: Command) => Promise<ExecResult>;
 
-/** The only environment that programs see: fixed language, so texts can be told apart, and a fixed PATH. */
+/** The only environment that programs see: a fixed language, as their texts are parsed, and a fixed PATH. */
 const ENVIRONMENT = { LC_ALL: "C", PATH: TOOL_PATH.join(":") };
 const DEFAULT_MAX_OUTPUT = 1024 * 1024;
-/** How long a killed process may take to vanish before it is left behind. */
+/** Longest wait for the end of a killed process; then it is left behind. */
 const KILL_GRACE_MS = 300;
-/** How long the output of an ended process is waited for: a grandchild may hold the pipe open. */
+/** Longest wait for the output of an ended process: a grandchild may hold the pipe open. */
 const DRAIN_MS = 300;
 
 /**
@@ -120,14 +120,29 @@ export const exec = (command: Command<string>): Promise<ExecResult> =>
     });
   });
 
+/**
+ * Runs a program that has to succeed.
+ * @param failed makes the error from the complaint of a program that ended otherwise than with 0
+ * @throws what `failed` makes; as Exec
+ */
+export async function succeed(
+  run: Exec,
+  command: Command,
+  failed: (detail: string) => DriverError,
+): Promise<ExecResult> {
+  const result = await run(command);
+  if (result.code !== 0) throw failed(complaint(result));
+  return result;
+}
+
 /** Name and first operands of a command, for messages. The node's commands hold no secrets. */
 export function describe(command: Pick<Command<string>, "program" | "args">): string {
   return `\`${[command.program, ...command.args].join(" ").slice(0, 200)}\``;
 }
 
 /**
- * What a failed program said, for messages. Of much it is the beginning and the end: some give the reason first and then explain
- * their usage, which is left out, others end with it.
+ * The output of a failed program, for messages; of a long one the beginning and the end. Some programs give the reason first and
+ * then their usage, which is left out, others end with the reason.
  */
 export function complaint(result: ExecResult): string {
   const all = result.stderr.trim() || result.stdout.trim();

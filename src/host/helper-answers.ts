@@ -1,19 +1,19 @@
 import type { Filesystem } from "../domain/access-mode.ts";
 
-/** What a look at a device found. `offset` is in bytes. */
+/** The result of a look for data on a device. `offset` is in bytes. */
 export type BlankFinding =
   | { readonly kind: "blank"; readonly bytesRead: number }
   | { readonly kind: "data"; readonly offset: number }
   | { readonly kind: "unreadable"; readonly detail: string };
 
 /**
- * What stands where a filesystem keeps its primary superblock:
+ * The content of the place where a filesystem keeps its primary superblock:
  * - `whole`: that of the wanted filesystem, sane, its checksum right. It says nothing about the rest of the device;
- * - `unfinished`: one that was never mounted for writing and whose making did not end: an XFS that says so itself, or an
- *   ext4 whose superblock was torn while it was written first;
+ * - `unfinished`: one that was never mounted for writing and whose mkfs did not end: an XFS with its own flag for that, or an
+ *   ext4 whose superblock was torn while mkfs wrote it;
  * - `damaged`: that of the wanted filesystem, but it cannot be true;
- * - `zeros`: nothing, nor before it; for XFS nor in the 4 KiB from there, where other filesystems have theirs;
- * - `other`: anything else, also another filesystem.
+ * - `zeros`: only zeros there and before; for XFS also in the first 4 KiB, where other filesystems have their superblock;
+ * - `other`: any other content, also another filesystem.
  */
 export type Superblock =
   | { readonly kind: "whole"; readonly uuid: string }
@@ -24,8 +24,8 @@ export type Superblock =
 
 /**
  * The mark of a filesystem in the making. The driver writes it onto a device that it has proven to be blank, before mkfs,
- * and takes it away after mkfs, before the first mount. So whatever lies on a device that has it, and no whole filesystem,
- * is the work of an mkfs that did not end: nobody's data.
+ * and takes it away after mkfs, before the first mount. So the content of a device with a mark, and without a whole
+ * filesystem, is the work of an mkfs that did not end: nobody's data.
  */
 export interface MkfsMark {
   /** Handle of the volume. */
@@ -34,20 +34,20 @@ export interface MkfsMark {
   readonly epoch: number;
   readonly filesystem: Filesystem;
   /**
-   * Random, 32 hex digits. The UUID of the filesystem is derived from it and tells nothing about it: with a filesystem
-   * beside it, no content of a file can pass for its mark.
+   * Random, 32 hex digits. The UUID of the filesystem is derived from it and does not reveal it: beside a filesystem, no
+   * content of a file can pass for its mark.
    */
   readonly token: string;
 }
 
-/** What a device says about a filesystem on it. */
+/** The superblock and the marks on a device. */
 export type FilesystemFinding =
   | {
       readonly kind: "read";
       readonly superblock: Superblock;
       /** Why that filesystem must not be mounted or checked, see superblockDanger(). */
       readonly danger?: string;
-      /** Marks of a filesystem in the making, of whatever volume; at most two. */
+      /** Marks of a filesystem in the making, of any volume; at most two. */
       readonly marks: readonly MkfsMark[];
     }
   | { readonly kind: "unreadable"; readonly detail: string };
@@ -57,7 +57,7 @@ export type MarkOutcome =
   | { readonly kind: "done" }
   | { readonly kind: "refused" | "failed"; readonly detail: string };
 
-/** What the superblock of an ext4 says about its health. */
+/** The health of an ext4, from its superblock. */
 export type Ext4State =
   | {
       readonly kind: "ext4";
@@ -92,7 +92,7 @@ export interface BackingScan {
   readonly remote: readonly string[];
 }
 
-/** What the helper process says about a device. */
+/** The result of the inspection of a device for users. */
 export interface DeviceInspection {
   /**
    * Answer to opening the device with O_EXCL, which the kernel refuses (`busy`) while a filesystem, even one whose
@@ -105,9 +105,9 @@ export interface DeviceInspection {
   readonly backing: BackingScan;
 }
 
-/** Whether the kernel was told to delete a controller; the end of it shows in sysfs, not here. */
+/** Whether `delete_controller` of a controller was written. The end of the controller shows in sysfs. */
 export type EndedController =
-  | { readonly kind: "told" }
+  | { readonly kind: "written" }
   /** It is another one, or gone: nothing was written. */
   | { readonly kind: "other"; readonly detail: string }
   | { readonly kind: "failed"; readonly detail: string };
@@ -115,6 +115,8 @@ export type EndedController =
 /** A process that uses a device. */
 export interface ProcessUse {
   readonly pid: number;
+  /** UID of its pod; missing for a process of the machine itself. */
+  readonly pod?: string;
   readonly command: string;
   /** Process id of its parent; 0 when it ended before that was read. */
   readonly parent: number;
@@ -131,4 +133,19 @@ export interface FoundFile {
   readonly inode: string;
   /** `major:minor` of the device that it is a node of; "" if it is no block device. */
   readonly device: string;
+}
+
+/** A process that uses one of several devices. */
+export interface DeviceUserFacts extends Omit<ProcessUse, "parent"> {
+  /** `major:minor` */
+  readonly device: string;
+}
+
+/** The processes that use some devices: for messages, never as proof. */
+export interface DeviceScan {
+  readonly users: readonly DeviceUserFacts[];
+  /** Processes that could not be looked into, or had too much to look at. */
+  readonly hidden: number;
+  /** Those that had too much to look at, in words; the first few. */
+  readonly crowded?: readonly string[];
 }

@@ -2,10 +2,11 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import type { Filesystem } from "../domain/access-mode.ts";
 import { failure } from "../domain/errors/driver-error.ts";
-import { complaint, type Exec } from "./exec.ts";
+import { type Exec, succeed } from "./exec.ts";
 import type {
   BlankFinding,
   DeviceInspection,
+  DeviceScan,
   EndedController,
   Ext4State,
   FilesystemFinding,
@@ -13,7 +14,7 @@ import type {
   MkfsMark,
 } from "./helper-answers.ts";
 
-/** What the node lets its helper process do, because it may block for ever. */
+/** The work that the node gives to its helper process, because it may block for ever. */
 export interface Helper {
   /** Reads a device for anything but zeros. `deep` samples every block group. */
   lookForData(path: string, size: bigint, deep: boolean, signal?: AbortSignal): Promise<BlankFinding>;
@@ -24,6 +25,11 @@ export interface Helper {
     files: readonly string[],
     signal?: AbortSignal,
   ): Promise<DeviceInspection>;
+  /**
+   * The processes that use some devices, for messages.
+   * @param numbers `major:minor` each
+   */
+  users(numbers: readonly string[], signal?: AbortSignal): Promise<DeviceScan>;
   /** Reads the health of an ext4 from its superblock. */
   ext4State(path: string, signal?: AbortSignal): Promise<Ext4State>;
   /** Reads the superblock of a filesystem, and the marks of one in the making. */
@@ -44,15 +50,18 @@ export interface Helper {
 /** The hidden sub-command of the executable that starts the helper. */
 export const HELPER_COMMAND = "node-helper";
 
-/** How long a scan may take, milliseconds: less than the deadlines of its callers, so that it can still say why it ended. */
+/** How long a scan may take, milliseconds: less than the deadlines of its callers, so that it can still report its reason. */
 export const SCAN_LIMIT_MS = 85_000;
 
 const LOOK_DEADLINE_MS = 60_000;
 const INSPECT_DEADLINE_MS = 20_000;
-/** A scan of processes is long where pods have millions of descriptors. It is waited for while it gets on. */
+/** A scan of processes is long where pods have millions of descriptors. Its caller waits while it makes progress. */
 const SCAN_DEADLINE_MS = SCAN_LIMIT_MS + 10_000;
 const SCAN_QUIET_MS = 20_000;
 const END_DEADLINE_MS = 20_000;
+/** How long the look for the users of devices may take, milliseconds. Its answer is all that it found by then. */
+export const USERS_LIMIT_MS = 4_000;
+const USERS_DEADLINE_MS = USERS_LIMIT_MS + 2_000;
 
 /** How this program starts itself as helper: compiled, `<executable> node-helper`; from source, `<runtime> <file>`. */
 export function helperCommand(
@@ -72,53 +81,47 @@ export function helperCommand(
  */
 export function createHelper(exec: Exec, command: readonly string[] = helperCommand()): Helper {
   const [program = "", ...prefix] = command;
-  const ask = async (
+  const ask = async <T>(
     args: readonly string[],
     deadlineMs: number,
     signal?: AbortSignal,
     quietMs?: number,
-  ): Promise<unknown> => {
-    // This very program, at an absolute path.
-    const result = await exec({
+  ): Promise<T> => {
+    const command = {
+      // This very program, at an absolute path.
       program: program as `/${string}`,
       args: [...prefix, ...args],
       deadlineMs,
       signal,
       ...(quietMs === undefined ? {} : { quietMs }),
-    });
+    };
     const what = `the state of ${args[1]}`;
-    if (result.code !== 0) throw failure("nodeStateUnknown", { what, detail: complaint(result) });
+    const { stdout } = await succeed(exec, command, (detail) =>
+      failure("nodeStateUnknown", { what, detail }),
+    );
     try {
-      return JSON.parse(result.stdout);
+      return JSON.parse(stdout) as T;
     } catch (error) {
       throw failure("nodeStateUnknown", { what, detail: "the helper process gave no JSON" }, error);
     }
   };
   return {
-    lookForData: async (path, size, deep, signal) =>
-      (await ask(
-        ["blank", path, String(size), deep ? "deep" : "quick"],
-        LOOK_DEADLINE_MS,
-        signal,
-      )) as BlankFinding,
-    inspect: async (path, numbers, files, signal) =>
-      (await ask(
-        ["inspect", path, numbers.join(), ...files],
-        SCAN_DEADLINE_MS,
-        signal,
-        SCAN_QUIET_MS,
-      )) as DeviceInspection,
-    ext4State: async (path, signal) => (await ask(["ext4", path], INSPECT_DEADLINE_MS, signal)) as Ext4State,
-    findFilesystem: async (path, size, filesystem, signal) =>
-      (await ask(["find", path, String(size), filesystem], INSPECT_DEADLINE_MS, signal)) as FilesystemFinding,
-    writeMark: async (path, number, size, mark) =>
-      (await ask(
-        ["mark", path, number, String(size), JSON.stringify(mark)],
-        LOOK_DEADLINE_MS,
-      )) as MarkOutcome,
-    eraseMarks: async (path, number, size, volume) =>
-      (await ask(["unmark", path, number, String(size), volume], LOOK_DEADLINE_MS)) as MarkOutcome,
-    endController: async (sysRoot, name, nqn, signal) =>
-      (await ask(["end-controller", sysRoot, name, nqn], END_DEADLINE_MS, signal)) as EndedController,
+    lookForData: (path, size, deep, signal) =>
+      ask(["blank", path, String(size), deep ? "deep" : "quick"], LOOK_DEADLINE_MS, signal),
+    inspect: (path, numbers, files, signal) =>
+      ask(["inspect", path, numbers.join(), ...files], SCAN_DEADLINE_MS, signal, SCAN_QUIET_MS),
+    users: async (numbers, signal) =>
+      numbers.length === 0
+        ? { users: [], hidden: 0 }
+        : await ask(["users", numbers.join()], USERS_DEADLINE_MS, signal),
+    ext4State: (path, signal) => ask(["ext4", path], INSPECT_DEADLINE_MS, signal),
+    findFilesystem: (path, size, filesystem, signal) =>
+      ask(["find", path, String(size), filesystem], INSPECT_DEADLINE_MS, signal),
+    writeMark: (path, number, size, mark) =>
+      ask(["mark", path, number, String(size), JSON.stringify(mark)], LOOK_DEADLINE_MS),
+    eraseMarks: (path, number, size, volume) =>
+      ask(["unmark", path, number, String(size), volume], LOOK_DEADLINE_MS),
+    endController: (sysRoot, name, nqn, signal) =>
+      ask(["end-controller", sysRoot, name, nqn], END_DEADLINE_MS, signal),
   };
 }

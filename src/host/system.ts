@@ -1,10 +1,9 @@
-import type { Clock } from "../domain/clock.ts";
-import { systemClock } from "../domain/clock.ts";
+import { type Clock, systemClock } from "../domain/clock.ts";
 import { type Logger, silentLogger } from "../observability/log.ts";
 import { type Exec, exec } from "./exec.ts";
 import { createHelper, type Helper } from "./helper.ts";
 
-/** The machine as the node's code sees it; tests replace parts. */
+/** The machine for the node's code; tests replace parts. */
 export interface NodeSystem {
   readonly exec: Exec;
   readonly helper: Helper;

@@ -1,4 +1,6 @@
-/** Where programs are looked for; nothing else of the environment is used. */
+import { access, constants } from "node:fs/promises";
+
+/** The directories of programs; no other part of the environment is used. */
 export const TOOL_PATH = [
   "/usr/local/sbin",
   "/usr/local/bin",
@@ -59,3 +61,25 @@ export const NODE_TOOLS = [
 
 /** A program that the node may execute: one of the list, or a path, that of the driver itself. */
 export type ToolName = (typeof NODE_TOOLS)[number]["name"] | `/${string}`;
+
+/** The programs of NODE_TOOLS that this node lacks, as sentences for the readiness check. */
+export async function missingTools(
+  dataPath: "nvme-tcp" | "loop",
+  directories: readonly string[] = TOOL_PATH,
+): Promise<readonly string[]> {
+  const problems: string[] = [];
+  for (const tool of NODE_TOOLS as readonly NodeTool[]) {
+    if (tool.dataPath !== undefined && tool.dataPath !== dataPath) continue;
+    const found = await Promise.all(
+      directories.map((directory) =>
+        access(`${directory}/${tool.name}`, constants.X_OK).then(
+          () => true,
+          () => false,
+        ),
+      ),
+    );
+    if (!found.includes(true))
+      problems.push(`the program ${tool.name} is missing: it ${tool.why} (Debian package ${tool.package})`);
+  }
+  return problems;
+}

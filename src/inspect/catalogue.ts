@@ -161,7 +161,7 @@ const clusterFindings = {
     "claim",
     "The record names another claim than the one that the PersistentVolume is bound to",
     "",
-    "Nothing: the cluster's word counts, and the record takes the claim over with the next attach.",
+    "Nothing: the cluster's word counts.",
   ),
   "claim-missing": finding(
     "warning",

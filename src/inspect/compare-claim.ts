@@ -1,5 +1,6 @@
 import type { AccessMode } from "../domain/access-mode.ts";
 import type { ClaimView } from "../kubernetes/inspector.ts";
+import { isPopulatorClaim } from "../kubernetes/names.ts";
 import type { PersistentVolumeView } from "../kubernetes/port.ts";
 import { ifKnown } from "./fact.ts";
 import { type VolumeFacts, volumeOf } from "./facts.ts";
@@ -40,9 +41,6 @@ export function comparePv(facts: VolumeFacts): VolumeFinding[] {
   return found;
 }
 
-/** Claims that CDI populates and then gives to another claim; their names are `prime-` and the UID of that claim. */
-const POPULATOR = /^prime-[0-9a-f-]{36}$/;
-
 /** The claim: in the record, in the PersistentVolume, and itself. */
 export function compareClaim(facts: VolumeFacts): VolumeFinding[] {
   const { cluster } = facts;
@@ -54,7 +52,7 @@ export function compareClaim(facts: VolumeFacts): VolumeFinding[] {
   const recorded = volumeOf(facts)?.record.claim;
   const other = recorded === undefined ? name : `${recorded.namespace}/${recorded.name}`;
   // An imported disk changes its claim by design.
-  if (other !== name && !POPULATOR.test(recorded?.name ?? "")) {
+  if (other !== name && !isPopulatorClaim(recorded?.name ?? "")) {
     const text = `The record names claim ${other}, the PersistentVolume is bound to ${name}`;
     found.push(volumeFinding(facts, "claim-ref", text, { rds: other, kubernetes: name }));
   }

@@ -1,7 +1,7 @@
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { ClusterInspector, EventView } from "../kubernetes/inspector.ts";
 import type { ClaimRef, ClusterReader, PodView } from "../kubernetes/port.ts";
-import { machineOf } from "../migration/guard.ts";
+import { vmiOf } from "../migration/guard.ts";
 import type { Rds } from "../rds/rds.ts";
 import { claimUsers } from "./claim-users.ts";
 import { absent, type Fact, found, ifKnown, known, lookUp, valueOr } from "./fact.ts";
@@ -88,7 +88,7 @@ async function gatherWorkload(
   const users = await lookUp(signal, async () => known(await claimUsers(reader, claim, signal)));
   if (users.state !== "known") return { pods: users, machines: users };
   const { users: pods, owners } = users.value;
-  const named = pods.flatMap((pod) => machineOf(pod, (each) => owners.get(each.uid)) ?? []);
+  const named = pods.flatMap((pod) => vmiOf(pod, (each) => owners.get(each.uid)) ?? []);
   const byUid = new Map(named.map((machine) => [machine.uid, machine]));
   const machines = await lookUp<readonly MachineFacts[]>(signal, async () => {
     const all = await Promise.all(

@@ -1,7 +1,6 @@
-import { DriverError, failure } from "../domain/errors/driver-error.ts";
-import { cancelledBy } from "./deadline.ts";
+import { cancelledBy, DriverError, failure } from "../domain/errors/driver-error.ts";
 
-/** What a call does, for messages: `list` `pods in namespace vms`. */
+/** A call in messages: `list` `pods in namespace vms`. */
 export interface CallName {
   readonly verb: string;
   readonly resource: string;

@@ -3,6 +3,7 @@ import type { Clock } from "../domain/clock.ts";
 import { ApiStatusError, type CallName, toFailure } from "./api-error.ts";
 import type { K8s } from "./credentials.ts";
 import { withDeadline } from "./deadline.ts";
+import { listAll, PAGE_LIMIT, type RawList, toPage } from "./list.ts";
 import type { ApiTransport } from "./transport.ts";
 
 /** Options for one call of a typed API class. */
@@ -12,6 +13,12 @@ export interface CallExtras {
   readonly headers?: Readonly<Record<string, string>>;
   /** Default 10 s. */
   readonly timeoutMs?: number;
+}
+
+/** Which page of a list is read. */
+export interface ListPage {
+  readonly limit: number;
+  readonly _continue?: string;
 }
 
 /** Placeholder of the real address, which the transport knows and which may change with the kubeconfig. */
@@ -35,7 +42,7 @@ export class KubernetesApi {
     this.#clock = clock;
     const configuration = k8s.createConfiguration({
       baseServer: new k8s.ServerConfiguration(BASE, {}),
-      // Credentials are added by the transport, to watches as well.
+      // The transport adds the credentials.
       authMethods: {},
       httpApi: k8s.wrapHttpLibrary({ send: (request) => this.#send(request) }),
     });
@@ -90,6 +97,36 @@ export class KubernetesApi {
         if (error.details?.reason === "NotFound" || extras.orNoSuchResource === true) return undefined;
       }
       throw toFailure(error, name, this.transport.server, signal);
+    }
+  }
+
+  /**
+   * Reads all pages of a list.
+   * @param read one page
+   * @param keep which items stay; the others are dropped page by page
+   * @throws as `call`
+   */
+  async list<T>(
+    resource: string,
+    signal: AbortSignal,
+    read: (page: ListPage, options: CallOptions) => Promise<RawList<T>>,
+    { keep = () => true, ...extras }: CallExtras & { readonly keep?: (item: T) => boolean } = {},
+  ): Promise<readonly T[]> {
+    try {
+      const { items } = await listAll<T>((next) => {
+        const page = { limit: PAGE_LIMIT, ...(next ? { _continue: next } : {}) };
+        return this.attempt(
+          signal,
+          async (options) => {
+            const found = toPage(await read(page, options));
+            return { ...found, items: found.items.filter(keep) };
+          },
+          extras,
+        );
+      });
+      return items;
+    } catch (error) {
+      throw toFailure(error, { verb: "list", resource }, this.transport.server, signal);
     }
   }
 

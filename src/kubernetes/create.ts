@@ -1,18 +1,18 @@
 import { type Clock, systemClock } from "../domain/clock.ts";
+import { failure } from "../domain/errors/driver-error.ts";
 import { type Logger, silentLogger } from "../observability/log.ts";
 import { KubernetesApi } from "./api.ts";
-import { ResourceCache } from "./cache.ts";
-import { readClusterUid } from "./cluster-uid.ts";
 import { CredentialSource, type KubeConfigSource } from "./credentials.ts";
 import { EventReporter } from "./events.ts";
 import { ApiClusterInspector, type ClusterInspector } from "./inspector.ts";
 import { LeaseElection } from "./leader.ts";
+import type { OwnNode } from "./own-node.ts";
 import { ApiOwnNode } from "./own-node.ts";
-import type { ClusterReader, EventSink, LeaderElection, OwnNode, ShardStore } from "./port.ts";
+import type { ClusterReader, EventSink } from "./port.ts";
 import { ApiClusterReader } from "./reader.ts";
 import { recentVolumes } from "./recent-volumes.ts";
+import type { ShardStore } from "./record-shards.ts";
 import { ConfigMapShards } from "./record-shards.ts";
-import { resourcesOf } from "./resources.ts";
 import { ApiTransport } from "./transport.ts";
 
 export interface KubernetesOptions {
@@ -27,40 +27,30 @@ export interface KubernetesOptions {
   readonly random?: () => number;
   /** Most connections to the API server; default 16. */
   readonly maxSockets?: number;
-  /**
-   * How old the list of PersistentVolumes may be in which the claim of an event is looked up, milliseconds; default 0. For
-   * processes that do not `watch`.
-   */
-  readonly lookupMs?: number;
 }
 
 /** The driver's access to one cluster. */
 export interface Kubernetes {
   readonly reader: ClusterReader;
-  /** What people ask about volumes, beyond what the driver needs. */
+  /** Details of volumes for people, which the driver itself does not need. */
   readonly inspector: ClusterInspector;
   readonly events: EventSink;
-  readonly leaders: LeaderElection;
+  readonly leaders: LeaseElection;
   /** @param name of the Node object */
   ownNode(name: string): OwnNode;
   /** @param prefix start of the names of ConfigMaps in the namespace */
   shards(namespace: string, prefix: string): ShardStore;
-  /** What tells this cluster from others. One call. @throws as readClusterUid */
+  /** UID of the cluster. One call. @throws as readClusterUid */
   clusterUid(signal: AbortSignal): Promise<string>;
   /** Namespace of the service account, or of the kubeconfig's context. */
   readonly namespace: string | undefined;
-  /**
-   * Follows VolumeAttachments, PersistentVolumes and Nodes from now on, for processes that run for long. Without it, the
-   * reader lists them each time. Returns at once; `synced` resolves when all are complete, and never rejects.
-   */
-  watch(): { readonly synced: Promise<void> };
-  /** Ends watches and connections; events get `drainMs` (default 3 s) to be delivered. */
+  /** Ends connections; events get `drainMs` (default 3 s) to be delivered. */
   close(drainMs?: number): Promise<void>;
 }
 
 /**
  * Makes the client. Reads the credentials' files, but nothing from the network: the API server may be down. The client
- * library is loaded here, so that programs that do not ask for Kubernetes do not pay for it.
+ * library is loaded here, so that programs without Kubernetes do not load it.
  * @throws kubernetesConfigUnusable
  */
 export async function createKubernetes(options: KubernetesOptions): Promise<Kubernetes> {
@@ -70,22 +60,17 @@ export async function createKubernetes(options: KubernetesOptions): Promise<Kube
   await credentials.current();
   const transport = new ApiTransport(credentials, options.maxSockets);
   const api = new KubernetesApi(k8s, transport, clock);
-  const resources = resourcesOf(api, driverName);
-  const deps = { transport, clock, logger, random };
-  const caches = {
-    nodes: new ResourceCache(resources.nodes, deps),
-    volumeAttachments: new ResourceCache(resources.volumeAttachments, deps),
-    persistentVolumes: new ResourceCache(resources.persistentVolumes, deps),
-  };
-  const reader = new ApiClusterReader(api, resources, caches);
+  const reader = new ApiClusterReader(api, driverName);
   const reporter = { component: driverName, instance };
-  const { lookupMs = 0 } = options;
-  const lookup = lookupMs > 0 ? recentVolumes(reader, clock, lookupMs) : reader;
-  const events = new EventReporter({ api, reader: lookup, reporter, clock, logger, random });
+  const events = new EventReporter({
+    api,
+    reader: recentVolumes(reader, clock),
+    reporter,
+    clock,
+    logger,
+    random,
+  });
   const leaders = new LeaseElection({ api, clock, logger, random });
-  const stop = new AbortController();
-  let running: Promise<unknown> | undefined;
-  const all = Object.values(caches);
   return {
     reader,
     inspector: new ApiClusterInspector(api, driverName),
@@ -95,15 +80,28 @@ export async function createKubernetes(options: KubernetesOptions): Promise<Kube
     shards: (namespace, prefix) => new ConfigMapShards(api, namespace, prefix),
     clusterUid: (signal) => readClusterUid(api, signal),
     namespace: credentials.namespace(),
-    watch: () => {
-      running ??= Promise.all(all.map((cache) => cache.run(stop.signal)));
-      return { synced: Promise.all(all.map((cache) => cache.synced)).then(() => {}) };
-    },
     close: async (drainMs = 3_000) => {
       await events.close(drainMs);
-      stop.abort();
-      await running;
       transport.close();
     },
   };
+}
+
+/** Every cluster has this namespace from its first start to its end. It cannot be deleted. */
+const SYSTEM_NAMESPACE = "kube-system";
+
+/**
+ * The UID of a cluster: that of its namespace kube-system.
+ * @throws as ClusterReader; clusterIdUnknown when there is no such namespace
+ */
+async function readClusterUid(api: KubernetesApi, signal: AbortSignal): Promise<string> {
+  const found = await api.find(
+    { verb: "get", resource: `namespace ${SYSTEM_NAMESPACE}` },
+    signal,
+    (options) => api.core.readNamespace({ name: SYSTEM_NAMESPACE }, options),
+  );
+  const uid = found?.metadata?.uid;
+  if (uid === undefined || uid === "")
+    throw failure("clusterIdUnknown", { reason: `the API server has no namespace ${SYSTEM_NAMESPACE}` });
+  return uid;
 }

@@ -5,7 +5,7 @@ import type * as ClientNode from "@kubernetes/client-node";
 import type { Clock } from "../domain/clock.ts";
 import { DriverError, failure } from "../domain/errors/driver-error.ts";
 
-/** The client library, loaded by whoever creates a client. */
+/** The client library, loaded with the first client. */
 export type K8s = typeof ClientNode;
 
 /** Where the address and the credentials of the API server come from. */

@@ -1,5 +1,5 @@
+import { linkAbort, orAborted } from "../domain/abort.ts";
 import type { Clock } from "../domain/clock.ts";
-import { DriverError, failure } from "../domain/errors/driver-error.ts";
 
 /** Thrown (as the abort reason) when a call took longer than it may. */
 export class DeadlineError extends Error {
@@ -23,25 +23,15 @@ export async function withDeadline<T>(
   signal?.throwIfAborted();
   const own = new AbortController();
   const done = new AbortController();
-  const aborted = new Promise<never>((_, reject) =>
-    own.signal.addEventListener("abort", () => reject(own.signal.reason), { once: true }),
-  );
-  aborted.catch(() => {});
-  const forward = () => own.abort(signal?.reason);
-  signal?.addEventListener("abort", forward, { once: true });
+  const unlink = signal === undefined ? () => {} : linkAbort(signal, own);
   clock.sleep(ms, done.signal).then(
     () => own.abort(new DeadlineError(ms)),
     () => {},
   );
   try {
-    return await Promise.race([work(own.signal), aborted]);
+    return await orAborted(work(own.signal), own.signal);
   } finally {
     done.abort();
-    signal?.removeEventListener("abort", forward);
+    unlink();
   }
-}
-
-/** The abort reason as the driver reports it. */
-export function cancelledBy(signal: AbortSignal, what: string): DriverError {
-  return signal.reason instanceof DriverError ? signal.reason : failure("cancelled", { what }, signal.reason);
 }

@@ -4,7 +4,7 @@ import { printable } from "../domain/printable.ts";
 import type { PendingEvent, Series } from "./event-series.ts";
 
 /** Who reports. */
-export interface Reporter {
+export interface EventSource {
   /** The CSI driver name: source.component and reportingComponent (reportingController of events.k8s.io). */
   readonly component: string;
   /** This process: the pod's name, at most 128 characters. */
@@ -22,7 +22,7 @@ export function eventObject(
   event: PendingEvent,
   message: string,
   series: Series,
-  reporter: Reporter,
+  reporter: EventSource,
   now: number,
 ): CoreV1Event {
   const { namespace, name, uid } = event.claim;
@@ -48,7 +48,7 @@ export function eventName(event: PendingEvent, series: Series): string {
   return `${event.claim.name.slice(0, 220).replace(/[.-]+$/, "")}.${series.suffix}`;
 }
 
-/** What changes when an event happens again: a merge patch. */
+/** The change of a repeated event: a merge patch. */
 export function eventPatch(message: string, series: Series, now: number): object {
   return {
     message: truncated(message),

@@ -1,3 +1,4 @@
+import { RecentMap } from "../domain/recent-map.ts";
 import type { ClaimEvent, ClaimRef } from "./port.ts";
 
 /** An event about to be sent. */
@@ -28,7 +29,7 @@ export interface SeriesLimits {
   readonly refillMs: number;
 }
 
-/** As client-go's correlator, which is what people who read events are used to. */
+/** The limits of client-go's correlator, which readers of events are used to. */
 export const SERIES_LIMITS: SeriesLimits = {
   windowMs: 600_000,
   distinctMessages: 10,
@@ -48,18 +49,17 @@ interface ClaimState {
 
 export const COMBINED = "(combined from similar events): ";
 
-/** Decides, without any I/O, what becomes of each event: a new object, a higher count, or nothing. */
+/** Decides about each event, without any I/O: a new object, a higher count, or none. */
 export class EventSeries {
   readonly #limits: SeriesLimits;
-  readonly #claims = new Map<string, ClaimState>();
+  readonly #claims = new RecentMap<string, ClaimState>(MAX_CLAIMS);
 
   constructor(limits: SeriesLimits = SERIES_LIMITS) {
     this.#limits = limits;
   }
 
   /**
-   * The series that an event belongs to, counted up, and the message that it is stored with. Undefined when there have
-   * been too many for this claim.
+   * The series of an event, counted up, and the message to store. Undefined when this claim has had too many events.
    * @param now wall clock, milliseconds
    * @param monotonic monotonic clock, milliseconds
    * @param random uniform in [0, 1)
@@ -102,10 +102,7 @@ export class EventSeries {
     const refilled = Math.floor((monotonic - state.refilledAt) / refillMs);
     state.tokens = Math.min(burst, state.tokens + refilled);
     state.refilledAt += refilled * refillMs;
-    this.#claims.delete(uid);
     this.#claims.set(uid, state);
-    const [oldest] = this.#claims.keys();
-    if (this.#claims.size > MAX_CLAIMS && oldest !== undefined) this.#claims.delete(oldest);
     return state;
   }
 }

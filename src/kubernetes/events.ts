@@ -1,17 +1,17 @@
+import { type BackoffLimits, retry } from "../domain/backoff.ts";
 import type { Clock } from "../domain/clock.ts";
 import { isFailure } from "../domain/errors/driver-error.ts";
 import type { Logger } from "../observability/log.ts";
 import type { KubernetesApi } from "./api.ts";
 import { ApiStatusError } from "./api-error.ts";
-import { jitteredBackoff } from "./backoff.ts";
-import { eventName, eventObject, eventPatch, type Reporter } from "./event-object.ts";
+import { type EventSource, eventName, eventObject, eventPatch } from "./event-object.ts";
 import { EventSeries, type PendingEvent, type Series } from "./event-series.ts";
 import type { ClaimEvent, ClaimRef, ClusterReader, EventSink } from "./port.ts";
 
 export interface EventReporterDeps {
   readonly api: KubernetesApi;
   readonly reader: Pick<ClusterReader, "persistentVolumeByHandle">;
-  readonly reporter: Reporter;
+  readonly reporter: EventSource;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Uniform in [0, 1). */
@@ -19,13 +19,11 @@ export interface EventReporterDeps {
   readonly limits?: Partial<EventReporterLimits>;
 }
 
-export interface EventReporterLimits {
+export interface EventReporterLimits extends BackoffLimits {
   /** Events that may wait; more are dropped, with a line in the log. */
   readonly queue: number;
   /** How often one event is tried. */
   readonly attempts: number;
-  readonly firstMs: number;
-  readonly maxMs: number;
 }
 
 const LIMITS: EventReporterLimits = { queue: 1_000, attempts: 6, firstMs: 500, maxMs: 30_000 };
@@ -159,26 +157,22 @@ export class EventReporter implements EventSink {
     }
   }
 
-  /** Repeats what may succeed later; undefined, and a line in the log, if it did not. */
-  async #retried<T>({ event }: Waiting, run: () => Promise<T>): Promise<T | undefined> {
+  /** Repeats work that may succeed later. Returns undefined, and logs a line, if it did not succeed. */
+  async #retried<T>({ event }: Waiting, work: () => Promise<T>): Promise<T | undefined> {
     const { clock, logger, random } = this.#deps;
     const { signal } = this.#stop;
-    for (let failures = 1; !signal.aborted; failures += 1) {
-      try {
-        return await run();
-      } catch (error) {
-        const fields = { reason: event.reason, message: event.message, error: (error as Error).message };
-        if (failures >= this.#limits.attempts || !isPassing(error)) {
-          logger.warn("event could not be delivered", fields);
-          return undefined;
-        }
-        logger.debug("event is tried again", fields);
-        const retryAfter = error instanceof ApiStatusError ? (error.retryAfterMs ?? 0) : 0;
-        const wait = Math.max(jitteredBackoff(failures, this.#limits, random), retryAfter);
-        await clock.sleep(wait, signal).catch(() => {});
-      }
+    const fields = (error: unknown) => ({ reason: event.reason, message: event.message, error });
+    const again = (error: unknown) => {
+      if (!isPassing(error)) return undefined;
+      logger.debug("event is tried again", fields(error));
+      return error instanceof ApiStatusError ? (error.retryAfterMs ?? 0) : 0;
+    };
+    try {
+      return await retry(work, { ...this.#limits, clock, random, signal, again });
+    } catch (error) {
+      if (!signal.aborted) logger.warn("event could not be delivered", fields(error));
+      return undefined;
     }
-    return undefined;
   }
 }
 

@@ -112,7 +112,7 @@ function configView(object: Json): MigrationConfigView {
 }
 
 /** @param object a VirtualMachineInstance */
-export function vmiView(object: Json): VmiView {
+function vmiView(object: Json): VmiView {
   const { metadata, spec, status } = object ?? {};
   const domain = spec?.domain;
   const state = status?.migrationState;
@@ -129,17 +129,9 @@ export function vmiView(object: Json): VmiView {
 }
 
 function migrationState(state: NonNullable<Json>): MigrationStateView {
-  const flag = (value: unknown) => value === true;
   return {
-    migrationUid: text(state.migrationUid),
-    sourceNode: text(state.sourceNode) || undefined,
     targetNode: text(state.targetNode) || undefined,
-    started: time(state.startTimestamp),
     ended: time(state.endTimestamp),
-    completed: flag(state.completed),
-    failed: flag(state.failed),
-    abortRequested: flag(state.abortRequested),
-    failureReason: text(state.failureReason) || undefined,
     mode: text(state.mode) || undefined,
     configuration:
       state.migrationConfiguration === undefined ? undefined : configView(state.migrationConfiguration),
@@ -160,7 +152,7 @@ function migratedVolume(object: Json): MigratedVolumeView {
 }
 
 /** @param object a VirtualMachineInstanceMigration */
-export function migrationView(object: Json): MigrationView {
+function migrationView(object: Json): MigrationView {
   const { metadata, status } = object ?? {};
   const state = status?.migrationState;
   const last = list(status?.phaseTransitionTimestamps).find((entry) =>
@@ -171,7 +163,6 @@ export function migrationView(object: Json): MigrationView {
     uid: text(metadata?.uid) ?? "",
     phase: text(status?.phase) ?? "",
     created: time(metadata?.creationTimestamp) ?? 0,
-    sourceNode: text(state?.sourceNode) || undefined,
     targetNode: text(state?.targetNode) || undefined,
     targetPod: text(state?.targetPod) || undefined,
     started: time(state?.startTimestamp),

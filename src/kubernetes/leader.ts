@@ -1,10 +1,10 @@
+import { linkAbort } from "../domain/abort.ts";
 import type { Clock } from "../domain/clock.ts";
 import type { Logger } from "../observability/log.ts";
 import type { KubernetesApi } from "./api.ts";
 import { LeaseConflict, LeaseObject, type LeaseRecord } from "./lease.ts";
-import type { LeaderElection, LeaderOptions } from "./port.ts";
 
-/** Times of the election, in milliseconds: what client-go and the sidecars use. */
+/** Times of the election in milliseconds, as client-go and the sidecars have them. */
 export interface LeaderTimes {
   /** Others take the lease over when it has not changed for so long. Whole seconds. */
   readonly leaseMs: number;
@@ -26,12 +26,23 @@ export interface LeaderDeps {
   readonly times?: LeaderTimes;
 }
 
+/** A background loop that only one replica may run. */
+export interface LeaderOptions {
+  /** Name of the Lease object. */
+  readonly name: string;
+  readonly namespace: string;
+  /** This replica, unique among replicas: the pod's name. */
+  readonly identity: string;
+  /** Runs as long as the lease is held; must stop soon after the signal aborts. */
+  readonly onStarted: (signal: AbortSignal) => Promise<void>;
+}
+
 /**
- * Leader election by Lease. Clocks of different machines are never compared: a candidate waits until it has itself seen
+ * Leader election by Lease. Clocks of different hosts are never compared: a candidate waits until it has itself seen
  * the lease unchanged for its whole duration, and a leader stops by its own monotonic clock, counted from before the
  * renewal that succeeded last was sent.
  */
-export class LeaseElection implements LeaderElection {
+export class LeaseElection {
   readonly #deps: LeaderDeps;
   readonly #times: LeaderTimes;
 
@@ -40,6 +51,10 @@ export class LeaseElection implements LeaderElection {
     this.#times = deps.times ?? TIMES;
   }
 
+  /**
+   * Takes part in the election until `signal` aborts, then gives the lease back. Never throws. Losing the lease
+   * aborts the signal of `onStarted` before anybody else can hold it.
+   */
   async runAsLeader(options: LeaderOptions, signal: AbortSignal): Promise<void> {
     const lease = new LeaseObject(this.#deps.api, options.namespace, options.name, this.#deps.clock);
     while (!signal.aborted) {
@@ -68,7 +83,7 @@ export class LeaseElection implements LeaderElection {
       } catch (error) {
         if (!signal.aborted && !(error instanceof LeaseConflict) && !complained) {
           complained = true;
-          logger.warn("lease cannot be read or taken, trying again", { error: (error as Error).message });
+          logger.warn("lease cannot be read or taken, trying again", { error });
         }
       }
       await this.#pause(signal);
@@ -81,12 +96,9 @@ export class LeaseElection implements LeaderElection {
     const fields = { lease: `${options.namespace}/${options.name}`, identity: options.identity };
     logger.info("leading", fields);
     const leading = new AbortController();
-    const forward = () => leading.abort(signal.reason);
-    signal.addEventListener("abort", forward, { once: true });
-    if (signal.aborted) forward();
+    const unlink = linkAbort(signal, leading);
     const work = options.onStarted(leading.signal).catch((error: unknown) => {
-      if (!leading.signal.aborted)
-        logger.error("background loop failed", { ...fields, error: String(error) });
+      if (!leading.signal.aborted) logger.error("background loop failed", { ...fields, error });
     });
     let ended = false;
     const finished = work.then(() => {
@@ -97,7 +109,7 @@ export class LeaseElection implements LeaderElection {
     if (!kept) logger.warn("lease lost, stopping", fields);
     leading.abort(new Error("the lease was lost"));
     await finished;
-    signal.removeEventListener("abort", forward);
+    unlink();
     if (kept) await this.#release(lease, term, options.identity);
     logger.info("not leading any more", fields);
     // A loop that ends by itself is started again, here or elsewhere.
@@ -119,7 +131,7 @@ export class LeaseElection implements LeaderElection {
         term.renewedAt = sentAt;
       } catch (error) {
         if (signal.aborted) break;
-        logger.debug("lease not renewed", { error: (error as Error).message });
+        logger.debug("lease not renewed", { error });
         if (error instanceof LeaseConflict && !(await this.#stillOurs(lease, term, identity, signal)))
           return false;
       }
@@ -154,7 +166,7 @@ export class LeaseElection implements LeaderElection {
         if (found?.holder === identity) await lease.write("", 1, found, signal, RELEASE_MS);
       }
     } catch (error) {
-      this.#deps.logger.debug("lease not given back", { error: (error as Error).message });
+      this.#deps.logger.debug("lease not given back", { error });
     }
   }
 

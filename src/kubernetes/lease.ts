@@ -7,9 +7,9 @@ import type { K8s } from "./credentials.ts";
 /** A change of a Lease lost against somebody else's. */
 export class LeaseConflict extends Error {}
 
-/** What the election reads and writes of a Lease. */
+/** The fields of a Lease that the election reads and writes. */
 export interface LeaseRecord {
-  /** "" when nobody holds it. */
+  /** "" when it is free. */
   readonly holder: string;
   readonly durationSeconds: number;
   /** Changes with every write of the object. */

@@ -5,13 +5,6 @@ export interface Page<T> {
   readonly items: readonly T[];
   /** Continue token of the next page; undefined or "" on the last. */
   readonly next: string | undefined;
-  /** Of the list: where a watch of it starts. The same on all pages. */
-  readonly resourceVersion: string;
-}
-
-export interface Listed<T> {
-  readonly items: readonly T[];
-  readonly resourceVersion: string;
 }
 
 /** Objects per page. */
@@ -22,11 +15,11 @@ const MAX_RESTARTS = 3;
  * Reads all pages of a list. The API server forgets the snapshot behind a continue token after some minutes (410 Gone);
  * the list then starts over, as pages of different snapshots do not make one list.
  * @param read reads the page after a continue token, or the first
- * @throws what `read` throws; ApiStatusError 410 after 3 fresh starts
+ * @throws the errors of `read`; ApiStatusError 410 after 3 fresh starts
  */
 export async function listAll<T>(
   read: (continueToken: string | undefined) => Promise<Page<T>>,
-): Promise<Listed<T>> {
+): Promise<{ readonly items: readonly T[] }> {
   for (let restarts = 0; ; restarts += 1) {
     try {
       return await oneSnapshot(read);
@@ -39,7 +32,7 @@ export async function listAll<T>(
 
 async function oneSnapshot<T>(
   read: (continueToken: string | undefined) => Promise<Page<T>>,
-): Promise<Listed<T>> {
+): Promise<{ readonly items: readonly T[] }> {
   const items: T[] = [];
   let page = await read(undefined);
   items.push(...page.items);
@@ -47,13 +40,13 @@ async function oneSnapshot<T>(
     page = await read(page.next);
     items.push(...page.items);
   }
-  return { items, resourceVersion: page.resourceVersion };
+  return { items };
 }
 
 /** A list as the typed API classes and the custom objects API return it. */
-interface RawList<T> {
+export interface RawList<T> {
   readonly items?: readonly T[] | null;
-  readonly metadata?: { readonly _continue?: string; readonly continue?: string; resourceVersion?: string };
+  readonly metadata?: { readonly _continue?: string; readonly continue?: string };
 }
 
 /** @throws Error when the answer is no list: an empty one would be taken for "none exist" */
@@ -64,6 +57,5 @@ export function toPage<T>(list: RawList<T>): Page<T> {
   return {
     items: list.items ?? [],
     next: metadata?._continue ?? metadata?.continue,
-    resourceVersion: metadata?.resourceVersion ?? "",
   };
 }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { DRIVER, forever, startWorld, type World } from "../../test/support/kubernetes/world.ts";
 import type { Kubernetes } from "./create.ts";
-import type { OwnNode } from "./port.ts";
+import type { OwnNode } from "./own-node.ts";
 
 const KEY = `${DRIVER}/agent-not-ready`;
 let world: World;

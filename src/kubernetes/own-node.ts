@@ -3,12 +3,16 @@ import { failure } from "../domain/errors/driver-error.ts";
 import type { CallOptions, KubernetesApi } from "./api.ts";
 import { ApiStatusError, toFailure } from "./api-error.ts";
 import { isObjectName } from "./names.ts";
-import type { OwnNode } from "./port.ts";
 
 const JSON_PATCH = { headers: { "Content-Type": "application/json-patch+json" } };
 
-/** The Node and CSINode objects of the node that this process runs on. */
-export class ApiOwnNode implements OwnNode {
+export type OwnNode = Pick<ApiOwnNode, "isRegistered" | "hasTaint" | "removeTaint">;
+
+/**
+ * The Node and CSINode objects of the node that this process runs on. All methods throw as ClusterReader's, and nodeNotFound when the
+ * node has no Node object.
+ */
+export class ApiOwnNode {
   readonly #api: KubernetesApi;
   readonly #name: string;
   readonly #driver: string;
@@ -20,6 +24,7 @@ export class ApiOwnNode implements OwnNode {
     this.#driver = driver;
   }
 
+  /** Whether kubelet has registered the driver: the node's CSINode lists it. */
   async isRegistered(signal: AbortSignal): Promise<boolean> {
     const name = this.#name;
     if (!isObjectName(name)) return false;
@@ -29,13 +34,15 @@ export class ApiOwnNode implements OwnNode {
     return found?.spec.drivers.some((driver) => driver.name === this.#driver) ?? false;
   }
 
+  /** Whether the node has a taint of this key, with any value and effect. */
   async hasTaint(key: string, signal: AbortSignal): Promise<boolean> {
     return taintsOf(await this.#read(signal)).some((taint) => taint.key === key);
   }
 
   /**
-   * Each taint is removed at its place, and only if it is still there: the API server tests key and effect before it
-   * removes, in one step. Whatever others do to the list is kept; if they shifted it, the patch is refused as a whole.
+   * Removes every taint of this key and touches no other. Each taint is removed at its place, if it is still there: the API server tests key
+   * and effect and removes, in one step. Changes of others are kept; if they shifted the list, the patch is refused as a whole.
+   * @returns false if the taints changed meanwhile, so that nothing was done: look again
    */
   async removeTaint(key: string, signal: AbortSignal): Promise<boolean> {
     const name = this.#name;

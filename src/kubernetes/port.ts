@@ -1,5 +1,5 @@
 /**
- * What the driver asks Kubernetes, in its own terms. Every lookup answers found or absent, or throws: unknown is
+ * The questions of the driver to Kubernetes, in its own terms. Every lookup answers found or absent, or throws: unknown is
  * never reported as absent. Times are milliseconds since the Unix epoch.
  */
 
@@ -39,7 +39,7 @@ export interface PersistentVolumeView {
   readonly name: string;
   /** spec.csi.volumeHandle */
   readonly handle: string;
-  /** The claim that it is bound to; undefined before it is bound. */
+  /** The bound claim; undefined before it is bound. */
   readonly claim: ClaimRef | undefined;
   readonly storageClass: string | undefined;
   /** As the API spells them: ReadWriteOnce, ReadWriteMany, ReadOnlyMany, ReadWriteOncePod. */
@@ -78,33 +78,24 @@ export interface PodView {
   readonly phase: string;
   readonly terminating: boolean;
   readonly labels: Readonly<Record<string, string>>;
-  readonly annotations: Readonly<Record<string, string>>;
   readonly owners: readonly OwnerView[];
 }
 
 /** status.migrationState of a VirtualMachineInstance; members are absent as long as KubeVirt has not set them. */
 export interface MigrationStateView {
-  /** UID of the VirtualMachineInstanceMigration. */
-  readonly migrationUid: string | undefined;
-  readonly sourceNode: string | undefined;
   readonly targetNode: string | undefined;
-  readonly started: number | undefined;
   readonly ended: number | undefined;
-  readonly completed: boolean;
-  readonly failed: boolean;
-  readonly abortRequested: boolean;
-  readonly failureReason: string | undefined;
   /** PreCopy, PostCopy or Paused. */
   readonly mode: string | undefined;
-  /** What KubeVirt applies, policies included. Written when the target pod is ready: until then it is the previous migration's. */
+  /** The configuration that KubeVirt applies, policies included. Written when the target pod is ready; until then that of the previous migration. */
   readonly configuration: MigrationConfigView | undefined;
 }
 
 /** A volume that a storage migration copies from one claim to another (status.migratedVolumes). */
 export interface MigratedVolumeView {
-  /** Names of its claims in the machine's namespace: source and destination. */
+  /** Names of its claims in the namespace of the VirtualMachineInstance: source and destination. */
   readonly claims: readonly string[];
-  /** What is copied: the smaller of request and capacity of the source. */
+  /** The copied bytes: the smaller of request and capacity of the source. */
   readonly bytes: bigint | undefined;
 }
 
@@ -133,8 +124,7 @@ export interface MigrationView {
    */
   readonly phase: string;
   readonly created: number;
-  /** Its own status.migrationState; absent until the target pod is ready. */
-  readonly sourceNode: string | undefined;
+  /** Of its own status.migrationState; absent until the target pod is ready. */
   readonly targetNode: string | undefined;
   /** Name of the target launcher pod. */
   readonly targetPod: string | undefined;
@@ -200,7 +190,7 @@ export interface ClaimEvent {
 }
 
 /**
- * Where events go. Posting never fails and never waits for the network: events are queued, and what cannot be
+ * The destination of events. Posting never fails and never waits for the network: events are queued. An event that cannot be
  * delivered is logged and dropped.
  */
 export interface EventSink {
@@ -208,63 +198,4 @@ export interface EventSink {
   post(event: ClaimEvent & { readonly claim: ClaimRef }): void;
   /** Reports on the claim behind a volume handle, found through the PersistentVolume's claimRef. */
   postForVolume(handle: string, event: ClaimEvent): void;
-}
-
-/**
- * The node that this process runs on. All methods throw as ClusterReader's, and nodeNotFound when the node has no Node
- * object.
- */
-export interface OwnNode {
-  /** Whether kubelet has registered the driver: the node's CSINode lists it. */
-  isRegistered(signal: AbortSignal): Promise<boolean>;
-  /** Whether the node has a taint of this key, whatever its value and effect. */
-  hasTaint(key: string, signal: AbortSignal): Promise<boolean>;
-  /**
-   * Removes every taint of this key and touches no other.
-   * @returns false if the taints changed meanwhile, so that nothing was done: look again
-   */
-  removeTaint(key: string, signal: AbortSignal): Promise<boolean>;
-}
-
-/** Text by keys, as it is stored in one place. */
-export interface StoredShard {
-  readonly data: Readonly<Record<string, string>>;
-  /** Changes with every write. */
-  readonly version: string;
-}
-
-/** A few places in the cluster where the driver keeps texts. All methods throw as ClusterReader's. */
-export interface ShardStore {
-  /** Undefined when nothing was ever stored there. */
-  read(shard: string, signal: AbortSignal): Promise<StoredShard | undefined>;
-  /**
-   * Stores the data in place of what was read.
-   * @param before as read; undefined when there was nothing
-   * @throws kubernetesUnavailable also when somebody else wrote first: read again
-   */
-  write(
-    shard: string,
-    data: Readonly<Record<string, string>>,
-    before: StoredShard | undefined,
-    signal: AbortSignal,
-  ): Promise<StoredShard>;
-}
-
-/** A background loop that only one replica may run. */
-export interface LeaderOptions {
-  /** Name of the Lease object. */
-  readonly name: string;
-  readonly namespace: string;
-  /** This replica, unique among replicas: the pod's name. */
-  readonly identity: string;
-  /** Runs as long as the lease is held; must stop soon after the signal aborts. */
-  readonly onStarted: (signal: AbortSignal) => Promise<void>;
-}
-
-export interface LeaderElection {
-  /**
-   * Takes part in the election until `signal` aborts, then gives the lease back. Never throws. Losing the lease
-   * aborts the signal of `onStarted` before anybody else can hold it.
-   */
-  runAsLeader(options: LeaderOptions, signal: AbortSignal): Promise<void>;
 }

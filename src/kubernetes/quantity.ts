@@ -15,8 +15,8 @@ const SUFFIXES: Readonly<Record<string, bigint>> = {
 };
 
 /**
- * A Kubernetes resource quantity in whole units, rounded up ("1.5Gi" → 1610612736). Undefined for what is none, or is negative, or
- * below one unit's suffix (m, u, n). Source: apimachinery, resource.Quantity.
+ * A Kubernetes resource quantity in whole units, rounded up ("1.5Gi" → 1610612736). Undefined for another text, a negative quantity, and the
+ * suffixes below one unit (m, u, n). Source: apimachinery, resource.Quantity.
  */
 export function parseQuantity(text: unknown): bigint | undefined {
   const match = /^\+?(\d{1,30})(?:\.(\d{0,18}))?(?:([kMGTPE]i?|Ki)?|[eE]\+?(\d{1,2}))$/.exec(String(text));

@@ -1,27 +1,15 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import fc from "fast-check";
-import { BUILT_IN } from "../../test/support/kubernetes/fake-api-server.ts";
+import { describe, expect, test } from "bun:test";
 import {
   forever,
   node,
   persistentVolume,
   pod,
-  startWorld,
-  until,
   volumeAttachment,
-  type World,
 } from "../../test/support/kubernetes/world.ts";
-import type { Kubernetes } from "./create.ts";
 import { kubernetesNodes } from "./node-registry.ts";
-import { parseQuantity } from "./quantity.ts";
+import { client, useWorld, world } from "./reader.fixture.ts";
 
-let world: World;
-let client: Kubernetes;
-beforeEach(async () => {
-  world = await startWorld();
-  client = await world.client();
-});
-afterEach(() => world.stop());
+useWorld();
 
 const verbs = () => world.api.accesses.map(({ verb, resource }) => `${verb} ${resource}`);
 
@@ -41,22 +29,30 @@ describe("nodes", () => {
     },
   );
 
-  test("the cache answers yes, the API server confirms no", async () => {
+  test("the API server is asked each time, for one node", async () => {
+    expect(await client.reader.nodeExists("a", forever)).toBe(false);
     world.api.apply(node("a"));
-    await client.watch().synced;
-    await until("the watches are open", () => world.api.watching === 3);
-    world.api.accesses.length = 0;
     expect(await client.reader.nodeExists("a", forever)).toBe(true);
-    expect(verbs()).toEqual([]);
-    expect(await client.reader.nodeExists("b", forever)).toBe(false);
-    expect(verbs()).toEqual(["get nodes"]);
+    world.api.delete("Node", "a");
+    expect(await client.reader.nodeExists("a", forever)).toBe(false);
+    expect(verbs()).toEqual(["get nodes", "get nodes", "get nodes"]);
   });
 
-  test("a node that the cache does not know yet exists", async () => {
-    await client.watch().synced;
-    world.api.watchFaults.silent = true;
-    world.api.apply(node("late"));
-    expect(await client.reader.nodeExists("late", forever)).toBe(true);
+  test("pages of a large collection make one list", async () => {
+    for (let index = 0; index < 1_201; index += 1) world.api.apply(node(`n${index}`));
+    expect(await client.reader.nodes(forever)).toHaveLength(1_201);
+    expect(verbs()).toEqual(["list nodes", "list nodes", "list nodes"]);
+  });
+
+  test("a continue token that expires starts the list again", async () => {
+    for (let index = 0; index < 600; index += 1) world.api.apply(node(`n${index}`));
+    const expireOnce = () => {
+      if (world.api.accesses.length === 2) world.api.store.expireContinueTokens();
+      return false;
+    };
+    world.api.faults.push({ match: expireOnce });
+    expect(await client.reader.nodes(forever)).toHaveLength(600);
+    expect(verbs()).toHaveLength(4);
   });
 });
 
@@ -96,10 +92,8 @@ describe("PersistentVolumes", () => {
     });
   });
 
-  test("one that the cache does not know yet is found", async () => {
-    await client.watch().synced;
-    await until("the watches are open", () => world.api.watching === 3);
-    world.api.watchFaults.silent = true;
+  test("are read anew for each question", async () => {
+    expect(await client.reader.persistentVolumeByHandle("csi-1", forever)).toBeUndefined();
     world.api.apply(persistentVolume("pv-1", "csi-1"));
     expect((await client.reader.persistentVolumeByHandle("csi-1", forever))?.name).toBe("pv-1");
   });
@@ -174,230 +168,9 @@ describe("pods", () => {
       phase: "Running",
       terminating: false,
       labels: { "kubevirt.io/created-by": "u-1" },
-      annotations: {},
       owners: [owner, { ...owner, kind: "Thing", controller: false }],
     });
     expect(await client.reader.pod("vms", "absent", forever)).toBeUndefined();
     expect(await client.reader.pod("..", "..", forever)).toBeUndefined();
-  });
-});
-
-describe("KubeVirt", () => {
-  const kubevirt = (kind: string, name: string, rest: object, apiVersion = "kubevirt.io/v1") => ({
-    apiVersion,
-    kind,
-    metadata: { namespace: "vms", name, uid: `uid-${name}`, creationTimestamp: "2026-11-01T10:00:00Z" },
-    ...rest,
-  });
-
-  test("a virtual machine instance, with what its migration looks like", async () => {
-    world.api.apply(
-      kubevirt("VirtualMachineInstance", "vm", {
-        spec: { domain: { memory: { guest: "4Gi" }, resources: { requests: { memory: "1Gi" } } } },
-        status: {
-          phase: "Running",
-          nodeName: "node-a",
-          // A migration that applies hot-plugged memory: what the guest has now is the old size.
-          memory: { guestCurrent: "2Gi" },
-          migratedVolumes: [
-            {
-              volumeName: "root",
-              sourcePVCInfo: {
-                claimName: "old",
-                requests: { storage: "10Gi" },
-                capacity: { storage: "12Gi" },
-              },
-              destinationPVCInfo: { claimName: "new", requests: { storage: "20Gi" } },
-            },
-            { volumeName: "other" },
-          ],
-          migrationState: {
-            migrationUid: "uid-m",
-            sourceNode: "node-a",
-            targetNode: "node-b",
-            startTimestamp: "2026-11-01T11:00:00Z",
-            mode: "PreCopy",
-            migrationConfiguration: { completionTimeoutPerGiB: 800, allowWorkloadDisruption: true },
-          },
-        },
-      }),
-    );
-    expect(await client.reader.virtualMachineInstance("vms", "vm", forever)).toEqual({
-      uid: "uid-vm",
-      namespace: "vms",
-      name: "vm",
-      node: "node-a",
-      phase: "Running",
-      memoryBytes: 4n << 30n,
-      migratedVolumes: [
-        { claims: ["old", "new"], bytes: 10n << 30n },
-        { claims: [], bytes: undefined },
-      ],
-      migrationState: {
-        migrationUid: "uid-m",
-        sourceNode: "node-a",
-        targetNode: "node-b",
-        started: Date.UTC(2026, 10, 1, 11),
-        ended: undefined,
-        completed: false,
-        failed: false,
-        abortRequested: false,
-        failureReason: undefined,
-        mode: "PreCopy",
-        configuration: {
-          completionTimeoutPerGiB: 800,
-          allowPostCopy: false,
-          allowWorkloadDisruption: true,
-        },
-      },
-    });
-    expect(await client.reader.virtualMachineInstance("vms", "absent", forever)).toBeUndefined();
-  });
-
-  test("an instance that has not started knows little", async () => {
-    world.api.apply(
-      kubevirt("VirtualMachineInstance", "new", {
-        spec: { domain: { resources: { requests: { memory: "512M" } } } },
-      }),
-    );
-    expect(await client.reader.virtualMachineInstance("vms", "new", forever)).toMatchObject({
-      node: undefined,
-      phase: "",
-      memoryBytes: 512_000_000n,
-      migrationState: undefined,
-    });
-  });
-
-  test("the migrations of one instance, oldest first", async () => {
-    const at = (name: string, vmiName: string, minute: number, status: object) => ({
-      ...kubevirt("VirtualMachineInstanceMigration", name, { spec: { vmiName }, status }),
-      metadata: { namespace: "vms", name, uid: name, creationTimestamp: `2026-11-01T10:0${minute}:00Z` },
-    });
-    const transition = (phase: string, time: string) => ({ phase, phaseTransitionTimestamp: time });
-    world.api.apply(at("second", "vm", 2, { phase: "Running" }));
-    world.api.apply(
-      at("first", "vm", 1, {
-        phase: "Failed",
-        phaseTransitionTimestamps: [
-          transition("Running", "2026-11-01T10:01:10Z"),
-          transition("Failed", "2026-11-01T10:01:30Z"),
-        ],
-        migrationState: {
-          failureReason: "target vanished",
-          sourceNode: "node-a",
-          targetNode: "node-b",
-          targetPod: "virt-launcher-vm-x",
-          startTimestamp: "2026-11-01T10:01:12Z",
-        },
-      }),
-    );
-    world.api.apply(at("other", "vm-2", 0, {}));
-    expect(await client.reader.migrationsOf("vms", "vm", forever)).toEqual([
-      {
-        name: "first",
-        uid: "first",
-        phase: "Failed",
-        created: Date.UTC(2026, 10, 1, 10, 1),
-        sourceNode: "node-a",
-        targetNode: "node-b",
-        targetPod: "virt-launcher-vm-x",
-        started: Date.UTC(2026, 10, 1, 10, 1, 12),
-        completed: Date.UTC(2026, 10, 1, 10, 1, 30),
-        failureReason: "target vanished",
-      },
-      {
-        name: "second",
-        uid: "second",
-        phase: "Running",
-        created: Date.UTC(2026, 10, 1, 10, 2),
-        sourceNode: undefined,
-        targetNode: undefined,
-        targetPod: undefined,
-        started: undefined,
-        completed: undefined,
-        failureReason: undefined,
-      },
-    ]);
-  });
-
-  test("the migration settings of the cluster, as far as they are set", async () => {
-    expect(await client.reader.migrationConfig(forever)).toBeUndefined();
-    const unset = {
-      completionTimeoutPerGiB: undefined,
-      allowPostCopy: false,
-      allowWorkloadDisruption: false,
-    };
-    world.api.apply(kubevirt("KubeVirt", "kubevirt", { spec: {} }));
-    expect(await client.reader.migrationConfig(forever)).toEqual(unset);
-    world.api.apply(
-      kubevirt("KubeVirt", "kubevirt", {
-        spec: { configuration: { migrations: { completionTimeoutPerGiB: 0, allowPostCopy: true } } },
-      }),
-    );
-    expect(await client.reader.migrationConfig(forever)).toEqual({
-      ...unset,
-      completionTimeoutPerGiB: 0,
-      allowPostCopy: true,
-    });
-  });
-
-  test("without its CRDs there are no instances, and no migrations to look for", async () => {
-    world.api.types.splice(0, world.api.types.length, ...BUILT_IN);
-    expect(await client.reader.virtualMachineInstance("vms", "vm", forever)).toBeUndefined();
-    expect(await client.reader.migrationsOf("vms", "vm", forever)).toBeUndefined();
-    expect(await client.reader.migrationConfig(forever)).toBeUndefined();
-  });
-
-  test("without the permission instances are unknown, only the configuration is done without", async () => {
-    world.api.rules = [];
-    const forbidden = { id: "kubernetesForbidden" };
-    await expect(client.reader.virtualMachineInstance("vms", "vm", forever)).rejects.toMatchObject(forbidden);
-    await expect(client.reader.migrationsOf("vms", "vm", forever)).rejects.toMatchObject(forbidden);
-    expect(await client.reader.migrationConfig(forever)).toBeUndefined();
-    world.api.rules = undefined;
-    world.api.faults.push({ status: 500 });
-    const unavailable = { id: "kubernetesUnavailable" };
-    await expect(client.reader.migrationConfig(forever)).rejects.toMatchObject(unavailable);
-  });
-});
-
-describe("quantities", () => {
-  test.each([
-    ["0", 0n],
-    ["1", 1n],
-    ["64Gi", 64n << 30n],
-    ["1.5Gi", 1_610_612_736n],
-    ["512M", 512_000_000n],
-    ["1k", 1_000n],
-    ["2e3", 2_000n],
-    ["0.1Ki", 103n],
-    ["8E", 8n * 10n ** 18n],
-  ])("%s", (text, bytes) => {
-    expect(parseQuantity(text)).toBe(bytes);
-  });
-
-  test("what is none is not taken for one", () => {
-    for (const text of [
-      "",
-      "-1Gi",
-      "Gi",
-      "1 Gi",
-      "1gi",
-      "1K",
-      "1e999",
-      "100m",
-      "NaN",
-      undefined,
-      null,
-      {},
-      "1Gi\n",
-    ])
-      expect({ text, value: parseQuantity(text) }).toEqual({ text, value: undefined });
-    fc.assert(
-      fc.property(fc.string(), (text) => {
-        const value = parseQuantity(text);
-        return value === undefined || value >= 0n;
-      }),
-    );
   });
 });

@@ -1,11 +1,20 @@
 import type { V1ConfigMap } from "@kubernetes/client-node";
 import type { KubernetesApi } from "./api.ts";
-import type { ShardStore, StoredShard } from "./port.ts";
 
 const MANAGED_BY = "app.kubernetes.io/managed-by";
 
-/** Shards as ConfigMaps `<prefix>-<shard>` of one namespace. */
-export class ConfigMapShards implements ShardStore {
+/** Text by keys, as it is stored in one place. */
+export interface StoredShard {
+  readonly data: Readonly<Record<string, string>>;
+  /** Changes with every write. */
+  readonly version: string;
+}
+
+/** A few places in the cluster where the driver keeps texts. */
+export type ShardStore = Pick<ConfigMapShards, "read" | "write">;
+
+/** Shards as ConfigMaps `<prefix>-<shard>` of one namespace. All methods throw as ClusterReader's. */
+export class ConfigMapShards {
   readonly #api: KubernetesApi;
   readonly #namespace: string;
   readonly #prefix: string;
@@ -16,6 +25,7 @@ export class ConfigMapShards implements ShardStore {
     this.#prefix = prefix;
   }
 
+  /** Undefined when nothing was ever stored there. */
   async read(shard: string, signal: AbortSignal): Promise<StoredShard | undefined> {
     const [namespace, name] = [this.#namespace, this.#name(shard)];
     const found = await this.#api.find(
@@ -26,6 +36,11 @@ export class ConfigMapShards implements ShardStore {
     return found === undefined ? undefined : storedShard(found);
   }
 
+  /**
+   * Stores the data in place of what was read.
+   * @param before as read; undefined when there was nothing
+   * @throws kubernetesUnavailable also when somebody else wrote first: read again
+   */
   async write(
     shard: string,
     data: Readonly<Record<string, string>>,

@@ -17,8 +17,6 @@ export interface ApiResponse {
   readonly status: number;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
-  /** Hands over the body as it comes; resolves at its regular end, rejects when it is cut off. */
-  read(onChunk: (chunk: Buffer) => void): Promise<void>;
   /** The whole body; rejects when it is cut off or larger than 64 MiB. */
   text(): Promise<string>;
 }
@@ -33,7 +31,7 @@ const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
 /**
  * HTTP to the API server over node:https: under Bun, the client library's own layer ignores the cluster's CA. One pool
- * of connections for everything, watches included. Adds the credentials to each request; when they are not accepted
+ * of connections for everything. Adds the credentials to each request; when they are not accepted
  * and their files have changed, the request (which was not executed) is sent once more.
  */
 export class ApiTransport {
@@ -54,7 +52,7 @@ export class ApiTransport {
     return this.#server;
   }
 
-  /** Resolves with the head of the answer, whatever its status. Rejects with the network's error or the abort reason. */
+  /** Resolves with the head of the answer, for any status. Rejects with the network's error or the abort reason. */
   async send(request: ApiRequest): Promise<ApiResponse> {
     request.signal.throwIfAborted();
     const credentials = await this.#credentials.current();
@@ -146,7 +144,7 @@ export class ApiTransport {
     return pool;
   }
 
-  /** Closes a pool whose credentials have been replaced once nobody uses it. */
+  /** Closes an unused pool whose credentials have been replaced. */
   #retire(pool: Pool): void {
     if (pool.key === this.#current || pool.users > 0) return;
     pool.agent.destroy();
@@ -163,43 +161,28 @@ function wrap(message: IncomingMessage, signal: AbortSignal, release: () => void
   for (const [name, value] of Object.entries(message.headers))
     if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(", ") : value;
 
-  const read = (onChunk: (chunk: Buffer) => void) =>
-    new Promise<void>((resolve, reject) => {
-      let settled = false;
+  const text = () =>
+    new Promise<string>((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
       const fail = (error: unknown) => {
-        if (settled) return;
-        settled = true;
         release();
         message.destroy();
         reject(signal.aborted ? signal.reason : error);
       };
       message.on("data", (chunk: Buffer) => {
-        try {
-          onChunk(chunk);
-        } catch (error) {
-          fail(error);
-        }
+        chunks.push(chunk);
+        size += chunk.length;
+        if (size > MAX_BODY_BYTES) fail(new Error(`the answer is larger than ${MAX_BODY_BYTES} bytes`));
       });
       message.on("end", () => {
         if (!message.complete) return fail(new Error("the answer was cut off"));
-        settled = true;
         release();
-        resolve();
+        resolve(Buffer.concat(chunks).toString("utf8"));
       });
       message.on("error", fail);
-      message.on("aborted", () => fail(new Error("the answer was cut off")));
-      message.on("close", () => fail(new Error("the answer was cut off")));
+      for (const event of ["aborted", "close"])
+        message.on(event, () => fail(new Error("the answer was cut off")));
     });
-
-  const text = async () => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    await read((chunk) => {
-      size += chunk.length;
-      if (size > MAX_BODY_BYTES) throw new Error(`the answer is larger than ${MAX_BODY_BYTES} bytes`);
-      chunks.push(chunk);
-    });
-    return Buffer.concat(chunks).toString("utf8");
-  };
-  return { status: message.statusCode ?? 0, headers, read, text };
+  return { status: message.statusCode ?? 0, headers, text };
 }

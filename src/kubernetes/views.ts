@@ -2,10 +2,7 @@ import type { V1PersistentVolume, V1Pod, V1VolumeAttachment } from "@kubernetes/
 import type { AttachErrorView, AttachmentView, PersistentVolumeView, PodView } from "./port.ts";
 import { parseQuantity } from "./quantity.ts";
 
-/**
- * From API objects to the driver's views. Objects come deserialized by the library or raw from a watch: dates are Date in the one
- * and text in the other.
- */
+/** From API objects to the driver's views. */
 
 /** Milliseconds since the Unix epoch; 0 when it is no time. */
 export function timeOf(value: unknown): number {
@@ -71,7 +68,6 @@ export function podView(object: V1Pod): PodView {
     phase: status?.phase ?? "Unknown",
     terminating: metadata?.deletionTimestamp !== undefined,
     labels: metadata?.labels ?? {},
-    annotations: metadata?.annotations ?? {},
     owners: (metadata?.ownerReferences ?? []).map(({ apiVersion, kind, name, uid, controller }) => ({
       apiVersion,
       kind,

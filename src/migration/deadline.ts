@@ -6,20 +6,20 @@ export function elapsedSeconds(migration: Migration, now: number): number {
   return Math.max(0, now - migration.since);
 }
 
-/** Whether a migration has passed its deadline. It is reported, never ended: only Kubernetes detaches. */
+/** Whether a migration has passed its deadline. The driver reports that. Only Kubernetes ends a migration. */
 export function isOverdue(migration: Migration, now: number): boolean {
   return migration.timeoutSeconds > 0 && elapsedSeconds(migration, now) > migration.timeoutSeconds;
 }
 
 /**
- * How far a start may lie in the future, in seconds: as far as the clocks of two replicas may differ. More means that a
- * clock has jumped back since, and the window would not end for as long as the jump.
+ * How far a start may lie in the future, in seconds: the most by which clocks of two replicas differ. A later start means that a clock
+ * has jumped back since; the window would stay open for as long as the jump.
  */
 const CLOCK_SKEW_SECONDS = 60;
 
 /**
- * Whether KubeVirt's limit must be found out before `decideDeadline`: with `auto`, before a migration is called overdue, and as long as
- * it has no limit. KubeVirt says what holds only after the second node was attached.
+ * Whether KubeVirt's limit must be asked for before `decideDeadline`: with `auto`, before a migration is called overdue, and while it has
+ * no limit. KubeVirt publishes the limit only after the second node was attached.
  * @param now seconds since the Unix epoch
  */
 export function asksForLimit({ migration, settings }: VolumeRecord, now: number): boolean {
@@ -31,12 +31,11 @@ export function asksForLimit({ migration, settings }: VolumeRecord, now: number)
 }
 
 /**
- * Decides what the passing of time does: the first time a migration is found overdue, that is recorded and reported. A start
- * far in the future is set to now, so that the window ends whatever the clock has done. Nobody is detached. undefined when
- * there is nothing to do.
+ * Decides whether a migration is overdue; the first time, that is recorded and reported. A start far in the future is set to now, so
+ * that the window ends in spite of a clock that jumped. No node is detached. undefined when the record stays as it is.
  * @param now seconds since the Unix epoch
  * @param by this controller process
- * @param limit seconds that are allowed as found out now, 0 for no limit; undefined: as the record says
+ * @param limit seconds that KubeVirt allows now, 0 for no limit; undefined: the limit of the record
  */
 export function decideDeadline(
   record: VolumeRecord,
@@ -46,7 +45,7 @@ export function decideDeadline(
 ): Extract<Decision, { kind: "accept" }> | undefined {
   const { migration } = record;
   if (migration === undefined || migration.overdueBy !== undefined) return undefined;
-  // Without a writer nobody reports the start once more.
+  // Without a writer the start is not reported again.
   if (migration.since > now + CLOCK_SKEW_SECONDS)
     return withMigration(record, { ...migration, since: now, by: "" });
   const isNew = limit !== undefined && limit !== migration.timeoutSeconds;

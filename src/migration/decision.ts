@@ -14,17 +14,17 @@ export interface PublishRequest {
   readonly readonly: boolean;
   /** Filesystem that the node may make, when accessType is mount. */
   readonly filesystem: "ext4" | "xfs" | undefined;
-  /** This controller process; noted in what it writes. */
+  /** This controller process, for the record. */
   readonly by: string;
 }
 
-/** What is known about the world outside the record. Absent members were not asked for. */
+/** Facts from outside the record. Absent members were not asked for. */
 export interface Evidence {
-  /** Whether the present holder is confirmed to have been a node of this cluster whose Node object is gone. */
+  /** Whether the holder is confirmed to have been a node of this cluster, and its Node object is gone. */
   readonly holderGone?: boolean;
-  /** Whether all workloads that use the volume are one virtual machine that migrates from the holder to the requesting node. */
+  /** Whether all workloads that use the volume are one VirtualMachineInstance that migrates from the holder to the requesting node. */
   readonly singleUser?: SingleUserEvidence;
-  /** How long KubeVirt lets a migration of this machine take, in seconds; 0 = no limit. For `auto` only. */
+  /** The time that KubeVirt allows for the migration, in seconds; 0 = no limit. For `auto` only. */
   readonly allowedSeconds?: number;
 }
 
@@ -40,7 +40,7 @@ export type SingleUserEvidence =
   | { readonly kind: "proven" }
   | NotProven
   | { readonly kind: "unknown"; readonly reason: string }
-  /** Nobody to ask: the driver runs without an orchestrator, so the guard is off. */
+  /** The driver runs without an orchestrator, so the guard is off. */
   | { readonly kind: "unguarded" };
 
 export interface NotProven {
@@ -51,8 +51,8 @@ export interface NotProven {
 }
 
 /**
- * What a decision does that the record does not say by itself; reported once it is written. The start of a migration, its
- * passed deadline and its end stand in the record and are reported from there.
+ * An effect of a decision that the record does not show; reported once the record is written. The start of a migration, its passed deadline
+ * and its end stand in the record and are reported from there.
  */
 export type MigrationEvent =
   /** `migrationGuard: warn` let a second node in without proof. */
@@ -60,12 +60,12 @@ export type MigrationEvent =
   /** A node that is gone lost its attachment, and finds nothing under its old NQN if it returns. */
   | { readonly type: "VolumeFenced"; readonly node: string }
   | { readonly type: "StaleAttachmentCleared"; readonly node: string; readonly cause: StaleCause }
-  /** An expansion switched the export off and on, so that these nodes see the new size. Bytes. */
+  /** An expansion switched the export off and on, so that these nodes see the new size, in bytes. */
   | { readonly type: "ReExported"; readonly nodes: readonly string[]; readonly sizeBytes: bigint }
-  /** An export was off without anybody having asked for it (an interrupted expansion, a reboot); it is on again. */
+  /** An export that an interrupted expansion or a reboot left off is on again. */
   | { readonly type: "ExportRestored" };
 
-/** The state machine's answer. `ask` names what must be found out before it can decide. */
+/** The state machine's answer. `ask` names the evidence that it needs to decide. */
 export type Decision =
   | {
       readonly kind: "accept";
@@ -76,5 +76,5 @@ export type Decision =
   | { readonly kind: "refuse"; readonly error: DriverError }
   | { readonly kind: "ask"; readonly question: keyof Evidence; readonly holder: string };
 
-/** Why an attachment is taken for stale: its node is gone, or nothing in the cluster has asked for it for long. */
+/** Why an attachment is stale: its node is gone, or the cluster has not asked for it for long. */
 export type StaleCause = "node-gone" | "never-asked-for";

@@ -31,7 +31,7 @@ function judge(users: readonly ClaimUser[], others: readonly ClaimUser[] = []): 
   const judged = judgeClaimUsers({ holder: "node-a", requester: "node-b" }, users, (user) =>
     [...users, ...others].find((each) => user.owners.some((owner) => owner.name === each.name)),
   );
-  return "reason" in judged ? judged.reason : judged.machine.uid;
+  return "reason" in judged ? judged.reason : judged.vmi.uid;
 }
 
 describe("the migration guard, by the pods", () => {

@@ -25,19 +25,19 @@ export interface ClaimUser {
 }
 
 /** A VirtualMachineInstance as its pods name it. Its UID is the same on both sides of a live migration. */
-export interface Machine {
+export interface VmiRef {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
 }
 
-/** What the pods of a claim prove: one machine with a pod on either node. */
-export interface OneMachine {
-  readonly kind: "one-machine";
-  readonly machine: Machine;
+/** The proof by the pods of a claim: one VirtualMachineInstance with a pod on each node. */
+export interface OneVmi {
+  readonly kind: "one-vmi";
+  readonly vmi: VmiRef;
   /** Names of its pods on the requesting node, and of the launchers that own them. */
   readonly requesters: readonly string[];
-  /** The kubelet of the holder is silent, so what its pod does is not known. */
+  /** The kubelet of the holder is silent, so the state of its pod is unknown. */
   readonly sourceUnknown: boolean;
 }
 
@@ -45,22 +45,22 @@ export interface OneMachine {
 export type OwnerPod = (user: ClaimUser) => ClaimUser | undefined;
 
 /**
- * Whether every pod that may use a claim belongs to one VirtualMachineInstance, and that has a pod on both nodes. Two such pods are
- * the two sides of a live migration; anything else on a second node is a second writer.
+ * Whether every pod that may use a claim belongs to one VirtualMachineInstance, which has a pod on both nodes. These two pods are the two
+ * sides of a live migration. Any other pod on a second node is a second writer.
  * @param users every pod that mounts the claim, in any phase
  */
 export function judgeClaimUsers(
   pair: NodePair,
   users: readonly ClaimUser[],
   ownerPod: OwnerPod,
-): OneMachine | NotProven {
+): OneVmi | NotProven {
   const { holder, requester } = pair;
   const active = users.filter((user) => user.phase !== "Succeeded" && user.phase !== "Failed");
   if (active.length === 0)
     return { kind: "not-proven", reason: "no running pod uses the claim", waits: true };
   const leaving = leavingHolder(pair, active);
-  const found = active.map((user) => ({ user, machine: machineOf(user, ownerPod) }));
-  const strangers = found.filter(({ machine }) => machine === undefined).map(({ user }) => nameOf(user));
+  const found = active.map((user) => ({ user, vmi: vmiOf(user, ownerPod) }));
+  const strangers = found.filter(({ vmi }) => vmi === undefined).map(({ user }) => nameOf(user));
   if (strangers.length > 0)
     return (
       leaving ??
@@ -69,8 +69,8 @@ export function judgeClaimUsers(
   // A source runs; a pod that has not started yet is none.
   const sources = active.filter(({ node, phase }) => node === holder && phase !== "Pending");
   if (sources.length === 0) return leaving ?? competing(noSource(holder));
-  const [machine, ...others] = found.flatMap((each) => each.machine ?? []);
-  if (machine === undefined || others.some(({ uid }) => uid !== machine.uid))
+  const [vmi, ...others] = found.flatMap((each) => each.vmi ?? []);
+  if (vmi === undefined || others.some(({ uid }) => uid !== vmi.uid))
     return leaving ?? competing(`${list(active.map(nameOf))} belong to different virtual machines`);
   const requesters = active.filter(({ node }) => node === requester);
   if (requesters.length === 0)
@@ -80,35 +80,35 @@ export function judgeClaimUsers(
       waits: true,
     };
   return {
-    kind: "one-machine",
-    machine,
+    kind: "one-vmi",
+    vmi,
     requesters: requesters.flatMap((user) => [user.name, ownerPod(user)?.name ?? user.name]),
     sourceUnknown: sources.every(({ phase }) => phase === "Unknown"),
   };
 }
 
 /**
- * The machine of a pod, by the reference to its controller and nothing else: whoever makes a pod may give it any label, and
- * `virtctl guestfs --vm` copies those of a machine onto a pod that has no owner. A pod that holds hot-plugged volumes is owned by a
- * launcher pod, which is owned by the machine.
+ * The VirtualMachineInstance of a pod, only by the reference to its controller: any user may label a pod, and `virtctl guestfs --vm` copies
+ * labels of a VirtualMachineInstance onto a pod without owner. A pod that holds hot-plugged volumes is owned by a launcher pod, which the
+ * VirtualMachineInstance owns.
  */
-export function machineOf(user: ClaimUser, ownerPod: OwnerPod): Machine | undefined {
+export function vmiOf(user: ClaimUser, ownerPod: OwnerPod): VmiRef | undefined {
   const owner = controllerOf(user);
-  if (owner === undefined || !isPod(owner)) return ownMachine(user);
+  if (owner === undefined || !isPod(owner)) return ownVmi(user);
   const launcher = ownerPod(user);
-  // A pod of the same name may have taken the owner's place. One step only: a launcher is owned by its machine.
-  return launcher?.uid === owner.uid ? ownMachine(launcher) : undefined;
+  // A pod of the same name may have taken the owner's place. One step only: a VirtualMachineInstance owns its launcher.
+  return launcher?.uid === owner.uid ? ownVmi(launcher) : undefined;
 }
 
-/** The pod that must be looked up before the machine of this one is known. */
+/** The owning pod, whose owner is the VirtualMachineInstance of this pod. */
 export function owningPod(user: ClaimUser): ClaimOwner | undefined {
   const owner = controllerOf(user);
   return owner !== undefined && isPod(owner) ? owner : undefined;
 }
 
-function ownMachine(pod: ClaimUser): Machine | undefined {
+function ownVmi(pod: ClaimUser): VmiRef | undefined {
   const owner = controllerOf(pod);
-  // Any version of the group: an object keeps the one that it was written with.
+  // Any version of the group: an object keeps the version of its writer.
   if (owner?.kind !== "VirtualMachineInstance" || !/^kubevirt\.io\/[^/]+$/.test(owner.apiVersion))
     return undefined;
   return owner.uid === "" ? undefined : { namespace: pod.namespace, name: owner.name, uid: owner.uid };
@@ -123,8 +123,8 @@ function isPod({ apiVersion, kind }: ClaimOwner): boolean {
 }
 
 /**
- * What the requester waits for when every pod on the holder has ended or is being deleted, and no third node has one: a hand-over, or
- * a dead holder. undefined when another workload is in the way.
+ * The reason to wait when every pod on the holder has ended or is being deleted, and no third node has one: a hand-over, or a dead holder.
+ * undefined when another workload uses the claim.
  */
 function leavingHolder({ holder, requester }: NodePair, active: readonly ClaimUser[]): NotProven | undefined {
   const there = active.filter(({ node }) => node === holder);
@@ -140,7 +140,7 @@ function noSource(holder: string): string {
   return `no running pod uses the claim on node ${holder}, so nothing can be migrating from there`;
 }
 
-/** Refused because of a workload that must not use the claim as well. */
+/** A refusal because of another workload that uses the claim. */
 function competing(reason: string): NotProven {
   return { kind: "not-proven", reason, waits: false };
 }

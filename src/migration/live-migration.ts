@@ -1,16 +1,16 @@
 import type { NodePair, SingleUserEvidence } from "./decision.ts";
-import type { OneMachine } from "./guard.ts";
+import type { OneVmi } from "./guard.ts";
 
 /** A VirtualMachineInstance as far as the guard looks at it. */
-export interface MachineState {
+export interface VmiState {
   readonly uid: string;
   /** Where the guest runs. */
   readonly node: string | undefined;
-  /** What a storage migration copies, by the names of the claims. */
+  /** The volumes that a storage migration copies, by the names of their claims. */
   readonly migratedVolumes: readonly { readonly claims: readonly string[] }[];
 }
 
-/** A VirtualMachineInstanceMigration of the machine as far as the guard looks at it. */
+/** A VirtualMachineInstanceMigration as far as the guard looks at it. */
 export interface MigrationState {
   readonly phase: string;
   /** Known once the target pod is ready. */
@@ -18,10 +18,10 @@ export interface MigrationState {
   readonly targetPod: string | undefined;
 }
 
-/** What KubeVirt says about the machine of the pods. */
+/** KubeVirt's objects for the VirtualMachineInstance of the pods. */
 export interface KubevirtState {
   /** undefined: it may not be read, or KubeVirt is not there. */
-  readonly machine: MachineState | "absent" | undefined;
+  readonly vmi: VmiState | "absent" | undefined;
   /** undefined: they may not be read, or KubeVirt is not there. */
   readonly migrations: readonly MigrationState[] | undefined;
 }
@@ -29,24 +29,24 @@ export interface KubevirtState {
 const FINAL: ReadonlySet<string> = new Set(["Succeeded", "Failed"]);
 
 /**
- * Whether what the pods prove is a live migration by what KubeVirt says. What it does not let the driver read is left out of the proof,
- * except where nothing else tells whether the source still runs.
+ * Whether KubeVirt's objects confirm the live migration that the pods prove. Objects that the driver may not read are left out of the
+ * proof, except where only they show whether the source still runs.
  * @param claim name of the claim
  */
 export function judgeMigration(
   { holder, requester }: NodePair,
   claim: string,
-  { machine, requesters, sourceUnknown }: OneMachine,
-  { machine: state, migrations }: KubevirtState,
+  { vmi, requesters, sourceUnknown }: OneVmi,
+  { vmi: state, migrations }: KubevirtState,
 ): SingleUserEvidence {
-  const name = `virtual machine ${machine.namespace}/${machine.name}`;
-  // All users are this one machine: there is no other workload to stop.
+  const name = `virtual machine ${vmi.namespace}/${vmi.name}`;
+  // All users are this one VirtualMachineInstance: there is no other workload to stop.
   const refuse = (reason: string): SingleUserEvidence => ({ kind: "not-proven", reason, waits: true });
-  if (state === "absent" || (state !== undefined && state.uid !== machine.uid))
+  if (state === "absent" || (state !== undefined && state.uid !== vmi.uid))
     return refuse(`${name} of the pods does not exist any more`);
   if (state?.migratedVolumes.some(({ claims }) => claims.includes(claim)))
     return refuse(
-      `claim ${machine.namespace}/${claim} takes part in a storage migration, which needs no second node`,
+      `claim ${vmi.namespace}/${claim} takes part in a storage migration, which needs no second node`,
     );
   if (state?.node !== undefined && state.node !== holder) return refuse(`${name} runs on node ${state.node}`);
   if (migrations === undefined) {

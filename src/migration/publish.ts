@@ -24,7 +24,7 @@ export function decidePublish(
     : otherNode(record, first, request, now, evidence);
 }
 
-/** The node has it already: the same answer for the same request, else ALREADY_EXISTS. */
+/** The node has the volume already: the same answer for the same request, else ALREADY_EXISTS. */
 function samePublish(record: VolumeRecord, held: Attachment, request: PublishRequest): Decision {
   const difference = differenceBetween(held, request);
   if (difference === undefined) return { kind: "accept", record, export: "keep", events: [] };
@@ -46,7 +46,7 @@ function differenceBetween(held: Attachment, request: PublishRequest): string | 
   return undefined;
 }
 
-/** Nobody has it: a new epoch, so that whoever held it before finds nothing under the old NQN. */
+/** No node has the volume: a new epoch, so that an earlier holder finds nothing under its old NQN. */
 function freshAttach(
   record: VolumeRecord,
   request: PublishRequest,
@@ -89,7 +89,7 @@ function otherNode(
   };
 }
 
-/** From a node that exists no more: it finds nothing under its old NQN if it returns. */
+/** Takes the volume over from a node that is gone. If it returns, it finds nothing under its old NQN. */
 function takeOver(record: VolumeRecord, holder: Attachment, request: PublishRequest, now: number): Decision {
   const fresh = freshAttach({ ...record, attachments: [] }, request, now);
   return { ...fresh, events: [{ type: "VolumeFenced", node: holder.node }] };
@@ -158,7 +158,7 @@ function refuseThird(
 ): Decision {
   const { volume } = request;
   const { migration } = record;
-  // KubeVirt's own limit is asked for once more before that is said.
+  // With `auto`, KubeVirt's limit is asked for once more before a migration is called overdue.
   const isSaid = record.settings.migrationTimeoutSeconds !== "auto" || migration?.overdueBy !== undefined;
   if (migration !== undefined && isSaid && isOverdue(migration, now)) {
     const elapsed = elapsedSeconds(migration, now);

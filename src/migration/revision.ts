@@ -2,8 +2,8 @@ import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import type { Decision } from "./decision.ts";
 
 /**
- * A record that says the same, with another text. A command that was sent earlier, whose caller has given up, and whose line
- * still waits on the RDS, compares with the text as it was, which is gone then: it cannot undo what is answered on this one.
+ * The same record with another text. An earlier command, whose caller has given up and whose line still waits on the RDS, compares with the
+ * old text and then changes nothing.
  */
 export function newRevision(record: VolumeRecord): VolumeRecord {
   return { ...record, invalidations: (record.invalidations ?? 0) + 1 };

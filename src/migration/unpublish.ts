@@ -2,12 +2,12 @@ import type { EndedMigration, VolumeRecord } from "../domain/record/volume-recor
 import type { Decision } from "./decision.ts";
 import { newRevision } from "./revision.ts";
 
-/** An unpublish is always accepted: what is not attached is detached already. */
+/** An unpublish is always accepted: a node that is not attached is detached already. */
 export type UnpublishDecision = Extract<Decision, { kind: "accept" }>;
 
 /**
- * Decides what detaching a node does. The end of a migration is noted in the record, from where it is reported:
- * the first node leaves: the machine has moved; the second, or both, leave: it has not.
+ * Decides how a node is detached. The record notes the end of a migration, which is reported from there. If the first node leaves, the guest
+ * has moved; if the second or both leave, it has not.
  * @param node CSI node id; "" means every node (CSI specification, ControllerUnpublishVolume)
  * @param now seconds since the Unix epoch
  * @param by this controller process
@@ -23,7 +23,7 @@ export function decideUnpublish(
   const exportState = staying.length === 0 ? "off" : "keep";
   if (leaving.length === 0) return { kind: "accept", record, export: exportState, events: [] };
   const ended = endOf(record, staying[0]?.node, now, by);
-  // Once the end has left it, the record would be that of before the second node, with which a late line may compare.
+  // Without the end, the record would have the text from before the second node, with which a late line may compare.
   const revised = staying.length > 0 ? newRevision(record) : record;
   return {
     kind: "accept",

@@ -1,18 +1,18 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename } from "node:path";
+import { deviceNumber, orElse } from "../host/files.ts";
 import type { BackingScan, FoundFile } from "../host/helper-answers.ts";
-import { deviceNumber } from "./device-number.ts";
 import { type Mount, mountOf, parseMountinfo } from "./mountinfo.ts";
 import { REMOTE } from "./remote.ts";
 import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";
 
 /**
  * Looks up paths in every mount namespace, and below every root directory, that a process of this machine has: the kernel
- * says of a loop device's file only how it was called where the loop device was made. Below /dev their last part is looked
- * up as well: of a namespace that has gone the kernel knows the path inside its filesystem only. Who asks has to compare
- * filesystem and inode: in another namespace the same path is another file.
+ * keeps the name of a loop device's file as it was where the loop device was made. The last part of each path is looked up
+ * below /dev as well: of a namespace that has gone the kernel knows the path inside its filesystem only. The caller has to
+ * compare filesystem and inode: in another namespace the same path is another file.
  * For the helper process: it walks paths of other namespaces. Network filesystems are left alone.
- * @param work is added to; when it overruns, the search ends: what it did not find stays unknown
+ * @param work is added to; when it overruns, the search ends: paths that it did not find stay unknown
  */
 export function findBacking(
   paths: readonly string[],
@@ -36,7 +36,7 @@ export function findBacking(
       work.count(Number(name), mounts.length * (1 + paths.length));
     } catch (error) {
       if (error instanceof ScanOverrun) break;
-      // It has just ended, or may not be looked into: what is found nowhere stays unknown.
+      // It has just ended, or may not be looked into: a path that is found nowhere stays unknown.
       continue;
     }
     for (const { fsType, device } of mounts) if (REMOTE.test(fsType)) remote.add(device);
@@ -54,15 +54,8 @@ export function findBacking(
 }
 
 function fileAt(place: string, path: string): FoundFile | undefined {
-  try {
-    const stat = statSync(place, { bigint: true });
-    return {
-      path,
-      filesystem: deviceNumber(stat.dev),
-      inode: String(stat.ino),
-      device: stat.isBlockDevice() ? deviceNumber(stat.rdev) : "",
-    };
-  } catch {
-    return undefined;
-  }
+  const stat = orElse(() => statSync(place, { bigint: true }), undefined);
+  if (stat === undefined) return undefined;
+  const device = stat.isBlockDevice() ? deviceNumber(stat.rdev) : "";
+  return { path, filesystem: deviceNumber(stat.dev), inode: String(stat.ino), device };
 }

@@ -5,8 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { hasTool, toolPath } from "../../test/support/loop-node.ts";
-import { lookForData } from "./blank.ts";
-import { blankRegions } from "./blank-regions.ts";
+import { blankRegions, lookForData } from "./blank.ts";
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;

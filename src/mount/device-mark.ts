@@ -1,12 +1,11 @@
 import { Buffer } from "node:buffer";
 import { closeSync, constants, fstatSync, fsyncSync, openSync, writeSync } from "node:fs";
 import type { Filesystem } from "../domain/access-mode.ts";
+import { deviceNumber } from "../host/files.ts";
 import type { FilesystemFinding, MarkOutcome, MkfsMark } from "../host/helper-answers.ts";
-import { deviceNumber } from "./device-number.ts";
-import { type DirectReader, openDirect } from "./direct-reader.ts";
+import { type DirectReader, openDirect, readDevice } from "./direct-reader.ts";
 import { decodeMark, encodeMark, MARK_LENGTH, markOffsets } from "./mkfs-mark.ts";
-import { readSuperblock, SUPERBLOCK_SPAN } from "./superblock.ts";
-import { superblockDanger } from "./superblock-danger.ts";
+import { readSuperblock, SUPERBLOCK_SPAN, superblockDanger } from "./superblock.ts";
 
 /**
  * Reads the superblock of the wanted filesystem and the marks, from the device itself. Blocks while the device does not
@@ -14,20 +13,13 @@ import { superblockDanger } from "./superblock-danger.ts";
  * @param size of the device in bytes
  */
 export function findFilesystem(path: string, size: number, wanted: Filesystem): FilesystemFinding {
-  try {
-    const device = openDirect(path, SUPERBLOCK_SPAN);
-    try {
-      const start = device.read(0, SUPERBLOCK_SPAN);
-      const superblock = readSuperblock(start, wanted);
-      const danger = superblockDanger(start, wanted);
-      const marks = markOffsets(size).flatMap((offset) => markAt(device, offset) ?? []);
-      return { kind: "read", superblock, marks, ...(danger === undefined ? {} : { danger }) };
-    } finally {
-      device.close();
-    }
-  } catch (error) {
-    return { kind: "unreadable", detail: String(error) };
-  }
+  return readDevice(path, SUPERBLOCK_SPAN, (device) => {
+    const start = device.read(0, SUPERBLOCK_SPAN);
+    const superblock = readSuperblock(start, wanted);
+    const danger = superblockDanger(start, wanted);
+    const marks = markOffsets(size).flatMap((offset) => decodeMark(readAt(device, offset)) ?? []);
+    return { kind: "read", superblock, marks, ...(danger === undefined ? {} : { danger }) };
+  });
 }
 
 /**
@@ -42,7 +34,7 @@ export function writeMark(path: string, number: string, size: number, mark: Mkfs
   });
 }
 
-/** Overwrites the marks of a volume with zeros; whatever else is in their places stays. For the helper process only. */
+/** Overwrites the marks of a volume with zeros; other content in their places stays. For the helper process only. */
 export function eraseMarks(path: string, number: string, size: number, volume: string): MarkOutcome {
   return change(path, number, size, Buffer.alloc(MARK_LENGTH), (found) =>
     decodeMark(found)?.volume === volume ? "write" : "leave",
@@ -54,7 +46,7 @@ function change(
   number: string,
   size: number,
   content: Buffer,
-  judge: (found: Buffer) => "write" | "leave" | "refuse",
+  decide: (found: Buffer) => "write" | "leave" | "refuse",
 ): MarkOutcome {
   let begun = false;
   try {
@@ -65,10 +57,12 @@ function change(
       if (found !== number) return { kind: "refused", detail: `${path} is ${found} instead of ${number}` };
       const reader = openDirect(path, MARK_LENGTH);
       try {
-        const verdicts = markOffsets(size).map((offset) => [offset, judge(readAt(reader, offset))] as const);
-        const refused = verdicts.find(([, verdict]) => verdict === "refuse");
+        const decisions = markOffsets(size).map(
+          (offset) => [offset, decide(readAt(reader, offset))] as const,
+        );
+        const refused = decisions.find(([, decision]) => decision === "refuse");
         if (refused !== undefined) return { kind: "refused", detail: `byte ${refused[0]} is not blank` };
-        const places = verdicts.filter(([, verdict]) => verdict === "write").map(([offset]) => offset);
+        const places = decisions.filter(([, decision]) => decision === "write").map(([offset]) => offset);
         begun = true;
         for (const offset of places) writeSync(fd, content, 0, content.length, offset);
         fsyncSync(fd);
@@ -90,8 +84,4 @@ function readAt(device: DirectReader, offset: number): Buffer {
   const bytes = device.read(offset, MARK_LENGTH);
   if (bytes.length !== MARK_LENGTH) throw new Error(`only ${bytes.length} bytes could be read at ${offset}`);
   return bytes;
-}
-
-function markAt(device: DirectReader, offset: number): MkfsMark | undefined {
-  return decodeMark(readAt(device, offset));
 }

@@ -12,8 +12,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { deviceNumber } from "../host/files.ts";
 import { runNodeHelper } from "../node/helper-main.ts";
-import { deviceNumber } from "./device-number.ts";
 import { scanDevices } from "./device-scan.ts";
 import { createScanWork } from "./scan-work.ts";
 

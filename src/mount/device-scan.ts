@@ -1,35 +1,18 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
-import { deviceNumber, isCode } from "./device-number.ts";
+import { deviceNumber, isCode, orElse } from "../host/files.ts";
+import type { DeviceScan, DeviceUserFacts } from "../host/helper-answers.ts";
 import { type KnownMappings, mappedDevices } from "./mapped.ts";
-import { processAt } from "./process-at.ts";
+import { processAt } from "./processes.ts";
 import { type Remote, remoteOf } from "./remote.ts";
 import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";
 
-/** A process that uses a device. */
-export interface DeviceUserFacts {
-  /** `major:minor` */
-  readonly device: string;
-  readonly pid: number;
-  readonly command: string;
-  /** e.g. `fd 7`, `cwd`, `mapped device` */
-  readonly how: string;
-}
-
-export interface DeviceScan {
-  readonly users: readonly DeviceUserFacts[];
-  /** Processes that could not be looked into, or had too much to look at. */
-  readonly hidden: number;
-  /** Those that had too much to look at, in words; the first few. */
-  readonly crowded?: readonly string[];
-}
-
-/** Nothing is decided here, only told: of a process that has more descriptors, none is looked at. */
+/** The descriptors of a process with more than this are left out: this scan only helps people. */
 export const MOST_DESCRIPTORS = 50_000;
 const NAMED = 3;
 
 /**
  * Finds the processes that have one of some devices, or a file of a filesystem on it, open or mapped; by device number, as names differ
- * between containers. Opens no device. It stats what others have open, which may block: for the helper process only.
+ * between containers. Opens no device. It stats the files that others have open, which may block: for the helper process only.
  * @param devices `major:minor` each
  * @param list names in a directory; undefined when it may not be looked into
  */
@@ -80,12 +63,15 @@ export function scanDevices(
     } catch (error) {
       if (error instanceof ScanOverrun)
         return { users, hidden: hidden + 1, crowded: [...crowded, error.message] };
-      refused ||= ["EACCES", "EPERM", "EBUSY"].some((code) => isCode(error, code));
+      refused ||= isCode(error, "EACCES", "EPERM", "EBUSY");
     }
     // A process that has just ended uses nothing, and the kernel may say EACCES of it as well.
     if (refused && existsSync(base)) hidden += 1;
-    const { command } = processAt(base);
-    for (const [device, how] of found) users.push({ device, pid, command, how });
+    if (found.size === 0) continue;
+    const { command, pod } = processAt(base);
+    for (const [device, how] of found) {
+      users.push({ device, pid, command, how, ...(pod === undefined ? {} : { pod }) });
+    }
   }
   return { users, hidden, crowded };
 }
@@ -95,33 +81,25 @@ export function scanDevices(
  * proc(5), /proc/pid/fd, and FDSize in /proc/pid/status.
  */
 export function descriptorsOf(base: string): number {
-  try {
-    const { size } = statSync(`${base}/fd`);
-    if (size > 0) return size;
-    return Number(/^FDSize:\s*(\d+)/m.exec(readFileSync(`${base}/status`, "latin1"))?.[1] ?? 0);
-  } catch {
-    // The listing tells why.
-    return 0;
-  }
+  // Of a process that may not be looked into, the listing of its descriptors tells.
+  const size = orElse(() => statSync(`${base}/fd`).size, 0);
+  if (size > 0) return size;
+  const status = orElse(() => readFileSync(`${base}/status`, "latin1"), "");
+  return Number(/^FDSize:\s*(\d+)/m.exec(status)?.[1] ?? 0);
 }
 
-/** The filesystem that a path is on and, for a device node, the device. */
+/**
+ * The device of the filesystem that holds a path and, for a device node, the device itself. None for a path that has just
+ * been closed, or that is on a network filesystem which is away, so not on our device.
+ */
 function devicesOf(path: string): readonly string[] {
-  try {
-    const stat = statSync(path);
-    return [deviceNumber(stat.dev), ...(stat.isBlockDevice() ? [deviceNumber(stat.rdev)] : [])];
-  } catch {
-    // It has just been closed, or is on a network filesystem that is away: not one of ours.
-    return [];
-  }
+  const stat = orElse(() => statSync(path), undefined);
+  if (stat === undefined) return [];
+  return [deviceNumber(stat.dev), ...(stat.isBlockDevice() ? [deviceNumber(stat.rdev)] : [])];
 }
 
 function pathLike(path: string): boolean {
-  try {
-    return readlinkSync(path).startsWith("/");
-  } catch {
-    return false;
-  }
+  return orElse(() => readlinkSync(path).startsWith("/"), false);
 }
 
 /** undefined: it may not be looked into. */
@@ -129,7 +107,6 @@ function listed(path: string): readonly string[] | undefined {
   try {
     return readdirSync(path);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    return code === "EACCES" || code === "EPERM" ? undefined : [];
+    return isCode(error, "EACCES", "EPERM") ? undefined : [];
   }
 }

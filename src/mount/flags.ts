@@ -11,7 +11,7 @@ const QUIET = "it hides that a mount failed";
 const PLAIN = "it takes no value";
 
 /**
- * What never passes, by the name before `=`. Sources: mount(8), libmount's option maps, ext4(5), xfs(5), the kernel's
+ * The options that never pass, by the name before `=`. Sources: mount(8), libmount's option maps, ext4(5), xfs(5), the kernel's
  * fs_context.c and ext4/super.c.
  */
 const DENIED: ReadonlyMap<string, string> = new Map([
@@ -48,7 +48,7 @@ const DENIED_VALUES: readonly (readonly [RegExp, string])[] = [
   // libmount 2.39: of the mount or of the filesystem alone, so the rest of the driver could not tell.
   [/^(ro|rw)=/, PLAIN],
 ];
-/** They leave the journal unread: what is seen is the state before the last crash, and writing to it destroys. */
+/** They leave the journal unread: the mount shows the state before the last crash, and writes to it destroy data. */
 const READ_ONLY = new Set(["norecovery", "noload"]);
 
 const FORM = /^[A-Za-z0-9_][A-Za-z0-9_.-]*(=[!#-+\--[\]-~]*)?$/;
@@ -56,10 +56,9 @@ const FORM = /^[A-Za-z0-9_][A-Za-z0-9_.-]*(=[!#-+\--[\]-~]*)?$/;
 const CONTEXT = /^(fs|def|root)?context=("[A-Za-z0-9_.:,-]+"|[A-Za-z0-9_.:-]+)$/;
 
 /**
- * Checks mount options: what is dangerous is refused, everything else is left to the kernel, which knows best what a
- * filesystem understands. Dangerous is what mounts something else, makes the mount program do more than to mount, acts
- * on the node beyond this volume, or can lose data that was synced. Defaults of the kernel (`suid`, `dev`, `exec`) pass,
- * as leaving them out gives the same.
+ * Checks mount options: a dangerous option is refused, any other is left to the kernel, which knows the options of its
+ * filesystems. An option is dangerous if it mounts another thing, makes the mount program do more than to mount, acts on the
+ * node beyond this volume, or can lose data that was synced. Defaults of the kernel (`suid`, `dev`, `exec`) pass.
  *
  * Each entry is one option: a comma or a quote passes only in a quoted SELinux context.
  * @param readOnly the volume is mounted read-only even if `ro` is not among the options
@@ -82,7 +81,7 @@ export function checkMountFlags(
 }
 
 /**
- * Why an option may not pass; undefined if it may. Capitals make no difference, to be on the safe side.
+ * The reason for which an option may not pass; undefined if it may. Capitals make no difference, to be on the safe side.
  * @param refusesWrites the mount is read-only
  */
 export function optionDanger(flag: string, refusesWrites: boolean): string | undefined {
@@ -101,4 +100,22 @@ export function optionDanger(flag: string, refusesWrites: boolean): string | und
 
 function of(reason: string, ...names: readonly string[]): [string, string][] {
   return names.map((name) => [name, reason]);
+}
+
+/**
+ * Adds the mount options that overrule the superblock of a filesystem, which the writer of the volume decides on:
+ * - `errors=remount-ro`, unless the options have `errors`: a superblock may ask for a panic of the node, and `errors=continue`,
+ *   the default of mkfs.ext4, spreads the damage. A filesystem that has stopped is mounted anew by the next stage, after a check;
+ * - `barrier=1`: without barriers, data that was synced may be lost.
+ * XFS keeps no mount options.
+ * Source: ext4(5), "errors" and "barrier"; tune2fs(8), -e and -o nobarrier.
+ */
+export function withSafeOptions(filesystem: Filesystem, flags: readonly string[]): readonly string[] {
+  if (filesystem !== "ext4") return flags;
+  const has = (name: string) => flags.some((flag) => flag === name || flag.startsWith(`${name}=`));
+  return [
+    ...flags,
+    ...(has("errors") ? [] : ["errors=remount-ro"]),
+    ...(has("barrier") ? [] : ["barrier=1"]),
+  ];
 }

@@ -16,7 +16,7 @@ export interface Growable {
   readonly mountPoint: string;
 }
 
-/** Both programs journal what they do, so that one that is killed leaves a filesystem which the next call grows on. */
+/** Both programs journal their changes, so the next call can go on where a killed program stopped. */
 const DEADLINE_MS = 100_000;
 /**
  * Neither program uses the last group of blocks unless it is worth its own metadata; an ext4 group with 4 KiB blocks
@@ -41,21 +41,21 @@ export async function growFilesystem(
   const result = await system.exec({ program, args: [operand], deadlineMs: DEADLINE_MS, signal });
   const notGrown = (detail: string) => failure("filesystemNotGrown", { volume, device, detail });
   if (result.code !== 0) throw notGrown(`${program}: ${complaint(result)}`);
-  const told = filesystem === "ext4" ? readResize2fs(result) : readXfsGrowfs(result);
-  if (told === undefined) throw notGrown(`${program} gave an unknown answer: ${complaint(result)}`);
-  const missing = sizeBytes - told.blocks * told.blockSize;
-  if (missing >= REMAINDER_IN_BLOCKS * told.blockSize) {
+  const size = filesystem === "ext4" ? readResize2fs(result) : readXfsGrowfs(result);
+  if (size === undefined) throw notGrown(`${program} gave an unknown answer: ${complaint(result)}`);
+  const missing = sizeBytes - size.blocks * size.blockSize;
+  if (missing >= REMAINDER_IN_BLOCKS * size.blockSize) {
     throw notGrown(`${program} ended with ${missing} bytes of the device unused`);
   }
-  if (told.grew) {
+  if (size.grew) {
     system.logger.info("filesystem grown", {
       volume,
       device,
       filesystem,
-      bytes: String(told.blocks * told.blockSize),
+      bytes: String(size.blocks * size.blockSize),
     });
   }
-  return told.grew;
+  return size.grew;
 }
 
 /**
@@ -73,14 +73,18 @@ export async function isClearlySmaller(
   return blocks * blockSize * 4n < sizeBytes * 3n;
 }
 
-interface Told {
+/** The size of a filesystem after a program that grows it. */
+interface FilesystemSize {
   readonly blocks: bigint;
   readonly blockSize: bigint;
   readonly grew: boolean;
 }
 
 /** `The filesystem on /dev/x is now 51200 (4k) blocks long.`, `The filesystem is already 51200 (4k) blocks long.` */
-export function readResize2fs({ stdout, stderr }: Pick<ExecResult, "stdout" | "stderr">): Told | undefined {
+export function readResize2fs({
+  stdout,
+  stderr,
+}: Pick<ExecResult, "stdout" | "stderr">): FilesystemSize | undefined {
   const found = /The filesystem (?:on \S+ )?is (now|already) (\d+) \((\d+)k\) blocks long/.exec(
     `${stdout}\n${stderr}`,
   );
@@ -90,7 +94,7 @@ export function readResize2fs({ stdout, stderr }: Pick<ExecResult, "stdout" | "s
 }
 
 /** `data     =     bsize=4096   blocks=76800, …`, and if it grew `data blocks changed from 76800 to 102400`. */
-export function readXfsGrowfs({ stdout }: Pick<ExecResult, "stdout">): Told | undefined {
+export function readXfsGrowfs({ stdout }: Pick<ExecResult, "stdout">): FilesystemSize | undefined {
   const data = /^data\s+=\s*bsize=(\d+)\s+blocks=(\d+)/m.exec(stdout);
   if (data === null) return undefined;
   const [, blockSize = "", before = ""] = data;

@@ -1,8 +1,8 @@
 import { readdir } from "node:fs/promises";
-import { failure } from "../domain/errors/driver-error.ts";
 import { readAttribute } from "../host/block-device.ts";
+import { readState } from "../host/files.ts";
 
-/** What the kernel has made on top of a device. */
+/** A device that the kernel has on top of another device. */
 export interface Holder {
   /** Kernel name, e.g. `dm-0`. */
   readonly name: string;
@@ -12,8 +12,8 @@ export interface Holder {
 }
 
 /**
- * The devices on top of a block device, and of its partitions, with their makers: device-mapper tells by the prefix of the
- * UUID who made a map. Reads sysfs only.
+ * The devices on top of a block device, and of its partitions, with their makers: the prefix of its UUID names the maker of
+ * a device-mapper map. Reads sysfs only.
  * Source: Linux, Documentation/ABI/testing/sysfs-block-dm; libdevmapper, "DM UUID"; multipath-tools, UUID_PREFIX; kpartx.
  * @param directory of the device in sysfs
  * @throws nodeStateUnknown
@@ -21,7 +21,8 @@ export interface Holder {
 export async function holdersOf(directory: string): Promise<readonly Holder[]> {
   const holders: Holder[] = [];
   for (const place of [directory, ...(await partitionsOf(directory)).map((name) => `${directory}/${name}`)]) {
-    for (const name of await list(`${place}/holders`)) holders.push(await holder(place, name));
+    for (const name of await readState(`${place}/holders`, () => readdir(`${place}/holders`)))
+      holders.push(await holder(place, name));
   }
   return holders;
 }
@@ -29,7 +30,7 @@ export async function holdersOf(directory: string): Promise<readonly Holder[]> {
 /** Names of the partitions of a device, e.g. `nvme0n1p1`. @throws nodeStateUnknown */
 export async function partitionsOf(directory: string): Promise<readonly string[]> {
   const found: string[] = [];
-  for (const name of await list(directory)) {
+  for (const name of await readState(directory, () => readdir(directory))) {
     if (!/p\d+$/.test(name)) continue;
     if ((await readAttribute(`${directory}/${name}/partition`)) !== undefined) found.push(name);
   }
@@ -61,12 +62,4 @@ function lvmText(map: string): string {
   const [group = "", ...rest] = map.split(/(?<!-)-(?!-)/);
   const plain = (name: string): string => name.replaceAll("--", "-");
   return `LVM volume group ${plain(group)}, volume ${plain(rest.join("-"))}`;
-}
-
-async function list(path: string): Promise<readonly string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
-  }
 }

@@ -1,8 +1,8 @@
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import process from "node:process";
+import { deviceNumber, isCode } from "../host/files.ts";
 import type { DeviceInspection } from "../host/helper-answers.ts";
 import { findBacking } from "./backing.ts";
-import { deviceNumber } from "./device-number.ts";
 import { scanProcesses } from "./process-scan.ts";
 import { createScanWork, type ScanWork } from "./scan-work.ts";
 
@@ -12,7 +12,7 @@ import { createScanWork, type ScanWork } from "./scan-work.ts";
  * @param number `major:minor` that the node must have; another device under the name is `changed`
  * @param partitions `major:minor` each
  * @param files of loop devices, see findBacking
- * @param work is added to; `processes.overrun` says when it was too much
+ * @param work is added to; `processes.overrun` is set if it was too much
  */
 export function inspectDevice(
   path: string,
@@ -29,7 +29,7 @@ export function inspectDevice(
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_EXCL);
   } catch (error) {
-    const busy = error instanceof Error && "code" in error && error.code === "EBUSY";
+    const busy = isCode(error, "EBUSY");
     return { exclusive: busy ? "busy" : "error", detail: String(error), processes, backing };
   }
   try {

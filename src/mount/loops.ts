@@ -2,7 +2,8 @@ import { readdir } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
 import { readAttribute } from "../host/block-device.ts";
 import type { BlockDevice } from "../host/data-path.ts";
-import { complaint } from "../host/exec.ts";
+import { type Exec, succeed } from "../host/exec.ts";
+import { readState } from "../host/files.ts";
 import type { BackingScan } from "../host/helper-answers.ts";
 import type { NodeSystem } from "../host/system.ts";
 
@@ -27,7 +28,8 @@ export async function loopCandidates(
 ): Promise<readonly LoopCandidate[]> {
   const since = await sequence(`${sysRoot}/dev/block/${device.number}`);
   const found: LoopCandidate[] = [];
-  for (const name of await blockDevices(sysRoot)) {
+  const blocks = `${sysRoot}/block`;
+  for (const name of await readState(blocks, () => readdir(blocks))) {
     if (!/^loop\d+$/.test(name) || name === device.name) continue;
     const directory = `${sysRoot}/block/${name}`;
     const backing = await readAttribute(`${directory}/loop/backing_file`);
@@ -40,12 +42,12 @@ export async function loopCandidates(
 }
 
 /**
- * Which of some loop devices are over one of some devices. The path alone proves nothing, as it was made in another mount
- * namespace perhaps; the kernel also says which inode of which filesystem the file is (LOOP_GET_STATUS64, asked through
- * losetup), and where a path leads to that inode, its kind and device number are known.
+ * Which of some loop devices are over one of some devices. The path alone proves nothing, as it may come from another mount
+ * namespace. The kernel also knows filesystem and inode of the file (loopFiles): where a path leads to that inode, its kind
+ * and device number are known.
  * @param numbers `major:minor` each
  * @param scan where the candidates' paths lead to, see findBacking
- * @returns those that are, and those of which it could not be found out
+ * @returns the loop devices that are, and those that are unclear
  * @throws toolMissing, deadlineExceeded, nodeStateUnknown
  */
 export async function loopsOver(
@@ -58,18 +60,9 @@ export async function loopsOver(
   const over: LoopCandidate[] = [];
   const unclear: LoopCandidate[] = [];
   if (candidates.length === 0) return { over, unclear };
-  const args = ["--list", "--noheadings", "--output", "NAME,BACK-MAJ:MIN,BACK-INO"];
-  const result = await exec({ program: "losetup", args, deadlineMs: DEADLINE_MS, signal });
-  if (result.code !== 0) {
-    throw failure("nodeStateUnknown", { what: "the files of loop devices", detail: complaint(result) });
-  }
-  const inodes = new Map<string, { filesystem: string; inode: string }>();
-  for (const line of result.stdout.split("\n")) {
-    const [name = "", filesystem = "", inode = ""] = line.trim().split(/\s+/);
-    if (/^\d+:\d+$/.test(filesystem) && /^\d+$/.test(inode)) inodes.set(name, { filesystem, inode });
-  }
+  const inodes = await loopFiles(exec, signal);
   for (const candidate of candidates) {
-    const wanted = inodes.get(`/dev/${candidate.name}`);
+    const wanted = inodes.get(candidate.name);
     const files = scan.files.filter(
       ({ path, filesystem, inode }) =>
         path === candidate.path && filesystem === wanted?.filesystem && inode === wanted.inode,
@@ -83,6 +76,34 @@ export async function loopsOver(
   return { over, unclear };
 }
 
+/** The file of a loop device. */
+export interface LoopFile {
+  /** `major:minor` of the filesystem that holds it. */
+  readonly filesystem: string;
+  readonly inode: string;
+}
+
+/**
+ * The files of the loop devices by kernel name, e.g. `loop0`, as the kernel knows them (LOOP_GET_STATUS64, asked through
+ * losetup).
+ * @throws toolMissing, deadlineExceeded, nodeStateUnknown
+ */
+export async function loopFiles(exec: Exec, signal?: AbortSignal): Promise<ReadonlyMap<string, LoopFile>> {
+  const args = ["--list", "--noheadings", "--output", "NAME,BACK-MAJ:MIN,BACK-INO"];
+  const command = { program: "losetup" as const, args, deadlineMs: DEADLINE_MS, signal };
+  const { stdout } = await succeed(exec, command, (detail) =>
+    failure("nodeStateUnknown", { what: "the files of loop devices", detail }),
+  );
+  const files = new Map<string, LoopFile>();
+  for (const line of stdout.split("\n")) {
+    const [, name, filesystem, inode] = /^\s*\/dev\/(\S+)\s+(\d+:\d+)\s+(\d+)\s*$/.exec(line) ?? [];
+    if (name !== undefined && filesystem !== undefined && inode !== undefined) {
+      files.set(name, { filesystem, inode });
+    }
+  }
+  return files;
+}
+
 /** It may have been detached since it was listed. */
 async function isAttached(sysRoot: string, { name }: LoopCandidate): Promise<boolean> {
   return (await readAttribute(`${sysRoot}/block/${name}/loop/backing_file`)) !== undefined;
@@ -91,13 +112,4 @@ async function isAttached(sysRoot: string, { name }: LoopCandidate): Promise<boo
 async function sequence(directory: string): Promise<bigint | undefined> {
   const text = await readAttribute(`${directory}/diskseq`);
   return text !== undefined && /^\d+$/.test(text) ? BigInt(text) : undefined;
-}
-
-async function blockDevices(sysRoot: string): Promise<readonly string[]> {
-  const path = `${sysRoot}/block`;
-  try {
-    return await readdir(path);
-  } catch (error) {
-    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
-  }
 }

@@ -1,15 +1,15 @@
 import { readFileSync, statSync } from "node:fs";
-import { deviceNumber, isCode } from "./device-number.ts";
+import { deviceNumber, isCode } from "../host/files.ts";
 import type { Remote } from "./remote.ts";
 
 /** `address perms offset major:minor inode path`. Source: proc(5), /proc/pid/maps. */
 const LINE = /^([0-9a-f]+)-([0-9a-f]+) \S+ [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+)\s+(\/.*)$/;
-/** So often a mapping that moves is looked for. */
+/** So many times a mapping that moves is looked for. */
 const ATTEMPTS = 10;
 /** A bound on memory: a pod can map any number of files. */
 const REMEMBERED = 100_000;
 
-/** What is known of files that processes map, by mount namespace, so that a library is looked at once and not per process. */
+/** The devices of files that processes map, by mount namespace and file, so that a library is looked at once. */
 export type KnownMappings = Map<string, string | undefined>;
 
 /** A device that a process maps; `file`: a file of the filesystem on it. */
@@ -20,14 +20,14 @@ export interface Mapping {
 
 /**
  * The filesystems and the block devices that a process maps, also through descriptors that it has closed. `maps` names the
- * filesystem of a mapped file; for a device node that is the one which holds the node, so the device itself is asked for
- * through `map_files`, whose links lead to what is mapped under whatever name, in whatever mount namespace.
+ * filesystem of a mapped file. For a device node that is the filesystem which holds the node, so the device itself is read
+ * through `map_files`, whose links lead to the mapped file in any mount namespace and under any name.
  *
- * A mapping that has gone by the next reading of `maps` is none; one of the same file that is there in each reading, and at each
- * look has moved, may hide a device. So a process that maps and unmaps all the time does not stand in the way.
+ * A mapping that has gone by the next reading of `maps` does not count. One of the same file that is in each reading, and has
+ * moved at each look, may hide a device. So a process that maps and unmaps all the time does not stand in the way.
  * @param base directory of the process, or of a thread of it, in /proc
  * @param remote the network filesystems of its mount namespace, whose files are not touched
- * @param count is told how many mappings were read
+ * @param count called with the number of mappings that were read
  * @param read reads `maps`
  * @throws the error of stat(2); EPERM without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; EBUSY if a mapping never stood still
  */
@@ -42,7 +42,7 @@ export function mappedDevices(
   const add = (mapping: Mapping): void => {
     found.set(`${mapping.what} ${mapping.device}`, mapping);
   };
-  /** Files whose mappings were listed and had moved or gone when they were asked for; undefined: none was asked for yet. */
+  /** Files whose listed mappings had moved or gone at the look; undefined before the first look. */
   let moved: ReadonlySet<string> | undefined;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const missed = new Set<string>();

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hasTool, toolPath } from "../../test/support/loop-node.ts";
 import type { MkfsMark } from "../host/helper-answers.ts";
-import { blankRegions } from "./blank-regions.ts";
+import { blankRegions } from "./blank.ts";
 import { findFilesystem } from "./device-mark.ts";
 import { decodeMark, encodeMark, MARK_LENGTH, markOffsets, newMark, uuidOf } from "./mkfs-mark.ts";
 

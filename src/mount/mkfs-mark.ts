@@ -3,7 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { FILESYSTEMS, type Filesystem } from "../domain/access-mode.ts";
 import type { MkfsMark } from "../host/helper-answers.ts";
 
-/** Bytes of a mark on the device: what any device writes as one, with zeros behind the text. */
+/** Bytes of a mark on the device, with zeros behind the text: any device writes so many at once. */
 export const MARK_LENGTH = 4096;
 const KIB = 1024;
 const FORM =
@@ -15,7 +15,7 @@ export function newMark(volume: string, epoch: number, filesystem: Filesystem): 
 
 /**
  * Where the two copies of the mark are on a device: in its last MiB, which any look for data reads. No mkfs writes there,
- * but both wipe up to 128 KiB at the end of what they use: mkfs.xfs at the end of the device, mkfs.ext4 up to some
+ * but both wipe up to 128 KiB at the end of their range: mkfs.xfs at the end of the device, mkfs.ext4 up to some
  * hundred KiB before it. So at least one copy outlives them.
  * @param size of the device in bytes
  * @returns offsets in bytes, multiples of 64 KiB; none on a device that is too small for any filesystem

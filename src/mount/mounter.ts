@@ -1,5 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { complaint, type Exec } from "../host/exec.ts";
+import { type Exec, succeed } from "../host/exec.ts";
 import { mountsAt, readMounts } from "./mountinfo.ts";
 
 /** Shorter than kubelet's two minutes, so that the caller hears the reason. */
@@ -32,13 +32,8 @@ export async function mountFilesystem(
   signal?: AbortSignal,
 ): Promise<void> {
   const options = mount.flags.length === 0 ? [] : ["-o", mount.flags.join(",")];
-  await mountProgram(
-    exec,
-    ["-t", mount.fsType, ...options, "--", mount.device, mount.target],
-    mount.device,
-    mount.target,
-    signal,
-  );
+  const { device, target, fsType } = mount;
+  await mountProgram(exec, ["-t", fsType, ...options, "--", device, target], device, target, signal);
 }
 
 /**
@@ -66,13 +61,13 @@ export async function bindMount(
  * @throws unmountFailed, deadlineExceeded (the filesystem may then still be alive although the mount table has lost it)
  */
 export async function unmount(exec: Exec, target: string, signal?: AbortSignal): Promise<void> {
-  const result = await exec({
-    program: "umount",
+  const command = {
+    program: "umount" as const,
     args: ["--", target],
     deadlineMs: UMOUNT_DEADLINE_MS,
     signal,
-  });
-  if (result.code !== 0) throw failure("unmountFailed", { target, detail: complaint(result) });
+  };
+  await succeed(exec, command, (detail) => failure("unmountFailed", { target, detail }));
 }
 
 async function mountProgram(
@@ -82,6 +77,6 @@ async function mountProgram(
   target: string,
   signal?: AbortSignal,
 ): Promise<void> {
-  const result = await exec({ program: "mount", args, deadlineMs: MOUNT_DEADLINE_MS, signal });
-  if (result.code !== 0) throw failure("mountFailed", { source, target, detail: complaint(result) });
+  const command = { program: "mount" as const, args, deadlineMs: MOUNT_DEADLINE_MS, signal };
+  await succeed(exec, command, (detail) => failure("mountFailed", { source, target, detail }));
 }

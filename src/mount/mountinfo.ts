@@ -1,5 +1,6 @@
-import { readFile } from "node:fs/promises";
+import { readFile, readlink } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
+import { readState } from "../host/files.ts";
 
 /** One mount as the kernel lists it. Source: proc(5), /proc/pid/mountinfo. */
 export interface Mount {
@@ -36,13 +37,7 @@ export function parseMountinfo(text: string): readonly Mount[] {
  * @throws nodeStateUnknown
  */
 export async function readMounts(path = "/proc/self/mountinfo"): Promise<readonly Mount[]> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    throw failure("nodeStateUnknown", { what: "the mount table", detail: String(error) }, error);
-  }
-  return parseMountinfo(text);
+  return parseMountinfo(await readState("the mount table", () => readFile(path, "utf8")));
 }
 
 /** The mounts at exactly this path, lowest first. */
@@ -59,30 +54,17 @@ export function mountOf(mounts: readonly Mount[], path: string): Mount | undefin
   }, undefined);
 }
 
+/** Id, parent, device, root, mount point, options, tags, `-`, type, source, options of the filesystem. */
+const FORM = /^(\d+) (\d+) (\d+:\d+) (\S*) (\S*) (\S*)((?: \S+)*?) - (\S*) (\S*) (\S*)(?: .*)?$/;
+
 function parseLine(line: string): Mount {
-  const fields = line.split(" ");
-  const separator = fields.indexOf("-", 6);
-  const [id, parentId, device, root, mountPoint, options] = fields;
-  const [fsType, source, superOptions] = separator < 0 ? [] : fields.slice(separator + 1);
-  if (
-    id === undefined ||
-    !/^\d+$/.test(id) ||
-    parentId === undefined ||
-    !/^\d+$/.test(parentId) ||
-    device === undefined ||
-    !/^\d+:\d+$/.test(device) ||
-    root === undefined ||
-    mountPoint === undefined ||
-    options === undefined ||
-    fsType === undefined ||
-    source === undefined ||
-    superOptions === undefined
-  ) {
-    throw failure("nodeStateUnknown", {
-      what: "the mount table",
-      detail: `line ${JSON.stringify(line.slice(0, 200))} has an unknown form`,
-    });
+  const match = FORM.exec(line);
+  if (match === null) {
+    const detail = `line ${JSON.stringify(line.slice(0, 200))} has an unknown form`;
+    throw failure("nodeStateUnknown", { what: "the mount table", detail });
   }
+  const [, id, parentId, device = "", root = "", mountPoint = "", options = "", tags = ""] = match;
+  const [fsType = "", source = "", superOptions = ""] = match.slice(8);
   return {
     id: Number(id),
     parentId: Number(parentId),
@@ -90,7 +72,7 @@ function parseLine(line: string): Mount {
     root: unmangle(root),
     mountPoint: unmangle(mountPoint),
     options: options.split(","),
-    shared: fields.slice(6, separator).some((field) => field.startsWith("shared:")),
+    shared: tags.includes(" shared:"),
     fsType: unmangle(fsType),
     source: unmangle(source),
     superOptions: superOptions.split(",").map(unmangle),
@@ -100,4 +82,21 @@ function parseLine(line: string): Mount {
 /** The kernel writes space, tab, newline, backslash (and `#`) as a backslash and three octal digits. */
 function unmangle(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
+
+/**
+ * The mount that hides from the machine each mount that this process makes below `directory`: this process has a mount
+ * namespace of its own, such as a container's, and the mount is not shared. undefined: there is none, or the namespaces cannot
+ * be read.
+ * Source: mount_namespaces(7), "Shared subtrees".
+ * @throws nodeStateUnknown when the mount table cannot be read
+ */
+export async function hidingMount(procRoot: string, directory: string): Promise<Mount | undefined> {
+  const [own, machine] = await Promise.all([
+    readlink(`${procRoot}/self/ns/mnt`).catch(() => undefined),
+    readlink(`${procRoot}/1/ns/mnt`).catch(() => undefined),
+  ]);
+  if (own === undefined || machine === undefined || own === machine) return undefined;
+  const mount = mountOf(await readMounts(`${procRoot}/self/mountinfo`), directory);
+  return mount?.shared === false ? mount : undefined;
 }

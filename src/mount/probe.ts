@@ -1,9 +1,9 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { complaint, type Exec } from "../host/exec.ts";
 
-/** What blkid says about a device. */
+/** The answer of blkid about a device. */
 export type Signature =
-  /** Nothing found *or* nothing readable: blkid does not tell these apart, so this proves nothing alone. */
+  /** Nothing found *or* nothing readable: blkid answers the same, so this proves nothing alone. */
   | { readonly kind: "none" }
   | { readonly kind: "filesystem"; readonly type: string }
   /** A partition table, RAID or LVM member, encrypted container or the like. */
@@ -13,7 +13,7 @@ export type Signature =
 const DEADLINE_MS = 20_000;
 
 /**
- * Low-level probe of what a device holds. Source: blkid(8), exit codes 0, 2 and 8.
+ * Low-level probe for signatures on a device. Source: blkid(8), exit codes 0, 2 and 8.
  * @throws deviceUnreadable, deadlineExceeded
  */
 export async function probe(exec: Exec, device: string, signal?: AbortSignal): Promise<Signature> {

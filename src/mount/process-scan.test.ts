@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { deviceNumber } from "./device-number.ts";
+import { deviceNumber } from "../host/files.ts";
 import { scanProcesses } from "./process-scan.ts";
 import { createScanWork } from "./scan-work.ts";
 

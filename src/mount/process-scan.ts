@@ -1,16 +1,16 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+import { deviceNumber, isCode } from "../host/files.ts";
 import type { ProcessScan, ProcessUse } from "../host/helper-answers.ts";
-import { deviceNumber, isCode } from "./device-number.ts";
 import { type KnownMappings, mappedDevices } from "./mapped.ts";
-import { processAt } from "./process-at.ts";
+import { processAt } from "./processes.ts";
 import { type Remote, remoteOf } from "./remote.ts";
 import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";
 
-/** So many of the processes that could not be looked into are named. */
+/** So many of the processes that may not be looked into are named. */
 const NAMED = 5;
 
-/** What is remembered from one process to the next. */
+/** Facts that hold for the next process, too. */
 interface Memory {
   readonly remote: Map<string, Remote>;
   readonly mappings: KnownMappings;
@@ -23,8 +23,8 @@ interface Memory {
  * Finds processes that hold one of some block devices open or mapped, or a file of a filesystem on it, by device number.
  * Names do not matter: a container has its own node of the device, which `fuser` does not recognise (measured with psmisc
  * 23.6).
- * For the helper process: it stats what other processes have open. A pod decides how much that is, so a descriptor costs one
- * call where no network filesystem is mounted, and the work is counted.
+ * For the helper process: it stats the files that other processes have open. A pod decides on their number, so a descriptor
+ * costs one call where no network filesystem is mounted, and the work is counted.
  * @param devices `major:minor` each
  * @param work is added to; when it overruns, the scan ends and says so
  */
@@ -50,11 +50,11 @@ export function scanProcesses(
       if (error instanceof ScanOverrun) return { ...answer(), overrun: error.message };
       // A process that has just ended uses nothing, and the kernel may say EACCES of it as well (fs/proc/base.c,
       // proc_pid_get_link); one that we may not look into, or whose mappings never stood still, is counted.
-      if (["EACCES", "EPERM", "EBUSY"].some((code) => isCode(error, code))) {
+      if (isCode(error, "EACCES", "EPERM", "EBUSY")) {
         if (!existsSync(base)) continue;
         unreadable += 1;
         if (unread.length < NAMED) unread.push(`${pid} (${processAt(base).command})`);
-      } else if (!isCode(error, "ENOENT") && !isCode(error, "ESRCH")) throw error;
+      } else if (!isCode(error, "ENOENT", "ESRCH")) throw error;
     }
   }
   return answer();
@@ -97,7 +97,7 @@ function tablesOf(base: string, count: (entries: number) => void): readonly Tabl
   const threads = readdirSync(`${base}/task`);
   if (threads.length < 2) return tables;
   const known = new Set(tables.map(({ fds }) => fds.join()));
-  // Without any it may have ended, and its memory with it.
+  // A thread without descriptors may have ended, and its memory with it.
   known.delete("");
   for (const thread of threads) {
     const at = `${dirname(base)}/${thread}`;
@@ -110,7 +110,7 @@ function tablesOf(base: string, count: (entries: number) => void): readonly Tabl
       known.add(key);
       tables.push({ base: at, fds });
     } catch (error) {
-      if (!isCode(error, "ENOENT") && !isCode(error, "ESRCH")) throw error;
+      if (!isCode(error, "ENOENT", "ESRCH")) throw error;
     }
   }
   return tables;
@@ -132,8 +132,7 @@ function useOf(
     } catch (error) {
       if (isCode(error, "ENOENT")) continue;
       // A security module may hide a socket and the like; devices and files have paths.
-      if (!(isCode(error, "EACCES") || isCode(error, "EPERM")) || readlinkSync(path).startsWith("/"))
-        throw error;
+      if (!isCode(error, "EACCES", "EPERM") || readlinkSync(path).startsWith("/")) throw error;
     }
   }
   const mapped = mappedDevices(base, remote, memory.mappings, count);
@@ -153,9 +152,9 @@ function concerns(path: string, devices: ReadonlySet<string>, { wanted }: Memory
     const stat = statSync(path);
     return isWanted(stat.dev) || (stat.isBlockDevice() && isWanted(stat.rdev));
   } catch (error) {
-    // Kernel threads have no cwd. The other three come from network filesystems only: what is open on ext4 or XFS, or
-    // is a device node, stats from memory.
-    if (["ENOENT", "ESTALE", "ENOTCONN", "EIO"].some((code) => isCode(error, code))) return false;
+    // Kernel threads have no cwd. The other three come from network filesystems only: an open file of ext4 or XFS and a
+    // device node are in memory.
+    if (isCode(error, "ENOENT", "ESTALE", "ENOTCONN", "EIO")) return false;
     throw error;
   }
 }

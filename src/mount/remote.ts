@@ -16,7 +16,7 @@ export interface Remote {
  * The network filesystems that a process sees.
  * @param base directory of the process in /proc
  * @param known by mount namespace; is added to
- * @param count is told how many mounts were read
+ * @param count called with the number of mounts that were read
  * @throws the error of readlink(2) or open(2)
  */
 export function remoteOf(

@@ -1,16 +1,16 @@
-import { processAt } from "./process-at.ts";
+import { processAt } from "./processes.ts";
 
-/** The process that gave a scan the most to look at. */
+/** The process with the most entries of a scan. */
 export interface Heaviest {
   readonly pid: number;
-  /** Descriptors, mappings and mounts that were looked at. */
+  /** Descriptors, mappings and mounts of it that were looked at. */
   readonly entries: number;
 }
 
 /**
- * Counts the work of a scan. Its size is decided by others: any pod may have millions of descriptors, mappings or mounts,
- * and none of them may be left out, as any descriptor may be handed on to any process. So the scan tells how far it is, its
- * caller waits as long as it moves, and where it has to give up it names the process that made it long.
+ * Counts the work of a scan. Pods decide on its size: each may have millions of descriptors, mappings or mounts, and none may
+ * be left out, as any descriptor can be handed on to any process. So the scan reports its progress, its caller waits as long
+ * as it moves, and a scan that gives up names the process with the most entries.
  */
 export interface ScanWork {
   /**
@@ -20,7 +20,7 @@ export interface ScanWork {
   count(pid: number, entries?: number): void;
   /** All entries so far. */
   total(): number;
-  /** What the scan did not finish, in words; undefined while it is within its time. */
+  /** The reason for which the scan gave up, in words; undefined while it is within its time. */
   overrun(): string | undefined;
 }
 
@@ -38,7 +38,7 @@ export interface ScanWorkOptions {
   readonly now?: () => number;
   /** Entries between two looks at the clock. */
   readonly stride?: number;
-  /** Is told at each of these looks who has the most so far. */
+  /** Called at each of these looks with the process that has the most so far, in words. */
   readonly progress?: (text: string) => void;
 }
 

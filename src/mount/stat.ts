@@ -1,7 +1,7 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { complaint, type Exec } from "../host/exec.ts";
 
-/** What a path is, symbolic links followed. */
+/** The kind of file at a path, symbolic links followed. */
 export interface PathStat {
   readonly kind: "directory" | "file" | "block" | "other";
   /** `major:minor` of a device node; "" for anything else. */
@@ -36,14 +36,13 @@ export async function statPath(
     deadlineMs: DEADLINE_MS,
     signal,
   });
+  const unknown = (detail: string) => failure("nodeStateUnknown", { what: `the kind of ${path}`, detail });
   if (result.code !== 0) {
     if (/: (No such file or directory|Not a directory)\s*$/.test(result.stderr)) return undefined;
-    throw failure("nodeStateUnknown", { what: `what ${path} is`, detail: complaint(result) });
+    throw unknown(complaint(result));
   }
   const match = /^([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+)\s*$/.exec(result.stdout);
-  if (match === null) {
-    throw failure("nodeStateUnknown", { what: `what ${path} is`, detail: "stat gave an unknown answer" });
-  }
+  if (match === null) throw unknown("stat gave an unknown answer");
   const [, mode = "0", major = "0", minor = "0"] = match;
   const type = Number.parseInt(mode, 16) & 0o170000;
   const number = `${Number.parseInt(major, 16)}:${Number.parseInt(minor, 16)}`;
@@ -67,16 +66,8 @@ export async function statFilesystem(
     signal,
   });
   const numbers = /^\d+( \d+){5}\s*$/.test(result.stdout) ? result.stdout.trim().split(" ").map(BigInt) : [];
-  const [blockSize, blocks, free, available, inodes, freeInodes] = numbers;
-  if (
-    result.code !== 0 ||
-    blockSize === undefined ||
-    blocks === undefined ||
-    free === undefined ||
-    available === undefined ||
-    inodes === undefined ||
-    freeInodes === undefined
-  ) {
+  const [blockSize = 0n, blocks = 0n, free = 0n, available = 0n, inodes = 0n, freeInodes = 0n] = numbers;
+  if (result.code !== 0 || numbers.length === 0) {
     throw failure("nodeStateUnknown", { what: `the usage of ${path}`, detail: complaint(result) });
   }
   return { blockSize, blocks, free, available, inodes, freeInodes };

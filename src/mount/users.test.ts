@@ -6,8 +6,7 @@ import process from "node:process";
 import { unusedHelper } from "../../test/support/node-helper.ts";
 import type { ProcessScan, ProcessUse } from "../host/helper-answers.ts";
 import { createNodeSystem } from "../host/system.ts";
-import { processAt } from "./process-at.ts";
-
+import { processAt } from "./processes.ts";
 import { blockUsers } from "./users.ts";
 
 const NUMBER = "259:1";
@@ -61,6 +60,19 @@ test("a process that may not be looked into may be the user: unknown, not unused
   await expect(users(1, "refuse")).rejects.toMatchObject({ id: "nodeStateUnknown", code: 14 });
   expect(await users(0, "refuse")).toEqual([]);
   expect(await users(1, "ignore")).toEqual([]);
+});
+
+test("a process of a pod is named with the pod's UID", async () => {
+  const use = {
+    pid: 60,
+    command: "qemu",
+    parent: 1,
+    how: "fd 9",
+    pod: "4f9d1b7a-0c2e-4c52-9d3f-5a1e6b7c8d9e",
+  };
+  expect(await users(0, "refuse", { scan: [use] })).toEqual([
+    { kind: "process", description: `process 60 (qemu, fd 9) of pod ${use.pod}` },
+  ]);
 });
 
 test("a process that may not be looked into is named", async () => {

@@ -8,21 +8,21 @@ import { fuserPids } from "./fuser.ts";
 import { holdersOf, partitionsOf } from "./holders.ts";
 import { loopCandidates, loopsOver } from "./loops.ts";
 import { type Mount, readMounts } from "./mountinfo.ts";
-import { processAt } from "./process-at.ts";
+import { describeUse, processAt } from "./processes.ts";
 import { statPath } from "./stat.ts";
 
 /**
- * fuser(1) looks at each descriptor of each process as well, within a deadline of its own, and sees less than the scan: only
- * this path. Where there are more descriptors it is left out.
+ * Largest number of descriptors, mappings and mounts for which fuser(1) is run too. It looks at each of them as well, within a
+ * deadline of its own, and sees less than the scan: only this path.
  */
 const FUSER_ENTRIES = 200_000;
 
 /**
  * Everything that uses a block device or a partition of it: mounts of its filesystem, bind mounts of its node, device-mapper
- * and the like on top, loop devices over it, processes that have it open or mapped, and whatever else keeps the kernel from
- * opening it exclusively (swap, a filesystem whose umount hangs, a mount in another namespace). Empty only if all of these
- * were looked at. What cannot be seen is in docs/security.md.
- * @param blind what to do about processes and loop devices that could not be looked into, when nobody else uses it
+ * and the like on top, loop devices over it, processes that have it open or mapped, and any other reason for which the kernel
+ * refuses to open it exclusively (swap, a filesystem whose umount hangs, a mount in another namespace). Empty only if all of these
+ * were looked at. docs/security.md lists the users that cannot be seen.
+ * @param blind `refuse`: processes and loop devices that could not be looked into are an error, when no user was found
  * @throws nodeStateUnknown, deviceChanged, deadlineExceeded, toolMissing
  */
 export async function blockUsers(
@@ -57,14 +57,16 @@ export async function blockUsers(
     if (scanned.has(pid)) continue;
     scanned.set(pid, { pid, ...processAt(`${system.procRoot}/${pid}`), how: "found by fuser" });
   }
-  for (const { pid, command, parent, how } of scanned.values()) {
-    // To connect or disconnect another volume, nvme-cli opens the devices of all for a moment and identifies them.
-    if (command === "nvme" && parent === process.pid) continue;
-    users.push({ kind: "process", description: `process ${pid} (${command}, ${how})` });
+  for (const use of scanned.values()) {
+    // An nvme-cli of this driver for another volume opens the devices of all volumes for a moment to identify them.
+    if (use.command === "nvme" && use.parent === process.pid) continue;
+    users.push({ kind: "process", description: describeUse(use) });
   }
   if (unreadable > 0) system.logger.debug("some processes could not be inspected", { count: unreadable });
   if (unclear.length > 0)
-    system.logger.debug("what some loop devices are over is unknown", { loops: unclear });
+    system.logger.debug("the devices under some loop devices are unknown", { loops: unclear });
+  const unknown = (detail: string) =>
+    failure("nodeStateUnknown", { what: `whether ${device.path} is in use`, detail });
   switch (seen.exclusive) {
     case "free":
       break;
@@ -78,10 +80,10 @@ export async function blockUsers(
     case "changed":
       throw failure("deviceChanged", { device: device.path, nqn: device.nqn, found: seen.detail });
     case "error":
-      throw failure("nodeStateUnknown", { what: `whether ${device.path} is in use`, detail: seen.detail });
+      throw unknown(seen.detail);
   }
   if (users.length === 0 && overrun !== undefined) {
-    throw failure("nodeStateUnknown", { what: `whether ${device.path} is in use`, detail: overrun });
+    throw unknown(overrun);
   }
   const blindSpots = [
     ...(unreadable === 0
@@ -95,10 +97,7 @@ export async function blockUsers(
     ),
   ];
   if (users.length === 0 && blindSpots.length > 0 && blind === "refuse") {
-    throw failure("nodeStateUnknown", {
-      what: `whether ${device.path} is in use`,
-      detail: blindSpots.join("; "),
-    });
+    throw unknown(blindSpots.join("; "));
   }
   return users;
 }

@@ -1,16 +1,16 @@
 import type { Mount } from "./mountinfo.ts";
 
 /**
- * Whether what is written through a mount arrives:
+ * Whether writes through a mount arrive:
  * - `writable`;
- * - `read-only`: the mount itself refuses, as somebody asked for it; another mount of the filesystem may be writable;
- * - `failed`: the filesystem refuses, although the mount was made for writing: it met an error and protects itself. Every
- *   mount of it is concerned, and only a new mount ends it.
+ * - `read-only`: the mount itself refuses them, as was asked for; another mount of the filesystem may be writable;
+ * - `failed`: the filesystem refuses them although the mount was made for writing: it met an error and protects itself. Every
+ *   mount of it is concerned, and only a new mount ends this.
  */
 export type Writability = "writable" | "read-only" | "failed";
 
 /**
- * Words among a filesystem's options by which a kernel says that it writes no more. Linux from 6.12 leaves `rw` there:
+ * Options of a filesystem that has stopped all writes. Linux from 6.12 leaves `rw` beside them:
  * fs/ext4/super.c, _ext4_show_options.
  */
 const STOPPED = ["emergency_ro", "shutdown"];

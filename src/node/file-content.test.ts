@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Buffer } from "node:buffer";
 import { execFileSync, spawnSync } from "node:child_process";
-import { closeSync, mkdirSync, openSync, writeSync } from "node:fs";
+import { mkdirSync } from "node:fs";
+import { writeImage } from "../../test/support/images.ts";
 import {
   EXT4,
   hasTool,
@@ -83,9 +84,7 @@ describe.skipIf(noDevices !== "")(`what files hold is no signature of the volume
     execFileSync("sync", ["-f", path]);
   };
   const write = (volume: Volume, { places, bytes }: Signature) => {
-    const fd = openSync(volume.image, "r+");
-    for (const offset of places(volume.size)) writeSync(fd, bytes(offset), 0, bytes(offset).length, offset);
-    closeSync(fd);
+    for (const offset of places(volume.size)) writeImage(volume.image, offset, bytes(offset));
   };
   /** What blkid alone would say of the volume. */
   const blkid = (volume: Volume): string => {

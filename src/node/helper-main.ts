@@ -1,23 +1,21 @@
 import { writeSync } from "node:fs";
 import process from "node:process";
 import { FILESYSTEMS } from "../domain/access-mode.ts";
-import { SCAN_LIMIT_MS } from "../host/helper.ts";
+import { SCAN_LIMIT_MS, USERS_LIMIT_MS } from "../host/helper.ts";
 import type { MkfsMark } from "../host/helper-answers.ts";
 import { lookForData } from "../mount/blank.ts";
 import { eraseMarks, findFilesystem, writeMark } from "../mount/device-mark.ts";
 import { scanDevices } from "../mount/device-scan.ts";
-import { readExt4State } from "../mount/ext4-superblock.ts";
 import { inspectDevice } from "../mount/inspect.ts";
 import { decodeMark, encodeMark } from "../mount/mkfs-mark.ts";
 import { createScanWork } from "../mount/scan-work.ts";
+import { readExt4State } from "../mount/superblock.ts";
 import { endController } from "../nvme/end-controller.ts";
-
-const TOLD_LIMIT_MS = 4_000;
 
 const NUMBERS = /^\d+:\d+(,\d+:\d+)*$/;
 
 /**
- * The helper process: does what may enter uninterruptible sleep, so that the driver itself never does. Writes one line
+ * The helper process: makes the calls that may enter uninterruptible sleep, so that the driver itself never does. Writes one line
  * of JSON to stdout. Operations: `blank PATH SIZE DEEP`, `inspect PATH MAJOR:MINOR,… [FILE…]`, `ext4 PATH`,
  * `find PATH SIZE FILESYSTEM`, `users MAJOR:MINOR,…`, and those that change something: `mark PATH MAJOR:MINOR SIZE MARK`,
  * `unmark PATH MAJOR:MINOR SIZE VOLUME` and `end-controller SYSFS NAME NQN`.
@@ -56,7 +54,7 @@ export function runNodeHelper(args: readonly string[]): number {
           new Set([process.pid, process.ppid]),
           undefined,
           undefined,
-          createScanWork({ limitMs: TOLD_LIMIT_MS }),
+          createScanWork({ limitMs: USERS_LIMIT_MS }),
         ),
       );
     case "end-controller":

@@ -42,12 +42,15 @@ test("published filesystems and block devices", async () => {
   expect(await ask("pods/0-1/volumes/kubernetes.io~csi/pv-1/mount")).toEqual({
     role: "publish",
     handle: HANDLE,
+    pod: "0-1",
+    persistentVolume: "pv-1",
   });
   expect(await ask("pods/0-1/volumes/kubernetes.io~nfs/pv-1/mount")).toBeUndefined();
   const devices = "plugins/kubernetes.io/csi/volumeDevices";
   record(`${devices}/pv-2/data`);
-  expect(await ask(`${devices}/publish/pv-2/0-1`)).toEqual({ role: "publish", handle: HANDLE });
-  expect(await ask(`${devices}/staging/pv-2`)).toEqual({ role: "staging", handle: HANDLE });
+  const block = { handle: HANDLE, persistentVolume: "pv-2" };
+  expect(await ask(`${devices}/publish/pv-2/0-1`)).toEqual({ role: "publish", pod: "0-1", ...block });
+  expect(await ask(`${devices}/staging/pv-2`)).toEqual({ role: "staging", ...block });
   expect(await ask(`${devices}/publish/pv-3/0-1`)).toBeUndefined();
 });
 

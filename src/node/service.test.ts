@@ -182,19 +182,4 @@ describe("service", () => {
   test("info", () => {
     expect(service().info()).toEqual({ nodeId: "worker-1", maxVolumesPerNode: 7 });
   });
-
-  test("two verbs on one volume: the second is ABORTED, another volume is not, and the first's end frees it", async () => {
-    let finish: (value: []) => void = () => {};
-    const held = new Promise<[]>((resolve) => {
-      finish = resolve;
-    });
-    const node = service({ list: () => held });
-    const request = { volumeId: VOLUME, stagingTargetPath: "/nonexistent/staging" };
-    const first = node.unstage(request);
-    await expect(node.unstage(request)).rejects.toMatchObject({ id: "operationInFlight", code: 10 });
-    await node.unstage({ ...request, volumeId: "other" });
-    finish([]);
-    await first;
-    await node.unstage(request);
-  });
 });

@@ -1,12 +1,8 @@
-import type { DataPath } from "../host/data-path.ts";
-import type { NodeSystem } from "../host/system.ts";
+import type { NodeContext } from "./context.ts";
 import { type PruneReport, prune } from "./health/prune.ts";
 import { type SurveyResult, survey } from "./health/survey.ts";
-import { createInFlight } from "./in-flight.ts";
-import { info } from "./info.ts";
 import type {
   ExpandRequest,
-  NodeContext,
   NodeInfo,
   PublishRequest,
   StageRequest,
@@ -14,7 +10,7 @@ import type {
   UnpublishRequest,
   UnstageRequest,
   VolumeStats,
-} from "./types.ts";
+} from "./requests.ts";
 import { expand } from "./verbs/expand.ts";
 import { publish } from "./verbs/publish.ts";
 import { stage } from "./verbs/stage.ts";
@@ -31,67 +27,47 @@ export interface NodeService {
   stats(request: StatsRequest): Promise<VolumeStats>;
   /** @returns the size of the volume in bytes, as measured */
   expand(request: ExpandRequest): Promise<bigint>;
+  /** NodeGetInfo; `maxVolumesPerNode` 0 = no limit. Source: CSI specification, NodeGetInfo. */
   info(): NodeInfo;
 }
 
-/** What the node does by itself. */
+/** The work of a node without a call. */
 export interface NodeUpkeep {
   /** Clears leftovers; once, before the first call. Never throws. */
   prune(deadlineMs: number): Promise<PruneReport>;
-  /** What is wrong with each volume on this node. */
+  /** The abnormal conditions of each volume on this node. */
   survey(signal?: AbortSignal): Promise<SurveyResult>;
 }
 
-export interface NodeServiceOptions {
-  readonly system: NodeSystem;
-  readonly dataPath: DataPath;
-  /** CSI node id; on Kubernetes the name of the Node object. */
-  readonly nodeId: string;
-  /** As configured; or what throws clusterIdUnknown until the orchestrator has said it. */
+export interface NodeServiceOptions extends Omit<NodeContext, "clusterId" | "logger"> {
+  /** As configured; or a function that throws clusterIdUnknown until the orchestrator has answered. */
   readonly clusterId: string | (() => string);
-  readonly nqnPrefix: string;
-  /** CSI driver name; undefined: kubelet's records of our paths are not looked at. */
-  readonly driverName?: string;
   /** 0 = no limit. */
   readonly maxVolumesPerNode: number;
-  /** The only addresses that volumes are connected at; undefined or empty: any. */
-  readonly storageAddresses?: readonly string[];
 }
 
 /**
- * Makes the node service. Two verbs on one volume never run at once (operationInFlight, ABORTED); a verb whose caller
- * has gone keeps its volume until it has really settled.
+ * Makes the node service. Its caller excludes two verbs on one volume at the same time, until the first has really settled:
+ * in the driver the in-flight guard does (csi/interceptors/in-flight.ts).
  */
 export function createNodeService(options: NodeServiceOptions): NodeService & NodeUpkeep {
-  const { system, dataPath, nodeId, nqnPrefix, driverName, maxVolumesPerNode } = options;
-  const { logger } = system;
-  const given = options.clusterId;
-  const { storageAddresses } = options;
+  const { maxVolumesPerNode, clusterId: given, ...rest } = options;
+  const { nodeId } = rest;
   const node: NodeContext = {
-    ...{ system, dataPath, nodeId, nqnPrefix, driverName, storageAddresses, logger },
+    ...rest,
+    logger: rest.system.logger,
     get clusterId() {
       return typeof given === "string" ? given : given();
     },
   };
-  const inFlight = createInFlight();
-  const exclusive = <R extends { readonly volumeId: string }, A>(
-    operation: string,
-    verb: (node: NodeContext, request: R) => Promise<A>,
-  ) => {
-    return async (request: R): Promise<A> => {
-      // An empty handle is refused by the verb; it must not block others.
-      if (request.volumeId === "") return await verb(node, request);
-      return await inFlight.run(request.volumeId, operation, () => verb(node, request));
-    };
-  };
   return {
-    stage: exclusive("NodeStageVolume", stage),
-    unstage: exclusive("NodeUnstageVolume", unstage),
-    publish: exclusive("NodePublishVolume", publish),
-    unpublish: exclusive("NodeUnpublishVolume", unpublish),
+    stage: (request) => stage(node, request),
+    unstage: (request) => unstage(node, request),
+    publish: (request) => publish(node, request),
+    unpublish: (request) => unpublish(node, request),
     stats: (request) => stats(node, request),
-    expand: exclusive("NodeExpandVolume", expand),
-    info: () => info(nodeId, maxVolumesPerNode),
+    expand: (request) => expand(node, request),
+    info: () => ({ nodeId, maxVolumesPerNode }),
     prune: (deadlineMs) => prune(node, deadlineMs),
     survey: (signal) => survey(node, signal),
   };

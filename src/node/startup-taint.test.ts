@@ -2,7 +2,8 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { ManualClock } from "../../test/support/clock.ts";
 import { type LogLine, recordingLogger } from "../../test/support/kubernetes/world.ts";
 import { failure } from "../domain/errors/driver-error.ts";
-import type { OwnNode } from "../kubernetes/port.ts";
+import type { OwnNode } from "../kubernetes/own-node.ts";
+
 import { removeStartupTaint, startupTaintKey } from "./startup-taint.ts";
 
 const DRIVER = "rds.csi.srvlab.io";

@@ -1,11 +1,12 @@
+import { backoffDelay } from "../domain/backoff.ts";
 import type { Clock } from "../domain/clock.ts";
 import { isFailure } from "../domain/errors/driver-error.ts";
-import type { OwnNode } from "../kubernetes/port.ts";
+import type { OwnNode } from "../kubernetes/own-node.ts";
+
 import type { Logger } from "../observability/log.ts";
 
-/** Pause before the second try, milliseconds; doubled after each. */
-const FIRST_PAUSE_MS = 1_000;
-const LONGEST_PAUSE_MS = 30_000;
+/** Pause between two attempts. */
+const PAUSE = { firstMs: 1_000, maxMs: 30_000 };
 /** Between two looks at readiness, milliseconds; a look costs nothing. */
 const READINESS_PAUSE_MS = 1_000;
 /** With these pauses about half an hour: kubelet registers within seconds, an API server may be away for longer. */
@@ -34,7 +35,7 @@ export async function removeStartupTaint(deps: StartupTaintDeps, signal: AbortSi
   const { clock, logger } = deps;
   const fields = { taint: startupTaintKey(deps.driverName) };
   let waitingFor = "";
-  for (let attempt = 0; attempt < ATTEMPTS && !signal.aborted; attempt += 1) {
+  for (let attempt = 1; attempt <= ATTEMPTS && !signal.aborted; attempt += 1) {
     try {
       waitingFor = await step(deps, fields.taint, signal);
       if (waitingFor === "") return;
@@ -44,8 +45,7 @@ export async function removeStartupTaint(deps: StartupTaintDeps, signal: AbortSi
       if (isFailure(error, "kubernetesForbidden")) break;
     }
     logger.debug("the start-up taint stays for now", { ...fields, waitingFor });
-    const pause = Math.min(FIRST_PAUSE_MS * 2 ** Math.min(attempt, 10), LONGEST_PAUSE_MS);
-    await clock.sleep(pause, signal).catch(() => {});
+    await clock.sleep(backoffDelay(attempt, PAUSE), signal).catch(() => {});
   }
   if (signal.aborted) return;
   const remedy =
@@ -53,12 +53,12 @@ export async function removeStartupTaint(deps: StartupTaintDeps, signal: AbortSi
   logger.warn("the start-up taint was not removed", { ...fields, reason: waitingFor, remedy });
 }
 
-/** One try, and before it the wait for readiness. @returns what it waits for; "" when there is nothing left to do */
+/** One attempt, after the wait for readiness. @returns the reason to try again; "" when nothing is left to do */
 async function step(deps: StartupTaintDeps, taint: string, signal: AbortSignal): Promise<string> {
   const { node, logger } = deps;
-  // Most nodes have none: they cost one call.
+  // Most nodes have no taint: they cost one call.
   if (!(await node.hasTaint(taint, signal))) return "";
-  // After a wait everything may be different.
+  // The taint or the registration may have changed during a wait.
   if (await waitedForReadiness(deps, taint, signal)) return step(deps, taint, signal);
   if (!(await node.isRegistered(signal))) return "kubelet has not registered the driver yet";
   if (await waitedForReadiness(deps, taint, signal)) return step(deps, taint, signal);
@@ -68,7 +68,7 @@ async function step(deps: StartupTaintDeps, taint: string, signal: AbortSignal):
 }
 
 /**
- * Waits until the node is ready; nobody but the node itself is asked meanwhile.
+ * Waits until the node is ready, without a call to the API server.
  * @returns whether it had to wait
  * @throws the abort reason
  */

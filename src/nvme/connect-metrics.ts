@@ -1,4 +1,5 @@
-import { Counter, Gauge, type Registry } from "prom-client";
+import type { Registry } from "prom-client";
+import { seriesOf } from "../observability/series.ts";
 import type { ConnectQueue } from "./connect-queue.ts";
 
 /** How `nvme connect` ended; `existing`: the kernel had the connection already. */
@@ -13,30 +14,18 @@ export function createConnectMetrics(
   registry: Registry,
   queue: Pick<ConnectQueue, "running" | "waiting">,
 ): (outcome: ConnectOutcome) => void {
-  const registers = [registry];
-  const connects = new Counter({
-    name: "rds_csi_nvme_connects_total",
-    help: "nvme connect commands that ended, by outcome.",
-    labelNames: ["outcome"],
-    registers,
-  });
-  // All series exist from the start, so that increase() sees the first one.
-  for (const outcome of CONNECT_OUTCOMES) connects.inc({ outcome }, 0);
-  new Gauge({
-    name: "rds_csi_nvme_connects_running",
-    help: "nvme connect commands that run.",
-    registers,
-    collect() {
-      this.set(queue.running);
-    },
-  });
-  new Gauge({
-    name: "rds_csi_nvme_connects_waiting",
-    help: "nvme connect commands that wait for their turn.",
-    registers,
-    collect() {
-      this.set(queue.waiting);
-    },
-  });
+  const { counterOf, measured } = seriesOf(registry);
+  const connects = counterOf(
+    "rds_csi_nvme_connects_total",
+    "nvme connect commands that ended, by outcome.",
+    "outcome",
+    CONNECT_OUTCOMES,
+  );
+  measured("rds_csi_nvme_connects_running", "nvme connect commands that run.", () => queue.running);
+  measured(
+    "rds_csi_nvme_connects_waiting",
+    "nvme connect commands that wait for their turn.",
+    () => queue.waiting,
+  );
   return (outcome) => connects.inc({ outcome });
 }

@@ -2,7 +2,7 @@ import type { Clock } from "../domain/clock.ts";
 import { DriverError, failure } from "../domain/errors/driver-error.ts";
 
 export interface ConnectQueueOptions {
-  /** So many connects run at once, at least 1. */
+  /** Largest number of connects that run at once, at least 1. */
   readonly limit: number;
   readonly clock: Clock;
   /** From 0 to below 1; Math.random. */
@@ -14,13 +14,13 @@ export interface ConnectQueueOptions {
 }
 
 /**
- * Bounds how many connects run at once on this node, in the order of asking. After an outage of the RDS, every volume of
- * every node connects in the same moment; those that had to wait start with a small random pause, so that they do not
- * arrive in waves.
+ * Bounds the number of connects that run at once on this node, in the order of asking. After an outage of the RDS, every
+ * volume of every node connects in the same moment. A connect that had to wait starts with a small random pause, which
+ * prevents waves.
  */
 export interface ConnectQueue {
   /**
-   * Runs `work` once it is its turn. Its place is free again when it has settled, so `work` must have a deadline.
+   * Runs `work` when its turn comes. Its place is free again when it has settled, so `work` must have a deadline.
    * @param what names the work in errors
    * @throws connectQueueFull after waitMs (UNAVAILABLE); the signal's reason if that is a DriverError, else cancelled
    */
@@ -73,7 +73,7 @@ export function createConnectQueue(options: ConnectQueueOptions): ConnectQueue {
       );
     });
 
-  /** Passes the place on, so that nobody can overtake those who wait. */
+  /** Passes the place on to the first that waits. */
   const free = (): void => {
     const next = waiters.shift();
     if (next === undefined) running -= 1;

@@ -1,11 +1,12 @@
 import { closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
+import { isCode } from "../host/files.ts";
 import type { EndedController } from "../host/helper-answers.ts";
 
 /**
- * Tells the kernel to delete one controller, by its own `delete_controller`, if it is one of NVMe/TCP with exactly this NQN.
- * The file is opened before the proof is read: should another controller get the name meanwhile, what is open still belongs
- * to the one that has gone, and the kernel refuses the write (ENODEV). The write blocks until the controller has been
- * deleted, which may take for ever: for the helper process only.
+ * Has the kernel delete one controller, by its own `delete_controller`, if it is one of NVMe/TCP with exactly this NQN. The
+ * file is opened before the proof is read. Should another controller get the name in between, the open file still belongs to
+ * the one that has gone, and the kernel refuses the write (ENODEV). The write blocks until the controller has been deleted,
+ * which may take for ever: for the helper process only.
  * Source: Linux, drivers/nvme/host/sysfs.c, nvme_sysfs_delete.
  * @param name e.g. `nvme0`
  */
@@ -24,7 +25,7 @@ export function endController(sysRoot: string, name: string, nqn: string): Ended
       return { kind: "other", detail: `${name} is ${found} over ${transport}` };
     }
     writeSync(fd, "1\n");
-    return { kind: "told" };
+    return { kind: "written" };
   } catch (error) {
     return { kind: isGone(error) ? "other" : "failed", detail: String(error) };
   } finally {
@@ -33,6 +34,5 @@ export function endController(sysRoot: string, name: string, nqn: string): Ended
 }
 
 function isGone(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  return ["ENOENT", "ENODEV", "ENXIO"].includes(code);
+  return isCode(error, "ENOENT", "ENODEV", "ENXIO");
 }

@@ -1,14 +1,14 @@
 import { isIP } from "node:net";
 
-/** Where a controller is connected to, as the kernel's `address` attribute says it. */
+/** The address to which a controller is connected, from the kernel's attribute `address`. */
 export interface Endpoint {
   readonly address: string;
   readonly port: string;
 }
 
 /**
- * Reads `traddr=192.0.2.1,trsvcid=4420,host_traddr=…,src_addr=…`; undefined if one of the two is missing, as happens while
- * a controller is being removed. Source: Linux, drivers/nvme/host/fabrics.c, nvmf_get_address.
+ * Reads `traddr=192.0.2.1,trsvcid=4420,host_traddr=…,src_addr=…`; undefined if one of the first two is missing, as happens
+ * while a controller is being removed. Source: Linux, drivers/nvme/host/fabrics.c, nvmf_get_address.
  */
 export function parseEndpoint(attribute: string): Endpoint | undefined {
   const fields = new Map<string, string>();
@@ -22,7 +22,7 @@ export function parseEndpoint(attribute: string): Endpoint | undefined {
 
 /**
  * One spelling for every spelling of an IP address, to compare: IPv6 as eight groups in lower case, an IPv4 address that is
- * written as IPv6 (`::ffff:192.0.2.1`) as IPv4. The kernel shows `traddr` as whoever connected spelled it.
+ * written as IPv6 (`::ffff:192.0.2.1`) as IPv4. The kernel shows `traddr` in the spelling of the connect command.
  */
 export function normalAddress(address: string): string {
   const [ip = "", ...zone] = address.split("%");
@@ -37,7 +37,7 @@ export function normalAddress(address: string): string {
   return [groups.map((group) => group.toString(16)).join(":"), ...zone].join("%");
 }
 
-/** The eight groups of a valid IPv6 address. By hand, as the URL class of Bun refuses some valid ones (1.4.5). */
+/** The eight groups of a valid IPv6 address. The URL class of Bun refuses some valid ones (1.4.5). */
 function groupsOf(ip: string): readonly number[] {
   const hex = ip.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, ...bytes: string[]) => {
     const [a = 0, b = 0, c = 0, d = 0] = bytes.slice(0, 4).map(Number);

@@ -1,15 +1,15 @@
 import { complaint } from "../host/exec.ts";
+import { exists } from "../host/files.ts";
 import type { NodeSystem } from "../host/system.ts";
-import { exists } from "./connect.ts";
 
-/** Loading takes parts of a second; what takes so long hangs. */
+/** Loading takes parts of a second. */
 const DEADLINE_MS = 20_000;
 
-/** The kernel module nvme-tcp, and what went wrong with it. */
+/** The kernel module nvme-tcp, and the problem with it. */
 export interface KernelModule {
-  /** Loads it if it is not there. What goes wrong is no error here, but part of the problem. */
+  /** Loads it if it is not loaded. Never throws: a failure is part of the problem. */
   load(): Promise<void>;
-  /** Why NVMe/TCP does not work without it, with the remedy; undefined when it is loaded. */
+  /** The reason for which it is not loaded, with the remedy; undefined when it is loaded. */
   problem(): Promise<string | undefined>;
 }
 

@@ -1,5 +1,6 @@
 import { link, stat, unlink, writeFile } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
+import { isCode, readIfPresent } from "../host/files.ts";
 import type { NodeSystem } from "../host/system.ts";
 import { bindMount, unmount } from "../mount/mounter.ts";
 
@@ -8,12 +9,12 @@ import { bindMount, unmount } from "../mount/mounter.ts";
  * @throws nodeStateUnknown, also if there is no image
  */
 export async function isClaimOf(claim: string, image: string): Promise<boolean> {
-  const [held, wanted] = [await statOptional(claim), await statOptional(image)];
+  const [held, wanted] = await Promise.all(
+    [claim, image].map((path) => readIfPresent(path, () => stat(path), ["ENOENT"])),
+  );
   if (wanted === undefined) {
-    throw failure("nodeStateUnknown", {
-      what: `image ${image}`,
-      detail: "it is exported but does not exist",
-    });
+    const detail = "it is exported but does not exist";
+    throw failure("nodeStateUnknown", { what: `image ${image}`, detail });
   }
   return held !== undefined && held.ino === wanted.ino && held.dev === wanted.dev;
 }
@@ -33,11 +34,8 @@ export async function claimImage(
     await link(image, claim);
   } catch (error) {
     if (!isCode(error, "EXDEV")) {
-      throw failure(
-        "nodeCommandFailed",
-        { what: `claiming ${image} as ${claim}`, detail: String(error) },
-        error,
-      );
+      const what = `claiming ${image} as ${claim}`;
+      throw failure("nodeCommandFailed", { what, detail: String(error) }, error);
     }
     await writeFile(claim, "", { flag: "wx", mode: 0o600 });
     await bindMount(system.exec, image, claim, false, `${system.procRoot}/self/mountinfo`, signal);
@@ -55,7 +53,7 @@ export async function dropClaim(system: NodeSystem, claim: string, signal?: Abor
   }
 }
 
-/** false: it is a mount point. */
+/** Removes a claim. @returns false if it is a mount point */
 async function remove(claim: string): Promise<boolean> {
   try {
     await unlink(claim);
@@ -65,17 +63,4 @@ async function remove(claim: string): Promise<boolean> {
     if (isCode(error, "EBUSY")) return false;
     throw failure("nodeStateUnknown", { what: claim, detail: String(error) }, error);
   }
-}
-
-async function statOptional(path: string) {
-  try {
-    return await stat(path);
-  } catch (error) {
-    if (isCode(error, "ENOENT")) return undefined;
-    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
-  }
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }

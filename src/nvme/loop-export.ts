@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
-import { DriverError, failure } from "../domain/errors/driver-error.ts";
+import { failure } from "../domain/errors/driver-error.ts";
 import type { Target } from "../host/data-path.ts";
+import { readIfPresent } from "../host/files.ts";
 
 /**
- * What the simulator writes to `<exportsDir>/<nqn>.json` while a disk is exported: the file exists exactly as long as
- * the export.
+ * An exported disk, as the simulator writes it to `<exportsDir>/<nqn>.json`. The file exists exactly as long as the export.
  */
 export interface LoopExport {
   readonly nqn: string;
@@ -25,13 +25,8 @@ export interface LoopExport {
  */
 export async function readExport(exportsDir: string, nqn: string): Promise<LoopExport | undefined> {
   const path = `${exportsDir}/${nqn}.json`;
-  try {
-    return parse(await readFile(path, "utf8"), path);
-  } catch (error) {
-    if (error instanceof DriverError) throw error;
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
-  }
+  const text = await readIfPresent(path, () => readFile(path, "utf8"), ["ENOENT"]);
+  return text === undefined ? undefined : parse(text, path);
 }
 
 /**
@@ -46,11 +41,8 @@ export async function openExport(exportsDir: string, target: Target): Promise<Lo
     throw failure("connectRefused", { nqn, address, reason: "connection refused (not exported)" });
   }
   if (found.nqn !== nqn || found.port !== port) {
-    throw failure("connectRefused", {
-      nqn,
-      address,
-      reason: `the export is ${found.nqn} on port ${found.port}`,
-    });
+    const reason = `the export is ${found.nqn} on port ${found.port}`;
+    throw failure("connectRefused", { nqn, address, reason });
   }
   if (found.allowHosts.length > 0 && !found.allowHosts.includes(target.hostNqn)) {
     throw failure("subsystemNotOffered", { nqn, address });

@@ -1,16 +1,23 @@
 import { mkdir, readdir, realpath, stat } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { failure } from "../domain/errors/driver-error.ts";
+import { poll } from "../domain/poll.ts";
 import { readAttribute, readBlockDevice } from "../host/block-device.ts";
 import type { BlockDevice, Connection, DataPath, Target } from "../host/data-path.ts";
-import { complaint } from "../host/exec.ts";
-import { missingTools } from "../host/missing-tools.ts";
+import { succeed } from "../host/exec.ts";
+import { isCode } from "../host/files.ts";
 import type { NodeSystem } from "../host/system.ts";
+import { missingTools } from "../host/tools.ts";
 import { blockUsers } from "../mount/users.ts";
 import { claimImage, dropClaim, isClaimOf } from "./loop-claim.ts";
 import { openExport, readExport } from "./loop-export.ts";
-import { findOrphans } from "./loop-orphans.ts";
-import { describeLoop, dropLoopRecord, readLoopRecords, writeLoopRecord } from "./loop-record.ts";
+import {
+  describeLoop,
+  dropLoopRecord,
+  findOrphans,
+  readLoopRecords,
+  writeLoopRecord,
+} from "./loop-record.ts";
 import { parseVolumeNqn, requireVolumeNqn } from "./nqn.ts";
 
 export interface LoopOptions {
@@ -31,10 +38,10 @@ const GONE_MS = 10_000;
 /**
  * The data path of the simulator: image files through loop devices.
  *
- * A node claims an image by a second name, `<stateDir>/<nqn>` (loop-claim.ts), and attaches that, so the kernel itself
- * (`/sys/block/loopN/loop/backing_file`) says which node a loop device belongs to and for which NQN, and two nodes on one
- * machine get a loop device each for one image. Once the container that attached it is gone, the kernel knows no name any more:
- * then device and inode of the file decide, and a record that is believed only while the kernel says the same (loop-record.ts).
+ * A node claims an image by a second name, `<stateDir>/<nqn>` (loop-claim.ts), and attaches that name. So the kernel itself
+ * (`/sys/block/loopN/loop/backing_file`) names node and NQN of a loop device, and two nodes on one
+ * machine get a loop device each for one image. Once the container that attached it is gone, the kernel knows no name any more.
+ * Then a record names the device, as long as the kernel reports the same filesystem and inode (loop-record.ts).
  */
 export function createLoopDataPath(system: NodeSystem, options: LoopOptions): DataPath {
   const { exportsDir, nqnPrefix } = options;
@@ -70,30 +77,26 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
 
   const find = async (nqn: string): Promise<BlockDevice | undefined> => {
     requireVolumeNqn(nqnPrefix, nqn);
-    const devices = (await attached()).get(nqn) ?? [];
-    if (devices.length > 1) {
-      throw failure("deviceAmbiguous", { nqn, devices: devices.map((device) => device.path) });
-    }
-    return devices[0];
+    const [device, ...others] = (await attached()).get(nqn) ?? [];
+    if (device === undefined || others.length === 0) return device;
+    throw failure("deviceAmbiguous", { nqn, devices: [device, ...others].map(({ path }) => path) });
   };
 
-  const losetup = async (args: readonly string[], what: string, signal?: AbortSignal): Promise<string> => {
-    const result = await system.exec({ program: "losetup", args, deadlineMs: LOSETUP_DEADLINE_MS, signal });
-    if (result.code !== 0) throw failure("nodeCommandFailed", { what, detail: complaint(result) });
-    return result.stdout.trim();
+  const losetup = async (args: readonly string[], what: string, signal?: AbortSignal): Promise<void> => {
+    const command = { program: "losetup" as const, args, deadlineMs: LOSETUP_DEADLINE_MS, signal };
+    await succeed(system.exec, command, (detail) => failure("nodeCommandFailed", { what, detail }));
   };
 
   /**
-   * Takes back `blockdev --setro`: a loop device outlives its file, and the kernel keeps the switch for whoever is given it next
+   * Takes back `blockdev --setro`: a loop device outlives its file, and the kernel keeps the switch for its next user
    * (Linux, block/ioctl.c, BLKROSET; measured with 6.18). A file that cannot be written stays read-only all the same.
    */
   const makeWritable = async (device: BlockDevice, signal?: AbortSignal): Promise<void> => {
     if (!device.readOnly) return;
     const args = ["--setrw", device.path];
-    const result = await system.exec({ program: "blockdev", args, deadlineMs: LOSETUP_DEADLINE_MS, signal });
-    if (result.code === 0) return;
+    const command = { program: "blockdev" as const, args, deadlineMs: LOSETUP_DEADLINE_MS, signal };
     const what = `switching ${device.path} to writable`;
-    throw failure("nodeCommandFailed", { what, detail: complaint(result) });
+    await succeed(system.exec, command, (detail) => failure("nodeCommandFailed", { what, detail }));
   };
 
   const detach = async (device: BlockDevice, what: string, signal?: AbortSignal): Promise<void> => {
@@ -146,13 +149,11 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     for (const device of (await attached()).get(nqn) ?? []) {
       await detach(device, `detaching ${device.path} (${nqn})`, signal);
     }
-    const until = system.clock.monotonic() + GONE_MS;
     // losetup succeeds on a device in use, too: the kernel detaches it at its last close.
-    while ((await attached()).has(nqn)) {
-      if (system.clock.monotonic() > until) {
-        throw failure("disconnectNotProven", { nqn, detail: "its loop device is still attached" });
-      }
-      await system.clock.sleep(POLL_MS, signal);
+    const limits = { everyMs: POLL_MS, withinMs: GONE_MS };
+    const isGone = async () => ((await attached()).has(nqn) ? undefined : true);
+    if ((await poll(system.clock, limits, isGone, signal)) === undefined) {
+      throw failure("disconnectNotProven", { nqn, detail: "its loop device is still attached" });
     }
     await dropClaim(system, `${await stateDir()}/${nqn}`, signal);
     await dropLoopRecord(await stateDir(), nqn);
@@ -163,12 +164,12 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     connect,
     find,
     disconnect,
-    // Image files do not go away for a while: every connection is live.
+    // A connection to an image file is always live.
     abandon: async () => {},
     users: (device, signal) => blockUsers(system, device, "ignore", signal),
     rescan: async (device, signal) => {
       const seen = await readExport(exportsDir, device.nqn);
-      // As a host of a target whose namespace has not shown its new size yet: there is nothing new to be seen.
+      // The simulator has not shown hosts a new size yet.
       if (seen !== undefined && seen.sizeBytes <= device.sizeBytes) return (await find(device.nqn)) ?? device;
       await losetup(["--set-capacity", device.path], `rescanning ${device.path}`, signal);
       const now = await find(device.nqn);
@@ -197,7 +198,7 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
 
 async function prepare(directory: string): Promise<string> {
   await mkdir(directory, { mode: 0o700 }).catch((error: unknown) => {
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    if (!isCode(error, "EEXIST")) throw error;
   });
   // The kernel reports the real path of a backing file.
   return await realpath(directory);

@@ -10,7 +10,7 @@ export interface VolumeNqn {
   readonly epoch: number;
 }
 
-/** Takes an NQN apart. undefined means that it is not one of ours, so it must not be touched. */
+/** Takes an NQN apart. undefined: a foreign NQN, which must not be touched. */
 export function parseVolumeNqn(prefix: string, nqn: string): VolumeNqn | undefined {
   if (prefix === "" || !nqn.startsWith(`${prefix}:`)) return undefined;
   const [slotText = "", epochText, ...more] = nqn.slice(prefix.length + 1).split(".");
@@ -22,7 +22,7 @@ export function parseVolumeNqn(prefix: string, nqn: string): VolumeNqn | undefin
 }
 
 /**
- * As parseVolumeNqn, for an NQN that has to be ours.
+ * As parseVolumeNqn, for an NQN that has to be ours, and that of `volume` if it is given.
  * @throws nqnForeign (FAILED_PRECONDITION)
  */
 export function requireVolumeNqn(prefix: string, nqn: string, volume?: string): VolumeNqn {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "../domain/clock.ts";
-import { countUninspectable } from "../mount/process-access.ts";
+import { countUninspectable } from "../mount/processes.ts";
 import { createNodeService } from "../node/service.ts";
 import { endController } from "./end-controller.ts";
 import { NQN, OK, PREFIX, rig, SLOT, useRig } from "./nvme-tcp.fixture.ts";

@@ -1,21 +1,21 @@
 import { readlink } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
+import { poll } from "../domain/poll.ts";
 import type { BlockDevice, Connection, DataPath } from "../host/data-path.ts";
-import { complaint } from "../host/exec.ts";
-import { missingTools } from "../host/missing-tools.ts";
+import { succeed } from "../host/exec.ts";
+import { exists } from "../host/files.ts";
 import type { NodeSystem } from "../host/system.ts";
-import { countUninspectable } from "../mount/process-access.ts";
+import { missingTools } from "../host/tools.ts";
+import { countUninspectable } from "../mount/processes.ts";
 import { blockUsers } from "../mount/users.ts";
-import { abandonControllers } from "./abandon.ts";
-import { createConnect, exists } from "./connect.ts";
+import { createConnect } from "./connect.ts";
 import type { ConnectOutcome } from "./connect-metrics.ts";
 import { type ConnectQueue, createConnectQueue } from "./connect-queue.ts";
-import { disconnectNqn } from "./disconnect.ts";
-import { describeControllers } from "./judge.ts";
+import { describeControllers } from "./controller-state.ts";
+import { abandonControllers, disconnectNqn } from "./disconnect.ts";
 import { createKernelModule, type KernelModule } from "./kernel-module.ts";
 import { parseVolumeNqn, requireVolumeNqn } from "./nqn.ts";
-import { type Controller, readControllers, readNamespaces } from "./sysfs.ts";
-import { singleDevice, type View, viewOf } from "./view.ts";
+import { type Controller, readControllers, readNamespaces, singleDevice, subsystemState } from "./sysfs.ts";
 
 export interface NvmeTcpOptions {
   readonly nqnPrefix: string;
@@ -42,19 +42,16 @@ export function createNvmeTcpDataPath(system: NodeSystem, options: NvmeTcpOption
   const { clock, sysRoot } = system;
   const queue = options.connectQueue ?? createConnectQueue({ limit: DEFAULT_CONNECTS, clock });
 
-  const view = (nqn: string): Promise<View> => viewOf(sysRoot, nqn);
-
   const scan = async (controller: string, signal?: AbortSignal): Promise<void> => {
     const args = ["ns-rescan", `/dev/${controller}`];
-    const result = await system.exec({ program: "nvme", args, deadlineMs: RESCAN_DEADLINE_MS, signal });
-    if (result.code !== 0) {
-      throw failure("nodeCommandFailed", { what: `rescanning ${controller}`, detail: complaint(result) });
-    }
+    const what = `rescanning ${controller}`;
+    const command = { program: "nvme" as const, args, deadlineMs: RESCAN_DEADLINE_MS, signal };
+    await succeed(system.exec, command, (detail) => failure("nodeCommandFailed", { what, detail }));
   };
 
   const find = async (nqn: string): Promise<BlockDevice | undefined> => {
     requireVolumeNqn(nqnPrefix, nqn);
-    const now = await view(nqn);
+    const now = await subsystemState(sysRoot, nqn);
     const device = singleDevice(nqn, now.namespaces);
     if (device === undefined && now.controllers.length > 0) {
       const state = describeControllers(now.controllers);
@@ -69,19 +66,25 @@ export function createNvmeTcpDataPath(system: NodeSystem, options: NvmeTcpOption
   };
 
   const rescan = async (device: BlockDevice, signal?: AbortSignal): Promise<BlockDevice> => {
-    for (const { name, state } of (await view(device.nqn)).controllers) {
+    for (const { name, state } of (await subsystemState(sysRoot, device.nqn)).controllers) {
       if (state === "live") await scan(name, signal);
     }
-    // The kernel scans in the background and does not say when it is done.
-    const until = clock.monotonic() + RESCAN_SETTLE_MS;
-    for (;;) {
-      const now = await find(device.nqn);
-      if (now === undefined) {
-        throw failure("deviceChanged", { device: device.path, nqn: device.nqn, found: "disconnected" });
-      }
-      if (now.sizeBytes !== device.sizeBytes || clock.monotonic() > until) return now;
-      await clock.sleep(POLL_MS, signal);
-    }
+    let now = device;
+    // The kernel scans in the background and reports no end.
+    await poll(
+      clock,
+      { everyMs: POLL_MS, withinMs: RESCAN_SETTLE_MS },
+      async () => {
+        const found = await find(device.nqn);
+        if (found === undefined) {
+          throw failure("deviceChanged", { device: device.path, nqn: device.nqn, found: "disconnected" });
+        }
+        now = found;
+        return now.sizeBytes === device.sizeBytes ? undefined : now;
+      },
+      signal,
+    );
+    return now;
   };
 
   const list = async (): Promise<readonly Connection[]> => {
@@ -93,7 +96,7 @@ export function createNvmeTcpDataPath(system: NodeSystem, options: NvmeTcpOption
       if (parsed === undefined) continue;
       const devices = (namespaces.get(nqn) ?? []).map(({ device }) => device);
       const state = stateOf(controllers.filter((each) => each.nqn === nqn));
-      // More than one is a mistake of this volume alone: whoever works on it meets deviceAmbiguous.
+      // Several devices are a mistake of this volume alone: each verb on it throws deviceAmbiguous.
       if (devices.length === 0) connections.push({ ...parsed, state, device: undefined });
       for (const device of devices) connections.push({ ...parsed, state, device });
     }

@@ -2,6 +2,7 @@ import { readdir } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
 import { readAttribute, readBlockDevice } from "../host/block-device.ts";
 import type { BlockDevice } from "../host/data-path.ts";
+import { exists, readIfPresent } from "../host/files.ts";
 
 /** An NVMe controller as /sys/class/nvme shows it. */
 export interface Controller {
@@ -19,14 +20,13 @@ export interface Controller {
   readonly hostId: string;
 }
 
-/** A usable namespace. */
+/** A usable namespace. The hidden path devices `nvmeXcYnZ` do not count. */
 export interface Namespace {
   readonly device: BlockDevice;
   /** The controller that it belongs to; undefined with multipath, where it belongs to the subsystem. */
   readonly controller: string | undefined;
 }
 
-/** A usable namespace; the hidden path devices `nvmeXcYnZ` do not count. */
 const NAMESPACE = /^nvme\d+n\d+$/;
 const CONTROLLER = /^nvme\d+$/;
 
@@ -59,8 +59,8 @@ export async function readControllers(sysRoot: string): Promise<readonly Control
 }
 
 /**
- * The devices of every subsystem by NQN, found by its `subsysnqn` alone: below the subsystem with multipath, below its
- * controllers without. A name is never derived from another, as numbers differ after a reconnect beside a stale mount.
+ * The devices of every subsystem by NQN, found by its `subsysnqn` alone: with multipath below the subsystem, else below its
+ * controllers. No name is derived from another: numbers differ after a reconnect beside a stale mount.
  * @throws nodeStateUnknown if sysfs cannot be read
  */
 export async function readNamespaces(
@@ -77,7 +77,7 @@ export async function readNamespaces(
   }
   const found = new Map<string, Namespace[]>();
   for (const { directory, nqn, controller } of places) {
-    for (const name of (await listDirectory(directory)) ?? []) {
+    for (const name of await listDirectory(directory)) {
       if (!NAMESPACE.test(name)) continue;
       const device = await readBlockDevice(`${directory}/${name}`, name, nqn);
       if (device !== undefined) found.set(nqn, [...(found.get(nqn) ?? []), { device, controller }]);
@@ -87,37 +87,47 @@ export async function readNamespaces(
 }
 
 /**
- * Names of the controllers that belong to a subsystem. One that never got as far as identifying itself belongs to none, and
- * nvme-cli, which walks the subsystems, does not find it.
+ * Names of the controllers that belong to a subsystem. A controller that never identified itself belongs to none;
+ * nvme-cli walks the subsystems and cannot find it.
  * @throws nodeStateUnknown if sysfs cannot be read
  */
 export async function controllersWithSubsystem(sysRoot: string): Promise<ReadonlySet<string>> {
   const names = new Set<string>();
   for (const subsystem of await listClass(sysRoot, "nvme-subsystem")) {
-    const entries = (await listDirectory(`${sysRoot}/class/nvme-subsystem/${subsystem}`)) ?? [];
+    const entries = await listDirectory(`${sysRoot}/class/nvme-subsystem/${subsystem}`);
     for (const name of entries) if (CONTROLLER.test(name)) names.add(name);
   }
   return names;
 }
 
-/** Entries of a sysfs class; none if the class does not exist although sysfs is there: its module is not loaded. */
+/** Entries of a sysfs class. None if sysfs is there without the class: its kernel module is not loaded. */
 async function listClass(sysRoot: string, name: string): Promise<readonly string[]> {
   const entries = await listDirectory(`${sysRoot}/class/${name}`);
-  if (entries !== undefined) return entries;
-  if ((await listDirectory(`${sysRoot}/class`)) === undefined) {
-    throw failure("nodeStateUnknown", {
-      what: "the NVMe controllers",
-      detail: `${sysRoot}/class is missing`,
-    });
-  }
-  return [];
+  if (entries.length > 0 || (await exists(`${sysRoot}/class`))) return entries;
+  const detail = `${sysRoot}/class is missing`;
+  throw failure("nodeStateUnknown", { what: "the NVMe controllers", detail });
 }
 
-async function listDirectory(path: string): Promise<readonly string[] | undefined> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
-  }
+/** Entries of a directory; none if it does not exist. */
+async function listDirectory(path: string): Promise<readonly string[]> {
+  return (await readIfPresent(path, () => readdir(path), ["ENOENT"])) ?? [];
+}
+
+/** The controllers and namespaces that this node has of one NQN at one moment. */
+export interface SubsystemState {
+  readonly controllers: readonly Controller[];
+  readonly namespaces: readonly Namespace[];
+}
+
+/** Reads the state of one NQN. @throws nodeStateUnknown if sysfs cannot be read */
+export async function subsystemState(sysRoot: string, nqn: string): Promise<SubsystemState> {
+  const controllers = (await readControllers(sysRoot)).filter((controller) => controller.nqn === nqn);
+  const namespaces = (await readNamespaces(sysRoot, controllers)).get(nqn) ?? [];
+  return { controllers, namespaces };
+}
+
+/** The device, if there is one. @throws deviceAmbiguous (FAILED_PRECONDITION) if there are several */
+export function singleDevice(nqn: string, namespaces: readonly Namespace[]): BlockDevice | undefined {
+  if (namespaces.length <= 1) return namespaces[0]?.device;
+  throw failure("deviceAmbiguous", { nqn, devices: namespaces.map(({ device }) => device.path).sort() });
 }

@@ -7,8 +7,8 @@ import type { NodeSystem } from "../host/system.ts";
 
 /**
  * Gives a controller the target's reconnect_delay, ctrl_loss_tmo and fast_io_fail_tmo where they differ, and reads them
- * back. nvme-cli 2.3 cannot set the third at all, and an existing connection may have been made with other values, or by
- * a process that was killed before it came here. Queues of a live connection cannot be changed.
+ * back. nvme-cli 2.3 cannot set the third at all, and an existing connection may have other values: it may be older, or the
+ * process that made it was killed before this step. Queues of a live connection cannot be changed.
  * An attribute that the kernel does not have (before 5.13) is logged and passed over.
  * @param controller e.g. `nvme0`
  * @throws connectionNotTuned (UNAVAILABLE), nodeStateUnknown
@@ -56,14 +56,14 @@ export async function tuneController(
 }
 
 /**
- * What the kernel shows for a ctrl_loss_tmo: it counts whole reconnects. Seconds; -1 = off.
+ * The value that the kernel shows for a ctrl_loss_tmo: it counts whole reconnects. Seconds; -1 = off.
  * Source: Linux, drivers/nvme/host/sysfs.c, nvme_ctrl_loss_tmo_store and _show.
  */
 export function shownLossTmo(ctrlLossTmo: number, reconnectDelay: number): number {
   return ctrlLossTmo < 0 ? -1 : Math.ceil(ctrlLossTmo / reconnectDelay) * reconnectDelay;
 }
 
-/** `off` is -1. NaN if it is no number: then it differs from whatever is wanted. */
+/** `off` is -1. NaN for a text that is no number: it differs from every wanted value. */
 async function readSeconds(path: string): Promise<number | undefined> {
   const value = await readAttribute(path);
   if (value === undefined) return undefined;

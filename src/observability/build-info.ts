@@ -3,7 +3,7 @@ import process from "node:process";
 declare const RDS_CSI_VERSION: string | undefined;
 declare const RDS_CSI_COMMIT: string | undefined;
 
-/** What this program was built from; `scripts/build` puts the values in place. */
+/** The source of this program; `scripts/build` puts the values in place. */
 export interface BuildInfo {
   /** Semantic version without a leading `v`; `0.0.0-dev` when run from source. */
   readonly version: string;
@@ -16,7 +16,7 @@ export const buildInfo: BuildInfo = {
   commit: typeof RDS_CSI_COMMIT === "string" ? RDS_CSI_COMMIT : "unknown",
 };
 
-/** What `rds-csi version` prints. */
+/** The output of `rds-csi version`. */
 export function versionText(output: "text" | "json"): string {
   const bun = process.versions.bun;
   const runtime = bun === undefined ? `node ${process.versions.node}` : `bun ${bun}`;

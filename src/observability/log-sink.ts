@@ -4,7 +4,7 @@ import { writeSync } from "node:fs";
 /** Takes one finished line, without its newline. Never throws. */
 export type LogSink = (line: string) => void;
 
-/** How often a full pipe is tried again, and the wait between two tries in milliseconds: about a second in all. */
+/** How often a full pipe is tried again by a log, and the wait between two tries in milliseconds: about a second in all. */
 const TRIES = 100;
 const PAUSE_MS = 10;
 
@@ -13,26 +13,30 @@ const PAUSE_MS = 10;
  * the reader of a pipe stays away for a second the rest of the line is dropped: a log never stops the driver.
  */
 export function descriptorSink(descriptor: number): LogSink {
-  return (line) => {
-    let rest = Buffer.from(`${line}\n`, "utf8");
-    for (let tries = 0; rest.byteLength > 0 && tries < TRIES; ) {
-      try {
-        rest = rest.subarray(writeSync(descriptor, rest));
-      } catch (error) {
-        if (!isBusy(error)) return;
-        tries += 1;
-        pause(PAUSE_MS);
-      }
+  return (line) => void writeAll(descriptor, `${line}\n`, TRIES);
+}
+
+/**
+ * Writes all of a text before it returns; text in process.stdout may be lost at the end of the process.
+ * @param tries how often a full pipe is tried again; default: until its reader takes the text
+ * @returns the error that ended it
+ */
+export function writeAll(
+  descriptor: number,
+  text: string,
+  tries = Number.POSITIVE_INFINITY,
+): NodeJS.ErrnoException | undefined {
+  let left = tries;
+  for (let rest = Buffer.from(text, "utf8"); rest.byteLength > 0; ) {
+    try {
+      rest = rest.subarray(writeSync(descriptor, rest));
+    } catch (error) {
+      const failed = error as NodeJS.ErrnoException;
+      left -= 1;
+      if ((failed.code !== "EAGAIN" && failed.code !== "EINTR") || left <= 0) return failed;
+      // Blocks the thread; there is no other way to wait inside a synchronous write.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
     }
-  };
-}
-
-function isBusy(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "EAGAIN" || code === "EINTR";
-}
-
-/** Blocks the thread; there is no other way to wait inside a synchronous write. */
-function pause(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+  }
+  return undefined;
 }

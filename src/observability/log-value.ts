@@ -1,3 +1,5 @@
+import { DriverError } from "../domain/errors/driver-error.ts";
+import type { LogFields } from "./log.ts";
 import { isSecretName, REDACTED, redactText } from "./redact.ts";
 
 /** Longest string in UTF-16 units and deepest nesting that reach a log line, and most entries of one list or object. */
@@ -58,4 +60,19 @@ function listToLogValue(list: readonly unknown[], depth: number): LogValue {
 function cut(text: string): string {
   if (text.length <= LOG_LIMITS.text) return text;
   return `${text.slice(0, LOG_LIMITS.text).toWellFormed()}… (${text.length} characters)`;
+}
+
+/**
+ * The fields of a failure: `error`, its message; `errorId`, its name in docs/errors.md; `cause`, the message of the error
+ * behind it; `stack`, for defects.
+ */
+export function errorFields(error: Error, isDefect: boolean): LogFields {
+  const { cause } = error;
+  const origin = error instanceof DriverError && cause instanceof Error ? cause : error;
+  return {
+    error: error instanceof DriverError ? error.message : error,
+    errorId: error instanceof DriverError ? error.id : undefined,
+    cause: cause instanceof Error ? cause.message : cause,
+    stack: isDefect ? origin.stack : undefined,
+  };
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { failure } from "../domain/errors/driver-error.ts";
 import type { LogFields, LogLevel } from "./log.ts";
 import { LOG_LIMITS, toLogValue } from "./log-value.ts";
 import { createLogger, type LogFormat } from "./logger.ts";
@@ -28,6 +29,27 @@ describe("createLogger", () => {
     expect(lineOf("text", { volume: "csi-1", text: 'a "b" c', empty: "", list: [1, "x"], ok: true })).toBe(
       'time=1970-01-01T00:00:00.000Z level=info msg="hello world" volume=csi-1 text="a \\"b\\" c" empty="" list="[1,\\"x\\"]" ok=true',
     );
+  });
+
+  test("a failure has message, id and cause as docs/logging.md says; only a defect has its stack", () => {
+    const lines: Record<string, unknown>[] = [];
+    const logger = createLogger({
+      format: "json",
+      sink: (line) => lines.push(JSON.parse(line)),
+      now: () => 0,
+    });
+    const error = failure("volumeNotFound", { volume: "v" }, new Error("behind it"));
+    logger.warn("w", { error });
+    logger.error("e", { error: new RangeError("boom") });
+    logger.warn("t", { error: "a text" });
+    expect(lines[0]).toMatchObject({ error: error.message, errorId: "volumeNotFound", cause: "behind it" });
+    expect(lines[0]).not.toHaveProperty("stack");
+    expect(lines[1]).toMatchObject({
+      error: "RangeError: boom",
+      stack: expect.stringContaining("logger.test.ts"),
+    });
+    expect(lines[1]).not.toHaveProperty("errorId");
+    expect(lines[2]).toMatchObject({ error: "a text" });
   });
 
   test("levels, children, reserved names", () => {

@@ -1,7 +1,7 @@
 import { printableJson } from "../domain/printable.ts";
 import type { LogFields, Logger, LogLevel } from "./log.ts";
 import { descriptorSink, type LogSink } from "./log-sink.ts";
-import { type LogValue, toLogValue } from "./log-value.ts";
+import { errorFields, type LogValue, toLogValue } from "./log-value.ts";
 
 export const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 export const LOG_FORMATS = ["json", "text"] as const;
@@ -45,7 +45,10 @@ export function createLogger(options: LoggerOptions = {}): Logger {
         ["level", level],
         ["msg", toLogValue(message)],
       ]);
-      for (const [name, value] of Object.entries({ ...options.context?.(), ...bound, ...fields })) {
+      const { error } = fields;
+      const failure = error instanceof Error ? errorFields(error, level === "error") : {};
+      const all = { ...options.context?.(), ...bound, ...fields, ...failure };
+      for (const [name, value] of Object.entries(all)) {
         if (value !== undefined) line.set(RESERVED.has(name) ? `${name}_` : name, toLogValue(value, name));
       }
       sink(render(line));

@@ -1,4 +1,4 @@
-/** What stands in the place of a secret. */
+/** The text in the place of a secret. */
 export const REDACTED = "***";
 
 const SECRET_NAME =

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import type { Logger } from "./log.ts";
 
-/** On whose behalf code runs; both are fields of every log line that it writes. */
+/** The request that code runs for; both are fields of every log line of that code. */
 export interface RequestScope {
   /** RPC name, or the name of a background job, e.g. `reconcile`. */
   readonly method: string;
@@ -11,7 +11,7 @@ export interface RequestScope {
 
 const scope = new AsyncLocalStorage<RequestScope>();
 
-/** Runs `work`, and whatever it starts, on behalf of a request. */
+/** Runs `work`, and everything that it starts, for a request. */
 export function inRequest<T>(request: RequestScope, work: () => T): T {
   return scope.run(request, work);
 }
@@ -27,8 +27,8 @@ export function currentRequest(): RequestScope | undefined {
 }
 
 /**
- * A logger for what outlives requests, such as connections and watches: the request that happened to start them is not on
- * its lines.
+ * A logger for things that outlive requests, e.g. connections and watches. The request that started them is not on its
+ * lines.
  */
 export function withoutRequest(logger: Logger): Logger {
   return logger.child({ method: undefined, requestId: undefined });

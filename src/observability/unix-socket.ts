@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { chmod, link, lstat, stat, unlink } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { dirname, join } from "node:path";
+import { errorCode } from "../domain/error-code.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { listenError } from "./listen-error.ts";
 
@@ -44,8 +45,8 @@ export async function placeSocket(
 }
 
 /**
- * Makes sure that `path` is free to listen on: its directory exists, and what is there is absent or a socket that
- * nobody answers on any more, which is removed. A file of another kind is never touched.
+ * Makes `path` free to listen on: its directory must exist, and `path` must be absent or a socket that nobody answers on
+ * any more, which is removed. A file of another kind is never touched.
  * @throws cannotListen, also when it cannot be found out whether somebody answers
  */
 async function claimSocketPath(path: string, option: string): Promise<void> {
@@ -53,12 +54,12 @@ async function claimSocketPath(path: string, option: string): Promise<void> {
     failure("cannotListen", { option, address: path, reason }, cause);
   const directory = dirname(path);
   const parent = await stat(directory).catch((error: unknown) => {
-    throw refuse(`directory ${directory}: ${codeOf(error)}`, error);
+    throw refuse(`directory ${directory}: ${errorCode(error) ?? error}`, error);
   });
   if (!parent.isDirectory()) throw refuse(`${directory} is not a directory`);
   const found = await lstat(path).catch((error: unknown) => {
-    if (codeOf(error) === "ENOENT") return undefined;
-    throw refuse(codeOf(error), error);
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw refuse(errorCode(error) ?? String(error), error);
   });
   if (found === undefined) return;
   if (!found.isSocket()) throw refuse("a file that is not a socket is in the way");
@@ -66,8 +67,8 @@ async function claimSocketPath(path: string, option: string): Promise<void> {
   if (answer === "connected") throw refuse("another process serves it");
   if (answer !== "ECONNREFUSED") throw refuse(`the socket is there and its state is unclear (${answer})`);
   await unlink(path).catch((error: unknown) => {
-    if (codeOf(error) !== "ENOENT")
-      throw refuse(`the stale socket cannot be removed (${codeOf(error)})`, error);
+    if (errorCode(error) !== "ENOENT")
+      throw refuse(`the stale socket cannot be removed (${errorCode(error) ?? error})`, error);
   });
 }
 
@@ -87,12 +88,6 @@ function connectCode(path: string): Promise<string> {
       resolve(result);
     };
     socket.once("connect", () => finish("connected"));
-    socket.on("error", (error) => finish(codeOf(error)));
+    socket.on("error", (error) => finish(errorCode(error) ?? String(error)));
   });
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error && typeof error.code === "string"
-    ? error.code
-    : String(error);
 }

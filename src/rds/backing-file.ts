@@ -20,7 +20,7 @@ export function anyOf(paths: readonly string[]): Script {
 
 /**
  * Statements: removes the file with exactly this path, unless a disk item uses it (`file-in-use`), and puts the number
- * of such files that are left under `left`. A file counts as absent only while its pool is mounted.
+ * of files that are left under `left`. A file counts as absent only while its pool is mounted.
  */
 export function removedFile(pool: string, path: string): Script {
   // The file that is removed was found before the look whether it is used: not one that a create made in between.

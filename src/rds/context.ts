@@ -1,20 +1,21 @@
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Command, CommandFailure, CommandResult, RouterOsClient } from "../routeros/client.ts";
-import type { Disk } from "./disk.ts";
-import { diskFromRow } from "./disk.ts";
+import { ros, type Script } from "../routeros/script.ts";
+import { type Disk, diskFromRow, disks } from "./disk.ts";
 
 /** How attached nodes are kept from writing once they lost their attachment. */
 export type Fencing = "epoch" | "epoch+hosts" | "off";
 
-/** What the operations on one RDS share. */
+/** Shared by the operations on one RDS. */
 export interface RdsContext {
   readonly client: RouterOsClient;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** undefined: not known, every readable record counts as ours; only for commands that change nothing. */
+  /** undefined: unknown, so every readable record counts as ours. Only for commands that change nothing. */
   readonly clusterId: string | undefined;
   /** Awaited before the first command of a call; throws when the cluster id cannot be had. */
   readonly ready?: ((signal: AbortSignal) => Promise<void>) | undefined;
@@ -31,7 +32,7 @@ export function randomNonce(): string {
   return randomBytes(4).toString("hex");
 }
 
-/** Runs a command whose runtime errors mean nothing special to the caller. */
+/** Runs a command. @throws rdsBusy or commandRejected for a runtime error of RouterOS */
 export async function runChecked(context: RdsContext, command: Command): Promise<CommandResult> {
   const outcome = await context.client.run(command);
   if (!outcome.ok) throw commandFailure(command.what, outcome.failure);
@@ -43,7 +44,26 @@ export function disksOf(result: CommandResult): Disk[] {
   return result.rows.map(diskFromRow);
 }
 
-/** A RouterOS runtime error that the caller has no better name for. */
+/** The outcome of a change of one disk. */
+export type ChangeOutcome =
+  | { readonly ok: true; readonly disk: Disk | undefined }
+  | { readonly ok: false; readonly failure: CommandFailure };
+
+/** Runs a command that changes the disk with a slot, and reads the disk back in the same line. */
+export async function changeDisk(
+  { client }: RdsContext,
+  what: string,
+  id: VolumeId,
+  script: Script,
+  signal: AbortSignal,
+): Promise<ChangeOutcome> {
+  const listing = disks(ros`slot=${id}`);
+  const body = (rows: Script): Script => ros`${script}; ${rows}`;
+  const outcome = await client.run({ what, purpose: "mutate", listing, body, signal });
+  return outcome.ok ? { ok: true, disk: onlyDisk(id, disksOf(outcome)) } : outcome;
+}
+
+/** A runtime error of RouterOS without a more exact meaning. */
 export function commandFailure(what: string, { kind, text }: CommandFailure): Error {
   switch (kind) {
     case "busy":
@@ -52,4 +72,16 @@ export function commandFailure(what: string, { kind, text }: CommandFailure): Er
     default:
       return failure("commandRejected", { what, detail: text });
   }
+}
+
+/** The one disk that may have a slot. */
+export function onlyDisk(id: VolumeId, found: readonly Disk[]): Disk | undefined {
+  const matching = found.filter((disk) => disk.slot === id);
+  if (matching.length > 1) {
+    throw failure("replyUnreadable", {
+      what: `read disk ${id}`,
+      detail: `${matching.length} disks share the slot`,
+    });
+  }
+  return matching[0];
 }

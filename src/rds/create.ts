@@ -1,20 +1,20 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { encodeRecord, RECORD_LIMIT } from "../domain/record/record-codec.ts";
+import { encodeChecked, encodeRecord, REVISION_ROOM } from "../domain/record/record-codec.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { CommandFailure } from "../routeros/client.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { fileIsBacking, requireMounted } from "./backing-file.ts";
-import { commandFailure, disksOf, type RdsContext } from "./context.ts";
-import { type Disk, disks } from "./disk.ts";
+import { changeDisk, commandFailure, type RdsContext } from "./context.ts";
+import type { Disk } from "./disk.ts";
 import { filePathOf, folderOf, type Layout } from "./layout.ts";
-import { findDisk, single } from "./lookup.ts";
-import { pollUntil } from "./poll.ts";
-import type { Pool } from "./pool.ts";
+import { findDisk } from "./lookup.ts";
+import { pollDisk } from "./poll.ts";
+import { type Pool, poolRefused } from "./pool.ts";
 import { removeUnfinished } from "./remove.ts";
 import { type Classified, classify } from "./volume.ts";
 
-/** What a new volume shall be. */
+/** The properties of a new volume. */
 export interface CreateSpec {
   readonly id: VolumeId;
   readonly layout: Layout;
@@ -27,29 +27,18 @@ export interface CreateSpec {
 
 /**
  * Creates a volume, not exported: checks, acts and reads back in one RouterOS command, then waits until the
- * device shows its size. If the slot is taken meanwhile, what took it is returned and nothing is changed.
- * @throws poolFull, poolNotMounted, sizeNotConfirmed, foreignDisk, and what the link throws
+ * device shows its size. If another disk took the slot meanwhile, that disk is returned and nothing is changed.
+ * @throws poolRefused, poolNotMounted, sizeNotConfirmed, foreignDisk, and the link's failures
  */
 export async function createVolume(context: RdsContext, spec: CreateSpec): Promise<Classified> {
   const { id, signal, pool } = spec;
   const comment = encodeChecked(id, spec.record, REVISION_ROOM);
   const what = `create volume ${id}`;
-  const outcome = await context.client.run({
-    what,
-    purpose: "mutate",
-    listing: disks(ros`slot=${id}`),
-    body: (rows) => ros`${createScript(spec, comment)}; ${rows}`,
-    signal,
-  });
+  const outcome = await changeDisk(context, what, id, createScript(spec, comment), signal);
   if (!outcome.ok) return createFailed(context, spec, outcome.failure, what);
-  const first = single(id, disksOf(outcome));
-  const disk = await pollUntil(
-    context.clock,
-    signal,
-    first,
-    () => findDisk(context, id, signal),
-    (found) => found === undefined || found.comment !== comment || found.size !== undefined,
-  );
+  const isThere = (found: Disk | undefined) =>
+    found === undefined || found.comment !== comment || found.size !== undefined;
+  const disk = await pollDisk(context, id, signal, outcome.disk, isThere);
   if (disk === undefined) {
     throw failure("notVerified", {
       what: `creating volume ${id} in pool ${pool.slot}`,
@@ -62,24 +51,10 @@ export async function createVolume(context: RdsContext, spec: CreateSpec): Promi
   return classified;
 }
 
-/** What stays free in the record of a volume that is created or attached, so that revising and detaching it always fit. Bytes. */
-export const REVISION_ROOM = 32;
-
-/** The record as comment. @param room bytes that must stay free @throws recordTooLarge (INVALID_ARGUMENT) */
-export function encodeChecked(id: VolumeId, record: VolumeRecord, room = 0): string {
-  const comment = encodeRecord(record);
-  const limit = RECORD_LIMIT - room;
-  if (comment.length > limit) {
-    throw failure("recordTooLarge", { volume: id, bytes: comment.length, limit });
-  }
-  return comment;
-}
-
 /**
- * Nothing happens unless the pool is mounted, else the file would land on the router's own flash. A file without an item
- * is left from an interrupted call and may hold old data: it is removed, never reused. Therefore the pool must still be
- * mounted after the look for that file. This look is the only one at `/file`, whose cost grows with the files of the
- * whole device.
+ * Acts only while the pool is mounted, else the file would land on the router's own flash. A file without item is left from an
+ * interrupted call and may hold old data: it is removed, never reused. So the pool must still be mounted after the look for that
+ * file. This look is the only one at `/file`, whose cost grows with the files of the whole device.
  */
 function createScript({ id, layout, pool, sizeBytes }: CreateSpec, comment: string): Script {
   const path = filePathOf(pool.mountPoint, layout, id);
@@ -89,8 +64,8 @@ function createScript({ id, layout, pool, sizeBytes }: CreateSpec, comment: stri
 }
 
 /**
- * Makes the folders on the way, after `/disk/add` has failed with `$f`. Only if the last one could be made was it
- * missing; then nothing can be left of that failure, and `/disk/add` may be tried again. Else `$f` is what is wrong.
+ * Makes the missing folders after `/disk/add` has failed with `$f`. If the last folder could be made, it was missing: the
+ * failure left nothing, and `/disk/add` may be tried again. Else `$f` is the error.
  */
 function folders(mountPoint: string, layout: Layout): Script[] {
   const full = folderOf(mountPoint, layout).split("/");
@@ -118,20 +93,19 @@ async function createFailed(
   const disk = await findDisk(context, id, signal);
   const classified = disk === undefined ? undefined : classify(disk, context.clusterId);
   if (kind === "space" || kind === "argument") {
-    // The answer claims that nothing exists, so whatever the failed command left is removed first.
+    // The answer claims that nothing exists, so the remains of the failed command are removed first.
     const partial = classified?.kind === "volume" && disk?.comment === encodeRecord(spec.record);
     const place = { pool: pool.slot, path: filePathOf(pool.mountPoint, spec.layout, id) };
     if (disk === undefined || partial)
       await removeUnfinished(context, id, place, partial ? classified.volume : undefined, signal);
-    if (kind === "space")
-      throw failure("poolFull", { pool: pool.slot, wanted: sizeBytes, available: pool.available });
+    if (kind === "space") throw poolRefused(pool, sizeBytes, text);
   }
   if (kind === "exists" && classified !== undefined) return classified;
   if (disk !== undefined) throw failure("rdsBusy", { what, detail: text });
   throw commandFailure(what, { kind, reason, text });
 }
 
-/** @throws sizeNotConfirmed or notVerified (UNAVAILABLE) when the device differs from what was asked for */
+/** @throws sizeNotConfirmed or notVerified (UNAVAILABLE) when the device differs from the request */
 function verify(disk: Disk, { id, layout, pool, sizeBytes }: CreateSpec): void {
   if (disk.size !== sizeBytes) {
     throw failure("sizeNotConfirmed", {

@@ -2,7 +2,7 @@ import type { Listing } from "../routeros/reply/form.ts";
 import { flag, integer, type Row, text } from "../routeros/reply/row.ts";
 import { ros, type Script } from "../routeros/script.ts";
 
-/** One item of `/disk`, reduced to what the driver uses. Source: RouterOS CLI reference, "Disk". */
+/** The properties of a `/disk` item that the driver uses. Source: RouterOS CLI reference, "Disk". */
 export interface Disk {
   readonly slot: string;
   readonly type: string;
@@ -24,7 +24,7 @@ export interface Disk {
   readonly allowHost: string;
 }
 
-/** What the driver reads of a disk, by RouterOS name. */
+/** The properties that the driver reads of a disk, by RouterOS name. */
 export const ALL_PROPERTIES = [
   "slot",
   "type",
@@ -45,12 +45,12 @@ export const ALL_PROPERTIES = [
 
 export type DiskProperty = (typeof ALL_PROPERTIES)[number];
 
-/** Of a file disk that is not mounted: everything that says something. */
+/** The properties of a file disk that is not mounted. */
 export const FILE_PROPERTIES: readonly DiskProperty[] = ALL_PROPERTIES.filter(
   (name) => !["free", "mounted", "mount-point", "fs", "state"].includes(name),
 );
 
-/** Of a file disk: what its pool has less of. */
+/** The properties of a file disk that show how much of its pool it takes. */
 export const SIZE_PROPERTIES: readonly DiskProperty[] = ["slot", "type", "file-path", "size"];
 
 /** Lists the disks that meet a condition; undefined lists all. */

@@ -19,8 +19,8 @@ export interface WantedExport extends ExportName {
 }
 
 /**
- * The record with the name of its export. A fresh attach is named by the settings, with a nonce that no other attach has;
- * an attachment of before keeps its name whatever the settings are today; without an attachment there is no name.
+ * The record with the name of its export. A fresh attach is named by the settings, with a nonce of its own. A standing attachment keeps
+ * its name, whatever the settings are today. A volume without attachment has no name.
  */
 export function exportedRecord(
   context: RdsContext,
@@ -80,30 +80,30 @@ export function wantedExport(record: VolumeRecord, state: ExportState): WantedEx
     nqn,
     port,
     hosts,
-    // Nobody has seen whether the list takes several hosts; one that takes a single name would lock both nodes out. So
-    // while two nodes are attached any host may connect that knows the NQN, as without the list.
+    // Whether the list takes several hosts is unknown; a list that takes one name would lock both nodes out. So while two nodes
+    // are attached any host that knows the NQN may connect, as without the list.
     allowHost: hosts && second === undefined ? host : "",
     hostNqns,
   };
 }
 
-/** How the export of a volume is to stand with the record that it has. */
+/** How the export of a volume is to stand with its present record. */
 export function standingExport(settings: ExportSettings, volume: RdsVolume): WantedExport {
   const { record } = volume;
   if (record.attachments.length === 0) return wantedExport(record, "off");
   return wantedExport({ ...record, exportName: exportNameOf(settings, volume) }, "keep");
 }
 
-/** What a published script waits between off and on, with success; milliseconds. */
+/** The pause between off and on of a published script that works; milliseconds. */
 const LONGEST_PAUSE_MS = 3_000;
 const SHORTEST_PAUSE_MS = 500;
 /** Time that is left to switch an export on before its hosts try to reconnect, milliseconds. */
 const MARGIN_MS = 2_000;
 
 /**
- * Statement between switching an export off and on in one line. RouterOS may take the two for no change at all, and then no host
- * notices: the pause keeps them apart. It is shorter than the hosts take until they try to reconnect, as some give up when the
- * export is off. In the line itself, as an export that waits for a second command stays off when the link is lost.
+ * Statement between switching an export off and on in one line. Without a pause RouterOS may see no change, and hosts notice nothing.
+ * The pause is shorter than the hosts wait until they reconnect, as some give up while the export is off. It stands in the line itself:
+ * an export that waits for a second command would stay off when the link is lost.
  * @param reconnectDelay of the volume, in seconds
  */
 export function exportPause(reconnectDelay: number): Script {
@@ -120,8 +120,8 @@ export function exportIsOn(disk: Disk, wanted: WantedExport): boolean {
 }
 
 /**
- * Whether the list of allowed hosts has to be changed. A list that is not ours to keep is left alone by a change of a running
- * export, unless it locks an attached host out; a fresh attach clears it.
+ * Whether the list of allowed hosts has to be changed. A change of a running export leaves a foreign list alone, unless it locks an
+ * attached host out. A fresh attach clears it.
  */
 export function needsHosts(disk: Disk, { state, hosts, hostNqns, allowHost }: WantedExport): boolean {
   if (disk.allowHost === allowHost) return false;
@@ -129,8 +129,7 @@ export function needsHosts(disk: Disk, { state, hosts, hostNqns, allowHost }: Wa
 }
 
 /**
- * Whether a volume's export is as its record wants it. Settings that changed since the attach do not make it wrong: they are
- * for fresh attachments.
+ * Whether a volume's export is as its record wants it. Later settings do not count: they are for fresh attachments.
  */
 export function exportIsRight(settings: ExportSettings, volume: RdsVolume): boolean {
   const { record, disk } = volume;

@@ -1,28 +1,26 @@
 import { failure } from "../domain/errors/driver-error.ts";
+import { encodeChecked } from "../domain/record/record-codec.ts";
 import type { CommandFailure } from "../routeros/client.ts";
 import { ros, type Script } from "../routeros/script.ts";
-import { commandFailure, disksOf, type RdsContext } from "./context.ts";
-import { encodeChecked } from "./create.ts";
-import { type Disk, disks } from "./disk.ts";
+import { changeDisk, commandFailure, type RdsContext } from "./context.ts";
+import type { Disk } from "./disk.ts";
 import { exportIsOn, exportPause, standingExport, type WantedExport } from "./export.ts";
-import { findDisk, single } from "./lookup.ts";
-import { pollUntil } from "./poll.ts";
-import type { Pool } from "./pool.ts";
-import { classify, type RdsVolume } from "./volume.ts";
+import { pollDisk } from "./poll.ts";
+import { type Pool, poolRefused } from "./pool.ts";
+import { type RdsVolume, writtenVolume } from "./volume.ts";
 import type { WriteResult } from "./write-record.ts";
 
-/** What a volume shall become. */
+/** How a volume is to grow. */
 export interface GrowSpec {
-  /** As read; its comment is what is compared. */
+  /** As read; its comment is compared. */
   readonly volume: RdsVolume;
-  /** The pool that it is on, for messages. */
+  /** Its pool, for messages. */
   readonly pool: Pool;
   /** Bytes, a multiple of the granularity, or the size that the volume has. */
   readonly sizeBytes: bigint;
   /**
-   * For a target that shows hosts a new size only when an export begins: the export of the attached volume is switched
-   * off and on in the same command, some seconds apart, and the record says since when (seconds since the Unix epoch) until that is done.
-   * undefined: the export is not touched.
+   * For a target that shows a new size only with a new export: the same command switches the export of the attached volume off and on, some
+   * seconds apart. The record holds this time (seconds since the Unix epoch) until that is done. undefined: the export is not touched.
    */
   readonly reExportSince: number | undefined;
   readonly signal: AbortSignal;
@@ -32,8 +30,8 @@ export interface GrowSpec {
  * Grows a volume: one RouterOS command that compares the record, sets the size if it is smaller, and reads back; then
  * waits until the item shows the size. Never shrinks: a size that somebody else has raised meanwhile stays. May be
  * repeated after any interruption.
- * @throws poolFull (RESOURCE_EXHAUSTED) when the device has no room; expansionNeedsDetach (FAILED_PRECONDITION) when it
- *   does not end an export in use; notVerified, and what the link throws
+ * @throws poolRefused (RESOURCE_EXHAUSTED) when the device has no room; expansionNeedsDetach (FAILED_PRECONDITION) when it
+ *   does not end an export in use; notVerified, and the link's failures
  */
 export async function growVolume(context: RdsContext, spec: GrowSpec): Promise<WriteResult> {
   const { volume, sizeBytes, reExportSince, signal } = spec;
@@ -41,25 +39,15 @@ export async function growVolume(context: RdsContext, spec: GrowSpec): Promise<W
   const what = `grow volume ${id}`;
   const plan =
     reExportSince === undefined ? growOnly(volume, sizeBytes) : growAndReExport(context, spec, reExportSince);
-  const outcome = await context.client.run({
-    what,
-    purpose: "mutate",
-    listing: disks(ros`slot=${id}`),
-    body: (rows) => ros`${plan.script}; ${rows}`,
-    signal,
-  });
+  const outcome = await changeDisk(context, what, id, plan.script, signal);
   if (!outcome.ok) throw growFailed(spec, outcome.failure, what);
   const isDone = (disk: Disk): boolean =>
     disk.comment === plan.after &&
     (disk.size ?? 0n) >= sizeBytes &&
     (plan.wanted === undefined || exportIsOn(disk, plan.wanted));
-  const now = await pollUntil(
-    context.clock,
-    signal,
-    single(id, disksOf(outcome)),
-    () => findDisk(context, id, signal),
-    (disk) => disk === undefined || disk.comment !== plan.after || isDone(disk),
-  );
+  const isSettled = (disk: Disk | undefined) =>
+    disk === undefined || disk.comment !== plan.after || isDone(disk);
+  const now = await pollDisk(context, id, signal, outcome.disk, isSettled);
   if (now === undefined) return { kind: "absent" };
   // Also the mark of an unfinished re-export: the next attempt goes on from it.
   if (now.comment !== plan.after) return { kind: "conflict" };
@@ -67,10 +55,7 @@ export async function growVolume(context: RdsContext, spec: GrowSpec): Promise<W
     const detail = `size ${now.size ?? "unknown"}, nvme-tcp-export=${now.exported ? "yes" : "no"}`;
     throw failure("notVerified", { what: `growing volume ${id} to ${sizeBytes} bytes`, detail });
   }
-  const classified = classify(now, context.clusterId);
-  if (classified?.kind !== "volume")
-    throw failure("notVerified", { what, detail: "the record is not readable" });
-  return { kind: "written", volume: classified.volume };
+  return { kind: "written", volume: writtenVolume(now, context.clusterId, what) };
 }
 
 interface Plan {
@@ -91,10 +76,10 @@ function growOnly({ disk }: RdsVolume, sizeBytes: bigint): Plan {
 }
 
 /**
- * Mark the record, grow, export off, pause, export on and mark away. Growing may take a while, so it comes first: hosts miss
- * the export for the pause only, which is shorter than their reconnect delay. Each step finds the item by the marked record in the
- * argument of its own `set`, so whoever changes the record in between (a detach, a restored export) is not overruled; and
- * the mark stays whenever the line ends early. A size that cannot be had takes the mark away again, with the export untouched.
+ * Mark the record, grow, export off, pause, export on and mark away. Growing may take long, so it comes first: hosts miss the export for
+ * the pause only, which is shorter than their reconnect delay. Each step finds the item by the marked record in the argument of its own
+ * `set`, so that it never overrules a change in between (a detach, a restored export). The mark stays when the line ends early. If the
+ * size is refused, the mark is removed and the export stays untouched.
  */
 function growAndReExport(context: RdsContext, { volume, sizeBytes }: GrowSpec, reExportSince: number): Plan {
   const { id, disk, record } = volume;
@@ -125,8 +110,7 @@ function growFailed(
   what: string,
 ) {
   if (error.kind === "space") {
-    const wanted = sizeBytes - (volume.disk.size ?? 0n);
-    return failure("poolFull", { pool: pool.slot, wanted, available: pool.available });
+    return poolRefused(pool, sizeBytes - (volume.disk.size ?? 0n), error.text);
   }
   if (error.kind === "busy" && reExportSince !== undefined) {
     return failure("expansionNeedsDetach", {

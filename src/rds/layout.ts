@@ -1,6 +1,6 @@
 import type { VolumeId } from "../domain/volume-id.ts";
 
-/** Where volumes of a pool live and what they are called. Everything is derived; nothing is stored. */
+/** Place and names of the volumes of a pool. All of it is derived; nothing is stored. */
 export interface Layout {
   /** Slot of the pool's disk, RAID or Btrfs item. */
   readonly pool: string;

@@ -1,15 +1,10 @@
-import { afterEach, describe, expect, test } from "bun:test";
-import {
-  type ControllerStack,
-  LAYOUT,
-  MIB,
-  type Stack,
-  type StackOptions,
-  startStack,
-} from "../../test/support/rds-stack.ts";
+import { describe, expect, test } from "bun:test";
+import { useStack } from "../../test/support/own-stack.ts";
+import { type ControllerStack, LAYOUT, MIB, type Stack } from "../../test/support/rds-stack.ts";
+import { NEW_RECORD } from "../../test/support/records.ts";
 import { systemClock } from "../domain/clock.ts";
 import { encodeRecord } from "../domain/record/record-codec.ts";
-import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
+import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import { silentLogger } from "../observability/log.ts";
 import { RouterOsClient } from "../routeros/client.ts";
@@ -20,18 +15,10 @@ import type { RdsContext } from "./context.ts";
 import type { Disk } from "./disk.ts";
 import { listEverything } from "./lookup.ts";
 
-let stack: Stack | undefined;
-afterEach(async () => {
-  await stack?.close();
-  stack = undefined;
-});
-async function start(options: StackOptions = {}): Promise<Stack> {
-  stack = await startStack(options);
-  return stack;
-}
+const start = useStack();
 
 async function create(by: ControllerStack, { signal }: Stack, name: string): Promise<VolumeId> {
-  const { pool } = await by.rds.pool("storage-pool", 0n, signal);
+  const { pool } = await by.rds.readPool("storage-pool", 0n, signal);
   const id = volumeIdFromName(name);
   const own = { ...record(name), attachments: [], epoch: 0 };
   await by.rds.create({ id, pool, layout: LAYOUT, sizeBytes: MIB, record: own, signal });
@@ -63,18 +50,11 @@ function record(name: string): VolumeRecord {
     since: 2,
   } as const;
   return {
+    ...NEW_RECORD,
     name,
-    cluster: "test",
     claim: { namespace: "virtual-machines", name },
-    createdAt: 1,
-    source: undefined,
-    filesystem: undefined,
     epoch: 7,
     attachments: [attachment],
-    migration: undefined,
-    ended: [],
-    settings: DEFAULT_SETTINGS,
-    unknown: [],
   };
 }
 
@@ -142,12 +122,12 @@ describe("5 000 volumes, on a RouterOS that loses what the channel's window does
     const id = volumeIdFromName("pvc-17");
     await on.rds.version(on.signal);
     on.commandsSince();
-    const { pool, existing } = await on.rds.pool("storage-pool", 0n, on.signal, id);
+    const { pool, existing } = await on.rds.readPool("storage-pool", 0n, on.signal, id);
     expect(pool.counted.size).toBe(3_001);
     expect(existing).toMatchObject({ volume: { record: record("pvc-17") } });
     expect(pool.available).toBe((pool.free / MIB) * MIB);
     expect(on.commandsSince().length).toBeLessThan(40);
-    const { found, pool: holder } = await on.rds.forGrowth(id, 0n, on.signal);
+    const { found, pool: holder } = await on.rds.findWithPool(id, 0n, on.signal);
     expect(found).toMatchObject({ volume: { record: { name: "pvc-17" } } });
     expect(holder?.counted.size).toBe(3_001);
     const context: RdsContext = {

@@ -2,7 +2,7 @@ import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { payload } from "../routeros/envelope.ts";
 import { ros } from "../routeros/script.ts";
-import { disksOf, type RdsContext, runChecked } from "./context.ts";
+import { disksOf, onlyDisk, type RdsContext, runChecked } from "./context.ts";
 import { type Disk, disks, FILE_PROPERTIES, SIZE_PROPERTIES } from "./disk.ts";
 import { readInParts } from "./parted-read.ts";
 import { type Classified, classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
@@ -24,19 +24,17 @@ export async function findDisk(
     signal,
     coalesceKey: `disk:${id}`,
   });
-  return single(id, disksOf(result));
+  return onlyDisk(id, disksOf(result));
 }
 
-/** The one disk that may have a slot. */
-export function single(id: VolumeId, found: readonly Disk[]): Disk | undefined {
-  const matching = found.filter((disk) => disk.slot === id);
-  if (matching.length > 1) {
-    throw failure("replyUnreadable", {
-      what: `read disk ${id}`,
-      detail: `${matching.length} disks share the slot`,
-    });
-  }
-  return matching[0];
+/** The volume among listed disks; undefined means proven absent. */
+export function classifiedAmong(
+  { clusterId }: RdsContext,
+  id: VolumeId,
+  listed: readonly Disk[],
+): Classified | undefined {
+  const disk = onlyDisk(id, listed);
+  return disk === undefined ? undefined : classify(disk, clusterId);
 }
 
 /** Reads one volume; undefined means proven absent. */
@@ -63,19 +61,24 @@ export async function listAll(
     files: ros`slot~"^(csi|pvc)-" and type="file"`,
     properties: FILE_PROPERTIES,
   });
-  const volumes: RdsVolume[] = [];
-  const foreign: ForeignDisk[] = [];
-  for (const disk of listed.toSorted(bySlot)) {
-    const classified = classify(disk, context.clusterId);
-    if (classified?.kind === "volume") volumes.push(classified.volume);
-    if (classified?.kind === "foreign") foreign.push(classified.foreign);
-  }
-  return { volumes, foreign };
+  return sortedOut(listed, context.clusterId);
+}
+
+/** The volumes and the foreign disks among listed ones, in slot order. */
+export function sortedOut(
+  listed: readonly Disk[],
+  clusterId: string | undefined,
+): { volumes: RdsVolume[]; foreign: ForeignDisk[] } {
+  const ours = listed.toSorted(bySlot).flatMap((disk) => classify(disk, clusterId) ?? []);
+  return {
+    volumes: ours.flatMap((each) => (each.kind === "volume" ? [each.volume] : [])),
+    foreign: ours.flatMap((each) => (each.kind === "foreign" ? [each.foreign] : [])),
+  };
 }
 
 /**
- * A pool's item, a volume's, and every file disk: what capacity is reckoned from. One RouterOS command, or several when there
- * are many; of the other file disks slot, file and size may be all that is read.
+ * The items for a pool's capacity: the pool's, a volume's, and every file disk. One RouterOS command, or several when there are many; of the
+ * other file disks perhaps only slot, file and size.
  */
 export function listForCapacity(
   context: RdsContext,
@@ -94,7 +97,7 @@ export function listForCapacity(
   });
 }
 
-/** One volume's item, every mounted item and every file disk: what growing it is reckoned from. Commands as for capacity. */
+/** The items for growing a volume: its own, every mounted item and every file disk. Commands as for capacity. */
 export function listForGrowth(context: RdsContext, id: VolumeId, signal: AbortSignal): Promise<Disk[]> {
   return readInParts(context, {
     what: `read volume ${id} and its pool`,
@@ -107,7 +110,7 @@ export function listForGrowth(context: RdsContext, id: VolumeId, signal: AbortSi
   });
 }
 
-/** One volume's item and every mounted item: what removing it is decided on. One RouterOS command. */
+/** The items for removing a volume: its own and every mounted item. One RouterOS command. */
 export async function listForRemoval(
   context: RdsContext,
   id: VolumeId,
@@ -129,7 +132,7 @@ export function bySlot(a: Disk, b: Disk): number {
   return a.slot < b.slot ? -1 : a.slot > b.slot ? 1 : 0;
 }
 
-/** Every item of `/disk`, whatever it is, in slot order. One RouterOS command, or several when there are many. */
+/** Every item of `/disk` in slot order. One RouterOS command, or several when there are many. */
 export async function listEverything(context: RdsContext, signal: AbortSignal): Promise<Disk[]> {
   const listed = await readInParts(context, {
     what: "list all disks",

@@ -7,8 +7,8 @@ import { ALL_PROPERTIES, type Disk, type DiskProperty, disks } from "./disk.ts";
 import { cutPart, NUMBERED_SLOTS, OUR_SLOTS, patternOf, type SlotPart } from "./slot-parts.ts";
 
 /**
- * What one reply may weigh, in bytes. RouterOS cuts replies that are larger than the client's channel window, some at a
- * fifth of it; the window of this client is 2 MiB.
+ * Largest reply, in bytes. RouterOS cuts replies that are larger than the client's channel window, some at a fifth of it. The window
+ * of this client is 2 MiB.
  */
 const REPLY_BYTES = 256 * 1024;
 /** A row with every property and a record of middling length, in bytes. Source: rows of RDS2216, 7.24.4. */
@@ -22,13 +22,13 @@ export interface PartedRead {
   readonly what: string;
   readonly coalesceKey: string;
   readonly signal: AbortSignal;
-  /** What is listed; undefined is every item. */
+  /** Condition of the listed items; undefined is every item. */
   readonly where: Script | undefined;
   /** The listed items of which every property is read also when there are many: few of them. */
   readonly core: Script;
   /** The other listed items: file disks. */
   readonly files: Script;
-  /** What is read of these when there are many. */
+  /** The properties that are read of these when there are many. */
   readonly properties: readonly DiskProperty[];
 }
 
@@ -140,7 +140,7 @@ async function readPart(
     listing,
     body: (rows: Script) => (limit === undefined ? rows : ros`${guard(where, limit)}${rows}`),
     signal,
-    // Parts with the same condition are the same, whoever reads them.
+    // Parts with the same condition are equal reads.
     coalesceKey: `${read.coalesceKey}:${where?.render("") ?? ""}`,
   } as const;
   if (limit === undefined) return disksOf(await runChecked(context, command));

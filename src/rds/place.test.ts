@@ -1,44 +1,18 @@
 import { describe, expect, test } from "bun:test";
+import { FILE_DISK, NEW_RECORD } from "../../test/support/records.ts";
 import { encodeRecord } from "../domain/record/record-codec.ts";
-import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
+import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { Disk } from "./disk.ts";
-import { KnownPlaces } from "./known-places.ts";
 import { pathsOnPools, placeOf, placesFor } from "./place.ts";
 
 const ID = volumeIdFromName("gone");
 const OTHER = volumeIdFromName("other");
 const LAYOUT = { pool: "raid10", directory: "csi" };
-const RECORD: VolumeRecord = {
-  name: "other",
-  cluster: "test",
-  claim: undefined,
-  createdAt: 1,
-  source: undefined,
-  filesystem: undefined,
-  epoch: 0,
-  attachments: [],
-  migration: undefined,
-  ended: [],
-  settings: DEFAULT_SETTINGS,
-  unknown: [],
-};
+const RECORD: VolumeRecord = { ...NEW_RECORD, name: "other" };
 const BASE: Disk = {
-  slot: "",
-  type: "raid",
-  comment: "",
-  filePath: "",
-  size: 1n,
-  free: 1n,
-  mounted: true,
-  mountPoint: "",
-  fs: "xfs",
-  state: "",
-  mountFilesystem: true,
-  exported: false,
-  nqn: "",
-  port: undefined,
-  allowHost: "",
+  ...FILE_DISK,
+  ...{ type: "raid", size: 1n, free: 1n, mounted: true, fs: "xfs", mountFilesystem: true },
 };
 const pool = (slot: string, mountPoint = slot, over: Partial<Disk> = {}): Disk => ({
   ...BASE,
@@ -141,12 +115,4 @@ describe("the places of a volume without item", () => {
     const listed = [pool("raid10"), pool("usb", "disks/usb"), pool("no", "", { mounted: false })];
     expect(pathsOnPools(listed, ID, "a.b/c")).toEqual([file("raid10/a.b/c"), file("disks/usb/a.b/c")]);
   });
-});
-
-test("places that a process knows are bounded, the newest stay", () => {
-  const known = new KnownPlaces();
-  const place = { pool: "raid10", path: "raid10/csi/x.img" };
-  for (let index = 0; index < 5_000; index++) known.set(volumeIdFromName(String(index)), place);
-  expect(known.get(volumeIdFromName("4999"))).toEqual(place);
-  expect(known.get(volumeIdFromName("0"))).toBeUndefined();
 });

@@ -14,9 +14,9 @@ export interface Place {
 
 /** Where the file of a volume without disk item may be. */
 export interface Places {
-  /** In the folder of pools that this installation uses: what is there is the driver's. */
+  /** In the folder of pools that this installation uses: a file there is the driver's. */
   readonly ours: readonly Place[];
-  /** In a folder of the same name on other mounted pools: nobody can say whose it is. */
+  /** In a folder of the same name on other mounted pools: the owner of a file there is unknown. */
   readonly others: readonly Place[];
   /** Pools that this installation uses, by slot or mount point, whose folder cannot be looked into. */
   readonly away: readonly string[];
@@ -103,7 +103,7 @@ function mountPointIn(path: string, directory: string, id: VolumeId): string | u
   return path.endsWith(tail) ? path.slice(0, -tail.length) : undefined;
 }
 
-/** What to call the pool of a volume that is on no mounted one. */
+/** A name for the pool of a volume that is on no mounted pool. */
 function awayName({ id, disk }: RdsVolume, directory: string): string {
   return mountPointIn(disk.filePath, directory, id) ?? disk.filePath.split("/", 1)[0] ?? disk.filePath;
 }

@@ -1,14 +1,18 @@
+import { backoffDelay } from "../domain/backoff.ts";
 import type { Clock } from "../domain/clock.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
+import type { RdsContext } from "./context.ts";
+import type { Disk } from "./disk.ts";
+import { findDisk } from "./lookup.ts";
 
 /** How long the RDS may take until a change shows; milliseconds. */
 export const SETTLE_LIMIT_MS = 12_000;
-const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 1_000;
+const PAUSES = { firstMs: 50, maxMs: 1_000 };
 
 /**
  * Reads until a condition holds, with growing pauses.
- * @param first what has been read already
- * @returns the last value read; the caller checks it again, as the time may have run out
+ * @param first the value of an earlier read
+ * @returns the last value; the caller checks it again, as the time may have run out
  */
 export async function pollUntil<T>(
   clock: Clock,
@@ -19,13 +23,20 @@ export async function pollUntil<T>(
 ): Promise<T> {
   const end = clock.monotonic() + SETTLE_LIMIT_MS;
   let value = first;
-  for (
-    let pause = FIRST_PAUSE_MS;
-    !settled(value) && clock.monotonic() < end;
-    pause = Math.min(pause * 2, LONGEST_PAUSE_MS)
-  ) {
-    await clock.sleep(pause, signal);
+  for (let reads = 1; !settled(value) && clock.monotonic() < end; reads += 1) {
+    await clock.sleep(backoffDelay(reads, PAUSES), signal);
     value = await read();
   }
   return value;
+}
+
+/** As pollUntil, for the disk with a slot. */
+export function pollDisk(
+  context: RdsContext,
+  id: VolumeId,
+  signal: AbortSignal,
+  first: Disk | undefined,
+  settled: (disk: Disk | undefined) => boolean,
+): Promise<Disk | undefined> {
+  return pollUntil(context.clock, signal, first, () => findDisk(context, id, signal), settled);
 }

@@ -1,30 +1,34 @@
-import { failure } from "../domain/errors/driver-error.ts";
+import { RecentMap } from "../domain/recent-map.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
-import { payload } from "../routeros/envelope.ts";
 import { ros } from "../routeros/script.ts";
-import { VolumeCache } from "./cache.ts";
-import { type RdsContext, runChecked } from "./context.ts";
+import { VolumeCache, type VolumeObserver } from "./cache.ts";
+import { onlyDisk, type RdsContext } from "./context.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
 import { type ExportSettings, exportIsRight } from "./export.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
-import { KnownPlaces } from "./known-places.ts";
-import { KnownVolumes } from "./known-volumes.ts";
 import { filePathOf, type Layout } from "./layout.ts";
-import { findClassified, listAll, listForCapacity, listForGrowth, listForRemoval, single } from "./lookup.ts";
-import { pathsOnPools, requirePlace } from "./place.ts";
-import { type Pool, poolFrom, poolHolding } from "./pool.ts";
+import {
+  classifiedAmong,
+  findClassified,
+  listAll,
+  listForCapacity,
+  listForGrowth,
+  listForRemoval,
+} from "./lookup.ts";
+import { type Place, pathsOnPools, requirePlace } from "./place.ts";
+import { PendingVolumes, type Pool, poolFrom, poolHolding } from "./pool.ts";
 import { findLeftover, type RemoveResult, removeFile, removeVolume } from "./remove.ts";
 import { findStray, listFiles, type RdsFile, type Survey, surveyAll } from "./survey.ts";
-import { type RouterOsVersion, requireSupported } from "./version.ts";
-import { type Classified, classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
+import { type RouterOsVersion, readVersion } from "./version.ts";
+import type { Classified, ForeignDisk, RdsVolume } from "./volume.ts";
 import { type WriteResult, writeRecord } from "./write-record.ts";
 
-/** A pool and, from the same answer, whatever has the slot of a volume that shall be created in it. */
+/** A pool, and the disk that has the slot of a volume which is to be created in it. */
 export interface PoolView {
   readonly pool: Pool;
-  /** Bytes that a new volume may take now, less the volumes that are being created. */
+  /** Bytes that a new volume may take now. */
   readonly available: bigint;
   readonly existing: Classified | undefined;
 }
@@ -37,12 +41,10 @@ export interface PoolView {
 export class Rds {
   readonly #context: RdsContext;
   readonly #cache = new VolumeCache();
-  /** What reads and changes of this process showed of all volumes. */
-  readonly known = new KnownVolumes();
-  /** Where this process created or removed volumes: what is left there is theirs. */
-  readonly #places = new KnownPlaces();
+  /** Where this process created, or began to remove, the files of volumes: a file that is left there is theirs. */
+  readonly #places = new RecentMap<VolumeId, Place>(4_096);
   /** Volumes that are being created or grown, with the size that they will have. */
-  readonly #pending = new Map<VolumeId, { pool: string; bytes: bigint }>();
+  readonly #pending = new PendingVolumes();
   #version: Promise<RouterOsVersion> | undefined;
 
   constructor(context: RdsContext) {
@@ -58,6 +60,11 @@ export class Rds {
     return this.#context;
   }
 
+  /** Calls the observer for each volume that this process reads or writes from now on. One observer. */
+  observe(observer: VolumeObserver): void {
+    this.#cache.observe(observer);
+  }
+
   /** Makes the next call check the RouterOS version again; for a new connection, maybe to an upgraded device. */
   forgetVersion(): void {
     this.#version = undefined;
@@ -66,7 +73,7 @@ export class Rds {
   /** The device's version, asked once per connection. @throws versionTooOld (FAILED_PRECONDITION), clusterIdUnknown (UNAVAILABLE) */
   async version(signal: AbortSignal): Promise<RouterOsVersion> {
     await this.#context.ready?.(signal);
-    const running = this.#version ?? this.#askVersion(signal);
+    const running = this.#version ?? readVersion(this.#context, signal);
     this.#version = running;
     try {
       return await running;
@@ -85,7 +92,7 @@ export class Rds {
   async find(id: VolumeId, signal: AbortSignal): Promise<Classified | undefined> {
     await this.version(signal);
     const generation = this.#cache.generation(id);
-    return this.#remember(id, await findClassified(this.#context, id, signal), generation);
+    return this.#cache.remember(id, await findClassified(this.#context, id, signal), generation);
   }
 
   /** Every disk with a slot of ours. One command, or several when there are many. */
@@ -93,9 +100,7 @@ export class Rds {
     await this.version(signal);
     const mark = this.#cache.mark();
     const found = await listAll(this.#context, signal);
-    for (const volume of found.volumes) this.#cache.putListed(volume.id, volume, mark);
-    // A volume that was changed after the list was asked for is known better than the list has it.
-    this.known.listed(found.volumes.map((volume) => this.#cache.get(volume.id) ?? volume));
+    this.#cache.putListed(found.volumes, mark);
     return found;
   }
 
@@ -127,44 +132,35 @@ export class Rds {
   }
 
   /**
-   * A pool, and what has the slot `id` already. One command, or several when there are many disks.
+   * A pool, and the disk that has the slot `id` already. One command, or several when there are many disks.
    * @throws poolNotFound, poolNotMounted
    */
-  async pool(slot: string, reserveBytes: bigint, signal: AbortSignal, id?: VolumeId): Promise<PoolView> {
+  async readPool(slot: string, reserveBytes: bigint, signal: AbortSignal, id?: VolumeId): Promise<PoolView> {
     await this.version(signal);
     const listed = await listForCapacity(this.#context, slot, id, signal);
-    const disk = id === undefined ? undefined : single(id, listed);
-    const existing = disk === undefined ? undefined : classify(disk, this.#context.clusterId);
+    const existing = id === undefined ? undefined : classifiedAmong(this.#context, id, listed);
     const pool = poolFrom(listed, slot, reserveBytes);
-    return { pool, available: this.#available(pool), existing };
+    return { pool, available: this.#pending.availableIn(pool), existing };
   }
 
   /**
    * Creates a volume in a pool that `pool` returned. One command, and more while the device is not ready.
-   * @throws poolFull (RESOURCE_EXHAUSTED) when nothing was created
+   * @throws poolFull, poolRefused (RESOURCE_EXHAUSTED) when nothing was created
    */
   async create(spec: CreateSpec): Promise<Classified> {
-    const { id, pool, sizeBytes } = spec;
-    // Calls that read the pool at the same time all saw this space; each takes its share before it goes on.
-    const available = this.#available(pool);
-    if (sizeBytes > available) throw failure("poolFull", { pool: pool.slot, wanted: sizeBytes, available });
-    this.#pending.set(id, { pool: pool.slot, bytes: sizeBytes });
-    this.#places.set(id, { pool: pool.slot, path: filePathOf(pool.mountPoint, spec.layout, id) });
-    const generation = this.#cache.forget(id);
-    try {
-      const created = await createVolume(this.#context, spec);
-      this.#remember(id, created, generation);
-      return created;
-    } finally {
-      this.#pending.delete(id);
-    }
+    const { id, pool, layout, sizeBytes } = spec;
+    return this.#pending.hold({ id, pool, sizeBytes, more: sizeBytes }, async () => {
+      const generation = this.#cache.forget(id);
+      this.#places.set(id, { pool: pool.slot, path: filePathOf(pool.mountPoint, layout, id) });
+      return this.#cache.remember(id, await createVolume(this.#context, spec), generation);
+    });
   }
 
   /**
-   * One volume, and the pool that it is on; the pool is undefined while it is not mounted. A volume that is undefined is
-   * proven absent. One command, or several when there are many disks.
+   * One volume, and its pool. The volume is undefined if it is proven absent, the pool while it is not mounted. One command, or
+   * several when there are many disks.
    */
-  async forGrowth(
+  async findWithPool(
     id: VolumeId,
     reserveBytes: bigint,
     signal: AbortSignal,
@@ -172,30 +168,24 @@ export class Rds {
     await this.version(signal);
     const generation = this.#cache.generation(id);
     const listed = await listForGrowth(this.#context, id, signal);
-    const disk = single(id, listed);
-    const found = disk === undefined ? undefined : classify(disk, this.#context.clusterId);
-    this.#remember(id, found, generation);
+    const found = this.#cache.remember(id, classifiedAmong(this.#context, id, listed), generation);
+    const disk = onlyDisk(id, listed);
     return { found, pool: disk === undefined ? undefined : poolHolding(listed, disk.filePath, reserveBytes) };
   }
 
   /**
-   * Grows a volume that `forGrowth` returned; never shrinks it. One command, and more until the size shows.
-   * @throws poolFull (RESOURCE_EXHAUSTED), expansionNeedsDetach (FAILED_PRECONDITION), notVerified (UNAVAILABLE)
+   * Grows a volume that `findWithPool` returned; never shrinks it. One command, and more until the size shows.
+   * @throws poolFull, poolRefused (RESOURCE_EXHAUSTED), expansionNeedsDetach (FAILED_PRECONDITION), notVerified (UNAVAILABLE)
    */
   async grow(spec: GrowSpec): Promise<WriteResult> {
     const { volume, sizeBytes, pool } = spec;
     const more = sizeBytes - (volume.disk.size ?? 0n);
-    const available = this.#available(pool);
-    if (more > available) throw failure("poolFull", { pool: pool.slot, wanted: more, available });
-    this.#pending.set(volume.id, { pool: pool.slot, bytes: sizeBytes });
-    const generation = this.#cache.forget(volume.id);
-    try {
+    return this.#pending.hold({ id: volume.id, pool, sizeBytes, more }, async () => {
+      const generation = this.#cache.forget(volume.id);
       const result = await growVolume(this.#context, spec);
-      if (result.kind === "written") this.#keep(result.volume, generation);
+      if (result.kind === "written") this.#cache.put(result.volume, generation);
       return result;
-    } finally {
-      this.#pending.delete(volume.id);
-    }
+    });
   }
 
   /** One volume, undefined if it is proven absent, and every mounted item of `/disk`. One command. */
@@ -206,9 +196,7 @@ export class Rds {
     await this.version(signal);
     const generation = this.#cache.generation(id);
     const listed = await listForRemoval(this.#context, id, signal);
-    const disk = single(id, listed);
-    const found = disk === undefined ? undefined : classify(disk, this.#context.clusterId);
-    this.#remember(id, found, generation);
+    const found = this.#cache.remember(id, classifiedAmong(this.#context, id, listed), generation);
     return { found, mounted: listed.filter(({ mounted }) => mounted) };
   }
 
@@ -231,7 +219,7 @@ export class Rds {
 
   /**
    * Removes the file of a volume that `forRemoval` did not find: where this process created or removed the volume, else
-   * where `findLeftover` finds it. One command; two when such a file is found.
+   * where `findLeftover` finds it. One command; two when a file is found.
    * @throws filePoolNotMounted (UNAVAILABLE), fileNotProven (FAILED_PRECONDITION)
    */
   async removeFileOnly(
@@ -255,51 +243,14 @@ export class Rds {
   ): Promise<WriteResult> {
     await this.version(signal);
     const generation = this.#cache.forget(volume.id);
-    const claimed = (half: RdsVolume) => this.#keep(half, generation);
+    const claimed = (half: RdsVolume) => this.#cache.put(half, generation);
     const result = await writeRecord(this.#context, volume, record, exportState, signal, claimed);
-    if (result.kind === "written") this.#keep(result.volume, generation);
+    if (result.kind === "written") this.#cache.put(result.volume, generation);
     return result;
   }
 
   /** Whether a volume as read is exported just as its record says. */
   exportIsRight(volume: RdsVolume): boolean {
     return exportIsRight(this.#context, volume);
-  }
-
-  async #askVersion(signal: AbortSignal): Promise<RouterOsVersion> {
-    const result = await runChecked(this.#context, {
-      what: "read the RouterOS version",
-      purpose: "read",
-      body: () => payload("version", ros`[/system/resource/get version]`),
-      signal,
-    });
-    const version = requireSupported(result.reply.flat("version") ?? "");
-    this.#context.logger.info("RDS connected", { address: this.address, version: version.text });
-    return version;
-  }
-
-  /** A pool's space less what the volumes that are being created or grown take beyond what its listing showed. */
-  #available(pool: Pool): bigint {
-    let { available } = pool;
-    for (const [id, { pool: slot, bytes }] of this.#pending) {
-      const listed = pool.counted.get(id) ?? 0n;
-      if (slot === pool.slot && bytes > listed) available -= bytes - listed;
-    }
-    return available > 0n ? available : 0n;
-  }
-
-  #remember(id: VolumeId, found: Classified | undefined, generation: number): Classified | undefined {
-    if (found?.kind === "volume") this.#keep(found.volume, generation);
-    else {
-      this.#cache.forget(id);
-      this.known.gone(id);
-    }
-    return found;
-  }
-
-  #keep(volume: RdsVolume, generation: number): void {
-    this.#cache.put(volume.id, volume, generation);
-    const newest = this.#cache.get(volume.id);
-    if (newest !== undefined) this.known.seen(newest);
   }
 }

@@ -75,7 +75,7 @@ export async function findLeftover(
   if (missing !== undefined) throw failure("filePoolNotMounted", { volume: id, pool: missing });
   const unasked = [...ours, ...others].some(({ path }) => !asked.includes(path));
   if (unasked || listed.some(({ slot }) => slot === id)) return "changed";
-  // Nobody can say of an adopted volume's file, without its record, that it was ours.
+  // Without its record, the file of an adopted volume is not proven ours.
   const adopted = !id.startsWith(SLOT_PREFIX);
   const left = ours.filter(({ path }) => there.has(path));
   const [only, second] = left;
@@ -107,7 +107,7 @@ async function filesAndDisks(
   return { there, listed: few?.disks ?? (await readInParts(context, read)) };
 }
 
-/** Removes what a failed create left, item or not. @throws notVerified (UNAVAILABLE) if something stays */
+/** Removes the item and the file that a failed create left. @throws notVerified (UNAVAILABLE) if something stays */
 export async function removeUnfinished(
   context: RdsContext,
   id: VolumeId,

@@ -3,9 +3,9 @@ import { escapeRegex } from "../routeros/quote.ts";
 /** A way to cut a list of slots into parts by single characters. */
 interface Scheme {
   readonly alphabet: string;
-  /** How many characters can be told apart. */
+  /** The number of characters that parts are cut by. */
   readonly depth: number;
-  /** The regular expression of slots whose characters are those of `classes`, the first that is told apart first. */
+  /** The regular expression of slots whose characters are in `classes`, in the order of cutting. */
   pattern(classes: readonly string[]): string;
 }
 

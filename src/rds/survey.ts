@@ -4,9 +4,9 @@ import { ros, type Script } from "../routeros/script.ts";
 import { anyOf } from "./backing-file.ts";
 import { type RdsContext, runChecked } from "./context.ts";
 import { type Disk, FILE_PROPERTIES } from "./disk.ts";
-import { bySlot } from "./lookup.ts";
+import { bySlot, sortedOut } from "./lookup.ts";
 import { readInParts } from "./parted-read.ts";
-import { classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
+import type { ForeignDisk, RdsVolume } from "./volume.ts";
 
 /** Everything with a slot like ours, and everything that is mounted. */
 export interface Survey {
@@ -40,13 +40,8 @@ export async function surveyAll(context: RdsContext, signal: AbortSignal): Promi
 
 /** Sorts disk items into volumes, foreign disks and mounted items. @param clusterId as `classify` takes it */
 export function surveyOf(disks: readonly Disk[], clusterId: string | undefined): Survey {
-  const all = disks.toSorted(bySlot);
-  const ours = all.flatMap((disk) => classify(disk, clusterId) ?? []);
-  return {
-    volumes: ours.flatMap((each) => (each.kind === "volume" ? [each.volume] : [])),
-    foreign: ours.flatMap((each) => (each.kind === "foreign" ? [each.foreign] : [])),
-    mounted: all.filter(({ slot, mounted }) => mounted && parseVolumeId(slot) === undefined),
-  };
+  const mounted = disks.filter((disk) => disk.mounted && parseVolumeId(disk.slot) === undefined);
+  return { ...sortedOut(disks, clusterId), mounted: mounted.toSorted(bySlot) };
 }
 
 /** The files that meet a condition; the RDS looks through all its filesystems for them. One RouterOS command. */

@@ -1,4 +1,7 @@
 import { failure } from "../domain/errors/driver-error.ts";
+import { payload } from "../routeros/envelope.ts";
+import { ros } from "../routeros/script.ts";
+import { type RdsContext, runChecked } from "./context.ts";
 
 /** A RouterOS version; pre-releases order before their release. */
 export interface RouterOsVersion {
@@ -12,7 +15,7 @@ export interface RouterOsVersion {
 export const MINIMUM_VERSION = "7.21";
 
 /**
- * Reads what `/system/resource/get version` prints, e.g. `7.24.5 (stable)` or `7.26beta4 (development)`.
+ * Reads the output of `/system/resource/get version`, e.g. `7.24.5 (stable)` or `7.26beta4 (development)`.
  * @returns undefined when it has another form
  */
 export function parseVersion(text: string): RouterOsVersion | undefined {
@@ -41,5 +44,18 @@ export function requireSupported(text: string): RouterOsVersion {
   if (version.major < 7 || (version.major === 7 && version.minor < 21)) {
     throw failure("versionTooOld", { version: version.text, minimum: MINIMUM_VERSION });
   }
+  return version;
+}
+
+/** Asks the device for its version. One RouterOS command. @throws as requireSupported */
+export async function readVersion(context: RdsContext, signal: AbortSignal): Promise<RouterOsVersion> {
+  const result = await runChecked(context, {
+    what: "read the RouterOS version",
+    purpose: "read",
+    body: () => payload("version", ros`[/system/resource/get version]`),
+    signal,
+  });
+  const version = requireSupported(result.reply.flat("version") ?? "");
+  context.logger.info("RDS connected", { address: context.client.address, version: version.text });
   return version;
 }

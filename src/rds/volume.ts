@@ -9,18 +9,18 @@ import type { Disk } from "./disk.ts";
 export interface RdsVolume {
   readonly id: VolumeId;
   readonly record: VolumeRecord;
-  /** The disk item as read, for compare-and-set and for what the record does not say. */
+  /** The disk item as read, for compare-and-set and for its properties. */
   readonly disk: Disk;
 }
 
 /**
  * Why a disk with our slot pattern is no volume of ours:
  * - `other-cluster`: a readable record names another installation. Only this proves that it is not ours.
- * - `former-id`: a readable record names the id that installations had before they were told apart by the cluster's UID, and
- *   this one is told apart so: it may be ours.
+ * - `former-id`: a readable record names the id that every installation had before the cluster's UID became the id, and this
+ *   one uses the UID: it may be ours.
  * - `unreadable`: it has a record that cannot be read here: it may be ours.
  * - `no-record`: the comment is no record, e.g. emptied by hand: it may be ours.
- * - `misplaced`: the record is ours, and the disk is not what the driver makes.
+ * - `misplaced`: the record is ours, and the disk is not one that the driver makes.
  */
 export type ForeignCause = "other-cluster" | "former-id" | "unreadable" | "no-record" | "misplaced";
 
@@ -32,7 +32,7 @@ export interface ForeignDisk {
   readonly reason: string;
 }
 
-/** What a disk item is to this installation. undefined: not our slot pattern, or not a file disk at all. */
+/** A disk item as this installation sees it. */
 export type Classified =
   | { readonly kind: "volume"; readonly volume: RdsVolume }
   | { readonly kind: "foreign"; readonly foreign: ForeignDisk };
@@ -65,6 +65,13 @@ export function classify(disk: Disk, clusterId: string | undefined): Classified 
   return { kind: "volume", volume: { id, record: decoded.record, disk } };
 }
 
+/** The volume that a change of its record left. @throws notVerified (UNAVAILABLE) if its record cannot be read back */
+export function writtenVolume(disk: Disk, clusterId: string | undefined, what: string): RdsVolume {
+  const classified = classify(disk, clusterId);
+  if (classified?.kind === "volume") return classified.volume;
+  throw failure("notVerified", { what, detail: "the record is not readable" });
+}
+
 function formerIdReason(clusterId: string): string {
   return `it belongs to cluster ${PLAIN_CLUSTER_ID}, and this one is ${clusterId}; if this installation made it, set cluster-id: ${PLAIN_CLUSTER_ID} for controller and nodes`;
 }
@@ -82,8 +89,15 @@ export function ownVolume(found: Classified | undefined): RdsVolume | undefined 
   throw failure("foreignDisk", { slot: id, reason });
 }
 
+/** As ownVolume, for a call that needs the volume. @throws volumeNotFound (NOT_FOUND), recordUnusable, foreignDisk (FAILED_PRECONDITION) */
+export function requireVolume(id: VolumeId, found: Classified | undefined): RdsVolume {
+  const volume = ownVolume(found);
+  if (volume === undefined) throw failure("volumeNotFound", { volume: id });
+  return volume;
+}
+
 /**
- * As ownVolume, for a detach: a disk without a record of ours that is not exported is detached, whoever made it.
+ * As ownVolume, for a detach: a disk without export and without a record of ours counts as detached.
  * @throws recordUnusable, foreignDisk (FAILED_PRECONDITION)
  */
 export function volumeToDetach(found: Classified | undefined): RdsVolume | undefined {

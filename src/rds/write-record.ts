@@ -1,9 +1,9 @@
 import { failure } from "../domain/errors/driver-error.ts";
+import { encodeChecked, REVISION_ROOM } from "../domain/record/record-codec.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
 import { ros, type Script } from "../routeros/script.ts";
-import { commandFailure, disksOf, type RdsContext } from "./context.ts";
-import { encodeChecked, REVISION_ROOM } from "./create.ts";
-import { type Disk, disks } from "./disk.ts";
+import { changeDisk, commandFailure, type RdsContext } from "./context.ts";
+import type { Disk } from "./disk.ts";
 import {
   exportedRecord,
   exportIsOn,
@@ -12,9 +12,9 @@ import {
   type WantedExport,
   wantedExport,
 } from "./export.ts";
-import { findDisk, single } from "./lookup.ts";
-import { pollUntil } from "./poll.ts";
-import { classify, type RdsVolume } from "./volume.ts";
+import { findDisk } from "./lookup.ts";
+import { pollDisk } from "./poll.ts";
+import { classify, type RdsVolume, writtenVolume } from "./volume.ts";
 
 /** The result of a compare-and-set. `conflict`: someone else wrote first; decide again on the record that is there. */
 export type WriteResult =
@@ -27,11 +27,11 @@ export type WriteResult =
  * compares, sets and reads back; its comparison is an argument of its `set`, so that no statement lies between them.
  *
  * A node gets access only through a second, later command, which acts or reads only while the record is still ours. A
- * fresh attach claims the volume with the export off, under an NQN that nobody has seen, and the second command switches
- * the export on. A second node that joins a running export is confirmed by a read. So a writer that RouterOS let pass a
- * comparison too late takes the export away from the first one instead of sharing it.
+ * fresh attach claims the volume with the export off, under a new NQN, and the second command switches the export on. A
+ * second node that joins a running export is confirmed by a read. So a writer that RouterOS let pass a comparison too late
+ * takes the export away from the first writer; the two never share it.
  * @param volume as read; its comment is the one that is compared
- * @param claimed told the volume as the first command left it, so that a caller who goes away before the second one need not read it again
+ * @param claimed called with the volume after the first command, for a caller who goes away before the second one
  * @returns the volume as the last command showed it
  * @throws notVerified (UNAVAILABLE) when RouterOS does not show the change, recordTooLarge, and the link's failures
  */
@@ -104,7 +104,7 @@ function isNamed(disk: Disk, { nqn, port }: WantedExport): boolean {
   return disk.nqn === nqn && disk.port === port;
 }
 
-/** The later command: access is granted on what it shows, and only if the record is still ours. */
+/** The later command: its row grants the access, if the record is still ours. */
 async function confirm(write: Write, claimed: Disk): Promise<WriteResult> {
   const { context, volume, wanted, comment, signal } = write;
   const { id, record } = volume;
@@ -112,24 +112,16 @@ async function confirm(write: Write, claimed: Disk): Promise<WriteResult> {
   if (!isSettled(write, claimed)) now = await runSet(write, switchOn(write, claimed));
   else if (wanted.hostNqns.length > record.attachments.length) now = await findDisk(context, id, signal);
   if (now !== undefined && now.comment === comment && !isSettled(write, now)) {
-    now = await pollUntil(
-      context.clock,
-      signal,
-      now,
-      () => findDisk(context, id, signal),
-      (found) => found === undefined || found.comment !== comment || isSettled(write, found),
-    );
+    const isOver = (found: Disk | undefined) =>
+      found === undefined || found.comment !== comment || isSettled(write, found);
+    now = await pollDisk(context, id, signal, now, isOver);
   }
   if (now === undefined) return { kind: "absent" };
   if (now.comment !== comment) return { kind: "conflict" };
   if (!isSettled(write, now)) {
     throw failure("notVerified", { what: `exporting volume ${id}`, detail: describe(now) });
   }
-  const classified = classify(now, context.clusterId);
-  if (classified?.kind !== "volume") {
-    throw failure("notVerified", { what: write.what, detail: "the record is not readable" });
-  }
-  return { kind: "written", volume: classified.volume };
+  return { kind: "written", volume: writtenVolume(now, context.clusterId, write.what) };
 }
 
 function isSettled({ wanted }: Write, disk: Disk): boolean {
@@ -167,15 +159,9 @@ function hostsOf(disk: Disk, { allowHost }: WantedExport): Script {
 
 async function runSet(write: Write, script: Script): Promise<Disk | undefined> {
   const { context, volume, what, signal } = write;
-  const outcome = await context.client.run({
-    what,
-    purpose: "mutate",
-    listing: disks(ros`slot=${volume.id}`),
-    body: (rows) => ros`${script}; ${rows}`,
-    signal,
-  });
+  const outcome = await changeDisk(context, what, volume.id, script, signal);
   if (!outcome.ok) throw commandFailure(what, outcome.failure);
-  return single(volume.id, disksOf(outcome));
+  return outcome.disk;
 }
 
 function describe(disk: Disk): string {

@@ -9,7 +9,8 @@ import {
 } from "../../test/support/kubernetes/world.ts";
 import { decodeRecord } from "../domain/record/record-codec.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
-import type { ShardStore } from "../kubernetes/port.ts";
+import type { ShardStore } from "../kubernetes/record-shards.ts";
+
 import type { ForeignDisk, RdsVolume } from "../rds/volume.ts";
 import {
   decodeCopy,

@@ -1,5 +1,7 @@
-import { afterEach, describe, expect, test } from "bun:test";
-import { BLOCK, MIB, type Stack, type StackOptions, startStack } from "../../test/support/rds-stack.ts";
+import { describe, expect, test } from "bun:test";
+import { createVolume, useStack } from "../../test/support/own-stack.ts";
+import type { StackOptions } from "../../test/support/rds-stack.ts";
+import { failure } from "../domain/errors/driver-error.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import { type Command, RouterOsClient } from "./client.ts";
 import { rejectionOf } from "./failure-class.ts";
@@ -39,6 +41,7 @@ function device(answer: Answer): { client: RouterOsClient; sent: Sent[] } {
     },
     close: async () => {},
     connected: () => true,
+    whyNoAnswer: () => failure("internal", { what: "never asked" }),
     onReconnect: () => () => {},
   };
   return { client: new RouterOsClient(transport), sent };
@@ -140,11 +143,7 @@ describe("a change that the device does not understand", () => {
 });
 
 describe("against RouterOS versions and their diagnostics", () => {
-  let stack: Stack | undefined;
-  afterEach(async () => {
-    await stack?.close();
-    stack = undefined;
-  });
+  const start = useStack();
 
   for (const [name, switches] of [
     ["an unknown command ends the line", { unknownCommand: "uncatchable" }],
@@ -152,17 +151,8 @@ describe("against RouterOS versions and their diagnostics", () => {
     ["an unknown command refuses the line", { unknownCommand: "whole-line" }],
   ] as const satisfies readonly (readonly [string, StackOptions["switches"]])[]) {
     test(`${name}: without :serialize, create and list work, and each change is sent once`, async () => {
-      const on = await startStack({ switches: { ...switches, serialize: "missing" } });
-      stack = on;
-      await on.volumes.create({
-        name: "pvc-1",
-        range: { requiredBytes: MIB, limitBytes: 0n },
-        capabilities: [BLOCK],
-        parameters: {},
-        mutableParameters: {},
-        contentSource: undefined,
-        signal: on.signal,
-      });
+      const on = await start({ switches: { ...switches, serialize: "missing" } });
+      await createVolume(on);
       expect((await on.rds.list(on.signal)).volumes.map(({ id }) => id)).toEqual([volumeIdFromName("pvc-1")]);
       const changes = on.simulator.commands.filter(({ line }) => line.includes("/disk/add"));
       expect(changes).toHaveLength(1);

@@ -21,7 +21,7 @@ import type { Transport } from "./transport/transport.ts";
 export const READ_TIMEOUT_MS = 15_000;
 export const MUTATE_TIMEOUT_MS = 60_000;
 
-/** One command: what is run and how its reply is used. */
+/** One command and the use of its reply. */
 export interface Command {
   /** For error messages, e.g. `create volume csi-…`. */
   readonly what: string;
@@ -59,8 +59,8 @@ const FORMS: readonly ReplyForm[] = [jsonForm, linesForm, detailForm];
 
 /**
  * Runs scripts on one RouterOS device. Knows the envelope and the forms of replies, not volumes.
- * What it throws means that the outcome is unknown or the device refuses to talk; runtime errors of
- * RouterOS are returned, as only the caller knows what they mean.
+ * It throws when the outcome is unknown or the device refuses to talk. It returns runtime errors of RouterOS, as only the
+ * caller knows their meaning.
  */
 export class RouterOsClient {
   readonly #transport: Transport;
@@ -76,7 +76,7 @@ export class RouterOsClient {
 
   /**
    * @param forms the reply forms to try, in order
-   * @param onFailure told of each answer that is an error
+   * @param onFailure called for each answer that is an error
    */
   constructor(
     transport: Transport,
@@ -92,11 +92,6 @@ export class RouterOsClient {
 
   get address(): string {
     return this.#transport.address;
-  }
-
-  /** The form in use, for logs and diagnosis. */
-  get formName(): ReplyForm["name"] {
-    return this.#formAt(this.#form).name;
   }
 
   /** Whether long lists come with chosen properties; undefined while that is not known. */
@@ -170,8 +165,8 @@ export class RouterOsClient {
     if (verdict.kind === "runtime") {
       const kind = classifyFailure(verdict.text);
       this.#onFailure(kind);
-      // What the version does not know fails where it stands, and `:onerror` catches some of that. A change is sent in a
-      // form that works, so there it is not the form.
+      // Words that the version does not know fail where they stand, and `:onerror` catches some of these failures. A change is
+      // sent in a form that works, so its failure is not one of the form.
       const isForms = kind === "parse" || (form === briefForm && kind === "argument");
       if (isForms && listing !== undefined && purpose === "read") {
         return { ran: "some", text: tidyFailure(verdict.text) };

@@ -9,7 +9,7 @@ export function payload(label: string, expression: Script): Script {
   return ros`:put ("~p:${Script.nonce}:${bare(label)}~" . ${expression} . "~e:${Script.nonce}~")`;
 }
 
-/** Puts what a statement prints into the reply under `label`; for commands whose output is text. */
+/** Puts the output of a statement into the reply under `label`; for commands whose output is text. */
 export function printed(label: string, statement: Script): Script {
   checkLabel(label);
   return ros`:put "~p:${Script.nonce}:${bare(label)}~"; ${statement}; :put "~e:${Script.nonce}~"`;
@@ -37,7 +37,7 @@ function bare(label: string): Script {
   return Script.fromTemplate([label], []);
 }
 
-/** What a command's reply says. `runtime`: it started and failed; earlier statements kept their effect. */
+/** The result of a command. `runtime`: it started and failed; earlier statements kept their effect. */
 export type Verdict =
   | { readonly kind: "ok" }
   | { readonly kind: "runtime"; readonly text: string }

@@ -1,5 +1,5 @@
 /**
- * What a RouterOS error text means for the driver. `parse`: the version does not know something in the line, see `Rejection`.
+ * The meaning of a RouterOS error text for the driver. `parse`: the version does not know a word of the line, see `Rejection`.
  * `own`: raised by a script of ours with `:error "rds-csi:<reason>"`.
  */
 export const FAILURE_CLASSES = [
@@ -51,7 +51,7 @@ export function classifyFailure(text: string): FailureClass {
 
 /** A line that RouterOS could not make sense of. */
 export interface Rejection {
-  /** `nothing` of it ran: it was refused as a whole. `some`: what stands before the mistake may have run. */
+  /** `nothing`: the line was refused as a whole. `some`: the statements before the mistake may have run. */
   readonly ran: "nothing" | "some";
   /** The diagnostic, without its position. */
   readonly text: string;

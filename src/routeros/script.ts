@@ -4,12 +4,12 @@ import { quote } from "./quote.ts";
 const NONCE = Symbol("nonce");
 type Part = string | typeof NONCE;
 
-/** What may stand in a script template. Plain text is always a value, never code. */
+/** A value in a script template. Plain text is always a value, never code. */
 export type ScriptValue = string | bigint | boolean | Script | readonly Script[];
 
 /**
- * A piece of RouterOS script: a statement, several statements, or an expression. It can only be made by
- * the `ros` template, so whatever is not written in this source code has been through `quote`.
+ * A piece of RouterOS script: a statement, several statements, or an expression. Only the `ros` template makes it, so every
+ * text from outside this source code has been through `quote`.
  */
 export class Script {
   readonly #parts: readonly Part[];

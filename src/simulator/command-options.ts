@@ -1,11 +1,13 @@
 import { logOptions } from "../config/common-options.ts";
 import {
   bad,
+  described,
   good,
   many,
   type OptionTable,
   optional,
   type Parsed,
+  parser,
   required,
   type ValuesOf,
   withDefault,
@@ -29,8 +31,7 @@ function pool(text: string): Parsed<SimulatedPool> {
   const [slot = "", fs = "btrfs", size = "1TiB", ...rest] = text.split(":");
   const filesystem = parse.oneOf("btrfs", "xfs", "ext4")(fs);
   const bytes = parse.bytes(size);
-  if (rest.length > 0 || !/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,31}$/.test(slot))
-    return bad("is not slot[:fs[:size]]");
+  if (rest.length > 0 || !("value" in parse.slot(slot))) return bad("is not slot[:fs[:size]]");
   if (!("value" in filesystem)) return filesystem;
   if (!("value" in bytes)) return bytes;
   return bytes.value >= 16n << 20n
@@ -50,132 +51,91 @@ function switchValue(text: string): Parsed<Partial<Switches>> {
 /** Options of `rds-csi simulate`. */
 export const simulateOptions = {
   listen: withDefault(
-    {
-      flag: "listen <host:port>",
-      description: "where the simulated RDS answers SSH; port 0 takes a free one",
-      expects: "an IP address and a port, e.g. 127.0.0.1:2222",
-    },
-    "127.0.0.1:2222",
-    (text): Parsed<{ host: string; port: number }> => {
+    "listen <host:port>",
+    "SSH address of the simulated RDS; port 0: a free port",
+    parser("an IP address and a port, e.g. 127.0.0.1:2222", (text) => {
       const found = /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z.-]+)):(\d{1,5})$/.exec(text);
       const port = Number(found?.[3]);
-      return found === null || port > 65_535
-        ? bad(`is ${JSON.stringify(text)}, not host:port or [v6]:port`)
-        : good({ host: found[1] ?? found[2] ?? "", port });
-    },
+      return found === null || port > 65_535 ? undefined : { host: found[1] ?? found[2] ?? "", port };
+    }),
+    "127.0.0.1:2222",
   ),
   dir: required(
-    {
-      flag: "dir <path>",
-      description: "directory of the simulated device: state, host key, images and exports",
-      expects: "an absolute path",
-    },
+    "dir <path>",
+    "directory of the simulated device: state, host key, images and exports",
     parse.absolutePath,
   ),
   backend: withDefault(
-    {
-      flag: "backend <kind>",
-      description:
-        "where image files are: in memory, or as sparse files below the directory; nvmet also exports those through this machine's kernel",
-      expects: "memory, files or nvmet",
-    },
-    "files",
+    "backend <kind>",
+    "place of image files: memory, or sparse files below the directory; nvmet also exports the files through this machine's kernel",
     parse.oneOf("memory", "files", "nvmet"),
+    "files",
   ),
   nvmetAddress: withDefault(
-    {
-      flag: "nvmet-address <ip>",
-      description: "where the exports of the backend nvmet listen, on the TCP ports of the disks",
-      expects: "an IPv4 or IPv6 address of this machine's initial network namespace, 0.0.0.0 or ::",
-    },
-    "0.0.0.0",
+    "nvmet-address <ip>",
+    "listen address of the backend nvmet; each disk has its own TCP port",
     parse.ipAddress,
+    "0.0.0.0",
+    { expects: "an IPv4 or IPv6 address of this machine's initial network namespace, 0.0.0.0 or ::" },
   ),
-  profile: withDefault(
-    {
-      flag: "profile <name>",
-      description: "which RouterOS behaves how",
-      expects: profileNames.join(", "),
-    },
-    "current",
-    parse.oneOf(...profileNames),
-  ),
+  profile: withDefault("profile <name>", "RouterOS to simulate", parse.oneOf(...profileNames), "current"),
   switches: many(
+    "switch <name=value>",
+    "changes one behaviour of the profile",
+    described("name=value; docs/simulator.md lists them", switchValue),
     {
-      flag: "switch <name=value>",
-      description: "changes one behaviour of the profile",
-      expects: "name=value; docs/simulator.md lists them",
       // Values are texts that may hold commas.
       split: (text) => text.split("\n").filter((part) => part.trim() !== ""),
     },
-    switchValue,
   ),
   pools: many(
-    {
-      flag: "pool <slot[:fs[:size]]>",
-      description: "pool of the simulated device",
-      expects: "a slot, then btrfs, xfs or ext4, then a size of at least 16MiB, e.g. storage-pool:btrfs:1TiB",
-      defaultText: "storage-pool:btrfs:1TiB",
-    },
-    pool,
+    "pool <slot[:fs[:size]]>",
+    "pool of the simulated device",
+    described(
+      "a slot, then btrfs, xfs or ext4, then a size of at least 16MiB, e.g. storage-pool:btrfs:1TiB",
+      pool,
+    ),
+    { defaultText: "storage-pool:btrfs:1TiB" },
   ),
   user: withDefault(
-    {
-      flag: "user <user>",
-      description: "RouterOS user that may log in",
-      expects: "1 to 64 letters, digits and any of . _ @ -",
-    },
+    "user <user>",
+    "RouterOS user that may log in",
+    parse.matching(/^[A-Za-z0-9._@][A-Za-z0-9._@-]{0,63}$/, "1 to 64 letters, digits and any of . _ @ -"),
     "csi",
-    parse.matching(/^[A-Za-z0-9._@][A-Za-z0-9._@-]{0,63}$/, "a RouterOS user name"),
   ),
   authorizedKeysFile: required(
-    {
-      flag: "authorized-keys-file <path>",
-      description: "public keys of that user, one per line",
-      expects: "the absolute path of a file of lines 'ssh-ed25519 AAAA…' or 'ssh-rsa AAAA…'",
-    },
+    "authorized-keys-file <path>",
+    "public keys of that user, one per line",
     parse.absolutePath,
+    { expects: "the absolute path of a file of lines 'ssh-ed25519 AAAA…' or 'ssh-rsa AAAA…'" },
   ),
   hostKeyFile: optional(
-    {
-      flag: "host-key-file <path>",
-      description: "where the public host key line is written, for --rds-host-key-file",
-      expects: "an absolute path",
-    },
+    "host-key-file <path>",
+    "file for the public host key, as --rds-host-key-file takes it",
     parse.absolutePath,
   ),
   readyFile: optional(
-    {
-      flag: "ready-file <path>",
-      description: "file that is written, with the address in it, once SSH is answered",
-      expects: "an absolute path",
-    },
+    "ready-file <path>",
+    "file that gets the address once SSH is answered",
     parse.absolutePath,
   ),
   latencyMs: withDefault(
-    {
-      flag: "latency-ms <ms>",
-      description: "delay of every command in milliseconds",
-      expects: "a whole number from 0 to 60000",
-    },
-    "0",
+    "latency-ms <ms>",
+    "delay of every command in milliseconds",
     parse.integer(0, 60_000),
+    "0",
   ),
   commandLog: optional(
-    {
-      flag: "command-log <path>",
-      description: "file to which every command is appended, one JSON object per line",
-      expects: "an absolute path",
-    },
+    "command-log <path>",
+    "file that gets every command as a line of JSON",
     parse.absolutePath,
   ),
   controlSocket: optional(
-    {
-      flag: "control-socket <path>",
-      description: "unix socket through which tests inject faults",
-      expects: "an absolute path of at most 107 bytes",
-    },
+    "control-socket <path>",
+    "unix socket through which tests inject faults",
     parse.absolutePath,
+    undefined,
+    { expects: "an absolute path of at most 107 bytes" },
   ),
   ...logOptions,
 } satisfies OptionTable;

@@ -25,7 +25,7 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-/** What /state shows; sizes are decimal strings. */
+/** The reply of /state; sizes are decimal strings. */
 function state(simulator: Simulator): unknown {
   const { device } = simulator;
   const { version, identity, pools, disks, files, subvolumes, liveExports } = device;

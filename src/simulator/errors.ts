@@ -31,7 +31,7 @@ export class LineCut extends Error {
   }
 }
 
-/** A mistake of whoever configures or drives the simulator (not of the simulated console). */
+/** A mistake in the configuration or use of the simulator, as opposed to one on the simulated console. */
 export class SimulatorError extends Error {
   constructor(message: string) {
     super(message);

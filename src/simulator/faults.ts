@@ -118,7 +118,7 @@ export class Faults {
     for (const resume of waiting) resume();
   }
 
-  /** Removes all rules and releases what hangs. */
+  /** Removes all rules and releases the lines that hang. */
   clear(): void {
     this.#rules.length = 0;
     this.release();

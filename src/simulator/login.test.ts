@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { connectWith, TEST_KEYS, type TestClient } from "../../test/support/simulator-client.ts";
 import { upload } from "../../test/support/simulator-upload.ts";
 import { testKey } from "../../test/support/ssh-server.ts";
-import { newEd25519Key } from "../routeros/transport/new-key.ts";
+import { newEd25519Key } from "../domain/openssh-key.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "./simulator.ts";
 
 const OTHER = newEd25519Key();

@@ -2,7 +2,7 @@ import type { Clock } from "../domain/clock.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Device } from "./device/device.ts";
 
-/** What a reboot needs of the service in front of the device. */
+/** The service in front of the device, as a reboot uses it. */
 export interface PowerOptions {
   readonly device: Device;
   readonly clock: Clock;
@@ -10,7 +10,7 @@ export interface PowerOptions {
   dropConnections(): void;
 }
 
-/** Whether the device is on, its reboots, and what happens on it by itself as time passes. */
+/** The power switch of the device, its reboots, and the events that come with time. */
 export class Power {
   readonly #options: PowerOptions;
   readonly #stopped = new AbortController();

@@ -4,7 +4,7 @@ export type ProfileName = "current" | "hostile" | "strict" | "old" | "too-old";
 
 export interface Profile {
   readonly description: string;
-  /** What differs from the defaults. */
+  /** The values that differ from the defaults. */
   readonly switches: Readonly<Partial<Switches>>;
 }
 

@@ -1,10 +1,8 @@
-import type { SwitchName } from "./switches.ts";
-
 /**
  * Each switch: key, values with the default first, description. A single value means "any text" or "any
- * number". The switches follow facts section 9.4.
+ * number". Each switch is a doubt about real devices (facts section 9.4), or a figure.
  */
-export const SWITCH_TABLE: readonly (readonly [SwitchName, readonly (string | number)[], string])[] = [
+export const SWITCH_TABLE = [
   ["version", ["7.24.5 (stable)"], "RouterOS version; menus and arguments newer than it do not exist"],
   ["exitOnRuntimeError", [0], "exit status of a line that failed while it ran"],
   ["exitOnParseError", [0], "exit status of a line that could not be parsed"],
@@ -108,4 +106,4 @@ export const SWITCH_TABLE: readonly (readonly [SwitchName, readonly (string | nu
     "a comment in print detail: before the record or behind its flags",
   ],
   ["resourcePolicy", ["test", "read"], "the policy that /system/resource needs; test on top of read, or not"],
-];
+] as const satisfies readonly (readonly [string, readonly (string | number)[], string])[];

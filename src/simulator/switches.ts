@@ -1,75 +1,15 @@
 import { SimulatorError } from "./errors.ts";
 import { SWITCH_TABLE } from "./switch-table.ts";
 
-/**
- * The values of all switches. Each switch is something that nobody has seen on a real device (facts
- * section 9.4), or a figure; what each means is in `SWITCH_DOCS`.
- */
-export interface Switches {
-  version: string;
-  exitOnRuntimeError: number;
-  exitOnParseError: number;
-  errorStream: "stdout" | "stderr";
-  wrapWidth: number;
-  loginSuffix: "honoured" | "ignored";
-  wrapPut: "no" | "yes";
-  lineEnding: "crlf" | "lf";
-  onerrorSuffix: "command" | "none";
-  slotTooLong: "by-version" | "error" | "truncate" | "accept";
-  slotMaximum: number;
-  duplicateSlotText: string;
-  duplicateNqn: "allowed" | "error";
-  existingFile: "keep" | "grow" | "error";
-  sharedFile: "error" | "shared";
-  parentMissing: "error" | "create";
-  poolUnmounted: "error" | "item-without-device";
-  noSpace: "clean" | "item-left" | "file-left";
-  noSpaceText: string;
-  allocation: "prealloc" | "sparse";
-  readyDelayMs: number;
-  interleaving: "none" | "statements" | "arguments";
-  interleavingSeed: number;
-  connectedHosts: "dropped" | "busy";
-  shrink: "error" | "shrinks";
-  onlineResize: "after-reexport" | "at-once";
-  defaultNqn: "slot" | "mikrotik";
-  allowHostName: "exact" | "comma-list" | "ignored";
-  deviceIdentity: "slot" | "nqn" | "random";
-  revokedHost: "dropped" | "stays";
-  renamedExport: "dropped" | "stays";
-  reExport: "effective" | "coalesced";
-  hostPassword: "not-enforced" | "enforced";
-  filePathSlash: "with" | "without";
-  fileSizeValue: "bytes" | "human";
-  booleans: "bool" | "text";
-  falseFlags: "absent" | "false";
-  serialize: "works" | "missing";
-  asValueInDetail: "works" | "missing";
-  proplist: "works" | "without-flags" | "missing";
-  parallelChannels: "ok" | "second-blocks" | "second-refused";
-  maxSessions: number;
-  keepaliveReplies: "yes" | "none";
-  execOutputLimit: "window" | "none";
-  clientDisconnect: "completes" | "aborted";
-  commandLimit: number;
-  multiLine: "syntax-error" | "first-line";
-  fileRemoveInUse: "allowed" | "error";
-  subvolumeRemoval: "at-once" | "dead";
-  subvolumeInUse: "error" | "allowed";
-  subvolumeExistsText: string;
-  directoryExistsText: string;
-  copy: "blocking" | "async";
-  copySparse: "preserved" | "full";
-  copyMs: number;
-  rebootExports: "kept" | "lost";
-  rebootMs: number;
-  mountDelayMs: number;
-  unknownArgument: "by-version" | "bad-parameter" | "syntax-error" | "expected-end";
-  unknownCommand: "uncatchable" | "catchable" | "whole-line";
-  missingItem: "no-such-item" | "internal-number";
-  detailComment: "own-line" | "inline";
-  resourcePolicy: "test" | "read";
-}
+type Entry = (typeof SWITCH_TABLE)[number];
+type ValueOf<Values extends readonly (string | number)[]> = Values extends readonly [infer Only]
+  ? Only extends number
+    ? number
+    : string
+  : Values[number];
+
+/** The values of all switches; `SWITCH_DOCS` explains each. */
+export type Switches = { -readonly [E in Entry as E[0]]: ValueOf<E[1]> };
 
 export type SwitchName = keyof Switches;
 
@@ -80,7 +20,7 @@ export interface SwitchDoc {
   /** The name on the command line and in docs/simulator.md, such as "ready-delay-ms". */
   readonly name: string;
   readonly default: string;
-  /** The possible values, or what kind of value it is. */
+  /** The possible values, or the kind of value. */
   readonly values: readonly string[];
   readonly description: string;
 }
@@ -139,7 +79,7 @@ export function checkSwitches(values: Readonly<Record<string, unknown>>): Partia
 
 /**
  * Parses `name=value` of the command line, such as "ready-delay-ms=300".
- * @throws SimulatorError when there is no such switch or value
+ * @throws SimulatorError when the switch or the value does not exist
  */
 export function parseSimulatorSwitch(text: string): Partial<Switches> {
   const equals = text.indexOf("=");

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import ssh2 from "ssh2";
 import { addLine, type TestConsole, testConsole } from "../../test/support/simulator-console.ts";
-import { newEd25519Key } from "../routeros/transport/new-key.ts";
+import { newEd25519Key } from "../domain/openssh-key.ts";
 import { POLICIES, type Policy } from "./device/policies.ts";
 
 const KEY = newEd25519Key().public;

@@ -7,7 +7,7 @@ export function versionParts(text: string): readonly [number, number, number] {
   return [Number(found[1]), Number(found[2]), Number(found[3] ?? 0)];
 }
 
-/** Whether version `text` has what came with `since`. */
+/** Whether version `text` has the features of version `since`. */
 export function hasVersion(text: string, since: string): boolean {
   const have = versionParts(text);
   const need = versionParts(since);

@@ -11,8 +11,9 @@ import { join } from "node:path";
 import process from "node:process";
 import { executable, noDevices, shortDirectory } from "../support/executable.ts";
 import { median, quantile, residentMb, timed } from "../support/figures.ts";
+import { capture } from "../support/processes.ts";
 import { block, type Capability, MIB, mount } from "../support/rpc.ts";
-import { capture, type Stand, startStand } from "../support/stand.ts";
+import { type Stand, startStand } from "../support/stand.ts";
 import { startUp } from "../support/start-up.ts";
 
 const rounds = Number(process.argv[2] ?? 100);

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
+import { newEd25519Key } from "../../src/domain/openssh-key.ts";
 import { BLOCK, GIB, LAYOUT, MIB, type Stack, startStack } from "../support/rds-stack.ts";
 import { connectWith, type TestClient } from "../support/simulator-client.ts";
 import { upload } from "../support/simulator-upload.ts";

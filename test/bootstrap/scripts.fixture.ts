@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
+import { newEd25519Key } from "../../src/domain/openssh-key.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "../../src/simulator/simulator.ts";
 import { connectWith, type TestClient } from "../support/simulator-client.ts";
 import { upload } from "../support/simulator-upload.ts";

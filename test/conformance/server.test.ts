@@ -7,8 +7,9 @@ import { status } from "@grpc/grpc-js";
 import { Controller, GroupController, Identity, SnapshotMetadata } from "../../src/csi/gen/csi_pb.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { executable, shortDirectory } from "../support/executable.ts";
+import type { Running } from "../support/processes.ts";
 import { block, codeOf, MIB, outcome } from "../support/rpc.ts";
-import { exists, type Running, type Stand, startStand, until } from "../support/stand.ts";
+import { exists, type Stand, startStand, until } from "../support/stand.ts";
 
 // What only a process on a socket can show: HTTP/2 details, cancellation, deadlines, and the end of the process.
 
@@ -161,13 +162,12 @@ describe("a caller that goes away", () => {
     await stand.controller.deleteVolume({ volumeId: volumeIdFromName("cancelled") });
   });
 
-  test("the deadline: DEADLINE_EXCEEDED in time, and the repeat converges", async () => {
-    await stand.control.fault({ kind: "delay", ms: 500, line: add("late").source });
-    const started = performance.now();
+  test("the deadline: DEADLINE_EXCEEDED while the command hangs, and the repeat converges", async () => {
+    await stand.control.fault({ kind: "hang", line: add("late").source });
     expect(await codeOf(stand.controller.createVolume(request("late"), { deadlineMs: 150 }))).toBe(
       "DEADLINE_EXCEEDED",
     );
-    expect(performance.now() - started).toBeLessThan(400);
+    await stand.control.clearFaults();
     await until(
       "the repeat",
       async () => (await outcome(stand.controller.createVolume(request("late")))) === "OK",
@@ -253,11 +253,17 @@ describe("the end of the process", () => {
   });
 
   test("a call that does not end is aborted after --shutdown-timeout-seconds, exit 0 all the same", async () => {
+    const patient = await another("--shutdown-timeout-seconds", "600");
     const { process, socket } = await another("--shutdown-timeout-seconds", "1");
     const client = stand.connect(Controller, socket);
     await client.listVolumes();
+    await stand.control.fault({ kind: "hang", line: add("waits").source });
     await stand.control.fault({ kind: "hang", line: add("hung").source });
     const mark = await lastSequence();
+    const waiting = outcome(stand.connect(Controller, patient.socket).createVolume(request("waits")));
+    await stand.control.untilSent(add("waits"), mark);
+    patient.process.signal("SIGTERM");
+    await untilRefused(patient.socket);
     const running = outcome(client.createVolume(request("hung")));
     await stand.control.untilSent(add("hung"), mark);
     const started = performance.now();
@@ -266,14 +272,18 @@ describe("the end of the process", () => {
     expect(await exit).toBe("0");
     const took = performance.now() - started;
     expect(took).toBeGreaterThan(900);
-    expect(took).toBeLessThan(4_000);
+    // One with a longer limit goes on waiting.
+    expect(patient.process.ended()).toBeUndefined();
+    expect(await patient.process.stop()).toBe("1");
+    await waiting;
     await stand.control.clearFaults();
     // What the hung command did or did not do, the next controller goes on from it.
     await until(
       "the repeat",
       async () => (await outcome(stand.controller.createVolume(request("hung")))) === "OK",
     );
-    await stand.controller.deleteVolume({ volumeId: volumeIdFromName("hung") });
+    for (const name of ["hung", "waits"])
+      await stand.controller.deleteVolume({ volumeId: volumeIdFromName(name) });
   });
 
   test("a second SIGTERM ends it at once with exit code 1", async () => {
@@ -286,9 +296,7 @@ describe("the end of the process", () => {
     await stand.control.untilSent(add("twice"), mark);
     process.signal("SIGTERM");
     await untilRefused(socket);
-    const started = performance.now();
     expect(await process.stop()).toBe("1");
-    expect(performance.now() - started).toBeLessThan(1_000);
     expect(await running).toMatch(/^(UNAVAILABLE|CANCELLED|DEADLINE_EXCEEDED)$/);
     await stand.control.clearFaults();
     await until(
@@ -298,12 +306,10 @@ describe("the end of the process", () => {
     await stand.controller.deleteVolume({ volumeId: volumeIdFromName("twice") });
   });
 
-  test("idle: ends within half a second, socket gone", async () => {
-    const { process, socket } = await another();
+  test("idle: ends without waiting for the shutdown timeout, socket gone", async () => {
+    const { process, socket } = await another("--shutdown-timeout-seconds", "600");
     await stand.connect(Identity, socket).probe();
-    const started = performance.now();
     expect(await process.stop()).toBe("0");
-    expect(performance.now() - started).toBeLessThan(1_500);
     expect(await exists(socket)).toBe(false);
   });
 });

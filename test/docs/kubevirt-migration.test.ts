@@ -11,7 +11,8 @@ import { GIB } from "../support/rds-stack.ts";
 import { capabilitiesOf, type Manifest, manifestsOf } from "./manifests.fixture.ts";
 import { blocksOf, plain, readPage, rowsBelow } from "./page.fixture.ts";
 import { ROOT } from "./pages.fixture.ts";
-import { answer, CLAIM, type Produced, produced, World } from "./scenarios.fixture.ts";
+import { type Produced, produced } from "./produced.fixture.ts";
+import { answer, CLAIM, World } from "./scenarios.fixture.ts";
 
 const page = await readPage("kubevirt-migration.md");
 const manifests = manifestsOf(page);

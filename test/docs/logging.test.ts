@@ -20,6 +20,12 @@ describe("docs/logging.md", () => {
     expect(written("noSuchField")).toBe(false);
   });
 
+  test("errors are logged as they are, so that each line has the fields of a failure", () => {
+    const asText = /\berror: (?:String\(|\(error as Error\)\.message|\w+\.summary|\w+\.error\.id)/;
+    expect(calls.split("\n").filter((line) => asText.test(line))).toEqual([]);
+    expect(asText.test("error: String(error)")).toBe(true);
+  });
+
   test("every message that it quotes is in the code", () => {
     const quoted = [...page.matchAll(/"msg":"([^"]+)"|`msg="([^"]+)"`|^\| `([a-z][^`]* [^`]*)` \|/gm)].map(
       ([, json, text, cell]) => json ?? text ?? cell ?? "",

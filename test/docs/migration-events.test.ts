@@ -10,7 +10,8 @@ import {
 import { documentedMetrics } from "../support/metrics-page.ts";
 import { plain, readPage, rowsBelow } from "./page.fixture.ts";
 import { ROOT } from "./pages.fixture.ts";
-import { type Produced, produced, VOLUME, World } from "./scenarios.fixture.ts";
+import { type Produced, produced } from "./produced.fixture.ts";
+import { VOLUME, World } from "./scenarios.fixture.ts";
 
 const metricsPage = await readPage("metrics.md");
 

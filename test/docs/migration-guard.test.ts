@@ -1,20 +1,12 @@
 import { afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { kubernetesEvidence } from "../../src/controller/kubernetes-evidence.ts";
+import { ORPHANED_AFTER_SECONDS } from "../../src/controller/migration-reporter.ts";
 import { readParameters } from "../../src/controller/parameters.ts";
-import { ORPHANED_AFTER_SECONDS } from "../../src/controller/reporter.ts";
 import { catalogue } from "../../src/domain/errors/catalogue.ts";
 import { parseQuantity } from "../../src/kubernetes/quantity.ts";
 import { plain, readPage, rowsBelow } from "./page.fixture.ts";
-import {
-  answer,
-  CLAIM,
-  type Produced,
-  produced,
-  reasonsOf,
-  UNLIMITED,
-  VOLUME,
-  World,
-} from "./scenarios.fixture.ts";
+import { type Produced, produced } from "./produced.fixture.ts";
+import { answer, CLAIM, reasonsOf, UNLIMITED, VOLUME, World } from "./scenarios.fixture.ts";
 
 const page = await readPage("migration-guard.md");
 

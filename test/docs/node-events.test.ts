@@ -2,9 +2,10 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
-import { troublesOf } from "../../src/node/health/health.ts";
+import type { NodeContext } from "../../src/node/context.ts";
+import { abnormalConditions } from "../../src/node/health/health.ts";
 import { createHealthWatch } from "../../src/node/health/health-watch.ts";
-import type { NodeContext } from "../../src/node/types.ts";
+
 import { silentLogger } from "../../src/observability/log.ts";
 import { ManualClock } from "../support/clock.ts";
 import { page, ROOT, section, tableRows } from "./pages.fixture.ts";
@@ -18,10 +19,10 @@ test("the reasons of nodes, with what a node really says", async () => {
   const connection = { nqn, slot, epoch: 1, state: "connecting", device: undefined };
   // Nothing of the node is looked at for a connection without mounts.
   const subject = { volume: slot, connections: [connection], mounts: [] };
-  const troubles = await troublesOf({} as NodeContext, subject);
+  const conditions = await abnormalConditions({} as NodeContext, subject);
   const said: string[][] = [];
   const clock = new ManualClock();
-  let found = troubles;
+  let found = conditions;
   const watch = createHealthWatch({
     survey: async () => new Map([[slot, found]]),
     events: {
@@ -42,7 +43,7 @@ test("the reasons of nodes, with what a node really says", async () => {
 
 test("the causes are those of the code", () => {
   const source = readFileSync(join(ROOT, "src/node/health/health.ts"), "utf8");
-  const causes = [...(/type HealthCause =([^;]+);/.exec(source)?.[1] ?? "").matchAll(/"([a-z-]+)"/g)];
+  const causes = [...(/type ConditionCause =([^;]+);/.exec(source)?.[1] ?? "").matchAll(/"([a-z-]+)"/g)];
   const listed = rows.map(([cause = ""]) => cause).filter((cause) => /^[a-z]+-[a-z-]+$/.test(cause));
   expect(listed.toSorted()).toEqual(causes.map(([, cause = ""]) => cause).toSorted());
   expect(listed.length).toBeGreaterThan(5);

@@ -2,9 +2,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
+import { newEd25519Key } from "../../src/domain/openssh-key.ts";
 import { type Simulator, startSimulator } from "../../src/simulator/simulator.ts";
-import { capture } from "../support/stand.ts";
+import { capture } from "../support/processes.ts";
 import { ROOT } from "./pages.fixture.ts";
 
 const PATH = `${process.env.PATH ?? ""}:/usr/bin`;

@@ -5,8 +5,9 @@ import { Controller } from "../../src/csi/gen/csi_pb.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { executable, noDevices, shortDirectory } from "../support/executable.ts";
 import { loopsBelow, mountsBelow } from "../support/leftovers.ts";
+import { capture, type Running } from "../support/processes.ts";
 import { block, MIB, mount, outcome } from "../support/rpc.ts";
-import { capture, exists, type Running, type Stand, startStand, until } from "../support/stand.ts";
+import { exists, type Stand, startStand, until } from "../support/stand.ts";
 
 // Processes that are killed without a chance to clean up, at points that the simulator's faults hold open.
 

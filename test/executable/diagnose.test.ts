@@ -3,8 +3,9 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { problemsOf } from "../support/diagnosis-schema.ts";
 import { executable, noDevices, shortDirectory } from "../support/executable.ts";
+import { capture } from "../support/processes.ts";
 import { GIB, MIB, mount } from "../support/rpc.ts";
-import { capture, type Stand, startStand } from "../support/stand.ts";
+import { type Stand, startStand } from "../support/stand.ts";
 
 const schema = JSON.parse(
   await readFile(new URL("../../docs/diagnosis.schema.json", import.meta.url), "utf8"),

@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { isPrintable } from "../../src/domain/printable.ts";
 import { disconnectPacket, startGreeter } from "../fuzz/hostile-ssh.ts";
 import { executable, shortDirectory } from "../support/executable.ts";
+import { capture } from "../support/processes.ts";
 import { block, outcome } from "../support/rpc.ts";
 import { connectWith } from "../support/simulator-client.ts";
 import { type ServedCommand, startTestServer, testKey } from "../support/ssh-server.ts";
-import { capture, type Stand, startStand } from "../support/stand.ts";
+import { type Stand, startStand } from "../support/stand.ts";
 
 /** Clears the screen, sets the title, colours by C1, turns the direction round, starts a line of its own. */
 const EVIL = "\u001b[2J\u001b]0;owned\u0007\u009b31m\u202e\u2028\r\nrds-csi: all is well";

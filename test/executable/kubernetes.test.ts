@@ -231,8 +231,6 @@ describe("the executable with --orchestrator kubernetes", () => {
     api.apply(launcher("launcher-anew", "node-c", "vm1-anew"));
     expect(await refusal(publish("node-c"))).toContain("no running pod uses the claim on node node-b");
     api.delete("Node", "node-b");
-    // The watch may not have told yet; a stale "exists" only refuses for longer.
-    await until("it is given away", async () => (await refusal(publish("node-c"))) === "OK");
     const { publishContext: after } = await publish("node-c");
     expect(after.nqn).not.toBe(before.nqn);
     await until("the event", async () => events().some((event) => event.includes("VolumeFenced")));

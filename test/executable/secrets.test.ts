@@ -16,8 +16,9 @@ import { registerSecret } from "../support/canary.ts";
 import { executable, shortDirectory } from "../support/executable.ts";
 import { BUILT_IN, FakeApiServer } from "../support/kubernetes/fake-api-server.ts";
 import { TEST_TOKEN } from "../support/kubernetes/kubeconfig.ts";
+import { capture } from "../support/processes.ts";
 import { secretKey } from "../support/secret-key.ts";
-import { capture, exists, type Stand, startStand, until } from "../support/stand.ts";
+import { exists, type Stand, startStand, until } from "../support/stand.ts";
 
 // Secrets of every kind go in; none of them may come out: not in logs at their most talkative, nor in errors, events,
 // metrics or help.

@@ -5,8 +5,8 @@ const FREEZE_MS = 1_000;
 const EVERY_MS = 50;
 /** A busy machine lets a process wait; then it does not compute either. Milliseconds of processor time. */
 const BUSY_MS = 700;
-/** Whatever the machine does, an answer that takes so long is one that does not come, milliseconds. */
-const DEAD_MS = 10_000;
+/** An answer that takes longer than so many pauses of this process is one that does not come. A busy machine makes them longer. */
+const DEAD_TICKS = 200;
 
 /** Processor time of a process so far, milliseconds. Source: proc(5), /proc/PID/stat, utime and stime in 1/100 s. */
 function processorMs(pid: number): number {
@@ -29,15 +29,17 @@ export interface FreezeWatch {
 export function watchFreezes(name: string, pid: number, ask: () => Promise<unknown>): FreezeWatch {
   const seen: string[] = [];
   let ended = false;
+  let ticks = 0;
+  const ticking = setInterval(() => (ticks += 1), EVERY_MS);
   const run = async () => {
     while (!ended) {
-      const [begun, used] = [performance.now(), processorMs(pid)];
+      const [begun, used, from] = [performance.now(), processorMs(pid), ticks];
       await ask();
       await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
       // The pause is measured too: it shows the freezes of this process itself.
       const took = performance.now() - begun - EVERY_MS;
       const computed = processorMs(pid) - used;
-      if ((took > FREEZE_MS && computed > BUSY_MS) || took > DEAD_MS)
+      if ((took > FREEZE_MS && computed > BUSY_MS) || ticks - from > DEAD_TICKS)
         seen.push(`${name} did not answer for ${Math.round(took)} ms, of which it computed ${computed} ms`);
     }
   };
@@ -46,6 +48,7 @@ export function watchFreezes(name: string, pid: number, ask: () => Promise<unkno
     end: async () => {
       ended = true;
       await running;
+      clearInterval(ticking);
       return seen;
     },
   };

@@ -10,13 +10,14 @@ import { AttachmentService } from "../../src/controller/attachments.ts";
 import { noOrchestrator } from "../../src/controller/evidence.ts";
 import { ExpansionService } from "../../src/controller/expansion.ts";
 import { createMigrationMetrics } from "../../src/controller/migration-metrics.ts";
-import { Reporter } from "../../src/controller/reporter.ts";
+import { MigrationReporter } from "../../src/controller/migration-reporter.ts";
 import { VolumeService } from "../../src/controller/volumes.ts";
 import { statusOf } from "../../src/csi/status.ts";
 import type { Capability } from "../../src/domain/access-mode.ts";
 import { systemClock } from "../../src/domain/clock.ts";
 import { failure } from "../../src/domain/errors/driver-error.ts";
 import { isPrintable } from "../../src/domain/printable.ts";
+import { type VolumeId, volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { known as knownFact, notAsked } from "../../src/inspect/fact.ts";
 import { noClusterLists } from "../../src/inspect/world.ts";
 import { truncated } from "../../src/kubernetes/event-object.ts";
@@ -25,7 +26,8 @@ import { createLogger } from "../../src/observability/logger.ts";
 import { createMetrics } from "../../src/observability/metrics.ts";
 import { Rds } from "../../src/rds/rds.ts";
 import { RouterOsClient } from "../../src/routeros/client.ts";
-import { createSshTransport, type Transport } from "../../src/routeros/transport/transport.ts";
+import { createSshTransport } from "../../src/routeros/transport/ssh-transport.ts";
+import type { Transport } from "../../src/routeros/transport/transport.ts";
 import { LAYOUT } from "../support/rds-stack.ts";
 import { testConsole } from "../support/simulator-console.ts";
 import { pinOf, startTestServer, type TestServer, testKey } from "../support/ssh-server.ts";
@@ -103,7 +105,7 @@ function controllerOf(transport: Transport, findings: Findings) {
   transport.onReconnect(() => rds.forgetVersion());
   const { registry } = createMetrics({ version: "0", commit: "0" });
   const posted = (message: string) => findings.shown("an event", truncated(message));
-  const reporter = new Reporter({
+  const reporter = new MigrationReporter({
     ...{ metrics: createMigrationMetrics(registry, () => undefined, clock), logger, clock, instance: "fuzz" },
     events: { post: ({ message }) => posted(message), postForVolume: (_, { message }) => posted(message) },
     outcome: async () => undefined,
@@ -138,12 +140,12 @@ async function operate(
   random: Random,
   on: ReturnType<typeof controllerOf>,
   findings: Findings,
-  known: string[],
+  known: VolumeId[],
 ) {
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(failure("cancelled", { what: "fuzzing" })), OPERATION_MS);
   const { signal } = limit;
-  const volumeId = known.length > 0 ? random.pick(known) : "csi-none";
+  const volumeId = known.length > 0 ? random.pick(known) : volumeIdFromName("none");
   const nodeId = random.pick(["node-a", "node-b"]);
   const range = { requiredBytes: BigInt(1 + random.int(64)) << 20n, limitBytes: 0n };
   const operations = {
@@ -220,7 +222,7 @@ async function hostileReplies(random: Random, server: TestServer, findings: Find
     ...{ hostKeys: [pinOf(server.fingerprint)], logger: loggerInto(findings), ...patience },
   });
   const on = controllerOf(transport, findings);
-  const known: string[] = [];
+  const known: VolumeId[] = [];
   for (let operation = 0; operation < 25; operation += 1) await operate(random, on, findings, known);
   await transport.close();
 }

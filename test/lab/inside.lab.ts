@@ -3,7 +3,7 @@ import { repository } from "../support/executable.ts";
 import { lab } from "./scenario.ts";
 
 /** Tests with real devices and mounts; some of them need rights that a container or a CI machine may not have. */
-const FILES = ["expand", "lifecycle", "check-filesystem"];
+const FILES = ["verbs/expand", "lifecycle", "filesystem/check-filesystem"];
 
 lab(
   "the node's own tests on a kernel of their own, with every right",

@@ -2,15 +2,13 @@ import { expect } from "bun:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { block, MIB, Mode, mount } from "../support/rpc.ts";
 import { lab } from "./scenario.ts";
-import { LabVolume } from "./volume.ts";
+import { LabVolume, QUICK } from "./volume.ts";
 import { RDS_DIRECTORY, type World } from "./world.ts";
 import { verifyRecords, Writer } from "./writer.ts";
 
 // Lines of the fault matrix (docs/testing.md) that no other file of the lab covers.
 
 const RWX = block(Mode.MULTI_NODE_MULTI_WRITER);
-/** Fast timers, so that a lost link is noticed within seconds. */
-const QUICK = { reconnectDelay: "1", keepAliveTmo: "1" };
 /** As QUICK, and the kernel gives up after a few seconds. */
 const GIVES_UP = { ...QUICK, ctrlLossTmo: "4" };
 

@@ -4,6 +4,9 @@ import type { World } from "./world.ts";
 /** Where kubelet would mount a volume of a node. */
 const KUBELET = "/var/lib/kubelet";
 
+/** Volume attributes with fast timers, so that a lost connection is noticed within seconds. */
+export const QUICK = { reconnectDelay: "1", keepAliveTmo: "1" };
+
 /** A volume of the lab and the RPCs of its life, with the paths that kubelet would give them. */
 export class LabVolume {
   readonly id: string;

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { parseAllDocuments } from "yaml";
-import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
+import { newEd25519Key } from "../../src/domain/openssh-key.ts";
 import { KUSTOMIZE, noKustomize } from "./kustomize.fixture.ts";
 
 /** A Kubernetes object as it stands in a file. */

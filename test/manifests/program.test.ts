@@ -11,7 +11,7 @@ import { readConfigFile } from "../../src/config/sources.ts";
 import { capabilityProblem } from "../../src/controller/capabilities.ts";
 import { readParameters } from "../../src/controller/parameters.ts";
 import { chooseSize } from "../../src/controller/sizes.ts";
-import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
+import { newEd25519Key } from "../../src/domain/openssh-key.ts";
 import { capabilitiesOf } from "../docs/manifests.fixture.ts";
 import {
   describeSets,

@@ -112,7 +112,6 @@ describe("the driver's rights are what its code asks for", () => {
     const cluster = await kubernetesCluster(config as unknown as ControllerConfig, deps);
     const volume = { id: "csi-1" } as unknown as RdsVolume;
     try {
-      await until("the watches are open", () => world.api.watching === 3);
       expect(await cluster.clusterId(forever)).toBe(CLUSTER_UID);
       expect(await cluster.nodes.exists("node-a", forever)).toBe(true);
       expect(await cluster.evidence.holderGone(volume, "node-z", forever)).toBe(true);

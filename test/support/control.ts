@@ -1,5 +1,5 @@
 import { request } from "node:http";
-import { setTimeout as delay } from "node:timers/promises";
+import { until } from "./until.ts";
 
 /** A fault as `POST /faults` takes it; see src/simulator/faults.ts. */
 export interface Fault {
@@ -76,20 +76,18 @@ export class Control {
    * version and all records, and counts of commands are exact only after that.
    */
   async untilAnswered(count: number, after = 0): Promise<void> {
-    for (const end = Date.now() + 10_000; Date.now() < end; await delay(5)) {
+    await until(`the simulator has answered ${count} commands`, async () => {
       const sent = (await this.commands()).filter(({ sequence }) => sequence > after);
-      if (sent.length >= count && sent.every(({ outcome }) => outcome !== "running")) return;
-    }
-    throw new Error(`the simulator was sent fewer than ${count} commands`);
+      return sent.length >= count && sent.every(({ outcome }) => outcome !== "running");
+    });
   }
 
   /** Waits until the simulator has been sent a line that matches, after sequence number `after`. */
   async untilSent(line: RegExp, after = 0): Promise<SentCommand> {
-    for (const end = Date.now() + 10_000; Date.now() < end; await delay(5)) {
-      const found = (await this.commands()).find((each) => each.sequence > after && line.test(each.line));
-      if (found !== undefined) return found;
-    }
-    throw new Error(`the simulator was never sent ${line}`);
+    const search = async () =>
+      (await this.commands()).find((each) => each.sequence > after && line.test(each.line));
+    await until(`the simulator is sent ${line}`, async () => (await search()) !== undefined);
+    return (await search()) as SentCommand;
   }
 
   #ask(method: string, path: string, body?: unknown): Promise<unknown> {

@@ -6,6 +6,7 @@ const unused = () => Promise.reject(new Error("unused"));
 export const unusedHelper: Helper = {
   lookForData: unused,
   inspect: unused,
+  users: unused,
   ext4State: unused,
   findFilesystem: unused,
   writeMark: unused,

@@ -8,8 +8,8 @@ import { AttachmentService } from "../../src/controller/attachments.ts";
 import { type EvidenceSource, noOrchestrator } from "../../src/controller/evidence.ts";
 import { ExpansionService, type OnlineExpansion } from "../../src/controller/expansion.ts";
 import { createMigrationMetrics, type MigrationMetrics } from "../../src/controller/migration-metrics.ts";
-import { RecordWatch } from "../../src/controller/record-counts.ts";
-import { Reporter } from "../../src/controller/reporter.ts";
+import { MigrationReporter } from "../../src/controller/migration-reporter.ts";
+import { VolumeCounts } from "../../src/controller/volume-counts.ts";
 import { VolumeService } from "../../src/controller/volumes.ts";
 import type { Capability } from "../../src/domain/access-mode.ts";
 import { type Clock, systemClock } from "../../src/domain/clock.ts";
@@ -21,7 +21,8 @@ import { Rds } from "../../src/rds/rds.ts";
 import { RouterOsClient } from "../../src/routeros/client.ts";
 import type { ReplyForm } from "../../src/routeros/reply/form.ts";
 import { type HostKeyPin, parseHostKeyPin } from "../../src/routeros/transport/host-keys.ts";
-import { createSshTransport, type Transport } from "../../src/routeros/transport/transport.ts";
+import { createSshTransport } from "../../src/routeros/transport/ssh-transport.ts";
+import type { Transport } from "../../src/routeros/transport/transport.ts";
 import type { ProfileName } from "../../src/simulator/profiles.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "../../src/simulator/simulator.ts";
 import { secretKey } from "./secret-key.ts";
@@ -83,11 +84,11 @@ export interface ControllerStack {
   /** Events on claims, in order. */
   readonly posted: PostedEvent[];
   readonly registry: Registry;
-  readonly reporter: Reporter;
+  readonly reporter: MigrationReporter;
   readonly metrics: MigrationMetrics;
-  /** The counts of records that scrapes show. */
-  readonly records: RecordWatch;
-  /** Reads the records anew, as this process does by itself every minute. */
+  /** The counts of volumes that scrapes show. */
+  readonly counts: VolumeCounts;
+  /** Lists the volumes anew, as this process does by itself every minute. */
   refreshCounts(): Promise<unknown>;
 }
 
@@ -179,9 +180,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const registry = new Registry();
     const posted: PostedEvent[] = [];
     const { signal } = new AbortController();
-    const records = new RecordWatch({ rds, clock, logger: silentLogger });
-    const metrics = createMigrationMetrics(registry, () => records.counts(), clock);
-    const reporter = new Reporter({
+    const counts = new VolumeCounts({ rds, clock, logger: silentLogger });
+    const metrics = createMigrationMetrics(registry, () => counts.onTwoNodes(), clock);
+    const reporter = new MigrationReporter({
       metrics,
       logger: silentLogger,
       clock,
@@ -197,8 +198,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       registry,
       reporter,
       metrics,
-      records,
-      refreshCounts: () => records.refresh(signal),
+      counts,
+      refreshCounts: () => counts.refresh(signal),
       volumes: new VolumeService({
         rds,
         clock,

@@ -1,4 +1,4 @@
-import { type KeyPair, newEd25519Key } from "../../src/routeros/transport/new-key.ts";
+import { type KeyPair, newEd25519Key } from "../../src/domain/openssh-key.ts";
 import { registerSecret } from "./canary.ts";
 
 /** A new key pair whose private half is a canary. */

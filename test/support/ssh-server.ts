@@ -4,8 +4,9 @@ import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
 import type { ParsedKey, ServerChannel, Connection as ServerConnection } from "ssh2";
 import ssh2 from "ssh2";
+import { ed25519ToOpenSsh } from "../../src/domain/openssh-key.ts";
 import { fingerprintOf, type HostKeyPin, parseHostKeyPin } from "../../src/routeros/transport/host-keys.ts";
-import { ed25519ToOpenSsh } from "../../src/routeros/transport/user-key.ts";
+
 import { registerSecret } from "./canary.ts";
 
 /** A private key text and its public line, as `ssh-keygen` would write them. */
@@ -179,13 +180,4 @@ export async function startTestServer(options: TestServerOptions = {}, port = 0)
         for (const socket of [...sockets]) socket.destroy();
       }),
   };
-}
-
-/** Waits for a condition, at most `ms` milliseconds; the error names what was waited for. */
-export async function until(condition: () => boolean, what: string, ms = 5_000): Promise<void> {
-  const end = performance.now() + ms;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }

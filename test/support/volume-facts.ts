@@ -192,7 +192,6 @@ function clusterFacts(shape: Shape, handle: string): ClusterFacts {
       phase: "Running",
       terminating: false,
       labels: {},
-      annotations: {},
       owners: block ? [owner] : [],
     }),
   );
@@ -211,7 +210,6 @@ function clusterFacts(shape: Shape, handle: string): ClusterFacts {
     uid: "uid-migration",
     phase: "Running",
     created: NOW - since * 1_000,
-    sourceNode: nodes[0],
     targetNode: nodes[1],
     targetPod: undefined,
     started: undefined,

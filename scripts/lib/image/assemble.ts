@@ -31,7 +31,7 @@ export interface Part {
 /** A root filesystem in two layers. */
 export interface Assembled {
   readonly target: Target;
-  /** What comes from Debian. */
+  /** The part that comes from Debian. */
   readonly base: Tree;
   /** Time of the newest of its files, seconds since 1970. */
   readonly baseTime: number;
@@ -187,7 +187,7 @@ async function addCertificates(store: Store, base: Tree, used: Set<string>): Pro
   used.add(owner);
 }
 
-/** The licence, and what scanners read: one file a package, as there is no dpkg whose database it could be. */
+/** The licence, and the package list for scanners: one file a package, as there is no dpkg whose database it could be. */
 async function addPapers(store: Store, base: Tree, { name, control, md5sums }: Package): Promise<void> {
   const documents = `usr/share/doc/${name}`;
   let licence = `${documents}/copyright`;

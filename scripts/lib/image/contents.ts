@@ -1,6 +1,6 @@
 import { NODE_TOOLS, type NodeTool } from "../../../src/host/tools.ts";
 
-/** What the image is made for. `debian` is Debian's name of the architecture, `oci` the OCI image specification's. */
+/** The machines of the image. `debian` is Debian's name of the architecture, `oci` the OCI image specification's. */
 export interface Target {
   readonly name: "x64" | "arm64";
   readonly debian: "amd64" | "arm64";
@@ -19,7 +19,7 @@ export const TARGETS: readonly Target[] = [
 /** The release that the packages come from: the one that the lab runs. */
 export const DEBIAN = { version: "12", codename: "bookworm" } as const;
 
-/** The programs of the image: what the node executes over NVMe/TCP, see src/host/tools.ts, which is the only list. */
+/** The programs of the image: those that the node runs over NVMe/TCP. The only list is src/host/tools.ts. */
 export const PROGRAMS: readonly NodeTool[] = (NODE_TOOLS as readonly NodeTool[]).filter(
   ({ dataPath }) => dataPath !== "loop",
 );

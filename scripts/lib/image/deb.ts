@@ -15,7 +15,7 @@ export interface Package {
   readonly control: string;
   /** Text of its list of checksums. */
   readonly md5sums: string;
-  /** Packages that it needs, the first of alternatives. */
+  /** Packages that this one needs, the first of alternatives. */
   readonly depends: readonly string[];
 }
 

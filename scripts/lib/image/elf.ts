@@ -1,6 +1,6 @@
 import type { Buffer } from "node:buffer";
 
-/** What a dynamically linked ELF file asks for. */
+/** The needs of a dynamically linked ELF file. */
 export interface Elf {
   /** `e_machine`: 62 is x86-64, 183 AArch64. */
   readonly machine: number;

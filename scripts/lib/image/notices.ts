@@ -2,7 +2,7 @@ import { access, readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ImageError } from "./image-error.ts";
 
-/** What of a package's package.json matters here. */
+/** The fields of a package.json that matter here. */
 interface Manifest {
   readonly name: string;
   readonly version: string;

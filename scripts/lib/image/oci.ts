@@ -7,7 +7,7 @@ import type { Assembled } from "./assemble.ts";
 import { DEBIAN, EXECUTABLE, USER } from "./contents.ts";
 import { tarOf } from "./tar.ts";
 
-/** What the image is made of, besides its files. */
+/** The facts of a build that go into the image. */
 export interface Build {
   readonly version: string;
   readonly commit: string;
@@ -28,7 +28,7 @@ const MEDIA = "application/vnd.oci.image";
 
 /**
  * Writes an OCI image layout with one entry, named by the version: the image, or the index of an image for each
- * architecture. What was in the directory before is removed. The same input gives the same bytes. Source: OCI image specification 1.1.
+ * architecture. Earlier content of the directory is removed. The same input gives the same bytes. Source: OCI image specification 1.1.
  * @returns the digest of each image, by its architecture
  */
 export async function writeLayout(

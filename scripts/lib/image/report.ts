@@ -2,7 +2,7 @@ import type { Assembled } from "./assemble.ts";
 import { EXECUTABLE } from "./contents.ts";
 import type { Tree } from "./tree.ts";
 
-/** What an image consists of, for dist/image.json, tests and the page in docs/. Sizes are bytes. */
+/** The contents of an image, for dist/image.json, tests and the page in docs/. Sizes are bytes. */
 export interface Report {
   readonly architecture: string;
   /** Of its manifest. */

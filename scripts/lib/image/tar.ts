@@ -49,7 +49,7 @@ function octal(value: number, width: number): string {
   return value.toString(8).padStart(width - 1, "0");
 }
 
-/** A name of up to 100 bytes, with what is before it, up to 155, apart. */
+/** The last part of a path, up to 100 bytes, apart from the parts before it, up to 155. */
 function split(path: string): readonly [string, string] {
   if (Buffer.byteLength(path) <= 100) return ["", path];
   for (let at = path.indexOf("/"); at > 0 && at < path.length - 1; at = path.indexOf("/", at + 1)) {

@@ -27,7 +27,7 @@ export class Tree {
     return this.#entries.get(path);
   }
 
-  /** Paths and entries in the order of their bytes: a directory comes before what is in it. */
+  /** Paths and entries in the order of their bytes: a directory comes before its content. */
   entries(): readonly (readonly [string, Entry])[] {
     return [...this.#entries].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   }
@@ -40,7 +40,7 @@ export interface Dated {
 }
 
 /**
- * Writes trees into a new directory, later ones over earlier ones. What was there before is replaced at once, when everything
+ * Writes trees into a new directory, later ones over earlier ones. Earlier content is replaced at once, when everything
  * is written: a lab may be running from it.
  */
 export async function writeTrees(trees: readonly Dated[], directory: string): Promise<void> {

@@ -4,9 +4,10 @@ import type { Diagnosis } from "../../diagnose/diagnosis.ts";
 import type { Facts } from "../../diagnose/facts.ts";
 import { historyOf } from "../../diagnose/probes/kernel-log.ts";
 import { printable } from "../../domain/printable.ts";
+import { shortSize } from "../../domain/size.ts";
 import { type Fact, valueOr } from "../../inspect/fact.ts";
 import { endpointText } from "../../nvme/endpoint.ts";
-import { type Column, shortDuration, shortSize, tableLines } from "../volumes/text.ts";
+import { type Column, shortDuration, tableLines } from "../volumes/text.ts";
 import { wrap } from "./wrap.ts";
 
 export interface Section {

@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import { type Input, loadVolumesConfig, type VolumesConfig } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
 import { PLAIN_CLUSTER_ID } from "../../domain/cluster-id.ts";
-import { type DriverError, failure, isFailure, toDriverError } from "../../domain/errors/driver-error.ts";
+import { failure, isFailure, toDriverError } from "../../domain/errors/driver-error.ts";
 import {
   type Fact,
   ifKnown,
@@ -18,8 +18,9 @@ import type { Kubernetes } from "../../kubernetes/create.ts";
 import type { Logger } from "../../observability/log.ts";
 import { Rds } from "../../rds/rds.ts";
 import { RouterOsClient } from "../../routeros/client.ts";
-import { defaultBackoff } from "../../routeros/transport/backoff.ts";
-import { createSshTransport, type Transport } from "../../routeros/transport/transport.ts";
+import { limitOf } from "../../routeros/transport/limit.ts";
+import { createSshTransport, DEFAULT_BACKOFF } from "../../routeros/transport/ssh-transport.ts";
+import type { Transport } from "../../routeros/transport/transport.ts";
 import type { Io } from "../io.ts";
 import { loggerFor } from "../logging.ts";
 import { openKubernetes } from "../open-kubernetes.ts";
@@ -38,7 +39,7 @@ function openRds(
 ): { readonly rds: Rds; readonly transport: Transport } {
   // Half of the limit, so that the reason is known before the time is over.
   const patienceMs = Math.min(5_000, timeoutSeconds * 500);
-  const backoff = { ...defaultBackoff, maxMs: MAX_BACKOFF_MS };
+  const backoff = { ...DEFAULT_BACKOFF, maxMs: MAX_BACKOFF_MS };
   const transport = createSshTransport({ ...config.rds, logger, patienceMs, backoff });
   const { clusterId, nqnPrefix, nvmePort, fencing } = config;
   const client = new RouterOsClient(transport);
@@ -62,6 +63,7 @@ export async function openCluster(config: VolumesConfig, logger: Logger): Promis
 export interface Sides {
   readonly config: VolumesConfig;
   readonly rds: Rds;
+  readonly transport: Transport;
   /** Unknown: without an orchestrator, or with credentials that cannot be used. */
   readonly cluster: Fact<Kubernetes>;
 }
@@ -102,7 +104,7 @@ export async function withSides<T>(
     const config = { ...loaded, clusterId };
     const opened = openRds(config, logger, timeoutSeconds);
     transport = opened.transport;
-    return await run({ config, rds: opened.rds, cluster });
+    return await run({ config, ...opened, cluster });
   } finally {
     await Promise.all([transport?.close(), ifKnown(cluster)?.close(0)]);
   }
@@ -141,25 +143,20 @@ export interface Limits {
 }
 
 /** Limits that say, when they pass, which side did not answer. */
-export function limitsOf({ rds }: Pick<Sides, "rds">, seconds: number, stop: AbortSignal): Limits {
+export function limitsOf(
+  { transport }: Pick<Sides, "transport">,
+  seconds: number,
+  stop: AbortSignal,
+): Limits {
   const reason = `no answer within ${seconds} s`;
-  const rdsLimit = limitOf(failure("rdsUnreachable", { address: rds.address, reason }), seconds, stop);
-  const cluster = failure("kubernetesUnavailable", { verb: "read", resource: "the volumes", reason });
-  const clusterLimit = limitOf(cluster, seconds, stop);
-  return {
-    forRds: rdsLimit.signal,
-    forCluster: clusterLimit.signal,
-    clear: () => {
-      rdsLimit.clear();
-      clusterLimit.clear();
-    },
+  const late = failure("kubernetesUnavailable", { verb: "read", resource: "the volumes", reason });
+  const onRds = limitOf(transport, seconds, stop);
+  const inCluster = limitOf({ whyNoAnswer: () => late }, seconds, stop);
+  const clear = (): void => {
+    onRds.clear();
+    inCluster.clear();
   };
-}
-
-function limitOf(error: DriverError, seconds: number, stop: AbortSignal) {
-  const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(error), seconds * 1_000);
-  return { signal: AbortSignal.any([stop, limit.signal]), clear: () => clearTimeout(timer) };
+  return { forRds: onRds.signal, forCluster: inCluster.signal, clear };
 }
 
 /** Reads the lists of both sides. One RouterOS command, besides the version's. */

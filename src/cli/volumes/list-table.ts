@@ -1,10 +1,11 @@
 import { printable } from "../../domain/printable.ts";
+import { shortSize } from "../../domain/size.ts";
 import type { VolumeState } from "../../inspect/compare.ts";
 import { problemsOf } from "./listed.ts";
 import { claimOf, type ListedVolume } from "./model.ts";
 import { firstLabel } from "./select.ts";
 import { COLOUR, MARK } from "./show-text.ts";
-import { type Column, cutClaim, shortAge, shortDuration, shortSize, tableLines } from "./text.ts";
+import { type Column, cutClaim, shortAge, shortDuration, tableLines } from "./text.ts";
 
 export interface TableOptions {
   /** All columns, nothing cut. */
@@ -68,7 +69,7 @@ export function volumeTable(volumes: readonly ListedVolume[], options: TableOpti
     ...(worst.some((each) => each !== undefined)
       ? [{ title: "!", cells: worst.map((each) => (each === undefined ? "-" : MARK[each].trim())) }]
       : []),
-    column("SIZE", ({ sizeBytes }) => shortSize(sizeBytes)),
+    column("SIZE", ({ sizeBytes }) => (sizeBytes > 0n ? shortSize(sizeBytes) : "-")),
     column("PVC", (volume) => claimOf(volume) ?? "-", { floors: [undefined, 24, 16, 6], cut: cutClaim }),
     column("NODES", nodes, { floors: [undefined, 18, 10, 5], ...(short === undefined ? {} : { short }) }),
     ...(wide || migrating

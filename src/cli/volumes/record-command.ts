@@ -7,22 +7,18 @@ import { commandOptions } from "../options.ts";
 export function addRecordCommand(volumes: CliCommand, io: Io, done: (code: number) => void): void {
   const record: CliCommand = volumes
     .command("record")
-    .description("show a volume's record on the RDS, or put it back after it was damaged")
+    .description("show a volume's record on the RDS, or restore a damaged one")
     .argument("<name>", "claim (namespace/name), PersistentVolume, volume handle or CSI volume name")
-    .option("-n, --namespace <namespace>", "the name is that of a claim in this namespace")
+    .option("-n, --namespace <namespace>", "the name is a claim in this namespace")
     .choice("-o, --output <format>", "form of the record", ["text", "json"])
     .addOption(
-      new Option("--restore", "put back the copy that the controller kept; shows what it would do")
+      new Option("--restore", "plan to put back the copy that the controller kept")
         .default(false)
         .conflicts("rebuild"),
     )
-    .option(
-      "--rebuild",
-      "make a record from the PersistentVolume and its VolumeAttachments; shows what it would do",
-      false,
-    )
-    .option("--yes", "write what --restore or --rebuild shows", false)
-    .option("--replace-readable", "also if the present record can be read", false)
+    .option("--rebuild", "plan a record from the PersistentVolume and its VolumeAttachments", false)
+    .option("--yes", "carry out the plan of --restore or --rebuild", false)
+    .option("--replace-readable", "replace also a record that can be read", false)
     .seconds("--timeout <seconds>", "limit for the whole command", 30)
     .configured(commandOptions.volumes)
     .examples(

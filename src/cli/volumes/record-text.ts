@@ -1,11 +1,12 @@
 import { printable } from "../../domain/printable.ts";
 import { decodeRecord } from "../../domain/record/record-codec.ts";
 import type { VolumeRecord } from "../../domain/record/volume-record.ts";
+import { shortSize } from "../../domain/size.ts";
 import type { Fact } from "../../inspect/fact.ts";
 import type { ForeignDisk, RdsVolume } from "../../rds/volume.ts";
 import type { RecordCopy } from "../../records/copy.ts";
 import type { RecordPlan } from "../../records/plan.ts";
-import { isoTime, shortSize } from "./text.ts";
+import { isoTime } from "./text.ts";
 
 /** A volume's record, and the copy of it. */
 export interface ShownRecord {

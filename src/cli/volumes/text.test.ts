@@ -1,18 +1,8 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { cutClaim, cutEnd, cutMiddle, shortAge, shortDuration, shortSize, tableLines } from "./text.ts";
+import { cutClaim, cutEnd, cutMiddle, shortAge, shortDuration, tableLines } from "./text.ts";
 
-test("sizes, durations and ages", () => {
-  expect([0n, 1n, 1023n, 1024n, 1536n, 10n << 30n, (3n << 40n) / 2n, 1n << 70n].map(shortSize)).toEqual([
-    "-",
-    "1",
-    "1023",
-    "1Ki",
-    "1.5Ki",
-    "10Gi",
-    "1.5Ti",
-    "1024Ei",
-  ]);
+test("durations and ages", () => {
   expect([-5, 0, 59, 60, 61, 3600, 7260, 86_400 * 3].map(shortDuration)).toEqual([
     "0s",
     "0s",

@@ -1,14 +1,3 @@
-/** Bytes as Kubernetes writes them: `10Gi`, `1.5Ti`, `512Mi`; one decimal when it is not whole. */
-export function shortSize(bytes: bigint): string {
-  if (bytes <= 0n) return "-";
-  const units = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
-  let unit = 0;
-  while (unit < units.length - 1 && bytes >= 1n << BigInt(10 * (unit + 1))) unit += 1;
-  const tenths = (bytes * 10n) >> BigInt(10 * unit);
-  const decimal = tenths % 10n === 0n ? "" : `.${tenths % 10n}`;
-  return `${tenths / 10n}${decimal}${units[unit]}`;
-}
-
 /** A duration with at most two units: `45s`, `2m10s`, `3h5m`, `12d`. Negative ones, by clocks that differ, are 0s. */
 export function shortDuration(seconds: number): string {
   const total = Math.max(0, Math.floor(seconds));

@@ -1,4 +1,5 @@
 import { printable } from "../../domain/printable.ts";
+import { shortSize } from "../../domain/size.ts";
 import { sentenceOf } from "../../inspect/finding.ts";
 import { jsonText } from "../machine-text.ts";
 import { volumeTable } from "./list-table.ts";
@@ -16,7 +17,7 @@ import {
   sorted,
 } from "./select.ts";
 import { wrap } from "./show-text.ts";
-import { isoTime, shortSize } from "./text.ts";
+import { isoTime } from "./text.ts";
 
 /** A side that does not answer. Times are milliseconds since the Unix epoch. */
 export interface Trouble {
@@ -93,7 +94,7 @@ export function changeLine(change: WatchChange, now: number, json: boolean): str
   const { handle, state, sizeBytes, nodes, migration } = volume;
   const problems = problemsOf(volume).map(sentenceOf);
   const parts = [
-    ...[time, change.change, handle, state, shortSize(sizeBytes)],
+    ...[time, change.change, handle, state, sizeBytes > 0n ? shortSize(sizeBytes) : "-"],
     claimOf(volume) ?? "-",
     nodes.map(({ node }) => node).join(",") || "-",
     ...(migration === undefined ? [] : [migration.overdue ? "migration OVERDUE" : "migration"]),

@@ -2,7 +2,7 @@ import type { Input } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
 import type { ErrorId } from "../../domain/errors/catalogue.ts";
 import { DriverError } from "../../domain/errors/driver-error.ts";
-import { ifKnown, isUnanswered, type Unknown } from "../../inspect/fact.ts";
+import { isUnanswered, type Unknown } from "../../inspect/fact.ts";
 import type { ClusterLists } from "../../inspect/world.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
@@ -29,7 +29,7 @@ const DEFAULT_ROWS = 24;
 
 /**
  * `rds-csi volumes list --watch`: the list again and again, until the process is told to stop. One RouterOS command each time,
- * over one connection; the cluster is followed, not asked each time. Reads only.
+ * over one connection, and two lists of the Kubernetes API. Reads only.
  * @throws what makes the first look impossible for good, such as a key that is refused
  */
 export async function runVolumesWatch(input: Input, options: WatchOptions, io: Io): Promise<number> {
@@ -38,7 +38,6 @@ export async function runVolumesWatch(input: Input, options: WatchOptions, io: I
     const presenter =
       io.columns === undefined || output === "json" ? stream(options, io) : screen(options, io);
     try {
-      ifKnown(sides.cluster)?.watch();
       let last: Seen | undefined;
       while (!io.stop.aborted && io.outputClosed !== true) {
         last = await look(sides, last, timeoutSeconds, io.stop).catch((error) => {
@@ -63,7 +62,7 @@ interface Seen extends Look {
 }
 
 /** Errors of the first look that may pass by themselves. */
-const TRANSIENT: ReadonlySet<ErrorId> = new Set(["rdsUnreachable", "rdsBusy", "rdsOutcomeUnknown"]);
+const TRANSIENT: ReadonlySet<ErrorId> = new Set(["rdsUnreachable", "rdsBusy", "rdsSilent"]);
 
 /** Looks once. A side that does not answer keeps its last known lists. */
 async function look(

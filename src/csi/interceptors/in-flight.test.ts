@@ -10,6 +10,8 @@ import {
   DeleteVolumeRequestSchema,
   DeleteVolumeResponseSchema,
   ListVolumesRequestSchema,
+  NodeStageVolumeRequestSchema,
+  NodeUnstageVolumeRequestSchema,
 } from "../gen/csi_pb.ts";
 import type { RpcCall } from "../rpc.ts";
 import { inFlightInterceptor } from "./in-flight.ts";
@@ -152,5 +154,32 @@ describe("inFlightInterceptor", () => {
     expect(calls[0]?.call.context.deadlineMs).toBe(300);
     guard(remove("csi-1"), next);
     expect(calls[0]?.call.context.deadlineMs).toBeUndefined();
+  });
+
+  test("node calls of one volume exclude each other until the first has really ended, also when its caller has gone", async () => {
+    const { calls, next } = handler();
+    const guard = inFlightInterceptor();
+    const reason = failure("cancelled", { what: "NodeStageVolume" });
+    const client = new AbortController();
+    const stage = (volumeId: string, context = {}) =>
+      fakeCall("NodeStageVolume", NodeStageVolumeRequestSchema, { volumeId }, context);
+    const unstage = (volumeId: string) =>
+      fakeCall("NodeUnstageVolume", NodeUnstageVolumeRequestSchema, { volumeId });
+    const first = errorOf(guard(stage("csi-1", { signal: client.signal }), next));
+    expect(isFailure(await errorOf(guard(unstage("csi-1"), next)), "operationInFlight")).toBe(true);
+    client.abort(reason);
+    expect(await first).toBe(reason);
+    for (const call of [unstage("csi-1"), stage("csi-1")]) {
+      expect(isFailure(await errorOf(guard(call, next)), "operationInFlight")).toBe(true);
+    }
+    guard(unstage("csi-2"), next);
+    calls[0]?.done.reject(new Error("stopped"));
+    await settled();
+    guard(unstage("csi-1"), next);
+    expect(calls.map(({ call }) => call.context.method)).toEqual([
+      "NodeStageVolume",
+      "NodeUnstageVolume",
+      "NodeUnstageVolume",
+    ]);
   });
 });

@@ -2,7 +2,7 @@ import { equals, type Message } from "@bufbuild/protobuf";
 import { orAborted } from "../../domain/abort.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import type { Interceptor, RpcCall, RpcNext } from "../rpc.ts";
-import { IN_FLIGHT_RULES, type InFlightRules, keysOf } from "./in-flight-rules.ts";
+import { keysOf } from "./in-flight-rules.ts";
 
 /** Work that runs on behalf of one or more equal calls. */
 interface Work {
@@ -17,20 +17,20 @@ interface Work {
 }
 
 /**
- * One operation per volume at a time. An equal call (same RPC, equal request) joins the one that runs and gets its
- * result; another one is refused with ABORTED. A caller that goes away only stops waiting: the work is aborted when
- * the last of them has gone, and holds its place until it has really ended.
+ * One operation per volume at a time. An equal call (same RPC, equal request) joins the running one and gets its result. A
+ * different call is refused with ABORTED. The work is aborted when the last of its callers has gone, and keeps its place until it has
+ * ended.
  */
-export function inFlightInterceptor(rules: InFlightRules = IN_FLIGHT_RULES): Interceptor {
+export function inFlightInterceptor(): Interceptor {
   const running = new Map<string, Work>();
   return async (call, next) => {
-    const keys = call.offered ? keysOf(rules, call.context.method, call.request) : [];
+    const keys = call.offered ? keysOf(call.context.method, call.request) : [];
     if (keys.length === 0) return next(call);
     for (const key of keys) {
       const work = running.get(key);
       if (work === undefined) continue;
       if (work.waiting > 0 && isEqualCall(work.call, call)) {
-        // What the work logs has the id of the call that started it.
+        // The lines of the work have the id of the call that started it.
         call.context.logger.info("joined an equal call", { sharedWith: work.call.context.requestId });
         return wait(work, call);
       }
@@ -77,6 +77,6 @@ async function wait(work: Work, call: RpcCall): Promise<Message> {
 }
 
 function isEqualCall(a: RpcCall, b: RpcCall): boolean {
-  // Not a comparison of bytes: the order of map entries on the wire is the sender's whim.
+  // The messages are compared, as the order of map entries on the wire is arbitrary.
   return a.method === b.method && equals(a.method.input, a.request, b.request);
 }

@@ -1,8 +1,8 @@
 import type { Message } from "@bufbuild/protobuf";
 import type { Clock } from "../../domain/clock.ts";
-import { DriverError } from "../../domain/errors/driver-error.ts";
 import { GrpcCode } from "../../domain/errors/grpc-code.ts";
 import type { LogFields, Logger } from "../../observability/log.ts";
+import { errorFields } from "../../observability/log-value.ts";
 import type { Interceptor, RpcCall } from "../rpc.ts";
 import { codeNameOf, statusOf } from "../status.ts";
 import { redactMessage } from "./redact-message.ts";
@@ -35,7 +35,7 @@ const QUIET: ReadonlySet<string> = new Set([
   "ControllerGetVolume",
 ]);
 
-/** One line per RPC: method, code, duration, volume, and for failures what to do about it. */
+/** Writes one line per RPC: method, code, duration and volume, and the remedy of a failure. */
 export function logInterceptor(options: RpcLogOptions): Interceptor {
   const { clock } = options;
   const repeats = new Repeats<{ logger: Logger; message: string; fields: LogFields }>(
@@ -50,7 +50,7 @@ export function logInterceptor(options: RpcLogOptions): Interceptor {
       request: options.requests === true ? requestText(call) : undefined,
     });
     for (const { detail, times } of repeats.expired(started)) {
-      detail.logger.warn("rpc failed again", { ...detail.fields, error: detail.message, times });
+      detail.logger.warn("rpc failed again", { ...detail.fields, times });
     }
     const { logger } = call.context;
     try {
@@ -60,29 +60,16 @@ export function logInterceptor(options: RpcLogOptions): Interceptor {
       return response;
     } catch (error) {
       const { code, message } = statusOf(error);
-      const fields = { ...common(codeNameOf(error)), ...errorFields(error) };
+      const defect = code === GrpcCode.INTERNAL;
+      const { stack, ...about }: LogFields = error instanceof Error ? errorFields(error, defect) : {};
+      const fields: LogFields = { ...common(codeNameOf(error)), ...about, error: message };
       const kind = JSON.stringify([call.context.method, fields.volume, code, message]);
       if (repeats.note(kind, { logger, message, fields }, clock.monotonic())) {
-        const defect = code === GrpcCode.INTERNAL;
-        logger[defect ? "error" : "warn"]("rpc failed", {
-          ...fields,
-          error: message,
-          stack: defect ? stackOf(error) : undefined,
-        });
+        logger[defect ? "error" : "warn"]("rpc failed", { ...fields, stack });
       }
       throw error;
     }
   };
-}
-
-function errorFields(error: unknown): LogFields {
-  if (!(error instanceof DriverError)) return {};
-  return { errorId: error.id, cause: error.cause instanceof Error ? error.cause.message : error.cause };
-}
-
-function stackOf(error: unknown): string | undefined {
-  const origin = error instanceof DriverError && error.cause instanceof Error ? error.cause : error;
-  return origin instanceof Error ? origin.stack : undefined;
 }
 
 function requestText(call: RpcCall): string {
@@ -90,7 +77,7 @@ function requestText(call: RpcCall): string {
   return text.length <= REQUEST_LIMIT ? text : `${text.slice(0, REQUEST_LIMIT).toWellFormed()}…`;
 }
 
-/** The volume or snapshot that a message is about, for finding log lines; what it holds is not trusted. */
+/** The volume or snapshot of a message, for finding log lines. Its text is not trusted. */
 function volumeOf(message: Message | undefined): string | undefined {
   if (message === undefined) return undefined;
   const fields = message as unknown as Readonly<Record<string, unknown>>;

@@ -10,8 +10,8 @@ import { csi_secret } from "../gen/csi_pb.ts";
 const SENSITIVE: ReadonlySet<string> = new Set(["csi.v1.VolumeCapability.MountVolume.mount_flags"]);
 
 /**
- * A message as plain data for the log, field names as in the specification. Fields marked `csi_secret` lose their
- * value, whatever their type; bigint becomes decimal text, bytes become their number. Unset fields are left out.
+ * A message as plain data for the log, field names as in the specification. Fields marked `csi_secret` lose their value. bigint
+ * becomes decimal text, bytes become their number. Unset fields are left out.
  */
 export function redactMessage(schema: DescMessage, message: Message): Record<string, unknown> {
   return redact(reflect(schema, message));

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { type DescMessage, type Message, ScalarType } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { failure } from "../../domain/errors/driver-error.ts";
-import { checkLength, checkName, NAME_LIMIT } from "../names.ts";
+import { checkLength, NAME_LIMIT, requireName } from "../fields.ts";
 import type { Interceptor } from "../rpc.ts";
 import { isSecret } from "./redact-message.ts";
 
@@ -40,7 +40,7 @@ export const sizeLimitInterceptor: Interceptor = async (call, next) => {
   checkSizes(call.method.input, call.request);
   if (NAMED.has(call.context.method)) {
     const { name } = call.request as unknown as { readonly name: string };
-    checkName("name", name);
+    requireName("name", name);
   }
   return next(call);
 };

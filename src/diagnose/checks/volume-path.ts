@@ -1,7 +1,8 @@
 import { hostIdentity } from "../../domain/host-identity.ts";
 import { ifKnown, valueOr } from "../../inspect/fact.ts";
+import { describeUse } from "../../mount/processes.ts";
+import { isGoing } from "../../nvme/controller-state.ts";
 import { endpointText, sameEndpoint } from "../../nvme/endpoint.ts";
-import { isGoing } from "../../nvme/judge.ts";
 import type { FindingId } from "../catalogue/catalogue.ts";
 import type { DiagnoseConfig } from "../context.ts";
 import { type ConnectionFacts, isLive } from "../probes/connections.ts";
@@ -135,9 +136,7 @@ export function checkUse(volume: VolumeCase, now: number): readonly Draft[] {
     "mounts-stacked",
     mounts.filter(({ layers }) => layers > STACKED).map(({ path, layers }) => `${path}: ${layers} mounts`),
   );
-  const users = valueOr(volume.users, []).map(
-    ({ pid, command, how }) => `process ${pid} (${command}, ${how}) uses it`,
-  );
+  const users = valueOr(volume.users, []).map((user) => `${describeUse(user)} uses it`);
   if (connections.length > 0 && !connections.some(isLive)) {
     draft("io-waits", [
       ...mounts.filter(({ dead }) => !dead).map(({ path }) => `mounted at ${path}`),

@@ -2,8 +2,8 @@ import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { hostIdentity } from "../../domain/host-identity.ts";
 import { NODE_TOOLS, type NodeTool } from "../../host/tools.ts";
-import { countUninspectable } from "../../mount/process-access.ts";
-import { hidingMount } from "../../mount/propagation.ts";
+import { hidingMount } from "../../mount/mountinfo.ts";
+import { countUninspectable } from "../../mount/processes.ts";
 import type { DiagnoseContext } from "../context.ts";
 import { isThere, linkOf, textOf } from "./files.ts";
 

@@ -8,7 +8,8 @@ import { listEverything } from "../../rds/lookup.ts";
 import { Rds } from "../../rds/rds.ts";
 import { type RdsFile, type Survey, surveyOf } from "../../rds/survey.ts";
 import { RouterOsClient } from "../../routeros/client.ts";
-import { createSshTransport } from "../../routeros/transport/transport.ts";
+import { limitOf } from "../../routeros/transport/limit.ts";
+import { createSshTransport } from "../../routeros/transport/ssh-transport.ts";
 import { type DiagnoseContext, installationOf } from "../context.ts";
 
 /** The RDS's answers. */
@@ -23,11 +24,20 @@ export interface RdsAnswer {
 }
 
 const PATIENCE_MS = 3_000;
+/** The part of the time that is left in which the RDS has to answer. */
+const SHARE = 0.9;
 /** Files that are looked for; more missing ones than these have one cause. */
 const MOST_FILES = 8;
 
-/** Asks the RDS: its version, every disk, and the files of volumes that have no size. Three kinds of command, all reading. */
-export async function askRds({ config }: DiagnoseContext, signal: AbortSignal): Promise<Fact<RdsAnswer>> {
+/**
+ * Asks the RDS: its version, every disk, and the files of volumes that have no size. Three kinds of command, all reading.
+ * @param leftMs time until nobody waits any more; a little sooner the answer is the command that hangs
+ */
+export async function askRds(
+  { config }: Pick<DiagnoseContext, "config">,
+  stop: AbortSignal,
+  leftMs: number,
+): Promise<Fact<RdsAnswer>> {
   if (config.rds.state !== "known") return config.rds;
   const transport = createSshTransport({
     ...config.rds.value,
@@ -35,6 +45,7 @@ export async function askRds({ config }: DiagnoseContext, signal: AbortSignal): 
     patienceMs: PATIENCE_MS,
     connectTimeoutMs: PATIENCE_MS,
   });
+  const { signal, clear } = limitOf(transport, Math.round(leftMs * SHARE * 0.01) / 10, stop);
   try {
     const context: RdsContext = {
       client: new RouterOsClient(transport),
@@ -55,6 +66,7 @@ export async function askRds({ config }: DiagnoseContext, signal: AbortSignal): 
     const pools = disks.filter(({ type }) => type !== "file");
     return known({ address: transport.address, version: version.text, survey, pools, files });
   } finally {
+    clear();
     // Whether it closes in order does not matter: nothing was changed.
     void transport.close().catch(() => {});
   }

@@ -1,7 +1,7 @@
 import { entry } from "./entry.ts";
 import { GrpcCode } from "./grpc-code.ts";
 
-/** What is done about a volume whose holder is on its way out, or dead. */
+/** The remedy for a volume whose holder is being detached, or dead. */
 const HOLDER_LEAVES =
   "Wait: the call is repeated by itself, and the holder is usually detached within seconds of the end of its pod. If the holder is dead, power it off, then add the taint node.kubernetes.io/out-of-service to it.";
 

@@ -8,19 +8,19 @@ import type { GrpcCode } from "./grpc-code.ts";
 const SUMMARY_LIMIT = 1_500;
 
 /**
- * A failure from the catalogue. `message` is what the gRPC client sees: what failed, then what to do.
- * Anything else that is thrown is a defect and is reported as INTERNAL. This is the border for foreign text in errors (texts of RouterOS,
+ * A failure from the catalogue. The gRPC client sees `message`: the summary, then the remedy.
+ * Any other thrown value is a defect and is reported as INTERNAL. This is the border for foreign text in errors (texts of RouterOS,
  * of SSH, of programs, names of processes): the summary has no active character and a limited length, wherever it goes.
  */
 export class DriverError extends Error {
   readonly id: ErrorId;
   readonly code: GrpcCode;
   readonly remedy: string;
-  /** What failed, without the remedy. */
+  /** The message without the remedy. */
   readonly summary: string;
 
   constructor(id: ErrorId, code: GrpcCode, summary: string, remedy: string, cause?: unknown) {
-    // Where the text of somebody else ends the summary, so may a full stop or a line end.
+    // A foreign text at the end of the summary may end with a full stop or a line end.
     const shown = shortened(printable(withoutStop(summary)), SUMMARY_LIMIT);
     super(`${shown}. ${remedy}`, cause === undefined ? undefined : { cause });
     this.name = "DriverError";
@@ -34,7 +34,7 @@ export class DriverError extends Error {
 /**
  * Makes the error `id` of the catalogue.
  * @param id stable id, a key of the catalogue
- * @param params what its message needs
+ * @param params the parameters of its message
  * @param cause the error underneath, for the log; never sent to the client
  */
 export function failure<K extends ErrorId>(id: K, params: ErrorParams<K>, cause?: unknown): DriverError {
@@ -47,7 +47,12 @@ export function isFailure(error: unknown, id: ErrorId): error is DriverError {
   return error instanceof DriverError && error.id === id;
 }
 
-/** Any thrown value as a DriverError; what is not from the catalogue becomes INTERNAL. */
+/** The reason of an aborted signal as an error: its own, if that is one of the catalogue, else `cancelled`. */
+export function cancelledBy(signal: AbortSignal, what: string): DriverError {
+  return signal.reason instanceof DriverError ? signal.reason : failure("cancelled", { what }, signal.reason);
+}
+
+/** Any thrown value as a DriverError; a value that is not from the catalogue becomes INTERNAL. */
 export function toDriverError(error: unknown): DriverError {
   if (error instanceof DriverError) return error;
   const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);

@@ -1,8 +1,8 @@
 import type { GrpcCode } from "./grpc-code.ts";
 
 /**
- * One kind of failure that a caller can meet. `message` says what failed and for which object; `remedy` says
- * what a person does about it. Neither may hold secrets or a whole RouterOS command.
+ * One kind of failure. `message` names the failure and its object; `remedy` is the action of a person. Neither may hold secrets
+ * or a whole RouterOS command.
  */
 export interface ErrorEntry<P> {
   readonly code: GrpcCode;

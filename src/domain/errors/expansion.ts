@@ -25,7 +25,7 @@ export const expansionErrors = {
   expansionNotSeen: entry<SizeNotSeen>(
     GrpcCode.FAILED_PRECONDITION,
     sizeNotSeen,
-    `${SHOWN_ANEW} kubelet does not call again before. For later expansions set --online-expansion re-export (or refuse) on the controller.`,
+    `${SHOWN_ANEW} kubelet calls again only then. For later expansions set --online-expansion re-export (or refuse) on the controller.`,
   ),
   expansionNotSeenYet: entry<SizeNotSeen>(
     GrpcCode.UNAVAILABLE,

@@ -2,14 +2,14 @@ import { entry } from "./entry.ts";
 import { GrpcCode } from "./grpc-code.ts";
 
 /**
- * Failures of the Kubernetes API, seen from the driver. A lookup that could not be made is UNAVAILABLE whatever kept
- * it from being made (also a missing permission): nothing is known, nothing was changed, the sidecar repeats the call.
+ * Failures of the Kubernetes API, seen from the driver. A lookup that failed is UNAVAILABLE, also for a missing permission: its
+ * answer is unknown, nothing was changed, the sidecar repeats the call.
  */
 export const kubernetesErrors = {
   kubernetesUnavailable: entry<{ verb: string; resource: string; reason: string }>(
     GrpcCode.UNAVAILABLE,
     (p) => `Kubernetes could not be asked to ${p.verb} ${p.resource}: ${p.reason}`,
-    "Nothing was decided without it; the call is repeated by itself. Check the API server and the network to it.",
+    "The call is repeated by itself. Check the API server and the network to it.",
   ),
   kubernetesForbidden: entry<{ verb: string; resource: string; detail: string }>(
     GrpcCode.UNAVAILABLE,
@@ -18,8 +18,8 @@ export const kubernetesErrors = {
   ),
   clusterIdUnknown: entry<{ reason: string }>(
     GrpcCode.UNAVAILABLE,
-    (p) => `it is not known which cluster this is, and so which volumes are its own: ${p.reason}`,
-    "Grant get of the namespace kube-system, as the manifests do, or set the same --cluster-id for controller, nodes and commands; it is asked for again by itself.",
+    (p) => `the id of this cluster is unknown, and so are its volumes: ${p.reason}`,
+    "Grant get of the namespace kube-system, as the manifests do, or set the same --cluster-id for controller, nodes and commands. The driver asks for it again by itself.",
   ),
   kubernetesUnauthenticated: entry<{ verb: string; resource: string }>(
     GrpcCode.UNAVAILABLE,
@@ -44,6 +44,6 @@ export const kubernetesErrors = {
   persistentVolumeAmbiguous: entry<{ volume: string; names: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `volume ${p.volume} is bound through several PersistentVolumes: ${p.names.join(", ")}`,
-    "Delete all but one of them (with persistentVolumeReclaimPolicy Retain): the driver cannot tell who uses the volume.",
+    "Delete all but one of them (with persistentVolumeReclaimPolicy Retain). With several, the users of the volume are unknown.",
   ),
 } as const;

@@ -11,8 +11,8 @@ export const nodeErrors = {
   mountNotPropagated: entry<{ path: string; mountPoint: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
-      `a mount at ${p.path} would stay in the driver's container: ${p.mountPoint} there is not shared with the machine`,
-    "Set mountPropagation: Bidirectional for kubelet's directory in the node DaemonSet; until then a pod would write to the node's own disk.",
+      `a mount at ${p.path} would be visible in the driver's container only: ${p.mountPoint} there is not shared with the machine`,
+    "Set mountPropagation: Bidirectional for kubelet's directory in the node DaemonSet. Without it a pod would write to the node's own disk.",
   ),
   nodeCommandFailed: entry<{ what: string; detail: string }>(
     GrpcCode.INTERNAL,
@@ -27,23 +27,22 @@ export const nodeErrors = {
   hostIdentityMismatch: entry<{ volume: string; expected: string; own: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `volume ${p.volume} is attached for host NQN ${p.expected}, this node's is ${p.own}`,
-    "Give controller and node the same --cluster-id, or none and both --orchestrator kubernetes, and each node its own --node-id (the Kubernetes node name).",
+    "Give controller and node the same --cluster-id, or leave it out and give both --orchestrator kubernetes. Give each node its own --node-id (the Kubernetes node name).",
   ),
   nqnForeign: entry<{ nqn: string; volume: string; prefix: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `NQN ${p.nqn} is not that of volume ${p.volume} under the prefix ${p.prefix}`,
-    "Give controller and node the same --nqn-prefix; a foreign NQN is never connected or disconnected.",
+    "Give controller and node the same --nqn-prefix. The driver never connects or disconnects a foreign NQN.",
   ),
   storageAddressForeign: entry<{ volume: string; address: string; allowed: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
-      `volume ${p.volume} is said to be at ${p.address}, but this node connects to ${p.allowed.join(", ")} only`,
-    "Give controller and nodes the same --nvme-address. After a change of it, name the old one with --former-nvme-address on the nodes until every volume has been attached anew. If it was not changed, find out who wrote the VolumeAttachment.",
+      `the publish context of volume ${p.volume} names the address ${p.address}, but this node connects to ${p.allowed.join(", ")} only`,
+    "Give controller and nodes the same --nvme-address. After a change, name the old address with --former-nvme-address on the nodes until every volume has been attached anew. Without a change, find out who wrote the VolumeAttachment.",
   ),
   epochOutdated: entry<{ volume: string; nqn: string; connected: string }>(
     GrpcCode.FAILED_PRECONDITION,
-    (p) =>
-      `volume ${p.volume} was to be staged through ${p.nqn}, but the newer ${p.connected} is connected here`,
+    (p) => `volume ${p.volume} cannot be staged through ${p.nqn}: the newer ${p.connected} is connected here`,
     "The request belongs to an attachment that has been replaced; the next one carries the new NQN.",
   ),
   connectRefused: entry<{ nqn: string; address: string; reason: string }>(
@@ -53,7 +52,7 @@ export const nodeErrors = {
   ),
   subsystemNotOffered: entry<{ nqn: string; address: string }>(
     GrpcCode.UNAVAILABLE,
-    (p) => `${p.address} answers, but does not offer ${p.nqn} to this host`,
+    (p) => `${p.address} answers, but refuses ${p.nqn} to this host`,
     "The volume is not exported, or not to this node's host NQN; the kernel log of the node says which.",
   ),
   nvmeModuleMissing: entry<{ module: string }>(
@@ -65,7 +64,7 @@ export const nodeErrors = {
     GrpcCode.UNAVAILABLE,
     (p) =>
       `${p.what} waited ${p.seconds} s for its turn: ${p.limit} connects run on this node, ${p.ahead} more are ahead`,
-    "The call is repeated by itself. If connects hang, check the RDS; if they are only many, raise --max-concurrent-connects.",
+    "The call is repeated by itself. If connects hang, check the RDS; if there are only many, raise --max-concurrent-connects.",
   ),
   connectedElsewhere: entry<{ nqn: string; found: string; wanted: string; users: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
@@ -88,14 +87,13 @@ export const nodeErrors = {
   ),
   namespaceAbsent: entry<{ nqn: string; controllers: string; seconds: number }>(
     GrpcCode.UNAVAILABLE,
-    (p) =>
-      `${p.nqn} is connected (${p.controllers}), but had no namespace after ${p.seconds} s, in spite of a rescan`,
+    (p) => `${p.nqn} is connected (${p.controllers}), but has no namespace after ${p.seconds} s and a rescan`,
     "Check on the RDS that the disk is ready and exported, with `rds-csi volumes list`; the call is repeated by itself.",
   ),
   connectedAsOtherHost: entry<{ nqn: string; host: string; own: string }>(
     GrpcCode.FAILED_PRECONDITION,
-    (p) => `${p.nqn} is connected already, as host ${p.host} instead of ${p.own}`,
-    "Somebody connected it by hand or under another --cluster-id; disconnect it once nothing uses it.",
+    (p) => `${p.nqn} is already connected, as host ${p.host} instead of ${p.own}`,
+    "It was connected by hand or under another --cluster-id. Disconnect it once nothing uses it.",
   ),
   deviceNotReady: entry<{ nqn: string; state: string; seconds: number }>(
     GrpcCode.UNAVAILABLE,
@@ -105,12 +103,12 @@ export const nodeErrors = {
   deviceAmbiguous: entry<{ nqn: string; devices: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `${p.nqn} has several devices (${p.devices.join(", ")}), the driver makes exactly one`,
-    "Somebody connected it a second time or added a namespace; undo that.",
+    "It was connected a second time, or a namespace was added, by hand. Undo that.",
   ),
   deviceTooSmall: entry<{ device: string; nqn: string; expected: bigint; found: bigint }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `${p.device} (${p.nqn}) has ${p.found} bytes, the volume has ${p.expected} bytes`,
-    "Compare the file size and the export on the RDS with `rds-csi volumes list`. If it was expanded while attached, the RDS may show hosts the new size only once it has been detached from every node, or with --online-expansion re-export.",
+    "Compare the file size and the export on the RDS with `rds-csi volumes list`. After an expansion of an attached volume the RDS may show hosts the new size only once it is detached from every node, or with --online-expansion re-export.",
   ),
   deviceChanged: entry<{ device: string; nqn: string; found: string }>(
     GrpcCode.ABORTED,
@@ -119,35 +117,35 @@ export const nodeErrors = {
   ),
   deviceLost: entry<{ volume: string; path: string }>(
     GrpcCode.UNAVAILABLE,
-    (p) => `the device under ${p.path} (volume ${p.volume}) has vanished, only its mount is left`,
+    (p) => `the device under ${p.path} (volume ${p.volume}) has vanished; only its mount is left`,
     "Delete the pods that use it on this node: their replacements get a fresh mount.",
   ),
   deviceNumberTaken: entry<{ volume: string; device: string; number: string; paths: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
-      `volume ${p.volume} (${p.device}) has the device number ${p.number}, to which paths of other volumes still lead, whose own device has vanished: ${p.paths.join("; ")}`,
-    "Delete the pods of those volumes on this node: what they write there would land in this volume. Once their paths are unpublished the call, which is repeated by itself, succeeds; if no such pod is left, unmount and remove the paths.",
+      `volume ${p.volume} (${p.device}) has the device number ${p.number}, and paths of other volumes, whose devices have vanished, still lead to this number: ${p.paths.join("; ")}`,
+    "Delete the pods of those volumes on this node: their writes would land in this volume. The call is repeated by itself and succeeds once the paths are unpublished. If none of these pods is left, unmount and remove the paths.",
   ),
   deviceInUse: entry<{ volume: string; device: string; users: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `volume ${p.volume} (${p.device}) is still in use: ${p.users.join("; ")}`,
-    "End these users; the call is repeated by itself and goes on once nobody is left. If multipathd or LVM of the node holds it, exclude the volumes there (docs/install.md, Multipath and LVM on the nodes), then let it go with `multipath -f MAP` or `vgchange -an GROUP`.",
+    "End these users; the call is repeated by itself and succeeds once none is left. `kubectl get pods -A -o custom-columns=UID:.metadata.uid,NAMESPACE:.metadata.namespace,NAME:.metadata.name` names the pod of a UID. If multipathd or LVM of the node holds the device, exclude the volumes there (docs/install.md, Multipath and LVM on the nodes), then let the device go with `multipath -f MAP` or `vgchange -an GROUP`.",
   ),
   disconnectNotProven: entry<{ nqn: string; detail: string }>(
     GrpcCode.UNAVAILABLE,
-    (p) => `${p.nqn} was to be disconnected, but it is still there: ${p.detail}`,
+    (p) => `${p.nqn} is still there after a disconnect: ${p.detail}`,
     "The call is repeated by itself; the volume stays attached until then.",
   ),
   filesystemMismatch: entry<{ volume: string; device: string; wanted: string; found: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `volume ${p.volume} (${p.device}) holds ${p.found}, but ${p.wanted} is asked for`,
-    "Set csi.storage.k8s.io/fstype (or fsType of the PV) to what it holds; it is never formatted anew.",
+    "Set csi.storage.k8s.io/fstype (or fsType of the PV) to the filesystem that it holds. The driver never formats it anew.",
   ),
   filesystemMissing: entry<{ volume: string; device: string; wanted: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
-      `volume ${p.volume} (${p.device}) should hold data, but no ${p.wanted} filesystem is found on it; it is not formatted`,
-    'Give it to a pod as a block device (docs/troubleshooting.md, "Work on a volume by hand") and look at it there; if it is really meant to be empty, make the filesystem yourself.',
+      `volume ${p.volume} (${p.device}) should hold data, but no ${p.wanted} filesystem was found on it; it is not formatted`,
+    'Give it to a pod as a block device (docs/troubleshooting.md, "Work on a volume by hand") and look at it there. If it is really meant to be empty, make the filesystem yourself.',
   ),
   filesystemDamaged: entry<{ volume: string; device: string; filesystem: string; detail: string }>(
     GrpcCode.FAILED_PRECONDITION,
@@ -157,13 +155,13 @@ export const nodeErrors = {
   filesystemUnfinished: entry<{ volume: string; device: string; filesystem: string; reason: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
-      `volume ${p.volume} (${p.device}) holds an ${p.filesystem} whose making was interrupted, and it is not proven that nobody's data lies there: ${p.reason}`,
+      `volume ${p.volume} (${p.device}) holds an ${p.filesystem} whose mkfs was interrupted, and it is not proven that it holds no data: ${p.reason}`,
     'If the volume never held data, delete its claim and create it again. Else give it to a pod as a block device (docs/troubleshooting.md, "Work on a volume by hand") and look for the data there.',
   ),
   filesystemUnsafe: entry<{ volume: string; device: string; filesystem: string; reason: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
-      `the ${p.filesystem} of volume ${p.volume} (${p.device}) is not mounted, as it reaches beyond its volume: ${p.reason}`,
+      `the ${p.filesystem} of volume ${p.volume} (${p.device}) is not mounted, as it would reach beyond its volume: ${p.reason}`,
     'Give the volume to a pod as a block device (docs/troubleshooting.md, "Work on a volume by hand") and mend the superblock there: tune2fs -O ^has_journal and then -j for a journal of its own, tune2fs -E clear_mntopts for its mount options. An XFS with an external log or a realtime section has to be copied into a new one.',
   ),
   filesystemNotMade: entry<{ volume: string; device: string; filesystem: string; detail: string }>(
@@ -175,28 +173,28 @@ export const nodeErrors = {
     GrpcCode.UNAVAILABLE,
     (p) =>
       `the ${p.filesystem} of volume ${p.volume} (${p.device}) is marked with errors and could not be checked, so it is not mounted: ${p.detail}`,
-    "This says nothing about its data. The call is repeated by itself and checks again. If it fails each time, look at the kernel log of the node for a lack of memory and for I/O errors, and give the node plugin more memory or stage the volume on another node.",
+    "Its data may be sound. The call is repeated by itself and checks again. If it fails each time, look in the kernel log of the node for a lack of memory and for I/O errors; give the node plugin more memory or stage the volume on another node.",
   ),
   filesystemFailed: entry<{ volume: string; path: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
-      `the filesystem of volume ${p.volume} at ${p.path} met an error and refuses every write, although it is mounted for writing`,
-    "Look at the kernel log of the node. Delete the pods that use the volume on this node: once the last of them has gone it is unmounted, checked and mounted anew.",
+      `the filesystem of volume ${p.volume} at ${p.path} is mounted for writing, but met an error and refuses every write`,
+    "Look at the kernel log of the node. Delete the pods that use the volume on this node: once the last of them has gone, the filesystem is unmounted, checked and mounted anew.",
   ),
   deviceNotBlank: entry<{ volume: string; device: string; offset: number }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
-      `volume ${p.volume} (${p.device}) has no known filesystem, but is not blank at byte ${p.offset}; it is not formatted`,
+      `volume ${p.volume} (${p.device}) has no known filesystem, but holds data at byte ${p.offset}; it is not formatted`,
     'If the volume never held data (an interrupted mkfs leaves this, too), delete its claim and create it again. Else give it to a pod as a block device (docs/troubleshooting.md, "Work on a volume by hand"), look at it there, and wipe it only if its content is worthless.',
   ),
   deviceUnreadable: entry<{ device: string; detail: string }>(
     GrpcCode.UNAVAILABLE,
-    (p) => `${p.device} could not be read (${p.detail}), so nothing is known about its content`,
+    (p) => `${p.device} could not be read, so its content is unknown: ${p.detail}`,
     "Nothing was written; the call is repeated by itself.",
   ),
   signatureUnclear: entry<{ volume: string; device: string; detail: string }>(
     GrpcCode.FAILED_PRECONDITION,
-    (p) => `what volume ${p.volume} (${p.device}) holds is ambiguous: ${p.detail}`,
+    (p) => `the content of volume ${p.volume} (${p.device}) is ambiguous: ${p.detail}`,
     'It is neither mounted nor formatted. Give it to a pod as a block device (docs/troubleshooting.md, "Work on a volume by hand") and look at it with wipefs --no-act.',
   ),
   mountFailed: entry<{ source: string; target: string; detail: string }>(
@@ -207,7 +205,7 @@ export const nodeErrors = {
   unmountFailed: entry<{ target: string; detail: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `${p.target} could not be unmounted: ${p.detail}`,
-    "End the processes that use it; the call is repeated by itself.",
+    "End the processes that use it, or delete their pods; the call is repeated by itself. `rds-csi diagnose` on the node names claims and pods, and `kubectl get pods -A -o custom-columns=UID:.metadata.uid,NAMESPACE:.metadata.namespace,NAME:.metadata.name` the pod of a UID.",
   ),
   mountFlagRefused: entry<{ flag: string; filesystem: string; reason: string }>(
     GrpcCode.INVALID_ARGUMENT,
@@ -217,18 +215,18 @@ export const nodeErrors = {
   pathOccupied: entry<{ path: string; found: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `${p.path} is occupied by ${p.found}`,
-    "It is not the driver's and stays as it is; remove it by hand.",
+    "The driver did not make it and leaves it alone; remove it by hand.",
   ),
   pathNotEmpty: entry<{ volume: string; path: string; found: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
-      `volume ${p.volume} is not mounted over ${p.path}, which is no mount point and holds ${p.found} on the node's own disk`,
-    "Look at what it is: something wrote there while no volume was mounted. Move it away, so that the directory is empty (or the file of a block volume has no content); the call is repeated by itself. Hidden under the mount it would be out of sight, and unpublish could never remove the path: it deletes nothing that holds data.",
+      `volume ${p.volume} is not mounted at ${p.path}: no volume is mounted there, but it holds ${p.found} on the node's own disk`,
+    "Data was written there while no volume was mounted. Move it away, so that the directory is empty (or the file of a block volume has no content); the call is repeated by itself. A mount would hide the data, and unpublish could never remove the path, as it deletes no data.",
   ),
   parentMissing: entry<{ path: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `the parent directory of ${p.path} does not exist`,
-    "The orchestrator creates it; check that the kubelet directory is mounted into the driver's container.",
+    "The orchestrator creates it. Check that the kubelet directory is mounted into the driver's container.",
   ),
   stagingPathMissing: entry<Record<never, never>>(
     GrpcCode.FAILED_PRECONDITION,
@@ -258,6 +256,6 @@ export const nodeErrors = {
   volumePathNotFound: entry<{ volume: string; path: string }>(
     GrpcCode.NOT_FOUND,
     (p) => `volume ${JSON.stringify(p.volume)} is not found at ${JSON.stringify(p.path)} on this node`,
-    "Nothing to do if the pod has gone meanwhile.",
+    "Nothing has to be done if the pod has gone.",
   ),
 } as const;

@@ -1,12 +1,18 @@
 import { entry } from "./entry.ts";
 import { GrpcCode } from "./grpc-code.ts";
 
-/** Failures of the RDS, of the link to it, or of what is found on it. */
+/** Failures of the RDS, of the link to it, and of its disks and files. */
 export const rdsErrors = {
   rdsUnreachable: entry<{ address: string; reason: string }>(
     GrpcCode.UNAVAILABLE,
     (p) => `the RDS at ${p.address} is not reachable over SSH: ${p.reason}`,
     "Check power, network and /ip/service of the RDS; the call is repeated by itself.",
+  ),
+  rdsSilent: entry<{ address: string; what: string; seconds: number }>(
+    GrpcCode.UNAVAILABLE,
+    (p) =>
+      `${p.what}: the RDS at ${p.address} accepted the SSH login, but has not answered this command within ${p.seconds} s`,
+    "Power, network and SSH of the RDS work. Look at its load (`/system/resource/print`), its log and its disks (`/disk/print`): a command that hangs often waits for a disk. If no command is answered, reboot the RDS. The repeated call reads the state of the RDS first.",
   ),
   rdsOutcomeUnknown: entry<{ what: string; reason: string }>(
     GrpcCode.UNAVAILABLE,
@@ -78,18 +84,25 @@ export const rdsErrors = {
     GrpcCode.UNAVAILABLE,
     (p) =>
       `volume ${p.volume} cannot be deleted: pool ${JSON.stringify(p.pool)}, which may hold its file, is not mounted on the RDS`,
-    "Mount the pool; the call is repeated by itself. Until then the file would come back with the pool. If the pool is gone for good: remove the disk items of the volumes that were on it by hand on the RDS (`/disk/remove [find where slot=<volume>]`), set --pool to another pool if it was that one, and restart the controller.",
+    "Mount the pool; the call is repeated by itself. If the pool is gone for good: remove the disk items of the volumes that were on it by hand on the RDS (`/disk/remove [find where slot=<volume>]`), set --pool to another pool if it was that one, and restart the controller.",
   ),
   fileNotProven: entry<{ volume: string; files: readonly string[] }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) =>
-      `volume ${p.volume} has no disk item, and whether ${p.files.join(" and ")} on the RDS is left of it or is a copy cannot be told`,
-    "Look at the file on the RDS. Remove it by hand if nobody needs it; move it out of the folder of the volumes if it is a copy. The call is repeated by itself.",
+      `volume ${p.volume} has no disk item, and ${p.files.join(" and ")} on the RDS may be its file or a copy`,
+    "Look at the file on the RDS. Move a copy out of the folder of the volumes. Remove a file that is not needed. The call is repeated by itself.",
   ),
-  poolFull: entry<{ pool: string; wanted: bigint; available: bigint }>(
+  poolFull: entry<{ pool: string; wanted: string; available: string }>(
     GrpcCode.RESOURCE_EXHAUSTED,
-    (p) => `pool ${p.pool} has ${p.available} bytes available, ${p.wanted} bytes are needed`,
-    "Delete unused volumes, extend the pool, or use another one.",
+    (p) =>
+      `pool ${p.pool} has ${p.available} left for volumes by the driver's own count, ${p.wanted} are needed; the RDS was not asked`,
+    "Delete unused volumes, extend the pool, or use another one. The count takes every volume at its full size and keeps --reserve-bytes free.",
+  ),
+  poolRefused: entry<{ pool: string; wanted: string; available: string; detail: string }>(
+    GrpcCode.RESOURCE_EXHAUSTED,
+    (p) =>
+      `RouterOS refused ${p.wanted} in pool ${p.pool} for want of space (${p.detail}); the driver had counted ${p.available} as left`,
+    "Look at the free space of the pool on the RDS (`/disk/print detail`): files of others, snapshots and Btrfs metadata take space too. Free some, extend the pool, or raise --reserve-bytes by the difference.",
   ),
   volumeNotFound: entry<{ volume: string }>(
     GrpcCode.NOT_FOUND,
@@ -104,12 +117,12 @@ export const rdsErrors = {
   foreignDisk: entry<{ slot: string; reason: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `disk ${p.slot} on the RDS is not managed by this driver: ${p.reason}`,
-    "It is never changed. Find out whose it is before anything is done to it by hand: compare --cluster-id, and look at the item with `rds-csi volumes record`.",
+    "The driver never changes it. Find its owner before you change it by hand: compare --cluster-id, and look at the item with `rds-csi volumes record`.",
   ),
   recordUnusable: entry<{ volume: string; reason: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `the record of volume ${p.volume} on the RDS cannot be used: ${p.reason}`,
-    "Nothing is changed meanwhile. `rds-csi volumes record NAME` shows the record; put it back with --restore or --rebuild. Do not remove the disk item or its file: they hold the data.",
+    "The driver changes nothing meanwhile. `rds-csi volumes record NAME` shows the record; put it back with --restore or --rebuild. Do not remove the disk item or its file: they hold the data.",
   ),
   recordKept: entry<{ volume: string; reason: string }>(
     GrpcCode.FAILED_PRECONDITION,
@@ -138,7 +151,7 @@ export const rdsErrors = {
   ),
   notVerified: entry<{ what: string; detail: string }>(
     GrpcCode.UNAVAILABLE,
-    (p) => `${p.what} was sent, but reading it back showed otherwise: ${p.detail}`,
+    (p) => `${p.what} was sent, but the RDS shows another state: ${p.detail}`,
     "The call is repeated by itself.",
   ),
 } as const;

@@ -1,7 +1,7 @@
 import { entry } from "./entry.ts";
 import { GrpcCode } from "./grpc-code.ts";
 
-/** Failures of the request itself: the caller must change what it asks for. */
+/** Failures of the request itself: the caller must change the request. */
 export const requestErrors = {
   fieldMissing: entry<{ field: string }>(
     GrpcCode.INVALID_ARGUMENT,
@@ -92,7 +92,7 @@ export const requestErrors = {
   unimplemented: entry<{ method: string }>(
     GrpcCode.UNIMPLEMENTED,
     (p) => `${p.method} is not offered by this component of the driver`,
-    "Ask the component that advertises it; the capabilities say what each one offers.",
+    "Call the component that advertises it in its capabilities.",
   ),
   cannotListen: entry<{ option: string; address: string; reason: string }>(
     GrpcCode.UNAVAILABLE,

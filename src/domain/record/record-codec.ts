@@ -1,7 +1,20 @@
-import { ACCESS_MODES, type AccessMode, FILESYSTEMS, type Filesystem } from "../access-mode.ts";
+import { FILESYSTEMS, type Filesystem } from "../access-mode.ts";
+import { failure } from "../errors/driver-error.ts";
 import { printable, shortened } from "../printable.ts";
+import type { VolumeId } from "../volume-id.ts";
 import {
-  duration,
+  decodeAttachment,
+  decodeEnded,
+  decodeExportName,
+  decodeMigration,
+  encodeAttachment,
+  encodeEnded,
+  encodeExportName,
+  encodeMigration,
+  oneOf,
+  parts,
+} from "./record-parts.ts";
+import {
   epochNumber,
   escapeText,
   identifier,
@@ -10,15 +23,7 @@ import {
   time,
   volumeName,
 } from "./record-values.ts";
-import {
-  type Attachment,
-  DEFAULT_SETTINGS,
-  type EndedMigration,
-  type ExportName,
-  type Migration,
-  type VolumeRecord,
-  type VolumeSettings,
-} from "./volume-record.ts";
+import { DEFAULT_SETTINGS, type VolumeRecord, type VolumeSettings } from "./volume-record.ts";
 
 /**
  * The stored form: `rds1;key=value;…`, printable ASCII without blanks, quotes or line ends, so that it
@@ -42,7 +47,7 @@ const SETTING_KEYS = {
   qs: "queueSize",
 } as const satisfies Record<string, keyof VolumeSettings>;
 
-/** What a comment turned out to be. */
+/** A decoded comment. */
 export type DecodedRecord =
   | { readonly kind: "record"; readonly record: VolumeRecord }
   /** Not written by this driver. */
@@ -50,12 +55,12 @@ export type DecodedRecord =
   /** Written by this driver or a newer one, but not readable here. */
   | { readonly kind: "unreadable"; readonly reason: string };
 
-/** Longest reason, in UTF-16 units: it may hold what the comment holds. */
+/** Longest reason, in UTF-16 units: it may quote the comment. */
 const REASON_LIMIT = 200;
 
 /**
  * Writes a record. The result is the same for equal records.
- * @throws RangeError for a record that could not be read again: written, it would lock its volume away
+ * @throws RangeError for a record that could not be read again: it would lock its volume away
  */
 export function encodeRecord(record: VolumeRecord): string {
   const text = write(record);
@@ -65,6 +70,19 @@ export function encodeRecord(record: VolumeRecord): string {
     throw new RangeError(`the record of ${record.name} could not be read again: ${reason}`);
   }
   return text;
+}
+
+/** Room in the record of a volume that is created or attached, so that revising and detaching it always fit. Bytes. */
+export const REVISION_ROOM = 32;
+
+/** The record as comment. @param room bytes that must stay free @throws recordTooLarge (INVALID_ARGUMENT) */
+export function encodeChecked(id: VolumeId, record: VolumeRecord, room = 0): string {
+  const comment = encodeRecord(record);
+  const limit = RECORD_LIMIT - room;
+  if (comment.length > limit) {
+    throw failure("recordTooLarge", { volume: id, bytes: comment.length, limit });
+  }
+  return comment;
 }
 
 function write(record: VolumeRecord): string {
@@ -94,7 +112,7 @@ function write(record: VolumeRecord): string {
   return fields.join(";");
 }
 
-/** Reads a disk item's comment. Never throws: what is not ours must not stop a listing. */
+/** Reads a disk item's comment. Never throws: a foreign comment must not stop a listing. */
 export function decodeRecord(comment: string): DecodedRecord {
   const schema = SCHEMA_PATTERN.exec(comment);
   if (schema === null) return { kind: "foreign" };
@@ -177,70 +195,6 @@ function parse(body: string): VolumeRecord {
   };
 }
 
-function encodeAttachment(a: Attachment): string {
-  const mode = ACCESS_MODES.indexOf(a.accessMode);
-  const flags = `${a.accessType === "block" ? "b" : "m"}${a.readonly ? "r" : "w"}`;
-  return [escapeText(a.node), escapeText(a.hostNqn), String(mode), flags, String(a.since)].join(",");
-}
-
-function decodeAttachment(value: string): Attachment {
-  const [node = "", hostNqn = "", mode = "", flags = "", since = ""] = parts(value, 5);
-  const accessMode: AccessMode | undefined = ACCESS_MODES[number(mode)];
-  if (accessMode === undefined || !/^[bm][rw]$/.test(flags)) throw new Error(`bad attachment ${value}`);
-  return {
-    node: identifier(node),
-    hostNqn: identifier(hostNqn),
-    accessMode,
-    accessType: flags[0] === "b" ? "block" : "mount",
-    readonly: flags[1] === "r",
-    since: time(since),
-  };
-}
-
-function encodeExportName({ nqn, port, hosts }: ExportName): string {
-  return `${escapeText(nqn)},${port},${hosts ? "h" : "-"}`;
-}
-
-function decodeExportName(value: string): ExportName {
-  const [nqn = "", port = "", hosts = ""] = parts(value, 3);
-  const name = { nqn: identifier(nqn), port: number(port), hosts: hosts === "h" };
-  if (name.nqn === "" || name.port < 1 || name.port > 65_535 || !/^[h-]$/.test(hosts))
-    throw new Error(`bad export name ${value}`);
-  return name;
-}
-
-function encodeMigration({ since, timeoutSeconds, by, overdueBy }: Migration): string {
-  return [String(since), String(timeoutSeconds), escapeText(by), escapeText(overdueBy ?? "")].join(",");
-}
-
-function decodeMigration(value: string): Migration {
-  const [since = "", timeoutSeconds = "", by = "", overdueBy = ""] = parts(value, 4);
-  return {
-    since: time(since),
-    timeoutSeconds: duration(timeoutSeconds),
-    by: identifier(by),
-    overdueBy: overdueBy === "" ? undefined : identifier(overdueBy),
-  };
-}
-
-function encodeEnded({ since, at, moved, overdue, stayed, by }: EndedMigration): string {
-  const flags = `${moved ? "m" : "a"}${overdue ? "o" : "-"}`;
-  return [String(since), String(at), flags, escapeText(stayed ?? ""), escapeText(by)].join(",");
-}
-
-function decodeEnded(value: string): EndedMigration {
-  const [since = "", at = "", flags = "", stayed = "", by = ""] = parts(value, 5);
-  if (!/^[ma][o-]$/.test(flags)) throw new Error(`bad migration ${value}`);
-  return {
-    since: time(since),
-    at: time(at),
-    moved: flags[0] === "m",
-    overdue: flags[1] === "o",
-    stayed: stayed === "" ? undefined : identifier(stayed),
-    by: identifier(by),
-  };
-}
-
 function decodeSettings(take: (key: string) => string | undefined): VolumeSettings {
   const settings: Record<string, number | string> = { ...DEFAULT_SETTINGS };
   for (const [key, setting] of Object.entries(SETTING_KEYS)) {
@@ -254,16 +208,4 @@ function decodeSettings(take: (key: string) => string | undefined): VolumeSettin
 function decodeSetting(setting: keyof VolumeSettings, value: string): number | string {
   if (setting === "migrationGuard") return oneOf(["enforce", "warn", "off"], value);
   return setting === "migrationTimeoutSeconds" && value === "auto" ? value : settingNumber(setting, value);
-}
-
-function parts(value: string, count: number): string[] {
-  const split = value.split(",");
-  if (split.length !== count) throw new Error(`${value} has ${split.length} parts instead of ${count}`);
-  return split;
-}
-
-function oneOf<T extends string>(allowed: readonly T[], value: string): T {
-  const found = allowed.find((candidate) => candidate === value);
-  if (found === undefined) throw new Error(`${JSON.stringify(value)} is none of ${allowed.join(", ")}`);
-  return found;
 }

@@ -3,8 +3,8 @@ import { isPrintable } from "../printable.ts";
 import type { VolumeSettings } from "./volume-record.ts";
 
 /**
- * Single values of a record. Each reader accepts only what everything that works with the record can use: times that have
- * a date, numbers that a node and a kernel take, text that acts on no terminal. Errors say which value is wrong.
+ * Single values of a record. Each reader accepts only values that every reader of the record can use: times that have a date,
+ * numbers that a node and a kernel take, text that acts on no terminal. Errors name the wrong value.
  */
 
 /** The last second of the year 9999 since the Unix epoch: later ones have no RFC 3339 date. */
@@ -17,7 +17,7 @@ const YEAR = 31_536_000;
 
 type Range = readonly [key: string, min: number, max: number];
 
-/** What a publish context may say, which a node checks again; wider than what a StorageClass may ask for. */
+/** Limits of a publish context, which a node checks again; wider than those of a StorageClass. */
 const SETTINGS = {
   migrationTimeoutSeconds: ["mt", 1, YEAR],
   ctrlLossTmo: ["cl", -1, YEAR],

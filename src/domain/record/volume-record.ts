@@ -13,7 +13,7 @@ export interface Attachment {
   readonly since: number;
 }
 
-/** What the export of an attached volume is called. */
+/** The name of the export of an attached volume. */
 export interface ExportName {
   /** Subsystem NQN, at most 223 bytes. */
   readonly nqn: string;
@@ -41,7 +41,7 @@ export interface EndedMigration {
   readonly since: number;
   /** When it ended; seconds since the Unix epoch. */
   readonly at: number;
-  /** The first node left, so the machine runs on the second. */
+  /** The first node left, so the guest runs on the second. */
   readonly moved: boolean;
   /** Its outcome was counted when it passed its deadline. */
   readonly overdue: boolean;
@@ -53,7 +53,7 @@ export interface EndedMigration {
 
 /** StorageClass parameters that shape a volume's later life. */
 export interface VolumeSettings {
-  /** 30–3600 seconds, or `auto`: KubeVirt's own deadline for the machine. */
+  /** 30–3600 seconds, or `auto`: KubeVirt's own deadline for the VirtualMachineInstance. */
   readonly migrationTimeoutSeconds: number | "auto";
   readonly migrationGuard: "enforce" | "warn" | "off";
   /** Seconds until a node's kernel gives up a lost controller; -1 = never. */
@@ -75,7 +75,7 @@ export interface VolumeSettings {
  * copy: nothing about a volume lives in a process.
  */
 export interface VolumeRecord {
-  /** The CSI volume name that it was created for, 1–128 bytes. */
+  /** The CSI volume name of its CreateVolume, 1–128 bytes. */
   readonly name: string;
   /** The installation that owns it. */
   readonly cluster: string;
@@ -97,9 +97,8 @@ export interface VolumeRecord {
    */
   readonly exportName?: ExportName | undefined;
   /**
-   * How often a call found nothing to change, or a node left while another stayed: the record would be one that it was before. Such a
-   * call raises it, so that an attach or a detach that was sent before, and whose line has not run yet, compares with a comment that
-   * has gone. undefined: never.
+   * Counts the calls that found nothing to change, and the nodes that left while another stayed: without the count the record would have an
+   * earlier text. So an earlier attach or detach, whose line has not run yet, compares with a text that is gone. undefined: 0.
    */
   readonly invalidations?: number | undefined;
   /** Set exactly while two nodes are attached. */
@@ -107,9 +106,9 @@ export interface VolumeRecord {
   /** Oldest first; each stays until it has been reported, so that no crash loses an outcome. */
   readonly ended: readonly EndedMigration[];
   /**
-   * Since when an expansion has its hosts see the new size by switching the export off and on; seconds since the Unix
-   * epoch. Set in the same command before the export goes off, and taken away when it is on again: while it is set, the
-   * export may be off without anybody having asked for it.
+   * Since when an expansion switches the export off and on, so that its hosts see the new size; seconds since the Unix
+   * epoch. Set in the same command before the export goes off, and removed when it is on again: while it is set, the export
+   * may be off by an interrupted expansion.
    */
   readonly reExportSince?: number | undefined;
   readonly settings: VolumeSettings;
@@ -120,7 +119,7 @@ export interface VolumeRecord {
 /**
  * How the export must stand after the record is written:
  * `fresh` – switched on under the record's new epoch; `keep` – on, as it is; `off` – not exported;
- * `leave` – whatever it is.
+ * `leave` – unchanged.
  */
 export type ExportState = "fresh" | "keep" | "off" | "leave";
 

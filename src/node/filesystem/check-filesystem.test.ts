@@ -11,9 +11,8 @@ import {
   type Volume,
 } from "../../../test/support/loop-node.ts";
 import { DriverError, failure } from "../../domain/errors/driver-error.ts";
-import type { Command, Exec } from "../../host/exec.ts";
-import { exec } from "../../host/exec.ts";
-import { readExt4State } from "../../mount/ext4-superblock.ts";
+import { type Command, type Exec, exec } from "../../host/exec.ts";
+import { readExt4State } from "../../mount/superblock.ts";
 
 const CHECK = ["-f", "-p", "-j", "/dev/null", "--"];
 const skipped = noDevices || ["e2fsck", "debugfs"].find((tool) => !hasTool(tool)) || "";

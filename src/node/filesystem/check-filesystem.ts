@@ -1,11 +1,9 @@
 import { DriverError, failure } from "../../domain/errors/driver-error.ts";
-import type { BlockDevice, DataPath } from "../../host/data-path.ts";
+import type { BlockDevice } from "../../host/data-path.ts";
 import { complaint, type ExecResult } from "../../host/exec.ts";
-import type { NodeSystem } from "../../host/system.ts";
-import { proveUnused } from "../verbs/prove-unused.ts";
-import { verifyDevice } from "../verbs/verify-device.ts";
+import { type Devices, proveUnused, verifyDevice } from "../device-proofs.ts";
 
-/** A check reads every inode; hours are possible. It is bounded only so that nothing waits for ever. */
+/** A check reads every inode, which may take hours. */
 const CHECK_DEADLINE_MS = 12 * 3_600_000;
 /**
  * Bits of the exit code: 1 = errors corrected; 2 = corrected, and a reboot is advised, which is about a mounted root; 4 =
@@ -16,22 +14,21 @@ const CORRECTED = 1 | 2;
 const UNCORRECTED = 4;
 
 /**
- * Runs `e2fsck -p` on an ext4 whose superblock is marked with errors. Mounting such a filesystem goes on with the
- * damage, and every write may spread it. A mere crash leaves a journal, which the mount replays: that is never checked.
- * `-p` repairs only what is safe without asking; `-f`, because the marks alone do not always lead to a full check.
+ * Runs `e2fsck -p` on an ext4 whose superblock is marked with errors: after a mount every write may spread the damage. A mere
+ * crash leaves a journal, which the mount replays, and no mark. `-p` makes only the repairs that are safe without a question;
+ * `-f` makes it check the whole filesystem, as the marks alone do not always.
  *
- * The device must not be in use anywhere on this node; it is proven. The caller going away does not end a check, as one
- * that is killed in the middle of a repair leaves more damage than there was: further calls for the volume are answered
- * ABORTED until it has ended.
+ * It is proven first that nothing on this node uses the device. A check goes on when its caller has gone, as a repair that is
+ * killed leaves more damage than there was. Until it has ended, further calls for the volume are answered ABORTED.
  * @throws filesystemDamaged, deviceInUse (FAILED_PRECONDITION); filesystemNotChecked, deviceUnreadable (UNAVAILABLE);
  *   deviceChanged (ABORTED); toolMissing
  */
 export async function checkExt4(
-  system: NodeSystem,
-  dataPath: DataPath,
+  node: Devices,
   wish: { readonly volume: string; readonly device: BlockDevice; readonly sizeBytes: bigint },
   signal?: AbortSignal,
 ): Promise<void> {
+  const { system } = node;
   const { volume, device } = wish;
   const marked = async () => {
     const state = await system.helper.ext4State(device.path, signal);
@@ -41,11 +38,11 @@ export async function checkExt4(
     return state.kind === "ext4" && state.needsCheck ? state : undefined;
   };
   if ((await marked()) === undefined) return;
-  await proveUnused(system, dataPath, volume, device, signal);
+  await proveUnused(node, volume, device, signal);
   // A check that outlived the driver may have ended just now.
   const state = await marked();
   if (state === undefined) return;
-  await verifyDevice(system, dataPath, device, wish.sizeBytes, signal);
+  await verifyDevice(node, device, wish.sizeBytes, signal);
   const about = { volume, device: device.path, nqn: device.nqn };
   system.logger.warn("checking an ext4 that is marked with errors", {
     ...about,
@@ -75,7 +72,7 @@ export async function checkExt4(
   });
 }
 
-/** A check that could not work says nothing about the filesystem, not even together with errors that it left. */
+/** The exit code of a check that could not work says nothing about the filesystem, also if it has the bit for errors. */
 function outcomeOf({ code }: ExecResult): "sound" | "damaged" | "not checked" {
   if (code === null || (code & ~(CORRECTED | UNCORRECTED)) !== 0) return "not checked";
   return (code & UNCORRECTED) === 0 ? "sound" : "damaged";

@@ -1,16 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { Buffer } from "node:buffer";
 import { execFileSync, spawnSync } from "node:child_process";
-import {
-  closeSync,
-  copyFileSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, copyFileSync, fstatSync, mkdirSync, openSync, writeFileSync } from "node:fs";
+import { readImage, writeImage } from "../../../test/support/images.ts";
 import {
   EXT4,
   hasTool,
@@ -25,8 +17,8 @@ import { DriverError } from "../../domain/errors/driver-error.ts";
 import type { FilesystemState } from "../../domain/publish-context.ts";
 import { type Command, type Exec, exec } from "../../host/exec.ts";
 import type { MkfsMark } from "../../host/helper-answers.ts";
-import { crc32c } from "../../mount/crc32c.ts";
 import { decodeMark, encodeMark, markOffsets, newMark } from "../../mount/mkfs-mark.ts";
+import { crc32c } from "../../mount/superblock.ts";
 
 const KIB = 1024;
 interface Kind {
@@ -95,18 +87,8 @@ describe.skipIf(noDevices !== "")(`a first mkfs that did not end ${noDevices}`, 
     volume.export();
   };
   const made = () => commands.filter(({ program }) => program.startsWith("mkfs"));
-  const read = (volume: Volume, offset: number, length: number) => {
-    const bytes = Buffer.alloc(length);
-    const fd = openSync(volume.image, "r");
-    readSync(fd, bytes, 0, length, offset);
-    closeSync(fd);
-    return bytes;
-  };
-  const write = (volume: Volume, offset: number, bytes: Buffer) => {
-    const fd = openSync(volume.image, "r+");
-    writeSync(fd, bytes, 0, bytes.length, offset);
-    closeSync(fd);
-  };
+  const read = (volume: Volume, offset: number, length: number) => readImage(volume.image, offset, length);
+  const write = (volume: Volume, offset: number, bytes: Buffer) => writeImage(volume.image, offset, bytes);
   const marksOf = (volume: Volume) =>
     markOffsets(volume.size).flatMap((offset) => decodeMark(read(volume, offset, 4096)) ?? []);
   const writeMarks = (volume: Volume, more: Partial<MkfsMark>, name: Filesystem) => {

@@ -1,13 +1,28 @@
+import type { Filesystem } from "../../domain/access-mode.ts";
 import { DriverError, failure } from "../../domain/errors/driver-error.ts";
+import type { FilesystemState } from "../../domain/publish-context.ts";
+import type { BlockDevice } from "../../host/data-path.ts";
 import { complaint } from "../../host/exec.ts";
 import type { MkfsMark } from "../../host/helper-answers.ts";
 import type { NodeSystem } from "../../host/system.ts";
 import { newMark, uuidOf } from "../../mount/mkfs-mark.ts";
-import type { FilesystemWish } from "./ensure-filesystem.ts";
 import { watchDevice } from "./watch-device.ts";
 
-/** Only so that nothing waits for ever: on a slow link mkfs of a large volume takes long, and its end is worth waiting. */
+/** On a slow link mkfs of a large volume takes long, and its end is worth the wait. */
 const MKFS_DEADLINE_MS = 12 * 3_600_000;
+
+/** The filesystem that a device has to hold. */
+export interface FilesystemWish {
+  readonly volume: string;
+  readonly device: BlockDevice;
+  readonly filesystem: Filesystem;
+  /** As in the volume's record; `keep` never leads to mkfs. */
+  readonly state: FilesystemState;
+  /** Of the attachment, as its NQN has it; 0 where attachments have none (`--fencing off`). */
+  readonly epoch: number;
+  /** Smallest acceptable size of the device in bytes. */
+  readonly sizeBytes: bigint;
+}
 
 type Wish = Pick<FilesystemWish, "volume" | "device" | "filesystem" | "epoch">;
 
@@ -15,10 +30,10 @@ type Wish = Pick<FilesystemWish, "volume" | "device" | "filesystem" | "epoch">;
  * Makes the filesystem: writes the mark (mkfs-mark.ts), runs mkfs, takes the mark away. The caller has proven that the
  * device may be formatted and that nothing uses it.
  *
- * The caller going away does not end it: what mkfs has begun is best ended. If it ends badly all the same, the mark lets the next
- * call begin anew. It is given up only if the caller has gone and nothing has moved on the device for a long time.
- * @param again the device holds what an unfinished mkfs left, which mkfs would take for somebody's filesystem
- * @param caller its signal
+ * mkfs goes on when its caller has gone. It is given up only if, in addition, nothing has moved on the device for a long time.
+ * After a failure the mark lets the next call begin anew.
+ * @param again the device holds the work of an unfinished mkfs, which mkfs would take for somebody's filesystem
+ * @param caller the signal of the call
  * @throws filesystemNotMade (UNAVAILABLE), toolMissing
  */
 export async function makeFilesystem(
@@ -59,10 +74,10 @@ export async function eraseMarks(system: NodeSystem, wish: Wish): Promise<void> 
   throw failure("filesystemNotMade", { volume, device: device.path, filesystem, detail });
 }
 
-/** The device is blank, or holds nobody's data: nothing is discarded. */
+/** Nothing is discarded on the device: it is blank, or holds nobody's data. */
 function argumentsOf(mark: MkfsMark, again: boolean, device: string): readonly string[] {
   const uuid = uuidOf(mark);
-  // No force flag the first time: mkfs itself is the last to refuse. One alone does not override that a device is in use.
+  // No force flag the first time: mkfs itself is the last to refuse. With one force flag it still refuses a device in use.
   return mark.filesystem === "ext4"
     ? ["-q", ...(again ? ["-F"] : []), "-m", "0", "-E", "nodiscard", "-U", uuid, "--", device]
     : ["-q", ...(again ? ["-f"] : []), "-K", "-m", `uuid=${uuid}`, "--", device];

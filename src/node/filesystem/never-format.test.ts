@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { Buffer } from "node:buffer";
 import { execFileSync } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readSync, rmSync, truncateSync, writeSync } from "node:fs";
+import { mkdirSync, rmSync, truncateSync } from "node:fs";
+import { readImage as read, writeImage as write } from "../../../test/support/images.ts";
 import {
   BLOCK,
   EXT4,
@@ -27,21 +28,6 @@ interface Case {
   /** A program that is needed to make it. */
   readonly tool?: string;
   readonly make: (image: string, size: number) => void;
-}
-
-function write(image: string, offset: number, bytes: string | Buffer): void {
-  const fd = openSync(image, "r+");
-  const content = typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes;
-  expect(writeSync(fd, content, 0, content.length, offset)).toBe(content.length);
-  closeSync(fd);
-}
-
-function read(image: string, offset: number, length: number): Buffer {
-  const bytes = Buffer.alloc(length);
-  const fd = openSync(image, "r");
-  readSync(fd, bytes, 0, length, offset);
-  closeSync(fd);
-  return bytes;
 }
 
 const bytes =

@@ -6,8 +6,7 @@ import { join } from "node:path";
 import { EXT4, hasTool, Lab, type LabNode, noDevices, type Volume } from "../../../test/support/loop-node.ts";
 import type { Filesystem } from "../../domain/access-mode.ts";
 import { exec } from "../../host/exec.ts";
-import { SUPERBLOCK_SPAN } from "../../mount/superblock.ts";
-import { superblockDanger } from "../../mount/superblock-danger.ts";
+import { SUPERBLOCK_SPAN, superblockDanger } from "../../mount/superblock.ts";
 
 const MIB = 1024 * 1024;
 const lacks = (...tools: string[]) => tools.find((tool) => !hasTool(tool)) ?? "";

@@ -16,13 +16,13 @@ interface Counters {
 }
 
 /**
- * Runs long work on a device: logs how far it is, and lets it be given up if the device has stood still for ten minutes,
- * as one does whose connection is down, and the caller has gone. Where a kernel does not count requests nothing is given up.
+ * Runs long work on a device and logs its progress. The work is given up once the caller has gone and the device has stood
+ * still for ten minutes, as it does while its connection is down. Where a kernel counts no requests it is never given up.
  * @param name kernel name of the device, e.g. `nvme0n1`
- * @param about what the log lines name
- * @param caller aborted when the caller does not wait any more; that alone ends nothing
- * @param work is given the signal by which it is given up
- * @throws deadlineExceeded when given up; what the work throws
+ * @param about fields of the log lines
+ * @param caller the signal of the call; its abort alone ends nothing
+ * @param work gets the signal by which it is given up
+ * @throws deadlineExceeded when given up; the errors of the work
  */
 export async function watchDevice<T>(
   system: NodeSystem,
@@ -51,7 +51,7 @@ export async function watchDevice<T>(
       return givenUp.abort(failure("deadlineExceeded", { what, seconds }));
     }
   };
-  // Its own failure, also that its sleep was ended, is no failure of the work.
+  // An error of the watch, also the end of its sleep, is no failure of the work.
   const watching = watch().catch(() => {});
   try {
     return await work(givenUp.signal);
@@ -62,8 +62,7 @@ export async function watchDevice<T>(
 }
 
 /**
- * What the kernel has counted for a device and, where several paths lead to it, for them: kernels before 6.4 count only
- * there. Source: kernel documentation, block/stat; nvme multipath names its paths `nvme0c1n1`.
+ * The kernel's counters of a device and, with several paths, of its paths: kernels before 6.4 count only there. Source: kernel documentation, block/stat; nvme multipath names its paths `nvme0c1n1`.
  */
 async function countersOf(sysRoot: string, name: string): Promise<Counters> {
   const directory = `${sysRoot}/class/block`;

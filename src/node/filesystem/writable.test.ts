@@ -80,10 +80,10 @@ describe.skipIf(skipped !== "")(`a filesystem that met an error refuses every wr
     return lab.path(`target-${targets}`);
   };
   const superOptions = ({ staging }: Staged) => lab.mountsAt(staging)[0]?.superOptions ?? [];
-  const trouble = async ({ volume }: Staged) =>
+  const causes = async ({ volume }: Staged) =>
     [...(await node.service.survey()).entries()]
       .filter(([slot]) => slot === volume.volumeId)
-      .flatMap(([, troubles]) => (troubles ?? []).map(({ cause }) => cause));
+      .flatMap(([, conditions]) => (conditions ?? []).map(({ cause }) => cause));
 
   /** The kernel's own switch for an error; what it then shows differs between kernels. */
   const kernelError = ({ staging }: Staged): boolean => {
@@ -115,7 +115,7 @@ describe.skipIf(skipped !== "")(`a filesystem that met an error refuses every wr
       await publish(it, at);
       writeFileSync(`${at}/before`, "1");
       execFileSync("sync", ["-f", at]);
-      expect(await trouble(it)).toEqual([]);
+      expect(await causes(it)).toEqual([]);
       if (fail(it)) {
         expect(() => writeFileSync(`${at}/after`, "1")).toThrow();
         const failed = { id: "filesystemFailed", code: 9 };
@@ -127,7 +127,7 @@ describe.skipIf(skipped !== "")(`a filesystem that met an error refuses every wr
         const { condition } = await node.service.stats({ volumeId: it.volume.volumeId, volumePath: at });
         expect(condition).toMatchObject({ abnormal: true });
         expect(condition.message).toContain("went read-only after an error");
-        expect(await trouble(it)).toContain("read-only");
+        expect(await causes(it)).toContain("read-only");
         // What was there can still be read.
         await unpublish(it, at);
         await publish(it, at, true);
@@ -145,7 +145,7 @@ describe.skipIf(skipped !== "")(`a filesystem that met an error refuses every wr
         commands = [];
         await stage(it);
         expect(commands.map(({ program }) => program)).toEqual(expect.arrayContaining(["umount", "mount"]));
-        expect(await trouble(it)).toEqual([]);
+        expect(await causes(it)).toEqual([]);
         const at = target();
         await publish(it, at);
         expect(readFileSync(`${at}/before`, "utf8")).toBe("1");
@@ -163,14 +163,14 @@ describe.skipIf(skipped !== "")(`a filesystem that met an error refuses every wr
     await publish(it, at, true);
     await stage(it);
     await expand(it, at);
-    expect(await trouble(it)).toEqual([]);
+    expect(await causes(it)).toEqual([]);
     await unpublish(it, at);
     await unstage(it);
     await stage(it, READ_ONLY);
     await stage(it, READ_ONLY);
     await publish(it, at, true, READ_ONLY);
     await publish(it, at, true, READ_ONLY);
-    expect(await trouble(it)).toEqual([]);
+    expect(await causes(it)).toEqual([]);
     await expect(expand(it, at)).rejects.toMatchObject({ id: "filesystemReadOnly" });
     await unpublish(it, at);
     await unstage(it);

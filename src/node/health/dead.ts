@@ -1,10 +1,9 @@
 import { access } from "node:fs/promises";
-import { failure } from "../../domain/errors/driver-error.ts";
+import { readIfPresent } from "../../host/files.ts";
 import type { Mount } from "../../mount/mountinfo.ts";
 import { statPath } from "../../mount/stat.ts";
+import type { NodeContext } from "../context.ts";
 import { kubeletPathOf } from "../kubelet-paths.ts";
-import type { NodeContext } from "../types.ts";
-import { isAbsent } from "../verbs/paths.ts";
 
 /**
  * Whether the device under a mount has vanished: the mount table then still shows the mount, and stat answers from
@@ -17,9 +16,9 @@ export async function isDead(node: NodeContext, mount: Mount): Promise<boolean> 
 }
 
 /**
- * Whether a mount is the bind mount of a device node whose device has vanished. Its number may belong to another device
- * meanwhile: the kernel then marks the node as deleted, or, where nodes are not the kernel's own, it leads to a volume that
- * is not the one for which kubelet keeps the path.
+ * Whether a mount is the bind mount of a device node whose device has vanished. The number may belong to another device by
+ * now: then the kernel has marked the node as deleted, or, where nodes are not the kernel's own, the node leads to another
+ * volume than the one for which kubelet keeps the path.
  * @throws nodeStateUnknown, deadlineExceeded
  */
 export async function isDeadNode(node: NodeContext, mount: Mount, signal?: AbortSignal): Promise<boolean> {
@@ -44,11 +43,6 @@ async function leadsElsewhere(
 }
 
 async function hasVanished(node: NodeContext, number: string): Promise<boolean> {
-  try {
-    await access(`${node.system.sysRoot}/dev/block/${number}`);
-    return false;
-  } catch (error) {
-    if (isAbsent(error)) return true;
-    throw failure("nodeStateUnknown", { what: `device ${number}`, detail: String(error) }, error);
-  }
+  const read = () => access(`${node.system.sysRoot}/dev/block/${number}`).then(() => true);
+  return (await readIfPresent(`device ${number}`, read)) === undefined;
 }

@@ -1,25 +1,24 @@
 import type { VolumeId } from "../../domain/volume-id.ts";
-import type { BlockDevice, Connection } from "../../host/data-path.ts";
-import { unmount } from "../../mount/mounter.ts";
-import { mountsAt } from "../../mount/mountinfo.ts";
+import { type BlockDevice, type Connection, isLive } from "../../host/data-path.ts";
+import type { Mount } from "../../mount/mountinfo.ts";
 import { writabilityOf } from "../../mount/writable.ts";
-import type { NodeContext } from "../types.ts";
-import { mountsOf, release, unmountStaging } from "../verbs/release.ts";
+import { mountsOf, type NodeContext, topMount } from "../context.ts";
+import { release, unmountStaging } from "../verbs/release.ts";
+import { unmountLayers } from "../verbs/unmount.ts";
 import { isDead } from "./dead.ts";
-import { isLive } from "./health.ts";
 
-/** The kernel looks for namespaces in the background after a connect or reconnect; this is ample. */
+/** The kernel scans for namespaces in the background after a connect or reconnect; its scan is shorter than this. */
 const SCAN_MS = 5_000;
 const POLL_MS = 250;
 /** States from which a controller never comes back. Source: Linux, drivers/nvme/host/core.c, nvme_change_ctrl_state. */
 const GONE = /^(dead|deleting.*)$/;
 
 /**
- * Unmounts what is on top at a staging path as long as its device has vanished: such a mount serves only errors, nothing
- * can be lost by it, and mounting over it would hide it for ever. A live mount is not touched.
+ * Unmounts the topmost mount at a staging path as long as its device has vanished. A dead mount serves only errors, and a
+ * new mount over it would hide it for ever. A live mount is not touched.
  *
  * Bind mounts of the same dead filesystem in pods stay: they end with their pods. They are named in the log, as these
- * pods see errors until they are replaced, however healthy the volume is again.
+ * pods see errors until they are replaced.
  * @param path canonical staging path
  * @throws unmountFailed (FAILED_PRECONDITION); nodeStateUnknown
  */
@@ -29,11 +28,9 @@ export async function clearDeadStaging(
   path: string,
   signal?: AbortSignal,
 ): Promise<void> {
-  for (;;) {
-    const mounts = await mountsOf(node);
-    const top = mountsAt(mounts, path).at(-1);
-    if (top === undefined || !(await isDead(node, top))) return;
-    const left = mounts
+  const mayGo = async (top: Mount, all: readonly Mount[]): Promise<boolean> => {
+    if (!(await isDead(node, top))) return false;
+    const left = all
       .filter(({ device, mountPoint }) => device === top.device && mountPoint !== path)
       .map(({ mountPoint }) => mountPoint);
     node.logger.warn("unmounting a staging mount whose device has vanished", {
@@ -42,13 +39,14 @@ export async function clearDeadStaging(
       source: top.source,
       ...(left.length > 0 ? { deadInPods: left } : {}),
     });
-    await unmount(node.system.exec, path, signal);
-  }
+    return true;
+  };
+  await unmountLayers(node, path, mayGo, signal);
 }
 
 /**
- * Unmounts a staged filesystem that met an error and refuses every write, if no pod has it: nothing more can be written
- * through it, and only a new mount, with the check before it, makes it usable. While a pod has it, it is left alone.
+ * Unmounts a staged filesystem that met an error and refuses every write, if no pod has it: only a new mount, with the
+ * check before it, makes it usable.
  * @param path canonical staging path
  * @throws unmountFailed (FAILED_PRECONDITION); nodeStateUnknown
  */
@@ -68,12 +66,11 @@ export async function clearFailedStaging(
 
 /**
  * Ends a connection that cannot become usable by itself, so that a stage connects anew instead of waiting for it: its
- * controllers are dead or being deleted, or they are live and yet have no namespace (the volume was not exported for a
- * while, or was replaced), also after the time that the kernel takes to look. Without a device nothing can be using it,
- * and the mounts that it left are dead.
+ * controllers are dead or being deleted, or they are live without a namespace for longer than the kernel's scan takes (the
+ * volume was not exported for a while, or was replaced). Without a device it has no users, and its mounts are dead.
  *
- * One that is connecting or resetting is left alone: it comes back with its device and its mounts. So is one while
- * something is mounted at the staging path, which after clearDeadStaging is alive.
+ * A connection that is connecting or resetting is left alone: it comes back with its device and its mounts. So is any
+ * connection while the staging path has a mount, which after clearDeadStaging is alive.
  * @param path canonical staging path
  * @returns whether it was ended
  * @throws disconnectNotProven (UNAVAILABLE); nodeStateUnknown
@@ -85,23 +82,21 @@ export async function endDeadConnection(
   signal?: AbortSignal,
 ): Promise<boolean> {
   const { nqn } = connection;
-  if (mountsAt(await mountsOf(node), path).length > 0) return false;
-  const until = node.system.clock.monotonic() + SCAN_MS;
+  if ((await topMount(node, path)) !== undefined) return false;
+  const { clock } = node.system;
+  const until = clock.monotonic() + SCAN_MS;
   for (;;) {
     const now = (await node.dataPath.list(signal)).filter((each) => each.nqn === nqn);
     const [first] = now;
     if (first === undefined || now.some(({ device }) => device !== undefined)) return false;
-    if (isBeyondReturn(first) || (isLive(first) && node.system.clock.monotonic() > until)) {
-      node.logger.warn("ending a connection that is of no use any more", {
-        volume: first.slot,
-        nqn,
-        state: first.state,
-      });
+    const { slot: volume, state } = first;
+    if (isBeyondReturn(first) || (isLive(first) && clock.monotonic() > until)) {
+      node.logger.warn("ending a connection that cannot become usable", { volume, nqn, state });
       await release(node, first, undefined, signal);
       return true;
     }
     if (!isLive(first)) return false;
-    await node.system.clock.sleep(POLL_MS, signal);
+    await clock.sleep(POLL_MS, signal);
   }
 }
 

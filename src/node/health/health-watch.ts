@@ -3,7 +3,7 @@ import type { VolumeId } from "../../domain/volume-id.ts";
 import { withDeadline } from "../../kubernetes/deadline.ts";
 import type { EventSink } from "../../kubernetes/port.ts";
 import type { Logger } from "../../observability/log.ts";
-import { describeTroubles, type Trouble } from "./health.ts";
+import { type AbnormalCondition, conditionMessage } from "./health.ts";
 import type { SurveyResult } from "./survey.ts";
 
 export interface HealthWatchOptions {
@@ -11,7 +11,7 @@ export interface HealthWatchOptions {
   readonly survey: (signal: AbortSignal) => Promise<SurveyResult>;
   /** undefined: transitions are only logged. */
   readonly events: Pick<EventSink, "postForVolume"> | undefined;
-  /** Told after each look how many volumes there are, and how many of them are in trouble. */
+  /** Called after each look with the number of volumes, and with that of the abnormal ones. */
   readonly onLook?: (volumes: number, abnormal: number) => void;
   readonly nodeId: string;
   readonly clock: Clock;
@@ -19,7 +19,7 @@ export interface HealthWatchOptions {
 }
 
 export interface HealthWatch {
-  /** Looks once. Never throws; what could not be found out is no transition. */
+  /** Looks once. Never throws; an unknown condition is no transition. */
   look(signal: AbortSignal): Promise<void>;
   /** Looks again and again until `signal` aborts. */
   run(signal: AbortSignal): Promise<void>;
@@ -30,7 +30,7 @@ const INTERVAL_MS = 30_000;
 /** One look; sysfs answers at once, each filesystem has its own deadline. */
 const LOOK_MS = 60_000;
 /**
- * Trouble has to last so long before it is reported: the restart of a RDS resets every connection of every node for some
+ * AbnormalCondition has to last so long before it is reported: the restart of a RDS resets every connection of every node for some
  * seconds, which is no news. Less than two intervals, so the second look that finds it reports it.
  */
 const SETTLED_MS = 25_000;
@@ -41,17 +41,17 @@ interface Ailment {
 }
 
 /**
- * Notices when volumes of this node become abnormal and normal again, and says so once each: in the log and as an event
- * on the claim. It remembers in this process only: after a restart of the driver trouble that lasts is reported anew.
+ * Notices when volumes of this node become abnormal and normal again, and reports each transition once: in the log and as an
+ * event on the claim. It remembers in this process only: after a restart of the driver a condition that lasts is reported anew.
  */
 export function createHealthWatch(options: HealthWatchOptions): HealthWatch {
   const { survey, events, onLook, nodeId, clock, logger } = options;
   const ailing = new Map<VolumeId, Ailment>();
   let failing = false;
 
-  const observe = (volume: VolumeId, troubles: readonly Trouble[], now: number): void => {
+  const observe = (volume: VolumeId, conditions: readonly AbnormalCondition[], now: number): void => {
     const before = ailing.get(volume);
-    if (troubles.length === 0) {
+    if (conditions.length === 0) {
       ailing.delete(volume);
       if (before?.reported !== true) return;
       const seconds = Math.round((now - before.since) / 1_000);
@@ -64,14 +64,11 @@ export function createHealthWatch(options: HealthWatchOptions): HealthWatch {
     const due = before?.reported !== true && now - since >= SETTLED_MS;
     ailing.set(volume, { since, reported: due || before?.reported === true });
     if (!due) return;
-    const causes = troubles.map(({ cause }) => cause);
-    const message = describeTroubles(troubles);
+    const causes = conditions.map(({ cause }) => cause);
+    const message = conditionMessage(conditions);
     logger.warn("volume is abnormal", { volume, causes, message });
-    events?.postForVolume(volume, {
-      type: "Warning",
-      reason: "VolumeAbnormal",
-      message: `On node ${nodeId}: ${message}`,
-    });
+    const event = `On node ${nodeId}: ${message}`;
+    events?.postForVolume(volume, { type: "Warning", reason: "VolumeAbnormal", message: event });
   };
 
   const look = async (signal: AbortSignal): Promise<void> => {
@@ -79,18 +76,21 @@ export function createHealthWatch(options: HealthWatchOptions): HealthWatch {
       const found = await withDeadline(clock, LOOK_MS, signal, survey);
       const now = clock.monotonic();
       for (const volume of ailing.keys()) if (!found.has(volume)) ailing.delete(volume);
-      // What could not be found out is no transition.
-      const seen = [...found].filter((each): each is [VolumeId, readonly Trouble[]] => each[1] !== undefined);
-      for (const [volume, troubles] of seen) observe(volume, troubles, now);
-      onLook?.(seen.length, seen.filter(([, troubles]) => troubles.length > 0).length);
+      // An unknown condition is no transition.
+      const seen = [...found].filter(
+        (each): each is [VolumeId, readonly AbnormalCondition[]] => each[1] !== undefined,
+      );
+      for (const [volume, conditions] of seen) observe(volume, conditions, now);
+      onLook?.(seen.length, seen.filter(([, conditions]) => conditions.length > 0).length);
       const unknown = [...found.keys()].filter((volume) => found.get(volume) === undefined);
-      if (unknown.length > 0 && !failing)
+      if (unknown.length > 0 && !failing) {
         logger.warn("some volumes of this node could not be looked at", { volumes: unknown });
+      }
       failing = unknown.length > 0;
     } catch (error) {
       if (signal.aborted) return;
       logger[failing ? "debug" : "warn"]("the volumes of this node could not be looked at", {
-        error: String(error),
+        error,
       });
       failing = true;
     }

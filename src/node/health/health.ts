@@ -1,15 +1,15 @@
 import { isFailure, toDriverError } from "../../domain/errors/driver-error.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
 import { readAttribute } from "../../host/block-device.ts";
-import type { BlockDevice, Connection } from "../../host/data-path.ts";
+import { type BlockDevice, type Connection, isLive } from "../../host/data-path.ts";
 import type { Mount } from "../../mount/mountinfo.ts";
 import { statPath } from "../../mount/stat.ts";
 import { writabilityOf } from "../../mount/writable.ts";
-import type { NodeContext } from "../types.ts";
+import type { NodeContext } from "../context.ts";
 import { isDead, isDeadNode } from "./dead.ts";
 
 /** Why a volume is abnormal on this node. */
-export type HealthCause =
+export type ConditionCause =
   | "device-vanished"
   | "no-namespace"
   | "not-live"
@@ -19,78 +19,74 @@ export type HealthCause =
   | "read-only"
   | "not-answering";
 
-export interface Trouble {
-  readonly cause: HealthCause;
-  /** For people: what is wrong, and what helps. */
+/** One reason for which the condition of a volume (CSI, VolumeCondition) is abnormal. */
+export interface AbnormalCondition {
+  readonly cause: ConditionCause;
+  /** For people: the cause and the remedy. */
   readonly message: string;
 }
 
-/** What is known of a volume on this node. */
-export interface HealthSubject {
+/** A volume whose condition is to be found out. */
+export interface ConditionSubject {
   readonly volume: VolumeId;
   readonly connections: readonly Connection[];
   /** The mounts that are this volume's, dead ones included. */
   readonly mounts: readonly Mount[];
 }
 
-/** After a filesystem has not answered it is left alone for so long: every look may leave a process behind. */
+/** A filesystem that has not answered is left alone for so long: every look may leave a process behind. */
 const HUNG_PAUSE_MS = 300_000;
 const hungUntil = new WeakMap<NodeContext, Map<string, number>>();
 
 /**
- * What is wrong with a volume; nothing if it is well. Everything but the last question is answered by sysfs and the
- * mount table, which no device can delay; whether a filesystem answers is asked by a child process with a deadline, and
- * only while the connection is live.
+ * The condition of a volume: each reason for which it is abnormal, none if it is normal. Sysfs and the mount table answer
+ * all questions but the last, and no device can delay them. Whether the filesystem answers is asked by a child process with
+ * a deadline, and only while the connection is live.
  * Causes: lab recordings of lost, resetting and given-up connections; kernel documentation, ABI/testing/sysfs-fs-ext4.
  * @throws nodeStateUnknown, cancelled
  */
-export async function troublesOf(
+export async function abnormalConditions(
   node: NodeContext,
-  subject: HealthSubject,
+  subject: ConditionSubject,
   signal?: AbortSignal,
-): Promise<readonly Trouble[]> {
+): Promise<readonly AbnormalCondition[]> {
   const newest = Math.max(...subject.connections.map(({ epoch }) => epoch));
   const current = subject.connections.filter(({ epoch }) => epoch === newest);
   const devices = current.flatMap(({ device }) => device ?? []);
-  const troubles = [...current.flatMap(connectionTrouble)];
+  const conditions = [...current.flatMap(connectionCondition)];
   const vanished: Mount[] = [];
   const mounted: Mount[] = [];
   for (const mount of subject.mounts) {
     if ((await isDead(node, mount)) || (await isDeadNode(node, mount, signal))) vanished.push(mount);
     else if (!mount.device.startsWith("0:")) mounted.push(mount);
   }
-  if (vanished.length > 0) troubles.push(vanishedTrouble(vanished));
+  if (vanished.length > 0) conditions.push(vanishedCondition(vanished));
   for (const mount of mounted) {
     const device = devices.find(({ number }) => number === mount.device);
-    if (device === undefined) troubles.push(otherDevice(mount, devices));
-    else troubles.push(...(await filesystemTroubles(node, mount, device)));
+    if (device === undefined) conditions.push(otherDevice(mount, devices));
+    else conditions.push(...(await filesystemConditions(node, mount, device)));
   }
   const [first] = mounted;
-  if (troubles.length === 0 && first !== undefined) {
-    troubles.push(...(await notAnswering(node, first.mountPoint, signal)));
+  if (conditions.length === 0 && first !== undefined) {
+    conditions.push(...(await notAnswering(node, first.mountPoint, signal)));
   }
-  return troubles.filter(
-    ({ message }, index) => troubles.findIndex((other) => other.message === message) === index,
+  return conditions.filter(
+    ({ message }, index) => conditions.findIndex((other) => other.message === message) === index,
   );
 }
 
-/** One text for all troubles; for a volume that is well, a text that says so. */
-export function describeTroubles(troubles: readonly Trouble[]): string {
-  return troubles.map(({ message }) => message).join("; ") || "the volume is connected and answers";
+/** The message of a VolumeCondition. */
+export function conditionMessage(conditions: readonly AbnormalCondition[]): string {
+  return conditions.map(({ message }) => message).join("; ") || "the volume is connected and answers";
 }
 
 /** Whether a look at its filesystem could hang. */
-export function mayHang(troubles: readonly Trouble[]): boolean {
-  const harmless: readonly HealthCause[] = ["filesystem-errors", "read-only", "not-mounted"];
-  return troubles.some(({ cause }) => !harmless.includes(cause));
+export function mayHang(conditions: readonly AbnormalCondition[]): boolean {
+  const harmless: readonly ConditionCause[] = ["filesystem-errors", "read-only", "not-mounted"];
+  return conditions.some(({ cause }) => !harmless.includes(cause));
 }
 
-/** Whether one of the controllers of a connection is live. */
-export function isLive({ state }: Connection): boolean {
-  return state.split(", ").includes("live");
-}
-
-function connectionTrouble(connection: Connection): readonly Trouble[] {
+function connectionCondition(connection: Connection): readonly AbnormalCondition[] {
   const { nqn, state, device } = connection;
   if (!isLive(connection)) {
     const message = `the NVMe connection to ${nqn} is not live (${state}); I/O waits until it is back`;
@@ -101,7 +97,7 @@ function connectionTrouble(connection: Connection): readonly Trouble[] {
   return [{ cause: "no-namespace", message }];
 }
 
-function vanishedTrouble(mounts: readonly Mount[]): Trouble {
+function vanishedCondition(mounts: readonly Mount[]): AbnormalCondition {
   const sources = [
     ...new Set(mounts.map(({ source, root, fsType }) => (fsType === "devtmpfs" ? root : source))),
   ];
@@ -110,44 +106,44 @@ function vanishedTrouble(mounts: readonly Mount[]): Trouble {
   return { cause: "device-vanished", message };
 }
 
-function otherDevice(mount: Mount, devices: readonly BlockDevice[]): Trouble {
+function otherDevice(mount: Mount, devices: readonly BlockDevice[]): AbnormalCondition {
   const wanted = devices.map(({ path }) => path).join(", ") || "not connected";
   const message = `${mount.mountPoint} is mounted from ${mount.source}, but the volume is ${wanted}`;
   return { cause: "other-device", message };
 }
 
-async function filesystemTroubles(
+async function filesystemConditions(
   node: NodeContext,
   mount: Mount,
   device: BlockDevice,
-): Promise<readonly Trouble[]> {
-  const troubles: Trouble[] = [];
+): Promise<readonly AbnormalCondition[]> {
+  const conditions: AbnormalCondition[] = [];
   if (writabilityOf(mount) === "failed") {
     const message = `the filesystem on ${device.path} went read-only after an error; end its pods on this node, so that it is mounted and checked anew`;
-    troubles.push({ cause: "read-only", message });
+    conditions.push({ cause: "read-only", message });
   }
   const counter = `${node.system.sysRoot}/fs/ext4/${device.name}/errors_count`;
   const count = mount.fsType === "ext4" ? Number((await readAttribute(counter)) ?? 0) : 0;
   if (count > 0) {
     const message = `the kernel has counted ${count} errors in the ext4 on ${device.path}; it is checked at its next mount`;
-    troubles.push({ cause: "filesystem-errors", message });
+    conditions.push({ cause: "filesystem-errors", message });
   }
-  return troubles;
+  return conditions;
 }
 
 async function notAnswering(
   node: NodeContext,
   path: string,
   signal?: AbortSignal,
-): Promise<readonly Trouble[]> {
+): Promise<readonly AbnormalCondition[]> {
   const hung = hungUntil.get(node) ?? new Map<string, number>();
   hungUntil.set(node, hung);
-  const trouble = (detail: string): readonly Trouble[] => [
+  const condition = (detail: string): readonly AbnormalCondition[] => [
     { cause: "not-answering", message: `the filesystem at ${path} does not answer: ${detail}` },
   ];
   const until = hung.get(path) ?? 0;
   const now = node.system.clock.monotonic();
-  if (until > now) return trouble("it hung a moment ago and is left alone for some minutes");
+  if (until > now) return condition("it hung a moment ago and is left alone for some minutes");
   hung.delete(path);
   try {
     await statPath(node.system.exec, path, signal);
@@ -155,6 +151,6 @@ async function notAnswering(
   } catch (error) {
     if (signal?.aborted) throw error;
     if (isFailure(error, "deadlineExceeded")) hung.set(path, now + HUNG_PAUSE_MS);
-    return trouble(toDriverError(error).summary);
+    return condition(toDriverError(error).summary);
   }
 }

@@ -1,8 +1,9 @@
-import { Counter, Gauge, type Registry } from "prom-client";
+import { Gauge, type Registry } from "prom-client";
 import type { Clock } from "../../domain/clock.ts";
 import type { ErrorId } from "../../domain/errors/catalogue.ts";
 import { DriverError } from "../../domain/errors/driver-error.ts";
 import { LastKnown } from "../../domain/last-known.ts";
+import { seriesOf } from "../../observability/series.ts";
 
 /** After so long without a look at the volumes of the node nothing is shown of them. Milliseconds. */
 export const SURVEY_MAX_AGE_MS = 120_000;
@@ -45,14 +46,12 @@ export function createNodeMetrics(registry: Registry, clock: Clock): NodeMetrics
       this.set({ condition: "abnormal" }, counts.abnormal);
     },
   });
-  const refusals = new Counter({
-    name: "rds_csi_node_unstage_refusals_total",
-    help: "NodeUnstageVolume calls that left the volume connected, by cause.",
-    labelNames: ["cause"],
-    registers,
-  });
-  // All series exist from the start, so that increase() sees the first one.
-  for (const cause of UNSTAGE_REFUSAL_CAUSES) refusals.inc({ cause }, 0);
+  const refusals = seriesOf(registry).counterOf(
+    "rds_csi_node_unstage_refusals_total",
+    "NodeUnstageVolume calls that left the volume connected, by cause.",
+    "cause",
+    UNSTAGE_REFUSAL_CAUSES,
+  );
   return {
     surveyed: (volumes, abnormal) => last.set({ normal: volumes - abnormal, abnormal }),
     unstageFailed: (error) => {

@@ -175,15 +175,16 @@ describe.skipIf(noDevices !== "")(`prune ${noDevices}`, () => {
       lab.node("node-a", {
         ...options,
         exec: (command) =>
-          command.program === "umount" ? exec({ ...command, program: "sleep", args: ["60"] }) : exec(command),
+          command.program === "umount"
+            ? exec({ ...command, program: "sleep", args: ["600"] })
+            : exec(command),
       }),
       lab.node("node-a", options, (real) => ({ ...real, list: () => new Promise(() => {}) })),
     ];
     for (const [index, each] of cases.entries()) {
-      const started = performance.now();
+      // Each hangs for longer than a test may take.
       const report = await each.service.prune(DEADLINE);
       expect([index, report.incomplete]).toEqual([index, true]);
-      expect(performance.now() - started).toBeLessThan(5_000);
     }
     expect(log.every(({ level }) => level !== "error")).toBe(true);
     // The last one cleared the mount before it met the list that hangs.

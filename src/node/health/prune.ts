@@ -1,27 +1,29 @@
-import { DriverError, failure } from "../../domain/errors/driver-error.ts";
+import { DriverError } from "../../domain/errors/driver-error.ts";
 import { parseVolumeId } from "../../domain/volume-id.ts";
+import { withDeadline } from "../../kubernetes/deadline.ts";
+import { mountsAt } from "../../mount/mountinfo.ts";
+import { mountsOf, type NodeContext } from "../context.ts";
 import { kubeletPathOf } from "../kubelet-paths.ts";
-import type { NodeContext } from "../types.ts";
-import { mountsOf, release } from "../verbs/release.ts";
+import { release } from "../verbs/release.ts";
 import { isDead } from "./dead.ts";
 import { clearDeadStaging, isBeyondReturn } from "./heal.ts";
 
-/** What a clean-up did, for the log. */
+/** The result of a clean-up, for the log. */
 export interface PruneReport {
   /** Staging paths. */
   readonly unmounted: readonly string[];
   /** NQNs. */
   readonly disconnected: readonly string[];
-  /** What looks like a leftover and stays, each with its reason. */
+  /** Each mount and connection that looks like a leftover and stays, with the reason. */
   readonly left: readonly string[];
-  /** The time was over, or something could not be found out. */
+  /** The time was over, or a state could not be read. */
   readonly incomplete: boolean;
 }
 
 /**
  * Clears away leftovers of a crash, a reboot or a force-detach before the first call is served.
  *
- * The rule: only what the next stage of the volume would have to remove anyway, and only with proof that it is ours.
+ * The rule: only leftovers that the next stage of the volume would have to remove, and only with proof that they are ours.
  *
  * - A mount at a staging path, if its device has vanished *and* kubelet's own record beside it names this driver and a
  *   volume of ours, whose SHA-256 the path carries.
@@ -30,63 +32,59 @@ export interface PruneReport {
  * - A connection of an earlier attachment (lower epoch) of a volume of which a later one is connected here, after the
  *   same proof as in unstage that nothing uses it.
  *
- * Everything else stays, as kubelet may still count on it: live connections without a mount (a block volume looks like
- * that, and so does a stage that was cut off), connections that are connecting or resetting, and dead mounts in pods,
- * which end with their pods. What is striking is named in the report.
+ * Everything else stays, as kubelet may still count on it: live connections without a mount (those of a block volume, or of
+ * a stage that was cut off), connections that are connecting or resetting, and dead mounts in pods, which end with their pods.
  *
  * Never throws, and gives up after `deadlineMs`: a node that cannot clean up must serve all the same.
  */
 export async function prune(node: NodeContext, deadlineMs: number): Promise<PruneReport> {
-  const unmounted: string[] = [];
-  const disconnected: string[] = [];
-  const left: string[] = [];
-  let incomplete = false;
-  const stop = new AbortController();
-  const { clock } = node.system;
-  const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
-    if (stop.signal.aborted) return;
+  const report = {
+    unmounted: [] as string[],
+    disconnected: [] as string[],
+    left: [] as string[],
+    incomplete: false,
+  };
+  const attempt = async (what: string, signal: AbortSignal, work: () => Promise<void>): Promise<void> => {
+    if (signal.aborted) return;
     try {
       await work();
     } catch (error) {
-      incomplete = true;
-      const message = error instanceof DriverError ? error.summary : String(error);
-      node.logger.warn("a leftover could not be looked at or removed", { what, error: message });
+      report.incomplete = true;
+      node.logger.warn("a leftover could not be looked at or removed", { what, error });
     }
   };
-  const work = async (): Promise<void> => {
-    await attempt("mounts", () => pruneMounts(node, attempt, unmounted, left, stop.signal));
-    await attempt("connections", () => pruneConnections(node, attempt, disconnected, left, stop.signal));
+  const work = async (signal: AbortSignal): Promise<void> => {
+    await attempt("mounts", signal, () => pruneMounts(node, attempt, report, signal));
+    await attempt("connections", signal, () => pruneConnections(node, attempt, report, signal));
   };
-  const done = new AbortController();
-  const limit = clock.sleep(deadlineMs, done.signal).then(
-    () => {
-      incomplete = true;
-      stop.abort(failure("deadlineExceeded", { what: "clearing leftovers", seconds: deadlineMs / 1000 }));
-    },
-    () => {},
-  );
-  await Promise.race([work(), limit]);
-  done.abort();
-  const report = { unmounted: [...unmounted], disconnected: [...disconnected], left: [...left], incomplete };
-  node.logger[left.length > 0 || incomplete ? "warn" : "info"]("leftovers cleared", report);
-  return report;
+  // An error is the end of the time: `work` throws none.
+  await withDeadline(node.system.clock, deadlineMs, undefined, work).catch(() => {
+    report.incomplete = true;
+  });
+  const { unmounted, disconnected, left, incomplete } = report;
+  const result = { unmounted: [...unmounted], disconnected: [...disconnected], left: [...left], incomplete };
+  const level = left.length > 0 || incomplete ? "warn" : "info";
+  const cleared = unmounted.length + disconnected.length > 0;
+  if (cleared || level === "warn")
+    node.logger[level](cleared ? "leftovers cleared" : "leftovers remain", result);
+  return result;
 }
 
-type Attempt = (what: string, work: () => Promise<void>) => Promise<void>;
+type Attempt = (what: string, signal: AbortSignal, work: () => Promise<void>) => Promise<void>;
+type Report = { readonly [list in "unmounted" | "disconnected" | "left"]: string[] };
 
 async function pruneMounts(
   node: NodeContext,
   attempt: Attempt,
-  unmounted: string[],
-  left: string[],
+  { unmounted, left }: Report,
   signal: AbortSignal,
 ): Promise<void> {
   const { driverName } = node;
   if (driverName === undefined) return;
   const mounts = await mountsOf(node);
   for (const path of new Set(mounts.map(({ mountPoint }) => mountPoint))) {
-    await attempt(path, async () => {
-      const top = mounts.findLast(({ mountPoint }) => mountPoint === path);
+    await attempt(path, signal, async () => {
+      const top = mountsAt(mounts, path).at(-1);
       if (top === undefined || !(await isDead(node, top))) return;
       const owner = await kubeletPathOf(path, driverName);
       if (owner === undefined) return;
@@ -104,8 +102,7 @@ async function pruneMounts(
 async function pruneConnections(
   node: NodeContext,
   attempt: Attempt,
-  disconnected: string[],
-  left: string[],
+  { disconnected, left }: Report,
   signal: AbortSignal,
 ): Promise<void> {
   const connections = await node.dataPath.list(signal);
@@ -113,14 +110,18 @@ async function pruneConnections(
     const { nqn, slot, epoch, state } = connection;
     const outdated = connections.some((other) => other.slot === slot && other.epoch > epoch);
     if (!outdated && !isBeyondReturn(connection)) continue;
-    await attempt(nqn, async () => {
+    await attempt(nqn, signal, async () => {
       try {
         await release(node, connection, undefined, signal);
         disconnected.push(nqn);
       } catch (error) {
-        left.push(`${nqn} (${state}): ${error instanceof DriverError ? error.summary : String(error)}`);
+        left.push(`${nqn} (${state}): ${textOf(error)}`);
         throw error;
       }
     });
   }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof DriverError ? error.summary : String(error);
 }

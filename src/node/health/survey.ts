@@ -1,33 +1,32 @@
 import { parseVolumeId, type VolumeId } from "../../domain/volume-id.ts";
 import type { Mount } from "../../mount/mountinfo.ts";
+import { mountsOf, type NodeContext } from "../context.ts";
 import { kubeletPathOf } from "../kubelet-paths.ts";
-import type { NodeContext } from "../types.ts";
-import { mountsOf } from "../verbs/release.ts";
 import { isDead, isDeadNode } from "./dead.ts";
-import { type Trouble, troublesOf } from "./health.ts";
+import { type AbnormalCondition, abnormalConditions } from "./health.ts";
 
-/** What is wrong with each volume; undefined for one that could not be looked at. */
-export type SurveyResult = ReadonlyMap<VolumeId, readonly Trouble[] | undefined>;
+/** The abnormal conditions of each volume; undefined for one that could not be looked at. */
+export type SurveyResult = ReadonlyMap<VolumeId, readonly AbnormalCondition[] | undefined>;
 
 /**
  * Looks at every volume of this driver on this node: those that are connected, and those of which only dead mounts are
- * left, if kubelet's record says whose they are.
- * @returns what is wrong with each; an empty list for one that is well. A volume that cannot be looked at does not keep the
- *   others from it
+ * left, if kubelet's record names their volume.
+ * @returns the abnormal conditions of each; an empty list for a normal volume. A volume that cannot be looked at does not
+ *   hinder the others
  * @throws nodeStateUnknown when mounts or connections cannot be read; cancelled
  */
 export async function survey(node: NodeContext, signal?: AbortSignal): Promise<SurveyResult> {
   const mounts = await mountsOf(node);
   const connections = await node.dataPath.list(signal);
   const dead = await deadMounts(node, mounts, signal);
-  const found = new Map<VolumeId, readonly Trouble[] | undefined>();
+  const found = new Map<VolumeId, readonly AbnormalCondition[] | undefined>();
   for (const volume of new Set([...connections.map(({ slot }) => slot), ...dead.keys()])) {
     const own = connections.filter(({ slot }) => slot === volume);
     const numbers = new Set(own.map(({ device }) => device?.number));
     const mounted = mounts.filter(({ device }) => numbers.has(device));
     const subject = { volume, connections: own, mounts: [...mounted, ...(dead.get(volume) ?? [])] };
-    const troubles = await known(node, { volume }, signal, () => troublesOf(node, subject, signal));
-    found.set(volume, troubles);
+    const conditions = await known(node, { volume }, signal, () => abnormalConditions(node, subject, signal));
+    found.set(volume, conditions);
   }
   return found;
 }
@@ -53,7 +52,7 @@ async function deadVolumeOf(
   mount: Mount,
   signal?: AbortSignal,
 ): Promise<VolumeId | undefined> {
-  // Cheap questions first: whose a path is costs a look at kubelet's directory.
+  // Cheap questions first: the owner of a path costs a look at kubelet's directory.
   const deviceNode = mount.fsType === "devtmpfs" && mount.root !== "/";
   if (!deviceNode && !(await isDead(node, mount))) return undefined;
   const owner = await kubeletPathOf(mount.mountPoint, node.driverName ?? "");
@@ -63,7 +62,7 @@ async function deadVolumeOf(
     : volume;
 }
 
-/** What is found out, or undefined: one thing that cannot be looked at is no reason not to look at the next. */
+/** The answer of `look`; undefined if it fails, so that the caller goes on with the next one. */
 async function known<T>(
   node: NodeContext,
   what: { readonly volume: VolumeId } | { readonly path: string },
@@ -74,7 +73,7 @@ async function known<T>(
     return await look();
   } catch (error) {
     if (signal?.aborted) throw error;
-    node.logger.debug("not looked at", { ...what, error: String(error) });
+    node.logger.debug("not looked at", { ...what, error });
     return undefined;
   }
 }

@@ -1,130 +1,46 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { closeSync, mkdirSync, openSync, readFileSync, utimesSync, writeFileSync, writeSync } from "node:fs";
-import {
-  BLOCK,
-  EXT4,
-  hasTool,
-  Lab,
-  type LabNode,
-  noDevices,
-  type Volume,
-} from "../../../test/support/loop-node.ts";
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import { BLOCK, EXT4, hasTool, type LabNode, noDevices } from "../../../test/support/loop-node.ts";
 import type { Capability } from "../../domain/access-mode.ts";
 import { DriverError } from "../../domain/errors/driver-error.ts";
-import { grpcCodeName } from "../../domain/errors/grpc-code.ts";
-import type { DataPath } from "../../host/data-path.ts";
-import { type Command, exec } from "../../host/exec.ts";
-import { statFilesystem } from "../../mount/stat.ts";
+import { exec } from "../../host/exec.ts";
+import { lab, MIB, node, outcome, ran, rig, Staged, useExpandRig } from "./expand.fixture.ts";
 
-const MIB = 1024n * 1024n;
 const XFS: Capability = { ...EXT4, fsType: "xfs" };
+
 /** Bit of CAP_SYS_RESOURCE, which the kernel wants for growing a mounted ext4 (fs/ext4/ioctl.c); containers may lack it. */
 const CAP_SYS_RESOURCE = 1n << 24n;
+
 const effective = BigInt(
   `0x${/^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0"}`,
 );
+
 const noExt4 =
   ["mkfs.ext4", "resize2fs"].find((tool) => !hasTool(tool)) ??
   ((effective & CAP_SYS_RESOURCE) === 0n ? "needs CAP_SYS_RESOURCE" : "");
+
 const noXfs = ["mkfs.xfs", "xfs_growfs"].find((tool) => !hasTool(tool)) ?? "";
+
 const filesystems = [
   { name: "ext4", missing: noExt4, capability: EXT4, before: 32, after: 96, program: "resize2fs" },
   { name: "xfs", missing: noXfs, capability: XFS, before: 304, after: 400, program: "xfs_growfs" },
 ] as const;
+
 /** Either will do where the filesystem does not matter. */
 const some = filesystems.find(({ missing }) => missing === "") ?? filesystems[0];
-const full = BigInt(some.after) * MIB;
-const readOnly: Capability = { ...some.capability, accessMode: "SINGLE_NODE_READER_ONLY" };
-/** A clock that a sleep moves. */
-function quickClock() {
-  let now = 0;
-  const sleep = async (ms: number): Promise<void> => {
-    now += ms;
-  };
-  return { now: () => now, monotonic: () => now, sleep };
-}
 
-async function outcome(call: Promise<unknown>): Promise<string> {
-  try {
-    await call;
-    return "OK";
-  } catch (error) {
-    if (!(error instanceof DriverError)) throw error;
-    return `${grpcCodeName(error.code)} ${error.id}`;
-  }
-}
+const full = BigInt(some.after) * MIB;
+
+const readOnly: Capability = { ...some.capability, accessMode: "SINGLE_NODE_READER_ONLY" };
 
 describe.skipIf(noDevices !== "")(`NodeExpandVolume on real loop devices ${noDevices}`, () => {
-  let lab: Lab;
-  let node: LabNode;
-  /** Programs that a node ran, with their operands. */
-  const ran: string[] = [];
-  let hook: (command: Command) => void = () => {};
-  beforeAll(() => {
-    lab = new Lab();
-    node = lab.node("node-a", {
-      exec: (command) => {
-        ran.push([command.program, ...command.args].join(" "));
-        hook(command);
-        return exec(command);
-      },
-    });
-  });
-  afterEach(async () => {
-    hook = () => {};
-    ran.length = 0;
-  });
-  afterAll(() => lab.cleanUp());
+  useExpandRig();
 
   const testSome = test.skipIf(some.missing !== "");
 
-  let paths = 0;
-  class Staged {
-    readonly volume: Volume;
-    readonly staging: string;
-    readonly target: string;
-    capability: Capability;
-
-    constructor(capability: Capability, sizeMib: number) {
-      paths += 1;
-      this.volume = lab.volume(sizeMib).export();
-      this.staging = lab.path(`stage-${paths}`);
-      this.target = lab.path(`target-${paths}`);
-      this.capability = capability;
-      mkdirSync(this.staging);
-    }
-    get common() {
-      const { volumeId } = this.volume;
-      return { volumeId, stagingTargetPath: this.staging, capability: this.capability };
-    }
-    async stage(on = node, more = {}): Promise<this> {
-      const publishContext = this.volume.context(on, more);
-      await on.service.stage({ ...this.common, publishContext, volumeContext: {} });
-      return this;
-    }
-    async publish(on = node, readonly = false): Promise<this> {
-      const publishContext = this.volume.context(on);
-      await on.service.publish({ ...this.common, publishContext, targetPath: this.target, readonly });
-      return this;
-    }
-    expand(over: object = {}, on = node): Promise<bigint> {
-      const range = { requiredBytes: BigInt(this.volume.size), limitBytes: 0n };
-      return on.service.expand({ ...this.common, volumePath: this.staging, range, ...over });
-    }
-    async unstage(on = node): Promise<void> {
-      const { volumeId } = this.volume;
-      await on.service.unpublish({ volumeId, targetPath: this.target });
-      await on.service.unstage({ volumeId, stagingTargetPath: this.staging });
-    }
-    /** Bytes of the mounted filesystem. */
-    async bytes(): Promise<bigint> {
-      const { blocks, blockSize } = await statFilesystem(exec, this.staging);
-      return blocks * blockSize;
-    }
-  }
-
   const resizers = () => ran.filter((line) => /^(resize2fs|xfs_growfs) /.test(line));
+
   const fill = (path: string) => {
     const data = Buffer.alloc(Number(4n * MIB), "data that has to stay");
     writeFileSync(`${path}/data`, data);
@@ -183,13 +99,13 @@ describe.skipIf(noDevices !== "")(`NodeExpandVolume on real loop devices ${noDev
         const crash = () => {
           throw new DriverError("internal", 13, "the process ends here", "");
         };
-        hook = ({ program }) => {
+        rig.hook = ({ program }) => {
           if (/resize2fs|xfs_growfs/.test(program)) crash();
         };
         // As a process leaves it that is killed at this command.
         await staged.stage(node, { filesystemState: "used" });
         expect(await staged.bytes()).toBe(size);
-        hook = () => {};
+        rig.hook = () => {};
         await staged.stage(node, { filesystemState: "used" });
         expect((await staged.bytes()) > size).toBe(true);
         await staged.unstage();
@@ -202,11 +118,11 @@ describe.skipIf(noDevices !== "")(`NodeExpandVolume on real loop devices ${noDev
       const staged = await new Staged(some.capability, some.before).stage();
       const size = await staged.bytes();
       staged.volume.grow(some.after);
-      hook = (command) => {
+      rig.hook = (command) => {
         if (command.program === program) throw new DriverError("internal", 13, "the process ends here", "");
       };
       expect(await outcome(staged.expand())).toBe("INTERNAL internal");
-      hook = () => {};
+      rig.hook = () => {};
       expect(await staged.expand()).toBe(full);
       expect((await staged.bytes()) > size).toBe(true);
       await staged.unstage();
@@ -237,6 +153,7 @@ describe.skipIf(noDevices !== "")(`NodeExpandVolume on real loop devices ${noDev
       await reader.unstage();
     },
   );
+
   testSome("a filesystem that cannot grow does not keep its data from being staged", async () => {
     const staged = await new Staged(some.capability, some.before).stage();
     const verify = fill(staged.staging);
@@ -275,102 +192,6 @@ describe.skipIf(noDevices !== "")(`NodeExpandVolume on real loop devices ${noDev
     expect(await source.expand({ volumePath: source.target, range: undefined })).toBe(24n * MIB);
     await target.unstage(other);
     await source.unstage();
-  });
-
-  test("a size that the target does not show: told, with the remedy; once it is shown, it is taken", async () => {
-    const clock = quickClock();
-    const patient = lab.node("node-a", { clock });
-    const staged = await (await new Staged(BLOCK, 8).stage()).publish();
-    staged.volume.grow(24, "later");
-    const call = staged.expand({ volumePath: staged.target }, patient);
-    await expect(call).rejects.toMatchObject({ id: "expansionNotSeen", code: 9 });
-    await expect(call).rejects.toThrow(/attached anew.*--online-expansion re-export/);
-    expect(clock.now()).toBeGreaterThanOrEqual(25_000);
-    staged.volume.export();
-    expect(await staged.expand({ volumePath: staged.target }, patient)).toBe(24n * MIB);
-    await staged.unstage();
-  });
-
-  describe("a size that the target does not show", () => {
-    const MINUTE = 60_000;
-    /** A published block volume that has grown unseen, with a target in a directory as kubelet makes it for a pod. */
-    async function unseen() {
-      const clock = quickClock();
-      const patient = lab.node("node-a", { clock });
-      const staged = await new Staged(BLOCK, 8).stage();
-      const directory = lab.path(`pod-${paths}`);
-      mkdirSync(directory);
-      Object.assign(staged, { target: `${directory}/mount` });
-      await staged.publish();
-      staged.volume.grow(24, "later");
-      const asOf = (file: string, minutesAgo: number) => {
-        const at = (clock.now() - minutesAgo * MINUTE) / 1_000;
-        utimesSync(file, at, at);
-      };
-      await clock.sleep(Date.now());
-      const expand = (over = {}) => outcome(staged.expand({ volumePath: staged.target, ...over }, patient));
-      return { clock, staged, directory, asOf, expand };
-    }
-
-    test("in use: the call is repeated for ten minutes, and finishes once the size is there", async () => {
-      const { clock, staged, directory, asOf, expand } = await unseen();
-      asOf(directory, 3);
-      const answers: string[] = [];
-      for (let minute = 0; minute < 9; minute += 1) {
-        answers.push(await expand());
-        await clock.sleep(MINUTE - 25_000);
-      }
-      expect(new Set(answers)).toEqual(new Set(["UNAVAILABLE expansionNotSeenYet"]));
-      await clock.sleep(2 * MINUTE);
-      // kubelet would start no pod with an error that is repeated, so it is not for ever.
-      expect(await expand()).toBe("FAILED_PRECONDITION expansionNotSeen");
-      // Another growth has its own time.
-      const range = { requiredBytes: 25n * MIB, limitBytes: 0n };
-      expect(await expand({ range })).toBe("UNAVAILABLE expansionNotSeenYet");
-      staged.volume.export();
-      expect(await expand()).toBe("OK");
-      await staged.unstage();
-    });
-
-    test("for a pod that is only being started: an error that lets it start", async () => {
-      const { staged, directory, asOf, expand } = await unseen();
-      asOf(directory, 1);
-      expect(await expand()).toBe("FAILED_PRECONDITION expansionNotSeen");
-      // Mounted anew for a pod of before, as after a reboot of the node.
-      const record = `${directory}/vol_data.json`;
-      writeFileSync(record, "{}");
-      asOf(directory, 60);
-      asOf(record, 1);
-      expect(await expand()).toBe("FAILED_PRECONDITION expansionNotSeen");
-      asOf(record, 60);
-      expect(await expand()).toBe("UNAVAILABLE expansionNotSeenYet");
-      // A clock that went back says nothing about the age.
-      asOf(directory, -60);
-      expect(await expand()).toBe("FAILED_PRECONDITION expansionNotSeen");
-      await staged.unstage();
-    });
-  });
-
-  test("while the connection is down it is waited for; it is not taken for a target that shows nothing", async () => {
-    let backAt = Number.POSITIVE_INFINITY;
-    const clock = quickClock();
-    const flaky = lab.node(
-      "node-a",
-      { clock },
-      (real): DataPath => ({
-        ...real,
-        list: async () =>
-          (await real.list()).map((each) => (clock.now() < backAt ? { ...each, state: "connecting" } : each)),
-      }),
-    );
-    const staged = await (await new Staged(BLOCK, 8).stage()).publish();
-    staged.volume.grow(24);
-    expect(await outcome(staged.expand({ volumePath: staged.target }, flaky))).toBe(
-      "UNAVAILABLE deviceNotReady",
-    );
-    backAt = clock.now() + 4_000;
-    expect(await staged.expand({ volumePath: staged.target }, flaky)).toBe(24n * MIB);
-    await staged.unstage();
   });
 
   testSome("what is not this volume, not there, or asked for wrongly", async () => {

@@ -3,26 +3,28 @@ import { dirname } from "node:path";
 import { FILESYSTEMS } from "../../domain/access-mode.ts";
 import { checkRange, outOfRange } from "../../domain/capacity-range.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
-import type { BlockDevice } from "../../host/data-path.ts";
+import { type BlockDevice, isLive } from "../../host/data-path.ts";
+import { isAbsent } from "../../host/files.ts";
 import { growFilesystem } from "../../mount/grow.ts";
-import { type Mount, mountsAt } from "../../mount/mountinfo.ts";
+import type { Mount } from "../../mount/mountinfo.ts";
 import { writabilityOf } from "../../mount/writable.ts";
-import type { ExpandRequest, NodeContext } from "../types.ts";
-import { locate } from "./locate.ts";
-import { canonicalPath, isAbsent, plainPath } from "./paths.ts";
-import { mountsOf } from "./release.ts";
+import { mountsOf, type NodeContext, topMount } from "../context.ts";
+import { isDead } from "../health/dead.ts";
+import type { ExpandRequest } from "../requests.ts";
+import { locate, volumePathOf } from "./locate.ts";
+import { canonicalPath, plainPath } from "./paths.ts";
 import { presentationOf, requireVolumeId } from "./validate.ts";
 
-/** How long a device may take to show its size. A host that reconnects after a re-export needs some seconds. */
+/** Longest wait for a device to show its size. A host that reconnects after a re-export needs some seconds. */
 const SEEN_MS = 25_000;
 const PAUSE_MS = 500;
-/** What kubelet made for a pod so recently, milliseconds, may belong to one that has not started. */
+/** A path that kubelet made less than so long ago, milliseconds, may belong to a pod that has not started. */
 const STARTING_MS = 120_000;
-/** For so long, milliseconds, it is worth another call that a size is not shown. */
+/** For so long, milliseconds, a size that is not shown is worth another call. */
 const REPEATED_MS = 600_000;
-/** Paths whose misses are remembered; the oldest ones are forgotten first. */
+/** So many paths with a miss are remembered; the oldest are forgotten first. */
 const CAPACITY = 1_000;
-/** Since when (monotonic milliseconds) a volume at a path misses a size. */
+/** By path the size that its volume does not show, and since when (monotonic milliseconds). */
 const misses = new WeakMap<NodeContext, Map<string, { required: bigint; since: number }>>();
 
 /**
@@ -40,15 +42,19 @@ export async function expand(node: NodeContext, request: ExpandRequest): Promise
   const { range, capability, signal } = request;
   if (range !== undefined) checkRange(range);
   if (capability !== undefined) presentationOf(capability);
-  const located = await locate(node, volume, request.volumePath, signal);
-  await checkStaging(node, request, located.device);
-  const { mount } = located;
+  const at = await volumePathOf(node, volume, request.volumePath);
+  if (at.top !== undefined && (await isDead(node, at.top))) {
+    throw failure("deviceLost", { volume, path: at.path });
+  }
+  const { device: found, mount } = await locate(node, at, signal);
+  if (found === undefined) throw failure("volumePathNotFound", { volume, path: request.volumePath });
+  await checkStaging(node, request, found);
   if (capability !== undefined && (capability.accessType === "mount") !== (mount !== undefined)) {
     const reason = `${capability.accessType} is asked for, but it is ${mount === undefined ? "a device node" : "a mount"}`;
     throw failure("fieldInvalid", { field: "volume_capability", reason });
   }
   if (mount !== undefined) await requireWritable(node, volume, mount);
-  const device = await awaitSize(node, volume, request, located.device);
+  const device = await awaitSize(node, volume, request, found);
   misses.get(node)?.delete(request.volumePath);
   if (range !== undefined && range.limitBytes !== 0n && device.sizeBytes > range.limitBytes) {
     throw outOfRange(range, `${device.path} has ${device.sizeBytes} bytes`);
@@ -57,7 +63,7 @@ export async function expand(node: NodeContext, request: ExpandRequest): Promise
   return device.sizeBytes;
 }
 
-/** The staging path is optional and not needed; but if another device is mounted there, the request is confused. */
+/** Refuses a staging path at which another device is mounted. The path is optional and otherwise unused. */
 async function checkStaging(
   node: NodeContext,
   { volumeId, stagingTargetPath }: ExpandRequest,
@@ -66,7 +72,7 @@ async function checkStaging(
   if (stagingTargetPath === "") return;
   const plain = plainPath(stagingTargetPath);
   const path = plain === undefined ? undefined : await canonicalPath(plain);
-  const top = path === undefined ? undefined : mountsAt(await mountsOf(node), path).at(-1);
+  const top = path === undefined ? undefined : await topMount(node, path);
   if (path !== undefined && (top === undefined || top.device === device.number)) return;
   throw failure("volumePathNotFound", { volume: volumeId, path: stagingTargetPath });
 }
@@ -81,7 +87,7 @@ async function requireWritable(node: NodeContext, volume: string, mount: Mount):
 }
 
 /**
- * Looks until the device has the size. While its connection is down (it may have been re-exported) that is waited for.
+ * Looks until the device has the size, also while its connection is down: it may have been re-exported.
  * @throws expansionNotSeen, expansionNotSeenYet when the connection works and the size stays; else deviceNotReady (UNAVAILABLE)
  */
 async function awaitSize(
@@ -95,12 +101,12 @@ async function awaitSize(
   const { nqn } = device;
   const started = system.clock.monotonic();
   let now = device;
-  // Also with nothing required: the caller wants to know what the device has.
+  // Also without a required size: the answer is the present one.
   for (let first = true; first || now.sizeBytes < required; first = false) {
     const connection = (await dataPath.list(signal)).find((each) => each.nqn === nqn);
     if (connection === undefined) throw failure("deviceLost", { volume, path: device.path });
-    const isLive = connection.state.split(", ").includes("live") && connection.device !== undefined;
-    if (isLive && (now.sizeBytes < required || required === 0n)) now = await dataPath.rescan(now, signal);
+    const isUsable = isLive(connection) && connection.device !== undefined;
+    if (isUsable && (now.sizeBytes < required || required === 0n)) now = await dataPath.rescan(now, signal);
     if (now.number !== device.number) {
       throw failure("deviceChanged", { device: device.path, nqn, found: now.path });
     }
@@ -108,7 +114,7 @@ async function awaitSize(
     const waited = system.clock.monotonic() - started;
     if (waited >= SEEN_MS) {
       const seconds = Math.round(waited / 1000);
-      if (!isLive) throw failure("deviceNotReady", { nqn, state: connection.state, seconds });
+      if (!isUsable) throw failure("deviceNotReady", { nqn, state: connection.state, seconds });
       const isRepeated = await mayBeRepeated(node, volumePath, required);
       const params = { volume, device: now.path, required, found: now.sizeBytes, seconds };
       throw isRepeated ? failure("expansionNotSeenYet", params) : failure("expansionNotSeen", params);
@@ -120,8 +126,8 @@ async function awaitSize(
 
 /**
  * Whether kubelet is to call again. After FAILED_PRECONDITION it does not, as long as the volume stays on the node, and lets the pod
- * start; after UNAVAILABLE it does, with pauses of up to two minutes, and lets no pod start before. So a volume in use is tried again
- * for a while, and a pod that may be starting is not kept from it.
+ * start. After UNAVAILABLE it does, with pauses of up to two minutes, and lets no pod start before. So a volume in use is tried again
+ * for a while, and a pod that may be starting can start.
  * Source: Kubernetes 1.36, pkg/volume/util/operationexecutor/node_expander.go (expandOnPlugin);
  * pkg/kubelet/volumemanager/cache/actual_state_of_world.go (volumeNeedsExpansion).
  */
@@ -161,7 +167,7 @@ async function grow(
     const detail = `${mount.fsType} is not a filesystem of this driver`;
     throw failure("filesystemNotGrown", { volume, device: device.path, detail });
   }
-  // Any whole, writable mount does for xfs_growfs; the published one may be read-only or a part of it.
+  // xfs_growfs takes any whole, writable mount. The published one may be read-only, or a part of the filesystem.
   const whole = [mount, ...(await mountsOf(node))].find(
     (each) => each.device === mount.device && each.root === "/" && writabilityOf(each) === "writable",
   );

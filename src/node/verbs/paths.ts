@@ -1,7 +1,11 @@
 import { Buffer } from "node:buffer";
-import { lstat, readdir, realpath } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import { lstat, mkdir, open, readdir, realpath } from "node:fs/promises";
 import { basename, dirname, normalize } from "node:path";
 import { failure } from "../../domain/errors/driver-error.ts";
+import { readIfPresent, readState } from "../../host/files.ts";
+import { hidingMount } from "../../mount/mountinfo.ts";
+import type { NodeContext } from "../context.ts";
 
 /** PATH_MAX of Linux, with its terminating zero. */
 const PATH_LIMIT = 4095;
@@ -25,7 +29,7 @@ export function checkPath(field: string, path: string): string {
 
 /** An absolute, normalised path without its trailing slash, or undefined if it is not one. */
 export function plainPath(path: string): string | undefined {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: it looks for control characters
   if (!path.startsWith("/") || /[\u0000-\u001f\u007f]/.test(path)) return undefined;
   const plain = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
   return plain === "/" || normalize(plain) !== plain ? undefined : plain;
@@ -33,17 +37,12 @@ export function plainPath(path: string): string | undefined {
 
 /**
  * The path as the mount table spells it: links in its parent resolved, the last component untouched. undefined if the
- * parent does not exist, so nothing can be there.
+ * parent does not exist.
  * @throws nodeStateUnknown
  */
 export async function canonicalPath(path: string): Promise<string | undefined> {
-  try {
-    const parent = await realpath(dirname(path));
-    return `${parent === "/" ? "" : parent}/${basename(path)}`;
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw failure("nodeStateUnknown", { what: `the parent of ${path}`, detail: String(error) }, error);
-  }
+  const parent = await readIfPresent(`the parent of ${path}`, () => realpath(dirname(path)));
+  return parent === undefined ? undefined : `${parent === "/" ? "" : parent}/${basename(path)}`;
 }
 
 /**
@@ -61,13 +60,26 @@ export async function requireCanonicalPath(path: string): Promise<string> {
 }
 
 /**
- * Makes a directory or file for a mount. What prevents it (a full or read-only filesystem, a parent that went away) is
- * a state of the machine, not a defect.
- * @throws nodeCommandFailed
+ * Makes sure that an empty directory or file is at a path that is not a mount point, right before a mount.
+ * @returns whether it was made
+ * @throws pathOccupied, pathNotEmpty (FAILED_PRECONDITION); nodeCommandFailed for a full or read-only filesystem, or a
+ *   parent that has gone; nodeStateUnknown
  */
-export async function making<T>(path: string, make: () => Promise<T>): Promise<T> {
+export async function makeMountPoint(
+  volume: string,
+  path: string,
+  wanted: "directory" | "file",
+): Promise<boolean> {
+  const kind = await kindOf(path);
+  if (kind !== undefined && kind !== wanted) throw failure("pathOccupied", { path, found: `a ${kind}` });
+  if (kind === wanted) {
+    await requireEmpty(volume, path, wanted);
+    return false;
+  }
   try {
-    return await make();
+    if (wanted === "directory") await mkdir(path, { mode: 0o750 });
+    else await (await open(path, "wx", 0o640)).close();
+    return true;
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
     throw failure("nodeCommandFailed", { what: `making ${path}`, detail }, error);
@@ -75,58 +87,59 @@ export async function making<T>(path: string, make: () => Promise<T>): Promise<T
 }
 
 /**
- * What is at a path that is *not* a mount point (a mount point may be on a dead device: see mount/stat.ts). Links are
- * not followed; undefined only if nothing is there.
+ * The kind of file at a path that is *not* a mount point (a mount point may be on a dead device: see mount/stat.ts). Links
+ * are not followed; undefined only if nothing is there.
  * @throws nodeStateUnknown
  */
 export async function kindOf(
   path: string,
 ): Promise<"directory" | "file" | "block" | "link" | "other" | undefined> {
-  try {
-    const stat = await lstat(path);
-    if (stat.isDirectory()) return "directory";
-    if (stat.isFile()) return "file";
-    if (stat.isBlockDevice()) return "block";
-    return stat.isSymbolicLink() ? "link" : "other";
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw failure("nodeStateUnknown", { what: `what ${path} is`, detail: String(error) }, error);
-  }
+  const stat = await statOf(path);
+  if (stat === undefined) return undefined;
+  if (stat.isDirectory()) return "directory";
+  if (stat.isFile()) return "file";
+  if (stat.isBlockDevice()) return "block";
+  return stat.isSymbolicLink() ? "link" : "other";
 }
 
-/** So many names of a directory's entries are shown. */
+/**
+ * lstat(2) of a path that is *not* a mount point; undefined only if nothing is there.
+ * @throws nodeStateUnknown
+ */
+export async function statOf(path: string): Promise<Stats | undefined> {
+  return await readIfPresent(`the kind of ${path}`, () => lstat(path));
+}
+
+/** So many entries of a directory are named. */
 const SHOWN = 5;
 
 /**
  * Refuses to mount over content: it would be hidden, and the path could not be removed after the unmount, as nothing that
- * holds data is ever deleted. Only for a path that is not a mount point, right before something is mounted there.
+ * holds data is ever deleted.
  * @param kind as kindOf has just answered
  * @throws pathNotEmpty (FAILED_PRECONDITION); nodeStateUnknown
  */
-export async function requireEmpty(volume: string, path: string, kind: "directory" | "file"): Promise<void> {
-  let found: string | undefined;
-  try {
+async function requireEmpty(volume: string, path: string, kind: "directory" | "file"): Promise<void> {
+  const found = await readState(`the content of ${path}`, async () => {
     if (kind === "file") {
       const { size } = await lstat(path);
-      if (size > 0) found = `${size} bytes`;
-    } else {
-      const names = (await readdir(path)).sort();
-      const more = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : "";
-      if (names.length > 0) {
-        found =
-          names
-            .slice(0, SHOWN)
-            .map((name) => JSON.stringify(name))
-            .join(", ") + more;
-      }
+      return size > 0 ? `${size} bytes` : "";
     }
-  } catch (error) {
-    throw failure("nodeStateUnknown", { what: `what ${path} holds`, detail: String(error) }, error);
-  }
-  if (found !== undefined) throw failure("pathNotEmpty", { volume, path, found });
+    const names = (await readdir(path)).sort().map((name) => JSON.stringify(name));
+    const more = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : "";
+    return names.slice(0, SHOWN).join(", ") + more;
+  });
+  if (found !== "") throw failure("pathNotEmpty", { volume, path, found });
 }
 
-/** Only these two mean that nothing is there. */
-export function isAbsent(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+/**
+ * Refuses to mount where only this container would see the mount. Without `mountPropagation: Bidirectional` every call succeeds
+ * here, and the pod gets the empty directory below the mount: its data lands on the node's own disk, outside the volume. Where
+ * the namespaces cannot be read nothing is refused; the readiness check reports that.
+ * Source: Kubernetes' mount propagation.
+ * @throws mountNotPropagated (FAILED_PRECONDITION), nodeStateUnknown
+ */
+export async function requirePropagation(node: NodeContext, path: string): Promise<void> {
+  const mount = await hidingMount(node.system.procRoot, dirname(path));
+  if (mount !== undefined) throw failure("mountNotPropagated", { path, mountPoint: mount.mountPoint });
 }

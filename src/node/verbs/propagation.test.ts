@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, rm, symlink, unlink, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createNodeSystem } from "../../host/system.ts";
-import type { NodeContext } from "../types.ts";
-import { requirePropagation } from "./propagation.ts";
+import type { NodeContext } from "../context.ts";
+import { requirePropagation } from "./paths.ts";
 
 const KUBELET = "/var/lib/kubelet";
 const PATH = `${KUBELET}/plugins/kubernetes.io/csi/x/globalmount`;

@@ -1,30 +1,40 @@
-import { open, unlink } from "node:fs/promises";
+import { unlink } from "node:fs/promises";
 import { failure } from "../../domain/errors/driver-error.ts";
 import { complaint } from "../../host/exec.ts";
 import { bindMount, unmount } from "../../mount/mounter.ts";
 import { mountsAt } from "../../mount/mountinfo.ts";
 import { statPath } from "../../mount/stat.ts";
 import { nodeMounts } from "../../mount/users.ts";
+import { mountinfoOf, mountsOf, type NodeContext, topMount } from "../context.ts";
+import { verifyDevice } from "../device-proofs.ts";
 import { isDeadNode } from "../health/dead.ts";
-import type { NodeContext } from "../types.ts";
-import { kindOf, making, requireEmpty } from "./paths.ts";
-import type { PublishJob } from "./publish-job.ts";
-import { mountinfoOf, mountsOf } from "./release.ts";
-import { verifyDevice } from "./verify-device.ts";
+import { makeMountPoint } from "./paths.ts";
+import { unmountLayers } from "./unmount.ts";
+import { type PublishJob, publishedDifferently } from "./validate.ts";
 
 const SWITCH_DEADLINE_MS = 10_000;
 
 /**
  * The device node of a block volume, bind-mounted onto a file; see publish().
  *
- * Read-only: neither a read-only bind mount nor the mode of the node keeps root from writing to a device, so the
- * device itself is switched (`blockdev --setro`), and a device is read-only or writable as a whole: targets that
- * disagree on one node are refused. The switch is this node's alone and ends with the connection: an NVMe device goes, and the data path
- * of loop devices takes it back.
+ * Read-only: root can write to a device through a read-only bind mount and against the mode of a node. So the device itself is
+ * switched (`blockdev --setro`). The switch holds for the whole device, hence targets that disagree on one node are refused.
+ * It holds on this node only and ends with the connection: an NVMe device goes, and the data path of loop devices takes it back.
  */
 export async function publishBlock(node: NodeContext, job: PublishJob): Promise<void> {
   const { volume, device, target, readOnly, signal } = job;
-  await clearDeadTarget(node, job);
+  // A bind mount of the node of a vanished device serves only errors.
+  await unmountLayers(
+    node,
+    target,
+    async (top) => {
+      if (!(await isDeadNode(node, top, signal))) return false;
+      const about = { volume, target, root: top.root };
+      node.logger.warn("unmounting a device node whose device has vanished", about);
+      return true;
+    },
+    signal,
+  );
   const mounts = await mountsOf(node);
   const staged = mountsAt(mounts, job.staging).at(-1);
   if (staged?.device === device.number) {
@@ -34,8 +44,7 @@ export async function publishBlock(node: NodeContext, job: PublishJob): Promise<
   if (mountsAt(mounts, target).length > 0) {
     if (!targets.includes(target)) throw failure("pathOccupied", { path: target, found: "another mount" });
     if (device.readOnly === readOnly) return;
-    const difference = readOnly ? "writable; read-only is asked for" : "read-only; write access is asked for";
-    throw failure("publishedDifferently", { volume, target, difference });
+    throw publishedDifferently(job);
   }
   if (targets.length > 0 && (job.singleTarget || device.readOnly !== readOnly)) {
     const reason = job.singleTarget
@@ -43,64 +52,30 @@ export async function publishBlock(node: NodeContext, job: PublishJob): Promise<
       : "a device is read-only or writable as a whole";
     throw failure("publishedElsewhere", { volume, targets, reason });
   }
-  const made = await makeFile(volume, target);
+  const made = await makeMountPoint(volume, target, "file");
   try {
     if (device.readOnly !== readOnly) await switchDevice(node, job);
-    await verifyDevice(node.system, node.dataPath, device, 0n, signal);
+    await verifyDevice(node, device, 0n, signal);
     await bindMount(node.system.exec, device.path, target, false, mountinfoOf(node), signal);
     const seen = await statPath(node.system.exec, target, signal);
     if (seen?.kind !== "block" || seen.number !== device.number) {
-      throw failure("mountFailed", {
-        source: device.path,
-        target,
-        detail: `it is ${seen?.kind ?? "absent"} ${seen?.number ?? ""}`.trim(),
-      });
+      const detail = `it is ${seen?.kind ?? "absent"} ${seen?.number ?? ""}`.trim();
+      throw failure("mountFailed", { source: device.path, target, detail });
     }
   } catch (error) {
-    if (mountsAt(await mountsOf(node), target).length > 0)
-      await unmount(node.system.exec, target).catch(() => {});
+    if ((await topMount(node, target)) !== undefined) await unmount(node.system.exec, target).catch(() => {});
     if (made) await unlink(target).catch(() => {});
     throw error;
   }
 }
 
-/** A bind mount of the node of a vanished device serves only errors; the next publish replaces it. */
-async function clearDeadTarget(node: NodeContext, { volume, target, signal }: PublishJob): Promise<void> {
-  for (;;) {
-    const top = mountsAt(await mountsOf(node), target).at(-1);
-    if (top === undefined || !(await isDeadNode(node, top, signal))) return;
-    node.logger.warn("unmounting a device node whose device has vanished", {
-      volume,
-      target,
-      root: top.root,
-    });
-    await unmount(node.system.exec, target, signal);
-  }
-}
-
 async function switchDevice(node: NodeContext, { device, readOnly, signal }: PublishJob): Promise<void> {
   const args = [readOnly ? "--setro" : "--setrw", device.path];
-  const result = await node.system.exec({
-    program: "blockdev",
-    args,
-    deadlineMs: SWITCH_DEADLINE_MS,
-    signal,
-  });
+  const command = { program: "blockdev" as const, args, deadlineMs: SWITCH_DEADLINE_MS, signal };
+  const result = await node.system.exec(command);
   const now = await node.dataPath.find(device.nqn, signal);
   if (result.code !== 0 || now?.readOnly !== readOnly) {
     const what = `switching ${device.path} to ${readOnly ? "read-only" : "writable"}`;
     throw failure("nodeCommandFailed", { what, detail: complaint(result) });
   }
-}
-
-async function makeFile(volume: string, path: string): Promise<boolean> {
-  const kind = await kindOf(path);
-  if (kind === "file") {
-    await requireEmpty(volume, path, kind);
-    return false;
-  }
-  if (kind !== undefined) throw failure("pathOccupied", { path, found: `a ${kind}` });
-  const file = await making(path, () => open(path, "wx", 0o640));
-  await file.close();
-  return true;
 }

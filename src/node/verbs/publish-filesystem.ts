@@ -1,13 +1,13 @@
-import { mkdir, rmdir } from "node:fs/promises";
+import { rmdir } from "node:fs/promises";
 import { failure } from "../../domain/errors/driver-error.ts";
 import { bindMount, unmount } from "../../mount/mounter.ts";
 import { type Mount, mountsAt } from "../../mount/mountinfo.ts";
 import { writabilityOf } from "../../mount/writable.ts";
+import { mountinfoOf, mountsOf, type NodeContext, topMount } from "../context.ts";
 import { isDead } from "../health/dead.ts";
-import type { NodeContext } from "../types.ts";
-import { kindOf, making, requireEmpty } from "./paths.ts";
-import type { PublishJob } from "./publish-job.ts";
-import { mountinfoOf, mountsOf } from "./release.ts";
+import { makeMountPoint } from "./paths.ts";
+import { unmountTop } from "./unmount.ts";
+import { type PublishJob, publishedDifferently } from "./validate.ts";
 
 /** The bind mount of a staged filesystem; see publish(). */
 export async function publishFilesystem(node: NodeContext, job: PublishJob): Promise<void> {
@@ -29,7 +29,7 @@ export async function publishFilesystem(node: NodeContext, job: PublishJob): Pro
   if (published !== undefined) {
     if (await isPublished(node, job, published)) return;
     // It is dead: nothing is lost by unmounting it.
-    await unmount(node.system.exec, target, signal);
+    await unmountTop(node, published, signal);
   }
   if (job.singleTarget) {
     const others = otherTargets(mounts, job);
@@ -38,33 +38,28 @@ export async function publishFilesystem(node: NodeContext, job: PublishJob): Pro
       throw failure("publishedElsewhere", { volume, targets: others, reason });
     }
   }
-  const kind = await kindOf(target);
-  if (kind !== undefined && kind !== "directory")
-    throw failure("pathOccupied", { path: target, found: `a ${kind}` });
-  if (kind === "directory") await requireEmpty(volume, target, kind);
-  if (kind === undefined) await making(target, () => mkdir(target, { mode: 0o750 }));
+  const made = await makeMountPoint(volume, target, "directory");
   try {
     await bindMount(node.system.exec, staging, target, readOnly, mountinfoOf(node), signal);
-    const now = mountsAt(await mountsOf(node), target).at(-1);
+    const now = await topMount(node, target);
     if (now === undefined || !(await isPublished(node, job, now))) {
       throw failure("mountFailed", { source: staging, target, detail: "the mount table does not show it" });
     }
   } catch (error) {
-    const left = mountsAt(await mountsOf(node), target).at(-1);
+    const left = await topMount(node, target);
     if (left?.device === device.number) await unmount(node.system.exec, target).catch(() => {});
-    if (kind === undefined) await rmdir(target).catch(() => {});
+    if (made) await rmdir(target).catch(() => {});
     throw error;
   }
 }
 
 /** true: published as asked; false: a dead mount is in the way. */
 async function isPublished(node: NodeContext, job: PublishJob, mount: Mount): Promise<boolean> {
-  const { volume, device, target, readOnly } = job;
+  const { device, target, readOnly } = job;
   if (mount.device === device.number && mount.root === "/") {
-    // What was asked for shows in the options of the mount; of the filesystem itself publishFilesystem() has asked.
+    // The options of the mount show its own access; publishFilesystem() has looked at the filesystem's.
     if (mount.options.includes("ro") === readOnly) return true;
-    const difference = readOnly ? "writable; read-only is asked for" : "read-only; write access is asked for";
-    throw failure("publishedDifferently", { volume, target, difference });
+    throw publishedDifferently(job);
   }
   if (await isDead(node, mount)) return false;
   throw failure("pathOccupied", { path: target, found: `a mount of ${mount.source}` });

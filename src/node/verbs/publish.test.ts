@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
+  closeSync,
   existsSync,
   mkdirSync,
+  openSync,
   readFileSync,
   rmdirSync,
   statSync,
@@ -12,7 +15,8 @@ import {
 } from "node:fs";
 import { BLOCK, EXT4, Lab, type LabNode, noDevices, type Volume } from "../../../test/support/loop-node.ts";
 import type { AccessMode, Capability } from "../../domain/access-mode.ts";
-import { failure } from "../../domain/errors/driver-error.ts";
+import { failure, toDriverError } from "../../domain/errors/driver-error.ts";
+import { kubeletTarget } from "../health/lost.fixture.ts";
 
 describe.skipIf(noDevices !== "")(`NodePublishVolume, NodeUnpublishVolume ${noDevices}`, () => {
   let lab: Lab;
@@ -211,6 +215,35 @@ describe.skipIf(noDevices !== "")(`NodePublishVolume, NodeUnpublishVolume ${noDe
     expect(readFileSync(`${it.path}/precious`, "utf8")).toBe("1");
     await unstage(it);
   });
+
+  test.each(["mount", "block"] as const)(
+    "a process that keeps the target busy (%s): named with its program, the pod and the PersistentVolume; nothing is unmounted",
+    async (accessType) => {
+      const it = await staged(accessType === "mount" ? EXT4 : BLOCK);
+      const pod = "4f9d1b7a-0c2e-4c52-9d3f-5a1e6b7c8d9e";
+      const target = kubeletTarget(lab, pod, it.volume.volumeId);
+      await publish(it, target);
+      const options = accessType === "mount" ? { cwd: target } : {};
+      const stdin = accessType === "block" ? openSync(target, "r") : ("ignore" as const);
+      const child = spawn("sleep", ["60"], { stdio: [stdin, "ignore", "ignore"], ...options });
+      if (typeof stdin === "number") closeSync(stdin);
+      try {
+        const error = await unpublish(it, target).then(() => undefined, toDriverError);
+        expect(error?.id).toBe("unmountFailed");
+        expect(error?.message).toContain(
+          `process ${child.pid} (sleep, ${accessType === "mount" ? "cwd" : "fd 0"})`,
+        );
+        expect(error?.message).toContain(`pod ${pod}`);
+        expect(error?.message).toContain(`PersistentVolume pv-${it.volume.volumeId}`);
+        expect(lab.mountsAt(target)).toHaveLength(1);
+      } finally {
+        child.kill("SIGKILL");
+        await once(child, "exit");
+      }
+      await unpublish(it, target);
+      expect(lab.mountsAt(target)).toEqual([]);
+    },
+  );
 
   test("block read-only: the device refuses writes; targets that disagree are refused; then writable again", async () => {
     const it = await staged(BLOCK);

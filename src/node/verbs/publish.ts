@@ -1,7 +1,7 @@
 import { failure } from "../../domain/errors/driver-error.ts";
-import type { NodeContext, PublishRequest } from "../types.ts";
-import { checkPath, requireCanonicalPath } from "./paths.ts";
-import { requirePropagation } from "./propagation.ts";
+import type { NodeContext } from "../context.ts";
+import type { PublishRequest } from "../requests.ts";
+import { checkPath, requireCanonicalPath, requirePropagation } from "./paths.ts";
 import { publishBlock } from "./publish-block.ts";
 import { publishFilesystem } from "./publish-filesystem.ts";
 import { requireOwnNumber } from "./reused-number.ts";
@@ -9,7 +9,7 @@ import { checkContext, presentationOf, requireKnownVolume, requireVolumeId } fro
 
 /**
  * NodePublishVolume: makes a staged volume visible at the target path, as a bind mount of the staging directory or of
- * the device node. What exists at the target is verified, never assumed. Source: CSI specification, NodePublishVolume.
+ * the device node. A mount that exists at the target is verified. Source: CSI specification, NodePublishVolume.
  * @throws notStaged, publishedElsewhere, pathOccupied (FAILED_PRECONDITION); publishedDifferently (ALREADY_EXISTS)
  */
 export async function publish(node: NodeContext, request: PublishRequest): Promise<void> {

@@ -1,27 +1,14 @@
 import { failure } from "../../domain/errors/driver-error.ts";
 import type { BlockDevice, Connection } from "../../host/data-path.ts";
-import { unmount } from "../../mount/mounter.ts";
-import { type Mount, mountsAt, readMounts } from "../../mount/mountinfo.ts";
+import { mountsAt } from "../../mount/mountinfo.ts";
+import { mountsOf, type NodeContext } from "../context.ts";
+import { proveUnused } from "../device-proofs.ts";
 import { isDead } from "../health/dead.ts";
-import type { NodeContext } from "../types.ts";
-import { proveUnused } from "./prove-unused.ts";
-
-/** More layers than anybody stacks; only a bound. */
-const MAX_LAYERS = 32;
-
-/** The mount table of this node. */
-export function mountsOf(node: NodeContext): Promise<readonly Mount[]> {
-  return readMounts(mountinfoOf(node));
-}
-
-/** Where the mount table is read. */
-export function mountinfoOf(node: NodeContext): string {
-  return `${node.system.procRoot}/self/mountinfo`;
-}
+import { unmountLayers } from "./unmount.ts";
 
 /**
- * Unmounts what is at the staging path, layer by layer, if it is one of the given devices or dead. Refuses before it
- * changes anything if one of the devices is mounted anywhere else.
+ * Unmounts every mount at the staging path, if each is of one of the given devices or dead. Refuses before the first change
+ * if one of the devices is mounted anywhere else.
  * @param path canonical
  * @throws deviceInUse, pathOccupied, unmountFailed (FAILED_PRECONDITION)
  */
@@ -45,11 +32,7 @@ export async function unmountStaging(
     const users = elsewhere.map((mount) => `mounted at ${mount.mountPoint}`);
     throw failure("deviceInUse", { volume, device, users });
   }
-  for (let layer = 0; mountsAt(await mountsOf(node), path).length > 0; layer += 1) {
-    if (layer === MAX_LAYERS)
-      throw failure("unmountFailed", { target: path, detail: "it is mounted again and again" });
-    await unmount(node.system.exec, path, signal);
-  }
+  await unmountLayers(node, path, () => true, signal);
 }
 
 /**
@@ -64,16 +47,14 @@ export async function release(
   path: string | undefined,
   signal?: AbortSignal,
 ): Promise<void> {
-  const { nqn, slot, device } = connection;
+  const { nqn, slot, device, state } = connection;
   if (device !== undefined) {
-    if (
-      path !== undefined &&
-      mountsAt(await mountsOf(node), path).some((mount) => mount.device === device.number)
-    ) {
+    const staged = path === undefined ? [] : mountsAt(await mountsOf(node), path);
+    if (path !== undefined && staged.some((mount) => mount.device === device.number)) {
       await unmountStaging(node, slot, path, [device], signal);
     }
-    await proveUnused(node.system, node.dataPath, slot, device, signal);
+    await proveUnused(node, slot, device, signal);
   }
-  node.logger.info("disconnecting", { volume: slot, nqn, device: device?.path, state: connection.state });
+  node.logger.info("disconnecting", { volume: slot, nqn, device: device?.path, state });
   await node.dataPath.disconnect(nqn, signal);
 }

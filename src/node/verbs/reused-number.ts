@@ -1,26 +1,24 @@
-import { lstat, readdir, unlink } from "node:fs/promises";
+import { readdir, unlink } from "node:fs/promises";
 import { failure } from "../../domain/errors/driver-error.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
 import type { BlockDevice } from "../../host/data-path.ts";
-import { deviceNumber } from "../../mount/device-number.ts";
-import { unmount } from "../../mount/mounter.ts";
-import { type Mount, mountsAt } from "../../mount/mountinfo.ts";
+import { deviceNumber, readIfPresent } from "../../host/files.ts";
+import type { Mount } from "../../mount/mountinfo.ts";
+import { mountsOf, type NodeContext } from "../context.ts";
 import { kubeletPathOf } from "../kubelet-paths.ts";
-import type { NodeContext } from "../types.ts";
-import { isAbsent } from "./paths.ts";
-import { mountsOf } from "./release.ts";
+import { statOf } from "./paths.ts";
+import { unmountLayers } from "./unmount.ts";
 
 /** Kubelet's directory of CSI volumes, above any staging path. */
 const CSI = /^(.+\/plugins\/kubernetes\.io\/csi)\//;
 /** The target of a block volume, or kubelet's own bind mount of it, each for one pod. */
 const FOR_POD =
   /^(.+)(\/plugins\/kubernetes\.io\/csi\/volumeDevices)\/(?:publish\/([^/]+)|([^/]+)\/dev)\/([^/]+)$/;
-const MAX_LAYERS = 32;
 
 /** A path that leads to a device. */
 interface Way {
   readonly path: string;
-  /** Handle of the volume that kubelet keeps it for. */
+  /** Handle of the volume for which kubelet keeps the path. */
   readonly volume: string;
 }
 
@@ -28,8 +26,8 @@ interface Way {
  * Makes sure that no path of another volume leads to the device of this one. When a device vanishes, the nodes that pods have
  * of it stay, and the kernel gives its number to the next device: a pod that opens its node then opens this volume.
  *
- * As long as the pod is there it may hold a node of its own, which nobody can take from it, so this volume has to wait. What
- * was left by a pod that is gone is cleared. A path counts only if kubelet's record beside it names this driver and another
+ * As long as the pod is there it may hold a node of its own, which nobody can take from it, so this volume has to wait. The
+ * paths of a pod that is gone are cleared. A path counts only if kubelet's record beside it names this driver and another
  * volume.
  * @param staging canonical staging path of this volume, by which kubelet's directory is known
  * @throws deviceNumberTaken, unmountFailed (FAILED_PRECONDITION); nodeStateUnknown
@@ -73,7 +71,7 @@ async function waysTo(node: NodeContext, number: string, staging: string): Promi
     if ((await numberOf(path)) === number) places.push(path);
   }
   for (const path of await kubeletNodes(staging)) {
-    // What is mounted there was looked at; its stat could block.
+    // A mounted path was looked at above; its stat could block.
     if (!mounted.has(path) && (await numberOf(path)) === number) places.push(path);
   }
   const ways: Way[] = [];
@@ -84,12 +82,12 @@ async function waysTo(node: NodeContext, number: string, staging: string): Promi
   return ways;
 }
 
-/** A devtmpfs is in memory: to stat a node of it cannot block. */
+/** Whether stat of a mount point cannot block: devtmpfs is in memory. */
 function isDeviceNode(mount: Mount): boolean {
   return mount.fsType === "devtmpfs" && mount.root !== "/";
 }
 
-/** What kubelet has below its directory of block volumes, one entry for each volume and pod. */
+/** Kubelet's paths of block volumes, one for each volume and pod. */
 async function kubeletNodes(staging: string): Promise<readonly string[]> {
   const base = CSI.exec(staging)?.[1];
   if (base === undefined) return [];
@@ -105,7 +103,7 @@ async function kubeletNodes(staging: string): Promise<readonly string[]> {
   return paths;
 }
 
-/** The record of kubelet's own bind mount is that of the target that it was made from. */
+/** The target from which kubelet made its own bind mount: the record belongs to the target. */
 function asTarget(path: string): string {
   const [, root, devices, , name, pod] = FOR_POD.exec(path) ?? [];
   return name === undefined ? path : `${root}${devices}/publish/${name}/${pod}`;
@@ -115,42 +113,23 @@ function asTarget(path: string): string {
 async function isPodGone(path: string): Promise<boolean> {
   const [, root, , , , pod] = FOR_POD.exec(path) ?? [];
   if (root === undefined || pod === undefined) return false;
-  return (await kindAt(`${root}/pods`)) !== undefined && (await kindAt(`${root}/pods/${pod}`)) === undefined;
+  return (await statOf(`${root}/pods`)) !== undefined && (await statOf(`${root}/pods/${pod}`)) === undefined;
 }
 
 async function clear(node: NodeContext, path: string, number: string, signal?: AbortSignal): Promise<void> {
-  for (let layer = 0; ; layer += 1) {
-    const top = mountsAt(await mountsOf(node), path).at(-1);
-    if (top === undefined) break;
-    if (layer === MAX_LAYERS || !isDeviceNode(top) || (await numberOf(path)) !== number) return;
-    await unmount(node.system.exec, path, signal);
-  }
-  const left = await kindAt(path);
+  const isItsNode = async (top: Mount) => isDeviceNode(top) && (await numberOf(path)) === number;
+  if ((await unmountLayers(node, path, isItsNode, signal)) !== undefined) return;
+  const left = await statOf(path);
   if (left?.isBlockDevice() || (left?.isFile() && left.size === 0)) await unlink(path);
 }
 
 /** `major:minor` of a device node; undefined for anything else. */
 async function numberOf(path: string): Promise<string | undefined> {
-  const stat = await kindAt(path);
+  const stat = await statOf(path);
   return stat?.isBlockDevice() ? deviceNumber(stat.rdev) : undefined;
-}
-
-/** undefined only if nothing is there. */
-async function kindAt(path: string) {
-  try {
-    return await lstat(path);
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw failure("nodeStateUnknown", { what: `what ${path} is`, detail: String(error) }, error);
-  }
 }
 
 /** Empty if there is no such directory. */
 async function list(path: string): Promise<readonly string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    if (isAbsent(error)) return [];
-    throw failure("nodeStateUnknown", { what: path, detail: String(error) }, error);
-  }
+  return (await readIfPresent(path, () => readdir(path))) ?? [];
 }

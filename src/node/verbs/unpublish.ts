@@ -1,20 +1,20 @@
 import { lstat, rmdir, unlink } from "node:fs/promises";
 import { DriverError, failure } from "../../domain/errors/driver-error.ts";
 import { parseVolumeId } from "../../domain/volume-id.ts";
-import { unmount } from "../../mount/mounter.ts";
-import { type Mount, mountsAt } from "../../mount/mountinfo.ts";
+import { isAbsent } from "../../host/files.ts";
+import type { Mount } from "../../mount/mountinfo.ts";
 import { nodeMounts } from "../../mount/users.ts";
+import { connectionsOf, devicesOf, type NodeContext } from "../context.ts";
 import { isDead } from "../health/dead.ts";
-import type { NodeContext, UnpublishRequest } from "../types.ts";
-import { canonicalPath, checkPath, isAbsent, kindOf } from "./paths.ts";
-import { mountsOf } from "./release.ts";
+import type { UnpublishRequest } from "../requests.ts";
+import { canonicalPath, checkPath, kindOf } from "./paths.ts";
+import { unmountLayers } from "./unmount.ts";
 import { requireVolumeId } from "./validate.ts";
 
-const MAX_LAYERS = 32;
-
 /**
- * NodeUnpublishVolume: unmounts the target and removes it with unlink or rmdir, which fail on anything that holds
- * data. Not there is success; a device node that an earlier driver made is accepted.
+ * NodeUnpublishVolume: unmounts the target and removes it with unlink or rmdir, which fail on a path that holds data. An
+ * absent target is success; a device node that an earlier driver made is accepted. A target that a process keeps busy stays,
+ * and the error names the process, its pod and the PersistentVolume.
  * Source: CSI specification, NodeUnpublishVolume.
  * @throws pathOccupied, unmountFailed (FAILED_PRECONDITION); nodeStateUnknown
  */
@@ -24,18 +24,15 @@ export async function unpublish(node: NodeContext, request: UnpublishRequest): P
   const { signal } = request;
   const path = await canonicalPath(requested);
   if (path === undefined) return;
-  for (let layer = 0; ; layer += 1) {
-    const top = mountsAt(await mountsOf(node), path).at(-1);
-    if (top === undefined) break;
-    if (layer === MAX_LAYERS)
-      throw failure("unmountFailed", { target: path, detail: "it is mounted again and again" });
-    if (!(await isOurs(node, request.volumeId, path, top, signal))) {
-      throw failure("pathOccupied", {
-        path,
-        found: `a mount of ${top.source}, which is not volume ${request.volumeId}`,
-      });
-    }
-    await unmount(node.system.exec, path, signal);
+  const foreign = await unmountLayers(
+    node,
+    path,
+    (top) => isOurs(node, request.volumeId, path, top, signal),
+    signal,
+  );
+  if (foreign !== undefined) {
+    const found = `a mount of ${foreign.source}, which is not volume ${request.volumeId}`;
+    throw failure("pathOccupied", { path, found });
   }
   await removeTarget(path);
 }
@@ -49,10 +46,7 @@ async function isOurs(
   signal?: AbortSignal,
 ): Promise<boolean> {
   if (await isDead(node, mount)) return true;
-  const volume = parseVolumeId(volumeId);
-  const connections = (await node.dataPath.list(signal)).filter(({ slot }) => slot === volume);
-  for (const { device } of connections) {
-    if (device === undefined) continue;
+  for (const device of devicesOf(await connectionsOf(node, parseVolumeId(volumeId), signal))) {
     if (mount.device === device.number) return true;
     if ((await nodeMounts(node.system, [mount], device, signal)).includes(path)) return true;
   }
@@ -73,10 +67,7 @@ async function removeTarget(path: string): Promise<void> {
   } catch (error) {
     if (isAbsent(error)) return;
     if (error instanceof DriverError) throw error;
-    throw failure(
-      "pathOccupied",
-      { path, found: `a ${kind} that cannot be removed (${String(error)})` },
-      error,
-    );
+    const found = `a ${kind} that cannot be removed (${String(error)})`;
+    throw failure("pathOccupied", { path, found }, error);
   }
 }

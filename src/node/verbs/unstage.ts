@@ -1,7 +1,8 @@
 import { parseVolumeId } from "../../domain/volume-id.ts";
-import type { NodeContext, UnstageRequest } from "../types.ts";
+import { connectionsOf, devicesOf, type NodeContext, topMount } from "../context.ts";
+import type { UnstageRequest } from "../requests.ts";
 import { canonicalPath, checkPath } from "./paths.ts";
-import { mountsOf, release, unmountStaging } from "./release.ts";
+import { release, unmountStaging } from "./release.ts";
 import { requireVolumeId } from "./validate.ts";
 
 /**
@@ -16,15 +17,15 @@ export async function unstage(node: NodeContext, request: UnstageRequest): Promi
   const { signal } = request;
   const volume = parseVolumeId(request.volumeId);
   if (volume === undefined) {
-    // No volume of ours has this handle, so whatever is mounted there is not ours either.
+    // No volume of ours has this handle, so no mount there is ours.
     node.logger.warn("asked to unstage a volume that cannot exist", { volume: request.volumeId });
     return;
   }
-  // Without its parent nothing can be mounted there, but the connection may still exist.
+  // Without its parent the path is no mount point, but the connection may still exist.
   const path = await canonicalPath(requested);
-  const connections = (await node.dataPath.list(signal)).filter(({ slot }) => slot === volume);
-  const devices = connections.flatMap(({ device }) => (device === undefined ? [] : [device]));
-  if (path !== undefined && (await mountsOf(node)).some((mount) => mount.mountPoint === path)) {
+  const connections = await connectionsOf(node, volume, signal);
+  const devices = devicesOf(connections);
+  if (path !== undefined && (await topMount(node, path)) !== undefined) {
     await unmountStaging(node, volume, path, devices, signal);
   }
   for (const connection of connections) await release(node, connection, path, signal);

@@ -6,23 +6,21 @@ import {
   type Filesystem,
   isMultiNode,
 } from "../../domain/access-mode.ts";
-import { failure } from "../../domain/errors/driver-error.ts";
+import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
 import { hostIdentity } from "../../domain/host-identity.ts";
 import { decodePublishContext, type PublishContext } from "../../domain/publish-context.ts";
 import { parseVolumeId, type VolumeId } from "../../domain/volume-id.ts";
-import type { Target } from "../../host/data-path.ts";
+import type { BlockDevice, Target } from "../../host/data-path.ts";
 import { checkMountFlags } from "../../mount/flags.ts";
 import { normalAddress } from "../../nvme/endpoint.ts";
 import { requireVolumeNqn, type VolumeNqn } from "../../nvme/nqn.ts";
-import type { NodeContext } from "../types.ts";
+import type { NodeContext } from "../context.ts";
 
-/**
- * Bytes of a volume handle: as on the controller, where a handle that is not ours means "does not exist". Our own have 40.
- */
+/** Longest volume handle in bytes, as on the controller. Our own handles have 40. */
 const HANDLE_LIMIT = 256;
 
 /**
- * Checks that the field `volume_id` is set; its form is another matter.
+ * Checks that the field `volume_id` is set and not too long.
  * @throws fieldMissing, fieldTooLong (INVALID_ARGUMENT)
  */
 export function requireVolumeId(volumeId: string): string {
@@ -32,14 +30,14 @@ export function requireVolumeId(volumeId: string): string {
   return volumeId;
 }
 
-/** A handle that no volume can have is NOT_FOUND. */
+/** Parses a handle. @throws volumeNotFound (NOT_FOUND) for a handle that no volume can have */
 export function requireKnownVolume(volumeId: string): VolumeId {
   const parsed = parseVolumeId(volumeId);
   if (parsed === undefined) throw failure("volumeNotFound", { volume: JSON.stringify(volumeId) });
   return parsed;
 }
 
-/** How a volume is to be presented on the node. */
+/** The form in which a pod gets a volume. */
 export type Presentation =
   | { readonly kind: "block"; readonly readOnly: boolean }
   | {
@@ -50,7 +48,7 @@ export type Presentation =
     };
 
 /**
- * Checks a capability and says what it means on the node.
+ * Checks a capability and translates it for the node.
  * @throws fieldMissing, rwxFilesystem, capabilityUnsupported, mountFlagRefused (INVALID_ARGUMENT)
  */
 export function presentationOf(capability: Capability | undefined): Presentation {
@@ -94,16 +92,14 @@ export function checkContext(
   if (context.hostNqn !== own.hostNqn) {
     throw failure("hostIdentityMismatch", { volume, expected: context.hostNqn, own: own.hostNqn });
   }
-  const { address, port, ctrlLossTmo, reconnectDelay, keepAliveTmo } = context;
-  const { fastIoFailTmo, nrIoQueues, queueSize } = context;
-  const times = { ctrlLossTmo, reconnectDelay, keepAliveTmo, fastIoFailTmo };
-  const target = { nqn: nqn.nqn, address, port, ...own, ...times, nrIoQueues, queueSize };
+  const { sizeBytes: _size, filesystemState: _state, ...connection } = context;
+  const target = { ...connection, ...own };
   return { context, nqn, target };
 }
 
 /**
- * A publish context comes through an object of the cluster, and connecting is done as root on the machine's network: where
- * the node's own configuration has addresses, no other is connected to, however they are spelled.
+ * Refuses an address that the node's own configuration does not have, if it has any; spellings of one address are equal. A
+ * publish context comes through an object of the cluster, and the node connects as root in the machine's network.
  * @throws storageAddressForeign (FAILED_PRECONDITION)
  */
 export function requireOwnAddress(node: NodeContext, volume: VolumeId, { address }: PublishContext): void {
@@ -111,4 +107,22 @@ export function requireOwnAddress(node: NodeContext, volume: VolumeId, { address
   const own = new Set(allowed.map(normalAddress));
   if (own.size > 0 && !own.has(normalAddress(address)))
     throw failure("storageAddressForeign", { volume, address, allowed });
+}
+
+/** A checked NodePublishVolume. Paths are canonical. */
+export interface PublishJob {
+  readonly volume: VolumeId;
+  readonly device: BlockDevice;
+  readonly staging: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+  /** The access mode allows one target path on the node. */
+  readonly singleTarget: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The error for a target that is published with the other access. */
+export function publishedDifferently({ volume, target, readOnly }: PublishJob): DriverError {
+  const difference = readOnly ? "writable; read-only is asked for" : "read-only; write access is asked for";
+  return failure("publishedDifferently", { volume, target, difference });
 }

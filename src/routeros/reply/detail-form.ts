@@ -1,9 +1,7 @@
 import { payload, printed } from "../envelope.ts";
 import { ros } from "../script.ts";
 import { type RecordLines, splitRecords } from "./detail-records.ts";
-import type { ReplyForm } from "./form.ts";
-import { whereClause } from "./json-form.ts";
-import { closingQuote } from "./quoted.ts";
+import { closingQuote, type ReplyForm, whereClause } from "./form.ts";
 import type { Row } from "./row.ts";
 
 /**
@@ -34,7 +32,7 @@ const PROPERTIES: ReadonlySet<string> = new Set(
   ).split(" "),
 );
 
-/** Longer than any property's name: as much of the text before a wrap as can matter. */
+/** Length of the text before a wrap that may hold a property's name: longer than any name. */
 const TAIL = 64;
 
 /**

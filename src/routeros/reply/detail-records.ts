@@ -1,4 +1,4 @@
-/** A record's lines, sorted by what they are. */
+/** A record's lines by their kind. */
 export interface RecordLines {
   /** Flag letters without the blanks between them. */
   readonly flags: string;
@@ -14,7 +14,7 @@ const RECORD_START = /^ *(\d+)\s+((?:[A-Za-z]{1,10}\s+){0,20})(?=;;;|[a-z][a-z0-
 /** The legend goes on over several lines and ends with the first record. */
 const LEGEND_LINE = /^[\w ,;:()/.-]+$/;
 
-/** What is known while the lines of a print are gone through. */
+/** The state of reading the lines of a print. */
 interface Progress {
   readonly records: RecordLines[];
   /** Lines of a comment that stands before its record. */
@@ -64,7 +64,7 @@ function takeLine(progress: Progress, line: string, startsProperty: (line: strin
   const start = RECORD_START.exec(line);
   if (start !== null && indentOf(line) < progress.column) {
     const number = Number(start[1]);
-    // A number that does not rise may as well be a piece of a grouped size: nobody can tell.
+    // A number that does not rise may be a piece of a grouped size: the text is unreadable.
     if (number <= progress.number) return false;
     const rest = line.slice(start[0].length);
     const record = { flags: (start[2] ?? "").replace(/\s/g, ""), comment: progress.ahead, properties: [] };

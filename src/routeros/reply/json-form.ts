@@ -1,8 +1,6 @@
 import { payload } from "../envelope.ts";
 import { ros, type Script } from "../script.ts";
-import type { Listing, ReplyForm } from "./form.ts";
-import { propertyName } from "./property-name.ts";
-import { closingQuote } from "./quoted.ts";
+import { closingQuote, type Listing, propertyName, type ReplyForm, whereClause } from "./form.ts";
 import type { Row } from "./row.ts";
 
 const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
@@ -24,12 +22,12 @@ export const jsonForm: ReplyForm = {
   },
 };
 
-/** Properties that every item shows, whatever their value is. Source: rows of RDS2216, 7.24.4. */
+/** Properties that every item shows, with any value. Source: rows of RDS2216, 7.24.4. */
 const ALWAYS_SHOWN: ReadonlySet<string> = new Set(["slot", "type", "name", "file-path", "nvme-tcp-export"]);
 
 /**
- * The same with `proplist`: rows of chosen properties. For file disks only, as nobody has seen whether `proplist` shows flags;
- * a reply without a property that every file disk shows is not believed.
+ * The same with `proplist`: rows of chosen properties. For file disks only, as it is unknown whether `proplist` shows flags. A reply
+ * without a property that every file disk shows counts as unreadable.
  */
 export const briefForm: ReplyForm = {
   name: "brief",
@@ -52,14 +50,9 @@ function proplist(properties: readonly string[]): Script {
   );
 }
 
-/** ` where …`, or nothing. */
-export function whereClause(where: Script | undefined): Script {
-  return where === undefined ? ros`` : ros` where ${where}`;
-}
-
 /**
  * Reads the JSON array of a serialised print. Numbers keep every digit, also beyond 2^53.
- * @returns undefined when it is not such an array
+ * @returns undefined when the text is no array of objects
  */
 export function parseJsonRows(json: string): readonly Row[] | undefined {
   let value: unknown;
@@ -84,7 +77,7 @@ export function parseJsonRows(json: string): readonly Row[] | undefined {
   return rows;
 }
 
-/** Puts numbers outside strings in quotes. Each character is looked at once, whatever the text is. */
+/** Puts numbers outside strings in quotes, in linear time. */
 function withQuotedNumbers(json: string): string {
   const pieces: string[] = [];
   for (let at = 0; at < json.length; ) {

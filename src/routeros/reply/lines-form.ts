@@ -1,8 +1,6 @@
 import { printed } from "../envelope.ts";
 import { ros, Script } from "../script.ts";
-import type { ReplyForm } from "./form.ts";
-import { whereClause } from "./json-form.ts";
-import { propertyName } from "./property-name.ts";
+import { propertyName, type ReplyForm, whereClause } from "./form.ts";
 import type { Row } from "./row.ts";
 
 /**

@@ -20,7 +20,7 @@ export type ChannelOutcome =
   | { readonly kind: "abandoned" };
 
 export interface ChannelContext {
-  /** Nobody waits for the answer any more. */
+  /** Aborted when the last caller has left. */
   readonly abandon: AbortSignal;
   readonly clock: Clock;
   readonly graceMs: number;

@@ -1,4 +1,4 @@
-import type { Priority } from "./types.ts";
+import type { Priority } from "./transport.ts";
 
 /** A command that waits for its connection. */
 export interface QueueItem {

@@ -1,7 +1,7 @@
 import type { Clock } from "../../domain/clock.ts";
-import { DriverError, failure } from "../../domain/errors/driver-error.ts";
+import { cancelledBy, type DriverError } from "../../domain/errors/driver-error.ts";
 import { currentRequest, type RequestScope } from "../../observability/request-scope.ts";
-import type { ExecOptions, ExecResult, Priority } from "./types.ts";
+import type { ExecOptions, ExecResult, Priority } from "./transport.ts";
 
 /** One caller of a command. */
 interface Waiter {
@@ -15,7 +15,7 @@ export interface Command {
   readonly what: string;
   readonly key: string | undefined;
   readonly nonce: string | undefined;
-  /** The request that it was first wanted for. */
+  /** The request of its first caller. */
   readonly request: RequestScope | undefined;
   /** When it came into the queue, or came back, on the monotonic clock. */
   queuedAt: number;
@@ -25,7 +25,7 @@ export interface Command {
   readonly abandon: AbortController;
 }
 
-/** What `exec` calls the command in messages if the caller gives no name. */
+/** Name of a command in messages if the caller gives none. */
 export const DEFAULT_WHAT = "RouterOS command";
 
 export function newCommand(
@@ -47,15 +47,10 @@ export function newCommand(
   };
 }
 
-/** The error of a caller that has aborted: its own, if it is one of the catalogue. */
-export function abortError(signal: AbortSignal, what: string): DriverError {
-  return signal.reason instanceof DriverError ? signal.reason : failure("cancelled", { what }, signal.reason);
-}
-
 /**
  * Waits for the command's answer until the caller's deadline or abort.
  * @param onDeadline makes the error of a caller whose time is over
- * @param patience after that many milliseconds the caller is told sooner, if `error` knows why it waits in vain
+ * @param patience after so many milliseconds the caller gets `error`, if there is one: a reason why it waits in vain
  * @param onLeave called after a caller has left early; the command may have no waiters then
  */
 export function waitFor(
@@ -84,7 +79,7 @@ export function waitFor(
       },
     };
     const onAbort = (): void => {
-      waiter.reject(abortError(options.signal, options.what ?? DEFAULT_WHAT));
+      waiter.reject(cancelledBy(options.signal, options.what ?? DEFAULT_WHAT));
       onLeave();
     };
     options.signal.addEventListener("abort", onAbort, { once: true });

@@ -8,7 +8,7 @@ import { type ChannelOutcome, runCommand } from "./channel.ts";
 import { fingerprintOf, type HostKeyPin, hostKeyAlgorithms, isPinned } from "./host-keys.ts";
 import { readUserKey, UserKeyError, type UserKeyFiles } from "./user-key.ts";
 
-/** What one connection needs. Durations in milliseconds. */
+/** Settings of one connection. Durations in milliseconds. */
 export interface ConnectionOptions extends UserKeyFiles {
   readonly host: string;
   readonly port: number;
@@ -17,7 +17,7 @@ export interface ConnectionOptions extends UserKeyFiles {
   readonly clock: Clock;
   /** Limit for TCP connect, handshake and login together. */
   readonly connectTimeoutMs: number;
-  /** After so long without a packet the kernel asks the other one whether it still holds the connection. */
+  /** Time without a packet after which the kernel asks the peer whether it still holds the connection. */
   readonly tcpKeepaliveMs: number;
   /** After giving up a command, how long its channel may take to close before the connection is dropped. */
   readonly channelGraceMs: number;
@@ -59,7 +59,7 @@ function addressOf(options: ConnectionOptions): string {
   return options.host.includes(":") ? `[${options.host}]:${options.port}` : `${options.host}:${options.port}`;
 }
 
-/** Turns what ended the handshake into an error of the catalogue. */
+/** Turns the end of a handshake into an error of the catalogue. */
 function explain(
   options: ConnectionOptions,
   cause: (Error & { level?: string }) | undefined,
@@ -150,6 +150,22 @@ export async function openConnection(
       },
     });
   });
+}
+
+/** How long the RDS may take to end a connection, milliseconds; then it is cut. */
+const END_MS = 1_000;
+
+/** Ends a connection politely, and resolves when it is gone. */
+export async function endConnection(connection: Connection, clock: Clock): Promise<void> {
+  connection.end();
+  const timer = new AbortController();
+  const cut = clock.sleep(END_MS, timer.signal).then(
+    () => connection.drop("closed by the driver"),
+    () => {},
+  );
+  await connection.closed;
+  timer.abort();
+  await cut;
 }
 
 function connectionOf(

@@ -18,7 +18,7 @@ export function fingerprintOf(blob: Uint8Array): string {
   return `SHA256:${createHash("sha256").update(blob).digest("base64").replace(/=+$/, "")}`;
 }
 
-/** The key type that a public key blob names in its first field, or undefined if it is no such blob. */
+/** The key type that a public key blob names in its first field, or undefined if the blob is malformed. */
 function typeOfBlob(blob: Buffer): string | undefined {
   if (blob.length < 5) return undefined;
   const length = blob.readUInt32BE(0);
@@ -30,7 +30,7 @@ function typeOfBlob(blob: Buffer): string | undefined {
 /**
  * Reads one pin: a fingerprint (`SHA256:…`), a public key (`ssh-ed25519 AAAA… [comment]`) or a known_hosts line
  * (`host ssh-rsa AAAA…`, also hashed; its host part is not compared, as the pin is for this RDS only).
- * @returns the pin, or what is wrong with the text as a phrase ("is …")
+ * @returns the pin, or the mistake of the text as a phrase ("is …")
  */
 export function parseHostKeyPin(text: string): HostKeyPin | string {
   const words = text.trim().split(/\s+/);

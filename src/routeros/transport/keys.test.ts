@@ -7,7 +7,6 @@ import { join } from "node:path";
 import fc from "fast-check";
 import ssh2 from "ssh2";
 import { pinOf, publicLine, testKey } from "../../../test/support/ssh-server.ts";
-import { backoffDelay, defaultBackoff } from "./backoff.ts";
 import { CommandQueue } from "./command-queue.ts";
 import { hostKeyAlgorithms, isPinned, parseHostKeyFile, parseHostKeyPin } from "./host-keys.ts";
 import { readUserKey } from "./user-key.ts";
@@ -168,23 +167,6 @@ describe("user keys", () => {
     await expect(readUserKey({ keyFile: join(directory, "lost") })).rejects.toThrow(/ENOENT/);
     await expect(readUserKey({ keyFile: directory })).rejects.toThrow(/is not a file/);
   });
-});
-
-test("back-off: grows, capped, jittered between half and all", () => {
-  expect(backoffDelay(0, false, defaultBackoff, () => 0)).toBe(0);
-  expect(backoffDelay(1, false, defaultBackoff, () => 0)).toBe(125);
-  fc.assert(
-    fc.property(
-      fc.integer({ min: 1, max: 1e6 }),
-      fc.boolean(),
-      fc.double({ min: 0, max: 0.999, noNaN: true }),
-      (n, fatal, r) => {
-        const delay = backoffDelay(n, fatal, defaultBackoff, () => r);
-        expect(delay).toBeGreaterThanOrEqual(125);
-        expect(delay).toBeLessThanOrEqual(fatal ? 5_000 : 30_000);
-      },
-    ),
-  );
 });
 
 test("queue: background commands are never starved, nothing is lost or doubled", () => {

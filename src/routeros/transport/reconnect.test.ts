@@ -4,16 +4,12 @@ import { readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
-import {
-  pinOf,
-  startTestServer,
-  type TestServerOptions,
-  testKey,
-  until,
-} from "../../../test/support/ssh-server.ts";
+import { pinOf, startTestServer, type TestServerOptions, testKey } from "../../../test/support/ssh-server.ts";
+import { until } from "../../../test/support/until.ts";
 import type { Clock } from "../../domain/clock.ts";
+import type { SshTransportOptions } from "./ssh-transport.ts";
 import { type Bench, idOf, mutate, read, startBench } from "./transport.fixture.ts";
-import type { Purpose, SshTransportOptions, TransportObserver } from "./transport.ts";
+import type { Purpose, TransportObserver } from "./transport.ts";
 
 const cleanups: (() => Promise<unknown> | unknown)[] = [];
 async function bench(server?: TestServerOptions, transport?: Partial<SshTransportOptions>): Promise<Bench> {
@@ -82,7 +78,9 @@ describe("lost connections", () => {
 
   test("a declined exec request is reported, as it did not run", async () => {
     const { transport } = await bench({ onExecRequest: () => "refuse" });
-    expect(await idOf(transport.exec("x", mutate()))).toBe("rdsUnreachable");
+    expect(await idOf(transport.exec("x", mutate()))).toBe("rdsBusy");
+    // The network is not to blame.
+    await expect(transport.exec("x", mutate())).rejects.toThrow("the SSH server accepted the login");
   });
 
   test("cut between the exec request and its confirmation: it may have run, so it is not repeated", async () => {
@@ -105,7 +103,7 @@ describe("lost connections", () => {
     for (let i = 0; i < 14; i += 1) {
       expect((await transport.exec(`command ${i}`, read({ timeoutMs: 2_000 }))).exitCode).toBe(0);
       server.cutAll();
-      await until(() => !transport.connected("read"), `cut ${i} is noticed`);
+      await until(`cut ${i} is noticed`, () => !transport.connected("read"));
     }
   });
 
@@ -128,16 +126,16 @@ describe("lost connections", () => {
     const before = readdirSync("/proc/self/fd").length;
     for (let i = 0; i < 20; i += 1) {
       server.cutAll();
-      await until(() => !transport.connected("read"), `cut ${i} is noticed`);
+      await until(`cut ${i} is noticed`, () => !transport.connected("read"));
       expect((await transport.exec(`after ${i}`, read())).stdout).toBe(`after ${i}`);
     }
     expect(heard).toEqual(Array.from({ length: 20 }, () => "read"));
     expect(server.counts.connections).toBe(21);
-    await until(() => server.counts.open === 1, "old connections are closed");
+    await until("old connections are closed", () => server.counts.open === 1);
     expect(readdirSync("/proc/self/fd").length).toBeLessThanOrEqual(before + 1);
     stop();
     server.cutAll();
-    await until(() => !transport.connected("read"), "the last cut is noticed");
+    await until("the last cut is noticed", () => !transport.connected("read"));
     await transport.exec("end", read());
     expect(heard.length).toBe(20);
   });
@@ -148,7 +146,7 @@ describe("lost connections", () => {
     await transport.exec("warm", read());
     await server.close();
     const waiting = transport.exec("waiting", read());
-    await until(() => !transport.connected("read"), "the loss is noticed");
+    await until("the loss is noticed", () => !transport.connected("read"));
     const hostKey = testKey("ed25519");
     const again = await startTestServer(
       { userKeys: [userKey.public], hostKeys: [hostKey.private] },
@@ -180,9 +178,8 @@ describe("unreachable", () => {
 
   test("a caller with a long deadline is told the reason once its patience is over", async () => {
     const { transport } = await bench({}, { port: 1, patienceMs: 60 });
-    const started = performance.now();
-    await expect(transport.exec("x", read({ timeoutMs: 60_000 }))).rejects.toThrow(/ECONNREFUSED|refused/i);
-    expect(performance.now() - started).toBeLessThan(3_000);
+    // The deadline is longer than a test may take.
+    await expect(transport.exec("x", read({ timeoutMs: 600_000 }))).rejects.toThrow(/ECONNREFUSED|refused/i);
   });
 
   test("a server that accepts and never speaks", async () => {
@@ -197,9 +194,7 @@ describe("unreachable", () => {
       (error: Error) => error,
     );
     expect(message).toContain("Timed out while waiting for handshake");
-    const started = performance.now();
     expect(await idOf(transport.exec("x", read({ timeoutMs: 50 })))).toBe("rdsUnreachable");
-    expect(performance.now() - started).toBeLessThan(1_000);
   });
 
   test("a command that takes long is not disturbed by the watch of idle connections", async () => {
@@ -226,7 +221,7 @@ describe("unreachable", () => {
     await transport.exec("warm", read());
     const started = performance.now();
     server.freeze();
-    await until(() => !transport.connected("read"), "the hang is noticed");
+    await until("the hang is noticed", () => !transport.connected("read"));
     expect(performance.now() - started).toBeGreaterThan(90);
     expect((await transport.exec("next", read())).stdout).toBe("next");
   });
@@ -243,7 +238,7 @@ describe("unreachable", () => {
       return row?.trim().split(/\s+/)[5] ?? "";
     };
     // Timer 2 is that of keepalives; data that is under way has another one, for as long as it is.
-    await until(() => timer().startsWith("02:"), "the keepalive timer runs");
+    await until("the keepalive timer runs", () => timer().startsWith("02:"));
     const seconds = Number.parseInt(timer().slice(3), 16) / 100;
     expect(seconds).toBeGreaterThan(0);
     expect(seconds).toBeLessThanOrEqual(7.1);
@@ -338,9 +333,8 @@ describe("user keys", () => {
   test("a refused key is authenticationFailed at once, and a rotated file works on the next call", async () => {
     const made = await bench();
     await writeFile(made.keyFile, testKey("ed25519").private);
-    const started = performance.now();
-    expect(await idOf(made.transport.exec("x", read()))).toBe("authenticationFailed");
-    expect(performance.now() - started).toBeLessThan(2_000);
+    // The deadline is longer than a test may take.
+    expect(await idOf(made.transport.exec("x", read({ timeoutMs: 600_000 })))).toBe("authenticationFailed");
     await writeFile(made.keyFile, made.userKey.private);
     expect((await made.transport.exec("y", read())).stdout).toBe("y");
   });
@@ -351,7 +345,7 @@ describe("user keys", () => {
     await writeFile(made.keyFile, testKey("ed25519").private);
     expect((await made.transport.exec("still connected", read())).exitCode).toBe(0);
     made.server.cutAll();
-    await until(() => !made.transport.connected("read"), "the cut is noticed");
+    await until("the cut is noticed", () => !made.transport.connected("read"));
     expect(await idOf(made.transport.exec("y", read()))).toBe("authenticationFailed");
   });
 
@@ -376,7 +370,7 @@ test("the observer sees what happens", async () => {
   const { transport, server } = await bench({}, { observer });
   await transport.exec("a", mutate());
   server.cutAll();
-  await until(() => !transport.connected("mutate"), "the cut is noticed");
+  await until("the cut is noticed", () => !transport.connected("mutate"));
   await transport.exec("b", mutate());
   expect(events).toEqual([
     "mutate connected",

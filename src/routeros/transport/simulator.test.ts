@@ -3,9 +3,11 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pinOf, testKey } from "../../../test/support/ssh-server.ts";
+import { until } from "../../../test/support/until.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "../../simulator/simulator.ts";
+import { createSshTransport, type SshTransportOptions } from "./ssh-transport.ts";
 import { idOf, mutate, quick, read } from "./transport.fixture.ts";
-import { createSshTransport, type SshTransportOptions, type Transport } from "./transport.ts";
+import type { Transport } from "./transport.ts";
 
 let directory = "";
 let keyFile = "";
@@ -17,14 +19,6 @@ beforeAll(async () => {
   await writeFile(keyFile, key.private);
 });
 afterAll(() => rm(directory, { recursive: true }));
-
-/** Waits until a condition holds; fails loudly after ten seconds. */
-async function until(condition: () => boolean, what: string): Promise<void> {
-  for (const end = performance.now() + 10_000; !condition(); ) {
-    if (performance.now() > end) throw new Error(`waited in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
 
 /** Runs against a simulated RDS and ends everything afterwards. */
 async function withRds(
@@ -80,7 +74,7 @@ describe("a simulated RDS", () => {
         await transport.exec(`:put change-${call}`, mutate());
         // A pause of several idle times, on both connections.
         const seen = signs();
-        await until(() => signs() >= seen + 6, "signs of life");
+        await until("signs of life", () => signs() >= seen + 6);
       }
       const logins = simulator.device.management.journal.messages.filter((text) =>
         text.includes("logged in"),
@@ -97,7 +91,7 @@ describe("a simulated RDS", () => {
       // The signs of life of another connection tell how much time has passed.
       await connect({ idleCheckMs: 20 }).exec(":put other", read());
       const signs = () => simulator.commands.filter(({ line }) => line === ":put 1").length;
-      await until(() => signs() >= 20, "400 ms of signs of life");
+      await until("400 ms of signs of life", () => signs() >= 20);
       await silent.exec(":put after", read());
       const numbers = simulator.commands.filter(({ line }) => /before|after/.test(line));
       expect(new Set(numbers.map(({ connection }) => connection)).size).toBe(1);

@@ -9,12 +9,8 @@ import {
   type TestServerOptions,
   testKey,
 } from "../../../test/support/ssh-server.ts";
-import {
-  createSshTransport,
-  type ExecOptions,
-  type SshTransportOptions,
-  type Transport,
-} from "./transport.ts";
+import { createSshTransport, type SshTransportOptions } from "./ssh-transport.ts";
+import type { ExecOptions, Transport } from "./transport.ts";
 
 /** A server, a transport that trusts it, and everything they need; `close` ends it all. */
 export interface Bench {

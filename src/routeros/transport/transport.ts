@@ -1,137 +1,89 @@
-import type { Clock } from "../../domain/clock.ts";
-import { systemClock } from "../../domain/clock.ts";
-import { failure } from "../../domain/errors/driver-error.ts";
-import { type Logger, silentLogger } from "../../observability/log.ts";
-import { withoutRequest } from "../../observability/request-scope.ts";
-import { type BackoffOptions, defaultBackoff } from "./backoff.ts";
-import { DEFAULT_WHAT } from "./command.ts";
-import { openConnection } from "./connection.ts";
-import type { HostKeyPin } from "./host-keys.ts";
-import { Lane } from "./lane.ts";
-import {
-  type ExecOptions,
-  type Purpose,
-  silentObserver,
-  type Transport,
-  type TransportObserver,
-} from "./types.ts";
+import type { DriverError } from "../../domain/errors/driver-error.ts";
 
-export type {
-  CommandOutcome,
-  ExecOptions,
-  ExecResult,
-  Priority,
-  Purpose,
-  Transport,
-  TransportObserver,
-} from "./types.ts";
+/** The purpose of a command. Each purpose has its own connection, so that a long change never delays a read. */
+export type Purpose = "read" | "mutate";
 
-/** How to reach the RDS. Durations in milliseconds. */
-export interface SshTransportOptions {
-  /** Host name or literal IP address. */
-  readonly host: string;
-  /** Default 22. */
-  readonly port?: number | undefined;
-  readonly user: string;
-  /** Path of the private key; read anew for every connection. */
-  readonly keyFile: string;
-  /** Path of the key's passphrase. */
-  readonly passphraseFile?: string | undefined;
-  /** The host keys that the RDS may show (`parseHostKeyPin`). None means that every connection is refused. */
-  readonly hostKeys: readonly HostKeyPin[];
-  readonly logger?: Logger | undefined;
-  readonly observer?: TransportObserver | undefined;
-  readonly clock?: Clock | undefined;
-  /** Uniform in [0, 1). */
-  readonly random?: (() => number) | undefined;
-  /** Commands that may wait per connection; default 256. */
-  readonly queueLimit?: number | undefined;
-  /** Default 10 s, for TCP, handshake and login together. */
-  readonly connectTimeoutMs?: number | undefined;
-  /** Silence after which TCP asks whether the other side is there; default 15 s. A dead link is found within the minute. */
-  readonly tcpKeepaliveMs?: number | undefined;
-  /** Silence after which an idle connection is asked for a sign of life, by a command; default 60 s. */
-  readonly idleCheckMs?: number | undefined;
-  /** How long that sign may take; default 15 s. Then the connection is dropped, and the next command opens another one. */
-  readonly idleAnswerMs?: number | undefined;
-  /** How long a command waits for a connection that cannot be made; default 5 s. */
-  readonly patienceMs?: number | undefined;
-  /** Default 2 s. */
-  readonly channelGraceMs?: number | undefined;
-  /** Default 8 MiB, standard output and error together. */
-  readonly maxOutputBytes?: number | undefined;
-  /** Default 64 KiB. */
-  readonly maxLineBytes?: number | undefined;
-  readonly backoff?: BackoffOptions | undefined;
+/** `interactive` commands overtake waiting `background` commands; neither overtakes a running one. */
+export type Priority = "interactive" | "background";
+
+/** Raw result of one exec request; verdicts are made from text by the layer above. */
+export interface ExecResult {
+  /** Everything the command wrote to its standard output, decoded as UTF-8. */
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Exit status; undefined if the RDS closed the channel without one. Only a hint (RouterOS facts, section 1). */
+  readonly exitCode: number | undefined;
+  /** The line that was really sent: that of the first caller, if equal reads were answered by one command. */
+  readonly line: string;
 }
 
-/** Why a line must not be sent, or undefined. RouterOS runs one line per request (facts, section 1). */
-function lineMistake(line: string, maxBytes: number): string | undefined {
-  if (line.trim() === "") return "is empty";
-  if (/[\r\n\0]/.test(line)) return "holds a line break or NUL";
-  if (line.startsWith("-")) return "starts with a hyphen";
-  const bytes = new TextEncoder().encode(line).length;
-  return bytes > maxBytes ? `is ${bytes} bytes long, the limit is ${maxBytes}` : undefined;
+export interface ExecOptions {
+  /** Aborting removes a waiting command; of a running one only the answer is given up, the RDS may still run it. */
+  readonly signal: AbortSignal;
+  /** Limit for waiting and running together, in milliseconds. */
+  readonly timeoutMs: number;
+  readonly purpose: Purpose;
+  /** Default `interactive`. */
+  readonly priority?: Priority;
+  /**
+   * Reads with the same key may share one command; default is the line itself. Set it when lines differ in a
+   * nonce only. Never used for mutations.
+   */
+  readonly coalesceKey?: string;
+  /** The nonce of the line's envelope, for the log. */
+  readonly nonce?: string;
+  /** Name of the command, as the start of an error message: "reading volume csi-…". */
+  readonly what?: string;
+}
+
+/** Runs single RouterOS command lines on the RDS. */
+export interface Transport {
+  /**
+   * Runs one line. Rejects with `rdsUnreachable`, `hostKeyMismatch`, `authenticationFailed`, `rdsQueueFull` or
+   * `rdsBusy` if it certainly did not run, with `rdsSilent`, `rdsOutcomeUnknown` or `replyUnreadable` if it may have run,
+   * with `cancelled` (or the signal's own error) after an abort, and with `shuttingDown` after `close`.
+   */
+  exec(line: string, options: ExecOptions): Promise<ExecResult>;
+  /** Fails waiting commands, closes the connections. Idempotent. */
+  close(): Promise<void>;
+  /** `host:port`, for messages. */
+  readonly address: string;
+  /** Whether the connection of this purpose is up now; it is opened by the first command. */
+  connected(purpose: Purpose): boolean;
+  /**
+   * The reason for a missing answer, for a caller whose time is over: `rdsSilent` naming the command that runs, `rdsUnreachable`
+   * or the error of the login while there is no connection.
+   * @param seconds that the caller has waited
+   */
+  whyNoAnswer(seconds: number): DriverError;
+  /** Calls `listener` each time a lost connection is back. Returns the function that removes it. */
+  onReconnect(listener: (purpose: Purpose) => void): () => void;
 }
 
 /**
- * Commands over SSH: one long-lived connection for reads, one for changes, each opened when first needed.
- * Nothing is sent and no file is read before the first `exec`.
+ * How a command that left the queue ended. `notSent` runs again; `abandoned`: every caller gave up while it ran.
  */
-export function createSshTransport(options: SshTransportOptions): Transport {
-  const port = options.port ?? 22;
-  const clock = options.clock ?? systemClock;
-  const logger = withoutRequest(options.logger ?? silentLogger).child({ component: "ssh" });
-  const maxLineBytes = options.maxLineBytes ?? 64 * 1024;
-  const address = options.host.includes(":") ? `[${options.host}]:${port}` : `${options.host}:${port}`;
-  const listeners = new Set<(purpose: Purpose) => void>();
-  const connection = {
-    host: options.host,
-    port,
-    user: options.user,
-    keyFile: options.keyFile,
-    passphraseFile: options.passphraseFile,
-    hostKeys: options.hostKeys,
-    clock,
-    connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
-    tcpKeepaliveMs: options.tcpKeepaliveMs ?? 15_000,
-    channelGraceMs: options.channelGraceMs ?? 2_000,
-    maxOutputBytes: options.maxOutputBytes ?? 8 * 1024 * 1024,
-  };
-  const lane = (purpose: Purpose): Lane =>
-    new Lane({
-      purpose,
-      address,
-      queueLimit: options.queueLimit ?? 256,
-      backoff: options.backoff ?? defaultBackoff,
-      patienceMs: options.patienceMs ?? 5_000,
-      idleCheckMs: options.idleCheckMs ?? 60_000,
-      idleAnswerMs: options.idleAnswerMs ?? 15_000,
-      clock,
-      random: options.random ?? Math.random,
-      logger,
-      observer: options.observer ?? silentObserver,
-      connect: (signal) => openConnection(connection, signal),
-      onReconnect: () => {
-        for (const listener of [...listeners]) listener(purpose);
-      },
-    });
-  const lanes: Record<Purpose, Lane> = { read: lane("read"), mutate: lane("mutate") };
-  return {
-    address,
-    exec: (line: string, execOptions: ExecOptions) => {
-      const mistake = lineMistake(line, maxLineBytes);
-      if (mistake === undefined) return lanes[execOptions.purpose].exec(line, execOptions);
-      const what = execOptions.what ?? DEFAULT_WHAT;
-      return Promise.reject(failure("internal", { what: `${what}: the command line ${mistake}` }));
-    },
-    close: async () => {
-      await Promise.all([lanes.read.close(), lanes.mutate.close()]);
-    },
-    connected: (purpose) => lanes[purpose].connected,
-    onReconnect: (listener) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-  };
+export type CommandOutcome = "answered" | "notSent" | "lost" | "refused" | "tooLong" | "abandoned";
+
+/** Hooks for metrics. Called synchronously; must not throw. Durations in seconds. */
+export interface TransportObserver {
+  /** A command leaves the queue; `waitedSeconds` since it came, or came back. */
+  onSent(purpose: Purpose, waitedSeconds: number): void;
+  onCommand(purpose: Purpose, outcome: CommandOutcome, seconds: number): void;
+  onConnected(purpose: Purpose, seconds: number): void;
+  /** @param error its id tells a host key that is not pinned from a login that was refused */
+  onConnectFailed(purpose: Purpose, reason: string, error: DriverError): void;
+  onDisconnected(purpose: Purpose, reason: string): void;
+  onReconnect(purpose: Purpose): void;
+  onQueueLength(purpose: Purpose, length: number): void;
 }
+
+export const silentObserver: TransportObserver = {
+  onSent: () => {},
+  onCommand: () => {},
+  onConnected: () => {},
+  onConnectFailed: () => {},
+  onDisconnected: () => {},
+  onReconnect: () => {},
+  onQueueLength: () => {},
+};

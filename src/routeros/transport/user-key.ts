@@ -1,8 +1,8 @@
-import { Buffer } from "node:buffer";
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import type { ParsedKey } from "ssh2";
 import ssh2 from "ssh2";
+import { ed25519ToOpenSsh } from "../../domain/openssh-key.ts";
 
 /** Where the private key of the RDS user is; only paths, as secrets come from files alone. */
 export interface UserKeyFiles {
@@ -32,46 +32,6 @@ async function readSmallFile(path: string, what: string): Promise<string> {
     const code = (error as NodeJS.ErrnoException).code ?? String(error);
     throw new UserKeyError(`${what} ${path} cannot be read (${code})`, error);
   }
-}
-
-/** An SSH wire string (RFC 4251, 5). */
-function wireString(value: Uint8Array | string): Buffer {
-  const bytes = Buffer.from(value as string);
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(bytes.length);
-  return Buffer.concat([length, bytes]);
-}
-
-/**
- * A private Ed25519 key in the unencrypted OpenSSH format, the only one from which ssh2 reads that type.
- * Source: openssh PROTOCOL.key.
- */
-export function ed25519ToOpenSsh(key: KeyObject): string {
-  const jwk = key.export({ format: "jwk" });
-  const seed = Buffer.from(jwk.d ?? "", "base64url");
-  const publicKey = Buffer.from(jwk.x ?? "", "base64url");
-  const one = Buffer.from([0, 0, 0, 1]);
-  const fields = [
-    Buffer.alloc(8),
-    wireString("ssh-ed25519"),
-    wireString(publicKey),
-    wireString(Buffer.concat([seed, publicKey])),
-    wireString(""),
-  ];
-  let section = Buffer.concat(fields);
-  const padding = (8 - (section.length % 8)) % 8;
-  section = Buffer.concat([section, Buffer.from(Array.from({ length: padding }, (_, i) => i + 1))]);
-  const blob = Buffer.concat([
-    Buffer.from("openssh-key-v1\0", "latin1"),
-    wireString("none"),
-    wireString("none"),
-    wireString(""),
-    one,
-    wireString(Buffer.concat([wireString("ssh-ed25519"), wireString(publicKey)])),
-    wireString(section),
-  ]);
-  const body = blob.toString("base64").replace(/(.{70})/g, "$1\n");
-  return `-----BEGIN OPENSSH PRIVATE KEY-----\n${body.trimEnd()}\n-----END OPENSSH PRIVATE KEY-----\n`;
 }
 
 function unsupported(path: string, type: string): UserKeyError {

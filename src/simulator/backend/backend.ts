@@ -1,4 +1,4 @@
-/** What a live export looks like to the outside; sizes in bytes. */
+/** A live export as hosts see it; sizes in bytes. */
 export interface ExportRecord {
   readonly nqn: string;
   readonly port: number;
@@ -8,7 +8,7 @@ export interface ExportRecord {
   readonly slot: string;
   /** Host NQNs that may connect; empty means any. */
   readonly allowHosts: readonly string[];
-  /** What serial number and namespace identifiers are made of: equal texts are the same device to a host. */
+  /** The source of serial number and namespace identifiers: equal texts are the same device to a host. */
   readonly identity: string;
 }
 
@@ -21,7 +21,7 @@ export interface BackendEntry {
 
 /**
  * Where the bytes of image files are. Paths are canonical RouterOS paths without leading slash,
- * `storage-pool/csi/x.img`. Files are sparse: what was never written reads as zeros.
+ * `storage-pool/csi/x.img`. Files are sparse: unwritten ranges read as zeros.
  */
 export interface Backend {
   readonly kind: "memory" | "files" | "nvmet";

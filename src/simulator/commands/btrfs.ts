@@ -1,10 +1,10 @@
 import { formatId } from "../device/environment.ts";
 import type { Subvolume } from "../device/subvolumes.ts";
 import { RunFailure } from "../errors.ts";
-import { id, toText, type Value } from "../language/values.ts";
-import type { Invocation } from "./invocation.ts";
+import { id } from "../language/scalars.ts";
+import { toText, type Value } from "../language/values.ts";
+import type { CommandMenu, Invocation } from "./command.ts";
 import { knownProperties, type Listing, listCommands, resolveItems } from "./list-menu.ts";
-import type { MenuSpec } from "./schema.ts";
 
 /** A moment as RouterOS prints it: `2026-11-22 21:03:12`, UTC. */
 export function formatMoment(milliseconds: number): string {
@@ -99,7 +99,7 @@ async function remove(call: Invocation): Promise<Value> {
 }
 
 /** /disk/btrfs (facts section 3.6). */
-export const BTRFS_MENU: MenuSpec = {
+export const BTRFS_MENU: CommandMenu = {
   name: "btrfs",
   since: "7.18",
   menus: [

@@ -1,9 +1,11 @@
 import { RunFailure } from "../errors.ts";
 import type { CommandNode } from "../language/ast.ts";
-import { type Interpreter, Scope } from "../language/interpreter.ts";
+import type { Interpreter } from "../language/interpreter.ts";
+import type { ArgumentSpec } from "../language/schema.ts";
+import { Scope } from "../language/scope.ts";
 import { isArray, toText, type Value } from "../language/values.ts";
+import type { CommandSpec } from "./command.ts";
 import { required } from "./language-arguments.ts";
-import type { ArgumentSpec, CommandSpec } from "./schema.ts";
 
 const block = (name: string): ArgumentSpec => ({ name, type: "block" });
 const variable = (name: string): ArgumentSpec => ({ name, type: "name" });
@@ -25,7 +27,7 @@ async function condition(
   return value;
 }
 
-/** What a loop goes over: elements with their positions or keys. */
+/** The elements of a loop, with their positions or keys. */
 function elements(value: Value): (readonly [Value, Value])[] {
   if (value === undefined) return [];
   if (!isArray(value)) return [[0n, value]];

@@ -1,6 +1,6 @@
 import type { FlagSpec } from "../console/render.ts";
+import type { ArgumentSpec, PropertySpec } from "../language/schema.ts";
 import { knownProperties, type Listing } from "./list-menu.ts";
-import type { ArgumentSpec, PropertySpec } from "./schema.ts";
 
 const MAX_SIZE = (1n << 63n) - 1n;
 
@@ -20,7 +20,7 @@ export const DISK_TYPES = [
   "hardware",
 ];
 
-/** What /disk add and set accept, with the version that introduced it (facts sections 3.2 and 7). */
+/** The arguments of /disk add and set, with the version that introduced it (facts sections 3.2 and 7). */
 export const DISK_SETTINGS: readonly ArgumentSpec[] = [
   { name: "type", type: "enum", values: DISK_TYPES },
   { name: "slot", type: "string" },

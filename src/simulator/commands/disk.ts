@@ -3,16 +3,17 @@ import { formatId } from "../device/environment.ts";
 import type { FileEntry } from "../device/files.ts";
 import type { Pool } from "../device/pools.ts";
 import { RunFailure } from "../errors.ts";
-import { id, toText, type Value } from "../language/values.ts";
+import { id } from "../language/scalars.ts";
+import type { ArgumentSpec } from "../language/schema.ts";
+import { toText, type Value } from "../language/values.ts";
 import { BTRFS_MENU } from "./btrfs.ts";
+import type { CommandMenu, CommandSpec, Invocation } from "./command.ts";
 import { DISK_PROPERTIES, DISK_SETTINGS, DISKS } from "./disk-schema.ts";
-import type { Invocation } from "./invocation.ts";
 import { listCommands, resolveItems } from "./list-menu.ts";
-import type { ArgumentSpec, CommandSpec, MenuSpec } from "./schema.ts";
 
 const NUMBERS: ArgumentSpec = { name: "numbers", type: "items" };
 
-/** The settings that a line gives, without what is no setting. */
+/** The settings that a line gives, without its other arguments. */
 function givenSettings(call: Invocation): Map<string, Setting> {
   const settings = new Map<string, Setting>();
   for (const [name, value] of call.args.entries()) {
@@ -170,7 +171,7 @@ function itemCommand(name: string, run: CommandSpec["run"], more: Partial<Comman
 }
 
 /** /disk/settings: defaults for new items; fixed in the simulator, which never shares on its own. */
-const SETTINGS_MENU: MenuSpec = {
+const SETTINGS_MENU: CommandMenu = {
   name: "settings",
   properties: [
     { name: "auto-smb-sharing" },
@@ -199,7 +200,7 @@ const SETTINGS_MENU: MenuSpec = {
 };
 
 /** /disk (facts section 3). */
-export const DISK_MENU: MenuSpec = {
+export const DISK_MENU: CommandMenu = {
   name: "disk",
   properties: DISK_PROPERTIES,
   menus: [BTRFS_MENU, SETTINGS_MENU],

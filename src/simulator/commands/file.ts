@@ -1,11 +1,11 @@
 import type { FileEntry } from "../device/files.ts";
 import { canonicalPath, isWithin, parentPath } from "../device/paths.ts";
 import { RunFailure } from "../errors.ts";
-import { id, toText, type Value } from "../language/values.ts";
+import { id } from "../language/scalars.ts";
+import { toText, type Value } from "../language/values.ts";
 import { formatMoment } from "./btrfs.ts";
-import type { Invocation } from "./invocation.ts";
+import type { CommandMenu, Invocation } from "./command.ts";
 import { knownProperties, type Listing, listCommands, resolveItems } from "./list-menu.ts";
-import type { MenuSpec } from "./schema.ts";
 
 /** File ids look like `**abc` (facts section 4). */
 function fileId(entry: FileEntry): string {
@@ -137,7 +137,7 @@ async function copy(call: Invocation): Promise<Value> {
 }
 
 /** /file (facts section 4). */
-export const FILE_MENU: MenuSpec = {
+export const FILE_MENU: CommandMenu = {
   name: "file",
   properties: knownProperties(FILES),
   commands: [

@@ -1,20 +1,35 @@
+import type { CommandSyntax, Defect, Grammar } from "../language/schema.ts";
 import type { Switches } from "../switches.ts";
 import { hasVersion } from "../version.ts";
+import type { CommandMenu, CommandSpec } from "./command.ts";
 import { DISK_MENU } from "./disk.ts";
 import { FILE_MENU } from "./file.ts";
 import { IMPORT } from "./import.ts";
 import { LANGUAGE } from "./language.ts";
-import type { Defect, Grammar, MenuSpec } from "./schema.ts";
 import { IP_MENU, LOG_MENU, SYSTEM_MENU } from "./system.ts";
 import { USER_MENU } from "./users.ts";
 
-const ROOT: MenuSpec = {
+const ROOT: CommandMenu = {
   name: "",
   menus: [DISK_MENU, FILE_MENU, SYSTEM_MENU, USER_MENU, IP_MENU, LOG_MENU],
   commands: [IMPORT],
 };
 
-/** What the console of the simulated RouterOS version accepts. */
+/** Every command by its syntax, which is the same object. */
+const COMMANDS: ReadonlyMap<CommandSyntax, CommandSpec> = new Map(
+  [...LANGUAGE, ...commandsBelow(ROOT)].map((command) => [command, command]),
+);
+
+function commandsBelow(menu: CommandMenu): CommandSpec[] {
+  return [...(menu.commands ?? []), ...(menu.menus ?? []).flatMap(commandsBelow)];
+}
+
+/** The command with its code; undefined for the stand-in of a command that does not exist. */
+export function commandOf(syntax: CommandSyntax): CommandSpec | undefined {
+  return COMMANDS.get(syntax);
+}
+
+/** The grammar of the console of the simulated RouterOS version. */
 export function grammarOf(switches: Readonly<Switches>): Grammar {
   return {
     root: ROOT,

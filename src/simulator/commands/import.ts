@@ -1,11 +1,11 @@
 import { ParseFailure, RunFailure } from "../errors.ts";
 import { Parser } from "../language/parser.ts";
 import { toText } from "../language/values.ts";
+import type { CommandSpec } from "./command.ts";
 import { required } from "./language-arguments.ts";
-import type { CommandSpec } from "./schema.ts";
 
 /**
- * `/import`: runs a script file; what stood before a failure stays. Texts as measured on RouterOS 7.24.4 (public
+ * `/import`: runs a script file; changes before a failure stay. Texts as measured on RouterOS 7.24.4 (public
  * notes of others). The policies that count are those of the commands in it.
  */
 export const IMPORT: CommandSpec = {

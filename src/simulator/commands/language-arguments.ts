@@ -1,6 +1,7 @@
 import { RunFailure } from "../errors.ts";
 import type { CommandNode } from "../language/ast.ts";
-import type { Interpreter, Scope } from "../language/interpreter.ts";
+import type { Interpreter } from "../language/interpreter.ts";
+import type { Scope } from "../language/scope.ts";
 import type { Value } from "../language/values.ts";
 
 /** The value of an argument that must be there. */

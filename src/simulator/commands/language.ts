@@ -3,12 +3,13 @@ import { toJson } from "../console/json.ts";
 import { addressBytes } from "../device/addresses.ts";
 import { ParseFailure, RunFailure } from "../errors.ts";
 import type { CommandNode } from "../language/ast.ts";
-import { parseBool } from "../language/compare.ts";
 import { Parser } from "../language/parser.ts";
-import { isArray, list, parseInteger, parseTime, toText, typeName, type Value } from "../language/values.ts";
+import { parseBool, parseInteger, parseTime } from "../language/scalars.ts";
+import type { ArgumentSpec } from "../language/schema.ts";
+import { isArray, list, toText, typeName, type Value } from "../language/values.ts";
+import type { CommandSpec } from "./command.ts";
 import { CONTROL_COMMANDS } from "./control-flow.ts";
 import { required } from "./language-arguments.ts";
-import type { ArgumentSpec, CommandSpec } from "./schema.ts";
 
 const VALUE: ArgumentSpec = { name: "value", type: "any" };
 
@@ -51,7 +52,7 @@ function toAddress(value: Value, bytes: 4 | 16): Value {
   return { kind: bytes === 4 ? "ip" : "ip6", text };
 }
 
-/** A statement as `:parse` shows it: what is wrong with it stands in its place (facts section 13). */
+/** A statement as `:parse` shows it: a mistake stands in its place (facts section 13). */
 function compiled({ defect, menu, spec, text }: CommandNode): string {
   if (defect === undefined) return `(evl ${text})`;
   const { message } = defect.failure;

@@ -11,10 +11,10 @@ import {
 import type { Device } from "../device/device.ts";
 import { RunFailure } from "../errors.ts";
 import { idList } from "../language/interpreter.ts";
+import type { ArgumentSpec, PropertySpec } from "../language/schema.ts";
 import type { Row } from "../language/scope.ts";
 import { isArray, list, map, toText, type Value } from "../language/values.ts";
-import type { Invocation } from "./invocation.ts";
-import type { ArgumentSpec, CommandSpec, PropertySpec } from "./schema.ts";
+import type { CommandSpec, Invocation } from "./command.ts";
 
 /** A menu whose items can be printed and searched. */
 export interface Listing {
@@ -72,7 +72,7 @@ export function resolveItems(call: Invocation, listing: Listing, value: Value): 
 /** Properties that are shown to users with the policy `sensitive` only (facts section 5). */
 const SENSITIVE = ["nvme-tcp-server-password"];
 
-/** The row without what the user may not see. */
+/** The row without the properties that the user may not see. */
 function visible(call: Invocation, row: Row): Row {
   if (call.policies.has("sensitive") || !SENSITIVE.some((name) => row.has(name))) return row;
   return new Map([...row].filter(([name]) => !SENSITIVE.includes(name)));

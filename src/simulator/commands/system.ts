@@ -1,12 +1,12 @@
 import { isPrefix } from "../device/addresses.ts";
 import type { Policy } from "../device/policies.ts";
 import { RunFailure } from "../errors.ts";
+import { id, time } from "../language/scalars.ts";
 import type { Row } from "../language/scope.ts";
-import { id, list, time, type Value } from "../language/values.ts";
+import { list, type Value } from "../language/values.ts";
 import type { Switches } from "../switches.ts";
-import type { Invocation } from "./invocation.ts";
+import type { CommandMenu, CommandSpec, Invocation } from "./command.ts";
 import { knownProperties, type Listing, listCommands, resolveItems } from "./list-menu.ts";
-import type { CommandSpec, MenuSpec } from "./schema.ts";
 
 /** A listing of plain properties. */
 function listing(
@@ -25,7 +25,7 @@ function listing(
   };
 }
 
-function menu(name: string, list: Listing, commands: readonly CommandSpec[] = []): MenuSpec {
+function menu(name: string, list: Listing, commands: readonly CommandSpec[] = []): CommandMenu {
   return { name, properties: knownProperties(list), commands: [...listCommands(list), ...commands] };
 }
 
@@ -108,7 +108,7 @@ async function setIdentity(call: Invocation): Promise<Value> {
 }
 
 /** /system. */
-export const SYSTEM_MENU: MenuSpec = {
+export const SYSTEM_MENU: CommandMenu = {
   name: "system",
   menus: [
     { name: "resource", properties: knownProperties(RESOURCE), commands: RESOURCE_COMMANDS },
@@ -163,7 +163,7 @@ async function exportHostKey(call: Invocation): Promise<Value> {
   return undefined;
 }
 
-/** What restricts a service is printed as `available-from` since 7.24 (facts section 13). */
+/** The addresses of a service are printed as `available-from` since 7.24 (facts section 13). */
 const SERVICE = listing(
   ["name", "port", "address", "available-from", "max-sessions"],
   ({ device }) => [
@@ -192,7 +192,7 @@ async function setService(call: Invocation): Promise<Value> {
 }
 
 /** /ip: as far as it concerns the console's own service. */
-export const IP_MENU: MenuSpec = {
+export const IP_MENU: CommandMenu = {
   name: "ip",
   menus: [
     menu("ssh", SSH, [
@@ -236,7 +236,7 @@ const LOG = listing(["topics", "message"], ({ device }) =>
 );
 
 /** /log, with the commands that write to it. */
-export const LOG_MENU: MenuSpec = menu(
+export const LOG_MENU: CommandMenu = menu(
   "log",
   LOG,
   ["info", "warning", "error", "debug"].map((name) => ({

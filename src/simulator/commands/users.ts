@@ -1,84 +1,18 @@
 import type { Account, AccountChange, AccountKey, Group } from "../device/accounts.ts";
 import { formatId } from "../device/environment.ts";
-import { type Policy, policyWords } from "../device/policies.ts";
+import { policyWords } from "../device/policies.ts";
 import { keyFacts } from "../device/user-keys.ts";
-import { RunFailure } from "../errors.ts";
-import type { Row } from "../language/scope.ts";
-import { id, isArray, list, toText, type Value } from "../language/values.ts";
+import { id } from "../language/scalars.ts";
+import type { ArgumentSpec } from "../language/schema.ts";
+import { list } from "../language/values.ts";
+import { any, items, manage, manageItems, NUMBERS, row, text, words } from "./account-items.ts";
 import { formatMoment } from "./btrfs.ts";
-import type { Invocation } from "./invocation.ts";
-import { knownProperties, type Listing, listCommands, resolveItems } from "./list-menu.ts";
-import type { ArgumentSpec, CommandSpec, MenuSpec } from "./schema.ts";
-
-/** Users, groups and keys take both (facts section 7). */
-const MANAGE: readonly Policy[] = ["write", "policy"];
-const NUMBERS: ArgumentSpec = { name: "numbers", type: "items" };
-const text = (name: string): ArgumentSpec => ({ name, type: "string" });
-const any = (name: string): ArgumentSpec => ({ name, type: "any" });
-
-/** Words with commas between them, or an array of such; undefined when the argument was not given. */
-function words(call: Invocation, name: string): string[] | undefined {
-  if (!call.args.has(name)) return undefined;
-  const value = call.args.value(name);
-  const texts = isArray(value) ? value.items.map(toText) : [toText(value)];
-  return texts.flatMap((one) => one.split(",")).filter((one) => one !== "");
-}
+import type { CommandMenu, Invocation } from "./command.ts";
+import { knownProperties, type Listing, listCommands } from "./list-menu.ts";
 
 const accountsOf = ({ device }: Invocation) => device.management.accounts;
 const groupsOf = (call: Invocation) => accountsOf(call).groups;
 const usersOf = (call: Invocation) => accountsOf(call).users;
-
-/** The items that `numbers` means. */
-function items<T extends { readonly id: number }>(
-  call: Invocation,
-  listing: Listing,
-  all: readonly T[],
-): readonly T[] {
-  return resolveItems(call, listing, call.args.value("numbers")).map((row) => {
-    const found = all.find((one) => formatId(one.id) === toText(row.get(".id")));
-    if (found === undefined) throw new RunFailure("no such item");
-    return found;
-  });
-}
-
-function manage(
-  name: string,
-  args: readonly ArgumentSpec[],
-  run: (call: Invocation) => Value,
-  required: readonly string[] = [],
-): CommandSpec {
-  const positional = args.includes(NUMBERS) ? ["numbers"] : [];
-  return { name, arguments: args, positional, required, policy: MANAGE, run: async (call) => run(call) };
-}
-
-/**
- * A command on the items that `numbers` means; each gets a line in the log.
- * @param audit what happened, a colon, and the command that the line shows
- */
-function manageItems<T extends { readonly id: number }>(
-  name: "set" | "remove",
-  settings: readonly ArgumentSpec[],
-  listing: Listing,
-  all: (call: Invocation) => readonly T[],
-  act: (call: Invocation, item: T) => void,
-  audit: string,
-): CommandSpec {
-  const [what = "", command = ""] = audit.split(": ");
-  const run = (call: Invocation): Value => {
-    for (const item of items(call, listing, all(call))) {
-      act(call, item);
-      call.audit(what, `${command} ${formatId(item.id)}`);
-    }
-    return undefined;
-  };
-  return manage(name, [NUMBERS, ...settings], run, ["numbers"]);
-}
-
-function row(of: { id: number; comment?: string }, entries: readonly (readonly [string, Value])[]): Row {
-  const { comment = "" } = of;
-  const own: [string, Value][] = comment === "" ? [] : [["comment", comment]];
-  return new Map<string, Value>([[".id", id(formatId(of.id))], ...own, ...entries]);
-}
 
 const GROUPS: Listing = {
   properties: ["name", "policy", "skin", "comment"].map((name) => ({ name })),
@@ -96,7 +30,7 @@ const GROUPS: Listing = {
     ),
 };
 
-const GROUP_MENU: MenuSpec = {
+const GROUP_MENU: CommandMenu = {
   name: "group",
   properties: knownProperties(GROUPS),
   commands: [
@@ -160,7 +94,7 @@ const KEYS: Listing = {
     }),
 };
 
-const KEY_MENU: MenuSpec = {
+const KEY_MENU: CommandMenu = {
   name: "ssh-keys",
   properties: knownProperties(KEYS),
   commands: [
@@ -205,7 +139,7 @@ const ACTIVE: Listing = {
     ),
 };
 
-const ACTIVE_MENU: MenuSpec = {
+const ACTIVE_MENU: CommandMenu = {
   name: "active",
   properties: knownProperties(ACTIVE),
   commands: [
@@ -264,7 +198,7 @@ const SETTINGS: readonly ArgumentSpec[] = [
 ];
 
 /** /user with its groups, keys and sessions (manual, page "User"). */
-export const USER_MENU: MenuSpec = {
+export const USER_MENU: CommandMenu = {
   name: "user",
   properties: knownProperties(USERS),
   menus: [GROUP_MENU, KEY_MENU, ACTIVE_MENU],

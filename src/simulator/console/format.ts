@@ -1,4 +1,5 @@
-import { formatUnits, isArray, toText, type Value } from "../language/values.ts";
+import { formatUnits } from "../language/scalars.ts";
+import { isArray, toText, type Value } from "../language/values.ts";
 
 /** Properties that detail text writes in quotes (facts section 2.5). */
 const QUOTED = new Set([

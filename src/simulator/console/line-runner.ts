@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import { grammarOf } from "../commands/grammar.ts";
+import { commandOf, grammarOf } from "../commands/grammar.ts";
 import type { Device } from "../device/device.ts";
 import type { Policy } from "../device/users.ts";
 import { LineCut, ParseFailure, RunFailure } from "../errors.ts";
@@ -14,7 +14,7 @@ import { wrap } from "./render.ts";
 /** Statements that one line may run; an endless loop ends here. */
 const STATEMENT_LIMIT = 200_000;
 
-/** Where and for whom a line runs. */
+/** The device and the session in which a line runs. */
 export interface LineContext {
   readonly device: Device;
   readonly mutex: Mutex;
@@ -23,7 +23,7 @@ export interface LineContext {
   readonly who: string;
   /** Columns of the terminal; 0 means unlimited. */
   readonly width: number;
-  /** What was injected into this line. */
+  /** The faults of this line. */
   readonly faults: readonly FaultAction[];
   /** Aborted when the client has left and lines end with their client. */
   readonly signal: AbortSignal;
@@ -53,7 +53,7 @@ function describe(device: Device, error: RunFailure): string {
   return `${error.message} (${error.origin === undefined ? "" : `${error.origin}; `}line ${error.line ?? 1})`;
 }
 
-/** What a command threw, as the console reports it: a host without space is a pool without space. */
+/** The error of a command as the console reports it: a host without space is a pool without space. */
 function asFailure(error: unknown, device: Device): Error {
   if (error instanceof RunFailure || error instanceof LineCut) return error;
   const code = error instanceof Error && "code" in error ? error.code : undefined;
@@ -135,7 +135,7 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
     await device.fileStore.refresh();
   }
   async function command(call: MenuCall): Promise<Value> {
-    const { run, policy } = call.node.spec;
+    const { run, policy } = commandOf(call.node.spec) ?? {};
     if (run === undefined) throw new RunFailure("failure: not simulated");
     const wanted = (typeof policy === "function" ? policy(device.switches()) : policy) ?? [];
     if ([wanted].flat().some((one) => !context.policies.has(one) || missing.has(one))) {
@@ -166,6 +166,7 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
       // :put cuts anywhere and drops nothing, so that joining the lines restores the text.
       output.push(...(width === 0 ? [text] : (text.match(new RegExp(`[^]{1,${width}}`, "g")) ?? [""])));
     },
+    evaluator: (syntax) => commandOf(syntax)?.evaluate,
     command,
     checkpoint,
     boundary,

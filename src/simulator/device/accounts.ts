@@ -19,11 +19,11 @@ export interface Account {
   group: string;
   /** undefined: no password opens this account. */
   password: string | undefined;
-  /** Prefixes that it may log in from; none: any. */
+  /** Prefixes from which it may log in; none: any. */
   addresses: readonly string[];
   disabled: boolean;
   comment: string;
-  /** Whether the simulator was started with it; such users go when a later start does not name them. */
+  /** Whether the simulator was started with it; these users go when a later start does not name them. */
   given: boolean;
 }
 
@@ -36,7 +36,7 @@ export interface AccountKey {
   readonly given: boolean;
 }
 
-/** What survives a restart. */
+/** The part that survives a restart. */
 export interface AccountsState {
   readonly nextId: number;
   readonly groups: readonly Group[];
@@ -44,7 +44,7 @@ export interface AccountsState {
   readonly keys: readonly AccountKey[];
 }
 
-/** What can be set on a user; what is absent stays as it is. */
+/** The settings of a user; absent ones stay as they are. */
 export interface AccountChange {
   readonly group?: string | undefined;
   readonly password?: string | undefined;

@@ -21,13 +21,13 @@ import type { DeviceState } from "./state.ts";
 import { type Subvolume, SubvolumeStore } from "./subvolumes.ts";
 import { type DiskView, describeDisk } from "./views.ts";
 
-/** What a device is built on. */
+/** The surroundings of a device. */
 export interface DeviceParts {
   readonly clock: Clock;
   readonly backend: Backend;
   readonly logger: Logger;
   switches(): Readonly<Switches>;
-  /** Called after each change of state, for whoever saves it. */
+  /** Called after each change of state, which may then be saved. */
   changed(): void;
 }
 
@@ -78,7 +78,7 @@ export class Device {
     return this.switches().version;
   }
 
-  /** Whether this version has what came with `since`. */
+  /** Whether this version has the features of version `since`. */
   knows(since: string): boolean {
     return hasVersion(this.version, since);
   }
@@ -110,7 +110,7 @@ export class Device {
     return this.subvolumeStore.items;
   }
 
-  /** What hosts can connect to at this moment. */
+  /** The exports to which hosts can connect at this moment. */
   get liveExports(): readonly ExportRecord[] {
     return this.exports.live();
   }
@@ -126,7 +126,7 @@ export class Device {
     return usableBytes(this.pool(slot));
   }
 
-  /** @throws SimulatorError when there is no such pool */
+  /** @throws SimulatorError when the pool does not exist */
   pool(slot: string): Pool {
     const found = this.#pools.find((pool) => pool.slot === slot);
     if (found === undefined) throw new SimulatorError(`the simulator has no pool ${JSON.stringify(slot)}`);
@@ -135,8 +135,14 @@ export class Device {
 
   /** The records of /disk in the order of their item numbers; absent properties are absent keys. */
   diskRows(): Map<string, Value>[] {
-    const pools = this.#pools.map((pool) => [pool.id, poolRow(this, pool)] as const);
-    const items = this.diskStore.items.map((item) => [item.id, fileRow(this, item)] as const);
+    const { diskStore, fileStore } = this;
+    const pools = this.#pools.map(
+      (pool) =>
+        [pool.id, poolRow(pool, this.freeBytes(pool.slot), fileStore.within(pool.slot).length)] as const,
+    );
+    const items = diskStore.items.map(
+      (item) => [item.id, fileRow(item, diskStore, this.switches())] as const,
+    );
     return [...pools, ...items].sort(([a], [b]) => a - b).map(([, row]) => row);
   }
 
@@ -176,7 +182,7 @@ export class Device {
   }
 
   /**
-   * Makes a `type=file` item that somebody else made by hand, with its file.
+   * Makes a `type=file` item as an administrator makes it by hand, with its file.
    * @param options slot; path below a pool (directories are made); size in bytes; further settings by argument name
    */
   async addForeignDisk(options: {
@@ -205,11 +211,7 @@ export class Device {
 
   /** Makes a directory and those above it. */
   async makeDirectories(path: string): Promise<void> {
-    const parts = canonicalPath(path).split("/");
-    for (let count = 1; count <= parts.length; count += 1) {
-      const folder = parts.slice(0, count).join("/");
-      if (!this.fileStore.isDirectory(folder)) await this.fileStore.createDirectory(folder);
-    }
+    await this.fileStore.makeDirectories(canonicalPath(path));
   }
 
   /** Makes a file that no disk uses, such as one that an interrupted create left. */

@@ -3,7 +3,7 @@ import type { Switches } from "../switches.ts";
 /** A value that a user can set on a disk item. */
 export type Setting = string | bigint | boolean;
 
-/** A `type=file` disk item: what was configured, and what the device made of it. */
+/** A `type=file` disk item: its configuration, and the state that the device gave it. */
 export interface DiskItem {
   readonly id: number;
   readonly config: Map<string, Setting>;

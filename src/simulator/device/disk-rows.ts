@@ -1,5 +1,7 @@
-import { id, type Value } from "../language/values.ts";
-import type { Device } from "./device.ts";
+import { id } from "../language/scalars.ts";
+import type { Value } from "../language/values.ts";
+import type { Switches } from "../switches.ts";
+import { hasVersion } from "../version.ts";
 import {
   boolSetting,
   type DiskItem,
@@ -10,6 +12,7 @@ import {
   slotOf,
   textSetting,
 } from "./disk-item.ts";
+import type { DiskStore } from "./disks.ts";
 import { formatId } from "./environment.ts";
 import { type Pool, usableBytes } from "./pools.ts";
 
@@ -22,12 +25,14 @@ function raidUuid({ uuid }: Pool): string {
   return uuid.replace(/[^-]/g, () => digits.shift() ?? "0");
 }
 
-/** The record of a pool: a RAID with a file system (facts section 3.1). Flags that are not set are absent. */
-export function poolRow(device: Device, pool: Pool): Map<string, Value> {
+/**
+ * The record of a pool: a RAID with a file system (facts section 3.1). Flags that are not set are absent.
+ * @param free bytes
+ * @param files number of files and directories on it
+ */
+export function poolRow(pool: Pool, free: bigint, files: number): Map<string, Value> {
   const usable = usableBytes(pool);
-  const free = device.freeBytes(pool.slot);
   const inodes = pool.size / BYTES_PER_INODE;
-  const used = BigInt(device.fileStore.within(pool.slot).length);
   const row = new Map<string, Value>([[".id", id(formatId(pool.id))]]);
   if (pool.comment !== undefined) row.set("comment", pool.comment);
   row.set("block-device", true);
@@ -37,7 +42,7 @@ export function poolRow(device: Device, pool: Pool): Map<string, Value> {
   row.set("model", "RAID6 8-disk").set("size", pool.size);
   if (pool.mounted) {
     row.set("free", free);
-    row.set("total-inodes", inodes).set("free-inodes", inodes - used - 3n);
+    row.set("total-inodes", inodes).set("free-inodes", inodes - BigInt(files) - 3n);
     row.set("use", `${usable === 0n ? 0n : (100n * (pool.size - free)) / pool.size}%`);
     row.set("mount-point", pool.slot);
   }
@@ -51,9 +56,8 @@ export function poolRow(device: Device, pool: Pool): Map<string, Value> {
 }
 
 /** The record of a `type=file` item. Without its block device it has neither that flag nor `size`. */
-export function fileRow(device: Device, item: DiskItem): Map<string, Value> {
-  const switches = device.switches();
-  const file = device.diskStore.device(item);
+export function fileRow(item: DiskItem, disks: DiskStore, switches: Readonly<Switches>): Map<string, Value> {
+  const file = disks.device(item);
   const path = `${switches.filePathSlash === "with" ? "/" : ""}${imagePath(item)}`;
   const row = new Map<string, Value>([[".id", id(formatId(item.id))]]);
   const comment = textSetting(item, "comment");
@@ -62,14 +66,14 @@ export function fileRow(device: Device, item: DiskItem): Map<string, Value> {
   if (file !== undefined) row.set("block-device", true);
   row.set("type", "file").set("slot", slotOf(item)).set("slot-default", "").set("parent", "");
   row.set("fs", "-").set("model", `/${imagePath(item)}`);
-  if (file !== undefined) row.set("size", device.diskStore.deviceSize(item, file));
+  if (file !== undefined) row.set("size", disks.deviceSize(item, file));
   for (const name of ["mount-filesystem", "mount-read-only", "compress"])
     row.set(name, boolSetting(item, name));
   if (file !== undefined) row.set("sector-size", 512n);
   row.set("raid-master", "none").set("nvme-tcp-export", isExported(item));
   if (isExported(item) || item.config.has("nvme-tcp-server-nqn") || item.config.has("nvme-tcp-server-port")) {
     row.set("nvme-tcp-server-port", BigInt(portOf(item)));
-    if (device.knows("7.21")) row.set("nvme-tcp-server-nqn", nqnOf(item, switches));
+    if (hasVersion(switches.version, "7.21")) row.set("nvme-tcp-server-nqn", nqnOf(item, switches));
     row.set("nvme-tcp-server-allow-host-name", textSetting(item, "nvme-tcp-server-allow-host-name"));
     const password = textSetting(item, "nvme-tcp-server-password");
     if (password !== "") row.set("nvme-tcp-server-password", password);

@@ -237,7 +237,7 @@ export class DiskStore {
     return this.#ending.has(item);
   }
 
-  /** A line ends or waits: hosts miss what is off now. What is on again never ended for them, but may have another NQN now. */
+  /** A line ends or waits: hosts miss the exports that are off now. One that is on again never ended for them, but may have a new NQN. */
   settleExports(): void {
     const switches = this.#env.switches();
     for (const [item, nqn] of this.#ending) {

@@ -3,7 +3,7 @@ import type { Logger } from "../../observability/log.ts";
 import type { Backend } from "../backend/backend.ts";
 import type { Switches } from "../switches.ts";
 
-/** What all parts of the device share. */
+/** The surroundings that all parts of the device share. */
 export interface Environment {
   readonly clock: Clock;
   readonly backend: Backend;

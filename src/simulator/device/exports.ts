@@ -6,14 +6,14 @@ import type { DiskStore } from "./disks.ts";
 import type { Environment } from "./environment.ts";
 import type { HostSessions } from "./hosts.ts";
 
-/** A record, and what tells that an export is not the one before although the records are equal. */
+/** A record, and a number that tells an export from an earlier one with an equal record. */
 interface Wanted {
   readonly record: ExportRecord;
   readonly occasion: string;
   readonly item: DiskItem;
 }
 
-/** Keeps the backend's live exports equal to what the disk items say. */
+/** Keeps the backend's live exports equal to the settings of the disk items. */
 export class Exports {
   readonly #env: Environment;
   readonly #disks: DiskStore;
@@ -32,7 +32,7 @@ export class Exports {
     this.#hosts = hosts;
   }
 
-  /** What is exported at this moment, by NQN; the first item wins when two have the same. */
+  /** The exports of this moment, by NQN; the first item wins when two have the same. */
   live(): readonly ExportRecord[] {
     return [...this.#wanted().values()].map((one) => one.record);
   }
@@ -87,8 +87,8 @@ export class Exports {
 
   /**
    * Brings the backend up to date; calls run one after the other.
-   * @param midLine whether a line of commands goes on at once: what it has switched off may be on again before hosts notice
-   * @returns what the backend could not export, and why; it is tried again at the next call
+   * @param midLine whether a line of commands goes on at once: an export that is off may be on again before hosts notice
+   * @returns the exports that the backend refused, and why; the next call tries again
    */
   reconcile(midLine = false): Promise<readonly SimulatorError[]> {
     if (!midLine) this.#disks.settleExports();

@@ -11,7 +11,7 @@ export interface FileEntry {
   readonly directory: boolean;
   /** Logical size in bytes. */
   size: bigint;
-  /** Bytes that it takes from the pool's free space. */
+  /** Bytes of the pool's free space that the file takes. */
   charged: bigint;
   /** Milliseconds since the epoch. */
   modified: number;
@@ -45,7 +45,7 @@ export class FileStore {
     this.#entries.set(entry.path, entry);
   }
 
-  /** Drops what the backend does not have and takes in what it has. */
+  /** Drops the files that the backend lacks and takes in the others that it has. */
   reconcile(found: readonly { path: string; directory: boolean; size: bigint }[]): void {
     const present = new Map(found.map((entry) => [entry.path, entry]));
     for (const path of [...this.#entries.keys()]) if (!present.has(path)) this.#entries.delete(path);
@@ -80,7 +80,7 @@ export class FileStore {
     return free < 0n ? 0n : free;
   }
 
-  /** What a file of `size` bytes takes at once. */
+  /** Bytes that a new file of `size` bytes takes at once. */
   #charge(size: bigint): bigint {
     return this.#env.switches().allocation === "prealloc" ? size : 0n;
   }
@@ -92,7 +92,7 @@ export class FileStore {
     return this.#charge(size) - charged <= this.free(pool) && size <= usableBytes(pool);
   }
 
-  /** Re-reads what sparse files really take. */
+  /** Reads anew how many bytes sparse files take. */
   async refresh(): Promise<void> {
     if (this.#env.switches().allocation !== "sparse") return;
     for (const entry of this.#entries.values()) {
@@ -124,6 +124,15 @@ export class FileStore {
     this.#checkName(path);
     await this.#env.backend.makeDirectory(path);
     return this.#put(path, true, 0n, 0n);
+  }
+
+  /** Makes a directory and those above it that are missing. */
+  async makeDirectories(path: string): Promise<void> {
+    const parts = path.split("/");
+    for (let count = 1; count <= parts.length; count += 1) {
+      const folder = parts.slice(0, count).join("/");
+      if (!this.isDirectory(folder)) await this.createDirectory(folder);
+    }
   }
 
   #checkName(path: string): void {

@@ -1,6 +1,6 @@
 /**
  * NVMe/TCP connections of hosts, as a test or a data path reports them: NQN of the subsystem to host NQNs. Hosts of
- * the `nvmet` backend are not among them: the kernel connects them, and Linux before 6.11 tells nobody.
+ * the `nvmet` backend are not among them: the kernel connects them, and Linux before 6.11 does not show them.
  */
 export class HostSessions {
   readonly #sessions = new Map<string, Set<string>>();

@@ -7,7 +7,7 @@ export interface JournalLine {
   readonly message: string;
 }
 
-/** What /log holds: messages of scripts, logins, and changes of users. */
+/** The content of /log: messages of scripts, logins, and changes of users. */
 export class Journal {
   #lines: JournalLine[] = [];
 

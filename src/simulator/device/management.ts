@@ -3,7 +3,7 @@ import { Flash, type FlashFile } from "./flash.ts";
 import { Journal } from "./journal.ts";
 import { Sessions } from "./sessions.ts";
 
-/** What survives a restart. */
+/** The part that survives a restart. */
 export interface ManagementState {
   readonly accounts: AccountsState;
   readonly flash: readonly FlashFile[];
@@ -17,7 +17,7 @@ export interface ShownHostKey {
   pkcs8(): { readonly privatePem: string; readonly publicPem: string };
 }
 
-/** Who may manage the device, from where, and what they did: everything that is not storage. */
+/** Users, sessions, addresses and log: everything beside storage. */
 export class Management {
   /** Users, groups and their keys. */
   readonly accounts: Accounts;

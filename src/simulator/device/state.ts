@@ -4,7 +4,7 @@ import type { ManagementState } from "./management.ts";
 import type { Pool } from "./pools.ts";
 import type { Subvolume } from "./subvolumes.ts";
 
-/** What survives a restart of the simulator. */
+/** The state that survives a restart of the simulator. */
 export interface DeviceState {
   readonly nextId: number;
   readonly identity: string;

@@ -17,7 +17,7 @@ export interface Subvolume {
   readonly uuid: string;
   readonly snapshot: boolean;
   readonly readOnly: boolean;
-  /** Full name of what it was made from; "" for an empty subvolume. */
+  /** Full name of its source; "" for an empty subvolume. */
   readonly parent: string;
   /** Milliseconds since the epoch. */
   readonly created: number;

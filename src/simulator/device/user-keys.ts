@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import ssh2 from "ssh2";
 import { RunFailure } from "../errors.ts";
 
-/** What /user/ssh-keys shows of a public key. */
+/** A public key as /user/ssh-keys shows it. */
 export interface KeyFacts {
   readonly type: string;
   readonly bits: number;

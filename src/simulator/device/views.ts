@@ -1,4 +1,4 @@
-import type { Device } from "./device.ts";
+import type { Switches } from "../switches.ts";
 import {
   boolSetting,
   type DiskItem,
@@ -9,7 +9,10 @@ import {
   slotOf,
   textSetting,
 } from "./disk-item.ts";
+import type { DiskStore } from "./disks.ts";
 import { formatId } from "./environment.ts";
+import type { Exports } from "./exports.ts";
+import type { HostSessions } from "./hosts.ts";
 
 /** A disk item as a test sees it. */
 export interface DiskView {
@@ -37,7 +40,15 @@ export interface DiskView {
   readonly mountFilesystem: boolean;
 }
 
-export function describeDisk(device: Device, item: DiskItem): DiskView {
+/** The parts of a device that a view of a disk item is made from. */
+export interface DiskContext {
+  readonly diskStore: DiskStore;
+  readonly exports: Exports;
+  readonly hosts: HostSessions;
+  switches(): Readonly<Switches>;
+}
+
+export function describeDisk(device: DiskContext, item: DiskItem): DiskView {
   const file = device.diskStore.device(item);
   const nqn = nqnOf(item, device.switches());
   return {
@@ -51,7 +62,7 @@ export function describeDisk(device: Device, item: DiskItem): DiskView {
     nqn,
     port: portOf(item),
     allowHostName: textSetting(item, "nvme-tcp-server-allow-host-name"),
-    exportedSize: device.liveExports.find((record) => record.slot === slotOf(item))?.sizeBytes,
+    exportedSize: device.exports.live().find((record) => record.slot === slotOf(item))?.sizeBytes,
     connectedHosts: device.hosts.connected(nqn),
     disabled: boolSetting(item, "disabled"),
     mountFilesystem: boolSetting(item, "mount-filesystem"),

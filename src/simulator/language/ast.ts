@@ -1,6 +1,6 @@
-import type { CommandSpec } from "../commands/schema.ts";
 import type { ParseFailure } from "../errors.ts";
-import type { Value } from "./values.ts";
+import type { Scalar } from "./scalars.ts";
+import type { CommandSyntax } from "./schema.ts";
 
 /** Where something stands in the source, both from 1; for error texts. */
 export interface Position {
@@ -35,7 +35,7 @@ export type BinaryOperator =
 export type Expression =
   | { readonly kind: "string"; readonly value: string }
   /** A bare word of an expression, such as `5`, `yes` or `*1F`. */
-  | { readonly kind: "literal"; readonly value: Value }
+  | { readonly kind: "literal"; readonly value: Scalar }
   /** A bare word in argument position: its type depends on who reads it. */
   | { readonly kind: "word"; readonly text: string; readonly at: Position }
   | { readonly kind: "interpolated"; readonly parts: readonly Expression[] }
@@ -61,7 +61,7 @@ export interface ArrayEntry {
 
 /** One command with its arguments, fully checked against the schema. */
 export interface CommandNode {
-  readonly spec: CommandSpec;
+  readonly spec: CommandSyntax;
   /** Menu path without the command, such as "/disk"; "" for a global command. */
   readonly menu: string;
   readonly at: Position;
@@ -72,6 +72,13 @@ export interface CommandNode {
   readonly where?: Expression;
   /** The source text, for `:parse`. */
   readonly text: string;
-  /** What is wrong with it: it fails when it is reached. */
+  /** Its mistake: it fails when it is reached. */
   readonly defect?: { readonly failure: ParseFailure; readonly isCatchable: boolean };
+}
+
+/** Whether an expression is the same whenever it is evaluated; gives its text then. */
+export function literalText(expression: Expression): string | undefined {
+  if (expression.kind === "string") return expression.value;
+  if (expression.kind === "word") return expression.text;
+  return undefined;
 }

@@ -1,37 +1,6 @@
 import { RunFailure } from "../errors.ts";
-import { id, isArray, parseInteger, parseTime, time, toText, typeName, type Value } from "./values.ts";
-
-const BINARY_UNITS: Readonly<Record<string, bigint>> = {
-  "": 1n,
-  K: 1n << 10n,
-  M: 1n << 20n,
-  G: 1n << 30n,
-  T: 1n << 40n,
-  P: 1n << 50n,
-};
-
-/** Bytes of `1073741824`, `512M` or `1T` (units are binary, facts section 3.3); undefined when it is no size. */
-export function parseSize(text: string): bigint | undefined {
-  const found = /^(\d+)([KMGTP]?)(?:iB)?$/i.exec(text);
-  if (found === null) return undefined;
-  return BigInt(found[1] ?? "0") * (BINARY_UNITS[(found[2] ?? "").toUpperCase()] ?? 1n);
-}
-
-/** The truth value of `yes`, `no`, `true`, `false`; undefined for any other text. */
-export function parseBool(text: string): boolean | undefined {
-  if (text === "yes" || text === "true") return true;
-  if (text === "no" || text === "false") return false;
-  return undefined;
-}
-
-/** A bare word of an expression as the value that it spells. */
-export function wordValue(text: string): Value {
-  const duration = /^\d+$/.test(text) ? undefined : parseTime(text);
-  if (/^\*{1,2}[0-9A-Fa-f]+$/.test(text)) return id(text.toUpperCase());
-  return (
-    parseInteger(text) ?? (duration === undefined ? undefined : time(duration)) ?? parseBool(text) ?? text
-  );
-}
+import { parseBool, parseInteger, parseSize, parseTime } from "./scalars.ts";
+import { isArray, toText, typeName, type Value } from "./values.ts";
 
 /**
  * Equality. Values of different types differ, except that a bool equals the words yes/no/true/false, and an item

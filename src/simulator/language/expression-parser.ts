@@ -1,7 +1,6 @@
-import type { BinaryOperator, Expression } from "./ast.ts";
-import { wordValue } from "./compare.ts";
-import type { Parser } from "./parser.ts";
-import { arrayLiteral } from "./value-parser.ts";
+import type { ArrayEntry, BinaryOperator, Expression } from "./ast.ts";
+import type { LineParser } from "./line-parser.ts";
+import { wordValue } from "./scalars.ts";
 
 /** Binary operators by precedence, weakest first; longer spellings before their prefixes. */
 const LEVELS: readonly (readonly (readonly [string, BinaryOperator])[])[] = [
@@ -42,12 +41,12 @@ const COMPARE_LEVEL = 2;
 
 /** Parses expressions: in parentheses, in array literals, and behind `where`. */
 export class ExpressionParser {
-  readonly #parser: Parser;
+  readonly #parser: LineParser;
   /** Properties that bare words mean; empty outside `where`. */
   readonly #properties: ReadonlySet<string>;
   #inWhere = false;
 
-  constructor(parser: Parser, properties: ReadonlySet<string>) {
+  constructor(parser: LineParser, properties: ReadonlySet<string>) {
     this.#parser = parser;
     this.#properties = properties;
   }
@@ -209,5 +208,26 @@ export class ExpressionParser {
     lexer.offset = before;
     lexer.offset = start;
     return this.parenthesised();
+  }
+}
+
+/** `{1;"two";key=3}`; the lexer stands on the opening brace. */
+export function arrayLiteral(parser: LineParser): Expression {
+  const { lexer } = parser;
+  const start = lexer.offset;
+  lexer.take("{");
+  const entries: ArrayEntry[] = [];
+  for (;;) {
+    lexer.skipSpace();
+    if (lexer.take("}")) return { kind: "array", entries };
+    if (lexer.ended) throw lexer.fail("syntax error", start);
+    const key = lexer.match(/[A-Za-z0-9.-]+(?==)/) ?? lexer.match(/"[^"\\$]*"(?==)/);
+    if (key !== undefined) lexer.take("=");
+    const value = new ExpressionParser(parser, new Set()).expression();
+    const name: Expression | undefined =
+      key === undefined ? undefined : { kind: "string", value: key.replaceAll('"', "") };
+    entries.push(name === undefined ? { value } : { key: name, value });
+    lexer.skipSpace();
+    if (!lexer.take(";") && lexer.peek() !== "}") throw lexer.fail("syntax error");
   }
 }

@@ -1,19 +1,19 @@
-import { type CommandArguments, convertArguments } from "../commands/arguments.ts";
-import type { Grammar } from "../commands/schema.ts";
 import { RunFailure } from "../errors.ts";
+import { type CommandArguments, convertArguments } from "./arguments.ts";
 import type { Block, CommandNode, Expression } from "./ast.ts";
-import { parseBool, wordValue } from "./compare.ts";
 import { binary, index } from "./operators.ts";
+import { id, parseBool, wordValue } from "./scalars.ts";
+import type { CommandSyntax, Grammar } from "./schema.ts";
 import { type Row, Scope } from "./scope.ts";
-import { type CodeValue, id, list, map, toText, type Value } from "./values.ts";
+import { type CodeValue, list, map, toText, type Value } from "./values.ts";
 
-export { Scope } from "./scope.ts";
-
-/** What the interpreter needs from the session that runs a line. */
+/** The session that runs a line, as the interpreter uses it. */
 export interface Runtime {
   readonly grammar: Grammar;
   /** Prints one line of output. */
   write(line: string): void;
+  /** The code of a command that gets its arguments unevaluated; undefined for one of a menu. */
+  evaluator(command: CommandSyntax): Evaluate | undefined;
   /** Runs a command of a menu. */
   command(call: MenuCall): Promise<Value>;
   /** Called before each command; throws LineCut when the line must stop. */
@@ -27,6 +27,9 @@ export interface Runtime {
   /** The text of a script file; undefined when there is none. */
   script(name: string): string | undefined;
 }
+
+/** Runs a command of the language, such as `:if`, which evaluates its arguments itself. */
+export type Evaluate = (interpreter: Interpreter, node: CommandNode, scope: Scope) => Promise<Value>;
 
 /** A place in a line: before a statement, or between a command and the `find` that is its argument. */
 export type Boundary = "statement" | "argument";
@@ -91,10 +94,11 @@ export class Interpreter {
     if (!substituted) await this.runtime.boundary("statement");
     this.runtime.checkpoint();
     const origin = `${node.menu}/${node.spec.name}`;
+    const evaluate = this.runtime.evaluator(node.spec);
     try {
       if (node.defect?.isCatchable === false) throw node.defect.failure;
       if (node.defect !== undefined) throw new RunFailure(node.defect.failure.message, origin);
-      if (node.spec.evaluate !== undefined) return await node.spec.evaluate(this, node, scope);
+      if (evaluate !== undefined) return await evaluate(this, node, scope);
       const values = new Map<string, Value>();
       for (const [name, expression] of node.named) values.set(name, await this.evaluate(expression, scope));
       const args = convertArguments(node, values);
@@ -107,7 +111,7 @@ export class Interpreter {
     } catch (error) {
       if (error instanceof RunFailure) {
         error.line ??= node.at.line;
-        if (node.spec.evaluate === undefined) error.origin ??= origin;
+        if (evaluate === undefined) error.origin ??= origin;
       }
       throw error;
     }

@@ -7,7 +7,7 @@ const STICKY = new Map<string, RegExp>();
 
 /**
  * Reads characters and words. RouterOS has no context-free token stream (a word in argument position is not a
- * word in an expression), so the parser asks for the kind of token that it expects.
+ * word in an expression), so the parser asks for the kind of token.
  */
 export class Lexer {
   readonly source: string;
@@ -37,7 +37,7 @@ export class Lexer {
     return true;
   }
 
-  /** Consumes what the sticky expression matches here; undefined when it does not match. */
+  /** Consumes the match of the sticky expression here; undefined without a match. */
   match(pattern: RegExp): string | undefined {
     const sticky = STICKY.get(pattern.source) ?? new RegExp(pattern.source, "y");
     STICKY.set(pattern.source, sticky);
@@ -47,7 +47,7 @@ export class Lexer {
     return found;
   }
 
-  /** What the sticky expression matches here, without consuming it. */
+  /** The match of the sticky expression here, without consuming it. */
   look(pattern: RegExp): string | undefined {
     const before = this.offset;
     const found = this.match(pattern);
@@ -70,7 +70,7 @@ export class Lexer {
     while (this.skipBlanks() || this.match(/[\r\n]+/) !== undefined);
   }
 
-  /** Skips what may stand between two statements: blanks, line ends, `;` and comments. */
+  /** Skips everything between two statements: blanks, line ends, `;` and comments. */
   skipBetweenStatements(): void {
     for (;;) {
       this.skipSpace();

@@ -1,7 +1,8 @@
 import { RunFailure } from "../errors.ts";
 import type { BinaryOperator } from "./ast.ts";
 import { equal, order, posixRegExp } from "./compare.ts";
-import { type ArrayValue, isArray, list, time, toText, typeName, type Value } from "./values.ts";
+import { time } from "./scalars.ts";
+import { type ArrayValue, isArray, list, toText, typeName, type Value } from "./values.ts";
 
 function arithmetic(operator: "+" | "-" | "*" | "/" | "%", left: Value, right: Value): Value {
   if (typeof left === "bigint" && typeof right === "bigint") {
@@ -65,7 +66,7 @@ function elements(array: ArrayValue): Value[] {
   return [...array.items, ...array.keys.values()];
 }
 
-/** `array->key`: nothing when there is no such element. */
+/** `array->key`: nothing when the element does not exist. */
 export function index(target: Value, key: Value): Value {
   if (!isArray(target)) {
     if (target === undefined) return undefined;

@@ -1,8 +1,9 @@
-import { type CommandSpec, complete, type Grammar, type MenuSpec } from "../commands/schema.ts";
 import type { ParseFailure } from "../errors.ts";
 import type { Block, CommandNode, Expression } from "./ast.ts";
 import { ExpressionParser } from "./expression-parser.ts";
 import { Lexer } from "./lexer.ts";
+import type { LineParser } from "./line-parser.ts";
+import { type CommandSyntax, complete, type Grammar, type MenuSpec } from "./schema.ts";
 import { skipCommand } from "./skip-command.ts";
 import { readString } from "./strings.ts";
 import { ValueParser } from "./value-parser.ts";
@@ -21,7 +22,7 @@ interface Menu {
  * Parses a whole line against a grammar. `syntax error` and `expected ...` refuse the line as a whole; an unknown menu,
  * command or argument is a defect of its command, which fails when it is reached (facts section 13, by switch).
  */
-export class Parser {
+export class Parser implements LineParser {
   readonly lexer: Lexer;
   readonly #grammar: Grammar;
   readonly #values: ValueParser;
@@ -50,18 +51,15 @@ export class Parser {
     return this.nested(() => this.#statements(close));
   }
 
-  /** Notes one more binary operator. @throws ParseFailure when there are too many */
   countOperator(): void {
     this.#operators += 1;
     if (this.#operators > MAX_OPERATORS) throw this.lexer.fail("syntax error");
   }
 
-  /** Notes a mistake of the present command that leaves the line as a whole in order. */
   noteDefect(failure: ParseFailure): void {
     this.#mistake ??= failure;
   }
 
-  /** Runs a parsing function one level deeper. @throws ParseFailure when that is too deep */
   nested<T>(parse: () => T): T {
     if (this.#depth >= MAX_DEPTH) throw this.lexer.fail("syntax error");
     this.#depth += 1;
@@ -88,7 +86,6 @@ export class Parser {
     return { statements };
   }
 
-  /** A block in brackets; the lexer stands on the opening one. */
   enclosed(open: "{" | "[", close: "}" | "]"): Block {
     const start = this.lexer.offset;
     this.lexer.take(open);
@@ -117,7 +114,7 @@ export class Parser {
     return this.#menuCommand(start);
   }
 
-  #global(name: string): CommandSpec | undefined {
+  #global(name: string): CommandSyntax | undefined {
     const found = this.#grammar.globals.find((candidate) => candidate.name === `:${name}`);
     if (found === undefined || !this.#grammar.available(found.since)) return undefined;
     return this.#grammar.hidden(name) ? undefined : found;
@@ -148,8 +145,8 @@ export class Parser {
       }
       const exists = (spec: { since?: string }) => this.#grammar.available(spec.since);
       const menus: readonly MenuSpec[] = (menu.spec.menus ?? []).filter(exists);
-      const commands: readonly CommandSpec[] = (menu.spec.commands ?? []).filter(exists);
-      const found = complete<MenuSpec | CommandSpec>([...menus, ...commands], word);
+      const commands: readonly CommandSyntax[] = (menu.spec.commands ?? []).filter(exists);
+      const found = complete<MenuSpec | CommandSyntax>([...menus, ...commands], word);
       if (found === undefined) {
         const spec = first && relative ? this.#global(word) : undefined;
         return spec === undefined ? this.#unknown(word, at, start) : this.#arguments(spec, "", start);
@@ -167,7 +164,7 @@ export class Parser {
     }
   }
 
-  #arguments(spec: CommandSpec, menu: string, start: number): CommandNode {
+  #arguments(spec: CommandSyntax, menu: string, start: number): CommandNode {
     const named = new Map<string, Expression>();
     const flags = new Set<string>();
     const unset = new Set<string>();
@@ -237,7 +234,7 @@ export class Parser {
   }
 
   #node(
-    spec: CommandSpec,
+    spec: CommandSyntax,
     menu: string,
     start: number,
     parts: Partial<Pick<CommandNode, "named" | "flags" | "unset" | "where">>,
@@ -252,7 +249,6 @@ export class Parser {
     return new Set(all.filter((p) => this.#grammar.available(p.since)).map((p) => p.name));
   }
 
-  /** Whether a command ends here. */
   atEnd(): boolean {
     return this.lexer.ended || /[;\r\n\]})]/.test(this.lexer.peek());
   }
@@ -261,7 +257,6 @@ export class Parser {
     return readString(this.lexer, () => this.expansion());
   }
 
-  /** What follows a `$`: a variable, `(...)` or `[...]`. */
   expansion(): Expression {
     const at = this.lexer.position(this.lexer.offset - 1);
     if (this.lexer.peek() === "(") return new ExpressionParser(this, new Set()).parenthesised();

@@ -1,6 +1,6 @@
 import type { Value } from "./values.ts";
 
-/** What a `where` looks at: the properties of one item. Absent properties are absent keys. */
+/** The properties of one item, for a `where`. Absent properties are absent keys. */
 export type Row = ReadonlyMap<string, Value>;
 
 /** Variables by block; an inner block sees the outer ones. */

@@ -1,4 +1,4 @@
-import type { Parser } from "./parser.ts";
+import type { LineParser } from "./line-parser.ts";
 
 const CLOSING: Readonly<Record<string, string>> = { "[": "]", "(": ")", "{": "}" };
 
@@ -6,7 +6,7 @@ const CLOSING: Readonly<Record<string, string>> = { "[": "]", "(": ")", "{": "}"
  * Skips the rest of a command that does not exist: everything up to its end, with strings and brackets whole.
  * @throws ParseFailure when one of these does not end
  */
-export function skipCommand(parser: Parser): void {
+export function skipCommand(parser: LineParser): void {
   const { lexer } = parser;
   const start = lexer.offset;
   const open: string[] = [];

@@ -33,7 +33,7 @@ function readEscape(lexer: Lexer): string {
  * Reads a double-quoted string, the lexer standing on its opening quote (facts section 2.4): the escapes
  * above and `\XX` with upper-case hexadecimal digits, `$name`, `$(...)` and `$[...]` expanded, a raw tab becoming four
  * blanks. Anything else behind `\` or `$` is a syntax error.
- * @param expansion reads what follows a `$`
+ * @param expansion reads the part behind a `$`
  */
 export function readString(lexer: Lexer, expansion: () => Expression): Expression {
   const start = lexer.offset;

@@ -1,16 +1,16 @@
-import { type ArgumentSpec, literalText } from "../commands/schema.ts";
-import type { ArrayEntry, Expression } from "./ast.ts";
-import { ExpressionParser } from "./expression-parser.ts";
+import { type Expression, literalText } from "./ast.ts";
+import { arrayLiteral, ExpressionParser } from "./expression-parser.ts";
 import type { Lexer } from "./lexer.ts";
-import type { Parser } from "./parser.ts";
+import type { LineParser } from "./line-parser.ts";
+import type { ArgumentSpec } from "./schema.ts";
 
 const BARE_WORD = /[^\s;()[\]{}"$]+/;
 
 /** Parses the values of arguments. */
 export class ValueParser {
-  readonly #parser: Parser;
+  readonly #parser: LineParser;
 
-  constructor(parser: Parser) {
+  constructor(parser: LineParser) {
     this.#parser = parser;
   }
 
@@ -82,26 +82,5 @@ export class ValueParser {
         return { kind: "word", text: text ?? "", at: this.#lexer.position(start) };
       }
     }
-  }
-}
-
-/** `{1;"two";key=3}`; the lexer stands on the opening brace. */
-export function arrayLiteral(parser: Parser): Expression {
-  const { lexer } = parser;
-  const start = lexer.offset;
-  lexer.take("{");
-  const entries: ArrayEntry[] = [];
-  for (;;) {
-    lexer.skipSpace();
-    if (lexer.take("}")) return { kind: "array", entries };
-    if (lexer.ended) throw lexer.fail("syntax error", start);
-    const key = lexer.match(/[A-Za-z0-9.-]+(?==)/) ?? lexer.match(/"[^"\\$]*"(?==)/);
-    if (key !== undefined) lexer.take("=");
-    const value = new ExpressionParser(parser, new Set()).expression();
-    const name: Expression | undefined =
-      key === undefined ? undefined : { kind: "string", value: key.replaceAll('"', "") };
-    entries.push(name === undefined ? { value } : { key: name, value });
-    lexer.skipSpace();
-    if (!lexer.take(";") && lexer.peek() !== "}") throw lexer.fail("syntax error");
   }
 }

@@ -49,9 +49,9 @@ export function muteKeepalives(connection: Connection): void {
   if (inner._protocol !== undefined) inner._protocol.requestFailure = () => {};
 }
 
-/** How many bytes the client takes on a channel before it says that it takes more. */
+/** The channel window of the client: bytes that it takes before it opens the window further. */
 export function windowOf(channel: ServerChannel): number {
-  // ssh2 tells nobody; the types leave the field out.
+  // The types of ssh2 leave the field out.
   const { outgoing } = channel as unknown as { outgoing?: { window?: number } };
   return outgoing?.window ?? Number.POSITIVE_INFINITY;
 }

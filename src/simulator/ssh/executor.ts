@@ -19,7 +19,7 @@ export interface CommandLogEntry {
   /** Milliseconds since the epoch; `finishedAt` is undefined while the line runs. */
   readonly startedAt: number;
   readonly finishedAt: number | undefined;
-  /** What was sent, both streams together. */
+  /** The text that was sent, both streams together. */
   readonly output: string;
   readonly outcome: "running" | "ok" | "runtime-error" | "parse-error" | "cut" | "refused";
   /** Whether the line changed the state of the device. */

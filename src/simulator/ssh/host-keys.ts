@@ -3,7 +3,7 @@ import { createHash, createPrivateKey, createPublicKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import ssh2 from "ssh2";
-import { newEd25519Key } from "../../routeros/transport/new-key.ts";
+import { newEd25519Key } from "../../domain/openssh-key.ts";
 import { writeAtomically } from "../backend/atomic.ts";
 import { SimulatorError } from "../errors.ts";
 

@@ -8,7 +8,7 @@ const { OPEN_MODE, STATUS_CODE } = ssh2.utils.sftp;
 const FILE_MODE = 0o100644;
 const ROOT_MODE = 0o040755;
 
-/** What a transfer needs. */
+/** The needs of a transfer. */
 export interface SftpOptions {
   readonly device: Device;
   /** Makes the new state durable. */

@@ -4,7 +4,7 @@ import https from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { emitted } from "../canary.ts";
-import { execute, readBody, renderer, selectionOf, send, sendStatus } from "./http.ts";
+import { execute, readBody, send, sendStatus } from "./http.ts";
 import { type KubeconfigOptions, kubeconfigText, TEST_TOKEN } from "./kubeconfig.ts";
 import { BUILT_IN, type KubeObject, type ResourceType } from "./objects.ts";
 import {
@@ -13,12 +13,10 @@ import {
   type Fault,
   type PolicyRule,
   parsePath,
-  type Target,
   takeFault,
   verbOf,
 } from "./request.ts";
 import { ObjectStore, StatusError, typeMeta } from "./store.ts";
-import { FakeWatch, type WatchFaults } from "./watch.ts";
 import { type Authority, type CertifiedKey, createAuthority } from "./x509.ts";
 
 export { BUILT_IN, KUBEVIRT, type KubeObject, type ResourceType } from "./objects.ts";
@@ -34,19 +32,18 @@ export interface FakeApiServerOptions {
   readonly resources?: readonly ResourceType[];
 }
 
-/**
- * A Kubernetes API server in the test's process: real HTTP(S), the API's semantics for any resource, and faults. It
- * records who asked for what (`accesses`).
- */
 /** UID of the namespace kube-system. */
 export const CLUSTER_UID = "5ae2a2d8-3f0c-4d0c-9a7e-1f3d0c2b9a01";
 
+/**
+ * A Kubernetes API server in the test's process: real HTTP(S), the API's semantics for any resource but watches, and faults.
+ * It records who asked for what (`accesses`).
+ */
 export class FakeApiServer {
   readonly store = new ObjectStore();
   /** Every authorized or refused access, in order. */
   readonly accesses: Access[] = [];
   readonly faults: Fault[] = [];
-  readonly watchFaults: WatchFaults = { splitBytes: 0, silent: false };
   /** Accepted bearer tokens, and whose they are. */
   readonly tokens = new Map<string, string>([[TEST_TOKEN, "system:serviceaccount:rds-csi:controller"]]);
   /** RBAC rules; undefined allows everything. */
@@ -60,7 +57,6 @@ export class FakeApiServer {
   readonly #tls: boolean;
   readonly #identity: CertifiedKey;
   readonly #sockets = new Set<Socket>();
-  readonly #watches = new Set<FakeWatch>();
   /** Who presents a client certificate of `authority`: under Bun, a server does not see its subject. */
   certificateUser = "system:admin";
   #server: http.Server | https.Server | undefined;
@@ -87,11 +83,6 @@ export class FakeApiServer {
 
   get url(): string {
     return `${this.#tls ? "https" : "http"}://127.0.0.1:${this.#port}`;
-  }
-
-  /** Number of watch connections. */
-  get watching(): number {
-    return this.#watches.size;
   }
 
   /** Listens (again, on the same port). */
@@ -187,28 +178,6 @@ export class FakeApiServer {
     this.store.delete(this.#typeOf({ kind }), namespace, name);
   }
 
-  /** Cuts all watches in the middle of an event. */
-  dropWatches(): void {
-    for (const watch of this.#watches) watch.drop();
-    this.#watches.clear();
-  }
-
-  /** Ends all watches regularly. */
-  endWatches(): void {
-    for (const watch of this.#watches) watch.finish();
-  }
-
-  /** Sends a bookmark to all watches. */
-  bookmark(): void {
-    for (const watch of this.#watches) watch.bookmark(this.store.resourceVersion);
-  }
-
-  /** Ends all watches with the ERROR event 410 Gone. */
-  expireWatches(): void {
-    for (const watch of this.#watches)
-      watch.error(new StatusError(410, "Expired", "too old resource version"));
-  }
-
   #typeOf({ kind, apiVersion }: KubeObject): ResourceType {
     const type = this.types.find(
       (known) =>
@@ -236,8 +205,7 @@ export class FakeApiServer {
     const url = new URL(request.url ?? "/", "http://fake");
     const user = this.#authenticate(request);
     const target = parsePath(url.pathname, this.types);
-    const watch = ["1", "true"].includes(url.searchParams.get("watch") ?? "");
-    const verb = target === undefined ? undefined : verbOf(request.method ?? "", target, watch);
+    const verb = target === undefined ? undefined : verbOf(request.method ?? "", target);
     if (target === undefined || verb === undefined) {
       response.writeHead(404, { "Content-Type": "text/plain" }).end("404 page not found\n");
       return;
@@ -270,7 +238,6 @@ export class FakeApiServer {
         "Forbidden",
         `${access.resource} is forbidden: User ${JSON.stringify(user)} cannot ${verb} resource ${JSON.stringify(access.resource)} in API group ${JSON.stringify(access.group)}`,
       );
-    if (watch) return this.#watch(target, url, request, response);
     const answer = execute(this.store, verb, target, url, request, body);
     if (fault?.drop === "after") {
       request.socket.destroy();
@@ -287,25 +254,5 @@ export class FakeApiServer {
     const user = certified ? this.certificateUser : undefined;
     if (token !== undefined || user === undefined) throw new StatusError(401, "Unauthorized", "Unauthorized");
     return user;
-  }
-
-  #watch(target: Target, url: URL, request: IncomingMessage, response: ServerResponse): void {
-    const { searchParams } = url;
-    const timeout = searchParams.get("timeoutSeconds");
-    const watch = new FakeWatch(
-      this.store,
-      {
-        type: target.type,
-        selection: selectionOf(target, url),
-        resourceVersion: Number(searchParams.get("resourceVersion") ?? 0),
-        bookmarks: searchParams.get("allowWatchBookmarks") === "true",
-        timeoutSeconds: timeout === null ? undefined : Number(timeout),
-        render: renderer(request, target.type),
-      },
-      response,
-      this.watchFaults,
-    );
-    this.#watches.add(watch);
-    response.on("close", () => this.#watches.delete(watch));
   }
 }

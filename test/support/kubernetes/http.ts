@@ -4,7 +4,7 @@ import { type KubeObject, mergePatch, type ResourceType } from "./objects.ts";
 import type { Target } from "./request.ts";
 import { type ObjectStore, type Selection, StatusError, typeMeta } from "./store.ts";
 
-export function selectionOf(target: Target, { searchParams }: URL): Selection {
+function selectionOf(target: Target, { searchParams }: URL): Selection {
   const byName = target.name === undefined ? [] : [`metadata.name=${target.name}`];
   return {
     namespace: target.namespace,
@@ -14,7 +14,7 @@ export function selectionOf(target: Target, { searchParams }: URL): Selection {
 }
 
 /** Full objects, or only their metadata if that is asked for. */
-export function renderer(request: IncomingMessage, type: ResourceType): (object: KubeObject) => KubeObject {
+function renderer(request: IncomingMessage, type: ResourceType): (object: KubeObject) => KubeObject {
   if (!request.headers.accept?.includes("as=PartialObjectMetadata"))
     return (object) => ({ ...typeMeta(type), ...object });
   const meta = { apiVersion: "meta.k8s.io/v1", kind: "PartialObjectMetadata" };
@@ -63,7 +63,7 @@ export function sendStatus(response: ServerResponse, error: StatusError): void {
   send(response, code, body, retryAfter === undefined ? {} : { "Retry-After": String(retryAfter) });
 }
 
-/** Carries out anything but a watch. */
+/** Carries out a request. */
 export function execute(
   store: ObjectStore,
   verb: string,

@@ -2,7 +2,7 @@ import type { ResourceType } from "./objects.ts";
 
 /** One access as RBAC sees it. */
 export interface Access {
-  /** get, list, watch, create, update, patch or delete */
+  /** get, list, create, update, patch or delete */
   readonly verb: string;
   readonly group: string;
   /** With the subresource: volumeattachments/status. */
@@ -50,11 +50,11 @@ export function parsePath(path: string, types: readonly ResourceType[]): Target 
 }
 
 /** The RBAC verb of a request; undefined for methods that are not supported. */
-export function verbOf(method: string, target: Target, watch: boolean): string | undefined {
+export function verbOf(method: string, target: Target): string | undefined {
   const named = target.name !== undefined;
   switch (method) {
     case "GET":
-      return watch ? "watch" : named ? "get" : "list";
+      return named ? "get" : "list";
     case "POST":
       return named ? undefined : "create";
     case "PUT":

@@ -20,28 +20,16 @@ export interface Selection {
   readonly labelSelector?: string | undefined;
 }
 
-export interface StoredEvent {
-  readonly resourceVersion: number;
-  readonly type: "ADDED" | "MODIFIED" | "DELETED";
-  readonly resource: ResourceType;
-  readonly object: KubeObject;
-  /** The object before. */
-  readonly before: KubeObject | undefined;
-}
-
 interface Snapshot {
   readonly items: readonly KubeObject[];
   readonly resourceVersion: number;
 }
 
-/** The objects of a cluster with the API server's semantics: one resourceVersion for all, a history that gets compacted. */
+/** The objects of a cluster with the API server's semantics: one resourceVersion for all. */
 export class ObjectStore {
   readonly #objects = new Map<string, KubeObject>();
-  readonly #listeners = new Set<(event: StoredEvent) => void>();
   readonly #snapshots = new Map<string, Snapshot>();
-  #history: StoredEvent[] = [];
   #resourceVersion = 1000;
-  #compacted = 0;
 
   get resourceVersion(): number {
     return this.#resourceVersion;
@@ -83,7 +71,7 @@ export class ObjectStore {
       creationTimestamp: given.creationTimestamp ?? new Date().toISOString().replace(/\.\d+/, ""),
       generation: 1,
     };
-    return this.#store("ADDED", type, key, { ...typeMeta(type), ...input, metadata });
+    return this.#store(key, { ...typeMeta(type), ...input, metadata });
   }
 
   /** @param part status: only the status is taken over; all: the status too, and no resourceVersion is needed */
@@ -114,8 +102,8 @@ export class ObjectStore {
     else if (type.status && part !== "all") next = { ...next, status: old.status };
     if (next.status === undefined) delete next.status;
     if (next.metadata.deletionTimestamp && !next.metadata.finalizers?.length)
-      return this.#remove(type, keyOf(type, namespace, name), next);
-    return this.#store("MODIFIED", type, keyOf(type, namespace, name), next);
+      return this.#remove(keyOf(type, namespace, name), next);
+    return this.#store(keyOf(type, namespace, name), next);
   }
 
   patch(
@@ -136,10 +124,10 @@ export class ObjectStore {
       if (wanted !== undefined && wanted !== old.metadata[field])
         throw new StatusError(409, "Conflict", `Precondition failed: ${field}`);
     }
-    if (!old.metadata.finalizers?.length) return this.#remove(type, keyOf(type, namespace, name), old);
+    if (!old.metadata.finalizers?.length) return this.#remove(keyOf(type, namespace, name), old);
     if (old.metadata.deletionTimestamp) return old;
     const metadata = { ...old.metadata, deletionTimestamp: new Date().toISOString().replace(/\.\d+/, "") };
-    return this.#store("MODIFIED", type, keyOf(type, namespace, name), { ...old, metadata });
+    return this.#store(keyOf(type, namespace, name), { ...old, metadata });
   }
 
   /** A page of a list; later pages come from the snapshot of the first. */
@@ -170,28 +158,6 @@ export class ObjectStore {
     this.#snapshots.clear();
   }
 
-  /** Forgets the history: a watch from an older resourceVersion is 410 Gone. */
-  compact(): void {
-    this.#compacted = this.#resourceVersion;
-    this.#history = [];
-  }
-
-  /** Changes since a resourceVersion. @throws StatusError 410 when that is too old */
-  since(resourceVersion: number): readonly StoredEvent[] {
-    if (resourceVersion < this.#compacted)
-      throw new StatusError(
-        410,
-        "Expired",
-        `too old resource version: ${resourceVersion} (${this.#compacted})`,
-      );
-    return this.#history.filter((event) => event.resourceVersion > resourceVersion);
-  }
-
-  subscribe(listener: (event: StoredEvent) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
   #place(type: ResourceType, path: string | undefined, own: string | undefined): string | undefined {
     if (!type.namespaced) return undefined;
     const place = path ?? own;
@@ -204,7 +170,7 @@ export class ObjectStore {
     return place;
   }
 
-  #store(type: StoredEvent["type"], resource: ResourceType, key: string, object: KubeObject): KubeObject {
+  #store(key: string, object: KubeObject): KubeObject {
     const before = this.#objects.get(key);
     if (before !== undefined && same(before, object)) return before;
     this.#resourceVersion += 1;
@@ -213,28 +179,15 @@ export class ObjectStore {
       metadata: { ...object.metadata, resourceVersion: String(this.#resourceVersion) },
     });
     this.#objects.set(key, stored);
-    this.#emit({ type, resource, object: stored, before, resourceVersion: this.#resourceVersion });
     return stored;
   }
 
-  #remove(resource: ResourceType, key: string, object: KubeObject): KubeObject {
+  #remove(key: string, object: KubeObject): KubeObject {
     this.#resourceVersion += 1;
     const metadata = { ...object.metadata, resourceVersion: String(this.#resourceVersion) };
     const last = structuredClone({ ...object, metadata });
     this.#objects.delete(key);
-    this.#emit({
-      type: "DELETED",
-      resource,
-      object: last,
-      before: object,
-      resourceVersion: this.#resourceVersion,
-    });
     return last;
-  }
-
-  #emit(event: StoredEvent): void {
-    this.#history.push(event);
-    for (const listener of [...this.#listeners]) listener(event);
   }
 }
 

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createKubernetes, type Kubernetes, type KubernetesOptions } from "../../../src/kubernetes/create.ts";
 import type { LogFields, Logger } from "../../../src/observability/log.ts";
+import { until as wait } from "../until.ts";
 import { BUILT_IN, FakeApiServer, type FakeApiServerOptions, KUBEVIRT } from "./fake-api-server.ts";
 
 export const DRIVER = "rds.csi.srvlab.io";
@@ -66,14 +67,8 @@ export async function startWorld(options: FakeApiServerOptions = {}): Promise<Wo
   };
 }
 
-/** Waits until a condition holds; fails after `limitMs` milliseconds with what it was waiting for. */
-export async function until(what: string, condition: () => boolean, limitMs = 5_000): Promise<void> {
-  const end = performance.now() + limitMs;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`waited in vain until ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}
+/** As `until`, with a look every 2 ms. */
+export const until = (what: string, condition: () => boolean): Promise<void> => wait(what, condition, 2);
 
 /**
  * Lets everything that is under way between client and server finish: both are in this process, so this is a matter of

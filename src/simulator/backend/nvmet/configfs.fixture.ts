@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { type Configfs, ConfigfsError } from "./configfs.ts";
 
-/** An attribute: a value, and what the kernel does when it is written. */
+/** An attribute: a value, and the deed of the kernel when it is written. */
 interface Attribute {
   value: string;
   readonly store?: (text: string) => void;
@@ -39,18 +39,18 @@ export interface FakeNvmet {
   readonly steps: string[];
   /** `nvme connect`. @returns whether the target lets the host in */
   connect(nqn: string, host: string, port?: number): boolean;
-  /** What Identify tells of a namespace; like Linux since 5.8, it reads the size of the file again. */
+  /** The answer of Identify for a namespace; like Linux since 5.8, it reads the size of the file again. */
   identify(nqn: string): { size: bigint; uuid: string; serial: string };
   /** Paths of all that is not there from the start. */
   tree(): string[];
   /** Makes the next step whose "action path" fits fail with this errno name. */
   failNext(step: RegExp, code: string): void;
-  /** TCP ports, "address:port", that somebody else listens on. */
+  /** TCP ports, "address:port", on which another program listens. */
   readonly listeners: Set<string>;
 }
 
 /**
- * The NVMe target of Linux 6.1 as configfs shows it, in memory: the objects, what each attribute accepts and when,
+ * The NVMe target of Linux 6.1 as configfs shows it, in memory: the objects, the values that each attribute accepts and when,
  * and the order in which things come and go (drivers/nvme/target/configfs.c; the refusals were measured on 6.1.176).
  */
 export function fakeNvmet(addresses: readonly string[] = ["0.0.0.0", "::", "127.0.0.1"]): FakeNvmet {

@@ -17,7 +17,7 @@ export class ConfigfsError extends Error {
 }
 
 /**
- * What the NVMe target needs of configfs (Linux Documentation/filesystems/configfs.rst): directories are objects,
+ * The part of configfs that the NVMe target uses (Linux Documentation/filesystems/configfs.rst): directories are objects,
  * files are attributes, symbolic links are relations. Each call throws ConfigfsError when the kernel refuses it.
  */
 export interface Configfs {

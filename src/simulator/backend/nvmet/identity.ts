@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 
-/** What hosts recognise an exported device by. */
+/** The identifiers by which hosts recognise an exported device. */
 export interface Identity {
   /** Serial number of the subsystem: 16 hexadecimal digits, as Linux makes them. */
   readonly serial: string;
@@ -11,7 +11,7 @@ export interface Identity {
 }
 
 /**
- * The identity of what `name` stands for: always the same, so that two hosts and every reconnect see one device, and
+ * The identity of the device with the name `name`: always the same, so that two hosts and every reconnect see one device, and
  * multipath can put their paths together.
  * @param seed text of one simulated device; two devices have nothing in common
  */

@@ -4,7 +4,7 @@ import path from "node:path";
 import { SimulatorError } from "../../errors.ts";
 import { writeAtomically } from "../atomic.ts";
 
-/** What a simulator made in the kernel, and what it still owes its files. Written before the deed. */
+/** The objects that a simulator made in the kernel, and sizes that files still have to get. Written before the deed. */
 export interface Marks {
   /** Random text from which the identities of this device are derived. */
   readonly seed: string;
@@ -12,20 +12,20 @@ export interface Marks {
   readonly subsystems: Map<string, string>;
   /** Host NQNs whose directories did not exist before. */
   readonly hosts: Set<string>;
-  /** Identifier of each port, and the TCP port number that it listens on. */
+  /** Identifier of each port, and its TCP port number. */
   readonly ports: Map<string, number>;
   /** RouterOS path of each image whose new size must not be seen yet, and that size in bytes. */
   readonly sizes: Map<string, bigint>;
 }
 
-/** The marks of one directory, in a file that tells the next process what this one made. */
+/** The marks of one directory, in a file for the next process. */
 export interface MarkBook {
   readonly marks: Marks;
   /** Changes the marks; resolves when that is on disk. */
   change(edit: (marks: Marks) => void): Promise<void>;
 }
 
-/** What the file holds; JSON has no Map, Set and bigint. */
+/** The content of the file; JSON has no Map, Set and bigint. */
 interface Stored {
   readonly seed: string;
   readonly subsystems: Readonly<Record<string, string>>;
@@ -61,7 +61,7 @@ async function load(file: string): Promise<Marks | undefined> {
     return decode(await readFile(file, "utf8"));
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    // Without them the exports of an earlier process could not be told from somebody else's.
+    // Without them the exports of an earlier process could not be told from those of other programs.
     throw new SimulatorError(`the marks ${file} cannot be read: ${String(error)}`);
   }
 }

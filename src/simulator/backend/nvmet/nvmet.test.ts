@@ -1,54 +1,26 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { describe, expect, test } from "bun:test";
+import { statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import fc from "fast-check";
-import { connect, startTestSimulator, type TestClient } from "../../../../test/support/simulator-client.ts";
-import { addLine } from "../../../../test/support/simulator-console.ts";
-import type { Logger } from "../../../observability/log.ts";
 import { silentLogger } from "../../../observability/log.ts";
-import type { Simulator, SimulatorOptions } from "../../simulator.ts";
-import type { Backend, ExportRecord } from "../backend.ts";
-import { type FakeNvmet, fakeNvmet } from "./configfs.fixture.ts";
+import type { ExportRecord } from "../backend.ts";
+import type { FakeNvmet } from "./configfs.fixture.ts";
+import {
+  backend,
+  changeDirectory,
+  changeKernel,
+  dir,
+  kernel,
+  MIB,
+  marks,
+  nothing,
+  options,
+  record,
+  useKernel,
+} from "./nvmet.fixture.ts";
 import { nvmetBackend } from "./nvmet.ts";
 
-const MIB = 1n << 20n;
-let dir: string;
-let kernel: FakeNvmet;
-const cleanups: (() => unknown)[] = [];
-
-function temporary(): string {
-  const made = mkdtempSync(path.join(tmpdir(), "nvmet-"));
-  cleanups.push(() => rmSync(made, { recursive: true }));
-  return made;
-}
-
-beforeEach(() => {
-  dir = temporary();
-  kernel = fakeNvmet();
-});
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-const options = () => ({ dir, root: kernel.root, configfs: kernel.configfs });
-const marks = () => JSON.parse(readFileSync(path.join(dir, "nvmet.json"), "utf8")) as Record<string, unknown>;
-const nothing = { subsystems: {}, hosts: [], ports: {}, sizes: {} };
-
-function record(more: Partial<ExportRecord> = {}): ExportRecord {
-  const base = { nqn: "nqn.t:a.1", port: 4420, path: "pool/a.img", sizeBytes: MIB, slot: "a" };
-  return { ...base, allowHosts: [], identity: "slot a", ...more };
-}
-
-/** A backend with the image pool/a.img of 1 MiB. */
-async function backend(logger: Logger = silentLogger): Promise<Backend> {
-  const made = await nvmetBackend(options(), logger);
-  await made.openPool("pool");
-  if ((await made.list())?.every((entry) => entry.path !== "pool/a.img") === true) {
-    await made.create("pool/a.img", MIB);
-  }
-  return made;
-}
+useKernel();
 
 describe("an export", () => {
   test("is a subsystem with one namespace on a port, and nothing is left of it", async () => {
@@ -103,7 +75,7 @@ describe("an export", () => {
     expect(kernel.identify("nqn.t:a.2")).toEqual(before);
     await second.publishExport(record({ nqn: "nqn.t:x", identity: "slot x" }));
     expect(kernel.identify("nqn.t:x").uuid).not.toBe(before.uuid);
-    dir = temporary();
+    changeDirectory();
     await second.withdrawAllExports();
     await (await backend()).publishExport(record());
     expect(kernel.identify("nqn.t:a.1").uuid).not.toBe(before.uuid);
@@ -176,138 +148,6 @@ describe("an export", () => {
   });
 });
 
-describe("allowed hosts", () => {
-  const A = "nqn.h:a";
-  const B = "nqn.h:b";
-
-  test("a list lets in who is on it, and changes without a drop", async () => {
-    const rds = await backend();
-    await rds.publishExport(record({ allowHosts: [A] }));
-    expect([A, B].map((host) => kernel.connect("nqn.t:a.1", host))).toEqual([true, false]);
-    await rds.publishExport(record({ allowHosts: [A, B] }));
-    expect(kernel.connect("nqn.t:a.1", B)).toBe(true);
-    await rds.publishExport(record({ allowHosts: [B] }));
-    expect(kernel.controllers.map((one) => one.host)).toEqual([A, B]);
-    expect(kernel.connect("nqn.t:a.1", A)).toBe(false);
-    await rds.dropHosts("nqn.t:a.1");
-    expect(kernel.controllers).toEqual([]);
-    expect([A, B].map((host) => kernel.connect("nqn.t:a.1", host))).toEqual([false, true]);
-    await rds.withdrawAllExports();
-    expect(kernel.tree()).toEqual([]);
-  });
-
-  test("any becomes a list and the other way round", async () => {
-    const rds = await backend();
-    for (const [allowHosts, wanted] of [
-      [[], true],
-      [[A], false],
-      [[], true],
-      [[A], false],
-    ] as const) {
-      await rds.publishExport(record({ allowHosts }));
-      expect(kernel.connect("nqn.t:a.1", B)).toBe(wanted);
-      expect(kernel.connect("nqn.t:a.1", A)).toBe(true);
-    }
-  });
-
-  test("a host NQN that cannot be listed is not let in, and the list does not become 'any'", async () => {
-    const warnings: string[] = [];
-    const rds = await backend({ ...silentLogger, warn: (text) => void warnings.push(text) });
-    await rds.publishExport(record({ allowHosts: ["../../x"] }));
-    expect(kernel.connect("nqn.t:a.1", A)).toBe(false);
-    expect(warnings).toEqual([expect.stringContaining("cannot be let in")]);
-  });
-
-  test("directories of hosts that were there before stay, and those that others use", async () => {
-    await kernel.configfs.make(`${kernel.root}/hosts/${A}`);
-    const rds = await backend();
-    await rds.publishExport(record({ allowHosts: [A, B] }));
-    const foreign = `${kernel.root}/subsystems/nqn.foreign`;
-    await kernel.configfs.make(foreign);
-    await kernel.configfs.link(`${kernel.root}/hosts/${B}`, `${foreign}/allowed_hosts/${B}`);
-    await rds.withdrawAllExports();
-    const left = [
-      `hosts/${A}`,
-      `hosts/${B}`,
-      "subsystems/nqn.foreign",
-      `subsystems/nqn.foreign/allowed_hosts/${B}`,
-    ];
-    expect(kernel.tree()).toEqual(left);
-    await kernel.configfs.unlink(`${foreign}/allowed_hosts/${B}`);
-    await rds.withdrawAllExports();
-    expect(kernel.tree()).toEqual([`hosts/${A}`, "subsystems/nqn.foreign"]);
-  });
-
-  test("a host's directory that vanishes between two steps is made again", async () => {
-    const rds = await backend();
-    kernel.failNext(/link .*allowed_hosts/, "ENOENT");
-    await rds.publishExport(record({ allowHosts: [A] }));
-    expect(kernel.connect("nqn.t:a.1", A)).toBe(true);
-  });
-
-  test("a port that is lost while hosts are dropped ends the export, which then can be made again", async () => {
-    const rds = await backend();
-    await rds.publishExport(record());
-    kernel.failNext(/^link ports/, "EADDRINUSE");
-    await expect(rds.dropHosts("nqn.t:a.1")).rejects.toThrow("another listener");
-    expect(kernel.tree()).toEqual([]);
-    await rds.publishExport(record());
-    expect(kernel.connect("nqn.t:a.1", A)).toBe(true);
-  });
-});
-
-describe("size", () => {
-  const image = () => path.join(dir, "files/pool/a.img");
-
-  test("a new size is seen when the record has it", async () => {
-    const rds = await backend();
-    await rds.publishExport(record());
-    await rds.resize("pool/a.img", 3n * MIB);
-    expect(kernel.identify("nqn.t:a.1").size).toBe(MIB);
-    await rds.publishExport(record({ allowHosts: ["h"] }));
-    expect(kernel.identify("nqn.t:a.1").size).toBe(MIB);
-    await rds.publishExport(record({ sizeBytes: 3n * MIB }));
-    expect(kernel.steps.some((step) => step.endsWith("revalidate_size"))).toBe(true);
-    expect(statSync(image()).size).toBe(Number(3n * MIB));
-    expect(marks()).toMatchObject({ sizes: {} });
-  });
-
-  test("or when the export has ended, also by a restart after kill -9", async () => {
-    const rds = await backend();
-    await rds.publishExport(record());
-    await rds.resize("pool/a.img", 2n * MIB);
-    await rds.withdrawExport("nqn.t:a.1");
-    expect(statSync(image()).size).toBe(Number(2n * MIB));
-    await rds.publishExport(record({ sizeBytes: 2n * MIB }));
-    await rds.resize("pool/a.img", 4n * MIB);
-    const next = await backend();
-    expect((await next.list())?.find((entry) => entry.path === "pool/a.img")?.size).toBe(4n * MIB);
-  });
-
-  test("meanwhile everybody but the hosts sees the new one", async () => {
-    const rds = await backend();
-    await rds.publishExport(record());
-    await rds.write("pool/a.img", 0n, new Uint8Array([7]));
-    await rds.resize("pool/a.img", 2n * MIB);
-    expect(await rds.read("pool/a.img", 0n, 2)).toEqual(new Uint8Array([7, 0]));
-    expect(await rds.read("pool/a.img", 2n * MIB - 1n, 9)).toEqual(new Uint8Array(1));
-    await rds.copy("pool/a.img", "pool/c.img");
-    expect(statSync(path.join(dir, "files/pool/c.img")).size).toBe(Number(2n * MIB));
-  });
-
-  test("a file that is removed owes nothing, and a new one under its name has its own size", async () => {
-    const rds = await backend();
-    await rds.publishExport(record());
-    await rds.resize("pool/a.img", 2n * MIB);
-    await rds.remove("pool/a.img");
-    await rds.create("pool/a.img", MIB);
-    await rds.withdrawExport("nqn.t:a.1");
-    expect(statSync(image()).size).toBe(Number(MIB));
-    await rds.resize("pool/a.img", 5n * MIB);
-    expect(statSync(image()).size).toBe(Number(5n * MIB));
-  });
-});
-
 describe("what an earlier process left", () => {
   test("is removed, and foreign things are not", async () => {
     const foreign = `${kernel.root}/subsystems/nqn.foreign`;
@@ -329,7 +169,7 @@ describe("what an earlier process left", () => {
 
   test("a process killed at any step leaves nothing to the next one", async () => {
     for (let count = 1; ; count += 1) {
-      kernel = fakeNvmet();
+      changeKernel();
       const rds = await backend();
       let left = count;
       let last = "";
@@ -346,7 +186,7 @@ describe("what an earlier process left", () => {
       }
       const whole = kernel;
       const mortal = { ...whole, configfs: killed as unknown as FakeNvmet["configfs"] };
-      kernel = mortal;
+      changeKernel(mortal);
       const starting = backend();
       const working = starting.then(async (one) => {
         await one.publishExport(record({ allowHosts: ["nqn.h:1", "nqn.h:2"] }));
@@ -359,7 +199,7 @@ describe("what an earlier process left", () => {
           return false;
         })(),
       ]);
-      kernel = whole;
+      changeKernel(whole);
       expect(rds.kind).toBe("nvmet");
       await backend();
       expect([last, kernel.tree()]).toEqual([last, []]);
@@ -415,7 +255,7 @@ test("any sequence of changes ends as the records say, and connected hosts were 
   });
   await fc.assert(
     fc.asyncProperty(fc.array(change, { maxLength: 12 }), async (changes) => {
-      kernel = fakeNvmet();
+      changeKernel();
       let rds = await backend();
       const sizes = new Map<string, bigint>();
       for (const nqn of nqns) {
@@ -464,158 +304,4 @@ test("any sequence of changes ends as the records say, and connected hosts were 
     }),
     { numRuns: 60 },
   );
-});
-
-describe("the simulated RDS on it", () => {
-  async function both(more: Partial<SimulatorOptions> = {}): Promise<[Simulator, TestClient]> {
-    const simulator = await startTestSimulator({ backend: { kind: "nvmet", ...options() }, ...more });
-    cleanups.push(() => simulator.stop());
-    const client = await connect(simulator);
-    cleanups.push(() => client.close());
-    return [simulator, client];
-  }
-  const exporting = (slot: string, more = "") =>
-    addLine(slot, `nvme-tcp-export=yes nvme-tcp-server-nqn="nqn.t:${slot}" ${more}`);
-
-  test("exports what /disk says, from command to command", async () => {
-    const [simulator, client] = await both();
-    await client.exec(exporting("a"));
-    expect(kernel.connect("nqn.t:a", "h1")).toBe(true);
-    await client.exec('/disk/set a nvme-tcp-server-allow-host-name="h1"');
-    expect(kernel.controllers).toEqual([]);
-    expect(kernel.connect("nqn.t:a", "h2")).toBe(false);
-    await client.exec('/disk/set a nvme-tcp-server-nqn="nqn.t:a.2" nvme-tcp-server-port=4421');
-    expect(kernel.connect("nqn.t:a", "h1")).toBe(false);
-    expect(kernel.connect("nqn.t:a.2", "h1", 4421)).toBe(true);
-    await client.exec("/disk/set a nvme-tcp-export=no");
-    expect(kernel.tree()).toEqual([]);
-    await client.exec("/disk/set a nvme-tcp-export=yes");
-    kernel.connect("nqn.t:a.2", "h1", 4421);
-    await client.exec("/file/remove storage-pool/a.img");
-    expect(kernel.tree()).toEqual([]);
-    expect(simulator.device.disk("a")).toMatchObject({ ready: false });
-  });
-
-  test("an export that ends and begins again in one line has dropped its hosts", async () => {
-    const [, client] = await both();
-    await client.exec(exporting("a"));
-    kernel.connect("nqn.t:a", "h");
-    await client.exec("/disk/set a nvme-tcp-export=no; /disk/set a nvme-tcp-export=yes");
-    expect(kernel.controllers).toEqual([]);
-    kernel.connect("nqn.t:a", "h");
-    await client.exec(`/disk/remove a; /file/remove storage-pool/a.img; ${exporting("a")}`);
-    expect(kernel.controllers).toEqual([]);
-    expect(kernel.connect("nqn.t:a", "h")).toBe(true);
-  });
-
-  test("a grown disk is shown at once or after the next export, by switch", async () => {
-    const [simulator, client] = await both();
-    await client.exec(exporting("a"));
-    await client.exec("/disk/set a file-size=2M");
-    expect((await client.exec(":put [/disk/get a size]")).stdout.trim()).toBe("2097152");
-    expect(kernel.identify("nqn.t:a").size).toBe(1_048_576n);
-    await client.exec("/disk/set a nvme-tcp-export=no; /disk/set a nvme-tcp-export=yes");
-    expect(kernel.identify("nqn.t:a").size).toBe(2_097_152n);
-    simulator.setSwitches({ onlineResize: "at-once" });
-    kernel.connect("nqn.t:a", "h");
-    await client.exec("/disk/set a file-size=3M");
-    expect(kernel.identify("nqn.t:a").size).toBe(3_145_728n);
-    expect(kernel.controllers).toHaveLength(1);
-  });
-
-  test("a host that loses its permission is dropped, or stays, by switch", async () => {
-    const [simulator, client] = await both({ switches: { allowHostName: "comma-list" } });
-    await client.exec(exporting("a", 'nvme-tcp-server-allow-host-name="h1,h2"'));
-    kernel.connect("nqn.t:a", "h1");
-    await client.exec('/disk/set a nvme-tcp-server-allow-host-name="h1,h2,h3"');
-    expect(kernel.controllers).toHaveLength(1);
-    simulator.setSwitches({ revokedHost: "stays" });
-    await client.exec('/disk/set a nvme-tcp-server-allow-host-name="h2,h3"');
-    expect(kernel.controllers).toHaveLength(1);
-    simulator.setSwitches({ revokedHost: "dropped" });
-    await client.exec('/disk/set a nvme-tcp-server-allow-host-name="h3"');
-    expect(kernel.controllers).toEqual([]);
-  });
-
-  test.each([
-    ["slot", true, true],
-    ["nqn", false, true],
-    ["random", false, false],
-  ] as const)("device-identity=%s", async (deviceIdentity, underNewNqn, afterReboot) => {
-    const [simulator, client] = await both({ switches: { deviceIdentity, rebootMs: 0 } });
-    await client.exec(exporting("a"));
-    const first = kernel.identify("nqn.t:a");
-    await client.exec("/disk/set a comment=x");
-    expect(kernel.identify("nqn.t:a")).toEqual(first);
-    await simulator.reboot();
-    expect(kernel.identify("nqn.t:a").uuid === first.uuid).toBe(afterReboot);
-    const again = await connect(simulator);
-    await again.exec('/disk/set a nvme-tcp-server-nqn="nqn.t:a.2"');
-    again.close();
-    expect(kernel.identify("nqn.t:a.2").uuid === first.uuid).toBe(underNewNqn);
-  });
-
-  test("a reboot takes the exports away and brings them back", async () => {
-    const [simulator, client] = await both({ switches: { rebootMs: 50 } });
-    await client.exec(exporting("a"));
-    kernel.connect("nqn.t:a", "h");
-    const reboot = simulator.reboot();
-    await simulator.device.exports.reconcile();
-    expect(kernel.tree()).toEqual([]);
-    await reboot;
-    expect(kernel.connect("nqn.t:a", "h")).toBe(true);
-  });
-
-  test("a killed simulator's exports are as the state says after the next start", async () => {
-    const [, client] = await both();
-    await client.exec(`${exporting("a")}; ${exporting("b")}; /disk/set a file-size=2M`);
-    await kernel.configfs.make(`${kernel.root}/subsystems/nqn.foreign`);
-    await Bun.write(
-      path.join(dir, "state.json"),
-      (await Bun.file(path.join(dir, "state.json")).text()).replace('"nqn.t:b"', '"nqn.t:b.2"'),
-    );
-    const [second] = await both();
-    expect(kernel.tree().filter((name) => /^subsystems\/[^/]+$/.test(name))).toEqual([
-      "subsystems/nqn.foreign",
-      "subsystems/nqn.t:a",
-      "subsystems/nqn.t:b.2",
-    ]);
-    expect(kernel.identify("nqn.t:a").size).toBe(2_097_152n);
-    expect(second.device.disk("a")?.size).toBe(2_097_152n);
-    await second.stop();
-    expect(kernel.tree()).toEqual(["subsystems/nqn.foreign"]);
-  });
-
-  test("what cannot be exported is logged, tried again, and harms no other export", async () => {
-    const errors: unknown[] = [];
-    const logger: Logger = { ...silentLogger, error: (_text, fields) => void errors.push(fields?.nqn) };
-    kernel.listeners.add("0.0.0.0:4500");
-    const [, client] = await both({ logger });
-    await client.exec(`${exporting("a", "nvme-tcp-server-port=4500")}; ${exporting("b")}`);
-    expect(errors).toEqual(["nqn.t:a"]);
-    expect(kernel.connect("nqn.t:b", "h")).toBe(true);
-    kernel.listeners.clear();
-    await client.exec("/disk/set b comment=x");
-    expect(kernel.connect("nqn.t:a", "h", 4500)).toBe(true);
-  });
-
-  test("a start that cannot export what the state says fails and leaves nothing", async () => {
-    const [first, client] = await both();
-    await client.exec(`${exporting("a")}; ${exporting("b", "nvme-tcp-server-port=4500")}`);
-    await first.stop();
-    kernel.listeners.add("0.0.0.0:4500");
-    await expect(both()).rejects.toThrow("another listener");
-    expect(kernel.tree()).toEqual([]);
-    kernel.listeners.clear();
-    await both();
-    expect(kernel.connect("nqn.t:b", "h", 4500)).toBe(true);
-  });
-
-  test("connected-hosts=busy is said to have no effect", async () => {
-    const warnings: string[] = [];
-    const logger: Logger = { ...silentLogger, warn: (text) => void warnings.push(text) };
-    const [simulator] = await both({ logger, profile: "hostile" });
-    simulator.setSwitches({ connectedHosts: "dropped" });
-    expect(warnings).toEqual([expect.stringContaining("connected-hosts=busy")]);
-  });
 });

@@ -46,7 +46,7 @@ export async function nvmetBackend(options: NvmetOptions, logger: Logger): Promi
   const live = new Map<string, Live>();
   const mutex = new Mutex();
 
-  /** Runs a step alone; what the kernel refuses gets a message with a remedy. */
+  /** Runs a step alone. A refusal of the kernel gets a message with a remedy. */
   async function alone<T>(step: () => Promise<T>): Promise<T> {
     const release = await mutex.acquire();
     try {
@@ -63,7 +63,7 @@ export async function nvmetBackend(options: NvmetOptions, logger: Logger): Promi
   const forget = async (path: string): Promise<void> => {
     if (postponed(path) !== undefined) await book.change((marks) => void marks.sizes.delete(path));
   };
-  /** Gives a file the size that it owes. */
+  /** Gives a file its new size, which waited for the end of the export. */
   async function settle(path: string): Promise<void> {
     const size = postponed(path);
     if (size === undefined) return;

@@ -29,7 +29,7 @@ export interface TargetOptions {
 
 /** The kernel's NVMe target, as far as it is ours. Calls must not overlap; each throws ConfigfsError. */
 export interface Target {
-  /** Makes an export; nothing is left of it when that fails. @throws SimulatorError when the NQN is somebody else's */
+  /** Makes an export; nothing is left of it when that fails. @throws SimulatorError when another program owns the NQN */
   create(wanted: TargetExport): Promise<void>;
   /** Sets who may connect; who is connected stays so. */
   allow(nqn: string, hosts: TargetExport["hosts"]): Promise<void>;
@@ -39,7 +39,7 @@ export interface Target {
   revalidate(nqn: string): Promise<void>;
   /** Removes an export with everything that only it needed; one that is not there or not ours is no error. */
   destroy(nqn: string): Promise<void>;
-  /** Removes all that the marks list, also what an earlier process made. */
+  /** Removes everything in the list of marks, also the objects of an earlier process. */
   destroyAll(): Promise<void>;
 }
 
@@ -58,7 +58,7 @@ export function nvmetTarget({ configfs, root, address, book, logger }: TargetOpt
     if (serial === undefined) return false;
     const found = (await configfs.read(`${subsystem(nqn)}/attr_serial`)).trim();
     if (found === serial) return true;
-    // A process that died between mkdir and the serial number leaves this; nobody can be using it.
+    // A process that died between mkdir and the serial number leaves this; no host can be using it.
     const bare = (await configfs.list(`${subsystem(nqn)}/namespaces`)).length === 0;
     return bare && (await portsOf(nqn)).length === 0;
   }
@@ -114,7 +114,7 @@ export function nvmetTarget({ configfs, root, address, book, logger }: TargetOpt
     for (const name of added) {
       const link = () => unless(["EEXIST"], configfs.link(`${root}/hosts/${name}`, `${folder}/${name}`));
       await link().catch(async (error: unknown) => {
-        // Another simulator on this machine has just removed the directory of the host that it had made.
+        // Another simulator on this machine has just removed its own directory of the host.
         if (!refusedWith(error, "ENOENT")) throw error;
         await makeHosts([name]);
         await link();
@@ -161,7 +161,7 @@ export function nvmetTarget({ configfs, root, address, book, logger }: TargetOpt
       if (present.has(id)) {
         if ((await configfs.list(portLinks(id))).length > 0) continue;
         const number = await configfs.read(`${root}/ports/${id}/addr_trsvcid`);
-        // Half made ports have no number yet; another number means that somebody else took the identifier.
+        // Half made ports have no number yet; another number means that another program took the identifier.
         if (number === "" || number === String(port)) await configfs.remove(`${root}/ports/${id}`);
         else
           logger.warn("a port of the NVMe target is not as this simulator made it; it stays", { id, number });
@@ -239,7 +239,7 @@ export function nvmetTarget({ configfs, root, address, book, logger }: TargetOpt
       for (const id of await portsOf(nqn)) {
         await configfs.unlink(`${portLinks(id)}/${nqn}`);
         await configfs.link(subsystem(nqn), `${portLinks(id)}/${nqn}`).catch(async (error: unknown) => {
-          // Somebody took the TCP port in between: an export that nobody can reach is none.
+          // Another program took the TCP port in between. An export out of reach is none.
           await destroy(nqn);
           throw error;
         });

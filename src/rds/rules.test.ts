@@ -1,0 +1,124 @@
+import { describe, expect, test } from "bun:test";
+import { GIB } from "../../test/support/rds-stack.ts";
+import { volumeIdFromName } from "../domain/volume-id.ts";
+import { VolumeCache } from "./cache.ts";
+import type { Disk } from "./disk.ts";
+import { poolFrom } from "./pool.ts";
+import { DISK, ID, RECORD } from "./rds.fixture.ts";
+import { parseVersion, requireSupported } from "./version.ts";
+import { classify, type RdsVolume } from "./volume.ts";
+
+describe("a pool's space", () => {
+  const pool: Disk = {
+    ...DISK,
+    slot: "p",
+    type: "raid",
+    comment: "",
+    filePath: "",
+    size: 100n * GIB,
+    free: 90n * GIB,
+    mounted: true,
+    mountPoint: "p",
+  };
+  const file = (slot: string, size: bigint | undefined, path = `p/csi/${slot}.img`): Disk => ({
+    ...DISK,
+    slot,
+    filePath: path,
+    size,
+  });
+
+  test("is bound by the free space and by the sum of all files, less the reserve", () => {
+    expect(poolFrom([pool], "p", GIB).available).toBe(89n * GIB);
+    // Thin files have taken nothing yet.
+    expect(poolFrom([pool, file("a", 60n * GIB)], "p", GIB).available).toBe(39n * GIB);
+    // Foreign files and snapshots have taken more than our files.
+    expect(poolFrom([{ ...pool, free: 5n * GIB }, file("a", 60n * GIB)], "p", GIB).available).toBe(4n * GIB);
+    expect(poolFrom([pool, file("a", 200n * GIB)], "p", GIB).available).toBe(0n);
+    expect(poolFrom([pool, file("a", 60n * GIB, "p2/csi/a.img")], "p", GIB).available).toBe(89n * GIB);
+    expect(poolFrom([{ ...pool, free: 2n * GIB + 5n }], "p", GIB).available).toBe(GIB);
+  });
+
+  test("a pool that is missing, a file, not mounted or without a size is refused", () => {
+    expect(() => poolFrom([], "p", 0n)).toThrow('pool "p" does not exist');
+    expect(() => poolFrom([{ ...pool, type: "file" }], "p", 0n)).toThrow('pool "p" does not exist');
+    for (const broken of [
+      { mounted: false },
+      { size: undefined },
+      { free: undefined },
+      { mountPoint: "" },
+      { mountPoint: "a b" },
+      { mountPoint: ".." },
+    ]) {
+      expect(() => poolFrom([{ ...pool, ...broken }], "p", 0n)).toThrow("is not mounted");
+    }
+  });
+});
+
+describe("whose disk it is", () => {
+  const kindOf = (over: Partial<Disk>) => {
+    const found = classify({ ...DISK, ...over }, "test");
+    return found?.kind === "foreign" ? found.foreign.reason : found?.kind;
+  };
+  test("ours only with slot, type, record, cluster and file of ours", () => {
+    expect(kindOf({})).toBe("volume");
+    expect(kindOf({ slot: "raid10" })).toBeUndefined();
+    expect(kindOf({ type: "tmpfs" })).toBe("it is of type tmpfs, not a file");
+    expect(kindOf({ comment: "" })).toBe("its comment holds no record of this driver");
+    expect(kindOf({ comment: "rds1;n=x" })).toBe("its record cannot be read: field c is missing");
+    expect(kindOf({ comment: "rds1;n=x;c=other;t=1" })).toBe("it belongs to cluster other");
+    expect(kindOf({ filePath: "storage-pool/csi/other.img" })).toBe(
+      "its file storage-pool/csi/other.img is not named after it",
+    );
+  });
+});
+
+test("a read that began before a change of ours does not overwrite what the change left", () => {
+  const cache = new VolumeCache();
+  const volume = (since: number): RdsVolume => ({
+    id: ID,
+    record: { ...RECORD, createdAt: since },
+    disk: DISK,
+  });
+  const before = cache.generation(ID);
+  const change = cache.forget(ID);
+  cache.put(volume(2), change);
+  cache.put(volume(1), before);
+  expect(cache.get(ID)?.record.createdAt).toBe(2);
+  cache.forget(ID);
+  cache.put(volume(2), change);
+  expect(cache.get(ID)).toBeUndefined();
+  const mark = cache.mark();
+  cache.putListed([volume(3)], mark);
+  expect(cache.get(ID)?.record.createdAt).toBe(3);
+  const later = cache.forget(ID);
+  cache.putListed([volume(3)], mark);
+  expect(cache.get(ID)).toBeUndefined();
+  cache.put(volume(4), later);
+  const other = volumeIdFromName("other");
+  cache.putListed([{ ...volume(5), id: other }], cache.mark());
+  expect(cache.get(other)?.record.createdAt).toBe(5);
+  for (let index = 0; index < 5_000; index++) cache.forget(volumeIdFromName(String(index)));
+  expect(cache.generation(ID)).toBeGreaterThan(change);
+});
+
+describe("RouterOS versions", () => {
+  for (const [text, major, minor, patch] of [
+    ["7.24.5 (stable)", 7, 24, 5],
+    ["7.23.8 (long-term)", 7, 23, 8],
+    ["7.26beta4 (development)", 7, 26, 0],
+    ["7.25rc1 (testing)", 7, 25, 0],
+    ["7.21 (stable)\r", 7, 21, 0],
+    ["8.0", 8, 0, 0],
+  ] as const) {
+    test(`${text.trim()} is supported`, () => {
+      expect(parseVersion(text)).toMatchObject({ major, minor, patch });
+      expect(requireSupported(text).minor).toBe(minor);
+    });
+  }
+  test("older ones are refused, unreadable ones are not guessed", () => {
+    for (const text of ["7.20.9 (stable)", "6.49.18 (long-term)"])
+      expect(() => requireSupported(text)).toThrow(`RouterOS ${text} is too old`);
+    for (const text of ["", "stable", "v7.24"])
+      expect(() => requireSupported(text)).toThrow("could not be read");
+  });
+});

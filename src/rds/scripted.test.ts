@@ -1,0 +1,227 @@
+import { describe, expect, test } from "bun:test";
+import { GIB, LAYOUT, MIB } from "../../test/support/rds-stack.ts";
+import { systemClock } from "../domain/clock.ts";
+import { failure } from "../domain/errors/driver-error.ts";
+import { encodeRecord } from "../domain/record/record-codec.ts";
+import { silentLogger } from "../observability/log.ts";
+import { RouterOsClient } from "../routeros/client.ts";
+import type { Transport } from "../routeros/transport/transport.ts";
+import type { RdsContext } from "./context.ts";
+import { createVolume } from "./create.ts";
+import { pollUntil, SETTLE_LIMIT_MS } from "./poll.ts";
+import { poolFrom } from "./pool.ts";
+import { ATTACHED, DISK, ID, PATH, RECORD } from "./rds.fixture.ts";
+import type { RdsVolume } from "./volume.ts";
+import { writeRecord } from "./write-record.ts";
+
+const NONCE = "0a1b2c3d";
+
+/**
+ * A RouterOS that answers each command with the next rows, or error text; the last one again and again. The read that a
+ * client sends before its first change gets no rows and counts for nothing.
+ */
+function scripted(answers: readonly (readonly object[] | string)[]): RdsContext & { asked: () => number } {
+  let asked = 0;
+  let isChanged = false;
+  const transport: Transport = {
+    address: "scripted",
+    exec: async (line, { purpose }) => {
+      const nonce = /~ok:([0-9a-f]+)~/.exec(line)?.[1] ?? "";
+      isChanged ||= purpose === "mutate";
+      const rows = isChanged ? (answers[Math.min(asked, answers.length - 1)] ?? []) : [];
+      if (isChanged) asked += 1;
+      if (typeof rows === "string") return { stdout: `~err:${nonce}~${rows}`, stderr: "", exitCode: 0, line };
+      return {
+        stdout: `~p:${nonce}:disks~${JSON.stringify(rows)}~e:${nonce}~\r\n~ok:${nonce}~\r\n`,
+        stderr: "",
+        exitCode: 0,
+        line,
+      };
+    },
+    close: async () => {},
+    connected: () => true,
+    whyNoAnswer: () => failure("internal", { what: "never asked" }),
+    onReconnect: () => () => {},
+  };
+  let now = 0;
+  return {
+    client: new RouterOsClient(transport),
+    clock: {
+      ...systemClock,
+      monotonic: () => now,
+      sleep: async (ms) => {
+        now += ms;
+      },
+    },
+    logger: silentLogger,
+    clusterId: "test",
+    nqnPrefix: "nqn.2000-02.com.mikrotik",
+    nvmePort: 4420,
+    fencing: "epoch",
+    nonce: () => NONCE,
+    asked: () => asked,
+  };
+}
+
+describe("reading back after a write", () => {
+  const volume: RdsVolume = { id: ID, record: RECORD, disk: DISK };
+  const row = (over: object) => ({
+    slot: ID,
+    type: "file",
+    "file-path": `/${PATH}`,
+    size: 1_073_741_824,
+    ...over,
+  });
+  const nqn = `nqn.2000-02.com.mikrotik:${ID}.1-${NONCE}`;
+  const up = row({
+    comment: encodeRecord({ ...ATTACHED, exportName: { nqn, port: 4420, hosts: false } }),
+    "nvme-tcp-export": true,
+    "nvme-tcp-server-nqn": nqn,
+    "nvme-tcp-server-port": 4420,
+  });
+  const down = { ...up, "nvme-tcp-export": false };
+  const { signal } = new AbortController();
+
+  test("an export that comes up late is waited for", async () => {
+    const context = scripted([[down], [down], [up]]);
+    expect((await writeRecord(context, volume, ATTACHED, "fresh", signal)).kind).toBe("written");
+    expect(context.asked()).toBe(3);
+  });
+
+  test("an export that never comes up, or under another NQN, is an error", async () => {
+    for (const never of [
+      down,
+      { ...up, "nvme-tcp-server-nqn": "nqn.2020-01.org.example:x" },
+      { ...up, "nvme-tcp-server-port": 4421 },
+    ]) {
+      await expect(writeRecord(scripted([[never]]), volume, ATTACHED, "fresh", signal)).rejects.toMatchObject(
+        { id: "notVerified" },
+      );
+    }
+  });
+
+  test("a record that did not change is an error; another one a conflict; none, absent", async () => {
+    await expect(
+      writeRecord(scripted([[row({ comment: DISK.comment })]]), volume, ATTACHED, "fresh", signal),
+    ).rejects.toMatchObject({ id: "notVerified" });
+    expect(
+      await writeRecord(
+        scripted([[row({ comment: "rds1;n=pvc-1;c=test;t=9" })]]),
+        volume,
+        ATTACHED,
+        "fresh",
+        signal,
+      ),
+    ).toEqual({ kind: "conflict" });
+    expect(await writeRecord(scripted([[]]), volume, ATTACHED, "fresh", signal)).toEqual({ kind: "absent" });
+  });
+
+  test("two disks in one slot are an error, not the first of them", async () => {
+    await expect(writeRecord(scripted([[up, up]]), volume, ATTACHED, "fresh", signal)).rejects.toMatchObject({
+      id: "replyUnreadable",
+    });
+  });
+});
+
+describe("a create that fails on the device", () => {
+  const row = {
+    slot: ID,
+    type: "file",
+    "file-path": `/${PATH}`,
+    size: 1_048_576,
+    comment: encodeRecord(RECORD),
+  };
+  const pool = poolFrom(
+    [
+      {
+        ...DISK,
+        slot: "storage-pool",
+        type: "raid",
+        size: GIB,
+        free: GIB,
+        mounted: true,
+        mountPoint: "storage-pool",
+      },
+    ],
+    "storage-pool",
+    0n,
+  );
+  const create = (answers: readonly (readonly object[] | string)[]) =>
+    createVolume(scripted(answers), {
+      id: ID,
+      layout: LAYOUT,
+      pool,
+      sizeBytes: MIB,
+      record: RECORD,
+      signal: new AbortController().signal,
+    });
+
+  test("because the slot has just been taken: what took it is the answer", async () => {
+    expect(await create(["failure: already have such entry", [row]])).toMatchObject({
+      kind: "volume",
+      volume: { id: ID },
+    });
+    expect(await create(["failure: already have such entry", [{ ...row, comment: "" }]])).toMatchObject({
+      kind: "foreign",
+    });
+  });
+
+  test("for another reason: final when nothing is there, to be repeated when something is", async () => {
+    await expect(create(["failure: something new", []])).rejects.toMatchObject({
+      id: "commandRejected",
+      code: 13,
+    });
+    await expect(create(["failure: something new", [row]])).rejects.toMatchObject({
+      id: "rdsBusy",
+      code: 14,
+    });
+    await expect(create(["action timed out - try again", []])).rejects.toMatchObject({ id: "rdsBusy" });
+  });
+
+  test("in another language: never taken for success, for absence or for a slot that is taken", async () => {
+    for (const text of ["Element nicht vorhanden (4)", "Fehler: Eintrag ist schon da", "kein Platz"]) {
+      await expect(create([text, []])).rejects.toMatchObject({ id: "commandRejected" });
+      // Something is there: looked at again by the repeated call, not handed out unread.
+      await expect(create([text, [row]])).rejects.toMatchObject({ id: "rdsBusy" });
+      await expect(create([text, text])).rejects.toMatchObject({ id: "commandRejected" });
+    }
+  });
+
+  test("or comes out with another size, file or mount setting: not handed out", async () => {
+    await expect(create([[{ ...row, size: 2_097_152 }]])).rejects.toMatchObject({ id: "sizeNotConfirmed" });
+    await expect(create([[{ ...row, size: 0 }]])).rejects.toMatchObject({ id: "sizeNotConfirmed" });
+    await expect(create([[{ ...row, "file-path": "/other-pool/csi/x.img" }]])).rejects.toMatchObject({
+      id: "notVerified",
+    });
+    await expect(create([[{ ...row, "mount-filesystem": true }]])).rejects.toMatchObject({
+      id: "notVerified",
+    });
+    await expect(create([[]])).rejects.toMatchObject({ id: "notVerified" });
+  });
+});
+
+test("polling stops at its limit and with the caller's signal", async () => {
+  const { clock } = scripted([[]]);
+  let reads = 0;
+  const never = () =>
+    pollUntil(
+      clock,
+      new AbortController().signal,
+      0,
+      async () => ++reads,
+      () => false,
+    );
+  expect(await never()).toBe(reads);
+  expect(clock.monotonic()).toBeGreaterThanOrEqual(SETTLE_LIMIT_MS);
+  const stop = new AbortController();
+  stop.abort(new Error("gone"));
+  await expect(
+    pollUntil(
+      systemClock,
+      stop.signal,
+      0,
+      async () => 1,
+      () => false,
+    ),
+  ).rejects.toThrow("gone");
+});
