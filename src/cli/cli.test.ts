@@ -3,12 +3,11 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { cliDocs } from "../../scripts/lib/docs/cli-page.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { HELPER_COMMAND } from "../host/helper.ts";
-
 import { testIo } from "./cli.fixture.ts";
 import { completionScript, SHELLS } from "./completion.ts";
-import { cliDocs } from "./docs.ts";
 import { EXIT_CODE_DOCS, ExitCode } from "./exit-codes.ts";
 import { Stopped } from "./io.ts";
 import { main } from "./main.ts";

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { configurationDocs } from "../../scripts/lib/docs/configuration-page.ts";
 import { pinOf, publicLine, testKey } from "../../test/support/ssh-server.ts";
-import { configurationDocs } from "../cli/configuration-docs.ts";
 import { commandOptions } from "../cli/options.ts";
 import { loadSimulateConfig } from "../cli/simulate.ts";
 import { configStand, controller, mistakes } from "./config.fixture.ts";

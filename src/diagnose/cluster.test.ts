@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { diagnosisSchema } from "../../scripts/lib/docs/diagnosis-schema.ts";
 import { problemsOf } from "../../test/support/diagnosis-schema.ts";
 import { FakeApiServer } from "../../test/support/kubernetes/fake-api-server.ts";
 import { BLOCK, hostKeyPin, MIB, type Stack, startStack } from "../../test/support/rds-stack.ts";
@@ -12,7 +13,6 @@ import { diagnose } from "./diagnosis.ts";
 import { diagnosisDocument } from "./document.ts";
 import { gather } from "./gather.ts";
 import { DRIVER, FakeNode, told } from "./node.fixture.ts";
-import { diagnosisSchema } from "./schema.ts";
 
 /** Size of the recorded device. */
 const SIZE = 300n * MIB;

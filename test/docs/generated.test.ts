@@ -5,7 +5,7 @@ import { commandOptions } from "../../src/cli/options.ts";
 import { page, ROOT, tableRows } from "./pages.fixture.ts";
 
 test("generated pages are current (scripts/docs writes them)", () => {
-  const { status, stderr } = spawnSync(process.execPath, ["scripts/lib/write-docs.ts", "--check"], {
+  const { status, stderr } = spawnSync(process.execPath, ["scripts/lib/docs/write-docs.ts", "--check"], {
     cwd: ROOT,
     encoding: "utf8",
   });

@@ -43,7 +43,7 @@ const OF_OTHERS = [
 const scripts = readdirSync(join(ROOT, "scripts"), { withFileTypes: true })
   .filter((entry) => entry.isFile())
   .map(({ name }) => readFileSync(join(ROOT, "scripts", name), "utf8"))
-  .concat(readFileSync(join(ROOT, "scripts/lib/write-docs.ts"), "utf8"))
+  .concat(readFileSync(join(ROOT, "scripts/lib/docs/write-docs.ts"), "utf8"))
   .join("\n");
 
 const known = new Set(["--help", "--version", ...OF_OTHERS, ...longOptions(buildProgram(io, () => {}))]);

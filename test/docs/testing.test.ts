@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { evidenceOf } from "../../scripts/lib/evidence.ts";
+import { evidenceOf } from "../../scripts/lib/docs/evidence.ts";
 import { page, ROOT, section, tableRows } from "./pages.fixture.ts";
 
 const testing = page("docs/testing.md");

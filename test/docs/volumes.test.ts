@@ -4,7 +4,7 @@ import {
   listTranscript,
   TRANSCRIPT_WIDTH,
   wellFacts,
-} from "../../scripts/lib/volumes-transcripts.ts";
+} from "../../scripts/lib/docs/volumes-transcripts.ts";
 import { VOLUME_FINDING_IDS, volumeCatalogue } from "../../src/inspect/catalogue.ts";
 import { compareVolume } from "../../src/inspect/compare.ts";
 import { page, section, tableRows } from "./pages.fixture.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parse } from "yaml";
-import { recordedDiagnosis, transcript } from "./docs.ts";
+import { recordedDiagnosis, transcript } from "../../../scripts/lib/docs/diagnose-page.ts";
 import { renderDiagnosis } from "./render.ts";
 import { wrap } from "./wrap.ts";
 

@@ -1,8 +1,8 @@
-import type { SortKey } from "../../src/cli/volumes/select.ts";
-import { MARK } from "../../src/cli/volumes/show-text.ts";
-import { VOLUME_FINDING_IDS, volumeCatalogue } from "../../src/inspect/catalogue.ts";
-import type { VolumeState } from "../../src/inspect/compare.ts";
-import { SEVERITIES, type Severity } from "../../src/inspect/entry.ts";
+import type { SortKey } from "../../../src/cli/volumes/select.ts";
+import { MARK } from "../../../src/cli/volumes/show-text.ts";
+import { VOLUME_FINDING_IDS, volumeCatalogue } from "../../../src/inspect/catalogue.ts";
+import type { VolumeState } from "../../../src/inspect/compare.ts";
+import { SEVERITIES, type Severity } from "../../../src/inspect/entry.ts";
 import {
   driftedFacts,
   emptyTranscript,

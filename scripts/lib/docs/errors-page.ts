@@ -1,6 +1,6 @@
-import { catalogue, type ErrorId } from "./catalogue.ts";
-import type { ErrorEntry } from "./entry.ts";
-import { grpcCodeName } from "./grpc-code.ts";
+import { catalogue, type ErrorId } from "../../../src/domain/errors/catalogue.ts";
+import type { ErrorEntry } from "../../../src/domain/errors/entry.ts";
+import { grpcCodeName } from "../../../src/domain/errors/grpc-code.ts";
 
 /** Parameters that read well in a message. A list of one word serves as text, number and list alike. */
 const EXAMPLE = new Proxy<Record<string, unknown>>({}, { get: (_, name) => [`<${String(name)}>`] });

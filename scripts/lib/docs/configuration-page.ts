@@ -1,5 +1,5 @@
-import { envNameOf, type OptionDefinition, type OptionTable } from "../config/option.ts";
-import { type ConfiguredCommand, commandOptions } from "./options.ts";
+import { type ConfiguredCommand, commandOptions } from "../../../src/cli/options.ts";
+import { envNameOf, type OptionDefinition, type OptionTable } from "../../../src/config/option.ts";
 
 /** An option of one command. */
 interface Use {

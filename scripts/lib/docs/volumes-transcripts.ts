@@ -1,16 +1,16 @@
-import { listedVolumes } from "../../src/cli/volumes/listed.ts";
-import type { ListedVolume } from "../../src/cli/volumes/model.ts";
-import { renderVolumes } from "../../src/cli/volumes/render.ts";
-import { ALL } from "../../src/cli/volumes/select.ts";
-import { showText } from "../../src/cli/volumes/show-text.ts";
-import { changeLine, changesBetween, type Look, type Trouble } from "../../src/cli/volumes/watch-view.ts";
-import { failure } from "../../src/domain/errors/driver-error.ts";
-import { compareVolume } from "../../src/inspect/compare.ts";
-import { known, notAsked } from "../../src/inspect/fact.ts";
-import type { VolumeFacts } from "../../src/inspect/facts.ts";
-import { type Listing, noClusterLists, type World } from "../../src/inspect/world.ts";
-import type { RdsVolume } from "../../src/rds/volume.ts";
-import { type Change, changedFacts, GIB, NOW, type Shape } from "../../test/support/volume-facts.ts";
+import { listedVolumes } from "../../../src/cli/volumes/listed.ts";
+import type { ListedVolume } from "../../../src/cli/volumes/model.ts";
+import { renderVolumes } from "../../../src/cli/volumes/render.ts";
+import { ALL } from "../../../src/cli/volumes/select.ts";
+import { showText } from "../../../src/cli/volumes/show-text.ts";
+import { changeLine, changesBetween, type Look, type Trouble } from "../../../src/cli/volumes/watch-view.ts";
+import { failure } from "../../../src/domain/errors/driver-error.ts";
+import { compareVolume } from "../../../src/inspect/compare.ts";
+import { known, notAsked } from "../../../src/inspect/fact.ts";
+import type { VolumeFacts } from "../../../src/inspect/facts.ts";
+import { type Listing, noClusterLists, type World } from "../../../src/inspect/world.ts";
+import type { RdsVolume } from "../../../src/rds/volume.ts";
+import { type Change, changedFacts, GIB, NOW, type Shape } from "../../../test/support/volume-facts.ts";
 
 /** Columns of the transcripts: those of a terminal of default size. */
 export const TRANSCRIPT_WIDTH = 80;

@@ -1,8 +1,8 @@
-import { SEVERITIES } from "../inspect/entry.ts";
-import { SUBJECT_KINDS } from "../inspect/finding.ts";
-import { FINDING_IDS } from "./catalogue/catalogue.ts";
-import { LINKS } from "./chain.ts";
-import { CHECK_TITLES } from "./facts.ts";
+import { FINDING_IDS } from "../../../src/diagnose/catalogue/catalogue.ts";
+import { LINKS } from "../../../src/diagnose/chain.ts";
+import { CHECK_TITLES } from "../../../src/diagnose/facts.ts";
+import { SEVERITIES } from "../../../src/inspect/entry.ts";
+import { SUBJECT_KINDS } from "../../../src/inspect/finding.ts";
 
 const text = { type: "string" } as const;
 const textOrNull = { type: ["string", "null"] } as const;

@@ -2,10 +2,10 @@ import { readdirSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import { configurationDocs } from "../../src/cli/configuration-docs.ts";
-import { diagnosePage, diagnosisSchemaText } from "../../src/cli/diagnose/docs.ts";
-import { cliDocs } from "../../src/cli/docs.ts";
-import { errorsPage } from "../../src/domain/errors/docs.ts";
+import { cliDocs } from "./cli-page.ts";
+import { configurationDocs } from "./configuration-page.ts";
+import { diagnosePage, diagnosisSchemaText } from "./diagnose-page.ts";
+import { errorsPage } from "./errors-page.ts";
 import { titlesBelow, withFiles } from "./evidence.ts";
 import { volumesPage } from "./volumes-page.ts";
 

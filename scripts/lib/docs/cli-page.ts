@@ -1,8 +1,8 @@
 import type { Command } from "commander";
-import type { OptionTable } from "../config/option.ts";
-import { EXIT_CODE_DOCS } from "./exit-codes.ts";
-import { commandOptions } from "./options.ts";
-import { buildProgram } from "./program.ts";
+import { EXIT_CODE_DOCS } from "../../../src/cli/exit-codes.ts";
+import { commandOptions } from "../../../src/cli/options.ts";
+import { buildProgram } from "../../../src/cli/program.ts";
+import type { OptionTable } from "../../../src/config/option.ts";
 
 const configured = new Set(
   Object.values(commandOptions).flatMap((table: OptionTable) => Object.values(table).map(({ name }) => name)),

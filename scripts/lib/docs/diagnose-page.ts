@@ -1,15 +1,15 @@
 import { readFileSync } from "node:fs";
-import { FINDING_IDS, findingCatalogue } from "../../diagnose/catalogue/catalogue.ts";
-import type { Diagnosis } from "../../diagnose/diagnosis.ts";
-import { CHECK_TITLES } from "../../diagnose/facts.ts";
-import { diagnosisSchema } from "../../diagnose/schema.ts";
-import { EXIT_CODE_DOCS } from "../exit-codes.ts";
-import { renderDiagnosis } from "./render.ts";
+import { renderDiagnosis } from "../../../src/cli/diagnose/render.ts";
+import { EXIT_CODE_DOCS } from "../../../src/cli/exit-codes.ts";
+import { FINDING_IDS, findingCatalogue } from "../../../src/diagnose/catalogue/catalogue.ts";
+import type { Diagnosis } from "../../../src/diagnose/diagnosis.ts";
+import { CHECK_TITLES } from "../../../src/diagnose/facts.ts";
+import { diagnosisSchema } from "./diagnosis-schema.ts";
 
 /** A report that was recorded; `recorded/` beside this file. */
 export function recordedDiagnosis(name: "healthy" | "broken"): Diagnosis {
   const text = readFileSync(
-    new URL(`../../diagnose/recorded/${name}.json`, (import.meta as { readonly url: string }).url),
+    new URL(`../../../src/diagnose/recorded/${name}.json`, (import.meta as { readonly url: string }).url),
     "utf8",
   );
   // JSON has no undefined, which the document writes as null.
