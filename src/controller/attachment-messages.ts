@@ -3,7 +3,7 @@ import type { ClaimEvent } from "../kubernetes/port.ts";
 import type { StaleCause } from "../migration/decision.ts";
 import type { MigrationResult } from "./migration-metrics.ts";
 
-/** Events on the PersistentVolumeClaim. Messages of the same occurrence are equal, so that repeats are counted. */
+/** Events on the PersistentVolumeClaim. Equal occurrences have equal messages, so that repeats are counted. */
 
 export function startedEvent({ attachments }: VolumeRecord, { timeoutSeconds }: Migration): ClaimEvent {
   const [from, to] = attachments.map(({ node }) => node);
@@ -55,7 +55,7 @@ export function clearedEvent(node: string, cause: StaleCause): ClaimEvent {
     "StaleAttachmentCleared",
     cause === "node-gone"
       ? `Node ${node} and its VolumeAttachment no longer exist; its attachment was cleared`
-      : `Node ${node} has had neither a VolumeAttachment for it nor a pod that uses it for 15 minutes; its attachment was cleared`,
+      : `For 15 minutes node ${node} had no VolumeAttachment for the volume and no pod that uses it; its attachment was cleared`,
   );
 }
 

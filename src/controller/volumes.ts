@@ -95,7 +95,7 @@ export class VolumeService {
   }
 
   /**
-   * CSI DeleteVolume: two RouterOS commands, three to finish what another process left. A volume that does not exist is deleted already.
+   * CSI DeleteVolume: two RouterOS commands, three to finish a removal that another process began. A volume that does not exist is deleted already.
    * @throws filePoolNotMounted (UNAVAILABLE), fileNotProven (FAILED_PRECONDITION) when the file is not proven to be gone
    */
   async delete(id: VolumeId, signal: AbortSignal): Promise<void> {

@@ -8,7 +8,7 @@ export interface CapacityRange {
 
 /**
  * @throws fieldInvalid (INVALID_ARGUMENT) for negative values, capacityOutOfRange (OUT_OF_RANGE) when the
- * limit is below what is required
+ * limit is below the required size
  */
 export function checkRange({ requiredBytes, limitBytes }: CapacityRange): void {
   for (const [field, value] of [

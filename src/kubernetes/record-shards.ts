@@ -37,7 +37,7 @@ export class ConfigMapShards {
   }
 
   /**
-   * Stores the data in place of what was read.
+   * Stores the data in place of the shard that was read.
    * @param before as read; undefined when there was nothing
    * @throws kubernetesUnavailable also when somebody else wrote first: read again
    */

@@ -177,7 +177,7 @@ export class RouterOsClient {
     if (listing === undefined) return { ok: true, reply, rows: [] };
     const rows = form.parse(reply, listing);
     if (rows !== undefined) return { ok: true, reply, rows };
-    if (form === briefForm) return { ran: "some", text: "rows without what every item shows" };
+    if (form === briefForm) return { ran: "some", text: "rows without properties that every item shows" };
     // It ran, but this form cannot be read on this device: the next command uses the next form.
     this.#form = Math.min(this.#form + 1, this.#forms.length - 1);
     this.#isProven = false;

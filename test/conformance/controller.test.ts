@@ -195,7 +195,7 @@ describe("ValidateVolumeCapabilities", () => {
     expect(await outcome(validate({}))).toBe(missing("volume_id"));
     expect(await outcome(validate({ volumeId: UNKNOWN }))).toBe(missing("volume_capabilities"));
     expect(await outcome(validate({ volumeId: UNKNOWN, volumeCapabilities: [block()] }))).toStartWith(
-      `NOT_FOUND: volume "${UNKNOWN}" does not exist on the RDS.`,
+      `NOT_FOUND: volume ${UNKNOWN} does not exist on the RDS.`,
     );
     const request = {
       volumeId,

@@ -127,7 +127,7 @@ export const rdsErrors = {
   recordKept: entry<{ volume: string; reason: string }>(
     GrpcCode.FAILED_PRECONDITION,
     (p) => `the record of volume ${p.volume} is left as it is: ${p.reason}`,
-    "Do what the message says and repeat the command; nothing was changed.",
+    "Follow the message and repeat the command; nothing was changed.",
   ),
   recordConflict: entry<{ volume: string; attempts: number }>(
     GrpcCode.ABORTED,

@@ -28,7 +28,7 @@ import { DEFAULT_SETTINGS, type VolumeRecord, type VolumeSettings } from "./volu
 /**
  * The stored form: `rds1;key=value;…`, printable ASCII without blanks, quotes or line ends, so that it
  * survives quoting, wrapping and every reply format. Values are percent-encoded outside [A-Za-z0-9._:/@-];
- * `,` separates parts of a value and `|` separates attachments. Only what differs from the default is written.
+ * `,` separates parts of a value and `|` separates attachments. Only values that differ from the default are written.
  */
 const SCHEMA = "rds1";
 const SCHEMA_PATTERN = /^rds(\d+)(;|$)/;
