@@ -72,7 +72,11 @@ test("diagnose takes an RDS that hangs after the login for one that did not answ
     ...{ host, port, user: "csi", keyFile: stack.keyFile, passphraseFile: undefined },
     hostKeys: hostKeyFingerprints.map(hostKeyPin),
   });
-  const config = { rds, clusterId: "default", nqnPrefix: "nqn.2000-02.com.mikrotik" } as DiagnoseConfig;
+  const config = {
+    rds,
+    clusterId: "default",
+    nqnPrefix: "nqn.2000-02.com.mikrotik",
+  } as unknown as DiagnoseConfig;
   const asked = askRds({ config }, new AbortController().signal, 1_000);
   await expect(asked).rejects.toMatchObject({
     id: "rdsSilent",
