@@ -1,6 +1,7 @@
+import { isLive } from "../host/data-path.ts";
 import { type Fact, ifKnown, valueOr } from "../inspect/fact.ts";
 import { sentenceOf } from "../inspect/finding.ts";
-import { type ConnectionFacts, isLive } from "./probes/connections.ts";
+import type { ConnectionFacts } from "./probes/connections.ts";
 import type { VolumeMount } from "./probes/mounts.ts";
 import { claimName, type VolumeCase } from "./volume-case.ts";
 

@@ -1,6 +1,4 @@
-import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
-import { payload } from "../routeros/envelope.ts";
 import { ros } from "../routeros/script.ts";
 import { disksOf, onlyDisk, type RdsContext, runChecked } from "./context.ts";
 import { type Disk, disks, FILE_PROPERTIES, SIZE_PROPERTIES } from "./disk.ts";
@@ -144,19 +142,4 @@ export async function listEverything(context: RdsContext, signal: AbortSignal): 
     properties: FILE_PROPERTIES,
   });
   return listed.toSorted(bySlot);
-}
-
-/** Whether a file exists; false means proven absent, also while its pool is not mounted. One RouterOS command. */
-export async function fileExists(context: RdsContext, path: string, signal: AbortSignal): Promise<boolean> {
-  const what = `look for file ${path}`;
-  const result = await runChecked(context, {
-    what,
-    purpose: "read",
-    body: () => payload("files", ros`[:len [/file/find where name=${path}]]`),
-    signal,
-  });
-  const count = result.reply.flat("files")?.trim() ?? "";
-  if (!/^\d+$/.test(count))
-    throw failure("replyUnreadable", { what, detail: JSON.stringify(count.slice(0, 80)) });
-  return count !== "0";
 }

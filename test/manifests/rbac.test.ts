@@ -8,7 +8,6 @@ import { nodeEvents } from "../../src/cli/node-events.ts";
 import { openCluster } from "../../src/cli/volumes/connect.ts";
 import { type ControllerConfig, loadNodeConfig, type VolumesConfig } from "../../src/config/load.ts";
 import { systemClock } from "../../src/domain/clock.ts";
-import { readClusterLists } from "../../src/inspect/world.ts";
 import type { RdsVolume } from "../../src/rds/volume.ts";
 import { SHARDS } from "../../src/records/copy.ts";
 import { BUILT_IN, CLUSTER_UID } from "../support/kubernetes/fake-api-server.ts";
@@ -146,8 +145,8 @@ describe("the driver's rights are what its code asks for", () => {
     const volumesConfig = { orchestrator: "kubernetes", kubeconfig, driverName: DRIVER };
     const command = await openCluster(volumesConfig as VolumesConfig, recordingLogger(log));
     if (command === undefined) throw new Error("no cluster was opened");
-    const lists = await readClusterLists(command.reader, forever).finally(() => command.close(0));
-    expect(Object.values(lists).map(({ state }) => state)).toEqual(["known", "known", "known"]);
+    await command.reader.persistentVolumes(forever);
+    await command.reader.volumeAttachments(forever).finally(() => command.close(0));
     expect(log.filter(({ level }) => level === "warn" || level === "error")).toEqual([]);
     expect([...used()].sort()).toEqual([...rightsOf(world.api.rules)].sort());
   });

@@ -49,7 +49,7 @@ function openRds(
 }
 
 /** A signal that aborts with `stop` and after so many seconds. */
-export function within(seconds: number, stop: AbortSignal): AbortSignal {
+function within(seconds: number, stop: AbortSignal): AbortSignal {
   return AbortSignal.any([stop, AbortSignal.timeout(seconds * 1_000)]);
 }
 

@@ -13,7 +13,7 @@ import type { PlanFacts } from "../../records/rebuild.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { recordsPrefix } from "../open-kubernetes.ts";
-import { within, withSides } from "./connect.ts";
+import { limitsOf, type Sides, withSides } from "./connect.ts";
 import { planText, recordDocument, recordText } from "./record-text.ts";
 
 export interface RecordOptions {
@@ -34,33 +34,43 @@ export interface RecordOptions {
  * with `yes`, only the comment, and only if it is still the one that was shown.
  */
 export async function runVolumesRecord(input: Input, options: RecordOptions, io: Io): Promise<number> {
-  const { timeoutSeconds, name, action, output } = options;
-  const signal = within(timeoutSeconds, io.stop);
-  return withSides(input, { timeoutSeconds, strict: true }, io, async ({ config, rds, cluster }) => {
-    const survey = await rds.survey(signal);
-    const ask = <T>(of: (opened: Kubernetes) => Promise<T>): Promise<Fact<T>> | Fact<T> =>
-      cluster.state === "known" ? lookUp(signal, async () => known(await of(cluster.value))) : cluster;
-    const pvs = await ask(({ reader }) => reader.persistentVolumes(signal));
-    const sources = { address: rds.address, survey: known(survey), pvs };
-    // A record is only replaced for a volume that is named in full.
-    const named = resolveName(name, sources, undefined, action !== undefined);
-    // The survey answered, so that it was the cluster that did not.
-    if (named.state === "unknown") throw named.error;
-    const handle = named.value;
-    const found = [...survey.volumes, ...survey.foreign].find(({ id }) => id === handle);
-    if (found === undefined) throw failure("volumeNotFound", { volume: handle });
-    const copy = await ask((opened) => readCopy(opened, config, handle, signal));
-    if (action === undefined) {
-      const shown = { found, copy };
-      const document = `${JSON.stringify(recordDocument(shown), undefined, 2)}\n`;
-      io.out(output === "json" ? document : recordText(shown));
-      return isUnusable(found) ? ExitCode.problems : ExitCode.ok;
-    }
-    if (cluster.state !== "known") throw failure("recordKept", { volume: handle, reason: NEEDS_CLUSTER });
-    if (copy.state === "unknown") throw copy.error;
-    const all = { rds, cluster: cluster.value, config, found, copy: ifKnown(copy) };
-    return act(await gatherFacts(all, signal), rds, found, options, io, signal);
+  const { timeoutSeconds } = options;
+  return withSides(input, { timeoutSeconds, strict: true }, io, (sides) => {
+    const limits = limitsOf(sides, timeoutSeconds, io.stop);
+    return showOrReplace(sides, options, io, limits.forRds).finally(limits.clear);
   });
+}
+
+async function showOrReplace(
+  { config, rds, cluster }: Sides,
+  options: RecordOptions,
+  io: Io,
+  signal: AbortSignal,
+): Promise<number> {
+  const { name, action, output } = options;
+  const survey = await rds.survey(signal);
+  const ask = <T>(of: (opened: Kubernetes) => Promise<T>): Promise<Fact<T>> | Fact<T> =>
+    cluster.state === "known" ? lookUp(signal, async () => known(await of(cluster.value))) : cluster;
+  const pvs = await ask(({ reader }) => reader.persistentVolumes(signal));
+  const sources = { address: rds.address, survey: known(survey), pvs };
+  // A record is only replaced for a volume that is named in full.
+  const named = resolveName(name, sources, undefined, action !== undefined);
+  // The survey answered, so that it was the cluster that did not.
+  if (named.state === "unknown") throw named.error;
+  const handle = named.value;
+  const found = [...survey.volumes, ...survey.foreign].find(({ id }) => id === handle);
+  if (found === undefined) throw failure("volumeNotFound", { volume: handle });
+  const copy = await ask((opened) => readCopy(opened, config, handle, signal));
+  if (action === undefined) {
+    const shown = { found, copy };
+    const document = `${JSON.stringify(recordDocument(shown), undefined, 2)}\n`;
+    io.out(output === "json" ? document : recordText(shown));
+    return isUnusable(found) ? ExitCode.problems : ExitCode.ok;
+  }
+  if (cluster.state !== "known") throw failure("recordKept", { volume: handle, reason: NEEDS_CLUSTER });
+  if (copy.state === "unknown") throw copy.error;
+  const all = { rds, cluster: cluster.value, config, found, copy: ifKnown(copy) };
+  return act(await gatherFacts(all, signal), rds, found, options, io, signal);
 }
 
 const NEEDS_CLUSTER =
@@ -99,7 +109,7 @@ async function act(
   return ExitCode.ok;
 }
 
-interface Sources {
+interface RecordSources {
   readonly rds: Rds;
   readonly cluster: Kubernetes;
   readonly config: VolumesConfig;
@@ -109,7 +119,7 @@ interface Sources {
 
 /** @throws as ClusterInspector: what is not known is not left out, a record depends on it */
 async function gatherFacts(
-  { rds, cluster, config, found, copy }: Sources,
+  { rds, cluster, config, found, copy }: RecordSources,
   signal: AbortSignal,
 ): Promise<PlanFacts> {
   const { clusterId } = config;

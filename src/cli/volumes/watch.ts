@@ -62,7 +62,12 @@ interface Seen extends Look {
 }
 
 /** Errors of the first look that may pass by themselves. */
-const TRANSIENT: ReadonlySet<ErrorId> = new Set(["rdsUnreachable", "rdsBusy", "rdsSilent"]);
+const TRANSIENT: ReadonlySet<ErrorId> = new Set([
+  "rdsUnreachable",
+  "rdsBusy",
+  "rdsSilent",
+  "rdsOutcomeUnknown",
+]);
 
 /** Looks once. A side that does not answer keeps its last known lists. */
 async function look(

@@ -1,11 +1,12 @@
 import { hostIdentity } from "../../domain/host-identity.ts";
+import { isLive } from "../../host/data-path.ts";
 import { ifKnown, valueOr } from "../../inspect/fact.ts";
 import { describeUse } from "../../mount/processes.ts";
 import { isGoing } from "../../nvme/controller-state.ts";
 import { endpointText, sameEndpoint } from "../../nvme/endpoint.ts";
 import type { FindingId } from "../catalogue/catalogue.ts";
 import type { DiagnoseConfig } from "../context.ts";
-import { type ConnectionFacts, isLive } from "../probes/connections.ts";
+import type { ConnectionFacts } from "../probes/connections.ts";
 import type { HungTask } from "../probes/hung-tasks.ts";
 import { historyOf, type KernelMessage } from "../probes/kernel-log.ts";
 import type { Draft } from "../rank.ts";

@@ -91,11 +91,6 @@ async function loopConnections({ system, config }: DiagnoseContext): Promise<rea
   );
 }
 
-/** Whether a controller of the connection is live. */
-export function isLive({ controllers }: Pick<ConnectionFacts, "controllers">): boolean {
-  return controllers.some(({ state }) => state === "live");
-}
-
 async function controllerFacts(sysRoot: string, controller: Controller): Promise<ControllerFacts> {
   const loss = await textOf(`${sysRoot}/class/nvme/${controller.name}/ctrl_loss_tmo`);
   const endpoint = parseEndpoint(controller.address);

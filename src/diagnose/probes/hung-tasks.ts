@@ -1,6 +1,7 @@
+import { isLive } from "../../host/data-path.ts";
 import { descriptorsOf, MOST_DESCRIPTORS } from "../../mount/device-scan.ts";
 import type { DiagnoseContext } from "../context.ts";
-import { type ConnectionFacts, isLive } from "./connections.ts";
+import type { ConnectionFacts } from "./connections.ts";
 import { linkOf, namesIn, textOf } from "./files.ts";
 import type { VolumeMount } from "./mounts.ts";
 
