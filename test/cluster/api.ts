@@ -54,6 +54,11 @@ export class Api {
     this.#token = token;
   }
 
+  /** The same API with other rights. */
+  as(token: string): Api {
+    return new Api(this.#server, this.#ca, token);
+  }
+
   /** @throws Refused */
   async request(method: string, path: string, body?: unknown, type = "application/json"): Promise<Thing> {
     const headers = { authorization: `Bearer ${this.#token}`, "content-type": type };

@@ -9,7 +9,7 @@ import { Api } from "./api.ts";
 import { prepareControlPlane, startApi, startControllers } from "./control-plane.ts";
 import { endOnHost, startOnHost } from "./host-process.ts";
 import { makeImages } from "./images.ts";
-import { detachLoops, removeCgroups } from "./leftovers.ts";
+import { detachLoops, makeCgroups, removeCgroups } from "./leftovers.ts";
 import { INSIDE, Machine, type Place } from "./machine.ts";
 import { addressControl, connect } from "./network.ts";
 import { ctr, startContainerd, startKubelet } from "./node.ts";
@@ -99,6 +99,7 @@ export class Cluster {
     });
     await startControllers(control);
     await runtimes;
+    await makeCgroups(cgroupOf(place));
     for (const [index, node] of nodes.entries()) {
       const token = credentials.nodes.get(node.name) ?? "";
       await startKubelet(node, {
@@ -117,17 +118,19 @@ export class Cluster {
     return cluster;
   }
 
-  /** Builds the manifests of the site and applies them server-side. @returns what kubectl says */
-  async applySite(): Promise<string> {
-    const site = join(this.place.state, "site");
-    const built = await this.kubectl(["kustomize", site]);
-    let said = "";
+  /** The manifests of the site, as kustomize builds them. */
+  manifests(): Promise<string> {
+    return this.kubectl(["kustomize", join(this.place.state, "site")]);
+  }
+
+  /** Applies the manifests of the site server-side. */
+  async applySite(): Promise<void> {
+    const input = await this.manifests();
     // Kinds that were defined a moment ago are not served at once.
     await until("the manifests to be accepted", async () => {
-      said = await this.kubectl(["apply", "--server-side", "-f", "-"], { input: built });
+      await this.kubectl(["apply", "--server-side", "-f", "-"], { input });
       return true;
     });
-    return said;
   }
 
   /** Waits until both controllers and both nodes are ready and registered. */
@@ -161,11 +164,16 @@ export class Cluster {
     }
   }
 
+  /** Imports the images of an archive on both nodes. */
+  async load(archive: string): Promise<void> {
+    await Promise.all(this.nodes.map((node) => load(node, archive)));
+  }
+
   /** Ends everything that belongs to a cluster, also to one that started only in part. @param logs where its logs go, if anywhere */
   static async down(place: Place, logs?: string): Promise<void> {
     if (logs !== undefined && existsSync(join(place.state, "log"))) {
       await cp(join(place.state, "log"), logs, { recursive: true });
-      const more = ["control/rds-commands.jsonl", "control/audit.log"];
+      const more = ["control/rds-commands.jsonl", "control/audit.log", "e2e/log", "e2e/report.json"];
       for (const each of more)
         await cp(join(place.state, each), join(logs, each.replace("/", "-"))).catch(() => {});
     }

@@ -25,7 +25,8 @@ export function sidecarImage(name: string): { readonly name: string; readonly ta
   return { name: `cluster.test/${name}`, tag: "built" };
 }
 
-interface Image {
+/** An image to be: its names, its files and its configuration. */
+export interface Image {
   readonly references: readonly string[];
   readonly tree: Tree;
   /** As the image's configuration has it. */
@@ -42,10 +43,9 @@ export async function makeImages(programs: string): Promise<string> {
   if (existsSync(file)) return file;
   const images: Image[] = [];
   const busybox = await readFile(join(programs, "bin/busybox"));
-  const applets = (await run(join(programs, "bin/busybox"), ["--list"])).trim().split("\n");
   images.push({
     references: [BUSYBOX],
-    tree: busyboxTree(busybox, applets),
+    tree: await busyboxTree(programs),
     config: { Cmd: ["/bin/sh"] },
   });
   const pause = new Tree();
@@ -65,13 +65,21 @@ export async function makeImages(programs: string): Promise<string> {
       config: { Entrypoint: [`/${name}`], User: "65532" },
     });
   }
-  const fresh = `${file}.${process.pid}`;
-  await writeFile(fresh, tarOf(archiveOf(images), 0));
-  await rename(fresh, file);
+  await writeArchive(file, images);
   return file;
 }
 
-function busyboxTree(busybox: Buffer, applets: readonly string[]): Tree {
+/** Writes images as an archive that containerd imports, whole or not at all. */
+export async function writeArchive(file: string, images: readonly Image[]): Promise<void> {
+  const fresh = `${file}.${process.pid}`;
+  await writeFile(fresh, tarOf(archiveOf(images), 0));
+  await rename(fresh, file);
+}
+
+/** The root filesystem of a small system: a shell and the usual programs. */
+export async function busyboxTree(programs: string): Promise<Tree> {
+  const busybox = await readFile(join(programs, "bin/busybox"));
+  const applets = (await run(join(programs, "bin/busybox"), ["--list"])).trim().split("\n");
   const tree = new Tree();
   tree.add("bin/busybox", { kind: "file", mode: 0o755, bytes: busybox });
   for (const applet of applets) {

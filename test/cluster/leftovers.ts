@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readdir, readFile, rmdir } from "node:fs/promises";
+import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "./run.ts";
 
@@ -24,11 +24,31 @@ export async function detachLoops(states: readonly string[]): Promise<void> {
   }
 }
 
+/** The hierarchies of control groups: many of version 1, or the one of version 2. */
+async function hierarchies(): Promise<string[]> {
+  const root = "/sys/fs/cgroup";
+  if (existsSync(join(root, "cgroup.procs"))) return [root];
+  return (await readdir(root))
+    .map((each) => join(root, each))
+    .filter((each) => existsSync(join(each, "cgroup.procs")));
+}
+
+/** Makes a control group in every hierarchy: kubelet expects the one that its pods' are to be below. */
+export async function makeCgroups(name: string): Promise<void> {
+  for (const hierarchy of await hierarchies()) {
+    const directory = join(hierarchy, name);
+    await mkdir(directory, { recursive: true });
+    // Empty in a new group of version 1, and nothing can run in it then. Source: cpusets(7).
+    for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+      if (!existsSync(join(directory, file)) || hierarchy === "/sys/fs/cgroup") continue;
+      await writeFile(join(directory, file), await readFile(join(hierarchy, file)));
+    }
+  }
+}
+
 /** Removes the control groups of one name from every hierarchy. They are empty once their processes have ended. */
 export async function removeCgroups(name: string): Promise<void> {
-  const root = "/sys/fs/cgroup";
-  const hierarchies = [root, ...(await readdir(root)).map((each) => join(root, each))];
-  for (const hierarchy of hierarchies) await removeTree(join(hierarchy, name));
+  for (const hierarchy of await hierarchies()) await removeTree(join(hierarchy, name));
 }
 
 async function removeTree(directory: string): Promise<void> {

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { Cluster, NODES } from "./cluster.ts";
+import { runE2e } from "./e2e.ts";
 import type { Place } from "./machine.ts";
 
 /**
@@ -63,12 +64,23 @@ async function test(files: readonly string[]): Promise<number> {
       env: { ...process.env, RDS_CSI_CLUSTER: place.state, RDS_CSI_TEST_TIMEOUT: "600000" },
     },
   );
-  const status = ran.status ?? 1;
+  return await finish(ran.status ?? 1, wasThere);
+}
+
+/** Ends a cluster that this process has started, and keeps its logs after a failure. @returns status */
+async function finish(status: number, wasThere: boolean): Promise<number> {
   if (wasThere) return status;
   const logs = status === 0 ? undefined : `${place.state}-failed`;
   await Cluster.down(place, logs);
   if (logs !== undefined) say(`logs are in ${logs}`);
   return status;
+}
+
+/** Kubernetes' own storage tests, in the cluster that is up or in one of their own. */
+async function e2e(focus: string | undefined): Promise<number> {
+  const [cluster, wasThere] = await provide();
+  const status = await runE2e(cluster, focus);
+  return await finish(status, wasThere);
 }
 
 const [command = "", ...args] = process.argv.slice(2);
@@ -85,7 +97,10 @@ switch (command) {
   case "test":
     process.exitCode = await test(args);
     break;
+  case "e2e":
+    process.exitCode = await e2e(args[0]);
+    break;
   default:
-    console.error(`cluster: ${command} is none of up, down, shell, test; nodes are ${NODES.join(", ")}`);
+    console.error(`cluster: ${command} is none of up, down, shell, test, e2e; nodes are ${NODES.join(", ")}`);
     process.exitCode = 2;
 }

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import process from "node:process";
 import type { Api, Thing } from "./api.ts";
 import { Cluster } from "./cluster.ts";
+import { canGrowExt4 } from "./grow.ts";
 import { BUSYBOX } from "./images.ts";
 import { attempt, type Ran, until } from "./run.ts";
 
@@ -17,13 +18,8 @@ export const cluster: Cluster = await (async () => {
 })();
 export const api: Api = cluster.api;
 
-/** Whether ext4 can be grown here while it is mounted: that needs CAP_SYS_RESOURCE, which some machines keep from root. */
-export const canGrowExt4: boolean = await (async () => {
-  const status = await cluster.control.run("cat", ["/proc/self/status"]);
-  const [, effective = "0"] = /^CapEff:\s*([0-9a-f]+)$/m.exec(status) ?? [];
-  // Number of the capability: linux/capability.h.
-  return ((BigInt(`0x${effective}`) >> 24n) & 1n) === 1n;
-})();
+/** Whether ext4 can be grown here while it is mounted. */
+export const growsExt4: boolean = await canGrowExt4(cluster);
 
 export interface ClaimOptions {
   readonly size?: string;
