@@ -6,7 +6,7 @@ import { api, attachmentsOf, cluster, diskOf, Scope } from "./world.ts";
 const scope = new Scope("claims");
 const CLAIM = "PersistentVolumeClaim";
 
-describe("from a claim to data", () => {
+describe.concurrent("from a claim to data", () => {
   test("a filesystem keeps its data when its pod moves to the other node", async () => {
     await scope.claim("fs");
     await scope.pod("fs-1", { claims: ["fs"], node: NODES[0] });
@@ -146,7 +146,7 @@ describe("from a claim to data", () => {
   });
 });
 
-describe("what is refused says so", () => {
+describe.concurrent("what is refused says so", () => {
   test("ReadWriteMany with a filesystem", async () => {
     await scope.claim("many", { mode: "ReadWriteMany" });
     const message = await scope.event(CLAIM, "many", "ProvisioningFailed", /ReadWriteMany/);

@@ -179,7 +179,7 @@ export class Cluster {
     }
     await endOnHost(join(place.state, "relay"));
     for (const machine of await machines(place)) await machine?.end();
-    await detachLoops(NODES.map((name) => join(place.state, name, "lib/rds-csi")));
+    await detachLoops(NODES.map((name) => join(place.state, name, "lib/rds-csi", name)));
     await removeCgroups(cgroupOf(place));
     await rm(place.state, { recursive: true, force: true });
   }

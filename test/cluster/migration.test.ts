@@ -47,7 +47,7 @@ function refusal(volume: string, node: string, text: RegExp): Promise<string> {
   });
 }
 
-describe("a live migration", () => {
+describe.concurrent("a live migration", () => {
   test("has both nodes attached until it has succeeded, then only the new one; the data are the same", async () => {
     const volume = await newDisk("moves");
     const machine = new PlayedMachine(scope, "moves", ["moves"]);
@@ -125,7 +125,7 @@ describe("a live migration", () => {
   });
 });
 
-describe("a second node without a live migration is refused at once", () => {
+describe.concurrent("a second node without a live migration is refused at once", () => {
   test("for a plain pod, and the refusal says why", async () => {
     const volume = await newDisk("plain");
     await scope.pod("plain-1", { claims: ["plain"], block: true, node: A });
@@ -173,7 +173,7 @@ describe("a second node without a live migration is refused at once", () => {
   });
 });
 
-describe("hand-overs on other nodes, which take their time", () => {
+describe.concurrent("hand-overs on other nodes, which take their time", () => {
   test("from an importer's pod to the machine", async () => {
     const volume = await newDisk("imported");
     await scope.pod("importer", { claims: ["imported"], block: true, node: A, script: `${WRITE}; ${READ}` });

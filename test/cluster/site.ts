@@ -20,6 +20,12 @@ const CONFIG = {
   "loop-exports-dir": `${INSIDE.rds}/exports`,
 };
 
+const ARGUMENT = "/spec/template/spec/containers/0/args/3";
+const STATE_DIR = [
+  { op: "test", path: ARGUMENT, value: "--state-dir=/var/lib/rds-csi" },
+  { op: "replace", path: ARGUMENT, value: "--state-dir=/var/lib/rds-csi/$(RDS_CSI_NODE_ID)" },
+];
+
 /** Makes the folder of an installation, as docs/install.md has it: key, settings, kustomization. The host key is still missing. */
 export async function makeSite(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true });
@@ -40,6 +46,8 @@ export async function makeSite(directory: string): Promise<void> {
       relative(directory, join(manifests, "components", name)),
     ),
     images,
+    // One kernel names the files of all loop devices, so the nodes' directories need paths of their own.
+    patches: [{ target: { kind: "DaemonSet", name: "rds-csi-node" }, patch: JSON.stringify(STATE_DIR) }],
     configMapGenerator: [
       { name: "rds-csi-config", namespace: "rds-csi", behavior: "replace", files: ["config.yaml"] },
     ],
