@@ -35,8 +35,8 @@ const FAULTS = [
 /** Not in the driver yet, so there is nothing to break. */
 const NOT_BUILT = ["... of a clone"];
 
-/** Which layers the files of tests can prove something in; a file of the lab always, and only, the lab. */
-const LAYERS = ["logic", "simulator", "loop", "executable", "lab"];
+/** Which layers the files of tests can prove something in; a file of the lab or the cluster always, and only, that layer. */
+const LAYERS = ["logic", "simulator", "loop", "executable", "cluster", "lab"];
 
 describe("docs/testing.md", () => {
   const rows = tableRows(section(testing, "The fault matrix")).slice(1);
@@ -63,6 +63,10 @@ describe("docs/testing.md", () => {
       expect([fault, layers.includes("lab")]).toEqual([
         fault,
         evidence.some(({ file }) => file.startsWith("test/lab/")),
+      ]);
+      expect([fault, layers.includes("cluster")]).toEqual([
+        fault,
+        evidence.some(({ file }) => file.startsWith("test/cluster/")),
       ]);
       expect([fault, layers.includes("executable")]).toEqual([
         fault,
