@@ -5,14 +5,14 @@ import { join, resolve } from "node:path";
 import process from "node:process";
 import { Control } from "../support/control.ts";
 import { API, CONTROL } from "./addresses.ts";
-import { Api } from "./api.ts";
+import { Api, type Thing } from "./api.ts";
 import { prepareControlPlane, startApi, startControllers } from "./control-plane.ts";
 import { endOnHost, startOnHost } from "./host-process.ts";
 import { makeImages } from "./images.ts";
 import { detachLoops, makeCgroups, removeCgroups } from "./leftovers.ts";
 import { INSIDE, Machine, type Place } from "./machine.ts";
 import { addressControl, connect } from "./network.ts";
-import { ctr, startContainerd, startKubelet } from "./node.ts";
+import { ctr, runKubelet, startContainerd, startKubelet } from "./node.ts";
 import { kubeconfig } from "./pki.ts";
 import { type RunOptions, run, until } from "./run.ts";
 import { makeSite, startRds } from "./site.ts";
@@ -24,17 +24,22 @@ const repository = resolve(import.meta.dirname, "../..");
 export class Cluster {
   readonly place: Place;
   readonly control: Machine;
-  readonly nodes: readonly Machine[];
   readonly api: Api;
   /** The control socket of the simulated RDS. */
   readonly rds: Control;
 
+  #nodes: readonly Machine[];
+
   private constructor(place: Place, control: Machine, nodes: readonly Machine[], api: Api) {
     this.place = place;
     this.control = control;
-    this.nodes = nodes;
+    this.#nodes = nodes;
     this.api = api;
     this.rds = new Control(join(control.directory, "rds.sock"));
+  }
+
+  get nodes(): readonly Machine[] {
+    return this.#nodes;
   }
 
   /** For programs of this computer. */
@@ -167,6 +172,20 @@ export class Cluster {
   /** Imports the images of an archive on both nodes. */
   async load(archive: string): Promise<void> {
     await Promise.all(this.nodes.map((node) => load(node, archive)));
+  }
+
+  /** Switches a node on again whose plug was pulled (`Machine.end`): its disk is as it was, nothing runs. Waits until it is ready. */
+  async boot(name: string): Promise<void> {
+    const index = this.nodes.findIndex((each) => each.name === name);
+    const node = await Machine.start(name, this.place);
+    this.#nodes = this.nodes.map((each) => (each.name === name ? node : each));
+    await connect(this.control, node, index);
+    await startContainerd(node);
+    await runKubelet(node, index);
+    const ready = ({ status }: Thing) =>
+      status.conditions.some(({ type, status: is }: Thing) => type === "Ready" && is === "True");
+    await this.api.await("Node", name, undefined, "ready", ready, 120_000);
+    await this.awaitDriver();
   }
 
   /** Ends everything that belongs to a cluster, also to one that started only in part. @param logs where its logs go, if anywhere */

@@ -146,6 +146,16 @@ export class Machine {
     return (await this.attempt("sh", ["-c", `kill -${signal} ${pid}`])).code === 0;
   }
 
+  /** Kills a program that `daemon` started, and waits until it has let go of what it had. @returns whether it was there */
+  async kill(name: string): Promise<boolean> {
+    if (!(await this.signal(name, "KILL"))) return false;
+    await until(`the end of ${name} of ${this.name}`, async () => !(await this.signal(name, "0")), {
+      timeoutMs: 30_000,
+      pauseMs: 50,
+    });
+    return true;
+  }
+
   /** Waits until something answers; ends sooner if the program that it waits for has ended. */
   async await(name: string, ask: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
     const tail = async () =>

@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { newEd25519Key } from "../../src/routeros/transport/new-key.ts";
 import { CONTROL } from "./addresses.ts";
@@ -71,6 +71,8 @@ export async function startRds(control: Machine, site: string, args: readonly st
   const at = (name: string) => `${INSIDE.machine}/${name}`;
   const here = (name: string) => join(control.directory, name);
   await writeFile(here("rds-user.pub"), await readFile(join(site, "rds-csi-key.pub")));
+  // Left behind by one that was killed.
+  await rm(here("rds-ready"), { force: true });
   await control.daemon("rds", [
     `${INSIDE.repository}/dist/rds-csi`,
     ...["simulate", "--listen", `${CONTROL}:22`, "--dir", INSIDE.rds, "--backend", "files", "--user", "csi"],
