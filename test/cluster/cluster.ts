@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -9,8 +8,8 @@ import { Api, type Thing } from "./api.ts";
 import { prepareControlPlane, startApi, startControllers } from "./control-plane.ts";
 import { endOnHost, startOnHost } from "./host-process.ts";
 import { makeImages } from "./images.ts";
-import { detachLoops, makeCgroups, removeCgroups } from "./leftovers.ts";
-import { INSIDE, Machine, type Place } from "./machine.ts";
+import { detachLoops, removeCgroups } from "./leftovers.ts";
+import { cgroupOf, INSIDE, Machine, type Place } from "./machine.ts";
 import { addressControl, connect } from "./network.ts";
 import { ctr, runKubelet, startContainerd, startKubelet } from "./node.ts";
 import { kubeconfig } from "./pki.ts";
@@ -104,14 +103,12 @@ export class Cluster {
     });
     await startControllers(control);
     await runtimes;
-    await makeCgroups(cgroupOf(place));
     for (const [index, node] of nodes.entries()) {
       const token = credentials.nodes.get(node.name) ?? "";
       await startKubelet(node, {
         index,
         token,
         authority: authorityOf(place),
-        cgroup: `/${cgroupOf(place)}`,
       });
     }
     const cluster = new Cluster(place, control, nodes, await apiOf(place));
@@ -210,10 +207,6 @@ function machines(place: Place): Promise<(Machine | undefined)[]> {
 
 const kubeconfigOf = ({ state }: Place): string => join(state, "kubeconfig");
 const authorityOf = ({ state }: Place): string => join(state, "control/pki/ca.crt");
-/** Name of the cluster's control groups, which all clusters of this computer share a tree for. */
-const cgroupOf = ({ state }: Place): string =>
-  `rds-csi-cluster-${createHash("sha256").update(state).digest("hex").slice(0, 8)}`;
-
 async function apiOf(place: Place): Promise<Api> {
   const { clusters, users } = JSON.parse(await readFile(kubeconfigOf(place), "utf8"));
   return new Api(clusters[0].cluster.server, await readFile(authorityOf(place), "utf8"), users[0].user.token);

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { run } from "./run.ts";
 
 /**
@@ -33,17 +33,26 @@ async function hierarchies(): Promise<string[]> {
     .filter((each) => existsSync(join(each, "cgroup.procs")));
 }
 
-/** Makes a control group in every hierarchy: kubelet expects the one that its pods' are to be below. */
-export async function makeCgroups(name: string): Promise<void> {
+/**
+ * Makes a control group in every hierarchy.
+ * @param name of the group, behind that of its parent and a slash
+ * @returns its directories
+ */
+export async function makeCgroups(name: string): Promise<string[]> {
+  const made: string[] = [];
   for (const hierarchy of await hierarchies()) {
     const directory = join(hierarchy, name);
     await mkdir(directory, { recursive: true });
-    // Empty in a new group of version 1, and nothing can run in it then. Source: cpusets(7).
-    for (const file of ["cpuset.cpus", "cpuset.mems"]) {
-      if (!existsSync(join(directory, file)) || hierarchy === "/sys/fs/cgroup") continue;
-      await writeFile(join(directory, file), await readFile(join(hierarchy, file)));
+    made.push(directory);
+    for (const each of [dirname(directory), directory]) {
+      // Empty in a new group of version 1, and nothing can run in it then. Source: cpusets(7).
+      for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+        if (!existsSync(join(each, file)) || hierarchy === "/sys/fs/cgroup") continue;
+        await writeFile(join(each, file), await readFile(join(hierarchy, file)));
+      }
     }
   }
+  return made;
 }
 
 /** Removes the control groups of one name from every hierarchy. They are empty once their processes have ended. */

@@ -18,6 +18,25 @@ mkdir -p /run/cluster/machine/lib/kubelet/rds /run/cluster/machine/lib/container
 mount --bind /run/cluster/machine/lib /var/lib
 mount --bind /proc/self/fd/6 /var/lib/kubelet/rds
 exec 3<&- 4<&- 5<&- 6<&-
+# The hierarchies of control groups as they are from the machine's own group on, so that a node sees no containers but its own.
+grep -E ' - cgroup2? ' /proc/self/mountinfo >/run/cluster/cgroups
+while read -r _ _ _ _ point _; do umount "$point"; done <<<"$(tac /run/cluster/cgroups)"
+while read -r _ _ _ _ point rest; do
+  read -r kind _ options <<<"${rest#* - }"
+  options=${options#rw}
+  options=${options#,}
+  if [ "$kind" = cgroup2 ]; then
+    mount -t cgroup2 cgroup2 "$point"
+  else
+    mount -t cgroup -o "${options/#name=/none,name=}" cgroup "$point"
+  fi
+done </run/cluster/cgroups
+# Version 2 has no processes in a group whose children have limits.
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+  mkdir /sys/fs/cgroup/init
+  echo 1 >/sys/fs/cgroup/init/cgroup.procs
+  for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control; done
+fi
 # kubelet sets these for the whole computer unless it finds them as it wants them.
 for each in vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/panic_on_oops=1 kernel/keys/root_maxkeys=1000000 \
   kernel/keys/root_maxbytes=25000000; do

@@ -1,12 +1,14 @@
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
+import { makeCgroups, removeCgroups } from "./leftovers.ts";
 import { attempt, type Ran, type RunOptions, run, until } from "./run.ts";
 
-const NAMESPACES = ["--net", "--mount", "--uts", "--ipc", "--pid"];
+const NAMESPACES = ["--net", "--mount", "--uts", "--ipc", "--pid", "--cgroup"];
 const repository = resolve(import.meta.dirname, "../..");
 
 /** Paths inside of every machine; machine.sh makes them. */
@@ -24,6 +26,18 @@ export interface Place {
   /** The directory with the programs that build.sh made. */
   readonly programs: string;
 }
+
+/** Name of the control group of a cluster, which has one for each machine. */
+export function cgroupOf({ state }: Place): string {
+  return `rds-csi-cluster-${createHash("sha256").update(state).digest("hex").slice(0, 8)}`;
+}
+
+/**
+ * Shell: moves the shell into the machine's control groups: of version 2, which has one hierarchy, or of each hierarchy of version 1.
+ * 0 means the process that writes. Source: cgroups(7).
+ */
+const JOIN_OWN =
+  "if [ -e /sys/fs/cgroup/init ]; then echo 0 >/sys/fs/cgroup/init/cgroup.procs; else for f in /sys/fs/cgroup/*/cgroup.procs; do echo 0 >$f; done; fi;";
 
 /** The first process of a machine, as this computer sees it. Number and start time together name one process for ever. */
 interface First {
@@ -54,10 +68,15 @@ export class Machine {
     const [rds, logs] = [join(place.state, "rds"), join(place.state, "log")];
     for (const each of [directory, rds, logs]) await mkdir(each, { recursive: true });
     await rm(join(directory, "ready"), { force: true });
+    const groups = join(cgroupOf(place), name);
+    // What an earlier run of the machine has left.
+    await removeCgroups(groups);
+    const joining = (await makeCgroups(groups)).map((group) => `echo 0 >${group}/cgroup.procs;`).join(" ");
     const log = openSync(join(logs, `${name}.log`), "a");
     const script = join(import.meta.dirname, "machine.sh");
     const args = [...NAMESPACES, "--fork", "--mount-proc", "--propagation", "slave", script, name, directory];
-    const child = spawn("unshare", [...args, join(place.programs, "bin"), repository, rds], {
+    const command = ["unshare", ...args, join(place.programs, "bin"), repository, rds];
+    const child = spawn("sh", ["-c", `${joining} exec "$@"`, "sh", ...command], {
       stdio: ["ignore", log, log],
       detached: true,
     });
@@ -116,7 +135,7 @@ export class Machine {
     const pidFile = `${INSIDE.machine}/${name}.pid`;
     await rm(join(this.directory, `${name}.pid`), { force: true });
     // $$ is the process number in the machine, which is the one that can be killed for sure.
-    const start = ["sh", "-c", `echo $$ >${pidFile}; exec "$@"`, name, ...command];
+    const start = ["sh", "-c", `${JOIN_OWN} echo $$ >${pidFile}; exec "$@"`, name, ...command];
     const child = spawn("nsenter", this.#enter(start), {
       stdio: ["ignore", log, log],
       detached: true,

@@ -66,13 +66,11 @@ export interface KubeletOptions {
   readonly token: string;
   /** Certificate of the API server's authority, a file. */
   readonly authority: string;
-  /** Below it are the control groups of the node's pods. */
-  readonly cgroup: string;
 }
 
 /** Writes kubelet's configuration and starts it. */
 export async function startKubelet(node: Machine, options: KubeletOptions): Promise<void> {
-  const { index, token, authority, cgroup } = options;
+  const { index, token, authority } = options;
   await mkdir(join(node.directory, "pki"), { recursive: true });
   await copyFile(authority, join(node.directory, "pki/ca.crt"));
   await writeFile(join(node.directory, "kubelet.kubeconfig"), kubeconfig(API, AUTHORITY, token), {
@@ -91,7 +89,6 @@ export async function startKubelet(node: Machine, options: KubeletOptions): Prom
     containerRuntimeEndpoint: `unix://${SOCKET}`,
     cgroupDriver: "cgroupfs",
     cgroupsPerQOS: false,
-    cgroupRoot: cgroup,
     enforceNodeAllocatable: [],
     failCgroupV1: false,
     failSwapOn: false,
