@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readFile, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Tree } from "../../scripts/lib/image/tree.ts";
-import { busyboxTree, writeArchive } from "./images.ts";
+import { archiveNamed, busyboxTree, writeArchive } from "./images.ts";
 import { run } from "./run.ts";
 
 const E2E = "registry.k8s.io/e2e-test-images";
@@ -13,7 +13,7 @@ const E2E = "registry.k8s.io/e2e-test-images";
  * @returns its path
  */
 export async function makeE2eImages(programs: string): Promise<string> {
-  const file = join(programs, "images-e2e.tar");
+  const file = await archiveNamed(programs, "images-e2e", import.meta.filename);
   if (existsSync(file)) return file;
   const tree = await busyboxTree(programs);
   // busybox's dd has no nocache and direct, and its sh prefers applets to files and knows no `let`.

@@ -11,6 +11,8 @@ import { run } from "./run.ts";
 
 /** Image of the pods of tests: a shell and the usual programs, from Debian's static busybox. */
 export const BUSYBOX = "cluster.test/busybox:1";
+/** Name of the image of the examples in manifests/examples, for which that one stands in. */
+const EXAMPLES = "docker.io/library/debian:13";
 
 /** Where the images of sidecars come from, and what they contain. The names are those of their programs. */
 export const SIDECARS = [
@@ -39,12 +41,12 @@ export interface Image {
  * @returns its path
  */
 export async function makeImages(programs: string): Promise<string> {
-  const file = join(programs, "images.tar");
+  const file = await archiveNamed(programs, "images", import.meta.filename);
   if (existsSync(file)) return file;
   const images: Image[] = [];
   const busybox = await readFile(join(programs, "bin/busybox"));
   images.push({
-    references: [BUSYBOX],
+    references: [BUSYBOX, EXAMPLES],
     tree: await busyboxTree(programs),
     config: { Cmd: ["/bin/sh"] },
   });
@@ -67,6 +69,15 @@ export async function makeImages(programs: string): Promise<string> {
   }
   await writeArchive(file, images);
   return file;
+}
+
+/** Path of an archive of images, by the source that says what is in it. */
+export async function archiveNamed(programs: string, name: string, source: string): Promise<string> {
+  const hash = createHash("sha256")
+    .update(await readFile(source))
+    .digest("hex")
+    .slice(0, 8);
+  return join(programs, `${name}-${hash}.tar`);
 }
 
 /** Writes images as an archive that containerd imports, whole or not at all. */

@@ -1,8 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
 import { parseAllDocuments } from "yaml";
+import { ROOT } from "../docs/pages.fixture.ts";
 import { type Api, Refused, type Thing } from "./api.ts";
 import { NODES } from "./cluster.ts";
-import { attempt } from "./run.ts";
+import { attempt, run } from "./run.ts";
 import { api, cluster } from "./world.ts";
 
 describe("the manifests", () => {
@@ -42,6 +46,43 @@ describe("the manifests", () => {
     };
     expect(await refusalOf(api.apply(pod))).toMatch(/violates PodSecurity "baseline:latest".*privileged/);
     await api.delete("Namespace", metadata.name);
+  });
+});
+
+describe("docs/install.md", () => {
+  /** The shell blocks for a cluster in a section of the page, with this cluster's site in place of the reader's. */
+  async function blocks(heading: string): Promise<string[]> {
+    const page = await readFile(join(ROOT, "docs/install.md"), "utf8");
+    const [section = ""] = page.split(`## ${heading}\n`)[1]?.split("\n## ") ?? [];
+    const found = section.matchAll(/<!-- cluster -->\n```sh\n(.*?)```/gs);
+    return [...found].map(([, text = ""]) =>
+      text.replaceAll("manifests/sites/home", `${cluster.place.state}/site`),
+    );
+  }
+
+  const shell = (text: string) =>
+    run("bash", ["-ec", `cd ${ROOT}; ${text}`], {
+      timeoutMs: 180_000,
+      env: { KUBECONFIG: cluster.kubeconfig, PATH: `${cluster.place.programs}/bin:${process.env.PATH}` },
+    });
+
+  test("its commands put the driver into the cluster", async () => {
+    const [apply = "", diagnose = ""] = await blocks("4. Into the cluster");
+    // A second apply by another manager than the first.
+    expect(await shell(apply.replace("apply -k", "apply --server-side --force-conflicts -k"))).toContain(
+      'daemon set "rds-csi-node" successfully rolled out',
+    );
+    // These nodes are namespaces themselves, whose driver does not see the processes of the computer; nothing else is wrong.
+    const found = (await shell(`${diagnose.trim()} || [ $? = 4 ]`)).matchAll(/^ +id +(\S+)/gm);
+    expect([...found].map(([, id]) => id)).toEqual(["host-pid-off", "kubernetes-forbidden"]);
+  });
+
+  test("its first volume", async () => {
+    const [first = "", last = ""] = await blocks("5. The first volume");
+    const said = await shell(first);
+    expect(said).toMatch(/pod\/rds-filesystem condition met\n.* UTC \d{4}\n/);
+    expect(said).toMatch(/attached +1Gi +default\/rds-filesystem +node-\d/);
+    expect(await shell(last)).toContain('pod "rds-filesystem" deleted');
   });
 });
 
