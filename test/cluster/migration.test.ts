@@ -104,6 +104,53 @@ describe.concurrent("a live migration", () => {
     await scope.drop("cancelled");
   });
 
+  test("that takes too long is reported, and detached from nobody", async () => {
+    const hasty = await scope.storageClass("hasty", { migrationTimeoutSeconds: "30" });
+    await scope.claim("slow", { ...disk, storageClass: hasty });
+    const volume = (await scope.bound("slow")).metadata.name;
+    const machine = new PlayedMachine(scope, "slow", ["slow"]);
+    await machine.start(A);
+    await machine.running();
+    const migration = await machine.migrate(B);
+    await migration.ready();
+    await scope.event(
+      CLAIM,
+      "slow",
+      "MigrationFailed",
+      /Reason timeout.*node-1 and node-2 keep the volume/,
+      150_000,
+    );
+    expect(await attachedNodes(volume)).toEqual([A, B]);
+    await migration.succeed();
+    await awaitNodes(volume, B);
+    await machine.stop();
+    await scope.drop("slow");
+  });
+
+  test("takes a hot-plugged disk along, which has pods of its own", async () => {
+    await newDisk("boot");
+    const volume = await newDisk("plugged");
+    const machine = new PlayedMachine(scope, "plug", ["boot"]);
+    await machine.start(A);
+    await machine.running();
+    const before = await machine.hotplug("plugged", A);
+    await scope.ready(before);
+    await scope.shell(before, WRITE);
+    const sum = await scope.shell(before, READ);
+    const migration = await machine.migrate(B);
+    await migration.ready();
+    const after = await machine.hotplug("plugged", B, migration.pod);
+    await scope.ready(after);
+    await awaitNodes(volume, A, B);
+    await migration.succeed();
+    await scope.remove(before);
+    await awaitNodes(volume, B);
+    expect(await scope.shell(after, READ)).toBe(sum);
+    await scope.remove(after);
+    await machine.stop();
+    for (const name of ["plugged", "boot"]) await scope.drop(name);
+  });
+
   test("moves all disks of the machine", async () => {
     const volumes = [await newDisk("root"), await newDisk("data")];
     const machine = new PlayedMachine(scope, "two", ["root", "data"]);

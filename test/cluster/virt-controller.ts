@@ -78,6 +78,33 @@ export class PlayedMachine {
     return pod;
   }
 
+  /**
+   * Makes the pod that attaches a hot-plugged claim for a launcher. Source: KubeVirt 1.9, template.go.
+   * @param launcher the one that the guest runs in, if not given
+   * @returns the pod's name
+   */
+  async hotplug(claim: string, node: string, launcher = this.#home.pod): Promise<string> {
+    const owner = await api.get("Pod", launcher, this.#scope.namespace);
+    const pod = `hp-volume-${launcher.replace("virt-launcher-", "")}`;
+    await this.#scope.pod(pod, {
+      claims: [claim],
+      block: true,
+      node,
+      labels: { "kubevirt.io": "hotplug-disk" },
+      owners: [
+        {
+          apiVersion: "v1",
+          kind: "Pod",
+          name: launcher,
+          uid: owner.metadata.uid,
+          controller: true,
+          blockOwnerDeletion: true,
+        },
+      ],
+    });
+    return pod;
+  }
+
   /** Begins a live migration. @returns the migration, whose target pod is made and waits for its volumes */
   async migrate(node: string, name = `${this.name}-to-${node}`): Promise<PlayedMigration> {
     const object = await api.apply({
