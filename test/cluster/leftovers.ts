@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { run } from "./run.ts";
+import { run, until } from "./run.ts";
 
 /**
  * Detaches the loop devices that a node's driver had attached. The number that the kernel gave to an attaching (`diskseq`) proves that
@@ -65,5 +65,14 @@ async function removeTree(directory: string): Promise<void> {
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     if (entry.isDirectory()) await removeTree(join(directory, entry.name));
   }
-  await rmdir(directory);
+  // A process that has just been killed is in its group for a moment longer.
+  await until(
+    `the end of the control group ${directory}`,
+    () =>
+      rmdir(directory).then(
+        () => true,
+        (error: NodeJS.ErrnoException) => error.code !== "EBUSY" && Promise.reject(error),
+      ),
+    { timeoutMs: 20_000, explain: () => readFile(join(directory, "cgroup.procs"), "utf8") },
+  );
 }
