@@ -1,5 +1,6 @@
 import { DriverError, isFailure } from "../domain/errors/driver-error.ts";
 import { claimUsers } from "../inspect/claim-users.ts";
+import { ifAllowed } from "../kubernetes/api-error.ts";
 import { isObjectName } from "../kubernetes/names.ts";
 import type { ClusterReader } from "../kubernetes/port.ts";
 import type { NodePair, SingleUserEvidence } from "../migration/decision.ts";
@@ -7,7 +8,7 @@ import { judgeClaimUsers } from "../migration/guard.ts";
 import { judgeMigration } from "../migration/live-migration.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 import { allowedTime } from "./allowed-time.ts";
-import { claimOf, ifAllowed, readVmi } from "./claim-users.ts";
+import { claimOf, readVmi } from "./claim-users.ts";
 import type { EvidenceSource } from "./evidence.ts";
 
 /** Evidence from the Kubernetes API. A failed read is `unknown`, never a proof. */

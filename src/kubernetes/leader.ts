@@ -2,7 +2,7 @@ import { linkAbort } from "../domain/abort.ts";
 import type { Clock } from "../domain/clock.ts";
 import type { Logger } from "../observability/log.ts";
 import type { KubernetesApi } from "./api.ts";
-import { LeaseConflict, LeaseObject, type LeaseRecord } from "./lease.ts";
+import { LeaseConflict, type LeaseObject, type LeaseRecord, leaseObject } from "./lease.ts";
 
 /** Times of the election in milliseconds, as client-go and the sidecars have them. */
 export interface LeaderTimes {
@@ -56,7 +56,7 @@ export class LeaseElection {
    * aborts the signal of `onStarted` before anybody else can hold it.
    */
   async runAsLeader(options: LeaderOptions, signal: AbortSignal): Promise<void> {
-    const lease = new LeaseObject(this.#deps.api, options.namespace, options.name, this.#deps.clock);
+    const lease = leaseObject(this.#deps.api, options.namespace, options.name, this.#deps.clock);
     while (!signal.aborted) {
       const term = await this.#acquire(lease, options.identity, signal);
       if (term !== undefined) await this.#lead(lease, term, options, signal);
