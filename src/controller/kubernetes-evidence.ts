@@ -19,10 +19,7 @@ export function kubernetesEvidence(cluster: ClusterReader): EvidenceSource {
       orUnknown(
         signal,
         () => singleUser(cluster, volume, pair, signal),
-        ({ summary }) => ({
-          kind: "unknown",
-          reason: summary,
-        }),
+        ({ summary }) => ({ kind: "unknown", reason: summary }),
       ),
     allowedSeconds: (volume, window, signal) =>
       orUnknown(
@@ -65,12 +62,8 @@ async function singleUser(
   signal: AbortSignal,
 ): Promise<SingleUserEvidence> {
   const claim = await claimOf(cluster, volume, signal);
-  if (claim === undefined)
-    return {
-      kind: "not-proven",
-      reason: "no PersistentVolume with a claim has this handle",
-      waits: false,
-    };
+  const reason = "no PersistentVolume with a claim has this handle";
+  if (claim === undefined) return { kind: "not-proven", reason, waits: false };
   const { users, owners } = await claimUsers(cluster, claim, signal);
   const judged = judgeClaimUsers(pair, users, (user) => owners.get(user.uid));
   if (judged.kind === "not-proven") return judged;
