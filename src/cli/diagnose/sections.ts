@@ -5,9 +5,9 @@ import type { Facts } from "../../diagnose/facts.ts";
 import { historyOf } from "../../diagnose/probes/kernel-log.ts";
 import { printable } from "../../domain/printable.ts";
 import { shortSize } from "../../domain/size.ts";
-import { type Fact, valueOr } from "../../inspect/fact.ts";
+import { valueOr } from "../../inspect/fact.ts";
 import { endpointText } from "../../nvme/endpoint.ts";
-import { type Column, shortDuration, tableLines } from "../volumes/text.ts";
+import { shortDuration, tableLines } from "../volumes/text.ts";
 import { wrap } from "./wrap.ts";
 
 export interface Section {
@@ -109,52 +109,39 @@ function storageRows({ storage }: Facts): Rows {
   });
 }
 
+/** Titles of columns, and the width down to which a column is cut. */
+const COLUMNS = { VOLUME: 16, STATE: undefined, SINCE: undefined, ADDRESS: 12, DEVICE: 8 };
+/** Those that a narrow terminal does not have. */
+const MORE_COLUMNS = { EPOCH: undefined, "GIVES UP": undefined, NQN: 20 };
+
 function connectionLines(facts: Facts, width: number | undefined, wide: boolean): readonly string[] {
   const connections = valueOr(facts.connections, []);
   if (connections.length === 0) return [];
   const log = valueOr(facts.kernelLog, []);
-  const cells = connections.flatMap(({ nqn, volume, controllers, devices, state }) =>
+  const rows = connections.flatMap(({ nqn, volume, controllers, devices, state }) =>
     (controllers.length === 0 ? [undefined] : controllers).map((controller) => {
       const { liveSeconds, lostSeconds } = historyOf(controller?.name ?? "", log);
       const since = controller?.state === "live" ? liveSeconds : lostSeconds;
       const loss = controller?.ctrlLossTmo;
-      return {
-        name: volume === undefined ? nqn : volume.slot,
-        epoch: volume === undefined ? "-" : String(volume.epoch),
-        state: controller?.state ?? state,
-        since: since === undefined ? "-" : shortDuration(since),
-        address: controller?.endpoint === undefined ? "-" : endpointText(controller.endpoint),
-        gives: loss === undefined ? "-" : loss < 0 ? "never" : shortDuration(loss),
-        device:
-          devices.map((device) => `${device.name} ${shortSize(BigInt(device.sizeBytes))}`).join(",") || "-",
+      return [
+        volume?.slot ?? nqn,
+        controller?.state ?? state,
+        since === undefined ? "-" : shortDuration(since),
+        controller?.endpoint === undefined ? "-" : endpointText(controller.endpoint),
+        devices.map((device) => `${device.name} ${shortSize(BigInt(device.sizeBytes))}`).join(",") || "-",
+        String(volume?.epoch ?? "-"),
+        loss === undefined ? "-" : loss < 0 ? "never" : shortDuration(loss),
         nqn,
-      };
+      ];
     }),
   );
-  const column = (
-    title: string,
-    cell: (row: (typeof cells)[number]) => string,
-    minimum?: number,
-  ): Column => ({
-    title,
-    cells: cells.map((row) => printable(cell(row))),
-    ...(minimum === undefined || wide ? {} : { floors: [minimum] }),
-  });
+  const isNarrow = !wide && width !== undefined && width < 120;
   return tableLines(
-    [
-      column("VOLUME", ({ name }) => name, 16),
-      column("STATE", ({ state }) => state),
-      column("SINCE", ({ since }) => since),
-      column("ADDRESS", ({ address }) => address, 12),
-      column("DEVICE", ({ device }) => device, 8),
-      ...(wide || width === undefined || width >= 120
-        ? [
-            column("EPOCH", ({ epoch }) => epoch),
-            column("GIVES UP", ({ gives }) => gives),
-            column("NQN", ({ nqn }) => nqn, 20),
-          ]
-        : []),
-    ],
+    Object.entries({ ...COLUMNS, ...(isNarrow ? {} : MORE_COLUMNS) }).map(([title, minimum], index) => ({
+      title,
+      cells: rows.map((row) => printable(row[index] ?? "")),
+      ...(minimum === undefined || wide ? {} : { floors: [minimum] }),
+    })),
     wide || width === undefined ? undefined : width - 2,
   ).map((line) => `  ${line}`);
 }
@@ -209,11 +196,7 @@ function hungRows({ hungTasks }: Facts): Rows {
 }
 
 function messageRows({ kernelLog }: Facts, most: number): Rows {
-  return lines(kernelLog)
+  return valueOr(kernelLog, [])
     .slice(-most)
     .map(({ ageSeconds, text }) => [`${shortDuration(ageSeconds)} ago`, text]);
-}
-
-function lines<T>(answer: Fact<readonly T[]>): readonly T[] {
-  return valueOr(answer, []);
 }

@@ -59,8 +59,8 @@ export function showText(facts: VolumeFacts, findings: readonly Finding[], optio
   const listed = findings.flatMap((finding) => {
     const { id, severity, rds, kubernetes, remedy } = finding;
     const text = sentenceOf(finding);
-    const sides = [rds && `RDS: ${rds}`, kubernetes && `Kubernetes: ${kubernetes}`]
-      .filter(Boolean)
+    const sides = Object.entries({ RDS: rds, Kubernetes: kubernetes })
+      .flatMap(([side, said]) => (said === undefined ? [] : [`${side}: ${said}`]))
       .join("; ");
     const [first = "", ...rest] = flow(3, `${id}: ${text}.`);
     const head = `${paint(COLOUR[severity], MARK[severity])}${first.slice(2)}`;
