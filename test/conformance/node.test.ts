@@ -123,7 +123,7 @@ describe.skipIf(noDevices !== "")(`a node process ${noDevices}`, () => {
       expect(await stats({})).toBe(missing("volume_id"));
       expect(await stats({ volumeId: UNKNOWN })).toBe(missing("volume_path"));
       expect(await stats({ volumeId: UNKNOWN, volumePath: "relative" })).toBe(
-        `NOT_FOUND: volume "${UNKNOWN}" is not found at "relative" on this node. Nothing to do if the pod has gone meanwhile.`,
+        `NOT_FOUND: volume "${UNKNOWN}" is not found at "relative" on this node. Nothing has to be done if the pod has gone.`,
       );
       expect(await stats({ volumeId: "no-such-id", volumePath: work })).toStartWith("NOT_FOUND: ");
       expect(await stats({ volumeId: UNKNOWN, volumePath: "/no/such/path" })).toStartWith("NOT_FOUND: ");

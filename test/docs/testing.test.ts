@@ -7,7 +7,11 @@ import { page, ROOT, section, tableRows } from "./pages.fixture.ts";
 const testing = page("docs/testing.md");
 
 /** Layers whose tests lie in folders of their own. */
-const FOLDERS = { lab: /^test\/lab\//, executable: /^test\/(executable\/|conformance\/|fuzz\/grpc\.)/ };
+const FOLDERS = {
+  lab: /^test\/lab\//,
+  cluster: /^test\/cluster\//,
+  executable: /^test\/(executable\/|conformance\/|fuzz\/grpc\.)/,
+};
 const LAYERS = ["logic", "simulator", "loop", ...Object.keys(FOLDERS)];
 
 describe("docs/testing.md", () => {

@@ -19,6 +19,17 @@ test("every folder of src has a README of five to fifteen lines, and a row in ar
   }
 });
 
+test("architecture.md and each README name the same file to start reading at", () => {
+  const page = readFileSync(join(repository, "docs/architecture.md"), "utf8").split("\n");
+  const firstLink = (line: string | undefined) => /\]\(([^)]+)\)/.exec(line ?? "")?.[1] ?? "none";
+  for (const folder of folders) {
+    const readme = readFileSync(join(repository, "src", folder, "README.md"), "utf8").split("\n");
+    const start = firstLink(readme.find((line) => /start reading/i.test(line)));
+    const [, , third] = page.find((line) => line.startsWith(`| [\`${folder}\`]`))?.split(" | ") ?? [];
+    expect([folder, firstLink(third)]).toEqual([folder, `../src/${folder}/${start}`]);
+  }
+});
+
 test("no source file is longer than 300 lines, no test file longer than 400", () => {
   const files = [...new Glob("{src,test,scripts}/**/*.ts").scanSync(repository)].filter(
     (file) => !file.startsWith("src/csi/gen/"),

@@ -59,6 +59,11 @@ export class Control {
     return this.#ask("GET", "/commands") as Promise<SentCommand[]>;
   }
 
+  /** Sets switches by their names; the others stay. */
+  switches(values: Readonly<Record<string, unknown>>): Promise<unknown> {
+    return this.#ask("POST", "/switches", values);
+  }
+
   /** Connections that are open and commands that run. */
   stats(): Promise<{ readonly connections: number; readonly running: number }> {
     return this.#ask("GET", "/stats") as Promise<{ readonly connections: number; readonly running: number }>;

@@ -365,49 +365,4 @@ describe.skipIf(noDevices !== "")(`NodePublishVolume, NodeUnpublishVolume ${noDe
       await unstage(it);
     });
   }
-
-  test("stats: relative, unknown, foreign and absent paths are NOT_FOUND", async () => {
-    const [it, other] = [await staged(), await staged()];
-    const stats = (volumeId: string, volumePath: string) => node.service.stats({ volumeId, volumePath });
-    for (const path of [
-      "some/path",
-      "/",
-      "/../x",
-      "/nonexistent/a",
-      lab.path(),
-      lab.path("none"),
-      other.path,
-      "/dev/null",
-    ]) {
-      await expect(stats(it.volume.volumeId, path)).rejects.toMatchObject({
-        id: "volumePathNotFound",
-        code: 5,
-      });
-    }
-    await expect(stats("unknown", it.path)).rejects.toMatchObject({ code: 5 });
-    await expect(stats("unknown", "some/path")).rejects.toMatchObject({ code: 5 });
-    expect((await stats(it.volume.volumeId, it.path)).usage).toHaveLength(2);
-    const dead = lab.node("node-a", { sysRoot: "/nonexistent-sys" });
-    expect(await dead.service.stats({ volumeId: it.volume.volumeId, volumePath: it.path })).toEqual({
-      usage: [],
-      condition: { abnormal: true, message: expect.stringContaining("vanished") },
-    });
-    await unstage(it);
-    await unstage(other);
-  });
-
-  test("stats on a filesystem that does not answer ends at its deadline, with an answer", async () => {
-    const it = await staged();
-    const hung = lab.node("node-a", {
-      exec: (command) =>
-        command.args.includes("-f")
-          ? node.system.exec({ ...command, program: "/bin/sleep", args: ["60"], deadlineMs: 200 })
-          : node.system.exec(command),
-    });
-    expect(await hung.service.stats({ volumeId: it.volume.volumeId, volumePath: it.path })).toEqual({
-      usage: [],
-      condition: { abnormal: true, message: expect.stringContaining("does not answer") },
-    });
-    await unstage(it);
-  });
 });

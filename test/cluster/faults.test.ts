@@ -1,0 +1,132 @@
+import { describe, expect, test } from "bun:test";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import { Random } from "../fuzz/random.ts";
+import { NODES } from "./cluster.ts";
+import { startApiServer } from "./control-plane.ts";
+import type { Machine } from "./machine.ts";
+import { runKubelet } from "./node.ts";
+import { until } from "./run.ts";
+import { api, attachmentsOf, cluster, diskOf, Scope } from "./world.ts";
+
+const scope = new Scope("faults");
+const [A, B] = NODES;
+const seed = Number(process.env.RDS_CSI_TEST_SEED ?? "1");
+
+/** Kills every process of a machine whose command line matches. Its process namespace has no others than this cluster's. */
+async function killAll(machine: Machine, pattern: RegExp): Promise<number> {
+  const list = "cd /proc; for p in [0-9]*; do echo \"$p $(tr '\\0' ' ' <$p/cmdline 2>/dev/null)\"; done";
+  const lines = (await machine.run("sh", ["-c", list])).split("\n");
+  const pids = lines
+    .filter((line) => pattern.test(line.replace(/^\d+ /, "")))
+    .map((line) => line.split(" ")[0] ?? "");
+  if (pids.length > 0) await machine.attempt("sh", ["-c", `kill -9 ${pids.join(" ")}`]);
+  return pids.length;
+}
+
+interface Victim {
+  readonly name: string;
+  /** @returns whether there was something to kill */
+  kill(): Promise<boolean>;
+  /** Puts back what nobody else restarts. */
+  mend?(): Promise<void>;
+}
+
+const inPods = (name: string, pattern: RegExp): Victim => ({
+  name,
+  kill: async () => {
+    const killed = await Promise.all(cluster.nodes.map((node) => killAll(node, pattern)));
+    return killed.some((count) => count > 0);
+  },
+});
+
+const VICTIMS: readonly Victim[] = [
+  inPods("both controllers", /^rds-csi controller /),
+  inPods("every provisioner and attacher", /^\/csi-(provisioner|attacher) /),
+  inPods("the driver on both nodes", /^rds-csi node /),
+  {
+    name: "both kubelets",
+    kill: async () => (await Promise.all(cluster.nodes.map((node) => node.kill("kubelet")))).every(Boolean),
+    mend: async () => {
+      for (const [index, node] of cluster.nodes.entries()) await runKubelet(node, index);
+    },
+  },
+  {
+    name: "the API server",
+    kill: () => cluster.control.kill("kube-apiserver"),
+    mend: () => startApiServer(cluster.control),
+  },
+];
+
+describe("killed at random moments, and everything converges", () => {
+  for (const [number, victim] of VICTIMS.entries()) {
+    test(`${victim.name} (seed ${seed})`, async () => {
+      const random = new Random(seed + number);
+      const names = [1, 2, 3].map((each) => `v${number}-${each}`);
+      let killed = 0;
+      /** Kills a while after the work has begun, and mends; the work meets the fault wherever it is then. */
+      const during = async (work: () => Promise<unknown>): Promise<void> => {
+        const fault = async () => {
+          await delay(random.int(2_500));
+          if (await victim.kill()) killed += 1;
+          await victim.mend?.();
+        };
+        await Promise.all([work(), fault()]);
+      };
+      // The API may be away while a test asks.
+      const sure = <T>(what: string, ask: () => Promise<T>): Promise<T> =>
+        until(what, async () => [await ask()] as const, { timeoutMs: 90_000 }).then(([answer]) => answer);
+      const each = (what: string, work: (name: string) => Promise<unknown>) => () =>
+        Promise.all(names.map((name) => sure(`${what} ${name}`, () => work(name))));
+
+      await during(
+        each("claim and pod", async (name) => {
+          await scope.claim(name);
+          await scope.pod(`${name}-a`, { claims: [name], node: A });
+        }),
+      );
+      await each("ready", (name) => scope.ready(`${name}-a`, 180_000))();
+      const write = "dd if=/dev/urandom of=/data/f bs=64k count=16 2>/dev/null; sync; sha256sum /data/f";
+      const sums = await Promise.all(
+        names.map((name) => sure("write", () => scope.shell(`${name}-a`, write))),
+      );
+      await during(
+        each("move", async (name) => {
+          await api.delete("Pod", `${name}-a`, scope.namespace);
+          await scope.pod(`${name}-b`, { claims: [name], node: B });
+        }),
+      );
+      await each("ready", (name) => scope.ready(`${name}-b`, 240_000))();
+      const read = names.map((name) => sure("read", () => scope.shell(`${name}-b`, "sha256sum /data/f")));
+      expect(await Promise.all(read)).toEqual(sums);
+      const volumes = await Promise.all(names.map((name) => sure("volume", () => scope.bound(name))));
+      await during(
+        each("delete", async (name) => {
+          await api.delete("Pod", `${name}-b`, scope.namespace);
+          await api.delete("PersistentVolumeClaim", name, scope.namespace);
+        }),
+      );
+      for (const volume of volumes) {
+        await sure("gone", () => api.awaitGone("PersistentVolume", volume.metadata.name, undefined, 240_000));
+        expect(await diskOf(volume)).toBeUndefined();
+        expect(await sure("attachments", () => attachmentsOf(volume.metadata.name))).toEqual([]);
+      }
+      expect(killed).toBe(3);
+      await cluster.awaitDriver(240_000);
+    });
+  }
+
+  test("nothing is left on the nodes: neither loop devices nor mounts of volumes", async () => {
+    for (const node of cluster.nodes) {
+      const left = async () => {
+        const records = await node.run("sh", [
+          "-c",
+          `ls /var/lib/rds-csi/${node.name} | grep -c device || true`,
+        ]);
+        const mounts = await node.run("sh", ["-c", "grep -c kubernetes.io~csi /proc/self/mountinfo || true"]);
+        return `${records.trim()} ${mounts.trim()}`;
+      };
+      await until(`${node.name} to be clean`, async () => (await left()) === "0 0", { explain: left });
+    }
+  });
+});

@@ -1,0 +1,106 @@
+import { spawnSync } from "node:child_process";
+import { join, resolve } from "node:path";
+import process from "node:process";
+import { Cluster, NODES } from "./cluster.ts";
+import { runE2e } from "./e2e.ts";
+import type { Place } from "./machine.ts";
+
+/**
+ * What scripts/cluster runs once everything is built. RDS_CSI_CLUSTER_PROGRAMS: what build.sh made. RDS_CSI_CLUSTER: directory of the
+ * cluster.
+ */
+const repository = resolve(import.meta.dirname, "../..");
+const place: Place = {
+  state: resolve(process.env.RDS_CSI_CLUSTER ?? join(repository, ".cache/cluster")),
+  programs: process.env.RDS_CSI_CLUSTER_PROGRAMS ?? "",
+};
+const say = (text: string): void => console.error(`cluster: ${text}`);
+
+function usage(cluster: Cluster): void {
+  console.log(`export KUBECONFIG=${cluster.kubeconfig} PATH=${join(place.programs, "bin")}:$PATH
+kubectl get pods -A
+kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes list`);
+}
+
+/** A cluster, and whether it was there before. */
+async function provide(): Promise<readonly [Cluster, boolean]> {
+  const found = await Cluster.find(place);
+  if (found !== undefined) return [found, true];
+  await Cluster.down(place);
+  try {
+    return [await Cluster.up(place, say), false];
+  } catch (error) {
+    const logs = `${place.state}-failed`;
+    await Cluster.down(place, logs);
+    say(`logs are in ${logs}`);
+    throw error;
+  }
+}
+
+/** A shell, in the machine of that name or on this computer, with kubectl at hand. */
+async function shell(name: string | undefined): Promise<number> {
+  const [cluster] = await provide();
+  const env = {
+    ...process.env,
+    KUBECONFIG: cluster.kubeconfig,
+    PATH: `${join(place.programs, "bin")}:${process.env.PATH}`,
+  };
+  const inside = name === "control" ? cluster.control : name === undefined ? undefined : cluster.node(name);
+  const program = process.env.SHELL ?? "/bin/sh";
+  const [command, ...args] = inside === undefined ? [program] : ["nsenter", ...inside.entering(program)];
+  return spawnSync(command ?? "", args, { stdio: "inherit", env }).status ?? 1;
+}
+
+/** Runs tests, in the cluster that is up or in one of their own. */
+async function test(files: readonly string[]): Promise<number> {
+  const [, wasThere] = await provide();
+  const wanted = files.length > 0 ? files : ["./test/cluster"];
+  const ran = spawnSync(
+    process.execPath,
+    ["scripts/lib/run-tests.ts", "--config=test/cluster/bunfig.toml", ...wanted],
+    {
+      cwd: repository,
+      stdio: "inherit",
+      env: { ...process.env, RDS_CSI_CLUSTER: place.state, RDS_CSI_TEST_TIMEOUT: "600000" },
+    },
+  );
+  return await finish(ran.status ?? 1, wasThere);
+}
+
+/** Ends a cluster that this process has started, and keeps its logs after a failure. @returns status */
+async function finish(status: number, wasThere: boolean): Promise<number> {
+  if (wasThere) return status;
+  const logs = status === 0 ? undefined : `${place.state}-failed`;
+  await Cluster.down(place, logs);
+  if (logs !== undefined) say(`logs are in ${logs}`);
+  return status;
+}
+
+/** Kubernetes' own storage tests, in the cluster that is up or in one of their own. */
+async function e2e(focus: string | undefined): Promise<number> {
+  const [cluster, wasThere] = await provide();
+  const status = await runE2e(cluster, focus);
+  return await finish(status, wasThere);
+}
+
+const [command = "", ...args] = process.argv.slice(2);
+switch (command) {
+  case "up":
+    usage((await provide())[0]);
+    break;
+  case "down":
+    await Cluster.down(place);
+    break;
+  case "shell":
+    process.exitCode = await shell(args[0]);
+    break;
+  case "test":
+    process.exitCode = await test(args);
+    break;
+  case "e2e":
+    process.exitCode = await e2e(args[0]);
+    break;
+  default:
+    console.error(`cluster: ${command} is none of up, down, shell, test, e2e; nodes are ${NODES.join(", ")}`);
+    process.exitCode = 2;
+}

@@ -1,0 +1,199 @@
+import type { Thing } from "./api.ts";
+import { until } from "./run.ts";
+import { api, type Scope } from "./world.ts";
+
+const VMI = "VirtualMachineInstance";
+const VMIM = "VirtualMachineInstanceMigration";
+
+/**
+ * Plays KubeVirt's virt-controller and virt-handler for one virtual machine: its objects, its pods with their owners and labels, and the
+ * phases of its migrations. Pods, attach-detach controller, external-attacher and kubelet are real. There is no guest: a pod
+ * that reads and writes the device stands for it. Source: KubeVirt 1.9, pkg/virt-controller/watch/migration/migration.go,
+ * pkg/virt-controller/services/template.go.
+ */
+export class PlayedMachine {
+  readonly name: string;
+  readonly #scope: Scope;
+  readonly #claims: readonly string[];
+  #uid = "";
+  #launchers = 0;
+  /** Where the guest runs: node and launcher. */
+  #home = { node: "", pod: "" };
+
+  constructor(scope: Scope, name: string, claims: readonly string[]) {
+    this.#scope = scope;
+    this.name = name;
+    this.#claims = claims;
+  }
+
+  /** Name of the pod that the guest runs in. */
+  get pod(): string {
+    return this.#home.pod;
+  }
+
+  get uid(): string {
+    return this.#uid;
+  }
+
+  /** Creates the instance and its first launcher on a node. The pod may still be starting then. */
+  async start(node: string): Promise<void> {
+    const object = await api.apply({
+      apiVersion: "kubevirt.io/v1",
+      kind: VMI,
+      metadata: { name: this.name, namespace: this.#scope.namespace },
+      spec: { domain: { memory: { guest: "1Gi" } } },
+    });
+    this.#uid = object.metadata.uid;
+    this.#home = { node, pod: await this.launch(node) };
+  }
+
+  /** Waits until the launcher runs; then the instance is Running. */
+  async running(timeoutMs?: number): Promise<void> {
+    await this.#scope.ready(this.#home.pod, timeoutMs);
+    await this.#status({ phase: "Running", nodeName: this.#home.node });
+  }
+
+  /** Creates a launcher of the machine. @returns its name */
+  async launch(node: string, labels: Readonly<Record<string, string>> = {}): Promise<string> {
+    this.#launchers += 1;
+    const pod = `virt-launcher-${this.name}-${this.#launchers}`;
+    await this.#scope.pod(pod, {
+      claims: this.#claims,
+      block: true,
+      node,
+      // A launcher ends by itself when its guest has gone.
+      script: "until [ -e /tmp/ended ]; do sleep 0.2; done; rm /tmp/ended",
+      labels: { "kubevirt.io": "virt-launcher", "kubevirt.io/created-by": this.#uid, ...labels },
+      owners: [
+        {
+          apiVersion: "kubevirt.io/v1",
+          kind: VMI,
+          name: this.name,
+          uid: this.#uid,
+          controller: true,
+          blockOwnerDeletion: true,
+        },
+      ],
+    });
+    return pod;
+  }
+
+  /**
+   * Makes the pod that attaches a hot-plugged claim for a launcher. Source: KubeVirt 1.9, template.go.
+   * @param launcher the one that the guest runs in, if not given
+   * @returns the pod's name
+   */
+  async hotplug(claim: string, node: string, launcher = this.#home.pod): Promise<string> {
+    const owner = await api.get("Pod", launcher, this.#scope.namespace);
+    const pod = `hp-volume-${launcher.replace("virt-launcher-", "")}`;
+    await this.#scope.pod(pod, {
+      claims: [claim],
+      block: true,
+      node,
+      labels: { "kubevirt.io": "hotplug-disk" },
+      owners: [
+        {
+          apiVersion: "v1",
+          kind: "Pod",
+          name: launcher,
+          uid: owner.metadata.uid,
+          controller: true,
+          blockOwnerDeletion: true,
+        },
+      ],
+    });
+    return pod;
+  }
+
+  /** Begins a live migration. @returns the migration, whose target pod is made and waits for its volumes */
+  async migrate(node: string, name = `${this.name}-to-${node}`): Promise<PlayedMigration> {
+    const object = await api.apply({
+      apiVersion: "kubevirt.io/v1",
+      kind: VMIM,
+      metadata: { name, namespace: this.#scope.namespace },
+      spec: { vmiName: this.name },
+    });
+    const { uid } = object.metadata;
+    await this.#phase(name, { phase: "Pending" });
+    const pod = await this.launch(node, { "kubevirt.io/migrationJobUID": uid });
+    await this.#phase(name, { phase: "Scheduling" });
+    const source = this.#home;
+    const state = {
+      migrationUid: uid,
+      sourceNode: source.node,
+      targetNode: node,
+      targetPod: pod,
+      startTimestamp: now(),
+    };
+    return {
+      pod,
+      ready: async () => {
+        await this.#scope.ready(pod);
+        await this.#phase(name, { phase: "Running", migrationState: state });
+        await this.#status({ migrationState: state });
+      },
+      succeed: async () => {
+        this.#home = { node, pod };
+        const migrationState = { ...state, completed: true, endTimestamp: now() };
+        await this.#status({ nodeName: node, migrationState });
+        await this.#phase(name, { phase: "Succeeded", migrationState });
+        await this.#end(source.pod);
+      },
+      fail: async () => {
+        const migrationState = { ...state, failed: true, completed: true, endTimestamp: now() };
+        await this.#status({ migrationState });
+        await this.#phase(name, { phase: "Failed", migrationState });
+        await this.#scope.remove(pod);
+      },
+      cancel: async () => {
+        await api.delete(VMIM, name, this.#scope.namespace);
+        await this.#status({
+          migrationState: { ...state, abortRequested: true, failed: true, endTimestamp: now() },
+        });
+        await this.#scope.remove(pod);
+      },
+    };
+  }
+
+  /** Shuts the machine down. */
+  async stop(): Promise<void> {
+    await api.delete(VMI, this.name, this.#scope.namespace);
+    for (const { metadata } of await api.list("Pod", this.#scope.namespace)) {
+      if (metadata.labels?.["kubevirt.io/created-by"] === this.#uid) await this.#scope.remove(metadata.name);
+    }
+  }
+
+  /** The guest has left a launcher, which then ends well and stays. */
+  async #end(pod: string): Promise<void> {
+    await this.#scope.shell(pod, "touch /tmp/ended");
+    await until(
+      `the end of ${pod}`,
+      async () => (await api.get("Pod", pod, this.#scope.namespace)).status.phase === "Succeeded",
+    );
+  }
+
+  /** Status is no subresource of an instance. */
+  #status(status: Thing): Promise<Thing> {
+    return api.patch(VMI, this.name, this.#scope.namespace, { status });
+  }
+
+  #phase(name: string, status: Thing): Promise<Thing> {
+    return api.patch(VMIM, name, this.#scope.namespace, { status }, "status");
+  }
+}
+
+/** A live migration that is under way. */
+export interface PlayedMigration {
+  /** The target's pod. */
+  readonly pod: string;
+  /** Waits until the target's pod runs; then the guest is copied. */
+  ready(): Promise<void>;
+  /** The guest runs on the target now, and the source's launcher ends. */
+  succeed(): Promise<void>;
+  /** The guest stays, and the target's launcher ends. */
+  fail(): Promise<void>;
+  /** The migration is deleted, as `virtctl migrate-cancel` does. */
+  cancel(): Promise<void>;
+}
+
+const now = (): string => `${new Date().toISOString().slice(0, 19)}Z`;
