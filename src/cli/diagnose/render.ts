@@ -3,16 +3,14 @@ import { diagnosisDocument } from "../../diagnose/document.ts";
 import type { RankedFinding } from "../../diagnose/rank.ts";
 import { printable } from "../../domain/printable.ts";
 import type { Severity } from "../../inspect/entry.ts";
-import { jsonText, yamlText } from "../machine-text.ts";
+import { machineText } from "../machine-text.ts";
+import type { OutputFormat } from "../volumes/render.ts";
 import { painted, type Screen } from "../volumes/text.ts";
 import { sections } from "./sections.ts";
 import { wrap } from "./wrap.ts";
 
-export const DIAGNOSE_FORMATS = ["table", "wide", "json", "yaml"] as const;
-export type DiagnoseFormat = (typeof DIAGNOSE_FORMATS)[number];
-
 export interface DiagnoseRenderOptions extends Screen {
-  readonly format: DiagnoseFormat;
+  readonly format: OutputFormat;
 }
 
 const COLOURS: Readonly<Record<Severity, string>> = {
@@ -26,14 +24,9 @@ const MOST_COLUMNS = 160;
 
 /** The report as text that ends with a newline. */
 export function renderDiagnosis(diagnosis: Diagnosis, options: DiagnoseRenderOptions): string {
-  switch (options.format) {
-    case "json":
-      return `${jsonText(diagnosisDocument(diagnosis), 2)}\n`;
-    case "yaml":
-      return yamlText(diagnosisDocument(diagnosis));
-    default:
-      return people(diagnosis, options);
-  }
+  const { format } = options;
+  if (format === "json" || format === "yaml") return machineText(diagnosisDocument(diagnosis), format);
+  return people(diagnosis, options);
 }
 
 function people(diagnosis: Diagnosis, { format, width, colour }: DiagnoseRenderOptions): string {

@@ -1,6 +1,6 @@
 import { printable } from "../../domain/printable.ts";
 import { sentenceOf } from "../../inspect/finding.ts";
-import { jsonText, yamlText } from "../machine-text.ts";
+import { machineText } from "../machine-text.ts";
 import { volumeTable } from "./list-table.ts";
 import { problemsOf } from "./listed.ts";
 import type { ListedVolume, UnknownSide } from "./model.ts";
@@ -10,8 +10,7 @@ import { plain } from "./show-document.ts";
 import { wrap } from "./show-text.ts";
 import type { Screen } from "./text.ts";
 
-export const OUTPUT_FORMATS = ["table", "wide", "json", "yaml"] as const;
-export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+export type OutputFormat = "table" | "wide" | "json" | "yaml";
 
 export interface RenderOptions extends Screen, Choice {
   readonly format: OutputFormat;
@@ -29,14 +28,9 @@ export function renderVolumes(all: readonly ListedVolume[], options: RenderOptio
   const { format, selection = ALL, sort, unknown = [] } = options;
   const machine = format === "json" || format === "yaml";
   const volumes = sorted(all.filter(selects(selection)), sort ?? (machine ? "handle" : "problems"));
-  switch (format) {
-    case "json":
-      return `${jsonText(document(volumes, all.length, unknown), 2)}\n`;
-    case "yaml":
-      return yamlText(document(volumes, all.length, unknown));
-    default:
-      return `${listLines(all, volumes, options).join("\n")}\n`;
-  }
+  return machine
+    ? machineText(document(volumes, all.length, unknown), format)
+    : `${listLines(all, volumes, options).join("\n")}\n`;
 }
 
 /** The machine-readable form, `rds-csi/v1`; its fields are described in docs/cli.md and only ever added to. */
