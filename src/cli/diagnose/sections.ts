@@ -5,7 +5,7 @@ import type { Facts } from "../../diagnose/facts.ts";
 import { historyOf } from "../../diagnose/probes/kernel-log.ts";
 import { printable } from "../../domain/printable.ts";
 import { shortSize } from "../../domain/size.ts";
-import { valueOr } from "../../inspect/fact.ts";
+import { type Fact, valueOr } from "../../inspect/fact.ts";
 import { endpointText } from "../../nvme/endpoint.ts";
 import { shortDuration, tableLines } from "../volumes/text.ts";
 import { wrap } from "./wrap.ts";
@@ -48,52 +48,40 @@ function pairLines(rows: Rows, width: number | undefined): readonly string[] {
   );
 }
 
+/** The rows of a fact; none if it is not known. */
+function rowsOf<T>(fact: Fact<T>, say: (value: T) => Rows): Rows {
+  return fact.state === "known" ? say(fact.value) : [];
+}
+
 function nodeRows(facts: Facts, wide: boolean): Rows {
-  const rows: (readonly [string, string])[] = [];
-  const kernel = valueOr(facts.kernel, undefined);
-  if (kernel !== undefined) {
-    const { modules, multipath, release } = kernel;
-    const loaded = [
-      ["nvme-tcp", modules.nvmeTcp],
-      ["nvme-fabrics", modules.nvmeFabrics],
-    ].map(([name, is]) => `${name} ${is ? "loaded" : "missing"}`);
-    const paths = multipath === undefined ? [] : [`native multipath ${multipath ? "on" : "off"}`];
-    rows.push(["kernel", [release ?? "unknown", ...loaded, ...paths].join(", ")]);
-  }
-  const tools = valueOr(facts.tools, []);
-  const missing = tools.filter(({ path }) => path === undefined).map(({ name }) => name);
-  if (wide)
-    for (const { name, path, version } of tools)
-      rows.push([name, `${path ?? "missing"} ${version ?? ""}`.trim()]);
-  else if (tools.length > 0) {
-    const nvme = tools.find(({ name }) => name === "nvme")?.version;
-    const all = `${tools.length - missing.length} of ${tools.length} programs`;
-    rows.push(["tools", nvme === undefined ? all : `${all}; ${nvme}`]);
-  }
-  const identity = valueOr(facts.identity, undefined);
-  if (identity !== undefined) {
-    const assumed = identity.nodeIdAssumed ? " (node id: the host's name)" : "";
-    rows.push(["host NQN", `${identity.hostNqn ?? "unknown, as the cluster id is"}${assumed}`]);
-  }
-  const plugin = valueOr(facts.plugin, undefined);
-  if (plugin !== undefined) {
-    const state = plugin.ready === undefined ? "" : plugin.ready ? ", ready" : ", not ready";
-    rows.push([
-      "plugin",
-      plugin.name === undefined ? (plugin.problem ?? "") : `${plugin.name} ${plugin.version}${state}`,
-    ]);
-  }
-  const kubelet = valueOr(facts.kubelet, undefined);
-  if (kubelet !== undefined) {
-    const { registered, directory } = kubelet;
-    rows.push([
-      "kubelet",
-      `${directory}, ${registered.length > 0 ? "driver registered" : "driver not registered"}`,
-    ]);
-  }
-  const rds = valueOr(facts.rds, undefined);
-  if (rds !== undefined) rows.push(["RDS", `${rds.address}, RouterOS ${rds.version}`]);
-  return rows;
+  return [
+    ...rowsOf(facts.kernel, ({ modules, multipath, release = "unknown" }) => {
+      const tcp = `nvme-tcp ${modules.nvmeTcp ? "loaded" : "missing"}`;
+      const fabrics = `nvme-fabrics ${modules.nvmeFabrics ? "loaded" : "missing"}`;
+      const paths = multipath === undefined ? [] : [`native multipath ${multipath ? "on" : "off"}`];
+      return [["kernel", [release, tcp, fabrics, ...paths].join(", ")]];
+    }),
+    ...rowsOf(facts.tools, (tools) => {
+      if (wide) {
+        return tools.map(({ name, path = "missing", version = "" }) => [name, `${path} ${version}`.trim()]);
+      }
+      const present = tools.filter(({ path }) => path !== undefined);
+      const nvme = tools.find(({ name }) => name === "nvme")?.version;
+      const all = `${present.length} of ${tools.length} programs`;
+      return tools.length === 0 ? [] : [["tools", nvme === undefined ? all : `${all}; ${nvme}`]];
+    }),
+    ...rowsOf(facts.identity, ({ hostNqn = "unknown, as the cluster id is", nodeIdAssumed }) => [
+      ["host NQN", `${hostNqn}${nodeIdAssumed ? " (node id: the host's name)" : ""}`],
+    ]),
+    ...rowsOf(facts.plugin, ({ name, version, ready, problem = "" }) => {
+      const state = ready === undefined ? "" : ready ? ", ready" : ", not ready";
+      return [["plugin", name === undefined ? problem : `${name} ${version}${state}`]];
+    }),
+    ...rowsOf(facts.kubelet, ({ registered, directory }) => [
+      ["kubelet", `${directory}, driver ${registered.length > 0 ? "registered" : "not registered"}`],
+    ]),
+    ...rowsOf(facts.rds, ({ address, version }) => [["RDS", `${address}, RouterOS ${version}`]]),
+  ];
 }
 
 function storageRows({ storage }: Facts): Rows {
