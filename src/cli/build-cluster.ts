@@ -61,11 +61,6 @@ function withoutCluster({ nodes }: ControllerConfig): ClusterParts {
   };
 }
 
-/** Name of the Lease under which one replica reconciles; per installation, as several may share a namespace. */
-function leaseName(driverName: string): string {
-  return `${driverName.replaceAll(".", "-")}-reconcile`;
-}
-
 /**
  * The cluster as the driver's orchestrator. Reads credentials, and nothing from the network.
  * @throws kubernetesConfigUnusable
@@ -78,6 +73,8 @@ export async function kubernetesCluster(
   const instance = config.podName ?? hostname();
   const kubernetes = await openKubernetes(config, { instance, logger: withoutRequest(logger), clock });
   const { reader, events, leaders } = kubernetes;
+  // The Lease under which one replica reconciles is that of an installation, as several may share a namespace.
+  const name = `${driverName.replaceAll(".", "-")}-reconcile`;
   const namespace = config.leaseNamespace ?? kubernetes.namespace ?? "default";
   return {
     nodes: kubernetesNodes(reader),
@@ -87,11 +84,8 @@ export async function kubernetesCluster(
     events,
     shards: kubernetes.shards(namespace, recordsPrefix(driverName)),
     clusterId: (signal) => kubernetes.clusterUid(signal),
-    lead: (work, signal) =>
-      leaders.runAsLeader(
-        { name: leaseName(driverName), namespace, identity: instance, onStarted: work },
-        signal,
-      ),
+    lead: (onStarted, signal) =>
+      leaders.runAsLeader({ name, namespace, identity: instance, onStarted }, signal),
     close: () => kubernetes.close(),
   };
 }

@@ -10,19 +10,14 @@ export const ExitCode = {
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
 /** The meaning of each exit code, for help and docs. */
-export const EXIT_CODE_DOCS: readonly (readonly [ExitCode, string])[] = [
-  [
-    ExitCode.ok,
-    "success; controller, node and simulate: ended by SIGTERM or SIGINT, with their work finished",
-  ],
-  [
-    ExitCode.failure,
+export const EXIT_CODE_DOCS = Object.entries({
+  ok: "success; controller, node and simulate: ended by SIGTERM or SIGINT, with their work finished",
+  failure:
     "the command failed, e.g. the RDS is not reachable, or was interrupted; also a second SIGTERM or SIGINT",
-  ],
-  [ExitCode.usage, "wrong options or configuration: every mistake is listed, nothing was done"],
-  [
-    ExitCode.problems,
+  usage: "wrong options or configuration: every mistake is listed, nothing was done",
+  problems:
     "the command found problems (volumes list and show with --fail-on-problems, volumes record) or warnings (diagnose)",
-  ],
-  [ExitCode.broken, "diagnose found errors or critical problems"],
-];
+  broken: "diagnose found errors or critical problems",
+} satisfies Record<keyof typeof ExitCode, string>).map(
+  ([name, text]) => [ExitCode[name as keyof typeof ExitCode], text] as const,
+);

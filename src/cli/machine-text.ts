@@ -1,6 +1,11 @@
 import { Document, visit } from "yaml";
 import { isPrintable, printableJson, printableYaml } from "../domain/printable.ts";
 
+/** A value for programs, indented. Ends with a newline. */
+export function machineText(value: unknown, format: "json" | "yaml"): string {
+  return format === "json" ? `${jsonText(value, 2)}\n` : yamlText(value);
+}
+
 /**
  * A value as JSON, without active characters: they stand as `\\u…`, so the output is as safe on a terminal as in a pipe.
  * @param indent blanks per level; 0: one line

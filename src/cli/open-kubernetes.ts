@@ -1,18 +1,13 @@
 import { DEFAULT_DRIVER_NAME } from "../config/common-options.ts";
+import type { NodeConfig } from "../config/load.ts";
 import type { Kubernetes, KubernetesOptions } from "../kubernetes/create.ts";
-
-/** The options that say how Kubernetes is reached. */
-interface KubernetesConfig {
-  readonly kubeconfig: string | undefined;
-  readonly driverName: string;
-}
 
 /**
  * The cluster of `--orchestrator kubernetes`. Reads credentials, and nothing from the network.
  * @throws kubernetesConfigUnusable
  */
 export async function openKubernetes(
-  { kubeconfig, driverName }: KubernetesConfig,
+  { kubeconfig, driverName }: Pick<NodeConfig, "kubeconfig" | "driverName">,
   options: Omit<KubernetesOptions, "source" | "driverName">,
 ): Promise<Kubernetes> {
   // Loaded only here: without Kubernetes its client costs nothing.

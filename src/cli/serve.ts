@@ -1,3 +1,5 @@
+import type { serviceOptions } from "../config/common-options.ts";
+import type { NodeConfig } from "../config/load.ts";
 import type { BoundService } from "../csi/bridge.ts";
 import { identityService } from "../csi/identity.ts";
 import { standardInterceptors } from "../csi/interceptors/standard.ts";
@@ -25,13 +27,7 @@ export interface Component {
 }
 
 export interface ServeOptions {
-  readonly config: {
-    readonly endpoint: string;
-    readonly driverName: string;
-    readonly metricsAddress: string;
-    readonly shutdownTimeoutSeconds: number;
-    readonly logLevel: string;
-  };
+  readonly config: Pick<NodeConfig, keyof typeof serviceOptions | "logLevel">;
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly clock?: Clock;

@@ -23,9 +23,9 @@ export interface Chain {
   readonly handle: string;
   readonly persistentVolume: string | undefined;
   readonly claim: string | undefined;
-  readonly links: readonly Link[];
   /** The first broken link; undefined: none is. */
   readonly brokenAt: LinkName | undefined;
+  readonly links: readonly Link[];
 }
 
 const ok = (detail: string): Judged => ({ state: "ok", detail });
@@ -166,7 +166,7 @@ export function chainOf(volume: VolumeCase): Chain {
     handle: volume.handle,
     persistentVolume: ifKnown(volume.facts.cluster.pv)?.name,
     claim: claimName(volume),
-    links,
     brokenAt: links.find(({ state }) => state === "broken")?.link,
+    links,
   };
 }

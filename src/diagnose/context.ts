@@ -1,25 +1,27 @@
-import type { RdsConfig } from "../config/load.ts";
+import type { DiagnoseConfigValues, RdsConfig } from "../config/load.ts";
 import type { NodeSystem } from "../host/system.ts";
 import type { Fact } from "../inspect/fact.ts";
 import type { Installation } from "../inspect/facts.ts";
 
 /** What the command was told; a copy without secrets goes into the report. */
-export interface DiagnoseConfig {
+export interface DiagnoseConfig
+  extends Pick<
+    DiagnoseConfigValues,
+    | "clusterId"
+    | "nqnPrefix"
+    | "driverName"
+    | "dataPath"
+    | "endpoint"
+    | "kubeletDir"
+    | "orchestrator"
+    | "kubeconfig"
+    | "pool"
+  > {
   readonly nodeId: string;
   /** Nobody said it: it is the host's name. */
   readonly nodeIdAssumed: boolean;
-  /** undefined: it is not configured, and the cluster did not say it. */
-  readonly clusterId: string | undefined;
-  readonly nqnPrefix: string;
-  readonly driverName: string;
-  readonly dataPath: "nvme-tcp" | "loop";
   /** Directories of the data path loop; undefined: it is not that one. */
   readonly loop: { readonly exportsDir: string; readonly stateDir: string } | undefined;
-  /** Path of the plugin's socket. */
-  readonly endpoint: string;
-  readonly kubeletDir: string;
-  readonly orchestrator: "kubernetes" | "none";
-  readonly kubeconfig: string | undefined;
   /** Storage addresses that were configured, with the options that named them. */
   readonly storageAddresses: readonly {
     readonly address: string;
@@ -28,8 +30,6 @@ export interface DiagnoseConfig {
   }[];
   /** Nodes have no RDS credentials; then it is not asked. */
   readonly rds: Fact<RdsConfig>;
-  /** Slot of the pool for volumes whose StorageClass names none. */
-  readonly pool: string;
 }
 
 /** The settings that name exports; those that nodes do not have matter for records of version 0.1 only. */

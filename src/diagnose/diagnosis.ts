@@ -23,14 +23,14 @@ export interface CheckResult {
   readonly milliseconds: number;
 }
 
-/** The whole report; the input of every renderer. */
+/** The whole report; the input of every renderer. The order of the fields is that of the document. */
 export interface Diagnosis {
   readonly node: string;
   readonly driverName: string;
+  readonly version: string;
   /** Milliseconds since the Unix epoch. */
   readonly createdAt: number;
   readonly durationMs: number;
-  readonly version: string;
   /** undefined: nothing was found. */
   readonly worst: Severity | undefined;
   readonly counts: Readonly<Record<Severity, number>>;
@@ -72,9 +72,9 @@ export function diagnose(gathered: Gathered, now: number, durationMs: number, vo
   return {
     node: config.nodeId,
     driverName: config.driverName,
+    version: buildInfo.version,
     createdAt: now,
     durationMs: Math.round(durationMs),
-    version: buildInfo.version,
     worst: worstOf(findings),
     counts: Object.fromEntries(SEVERITIES.map((each) => [each, count(each)])) as Record<Severity, number>,
     findings,

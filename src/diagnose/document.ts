@@ -7,17 +7,13 @@ import type { Diagnosis } from "./diagnosis.ts";
  * Free of bigints, and of private keys in whatever text.
  */
 export function diagnosisDocument(diagnosis: Diagnosis): object {
-  const { findings, volumes, checks, facts } = diagnosis;
+  const { findings, volumes } = diagnosis;
   const document = {
     apiVersion: "rds-csi/v1",
     kind: "Diagnosis",
-    node: diagnosis.node,
-    driverName: diagnosis.driverName,
-    version: diagnosis.version,
+    ...diagnosis,
     createdAt: new Date(diagnosis.createdAt).toISOString(),
-    durationMs: diagnosis.durationMs,
     worst: diagnosis.worst ?? null,
-    counts: diagnosis.counts,
     findings: findings.map(({ id, severity, title, subject, volume, evidence, remedy, causedBy }) => ({
       id,
       severity,
@@ -28,15 +24,12 @@ export function diagnosisDocument(diagnosis: Diagnosis): object {
       remedy,
       causedBy: causedBy ?? null,
     })),
-    volumes: volumes.map(({ handle, persistentVolume, claim, links, brokenAt }) => ({
-      handle,
-      persistentVolume: persistentVolume ?? null,
-      claim: claim ?? null,
-      brokenAt: brokenAt ?? null,
-      links,
+    volumes: volumes.map((chain) => ({
+      ...chain,
+      persistentVolume: chain.persistentVolume ?? null,
+      claim: chain.claim ?? null,
+      brokenAt: chain.brokenAt ?? null,
     })),
-    checks,
-    facts,
   };
   return JSON.parse(JSON.stringify(document, plain)) as object;
 }

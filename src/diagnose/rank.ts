@@ -17,6 +17,11 @@ export function draftIf(
   return is ? [{ id, subject, evidence }] : [];
 }
 
+/** The draft of a check that looks at one volume. */
+export function volumeDraft(handle: string, id: FindingId, ...evidence: readonly string[]): Draft {
+  return { id, subject: { kind: "volume", name: handle }, volume: handle, evidence };
+}
+
 /** A finding among the others. */
 export interface RankedFinding extends Finding<FindingId> {
   /** The finding that explains this one; undefined: a cause. */

@@ -14,7 +14,6 @@ import type { AnswerFacts } from "./probes/answering.ts";
 import type { ConnectionFacts } from "./probes/connections.ts";
 import type { HungTask } from "./probes/hung-tasks.ts";
 import type { StagingRecord, VolumeMount } from "./probes/mounts.ts";
-import { surveyFact } from "./probes/rds.ts";
 
 /** Everything that is known about one volume of this node. */
 export interface VolumeCase {
@@ -54,7 +53,7 @@ export function volumeCases({ config, facts }: Gathered, now: number): readonly 
   const world: World = {
     now,
     installation: installationOf(config),
-    survey: surveyFact(rds),
+    survey: mapFact(rds, ({ survey }) => known(survey)),
     cluster: {
       pvs: mapFact(cluster, ({ persistentVolumes }) => persistentVolumes),
       attachments: mapFact(cluster, ({ attachments }) => attachments),

@@ -2,11 +2,10 @@ import { SIZE_GRANULARITY } from "../rds/layout.ts";
 import { ifKnown } from "./fact.ts";
 import type { VolumeFacts } from "./facts.ts";
 import { exactSize } from "./finding.ts";
-import { type VolumeFinding, volumeFinding } from "./volume-finding.ts";
+import type { Drift } from "./volume-finding.ts";
 
 /** The disk item that is missing or no volume of ours; the file that is left of it. */
-export function compareExistence(facts: VolumeFacts): VolumeFinding[] {
-  const { handle, rds, cluster, usedOn } = facts;
+export function* compareExistence({ handle, rds, cluster, usedOn }: VolumeFacts): Iterable<Drift> {
   const pv = ifKnown(cluster.pv);
   const user = pv === undefined ? usedOn && `Node ${usedOn} uses` : `PersistentVolume ${pv.name} names`;
   const kubernetes = pv?.name;
@@ -15,72 +14,48 @@ export function compareExistence(facts: VolumeFacts): VolumeFinding[] {
     const rdsSide = file === undefined ? "no disk item" : `no disk item, file ${file.path}`;
     const missing = `${user} ${handle}, which is not on the RDS`;
     const left = `Its file ${file?.path} is there, its disk item is not`;
-    return [
-      ...(user === undefined || pv?.deleting === true
-        ? []
-        : [volumeFinding(facts, "volume-missing", missing, { rds: rdsSide, kubernetes, node: usedOn })]),
-      ...(file === undefined ? [] : [volumeFinding(facts, "file-left", left, { rds: rdsSide })]),
-    ];
-  }
-  if (rds.foreign === undefined) return [];
-  return user === undefined
-    ? [
-        volumeFinding(facts, "foreign-disk", `The disk item is not ours: ${rds.foreign}`, {
-          rds: rds.foreign,
-        }),
-      ]
-    : [
-        volumeFinding(facts, "record-unusable", `${user} it, but ${rds.foreign}`, {
-          rds: rds.foreign,
-          kubernetes,
-        }),
-      ];
+    if (user !== undefined && pv?.deleting !== true)
+      yield ["volume-missing", missing, { rds: rdsSide, kubernetes, node: usedOn }];
+    if (file !== undefined) yield ["file-left", left, { rds: rdsSide }];
+  } else if (rds.foreign !== undefined && user === undefined)
+    yield ["foreign-disk", `The disk item is not ours: ${rds.foreign}`, { rds: rds.foreign }];
+  else if (rds.foreign !== undefined)
+    yield ["record-unusable", `${user} it, but ${rds.foreign}`, { rds: rds.foreign, kubernetes }];
 }
 
 /** Disk item, file and pool of a volume of ours: the RDS against itself. */
-export function compareDisk(facts: VolumeFacts): VolumeFinding[] {
-  const { rds } = facts;
+export function* compareDisk({ rds }: VolumeFacts): Iterable<Drift> {
   const disk = rds.foreign === undefined ? ifKnown(rds.disk) : undefined;
   const file = ifKnown(rds.file);
-  if (disk === undefined) return [];
-  const found: VolumeFinding[] = [];
+  if (disk === undefined) return;
   if (disk.mountFilesystem) {
     const text = "mount-filesystem is on: the RDS may mount, and so change, the filesystem of a node";
-    found.push(volumeFinding(facts, "mount-filesystem", text, { rds: "mount-filesystem=yes" }));
+    yield ["mount-filesystem", text, { rds: "mount-filesystem=yes" }];
   }
   // The file and the size are missing for want of the pool.
   if (rds.pool.state === "absent") {
     // RouterOS mounts a pool at a folder of its slot's name.
     const pool = disk.filePath.split("/")[0] || "POOL";
     const more = { rds: "not mounted", subject: { kind: "pool", name: pool } } as const;
-    return [
-      volumeFinding(facts, "pool-not-mounted", `Pool ${pool} is not mounted on the RDS`, more),
-      ...found,
-    ];
-  }
-  if (rds.file.state === "absent") {
-    const text = `Its file ${disk.filePath} is not there`;
-    return [volumeFinding(facts, "file-missing", text, { rds: "disk item without its file" }), ...found];
-  }
-  if (disk.size === undefined) {
+    yield ["pool-not-mounted", `Pool ${pool} is not mounted on the RDS`, more];
+  } else if (rds.file.state === "absent") {
+    yield ["file-missing", `Its file ${disk.filePath} is not there`, { rds: "disk item without its file" }];
+  } else if (disk.size === undefined) {
     const text = "The RDS reports no size: the device is not ready";
     const seen = disk.state === "" ? "no size" : `state ${disk.state}`;
-    found.push(volumeFinding(facts, "device-not-ready", text, { rds: seen }));
+    yield ["device-not-ready", text, { rds: seen }];
   } else if (file?.sizeBytes !== undefined && file.sizeBytes !== disk.size) {
     const [ofDisk, ofFile] = [exactSize(disk.size), exactSize(file.sizeBytes)];
     const text = `The disk has ${ofDisk}, its file ${ofFile}`;
-    found.push(volumeFinding(facts, "size-file-disk", text, { rds: `disk ${ofDisk}, file ${ofFile}` }));
+    yield ["size-file-disk", text, { rds: `disk ${ofDisk}, file ${ofFile}` }];
   }
-  return found;
 }
 
 /** The size on the RDS against PersistentVolume, claim and publish contexts. */
-export function compareSize(facts: VolumeFacts): VolumeFinding[] {
-  const { rds, cluster } = facts;
+export function* compareSize({ rds, cluster }: VolumeFacts): Iterable<Drift> {
   const size = rds.foreign === undefined ? ifKnown(rds.disk)?.size : undefined;
   const capacity = ifKnown(cluster.pv)?.capacityBytes;
   const claim = ifKnown(cluster.claim);
-  const found: VolumeFinding[] = [];
   const asked = claim?.requestedBytes;
   const has = claim?.capacityBytes;
   // A claim that is not bound yet has no capacity; one that is deleted expands no more.
@@ -89,24 +64,23 @@ export function compareSize(facts: VolumeFacts): VolumeFinding[] {
   if (size !== undefined && capacity !== undefined) {
     const sides = { rds: exactSize(size), kubernetes: exactSize(capacity) };
     const text = `The disk has ${sides.rds}, the PersistentVolume ${sides.kubernetes}`;
-    if (size < capacity) found.push(volumeFinding(facts, "size-below-pv", text, sides));
+    if (size < capacity) yield ["size-below-pv", text, sides];
     // Sizes on the RDS are rounded up, which a PersistentVolume made by hand may not show. An expansion grows the disk first,
     // so the claim's request must be known.
     else if (size - capacity >= SIZE_GRANULARITY && !pending && cluster.claim.state !== "unknown")
-      found.push(volumeFinding(facts, "size-above-pv", text, sides));
+      yield ["size-above-pv", text, sides];
   }
   if (pending) {
     const kubernetes = `${exactSize(asked)} asked for, ${exactSize(has)} so far`;
     const text = `The claim asks for ${exactSize(asked)} and has ${exactSize(has)}`;
     const seen = size === undefined ? undefined : exactSize(size);
-    found.push(volumeFinding(facts, "expansion-pending", text, { rds: seen, kubernetes }));
+    yield ["expansion-pending", text, { rds: seen, kubernetes }];
   }
   for (const { node, attached, metadata } of ifKnown(cluster.attachments) ?? []) {
     const told = /^\d{1,19}$/.test(metadata.sizeBytes ?? "") ? BigInt(metadata.sizeBytes ?? "") : undefined;
     if (!attached || size === undefined || told === undefined || told <= size) continue;
     const sides = { node, rds: exactSize(size), kubernetes: exactSize(told) };
     const text = `The publish context of node ${node} has ${sides.kubernetes}, the disk ${sides.rds}`;
-    found.push(volumeFinding(facts, "attached-size", text, sides));
+    yield ["attached-size", text, sides];
   }
-  return found;
 }

@@ -3,17 +3,16 @@ import { ifKnown } from "./fact.ts";
 import { type VolumeFacts, volumeOf } from "./facts.ts";
 import { listed } from "./finding.ts";
 import { isRecent } from "./grace.ts";
-import { type VolumeFinding, volumeFinding } from "./volume-finding.ts";
+import type { Drift } from "./volume-finding.ts";
 
 const ENDED = new Set(["Succeeded", "Failed"]);
 
 /** The migration: its deadline, the record against itself, and against KubeVirt. */
-export function compareMigration(facts: VolumeFacts): VolumeFinding[] {
+export function* compareMigration(facts: VolumeFacts): Iterable<Drift> {
   const record = volumeOf(facts)?.record;
-  if (record === undefined) return [];
+  if (record === undefined) return;
   const { migration, attachments } = record;
   const nodes = attachments.map(({ node }) => node);
-  const found: VolumeFinding[] = [];
   const wrong = migration === undefined ? attachments.length > 1 : attachments.length !== 2;
   if (wrong) {
     const rds = `${migration === undefined ? "no migration" : "migration"}, attached to ${listed(nodes)}`;
@@ -21,18 +20,18 @@ export function compareMigration(facts: VolumeFacts): VolumeFinding[] {
       migration === undefined
         ? `It is attached to ${attachments.length} nodes without a migration`
         : `Its record shows a migration with ${attachments.length} attached nodes`;
-    found.push(volumeFinding(facts, "migration-record", text, { rds }));
+    yield ["migration-record", text, { rds }];
   }
-  if (migration === undefined) return found;
+  if (migration === undefined) return;
   const seconds = facts.now / 1_000;
   const elapsed = Math.floor(elapsedSeconds(migration, seconds));
   if (isOverdue(migration, seconds)) {
     const text = `Its migration has taken ${elapsed} s, ${migration.timeoutSeconds} s are allowed`;
     const rds = `${elapsed} s of ${migration.timeoutSeconds} s`;
-    found.push(volumeFinding(facts, "migration-overdue", text, { rds, kubernetes: phases(facts) }));
+    yield ["migration-overdue", text, { rds, kubernetes: phases(facts) }];
   }
   const machines = ifKnown(facts.cluster.machines);
-  if (machines === undefined || isRecent(migration.since, facts.now)) return found;
+  if (machines === undefined || isRecent(migration.since, facts.now)) return;
   const all = machines.flatMap(({ migrations }) => migrations);
   const runs = all.some(({ phase }) => !ENDED.has(phase));
   // The node that is left is detached some seconds after the end.
@@ -42,11 +41,8 @@ export function compareMigration(facts: VolumeFacts): VolumeFinding[] {
   if (machines.length > 0 && !runs && !justEnded) {
     const text = `It is attached to ${listed(nodes)} for a migration, and KubeVirt knows of none that runs`;
     const kubernetes = phases(facts) ?? "no migration";
-    found.push(
-      volumeFinding(facts, "migration-ended", text, { rds: `attached to ${listed(nodes)}`, kubernetes }),
-    );
+    yield ["migration-ended", text, { rds: `attached to ${listed(nodes)}`, kubernetes }];
   }
-  return found;
 }
 
 /** The newest migration of each machine, as KubeVirt has it. */

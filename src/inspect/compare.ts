@@ -8,7 +8,7 @@ import { SEVERITIES } from "./entry.ts";
 import { ifKnown } from "./fact.ts";
 import type { VolumeFacts } from "./facts.ts";
 import type { Finding } from "./finding.ts";
-import type { VolumeFinding } from "./volume-finding.ts";
+import { type VolumeFinding, volumeFinding } from "./volume-finding.ts";
 
 /**
  * Everything on which the facts of a volume disagree; the worst first, then in the order of the catalogue, where causes stand
@@ -26,7 +26,7 @@ export function compareVolume(facts: VolumeFacts): VolumeFinding[] {
     compareClaim,
     compareMode,
     compareMigration,
-  ].flatMap((check) => check(facts));
+  ].flatMap((check) => [...check(facts)].map((drift) => volumeFinding(facts, ...drift)));
   return found.toSorted(
     (a, b) =>
       SEVERITIES.indexOf(b.severity) - SEVERITIES.indexOf(a.severity) ||

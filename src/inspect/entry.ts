@@ -77,27 +77,15 @@ export const IO_STOPS = [
   "nvme-kernel-errors",
 ] as const;
 
-/** Declares a finding about a node, a link or a device. */
-export function entry(
-  severity: Severity,
-  title: string,
-  meaning: string,
-  remedy: string,
-  explains: readonly string[] = [],
-): FindingEntry {
-  return { severity, title, meaning, remedy, explains };
-}
-
-/** Declares a finding about a volume. */
-export function finding(
-  severity: Severity,
-  about: Aspect,
-  title: string,
-  meaning: string,
-  remedy: string,
-  explains: readonly string[] = [],
-): FindingEntry {
-  return { severity, about, title, meaning, remedy, explains };
+/**
+ * Declares a finding. @param about only for a finding about a volume
+ * @returns takes the title and, as further sentences, the meaning; the remedy; the ids that the finding explains
+ */
+export function finding(severity: Severity, about?: Aspect) {
+  return (text: string, remedy: string, explains: readonly string[] = []): FindingEntry => {
+    const [title = "", ...meaning] = text.split(". ");
+    return { severity, title, meaning: meaning.join(". "), remedy, explains, ...(about && { about }) };
+  };
 }
 
 export const LOG = "`kubectl -n rds-csi logs deployment/rds-csi-controller -c driver`";

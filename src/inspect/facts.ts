@@ -15,10 +15,7 @@ import type { RdsVolume } from "../rds/volume.ts";
 import { type Fact, ifKnown } from "./fact.ts";
 
 /** The mounted disk item that holds a file. Sizes in bytes, undefined when the RDS reports none. */
-export interface PoolFacts {
-  readonly slot: string;
-  readonly mountPoint: string;
-  readonly fs: string;
+export interface PoolFacts extends Pick<Disk, "slot" | "mountPoint" | "fs"> {
   readonly sizeBytes: bigint | undefined;
   readonly freeBytes: bigint | undefined;
 }

@@ -6,9 +6,12 @@ import { type Finding, findingOf, type Seen, type Subject } from "./finding.ts";
 
 export type VolumeFinding = Finding<VolumeFindingId>;
 
+/** A disagreement: one sentence, and the words of each side. */
+export type Drift = readonly [id: VolumeFindingId, text: string, sides: Sides];
+
 type Sides = Pick<Seen, "rds" | "kubernetes" | "node"> & { readonly subject?: Subject };
 
-/** A finding about a volume. @param text one sentence */
+/** A finding about a volume. */
 export function volumeFinding(
   facts: VolumeFacts,
   id: VolumeFindingId,

@@ -13,10 +13,11 @@ import { silentLogger } from "../../observability/log.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { nodeEvents } from "../node-events.ts";
-import { type DiagnoseFormat, renderDiagnosis } from "./render.ts";
+import type { OutputFormat } from "../volumes/render.ts";
+import { renderDiagnosis } from "./render.ts";
 
 export interface DiagnoseOptions {
-  readonly output: DiagnoseFormat;
+  readonly output: OutputFormat;
   /** Only this volume. */
   readonly volume: string | undefined;
   /** File for the report with all facts. */

@@ -3,53 +3,42 @@ import { diagnosisDocument } from "../../diagnose/document.ts";
 import type { RankedFinding } from "../../diagnose/rank.ts";
 import { printable } from "../../domain/printable.ts";
 import type { Severity } from "../../inspect/entry.ts";
-import { jsonText, yamlText } from "../machine-text.ts";
+import { machineText } from "../machine-text.ts";
+import type { OutputFormat } from "../volumes/render.ts";
+import { painted, type Screen } from "../volumes/text.ts";
 import { sections } from "./sections.ts";
 import { wrap } from "./wrap.ts";
 
-export const DIAGNOSE_FORMATS = ["table", "wide", "json", "yaml"] as const;
-export type DiagnoseFormat = (typeof DIAGNOSE_FORMATS)[number];
-
-export interface DiagnoseRenderOptions {
-  readonly format: DiagnoseFormat;
-  /** Columns of the terminal; undefined when it is none, then nothing is cut or wrapped. */
-  readonly width: number | undefined;
-  readonly colour: boolean;
+export interface DiagnoseRenderOptions extends Screen {
+  readonly format: OutputFormat;
 }
 
 const COLOURS: Readonly<Record<Severity, string>> = {
-  critical: "\u001b[1;31m",
-  error: "\u001b[31m",
-  warning: "\u001b[33m",
-  info: "\u001b[36m",
+  critical: "1;31",
+  error: "31",
+  warning: "33",
+  info: "36",
 };
-const BOLD = "\u001b[1m";
-const RESET = "\u001b[0m";
 /** Wider lines are not read any better. */
 const MOST_COLUMNS = 160;
 
 /** The report as text that ends with a newline. */
 export function renderDiagnosis(diagnosis: Diagnosis, options: DiagnoseRenderOptions): string {
-  switch (options.format) {
-    case "json":
-      return `${jsonText(diagnosisDocument(diagnosis), 2)}\n`;
-    case "yaml":
-      return yamlText(diagnosisDocument(diagnosis));
-    default:
-      return people(diagnosis, options);
-  }
+  const { format } = options;
+  if (format === "json" || format === "yaml") return machineText(diagnosisDocument(diagnosis), format);
+  return people(diagnosis, options);
 }
 
 function people(diagnosis: Diagnosis, { format, width, colour }: DiagnoseRenderOptions): string {
   const wide = format === "wide";
   const columns = wide ? undefined : width === undefined ? undefined : Math.min(width, MOST_COLUMNS);
-  const bold = (text: string): string => (colour ? `${BOLD}${text}${RESET}` : text);
   const lines = [
     ...wrap(headline(diagnosis), columns),
     "",
     ...diagnosis.findings.flatMap((finding) => [...findingLines(finding, columns, colour), ""]),
   ];
-  for (const { title, body } of sections(diagnosis, columns, wide)) lines.push(bold(title), ...body, "");
+  for (const { title, body } of sections(diagnosis, columns, wide))
+    lines.push(painted(title, "1", colour), ...body, "");
   return `${lines.join("\n").trimEnd()}\n`;
 }
 
@@ -71,12 +60,11 @@ function findingLines(finding: RankedFinding, width: number | undefined, colour:
     inner === undefined ? undefined : inner + 4,
     "    ",
   );
-  const painted = colour ? first.replace(label, `${COLOURS[severity]}${label}${RESET}`) : first;
   const field = (name: string, text: string): readonly string[] =>
     wrap(`${name.padEnd(7)} ${printable(text)}`, inner, "        ").map((line) => `    ${line}`);
   const subject = `${id} · ${finding.subject.name}`;
   return [
-    painted,
+    first.replace(label, painted(label, COLOURS[severity], colour)),
     ...rest,
     ...field("id", subject),
     ...(causedBy === undefined ? [] : field("because", `${causedBy.id} · ${causedBy.subject.name}`)),

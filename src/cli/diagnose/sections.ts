@@ -7,7 +7,7 @@ import { printable } from "../../domain/printable.ts";
 import { shortSize } from "../../domain/size.ts";
 import { type Fact, valueOr } from "../../inspect/fact.ts";
 import { endpointText } from "../../nvme/endpoint.ts";
-import { type Column, shortDuration, tableLines } from "../volumes/text.ts";
+import { shortDuration, tableLines } from "../volumes/text.ts";
 import { wrap } from "./wrap.ts";
 
 export interface Section {
@@ -48,52 +48,40 @@ function pairLines(rows: Rows, width: number | undefined): readonly string[] {
   );
 }
 
+/** The rows of a fact; none if it is not known. */
+function rowsOf<T>(fact: Fact<T>, say: (value: T) => Rows): Rows {
+  return fact.state === "known" ? say(fact.value) : [];
+}
+
 function nodeRows(facts: Facts, wide: boolean): Rows {
-  const rows: (readonly [string, string])[] = [];
-  const kernel = valueOr(facts.kernel, undefined);
-  if (kernel !== undefined) {
-    const { modules, multipath, release } = kernel;
-    const loaded = [
-      ["nvme-tcp", modules.nvmeTcp],
-      ["nvme-fabrics", modules.nvmeFabrics],
-    ].map(([name, is]) => `${name} ${is ? "loaded" : "missing"}`);
-    const paths = multipath === undefined ? [] : [`native multipath ${multipath ? "on" : "off"}`];
-    rows.push(["kernel", [release ?? "unknown", ...loaded, ...paths].join(", ")]);
-  }
-  const tools = valueOr(facts.tools, []);
-  const missing = tools.filter(({ path }) => path === undefined).map(({ name }) => name);
-  if (wide)
-    for (const { name, path, version } of tools)
-      rows.push([name, `${path ?? "missing"} ${version ?? ""}`.trim()]);
-  else if (tools.length > 0) {
-    const nvme = tools.find(({ name }) => name === "nvme")?.version;
-    const all = `${tools.length - missing.length} of ${tools.length} programs`;
-    rows.push(["tools", nvme === undefined ? all : `${all}; ${nvme}`]);
-  }
-  const identity = valueOr(facts.identity, undefined);
-  if (identity !== undefined) {
-    const assumed = identity.nodeIdAssumed ? " (node id: the host's name)" : "";
-    rows.push(["host NQN", `${identity.hostNqn ?? "unknown, as the cluster id is"}${assumed}`]);
-  }
-  const plugin = valueOr(facts.plugin, undefined);
-  if (plugin !== undefined) {
-    const state = plugin.ready === undefined ? "" : plugin.ready ? ", ready" : ", not ready";
-    rows.push([
-      "plugin",
-      plugin.name === undefined ? (plugin.problem ?? "") : `${plugin.name} ${plugin.version}${state}`,
-    ]);
-  }
-  const kubelet = valueOr(facts.kubelet, undefined);
-  if (kubelet !== undefined) {
-    const { registered, directory } = kubelet;
-    rows.push([
-      "kubelet",
-      `${directory}, ${registered.length > 0 ? "driver registered" : "driver not registered"}`,
-    ]);
-  }
-  const rds = valueOr(facts.rds, undefined);
-  if (rds !== undefined) rows.push(["RDS", `${rds.address}, RouterOS ${rds.version}`]);
-  return rows;
+  return [
+    ...rowsOf(facts.kernel, ({ modules, multipath, release = "unknown" }) => {
+      const tcp = `nvme-tcp ${modules.nvmeTcp ? "loaded" : "missing"}`;
+      const fabrics = `nvme-fabrics ${modules.nvmeFabrics ? "loaded" : "missing"}`;
+      const paths = multipath === undefined ? [] : [`native multipath ${multipath ? "on" : "off"}`];
+      return [["kernel", [release, tcp, fabrics, ...paths].join(", ")]];
+    }),
+    ...rowsOf(facts.tools, (tools) => {
+      if (wide) {
+        return tools.map(({ name, path = "missing", version = "" }) => [name, `${path} ${version}`.trim()]);
+      }
+      const present = tools.filter(({ path }) => path !== undefined);
+      const nvme = tools.find(({ name }) => name === "nvme")?.version;
+      const all = `${present.length} of ${tools.length} programs`;
+      return tools.length === 0 ? [] : [["tools", nvme === undefined ? all : `${all}; ${nvme}`]];
+    }),
+    ...rowsOf(facts.identity, ({ hostNqn = "unknown, as the cluster id is", nodeIdAssumed }) => [
+      ["host NQN", `${hostNqn}${nodeIdAssumed ? " (node id: the host's name)" : ""}`],
+    ]),
+    ...rowsOf(facts.plugin, ({ name, version, ready, problem = "" }) => {
+      const state = ready === undefined ? "" : ready ? ", ready" : ", not ready";
+      return [["plugin", name === undefined ? problem : `${name} ${version}${state}`]];
+    }),
+    ...rowsOf(facts.kubelet, ({ registered, directory }) => [
+      ["kubelet", `${directory}, driver ${registered.length > 0 ? "registered" : "not registered"}`],
+    ]),
+    ...rowsOf(facts.rds, ({ address, version }) => [["RDS", `${address}, RouterOS ${version}`]]),
+  ];
 }
 
 function storageRows({ storage }: Facts): Rows {
@@ -109,52 +97,39 @@ function storageRows({ storage }: Facts): Rows {
   });
 }
 
+/** Titles of columns, and the width down to which a column is cut. */
+const COLUMNS = { VOLUME: 16, STATE: undefined, SINCE: undefined, ADDRESS: 12, DEVICE: 8 };
+/** Those that a narrow terminal does not have. */
+const MORE_COLUMNS = { EPOCH: undefined, "GIVES UP": undefined, NQN: 20 };
+
 function connectionLines(facts: Facts, width: number | undefined, wide: boolean): readonly string[] {
   const connections = valueOr(facts.connections, []);
   if (connections.length === 0) return [];
   const log = valueOr(facts.kernelLog, []);
-  const cells = connections.flatMap(({ nqn, volume, controllers, devices, state }) =>
+  const rows = connections.flatMap(({ nqn, volume, controllers, devices, state }) =>
     (controllers.length === 0 ? [undefined] : controllers).map((controller) => {
       const { liveSeconds, lostSeconds } = historyOf(controller?.name ?? "", log);
       const since = controller?.state === "live" ? liveSeconds : lostSeconds;
       const loss = controller?.ctrlLossTmo;
-      return {
-        name: volume === undefined ? nqn : volume.slot,
-        epoch: volume === undefined ? "-" : String(volume.epoch),
-        state: controller?.state ?? state,
-        since: since === undefined ? "-" : shortDuration(since),
-        address: controller?.endpoint === undefined ? "-" : endpointText(controller.endpoint),
-        gives: loss === undefined ? "-" : loss < 0 ? "never" : shortDuration(loss),
-        device:
-          devices.map((device) => `${device.name} ${shortSize(BigInt(device.sizeBytes))}`).join(",") || "-",
+      return [
+        volume?.slot ?? nqn,
+        controller?.state ?? state,
+        since === undefined ? "-" : shortDuration(since),
+        controller?.endpoint === undefined ? "-" : endpointText(controller.endpoint),
+        devices.map((device) => `${device.name} ${shortSize(BigInt(device.sizeBytes))}`).join(",") || "-",
+        String(volume?.epoch ?? "-"),
+        loss === undefined ? "-" : loss < 0 ? "never" : shortDuration(loss),
         nqn,
-      };
+      ];
     }),
   );
-  const column = (
-    title: string,
-    cell: (row: (typeof cells)[number]) => string,
-    minimum?: number,
-  ): Column => ({
-    title,
-    cells: cells.map((row) => printable(cell(row))),
-    ...(minimum === undefined || wide ? {} : { floors: [minimum] }),
-  });
+  const isNarrow = !wide && width !== undefined && width < 120;
   return tableLines(
-    [
-      column("VOLUME", ({ name }) => name, 16),
-      column("STATE", ({ state }) => state),
-      column("SINCE", ({ since }) => since),
-      column("ADDRESS", ({ address }) => address, 12),
-      column("DEVICE", ({ device }) => device, 8),
-      ...(wide || width === undefined || width >= 120
-        ? [
-            column("EPOCH", ({ epoch }) => epoch),
-            column("GIVES UP", ({ gives }) => gives),
-            column("NQN", ({ nqn }) => nqn, 20),
-          ]
-        : []),
-    ],
+    Object.entries({ ...COLUMNS, ...(isNarrow ? {} : MORE_COLUMNS) }).map(([title, minimum], index) => ({
+      title,
+      cells: rows.map((row) => printable(row[index] ?? "")),
+      ...(minimum === undefined || wide ? {} : { floors: [minimum] }),
+    })),
     wide || width === undefined ? undefined : width - 2,
   ).map((line) => `  ${line}`);
 }
@@ -209,11 +184,7 @@ function hungRows({ hungTasks }: Facts): Rows {
 }
 
 function messageRows({ kernelLog }: Facts, most: number): Rows {
-  return lines(kernelLog)
+  return valueOr(kernelLog, [])
     .slice(-most)
     .map(({ ageSeconds, text }) => [`${shortDuration(ageSeconds)} ago`, text]);
-}
-
-function lines<T>(answer: Fact<readonly T[]>): readonly T[] {
-  return valueOr(answer, []);
 }

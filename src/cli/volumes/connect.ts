@@ -48,11 +48,6 @@ function openRds(
   return { rds, transport };
 }
 
-/** A signal that aborts with `stop` and after so many seconds. */
-function within(seconds: number, stop: AbortSignal): AbortSignal {
-  return AbortSignal.any([stop, AbortSignal.timeout(seconds * 1_000)]);
-}
-
 /** The cluster of a command; undefined without an orchestrator. @throws kubernetesConfigUnusable */
 export async function openCluster(config: VolumesConfig, logger: Logger): Promise<Kubernetes | undefined> {
   if (config.orchestrator === "none") return undefined;
@@ -97,7 +92,8 @@ export async function withSides<T>(
   let transport: Transport | undefined;
   try {
     const seconds = strict ? timeoutSeconds : Math.min(CLUSTER_ID_SECONDS, timeoutSeconds / 2);
-    const clusterId = await clusterIdOf(loaded, cluster, within(seconds, io.stop)).catch((error) => {
+    const limit = AbortSignal.any([io.stop, AbortSignal.timeout(seconds * 1_000)]);
+    const clusterId = await clusterIdOf(loaded, cluster, limit).catch((error) => {
       if (strict) throw error;
       return undefined;
     });

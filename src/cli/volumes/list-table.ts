@@ -5,16 +5,13 @@ import { problemsOf } from "./listed.ts";
 import { claimOf, type ListedVolume } from "./model.ts";
 import { firstLabel } from "./select.ts";
 import { COLOUR, MARK } from "./show-text.ts";
-import { type Column, cutClaim, shortAge, shortDuration, tableLines } from "./text.ts";
+import { type Column, cutClaim, painted, type Screen, shortAge, shortDuration, tableLines } from "./text.ts";
 
-export interface TableOptions {
+export interface TableOptions extends Screen {
   /** All columns, nothing cut. */
   readonly wide: boolean;
   /** Milliseconds since the Unix epoch. */
   readonly now: number;
-  /** Columns of the terminal; undefined: nothing is cut. */
-  readonly width: number | undefined;
-  readonly colour: boolean;
   /** Handles of every volume on the RDS: a cut handle stays a prefix that only one of them has. */
   readonly handles: readonly string[];
 }
@@ -106,7 +103,7 @@ export function volumeTable(volumes: readonly ListedVolume[], options: TableOpti
             : title === "MIGRATION" && volume?.migration?.overdue === true
               ? COLOUR.error
               : "";
-    return colour && code !== "" ? `\u001b[${code}m${text}\u001b[0m` : text;
+    return painted(text, code, colour);
   };
   return tableLines(columns, wide ? undefined : width, paint);
 }

@@ -5,18 +5,14 @@ import { limitsOf, readWorld, withSides } from "./connect.ts";
 import { listedVolumes, unansweredLists } from "./listed.ts";
 import { hasProblem } from "./model.ts";
 import { type OutputFormat, renderVolumes } from "./render.ts";
-import { ALL, type Selection, type SortKey, selects } from "./select.ts";
+import { ALL, type Choice, selects } from "./select.ts";
 
-export interface ListOptions {
+export interface ListOptions extends Choice {
   readonly output: OutputFormat;
   /** Exit with code 3 when a selected volume has a problem, with 1 when none has and a side that was asked did not answer. */
   readonly failOnProblems: boolean;
   /** Limit for everything, seconds. */
   readonly timeoutSeconds: number;
-  /** Default: all. */
-  readonly selection?: Selection;
-  /** Default: problems first. */
-  readonly sort?: SortKey | undefined;
 }
 
 /**

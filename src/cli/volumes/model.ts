@@ -1,14 +1,11 @@
+import type { Attachment } from "../../domain/record/volume-record.ts";
 import type { VolumeState } from "../../inspect/compare.ts";
 import { type Finding, isProblem } from "../../inspect/finding.ts";
 
 /** One node that a volume is attached to. */
-export interface ListedNode {
-  readonly node: string;
+export interface ListedNode extends Pick<Attachment, "node" | "accessMode" | "readonly"> {
   /** RFC 3339, UTC. */
   readonly since: string;
-  /** CSI access mode, e.g. SINGLE_NODE_WRITER. */
-  readonly accessMode: string;
-  readonly readonly: boolean;
 }
 
 /** A volume as `rds-csi volumes list` shows it; the input of every renderer. */

@@ -5,7 +5,7 @@ import { problemsOf } from "./listed.ts";
 import { claimOf, hasProblem, type ListedVolume } from "./model.ts";
 import { some } from "./select.ts";
 import { COLOUR, MARK, wrap } from "./show-text.ts";
-import { cutClaim, cutEnd } from "./text.ts";
+import { cutClaim, cutEnd, painted, type Screen } from "./text.ts";
 
 /** A fault, and the volumes that have it. */
 export interface Problem {
@@ -34,10 +34,7 @@ export function sharedProblems(volumes: readonly ListedVolume[]): Problem[] {
   return [...groups.values()].toSorted((a, b) => rank(b) - rank(a) || b.names.length - a.names.length);
 }
 
-export interface ProblemOptions {
-  /** Columns of the terminal; undefined: nothing is wrapped. */
-  readonly width: number | undefined;
-  readonly colour: boolean;
+export interface ProblemOptions extends Screen {
   /** Cut to one line. */
   readonly brief?: boolean;
 }
@@ -59,7 +56,7 @@ export function problemLines({ finding, names }: Problem, options: ProblemOption
       : `${id}: ${names.length} volumes: ${text}: ${some(short, MOST_NAMED)}`;
   const room = width === undefined ? Number.POSITIVE_INFINITY : Math.max(20, width - 3);
   const lines = brief ? [cutEnd(printable(said), room)] : wrap(printable(said), room);
-  const mark = colour ? `\u001b[${COLOUR[severity]}m${MARK[severity]}\u001b[0m` : MARK[severity];
+  const mark = painted(MARK[severity], COLOUR[severity], colour);
   return lines.map((line, index) => `${index === 0 ? mark : "  "} ${line}`);
 }
 

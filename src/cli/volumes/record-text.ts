@@ -14,6 +14,8 @@ export interface ShownRecord {
   readonly copy: Fact<RecordCopy | undefined>;
 }
 
+type Row = readonly [name: string, text: string];
+
 /** The record for a person: the comment as it is stored, and what it says. */
 export function recordText({ found, copy }: ShownRecord): string {
   const { id, disk } = found;
@@ -21,11 +23,9 @@ export function recordText({ found, copy }: ShownRecord): string {
     ? `exported on port ${disk.port ?? "none"} as ${disk.nqn || "no NQN"}`
     : "not exported";
   const decoded = decodeRecord(disk.comment);
-  const rows: [string, string][] = [
-    [
-      "file",
-      `${disk.filePath || "none"}, ${disk.size === undefined ? "size not known" : shortSize(disk.size)}`,
-    ],
+  const size = disk.size === undefined ? "size not known" : shortSize(disk.size);
+  const rows: Row[] = [
+    ["file", `${disk.filePath || "none"}, ${size}`],
     ["export", exported],
     ["comment", disk.comment === "" ? "(empty)" : disk.comment],
     ["record", "reason" in found ? found.reason : "can be read"],
@@ -39,32 +39,26 @@ export function recordText({ found, copy }: ShownRecord): string {
   return `Volume ${id}\n${aligned(rows)}${advice}`;
 }
 
-function rowsOf(record: VolumeRecord): [string, string][] {
+function rowsOf(record: VolumeRecord): Row[] {
   const { attachments, migration, settings, claim } = record;
+  const attached = attachments.map(
+    ({ node, hostNqn, accessMode, accessType, readonly, since }) =>
+      `${node} since ${isoTime(since)}, ${accessMode}, ${accessType}${readonly ? ", read-only" : ""}, ${hostNqn}`,
+  );
+  const migrating =
+    migration === undefined
+      ? []
+      : [`since ${isoTime(migration.since)}, ${migration.timeoutSeconds} s allowed`];
+  const pairs = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
   return [
     ["  name", record.name],
     ["  cluster", record.cluster],
     ["  claim", claim === undefined ? "none" : `${claim.namespace}/${claim.name}`],
     ["  created", isoTime(record.createdAt)],
     ["  epoch", String(record.epoch)],
-    ...attachments.map(({ node, hostNqn, accessMode, accessType, readonly, since }): [string, string] => [
-      "  attached",
-      `${node} since ${isoTime(since)}, ${accessMode}, ${accessType}${readonly ? ", read-only" : ""}, ${hostNqn}`,
-    ]),
-    ...(migration === undefined
-      ? []
-      : [
-          ["  migration", `since ${isoTime(migration.since)}, ${migration.timeoutSeconds} s allowed`] as [
-            string,
-            string,
-          ],
-        ]),
-    [
-      "  settings",
-      Object.entries(settings)
-        .map(([key, value]) => `${key}=${value}`)
-        .join(" "),
-    ],
+    ...attached.map((text): Row => ["  attached", text]),
+    ...migrating.map((text): Row => ["  migration", text]),
+    ["  settings", pairs.join(" ")],
   ];
 }
 
@@ -77,7 +71,7 @@ function copyText(copy: Fact<RecordCopy | undefined>, comment: string): string {
 
 /** What would be written, and why. */
 export function planText({ id, disk }: RdsVolume | ForeignDisk, { comment, notes }: RecordPlan): string {
-  const rows: [string, string][] = [
+  const rows: Row[] = [
     ["old comment", disk.comment === "" ? "(empty)" : disk.comment],
     ["new comment", comment],
   ];
@@ -85,7 +79,7 @@ export function planText({ id, disk }: RdsVolume | ForeignDisk, { comment, notes
   return `Volume ${id}\n${aligned(rows)}${lines}`;
 }
 
-function aligned(rows: readonly (readonly [string, string])[]): string {
+function aligned(rows: readonly Row[]): string {
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `  ${name.padEnd(width)}  ${printable(value)}\n`).join("");
 }

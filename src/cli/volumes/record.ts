@@ -42,11 +42,12 @@ export async function runVolumesRecord(input: Input, options: RecordOptions, io:
 }
 
 async function showOrReplace(
-  { config, rds, cluster }: Sides,
+  sides: Sides,
   options: RecordOptions,
   io: Io,
   signal: AbortSignal,
 ): Promise<number> {
+  const { config, rds, cluster } = sides;
   const { name, action, output } = options;
   const survey = await rds.survey(signal);
   const ask = <T>(of: (opened: Kubernetes) => Promise<T>): Promise<Fact<T>> | Fact<T> =>
@@ -69,8 +70,8 @@ async function showOrReplace(
   }
   if (cluster.state !== "known") throw failure("recordKept", { volume: handle, reason: NEEDS_CLUSTER });
   if (copy.state === "unknown") throw copy.error;
-  const all = { rds, cluster: cluster.value, config, found, copy: ifKnown(copy) };
-  return act(await gatherFacts(all, signal), rds, found, options, io, signal);
+  const facts = await gatherFacts(sides, cluster.value, found, ifKnown(copy), signal);
+  return act(facts, rds, found, options, io, signal);
 }
 
 const NEEDS_CLUSTER =
@@ -109,30 +110,23 @@ async function act(
   return ExitCode.ok;
 }
 
-interface RecordSources {
-  readonly rds: Rds;
-  readonly cluster: Kubernetes;
-  readonly config: VolumesConfig;
-  readonly found: RdsVolume | ForeignDisk;
-  readonly copy: RecordCopy | undefined;
-}
-
 /** @throws as ClusterInspector: what is not known is not left out, a record depends on it */
 async function gatherFacts(
-  { rds, cluster, config, found, copy }: RecordSources,
+  { rds, config: { clusterId } }: Sides,
+  { inspector, reader }: Kubernetes,
+  { id: handle, disk }: RdsVolume | ForeignDisk,
+  copy: RecordCopy | undefined,
   signal: AbortSignal,
 ): Promise<PlanFacts> {
-  const { clusterId } = config;
   if (clusterId === undefined) throw failure("clusterIdUnknown", { reason: "nothing names it" });
-  const { inspector, reader } = cluster;
-  const pvs = (await reader.persistentVolumes(signal)).filter(({ handle }) => handle === found.id);
+  const pvs = (await reader.persistentVolumes(signal)).filter((pv) => pv.handle === handle);
   const names = new Set(pvs.map(({ name }) => name));
   const all = await reader.volumeAttachments(signal);
   const className = pvs[0]?.storageClass;
   const storageClass = className === undefined ? undefined : await inspector.storageClass(className, signal);
   return {
-    handle: found.id,
-    disk: found.disk,
+    handle,
+    disk,
     clusterId,
     now: Math.floor(systemClock.now() / 1_000),
     copy,

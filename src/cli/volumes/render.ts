@@ -1,37 +1,23 @@
 import { printable } from "../../domain/printable.ts";
 import { sentenceOf } from "../../inspect/finding.ts";
-import { jsonText, yamlText } from "../machine-text.ts";
+import { machineText } from "../machine-text.ts";
 import { volumeTable } from "./list-table.ts";
 import { problemsOf } from "./listed.ts";
 import type { ListedVolume, UnknownSide } from "./model.ts";
 import { countsText, problemLines, sharedProblems } from "./problems.ts";
-import {
-  ALL,
-  nothingSelected,
-  type Selection,
-  type SortKey,
-  selectionText,
-  selects,
-  sorted,
-} from "./select.ts";
+import { ALL, type Choice, nothingSelected, selectionText, selects, sorted } from "./select.ts";
+import { plain } from "./show-document.ts";
 import { wrap } from "./show-text.ts";
+import type { Screen } from "./text.ts";
 
-export const OUTPUT_FORMATS = ["table", "wide", "json", "yaml"] as const;
-export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+export type OutputFormat = "table" | "wide" | "json" | "yaml";
 
-export interface RenderOptions {
+export interface RenderOptions extends Screen, Choice {
   readonly format: OutputFormat;
   /** Milliseconds since the Unix epoch. */
   readonly now: number;
-  /** Columns of the terminal; undefined when it is none, then nothing is cut. */
-  readonly width: number | undefined;
-  readonly colour: boolean;
   /** Sides that did not answer. */
   readonly unknown?: readonly UnknownSide[];
-  /** Default: all. */
-  readonly selection?: Selection;
-  /** Default: problems first; JSON and YAML by handle. */
-  readonly sort?: SortKey | undefined;
 }
 
 /**
@@ -42,14 +28,9 @@ export function renderVolumes(all: readonly ListedVolume[], options: RenderOptio
   const { format, selection = ALL, sort, unknown = [] } = options;
   const machine = format === "json" || format === "yaml";
   const volumes = sorted(all.filter(selects(selection)), sort ?? (machine ? "handle" : "problems"));
-  switch (format) {
-    case "json":
-      return `${jsonText(document(volumes, all.length, unknown), 2)}\n`;
-    case "yaml":
-      return yamlText(document(volumes, all.length, unknown));
-    default:
-      return `${listLines(all, volumes, options).join("\n")}\n`;
-  }
+  return machine
+    ? machineText(document(volumes, all.length, unknown), format)
+    : `${listLines(all, volumes, options).join("\n")}\n`;
 }
 
 /** The machine-readable form, `rds-csi/v1`; its fields are described in docs/cli.md and only ever added to. */
@@ -59,30 +40,20 @@ function document(volumes: readonly ListedVolume[], total: number, unknown: read
     kind: "VolumeList",
     total,
     items: volumes.map(volumeDocument),
-    unknown: unknown.map(({ what, reason, remedy }) => ({ what, reason, remedy: remedy ?? null })),
+    unknown: plain(unknown),
   };
 }
 
 /** One item of the machine-readable list. */
-export function volumeDocument(volume: ListedVolume): object {
-  return {
-    handle: volume.handle,
-    csiName: volume.csiName,
-    state: volume.state,
-    sizeBytes: Number(volume.sizeBytes),
-    pvc: volume.pvc ?? null,
-    nodes: volume.nodes,
-    migration: volume.migration ?? null,
-    createdAt: volume.createdAt ?? null,
-    nqn: volume.nqn,
-    exported: volume.exported,
-    path: volume.path,
-    problems: problemsOf(volume).map(sentenceOf),
-    findings: volume.findings.map((finding) => {
+export function volumeDocument({ findings, ...volume }: ListedVolume): unknown {
+  return plain({
+    ...volume,
+    problems: problemsOf({ findings }).map(sentenceOf),
+    findings: findings.map((finding) => {
       const { id, severity, node, remedy } = finding;
-      return { id, severity, text: sentenceOf(finding), node: node ?? null, remedy };
+      return { id, severity, text: sentenceOf(finding), node, remedy };
     }),
-  };
+  });
 }
 
 /** For people. The counts and the problems come last: they are on the screen when a long list has scrolled away. */

@@ -24,6 +24,14 @@ export interface Selection {
 /** Selects every volume. */
 export const ALL: Selection = { namespaces: [], nodes: [], states: [], problems: false };
 
+/** The volumes that a list shows, and their order. */
+export interface Choice {
+  /** Default: all. */
+  readonly selection?: Selection;
+  /** Default: problems first; JSON and YAML by handle. */
+  readonly sort?: SortKey | undefined;
+}
+
 /** `worker-1` for worker-1.example.org. */
 export const firstLabel = (name: string): string => name.replace(/\..*$/, "");
 

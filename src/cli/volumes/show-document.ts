@@ -18,12 +18,17 @@ export interface ShownVolume {
 }
 
 /** Undefined becomes null, big numbers numbers. */
-function plain(value: unknown): unknown {
+export function plain(value: unknown): unknown {
   if (value === undefined) return null;
   if (typeof value === "bigint") return Number(value);
   if (Array.isArray(value)) return value.map(plain);
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, plain(each)]));
+}
+
+/** Some fields of an object, in this order. */
+function pick<T, K extends keyof T>(from: T, ...keys: readonly K[]): Pick<T, K> {
+  return Object.fromEntries(keys.map((key) => [key, from[key]])) as Pick<T, K>;
 }
 
 function fact<T>(given: Fact<T>, say: (value: T) => unknown = (value) => value): object {
@@ -58,17 +63,15 @@ export function showDocument({ facts, handle, name }: ShownVolume, findings: rea
       storageClass: fact(cluster.storageClass),
       attachments: fact(cluster.attachments),
       pods: fact(cluster.pods, (pods) =>
-        pods.map(({ namespace, name, uid, node, phase, terminating }) => {
-          return { namespace, name, uid, node, phase, terminating };
-        }),
+        pods.map((pod) => pick(pod, "namespace", "name", "uid", "node", "phase", "terminating")),
       ),
       machines: fact(cluster.machines, (machines) =>
-        machines.map(({ machine: { namespace, name, uid, node, phase }, migrations }) => ({
-          ...{ namespace, name, uid, node, phase },
-          migrations: migrations.map(({ name: migration, phase: at, created, completed, failureReason }) => ({
-            ...{ name: migration, phase: at, failureReason },
-            created: iso(created),
-            completed: completed === undefined ? null : iso(completed),
+        machines.map(({ machine, migrations }) => ({
+          ...pick(machine, "namespace", "name", "uid", "node", "phase"),
+          migrations: migrations.map((migration) => ({
+            ...pick(migration, "name", "phase", "failureReason"),
+            created: iso(migration.created),
+            completed: iso(migration.completed ?? 0),
           })),
         })),
       ),
@@ -76,53 +79,35 @@ export function showDocument({ facts, handle, name }: ShownVolume, findings: rea
         events.map(({ at, ...event }) => ({ ...event, time: iso(at) })),
       ),
     },
-    drift: findings.map((finding) => {
-      const { id, severity, about, rds: rdsSide, kubernetes, node, remedy } = finding;
-      return plain({
-        id,
-        severity,
-        about,
+    drift: findings.map((finding) =>
+      plain({
+        ...pick(finding, "id", "severity", "about"),
         text: sentenceOf(finding),
-        rds: rdsSide,
-        kubernetes,
-        node,
-        remedy,
-      });
-    }),
+        ...pick(finding, "rds", "kubernetes", "node", "remedy"),
+      }),
+    ),
   };
 }
 
-function diskDocument({
-  filePath,
-  size,
-  exported,
-  nqn,
-  port,
-  allowHost,
-  mountFilesystem,
-  state,
-}: Disk): object {
-  return { path: filePath, sizeBytes: size, exported, nqn, port, allowHost, mountFilesystem, state };
+function diskDocument(disk: Disk): object {
+  const more = pick(disk, "exported", "nqn", "port", "allowHost", "mountFilesystem", "state");
+  return { path: disk.filePath, sizeBytes: disk.size, ...more };
 }
 
 function recordDocument(record: VolumeRecord, now: number): object {
-  const { name, cluster, claim, createdAt, source, filesystem, epoch, attachments, migration, settings } =
-    record;
+  const { attachments, migration } = record;
   return {
-    csiName: name,
-    clusterId: cluster,
-    pvc: claim,
-    createdAt: iso(createdAt * 1_000),
-    ...{ source, filesystem, epoch },
+    csiName: record.name,
+    clusterId: record.cluster,
+    pvc: record.claim,
+    createdAt: iso(record.createdAt * 1_000),
+    ...pick(record, "source", "filesystem", "epoch"),
     attachments: attachments.map((each) => ({ ...each, since: iso(each.since * 1_000) })),
-    migration:
-      migration === undefined
-        ? null
-        : {
-            since: iso(migration.since * 1_000),
-            timeoutSeconds: migration.timeoutSeconds,
-            overdue: isOverdue(migration, now / 1_000),
-          },
-    settings,
+    migration: migration && {
+      since: iso(migration.since * 1_000),
+      timeoutSeconds: migration.timeoutSeconds,
+      overdue: isOverdue(migration, now / 1_000),
+    },
+    settings: record.settings,
   };
 }

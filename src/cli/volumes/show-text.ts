@@ -5,13 +5,7 @@ import { ifKnown } from "../../inspect/fact.ts";
 import type { VolumeFacts } from "../../inspect/facts.ts";
 import { type Finding, sentenceOf } from "../../inspect/finding.ts";
 import { shownLines, unknowns } from "./show-view.ts";
-import { shortAge } from "./text.ts";
-
-export interface ShowTextOptions {
-  /** Columns of the terminal; undefined when it is none, then nothing is wrapped. */
-  readonly width: number | undefined;
-  readonly colour: boolean;
-}
+import { length, painted, type Screen, shortAge } from "./text.ts";
 
 /** The mark of a line, by its worst finding. */
 export const MARK: Readonly<Record<Severity, string>> = {
@@ -32,8 +26,6 @@ const MAX_WIDTH = 160;
 const MIN_WIDTH = 60;
 const LABEL = 9;
 
-const length = (text: string): number => [...text].length;
-
 /** Breaks text into lines of at most `width` characters: at blanks, else after `/ : . , -`, else anywhere. Nothing is lost. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
@@ -50,11 +42,11 @@ export function wrap(text: string, width: number): string[] {
 }
 
 /** `volumes show` for people: both sides beside each other, drift marked in its line and listed below. Ends with a newline. */
-export function showText(facts: VolumeFacts, findings: readonly Finding[], options: ShowTextOptions): string {
+export function showText(facts: VolumeFacts, findings: readonly Finding[], options: Screen): string {
   const width =
     options.width === undefined ? undefined : Math.max(MIN_WIDTH, Math.min(MAX_WIDTH, options.width));
   const paint = (code: string, text: string): string =>
-    options.colour && text.trim() !== "" ? `\u001b[${code}m${text}\u001b[0m` : text;
+    painted(text, code, options.colour && text.trim() !== "");
   const flow = (indent: number, text: string): string[] =>
     (width === undefined ? [printable(text)] : wrap(printable(text), width - indent)).map(
       (line) => " ".repeat(indent) + line,
@@ -67,10 +59,9 @@ export function showText(facts: VolumeFacts, findings: readonly Finding[], optio
   const listed = findings.flatMap((finding) => {
     const { id, severity, rds, kubernetes, remedy } = finding;
     const text = sentenceOf(finding);
-    const sides = [
-      ...(rds === undefined ? [] : [`RDS: ${rds}`]),
-      ...(kubernetes === undefined ? [] : [`Kubernetes: ${kubernetes}`]),
-    ].join("; ");
+    const sides = Object.entries({ RDS: rds, Kubernetes: kubernetes })
+      .flatMap(([side, said]) => (said === undefined ? [] : [`${side}: ${said}`]))
+      .join("; ");
     const [first = "", ...rest] = flow(3, `${id}: ${text}.`);
     const head = `${paint(COLOUR[severity], MARK[severity])}${first.slice(2)}`;
     return [head, ...rest, ...flow(6, sides), ...flow(6, `Remedy: ${remedy}`)];

@@ -169,23 +169,22 @@ function nodeLines({ rds, cluster }: VolumeFacts, age: (seconds: number) => stri
   const recorded = ifKnown(rds.record)?.attachments ?? [];
   const vas = ifKnown(cluster.attachments) ?? [];
   const nodes = [...new Set([...recorded, ...vas].map(({ node }) => node))];
-  const line = (node: string): ShownLine => ({
+  const line = (node: string | undefined): ShownLine => ({
     about: "nodes",
     rds: cell(rds.record, () => {
+      if (node === undefined) return [];
       const held = recorded.find((each) => each.node === node);
       return [held === undefined ? `${node}: not attached` : `${node}: attached ${age(held.since)} ago`];
     }),
     kubernetes: cell(cluster.attachments, () => {
+      if (node === undefined) return [];
       const va = vas.find((each) => each.node === node);
       if (va === undefined) return [`${node}: no VolumeAttachment`];
       const state = va.deleting ? "detaching" : va.attached ? "attached" : "attaching";
       return [`${node}: ${state}`];
     }),
   });
-  if (nodes.length > 0) return nodes.map(line);
-  return [
-    { about: "nodes", rds: cell(rds.record, () => []), kubernetes: cell(cluster.attachments, () => []) },
-  ];
+  return nodes.length > 0 ? nodes.map(line) : [line(undefined)];
 }
 
 /** The facts that are unknown: each reason once. */

@@ -9,7 +9,7 @@ import { volumeFacts, type World } from "../../inspect/world.ts";
 import type { Kubernetes } from "../../kubernetes/create.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
-import { jsonText, yamlText } from "../machine-text.ts";
+import { machineText } from "../machine-text.ts";
 import { limitsOf, readWorld, withSides } from "./connect.ts";
 import { showDocument } from "./show-document.ts";
 import { showText } from "./show-text.ts";
@@ -44,11 +44,11 @@ export async function runVolumesShow(input: Input, options: ShowOptions, io: Io)
       const findings = compareVolume(facts);
       const shown = { facts, handle, name };
       const { columns: width, colour } = io;
-      if (output === "table") io.out(showText(facts, findings, { width, colour }));
-      else {
-        const document = showDocument(shown, findings);
-        io.out(output === "json" ? `${jsonText(document, 2)}\n` : yamlText(document));
-      }
+      const isText = output === "table";
+      const text = isText
+        ? showText(facts, findings, { width, colour })
+        : machineText(showDocument(shown, findings), output);
+      io.out(text);
       if (facts.rds.disk.state === "unknown") return ExitCode.failure;
       if (!failOnProblems) return ExitCode.ok;
       if (findings.some(isProblem)) return ExitCode.problems;

@@ -1,3 +1,15 @@
+/** Where text for people goes. */
+export interface Screen {
+  /** Columns of the terminal; undefined when it is none, then nothing is cut or wrapped. */
+  readonly width: number | undefined;
+  readonly colour: boolean;
+}
+
+/** A text in a colour, if there are colours. @param code stands between `ESC [` and `m`; "" for none */
+export function painted(text: string, code: string, colour: boolean): string {
+  return colour && code !== "" ? `\u001b[${code}m${text}\u001b[0m` : text;
+}
+
 /** A duration with at most two units: `45s`, `2m10s`, `3h5m`, `12d`. Negative ones, by clocks that differ, are 0s. */
 export function shortDuration(seconds: number): string {
   const total = Math.max(0, Math.floor(seconds));
@@ -20,7 +32,8 @@ export function isoTime(seconds: number): string {
   return Number.isNaN(date.getTime()) ? `${seconds} s` : date.toISOString().replace(/\.\d{3}Z$/, "Z");
 }
 
-const length = (text: string): number => [...text].length;
+/** Characters of a text. */
+export const length = (text: string): number => [...text].length;
 
 /** Cuts the end: `csi-3f5a4531…`. */
 export function cutEnd(text: string, width: number): string {

@@ -7,15 +7,7 @@ import { problemsOf } from "./listed.ts";
 import { claimOf, type ListedVolume } from "./model.ts";
 import { countsText, problemLines, sharedProblems } from "./problems.ts";
 import { volumeDocument } from "./render.ts";
-import {
-  ALL,
-  nothingSelected,
-  type Selection,
-  type SortKey,
-  selectionText,
-  selects,
-  sorted,
-} from "./select.ts";
+import { ALL, type Choice, nothingSelected, selectionText, selects, sorted } from "./select.ts";
 import { wrap } from "./show-text.ts";
 import { isoTime } from "./text.ts";
 
@@ -77,20 +69,15 @@ export function changesBetween(
 /** One change as one line, for people or as a JSON object. @param now milliseconds since the Unix epoch */
 export function changeLine(change: WatchChange, now: number, json: boolean): string {
   const time = iso(now);
+  const head = { apiVersion: "rds-csi/v1", kind: "VolumeWatch", time, change: change.change };
   if ("trouble" in change) {
     const { side, since, reason } = change.trouble;
-    if (json) {
-      const head = { apiVersion: "rds-csi/v1", kind: "VolumeWatch", time, change: change.change };
-      return `${jsonText({ ...head, side, since: iso(since), reason }, 0)}\n`;
-    }
+    if (json) return `${jsonText({ ...head, side, since: iso(since), reason }, 0)}\n`;
     const said = change.change === "lost" ? `does not answer: ${printable(reason)}` : `answers again`;
     return `${time} ${change.change} ${side} ${said}\n`;
   }
   const { volume } = change;
-  if (json) {
-    const head = { apiVersion: "rds-csi/v1", kind: "VolumeWatch", time, change: change.change };
-    return `${jsonText({ ...head, volume: volumeDocument(volume) }, 0)}\n`;
-  }
+  if (json) return `${jsonText({ ...head, volume: volumeDocument(volume) }, 0)}\n`;
   const { handle, state, sizeBytes, nodes, migration } = volume;
   const problems = problemsOf(volume).map(sentenceOf);
   const parts = [
@@ -103,17 +90,13 @@ export function changeLine(change: WatchChange, now: number, json: boolean): str
   return `${parts.map(printable).join(" ")}\n`;
 }
 
-export interface FrameOptions {
+export interface FrameOptions extends Choice {
   readonly wide: boolean;
   /** Of the terminal. */
   readonly columns: number;
   /** Of the terminal. */
   readonly rows: number;
   readonly colour: boolean;
-  /** Default: all. */
-  readonly selection?: Selection;
-  /** Default: problems first. */
-  readonly sort?: SortKey | undefined;
 }
 
 /**

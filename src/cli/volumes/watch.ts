@@ -9,19 +9,15 @@ import type { Io } from "../io.ts";
 import { limitsOf, readWorld, type Sides, withSides } from "./connect.ts";
 import { listedVolumes } from "./listed.ts";
 import type { OutputFormat } from "./render.ts";
-import { ALL, type Selection, type SortKey, selects } from "./select.ts";
+import { ALL, type Choice, selects } from "./select.ts";
 import { changeLine, changesBetween, frameLines, type Look, type Trouble } from "./watch-view.ts";
 
-export interface WatchOptions {
+export interface WatchOptions extends Choice {
   readonly output: Exclude<OutputFormat, "yaml">;
   /** Between two looks. */
   readonly intervalSeconds: number;
   /** Limit for one look, seconds. */
   readonly timeoutSeconds: number;
-  /** Default: all. */
-  readonly selection?: Selection;
-  /** Default: problems first. */
-  readonly sort?: SortKey | undefined;
 }
 
 /** Rows of a terminal that does not say. */

@@ -3,6 +3,7 @@ import { type Fact, known, lookUp, notAsked } from "../../inspect/fact.ts";
 import { createKubernetes } from "../../kubernetes/create.ts";
 import type { CsiNodeView, PodWithClaims } from "../../kubernetes/inspector.ts";
 import type { AttachmentView, PersistentVolumeView } from "../../kubernetes/port.ts";
+import { limitOf } from "../../routeros/transport/limit.ts";
 import type { DiagnoseContext } from "../context.ts";
 
 /** The API server's answers; each question by itself, as credentials may allow only some. */
@@ -14,7 +15,7 @@ export interface ClusterAnswer {
   readonly pods: Fact<readonly PodWithClaims[]>;
 }
 
-const CALL_DEADLINE_MS = 4_000;
+const CALL_SECONDS = 4;
 const SOCKETS = 4;
 
 /**
@@ -33,14 +34,11 @@ export async function askCluster(
     instance: nodeId,
     maxSockets: SOCKETS,
   });
-  const limit = new AbortController();
-  const timer = setTimeout(() => {
-    const reason = `no answer within ${CALL_DEADLINE_MS / 1_000} s`;
-    limit.abort(failure("kubernetesUnavailable", { verb: "list", resource: "volumes", reason }));
-  }, CALL_DEADLINE_MS);
-  const within = AbortSignal.any([signal, limit.signal]);
+  const reason = `no answer within ${CALL_SECONDS} s`;
+  const late = failure("kubernetesUnavailable", { verb: "list", resource: "volumes", reason });
+  const limit = limitOf({ whyNoAnswer: () => late }, CALL_SECONDS, signal);
   const ask = <T>(run: (within: AbortSignal) => Promise<T>): Promise<Fact<T>> =>
-    lookUp(within, async () => known(await run(within)));
+    lookUp(limit.signal, async () => known(await run(limit.signal)));
   try {
     const [attachments, persistentVolumes, csiNode, pods] = await Promise.all([
       ask((each) => reader.volumeAttachments(each)),
@@ -50,7 +48,7 @@ export async function askCluster(
     ]);
     return known({ attachments, persistentVolumes, csiNode, pods });
   } finally {
-    clearTimeout(timer);
+    limit.clear();
     await close(0);
   }
 }

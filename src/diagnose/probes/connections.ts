@@ -1,3 +1,4 @@
+import type { BlockDevice } from "../../host/data-path.ts";
 import { holdersOf } from "../../mount/holders.ts";
 import { parseEndpoint } from "../../nvme/endpoint.ts";
 import { createLoopDataPath } from "../../nvme/loop.ts";
@@ -15,12 +16,8 @@ export interface ControllerFacts extends Controller {
 }
 
 /** A device of a connection. Size in bytes. */
-export interface DeviceFacts {
-  readonly name: string;
-  readonly path: string;
-  readonly number: string;
+export interface DeviceFacts extends Pick<BlockDevice, "name" | "path" | "number" | "readOnly"> {
   readonly sizeBytes: number;
-  readonly readOnly: boolean;
   readonly model: string | undefined;
   readonly wwid: string | undefined;
   /** What the kernel has on top of it, in words; undefined where that could not be read. */
@@ -101,10 +98,7 @@ async function controllerFacts(sysRoot: string, controller: Controller): Promise
   };
 }
 
-async function deviceFacts(
-  sysRoot: string,
-  device: { name: string; path: string; number: string; sizeBytes: bigint; readOnly: boolean },
-): Promise<DeviceFacts> {
+async function deviceFacts(sysRoot: string, device: BlockDevice): Promise<DeviceFacts> {
   const base = `${sysRoot}/dev/block/${device.number}`;
   const [model, wwid, holders] = await Promise.all([
     textOf(`${base}/device/model`),

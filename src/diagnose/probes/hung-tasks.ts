@@ -63,9 +63,7 @@ export async function hungTasks(
   return tasks.toSorted((a, b) => a.pid - b.pid);
 }
 
-interface Sleeper {
-  readonly pid: number;
-  readonly command: string;
+interface Sleeper extends Pick<HungTask, "pid" | "command"> {
   /** Context switches so far: equal at two looks means that it slept in between. */
   readonly switches: string;
 }

@@ -80,6 +80,7 @@ export interface ControllerHistory {
   readonly refusal: "nqn" | "host" | undefined;
 }
 
+const REFUSED = /is not allowed, hostnqn|Connect Invalid Data Parameter/;
 const CAME = /new ctrl:|Successfully reconnected|creating \d+ I\/O queues/;
 const LOST =
   /starting error recovery|failed nvme_keep_alive|Reconnecting in|queue \d+: timeout|I\/O \d+ .*timeout|keep-alive timed out|failed to connect socket|Failed reconnect/i;
@@ -89,16 +90,10 @@ export function historyOf(controller: string, messages: readonly KernelMessage[]
   const mine = messages.filter(({ text }) => text.startsWith(`nvme ${controller}: `));
   const came = mine.findLastIndex(({ text }) => CAME.test(text));
   const since = mine.slice(came + 1);
-  const refusals = since.flatMap(({ text }): ("nqn" | "host")[] =>
-    /is not allowed, hostnqn/.test(text)
-      ? ["host"]
-      : /Connect Invalid Data Parameter/.test(text)
-        ? ["nqn"]
-        : [],
-  );
+  const refused = since.findLast(({ text }) => REFUSED.test(text))?.text;
   return {
     liveSeconds: mine[came]?.ageSeconds,
     lostSeconds: since.find(({ text }) => LOST.test(text))?.ageSeconds,
-    refusal: refusals.at(-1),
+    refusal: refused === undefined ? undefined : refused.includes("is not allowed, hostnqn") ? "host" : "nqn",
   };
 }

@@ -4,7 +4,7 @@ import { hostIdentity } from "../../domain/host-identity.ts";
 import { NODE_TOOLS, type NodeTool } from "../../host/tools.ts";
 import { hidingMount } from "../../mount/mountinfo.ts";
 import { countUninspectable } from "../../mount/processes.ts";
-import type { DiagnoseContext } from "../context.ts";
+import type { DiagnoseConfig, DiagnoseContext } from "../context.ts";
 import { isThere, linkOf, textOf } from "./files.ts";
 
 /** The kernel and its NVMe modules. */
@@ -34,10 +34,7 @@ export async function kernelFacts({ system, devRoot }: DiagnoseContext): Promise
 }
 
 /** A program that the node executes. */
-export interface ToolFacts {
-  readonly name: string;
-  readonly package: string;
-  readonly why: string;
+export interface ToolFacts extends Pick<NodeTool, "name" | "package" | "why"> {
   /** undefined: it is missing. */
   readonly path: string | undefined;
   /** First line of what it says about itself. */
@@ -114,9 +111,7 @@ export async function accessFacts({ system, config }: DiagnoseContext): Promise<
 }
 
 /** Who this node is towards NVMe targets, and what /etc/nvme says. */
-export interface IdentityFacts {
-  readonly nodeId: string;
-  readonly nodeIdAssumed: boolean;
+export interface IdentityFacts extends Pick<DiagnoseConfig, "nodeId" | "nodeIdAssumed"> {
   /** undefined while the cluster id is not known, of which they are made. */
   readonly hostNqn: string | undefined;
   readonly hostId: string | undefined;

@@ -6,15 +6,11 @@ import type { DiagnoseContext } from "../context.ts";
 import type { ConnectionFacts } from "./connections.ts";
 import { isThere, namesIn, textOf } from "./files.ts";
 
-/** A mount, or the bind mount of a device node, that belongs to a volume. */
-export interface VolumeMount {
+/** A mount, or the bind mount of a device node, that belongs to a volume. Of a device node the number of the device is not looked at. */
+export interface VolumeMount extends Pick<Mount, "device" | "source" | "fsType"> {
   readonly path: string;
   /** undefined: no record of kubelet says whose it is; it was found by its device. */
   readonly role: "staging" | "publish" | undefined;
-  /** `major:minor`; of a device node the number of the device is not looked at. */
-  readonly device: string;
-  readonly source: string;
-  readonly fsType: string;
   readonly readOnly: boolean;
   /** The filesystem itself refuses writes, although the mount does not. */
   readonly wentReadOnly: boolean;

@@ -1,6 +1,6 @@
 import { systemClock } from "../../domain/clock.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
-import { type Fact, found, known, lookUp, mapFact } from "../../inspect/fact.ts";
+import { type Fact, found, known, lookUp } from "../../inspect/fact.ts";
 import { silentLogger } from "../../observability/log.ts";
 import type { RdsContext } from "../../rds/context.ts";
 import type { Disk } from "../../rds/disk.ts";
@@ -70,9 +70,4 @@ export async function askRds(
     // Whether it closes in order does not matter: nothing was changed.
     void transport.close().catch(() => {});
   }
-}
-
-/** The survey in the RDS's answers. */
-export function surveyFact(rds: Fact<RdsAnswer>): Fact<Survey> {
-  return mapFact(rds, ({ survey }) => known(survey));
 }

@@ -29,7 +29,8 @@ export interface Route {
 
 /** The route to an address. Rules of policy routing and routes of other tables are not looked at. */
 export async function routeTo({ system }: DiagnoseContext, address: string): Promise<RouteFacts> {
-  const route = isOwn(address) ? loopback() : await lookUp(system.procRoot, address);
+  const loopback = { interface: "lo", gateway: undefined };
+  const route = isOwn(address) ? loopback : await lookUp(system.procRoot, address);
   if (route === undefined) {
     return { interface: undefined, gateway: undefined, mtu: undefined, state: undefined, speed: undefined };
   }
@@ -39,13 +40,13 @@ export async function routeTo({ system }: DiagnoseContext, address: string): Pro
     textOf(`${base}/operstate`),
     textOf(`${base}/speed`),
   ]);
-  return {
-    interface: route.interface,
-    gateway: route.gateway,
-    mtu: positive(mtu),
-    state,
-    speed: positive(speed),
-  };
+  const { interface: name, gateway } = route;
+  return { interface: name, gateway, mtu: positive(mtu), state, speed: positive(speed) };
+}
+
+/** Whether the flags of a route (hexadecimal) are RTF_UP without RTF_REJECT, which says no. */
+function leads(flags = "0"): boolean {
+  return (Number.parseInt(flags, 16) & 0x201) === 0x1;
 }
 
 /** Parses /proc/net/route: addresses are hexadecimal in the byte order of the machine. Source: proc(5), net/ipv4/fib_trie.c. */
@@ -53,9 +54,7 @@ export function parseIpv4Routes(text: string): readonly Route[] {
   return text.split("\n").flatMap((line): readonly Route[] => {
     const [name, destination, gateway, flags, , , metric, mask] = line.trim().split(/\s+/);
     if (name === undefined || mask === undefined || !/^[0-9A-Fa-f]{8}$/.test(destination ?? "")) return [];
-    // RTF_UP; RTF_REJECT is a route that says no.
-    if ((Number.parseInt(flags ?? "0", 16) & 0x1) === 0 || (Number.parseInt(flags ?? "0", 16) & 0x200) !== 0)
-      return [];
+    if (!leads(flags)) return [];
     return [
       {
         interface: name,
@@ -74,9 +73,8 @@ export function parseIpv6Routes(text: string): readonly Route[] {
   return text.split("\n").flatMap((line): readonly Route[] => {
     const [network, prefix, , , gateway, metric, , , flags, name] = line.trim().split(/\s+/);
     if (name === undefined || !/^[0-9a-f]{32}$/.test(network ?? "")) return [];
-    // RTF_UP; neither RTF_REJECT nor the unreachable route of the loopback device.
-    const set = Number.parseInt(flags ?? "0", 16);
-    if ((set & 0x1) === 0 || (set & 0x200) !== 0) return [];
+    // The unreachable route of the loopback device has RTF_REJECT, too.
+    if (!leads(flags)) return [];
     return [
       {
         interface: name,
@@ -113,10 +111,6 @@ function isOwn(address: string): boolean {
     (entries) => entries?.map((each) => each.address) ?? [],
   );
   return address.startsWith("127.") || address === "::1" || own.includes(address);
-}
-
-function loopback(): Route {
-  return { interface: "lo", network: "", prefix: 0, gateway: undefined, metric: 0 };
 }
 
 /** An IPv4 address of hexadecimal digits in the byte order of the machine. */
