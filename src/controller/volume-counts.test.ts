@@ -5,7 +5,7 @@ import { BLOCK, type Stack } from "../../test/support/rds-stack.ts";
 import { systemClock } from "../domain/clock.ts";
 import { silentLogger } from "../observability/log.ts";
 import { DRIFT_KINDS, DRIFT_MAX_AGE_MS } from "./migration-metrics.ts";
-import { COUNTS_MAX_AGE_MS, REFRESH_MS, VolumeCounts } from "./volume-counts.ts";
+import { COUNTS_MAX_AGE_MS, FIRST_MS, REFRESH_MS, VolumeCounts } from "./volume-counts.ts";
 
 const start = useStack();
 
@@ -100,6 +100,9 @@ describe("VolumeCounts", () => {
       for (let tries = 0; !count() && tries < 2_000; tries += 1) await systemClock.sleep(1);
     };
     const running = counts.run(stop.signal);
+    await clock.advance(FIRST_MS - 1);
+    expect(listed()).toBe(0);
+    await clock.advance(1);
     await settled(() => counts.neverRead === undefined);
     expect(counts.onTwoNodes()).toBe(0);
     expect(listed()).toBe(1);

@@ -15,6 +15,8 @@ import type { RdsVolume } from "../rds/volume.ts";
 export const REFRESH_MS = 65_000;
 /** Time without a list after which the count is unknown. Milliseconds. */
 export const COUNTS_MAX_AGE_MS = 180_000;
+/** Pause before the first list. Milliseconds. */
+export const FIRST_MS = 2_000;
 /** Pause after a list that failed. Milliseconds. */
 const RETRY_MS = 5_000;
 /** Time for one list. Milliseconds. */
@@ -87,12 +89,17 @@ export class VolumeCounts implements VolumeObserver {
     }
   }
 
-  /** Lists whenever this process has not listed for REFRESH_MS, until `signal` aborts. Never throws. */
+  /**
+   * Lists whenever this process has not listed for REFRESH_MS, until `signal` aborts; at first after FIRST_MS, as the list with which
+   * reconcile starts serves as well. Never throws.
+   */
   async run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const left = REFRESH_MS - this.#listed.ageMs;
-      const pause = left > 0 ? left : (await this.refresh(signal)) ? REFRESH_MS : RETRY_MS;
+    let pause = FIRST_MS;
+    for (;;) {
       await this.#options.clock.sleep(pause, signal).catch(() => {});
+      if (signal.aborted) return;
+      const left = REFRESH_MS - this.#listed.ageMs;
+      pause = left > 0 ? left : (await this.refresh(signal)) ? REFRESH_MS : RETRY_MS;
     }
   }
 }
