@@ -1,6 +1,6 @@
 import type { EndedMigration, Migration, VolumeRecord } from "../domain/record/volume-record.ts";
 import type { ClaimEvent } from "../kubernetes/port.ts";
-import type { StaleCause } from "../migration/decision.ts";
+import type { MigrationEvent } from "../migration/decision.ts";
 import type { MigrationResult } from "./migration-metrics.ts";
 
 /** Events on the PersistentVolumeClaim. Equal occurrences have equal messages, so that repeats are counted. */
@@ -33,44 +33,42 @@ export function conflictEvent(node: string, summary: string): ClaimEvent {
   return warning("AttachmentConflict", `Node ${node} was refused: ${summary}`);
 }
 
-export function overriddenEvent(node: string, reason: string): ClaimEvent {
-  return warning(
-    "AttachmentConflict",
-    `Node ${node} was attached as second node although no live migration is proven (migrationGuard warn): ${reason}`,
-  );
-}
-
-/** @param byEpoch whether each attachment has an NQN of its own (`--fencing` is not off) */
-export function fencedEvent(node: string, byEpoch: boolean): ClaimEvent {
-  return warning(
-    "VolumeFenced",
-    byEpoch
-      ? `Node ${node} no longer exists and has lost the volume; if it returns, it finds nothing under its old NQN`
-      : `Node ${node} no longer exists and has lost the volume; fencing is off, so it may connect again if it returns`,
-  );
-}
-
-export function clearedEvent(node: string, cause: StaleCause): ClaimEvent {
-  return warning(
-    "StaleAttachmentCleared",
-    cause === "node-gone"
-      ? `Node ${node} and its VolumeAttachment no longer exist; its attachment was cleared`
-      : `For 15 minutes node ${node} had no VolumeAttachment for the volume and no pod that uses it; its attachment was cleared`,
-  );
-}
-
-export function reExportedEvent(nodes: readonly string[], sizeBytes: bigint): ClaimEvent {
-  return normal(
-    "VolumeReExported",
-    `The volume has ${sizeBytes} bytes now; its export was off for a moment, which shows that to ${nodes.join(" and ")} on reconnecting`,
-  );
-}
-
-export function restoredEvent(): ClaimEvent {
-  return warning(
-    "ExportRestored",
-    "The export was off although a node is to have the volume; it is on again under the same NQN, and the nodes reconnect by themselves",
-  );
+/**
+ * The event of an effect that the record does not show.
+ * @param byEpoch whether each attachment has an NQN of its own (`--fencing` is not off)
+ */
+export function effectEvent(effect: MigrationEvent, byEpoch: boolean): ClaimEvent {
+  switch (effect.type) {
+    case "GuardOverridden":
+      return warning(
+        "AttachmentConflict",
+        `Node ${effect.node} was attached as second node although no live migration is proven (migrationGuard warn): ${effect.reason}`,
+      );
+    case "VolumeFenced":
+      return warning(
+        "VolumeFenced",
+        byEpoch
+          ? `Node ${effect.node} no longer exists and has lost the volume; if it returns, it finds nothing under its old NQN`
+          : `Node ${effect.node} no longer exists and has lost the volume; fencing is off, so it may connect again if it returns`,
+      );
+    case "StaleAttachmentCleared":
+      return warning(
+        "StaleAttachmentCleared",
+        effect.cause === "node-gone"
+          ? `Node ${effect.node} and its VolumeAttachment no longer exist; its attachment was cleared`
+          : `For 15 minutes node ${effect.node} had no VolumeAttachment for the volume and no pod that uses it; its attachment was cleared`,
+      );
+    case "ReExported":
+      return normal(
+        "VolumeReExported",
+        `The volume has ${effect.sizeBytes} bytes now; its export was off for a moment, which shows that to ${effect.nodes.join(" and ")} on reconnecting`,
+      );
+    case "ExportRestored":
+      return warning(
+        "ExportRestored",
+        "The export was off although a node is to have the volume; it is on again under the same NQN, and the nodes reconnect by themselves",
+      );
+  }
 }
 
 export function driftEvent(text: string): ClaimEvent {

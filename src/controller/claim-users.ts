@@ -1,5 +1,5 @@
-import { isFailure } from "../domain/errors/driver-error.ts";
 import { claimUsers } from "../inspect/claim-users.ts";
+import { ifAllowed } from "../kubernetes/api-error.ts";
 import type { ClaimRef, ClusterReader, VmiView } from "../kubernetes/port.ts";
 import { type VmiRef, vmiOf } from "../migration/guard.ts";
 import type { RdsVolume } from "../rds/volume.ts";
@@ -48,14 +48,4 @@ export async function readVmi(
     return vmi ?? "absent";
   });
   return typeof found === "object" && found.uid !== uid ? "absent" : found;
-}
-
-/** What the driver's account may not read is undefined: these rights are the administrator's to grant. Other failures are thrown. */
-export async function ifAllowed<T>(ask: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (isFailure(error, "kubernetesForbidden")) return undefined;
-    throw error;
-  }
 }

@@ -153,8 +153,7 @@ export class ExpansionService {
 }
 
 /** Why the hosts of a volume might not survive that its export goes off for a moment; undefined if they do. */
-function intolerance(settings: VolumeSettings & { readonly fastIoFailTmo?: number }): string | undefined {
-  const { ctrlLossTmo, fastIoFailTmo = -1 } = settings;
+function intolerance({ ctrlLossTmo, fastIoFailTmo }: VolumeSettings): string | undefined {
   if (ctrlLossTmo !== -1 && ctrlLossTmo < SHORTEST_CTRL_LOSS_TMO) {
     return `its export would go off for a moment, and its ctrlLossTmo of ${ctrlLossTmo} s is below ${SHORTEST_CTRL_LOSS_TMO} s`;
   }

@@ -1,5 +1,6 @@
 import { DriverError, isFailure } from "../domain/errors/driver-error.ts";
 import { claimUsers } from "../inspect/claim-users.ts";
+import { ifAllowed } from "../kubernetes/api-error.ts";
 import { isObjectName } from "../kubernetes/names.ts";
 import type { ClusterReader } from "../kubernetes/port.ts";
 import type { NodePair, SingleUserEvidence } from "../migration/decision.ts";
@@ -7,7 +8,7 @@ import { judgeClaimUsers } from "../migration/guard.ts";
 import { judgeMigration } from "../migration/live-migration.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 import { allowedTime } from "./allowed-time.ts";
-import { claimOf, ifAllowed, readVmi } from "./claim-users.ts";
+import { claimOf, readVmi } from "./claim-users.ts";
 import type { EvidenceSource } from "./evidence.ts";
 
 /** Evidence from the Kubernetes API. A failed read is `unknown`, never a proof. */
@@ -18,10 +19,7 @@ export function kubernetesEvidence(cluster: ClusterReader): EvidenceSource {
       orUnknown(
         signal,
         () => singleUser(cluster, volume, pair, signal),
-        ({ summary }) => ({
-          kind: "unknown",
-          reason: summary,
-        }),
+        ({ summary }) => ({ kind: "unknown", reason: summary }),
       ),
     allowedSeconds: (volume, window, signal) =>
       orUnknown(
@@ -64,12 +62,8 @@ async function singleUser(
   signal: AbortSignal,
 ): Promise<SingleUserEvidence> {
   const claim = await claimOf(cluster, volume, signal);
-  if (claim === undefined)
-    return {
-      kind: "not-proven",
-      reason: "no PersistentVolume with a claim has this handle",
-      waits: false,
-    };
+  const reason = "no PersistentVolume with a claim has this handle";
+  if (claim === undefined) return { kind: "not-proven", reason, waits: false };
   const { users, owners } = await claimUsers(cluster, claim, signal);
   const judged = judgeClaimUsers(pair, users, (user) => owners.get(user.uid));
   if (judged.kind === "not-proven") return judged;

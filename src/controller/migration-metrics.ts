@@ -1,7 +1,8 @@
-import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { type Counter, Gauge, type Histogram, type Registry } from "prom-client";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import { LastKnown } from "../domain/last-known.ts";
 import type { VolumeFindingId } from "../inspect/catalogue.ts";
+import { seriesOf } from "../observability/series.ts";
 
 /** How a migration ended: the label `result`. */
 export type MigrationResult = "success" | "failed" | "timeout";
@@ -62,38 +63,39 @@ export function createMigrationMetrics(
   clock: Clock = systemClock,
 ): MigrationMetrics {
   const registers = [registry];
-  const results = new Counter({
-    name: "rds_csi_migration_migrations_total",
-    help: "Live migrations that ended or passed their deadline, by result.",
-    labelNames: ["result"],
-    registers,
-  });
-  // All series exist from the start, so that increase() sees the first one.
-  for (const result of ["success", "failed", "timeout"] satisfies MigrationResult[])
-    results.inc({ result }, 0);
-  new Gauge({
-    name: "rds_csi_migration_active_migrations",
-    help: "Volumes that are in a live migration now, by their records on the RDS as last known.",
-    registers,
-    collect() {
-      setOrRemove(this, onTwoNodes());
-    },
-  });
-  new Gauge({
-    name: "rds_csi_attachment_dual_attached_volumes",
-    help: "Volumes that are attached to two nodes now, by their records on the RDS as last known.",
-    registers,
-    collect() {
-      setOrRemove(this, onTwoNodes());
-    },
-  });
-  const refusals = new Counter({
-    name: "rds_csi_attachment_refusals_total",
-    help: "Attachments that were refused, by cause.",
-    labelNames: ["cause"],
-    registers,
-  });
-  for (const cause of REFUSAL_CAUSES) refusals.inc({ cause }, 0);
+  const { counter, counterOf, histogram } = seriesOf(registry);
+  // Without labels: it has no sample while its value is not known.
+  const twoNodes = (name: string, help: string) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        const count = onTwoNodes();
+        if (count === undefined) this.remove();
+        else this.set(count);
+      },
+    });
+  const migrations = counterOf(
+    "rds_csi_migration_migrations_total",
+    "Live migrations that ended or passed their deadline, by result.",
+    "result",
+    ["success", "failed", "timeout"] satisfies MigrationResult[],
+  );
+  twoNodes(
+    "rds_csi_migration_active_migrations",
+    "Volumes that are in a live migration now, by their records on the RDS as last known.",
+  );
+  twoNodes(
+    "rds_csi_attachment_dual_attached_volumes",
+    "Volumes that are attached to two nodes now, by their records on the RDS as last known.",
+  );
+  const refusals = counterOf(
+    "rds_csi_attachment_refusals_total",
+    "Attachments that were refused, by cause.",
+    "cause",
+    REFUSAL_CAUSES,
+  );
   const drift = new LastKnown<DriftCounts>(clock, DRIFT_MAX_AGE_MS);
   new Gauge({
     name: "rds_csi_attachment_drift",
@@ -107,25 +109,17 @@ export function createMigrationMetrics(
     },
   });
   return {
-    migrations: results,
-    duration: new Histogram({
-      name: "rds_csi_migration_duration_seconds",
-      help: "Time from the second attachment to the end of a live migration in seconds.",
-      buckets: DURATION_BUCKETS,
-      registers,
-    }),
+    migrations,
+    duration: histogram(
+      "rds_csi_migration_duration_seconds",
+      "Time from the second attachment to the end of a live migration in seconds.",
+      DURATION_BUCKETS,
+    ),
     refusals,
     drift,
-    cleared: new Counter({
-      name: "rds_csi_attachment_stale_cleared_total",
-      help: "Attachments of nodes that no longer exist that were cleared.",
-      registers,
-    }),
+    cleared: counter(
+      "rds_csi_attachment_stale_cleared_total",
+      "Attachments of nodes that no longer exist that were cleared.",
+    ),
   };
-}
-
-/** A gauge without labels; it has no sample while its value is not known. */
-function setOrRemove(gauge: Gauge, value: number | undefined): void {
-  if (value === undefined) gauge.remove();
-  else gauge.set(value);
 }

@@ -1,6 +1,7 @@
 import type { EndedMigration } from "../domain/record/volume-record.ts";
+import { ifAllowed } from "../kubernetes/api-error.ts";
 import type { ClusterReader, MigrationView } from "../kubernetes/port.ts";
-import { ifAllowed, readVmi, vmiUsing } from "./claim-users.ts";
+import { readVmi, vmiUsing } from "./claim-users.ts";
 import type { OutcomeSource } from "./migration-reporter.ts";
 
 /** KubeVirt has this long to answer before the nodes decide. Milliseconds. */

@@ -9,17 +9,7 @@ import type { MigrationEvent } from "../migration/decision.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Fencing } from "../rds/context.ts";
 import type { RdsVolume } from "../rds/volume.ts";
-import {
-  clearedEvent,
-  conflictEvent,
-  endedEvent,
-  fencedEvent,
-  overdueEvent,
-  overriddenEvent,
-  reExportedEvent,
-  restoredEvent,
-  startedEvent,
-} from "./attachment-messages.ts";
+import { conflictEvent, effectEvent, endedEvent, overdueEvent, startedEvent } from "./attachment-messages.ts";
 import { LastingRefusals } from "./lasting-refusals.ts";
 import type { MigrationMetrics, MigrationResult, RefusalCause } from "./migration-metrics.ts";
 
@@ -89,16 +79,10 @@ export class MigrationReporter {
   /** A change of this process is written. */
   written(volume: RdsVolume, events: readonly MigrationEvent[]): void {
     this.seen(volume);
+    const { metrics, fencing } = this.#options;
     for (const event of events) {
-      if (event.type === "GuardOverridden") this.#post(volume, overriddenEvent(event.node, event.reason));
-      if (event.type === "VolumeFenced")
-        this.#post(volume, fencedEvent(event.node, this.#options.fencing !== "off"));
-      if (event.type === "ReExported") this.#post(volume, reExportedEvent(event.nodes, event.sizeBytes));
-      if (event.type === "ExportRestored") this.#post(volume, restoredEvent());
-      if (event.type === "StaleAttachmentCleared") {
-        this.#options.metrics.cleared.inc();
-        this.#post(volume, clearedEvent(event.node, event.cause));
-      }
+      if (event.type === "StaleAttachmentCleared") metrics.cleared.inc();
+      this.#post(volume, effectEvent(event, fencing !== "off"));
     }
   }
 

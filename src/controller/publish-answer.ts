@@ -16,8 +16,7 @@ export function publishContextOf(
 ): PublishContext {
   // The row of the decision may be older than a restart of the RDS, which mounts its pools late.
   if (disk.size === undefined || disk.port === undefined) throw failure("volumeNotReady", { volume: id });
-  const { ctrlLossTmo, reconnectDelay, keepAliveTmo } = record.settings;
-  const { fastIoFailTmo, nrIoQueues, queueSize } = record.settings;
+  const { migrationTimeoutSeconds: _time, migrationGuard: _guard, ...connection } = record.settings;
   return {
     nqn: disk.nqn,
     address,
@@ -25,12 +24,7 @@ export function publishContextOf(
     hostNqn,
     sizeBytes: disk.size,
     filesystemState: filesystemState(record),
-    ctrlLossTmo,
-    reconnectDelay,
-    keepAliveTmo,
-    fastIoFailTmo,
-    nrIoQueues,
-    queueSize,
+    ...connection,
   };
 }
 

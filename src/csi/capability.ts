@@ -35,23 +35,19 @@ export function capabilityFromWire(
 }
 
 /** As capabilityFromWire for a field that a request may leave out. */
-export function optionalCapabilityFromWire(
-  wire: VolumeCapability | undefined,
-  field = "volume_capability",
-): Capability | undefined {
-  return wire === undefined ? undefined : capabilityFromWire(wire, field);
+export function optionalCapabilityFromWire(wire: VolumeCapability | undefined): Capability | undefined {
+  return wire === undefined ? undefined : capabilityFromWire(wire);
 }
 
-/**
- * Reads a required list of capabilities; errors name the element, e.g. `volume_capabilities[1].access_mode`.
- * @throws fieldMissing (INVALID_ARGUMENT) when the list is empty
- */
-export function capabilitiesFromWire(
-  wire: readonly VolumeCapability[],
-  field = "volume_capabilities",
-): readonly Capability[] {
-  if (wire.length === 0) throw failure("fieldMissing", { field });
-  return wire.map((each, index) => capabilityFromWire(each, `${field}[${index}]`));
+/** Reads a list of capabilities; errors name the element, e.g. `volume_capabilities[1].access_mode`. */
+export function listedCapabilitiesFromWire(wire: readonly VolumeCapability[]): readonly Capability[] {
+  return wire.map((each, index) => capabilityFromWire(each, `volume_capabilities[${index}]`));
+}
+
+/** As listedCapabilitiesFromWire for a required list. @throws fieldMissing (INVALID_ARGUMENT) when the list is empty */
+export function capabilitiesFromWire(wire: readonly VolumeCapability[]): readonly Capability[] {
+  if (wire.length === 0) throw failure("fieldMissing", { field: "volume_capabilities" });
+  return listedCapabilitiesFromWire(wire);
 }
 
 function accessModeFromWire(wire: VolumeCapability, field: string): AccessMode {

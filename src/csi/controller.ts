@@ -1,10 +1,16 @@
 import type { AttachmentService } from "../controller/attachments.ts";
 import type { ExpansionService } from "../controller/expansion.ts";
 import type { VolumeInfo, VolumeService } from "../controller/volumes.ts";
+import type { CapacityRange } from "../domain/capacity-range.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { encodePublishContext } from "../domain/publish-context.ts";
 import { type BoundService, service } from "./bridge.ts";
-import { capabilitiesFromWire, capabilityFromWire, optionalCapabilityFromWire } from "./capability.ts";
+import {
+  capabilitiesFromWire,
+  capabilityFromWire,
+  listedCapabilitiesFromWire,
+  optionalCapabilityFromWire,
+} from "./capability.ts";
 import { readVolumeId, requireField, requireVolumeId } from "./fields.ts";
 import {
   Controller,
@@ -126,9 +132,7 @@ export function controllerService({ volumes, attachments, expansions }: Controll
     },
 
     getCapacity: async (request, { signal }) => {
-      const capabilities = request.volumeCapabilities.map((wire, index) =>
-        capabilityFromWire(wire, `volume_capabilities[${index}]`),
-      );
+      const capabilities = listedCapabilitiesFromWire(request.volumeCapabilities);
       const capacity = await volumes.capacity(capabilities, request.parameters, signal);
       return {
         availableCapacity: capacity.availableBytes,
@@ -139,7 +143,7 @@ export function controllerService({ volumes, attachments, expansions }: Controll
   });
 }
 
-function rangeFrom(range: WireRange | undefined): { requiredBytes: bigint; limitBytes: bigint } {
+function rangeFrom(range: WireRange | undefined): CapacityRange {
   return { requiredBytes: range?.requiredBytes ?? 0n, limitBytes: range?.limitBytes ?? 0n };
 }
 

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { failure } from "./errors/driver-error.ts";
-import { DEFAULT_SETTINGS } from "./record/volume-record.ts";
+import { DEFAULT_SETTINGS, type VolumeSettings } from "./record/volume-record.ts";
 
 /**
  * The content of a volume when a node stages it:
@@ -10,10 +10,13 @@ import { DEFAULT_SETTINGS } from "./record/volume-record.ts";
  */
 export type FilesystemState = "new" | "used" | "keep";
 
+/** The settings of a volume that shape its connections. */
+export type ConnectionSettings = Omit<VolumeSettings, "migrationTimeoutSeconds" | "migrationGuard">;
+
 /**
  * CSI `publish_context`, from ControllerPublishVolume to the node: static for the life of an attachment and free of secrets.
  */
-export interface PublishContext {
+export interface PublishContext extends ConnectionSettings {
   /** Subsystem NQN with the attachment's epoch. */
   readonly nqn: string;
   /** Storage address of the RDS: a literal IPv4 or IPv6 address. */
@@ -25,18 +28,6 @@ export interface PublishContext {
   /** Size of the volume in bytes, as measured on the RDS. */
   readonly sizeBytes: bigint;
   readonly filesystemState: FilesystemState;
-  /** Seconds until the kernel gives up a lost controller; -1 = never. */
-  readonly ctrlLossTmo: number;
-  /** Seconds between reconnects. */
-  readonly reconnectDelay: number;
-  /** NVMe keep-alive timeout in seconds. */
-  readonly keepAliveTmo: number;
-  /** Seconds until I/O on a lost controller fails; -1 = off. */
-  readonly fastIoFailTmo: number;
-  /** I/O queues; 0 = the kernel's own number. */
-  readonly nrIoQueues: number;
-  /** Entries of an I/O queue; 0 = the kernel's own number. */
-  readonly queueSize: number;
 }
 
 /**

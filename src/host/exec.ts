@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
-import { DriverError, failure } from "../domain/errors/driver-error.ts";
+import { cancelledBy, type DriverError, failure } from "../domain/errors/driver-error.ts";
 import { TOOL_PATH, type ToolName } from "./tools.ts";
 
 /** A program run, without a shell. */
@@ -50,7 +50,7 @@ const DRAIN_MS = 300;
 export const exec = (command: Command<string>): Promise<ExecResult> =>
   new Promise<ExecResult>((resolve, reject) => {
     const { signal } = command;
-    if (signal?.aborted) return reject(abortReason(command, signal));
+    if (signal?.aborted) return reject(cancelledBy(signal, describe(command)));
     const child = spawn(command.program, [...command.args], {
       cwd: "/",
       env: ENVIRONMENT,
@@ -72,7 +72,7 @@ export const exec = (command: Command<string>): Promise<ExecResult> =>
     };
     signOfLife();
     for (const stream of [child.stdout, child.stderr]) stream?.on("data", signOfLife);
-    const onAbort = () => signal !== undefined && stop(abortReason(command, signal));
+    const onAbort = () => signal !== undefined && stop(cancelledBy(signal, describe(command)));
     signal?.addEventListener("abort", onAbort, { once: true });
 
     const settle = (finish: () => void) => {
@@ -178,12 +178,6 @@ function collect(stream: ChildProcess["stdout"], limit: number): () => { text: s
     truncated = true;
   });
   return () => ({ text: Buffer.concat(chunks).toString("utf8"), truncated });
-}
-
-function abortReason(command: Command<string>, signal: AbortSignal): DriverError {
-  return signal.reason instanceof DriverError
-    ? signal.reason
-    : failure("cancelled", { what: describe(command) }, signal.reason);
 }
 
 function round(seconds: number): number {

@@ -63,15 +63,12 @@ export const NODE_TOOLS = [
 export type ToolName = (typeof NODE_TOOLS)[number]["name"] | `/${string}`;
 
 /** The programs of NODE_TOOLS that this node lacks, as sentences for the readiness check. */
-export async function missingTools(
-  dataPath: "nvme-tcp" | "loop",
-  directories: readonly string[] = TOOL_PATH,
-): Promise<readonly string[]> {
+export async function missingTools(dataPath: "nvme-tcp" | "loop"): Promise<readonly string[]> {
   const problems: string[] = [];
   for (const tool of NODE_TOOLS as readonly NodeTool[]) {
     if (tool.dataPath !== undefined && tool.dataPath !== dataPath) continue;
     const found = await Promise.all(
-      directories.map((directory) =>
+      TOOL_PATH.map((directory) =>
         access(`${directory}/${tool.name}`, constants.X_OK).then(
           () => true,
           () => false,

@@ -1,4 +1,4 @@
-import { cancelledBy, DriverError, failure } from "../domain/errors/driver-error.ts";
+import { cancelledBy, DriverError, failure, isFailure } from "../domain/errors/driver-error.ts";
 
 /** A call in messages: `list` `pods in namespace vms`. */
 export interface CallName {
@@ -67,4 +67,14 @@ function statusFailure(error: ApiStatusError, call: CallName): DriverError {
   return transient || error.status < 400
     ? failure("kubernetesUnavailable", { ...call, reason: error.message }, error)
     : failure("kubernetesRejected", { ...call, detail: error.message }, error);
+}
+
+/** What the driver's account may not read is undefined: these rights are the administrator's to grant. Other failures are thrown. */
+export async function ifAllowed<T>(ask: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (isFailure(error, "kubernetesForbidden")) return undefined;
+    throw error;
+  }
 }

@@ -4,6 +4,7 @@ import { ApiStatusError, type CallName, toFailure } from "./api-error.ts";
 import type { K8s } from "./credentials.ts";
 import { withDeadline } from "./deadline.ts";
 import { listAll, PAGE_LIMIT, type RawList, toPage } from "./list.ts";
+import { isObjectName } from "./names.ts";
 import type { ApiTransport } from "./transport.ts";
 
 /** Options for one call of a typed API class. */
@@ -98,6 +99,20 @@ export class KubernetesApi {
       }
       throw toFailure(error, name, this.transport.server, signal);
     }
+  }
+
+  /** A PersistentVolumeClaim; undefined for a name that none can have. @throws as `call` */
+  async findClaim(
+    namespace: string,
+    name: string,
+    signal: AbortSignal,
+  ): Promise<ClientNode.V1PersistentVolumeClaim | undefined> {
+    if (!isObjectName(namespace) || !isObjectName(name)) return undefined;
+    return this.find(
+      { verb: "get", resource: `persistentvolumeclaim ${namespace}/${name}` },
+      signal,
+      (options) => this.core.readNamespacedPersistentVolumeClaim({ namespace, name }, options),
+    );
   }
 
   /**

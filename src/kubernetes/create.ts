@@ -4,15 +4,13 @@ import { type Logger, silentLogger } from "../observability/log.ts";
 import { KubernetesApi } from "./api.ts";
 import { CredentialSource, type KubeConfigSource } from "./credentials.ts";
 import { EventReporter } from "./events.ts";
-import { ApiClusterInspector, type ClusterInspector } from "./inspector.ts";
+import { type ClusterInspector, clusterInspector } from "./inspector.ts";
 import { LeaseElection } from "./leader.ts";
-import type { OwnNode } from "./own-node.ts";
-import { ApiOwnNode } from "./own-node.ts";
+import { type OwnNode, ownNode } from "./own-node.ts";
 import type { ClusterReader, EventSink } from "./port.ts";
-import { ApiClusterReader } from "./reader.ts";
+import { clusterReader } from "./reader.ts";
 import { recentVolumes } from "./recent-volumes.ts";
-import type { ShardStore } from "./record-shards.ts";
-import { ConfigMapShards } from "./record-shards.ts";
+import { configMapShards, type ShardStore } from "./record-shards.ts";
 import { ApiTransport } from "./transport.ts";
 
 export interface KubernetesOptions {
@@ -60,24 +58,18 @@ export async function createKubernetes(options: KubernetesOptions): Promise<Kube
   await credentials.current();
   const transport = new ApiTransport(credentials, options.maxSockets);
   const api = new KubernetesApi(k8s, transport, clock);
-  const reader = new ApiClusterReader(api, driverName);
+  const reader = clusterReader(api, driverName);
   const reporter = { component: driverName, instance };
-  const events = new EventReporter({
-    api,
-    reader: recentVolumes(reader, clock),
-    reporter,
-    clock,
-    logger,
-    random,
-  });
+  const recent = recentVolumes(reader, clock);
+  const events = new EventReporter({ api, reader: recent, reporter, clock, logger, random });
   const leaders = new LeaseElection({ api, clock, logger, random });
   return {
     reader,
-    inspector: new ApiClusterInspector(api, driverName),
+    inspector: clusterInspector(api, driverName),
     events,
     leaders,
-    ownNode: (name) => new ApiOwnNode(api, name, driverName),
-    shards: (namespace, prefix) => new ConfigMapShards(api, namespace, prefix),
+    ownNode: (name) => ownNode(api, name, driverName),
+    shards: (namespace, prefix) => configMapShards(api, namespace, prefix),
     clusterUid: (signal) => readClusterUid(api, signal),
     namespace: credentials.namespace(),
     close: async (drainMs = 3_000) => {

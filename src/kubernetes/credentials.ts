@@ -16,13 +16,7 @@ export type KubeConfigSource =
   | { readonly kind: "kubeconfig"; readonly path: string; readonly context?: string };
 
 /** Options of a TLS client. */
-export interface TlsMaterial {
-  readonly ca: string | Buffer | undefined;
-  readonly cert: string | Buffer | undefined;
-  readonly key: string | Buffer | undefined;
-  readonly servername: string | undefined;
-  readonly rejectUnauthorized: boolean;
-}
+export type TlsMaterial = Pick<RequestOptions, "ca" | "cert" | "key" | "servername" | "rejectUnauthorized">;
 
 export interface Credentials {
   readonly server: URL;
@@ -86,13 +80,8 @@ export class CredentialSource {
       for (const [name, value] of Object.entries(options.headers ?? {})) headers[name] = String(value).trim();
       if (typeof options.auth === "string")
         headers.Authorization = `Basic ${Buffer.from(options.auth).toString("base64")}`;
-      const tls: TlsMaterial = {
-        ca: options.ca as TlsMaterial["ca"],
-        cert: options.cert as TlsMaterial["cert"],
-        key: options.key as TlsMaterial["key"],
-        servername: options.servername,
-        rejectUnauthorized: options.rejectUnauthorized !== false,
-      };
+      const { ca, cert, key, servername } = options;
+      const tls = { ca, cert, key, servername, rejectUnauthorized: options.rejectUnauthorized !== false };
       return { server, headers, tls };
     } catch (error) {
       throw this.#unusable(error);

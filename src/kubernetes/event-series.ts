@@ -17,25 +17,15 @@ export interface Series {
   lastAt: number;
 }
 
-/** How events are put together. Milliseconds. */
-export interface SeriesLimits {
-  /** Equal events within this time after the last are one event with a count. */
-  readonly windowMs: number;
-  /** So many different messages with one reason are kept apart; further ones are combined. */
-  readonly distinctMessages: number;
-  /** Events per claim that may come at once. */
-  readonly burst: number;
-  /** Afterwards one per so many milliseconds. */
-  readonly refillMs: number;
-}
-
-/** The limits of client-go's correlator, which readers of events are used to. */
-export const SERIES_LIMITS: SeriesLimits = {
-  windowMs: 600_000,
-  distinctMessages: 10,
-  burst: 25,
-  refillMs: 300_000,
-};
+// The limits of client-go's correlator, which readers of events are used to. Times in milliseconds.
+/** Equal events within this time after the last are one event with a count. */
+const WINDOW_MS = 600_000;
+/** So many different messages with one reason are kept apart; further ones are combined. */
+const DISTINCT_MESSAGES = 10;
+/** Events per claim that may come at once. */
+const BURST = 25;
+/** Afterwards one per so many milliseconds. */
+const REFILL_MS = 300_000;
 
 /** Claims that are remembered; beyond, the longest silent one is forgotten. */
 const MAX_CLAIMS = 1_000;
@@ -51,12 +41,7 @@ export const COMBINED = "(combined from similar events): ";
 
 /** Decides about each event, without any I/O: a new object, a higher count, or none. */
 export class EventSeries {
-  readonly #limits: SeriesLimits;
   readonly #claims = new RecentMap<string, ClaimState>(MAX_CLAIMS);
-
-  constructor(limits: SeriesLimits = SERIES_LIMITS) {
-    this.#limits = limits;
-  }
 
   /**
    * The series of an event, counted up, and the message to store. Undefined when this claim has had too many events.
@@ -75,8 +60,8 @@ export class EventSeries {
     const messages = state.reasons.get(key) ?? new Map<string, Series>();
     state.reasons.set(key, messages);
     for (const [message, { lastAt }] of messages)
-      if (monotonic - lastAt > this.#limits.windowMs) messages.delete(message);
-    const combine = !messages.has(event.message) && messages.size >= this.#limits.distinctMessages;
+      if (monotonic - lastAt > WINDOW_MS) messages.delete(message);
+    const combine = !messages.has(event.message) && messages.size >= DISTINCT_MESSAGES;
     // All combined messages share one series; its text is that of the latest.
     const bucket = combine ? COMBINED : event.message;
     if (state.tokens < 1) return undefined;
@@ -97,11 +82,10 @@ export class EventSeries {
   }
 
   #state(uid: string, monotonic: number): ClaimState {
-    const { burst, refillMs } = this.#limits;
-    const state = this.#claims.get(uid) ?? { tokens: burst, refilledAt: monotonic, reasons: new Map() };
-    const refilled = Math.floor((monotonic - state.refilledAt) / refillMs);
-    state.tokens = Math.min(burst, state.tokens + refilled);
-    state.refilledAt += refilled * refillMs;
+    const state = this.#claims.get(uid) ?? { tokens: BURST, refilledAt: monotonic, reasons: new Map() };
+    const refilled = Math.floor((monotonic - state.refilledAt) / REFILL_MS);
+    state.tokens = Math.min(BURST, state.tokens + refilled);
+    state.refilledAt += refilled * REFILL_MS;
     this.#claims.set(uid, state);
     return state;
   }

@@ -1,4 +1,4 @@
-import { type BackoffLimits, retry } from "../domain/backoff.ts";
+import { retry } from "../domain/backoff.ts";
 import type { Clock } from "../domain/clock.ts";
 import { isFailure } from "../domain/errors/driver-error.ts";
 import type { Logger } from "../observability/log.ts";
@@ -16,17 +16,12 @@ export interface EventReporterDeps {
   readonly logger: Logger;
   /** Uniform in [0, 1). */
   readonly random: () => number;
-  readonly limits?: Partial<EventReporterLimits>;
 }
 
-export interface EventReporterLimits extends BackoffLimits {
-  /** Events that may wait; more are dropped, with a line in the log. */
-  readonly queue: number;
-  /** How often one event is tried. */
-  readonly attempts: number;
-}
-
-const LIMITS: EventReporterLimits = { queue: 1_000, attempts: 6, firstMs: 500, maxMs: 30_000 };
+/** Events that may wait; more are dropped, with a line in the log. */
+const QUEUE = 1_000;
+/** How often one event is tried, and the waits in between. */
+const TRIES = { attempts: 6, firstMs: 500, maxMs: 30_000 };
 
 type Waiting = { readonly event: ClaimEvent; readonly at: number } & (
   | { readonly claim: ClaimRef }
@@ -39,7 +34,6 @@ type Waiting = { readonly event: ClaimEvent; readonly at: number } & (
  */
 export class EventReporter implements EventSink {
   readonly #deps: EventReporterDeps;
-  readonly #limits: EventReporterLimits;
   readonly #series = new EventSeries();
   readonly #stop = new AbortController();
   readonly #queue: Waiting[] = [];
@@ -49,7 +43,6 @@ export class EventReporter implements EventSink {
 
   constructor(deps: EventReporterDeps) {
     this.#deps = deps;
-    this.#limits = { ...LIMITS, ...deps.limits };
   }
 
   post({ claim, ...event }: ClaimEvent & { readonly claim: ClaimRef }): void {
@@ -76,10 +69,10 @@ export class EventReporter implements EventSink {
 
   #enqueue(waiting: Waiting): void {
     if (this.#closed) return;
-    if (this.#queue.length >= this.#limits.queue) {
+    if (this.#queue.length >= QUEUE) {
       this.#dropped += 1;
       if (this.#dropped === 1)
-        this.#deps.logger.warn("events are dropped, as too many wait", { limit: this.#limits.queue });
+        this.#deps.logger.warn("events are dropped, as too many wait", { limit: QUEUE });
       return;
     }
     this.#queue.push(waiting);
@@ -168,7 +161,7 @@ export class EventReporter implements EventSink {
       return error instanceof ApiStatusError ? (error.retryAfterMs ?? 0) : 0;
     };
     try {
-      return await retry(work, { ...this.#limits, clock, random, signal, again });
+      return await retry(work, { ...TRIES, clock, random, signal, again });
     } catch (error) {
       if (!signal.aborted) logger.warn("event could not be delivered", fields(error));
       return undefined;

@@ -1,7 +1,5 @@
-import type { CoreV1Event, V1PersistentVolumeClaim, V1Pod, V1StorageClass } from "@kubernetes/client-node";
-import type { CallOptions, KubernetesApi } from "./api.ts";
-import { toFailure } from "./api-error.ts";
-import { listAll, PAGE_LIMIT, type Page, toPage } from "./list.ts";
+import type { CoreV1Event, V1PersistentVolumeClaim, V1StorageClass } from "@kubernetes/client-node";
+import type { KubernetesApi } from "./api.ts";
 import { isObjectName } from "./names.ts";
 import type { PodView } from "./port.ts";
 import { parseQuantity } from "./quantity.ts";
@@ -65,84 +63,46 @@ export interface ClusterInspector {
   podsOn(node: string, signal: AbortSignal): Promise<readonly PodWithClaims[]>;
 }
 
-/** The inspector through the API. */
-export class ApiClusterInspector implements ClusterInspector {
-  readonly #api: KubernetesApi;
-  readonly #driver: string;
-
-  /** @param driver CSI driver name */
-  constructor(api: KubernetesApi, driver: string) {
-    this.#api = api;
-    this.#driver = driver;
-  }
-
-  async claim(namespace: string, name: string, signal: AbortSignal): Promise<ClaimView | undefined> {
-    if (!isObjectName(namespace) || !isObjectName(name)) return undefined;
-    const found = await this.#api.find(
-      { verb: "get", resource: `persistentvolumeclaim ${namespace}/${name}` },
-      signal,
-      (options) => this.#api.core.readNamespacedPersistentVolumeClaim({ namespace, name }, options),
-    );
-    return found === undefined ? undefined : claimView(found);
-  }
-
-  async storageClass(name: string, signal: AbortSignal): Promise<StorageClassView | undefined> {
-    if (!isObjectName(name)) return undefined;
-    const found = await this.#api.find({ verb: "get", resource: `storageclass ${name}` }, signal, (options) =>
-      this.#api.storage.readStorageClass({ name }, options),
-    );
-    return found === undefined ? undefined : storageClassView(found);
-  }
-
-  async events(
-    namespace: string,
-    kind: string,
-    name: string,
-    signal: AbortSignal,
-  ): Promise<readonly EventView[]> {
-    if (!isObjectName(namespace) || !isObjectName(name)) return [];
-    const fieldSelector = `involvedObject.kind=${kind},involvedObject.name=${name}`;
-    const resource = `events in namespace ${namespace}`;
-    const all = await this.#list<CoreV1Event>(resource, signal, async (paged, options) =>
-      toPage(await this.#api.core.listNamespacedEvent({ namespace, fieldSelector, ...paged }, options)),
-    );
-    return all.map(eventView);
-  }
-
-  async csiNode(name: string, signal: AbortSignal): Promise<CsiNodeView> {
-    const found = await this.#api.find({ verb: "get", resource: `csinode ${name}` }, signal, (options) =>
-      this.#api.storage.readCSINode({ name }, options),
-    );
-    const entry = found?.spec.drivers.find((driver) => driver.name === this.#driver);
-    return { exists: found !== undefined, nodeId: entry?.nodeID };
-  }
-
-  async podsOn(node: string, signal: AbortSignal): Promise<readonly PodWithClaims[]> {
-    const fieldSelector = `spec.nodeName=${node}`;
-    const all = await this.#list<V1Pod>("pods of this node", signal, async (paged, options) =>
-      toPage(await this.#api.core.listPodForAllNamespaces({ fieldSelector, ...paged }, options)),
-    );
-    return all
-      .map((pod) => ({ ...podView(pod), claims: claimsOf(pod) }))
-      .filter(({ phase, claims }) => claims.length > 0 && phase !== "Succeeded" && phase !== "Failed");
-  }
-
-  async #list<T>(
-    resource: string,
-    signal: AbortSignal,
-    page: (paged: { limit: number; _continue?: string }, options: CallOptions) => Promise<Page<T>>,
-  ): Promise<readonly T[]> {
-    try {
-      const { items } = await listAll<T>((next) =>
-        this.#api.attempt(signal, (options) =>
-          page({ limit: PAGE_LIMIT, ...(next ? { _continue: next } : {}) }, options),
-        ),
+/** The inspector through the API. @param driver CSI driver name */
+export function clusterInspector(api: KubernetesApi, driver: string): ClusterInspector {
+  const { core, storage } = api;
+  return {
+    claim: async (namespace, name, signal) => {
+      const found = await api.findClaim(namespace, name, signal);
+      return found && claimView(found);
+    },
+    storageClass: async (name, signal) => {
+      if (!isObjectName(name)) return undefined;
+      const found = await api.find({ verb: "get", resource: `storageclass ${name}` }, signal, (options) =>
+        storage.readStorageClass({ name }, options),
       );
-      return items;
-    } catch (error) {
-      throw toFailure(error, { verb: "list", resource }, this.#api.transport.server, signal);
-    }
-  }
+      return found && storageClassView(found);
+    },
+    events: async (namespace, kind, name, signal) => {
+      if (!isObjectName(namespace) || !isObjectName(name)) return [];
+      const fieldSelector = `involvedObject.kind=${kind},involvedObject.name=${name}`;
+      const all = await api.list(`events in namespace ${namespace}`, signal, (page, options) =>
+        core.listNamespacedEvent({ namespace, fieldSelector, ...page }, options),
+      );
+      return all.map(eventView);
+    },
+    csiNode: async (name, signal) => {
+      const found = await api.find({ verb: "get", resource: `csinode ${name}` }, signal, (options) =>
+        storage.readCSINode({ name }, options),
+      );
+      const entry = found?.spec.drivers.find((each) => each.name === driver);
+      return { exists: found !== undefined, nodeId: entry?.nodeID };
+    },
+    podsOn: async (node, signal) => {
+      const fieldSelector = `spec.nodeName=${node}`;
+      const all = await api.list("pods of this node", signal, (page, options) =>
+        core.listPodForAllNamespaces({ fieldSelector, ...page }, options),
+      );
+      return all
+        .map((pod) => ({ ...podView(pod), claims: claimsOf(pod) }))
+        .filter(({ phase, claims }) => claims.length > 0 && phase !== "Succeeded" && phase !== "Failed");
+    },
+  };
 }
 
 function claimView({ metadata, spec, status }: V1PersistentVolumeClaim): ClaimView {

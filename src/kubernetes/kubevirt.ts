@@ -1,8 +1,9 @@
-import { isFailure } from "../domain/errors/driver-error.ts";
 import type { KubernetesApi } from "./api.ts";
+import { ifAllowed } from "./api-error.ts";
 import { listAll, PAGE_LIMIT, toPage } from "./list.ts";
 import { isObjectName } from "./names.ts";
 import type {
+  ClusterReader,
   MigratedVolumeView,
   MigrationConfigView,
   MigrationStateView,
@@ -16,89 +17,56 @@ const KUBEVIRT = { group: "kubevirt.io", version: "v1" } as const;
 /** A custom resource, of which nothing is certain. */
 type Json = { readonly [key: string]: Json } | undefined;
 
+type KubevirtReader = Pick<ClusterReader, "virtualMachineInstance" | "migrationsOf" | "migrationConfig">;
+
 /** KubeVirt's objects, all of them optional: a cluster without KubeVirt has none. Errors as ClusterReader's. */
-export class KubevirtReader {
-  readonly #api: KubernetesApi;
-
-  constructor(api: KubernetesApi) {
-    this.#api = api;
-  }
-
-  async virtualMachineInstance(
-    namespace: string,
-    name: string,
-    signal: AbortSignal,
-  ): Promise<VmiView | undefined> {
-    if (!isObjectName(namespace) || !isObjectName(name)) return undefined;
-    const resource = `virtualmachineinstances.kubevirt.io ${namespace}/${name}`;
-    const found = await this.#api.find(
-      { verb: "get", resource },
-      signal,
-      (options) =>
-        this.#api.custom.getNamespacedCustomObject(
-          { ...KUBEVIRT, plural: "virtualmachineinstances", namespace, name },
-          options,
-        ),
-      { orNoSuchResource: true },
-    );
-    return found === undefined ? undefined : vmiView(found);
-  }
-
-  async migrationsOf(
-    namespace: string,
-    vmiName: string,
-    signal: AbortSignal,
-  ): Promise<readonly MigrationView[] | undefined> {
-    const resource = `virtualmachineinstancemigrations.kubevirt.io in namespace ${namespace}`;
-    const plural = "virtualmachineinstancemigrations";
-    const found = await this.#api.find(
-      { verb: "list", resource },
-      signal,
-      (options) =>
-        listAll(async (_continue) =>
-          toPage<Json>(
-            await this.#api.custom.listNamespacedCustomObject(
-              { ...KUBEVIRT, plural, namespace, limit: PAGE_LIMIT, ...(_continue ? { _continue } : {}) },
-              options,
-            ),
-          ),
-        ),
-      { orNoSuchResource: true },
-    );
-    return found?.items
-      .filter((object) => object?.spec?.vmiName === (vmiName as unknown))
-      .map(migrationView)
-      .sort((a, b) => a.created - b.created || (a.name < b.name ? -1 : 1));
-  }
-
-  async migrationConfig(signal: AbortSignal): Promise<MigrationConfigView | undefined> {
-    const found = await readable(
-      this.#api.find(
-        { verb: "list", resource: "kubevirts.kubevirt.io" },
+export function kubevirtReader(api: KubernetesApi): KubevirtReader {
+  const { custom } = api;
+  return {
+    virtualMachineInstance: async (namespace, name, signal) => {
+      if (!isObjectName(namespace) || !isObjectName(name)) return undefined;
+      const plural = "virtualmachineinstances";
+      const found = await api.find(
+        { verb: "get", resource: `${plural}.kubevirt.io ${namespace}/${name}` },
         signal,
-        async (options) =>
-          toPage<Json>(
-            await this.#api.custom.listCustomObjectForAllNamespaces(
-              { ...KUBEVIRT, resourcePlural: "kubevirts" },
-              options,
-            ),
-          ),
+        (options) => custom.getNamespacedCustomObject({ ...KUBEVIRT, plural, namespace, name }, options),
         { orNoSuchResource: true },
-      ),
-    );
-    const [kubevirt] = found?.items ?? [];
-    return kubevirt === undefined ? undefined : configView(kubevirt.spec?.configuration?.migrations);
-  }
-}
-
-/** Reading the configuration is a courtesy that the cluster's administrator may not grant. */
-async function readable<T>(lookup: Promise<T | undefined>): Promise<T | undefined> {
-  try {
-    return await lookup;
-  } catch (error) {
-    if (isFailure(error, "kubernetesForbidden")) return undefined;
-    throw error;
-  }
+      );
+      return found === undefined ? undefined : vmiView(found);
+    },
+    migrationsOf: async (namespace, vmiName, signal) => {
+      const plural = "virtualmachineinstancemigrations";
+      const found = await api.find(
+        { verb: "list", resource: `${plural}.kubevirt.io in namespace ${namespace}` },
+        signal,
+        (options) =>
+          listAll(async (next) => {
+            const page = { limit: PAGE_LIMIT, ...(next ? { _continue: next } : {}) };
+            const params = { ...KUBEVIRT, plural, namespace, ...page };
+            return toPage<Json>(await custom.listNamespacedCustomObject(params, options));
+          }),
+        { orNoSuchResource: true },
+      );
+      return found?.items
+        .filter((object) => object?.spec?.vmiName === (vmiName as unknown))
+        .map(migrationView)
+        .sort((a, b) => a.created - b.created || (a.name < b.name ? -1 : 1));
+    },
+    // Reading the configuration is a courtesy that the cluster's administrator may not grant.
+    migrationConfig: async (signal) => {
+      const params = { ...KUBEVIRT, resourcePlural: "kubevirts" };
+      const found = await ifAllowed(() =>
+        api.find(
+          { verb: "list", resource: "kubevirts.kubevirt.io" },
+          signal,
+          async (options) => toPage<Json>(await custom.listCustomObjectForAllNamespaces(params, options)),
+          { orNoSuchResource: true },
+        ),
+      );
+      const [kubevirt] = found?.items ?? [];
+      return kubevirt === undefined ? undefined : configView(kubevirt.spec?.configuration?.migrations);
+    },
+  };
 }
 
 /** @param object `migrations` of the KubeVirt object, or `migrationConfiguration` of a migration: the same members */

@@ -2,18 +2,14 @@ import { linkAbort } from "../domain/abort.ts";
 import type { Clock } from "../domain/clock.ts";
 import type { Logger } from "../observability/log.ts";
 import type { KubernetesApi } from "./api.ts";
-import { LeaseConflict, LeaseObject, type LeaseRecord } from "./lease.ts";
+import { LeaseConflict, type LeaseObject, type LeaseRecord, leaseObject } from "./lease.ts";
 
-/** Times of the election in milliseconds, as client-go and the sidecars have them. */
-export interface LeaderTimes {
-  /** Others take the lease over when it has not changed for so long. Whole seconds. */
-  readonly leaseMs: number;
-  /** Who could not renew for so long stops, well before others may begin. */
-  readonly renewDeadlineMs: number;
-  readonly retryMs: number;
-}
-
-const TIMES: LeaderTimes = { leaseMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_000 };
+// Times of the election in milliseconds, as client-go and the sidecars have them.
+/** Others take the lease over when it has not changed for so long. Whole seconds. */
+const LEASE_MS = 15_000;
+/** Who could not renew for so long stops, well before others may begin. */
+const RENEW_DEADLINE_MS = 10_000;
+const RETRY_MS = 2_000;
 const MAX_CALL_MS = 5_000;
 const RELEASE_MS = 2_000;
 
@@ -23,7 +19,6 @@ export interface LeaderDeps {
   readonly logger: Logger;
   /** Uniform in [0, 1). */
   readonly random: () => number;
-  readonly times?: LeaderTimes;
 }
 
 /** A background loop that only one replica may run. */
@@ -44,11 +39,9 @@ export interface LeaderOptions {
  */
 export class LeaseElection {
   readonly #deps: LeaderDeps;
-  readonly #times: LeaderTimes;
 
   constructor(deps: LeaderDeps) {
     this.#deps = deps;
-    this.#times = deps.times ?? TIMES;
   }
 
   /**
@@ -56,7 +49,7 @@ export class LeaseElection {
    * aborts the signal of `onStarted` before anybody else can hold it.
    */
   async runAsLeader(options: LeaderOptions, signal: AbortSignal): Promise<void> {
-    const lease = new LeaseObject(this.#deps.api, options.namespace, options.name, this.#deps.clock);
+    const lease = leaseObject(this.#deps.api, options.namespace, options.name, this.#deps.clock);
     while (!signal.aborted) {
       const term = await this.#acquire(lease, options.identity, signal);
       if (term !== undefined) await this.#lead(lease, term, options, signal);
@@ -75,8 +68,7 @@ export class LeaseElection {
           seen = { version: found.version, at: clock.monotonic() };
         if (isFree(found, identity, clock.monotonic() - (seen?.at ?? 0))) {
           const renewedAt = clock.monotonic();
-          const seconds = this.#times.leaseMs / 1000;
-          const record = await lease.write(identity, seconds, found, signal, MAX_CALL_MS);
+          const record = await lease.write(identity, LEASE_MS / 1000, found, signal, MAX_CALL_MS);
           return { record, renewedAt };
         }
         complained = false;
@@ -127,7 +119,7 @@ export class LeaseElection {
       if (left <= 0) return false;
       try {
         const timeout = Math.min(left, MAX_CALL_MS);
-        term.record = await lease.write(identity, this.#times.leaseMs / 1000, term.record, signal, timeout);
+        term.record = await lease.write(identity, LEASE_MS / 1000, term.record, signal, timeout);
         term.renewedAt = sentAt;
       } catch (error) {
         if (signal.aborted) break;
@@ -172,13 +164,13 @@ export class LeaseElection {
 
   /** Milliseconds until a leader that cannot renew must stop. */
   #left(term: Term): number {
-    return term.renewedAt + this.#times.renewDeadlineMs - this.#deps.clock.monotonic();
+    return term.renewedAt + RENEW_DEADLINE_MS - this.#deps.clock.monotonic();
   }
 
   /** Between the retry time and a fifth more, so that candidates do not collide for ever. */
   async #pause(signal: AbortSignal, mostMs = Number.POSITIVE_INFINITY): Promise<void> {
     const { clock, random } = this.#deps;
-    const ms = Math.min(this.#times.retryMs * (1 + random() * 0.2), mostMs);
+    const ms = Math.min(RETRY_MS * (1 + random() * 0.2), mostMs);
     if (ms > 0) await clock.sleep(ms, signal).catch(() => {});
   }
 }

@@ -2,7 +2,6 @@ import type { V1Lease } from "@kubernetes/client-node";
 import type { Clock } from "../domain/clock.ts";
 import type { KubernetesApi } from "./api.ts";
 import { ApiStatusError } from "./api-error.ts";
-import type { K8s } from "./credentials.ts";
 
 /** A change of a Lease lost against somebody else's. */
 export class LeaseConflict extends Error {}
@@ -19,81 +18,19 @@ export interface LeaseRecord {
   readonly acquiredAt: number | undefined;
 }
 
+export type LeaseObject = ReturnType<typeof leaseObject>;
+
 /** One Lease object (coordination.k8s.io/v1). */
-export class LeaseObject {
-  readonly #api: KubernetesApi;
-  readonly #namespace: string;
-  readonly #name: string;
-  readonly #clock: Clock;
-
-  constructor(api: KubernetesApi, namespace: string, name: string, clock: Clock) {
-    this.#api = api;
-    this.#namespace = namespace;
-    this.#name = name;
-    this.#clock = clock;
-  }
-
-  /** Undefined when it does not exist. */
-  async read(signal: AbortSignal, timeoutMs: number): Promise<LeaseRecord | undefined> {
-    try {
-      const found = await this.#api.attempt(
-        signal,
-        (options) =>
-          this.#api.coordination.readNamespacedLease(
-            { namespace: this.#namespace, name: this.#name },
-            options,
-          ),
-        { timeoutMs },
-      );
-      return recordOf(found);
-    } catch (error) {
-      if (error instanceof ApiStatusError && error.details?.reason === "NotFound") return undefined;
-      throw error;
-    }
-  }
-
-  /**
-   * Makes the Lease, or replaces the version that was read.
-   * @throws LeaseConflict when somebody else was faster
-   */
-  async write(
-    holder: string,
-    durationSeconds: number,
-    before: LeaseRecord | undefined,
-    signal: AbortSignal,
-    timeoutMs: number,
-  ): Promise<LeaseRecord> {
-    const { coordination, k8s } = this.#api;
-    const [namespace, name] = [this.#namespace, this.#name];
-    const body = this.#body(k8s, holder, durationSeconds, before);
-    try {
-      const stored = await this.#api.attempt(
-        signal,
-        (options) =>
-          before === undefined
-            ? coordination.createNamespacedLease({ namespace, body }, options)
-            : coordination.replaceNamespacedLease({ namespace, name, body }, options),
-        { timeoutMs },
-      );
-      return recordOf(stored);
-    } catch (error) {
-      if (error instanceof ApiStatusError && error.status === 409) throw new LeaseConflict(error.message);
-      throw error;
-    }
-  }
-
-  #body(k8s: K8s, holder: string, seconds: number, before: LeaseRecord | undefined): V1Lease {
-    const now = new k8s.V1MicroTime(this.#clock.now());
+export function leaseObject(api: KubernetesApi, namespace: string, name: string, clock: Clock) {
+  const { coordination, k8s } = api;
+  const bodyOf = (holder: string, seconds: number, before: LeaseRecord | undefined): V1Lease => {
+    const now = new k8s.V1MicroTime(clock.now());
     const same = before !== undefined && before.holder === holder;
     const acquired = same ? before.acquiredAt : undefined;
     return {
       apiVersion: "coordination.k8s.io/v1",
       kind: "Lease",
-      metadata: {
-        namespace: this.#namespace,
-        name: this.#name,
-        ...(before === undefined ? {} : { resourceVersion: before.version }),
-      },
+      metadata: { namespace, name, ...(before === undefined ? {} : { resourceVersion: before.version }) },
       spec: {
         holderIdentity: holder,
         leaseDurationSeconds: seconds,
@@ -102,7 +39,50 @@ export class LeaseObject {
         leaseTransitions: (before?.transitions ?? 0) + (same || before === undefined ? 0 : 1),
       },
     };
-  }
+  };
+  return {
+    /** Undefined when it does not exist. */
+    read: async (signal: AbortSignal, timeoutMs: number): Promise<LeaseRecord | undefined> => {
+      try {
+        const found = await api.attempt(
+          signal,
+          (options) => coordination.readNamespacedLease({ namespace, name }, options),
+          { timeoutMs },
+        );
+        return recordOf(found);
+      } catch (error) {
+        if (error instanceof ApiStatusError && error.details?.reason === "NotFound") return undefined;
+        throw error;
+      }
+    },
+    /**
+     * Makes the Lease, or replaces the version that was read.
+     * @throws LeaseConflict when somebody else was faster
+     */
+    write: async (
+      holder: string,
+      durationSeconds: number,
+      before: LeaseRecord | undefined,
+      signal: AbortSignal,
+      timeoutMs: number,
+    ): Promise<LeaseRecord> => {
+      const body = bodyOf(holder, durationSeconds, before);
+      try {
+        const stored = await api.attempt(
+          signal,
+          (options) =>
+            before === undefined
+              ? coordination.createNamespacedLease({ namespace, body }, options)
+              : coordination.replaceNamespacedLease({ namespace, name, body }, options),
+          { timeoutMs },
+        );
+        return recordOf(stored);
+      } catch (error) {
+        if (error instanceof ApiStatusError && error.status === 409) throw new LeaseConflict(error.message);
+        throw error;
+      }
+    },
+  };
 }
 
 function recordOf({ metadata, spec }: V1Lease): LeaseRecord {

@@ -11,70 +11,55 @@ export interface StoredShard {
 }
 
 /** A few places in the cluster where the driver keeps texts. */
-export type ShardStore = Pick<ConfigMapShards, "read" | "write">;
+export type ShardStore = ReturnType<typeof configMapShards>;
 
 /** Shards as ConfigMaps `<prefix>-<shard>` of one namespace. All methods throw as ClusterReader's. */
-export class ConfigMapShards {
-  readonly #api: KubernetesApi;
-  readonly #namespace: string;
-  readonly #prefix: string;
-
-  constructor(api: KubernetesApi, namespace: string, prefix: string) {
-    this.#api = api;
-    this.#namespace = namespace;
-    this.#prefix = prefix;
-  }
-
-  /** Undefined when nothing was ever stored there. */
-  async read(shard: string, signal: AbortSignal): Promise<StoredShard | undefined> {
-    const [namespace, name] = [this.#namespace, this.#name(shard)];
-    const found = await this.#api.find(
-      { verb: "get", resource: `configmap ${namespace}/${name}` },
-      signal,
-      (options) => this.#api.core.readNamespacedConfigMap({ namespace, name }, options),
-    );
-    return found === undefined ? undefined : storedShard(found);
-  }
-
-  /**
-   * Stores the data in place of the shard that was read.
-   * @param before as read; undefined when there was nothing
-   * @throws kubernetesUnavailable also when somebody else wrote first: read again
-   */
-  async write(
-    shard: string,
-    data: Readonly<Record<string, string>>,
-    before: StoredShard | undefined,
-    signal: AbortSignal,
-  ): Promise<StoredShard> {
-    const [namespace, name] = [this.#namespace, this.#name(shard)];
-    const { core } = this.#api;
-    const body: V1ConfigMap = {
-      apiVersion: "v1",
-      kind: "ConfigMap",
-      metadata: {
-        namespace,
-        name,
-        labels: { [MANAGED_BY]: "rds-csi" },
-        ...(before === undefined ? {} : { resourceVersion: before.version }),
-      },
-      data: { ...data },
-    };
-    const call = {
-      verb: before === undefined ? "create" : "update",
-      resource: `configmap ${namespace}/${name}`,
-    };
-    const stored = await this.#api.call(call, signal, (options) =>
-      before === undefined
-        ? core.createNamespacedConfigMap({ namespace, body }, options)
-        : core.replaceNamespacedConfigMap({ namespace, name, body }, options),
-    );
-    return storedShard(stored);
-  }
-
-  #name(shard: string): string {
-    return `${this.#prefix}-${shard}`;
-  }
+export function configMapShards(api: KubernetesApi, namespace: string, prefix: string) {
+  const { core } = api;
+  return {
+    /** Undefined when nothing was ever stored there. */
+    read: async (shard: string, signal: AbortSignal): Promise<StoredShard | undefined> => {
+      const name = `${prefix}-${shard}`;
+      const found = await api.find(
+        { verb: "get", resource: `configmap ${namespace}/${name}` },
+        signal,
+        (options) => core.readNamespacedConfigMap({ namespace, name }, options),
+      );
+      return found && storedShard(found);
+    },
+    /**
+     * Stores the data in place of the shard that was read.
+     * @param before as read; undefined when there was nothing
+     * @throws kubernetesUnavailable also when somebody else wrote first: read again
+     */
+    write: async (
+      shard: string,
+      data: Readonly<Record<string, string>>,
+      before: StoredShard | undefined,
+      signal: AbortSignal,
+    ): Promise<StoredShard> => {
+      const name = `${prefix}-${shard}`;
+      const isNew = before === undefined;
+      const body: V1ConfigMap = {
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: {
+          namespace,
+          name,
+          labels: { [MANAGED_BY]: "rds-csi" },
+          ...(isNew ? {} : { resourceVersion: before.version }),
+        },
+        data: { ...data },
+      };
+      const call = { verb: isNew ? "create" : "update", resource: `configmap ${namespace}/${name}` };
+      const stored = await api.call(call, signal, (options) =>
+        isNew
+          ? core.createNamespacedConfigMap({ namespace, body }, options)
+          : core.replaceNamespacedConfigMap({ namespace, name, body }, options),
+      );
+      return storedShard(stored);
+    },
+  };
 }
 
 function storedShard({ metadata, data }: V1ConfigMap): StoredShard {

@@ -4,7 +4,7 @@ import { deviceNumber, orElse } from "../host/files.ts";
 import type { BackingScan, FoundFile } from "../host/helper-answers.ts";
 import { type Mount, mountOf, parseMountinfo } from "./mountinfo.ts";
 import { REMOTE } from "./remote.ts";
-import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";
+import { ScanOverrun, type ScanWork } from "./scan-work.ts";
 
 /**
  * Looks up paths in every mount namespace, and below every root directory, that a process of this machine has: the kernel
@@ -14,11 +14,7 @@ import { createScanWork, ScanOverrun, type ScanWork } from "./scan-work.ts";
  * For the helper process: it walks paths of other namespaces. Network filesystems are left alone.
  * @param work is added to; when it overruns, the search ends: paths that it did not find stay unknown
  */
-export function findBacking(
-  paths: readonly string[],
-  procRoot = "/proc",
-  work: ScanWork = createScanWork({ procRoot }),
-): BackingScan {
+export function findBacking(paths: readonly string[], procRoot: string, work: ScanWork): BackingScan {
   const files: FoundFile[] = [];
   const remote = new Set<string>();
   if (paths.length === 0) return { files, remote: [] };

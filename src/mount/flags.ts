@@ -16,17 +16,8 @@ const PLAIN = "it takes no value";
  */
 const DENIED: ReadonlyMap<string, string> = new Map([
   ...of(OPERATION, "bind", "rbind", "move", "rmove", "remount"),
-  ...of(
-    OPERATION,
-    "shared",
-    "rshared",
-    "slave",
-    "rslave",
-    "private",
-    "rprivate",
-    "unbindable",
-    "runbindable",
-  ),
+  ...of(OPERATION, "shared", "rshared", "slave", "rslave"),
+  ...of(OPERATION, "private", "rprivate", "unbindable", "runbindable"),
   ...of(SOURCE, "loop", "offset", "sizelimit", "encryption", "source", "subtype"),
   ...of(SOURCE, "journal_dev", "journal_path", "journal", "logdev", "rtdev", "sb"),
   ...of(MOUNT_PROGRAM, "helper", "uhelper", "pamconsole"),

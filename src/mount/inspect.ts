@@ -4,7 +4,7 @@ import { deviceNumber, isCode } from "../host/files.ts";
 import type { DeviceInspection } from "../host/helper-answers.ts";
 import { findBacking } from "./backing.ts";
 import { scanProcesses } from "./process-scan.ts";
-import { createScanWork, type ScanWork } from "./scan-work.ts";
+import type { ScanWork } from "./scan-work.ts";
 
 /**
  * Opens a device exclusively, scans all processes for it and its partitions, and looks up the files of loop devices. May
@@ -17,12 +17,12 @@ import { createScanWork, type ScanWork } from "./scan-work.ts";
 export function inspectDevice(
   path: string,
   number: string,
-  partitions: readonly string[] = [],
-  files: readonly string[] = [],
-  work: ScanWork = createScanWork(),
+  partitions: readonly string[],
+  files: readonly string[],
+  work: ScanWork,
 ): DeviceInspection {
   const scan = scanProcesses(new Set([number, ...partitions]), new Set([process.pid]), undefined, work);
-  const backing = findBacking(files, undefined, work);
+  const backing = findBacking(files, "/proc", work);
   const overrun = work.overrun();
   const processes = overrun === undefined ? scan : { ...scan, overrun };
   let fd: number;

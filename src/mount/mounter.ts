@@ -61,12 +61,8 @@ export async function bindMount(
  * @throws unmountFailed, deadlineExceeded (the filesystem may then still be alive although the mount table has lost it)
  */
 export async function unmount(exec: Exec, target: string, signal?: AbortSignal): Promise<void> {
-  const command = {
-    program: "umount" as const,
-    args: ["--", target],
-    deadlineMs: UMOUNT_DEADLINE_MS,
-    signal,
-  };
+  const args = ["--", target];
+  const command = { program: "umount" as const, args, deadlineMs: UMOUNT_DEADLINE_MS, signal };
   await succeed(exec, command, (detail) => failure("unmountFailed", { target, detail }));
 }
 

@@ -2,7 +2,6 @@ import { backoffDelay } from "../domain/backoff.ts";
 import type { Clock } from "../domain/clock.ts";
 import { isFailure } from "../domain/errors/driver-error.ts";
 import type { OwnNode } from "../kubernetes/own-node.ts";
-
 import type { Logger } from "../observability/log.ts";
 
 /** Pause between two attempts. */

@@ -1,5 +1,5 @@
 import type { Clock } from "../domain/clock.ts";
-import { DriverError, failure } from "../domain/errors/driver-error.ts";
+import { cancelledBy, failure } from "../domain/errors/driver-error.ts";
 
 export interface ConnectQueueOptions {
   /** Largest number of connects that run at once, at least 1. */
@@ -7,11 +7,12 @@ export interface ConnectQueueOptions {
   readonly clock: Clock;
   /** From 0 to below 1; Math.random. */
   readonly random?: () => number;
-  /** How long a connect may wait for its turn, milliseconds (default 45 s: the kubelet gives a call two minutes). */
-  readonly waitMs?: number;
-  /** Longest pause before a connect that had to wait, milliseconds (default 250). */
-  readonly jitterMs?: number;
 }
+
+/** How long a connect may wait for its turn, milliseconds: the kubelet gives a call two minutes. */
+const WAIT_MS = 45_000;
+/** Longest pause before a connect that had to wait, milliseconds. */
+const JITTER_MS = 250;
 
 /**
  * Bounds the number of connects that run at once on this node, in the order of asking. After an outage of the RDS, every
@@ -22,52 +23,47 @@ export interface ConnectQueue {
   /**
    * Runs `work` when its turn comes. Its place is free again when it has settled, so `work` must have a deadline.
    * @param what names the work in errors
-   * @throws connectQueueFull after waitMs (UNAVAILABLE); the signal's reason if that is a DriverError, else cancelled
+   * @throws connectQueueFull after 45 s (UNAVAILABLE); the signal's reason if that is a DriverError, else cancelled
    */
   run<T>(what: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T>;
   readonly running: number;
   readonly waiting: number;
 }
 
-interface Waiter {
-  readonly admit: () => void;
-}
-
 /** @throws RangeError if the limit is not a whole number of at least 1 */
 export function createConnectQueue(options: ConnectQueueOptions): ConnectQueue {
-  const { limit, clock, random = Math.random, waitMs = 45_000, jitterMs = 250 } = options;
+  const { limit, clock, random = Math.random } = options;
   if (!Number.isInteger(limit) || limit < 1) throw new RangeError(`limit ${limit}`);
-  const waiters: Waiter[] = [];
+  /** Each lets a connect begin. */
+  const waiters: (() => void)[] = [];
   let running = 0;
 
   const turn = (what: string, signal?: AbortSignal): Promise<void> =>
     new Promise((resolve, reject) => {
       const timer = new AbortController();
       const leave = (): void => {
-        const place = waiters.indexOf(waiter);
+        const place = waiters.indexOf(admit);
         if (place >= 0) waiters.splice(place, 1);
         signal?.removeEventListener("abort", onAbort);
         timer.abort();
       };
-      const waiter: Waiter = {
-        admit: () => {
-          leave();
-          resolve();
-        },
+      const admit = (): void => {
+        leave();
+        resolve();
       };
       const onAbort = (): void => {
         leave();
-        reject(reasonOf(what, signal));
+        if (signal !== undefined) reject(cancelledBy(signal, what));
       };
-      waiters.push(waiter);
+      waiters.push(admit);
       signal?.addEventListener("abort", onAbort, { once: true });
-      clock.sleep(waitMs, timer.signal).then(
+      clock.sleep(WAIT_MS, timer.signal).then(
         () => {
           // It may have been admitted in this very moment.
-          if (!waiters.includes(waiter)) return;
-          const ahead = waiters.indexOf(waiter);
+          const ahead = waiters.indexOf(admit);
+          if (ahead < 0) return;
           leave();
-          reject(failure("connectQueueFull", { what, seconds: Math.round(waitMs / 1_000), limit, ahead }));
+          reject(failure("connectQueueFull", { what, seconds: Math.round(WAIT_MS / 1_000), limit, ahead }));
         },
         () => {}, // its turn has come, or the caller has gone
       );
@@ -77,17 +73,17 @@ export function createConnectQueue(options: ConnectQueueOptions): ConnectQueue {
   const free = (): void => {
     const next = waiters.shift();
     if (next === undefined) running -= 1;
-    else next.admit();
+    else next();
   };
 
   return {
     run: async (what, work, signal) => {
-      if (signal?.aborted) throw reasonOf(what, signal);
+      if (signal?.aborted) throw cancelledBy(signal, what);
       const waits = running >= limit;
       if (waits) await turn(what, signal);
       else running += 1;
       try {
-        if (waits) await clock.sleep(Math.floor(random() * jitterMs), signal);
+        if (waits) await clock.sleep(Math.floor(random() * JITTER_MS), signal);
         return await work();
       } finally {
         free();
@@ -100,9 +96,4 @@ export function createConnectQueue(options: ConnectQueueOptions): ConnectQueue {
       return waiters.length;
     },
   };
-}
-
-function reasonOf(what: string, signal: AbortSignal | undefined): DriverError {
-  const reason: unknown = signal?.reason;
-  return reason instanceof DriverError ? reason : failure("cancelled", { what }, reason);
 }

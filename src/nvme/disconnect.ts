@@ -10,6 +10,8 @@ import { controllersWithSubsystem, type SubsystemState, singleDevice, subsystemS
 const DEADLINE_MS = 20_000;
 const ATTEMPTS = 4;
 const POLL_MS = 100;
+/** Longest wait for the proof that a disconnect has ended. */
+const GONE_MS = 15_000;
 /** One attempt to reconnect, beyond the delay before it. */
 const ATTEMPT_MS = 10_000;
 /** The kernel's own default, for a kernel that shows none. Source: Linux, drivers/nvme/host/fabrics.h, NVMF_DEF_RECONNECT_DELAY. */
@@ -19,15 +21,9 @@ const DEFAULT_RECONNECT_DELAY = 10;
  * Disconnects exactly this NQN and proves that it is gone; absent is success. nvme-cli finds a controller through its
  * subsystem. A controller without one is ended by its own `delete_controller`, as nothing else would ever end it.
  * @param nqn one of the driver's own
- * @param goneMs longest wait for the proof, in milliseconds
  * @throws deviceAmbiguous (FAILED_PRECONDITION); disconnectNotProven, nodeStateUnknown (UNAVAILABLE)
  */
-export async function disconnectNqn(
-  system: NodeSystem,
-  nqn: string,
-  goneMs: number,
-  signal?: AbortSignal,
-): Promise<void> {
+export async function disconnectNqn(system: NodeSystem, nqn: string, signal?: AbortSignal): Promise<void> {
   const { clock, sysRoot } = system;
   const before = await subsystemState(sysRoot, nqn);
   if (isEmpty(before)) return;
@@ -46,7 +42,7 @@ export async function disconnectNqn(
   // The exit code proves nothing: it is 0 also for "disconnected 0 controller(s)".
   const gone = await poll(
     clock,
-    { everyMs: POLL_MS, withinMs: goneMs },
+    { everyMs: POLL_MS, withinMs: GONE_MS },
     async () => {
       left = await subsystemState(sysRoot, nqn);
       if (isEmpty(left)) return true;

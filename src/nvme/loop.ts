@@ -31,7 +31,7 @@ export interface LoopOptions {
   readonly nqnPrefix: string;
 }
 
-const LOSETUP_DEADLINE_MS = 20_000;
+const DEADLINE_MS = 20_000;
 const POLL_MS = 50;
 const GONE_MS = 10_000;
 
@@ -82,8 +82,13 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     throw failure("deviceAmbiguous", { nqn, devices: [device, ...others].map(({ path }) => path) });
   };
 
-  const losetup = async (args: readonly string[], what: string, signal?: AbortSignal): Promise<void> => {
-    const command = { program: "losetup" as const, args, deadlineMs: LOSETUP_DEADLINE_MS, signal };
+  const run = async (
+    program: "losetup" | "blockdev",
+    args: readonly string[],
+    what: string,
+    signal?: AbortSignal,
+  ): Promise<void> => {
+    const command = { program, args, deadlineMs: DEADLINE_MS, signal };
     await succeed(system.exec, command, (detail) => failure("nodeCommandFailed", { what, detail }));
   };
 
@@ -93,15 +98,12 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
    */
   const makeWritable = async (device: BlockDevice, signal?: AbortSignal): Promise<void> => {
     if (!device.readOnly) return;
-    const args = ["--setrw", device.path];
-    const command = { program: "blockdev" as const, args, deadlineMs: LOSETUP_DEADLINE_MS, signal };
-    const what = `switching ${device.path} to writable`;
-    await succeed(system.exec, command, (detail) => failure("nodeCommandFailed", { what, detail }));
+    await run("blockdev", ["--setrw", device.path], `switching ${device.path} to writable`, signal);
   };
 
   const detach = async (device: BlockDevice, what: string, signal?: AbortSignal): Promise<void> => {
     await makeWritable(device, signal);
-    await losetup(["--detach", device.path], what, signal);
+    await run("losetup", ["--detach", device.path], what, signal);
   };
 
   /** A node that was killed may leave a losetup behind that attaches the claim beside that of its successor. */
@@ -135,7 +137,7 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
       throw failure("deviceChanged", { device: existing.path, nqn, found: `another file than ${image}` });
     }
     if (!(await isClaimOf(claim, image))) await claimImage(system, claim, image, signal);
-    await losetup(["--find", "--show", "--direct-io=off", "--", claim], `attaching ${image}`, signal);
+    await run("losetup", ["--find", "--show", "--direct-io=off", "--", claim], `attaching ${image}`, signal);
     const attachedNow = await find(nqn);
     if (attachedNow?.readOnly === true) await makeWritable(attachedNow, signal);
     const device = attachedNow?.readOnly === true ? await find(nqn) : attachedNow;
@@ -171,7 +173,7 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
       const seen = await readExport(exportsDir, device.nqn);
       // The simulator has not shown hosts a new size yet.
       if (seen !== undefined && seen.sizeBytes <= device.sizeBytes) return (await find(device.nqn)) ?? device;
-      await losetup(["--set-capacity", device.path], `rescanning ${device.path}`, signal);
+      await run("losetup", ["--set-capacity", device.path], `rescanning ${device.path}`, signal);
       const now = await find(device.nqn);
       if (now === undefined) {
         throw failure("deviceChanged", { device: device.path, nqn: device.nqn, found: "detached" });

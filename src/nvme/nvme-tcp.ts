@@ -25,8 +25,6 @@ export interface NvmeTcpOptions {
   readonly connectQueue?: ConnectQueue;
   /** Called when an `nvme connect` has ended. */
   readonly onConnect?: (outcome: ConnectOutcome) => void;
-  /** How long disconnect waits for the proof, in milliseconds (default 15 s). */
-  readonly goneMs?: number;
 }
 
 const RESCAN_DEADLINE_MS = 10_000;
@@ -38,7 +36,7 @@ const FIRST_PID_NAMESPACE = "pid:[4026531836]";
 
 /** The production data path: the kernel's NVMe/TCP host, driven by nvme-cli, read through sysfs. */
 export function createNvmeTcpDataPath(system: NodeSystem, options: NvmeTcpOptions): DataPath {
-  const { nqnPrefix, readyMs = 40_000, goneMs = 15_000, onConnect = () => {} } = options;
+  const { nqnPrefix, readyMs = 40_000, onConnect = () => {} } = options;
   const { clock, sysRoot } = system;
   const queue = options.connectQueue ?? createConnectQueue({ limit: DEFAULT_CONNECTS, clock });
 
@@ -62,7 +60,7 @@ export function createNvmeTcpDataPath(system: NodeSystem, options: NvmeTcpOption
 
   const disconnect = async (nqn: string, signal?: AbortSignal): Promise<void> => {
     requireVolumeNqn(nqnPrefix, nqn);
-    await disconnectNqn(system, nqn, goneMs, signal);
+    await disconnectNqn(system, nqn, signal);
   };
 
   const rescan = async (device: BlockDevice, signal?: AbortSignal): Promise<BlockDevice> => {

@@ -1,6 +1,5 @@
 import type { Clock } from "../domain/clock.ts";
 import type { ShardStore, StoredShard } from "../kubernetes/record-shards.ts";
-
 import type { Logger } from "../observability/log.ts";
 import type { ForeignDisk, RdsVolume } from "../rds/volume.ts";
 import { type Copies, decodeShard, encodeCopy, nextShard, SHARDS, type Shard, shardOf } from "./copy.ts";

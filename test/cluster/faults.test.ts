@@ -68,7 +68,9 @@ describe("killed at random moments, and everything converges", () => {
       const during = async (work: () => Promise<unknown>): Promise<void> => {
         const fault = async () => {
           await delay(random.int(2_500));
-          if (await victim.kill()) killed += 1;
+          // It may be down still, as kubelet waits before it starts a container again.
+          await until(`${victim.name} to run`, () => victim.kill(), { timeoutMs: 90_000 });
+          killed += 1;
           await victim.mend?.();
         };
         await Promise.all([work(), fault()]);

@@ -1,4 +1,4 @@
-import type { GrpcCode } from "./grpc-code.ts";
+import { GrpcCode } from "./grpc-code.ts";
 
 /**
  * One kind of failure. `message` names the failure and its object; `remedy` is the action of a person. Neither may hold secrets
@@ -10,7 +10,15 @@ export interface ErrorEntry<P> {
   readonly remedy: string;
 }
 
-/** Declares a catalogue entry with typed parameters. */
-export function entry<P>(code: GrpcCode, message: (params: P) => string, remedy: string): ErrorEntry<P> {
-  return { code, message, remedy };
-}
+/** A parameter of several words. */
+export type List = readonly string[];
+
+type Make = <P>(message: (params: P) => string, remedy: string) => ErrorEntry<P>;
+
+/** Declares a catalogue entry by its code, with typed parameters: `entry.NOT_FOUND<{ node: string }>(message, remedy)`. */
+export const entry = Object.fromEntries(
+  Object.entries(GrpcCode).map(([name, code]): [string, Make] => [
+    name,
+    (message, remedy) => ({ code, message, remedy }),
+  ]),
+) as Readonly<Record<keyof typeof GrpcCode, Make>>;

@@ -1,5 +1,4 @@
-import { entry } from "./entry.ts";
-import { GrpcCode } from "./grpc-code.ts";
+import { entry, type List } from "./entry.ts";
 
 interface SizeNotSeen {
   readonly volume: string;
@@ -16,29 +15,24 @@ const SHOWN_ANEW =
 
 /** Failures of growing volumes and the filesystems on them. */
 export const expansionErrors = {
-  expansionNeedsDetach: entry<{ volume: string; nodes: readonly string[]; reason: string }>(
-    GrpcCode.FAILED_PRECONDITION,
+  expansionNeedsDetach: entry.FAILED_PRECONDITION<{ volume: string; nodes: List; reason: string }>(
     (p) =>
       `volume ${p.volume} is attached to ${p.nodes.join(" and ")} and cannot be expanded there: ${p.reason}`,
     "Stop the workload that uses it; once it is detached the call, which is repeated by itself, expands it.",
   ),
-  expansionNotSeen: entry<SizeNotSeen>(
-    GrpcCode.FAILED_PRECONDITION,
+  expansionNotSeen: entry.FAILED_PRECONDITION<SizeNotSeen>(
     sizeNotSeen,
     `${SHOWN_ANEW} kubelet calls again only then. For later expansions set --online-expansion re-export (or refuse) on the controller.`,
   ),
-  expansionNotSeenYet: entry<SizeNotSeen>(
-    GrpcCode.UNAVAILABLE,
+  expansionNotSeenYet: entry.UNAVAILABLE<SizeNotSeen>(
     sizeNotSeen,
     `The call is repeated by itself for ten minutes. If it lasts: ${SHOWN_ANEW} For later expansions set --online-expansion re-export (or refuse) on the controller.`,
   ),
-  filesystemReadOnly: entry<{ volume: string; path: string }>(
-    GrpcCode.FAILED_PRECONDITION,
+  filesystemReadOnly: entry.FAILED_PRECONDITION<{ volume: string; path: string }>(
     (p) => `the filesystem of volume ${p.volume} at ${p.path} is mounted read-only and cannot grow`,
     "It grows when it is next staged writable. If an error made it read-only, look at the kernel log of the node first.",
   ),
-  filesystemNotGrown: entry<{ volume: string; device: string; detail: string }>(
-    GrpcCode.INTERNAL,
+  filesystemNotGrown: entry.INTERNAL<{ volume: string; device: string; detail: string }>(
     (p) => `the filesystem of volume ${p.volume} (${p.device}) did not grow: ${p.detail}`,
     "Its data is unharmed; look at the kernel log of the node. The call is repeated by itself.",
   ),

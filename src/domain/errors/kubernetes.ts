@@ -1,48 +1,39 @@
-import { entry } from "./entry.ts";
-import { GrpcCode } from "./grpc-code.ts";
+import { entry, type List } from "./entry.ts";
 
 /**
  * Failures of the Kubernetes API, seen from the driver. A lookup that failed is UNAVAILABLE, also for a missing permission: its
  * answer is unknown, nothing was changed, the sidecar repeats the call.
  */
 export const kubernetesErrors = {
-  kubernetesUnavailable: entry<{ verb: string; resource: string; reason: string }>(
-    GrpcCode.UNAVAILABLE,
+  kubernetesUnavailable: entry.UNAVAILABLE<{ verb: string; resource: string; reason: string }>(
     (p) => `Kubernetes could not be asked to ${p.verb} ${p.resource}: ${p.reason}`,
     "The call is repeated by itself. Check the API server and the network to it.",
   ),
-  kubernetesForbidden: entry<{ verb: string; resource: string; detail: string }>(
-    GrpcCode.UNAVAILABLE,
+  kubernetesForbidden: entry.UNAVAILABLE<{ verb: string; resource: string; detail: string }>(
     (p) => `the driver's service account may not ${p.verb} ${p.resource} (${p.detail})`,
     "Apply the ClusterRole of the driver's manifests; the call is repeated by itself.",
   ),
-  clusterIdUnknown: entry<{ reason: string }>(
-    GrpcCode.UNAVAILABLE,
+  clusterIdUnknown: entry.UNAVAILABLE<{ reason: string }>(
     (p) => `the id of this cluster is unknown, and so are its volumes: ${p.reason}`,
     "Grant get of the namespace kube-system, as the manifests do, or set the same --cluster-id for controller, nodes and commands. The driver asks for it again by itself.",
   ),
-  kubernetesUnauthenticated: entry<{ verb: string; resource: string }>(
-    GrpcCode.UNAVAILABLE,
+  kubernetesUnauthenticated: entry.UNAVAILABLE<{ verb: string; resource: string }>(
     (p) => `Kubernetes does not accept the driver's credentials (${p.verb} ${p.resource})`,
     "Check the service account token or the kubeconfig; they are read anew for the next call.",
   ),
-  kubernetesUntrusted: entry<{ server: string; reason: string }>(
-    GrpcCode.UNAVAILABLE,
+  kubernetesUntrusted: entry.UNAVAILABLE<{ server: string; reason: string }>(
     (p) => `the certificate of the Kubernetes API at ${p.server} is not trusted: ${p.reason}`,
     "Check the CA in ca.crt of the service account or in the kubeconfig, and that the address is in the certificate.",
   ),
-  kubernetesRejected: entry<{ verb: string; resource: string; detail: string }>(
-    GrpcCode.INTERNAL,
+  kubernetesRejected: entry.INTERNAL<{ verb: string; resource: string; detail: string }>(
     (p) => `Kubernetes rejected ${p.verb} ${p.resource}: ${p.detail}`,
     "Report the Kubernetes version and this text.",
   ),
-  kubernetesConfigUnusable: entry<{ source: string; reason: string }>(
-    GrpcCode.FAILED_PRECONDITION,
+  kubernetesConfigUnusable: entry.FAILED_PRECONDITION<{ source: string; reason: string }>(
     (p) => `${p.source} cannot be used to reach Kubernetes: ${p.reason}`,
     "Run in a pod with a mounted service account, or name a readable kubeconfig.",
   ),
-  persistentVolumeAmbiguous: entry<{ volume: string; names: readonly string[] }>(
-    GrpcCode.FAILED_PRECONDITION,
+  persistentVolumeAmbiguous: entry.FAILED_PRECONDITION<{ volume: string; names: List }>(
     (p) => `volume ${p.volume} is bound through several PersistentVolumes: ${p.names.join(", ")}`,
     "Delete all but one of them (with persistentVolumeReclaimPolicy Retain). With several, the users of the volume are unknown.",
   ),

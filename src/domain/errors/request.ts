@@ -1,66 +1,53 @@
-import { entry } from "./entry.ts";
-import { GrpcCode } from "./grpc-code.ts";
+import { entry, type List } from "./entry.ts";
 
 /** Failures of the request itself: the caller must change the request. */
 export const requestErrors = {
-  fieldMissing: entry<{ field: string }>(
-    GrpcCode.INVALID_ARGUMENT,
+  fieldMissing: entry.INVALID_ARGUMENT<{ field: string }>(
     (p) => `${p.field} is required and was empty`,
     "Set the field and repeat the call.",
   ),
-  fieldTooLong: entry<{ field: string; bytes: number; limit: number }>(
-    GrpcCode.INVALID_ARGUMENT,
+  fieldTooLong: entry.INVALID_ARGUMENT<{ field: string; bytes: number; limit: number }>(
     (p) => `${p.field} is ${p.bytes} bytes long, the limit is ${p.limit} bytes`,
     "Use a shorter value.",
   ),
-  fieldInvalid: entry<{ field: string; reason: string }>(
-    GrpcCode.INVALID_ARGUMENT,
+  fieldInvalid: entry.INVALID_ARGUMENT<{ field: string; reason: string }>(
     (p) => `${p.field} is invalid: ${p.reason}`,
     "Correct the field and repeat the call.",
   ),
-  parameterUnknown: entry<{ key: string; known: readonly string[] }>(
-    GrpcCode.INVALID_ARGUMENT,
+  parameterUnknown: entry.INVALID_ARGUMENT<{ key: string; known: List }>(
     (p) => `StorageClass parameter ${JSON.stringify(p.key)} is unknown (known: ${p.known.join(", ")})`,
     "Remove or correct the parameter; a StorageClass is changed by creating it anew.",
   ),
-  parameterInvalid: entry<{ key: string; value: string; expected: string }>(
-    GrpcCode.INVALID_ARGUMENT,
+  parameterInvalid: entry.INVALID_ARGUMENT<{ key: string; value: string; expected: string }>(
     (p) => `StorageClass parameter ${p.key}=${JSON.stringify(p.value)} is invalid: expected ${p.expected}`,
     "Correct the parameter; a StorageClass is changed by creating it anew.",
   ),
-  capabilityUnsupported: entry<{ reason: string }>(
-    GrpcCode.INVALID_ARGUMENT,
+  capabilityUnsupported: entry.INVALID_ARGUMENT<{ reason: string }>(
     (p) => `volume capability is not supported: ${p.reason}`,
     "Use ReadWriteOnce or ReadWriteOncePod, or ReadWriteMany with volumeMode: Block.",
   ),
-  rwxFilesystem: entry<Record<never, never>>(
-    GrpcCode.INVALID_ARGUMENT,
+  rwxFilesystem: entry.INVALID_ARGUMENT<Record<never, never>>(
     () =>
       "ReadWriteMany with volumeMode: Filesystem is refused: an ext4 or XFS filesystem mounted by two nodes is destroyed",
     "Set volumeMode: Block (for KubeVirt live migration), or use ReadWriteOnce.",
   ),
-  capacityOutOfRange: entry<{ required: bigint; limit: bigint; reason: string }>(
-    GrpcCode.OUT_OF_RANGE,
+  capacityOutOfRange: entry.OUT_OF_RANGE<{ required: bigint; limit: bigint; reason: string }>(
     (p) => `capacity range required_bytes=${p.required} limit_bytes=${p.limit} cannot be met: ${p.reason}`,
     "Ask for a size inside the supported range, or raise limit_bytes.",
   ),
-  contentSourceUnsupported: entry<{ kind: string }>(
-    GrpcCode.INVALID_ARGUMENT,
+  contentSourceUnsupported: entry.INVALID_ARGUMENT<{ kind: string }>(
     (p) => `volume_content_source of kind ${p.kind} is not supported by this version`,
     "Create an empty volume and copy the data, or use a version that supports it.",
   ),
-  tokenInvalid: entry<{ token: string }>(
-    GrpcCode.ABORTED,
+  tokenInvalid: entry.ABORTED<{ token: string }>(
     (p) => `starting_token ${JSON.stringify(p.token)} was not issued by this driver`,
     "Start the listing again with an empty token.",
   ),
-  volumeNameUnknown: entry<{ name: string; looked: readonly string[] }>(
-    GrpcCode.NOT_FOUND,
+  volumeNameUnknown: entry.NOT_FOUND<{ name: string; looked: List }>(
     (p) => `no volume is called ${JSON.stringify(p.name)}: ${p.looked.join("; ")}`,
     "Name a claim as namespace/name, a PersistentVolume, a volume handle or a CSI volume name; rds-csi volumes list -o wide shows them.",
   ),
-  volumeNameAmbiguous: entry<{ name: string; partly: boolean; candidates: readonly string[] }>(
-    GrpcCode.FAILED_PRECONDITION,
+  volumeNameAmbiguous: entry.FAILED_PRECONDITION<{ name: string; partly: boolean; candidates: List }>(
     ({ name, partly, candidates }) => {
       const more = candidates.length > 10 ? [`${candidates.length - 10} more`] : [];
       const fits = partly ? "is no whole name and fits" : "names";
@@ -69,38 +56,31 @@ export const requestErrors = {
     },
     "Name one of them by its handle, by more of its name, or by the claim with its namespace.",
   ),
-  operationInFlight: entry<{ volume: string; running: string }>(
-    GrpcCode.ABORTED,
+  operationInFlight: entry.ABORTED<{ volume: string; running: string }>(
     (p) => `another operation on ${p.volume} is in progress (${p.running})`,
     "The caller repeats the call; it is answered once the running operation has ended.",
   ),
-  deadlineExceeded: entry<{ what: string; seconds: number }>(
-    GrpcCode.DEADLINE_EXCEEDED,
+  deadlineExceeded: entry.DEADLINE_EXCEEDED<{ what: string; seconds: number }>(
     (p) => `${p.what} did not finish within ${p.seconds} s`,
     "The caller repeats the call; the operation continues from where it stopped.",
   ),
-  cancelled: entry<{ what: string }>(
-    GrpcCode.CANCELLED,
+  cancelled: entry.CANCELLED<{ what: string }>(
     (p) => `${p.what} was cancelled by the caller`,
     "Repeat the call if its result is still wanted.",
   ),
-  shuttingDown: entry<Record<never, never>>(
-    GrpcCode.UNAVAILABLE,
+  shuttingDown: entry.UNAVAILABLE<Record<never, never>>(
     () => "the driver is shutting down",
     "The caller repeats the call against the restarted driver.",
   ),
-  unimplemented: entry<{ method: string }>(
-    GrpcCode.UNIMPLEMENTED,
+  unimplemented: entry.UNIMPLEMENTED<{ method: string }>(
     (p) => `${p.method} is not offered by this component of the driver`,
     "Call the component that advertises it in its capabilities.",
   ),
-  cannotListen: entry<{ option: string; address: string; reason: string }>(
-    GrpcCode.UNAVAILABLE,
+  cannotListen: entry.UNAVAILABLE<{ option: string; address: string; reason: string }>(
     (p) => `--${p.option}: the program cannot listen on ${p.address}: ${p.reason}`,
     "End the process that has the address (`ss -ltnpx` shows it), or set the option to another one.",
   ),
-  internal: entry<{ what: string }>(
-    GrpcCode.INTERNAL,
+  internal: entry.INTERNAL<{ what: string }>(
     (p) => `internal error: ${p.what}`,
     "This is a defect of the driver: report it with the log lines of this request id.",
   ),

@@ -58,9 +58,9 @@ export interface VolumeSettings {
   readonly migrationGuard: "enforce" | "warn" | "off";
   /** Seconds until a node's kernel gives up a lost controller; -1 = never. */
   readonly ctrlLossTmo: number;
-  /** Seconds. */
+  /** Seconds between reconnects. */
   readonly reconnectDelay: number;
-  /** Seconds. */
+  /** NVMe keep-alive timeout in seconds. */
   readonly keepAliveTmo: number;
   /** Seconds after which I/O on a lost controller fails, although the kernel goes on reconnecting; -1 = off. */
   readonly fastIoFailTmo: number;

@@ -1,7 +1,6 @@
 import type { Buffer } from "node:buffer";
 import { connect as netConnect, type Socket } from "node:net";
-import type { AnyAuthMethod, Client, ParsedKey } from "ssh2";
-import ssh2 from "ssh2";
+import ssh2, { type AnyAuthMethod, type Client, type ParsedKey } from "ssh2";
 import type { Clock } from "../../domain/clock.ts";
 import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
 import { type ChannelOutcome, runCommand } from "./channel.ts";
@@ -21,6 +20,7 @@ export interface ConnectionOptions extends UserKeyFiles {
   readonly tcpKeepaliveMs: number;
   /** After giving up a command, how long its channel may take to close before the connection is dropped. */
   readonly channelGraceMs: number;
+  /** Of standard output and error together. */
   readonly maxOutputBytes: number;
 }
 
@@ -55,8 +55,9 @@ const KEX = [
   "ecdh-sha2-nistp521",
 ] as const;
 
-function addressOf(options: ConnectionOptions): string {
-  return options.host.includes(":") ? `[${options.host}]:${options.port}` : `${options.host}:${options.port}`;
+/** `host:port`, `[2001:db8::1]:port`. */
+export function addressOf({ host, port }: Pick<ConnectionOptions, "host" | "port">): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** Turns the end of a handshake into an error of the catalogue. */

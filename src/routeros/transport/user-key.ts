@@ -1,7 +1,6 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
-import type { ParsedKey } from "ssh2";
-import ssh2 from "ssh2";
+import ssh2, { type ParsedKey } from "ssh2";
 import { ed25519ToOpenSsh } from "../../domain/openssh-key.ts";
 
 /** Where the private key of the RDS user is; only paths, as secrets come from files alone. */
