@@ -31,17 +31,7 @@ export interface ControllerDeps {
 /** The controller's services on one RDS, and its background loop. Start-up depends neither on the RDS nor on the cluster. */
 export async function buildController(config: ControllerConfig, deps: ControllerDeps): Promise<Component> {
   const { logger, metrics, clock = systemClock } = deps;
-  const {
-    nqnPrefix,
-    nvmeAddress,
-    nvmePort,
-    fencing,
-    reserveBytes,
-    pool,
-    directory,
-    maxVolumesPerNode,
-    onlineExpansion,
-  } = config;
+  const { nqnPrefix, nvmePort, fencing, reserveBytes, pool, directory } = config;
   const stop = new AbortController();
   const cluster = deps.cluster ?? (await buildCluster(config, { logger, clock }));
   const clusterId = new PendingClusterId(config.clusterId, { source: cluster.clusterId, clock, logger });
@@ -85,8 +75,8 @@ export async function buildController(config: ControllerConfig, deps: Controller
     get clusterId() {
       return clusterId.get();
     },
-    nvmeAddress,
-    maxVolumesPerNode,
+    nvmeAddress: config.nvmeAddress,
+    maxVolumesPerNode: config.maxVolumesPerNode,
   });
   const expansions = new ExpansionService({
     rds,
@@ -94,7 +84,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     logger,
     clock,
     reserveBytes,
-    online: onlineExpansion,
+    online: config.onlineExpansion,
   });
   const keeper =
     cluster.shards === undefined ? undefined : new RecordKeeper({ store: cluster.shards, clock, logger });

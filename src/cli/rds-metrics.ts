@@ -23,19 +23,15 @@ const CAUSES: Readonly<Partial<Record<ErrorId, string>>> = {
 };
 export const CONNECT_FAILURE_CAUSES: readonly string[] = ["unreachable", ...Object.values(CAUSES)];
 
-/** Counts the commands of an RDS and its SSH connections; docs/metrics.md describes each series. */
-export interface RdsMetrics {
-  readonly observer: TransportObserver;
-  /** A command that RouterOS answered with an error. */
-  onFailure(kind: FailureClass): void;
-}
-
 const COMMAND_BUCKETS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 /** An empty queue costs nothing; callers give up after 15 to 60 s. */
 const WAIT_BUCKETS = [0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60];
 
-/** Registers the series. */
-export function createRdsMetrics(registry: Registry, clock: Clock): RdsMetrics {
+/**
+ * Counts the commands of an RDS and its SSH connections; docs/metrics.md describes each series. `onFailure` counts a command that
+ * RouterOS answered with an error.
+ */
+export function createRdsMetrics(registry: Registry, clock: Clock) {
   const { counter, counterOf, gauge, histogram } = seriesOf(registry);
   const failures = counterOf(
     "rds_csi_rds_command_failures_total",
@@ -106,5 +102,5 @@ export function createRdsMetrics(registry: Registry, clock: Clock): RdsMetrics {
     onReconnect: (purpose) => reconnects.inc({ purpose }),
     onQueueLength: (purpose, length) => queueLength.set({ purpose }, length),
   };
-  return { observer, onFailure: (kind) => failures.inc({ class: kind }) };
+  return { observer, onFailure: (kind: FailureClass) => failures.inc({ class: kind }) };
 }
