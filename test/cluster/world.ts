@@ -195,7 +195,9 @@ export class Scope {
     const { spec } = await api.get("PersistentVolumeClaim", name, this.namespace);
     await api.delete("PersistentVolumeClaim", name, this.namespace);
     await api.awaitGone("PersistentVolumeClaim", name, this.namespace);
-    if (spec.volumeName !== undefined) await api.awaitGone("PersistentVolume", spec.volumeName);
+    // A detach that was refused before is tried again with pauses.
+    if (spec.volumeName !== undefined)
+      await api.awaitGone("PersistentVolume", spec.volumeName, undefined, 180_000);
   }
 
   /** Runs a shell script in a pod that has to succeed. */
