@@ -37,13 +37,15 @@ export async function vmiUsing(
 /**
  * The VirtualMachineInstance that pods name: "absent" if it was deleted, also if one of its name was made anew. undefined: it may not be
  * read.
+ * @param allowed how a refusal of the API is taken
  */
 export async function readVmi(
   cluster: Pick<ClusterReader, "virtualMachineInstance">,
   { namespace, name, uid }: VmiRef,
   signal: AbortSignal,
+  allowed: typeof ifAllowed = ifAllowed,
 ): Promise<VmiView | "absent" | undefined> {
-  const found = await ifAllowed(async () => {
+  const found = await allowed(async () => {
     const vmi = await cluster.virtualMachineInstance(namespace, name, signal);
     return vmi ?? "absent";
   });

@@ -1,6 +1,6 @@
 import { DriverError, isFailure } from "../domain/errors/driver-error.ts";
 import { claimUsers } from "../inspect/claim-users.ts";
-import { ifAllowed } from "../kubernetes/api-error.ts";
+import { type ifAllowed, optionalRight } from "../kubernetes/api-error.ts";
 import { isObjectName } from "../kubernetes/names.ts";
 import type { ClusterReader } from "../kubernetes/port.ts";
 import type { NodePair, SingleUserEvidence } from "../migration/decision.ts";
@@ -13,12 +13,13 @@ import type { EvidenceSource } from "./evidence.ts";
 
 /** Evidence from the Kubernetes API. A failed read is `unknown`, never a proof. */
 export function kubernetesEvidence(cluster: ClusterReader): EvidenceSource {
+  const rights = { vmi: optionalRight(), migrations: optionalRight() };
   return {
     holderGone: (volume, nodeId, signal) => isNodeGone(cluster, volume.id, nodeId, signal),
     singleUser: (volume, pair, signal) =>
       orUnknown(
         signal,
-        () => singleUser(cluster, volume, pair, signal),
+        () => singleUser(cluster, rights, volume, pair, signal),
         ({ summary }) => ({ kind: "unknown", reason: summary }),
       ),
     allowedSeconds: (volume, window, signal) =>
@@ -57,6 +58,7 @@ export async function isNodeGone(
 
 async function singleUser(
   cluster: ClusterReader,
+  rights: Readonly<Record<"vmi" | "migrations", typeof ifAllowed>>,
   volume: RdsVolume,
   pair: NodePair,
   signal: AbortSignal,
@@ -69,8 +71,8 @@ async function singleUser(
   if (judged.kind === "not-proven") return judged;
   const { namespace, name } = judged.vmi;
   const [vmi, migrations] = await Promise.all([
-    readVmi(cluster, judged.vmi, signal),
-    ifAllowed(() => cluster.migrationsOf(namespace, name, signal)),
+    readVmi(cluster, judged.vmi, signal, rights.vmi),
+    rights.migrations(() => cluster.migrationsOf(namespace, name, signal)),
   ]);
   // Without the resource of migrations KubeVirt is absent, and an absent VirtualMachineInstance proves nothing.
   const isThere = migrations !== undefined || vmi !== "absent";

@@ -13,6 +13,7 @@ const start = async (options?: Parameters<typeof Stage.start>[0]) => {
 afterEach(() => stage.on.close());
 
 const NOT_PROVEN = "FAILED_PRECONDITION: volume csi-";
+const NONE = "KubeVirt knows of no unfinished migration of virtual machine vms/vm1 to node node-b";
 const machine = (over: Partial<OwnerView> = {}): OwnerView => ({
   apiVersion: "kubevirt.io/v1",
   kind: "VirtualMachineInstance",
@@ -126,8 +127,6 @@ describe("a machine is known by the owner reference alone", () => {
 });
 
 describe("where KubeVirt's migrations can be read, an unfinished one is part of the proof", () => {
-  const NONE = "KubeVirt knows of no unfinished migration of virtual machine vms/vm1 to node node-b";
-
   test("no migration, a finished one, one of another machine, one to another node: refused", async () => {
     const { cluster } = await start();
     for (const [vmi, over] of [
@@ -196,12 +195,19 @@ describe("where KubeVirt's migrations can be read, an unfinished one is part of 
     await refused("no pod of the virtual machine is on node node-b, so nothing can be migrating there");
   });
 
-  test("an unknown source and no migration: refused, also where migrations may not be read", async () => {
+  test("an unknown source and no migration: refused", async () => {
     const { cluster } = await start();
     stage.deletePod("launcher-source");
     cluster.addPod("launcher-source", "node-a", "disk", { phase: "Unknown", owners: [machine()] });
     cluster.migrations.splice(0);
     await refused(NONE);
+  });
+
+  test("an unknown source, and migrations that may not be read: refused", async () => {
+    const { cluster } = await start();
+    stage.deletePod("launcher-source");
+    cluster.addPod("launcher-source", "node-a", "disk", { phase: "Unknown", owners: [machine()] });
+    const migrations = cluster.migrations.splice(0);
     cluster.forbidden.add("virtualmachineinstancemigrations");
     const UNKNOWN =
       "whether the source on node node-a still runs is unknown, and KubeVirt's migrations cannot be read";
@@ -211,9 +217,25 @@ describe("where KubeVirt's migrations can be read, an unfinished one is part of 
     cluster.addMachine("vm1", undefined, { node: undefined });
     await refused(UNKNOWN);
     cluster.forbidden.clear();
-    cluster.addMigration("vm1");
+    cluster.migrations.push(...migrations);
     expect(await stage.answer("node-b")).toBe("OK");
   });
+});
+
+describe("a right that is refused after it was granted (an API server that restarts has no rules yet)", () => {
+  for (const resource of ["virtualmachineinstances", "virtualmachineinstancemigrations"] as const) {
+    test(`${resource}: unknown, and not a proof by the pods alone`, async () => {
+      const { cluster } = await start();
+      const migrations = cluster.migrations.splice(0);
+      await refused(NONE);
+      cluster.forbidden.add(resource);
+      expect(await stage.answer("node-b")).toStartWith("UNAVAILABLE: whether volume csi-");
+      expect(await stage.nodes()).toEqual(["node-a"]);
+      cluster.forbidden.clear();
+      cluster.migrations.push(...migrations);
+      expect(await stage.answer("node-b")).toBe("OK");
+    });
+  }
 });
 
 describe("the machine itself, where it can be read", () => {

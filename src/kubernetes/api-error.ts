@@ -78,3 +78,19 @@ export async function ifAllowed<T>(ask: () => Promise<T>): Promise<T | undefined
     throw error;
   }
 }
+
+/**
+ * As ifAllowed, for answers that a proof rests on: once an answer came, a later refusal is thrown. An API server that restarts refuses
+ * everything until it has read its rules; that is no administrator's choice.
+ */
+export function optionalRight(): typeof ifAllowed {
+  let granted = false;
+  return async (ask) => {
+    if (!granted) {
+      const answer = await ifAllowed(async () => ({ value: await ask() }));
+      granted = answer !== undefined;
+      return answer?.value;
+    }
+    return ask();
+  };
+}
