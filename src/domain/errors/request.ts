@@ -68,10 +68,12 @@ export const requestErrors = {
   ),
   operationInFlight: entry.ABORTED<{ volume: string; running: string }>(
     (p) => `another operation on ${p.volume} is in progress (${p.running})`,
+    "",
     "The caller repeats the call; it is answered once the running operation has ended.",
   ),
   deadlineExceeded: entry.DEADLINE_EXCEEDED<{ what: string; seconds: number }>(
     (p) => `${p.what} did not finish within ${p.seconds} s`,
+    "",
     "The caller repeats the call; the operation continues from where it stopped.",
   ),
   cancelled: entry.CANCELLED<{ what: string }>(
@@ -80,6 +82,7 @@ export const requestErrors = {
   ),
   shuttingDown: entry.UNAVAILABLE<Record<never, never>>(
     () => "the driver is shutting down",
+    "",
     "The caller repeats the call against the restarted driver.",
   ),
   unimplemented: entry.UNIMPLEMENTED<{ method: string }>(
