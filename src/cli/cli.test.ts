@@ -169,7 +169,8 @@ describe("errors for people", () => {
     const brief = reportError(error, false);
     expect(brief).toMatchObject({ code: ExitCode.failure });
     expect(brief.text).toContain("rds:22 is not reachable");
-    expect(brief.text).toContain(error.remedy);
+    expect(brief.text).toContain(error.commandRemedy);
+    expect(brief.text).not.toContain("by itself");
     expect(brief.text).not.toContain("    at ");
     expect(reportError(error, true).text).toMatch(/ {4}at [\s\S]*caused by Error: deep/);
   });

@@ -41,7 +41,7 @@ export function reportError(
     return { text: `rds-csi: ${reason} before the command was done.\n${stack}`, code: ExitCode.failure };
   }
   if (error instanceof DriverError) {
-    return { text: `rds-csi: ${error.summary}.\n  ${error.remedy}\n${stack}`, code: ExitCode.failure };
+    return { text: `rds-csi: ${error.summary}.\n  ${error.commandRemedy}\n${stack}`, code: ExitCode.failure };
   }
   const what = shortened(printable(error instanceof Error ? error.message : String(error)), MESSAGE_LIMIT);
   const hint = debug ? "" : "  Repeat with --log-level debug for details.\n";

@@ -37,7 +37,7 @@ export interface ServeOptions {
 
 /**
  * Serves a component until `stop` is aborted, then drains: no new calls, running ones get `shutdownTimeoutSeconds`.
- * @throws cannotListen when a socket or port cannot be had
+ * @throws the errors of listenError when a socket or port cannot be had
  */
 export async function serve(component: Component, options: ServeOptions): Promise<void> {
   const { config, metrics, logger, stop, clock = systemClock } = options;

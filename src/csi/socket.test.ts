@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { connectClient, rejection, withDirectory, withServer } from "../../test/support/csi-server.ts";
 import { systemClock } from "../domain/clock.ts";
+import { DriverError } from "../domain/errors/driver-error.ts";
 import { silentLogger } from "../observability/log.ts";
 import { service } from "./bridge.ts";
 import { deferred, recordingLogger } from "./call.fixture.ts";
@@ -113,6 +114,24 @@ describe("the socket", () => {
       expect((await fails(join(directory, "none", "csi.sock"))).message).toContain("ENOENT");
       expect((await fails(join(path, "csi.sock"))).message).toMatch(/ENOTDIR|not a directory/);
       expect((await fails(join(directory, "x".repeat(120)))).message).toContain("the limit is 107 bytes");
+    });
+  });
+
+  test("that cannot be made has the remedy of its cause", async () => {
+    await withDirectory(async (directory) => {
+      const remedyOf = async (endpoint: string) => {
+        const error: unknown = await rejection(startServer({ ...options, endpoint }));
+        return error instanceof DriverError ? error.remedy : `no remedy: ${error}`;
+      };
+      const path = join(directory, "file");
+      await writeFile(path, "data");
+      expect(await remedyOf(path)).toStartWith("Move the file away");
+      expect(await remedyOf(join(directory, "none", "csi.sock"))).toStartWith("Create the directory");
+      expect(await remedyOf(join(path, "csi.sock"))).toStartWith("Create the directory");
+      const socket = join(directory, "csi.sock");
+      const server = await startServer({ ...options, endpoint: socket });
+      expect(await remedyOf(socket)).toContain("`ss -ltnpx` shows it");
+      await server.close();
     });
   });
 

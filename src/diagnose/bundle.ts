@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import { printableJson } from "../domain/printable.ts";
 import { isSecretName, REDACTED, redactText } from "../observability/redact.ts";
 import type { DiagnoseConfig } from "./context.ts";
@@ -29,7 +29,30 @@ export function bundleOf(diagnosis: Diagnosis, config: DiagnoseConfig): string {
   return `${printableJson(JSON.stringify(bundle, clean, 2))}\n`;
 }
 
-/** Writes it, for this user's eyes only. @throws when the file exists: nothing is overwritten */
-export async function writeBundle(path: string, text: string): Promise<void> {
-  await writeFile(path, text, { flag: "wx", mode: 0o600 });
+/** A new file that waits for its report. */
+export interface BundleFile {
+  /** Writes the report and closes the file. */
+  write(text: string): Promise<void>;
+  /** Removes the file if nothing was written. */
+  close(): Promise<void>;
+}
+
+/**
+ * Makes the file, for this user's eyes only.
+ * @throws the error of the operating system: EEXIST if the file exists (nothing is overwritten), ENOENT, EACCES and others
+ */
+export async function createBundle(path: string): Promise<BundleFile> {
+  let file: FileHandle | undefined = await open(path, "wx", 0o600);
+  return {
+    write: async (text) => {
+      await file?.writeFile(text);
+      await file?.close();
+      file = undefined;
+    },
+    close: async () => {
+      if (file === undefined) return;
+      await file.close();
+      await rm(path, { force: true });
+    },
+  };
 }

@@ -8,7 +8,7 @@ import { BLOCK, hostKeyPin, MIB, type Stack, startStack } from "../../test/suppo
 import { renderDiagnosis } from "../cli/diagnose/render.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { known, notAsked } from "../inspect/fact.ts";
-import { bundleOf, writeBundle } from "./bundle.ts";
+import { bundleOf, createBundle } from "./bundle.ts";
 import { diagnose } from "./diagnosis.ts";
 import { diagnosisDocument } from "./document.ts";
 import { gather } from "./gather.ts";
@@ -311,8 +311,14 @@ test("a bundle holds the facts and no secret, and nothing is overwritten", async
     config: { rds: { user: "csi", pins: 1 } },
   });
   const path = join(node.directory, "bundle.json");
-  await writeBundle(path, text);
+  const file = await createBundle(path);
+  await file.write(text);
+  await file.close();
+  expect(await readFile(path, "utf8")).toBe(text);
   expect(statSync(path).mode & 0o777).toBe(0o600);
   expect(existsSync(path)).toBe(true);
-  expect(writeBundle(path, text)).rejects.toThrow("EEXIST");
+  await expect(createBundle(path)).rejects.toThrow("EEXIST");
+  const unwritten = join(node.directory, "unwritten.json");
+  await (await createBundle(unwritten)).close();
+  expect(existsSync(unwritten)).toBe(false);
 });

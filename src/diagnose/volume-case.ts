@@ -1,4 +1,5 @@
 import type { Attachment } from "../domain/record/volume-record.ts";
+import { counted } from "../domain/sentence.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { DeviceScan, DeviceUserFacts } from "../host/helper-answers.ts";
 import { compareVolume } from "../inspect/compare.ts";
@@ -137,7 +138,9 @@ function usersOf(answer: Fact<DeviceScan>, devices: ReadonlySet<string>): Volume
   return mapFact(answer, ({ users, hidden, crowded = [] }) => {
     const own = users.filter(({ device }) => devices.has(device));
     return own.length === 0 && hidden > 0
-      ? unknown([`${hidden} processes could not be looked into`, ...crowded].join("; "))
+      ? unknown(
+          [`${counted(hidden, "process", "processes")} could not be looked into`, ...crowded].join("; "),
+        )
       : known(own);
   });
 }

@@ -2,10 +2,11 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { catalogue, type ErrorId } from "./errors/catalogue.ts";
 import { failure, isFailure, toDriverError } from "./errors/driver-error.ts";
+import { callRemedy, commandRemedy } from "./errors/entry.ts";
 import { GrpcCode, grpcCodeName } from "./errors/grpc-code.ts";
 import { hostIdentity, uuidV5 } from "./host-identity.ts";
 import { decodePublishContext, encodePublishContext, type PublishContext } from "./publish-context.ts";
-import { sentence, withoutStop } from "./sentence.ts";
+import { counted, sentence, withoutStop } from "./sentence.ts";
 import { parseVolumeId, volumeIdFromName } from "./volume-id.ts";
 
 describe("volume handles", () => {
@@ -142,9 +143,9 @@ describe("publish context", () => {
 
 describe("the error catalogue", () => {
   test("every entry has a code, a message and a remedy", () => {
-    for (const [id, { code, remedy }] of Object.entries(catalogue)) {
-      expect({ id, name: grpcCodeName(code) }).toEqual({ id, name: expect.any(String) });
-      expect(remedy).toMatch(/[.]$/);
+    for (const [id, entry] of Object.entries(catalogue)) {
+      expect({ id, name: grpcCodeName(entry.code) }).toEqual({ id, name: expect.any(String) });
+      for (const remedy of [callRemedy(entry), commandRemedy(entry)]) expect(remedy).toMatch(/[.]$/);
     }
   });
 
@@ -182,4 +183,12 @@ describe("sentences", () => {
     expect(error.summary).toEndWith("it is down");
     expect(error.message).toBe(`${error.summary}. ${error.remedy}`);
   });
+});
+
+test("a count agrees with its noun", () => {
+  expect([0, 1, 2].map((count) => counted(count, "process", "processes"))).toEqual([
+    "0 processes",
+    "1 process",
+    "2 processes",
+  ]);
 });

@@ -14,3 +14,8 @@ export function withoutStop(text: string): string {
 export function sentence(text: string): string {
   return `${withoutStop(text)}.`;
 }
+
+/** A count with its noun: `counted(1, "process", "processes")` is `1 process`. */
+export function counted(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
+}

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { failure } from "../domain/errors/driver-error.ts";
+import { counted } from "../domain/sentence.ts";
 import { readAttribute } from "../host/block-device.ts";
 import type { BlockDevice, DeviceUser } from "../host/data-path.ts";
 import type { NodeSystem } from "../host/system.ts";
@@ -89,7 +90,7 @@ export async function blockUsers(
     ...(unreadable === 0
       ? []
       : [
-          `${unreadable} processes may not be looked into${named(unread)}; the node plugin needs a privileged container with hostPID (CAP_SYS_PTRACE, CAP_SYS_ADMIN)`,
+          `${counted(unreadable, "process", "processes")} may not be looked into${named(unread)}; the node plugin needs a privileged container with hostPID (CAP_SYS_PTRACE, CAP_SYS_ADMIN)`,
         ]),
     ...unclear.map(
       ({ name, path }) =>

@@ -1,6 +1,7 @@
 import { readlink } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
 import { poll } from "../domain/poll.ts";
+import { counted } from "../domain/sentence.ts";
 import type { BlockDevice, Connection, DataPath } from "../host/data-path.ts";
 import { succeed } from "../host/exec.ts";
 import { exists } from "../host/files.ts";
@@ -137,7 +138,7 @@ async function readinessProblems({ procRoot }: NodeSystem, module: KernelModule)
   const blind = await countUninspectable(procRoot);
   if (blind > 0) {
     problems.push(
-      `${blind} processes may not be looked into, so no volume could be proven unused and unstaged: run privileged (CAP_SYS_PTRACE)`,
+      `${counted(blind, "process", "processes")} may not be looked into, so no volume could be proven unused and unstaged: run privileged (CAP_SYS_PTRACE)`,
     );
   }
   const [own, host] = [`${procRoot}/self/ns/net`, `${procRoot}/1/ns/net`].map(readlinkOptional);

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { type HttpOptions, startHttp } from "./http.ts";
 import { parseHttpAddress } from "./http-address.ts";
 import { CONNECTION_LIMITS } from "./http-connections.ts";
+import { listenError } from "./listen-error.ts";
 import { silentLogger } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 
@@ -166,6 +167,16 @@ describe("startHttp", () => {
       );
     });
   });
+});
+
+test("each reason why a program cannot listen has a remedy of its own", () => {
+  const remedyOf = (code: string) =>
+    listenError("metrics-address", "192.0.2.1:80", Object.assign(new Error(code), { code })).remedy;
+  expect(remedyOf("EADDRINUSE")).toContain("ss -ltnpx");
+  expect(remedyOf("EADDRNOTAVAIL")).toContain("an address of this machine");
+  expect(remedyOf("EACCES")).toContain("permission");
+  expect(remedyOf("ENOENT")).toContain("Create the directory");
+  expect(remedyOf("EMFILE")).not.toMatch(/ss -ltnpx|Create|permission/);
 });
 
 describe("parseHttpAddress", () => {

@@ -38,7 +38,7 @@ interface Reply {
 
 /**
  * Serves `/metrics`, `/healthz` and `/readyz` to GET and HEAD. Nothing here changes state or shows secrets.
- * @throws fieldInvalid if the address has another form; cannotListen
+ * @throws fieldInvalid if the address has another form; the errors of listenError
  */
 export async function startHttp(options: HttpOptions): Promise<RunningHttp> {
   const address = parseHttpAddress(options.address);

@@ -4,7 +4,7 @@ import { createConnection } from "node:net";
 import { dirname, join } from "node:path";
 import { errorCode } from "../domain/error-code.ts";
 import { failure } from "../domain/errors/driver-error.ts";
-import { listenError } from "./listen-error.ts";
+import { listenError, listenErrorId } from "./listen-error.ts";
 
 /** How long a socket that exists is asked whether somebody answers, milliseconds. */
 const CONNECT_TIMEOUT_MS = 1_000;
@@ -20,7 +20,7 @@ const SOCKET_MODE = 0o660;
  * @param option the option that the path comes from, without `--`, for errors
  * @param bind listens on the path that it is given
  * @returns removes the socket, if it is still this one; call it after closing
- * @throws cannotListen; see claimSocketPath
+ * @throws the errors of listenError; see claimSocketPath
  */
 export async function placeSocket(
   path: string,
@@ -47,24 +47,26 @@ export async function placeSocket(
 /**
  * Makes `path` free to listen on: its directory must exist, and `path` must be absent or a socket that nobody answers on
  * any more, which is removed. A file of another kind is never touched.
- * @throws cannotListen, also when it cannot be found out whether somebody answers
+ * @throws the errors of listenError; cannotListen when it cannot be found out whether somebody answers
  */
 async function claimSocketPath(path: string, option: string): Promise<void> {
-  const refuse = (reason: string, cause?: unknown) =>
-    failure("cannotListen", { option, address: path, reason }, cause);
+  const refuse = (reason: string, cause?: unknown, id = listenErrorId(errorCode(cause))) =>
+    failure(id, { option, address: path, reason }, cause);
   const directory = dirname(path);
   const parent = await stat(directory).catch((error: unknown) => {
     throw refuse(`directory ${directory}: ${errorCode(error) ?? error}`, error);
   });
-  if (!parent.isDirectory()) throw refuse(`${directory} is not a directory`);
+  if (!parent.isDirectory())
+    throw refuse(`${directory} is not a directory`, undefined, "socketDirectoryMissing");
   const found = await lstat(path).catch((error: unknown) => {
     if (errorCode(error) === "ENOENT") return undefined;
     throw refuse(errorCode(error) ?? String(error), error);
   });
   if (found === undefined) return;
-  if (!found.isSocket()) throw refuse("a file that is not a socket is in the way");
+  if (!found.isSocket())
+    throw refuse("a file that is not a socket is in the way", undefined, "socketPathOccupied");
   const answer = await connectCode(path);
-  if (answer === "connected") throw refuse("another process serves it");
+  if (answer === "connected") throw refuse("another process serves it", undefined, "addressInUse");
   if (answer !== "ECONNREFUSED") throw refuse(`the socket is there and its state is unclear (${answer})`);
   await unlink(path).catch((error: unknown) => {
     if (errorCode(error) !== "ENOENT")

@@ -103,7 +103,7 @@ describe.skipIf(missing !== "")(`docs/install.md ${missing}`, () => {
       expect(Object.keys(secret.data).toSorted()).toEqual(["key", "known_hosts"]);
       expect(Buffer.from(secret.data.key, "base64").toString()).toContain("OPENSSH PRIVATE KEY");
       const images = JSON.stringify(documents).match(/"image":"images[^"]+"/g) ?? [];
-      expect(new Set(images)).toEqual(new Set(['"image":"images.example.org/storage/rds-csi:0.1.0"']));
+      expect(new Set(images)).toEqual(new Set(['"image":"images.example.org/storage/rds-csi:0.2.0-dev"']));
       expect(images).toHaveLength(2);
     },
   );

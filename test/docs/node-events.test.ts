@@ -15,7 +15,7 @@ const rows = tableRows(nodes).map((row) => row.map((cell) => cell.replaceAll("`"
 
 test("the reasons of nodes, with what a node really says", async () => {
   const slot = volumeIdFromName("volume-1");
-  const nqn = "nqn.2000-02.com.mikrotik:csi-1b56868c9eaffb3f68d95b0c08b8.1";
+  const nqn = "nqn.2000-02.com.mikrotik:csi-1b56868c9eaffb3f68d95b0c08b8.1-5f3a90c2";
   const connection = { nqn, slot, epoch: 1, state: "connecting", device: undefined };
   // Nothing of the node is looked at for a connection without mounts.
   const subject = { volume: slot, connections: [connection], mounts: [] };

@@ -93,7 +93,12 @@ test("without the RDS's options it is not asked; --bundle writes a new file and 
   const text = await readFile(bundle, "utf8");
   expect(JSON.parse(text)).toMatchObject({ kind: "DiagnosisBundle", config: { nodeId: "node-a" } });
   const again = await run("--bundle", bundle);
-  expect([again.code, again.stderr]).toEqual([1, expect.stringContaining("EEXIST")]);
+  expect([again.code, again.stdout]).toEqual([2, ""]);
+  expect(again.stderr).toContain(`--bundle names ${bundle}, which exists`);
+  const nowhere = join(base, "none", "bundle.json");
+  const refused = await run("--bundle", nowhere);
+  expect([refused.code, refused.stdout]).toEqual([2, ""]);
+  expect(refused.stderr).toContain(`--bundle names ${nowhere}, whose directory does not exist`);
 });
 
 test("a volume that the node does not know is said", async () => {

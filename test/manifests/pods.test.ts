@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import packageJson from "../../package.json" with { type: "json" };
 import { refusedVariables } from "../../src/cli/runtime-variables.ts";
 import { driverName } from "../../src/config/common-options.ts";
 import { nodeOnly } from "../../src/config/node-options.ts";
@@ -70,7 +71,8 @@ describeSets((objects) => {
 
   test("images are pinned, and not pulled again", () => {
     for (const { container } of all) {
-      expect(container.image).toMatch(/:v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?$/);
+      if (isDriver(container)) expect(container.image).toEndWith(`:${packageJson.version}`);
+      else expect(container.image).toMatch(/:v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?$/);
       expect(container.imagePullPolicy).toBe("IfNotPresent");
     }
   });

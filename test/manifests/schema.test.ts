@@ -163,7 +163,7 @@ describe("what kustomize builds", () => {
     `the images transformer reaches every container of the driver${noKustomize}`,
     () => {
       const text = JSON.stringify(build("examples/site"));
-      expect(text.match(/"image":"images\.example\.org\/storage\/rds-csi:0\.1\.0"/g)).toHaveLength(2);
+      expect(text.match(/"image":"images\.example\.org\/storage\/rds-csi:0\.2\.0-dev"/g)).toHaveLength(2);
       expect(text).not.toContain('"image":"rds-csi:');
     },
   );

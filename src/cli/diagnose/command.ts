@@ -1,10 +1,12 @@
 import { hostname } from "node:os";
+import { ConfigError } from "../../config/config-error.ts";
 import { type DiagnoseConfigValues, type Input, loadDiagnoseConfig } from "../../config/load.ts";
-import { bundleOf, writeBundle } from "../../diagnose/bundle.ts";
+import { type BundleFile, bundleOf, createBundle } from "../../diagnose/bundle.ts";
 import type { DiagnoseConfig } from "../../diagnose/context.ts";
 import { diagnose } from "../../diagnose/diagnosis.ts";
 import { gather } from "../../diagnose/gather.ts";
 import { systemClock } from "../../domain/clock.ts";
+import { errorCode } from "../../domain/error-code.ts";
 import { createNodeSystem } from "../../host/system.ts";
 import { TOOL_PATH } from "../../host/tools.ts";
 import type { Severity } from "../../inspect/entry.ts";
@@ -26,9 +28,45 @@ export interface DiagnoseOptions {
   readonly timeoutSeconds: number;
 }
 
-/** `rds-csi diagnose`: looks at this node, changes nothing. The exit code is that of the worst finding. */
+/**
+ * `rds-csi diagnose`: looks at this node, changes nothing. The exit code is that of the worst finding.
+ * @throws ConfigError, before the node is looked at, if the file of --bundle cannot be made
+ */
 export async function runDiagnose(input: Input, options: DiagnoseOptions, io: Io): Promise<number> {
-  const config = await withClusterId(diagnoseConfig(await loadDiagnoseConfig(input)), io.stop);
+  const values = await loadDiagnoseConfig(input);
+  const bundle = options.bundle === undefined ? undefined : await bundleFile(options.bundle);
+  try {
+    return await look(diagnoseConfig(values), options, bundle, io);
+  } finally {
+    await bundle?.close();
+  }
+}
+
+/** Why the file of --bundle cannot be made, by the code of the operating system's error. */
+const BUNDLE_PROBLEMS: Readonly<Record<string, string>> = {
+  EEXIST: "which exists",
+  ENOENT: "whose directory does not exist",
+  ENOTDIR: "whose directory is a file",
+  EACCES: "which this user may not write",
+  EROFS: "which is on a read-only filesystem",
+};
+
+async function bundleFile(path: string): Promise<BundleFile> {
+  return createBundle(path).catch((error: unknown) => {
+    const code = errorCode(error) ?? "";
+    const problem = `names ${path}, ${BUNDLE_PROBLEMS[code] ?? `which cannot be made: ${error}`}`;
+    const remedy = "Name a new file in a directory that this user may write";
+    throw new ConfigError([{ where: "--bundle", problem, remedy }], "command line");
+  });
+}
+
+async function look(
+  values: DiagnoseConfig,
+  options: DiagnoseOptions,
+  bundle: BundleFile | undefined,
+  io: Io,
+): Promise<number> {
+  const config = await withClusterId(values, io.stop);
   const system = createNodeSystem();
   const context = {
     system,
@@ -46,7 +84,7 @@ export async function runDiagnose(input: Input, options: DiagnoseOptions, io: Io
     io.err(`rds-csi: this node knows no volume ${options.volume}\n`);
   }
   io.out(renderDiagnosis(report, { format: options.output, width: io.columns, colour: io.colour }));
-  if (options.bundle !== undefined) await writeBundle(options.bundle, bundleOf(report, config));
+  await bundle?.write(bundleOf(report, config));
   return exitCodeOf(report.worst);
 }
 

@@ -1,5 +1,6 @@
 /**
- * Breaks a text into lines at blanks, keeping those at its start; a word that is longer than a line stays whole.
+ * Breaks a text into lines at blanks, keeping those at its start, none at the end of a line; a word that is
+ * longer than a line stays whole.
  * @param width columns; undefined: one line
  * @param hanging blanks before every line but the first
  */
@@ -15,7 +16,7 @@ export function wrap(text: string, width: number | undefined, hanging = ""): rea
       line = longer;
       continue;
     }
-    lines.push(line);
+    lines.push(line.trimEnd());
     line = `${hanging}${word}`;
   }
   return [...lines, line];

@@ -46,7 +46,9 @@ for (const args of COMMANDS) {
     expect(text).toMatch(
       /read the RouterOS version: the RDS at \S+ accepted the SSH login, but has not answered this command within 1 s/,
     );
-    expect(text).not.toMatch(/not reachable over SSH|Check power|by the caller/);
+    expect(text).not.toMatch(
+      /not reachable over SSH|Check power|by the caller|repeated by itself|repeated call/,
+    );
   }, 30_000);
 
   test(`${args.slice(0, 2).join(" ")}: an RDS that refuses connections is not reachable`, async () => {
@@ -55,6 +57,16 @@ for (const args of COMMANDS) {
     expect(code).toBe(ExitCode.failure);
     expect(out + err).toContain("is not reachable over SSH");
     expect(out + err).not.toContain("accepted the SSH login");
+    expect(out + err).toContain("Repeat the command.");
+    expect(out + err).not.toMatch(/repeated by itself|repeated call/);
+  }, 30_000);
+
+  test(`${args.slice(0, 2).join(" ")}: a connection that is cut is repeated by the person, who is told so`, async () => {
+    for (let times = 0; times < 5; times += 1) stack.simulator.faults.cutAfter({ line: /\/disk/ });
+    const { code, out, err } = await run(args);
+    expect(code).toBe(ExitCode.failure);
+    expect(out + err).toContain("Repeat the command.");
+    expect(out + err).not.toMatch(/repeated by itself|repeated call/);
   }, 30_000);
 }
 

@@ -70,6 +70,6 @@ export function unknownSides(named: readonly NamedFact[]): UnknownSide[] {
     if (fact?.state !== "unknown") return [];
     const isWhole = named.filter(([each]) => each === side).length === group.length;
     const what = isWhole ? side : group.map(([, name]) => name).join(", ");
-    return [{ what, reason: fact.reason, remedy: fact.error?.remedy }];
+    return [{ what, reason: fact.reason, remedy: fact.error?.commandRemedy }];
   });
 }

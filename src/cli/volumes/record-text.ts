@@ -16,8 +16,11 @@ export interface ShownRecord {
 
 type Row = readonly [name: string, text: string];
 
-/** The record for a person: the comment as it is stored, and what it says. */
-export function recordText({ found, copy }: ShownRecord): string {
+/**
+ * The record for a person: the comment as it is stored, and what it says.
+ * @param hasCluster whether the command can ask Kubernetes, which restoring and rebuilding need
+ */
+export function recordText({ found, copy }: ShownRecord, hasCluster: boolean): string {
   const { id, disk } = found;
   const exported = disk.exported
     ? `exported on port ${disk.port ?? "none"} as ${disk.nqn || "no NQN"}`
@@ -32,9 +35,12 @@ export function recordText({ found, copy }: ShownRecord): string {
     ...(decoded.kind === "record" ? rowsOf(decoded.record) : []),
     ["copy", copyText(copy, disk.comment)],
   ];
+  const needs = hasCluster
+    ? ""
+    : "\nBoth need the cluster: run the command in the controller's pod, or add --orchestrator kubernetes (and --kubeconfig).";
   const advice =
     "cause" in found && (found.cause === "unreadable" || found.cause === "no-record")
-      ? `\nTo put it back: rds-csi volumes record ${id} --restore (from the copy), or --rebuild (from the cluster).\n`
+      ? `\nTo put it back: rds-csi volumes record ${id} --restore (from the copy), or --rebuild (from the cluster).${needs}\n`
       : "";
   return `Volume ${id}\n${aligned(rows)}${advice}`;
 }

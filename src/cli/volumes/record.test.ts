@@ -163,6 +163,7 @@ describe("volumes record", () => {
     expect(damaged.out).toContain("its record cannot be read: field t is missing");
     expect(damaged.out).toContain(`: ${comment}\n`);
     expect(damaged.out).toContain(`rds-csi volumes record ${id} --restore`);
+    expect(damaged.out).not.toContain("--orchestrator");
     const { out } = await run("json");
     expect(JSON.parse(out)).toMatchObject({ handle: id, record: null, copy: { comment, highestEpoch: 1 } });
   });
@@ -172,6 +173,9 @@ describe("volumes record", () => {
     expect(shown.code).toBe(ExitCode.ok);
     expect(shown.out).toMatch(/copy +not known: --orchestrator is none/);
     await damage();
+    const { out } = await run("alone");
+    expect(out).toContain(`rds-csi volumes record ${id} --restore`);
+    expect(out).toContain("add --orchestrator kubernetes (and --kubeconfig)");
     expect((await run("alone", "--restore")).error).toStartWith(kept("copies, PersistentVolumes"));
   });
 

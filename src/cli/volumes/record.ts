@@ -2,7 +2,7 @@ import type { Input, VolumesConfig } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
-import { type Fact, ifKnown, known, lookUp } from "../../inspect/fact.ts";
+import { type Fact, ifKnown, isUnanswered, known, lookUp } from "../../inspect/fact.ts";
 import { resolveName, type VolumeName } from "../../inspect/resolve.ts";
 import type { Kubernetes } from "../../kubernetes/create.ts";
 import type { Rds } from "../../rds/rds.ts";
@@ -65,7 +65,9 @@ async function showOrReplace(
   if (action === undefined) {
     const shown = { found, copy };
     const document = `${JSON.stringify(recordDocument(shown), undefined, 2)}\n`;
-    io.out(output === "json" ? document : recordText(shown));
+    io.out(
+      output === "json" ? document : recordText(shown, cluster.state === "known" || isUnanswered(cluster)),
+    );
     return isUnusable(found) ? ExitCode.problems : ExitCode.ok;
   }
   if (cluster.state !== "known") throw failure("recordKept", { volume: handle, reason: NEEDS_CLUSTER });

@@ -35,7 +35,7 @@ function fact<T>(given: Fact<T>, say: (value: T) => unknown = (value) => value):
   if (given.state === "known") return { state: "known", value: plain(say(given.value)) };
   if (given.state === "absent") return given;
   const { state, reason, error } = given;
-  return { state, reason, remedy: error?.remedy ?? null };
+  return { state, reason, remedy: error?.commandRemedy ?? null };
 }
 
 const iso = (ms: number): string | null => (ms === 0 ? null : isoTime(ms / 1_000));

@@ -10,6 +10,8 @@ import { testIo } from "../cli.fixture.ts";
 import { runVolumesList } from "./list.ts";
 import { runVolumesShow } from "./show.ts";
 
+/** A promise that nobody keeps for a command of a person. */
+const REPETITION = /repeated by itself|repeated call/;
 const PV = "pvc-0a1b2c3d-0000-4000-8000-000000000001";
 const POPULATOR = "prime-0a1b2c3d-0000-4000-8000-000000000009";
 let stack: Stack;
@@ -111,8 +113,10 @@ describe("volumes show of a name that only the RDS could know", () => {
       expect(text.out).toMatch(reason);
       expect(text.out).toMatch(remedy);
       expect(text.out).not.toContain("no volume is called");
+      expect(text.out).not.toMatch(REPETITION);
       const json = await show("json", more);
       expect(json.code).toBe(1);
+      expect(json.out).not.toMatch(REPETITION);
       const document = JSON.parse(json.out);
       expect(document).toMatchObject({ kind: "Volume", handle: null, name: "vms/disk", state: "unknown" });
       expect(document.rds.disk).toMatchObject({
@@ -156,6 +160,8 @@ describe("volumes list", () => {
       /\nNot known:\nKubernetes: Kubernetes could not be asked to list persistentvolumes/,
     );
     expect(text.out).not.toContain("Problems:");
+    expect(text.out).toContain("Check the API server and the network to it. Repeat the command.");
+    expect(text.out + json.out).not.toMatch(REPETITION);
     const document = JSON.parse(json.out);
     expect(document.items.map(({ handle }: { handle: string }) => handle)).toEqual(ids.toSorted());
     expect(document.unknown).toEqual([

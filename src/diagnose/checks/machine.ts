@@ -1,3 +1,4 @@
+import { counted } from "../../domain/sentence.ts";
 import { ifKnown, isUnanswered, valueOr } from "../../inspect/fact.ts";
 import type { Subject } from "../../inspect/finding.ts";
 import { CHECK_TITLES, type CheckId, type Gathered } from "../facts.ts";
@@ -46,7 +47,11 @@ export function checkMachine({ config, facts }: Gathered): readonly Draft[] {
     ),
     ...on(hostPid === false, "host-pid-off", "/proc/self/ns/pid"),
     ...on(hostNetwork === false, "host-network-off", "the network namespace differs from that of process 1"),
-    ...on(hiddenProcesses > 0, "processes-hidden", `${hiddenProcesses} processes may not be looked into`),
+    ...on(
+      hiddenProcesses > 0,
+      "processes-hidden",
+      `${counted(hiddenProcesses, "process", "processes")} may not be looked into`,
+    ),
     ...on(isZero || isHalf, "host-identity-shared", ...identity),
     ...on(isUnanswered(log), "kernel-log-unreadable", isUnanswered(log) ? log.reason : ""),
   ];

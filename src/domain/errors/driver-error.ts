@@ -1,7 +1,7 @@
 import { printable, shortened } from "../printable.ts";
 import { withoutStop } from "../sentence.ts";
 import { catalogue, type ErrorId, type ErrorParams } from "./catalogue.ts";
-import type { ErrorEntry } from "./entry.ts";
+import { callRemedy, commandRemedy, type ErrorEntry } from "./entry.ts";
 import type { GrpcCode } from "./grpc-code.ts";
 
 /** Longest summary in UTF-16 units: the remedy behind it has to arrive too. */
@@ -15,11 +15,21 @@ const SUMMARY_LIMIT = 1_500;
 export class DriverError extends Error {
   readonly id: ErrorId;
   readonly code: GrpcCode;
+  /** For a caller that repeats its calls, and for the log. */
   readonly remedy: string;
+  /** For a person who has run a command: nobody repeats it. */
+  readonly commandRemedy: string;
   /** The message without the remedy. */
   readonly summary: string;
 
-  constructor(id: ErrorId, code: GrpcCode, summary: string, remedy: string, cause?: unknown) {
+  constructor(
+    id: ErrorId,
+    code: GrpcCode,
+    summary: string,
+    remedy: string,
+    cause?: unknown,
+    forCommand = remedy,
+  ) {
     // A foreign text at the end of the summary may end with a full stop or a line end.
     const shown = shortened(printable(withoutStop(summary)), SUMMARY_LIMIT);
     super(`${shown}. ${remedy}`, cause === undefined ? undefined : { cause });
@@ -28,6 +38,7 @@ export class DriverError extends Error {
     this.code = code;
     this.summary = shown;
     this.remedy = remedy;
+    this.commandRemedy = forCommand;
   }
 }
 
@@ -39,7 +50,8 @@ export class DriverError extends Error {
  */
 export function failure<K extends ErrorId>(id: K, params: ErrorParams<K>, cause?: unknown): DriverError {
   const found = catalogue[id] as unknown as ErrorEntry<ErrorParams<K>>;
-  return new DriverError(id, found.code, found.message(params), found.remedy, cause);
+  const { code, message } = found;
+  return new DriverError(id, code, message(params), callRemedy(found), cause, commandRemedy(found));
 }
 
 /** Whether `error` is the catalogue error `id`. */

@@ -1,4 +1,4 @@
-import { entry, type List } from "./entry.ts";
+import { entry, type List, REPEATED } from "./entry.ts";
 
 interface SizeNotSeen {
   readonly volume: string;
@@ -34,6 +34,7 @@ export const expansionErrors = {
   ),
   filesystemNotGrown: entry.INTERNAL<{ volume: string; device: string; detail: string }>(
     (p) => `the filesystem of volume ${p.volume} (${p.device}) did not grow: ${p.detail}`,
-    "Its data is unharmed; look at the kernel log of the node. The call is repeated by itself.",
+    "Its data is unharmed; look at the kernel log of the node.",
+    REPEATED,
   ),
 } as const;

@@ -1,4 +1,4 @@
-import { entry, type List } from "./entry.ts";
+import { entry, type List, REPEATED } from "./entry.ts";
 
 /**
  * Failures of the Kubernetes API, seen from the driver. A lookup that failed is UNAVAILABLE, also for a missing permission: its
@@ -7,15 +7,18 @@ import { entry, type List } from "./entry.ts";
 export const kubernetesErrors = {
   kubernetesUnavailable: entry.UNAVAILABLE<{ verb: string; resource: string; reason: string }>(
     (p) => `Kubernetes could not be asked to ${p.verb} ${p.resource}: ${p.reason}`,
-    "The call is repeated by itself. Check the API server and the network to it.",
+    "Check the API server and the network to it.",
+    REPEATED,
   ),
   kubernetesForbidden: entry.UNAVAILABLE<{ verb: string; resource: string; detail: string }>(
     (p) => `the driver's service account may not ${p.verb} ${p.resource} (${p.detail})`,
-    "Apply the ClusterRole of the driver's manifests; the call is repeated by itself.",
+    "Apply the ClusterRole of the driver's manifests.",
+    REPEATED,
   ),
   clusterIdUnknown: entry.UNAVAILABLE<{ reason: string }>(
     (p) => `the id of this cluster is unknown, and so are its volumes: ${p.reason}`,
-    "Grant get of the namespace kube-system, as the manifests do, or set the same --cluster-id for controller, nodes and commands. The driver asks for it again by itself.",
+    "Grant get of the namespace kube-system, as the manifests do, or set the same --cluster-id for controller, nodes and commands.",
+    "The driver asks for it again by itself.",
   ),
   kubernetesUnauthenticated: entry.UNAVAILABLE<{ verb: string; resource: string }>(
     (p) => `Kubernetes does not accept the driver's credentials (${p.verb} ${p.resource})`,

@@ -1,4 +1,4 @@
-import { entry, type List } from "./entry.ts";
+import { entry, type List, REPEATED } from "./entry.ts";
 
 /** A volume and its device, e.g. `/dev/nvme0n1`. */
 interface OnDevice {
@@ -22,11 +22,13 @@ export const nodeErrors = {
   ),
   nodeCommandFailed: entry.INTERNAL<{ what: string; detail: string }>(
     (p) => `${p.what} failed: ${p.detail}`,
-    "Look at the kernel log of the node; the call is repeated by itself.",
+    "Look at the kernel log of the node.",
+    REPEATED,
   ),
   nodeStateUnknown: entry.UNAVAILABLE<{ what: string; detail: string }>(
     (p) => `${p.what} could not be determined: ${p.detail}`,
-    "Nothing was changed; the call is repeated by itself.",
+    "Nothing was changed.",
+    REPEATED,
   ),
   hostIdentityMismatch: entry.FAILED_PRECONDITION<{ volume: string; expected: string; own: string }>(
     (p) => `volume ${p.volume} is attached for host NQN ${p.expected}, this node's is ${p.own}`,
@@ -77,11 +79,13 @@ export const nodeErrors = {
   }>(
     (p) =>
       `${p.attribute} of ${p.controller} (${p.nqn}) is ${p.found} instead of ${p.wanted} and could not be changed: ${p.detail}`,
-    "The node plugin needs the host's /sys writable (a privileged container); the call is repeated by itself.",
+    "The node plugin needs the host's /sys writable (a privileged container).",
+    REPEATED,
   ),
   namespaceAbsent: entry.UNAVAILABLE<{ nqn: string; controllers: string; seconds: number }>(
     (p) => `${p.nqn} is connected (${p.controllers}), but has no namespace after ${p.seconds} s and a rescan`,
-    "Check on the RDS that the disk is ready and exported, with `rds-csi volumes list`; the call is repeated by itself.",
+    "Check on the RDS that the disk is ready and exported, with `rds-csi volumes list`.",
+    REPEATED,
   ),
   connectedAsOtherHost: entry.FAILED_PRECONDITION<{ nqn: string; host: string; own: string }>(
     (p) => `${p.nqn} is already connected, as host ${p.host} instead of ${p.own}`,
@@ -89,7 +93,8 @@ export const nodeErrors = {
   ),
   deviceNotReady: entry.UNAVAILABLE<{ nqn: string; state: string; seconds: number }>(
     (p) => `${p.nqn} had no usable device after ${p.seconds} s (${p.state})`,
-    "Check the network between node and RDS; the call is repeated by itself.",
+    "Check the network between node and RDS.",
+    REPEATED,
   ),
   deviceAmbiguous: entry.FAILED_PRECONDITION<{ nqn: string; devices: List }>(
     (p) => `${p.nqn} has several devices (${p.devices.join(", ")}), the driver makes exactly one`,
@@ -101,7 +106,8 @@ export const nodeErrors = {
   ),
   deviceChanged: entry.ABORTED<{ device: string; nqn: string; found: string }>(
     (p) => `${p.device} was ${p.nqn} a moment ago and is now ${p.found}`,
-    "Nothing was written; the call is repeated by itself.",
+    "Nothing was written.",
+    REPEATED,
   ),
   deviceLost: entry.UNAVAILABLE<{ volume: string; path: string }>(
     (p) => `the device under ${p.path} (volume ${p.volume}) has vanished; only its mount is left`,
@@ -164,7 +170,8 @@ export const nodeErrors = {
   ),
   deviceUnreadable: entry.UNAVAILABLE<{ device: string; detail: string }>(
     (p) => `${p.device} could not be read, so its content is unknown: ${p.detail}`,
-    "Nothing was written; the call is repeated by itself.",
+    "Nothing was written.",
+    REPEATED,
   ),
   signatureUnclear: entry.FAILED_PRECONDITION<OnDevice & { detail: string }>(
     (p) => `the content of volume ${p.volume} (${p.device}) is ambiguous: ${p.detail}`,

@@ -1,23 +1,30 @@
-import { entry, type List } from "./entry.ts";
+import { entry, type List, REPEATED } from "./entry.ts";
+
+/** What the driver does at the next call, after a command with an unclear outcome. */
+const READS_FIRST = "The repeated call reads the state of the RDS first.";
 
 /** Failures of the RDS, of the link to it, and of its disks and files. */
 export const rdsErrors = {
   rdsUnreachable: entry.UNAVAILABLE<{ address: string; reason: string }>(
     (p) => `the RDS at ${p.address} is not reachable over SSH: ${p.reason}`,
-    "Check power, network and /ip/service of the RDS; the call is repeated by itself.",
+    "Check power, network and /ip/service of the RDS.",
+    REPEATED,
   ),
   rdsSilent: entry.UNAVAILABLE<{ address: string; what: string; seconds: number }>(
     (p) =>
       `${p.what}: the RDS at ${p.address} accepted the SSH login, but has not answered this command within ${p.seconds} s`,
-    "Power, network and SSH of the RDS work. Look at its load (`/system/resource/print`), its log and its disks (`/disk/print`): a command that hangs often waits for a disk. If no command is answered, reboot the RDS. The repeated call reads the state of the RDS first.",
+    "Power, network and SSH of the RDS work. Look at its load (`/system/resource/print`), its log and its disks (`/disk/print`): a command that hangs often waits for a disk. If no command is answered, reboot the RDS.",
+    READS_FIRST,
   ),
   rdsOutcomeUnknown: entry.UNAVAILABLE<{ what: string; reason: string }>(
     (p) => `${p.what}: the connection to the RDS was lost before its answer arrived (${p.reason})`,
-    "Nothing to do: the repeated call reads the state of the RDS first.",
+    "",
+    `Nothing to do. ${READS_FIRST}`,
   ),
   rdsQueueFull: entry.UNAVAILABLE<{ limit: number }>(
     (p) => `the command queue to the RDS is full (${p.limit} waiting)`,
-    "Wait; the call is repeated by itself. If it persists, the RDS answers too slowly.",
+    "Wait. If it persists, the RDS answers too slowly.",
+    REPEATED,
   ),
   hostKeyMismatch: entry.UNAVAILABLE<{ address: string; offered: string; pinned: List }>(
     (p) =>
@@ -42,7 +49,8 @@ export const rdsErrors = {
   ),
   replyUnreadable: entry.UNAVAILABLE<{ what: string; detail: string }>(
     (p) => `${p.what}: the answer of the RDS could not be read (${p.detail})`,
-    "The call is repeated by itself. If it persists, report the RouterOS version.",
+    "If it persists, report the RouterOS version.",
+    REPEATED,
   ),
   commandRejected: entry.INTERNAL<{ what: string; detail: string }>(
     (p) => `${p.what}: RouterOS rejected the command (${p.detail})`,
@@ -50,11 +58,13 @@ export const rdsErrors = {
   ),
   commandHalfRun: entry.UNAVAILABLE<{ what: string; detail: string }>(
     (p) => `${p.what}: RouterOS stopped in the middle of the command (${p.detail})`,
-    "Report the RouterOS version and this text. The repeated call reads the state of the RDS first.",
+    "Report the RouterOS version and this text.",
+    READS_FIRST,
   ),
   rdsBusy: entry.UNAVAILABLE<{ what: string; detail: string }>(
     (p) => `${p.what}: the RDS is busy (${p.detail})`,
-    "The call is repeated by itself.",
+    "",
+    REPEATED,
   ),
   poolNotFound: entry.INVALID_ARGUMENT<{ pool: string }>(
     (p) => `pool ${JSON.stringify(p.pool)} does not exist on the RDS`,
@@ -67,12 +77,14 @@ export const rdsErrors = {
   filePoolNotMounted: entry.UNAVAILABLE<{ volume: string; pool: string }>(
     (p) =>
       `volume ${p.volume} cannot be deleted: pool ${JSON.stringify(p.pool)}, which may hold its file, is not mounted on the RDS`,
-    "Mount the pool; the call is repeated by itself. If the pool is gone for good: remove the disk items of the volumes that were on it by hand on the RDS (`/disk/remove [find where slot=<volume>]`), set --pool to another pool if it was that one, and restart the controller.",
+    "Mount the pool. If the pool is gone for good: remove the disk items of the volumes that were on it by hand on the RDS (`/disk/remove [find where slot=<volume>]`), set --pool to another pool if it was that one, and restart the controller.",
+    REPEATED,
   ),
   fileNotProven: entry.FAILED_PRECONDITION<{ volume: string; files: List }>(
     (p) =>
       `volume ${p.volume} has no disk item, and ${p.files.join(" and ")} on the RDS may be its file or a copy`,
-    "Look at the file on the RDS. Move a copy out of the folder of the volumes. Remove a file that is not needed. The call is repeated by itself.",
+    "Look at the file on the RDS. Move a copy out of the folder of the volumes. Remove a file that is not needed.",
+    REPEATED,
   ),
   poolFull: entry.RESOURCE_EXHAUSTED<{ pool: string; wanted: string; available: string }>(
     (p) =>
@@ -106,7 +118,8 @@ export const rdsErrors = {
   ),
   recordConflict: entry.ABORTED<{ volume: string; attempts: number }>(
     (p) => `the record of volume ${p.volume} was changed by someone else, ${p.attempts} times in a row`,
-    "The call is repeated by itself.",
+    "",
+    REPEATED,
   ),
   recordTooLarge: entry.INVALID_ARGUMENT<{ volume: string; bytes: number; limit: number }>(
     (p) => `the record of volume ${p.volume} would need ${p.bytes} bytes, the limit is ${p.limit} bytes`,
@@ -114,14 +127,17 @@ export const rdsErrors = {
   ),
   volumeNotReady: entry.UNAVAILABLE<{ volume: string }>(
     (p) => `volume ${p.volume} has no block device on the RDS at present`,
-    "The call is repeated by itself. If it persists, check that the pool of the volume is online and mounted.",
+    "If it persists, check that the pool of the volume is online and mounted.",
+    REPEATED,
   ),
   sizeNotConfirmed: entry.UNAVAILABLE<{ volume: string; wanted: bigint; found: string }>(
     (p) => `volume ${p.volume} was created, but the RDS reports size ${p.found} instead of ${p.wanted}`,
-    "The call is repeated by itself; the volume is not exported before its size is right.",
+    "The volume is not exported before its size is right.",
+    REPEATED,
   ),
   notVerified: entry.UNAVAILABLE<{ what: string; detail: string }>(
     (p) => `${p.what} was sent, but the RDS shows another state: ${p.detail}`,
-    "The call is repeated by itself.",
+    "",
+    REPEATED,
   ),
 } as const;

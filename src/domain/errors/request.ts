@@ -1,5 +1,15 @@
 import { entry, type List } from "./entry.ts";
 
+/** An address that a program cannot listen on; `option` is without `--`, `reason` without a full stop. */
+interface Listening {
+  readonly option: string;
+  readonly address: string;
+  readonly reason: string;
+}
+
+const notListening = (p: Listening): string =>
+  `--${p.option}: the program cannot listen on ${p.address}: ${p.reason}`;
+
 /** Failures of the request itself: the caller must change the request. */
 export const requestErrors = {
   fieldMissing: entry.INVALID_ARGUMENT<{ field: string }>(
@@ -58,10 +68,12 @@ export const requestErrors = {
   ),
   operationInFlight: entry.ABORTED<{ volume: string; running: string }>(
     (p) => `another operation on ${p.volume} is in progress (${p.running})`,
+    "",
     "The caller repeats the call; it is answered once the running operation has ended.",
   ),
   deadlineExceeded: entry.DEADLINE_EXCEEDED<{ what: string; seconds: number }>(
     (p) => `${p.what} did not finish within ${p.seconds} s`,
+    "",
     "The caller repeats the call; the operation continues from where it stopped.",
   ),
   cancelled: entry.CANCELLED<{ what: string }>(
@@ -70,15 +82,36 @@ export const requestErrors = {
   ),
   shuttingDown: entry.UNAVAILABLE<Record<never, never>>(
     () => "the driver is shutting down",
+    "",
     "The caller repeats the call against the restarted driver.",
   ),
   unimplemented: entry.UNIMPLEMENTED<{ method: string }>(
     (p) => `${p.method} is not offered by this component of the driver`,
     "Call the component that advertises it in its capabilities.",
   ),
-  cannotListen: entry.UNAVAILABLE<{ option: string; address: string; reason: string }>(
-    (p) => `--${p.option}: the program cannot listen on ${p.address}: ${p.reason}`,
+  cannotListen: entry.UNAVAILABLE<Listening>(
+    notListening,
+    "Remove the cause that the message names, or set the option to another address.",
+  ),
+  addressInUse: entry.UNAVAILABLE<Listening>(
+    notListening,
     "End the process that has the address (`ss -ltnpx` shows it), or set the option to another one.",
+  ),
+  addressNotLocal: entry.UNAVAILABLE<Listening>(
+    notListening,
+    "Set the option to an address of this machine (`ip address` shows them).",
+  ),
+  listenDenied: entry.UNAVAILABLE<Listening>(
+    notListening,
+    "Give this user write and search permission on the socket's directory, or the right to the port (ports below 1024 need CAP_NET_BIND_SERVICE); or set the option to another address.",
+  ),
+  socketDirectoryMissing: entry.UNAVAILABLE<Listening>(
+    notListening,
+    "Create the directory of the socket, or set the option to a path in a directory that exists.",
+  ),
+  socketPathOccupied: entry.UNAVAILABLE<Listening>(
+    notListening,
+    "Move the file away, or set the option to another path.",
   ),
   internal: entry.INTERNAL<{ what: string }>(
     (p) => `internal error: ${p.what}`,

@@ -1,4 +1,5 @@
 import { failure, isFailure } from "../../domain/errors/driver-error.ts";
+import { counted } from "../../domain/sentence.ts";
 import { unmount } from "../../mount/mounter.ts";
 import { type Mount, mountsAt } from "../../mount/mountinfo.ts";
 import { describeUse } from "../../mount/processes.ts";
@@ -63,6 +64,6 @@ async function usersOf(node: NodeContext, mount: Mount, signal?: AbortSignal): P
   const owner = node.driverName === undefined ? undefined : await kubeletPathOf(mountPoint, node.driverName);
   const named =
     owner?.pod === undefined ? [] : [`pod ${owner.pod} has PersistentVolume ${owner.persistentVolume} here`];
-  const unseen = hidden === 0 ? [] : [`${hidden} processes could not be looked into`];
+  const unseen = hidden === 0 ? [] : [`${counted(hidden, "process", "processes")} could not be looked into`];
   return [...below, ...users.map(describeUse), ...crowded, ...unseen, ...(users.length > 0 ? named : [])];
 }
