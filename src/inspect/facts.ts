@@ -28,7 +28,7 @@ export interface RdsFacts {
   /** Why a disk item with this slot is no volume of this installation. */
   readonly foreign: string | undefined;
   readonly file: Fact<RdsFile>;
-  /** Absent: nothing is mounted where the file should be. */
+  /** Absent: nothing is mounted where the file should be. Unknown without a disk item. */
   readonly pool: Fact<PoolFacts>;
 }
 

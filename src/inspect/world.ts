@@ -26,6 +26,7 @@ export interface World {
 export type Listing = Omit<Survey, "mounted"> & Partial<Pick<Survey, "mounted">>;
 
 const NOT_LISTED = notAsked("not part of this list");
+const NO_POOL = notAsked("no disk item names a pool");
 
 /** The facts of one volume, as far as the lists tell them. */
 export function volumeFacts({ now, installation, survey, cluster }: World, handle: VolumeId): VolumeFacts {
@@ -63,7 +64,7 @@ function rdsFacts(survey: Fact<Listing>, handle: VolumeId): RdsFacts {
     record: found(volume?.record),
     foreign: other?.reason,
     file: disk?.filePath === "" ? absent : NOT_LISTED,
-    pool: disk === undefined ? absent : poolFact(mounted, disk.filePath),
+    pool: disk === undefined ? NO_POOL : poolFact(mounted, disk.filePath),
   };
 }
 
