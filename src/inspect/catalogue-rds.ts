@@ -20,7 +20,7 @@ export const rdsFindings = {
     IO_STOPS,
   ),
   "foreign-disk": finding("warning", "name")(
-    "A disk item with a slot like ours is no volume of this installation. No PersistentVolume of this cluster is known to name it. It is never changed.",
+    "A disk item with a slot like ours is no volume of this installation. No PersistentVolume of this cluster is known to name it. It is never changed. One that is exported and whose record cannot be used is an error: a node may use it.",
     "If it is of another cluster: nothing. If its comment was damaged: `rds-csi volumes record HANDLE`. Do not remove the disk: it holds the data.",
   ),
   "file-missing": finding("critical", "file")(

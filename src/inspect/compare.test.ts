@@ -9,13 +9,14 @@ import {
   unknownCluster,
   unknownRds,
 } from "../../test/support/volume-facts.ts";
-import { worldOf } from "../../test/support/volume-world.ts";
+import { detailsOf, worldOf } from "../../test/support/volume-world.ts";
 import { VOLUME_FINDING_IDS, type VolumeFindingId, volumeCatalogue } from "./catalogue.ts";
 import { compareVolume } from "./compare.ts";
 import { type Aspect, REMEDY_WORDS } from "./entry.ts";
 import { absent, known, notAsked, unknown } from "./fact.ts";
 import type { VolumeFacts } from "./facts.ts";
 import { exactSize, sentenceOf } from "./finding.ts";
+import { gatherVolume } from "./gather.ts";
 import { volumeFacts } from "./world.ts";
 
 const idsOf = (facts: VolumeFacts): VolumeFindingId[] => compareVolume(facts).map(({ id }) => id);
@@ -178,6 +179,56 @@ test("the pool of a volume without a disk item is unknown", () => {
   const world = worldOf(changedFacts({ disk: "absent" }));
   const { pool } = volumeFacts(world, consistentFacts().handle).rds;
   expect(pool).toEqual(notAsked("no disk item names a pool"));
+});
+
+describe("a file that is not found", () => {
+  const fileOf = async (facts: VolumeFacts) =>
+    (await gatherVolume(worldOf(facts), facts.handle, detailsOf(facts))).rds.file;
+  const gone = { file: absent };
+
+  test("is absent where its pool is mounted, else unknown", async () => {
+    expect(await fileOf(changedFacts({ rds: gone }))).toEqual(absent);
+    expect(await fileOf(changedFacts({ rds: { ...gone, pool: absent } }))).toEqual(
+      unknown("its pool is not mounted"),
+    );
+  });
+
+  test("of a volume without disk item, is unknown without any mounted pool", async () => {
+    expect(await fileOf(changedFacts({ disk: "absent", rds: { ...gone, pool: absent } }))).toEqual(
+      unknown("no pool is mounted"),
+    );
+  });
+});
+
+describe("a disk item whose record cannot be used", () => {
+  const reason = "its comment holds no record of this driver";
+  const foreign = { rds: { record: unknown(reason), foreign: reason } };
+  const nobody = { pv: "absent", claim: "absent", cluster: { attachments: known([]) } } as const;
+
+  test("has an unknown record, one of another cluster has none", () => {
+    const of = (change: Parameters<typeof changedFacts>[0]) => {
+      const facts = changedFacts(change);
+      return volumeFacts(worldOf(facts), facts.handle).rds.record;
+    };
+    expect(of(foreign)).toEqual(unknown(reason));
+    expect(of({ rds: { record: absent, foreign: "it belongs to cluster b" } })).toEqual(absent);
+  });
+
+  test("is an error while it is exported, else a warning", () => {
+    const of = (exported: boolean) =>
+      compareVolume(changedFacts({ ...foreign, ...nobody, disk: { exported } })).map(
+        ({ id, severity, evidence }) => [id, severity, ...evidence],
+      );
+    const text = `Its record cannot be used: ${reason}`;
+    expect(of(true)).toEqual([["foreign-disk", "error", `${text}; the disk is exported`]]);
+    expect(of(false)).toEqual([["foreign-disk", "warning", text]]);
+  });
+
+  test("that belongs to another cluster is a warning, exported or not", () => {
+    const theirs = { rds: { record: absent, foreign: "it belongs to cluster b" } };
+    const found = compareVolume(changedFacts({ ...theirs, ...nobody, disk: { exported: true } }));
+    expect(found.map(({ id, severity }) => [id, severity])).toEqual([["foreign-disk", "warning"]]);
+  });
 });
 
 test("sizes are exact", () => {

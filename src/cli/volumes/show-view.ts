@@ -35,7 +35,10 @@ export function shownLines(facts: VolumeFacts): ShownLine[] {
   return [
     {
       about: "name",
-      rds: rds.foreign === undefined ? cell(rds.record, ({ name }) => [name]) : [`not ours: ${rds.foreign}`],
+      rds:
+        rds.foreign === undefined
+          ? cell(rds.record, ({ name }) => [name])
+          : [`${rds.record.state === "absent" ? "not ours" : "its record cannot be used"}: ${rds.foreign}`],
       kubernetes: cell(
         cluster.pv,
         (pv) => [
