@@ -141,6 +141,44 @@ describe("volumes show of a name that only the RDS could know", () => {
   });
 });
 
+describe("volumes show of a whole handle", () => {
+  const gone = "csi-0123456789abcdef0123456789ab";
+  const shown = async (more: Record<string, string[]>, name = gone) => {
+    const io = testIo();
+    const options = {
+      name: { namespace: undefined, name },
+      output: "json",
+      failOnProblems: false,
+      timeoutSeconds: 5,
+    } as const;
+    await runVolumesShow({ flags: { ...flags, ...more }, env: {} }, options, io);
+    return JSON.parse(io.written.out);
+  };
+
+  test("that neither side has looks for its file, and no volume is called so without one", async () => {
+    await expect(shown(await kubernetes())).rejects.toThrow(`no volume is called "${gone}": the RDS`);
+    await expect(shown({})).rejects.toThrow(`no volume is called "${gone}": the RDS`);
+  });
+
+  test("that neither side has is unknown, not without a file, while no pool is mounted", async () => {
+    await stack.simulator.device.setPool("storage-pool", { mounted: false });
+    expect(await shown(await kubernetes())).toMatchObject({
+      handle: gone,
+      rds: { disk: { state: "absent" }, file: { state: "unknown", reason: "no pool is mounted" } },
+    });
+  });
+
+  test("whose file alone is left shows the file", async () => {
+    const [, id = ""] = ids;
+    await stack.simulator.device.removeDisk(id);
+    const { rds, drift } = await shown(await kubernetes(), id);
+    expect(rds).toMatchObject({ disk: { state: "absent" }, file: { state: "known" } });
+    expect(drift).toMatchObject([
+      { id: "file-left", remedy: expect.stringMatching(/\/disk add .*\/file remove/) },
+    ]);
+  });
+});
+
 describe("volumes list", () => {
   test("with the API server down: the volumes of the RDS, and what is unknown", async () => {
     const cluster = await kubernetes();
