@@ -38,7 +38,7 @@ export const rdsFindings = {
   ),
   "device-not-ready": finding("error", "size")(
     "The RDS reports no size for the disk item: its device is not ready",
-    'Wait some seconds. If it stays: `/disk print detail where slot=HANDLE` and `/log print where topics~"disk"` on the RDS.',
+    '`rds-csi volumes show HANDLE` looks whether its file is there. Wait some seconds. If it stays: `/disk print detail where slot=HANDLE` and `/log print where topics~"disk"` on the RDS.',
     NO_TARGET,
   ),
   "not-exported": finding("critical", "export")(

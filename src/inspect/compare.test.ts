@@ -175,6 +175,14 @@ test("removal of a file is proposed last, and never while a PersistentVolume may
   expect(left?.remedy).toMatch(/\/disk add .*\/file remove/);
 });
 
+test("a device that is not ready: the command that looks for its file comes first", () => {
+  const [found] = compareVolume(changedFacts({ disk: { size: undefined } }));
+  expect(found?.id).toBe("device-not-ready");
+  expect(found?.remedy).toStartWith(
+    `\`rds-csi volumes show ${consistentFacts().handle}\` looks whether its file is there. `,
+  );
+});
+
 test("the pool of a volume without a disk item is unknown", () => {
   const world = worldOf(changedFacts({ disk: "absent" }));
   const { pool } = volumeFacts(world, consistentFacts().handle).rds;
