@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { emitted, registerSecret } from "../../../test/support/canary.ts";
 import { CLUSTER_UID } from "../../../test/support/kubernetes/fake-api-server.ts";
 import { node, persistentVolume, startWorld, type World } from "../../../test/support/kubernetes/world.ts";
 import { BLOCK, MIB, type Stack, startStack } from "../../../test/support/rds-stack.ts";
@@ -177,6 +178,20 @@ describe("volumes show of a whole handle", () => {
       { id: "file-left", remedy: expect.stringMatching(/\/disk add .*\/file remove/) },
     ]);
   });
+});
+
+test("a kubeconfig that does not parse shows nothing of its content, in text and in JSON", async () => {
+  const path = join(world.dir, "broken");
+  const secret = registerSecret("token of a broken kubeconfig", "CANARY-0123456789abcdef");
+  await writeFile(path, `users:\n- user:\n    token: ${secret}\n   x: y\n`);
+  for (const output of ["table", "json"] as const) {
+    const more = { orchestrator: ["kubernetes"], kubeconfig: [path] };
+    for (const { out } of [await show(output, more), await list(output, false, more)]) {
+      emitted("broken-kubeconfig", out);
+      expect(out).toContain("line 4: bad indentation of a mapping entry");
+      expect(out).not.toContain(secret.slice(7, 17));
+    }
+  }
 });
 
 describe("volumes list", () => {
