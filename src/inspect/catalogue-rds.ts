@@ -20,7 +20,7 @@ export const rdsFindings = {
     IO_STOPS,
   ),
   "foreign-disk": finding("warning", "name")(
-    "A disk item with a slot like ours is no volume of this installation. No PersistentVolume of this cluster is known to name it. It is never changed.",
+    "A disk item with a slot like ours is no volume of this installation. No PersistentVolume of this cluster is known to name it. It is never changed. One that is exported and whose record cannot be used is an error: a node may use it.",
     "If it is of another cluster: nothing. If its comment was damaged: `rds-csi volumes record HANDLE`. Do not remove the disk: it holds the data.",
   ),
   "file-missing": finding("critical", "file")(
@@ -28,13 +28,17 @@ export const rdsFindings = {
     'Keep a workload running that still has the volume open: the data may be readable there only. Look for the file under another name or in a snapshot, `/file print where name~"HANDLE"`, before anything writes to the pool; else restore FILE from a backup.',
     ["device-not-ready", ...NO_TARGET],
   ),
+  "file-owner-unknown": finding("error", "file")(
+    "The backing file is there without a disk item, its owner is unknown. Kubernetes was not asked or did not answer, and a PersistentVolume may name the volume.",
+    "Do not remove the file. Repeat `rds-csi volumes show HANDLE` when Kubernetes answers. To use the volume again: `/disk add type=file file-path=FILE slot=HANDLE mount-filesystem=no`, then `rds-csi volumes record HANDLE --restore`.",
+  ),
   "file-left": finding("warning", "file")(
     "The backing file is there without a disk item. A deletion was interrupted, or the disk item was removed by hand.",
-    'If the volume was to be deleted: `/file remove [find where name="FILE"]`. If not: `/disk add type=file file-path=FILE slot=HANDLE mount-filesystem=no`, then `rds-csi volumes record HANDLE --restore`.',
+    'To use the volume again: `/disk add type=file file-path=FILE slot=HANDLE mount-filesystem=no`, then `rds-csi volumes record HANDLE --restore`. Only if it was to be deleted, and no PersistentVolume names it: `/file remove [find where name="FILE"]`.',
   ),
   "device-not-ready": finding("error", "size")(
     "The RDS reports no size for the disk item: its device is not ready",
-    'Wait some seconds. If it stays: `/disk print detail where slot=HANDLE` and `/log print where topics~"disk"` on the RDS.',
+    '`rds-csi volumes show HANDLE` looks whether its file is there. Wait some seconds. If it stays: `/disk print detail where slot=HANDLE` and `/log print where topics~"disk"` on the RDS.',
     NO_TARGET,
   ),
   "not-exported": finding("critical", "export")(

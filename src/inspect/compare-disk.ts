@@ -16,10 +16,19 @@ export function* compareExistence({ handle, rds, cluster, usedOn }: VolumeFacts)
     const left = `Its file ${file?.path} is there, its disk item is not`;
     if (user !== undefined && pv?.deleting !== true)
       yield ["volume-missing", missing, { rds: rdsSide, kubernetes, node: usedOn }];
-    if (file !== undefined) yield ["file-left", left, { rds: rdsSide }];
-  } else if (rds.foreign !== undefined && user === undefined)
-    yield ["foreign-disk", `The disk item is not ours: ${rds.foreign}`, { rds: rds.foreign }];
-  else if (rds.foreign !== undefined)
+    if (file !== undefined && cluster.pv.state === "unknown") {
+      const text = `${left}; whether a PersistentVolume names the volume is not known: ${cluster.pv.reason}`;
+      yield ["file-owner-unknown", text, { rds: rdsSide }];
+    } else if (file !== undefined) yield ["file-left", left, { rds: rdsSide }];
+  } else if (rds.foreign !== undefined && user === undefined) {
+    const isTheirs = rds.record.state === "absent";
+    const exported = !isTheirs && ifKnown(rds.disk)?.exported === true;
+    const text = isTheirs ? "The disk item is not ours" : "Its record cannot be used";
+    const more = exported
+      ? ({ rds: `${rds.foreign}; exported`, severity: "error" } as const)
+      : { rds: rds.foreign };
+    yield ["foreign-disk", `${text}: ${rds.foreign}${exported ? "; the disk is exported" : ""}`, more];
+  } else if (rds.foreign !== undefined)
     yield ["record-unusable", `${user} it, but ${rds.foreign}`, { rds: rds.foreign, kubernetes }];
 }
 

@@ -9,12 +9,15 @@ import {
   unknownCluster,
   unknownRds,
 } from "../../test/support/volume-facts.ts";
+import { detailsOf, worldOf } from "../../test/support/volume-world.ts";
 import { VOLUME_FINDING_IDS, type VolumeFindingId, volumeCatalogue } from "./catalogue.ts";
 import { compareVolume } from "./compare.ts";
 import { type Aspect, REMEDY_WORDS } from "./entry.ts";
-import { known, unknown } from "./fact.ts";
+import { absent, known, notAsked, unknown } from "./fact.ts";
 import type { VolumeFacts } from "./facts.ts";
 import { exactSize, sentenceOf } from "./finding.ts";
+import { gatherVolume } from "./gather.ts";
+import { volumeFacts } from "./world.ts";
 
 const idsOf = (facts: VolumeFacts): VolumeFindingId[] => compareVolume(facts).map(({ id }) => id);
 const none: Partial<Shape> = { nodes: [] };
@@ -48,7 +51,7 @@ describe("what agrees", () => {
       for (const drift of compareVolume(withoutCluster)) {
         expect([drift.id, drift.kubernetes]).toEqual([drift.id, undefined]);
         // Whether a PersistentVolume names the disk is not known any more.
-        expect(all.has(drift.id) || drift.id === "foreign-disk").toBe(true);
+        expect(all.has(drift.id) || ["foreign-disk", "file-owner-unknown"].includes(drift.id)).toBe(true);
       }
       for (const drift of compareVolume(withoutRds)) {
         expect([drift.id, drift.rds]).toEqual([drift.id, undefined]);
@@ -78,7 +81,9 @@ describe("what agrees", () => {
         // Whether the node is gone is not known any more: it is just not attached. Nor whether a PersistentVolume names a disk
         // without a usable record.
         const milder = { nodes: "attachment-without-va", pv: "foreign-disk" } as Record<string, string>;
-        for (const id of idsOf(less)) expect(before.has(id) || milder[field] === id).toBe(true);
+        const unclear = (id: string) => field === "pv" && id === "file-owner-unknown";
+        for (const id of idsOf(less))
+          expect(before.has(id) || milder[field] === id || unclear(id)).toBe(true);
       }
       for (const field of ["disk", "record", "file", "pool"] as const) {
         const less = { ...facts, rds: { ...facts.rds, [field]: unknown("timeout") } };
@@ -154,6 +159,85 @@ function anyNames(remedy: string): RegExp {
     `^${escaped.replaceAll(new RegExp(`\\b(${REMEDY_WORDS.join("|")})\\b`, "g"), "[\\w.:/-]+")}$`,
   );
 }
+
+test("removal of a file is proposed last, and never while a PersistentVolume may name its volume", () => {
+  const lost = { disk: "absent", rds: { record: absent } } as const;
+  const cluster = unknownCluster("the API server does not answer");
+  const unclear = compareVolume(changedFacts({ ...lost, cluster }));
+  expect(unclear.map(({ id, severity }) => [id, severity])).toEqual([["file-owner-unknown", "error"]]);
+  expect(unclear.map(sentenceOf).join()).toContain(
+    "whether a PersistentVolume names the volume is not known: the API server does not answer",
+  );
+  expect(unclear.map(({ remedy }) => remedy).join()).not.toContain("/file remove");
+  const nobody = { pv: "absent", claim: "absent", cluster: { attachments: known([]) } } as const;
+  const [left] = compareVolume(changedFacts({ ...lost, ...nobody }, none));
+  expect(left?.id).toBe("file-left");
+  expect(left?.remedy).toMatch(/\/disk add .*\/file remove/);
+});
+
+test("a device that is not ready: the command that looks for its file comes first", () => {
+  const [found] = compareVolume(changedFacts({ disk: { size: undefined } }));
+  expect(found?.id).toBe("device-not-ready");
+  expect(found?.remedy).toStartWith(
+    `\`rds-csi volumes show ${consistentFacts().handle}\` looks whether its file is there. `,
+  );
+});
+
+test("the pool of a volume without a disk item is unknown", () => {
+  const world = worldOf(changedFacts({ disk: "absent" }));
+  const { pool } = volumeFacts(world, consistentFacts().handle).rds;
+  expect(pool).toEqual(notAsked("no disk item names a pool"));
+});
+
+describe("a file that is not found", () => {
+  const fileOf = async (facts: VolumeFacts) =>
+    (await gatherVolume(worldOf(facts), facts.handle, detailsOf(facts))).rds.file;
+  const gone = { file: absent };
+
+  test("is absent where its pool is mounted, else unknown", async () => {
+    expect(await fileOf(changedFacts({ rds: gone }))).toEqual(absent);
+    expect(await fileOf(changedFacts({ rds: { ...gone, pool: absent } }))).toEqual(
+      unknown("its pool is not mounted"),
+    );
+  });
+
+  test("of a volume without disk item, is unknown without any mounted pool", async () => {
+    expect(await fileOf(changedFacts({ disk: "absent", rds: { ...gone, pool: absent } }))).toEqual(
+      unknown("no pool is mounted"),
+    );
+  });
+});
+
+describe("a disk item whose record cannot be used", () => {
+  const reason = "its comment holds no record of this driver";
+  const foreign = { rds: { record: unknown(reason), foreign: reason } };
+  const nobody = { pv: "absent", claim: "absent", cluster: { attachments: known([]) } } as const;
+
+  test("has an unknown record, one of another cluster has none", () => {
+    const of = (change: Parameters<typeof changedFacts>[0]) => {
+      const facts = changedFacts(change);
+      return volumeFacts(worldOf(facts), facts.handle).rds.record;
+    };
+    expect(of(foreign)).toEqual(unknown(reason));
+    expect(of({ rds: { record: absent, foreign: "it belongs to cluster b" } })).toEqual(absent);
+  });
+
+  test("is an error while it is exported, else a warning", () => {
+    const of = (exported: boolean) =>
+      compareVolume(changedFacts({ ...foreign, ...nobody, disk: { exported } })).map(
+        ({ id, severity, evidence }) => [id, severity, ...evidence],
+      );
+    const text = `Its record cannot be used: ${reason}`;
+    expect(of(true)).toEqual([["foreign-disk", "error", `${text}; the disk is exported`]]);
+    expect(of(false)).toEqual([["foreign-disk", "warning", text]]);
+  });
+
+  test("that belongs to another cluster is a warning, exported or not", () => {
+    const theirs = { rds: { record: absent, foreign: "it belongs to cluster b" } };
+    const found = compareVolume(changedFacts({ ...theirs, ...nobody, disk: { exported: true } }));
+    expect(found.map(({ id, severity }) => [id, severity])).toEqual([["foreign-disk", "warning"]]);
+  });
+});
 
 test("sizes are exact", () => {
   expect([0n, 1n, 1024n, 1n << 20n, (1n << 30n) + 1n, 3n << 29n, 1n << 62n].map(exactSize)).toEqual([

@@ -23,12 +23,13 @@ export interface PoolFacts extends Pick<Disk, "slot" | "mountPoint" | "fs"> {
 /** The RDS's side of one slot. */
 export interface RdsFacts {
   readonly disk: Fact<Disk>;
-  /** Absent also when the disk is foreign. */
+  /** Absent also when the disk is another cluster's; unknown when its record cannot be used. */
   readonly record: Fact<VolumeRecord>;
   /** Why a disk item with this slot is no volume of this installation. */
   readonly foreign: string | undefined;
+  /** Unknown while its pool is not mounted. */
   readonly file: Fact<RdsFile>;
-  /** Absent: nothing is mounted where the file should be. */
+  /** Absent: nothing is mounted where the file should be. Unknown without a disk item. */
   readonly pool: Fact<PoolFacts>;
 }
 

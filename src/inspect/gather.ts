@@ -4,10 +4,10 @@ import type { ClaimRef, ClusterReader, PodView } from "../kubernetes/port.ts";
 import { vmiOf } from "../migration/guard.ts";
 import type { Rds } from "../rds/rds.ts";
 import { claimUsers } from "./claim-users.ts";
-import { absent, type Fact, found, ifKnown, known, lookUp, valueOr } from "./fact.ts";
+import { absent, type Fact, found, ifKnown, known, lookUp, unknown, valueOr } from "./fact.ts";
 import type { ClusterFacts, MachineFacts, RdsFacts, VolumeFacts } from "./facts.ts";
 import type { World } from "./world.ts";
-import { volumeFacts } from "./world.ts";
+import { fileFact, volumeFacts } from "./world.ts";
 
 /** Events that are kept, the newest first. */
 const MAX_EVENTS = 10;
@@ -39,7 +39,9 @@ export async function gatherVolume(
   const facts = volumeFacts(world, handle);
   const mounted = ifKnown(world.survey)?.mounted ?? [];
   const [file, inCluster] = await Promise.all([
-    gatherFile(rds, facts.rds, () => rds.strayFile(handle, directory, mounted, forRds), forRds),
+    facts.rds.disk.state === "absent" && mounted.length === 0
+      ? unknown("no pool is mounted")
+      : gatherFile(rds, facts.rds, () => rds.strayFile(handle, directory, mounted, forRds), forRds),
     cluster === undefined ? facts.cluster : gatherCluster(cluster, facts.cluster, forCluster),
   ]);
   return { ...facts, rds: { ...facts.rds, file }, cluster: inCluster };
@@ -48,13 +50,13 @@ export async function gatherVolume(
 /** The backing file. @param stray looks for the file that a volume without disk item has left */
 async function gatherFile(
   rds: Pick<Rds, "file">,
-  { disk, file }: RdsFacts,
+  { disk, file, pool }: RdsFacts,
   stray: () => ReturnType<Rds["strayFile"]>,
   signal: AbortSignal,
 ): Promise<RdsFacts["file"]> {
   if (disk.state === "absent") return lookUp(signal, async () => found(await stray()));
   const path = ifKnown(disk)?.filePath ?? "";
-  return path === "" ? file : lookUp(signal, async () => found(await rds.file(path, signal)));
+  return path === "" ? file : lookUp(signal, async () => fileFact(await rds.file(path, signal), pool));
 }
 
 async function gatherCluster(

@@ -6,7 +6,7 @@ import type { PersistentVolumeView } from "../kubernetes/port.ts";
 import type { Survey } from "../rds/survey.ts";
 import { ifKnown, known, notAsked, unknown, unknownBecause } from "./fact.ts";
 import { volumeOf } from "./facts.ts";
-import { parseVolumeName, resolveName } from "./resolve.ts";
+import { lookedAt, parseVolumeName, resolveName } from "./resolve.ts";
 
 const facts = consistentFacts();
 const volume = volumeOf(facts) as NonNullable<ReturnType<typeof volumeOf>>;
@@ -32,7 +32,7 @@ test("with a namespace only claims count", () => {
 
 test("not found says where was looked and where was not", () => {
   expect(() => resolve("nothing")).toThrow(
-    /no volume is called "nothing": the RDS 192\.0\.2\.1:22 has 1 volumes, none of that name; the cluster has 1 PersistentVolumes/,
+    /no volume is called "nothing": the RDS 192\.0\.2\.1:22 has 1 volume, none of that name; the cluster has 1 PersistentVolume of/,
   );
   const alone = { ...both, pvs: notAsked("--orchestrator is none") };
   expect(() => resolve("nothing", alone)).toThrow(/the cluster was not asked \(--orchestrator is none\)/);
@@ -47,6 +47,42 @@ test("a name that is not found while a side does not answer is unknown, with tha
   expect(resolveName(named, { ...both, pvs: silent })).toBe(silent);
   const other = volumeIdFromName("second");
   expect(resolve(other, { ...both, survey: down, pvs: silent })).toBe(other);
+});
+
+test("a whole handle is itself, also where neither side has it", () => {
+  const other = volumeIdFromName("second");
+  expect(resolve(other)).toBe(other);
+  expect(resolve(other, { ...both, pvs: notAsked("--orchestrator is none") })).toBe(other);
+  expect(() => resolve(other, both, "vms")).toThrow(/no volume is called/);
+});
+
+test("not found names the volumes whose record cannot be read, without those of other clusters", () => {
+  const foreign = (["unreadable", "no-record", "other-cluster"] as const).map((cause) => {
+    return { id: volumeIdFromName(cause), disk: volume.disk, cause, reason: cause };
+  });
+  const [unreadable, noRecord] = foreign;
+  const some = { ...both, survey: known({ ...survey, foreign }) };
+  expect(() => resolve("nothing", some)).toThrow(
+    `has 4 volumes, none of that name; of 2 the name is not known, as their record cannot be read (${unreadable?.id}, ${noRecord?.id}); the cluster`,
+  );
+  const one = { ...both, survey: known({ ...survey, foreign: foreign.slice(0, 1) }) };
+  expect(() => resolve("nothing", one)).toThrow(
+    `; of 1 the name is not known, as its record cannot be read (${unreadable?.id}); the cluster`,
+  );
+});
+
+test("a beginning that is not tried while a side does not answer is named", () => {
+  const named = (name: string) => ({ name, namespace: undefined });
+  const down = { ...both, pvs: unknown("no answer") };
+  expect(lookedAt(down, named("dis")).rds).toBe(
+    `the RDS 192.0.2.1:22 has 1 volume, none of that name; 1 begins with it: ${volume.id}; beginnings are not tried while Kubernetes does not answer`,
+  );
+  expect(lookedAt(down, named("x")).rds).toBe("the RDS 192.0.2.1:22 has 1 volume, none of that name");
+  expect(lookedAt(both, named("dis")).rds).toBe("the RDS 192.0.2.1:22 has 1 volume, none of that name");
+  const silent = { ...both, survey: unknown("no answer") };
+  expect(lookedAt(silent, named("pv-st")).cluster).toEndWith(
+    `; 1 begins with it: ${volume.id}; beginnings are not tried while the RDS does not answer`,
+  );
 });
 
 test("ambiguous lists the candidates", () => {

@@ -1,5 +1,5 @@
 import { type VolumeFindingId, volumeCatalogue } from "./catalogue.ts";
-import type { RemedyNames } from "./entry.ts";
+import type { RemedyNames, Severity } from "./entry.ts";
 import { ifKnown } from "./fact.ts";
 import type { VolumeFacts } from "./facts.ts";
 import { type Finding, findingOf, type Seen, type Subject } from "./finding.ts";
@@ -9,20 +9,26 @@ export type VolumeFinding = Finding<VolumeFindingId>;
 /** A disagreement: one sentence, and the words of each side. */
 export type Drift = readonly [id: VolumeFindingId, text: string, sides: Sides];
 
-type Sides = Pick<Seen, "rds" | "kubernetes" | "node"> & { readonly subject?: Subject };
+type Sides = Pick<Seen, "rds" | "kubernetes" | "node"> & {
+  readonly subject?: Subject;
+  /** Default: that of the catalogue. */
+  readonly severity?: Severity;
+};
 
 /** A finding about a volume. */
 export function volumeFinding(
   facts: VolumeFacts,
   id: VolumeFindingId,
   text: string,
-  { rds, kubernetes, node, subject }: Sides = {},
+  { rds, kubernetes, node, subject, severity }: Sides = {},
 ): VolumeFinding {
   const { handle } = facts;
   // A finding about a pool concerns every volume on it.
   const about = subject === undefined ? { volume: handle } : {};
   const seen = { subject: subject ?? { kind: "volume", name: handle }, ...about, evidence: [text] } as const;
-  return findingOf(volumeCatalogue, id, { ...seen, rds, kubernetes, node }, namesOf(facts, node, subject));
+  const sides = { rds, kubernetes, node };
+  const found = findingOf(volumeCatalogue, id, { ...seen, ...sides }, namesOf(facts, node, subject));
+  return severity === undefined ? found : { ...found, severity };
 }
 
 /** The names that remedies mention. */

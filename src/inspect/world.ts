@@ -1,8 +1,19 @@
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { AttachmentView, ClusterReader, PersistentVolumeView } from "../kubernetes/port.ts";
 import type { Disk } from "../rds/disk.ts";
-import type { Survey } from "../rds/survey.ts";
-import { absent, type Fact, found, known, lookUp, mapFact, notAsked, type Unknown, valueOr } from "./fact.ts";
+import type { RdsFile, Survey } from "../rds/survey.ts";
+import {
+  absent,
+  type Fact,
+  found,
+  known,
+  lookUp,
+  mapFact,
+  notAsked,
+  type Unknown,
+  unknown,
+  valueOr,
+} from "./fact.ts";
 import type { ClusterFacts, Installation, PoolFacts, RdsFacts, VolumeFacts } from "./facts.ts";
 
 /** The lists of the cluster, each read once. */
@@ -26,6 +37,7 @@ export interface World {
 export type Listing = Omit<Survey, "mounted"> & Partial<Pick<Survey, "mounted">>;
 
 const NOT_LISTED = notAsked("not part of this list");
+const NO_POOL = notAsked("no disk item names a pool");
 
 /** The facts of one volume, as far as the lists tell them. */
 export function volumeFacts({ now, installation, survey, cluster }: World, handle: VolumeId): VolumeFacts {
@@ -60,14 +72,22 @@ function rdsFacts(survey: Fact<Listing>, handle: VolumeId): RdsFacts {
   const disk = volume?.disk ?? other?.disk;
   return {
     disk: found(disk),
-    record: found(volume?.record),
+    // Only a readable record of another cluster proves that the item holds no record of ours.
+    record:
+      other === undefined || other.cause === "other-cluster" ? found(volume?.record) : unknown(other.reason),
     foreign: other?.reason,
     file: disk?.filePath === "" ? absent : NOT_LISTED,
-    pool: disk === undefined ? absent : poolFact(mounted, disk.filePath),
+    pool: disk === undefined ? NO_POOL : poolFact(mounted, disk.filePath),
   };
 }
 
-function poolFact(mounted: readonly Disk[] | undefined, path: string): Fact<PoolFacts> {
+/** The file that the RDS was asked for; one that is not found below a mount point that is away may exist. */
+export function fileFact(file: RdsFile | undefined, pool: Fact<PoolFacts>): Fact<RdsFile> {
+  return file === undefined && pool.state === "absent" ? unknown("its pool is not mounted") : found(file);
+}
+
+/** The mounted item that holds the file at `path`. @param mounted undefined: they were not listed */
+export function poolFact(mounted: readonly Disk[] | undefined, path: string): Fact<PoolFacts> {
   if (mounted === undefined) return NOT_LISTED;
   const [holder] = mounted
     .filter(({ mountPoint }) => mountPoint !== "" && path.startsWith(`${mountPoint}/`))

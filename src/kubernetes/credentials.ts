@@ -93,30 +93,77 @@ export class CredentialSource {
       const kc = new this.#k8s.KubeConfig();
       if (this.#source.kind === "in-cluster") {
         for (const name of ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"])
-          if (!process.env[name]) throw new Error(`the environment variable ${name} is not set`);
+          if (!process.env[name]) throw new Unusable(`the environment variable ${name} is not set`);
         kc.loadFromCluster(this.#source.root ?? "");
       } else {
         kc.loadFromFile(this.#source.path);
         if (this.#source.context !== undefined) kc.setCurrentContext(this.#source.context);
       }
       const cluster = kc.getCurrentCluster();
+      const context = kc.getCurrentContext();
       if (cluster === null)
-        throw new Error(`its context ${JSON.stringify(kc.getCurrentContext())} names no cluster`);
-      if (cluster.proxyUrl) throw new Error("proxy-url is not supported");
-      const server = new URL(cluster.server);
-      if (server.protocol !== "https:" && server.protocol !== "http:")
-        throw new Error(`${cluster.server} is not an http or https URL`);
+        throw new Unusable(
+          context
+            ? `its context ${JSON.stringify(context)} names no cluster`
+            : "it names no cluster: no current-context",
+        );
+      if (cluster.proxyUrl) throw new Unusable("proxy-url is not supported");
+      const server = URL.canParse(cluster.server) ? new URL(cluster.server) : undefined;
+      if (server?.protocol !== "https:" && server?.protocol !== "http:")
+        throw new Unusable(
+          `the server of cluster ${JSON.stringify(cluster.name)} is not an http or https URL`,
+        );
       return { kc, server };
     } catch (error) {
       throw this.#unusable(error);
     }
   }
 
+  /** Without a cause: the message of a parser's error quotes the file, and causes are logged. */
   #unusable(error: unknown): DriverError {
     if (error instanceof DriverError) return error;
     const source = this.#source.kind === "in-cluster" ? "the service account" : this.#source.path;
-    return failure("kubernetesConfigUnusable", { source, reason: (error as Error).message }, error);
+    return failure("kubernetesConfigUnusable", { source, reason: reasonOf(error, source) });
   }
+}
+
+/** A reason in words of this file. */
+class Unusable extends Error {}
+
+/** An error of a system call, or of js-yaml. */
+type FileError = Error & {
+  readonly code?: unknown;
+  readonly syscall?: unknown;
+  readonly path?: unknown;
+  readonly reason?: unknown;
+  readonly mark?: { readonly line?: unknown };
+};
+
+/** A path as people name files of certificates, keys and tokens; a key that stands in place of a path does not look so. */
+const NAMED_FILE = /^[\w./ -]{1,200}\.(?:crt|cer|pem|key|token|json|ya?ml|conf|config)$/;
+
+/** Why credentials cannot be used, without content of their files: a parser's message quotes the line that it cannot read. */
+function reasonOf(thrown: unknown, source: string): string {
+  if (thrown instanceof Unusable) return thrown.message;
+  const { code, syscall, path, reason, mark, message } = thrown as FileError;
+  if (typeof reason === "string" && typeof mark?.line === "number")
+    return `line ${mark.line + 1}: ${withoutQuotes(reason)}`;
+  if (typeof reason === "string") return `it is not YAML: ${withoutQuotes(reason)}`;
+  if (typeof syscall === "string") {
+    const file =
+      path === source || (typeof path === "string" && NAMED_FILE.test(path)) ? path : "a file that it names";
+    return `${syscall} of ${file} failed (${String(code)})`;
+  }
+  if (thrown instanceof SyntaxError) return "the answer of its exec plugin is not JSON";
+  if (thrown instanceof TypeError || typeof message !== "string")
+    return "it does not have the form of a kubeconfig";
+  return withoutQuotes(message) || "its exec plugin failed without a message";
+}
+
+/** The first line up to a quoted text, a YAML tag or a colon. */
+function withoutQuotes(text: string): string {
+  const [line = ""] = text.trim().split("\n");
+  return line.replace(/(?:["'`]|!<|: ).*/, "…").trim();
 }
 
 function equal(a: Credentials, b: Credentials): boolean {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
+import { inspect } from "node:util";
 import { ManualClock } from "../../test/support/clock.ts";
 import { createAuthority } from "../../test/support/kubernetes/fake-api-server.ts";
 import { TEST_TOKEN } from "../../test/support/kubernetes/kubeconfig.ts";
@@ -147,6 +148,48 @@ describe("the service account", () => {
     expect(error.id).toBe("kubernetesConfigUnusable");
     expect(error.message).toContain(text);
   });
+});
+
+describe("a kubeconfig that cannot be used shows nothing of its content", () => {
+  const secret = "CANARY-0123456789abcdef";
+  const user = (field: string) =>
+    `clusters: [{name: a, cluster: {server: "https://127.0.0.1:1"}}]\ncontexts: [{name: c, context: {cluster: a, user: u}}]\ncurrent-context: c\nusers:\n- name: u\n  user:\n    ${field}\n`;
+  const broken: Record<string, readonly [string, string]> = {
+    "bad indentation": [
+      `users:\n- name: u\n  user:\n    token: ${secret}\n   x: y\n`,
+      "line 5: bad indentation",
+    ],
+    "an alias in place of a token": [user(`token: *${secret}`), "line 7: unidentified alias"],
+    "a tag in place of a token": [user(`token: !${secret} x`), "line 7: unknown"],
+    "a key in place of a key file": [
+      user(`client-key: ${secret}`),
+      "of a file that it names failed (ENOENT)",
+    ],
+    "a server that is no URL": [
+      user(`token: x`).replace("https://127.0.0.1:1", `u:${secret}@x y`),
+      'the server of cluster "a" is not',
+    ],
+    "an exec plugin that does not answer JSON": [
+      user(`exec: {apiVersion: client.authentication.k8s.io/v1, command: echo, args: [${secret}]}`),
+      "is not JSON",
+    ],
+    "a list in place of fields": [`clusters: ${secret}\nusers: ${secret}\ncontexts: 1\n`, "names no cluster"],
+    "nothing but a token": [secret, ""],
+  };
+  const everything = (error: unknown): string =>
+    error instanceof Error ? `${inspect(error)}${error.stack}${everything(error.cause)}` : inspect(error);
+  for (const [what, [content, reason]] of Object.entries(broken))
+    test(what, async () => {
+      const path = join(world.dir, "broken-kubeconfig");
+      await writeFile(path, content);
+      const error = await errorOf(
+        world.client({ source: { kind: "kubeconfig", path } }).then(({ reader }) => reader.nodes(forever)),
+      );
+      expect(everything(error)).not.toContain(secret.slice(7, 17));
+      expect(error.id).toBe("kubernetesConfigUnusable");
+      expect(error.message).toContain(reason);
+      expect(error.message).toContain("`kubectl --kubeconfig FILE get ns` tests it");
+    });
 });
 
 describe("connections", () => {

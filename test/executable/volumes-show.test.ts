@@ -160,7 +160,7 @@ test("without a cluster: the RDS side, and that the cluster was not asked", asyn
   expect(stdout).toContain("Kubernetes: --orchestrator is none");
   const missing = await show("vms/nothing");
   expect(missing.code).toBe(1);
-  expect(missing.stderr).toMatch(/^rds-csi: no volume is called "vms\/nothing": the RDS \S+ has 1 volumes/);
+  expect(missing.stderr).toMatch(/^rds-csi: no volume is called "vms\/nothing": the RDS \S+ has 1 volume,/);
   expect(missing.stderr).toContain("the cluster was not asked (--orchestrator is none)");
 });
 

@@ -56,6 +56,7 @@ async function viewsOf(facts: VolumeFacts): Promise<Views> {
 const DETAILS: readonly string[] = [
   "file-missing",
   "file-left",
+  "file-owner-unknown",
   "size-file-disk",
   "claim-missing",
   "claim-replaced",
@@ -85,6 +86,8 @@ function disagreements({ show, list, diagnose, drift }: Views): string[] {
   };
   const broken = (of: Said): boolean =>
     Object.entries(of.findings).some(([id, text]) => !DETAILS.includes(id) && /^(error|critical)/.test(text));
+  // A file alone is no line of the list: neither a disk item nor a PersistentVolume names the volume.
+  const isUnlisted = list.state === undefined && show.state === "missing" && listed.length === 0;
   return [
     ...unlike("list", list, listed),
     ...unlike(
@@ -97,7 +100,7 @@ function disagreements({ show, list, diagnose, drift }: Views): string[] {
       drift,
       withoutNodes.filter((id) => (DRIFT_KINDS as readonly string[]).includes(id)),
     ),
-    ...(list.state === show.state || (show.state === "broken" && !broken(show))
+    ...(list.state === show.state || isUnlisted || (show.state === "broken" && !broken(show))
       ? []
       : [`list calls it ${list.state}, show ${show.state}`]),
   ];

@@ -1,8 +1,8 @@
 import type { VolumeRecord } from "../../src/domain/record/volume-record.ts";
 import type { VolumeFindingId } from "../../src/inspect/catalogue.ts";
-import { absent, ifKnown, known } from "../../src/inspect/fact.ts";
+import { absent, ifKnown, known, unknown } from "../../src/inspect/fact.ts";
 import type { AttachmentView } from "../../src/kubernetes/port.ts";
-import { type Change, consistentFacts, GIB, NOW, type Shape } from "./volume-facts.ts";
+import { type Change, consistentFacts, GIB, NOW, type Shape, unknownCluster } from "./volume-facts.ts";
 import { NODE_CASES } from "./volume-node-cases.ts";
 
 const SECONDS = NOW / 1_000;
@@ -20,6 +20,7 @@ export interface Case {
 }
 
 const none: Partial<Shape> = { nodes: [] };
+const noItem = unknown("no disk item names a pool");
 const noFile = { rds: { file: absent } } as const;
 
 /** Every state of a volume that is a finding, and states that look like one. */
@@ -27,12 +28,31 @@ export const CASES: readonly Case[] = [
   {
     what: "a PersistentVolume without its disk",
     ids: ["volume-missing"],
-    change: { disk: "absent", rds: { file: absent, pool: absent } },
+    change: { disk: "absent", rds: { file: absent, pool: noItem } },
   },
   {
     what: "a PersistentVolume whose disk item is gone, its file is not",
     ids: ["volume-missing", "file-left"],
-    change: { disk: "absent", rds: { pool: absent } },
+    change: { disk: "absent", rds: { pool: noItem } },
+  },
+  {
+    what: "a file without its disk item, and a cluster that has no PersistentVolume for it",
+    ids: ["file-left"],
+    shape: none,
+    change: {
+      disk: "absent",
+      rds: { record: absent, pool: noItem },
+      ...{ pv: "absent", claim: "absent", cluster: { attachments: known([]), pods: known([]) } },
+    },
+  },
+  {
+    what: "a file without its disk item, and a cluster that does not answer",
+    ids: ["file-owner-unknown"],
+    change: {
+      disk: "absent",
+      rds: { record: absent, pool: noItem },
+      cluster: unknownCluster("no answer"),
+    },
   },
   {
     what: "a disk of another installation that no PersistentVolume names",

@@ -33,7 +33,10 @@ export function worldOf({ handle, now, installation, rds, cluster }: VolumeFacts
   };
 }
 
-function itemsOf(id: VolumeFacts["handle"], { disk, record, foreign }: VolumeFacts["rds"]) {
+function itemsOf(
+  id: VolumeFacts["handle"],
+  { disk, record, foreign }: VolumeFacts["rds"],
+): Omit<Survey, "mounted"> {
   const item = ifKnown(disk);
   const read = ifKnown(record);
   return {
@@ -41,12 +44,22 @@ function itemsOf(id: VolumeFacts["handle"], { disk, record, foreign }: VolumeFac
     foreign:
       item === undefined || foreign === undefined
         ? []
-        : [{ id, disk: item, cause: "unreadable" as const, reason: foreign }],
+        : [
+            {
+              id,
+              disk: item,
+              cause: record.state === "absent" ? "other-cluster" : "unreadable",
+              reason: foreign,
+            },
+          ],
   };
 }
 
 function mountedOf({ disk, pool }: VolumeFacts["rds"]): readonly Disk[] {
-  const [item, holder] = [ifKnown(disk), ifKnown(pool)];
+  const standard = consistentFacts().rds;
+  // Without a disk item, a pool is mounted unless the facts say that none is.
+  const others = disk.state === "absent" && pool.state !== "absent" ? standard : { disk, pool };
+  const [item, holder] = [ifKnown(others.disk), ifKnown(others.pool)];
   if (item === undefined || holder === undefined) return [];
   const { slot, mountPoint, fs, sizeBytes, freeBytes } = holder;
   return [{ ...item, slot, type: "raid", mounted: true, mountPoint, fs, size: sizeBytes, free: freeBytes }];

@@ -37,6 +37,7 @@ function listedVolume(facts: VolumeFacts): ListedVolume {
     nqn: disk?.nqn ?? "",
     exported: disk?.exported ?? false,
     path: disk?.filePath ?? "",
+    ...(rds.record.state === "unknown" && { recordUnknown: true }),
     findings,
   };
 }

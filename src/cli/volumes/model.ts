@@ -31,6 +31,8 @@ export interface ListedVolume {
   readonly exported: boolean;
   /** Backing file on the RDS. */
   readonly path: string;
+  /** The RDS has the disk item, and its record cannot be used: claim and nodes of the record are not known. */
+  readonly recordUnknown?: boolean;
   /** The worst first. */
   readonly findings: readonly Finding[];
 }

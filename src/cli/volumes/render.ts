@@ -5,7 +5,7 @@ import { volumeTable } from "./list-table.ts";
 import { problemsOf } from "./listed.ts";
 import type { ListedVolume, UnknownSide } from "./model.ts";
 import { countsText, problemLines, sharedProblems } from "./problems.ts";
-import { ALL, type Choice, nothingSelected, selectionText, selects, sorted } from "./select.ts";
+import { ALL, type Choice, nothingSelected, selectionText, selects, sorted, unreadHint } from "./select.ts";
 import { plain } from "./show-document.ts";
 import { wrap } from "./show-text.ts";
 import type { Screen } from "./text.ts";
@@ -45,7 +45,7 @@ function document(volumes: readonly ListedVolume[], total: number, unknown: read
 }
 
 /** One item of the machine-readable list. */
-export function volumeDocument({ findings, ...volume }: ListedVolume): unknown {
+export function volumeDocument({ findings, recordUnknown: _, ...volume }: ListedVolume): unknown {
   return plain({
     ...volume,
     problems: problemsOf({ findings }).map(sentenceOf),
@@ -71,7 +71,9 @@ function listLines(
   );
   const notKnown = missing.length > 0 ? ["", "Not known:", ...missing.flatMap(flow)] : [];
   if (all.length === 0) return ["No volumes.", ...notKnown];
-  if (volumes.length === 0) return [...nothingSelected(all, selection).flatMap(flow), ...notKnown];
+  const unread = unreadHint(all, selection);
+  if (volumes.length === 0)
+    return [...[...nothingSelected(all, selection), ...unread].flatMap(flow), ...notKnown];
   const handles = all.map(({ handle }) => handle);
   const table = volumeTable(volumes, { wide, now, width, colour, handles });
   const problems = sharedProblems(volumes).flatMap((problem) =>
@@ -80,5 +82,5 @@ function listLines(
   const counts = countsText(volumes, all.length, selectionText(selection));
   const hint = problems.length === 0 ? "" : "; rds-csi volumes show NAME says what to do";
   const listed = problems.length === 0 ? [] : ["", "Problems:", ...problems];
-  return [...table, ...listed, ...notKnown, "", ...flow(`${counts}${hint}.`)];
+  return [...table, ...listed, ...notKnown, "", ...[`${counts}${hint}.`, ...unread].flatMap(flow)];
 }

@@ -1,6 +1,17 @@
 import { describe, expect, test } from "bun:test";
-import { attachedTo, finding, listed } from "./listed.fixture.ts";
-import { ALL, nothingSelected, type Selection, SORT_KEYS, type SortKey, selects, sorted } from "./select.ts";
+import { attachedTo, finding, listed, NOW } from "./listed.fixture.ts";
+import { renderVolumes } from "./render.ts";
+import {
+  ALL,
+  nothingSelected,
+  type Selection,
+  SORT_KEYS,
+  type SortKey,
+  selects,
+  sorted,
+  unreadHint,
+} from "./select.ts";
+import { frameLines } from "./watch-view.ts";
 
 const GIB = 1n << 30n;
 const warning = finding("pv-missing", "An orphan", { severity: "warning" });
@@ -100,6 +111,37 @@ test("an empty result says how many volumes there are, how many each condition f
   expect(nothingSelected(many, { ...ALL, nodes: ["worker39"] }).at(-1)).toMatch(
     /^The nodes with volumes: worker-10, worker-11, .*, worker-19 and 20 more\. Did you mean worker-39\?$/,
   );
+});
+
+describe("volumes whose record cannot be read", () => {
+  const unread = (name: string, pvc?: { namespace: string; name: string }) =>
+    listed({ csiName: "", state: "foreign", nodes: [], pvc, recordUnknown: true }, name);
+  const all = [...volumes, unread("u1"), unread("u2", { namespace: "a", name: "x" })];
+
+  test("are mentioned where a node or a namespace is asked for", () => {
+    expect(unreadHint(all, { ...ALL, nodes: ["n1"] })).toEqual([
+      "2 volumes whose record cannot be read may belong here; --state foreign lists them.",
+    ]);
+    const one = ["1 volume whose record cannot be read may belong here; --state foreign lists it."];
+    expect(unreadHint(all, { ...ALL, namespaces: ["b"] })).toEqual(one);
+    expect(unreadHint(all, { ...ALL, namespaces: ["b"], nodes: ["n1"] })).toEqual(one);
+    expect(unreadHint(all, { ...ALL, namespaces: ["a"] })).toEqual(one);
+    for (const selection of [ALL, { ...ALL, problems: true }]) expect(unreadHint(all, selection)).toEqual([]);
+    expect(unreadHint(volumes, { ...ALL, nodes: ["n1"] })).toEqual([]);
+  });
+
+  test("are mentioned below a list, also below an empty one, and on the screen of --watch", () => {
+    const options = { format: "table", now: NOW, width: undefined, colour: false } as const;
+    for (const nodes of [["n1"], ["nowhere"]])
+      expect(renderVolumes(all, { ...options, selection: { ...ALL, nodes } })).toContain(
+        "\n2 volumes whose record cannot be read may belong here",
+      );
+    const look = { volumes: all, readAt: NOW, now: NOW, troubles: [] };
+    const screen = { wide: false, columns: 100, rows: 40, colour: false };
+    expect(frameLines(look, { ...screen, selection: { ...ALL, nodes: ["n1"] } }).join("\n")).toContain(
+      "2 volumes whose record cannot be read may belong here",
+    );
+  });
 });
 
 test("orders", () => {

@@ -103,6 +103,18 @@ export function nothingSelected(all: readonly ListedVolume[], selection: Selecti
   return [head, ...lines].map(printable);
 }
 
+/** Mentions the volumes that a node or a namespace may choose, and whose record, which would tell it, cannot be read. */
+export function unreadHint(all: readonly ListedVolume[], { namespaces, nodes }: Selection): string[] {
+  if (namespaces.length === 0 && nodes.length === 0) return [];
+  // A PersistentVolume may tell the claim; nodes are told by the record only.
+  const isOpen = ({ pvc }: ListedVolume): boolean =>
+    namespaces.length === 0 || pvc === undefined || (nodes.length > 0 && namespaces.includes(pvc.namespace));
+  const count = all.filter((volume) => volume.recordUnknown === true && isOpen(volume)).length;
+  if (count === 0) return [];
+  const [what, them] = count === 1 ? ["1 volume", "it"] : [`${count} volumes`, "them"];
+  return [`${what} whose record cannot be read may belong here; --state foreign lists ${them}.`];
+}
+
 /** The first few names of a list, and how many more there are. */
 export function some(names: readonly string[], most: number): string {
   if (names.length === 0) return "none";

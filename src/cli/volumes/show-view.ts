@@ -1,6 +1,6 @@
 import type { Attachment, VolumeRecord } from "../../domain/record/volume-record.ts";
 import type { Aspect } from "../../inspect/entry.ts";
-import { type Fact, ifKnown } from "../../inspect/fact.ts";
+import { absent, type Fact, ifKnown } from "../../inspect/fact.ts";
 import type { VolumeFacts } from "../../inspect/facts.ts";
 import { exactSize } from "../../inspect/finding.ts";
 import { isOverdue } from "../../migration/deadline.ts";
@@ -35,7 +35,10 @@ export function shownLines(facts: VolumeFacts): ShownLine[] {
   return [
     {
       about: "name",
-      rds: rds.foreign === undefined ? cell(rds.record, ({ name }) => [name]) : [`not ours: ${rds.foreign}`],
+      rds:
+        rds.foreign === undefined
+          ? cell(rds.record, ({ name }) => [name])
+          : [`${rds.record.state === "absent" ? "not ours" : "its record cannot be used"}: ${rds.foreign}`],
       kubernetes: cell(
         cluster.pv,
         (pv) => [
@@ -85,14 +88,14 @@ export function shownLines(facts: VolumeFacts): ShownLine[] {
     {
       about: "pool",
       rds: cell(
-        rds.pool,
+        withoutItem(facts) ? absent : rds.pool,
         ({ slot, fs, sizeBytes, freeBytes }) => [
           `${slot}${fs === "" ? "" : ` (${fs})`}`,
           freeBytes === undefined || sizeBytes === undefined
             ? ""
             : `${(freeBytes * 100n) / (sizeBytes === 0n ? 1n : sizeBytes)} % free`,
         ],
-        "not mounted",
+        withoutItem(facts) ? "-" : "not mounted",
       ),
       kubernetes: cell(cluster.storageClass, ({ name }) => [`StorageClass ${name}`], "no StorageClass"),
     },
@@ -187,13 +190,17 @@ function nodeLines({ rds, cluster }: VolumeFacts, age: (seconds: number) => stri
   return nodes.length > 0 ? nodes.map(line) : [line(undefined)];
 }
 
+/** Whether the RDS has no disk item, which would name the pool. */
+const withoutItem = ({ rds }: VolumeFacts): boolean => rds.disk.state === "absent";
+
 /** The facts that are unknown: each reason once. */
-export function unknowns({ rds, cluster }: VolumeFacts): UnknownSide[] {
+export function unknowns(facts: VolumeFacts): UnknownSide[] {
+  const { rds, cluster } = facts;
   return unknownSides([
     ["RDS", "disk", rds.disk],
     ["RDS", "record", rds.record],
     ["RDS", "file", rds.file],
-    ["RDS", "pool", rds.pool],
+    ["RDS", "pool", withoutItem(facts) ? absent : rds.pool],
     ["Kubernetes", "PersistentVolume", cluster.pv],
     ["Kubernetes", "claim", cluster.claim],
     ["Kubernetes", "StorageClass", cluster.storageClass],

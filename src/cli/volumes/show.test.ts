@@ -100,6 +100,23 @@ describe("for people", () => {
     expect(noRds).toContain("PersistentVolume pvc-0a1b2c3d");
   });
 
+  test("nothing of a record that cannot be used is called none, in text and in JSON", () => {
+    const reason = "its comment holds no record of this driver";
+    const facts = changedFacts({
+      rds: { record: unknown(reason), foreign: reason },
+      cluster: unknownCluster("down"),
+    });
+    const lines = text(facts, undefined).split("\n");
+    for (const label of ["claim", "mode", "nodes", "migration", "created"])
+      expect(lines.find((line) => line.startsWith(`   ${label} `))).toMatch(/^ {3}\w+ +unknown/);
+    expect(lines.join("\n")).toContain(`its record cannot be used: ${reason}`);
+    expect(lines.join("\n")).not.toContain("not ours");
+    const document = showDocument({ facts, handle: facts.handle, name: "x" }, []);
+    expect(document).toMatchObject({ rds: { record: { state: "unknown", reason } } });
+    const theirs = changedFacts({ rds: { record: absent, foreign: "it belongs to cluster b" } });
+    expect(text(theirs, undefined)).toContain("not ours: it belongs to cluster b");
+  });
+
   test("states", () => {
     const of = (facts: VolumeFacts) => stateOf(facts, compareVolume(facts));
     expect([

@@ -1,10 +1,11 @@
 import type { Input } from "../../config/load.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
 import { compareVolume } from "../../inspect/compare.ts";
-import { type Fact, ifKnown, known, lookUp, unknown } from "../../inspect/fact.ts";
+import { type Fact, ifKnown, isUnanswered, known, lookUp, unknown } from "../../inspect/fact.ts";
+import type { VolumeFacts } from "../../inspect/facts.ts";
 import { isProblem } from "../../inspect/finding.ts";
 import { gatherVolume } from "../../inspect/gather.ts";
-import { lookedAt, resolveName, shownName, type VolumeName } from "../../inspect/resolve.ts";
+import { lookedAt, nameUnknown, resolveName, shownName, type VolumeName } from "../../inspect/resolve.ts";
 import { volumeFacts, type World } from "../../inspect/world.ts";
 import type { Kubernetes } from "../../kubernetes/create.ts";
 import { ExitCode } from "../exit-codes.ts";
@@ -39,8 +40,9 @@ export async function runVolumesShow(input: Input, options: ShowOptions, io: Io)
       const name = shownName(wanted);
       const facts =
         handle === undefined
-          ? volumeFacts(unresolved(world, lookedAt(sources)), name as VolumeId)
+          ? volumeFacts(unresolved(world, lookedAt(sources, wanted)), name as VolumeId)
           : await gatherVolume(world, handle, details);
+      if (handle !== undefined && isNowhere(facts)) throw nameUnknown(wanted, sources, hint);
       const findings = compareVolume(facts);
       const shown = { facts, handle, name };
       const { columns: width, colour } = io;
@@ -60,6 +62,13 @@ export async function runVolumesShow(input: Input, options: ShowOptions, io: Io)
       limits.clear();
     }
   });
+}
+
+/** Whether no side that was asked has anything of a volume: disk item, file, PersistentVolume. */
+function isNowhere({ rds, cluster: { pv } }: VolumeFacts): boolean {
+  return (
+    rds.disk.state === "absent" && rds.file.state === "absent" && pv.state !== "known" && !isUnanswered(pv)
+  );
 }
 
 /** A world in which a side that answered, and does not know the name, knows nothing of the volume. */

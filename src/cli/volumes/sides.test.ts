@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { emitted, registerSecret } from "../../../test/support/canary.ts";
 import { CLUSTER_UID } from "../../../test/support/kubernetes/fake-api-server.ts";
 import { node, persistentVolume, startWorld, type World } from "../../../test/support/kubernetes/world.ts";
 import { BLOCK, MIB, type Stack, startStack } from "../../../test/support/rds-stack.ts";
@@ -143,6 +144,58 @@ describe("volumes show of a name that only the RDS could know", () => {
       /no volume is called "vms\/other"/,
     );
   });
+});
+
+describe("volumes show of a whole handle", () => {
+  const gone = "csi-0123456789abcdef0123456789ab";
+  const shown = async (more: Record<string, string[]>, name = gone) => {
+    const io = testIo();
+    const options = {
+      name: { namespace: undefined, name },
+      output: "json",
+      failOnProblems: false,
+      timeoutSeconds: 5,
+    } as const;
+    await runVolumesShow({ flags: { ...flags, ...more }, env: {} }, options, io);
+    return JSON.parse(io.written.out);
+  };
+
+  test("that neither side has looks for its file, and no volume is called so without one", async () => {
+    await expect(shown(await kubernetes())).rejects.toThrow(`no volume is called "${gone}": the RDS`);
+    await expect(shown({})).rejects.toThrow(`no volume is called "${gone}": the RDS`);
+  });
+
+  test("that neither side has is unknown, not without a file, while no pool is mounted", async () => {
+    await stack.simulator.device.setPool("storage-pool", { mounted: false });
+    expect(await shown(await kubernetes())).toMatchObject({
+      handle: gone,
+      rds: { disk: { state: "absent" }, file: { state: "unknown", reason: "no pool is mounted" } },
+    });
+  });
+
+  test("whose file alone is left shows the file", async () => {
+    const [, id = ""] = ids;
+    await stack.simulator.device.removeDisk(id);
+    const { rds, drift } = await shown(await kubernetes(), id);
+    expect(rds).toMatchObject({ disk: { state: "absent" }, file: { state: "known" } });
+    expect(drift).toMatchObject([
+      { id: "file-left", remedy: expect.stringMatching(/\/disk add .*\/file remove/) },
+    ]);
+  });
+});
+
+test("a kubeconfig that does not parse shows nothing of its content, in text and in JSON", async () => {
+  const path = join(world.dir, "broken");
+  const secret = registerSecret("token of a broken kubeconfig", "CANARY-0123456789abcdef");
+  await writeFile(path, `users:\n- user:\n    token: ${secret}\n   x: y\n`);
+  for (const output of ["table", "json"] as const) {
+    const more = { orchestrator: ["kubernetes"], kubeconfig: [path] };
+    for (const { out } of [await show(output, more), await list(output, false, more)]) {
+      emitted("broken-kubeconfig", out);
+      expect(out).toContain("line 4: bad indentation of a mapping entry");
+      expect(out).not.toContain(secret.slice(7, 17));
+    }
+  }
 });
 
 describe("volumes list", () => {

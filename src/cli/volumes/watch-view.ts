@@ -7,7 +7,7 @@ import { problemsOf } from "./listed.ts";
 import { claimOf, type ListedVolume } from "./model.ts";
 import { countsText, problemLines, sharedProblems } from "./problems.ts";
 import { volumeDocument } from "./render.ts";
-import { ALL, type Choice, nothingSelected, selectionText, selects, sorted } from "./select.ts";
+import { ALL, type Choice, nothingSelected, selectionText, selects, sorted, unreadHint } from "./select.ts";
 import { wrap } from "./show-text.ts";
 import { isoTime } from "./text.ts";
 
@@ -114,7 +114,9 @@ export function frameLines(look: Look, options: FrameOptions): string[] {
     look.volumes === undefined
       ? "nothing read yet"
       : `${countsText(volumes, all.length, selectionText(selection))}, as of ${iso(look.readAt)}`;
-  const head = [`${read}; Ctrl-C ends`, ...status].flatMap((line) => wrap(line, columns)).slice(0, rows);
+  const head = [`${read}; Ctrl-C ends`, ...unreadHint(all, selection), ...status]
+    .flatMap((line) => wrap(line, columns))
+    .slice(0, rows);
   if (look.volumes === undefined) return head;
   const handles = all.map(({ handle }) => handle);
   const table =

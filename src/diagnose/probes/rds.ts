@@ -1,6 +1,7 @@
 import { systemClock } from "../../domain/clock.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
-import { type Fact, found, known, lookUp } from "../../inspect/fact.ts";
+import { type Fact, known, lookUp } from "../../inspect/fact.ts";
+import { fileFact, poolFact } from "../../inspect/world.ts";
 import { silentLogger } from "../../observability/log.ts";
 import type { RdsContext } from "../../rds/context.ts";
 import type { Disk } from "../../rds/disk.ts";
@@ -60,7 +61,9 @@ export async function askRds(
     const files: { volume: VolumeId; file: Fact<RdsFile> }[] = [];
     for (const { id, disk } of survey.volumes) {
       if (disk.size !== undefined || disk.filePath === "" || files.length >= MOST_FILES) continue;
-      const file = await lookUp(signal, async () => found(await rds.file(disk.filePath, signal)));
+      const file = await lookUp(signal, async () =>
+        fileFact(await rds.file(disk.filePath, signal), poolFact(survey.mounted, disk.filePath)),
+      );
       files.push({ volume: id, file });
     }
     const pools = disks.filter(({ type }) => type !== "file");

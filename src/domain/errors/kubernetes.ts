@@ -34,7 +34,7 @@ export const kubernetesErrors = {
   ),
   kubernetesConfigUnusable: entry.FAILED_PRECONDITION<{ source: string; reason: string }>(
     (p) => `${p.source} cannot be used to reach Kubernetes: ${p.reason}`,
-    "Run in a pod with a mounted service account, or name a readable kubeconfig.",
+    "Correct the kubeconfig: `kubectl --kubeconfig FILE get ns` tests it. In a pod, mount the token of its service account.",
   ),
   persistentVolumeAmbiguous: entry.FAILED_PRECONDITION<{ volume: string; names: List }>(
     (p) => `volume ${p.volume} is bound through several PersistentVolumes: ${p.names.join(", ")}`,

@@ -27,6 +27,10 @@ function typeOfBlob(blob: Buffer): string | undefined {
     : undefined;
 }
 
+/** Key types of OpenSSH that RouterOS does not have. */
+const OTHER_KEY_TYPES =
+  /^(?:ssh-dss|ecdsa-sha2-nistp\d{3}|sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com|ssh-[a-z\d]{1,7}-cert-v01@openssh\.com)$/;
+
 /**
  * Reads one pin: a fingerprint (`SHA256:…`), a public key (`ssh-ed25519 AAAA… [comment]`) or a known_hosts line
  * (`host ssh-rsa AAAA…`, also hashed; its host part is not compared, as the pin is for this RDS only).
@@ -36,7 +40,10 @@ export function parseHostKeyPin(text: string): HostKeyPin | string {
   const words = text.trim().split(/\s+/);
   const first = words[0] ?? "";
   if (first === "") return "is empty";
-  if (first.startsWith("@")) return `has the marker ${first}, which is not supported`;
+  if (first.startsWith("@")) {
+    const marker = ["@cert-authority", "@revoked"].find((known) => known === first) ?? "@…";
+    return `has the marker ${marker}, which is not supported`;
+  }
   if (/^SHA256:/i.test(first)) {
     const digest = first.slice(7).replace(/=+$/, "");
     if (words.length > 1 || !/^[A-Za-z0-9+/]{43}$/.test(digest)) {
@@ -50,8 +57,9 @@ export function parseHostKeyPin(text: string): HostKeyPin | string {
   const at = words.findIndex((word) => /^(ssh-|ecdsa-|sk-)/.test(word));
   if (at < 0 || at > 1) return "is neither SHA256:…, nor a public key, nor a known_hosts line";
   const type = HOST_KEY_TYPES.find((known) => known === words[at]);
-  if (type === undefined)
-    return `has the key type ${words[at]}; RouterOS host keys are ssh-ed25519 or ssh-rsa`;
+  // Other words are not shown: the text may be a secret that was put in place of a key.
+  const shown = OTHER_KEY_TYPES.test(words[at] ?? "") ? `the key type ${words[at]}` : "an unknown key type";
+  if (type === undefined) return `has ${shown}; RouterOS host keys are ssh-ed25519 or ssh-rsa`;
   const encoded = words[at + 1] ?? "";
   const blob = Buffer.from(encoded, "base64");
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(encoded) || typeOfBlob(blob) !== type) {

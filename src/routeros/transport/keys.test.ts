@@ -182,3 +182,10 @@ test("queue: background commands are never starved, nothing is lost or doubled",
   expect(order.indexOf(-1)).toBe(8);
   expect([...order].sort((a, b) => a - b)).toEqual(Array.from({ length: 51 }, (_, i) => i - 1));
 });
+
+test("a line that is no host key is not quoted: it may be of a file with a secret", () => {
+  for (const line of ["@CANARY-0123 x", "sk-CANARY-0123", "ssh-CANARY-0123 AAAA", "host ecdsa-CANARY-0123"])
+    expect(String(parseHostKeyPin(line))).not.toContain("CANARY");
+  expect(parseHostKeyPin("@cert-authority * ssh-rsa AAAA")).toContain("marker @cert-authority");
+  expect(parseHostKeyPin("ecdsa-sha2-nistp256 AAAA")).toContain("key type ecdsa-sha2-nistp256");
+});
