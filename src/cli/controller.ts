@@ -1,9 +1,10 @@
 import type { ControllerConfig } from "../config/load.ts";
 import { buildInfo } from "../observability/build-info.ts";
 import type { Logger } from "../observability/log.ts";
+import { loggerFor } from "../observability/logger.ts";
 import { createMetrics } from "../observability/metrics.ts";
 import { buildController } from "./build-controller.ts";
-import { loggerFor } from "./logging.ts";
+
 import { serve } from "./serve.ts";
 
 export interface RunDeps {

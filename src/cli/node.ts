@@ -10,10 +10,11 @@ import { createConnectMetrics } from "../nvme/connect-metrics.ts";
 import { createConnectQueue } from "../nvme/connect-queue.ts";
 import { createLoopDataPath } from "../nvme/loop.ts";
 import { buildInfo } from "../observability/build-info.ts";
+import { loggerFor } from "../observability/logger.ts";
 import { createMetrics, type Metrics } from "../observability/metrics.ts";
 import { PendingClusterId } from "./cluster-id.ts";
 import type { RunDeps } from "./controller.ts";
-import { loggerFor } from "./logging.ts";
+
 import { nodeEvents } from "./node-events.ts";
 import { serve } from "./serve.ts";
 

@@ -3,11 +3,11 @@ import { ConfigError } from "../config/config-error.ts";
 import { draft, finish, type Input, refuseTwice } from "../config/sources.ts";
 import { errorCode } from "../domain/error-code.ts";
 import { listenError } from "../observability/listen-error.ts";
+import { loggerFor } from "../observability/logger.ts";
 import { type SimulateConfig, simulateOptions } from "../simulator/command-options.ts";
 import { SimulatorError, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
 import { fingerprint, publicBlob, savedHostKey } from "../simulator/ssh/host-keys.ts";
 import { aborted, type Io } from "./io.ts";
-import { loggerFor } from "./logging.ts";
 
 /** Configuration of `rds-csi simulate`. @throws ConfigError with every mistake */
 export async function loadSimulateConfig(input: Input): Promise<SimulateConfig> {

@@ -30,21 +30,16 @@ export function bundleOf(diagnosis: Diagnosis, config: DiagnoseConfig): string {
 }
 
 /** A new file that waits for its report. */
-export interface BundleFile {
-  /** Writes the report and closes the file. */
-  write(text: string): Promise<void>;
-  /** Removes the file if nothing was written. */
-  close(): Promise<void>;
-}
+export type BundleFile = Awaited<ReturnType<typeof createBundle>>;
 
 /**
- * Makes the file, for this user's eyes only.
+ * Makes the file, for this user's eyes only. `close` removes it if nothing was written.
  * @throws the error of the operating system: EEXIST if the file exists (nothing is overwritten), ENOENT, EACCES and others
  */
-export async function createBundle(path: string): Promise<BundleFile> {
+export async function createBundle(path: string) {
   let file: FileHandle | undefined = await open(path, "wx", 0o600);
   return {
-    write: async (text) => {
+    write: async (text: string) => {
       await file?.writeFile(text);
       await file?.close();
       file = undefined;

@@ -1,11 +1,9 @@
-const OBJECT_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
-
 /**
  * Whether an object can have this name at all (RFC 1123 subdomain). Checked before a name becomes part of a path, where "" or ".."
  * would name another resource.
  */
 export function isObjectName(name: string): boolean {
-  return OBJECT_NAME.test(name) && !name.includes("..");
+  return /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(name) && !name.includes("..");
 }
 
 /**

@@ -2,6 +2,7 @@ import { printableJson } from "../domain/printable.ts";
 import type { LogFields, Logger, LogLevel } from "./log.ts";
 import { descriptorSink, type LogSink } from "./log-sink.ts";
 import { errorFields, type LogValue, toLogValue } from "./log-value.ts";
+import { currentRequest } from "./request-scope.ts";
 
 export const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 export const LOG_FORMATS = ["json", "text"] as const;
@@ -90,4 +91,12 @@ function quote(value: LogValue): string {
 function shorten(value: LogValue): LogValue {
   const text = typeof value === "string" ? value : JSON.stringify(value);
   return text.length <= 256 ? value : `${text.slice(0, 256).toWellFormed()}…`;
+}
+
+/** The logger of a command, on standard error. Its lines name the request on whose behalf they are written. */
+export function loggerFor(
+  { logLevel: level, logFormat: format }: { readonly logLevel: LogLevel; readonly logFormat: LogFormat },
+  command: string,
+): Logger {
+  return createLogger({ level, format, fields: { command }, context: () => ({ ...currentRequest() }) });
 }

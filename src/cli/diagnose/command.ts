@@ -48,7 +48,6 @@ const BUNDLE_PROBLEMS: Readonly<Record<string, string>> = {
   ENOENT: "whose directory does not exist",
   ENOTDIR: "whose directory is a file",
   EACCES: "which this user may not write",
-  EROFS: "which is on a read-only filesystem",
 };
 
 async function bundleFile(path: string): Promise<BundleFile> {

@@ -16,13 +16,14 @@ import {
 import { noClusterLists, readClusterLists, type World } from "../../inspect/world.ts";
 import type { Kubernetes } from "../../kubernetes/create.ts";
 import type { Logger } from "../../observability/log.ts";
+import { loggerFor } from "../../observability/logger.ts";
 import { Rds } from "../../rds/rds.ts";
 import { RouterOsClient } from "../../routeros/client.ts";
 import { limitOf } from "../../routeros/transport/limit.ts";
 import { createSshTransport, DEFAULT_BACKOFF } from "../../routeros/transport/ssh-transport.ts";
 import type { Transport } from "../../routeros/transport/transport.ts";
 import type { Io } from "../io.ts";
-import { loggerFor } from "../logging.ts";
+
 import { openKubernetes } from "../open-kubernetes.ts";
 
 /** Wait between attempts to connect, milliseconds: a person who watches for the RDS to return is not kept waiting. */

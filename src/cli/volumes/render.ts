@@ -65,7 +65,7 @@ function listLines(
   const { format, now, width, colour, selection = ALL, unknown = [] } = options;
   const wide = format === "wide";
   const room = wide ? undefined : width;
-  const flow = (line: string): string[] => (room === undefined ? [line] : wrap(line, room));
+  const flow = (line: string): string[] => wrap(line, room);
   const missing = unknown.map(({ what, reason, remedy }) =>
     printable(`${what}: ${reason}${remedy === undefined ? "" : `. ${remedy}`}`),
   );

@@ -27,7 +27,7 @@ const MIN_WIDTH = 60;
 const LABEL = 9;
 
 /** Breaks text into lines of at most `width` characters: at blanks, else after `/ : . , -`, else anywhere. Nothing is lost. */
-export function wrap(text: string, width: number): string[] {
+export function wrap(text: string, width = Number.POSITIVE_INFINITY): string[] {
   const lines: string[] = [];
   let rest = [...text];
   while (rest.length > width) {
@@ -48,9 +48,7 @@ export function showText(facts: VolumeFacts, findings: readonly Finding[], optio
   const paint = (code: string, text: string): string =>
     painted(text, code, options.colour && text.trim() !== "");
   const flow = (indent: number, text: string): string[] =>
-    (width === undefined ? [printable(text)] : wrap(printable(text), width - indent)).map(
-      (line) => " ".repeat(indent) + line,
-    );
+    wrap(printable(text), width && width - indent).map((line) => " ".repeat(indent) + line);
   const counts = SEVERITIES.toReversed().flatMap((severity) => {
     const count = findings.filter((each) => each.severity === severity).length;
     return count === 0 ? [] : [`${count} ${severity}`];
