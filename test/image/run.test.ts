@@ -49,7 +49,7 @@ describe.skipIf(noChroot !== "")(`programs run in the root filesystem ${noChroot
 describe.skipIf(noUsers !== "")(`the executable runs as the image's user ${noUsers}`.trim(), () => {
   test("rds-csi version", async () => {
     const { code, output } = await inRoot(root, ["rds-csi", "version"], 65_532);
-    expect([code, output]).toEqual([0, expect.stringMatching(/^rds-csi \d+\.\d+\.\d+ \(commit /)]);
+    expect([code, output]).toEqual([0, expect.stringMatching(/^rds-csi \d+\.\d+\.\d+(-dev)? \(commit /)]);
   });
 
   for (const command of ["controller", "node"]) {
