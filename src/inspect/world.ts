@@ -102,7 +102,6 @@ function clusterFacts({ pvs, attachments, nodes }: ClusterLists, handle: VolumeI
   const same = all.filter((each) => each.handle === handle);
   const pv = same.find(({ phase }) => phase === "Bound") ?? same[0];
   const own = new Set(same.map(({ name }) => name));
-  const existing = new Set(all.map(({ name }) => name));
   // Without a PersistentVolume neither claim nor pods can be found: there are none of this volume.
   const details = mapFact<unknown, never>(pvs, () => (pv === undefined ? absent : NOT_LISTED));
   const lists = details.state === "absent" ? known([]) : (details as Unknown);
@@ -117,7 +116,8 @@ function clusterFacts({ pvs, attachments, nodes }: ClusterLists, handle: VolumeI
         known(
           each.filter((attachment) => {
             const { pvName = "" } = attachment;
-            return pv === undefined ? !existing.has(pvName) && isLeftOf(handle, attachment) : own.has(pvName);
+            if (pv !== undefined) return own.has(pvName);
+            return isLeftOf(handle, attachment) && !all.some(({ name }) => name === pvName);
           }),
         ),
       ),
