@@ -53,7 +53,7 @@ describe("findLeaks", () => {
 });
 
 /** Runs one test file through the script that runs all of them. */
-function runTests(body: string) {
+function runTests(body: string, env: Readonly<Record<string, string>> = {}) {
   // Beside this file: a test outside the repository is not found.
   const cache = join(import.meta.dir, "../../.cache");
   mkdirSync(cache, { recursive: true });
@@ -68,7 +68,10 @@ function runTests(body: string) {
     );
     const script = join(import.meta.dir, "run-tests.ts");
     const args = [script, `--path-ignore-patterns=none`, join(inside, "planted.test.ts")];
-    const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    const { status, stdout } = spawnSync(process.execPath, args, {
+      encoding: "utf8",
+      env: { ...process.env, ...env },
+    });
     return { status, lines: stdout.trimEnd().split("\n") };
   } finally {
     rmSync(inside, { recursive: true });
@@ -93,5 +96,20 @@ describe("a test run", () => {
     expect(clean.lines.at(-1)).toBe("1 passed, 0 failed, 0 skipped");
     expect(clean.lines.at(-2)).toMatch(/^canary: none of 1 secrets is in 3 files, \d+ bytes$/);
     expect(clean.status).toBe(0);
+  });
+
+  const once = `const fs = require("node:fs"); const mark = import.meta.dir + "/mark";
+    if (!fs.existsSync(mark)) { fs.writeFileSync(mark, ""); throw new Error("the first time"); }`;
+
+  test("repeats a file with a failed test once where that is asked for, and names the test that passed then", () => {
+    const flaky = runTests(once, { RDS_CSI_TEST_REPEAT: "1" });
+    expect(flaky.lines).toContainEqual(expect.stringMatching(/^flaky: .*planted\.test\.ts › t$/));
+    expect(flaky.lines.at(-1)).toBe("1 passed, 0 failed, 0 skipped");
+    expect(flaky.status).toBe(0);
+    const never = runTests(`throw new Error("always");`, { RDS_CSI_TEST_REPEAT: "1" });
+    expect(never.lines.join("\n")).not.toContain("flaky:");
+    expect(never.lines.at(-1)).toBe("0 passed, 1 failed, 0 skipped");
+    expect(never.status).toBe(1);
+    expect(runTests(once).lines.at(-1)).toBe("0 passed, 1 failed, 0 skipped");
   });
 });

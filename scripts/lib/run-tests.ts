@@ -1,39 +1,112 @@
 import { spawn } from "node:child_process";
-import { createWriteStream } from "node:fs";
+import { createWriteStream, type WriteStream } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { finished } from "node:stream/promises";
 import { findLeaks, makeCanaryDirectory, removeCanaryDirectory } from "./canary.ts";
 
 /**
- * Runs `bun test`, 60 s a test unless RDS_CSI_TEST_TIMEOUT (milliseconds) says otherwise, with this script's arguments and closes with `N passed, N failed, N skipped`. A run that ended
- * without a summary (a test that called process.exit, a crash of the runner) counts as failed. So does each secret of the
- * tests that is found in the output of the run or in the collection of test/support/canary.ts.
+ * Runs `bun test` with this script's arguments, and closes with `N passed, N failed, N skipped`. A run that ended without a summary (a
+ * test that called process.exit, a crash of the runner) counts as failed. So does each secret of the tests that is found in the
+ * output of the run or in the collection of test/support/canary.ts. Files run in parallel, one for each processor.
+ *
+ * RDS_CSI_TEST_TIMEOUT: milliseconds a test, a minute if not given. RDS_CSI_TEST_JOBS: how many files run at once; 1: one process.
+ * RDS_CSI_TEST_REPEAT=1: a file with a failed test runs once more, alone. Tests that pass then are named, and counted as flaky.
  */
-const timeout = process.env.RDS_CSI_TEST_TIMEOUT ?? "60000";
+const { RDS_CSI_TEST_TIMEOUT: timeout = "60000", RDS_CSI_TEST_REPEAT: repeat } = process.env;
+const jobs = Number(process.env.RDS_CSI_TEST_JOBS ?? availableParallelism());
+const args = process.argv.slice(2);
 const canaries = makeCanaryDirectory();
-const colour = process.stdout.isTTY === true ? { FORCE_COLOR: "1" } : {};
-const child = spawn(process.execPath, ["test", `--timeout=${timeout}`, ...process.argv.slice(2)], {
-  stdio: ["ignore", "pipe", "pipe"],
-  env: { ...colour, ...process.env, RDS_CSI_CANARY_DIR: canaries },
-});
 const kept = {
   stdout: createWriteStream(join(canaries, "emitted-stdout.log")),
   stderr: createWriteStream(join(canaries, "emitted-stderr.log")),
 };
-let tail = "";
-child.stdout.on("data", (data: Buffer) => {
-  process.stdout.write(data);
-  kept.stdout.write(data);
-});
-child.stderr.on("data", (data: Buffer) => {
-  process.stderr.write(data);
-  kept.stderr.write(data);
-  tail = (tail + data.toString("utf8")).slice(-16_384);
-});
+
+interface Result {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  /** Errors outside of tests, or a run without an end: nobody knows which tests they belong to. */
+  readonly broken: boolean;
+  /** Failed tests by their file. */
+  readonly failures: ReadonlyMap<string, readonly string[]>;
+}
+
+/** Runs `bun test` to its end. @param report file for its report */
+async function runTests(options: readonly string[], report: string): Promise<Result> {
+  const reporting = ["--reporter=junit", `--reporter-outfile=${report}`];
+  const colour = process.stdout.isTTY === true ? { FORCE_COLOR: "1" } : {};
+  const child = spawn(process.execPath, ["test", `--timeout=${timeout}`, ...reporting, ...options], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...colour, ...process.env, RDS_CSI_CANARY_DIR: canaries },
+  });
+  let tail = "";
+  const keep = (stream: NodeJS.WriteStream, file: WriteStream) => (data: Buffer) => {
+    stream.write(data);
+    file.write(data);
+    if (stream === process.stderr) tail = (tail + data.toString("utf8")).slice(-16_384);
+  };
+  child.stdout.on("data", keep(process.stdout, kept.stdout));
+  child.stderr.on("data", keep(process.stderr, kept.stderr));
+  const code = await new Promise<number | null>((resolve) => {
+    child.on("close", resolve);
+  });
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes are what is removed
+  const summary = tail.replace(/\x1b\[[0-9;]*m/g, "");
+  const count = (kind: string): number => {
+    const found = [...summary.matchAll(new RegExp(`^\\s*(\\d+) ${kind}`, "gm"))].at(-1);
+    return Number(found?.[1] ?? 0);
+  };
+  const complete = /^Ran \d+ tests? across/m.test(summary);
+  // A file that cannot be loaded is among both.
+  const failed = Math.max(count("fail"), count("error"));
+  const silent = !complete || (code !== 0 && failed === 0);
+  return {
+    passed: count("pass"),
+    failed: silent ? Math.max(1, failed) : failed,
+    skipped: count("skip") + count("todo"),
+    broken: silent || count("error") > 0,
+    failures: failed === 0 ? new Map() : await failedTests(report),
+  };
+}
+
+/** The failed tests in a report, by file. */
+async function failedTests(report: string): Promise<Map<string, string[]>> {
+  const text = await readFile(report, "utf8").catch(() => "");
+  const failures = new Map<string, string[]>();
+  for (const [, attributes = ""] of text.matchAll(/<testcase ([^>]*[^/])>\s*<failure/g)) {
+    const [name, file] = ["name", "file"].map(
+      (key) => new RegExp(`\\b${key}="([^"]*)"`).exec(attributes)?.[1],
+    );
+    if (name === undefined || file === undefined) continue;
+    failures.set(file, [...(failures.get(file) ?? []), name]);
+  }
+  return failures;
+}
+
+/** Runs the files with failed tests once more, one after the other. @returns the sums, and the tests that passed then */
+async function repeated(first: Result): Promise<Result & { readonly flaky: readonly string[] }> {
+  const others = args.filter((arg) => arg.startsWith("-"));
+  const flaky: string[] = [];
+  const failures = new Map<string, readonly string[]>();
+  let broken = false;
+  for (const [file, names] of first.failures) {
+    console.log(`repeat: ${file}, for ${names.join(", ")}`);
+    const again = await runTests([...others, `./${file}`], join(canaries, "again.xml"));
+    const still = again.failures.get(file) ?? [];
+    if (still.length > 0) failures.set(file, still);
+    broken ||= again.broken;
+    if (!again.broken)
+      flaky.push(...names.filter((name) => !still.includes(name)).map((name) => `${file} › ${name}`));
+  }
+  const failed = broken ? first.failed : [...failures.values()].flat().length;
+  return { ...first, passed: first.passed + first.failed - failed, failed, broken, failures, flaky };
+}
 
 async function leaked(): Promise<number> {
-  for (const stream of [kept.stdout, kept.stderr]) {
+  for (const stream of Object.values(kept)) {
     stream.end();
     await finished(stream);
   }
@@ -48,21 +121,17 @@ async function leaked(): Promise<number> {
   }
 }
 
-child.on("close", async (code) => {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes are what is removed
-  const summary = tail.replace(/\x1b\[[0-9;]*m/g, "");
-  const count = (kind: string): number => {
-    const found = [...summary.matchAll(new RegExp(`^\\s*(\\d+) ${kind}`, "gm"))].at(-1);
-    return Number(found?.[1] ?? 0);
-  };
-  const complete = /^Ran \d+ tests? across/m.test(summary);
-  let failed = count("fail") + count("error");
-  if (!complete || (code !== 0 && failed === 0)) failed = Math.max(1, failed);
-  const leaks = await leaked().catch((error: unknown) => {
-    console.log(`canary: ${String(error)}`);
-    return 1;
-  });
-  failed += leaks;
-  console.log(`${count("pass")} passed, ${failed} failed, ${count("skip") + count("todo")} skipped`);
-  process.exitCode = failed > 0 ? 1 : (code ?? 1);
+const parallel = jobs > 1 && !args.some((arg) => arg.startsWith("--parallel")) ? [`--parallel=${jobs}`] : [];
+let result = await runTests([...parallel, ...args], join(canaries, "report.xml"));
+if (repeat === "1" && result.failed > 0 && !result.broken) {
+  const { flaky, ...again } = await repeated(result);
+  result = again;
+  for (const name of flaky) console.log(`flaky: ${name}`);
+}
+const leaks = await leaked().catch((error: unknown) => {
+  console.log(`canary: ${String(error)}`);
+  return 1;
 });
+const failed = result.failed + leaks;
+console.log(`${result.passed} passed, ${failed} failed, ${result.skipped} skipped`);
+process.exitCode = failed > 0 ? 1 : 0;
