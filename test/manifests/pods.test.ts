@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { refusedVariables } from "../../src/cli/runtime-variables.ts";
 import { driverName } from "../../src/config/common-options.ts";
@@ -33,13 +35,20 @@ const STANDARD =
   "leader-election-labels leader-election-lease-duration leader-election-namespace " +
   "leader-election-renew-deadline leader-election-retry-period metrics-address metrics-path v version";
 const SIDECAR_FLAGS: Readonly<Record<string, string>> = {
-  "csi-provisioner:v6.3.0": `${STANDARD} timeout retry-interval-start retry-interval-max worker-threads default-fstype extra-create-metadata enable-capacity capacity-ownerref-level capacity-poll-interval strict-topology immediate-topology`,
-  "csi-attacher:v4.12.0": `${STANDARD} timeout retry-interval-start retry-interval-max worker-threads default-fstype reconcile-sync resync max-entries`,
-  "csi-resizer:v2.2.1": `${STANDARD} timeout retry-interval-start retry-interval-max workers handle-volume-inuse-error resync-period extra-modify-metadata feature-gates`,
+  "csi-provisioner:v6.4.0": `${STANDARD} timeout retry-interval-start retry-interval-max worker-threads default-fstype extra-create-metadata enable-capacity capacity-ownerref-level capacity-poll-interval strict-topology immediate-topology`,
+  "csi-attacher:v4.13.0": `${STANDARD} timeout retry-interval-start retry-interval-max worker-threads default-fstype reconcile-sync resync max-entries`,
+  "csi-resizer:v2.3.0": `${STANDARD} timeout retry-interval-start retry-interval-max workers handle-volume-inuse-error resync-period extra-modify-metadata feature-gates`,
   "livenessprobe:v2.19.0": "csi-address http-endpoint health-port probe-timeout metrics-path v version",
   "csi-node-driver-registrar:v2.17.0":
     "csi-address http-endpoint kubelet-registration-path plugin-registration-path timeout v version",
 };
+
+test("the sidecars have the versions that the tests of the cluster run", async () => {
+  const modules = await readFile(join(import.meta.dir, "../cluster/sidecars/go.mod"), "utf8");
+  const versions = [...modules.matchAll(/^\s*github\.com\/kubernetes-csi\/external-(\w+)\/v\d+ (v\S+)/gm)];
+  expect(versions).toHaveLength(3);
+  for (const [, name, version] of versions) expect(SIDECAR_FLAGS).toHaveProperty([`csi-${name}:${version}`]);
+});
 
 describeSets((objects) => {
   const [controller] = ofKind(objects, "Deployment");
