@@ -11,11 +11,12 @@ interface Spec {
   readonly ContainerHierarchyTexts: readonly string[] | null;
   /** Nanoseconds. */
   readonly RunTime: number;
+  readonly NumAttempts?: number;
   readonly Failure?: { readonly Message: string };
 }
 
 /**
- * Writes what failed, and the sums of each suite and of all.
+ * Writes what failed, what passed at its second attempt, and the sums of each suite and of all.
  * @param report path of ginkgo's JSON report
  * @param code with which ginkgo ended
  * @returns the exit code of the run
@@ -38,6 +39,7 @@ export async function tellResults(report: string, code: number): Promise<number>
     bySuite.set(suite, sum);
     if (spec.State === "passed") {
       sum.passed += 1;
+      if ((spec.NumAttempts ?? 1) > 1) console.log(`flaky: ${name}`);
       sum.seconds += spec.RunTime / 1e9;
     } else if (spec.State === "skipped") {
       sum.skipped += 1;

@@ -36,6 +36,8 @@ export async function runE2e(cluster: Cluster, focus: string | undefined): Promi
       "-v",
     ],
     ...(focus === undefined ? [`--skip=${SKIPPED}`] : []),
+    // A spec that fails is repeated once, and named as flaky.
+    "--flake-attempts=2",
     ...["--poll-progress-after=120s", `--output-dir=${directory}`, "--json-report=report.json"],
     ...[bin("e2e.test"), "--", `--kubeconfig=${cluster.kubeconfig}`, "--provider=skeleton"],
     ...[
