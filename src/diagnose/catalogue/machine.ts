@@ -19,7 +19,7 @@ export const machineFindings = {
   ),
   "host-pid-off": finding("error")(
     "The node plugin does not see the host's processes. /proc belongs to another PID namespace than the machine's first one, so processes that use a device cannot be found and no volume can be proven unused.",
-    "Set hostPID: true in the node DaemonSet.",
+    "Set hostPID: true in the node DaemonSet. If it is set, the node itself is a container (kind, k3d, LXC): processes outside of it stay hidden, and only a real or virtual machine can be a node.",
     ["plugin-not-ready"],
   ),
   "processes-hidden": finding("error")(
