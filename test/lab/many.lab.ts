@@ -1,11 +1,14 @@
 import { expect } from "bun:test";
 import { block, MIB, mount } from "../support/rpc.ts";
+import { RpcFailure } from "./machine.ts";
 import { lab } from "./scenario.ts";
 import { LabVolume } from "./volume.ts";
 
 const VOLUMES = 100;
 const AT_ONCE = 10;
 const NODE = "node-a";
+/** The code of gRPC. */
+const DEADLINE_EXCEEDED = 4;
 
 /** Works through a list, so many at a time. */
 async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
@@ -14,6 +17,17 @@ async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<voi
     for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}
+
+/** Calls as kubelet does, which repeats what did not finish in time: the machine has one processor for all, and others run beside it. */
+async function patiently(call: () => Promise<void>): Promise<void> {
+  for (let left = 4; ; left--) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof RpcFailure) || error.code !== DEADLINE_EXCEEDED || left === 0) throw error;
+    }
+  }
 }
 
 lab(`${VOLUMES} volumes on one node`, { nodes: [NODE], nodeMemory: "2G" }, (scenario) => {
@@ -39,14 +53,14 @@ lab(`${VOLUMES} volumes on one node`, { nodes: [NODE], nodeMemory: "2G" }, (scen
       const stagedAt = performance.now();
       const patient = 300_000;
       await inParallel(volumes, async (volume) => {
-        await volume.stage(NODE, patient);
-        await volume.publish(NODE, "pod", patient);
+        await patiently(() => volume.stage(NODE, patient));
+        await patiently(() => volume.publish(NODE, "pod", patient));
       });
       const upAt = performance.now();
       expect(await a.sh("ls /sys/class/nvme | wc -l")).toBe(String(names.length));
       await inParallel(volumes, async (volume) => {
-        await volume.unpublish(NODE, "pod", patient);
-        await volume.unstage(NODE, patient);
+        await patiently(() => volume.unpublish(NODE, "pod", patient));
+        await patiently(() => volume.unstage(NODE, patient));
       });
       const downAt = performance.now();
       await inParallel(volumes, async (volume) => {
