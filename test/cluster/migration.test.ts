@@ -2,9 +2,8 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { NODES } from "./cluster.ts";
-import { until } from "./run.ts";
 import { PlayedMachine } from "./virt-controller.ts";
-import { attachmentsOf, cluster, Scope } from "./world.ts";
+import { attachedNodes, awaitNodes, cluster, refusal, Scope } from "./world.ts";
 
 const scope = new Scope("migration");
 const [A, B] = NODES;
@@ -23,31 +22,6 @@ const WRITE = "dd if=/dev/urandom of=/dev/vol bs=1M count=8 2>/dev/null; sync";
 async function newDisk(name: string): Promise<string> {
   await scope.claim(name, disk);
   return (await scope.bound(name)).metadata.name;
-}
-
-/** Names of the nodes that the cluster has attached a volume to. */
-async function attachedNodes(volume: string): Promise<string[]> {
-  const found = await attachmentsOf(volume);
-  return found
-    .filter(({ status }) => status?.attached)
-    .map(({ spec }) => spec.nodeName)
-    .sort();
-}
-
-function awaitNodes(volume: string, ...nodes: string[]): Promise<unknown> {
-  const same = async () => (await attachedNodes(volume)).join() === nodes.join();
-  return until(`${volume} to be attached to ${nodes.join(" and ")}`, same, {
-    explain: async () => JSON.stringify(await attachmentsOf(volume)),
-  });
-}
-
-/** Waits until a node is refused a volume. @returns the reason on the VolumeAttachment */
-function refusal(volume: string, node: string, text: RegExp): Promise<string> {
-  return until(`a refusal of ${node} with ${text}`, async () => {
-    const found = (await attachmentsOf(volume)).find(({ spec }) => spec.nodeName === node);
-    const message: string | undefined = found?.status?.attachError?.message;
-    return message !== undefined && text.test(message) ? message : undefined;
-  });
 }
 
 describe.concurrent("a live migration", () => {
