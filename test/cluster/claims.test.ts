@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { NODES } from "./cluster.ts";
 import { until } from "./run.ts";
-import { api, attachmentsOf, cluster, diskOf, Scope } from "./world.ts";
+import { api, attachmentsOf, diskOf, Scope } from "./world.ts";
 
 const scope = new Scope("claims");
 const CLAIM = "PersistentVolumeClaim";
@@ -151,7 +151,9 @@ describe.concurrent("what is refused says so", () => {
     await scope.claim("many", { mode: "ReadWriteMany" });
     const message = await scope.event(CLAIM, "many", "ProvisioningFailed", /ReadWriteMany/);
     expect(message).toContain("an ext4 or XFS filesystem mounted by two nodes is destroyed");
-    expect(await describeClaim("many")).toContain("ReadWriteMany with volumeMode: Filesystem is refused");
+    expect(await scope.describeClaim("many")).toContain(
+      "ReadWriteMany with volumeMode: Filesystem is refused",
+    );
     await scope.drop("many");
   });
 
@@ -160,7 +162,7 @@ describe.concurrent("what is refused says so", () => {
     await scope.claim("wrong", { storageClass: wrong });
     const message = await scope.event(CLAIM, "wrong", "ProvisioningFailed", /Pool/);
     expect(message).toContain('StorageClass parameter "Pool" is unknown (known: pool,');
-    expect(await describeClaim("wrong")).toContain("is unknown (known: pool,");
+    expect(await scope.describeClaim("wrong")).toContain("is unknown (known: pool,");
     await scope.drop("wrong");
   });
 
@@ -184,8 +186,3 @@ describe.concurrent("what is refused says so", () => {
     await scope.drop("held");
   });
 });
-
-/** What a user sees of a claim. */
-function describeClaim(name: string): Promise<string> {
-  return cluster.kubectl(["describe", "pvc", name, "-n", scope.namespace]);
-}

@@ -143,9 +143,10 @@ export class Cluster {
     });
   }
 
-  /** Waits until both controllers and the nodes, by default all, are ready and registered. */
-  async awaitDriver(timeoutMs = 120_000, names = this.nodes.map(({ name }) => name)): Promise<void> {
+  /** Waits until both controllers and all nodes are ready and registered. */
+  async awaitDriver(timeoutMs = 120_000): Promise<void> {
     const { api } = this;
+    const names = this.nodes.map(({ name }) => name);
     await api.await(
       "Deployment",
       "rds-csi-controller",

@@ -95,7 +95,7 @@ describe("with a third node", () => {
     const text = /attached to two nodes already: node-1 and node-2/;
     await refusal(volume, C, text);
     // The sidecar tells the refusal at the first call; the driver's own event follows once it has lasted.
-    const described = await cluster.kubectl(["describe", "pvc", "crowded", "-n", scope.namespace]);
+    const described = await scope.describeClaim("crowded");
     expect(described).not.toContain("AttachmentConflict");
     await scope.event("Pod", launcher, "FailedAttachVolume", text);
     expect(await attachedNodes(volume)).toEqual([A, B]);

@@ -215,6 +215,11 @@ export class Scope {
     return attempt(`${cluster.place.programs}/bin/kubectl`, args, { env });
   }
 
+  /** What a user sees of a claim. */
+  describeClaim(name: string): Promise<string> {
+    return cluster.kubectl(["describe", "pvc", name, "-n", this.namespace]);
+  }
+
   /** Waits for an event about an object. @returns its message */
   async event(kind: string, name: string, reason: string, text: RegExp, timeoutMs = 60_000): Promise<string> {
     let seen: Thing[] = [];
