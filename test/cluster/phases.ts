@@ -20,10 +20,13 @@ interface Sums {
 
 /**
  * Runs test files: those that leave each other alone beside each other, and the others one by one. The last line has the sums of all.
- * @param files of test/cluster; all of them if none is named
+ * @param args files of test/cluster, all of them if none is named, then options of `bun test`
  * @returns status, 0 if nothing failed
  */
-export async function runTests(cluster: Place, files: readonly string[]): Promise<number> {
+export async function runTests(cluster: Place, args: readonly string[]): Promise<number> {
+  const count = args.findIndex((each) => each.startsWith("-"));
+  const options = count < 0 ? [] : args.slice(count);
+  const files = args.slice(0, args.length - options.length);
   const all = files.length > 0 ? files : await testFiles();
   const named = (names: readonly string[]) =>
     names.flatMap((name) => all.filter((file) => basename(file) === `${name}.test.ts`)).map((file) => [file]);
@@ -32,7 +35,7 @@ export async function runTests(cluster: Place, files: readonly string[]): Promis
   const together = all.filter((file) => !alone.includes(file));
   const sums: Sums = { passed: 0, failed: 0, skipped: 0 };
   for (const group of [...first, together, ...last]) {
-    if (group.length > 0) await runFiles(cluster, group, sums);
+    if (group.length > 0) await runFiles(cluster, group, options, sums);
   }
   console.log(`${sums.passed} passed, ${sums.failed} failed, ${sums.skipped} skipped`);
   return sums.failed > 0 ? 1 : 0;
@@ -44,11 +47,16 @@ async function testFiles(): Promise<string[]> {
 }
 
 /** Runs files beside each other, and adds their sums. A run without sums counts as one failure. */
-async function runFiles(cluster: Place, files: readonly string[], sums: Sums): Promise<void> {
+async function runFiles(
+  cluster: Place,
+  files: readonly string[],
+  options: readonly string[],
+  sums: Sums,
+): Promise<void> {
   const parallel = files.length > 1 ? [`--parallel=${files.length}`] : [];
   const child = spawn(
     process.execPath,
-    ["scripts/lib/run-tests.ts", "--config=test/cluster/bunfig.toml", ...parallel, ...files],
+    ["scripts/lib/run-tests.ts", "--config=test/cluster/bunfig.toml", ...parallel, ...files, ...options],
     {
       cwd: repository,
       stdio: ["ignore", "pipe", "inherit"],
