@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import type { Thing } from "./api.ts";
 import { NODES } from "./cluster.ts";
 import { until } from "./run.ts";
 import { api, attachmentsOf, diskOf, Scope } from "./world.ts";
@@ -46,7 +47,10 @@ describe.concurrent("from a claim to data", () => {
     await scope.event(CLAIM, "late", "WaitForFirstConsumer", /first consumer/);
     expect((await api.get(CLAIM, "late", scope.namespace)).status.phase).toBe("Pending");
     await scope.pod("late", { claims: ["late"] });
-    await scope.ready("late", 20_000);
+    // The scheduler waits for the volume. How long the node takes then depends on what else it does.
+    const scheduled = ({ spec }: Thing) => spec.nodeName !== undefined;
+    await api.await("Pod", "late", scope.namespace, "scheduled", scheduled, 20_000);
+    await scope.ready("late");
     await scope.remove("late");
     await scope.drop("late");
   });
@@ -171,6 +175,17 @@ describe.concurrent("what is refused says so", () => {
     const message = await scope.event(CLAIM, "huge", "ProvisioningFailed", /storage-pool/);
     expect(message).toContain("pool storage-pool has 214748364800 bytes in all");
     await scope.drop("huge");
+  });
+
+  test("a volume larger than the pool at its first pod, as no capacity keeps the pod from a node before", async () => {
+    const path = "/apis/storage.k8s.io/v1/csistoragecapacities";
+    expect((await api.request("GET", path)).items).toEqual([]);
+    const late = await scope.storageClass("vast", {}, { volumeBindingMode: "WaitForFirstConsumer" });
+    await scope.claim("vast", { storageClass: late, size: "10Ti" });
+    await scope.pod("vast", { claims: ["vast"] });
+    await scope.event(CLAIM, "vast", "ProvisioningFailed", /pool storage-pool has 214748364800 bytes in all/);
+    await scope.remove("vast");
+    await scope.drop("vast");
   });
 
   test("a pod on a second node, which gets the volume once the first one is gone", async () => {

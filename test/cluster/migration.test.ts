@@ -128,6 +128,30 @@ describe.concurrent("a live migration", () => {
     for (const name of ["plugged", "boot"]) await scope.drop(name);
   });
 
+  test("is not needed for a hot-plugged disk, which goes from one machine to another", async () => {
+    for (const name of ["boot-a", "boot-b"]) await newDisk(name);
+    const volume = await newDisk("shuttle");
+    const first = new PlayedMachine(scope, "plug-a", ["boot-a"]);
+    const second = new PlayedMachine(scope, "plug-b", ["boot-b"]);
+    await first.start(A);
+    await second.start(B);
+    await first.running();
+    await second.running();
+    const before = await first.hotplug("shuttle", A);
+    await scope.ready(before);
+    await scope.shell(before, WRITE);
+    const sum = await scope.shell(before, READ);
+    await scope.remove(before);
+    await awaitNodes(volume);
+    const after = await second.hotplug("shuttle", B);
+    await scope.ready(after);
+    expect(await scope.shell(after, READ)).toBe(sum);
+    await awaitNodes(volume, B);
+    await scope.remove(after);
+    for (const machine of [first, second]) await machine.stop();
+    for (const name of ["shuttle", "boot-a", "boot-b"]) await scope.drop(name);
+  });
+
   test("moves all disks of the machine", async () => {
     const volumes = [await newDisk("root"), await newDisk("data")];
     const machine = new PlayedMachine(scope, "two", ["root", "data"]);

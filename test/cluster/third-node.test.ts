@@ -112,8 +112,13 @@ describe.skipIf(skipped !== "")(`with a third node${skipped}`, () => {
     const described = await scope.describeClaim("crowded");
     expect(described).not.toContain("AttachmentConflict");
     await scope.event("Pod", launcher, "FailedAttachVolume", text);
-    expect(await attachedNodes(volume)).toEqual([A, B]);
     await scope.remove(launcher);
+    const other = new PlayedMachine(scope, "crowding", ["crowded"]);
+    await other.start(C);
+    await refusal(volume, C, text);
+    await scope.event("Pod", other.pod, "FailedAttachVolume", text);
+    await other.stop();
+    expect(await attachedNodes(volume)).toEqual([A, B]);
     await migration.succeed();
     await awaitNodes(volume, B);
     expect(await scope.shell(machine.pod, READ)).toBe(sum);
