@@ -143,7 +143,7 @@ export class Api {
     namespace: string | undefined,
     what: string,
     wanted: (object: Thing) => boolean,
-    timeoutMs = 60_000,
+    timeoutMs = 120_000,
   ): Promise<Thing> {
     let last: Thing;
     return await until(
@@ -157,7 +157,7 @@ export class Api {
   }
 
   /** Waits until an object is gone. */
-  async awaitGone(kind: string, name: string, namespace?: string, timeoutMs = 60_000): Promise<void> {
+  async awaitGone(kind: string, name: string, namespace?: string, timeoutMs = 120_000): Promise<void> {
     let last: Thing;
     await until(
       `the end of ${kind} ${name}`,

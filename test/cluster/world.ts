@@ -221,7 +221,13 @@ export class Scope {
   }
 
   /** Waits for an event about an object. @returns its message */
-  async event(kind: string, name: string, reason: string, text: RegExp, timeoutMs = 60_000): Promise<string> {
+  async event(
+    kind: string,
+    name: string,
+    reason: string,
+    text: RegExp,
+    timeoutMs = 120_000,
+  ): Promise<string> {
     let seen: Thing[] = [];
     return await until(
       `an event ${reason} with ${text} about ${kind} ${name}`,
