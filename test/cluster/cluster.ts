@@ -72,6 +72,7 @@ export class Cluster {
   /**
    * Starts a cluster and waits until the driver serves on all nodes.
    * @param say told what takes how long
+   * @param names of the nodes: NODES, or THIRD as well
    */
   static async up(
     place: Place,

@@ -70,13 +70,13 @@ export interface KubeletOptions {
   readonly token: string;
   /** Certificate of the API server's authority, a file. */
   readonly authority: string;
-  /** That the node has whenever it registers anew. */
-  readonly taints: readonly Thing[];
+  /** That the node has whenever it registers anew; none if not given. */
+  readonly taints?: readonly Thing[];
 }
 
 /** Writes kubelet's configuration and starts it. */
 export async function startKubelet(node: Machine, options: KubeletOptions): Promise<void> {
-  const { index, token, authority, taints } = options;
+  const { index, token, authority, taints = [] } = options;
   await mkdir(join(node.directory, "pki"), { recursive: true });
   await copyFile(authority, join(node.directory, "pki/ca.crt"));
   await writeFile(join(node.directory, "kubelet.kubeconfig"), kubeconfig(API, AUTHORITY, token), {

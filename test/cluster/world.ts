@@ -54,7 +54,7 @@ export class Scope {
     beforeAll(async () => {
       await api.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } });
     });
-    afterAll(() => this.#end(), 180_000);
+    afterAll(() => this.#end(), 400_000);
   }
 
   async #end(): Promise<void> {
