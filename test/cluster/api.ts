@@ -4,6 +4,11 @@ import { until } from "./run.ts";
 // biome-ignore lint/suspicious/noExplicitAny: what is in it is what the tests look at
 export type Thing = any;
 
+/** Whether a Pod or Node is ready. */
+export function isReady({ status }: Thing): boolean {
+  return status?.conditions?.some((each: Thing) => each.type === "Ready" && each.status === "True") === true;
+}
+
 /** How the API server refused a request. */
 export class Refused extends Error {
   readonly status: number;
@@ -25,6 +30,8 @@ const KINDS: Readonly<Record<string, string>> = {
   Event: "api/v1/events",
   Deployment: "apis/apps/v1/deployments",
   DaemonSet: "apis/apps/v1/daemonsets",
+  StatefulSet: "apis/apps/v1/statefulsets",
+  PodDisruptionBudget: "apis/policy/v1/poddisruptionbudgets",
   StorageClass: "-apis/storage.k8s.io/v1/storageclasses",
   CSINode: "-apis/storage.k8s.io/v1/csinodes",
   VolumeAttachment: "-apis/storage.k8s.io/v1/volumeattachments",
@@ -136,7 +143,7 @@ export class Api {
     namespace: string | undefined,
     what: string,
     wanted: (object: Thing) => boolean,
-    timeoutMs = 60_000,
+    timeoutMs = 120_000,
   ): Promise<Thing> {
     let last: Thing;
     return await until(
@@ -150,7 +157,7 @@ export class Api {
   }
 
   /** Waits until an object is gone. */
-  async awaitGone(kind: string, name: string, namespace?: string, timeoutMs = 60_000): Promise<void> {
+  async awaitGone(kind: string, name: string, namespace?: string, timeoutMs = 120_000): Promise<void> {
     let last: Thing;
     await until(
       `the end of ${kind} ${name}`,

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import type { Thing } from "./api.ts";
 import { NODES } from "./cluster.ts";
 import { until } from "./run.ts";
-import { api, attachmentsOf, cluster, diskOf, Scope } from "./world.ts";
+import { api, attachmentsOf, diskOf, Scope } from "./world.ts";
 
 const scope = new Scope("claims");
 const CLAIM = "PersistentVolumeClaim";
@@ -46,7 +47,10 @@ describe.concurrent("from a claim to data", () => {
     await scope.event(CLAIM, "late", "WaitForFirstConsumer", /first consumer/);
     expect((await api.get(CLAIM, "late", scope.namespace)).status.phase).toBe("Pending");
     await scope.pod("late", { claims: ["late"] });
-    await scope.ready("late", 20_000);
+    // The scheduler waits for the volume. How long the node takes then depends on what else it does.
+    const scheduled = ({ spec }: Thing) => spec.nodeName !== undefined;
+    await api.await("Pod", "late", scope.namespace, "scheduled", scheduled, 20_000);
+    await scope.ready("late");
     await scope.remove("late");
     await scope.drop("late");
   });
@@ -151,7 +155,9 @@ describe.concurrent("what is refused says so", () => {
     await scope.claim("many", { mode: "ReadWriteMany" });
     const message = await scope.event(CLAIM, "many", "ProvisioningFailed", /ReadWriteMany/);
     expect(message).toContain("an ext4 or XFS filesystem mounted by two nodes is destroyed");
-    expect(await describeClaim("many")).toContain("ReadWriteMany with volumeMode: Filesystem is refused");
+    expect(await scope.describeClaim("many")).toContain(
+      "ReadWriteMany with volumeMode: Filesystem is refused",
+    );
     await scope.drop("many");
   });
 
@@ -160,7 +166,7 @@ describe.concurrent("what is refused says so", () => {
     await scope.claim("wrong", { storageClass: wrong });
     const message = await scope.event(CLAIM, "wrong", "ProvisioningFailed", /Pool/);
     expect(message).toContain('StorageClass parameter "Pool" is unknown (known: pool,');
-    expect(await describeClaim("wrong")).toContain("is unknown (known: pool,");
+    expect(await scope.describeClaim("wrong")).toContain("is unknown (known: pool,");
     await scope.drop("wrong");
   });
 
@@ -169,6 +175,17 @@ describe.concurrent("what is refused says so", () => {
     const message = await scope.event(CLAIM, "huge", "ProvisioningFailed", /storage-pool/);
     expect(message).toContain("pool storage-pool has 214748364800 bytes in all");
     await scope.drop("huge");
+  });
+
+  test("a volume larger than the pool at its first pod, as no capacity keeps the pod from a node before", async () => {
+    const path = "/apis/storage.k8s.io/v1/csistoragecapacities";
+    expect((await api.request("GET", path)).items).toEqual([]);
+    const late = await scope.storageClass("vast", {}, { volumeBindingMode: "WaitForFirstConsumer" });
+    await scope.claim("vast", { storageClass: late, size: "10Ti" });
+    await scope.pod("vast", { claims: ["vast"] });
+    await scope.event(CLAIM, "vast", "ProvisioningFailed", /pool storage-pool has 214748364800 bytes in all/);
+    await scope.remove("vast");
+    await scope.drop("vast");
   });
 
   test("a pod on a second node, which gets the volume once the first one is gone", async () => {
@@ -184,8 +201,3 @@ describe.concurrent("what is refused says so", () => {
     await scope.drop("held");
   });
 });
-
-/** What a user sees of a claim. */
-function describeClaim(name: string): Promise<string> {
-  return cluster.kubectl(["describe", "pvc", name, "-n", scope.namespace]);
-}

@@ -4,22 +4,24 @@ import { join, resolve } from "node:path";
 import process from "node:process";
 import { Control } from "../support/control.ts";
 import { API, CONTROL } from "./addresses.ts";
-import { Api, type Thing } from "./api.ts";
+import { Api, isReady } from "./api.ts";
 import { prepareControlPlane, startApi, startControllers } from "./control-plane.ts";
 import { endOnHost, startOnHost } from "./host-process.ts";
 import { makeImages } from "./images.ts";
 import { detachLoops, removeCgroups } from "./leftovers.ts";
 import { cgroupOf, INSIDE, Machine, type Place } from "./machine.ts";
 import { addressControl, connect } from "./network.ts";
-import { ctr, runKubelet, startContainerd, startKubelet } from "./node.ts";
+import { ASKED_FOR, ctr, runKubelet, startContainerd, startKubelet } from "./node.ts";
 import { kubeconfig } from "./pki.ts";
 import { type RunOptions, run, until } from "./run.ts";
 import { makeSite, startRds } from "./site.ts";
 
 export const NODES = ["node-1", "node-2"] as const;
+/** A third node, which a cluster for tests has. It takes only pods that ask for it: tests drain and lose it while others run. */
+export const THIRD = "node-3";
 const repository = resolve(import.meta.dirname, "../..");
 
-/** A Kubernetes with two nodes, a simulated RDS and the driver, all in namespaces of their own. */
+/** A Kubernetes with two or three nodes, a simulated RDS and the driver, all in namespaces of their own. */
 export class Cluster {
   readonly place: Place;
   readonly control: Machine;
@@ -68,21 +70,27 @@ export class Cluster {
   }
 
   /**
-   * Starts a cluster and waits until the driver serves on both nodes.
+   * Starts a cluster and waits until the driver serves on all nodes.
    * @param say told what takes how long
+   * @param names of the nodes: NODES, or THIRD as well
    */
-  static async up(place: Place, say: (text: string) => void): Promise<Cluster> {
+  static async up(
+    place: Place,
+    say: (text: string) => void,
+    names: readonly string[] = NODES,
+  ): Promise<Cluster> {
     const time = stopwatch(say);
     await mkdir(place.state, { recursive: true });
-    const names = ["control", ...NODES];
-    const [control, ...nodes] = await Promise.all(names.map((name) => Machine.start(name, place)));
+    const [control, ...nodes] = await Promise.all(
+      ["control", ...names].map((name) => Machine.start(name, place)),
+    );
     if (control === undefined) throw new Error("no control machine");
     await addressControl(control);
     for (const [index, node] of nodes.entries()) await connect(control, node, index);
     time("namespaces");
     const site = join(place.state, "site");
     await makeSite(site);
-    const credentials = await prepareControlPlane(control, NODES);
+    const credentials = await prepareControlPlane(control, names);
     const images = await makeImages(place.programs);
     const driver = await archiveOfDriver(place);
     const runtimes = Promise.all(
@@ -92,7 +100,7 @@ export class Cluster {
         // The layout names its image by the version only.
         await load(node, driver, "--base-name", "docker.io/library/rds-csi");
       }),
-    ).then(() => time("containerd with images, twice"));
+    ).then(() => time("containerd with images, on each node"));
     const [, relay] = await Promise.all([
       startRds(control, site),
       startApi(control).then(() => startRelay(control, place)),
@@ -109,6 +117,7 @@ export class Cluster {
         index,
         token,
         authority: authorityOf(place),
+        taints: node.name === THIRD ? [ASKED_FOR] : [],
       });
     }
     const cluster = new Cluster(place, control, nodes, await apiOf(place));
@@ -135,9 +144,10 @@ export class Cluster {
     });
   }
 
-  /** Waits until both controllers and both nodes are ready and registered. */
+  /** Waits until both controllers and all nodes are ready and registered. */
   async awaitDriver(timeoutMs = 120_000): Promise<void> {
     const { api } = this;
+    const names = this.nodes.map(({ name }) => name);
     await api.await(
       "Deployment",
       "rds-csi-controller",
@@ -146,15 +156,18 @@ export class Cluster {
       ({ status }) => status?.readyReplicas === 2 && status?.updatedReplicas === 2,
       timeoutMs,
     );
-    await api.await(
-      "DaemonSet",
-      "rds-csi-node",
-      "rds-csi",
-      "ready on both nodes",
-      ({ status }) => status?.numberReady === NODES.length,
-      timeoutMs,
+    await until(
+      `the driver to be ready on ${names.join(" and ")}`,
+      async () => {
+        const pods = await api.list("Pod", "rds-csi", "?labelSelector=app.kubernetes.io/component=node");
+        const ready = pods
+          .filter((pod) => isReady(pod) && !pod.metadata.deletionTimestamp)
+          .map(({ spec }) => spec.nodeName);
+        return names.every((name) => ready.includes(name));
+      },
+      { timeoutMs },
     );
-    for (const name of NODES) {
+    for (const name of names) {
       await api.await(
         "CSINode",
         name,
@@ -166,7 +179,7 @@ export class Cluster {
     }
   }
 
-  /** Imports the images of an archive on both nodes. */
+  /** Imports the images of an archive on all nodes. */
   async load(archive: string): Promise<void> {
     await Promise.all(this.nodes.map((node) => load(node, archive)));
   }
@@ -179,9 +192,7 @@ export class Cluster {
     await connect(this.control, node, index);
     await startContainerd(node);
     await runKubelet(node, index);
-    const ready = ({ status }: Thing) =>
-      status.conditions.some(({ type, status: is }: Thing) => type === "Ready" && is === "True");
-    await this.api.await("Node", name, undefined, "ready", ready, 120_000);
+    await this.api.await("Node", name, undefined, "ready", isReady, 120_000);
     await this.awaitDriver();
   }
 
@@ -195,14 +206,16 @@ export class Cluster {
     }
     await endOnHost(join(place.state, "relay"));
     for (const machine of await machines(place)) await machine?.end();
-    await detachLoops(NODES.map((name) => join(place.state, name, "lib/rds-csi", name)));
+    await detachLoops([...NODES, THIRD].map((name) => join(place.state, name, "lib/rds-csi", name)));
     await removeCgroups(cgroupOf(place));
     await rm(place.state, { recursive: true, force: true });
   }
 }
 
+/** The machines that the cluster was started with; undefined for one that does not run. */
 function machines(place: Place): Promise<(Machine | undefined)[]> {
-  return Promise.all(["control", ...NODES].map((name) => Machine.find(name, place)));
+  const third = existsSync(join(place.state, THIRD)) ? [THIRD] : [];
+  return Promise.all(["control", ...NODES, ...third].map((name) => Machine.find(name, place)));
 }
 
 const kubeconfigOf = ({ state }: Place): string => join(state, "kubeconfig");

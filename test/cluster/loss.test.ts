@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import type { Thing } from "./api.ts";
+import { isReady, type Thing } from "./api.ts";
 import { NODES } from "./cluster.ts";
 import { until } from "./run.ts";
 import { startRds } from "./site.ts";
@@ -14,9 +14,6 @@ const OUT_OF_SERVICE = {
   value: "nodeshutdown",
   effect: "NoExecute",
 };
-
-const isReady = ({ status }: Thing) =>
-  status.conditions.some((each: Thing) => each.type === "Ready" && each.status === "True");
 
 /** A claim with data, and a pod that has it. @returns the sum of the data */
 async function filled(name: string, node: string): Promise<string> {

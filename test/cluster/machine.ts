@@ -134,8 +134,9 @@ export class Machine {
     const log = openSync(this.log(name), "a");
     const pidFile = `${INSIDE.machine}/${name}.pid`;
     await rm(join(this.directory, `${name}.pid`), { force: true });
-    // $$ is the process number in the machine, which is the one that can be killed for sure.
-    const start = ["sh", "-c", `${JOIN_OWN} echo $$ >${pidFile}; exec "$@"`, name, ...command];
+    // Its number in the machine is the one that can be killed for sure. In the background, as nsenter stops with a stopped program that it
+    // waits for, and then never takes its exit code.
+    const start = ["sh", "-c", `${JOIN_OWN} "$@" & echo $! >${pidFile}`, name, ...command];
     const child = spawn("nsenter", this.#enter(start), {
       stdio: ["ignore", log, log],
       detached: true,

@@ -1,9 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { join, resolve } from "node:path";
 import process from "node:process";
-import { Cluster, NODES } from "./cluster.ts";
+import { Cluster, NODES, THIRD } from "./cluster.ts";
 import { runE2e } from "./e2e.ts";
 import type { Place } from "./machine.ts";
+import { runTests } from "./phases.ts";
 
 /**
  * What scripts/cluster runs once everything is built. RDS_CSI_CLUSTER_PROGRAMS: what build.sh made. RDS_CSI_CLUSTER: directory of the
@@ -22,13 +23,13 @@ kubectl get pods -A
 kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes list`);
 }
 
-/** A cluster, and whether it was there before. */
-async function provide(): Promise<readonly [Cluster, boolean]> {
+/** A cluster, and whether it was there before. @param names nodes of a cluster that is started for this */
+async function provide(names: readonly string[] = NODES): Promise<readonly [Cluster, boolean]> {
   const found = await Cluster.find(place);
   if (found !== undefined) return [found, true];
   await Cluster.down(place);
   try {
-    return [await Cluster.up(place, say), false];
+    return [await Cluster.up(place, say, names), false];
   } catch (error) {
     const logs = `${place.state}-failed`;
     await Cluster.down(place, logs);
@@ -51,20 +52,27 @@ async function shell(name: string | undefined): Promise<number> {
   return spawnSync(command ?? "", args, { stdio: "inherit", env }).status ?? 1;
 }
 
-/** Runs tests, in the cluster that is up or in one of their own. */
+/** Runs tests, in the cluster that is up or in one of three nodes of their own. */
 async function test(files: readonly string[]): Promise<number> {
-  const [, wasThere] = await provide();
-  const wanted = files.length > 0 ? files : ["./test/cluster"];
-  const ran = spawnSync(
-    process.execPath,
-    ["scripts/lib/run-tests.ts", "--config=test/cluster/bunfig.toml", ...wanted],
-    {
-      cwd: repository,
-      stdio: "inherit",
-      env: { ...process.env, RDS_CSI_CLUSTER: place.state, RDS_CSI_TEST_TIMEOUT: "600000" },
-    },
-  );
-  return await finish(ran.status ?? 1, wasThere);
+  const [, wasThere] = await provide([...NODES, THIRD]);
+  const status = await runTests(place, files);
+  return await finish(status, wasThere);
+}
+
+/** Names of `count` nodes; undefined if there cannot be so many. */
+function nodesOf(count: string | undefined): readonly string[] | undefined {
+  if (count === undefined || count === "2") return NODES;
+  return count === "3" ? [...NODES, THIRD] : undefined;
+}
+
+async function up(count: string | undefined): Promise<number> {
+  const names = nodesOf(count);
+  if (names === undefined) {
+    console.error(`cluster: ${count} is no number of nodes; a cluster has 2 or 3`);
+    return 2;
+  }
+  usage((await provide(names))[0]);
+  return 0;
 }
 
 /** Ends a cluster that this process has started, and keeps its logs after a failure. @returns status */
@@ -86,7 +94,7 @@ async function e2e(focus: string | undefined): Promise<number> {
 const [command = "", ...args] = process.argv.slice(2);
 switch (command) {
   case "up":
-    usage((await provide())[0]);
+    process.exitCode = await up(args[0]);
     break;
   case "down":
     await Cluster.down(place);
@@ -101,6 +109,8 @@ switch (command) {
     process.exitCode = await e2e(args[0]);
     break;
   default:
-    console.error(`cluster: ${command} is none of up, down, shell, test, e2e; nodes are ${NODES.join(", ")}`);
+    console.error(
+      `cluster: ${command} is none of up, down, shell, test, e2e; nodes are ${[...NODES, THIRD].join(", ")}`,
+    );
     process.exitCode = 2;
 }

@@ -1,6 +1,7 @@
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { API, DNS, nodeAddress } from "./addresses.ts";
+import type { Thing } from "./api.ts";
 import { AUTHORITY } from "./control-plane.ts";
 import { INSIDE, type Machine } from "./machine.ts";
 import { kubeconfig } from "./pki.ts";
@@ -60,17 +61,22 @@ export function ctr(node: Machine, ...args: string[]): Promise<string> {
   });
 }
 
+/** Taint of a node that takes only pods which ask for it by name. */
+export const ASKED_FOR = { key: "cluster.test/asked-for", effect: "NoSchedule" } as const;
+
 export interface KubeletOptions {
   /** Of the node, from 0. */
   readonly index: number;
   readonly token: string;
   /** Certificate of the API server's authority, a file. */
   readonly authority: string;
+  /** That the node has whenever it registers anew; none if not given. */
+  readonly taints?: readonly Thing[];
 }
 
 /** Writes kubelet's configuration and starts it. */
 export async function startKubelet(node: Machine, options: KubeletOptions): Promise<void> {
-  const { index, token, authority } = options;
+  const { index, token, authority, taints = [] } = options;
   await mkdir(join(node.directory, "pki"), { recursive: true });
   await copyFile(authority, join(node.directory, "pki/ca.crt"));
   await writeFile(join(node.directory, "kubelet.kubeconfig"), kubeconfig(API, AUTHORITY, token), {
@@ -107,6 +113,7 @@ export async function startKubelet(node: Machine, options: KubeletOptions): Prom
     syncFrequency: "5s",
     volumeStatsAggPeriod: "10s",
     shutdownGracePeriod: "0s",
+    registerWithTaints: taints,
   };
   await writeFile(join(node.directory, "kubelet.yaml"), JSON.stringify(configuration));
   await runKubelet(node, index);

@@ -51,7 +51,7 @@ export async function run(
 }
 
 export interface UntilOptions {
-  /** Milliseconds, a minute if not given. */
+  /** Milliseconds, two minutes if not given: a busy computer takes its time. */
   readonly timeoutMs?: number;
   readonly pauseMs?: number;
   /** Says what was there at the end. */
@@ -65,7 +65,7 @@ export interface UntilOptions {
 export async function until<T>(
   what: string,
   ask: () => Promise<T | undefined | false> | T | undefined | false,
-  { timeoutMs = 60_000, pauseMs = 100, explain }: UntilOptions = {},
+  { timeoutMs = 120_000, pauseMs = 100, explain }: UntilOptions = {},
 ): Promise<T> {
   let last = "";
   for (const end = Date.now() + timeoutMs; ; await delay(pauseMs)) {

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll } from "bun:test";
 import { resolve } from "node:path";
 import process from "node:process";
-import type { Api, Thing } from "./api.ts";
+import { type Api, isReady, type Thing } from "./api.ts";
 import { Cluster } from "./cluster.ts";
 import { canGrowExt4 } from "./grow.ts";
 import { BUSYBOX } from "./images.ts";
+import { ASKED_FOR } from "./node.ts";
 import { attempt, type Ran, until } from "./run.ts";
 
 /** The cluster of this run: scripts/cluster test has started it. */
@@ -53,7 +54,7 @@ export class Scope {
     beforeAll(async () => {
       await api.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } });
     });
-    afterAll(() => this.#end(), 180_000);
+    afterAll(() => this.#end(), 400_000);
   }
 
   async #end(): Promise<void> {
@@ -155,7 +156,9 @@ export class Scope {
         restartPolicy: script === undefined ? "Always" : "Never",
         enableServiceLinks: false,
         automountServiceAccountToken: false,
-        ...(node === undefined ? {} : { nodeSelector: { "kubernetes.io/hostname": node } }),
+        ...(node === undefined
+          ? {}
+          : { nodeSelector: { "kubernetes.io/hostname": node }, tolerations: [ASKED_FOR] }),
         containers: [
           {
             name: "c",
@@ -212,8 +215,19 @@ export class Scope {
     return attempt(`${cluster.place.programs}/bin/kubectl`, args, { env });
   }
 
+  /** What a user sees of a claim. */
+  describeClaim(name: string): Promise<string> {
+    return cluster.kubectl(["describe", "pvc", name, "-n", this.namespace]);
+  }
+
   /** Waits for an event about an object. @returns its message */
-  async event(kind: string, name: string, reason: string, text: RegExp, timeoutMs = 60_000): Promise<string> {
+  async event(
+    kind: string,
+    name: string,
+    reason: string,
+    text: RegExp,
+    timeoutMs = 120_000,
+  ): Promise<string> {
     let seen: Thing[] = [];
     return await until(
       `an event ${reason} with ${text} about ${kind} ${name}`,
@@ -226,10 +240,6 @@ export class Scope {
   }
 }
 
-export function isReady(pod: Thing): boolean {
-  return pod.status?.conditions?.some((each: Thing) => each.type === "Ready" && each.status === "True");
-}
-
 /** The attachments of a volume, as the cluster has them. */
 export async function attachmentsOf(volume: string): Promise<Thing[]> {
   const all = await api.list("VolumeAttachment");
@@ -240,4 +250,30 @@ export async function attachmentsOf(volume: string): Promise<Thing[]> {
 export async function diskOf(volume: Thing) {
   const { disks } = await cluster.rds.state();
   return disks.find(({ slot }) => slot === volume.spec.csi.volumeHandle);
+}
+
+/** Names of the nodes that the cluster has attached a volume to. */
+export async function attachedNodes(volume: string): Promise<string[]> {
+  const found = await attachmentsOf(volume);
+  return found
+    .filter(({ status }) => status?.attached)
+    .map(({ spec }) => spec.nodeName)
+    .sort();
+}
+
+/** Waits until a volume is attached to just these nodes, given in the order of their names. */
+export function awaitNodes(volume: string, ...nodes: string[]): Promise<unknown> {
+  const same = async () => (await attachedNodes(volume)).join() === nodes.join();
+  return until(`${volume} to be attached to ${nodes.join(" and ")}`, same, {
+    explain: async () => JSON.stringify(await attachmentsOf(volume)),
+  });
+}
+
+/** Waits until a node is refused a volume. @returns the reason on the VolumeAttachment */
+export function refusal(volume: string, node: string, text: RegExp): Promise<string> {
+  return until(`a refusal of ${node} with ${text}`, async () => {
+    const found = (await attachmentsOf(volume)).find(({ spec }) => spec.nodeName === node);
+    const message: string | undefined = found?.status?.attachError?.message;
+    return message !== undefined && text.test(message) ? message : undefined;
+  });
 }

@@ -37,6 +37,7 @@ const OF_OTHERS = [
   "--short",
   "--force",
   "--sort-by",
+  "--disable-force-detach-on-timeout",
 ];
 
 /** Flags of our own scripts: whatever their texts know. */
