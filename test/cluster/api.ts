@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { until } from "./run.ts";
 
 /** A Kubernetes object. */
@@ -50,6 +51,8 @@ function pathOf(kind: string, namespace: string | undefined, name = ""): string 
 
 /** The API of a cluster, with the rights of an administrator. */
 export class Api {
+  /** How long a request is repeated while the server is away, in milliseconds. Every request of this class may be repeated. */
+  patienceMs = 0;
   readonly #server: string;
   readonly #ca: string;
   readonly #token: string;
@@ -67,7 +70,23 @@ export class Api {
   }
 
   /** @throws Refused */
-  async request(method: string, path: string, body?: unknown, type = "application/json"): Promise<Thing> {
+  async request(method: string, path: string, body?: unknown, type?: string): Promise<Thing> {
+    for (const end = Date.now() + this.patienceMs; ; await delay(100)) {
+      try {
+        return await this.#requestOnce(method, path, body, type);
+      } catch (error) {
+        const refused = error instanceof Refused && error.status < 500 && error.status !== 429;
+        if (refused || Date.now() >= end) throw error;
+      }
+    }
+  }
+
+  async #requestOnce(
+    method: string,
+    path: string,
+    body?: unknown,
+    type = "application/json",
+  ): Promise<Thing> {
     const headers = { authorization: `Bearer ${this.#token}`, "content-type": type };
     const options = body === undefined ? {} : { body: JSON.stringify(body) };
     const signal = AbortSignal.timeout(30_000);

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { beforeAll, describe, expect, test } from "bun:test";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { Random } from "../fuzz/random.ts";
@@ -7,6 +7,7 @@ import { startApiServer } from "./control-plane.ts";
 import type { Machine } from "./machine.ts";
 import { runKubelet } from "./node.ts";
 import { until } from "./run.ts";
+import { PlayedMachine, type PlayedMigration } from "./virt-controller.ts";
 import { api, attachmentsOf, cluster, diskOf, Scope } from "./world.ts";
 
 const scope = new Scope("faults");
@@ -58,23 +59,25 @@ const VICTIMS: readonly Victim[] = [
   },
 ];
 
+/** Does work, kills a while after it has begun, and mends; the work meets the fault wherever it is then. */
+async function meanwhile(victim: Victim, random: Random, work: () => Promise<unknown>): Promise<void> {
+  const fault = async () => {
+    await delay(random.int(2_500));
+    // It may be down still, as kubelet waits before it starts a container again.
+    await until(`${victim.name} to run`, () => victim.kill(), { timeoutMs: 90_000 });
+    await victim.mend?.();
+  };
+  await Promise.all([work(), fault()]);
+}
+
+beforeAll(() => scope.storageClass("vm", { migrationGuard: "enforce", migrationTimeoutSeconds: "auto" }));
+
 describe("killed at random moments, and everything converges", () => {
   for (const [number, victim] of VICTIMS.entries()) {
     test(`${victim.name} (seed ${seed})`, async () => {
       const random = new Random(seed + number);
       const names = [1, 2, 3].map((each) => `v${number}-${each}`);
-      let killed = 0;
-      /** Kills a while after the work has begun, and mends; the work meets the fault wherever it is then. */
-      const during = async (work: () => Promise<unknown>): Promise<void> => {
-        const fault = async () => {
-          await delay(random.int(2_500));
-          // It may be down still, as kubelet waits before it starts a container again.
-          await until(`${victim.name} to run`, () => victim.kill(), { timeoutMs: 90_000 });
-          killed += 1;
-          await victim.mend?.();
-        };
-        await Promise.all([work(), fault()]);
-      };
+      const during = (work: () => Promise<unknown>) => meanwhile(victim, random, work);
       // The API may be away while a test asks.
       const sure = <T>(what: string, ask: () => Promise<T>): Promise<T> =>
         until(what, async () => [await ask()] as const, { timeoutMs: 90_000 }).then(([answer]) => answer);
@@ -113,7 +116,50 @@ describe("killed at random moments, and everything converges", () => {
         expect(await diskOf(volume)).toBeUndefined();
         expect(await sure("attachments", () => attachmentsOf(volume.metadata.name))).toEqual([]);
       }
-      expect(killed).toBe(3);
+      await cluster.awaitDriver(240_000);
+    });
+
+    test(`${victim.name}, during live migrations (seed ${seed})`, async () => {
+      api.patienceMs = 90_000;
+      const random = new Random(seed + 100 + number);
+      const name = `vm${number}`;
+      await scope.claim(name, { mode: "ReadWriteMany", block: true, storageClass: "faults-vm" });
+      const volume = await scope.bound(name);
+      const machine = new PlayedMachine(scope, name, [name]);
+      await machine.start(A);
+      await machine.running(180_000);
+      const shell = async (script: string): Promise<string> => {
+        let said = "";
+        await until("the pod's shell", async () => {
+          const { code, stdout } = await scope.tryShell(machine.pod, script);
+          said = stdout.trim();
+          return code === 0;
+        });
+        return said;
+      };
+      await shell("dd if=/dev/urandom of=/dev/vol bs=1M count=8 2>/dev/null; sync");
+      const read = () => shell("dd if=/dev/vol bs=1M count=8 2>/dev/null | sha256sum");
+      const sum = await read();
+      for (const [turn, target] of [B, A].entries()) {
+        let migration: PlayedMigration | undefined;
+        await meanwhile(victim, random, async () => {
+          migration = await machine.migrate(target, `${name}-${turn}`);
+        });
+        await migration?.ready(240_000);
+        await meanwhile(victim, random, async () => await migration?.succeed());
+        await until(
+          `the volume to be on ${target} alone`,
+          async () => {
+            const on = (await attachmentsOf(volume.metadata.name)).map(({ spec }) => spec.nodeName);
+            return on.length === 1 && on[0] === target;
+          },
+          { timeoutMs: 240_000 },
+        );
+        expect(await read()).toBe(sum);
+      }
+      await machine.stop();
+      await scope.drop(name);
+      expect(await diskOf(volume)).toBeUndefined();
       await cluster.awaitDriver(240_000);
     });
   }

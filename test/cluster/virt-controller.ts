@@ -168,8 +168,8 @@ export class PlayedMachine {
     };
     return {
       pod,
-      ready: async () => {
-        await this.#scope.ready(pod);
+      ready: async (timeoutMs) => {
+        await this.#scope.ready(pod, timeoutMs);
         await this.#phase(name, { phase: "Running", migrationState: state });
         await this.#status({ migrationState: state });
       },
@@ -210,11 +210,12 @@ export class PlayedMachine {
 
   /** The guest has left a launcher, which then ends well and stays. */
   async #end(pod: string): Promise<void> {
-    await this.#scope.shell(pod, "touch /tmp/ended");
-    await until(
-      `the end of ${pod}`,
-      async () => (await api.get("Pod", pod, this.#scope.namespace)).status.phase === "Succeeded",
-    );
+    await until(`the end of ${pod}`, async () => {
+      const { status } = await api.get("Pod", pod, this.#scope.namespace);
+      if (status.phase === "Succeeded") return true;
+      await this.#scope.tryShell(pod, "touch /tmp/ended");
+      return false;
+    });
   }
 
   /** Status is no subresource of an instance. */
@@ -232,7 +233,7 @@ export interface PlayedMigration {
   /** The target's pod. */
   readonly pod: string;
   /** Waits until the target's pod runs; then the guest is copied. */
-  ready(): Promise<void>;
+  ready(timeoutMs?: number): Promise<void>;
   /** The guest runs on the target now, and the source's launcher ends. */
   succeed(): Promise<void>;
   /** The guest stays, and the target's launcher ends. */
