@@ -42,7 +42,9 @@ export async function countRequests(mark: number): Promise<Map<string, number>> 
   const counts = new Map<string, number>();
   for (const { verb, objectRef, userAgent = "", stage } of await auditedSince(mark)) {
     if (stage !== "ResponseComplete" || verb === "watch" || objectRef?.resource === "leases") continue;
-    const resource = [objectRef?.resource, objectRef?.subresource].filter((each) => each !== undefined).join("/");
+    const resource = [objectRef?.resource, objectRef?.subresource]
+      .filter((each) => each !== undefined)
+      .join("/");
     const name = `${userAgent.split(/[/ ]/)[0]} ${verb} ${resource}`;
     counts.set(name, (counts.get(name) ?? 0) + 1);
   }

@@ -3,8 +3,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { ROOT } from "../docs/pages.fixture.ts";
-import { auditMark, refusedSince } from "./audit.ts";
 import type { Thing } from "./api.ts";
+import { auditMark, refusedSince } from "./audit.ts";
 import { NODES } from "./cluster.ts";
 import { buildRelease, hasCommit, V0_1_0 } from "./release.ts";
 import { run, until } from "./run.ts";
@@ -26,7 +26,10 @@ afterAll(async () => {
   if (!known) return;
   for (const end of keepers) await end();
   await cluster.rds.switches({ "online-resize": "after-reexport" });
-  await replace(NEW, SITE);
+  await shell(`kubectl delete -k ${NEW}`);
+  // As the cluster was made.
+  await cluster.applySite();
+  await cluster.awaitDriver();
 }, 300_000);
 
 /** The first shell block below a heading of docs/upgrade.md, with this cluster's folders in place of the reader's. */
@@ -59,17 +62,18 @@ function shell(text: string): Promise<string> {
   return run("bash", ["-ec", text], { timeoutMs: 240_000, env });
 }
 
-/** Replaces the driver, while it has no volumes. */
-async function replace(before: string, after: string): Promise<void> {
-  await shell(`kubectl delete -k ${before}; kubectl apply -k ${after}`);
-  await shell(
-    "for each in deployment/rds-csi-controller daemonset/rds-csi-node; do kubectl -n rds-csi rollout status $each; done",
-  );
-  await cluster.awaitDriver();
-}
-
 const inController = (...args: string[]) =>
-  cluster.kubectl(["exec", "-n", "rds-csi", "deploy/rds-csi-controller", "-c", "driver", "--", "rds-csi", ...args]);
+  cluster.kubectl([
+    "exec",
+    "-n",
+    "rds-csi",
+    "deploy/rds-csi-controller",
+    "-c",
+    "driver",
+    "--",
+    "rds-csi",
+    ...args,
+  ]);
 
 /** Waits until every pod of the driver is of a version, by its image. */
 async function awaitVersion(image: RegExp): Promise<void> {
@@ -90,7 +94,8 @@ const COUNT = { fs: "tail -n 1 /data/log", block: "dd if=/dev/vol bs=512 count=1
 /** Counts on its volume, ten times a second, and ends with the first write that fails. */
 const WRITE = {
   fs: "n=0; while :; do echo $n >>/data/log; sync; n=$((n+1)); sleep 0.1; done",
-  block: "n=0; while :; do echo $n | dd of=/dev/vol conv=notrunc,fsync 2>/dev/null; n=$((n+1)); sleep 0.1; done",
+  block:
+    "n=0; while :; do echo $n | dd of=/dev/vol conv=notrunc,fsync 2>/dev/null; n=$((n+1)); sleep 0.1; done",
 };
 type Kind = keyof typeof WRITE;
 
@@ -138,7 +143,10 @@ async function nqnOf(claim: string): Promise<string> {
 
 async function nodesOf(claim: string): Promise<string[]> {
   const found = await attachmentsOf((await scope.bound(claim)).metadata.name);
-  return found.filter(({ status }) => status?.attached).map(({ spec }) => spec.nodeName).sort();
+  return found
+    .filter(({ status }) => status?.attached)
+    .map(({ spec }) => spec.nodeName)
+    .sort();
 }
 
 function awaitNodes(claim: string, ...nodes: string[]): Promise<unknown> {
@@ -177,7 +185,7 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
     await makeSiteFrom(SITE, OLD, manifests, id);
     await makeSiteFrom(SITE, NEW, undefined, id);
     await cluster.rds.switches({ "online-resize": "at-once" });
-    await replace(SITE, OLD);
+    await shell(`kubectl delete -k ${SITE}; kubectl apply -k ${OLD}`);
     await awaitVersion(/:0\.1\.0$/);
     since = await auditMark();
     await scope.storageClass("vm", { migrationGuard: "enforce", migrationTimeoutSeconds: "auto" });
@@ -190,7 +198,12 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
     machine = new PlayedMachine(scope, "moving", ["moving"]);
     await machine.start(A);
     await scope.pod("idle-1", { claims: ["idle"], node: A, script: "echo kept >/data/f; sync" });
-    await Promise.all([files.start("files", A), raw.start("raw", B), machine.running(), scope.ended("idle-1")]);
+    await Promise.all([
+      files.start("files", A),
+      raw.start("raw", B),
+      machine.running(),
+      scope.ended("idle-1"),
+    ]);
     await scope.remove("idle-1");
     await scope.shell(machine.pod, FILL);
     sum = await scope.shell(machine.pod, READ);
@@ -247,7 +260,10 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
 
   test("the commands of docs/upgrade.md go back to 0.1.0, and every pod with its attachments writes on", async () => {
     for (const pod of ["idle-2", "fresh"]) await scope.remove(pod);
-    await until("no attachment with a nonce", async () => (await shell(await commands("Back to 0.1.0"))).trim() === "");
+    await until(
+      "no attachment with a nonce",
+      async () => (await shell(await commands("Back to 0.1.0"))).trim() === "",
+    );
     await keepNamespaces();
     await shell(await commands("Rollback"));
     await awaitVersion(/:0\.1\.0$/);
@@ -286,6 +302,11 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
     for (const claim of ["files", "idle", "raw", "moving"]) await scope.drop(claim);
     const { disks } = await cluster.rds.state();
     expect(disks.map(({ slot }) => slot)).toEqual([]);
+    for (const node of cluster.nodes) {
+      const state = `/var/lib/rds-csi/${node.name}`;
+      const look = `ls ${state}; grep -s ${state}/ /sys/block/loop*/loop/backing_file || true`;
+      expect(await node.run("sh", ["-c", look])).toBe("");
+    }
   });
 
   test("the API has refused no account of the driver anything", async () => {
