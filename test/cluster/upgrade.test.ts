@@ -83,7 +83,7 @@ async function awaitVersion(image: RegExp): Promise<void> {
     async () => {
       const pods: Thing[] = await api.list("Pod", "rds-csi");
       found = pods.map(({ spec }) => spec.containers.find(({ name }: Thing) => name === "driver").image);
-      return found.length === 4 && found.every((each) => image.test(each));
+      return found.length === 2 + cluster.nodes.length && found.every((each) => image.test(each));
     },
     { explain: () => found.join() },
   );
