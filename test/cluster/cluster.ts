@@ -179,9 +179,9 @@ export class Cluster {
     }
   }
 
-  /** Imports the images of an archive on all nodes. */
-  async load(archive: string): Promise<void> {
-    await Promise.all(this.nodes.map((node) => load(node, archive)));
+  /** Imports the images of an archive on every node. @param args of `ctr images import` */
+  async load(archive: string, ...args: string[]): Promise<void> {
+    await Promise.all(this.nodes.map((node) => load(node, archive, ...args)));
   }
 
   /** Switches a node on again whose plug was pulled (`Machine.end`): its disk is as it was, nothing runs. Waits until it is ready. */

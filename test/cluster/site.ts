@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { newEd25519Key } from "../../src/domain/openssh-key.ts";
 import { CONTROL } from "./addresses.ts";
@@ -6,7 +6,7 @@ import { SIDECARS, sidecarImage } from "./images.ts";
 import { INSIDE, type Machine } from "./machine.ts";
 import { until } from "./run.ts";
 
-const manifests = resolve(import.meta.dirname, "../../manifests");
+const CURRENT = resolve(import.meta.dirname, "../../manifests");
 const CONFIG = {
   "rds-address": CONTROL,
   "rds-user": "csi",
@@ -32,7 +32,32 @@ export async function makeSite(directory: string): Promise<void> {
   const key = newEd25519Key();
   await writeFile(join(directory, "rds-csi-key"), key.private, { mode: 0o600 });
   await writeFile(join(directory, "rds-csi-key.pub"), `${key.public}\n`);
-  const lines = Object.entries(CONFIG).map(([name, value]) => `${name}: ${value}\n`);
+  await writeSettings(directory, CURRENT, {});
+}
+
+/**
+ * Makes the folder of an installation that has the key and the host key of another one.
+ * @param from folder of the other
+ * @param manifests of the driver's version, a directory
+ * @param settings in addition to those of the other
+ */
+export async function makeSiteFrom(
+  from: string,
+  directory: string,
+  manifests = CURRENT,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  for (const name of ["rds-csi-key", "known_hosts"]) await copyFile(join(from, name), join(directory, name));
+  await writeSettings(directory, manifests, settings);
+}
+
+async function writeSettings(
+  directory: string,
+  manifests: string,
+  settings: Readonly<Record<string, string>>,
+): Promise<void> {
+  const lines = Object.entries({ ...CONFIG, ...settings }).map(([name, value]) => `${name}: ${value}\n`);
   await writeFile(join(directory, "config.yaml"), lines.join(""));
   const images = SIDECARS.map((name) => {
     const { name: newName, tag: newTag } = sidecarImage(name);

@@ -1,0 +1,315 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
+import { ROOT } from "../docs/pages.fixture.ts";
+import type { Thing } from "./api.ts";
+import { auditMark, refusedSince } from "./audit.ts";
+import { NODES } from "./cluster.ts";
+import { buildRelease, hasCommit, V0_1_0 } from "./release.ts";
+import { run, until } from "./run.ts";
+import { makeSiteFrom } from "./site.ts";
+import { PlayedMachine, type PlayedMigration } from "./virt-controller.ts";
+import { api, attachmentsOf, cluster, diskOf, Scope } from "./world.ts";
+
+const [A, B] = NODES;
+const CLAIM = "PersistentVolumeClaim";
+const SITE = join(cluster.place.state, "site");
+const OLD = `${SITE}-0.1.0`;
+const NEW = `${SITE}-upgraded`;
+const known = await hasCommit(V0_1_0);
+const skipped = known ? "" : " (skipped: this clone has no history)";
+
+const scope = new Scope("upgrade");
+// After the end of the namespace, whose volumes the driver with another cluster id would not delete.
+afterAll(async () => {
+  if (!known) return;
+  for (const end of keepers) await end();
+  await cluster.rds.switches({ "online-resize": "after-reexport" });
+  await shell(`kubectl delete -k ${NEW}`);
+  // As the cluster was made.
+  await cluster.applySite();
+  await cluster.awaitDriver();
+}, 300_000);
+
+/** The first shell block below a heading of docs/upgrade.md, with this cluster's folders in place of the reader's. */
+async function commands(heading: string): Promise<string> {
+  const page = await readFile(join(ROOT, "docs/upgrade.md"), "utf8");
+  const [, section = ""] = page.split(`# ${heading}\n`);
+  const [, block = ""] = /<!-- cluster -->\n```sh\n(.*?)```/s.exec(section) ?? [];
+  expect(block).not.toBe("");
+  return block.replaceAll("../rds-csi-old/manifests/sites/home", OLD).replaceAll("manifests/sites/home", NEW);
+}
+
+/**
+ * Keeps the mount namespaces of the node plugins that run now. 0.1.0 knows a loop device by the name of its file, which the kernel keeps
+ * as long as the namespace in which the device was attached. NVMe/TCP needs nothing of the kind.
+ */
+async function keepNamespaces(): Promise<void> {
+  for (const node of cluster.nodes) {
+    for (const pid of (await node.run("pgrep", ["-f", "^rds-csi node "])).trim().split("\n")) {
+      const command = ["sh", "-c", `exec 9</proc/${pid}/ns/mnt; exec sleep 2147483647`];
+      await node.daemon(`keeper-${pid}`, command);
+      keepers.push(() => node.kill(`keeper-${pid}`));
+    }
+  }
+}
+const keepers: (() => Promise<unknown>)[] = [];
+
+/** Runs commands of a person with kubectl, each of which has to succeed. */
+function shell(text: string): Promise<string> {
+  const env = { KUBECONFIG: cluster.kubeconfig, PATH: `${cluster.place.programs}/bin:${process.env.PATH}` };
+  return run("bash", ["-ec", text], { timeoutMs: 240_000, env });
+}
+
+const inController = (...args: string[]) =>
+  cluster.kubectl([
+    "exec",
+    "-n",
+    "rds-csi",
+    "deploy/rds-csi-controller",
+    "-c",
+    "driver",
+    "--",
+    "rds-csi",
+    ...args,
+  ]);
+
+/** Waits until every pod of the driver is of a version, by its image. */
+async function awaitVersion(image: RegExp): Promise<void> {
+  let found: string[] = [];
+  await until(
+    `no pod of another image than ${image}`,
+    async () => {
+      const pods: Thing[] = await api.list("Pod", "rds-csi");
+      found = pods.map(({ spec }) => spec.containers.find(({ name }: Thing) => name === "driver").image);
+      return found.length === 2 + cluster.nodes.length && found.every((each) => image.test(each));
+    },
+    { explain: () => found.join() },
+  );
+  await cluster.awaitDriver();
+}
+
+const COUNT = { fs: "tail -n 1 /data/log", block: "dd if=/dev/vol bs=512 count=1 2>/dev/null | head -n 1" };
+/** Counts on its volume, ten times a second, and ends with the first write that fails. */
+const WRITE = {
+  fs: "n=0; while :; do echo $n >>/data/log; sync; n=$((n+1)); sleep 0.1; done",
+  block:
+    "n=0; while :; do echo $n | dd of=/dev/vol conv=notrunc,fsync 2>/dev/null; n=$((n+1)); sleep 0.1; done",
+};
+type Kind = keyof typeof WRITE;
+
+/** A pod that writes without a pause to a claim. */
+class Writer {
+  readonly pod: string;
+  readonly kind: Kind;
+  #last = -1;
+
+  constructor(pod: string, kind: Kind) {
+    this.pod = pod;
+    this.kind = kind;
+  }
+
+  async start(claim: string, node: string): Promise<void> {
+    const { kind, pod } = this;
+    await scope.pod(pod, { claims: [claim], block: kind === "block", node, script: WRITE[kind] });
+    await scope.ready(pod, 180_000);
+  }
+
+  /** Waits until it has written more than at the last look. */
+  async goesOn(): Promise<void> {
+    await until(`${this.pod} to write on`, async () => {
+      const count = Number(await scope.shell(this.pod, COUNT[this.kind]));
+      const more = count > this.#last + 3;
+      if (more) this.#last = count;
+      return more;
+    });
+    const { status } = await api.get("Pod", this.pod, scope.namespace);
+    expect([status.phase, status.containerStatuses[0].restartCount]).toEqual(["Running", 0]);
+    // Every line that it has written, in order.
+    if (this.kind === "fs")
+      expect(await scope.shell(this.pod, "awk '$1 != NR - 1' /data/log | head -n 1")).toBe("");
+  }
+}
+
+const block = { block: true, storageClass: "upgrade-vm", mode: "ReadWriteMany" } as const;
+const READ = "dd if=/dev/vol bs=1M count=4 2>/dev/null | sha256sum";
+const FILL = "dd if=/dev/urandom of=/dev/vol bs=1M count=4 2>/dev/null; sync";
+
+async function nqnOf(claim: string): Promise<string> {
+  const disk = await diskOf(await scope.bound(claim));
+  return disk?.nqn ?? "";
+}
+
+async function nodesOf(claim: string): Promise<string[]> {
+  const found = await attachmentsOf((await scope.bound(claim)).metadata.name);
+  return found
+    .filter(({ status }) => status?.attached)
+    .map(({ spec }) => spec.nodeName)
+    .sort();
+}
+
+function awaitNodes(claim: string, ...nodes: string[]): Promise<unknown> {
+  return until(
+    `${claim} to be attached to ${nodes.join(" and ")}`,
+    async () => (await nodesOf(claim)).join() === nodes.join(),
+    { explain: async () => JSON.stringify(await attachmentsOf((await scope.bound(claim)).metadata.name)) },
+  );
+}
+
+async function grow(claim: string, size: string): Promise<void> {
+  await api.patch(CLAIM, claim, scope.namespace, { spec: { resources: { requests: { storage: size } } } });
+  await api.await(
+    CLAIM,
+    claim,
+    scope.namespace,
+    `with ${size}`,
+    ({ status }) => status.capacity?.storage === size && status.conditions === undefined,
+    180_000,
+  );
+}
+
+describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${skipped}`, () => {
+  const files = new Writer("files", "fs");
+  const raw = new Writer("raw", "block");
+  const fresh = new Writer("fresh", "fs");
+  let machine: PlayedMachine;
+  let migration: PlayedMigration;
+  let sum = "";
+  let since = 0;
+
+  beforeAll(async () => {
+    const { image, manifests } = await buildRelease(V0_1_0);
+    await cluster.load(image, "--base-name", "docker.io/library/rds-csi");
+    const id = { "cluster-id": "default" };
+    await makeSiteFrom(SITE, OLD, manifests, id);
+    await makeSiteFrom(SITE, NEW, undefined, id);
+    await cluster.rds.switches({ "online-resize": "at-once" });
+    await shell(`kubectl delete -k ${SITE}; kubectl apply -k ${OLD}`);
+    await awaitVersion(/:0\.1\.0$/);
+    since = await auditMark();
+    await scope.storageClass("vm", { migrationGuard: "enforce", migrationTimeoutSeconds: "auto" });
+  }, 600_000);
+
+  test("0.1.0 serves volumes, and a live migration begins", async () => {
+    await Promise.all(["files", "idle"].map((name) => scope.claim(name)));
+    await Promise.all(["raw", "gone"].map((name) => scope.claim(name, { block: true })));
+    await scope.claim("moving", block);
+    machine = new PlayedMachine(scope, "moving", ["moving"]);
+    await machine.start(A);
+    await scope.pod("idle-1", { claims: ["idle"], node: A, script: "echo kept >/data/f; sync" });
+    await Promise.all([
+      files.start("files", A),
+      raw.start("raw", B),
+      machine.running(),
+      scope.ended("idle-1"),
+    ]);
+    await scope.remove("idle-1");
+    await scope.shell(machine.pod, FILL);
+    sum = await scope.shell(machine.pod, READ);
+    migration = await machine.migrate(B, "under-way");
+    await migration.ready();
+    await awaitNodes("moving", A, B);
+    for (const writer of [files, raw]) await writer.goesOn();
+    for (const claim of ["files", "raw", "moving"]) expect(await nqnOf(claim)).toMatch(/\.\d+$/);
+  });
+
+  test("the commands of docs/upgrade.md install this version, and every pod writes on", async () => {
+    const before = await Promise.all(["files", "raw", "moving"].map(nqnOf));
+    await keepNamespaces();
+    await shell(await commands("Upgrade"));
+    await awaitVersion(/:0\.2\.0/);
+    for (const writer of [files, raw]) await writer.goesOn();
+    expect(await Promise.all(["files", "raw", "moving"].map(nqnOf))).toEqual(before);
+    await inController("volumes", "list", "--fail-on-problems");
+  });
+
+  test("the migration that 0.1.0 began ends right", async () => {
+    await migration.succeed();
+    await awaitNodes("moving", B);
+    expect(await scope.shell(machine.pod, READ)).toBe(sum);
+    await scope.event(CLAIM, "moving", "MigrationCompleted", /the volume is on node-2/);
+  });
+
+  test("volumes of 0.1.0 are attached, grown and deleted; new attachments have a nonce", async () => {
+    await scope.pod("idle-2", { claims: ["idle"], node: B });
+    await scope.ready("idle-2");
+    expect(await scope.shell("idle-2", "cat /data/f")).toBe("kept");
+    expect(await nqnOf("idle")).toMatch(/\.\d+-[0-9a-z]+$/);
+    await grow("raw", "128Mi");
+    expect(await scope.shell("raw", "blockdev --getsize64 /dev/vol")).toBe(String(128 << 20));
+    await raw.goesOn();
+    await scope.drop("gone");
+    await scope.claim("fresh");
+    await fresh.start("fresh", A);
+    await fresh.goesOn();
+  });
+
+  test("back: a live migration of an attachment of 0.1.0 begins", async () => {
+    migration = await machine.migrate(A, "and-back");
+    await migration.ready();
+    await awaitNodes("moving", A, B);
+  });
+
+  test("docs/upgrade.md tells the attachments that 0.1.0 cannot keep", async () => {
+    const told = await shell(await commands("Back to 0.1.0"));
+    const volumes = await Promise.all(["idle", "fresh"].map((claim) => scope.bound(claim)));
+    const lines = volumes.map(({ metadata }, index) => `${metadata.name}   ${[B, A][index]}`);
+    expect(told.trim().split("\n").sort()).toEqual(lines.sort());
+  });
+
+  test("the commands of docs/upgrade.md go back to 0.1.0, and every pod with its attachments writes on", async () => {
+    for (const pod of ["idle-2", "fresh"]) await scope.remove(pod);
+    await until(
+      "no attachment with a nonce",
+      async () => (await shell(await commands("Back to 0.1.0"))).trim() === "",
+    );
+    await keepNamespaces();
+    await shell(await commands("Rollback"));
+    await awaitVersion(/:0\.1\.0$/);
+    for (const writer of [files, raw]) await writer.goesOn();
+    await inController("volumes", "list", "--fail-on-problems");
+  });
+
+  test("0.1.0 ends the migration right, and attaches, grows and deletes the volumes of both", async () => {
+    await migration.succeed();
+    await awaitNodes("moving", A);
+    expect(await scope.shell(machine.pod, READ)).toBe(sum);
+    await scope.pod("idle-3", { claims: ["idle"], node: A });
+    await scope.pod("fresh-2", { claims: ["fresh"], node: B });
+    await scope.ready("idle-3");
+    await scope.ready("fresh-2");
+    expect(await scope.shell("idle-3", "cat /data/f")).toBe("kept");
+    expect(Number(await scope.shell("fresh-2", COUNT.fs))).toBeGreaterThan(3);
+    await grow("raw", "192Mi");
+    expect(await scope.shell("raw", "blockdev --getsize64 /dev/vol")).toBe(String(192 << 20));
+    await raw.goesOn();
+    await scope.remove("fresh-2");
+    await scope.drop("fresh");
+  });
+
+  test("forth again, and what was attached all the time is moved and deleted without a rest", async () => {
+    await keepNamespaces();
+    await shell(await commands("Upgrade"));
+    await awaitVersion(/:0\.2\.0/);
+    for (const writer of [files, raw]) await writer.goesOn();
+    await scope.remove("files");
+    await scope.pod("files-2", { claims: ["files"], node: B });
+    await scope.ready("files-2");
+    expect(await scope.shell("files-2", "awk '$1 != NR - 1' /data/log | head -n 1")).toBe("");
+    await machine.stop();
+    await scope.remove("files-2", "idle-3", "raw");
+    for (const claim of ["files", "idle", "raw", "moving"]) await scope.drop(claim);
+    const { disks } = await cluster.rds.state();
+    expect(disks.map(({ slot }) => slot)).toEqual([]);
+    for (const node of cluster.nodes) {
+      const state = `/var/lib/rds-csi/${node.name}`;
+      const look = `ls ${state}; grep -s ${state}/ /sys/block/loop*/loop/backing_file || true`;
+      expect(await node.run("sh", ["-c", look])).toBe("");
+    }
+  });
+
+  test("the API has refused no account of the driver anything", async () => {
+    expect(await refusedSince(since)).toEqual([]);
+  });
+});
