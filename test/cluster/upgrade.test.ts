@@ -173,6 +173,8 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
   const files = new Writer("files", "fs");
   const raw = new Writer("raw", "block");
   const fresh = new Writer("fresh", "fs");
+  /** Stays attached under 0.1.0, against docs/upgrade.md. */
+  const kept = new Writer("kept", "fs");
   let machine: PlayedMachine;
   let migration: PlayedMigration;
   let sum = "";
@@ -240,9 +242,11 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
     expect(await scope.shell("raw", "blockdev --getsize64 /dev/vol")).toBe(String(128 << 20));
     await raw.goesOn();
     await scope.drop("gone");
-    await scope.claim("fresh");
-    await fresh.start("fresh", A);
-    await fresh.goesOn();
+    for (const writer of [fresh, kept]) {
+      await scope.claim(writer.pod);
+      await writer.start(writer.pod, A);
+      await writer.goesOn();
+    }
   });
 
   test("back: a live migration of an attachment of 0.1.0 begins", async () => {
@@ -253,22 +257,45 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
 
   test("docs/upgrade.md tells the attachments that 0.1.0 cannot keep", async () => {
     const told = await shell(await commands("Back to 0.1.0"));
-    const volumes = await Promise.all(["idle", "fresh"].map((claim) => scope.bound(claim)));
-    const lines = volumes.map(({ metadata }, index) => `${metadata.name}   ${[B, A][index]}`);
+    const volumes = await Promise.all(["idle", "fresh", "kept"].map((claim) => scope.bound(claim)));
+    const lines = volumes.map(({ metadata }, index) => `${metadata.name}   ${[B, A, A][index]}`);
     expect(told.trim().split("\n").sort()).toEqual(lines.sort());
   });
 
   test("the commands of docs/upgrade.md go back to 0.1.0, and every pod with its attachments writes on", async () => {
     for (const pod of ["idle-2", "fresh"]) await scope.remove(pod);
+    const { metadata, spec } = await scope.bound("kept");
     await until(
-      "no attachment with a nonce",
-      async () => (await shell(await commands("Back to 0.1.0"))).trim() === "",
+      "no other attachment with a nonce",
+      async () => (await shell(await commands("Back to 0.1.0"))).trim() === `${metadata.name}   ${A}`,
     );
     await keepNamespaces();
     await shell(await commands("Rollback"));
     await awaitVersion(/:0\.1\.0$/);
     for (const writer of [files, raw]) await writer.goesOn();
-    await inController("volumes", "list", "--fail-on-problems");
+    const problems = (await inController("volumes", "list"))
+      .split("\n")
+      .filter((line) => line.startsWith("!"));
+    expect(problems.filter((line) => !line.includes(spec.csi.volumeHandle))).toEqual([]);
+  });
+
+  test("0.1.0 unmounts no volume that this version has attached; its pod writes on until it is deleted", async () => {
+    await kept.goesOn();
+    await api.delete("Pod", "kept", scope.namespace, "?gracePeriodSeconds=0");
+    const logs = [
+      "logs",
+      "-n",
+      "rds-csi",
+      "-l",
+      "app.kubernetes.io/component=node",
+      "-c",
+      "driver",
+      "--tail=-1",
+    ];
+    await until("the refusal of 0.1.0", async () =>
+      /NodeUnpublish.*pathOccupied/.test(await cluster.kubectl(logs)),
+    );
+    expect(await nodesOf("kept")).toEqual([A]);
   });
 
   test("0.1.0 ends the migration right, and attaches, grows and deletes the volumes of both", async () => {
@@ -294,12 +321,15 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
     await awaitVersion(/:0\.2\.0/);
     for (const writer of [files, raw]) await writer.goesOn();
     await scope.remove("files");
-    await scope.pod("files-2", { claims: ["files"], node: B });
-    await scope.ready("files-2");
-    expect(await scope.shell("files-2", "awk '$1 != NR - 1' /data/log | head -n 1")).toBe("");
+    // kubelet tries again to unmount what 0.1.0 would not, with pauses of up to two minutes.
+    for (const claim of ["files", "kept"]) {
+      await scope.pod(`${claim}-2`, { claims: [claim], node: B });
+      await scope.ready(`${claim}-2`, 240_000);
+      expect(await scope.shell(`${claim}-2`, "awk '$1 != NR - 1' /data/log | head -n 1")).toBe("");
+    }
     await machine.stop();
-    await scope.remove("files-2", "idle-3", "raw");
-    for (const claim of ["files", "idle", "raw", "moving"]) await scope.drop(claim);
+    await scope.remove("files-2", "kept-2", "idle-3", "raw");
+    for (const claim of ["files", "kept", "idle", "raw", "moving"]) await scope.drop(claim);
     const { disks } = await cluster.rds.state();
     expect(disks.map(({ slot }) => slot)).toEqual([]);
     for (const node of cluster.nodes) {
