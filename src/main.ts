@@ -10,8 +10,8 @@ if (refused.length > 0) {
   process.exit(2);
 } else if (args[0] === "node-helper") {
   // A short-lived child of `rds-csi node`; it must start fast and needs nothing else.
-  const { runNodeHelper } = await import("./node/helper-main.ts");
-  process.exitCode = runNodeHelper(args.slice(1));
+  const { startNodeHelper } = await import("./node/helper-main.ts");
+  process.exitCode = await startNodeHelper(args.slice(1));
 } else if (args.length === 1 && (args[0] === "version" || args[0] === "--version" || args[0] === "-V")) {
   // Probes and scripts ask this often: it needs neither the command line parser nor the options.
   const { versionText } = await import("./observability/build-info.ts");

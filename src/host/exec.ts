@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
-import { cancelledBy, type DriverError, failure } from "../domain/errors/driver-error.ts";
+import { cancelledBy, DriverError, failure } from "../domain/errors/driver-error.ts";
 import { TOOL_PATH, type ToolName } from "./tools.ts";
 
 /** A program run, without a shell. */
@@ -47,44 +47,89 @@ const DRAIN_MS = 300;
  * The real Exec. A process in uninterruptible sleep cannot be killed, not even by SIGKILL; the call settles at its
  * deadline anyway and leaves the process to the kernel.
  */
-export const exec = (command: Command<string>): Promise<ExecResult> =>
-  new Promise<ExecResult>((resolve, reject) => {
-    const { signal } = command;
-    if (signal?.aborted) return reject(cancelledBy(signal, describe(command)));
-    const child = spawn(command.program, [...command.args], {
-      cwd: "/",
-      env: ENVIRONMENT,
-      detached: true,
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const stdout = collect(child.stdout, command.maxOutputBytes ?? DEFAULT_MAX_OUTPUT);
-    const stderr = collect(child.stderr, command.maxOutputBytes ?? DEFAULT_MAX_OUTPUT);
+export const exec = (command: Command<string>): Promise<ExecResult> => {
+  const { signal } = command;
+  if (signal?.aborted) return Promise.reject(cancelledBy(signal, describe(command)));
+  const child = startProgram(command.program, command.args, "ignore");
+  const stdout = collect(child.stdout, command.maxOutputBytes ?? DEFAULT_MAX_OUTPUT);
+  const stderr = collect(child.stderr, command.maxOutputBytes ?? DEFAULT_MAX_OUTPUT);
+  return bounded<ExecResult>(child, command, (call) => {
+    const ended = (code: number | null, endedBy: string | null) => {
+      const [out, err] = [stdout(), stderr()];
+      const truncated = out.truncated || err.truncated;
+      const by = endedBy === null ? {} : { signal: endedBy };
+      call.settle({ code, ...by, stdout: out.text, stderr: err.text, truncated });
+    };
+    for (const stream of [child.stdout, child.stderr]) stream?.on("data", call.signOfLife);
+    child.once("error", (error) => call.settle(notStarted(command, error)));
+    child.once("close", (code, by) => ended(code, by));
+    child.once("exit", (code, by) => call.settleWithin(DRAIN_MS, () => ended(code, by)));
+  }).finally(() => {
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+    child.unref();
+  });
+};
+
+/** A program that was started. */
+export type Child = ChildProcess;
+
+/** Starts a program as the leader of a process group of its own, its output in pipes. */
+export function startProgram(program: string, args: readonly string[], stdin: "ignore" | "pipe"): Child {
+  return spawn(program, [...args], {
+    cwd: "/",
+    env: ENVIRONMENT,
+    detached: true,
+    stdio: [stdin, "pipe", "pipe"],
+  });
+}
+
+/** The side of a process in a call that ends in time whatever the process does. */
+export interface BoundedCall<T> {
+  /** Ends the call; later calls have no effect. A call that was stopped ends with the reason for that. */
+  settle(result: T | DriverError): void;
+  /** The process has ended: `settle` is called at once if the call was stopped, else after so many milliseconds, without a deadline. */
+  settleWithin(ms: number, settle: () => void): void;
+  /** Begins `quietMs` anew. */
+  signOfLife(): void;
+}
+
+/**
+ * Waits for a process, but at most until the command's deadline, until the caller goes, or until the process has been silent for too
+ * long. Then its process group is killed. A process that is still there a moment later is left behind.
+ * @throws deadlineExceeded; the signal's reason if that is a DriverError, else cancelled; the error that settle() gets
+ */
+export function bounded<T>(
+  child: ChildProcess,
+  command: Command<string>,
+  watch: (call: BoundedCall<T>) => void,
+): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const { signal, quietMs } = command;
     let stopped: DriverError | undefined;
     let settled = false;
     const late = (ms: number) => () =>
       stop(failure("deadlineExceeded", { what: describe(command), seconds: round(ms / 1000) }));
     let timer = setTimeout(late(command.deadlineMs), command.deadlineMs);
-    const { quietMs } = command;
     let quiet: ReturnType<typeof setTimeout> | undefined;
     const signOfLife = () => {
       clearTimeout(quiet);
-      if (quietMs !== undefined && stopped === undefined) quiet = setTimeout(late(quietMs), quietMs);
+      if (quietMs !== undefined && stopped === undefined && !settled)
+        quiet = setTimeout(late(quietMs), quietMs);
     };
     signOfLife();
-    for (const stream of [child.stdout, child.stderr]) stream?.on("data", signOfLife);
     const onAbort = () => signal !== undefined && stop(cancelledBy(signal, describe(command)));
     signal?.addEventListener("abort", onAbort, { once: true });
 
-    const settle = (finish: () => void) => {
+    const settle = (result: T | DriverError) => {
       if (settled) return;
       settled = true;
       clearTimeout(timer);
       clearTimeout(quiet);
       signal?.removeEventListener("abort", onAbort);
-      child.stdout?.destroy();
-      child.stderr?.destroy();
-      child.unref();
-      finish();
+      const end = stopped ?? result;
+      if (end instanceof DriverError) reject(end);
+      else resolve(end);
     };
     const stop = (reason: DriverError) => {
       if (stopped !== undefined || settled) return;
@@ -92,33 +137,23 @@ export const exec = (command: Command<string>): Promise<ExecResult> =>
       killGroup(child);
       clearTimeout(timer);
       clearTimeout(quiet);
-      timer = setTimeout(() => settle(() => reject(reason)), KILL_GRACE_MS);
+      timer = setTimeout(() => settle(reason), KILL_GRACE_MS);
     };
-    const ended = (code: number | null, endedBy: string | null) =>
-      settle(() => {
-        if (stopped !== undefined) return reject(stopped);
-        const [out, err] = [stdout(), stderr()];
-        const truncated = out.truncated || err.truncated;
-        const by = endedBy === null ? {} : { signal: endedBy };
-        resolve({ code, ...by, stdout: out.text, stderr: err.text, truncated });
-      });
-
-    child.once("error", (error: NodeJS.ErrnoException) =>
-      settle(() =>
-        reject(
-          error.code === "ENOENT"
-            ? failure("toolMissing", { tool: command.program }, error)
-            : failure("nodeCommandFailed", { what: describe(command), detail: error.message }, error),
-        ),
-      ),
-    );
-    child.once("close", (code, by) => ended(code, by));
-    child.once("exit", (code, by) => {
-      if (stopped !== undefined || settled) return ended(code, by);
+    const settleWithin = (ms: number, end: () => void) => {
+      if (stopped !== undefined || settled) return end();
       clearTimeout(timer);
-      timer = setTimeout(() => ended(code, by), DRAIN_MS);
-    });
+      timer = setTimeout(end, ms);
+    };
+    watch({ settle, settleWithin, signOfLife });
   });
+}
+
+/** The error of a program that could not be started. */
+export function notStarted(command: Command<string>, error: NodeJS.ErrnoException): DriverError {
+  return error.code === "ENOENT"
+    ? failure("toolMissing", { tool: command.program }, error)
+    : failure("nodeCommandFailed", { what: describe(command), detail: error.message }, error);
+}
 
 /**
  * Runs a program that has to succeed.

@@ -50,6 +50,9 @@ export interface Helper {
 /** The hidden sub-command of the executable that starts the helper. */
 export const HELPER_COMMAND = "node-helper";
 
+/** The argument with which the helper answers one question after the other. */
+export const SERVE = "serve";
+
 /** How long a scan may take, milliseconds: less than the deadlines of its callers, so that it can still report its reason. */
 export const SCAN_LIMIT_MS = 85_000;
 
@@ -76,7 +79,8 @@ export function helperCommand(
 }
 
 /**
- * The real helper: one short-lived process per question.
+ * The real helper.
+ * @param exec runs a helper process for each question, or passes it to one that is there (createHelperProcesses)
  * @throws nodeStateUnknown, deadlineExceeded, cancelled
  */
 export function createHelper(exec: Exec, command: readonly string[] = helperCommand()): Helper {

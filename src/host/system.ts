@@ -2,6 +2,7 @@ import { type Clock, systemClock } from "../domain/clock.ts";
 import { type Logger, silentLogger } from "../observability/log.ts";
 import { type Exec, exec } from "./exec.ts";
 import { createHelper, type Helper } from "./helper.ts";
+import { createHelperProcesses } from "./helper-processes.ts";
 
 /** The machine for the node's code; tests replace parts. */
 export interface NodeSystem {
@@ -19,7 +20,8 @@ export interface NodeSystem {
 export function createNodeSystem(overrides: Partial<NodeSystem> = {}): NodeSystem {
   const run = overrides.exec ?? exec;
   return {
-    helper: createHelper(run),
+    // Tests that take the place of programs answer for the helper as well.
+    helper: createHelper(overrides.exec ?? createHelperProcesses()),
     clock: systemClock,
     logger: silentLogger,
     sysRoot: "/sys",

@@ -1,5 +1,5 @@
 import process from "node:process";
-import { runNodeHelper } from "./helper-main.ts";
+import { startNodeHelper } from "./helper-main.ts";
 
 // Only for runs from source, where the executable is the runtime; see helperCommand().
-process.exitCode = runNodeHelper(process.argv.slice(2));
+process.exitCode = await startNodeHelper(process.argv.slice(2));

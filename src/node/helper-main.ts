@@ -1,7 +1,8 @@
 import { writeSync } from "node:fs";
 import process from "node:process";
+import { createInterface } from "node:readline";
 import { FILESYSTEMS } from "../domain/access-mode.ts";
-import { SCAN_LIMIT_MS, USERS_LIMIT_MS } from "../host/helper.ts";
+import { SCAN_LIMIT_MS, SERVE, USERS_LIMIT_MS } from "../host/helper.ts";
 import type { MkfsMark } from "../host/helper-answers.ts";
 import { lookForData } from "../mount/blank.ts";
 import { eraseMarks, findFilesystem, writeMark } from "../mount/device-mark.ts";
@@ -15,7 +16,21 @@ import { endController } from "../nvme/end-controller.ts";
 const NUMBERS = /^\d+:\d+(,\d+:\d+)*$/;
 
 /**
- * The helper process: makes the calls that may enter uninterruptible sleep, so that the driver itself never does. Writes one line
+ * The helper process. With the argument `serve` it answers the questions on its standard input, each a line with the arguments of
+ * runNodeHelper() in JSON, until that ends; else its arguments are the question.
+ * @returns exit code, as of runNodeHelper()
+ */
+export async function startNodeHelper(args: readonly string[]): Promise<number> {
+  if (args[0] !== SERVE) return runNodeHelper(args);
+  for await (const line of createInterface({ input: process.stdin })) {
+    const code = runNodeHelper(JSON.parse(line) as string[]);
+    if (code !== 0) return code;
+  }
+  return 0;
+}
+
+/**
+ * Answers one question: makes the calls that may enter uninterruptible sleep, so that the driver itself never does. Writes one line
  * of JSON to stdout. Operations: `blank PATH SIZE DEEP`, `inspect PATH MAJOR:MINOR,… [FILE…]`, `ext4 PATH`,
  * `find PATH SIZE FILESYSTEM`, `users MAJOR:MINOR,…`, and those that change something: `mark PATH MAJOR:MINOR SIZE MARK`,
  * `unmark PATH MAJOR:MINOR SIZE VOLUME` and `end-controller SYSFS NAME NQN`.

@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { until } from "../../test/support/until.ts";
+import { createHelperProcesses } from "./helper-processes.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "rds-csi-helpers-"));
+const program = join(directory, "helper.ts");
+const command = [process.execPath, program];
+
+beforeAll(() =>
+  writeFileSync(
+    program,
+    `import { createInterface } from "node:readline";
+for await (const line of createInterface({ input: process.stdin })) {
+  const [what, length] = JSON.parse(line);
+  if (what === "die") process.exit(3);
+  if (what === "complain") { console.error("out of order"); process.exit(1); }
+  if (what === "block") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  if (what === "work") for (let n = 0; n < 5; n++) { process.stderr.write("."); Bun.sleepSync(100); }
+  console.log(JSON.stringify({ pid: process.pid, filler: "x".repeat(length ?? 0) }));
+}
+await Bun.write(process.argv[1] + "." + process.pid + ".ended", "");`,
+  ),
+);
+afterAll(() => rmSync(directory, { recursive: true }));
+
+/** Asks one question. @returns process id of the helper that answered */
+function asking() {
+  const exec = createHelperProcesses(command);
+  return async (
+    args: readonly (string | number)[],
+    more: { signal?: AbortSignal; ms?: number; quietMs?: number } = {},
+  ) => {
+    const { signal, ms = 20_000, quietMs } = more;
+    const all = [program, ...args] as string[];
+    const quiet = quietMs === undefined ? {} : { quietMs };
+    const result = await exec({
+      program: process.execPath as "nvme",
+      args: all,
+      deadlineMs: ms,
+      signal,
+      ...quiet,
+    });
+    return { ...result, pid: result.stdout === "" ? 0 : (JSON.parse(result.stdout).pid as number) };
+  };
+}
+const isThere = (pid: number) =>
+  existsSync(`/proc/${pid}`) && !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+
+describe("helper processes", () => {
+  test("questions that follow each other have one process; questions at once have one each", async () => {
+    const ask = asking();
+    const first = await ask(["a"]);
+    expect((await ask(["b"])).pid).toBe(first.pid);
+    const pids = (await Promise.all([ask(["c"]), ask(["d"]), ask(["e"])])).map(({ pid }) => pid);
+    expect(new Set(pids).size).toBe(3);
+    expect(pids).toContain(first.pid);
+  });
+
+  test("a process that nothing is asked of ends by itself", async () => {
+    const { pid } = await asking()(["a"]);
+    await until("it ends by itself", () => existsSync(`${program}.${pid}.ended`));
+    await until("it is gone", () => !isThere(pid));
+  });
+
+  test("a process that does not answer in time is killed, and the next question has another one", async () => {
+    const ask = asking();
+    const { pid } = await ask(["a"]);
+    await expect(ask(["block"], { ms: 200 })).rejects.toMatchObject({ id: "deadlineExceeded" });
+    await until("it is gone", () => !isThere(pid));
+    expect((await ask(["b"])).pid).not.toBe(pid);
+  });
+
+  test("... so is one whose caller goes, or that gives no sign of life; one that works has its time", async () => {
+    const ask = asking();
+    const gone = new AbortController();
+    const asked = ask(["block"], { signal: gone.signal });
+    gone.abort();
+    await expect(asked).rejects.toMatchObject({ id: "cancelled" });
+    await expect(ask(["block"], { quietMs: 200 })).rejects.toMatchObject({ id: "deadlineExceeded" });
+    expect((await ask(["work"], { quietMs: 400 })).pid).toBeGreaterThan(0);
+  });
+
+  test("the end of a process is a result with its reason, and no answer to a later question", async () => {
+    const ask = asking();
+    const { pid } = await ask(["a"]);
+    expect(await ask(["die"])).toMatchObject({ code: 3, stdout: "" });
+    expect(await ask(["complain"])).toMatchObject({ code: 1, stderr: "out of order\n" });
+    expect((await ask(["b"])).pid).not.toBe(pid);
+  });
+
+  test("a process that ends while it waits is replaced", async () => {
+    const ask = asking();
+    const { pid } = await ask(["a"]);
+    process.kill(pid, "SIGKILL");
+    // A question that comes before the driver knows of the end fails with that end.
+    await until("another one answers", async () => ![0, pid].includes((await ask(["b"])).pid));
+  });
+
+  test("a long answer arrives whole; one without end is cut off", async () => {
+    const ask = asking();
+    expect(JSON.parse((await ask(["a", 1_000_000])).stdout).filler).toHaveLength(1_000_000);
+    expect(await ask(["a", 5_000_000])).toMatchObject({ code: null, signal: "SIGKILL" });
+  });
+
+  test("a program that is not there is named", async () => {
+    const exec = createHelperProcesses(["/nowhere/helper"]);
+    const question = { program: "/nowhere/helper" as "nvme", args: ["a"], deadlineMs: 1_000 };
+    await expect(exec(question)).rejects.toMatchObject({ id: "toolMissing" });
+  });
+});
