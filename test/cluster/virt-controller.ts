@@ -1,6 +1,6 @@
 import type { Thing } from "./api.ts";
 import { until } from "./run.ts";
-import { api, type Scope } from "./world.ts";
+import type { Scope } from "./scope.ts";
 
 const VMI = "VirtualMachineInstance";
 const VMIM = "VirtualMachineInstanceMigration";
@@ -15,13 +15,16 @@ export class PlayedMachine {
   readonly name: string;
   readonly #scope: Scope;
   readonly #claims: readonly string[];
+  readonly #image: string | undefined;
   #uid = "";
   #launchers = 0;
   /** Where the guest runs: node and launcher. */
   #home = { node: "", pod: "" };
 
-  constructor(scope: Scope, name: string, claims: readonly string[]) {
+  /** @param image of the launchers, that of other pods if not given */
+  constructor(scope: Scope, name: string, claims: readonly string[], image?: string) {
     this.#scope = scope;
+    this.#image = image;
     this.name = name;
     this.#claims = claims;
   }
@@ -37,7 +40,7 @@ export class PlayedMachine {
 
   /** Creates the instance and its first launcher on a node. The pod may still be starting then. */
   async start(node: string): Promise<void> {
-    const object = await api.apply({
+    const object = await this.#scope.api.apply({
       apiVersion: "kubevirt.io/v1",
       kind: VMI,
       metadata: { name: this.name, namespace: this.#scope.namespace },
@@ -61,6 +64,7 @@ export class PlayedMachine {
       claims: this.#claims,
       block: true,
       node,
+      ...(this.#image === undefined ? {} : { image: this.#image }),
       // A launcher ends by itself when its guest has gone.
       script: "until [ -e /tmp/ended ]; do sleep 0.2; done; rm /tmp/ended",
       labels: { "kubevirt.io": "virt-launcher", "kubevirt.io/created-by": this.#uid, ...labels },
@@ -84,7 +88,7 @@ export class PlayedMachine {
    * @returns the pod's name
    */
   async hotplug(claim: string, node: string, launcher = this.#home.pod): Promise<string> {
-    const owner = await api.get("Pod", launcher, this.#scope.namespace);
+    const owner = await this.#scope.api.get("Pod", launcher, this.#scope.namespace);
     const pod = `hp-volume-${launcher.replace("virt-launcher-", "")}`;
     await this.#scope.pod(pod, {
       claims: [claim],
@@ -107,7 +111,7 @@ export class PlayedMachine {
 
   /** Begins a live migration. @returns the migration, whose target pod is made and waits for its volumes */
   async migrate(node: string, name = `${this.name}-to-${node}`): Promise<PlayedMigration> {
-    const object = await api.apply({
+    const object = await this.#scope.api.apply({
       apiVersion: "kubevirt.io/v1",
       kind: VMIM,
       metadata: { name, namespace: this.#scope.namespace },
@@ -146,7 +150,7 @@ export class PlayedMachine {
         await this.#scope.remove(pod);
       },
       cancel: async () => {
-        await api.delete(VMIM, name, this.#scope.namespace);
+        await this.#scope.api.delete(VMIM, name, this.#scope.namespace);
         await this.#status({
           migrationState: { ...state, abortRequested: true, failed: true, endTimestamp: now() },
         });
@@ -157,8 +161,8 @@ export class PlayedMachine {
 
   /** Shuts the machine down. */
   async stop(): Promise<void> {
-    await api.delete(VMI, this.name, this.#scope.namespace);
-    for (const { metadata } of await api.list("Pod", this.#scope.namespace)) {
+    await this.#scope.api.delete(VMI, this.name, this.#scope.namespace);
+    for (const { metadata } of await this.#scope.api.list("Pod", this.#scope.namespace)) {
       if (metadata.labels?.["kubevirt.io/created-by"] === this.#uid) await this.#scope.remove(metadata.name);
     }
   }
@@ -168,17 +172,17 @@ export class PlayedMachine {
     await this.#scope.shell(pod, "touch /tmp/ended");
     await until(
       `the end of ${pod}`,
-      async () => (await api.get("Pod", pod, this.#scope.namespace)).status.phase === "Succeeded",
+      async () => (await this.#scope.api.get("Pod", pod, this.#scope.namespace)).status.phase === "Succeeded",
     );
   }
 
   /** Status is no subresource of an instance. */
   #status(status: Thing): Promise<Thing> {
-    return api.patch(VMI, this.name, this.#scope.namespace, { status });
+    return this.#scope.api.patch(VMI, this.name, this.#scope.namespace, { status });
   }
 
   #phase(name: string, status: Thing): Promise<Thing> {
-    return api.patch(VMIM, name, this.#scope.namespace, { status }, "status");
+    return this.#scope.api.patch(VMIM, name, this.#scope.namespace, { status }, "status");
   }
 }
 

@@ -27,6 +27,8 @@ export interface MachineOptions {
    * what it had written. Without one DISK is memory.
    */
   readonly disk?: string;
+  /** Absolute path of a file of the host that is the machine's block device /dev/ubda; User Mode Linux only. */
+  readonly blockDevice?: string;
 }
 
 /** Where a machine has its disk. */
