@@ -1,15 +1,15 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { cp, open, readFile, writeFile } from "node:fs/promises";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { cp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { CONTROL, nodeAddress, podNet } from "../../cluster/addresses.ts";
 import type { Api, Thing } from "../../cluster/api.ts";
-import { apiOf, archiveOfDriver, authorityOf, kubeconfigOf } from "../../cluster/cluster.ts";
+import { apiOf, authorityOf, kubeconfigOf } from "../../cluster/cluster.ts";
 import { startControllers } from "../../cluster/control-plane.ts";
-import { archiveNamed, busyboxTree, makeImages, writeArchive } from "../../cluster/images.ts";
+import { archiveNamed, busyboxTree, writeArchive } from "../../cluster/images.ts";
 import type { Place } from "../../cluster/machine.ts";
-import { ctr, runKubelet, startContainerd, startKubelet } from "../../cluster/node.ts";
+import { runKubelet, startContainerd, startKubelet } from "../../cluster/node.ts";
 import { type RunOptions, run, until } from "../../cluster/run.ts";
 import { isReady, type Provided } from "../../cluster/scope.ts";
 import { makeSite } from "../../cluster/site.ts";
@@ -19,6 +19,7 @@ import { keepLogs } from "../logs.ts";
 import { Machine } from "../machine.ts";
 import { type Cable, Switch } from "../network.ts";
 import { ControlPlane } from "./control.ts";
+import { makeNodeDisk } from "./disk.ts";
 import { LabNode } from "./node.ts";
 
 const programs = process.env.RDS_CSI_CLUSTER_PROGRAMS ?? "";
@@ -36,7 +37,6 @@ export const NODES = ["node-1", "node-2"] as const;
 /** Image of a pod with a shell and the program guest/records.c. */
 export const WRITER = "lab.test/writer:1";
 const RDS_ADDRESS = "192.0.2.2";
-const NODE_DISK_BYTES = 8 * 2 ** 30;
 
 /**
  * A Kubernetes whose nodes are machines of the lab, each with a kernel, a kubelet and a containerd of its own, and real NVMe/TCP to the
@@ -48,6 +48,8 @@ export class KubeWorld implements Provided {
   readonly network = new Switch();
   readonly #cables = new Map<string, Cable>();
   readonly #nodes = new Map<string, LabNode>();
+  /** What is on every node's disk before its first boot. */
+  readonly #disk: string;
   #rds: Machine | undefined;
   #control: ControlPlane | undefined;
   #api: Api | undefined;
@@ -55,6 +57,7 @@ export class KubeWorld implements Provided {
   private constructor() {
     this.directory = mkdtempSync(join(tmpdir(), "rds-csi-lab-"));
     this.place = { state: join(this.directory, "cluster"), programs };
+    this.#disk = join(this.directory, "node.disk");
   }
 
   /**
@@ -81,8 +84,6 @@ export class KubeWorld implements Provided {
     const site = join(place.state, "site");
     const config = { "rds-address": RDS_ADDRESS, "nvme-address": RDS_ADDRESS };
     await makeSite(site, { config, patches: [] });
-    const archives = [await makeImages(programs), await makeWriter()];
-    const driver = await archiveOfDriver(place);
     const control = async () => {
       this.#control = await ControlPlane.start(place, this.cable("control"), NODES);
       this.#api = await apiOf(place);
@@ -93,19 +94,19 @@ export class KubeWorld implements Provided {
       await this.#startRds(site);
       time("the RDS serves");
     };
-    const node = async (name: string) => {
-      const started = await this.#bootNode(name);
-      time(`${name} has booted`);
-      await startContainerd(started);
-      for (const archive of archives) await importImages(started, archive);
-      // The layout names its image by the version only.
-      await importImages(started, driver, "--base-name", "docker.io/library/rds-csi");
-      time(`containerd of ${name} has its images`);
+    const nodes = async () => {
+      await makeNodeDisk(place, this.#disk, [await makeWriter()]);
+      time("the disk of the nodes is made");
+      await Promise.all(NODES.map(async (name) => startContainerd(await this.#bootNode(name))));
+      time("the nodes have booted");
     };
-    await Promise.all([control(), rds(), ...NODES.map(node)]);
+    await Promise.all([control(), rds(), nodes()]);
     for (const [index, name] of NODES.entries()) {
       const token = this.#control?.credentials.nodes.get(name) ?? "";
       await startKubelet(this.node(name), { index, token, authority: authorityOf(place) });
+    }
+    for (const name of NODES) {
+      await this.node(name).await("kubelet", async () => (await this.api.find("Node", name)) !== undefined);
     }
     const kinds = join(repository, "test/cluster/crds.yaml");
     await this.kubectl(["apply", "--server-side", "-f", kinds]);
@@ -190,16 +191,16 @@ export class KubeWorld implements Provided {
     await this.#control?.end();
     await Promise.all(machines.map((machine) => machine.powerOff()));
     this.network.close();
-    rmSync(failed ? this.place.state : this.directory, { recursive: true, force: true });
+    for (const each of failed ? readdirSync(this.directory).filter((name) => name !== "logs") : [""]) {
+      rmSync(join(this.directory, each), { recursive: true, force: true });
+    }
     if (failed) console.error(`the lab's logs are in ${logs}`);
   }
 
   /** Boots a node and makes it a computer for Kubernetes. Its disk is made by the first boot. */
   async #bootNode(name: string): Promise<LabNode> {
     const index = NODES.indexOf(name as (typeof NODES)[number]);
-    const blockDevice = join(this.directory, `${name}.disk`);
-    const file = await open(blockDevice, "a");
-    await file.truncate(NODE_DISK_BYTES).finally(() => file.close());
+    const blockDevice = `${join(this.directory, name)}.disk,${this.#disk}`;
     const machine = await this.#boot(name, nodeAddress(index), { memory: "3G", blockDevice });
     const node = new LabNode(machine, this.place.state);
     this.#nodes.set(name, node);
@@ -245,10 +246,6 @@ export class KubeWorld implements Provided {
       ...options,
     });
   }
-}
-
-function importImages(node: LabNode, archive: string, ...args: string[]): Promise<string> {
-  return ctr(node, "images", "import", ...args, `/run/host${archive}`);
 }
 
 /** An archive with the image of the pods that write records. */
