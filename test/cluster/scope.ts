@@ -217,7 +217,9 @@ export class Scope {
 
   /** Runs a shell script in a pod that has to succeed. */
   async shell(pod: string, script: string): Promise<string> {
-    return (await this.#cluster().kubectl(["exec", "-n", this.namespace, pod, "--", "sh", "-ec", script])).trim();
+    return (
+      await this.#cluster().kubectl(["exec", "-n", this.namespace, pod, "--", "sh", "-ec", script])
+    ).trim();
   }
 
   /** Runs a shell script in a pod, whatever its exit code. */

@@ -221,7 +221,9 @@ export class World {
    */
   async close(failed = false): Promise<void> {
     if (failed) {
-      await Promise.all([...this.machines.values()].map((machine) => keepLogs(machine, join(this.directory, "logs"))));
+      await Promise.all(
+        [...this.machines.values()].map((machine) => keepLogs(machine, join(this.directory, "logs"))),
+      );
     }
     await Promise.all([...this.machines.values()].map((machine) => machine.powerOff()));
     this.network.close();

@@ -7,8 +7,7 @@ import { join } from "node:path";
 import { API_SERVICE, CONTROL, nodeAddress, podNet } from "../../cluster/addresses.ts";
 import { authorityOf, kubeconfigOf } from "../../cluster/cluster.ts";
 import { type Credentials, prepareControlPlane, startApi } from "../../cluster/control-plane.ts";
-import { removeCgroups } from "../../cluster/leftovers.ts";
-import { cgroupOf, INSIDE, Machine as Namespaces, type Place } from "../../cluster/machine.ts";
+import { INSIDE, Machine as Namespaces, type Place } from "../../cluster/machine.ts";
 import { kubeconfig } from "../../cluster/pki.ts";
 import { relay } from "../../cluster/relay.ts";
 import { until } from "../../cluster/run.ts";
@@ -19,18 +18,10 @@ import type { Cable } from "../network.ts";
 export class ControlPlane {
   readonly machine: Namespaces;
   readonly credentials: Credentials;
-  readonly #place: Place;
   readonly #tap: ChildProcess;
   readonly #relay: Server;
 
-  private constructor(
-    place: Place,
-    machine: Namespaces,
-    credentials: Credentials,
-    tap: ChildProcess,
-    relayed: Server,
-  ) {
-    this.#place = place;
+  private constructor(machine: Namespaces, credentials: Credentials, tap: ChildProcess, relayed: Server) {
     this.machine = machine;
     this.credentials = credentials;
     this.#tap = tap;
@@ -61,7 +52,7 @@ export class ControlPlane {
     await writeFile(kubeconfigOf(place), kubeconfig(server, authorityOf(place), credentials.admin), {
       mode: 0o600,
     });
-    return new ControlPlane(place, machine, credentials, tap, relayed);
+    return new ControlPlane(machine, credentials, tap, relayed);
   }
 
   async end(): Promise<void> {
@@ -69,7 +60,6 @@ export class ControlPlane {
     await this.machine.end();
     this.#tap.stdin?.end();
     if (this.#tap.exitCode === null) await once(this.#tap, "exit");
-    await removeCgroups(cgroupOf(this.#place));
   }
 }
 

@@ -54,8 +54,7 @@ export class LabNode implements Computer {
       timeoutMs,
       explain: tail,
     });
-    if (ended !== undefined)
-      throw new Error(`${name} of ${this.name} ended with ${ended}:\n${await tail()}`);
+    if (ended !== undefined) throw new Error(`${name} of ${this.name} ended with ${ended}:\n${await tail()}`);
   }
 }
 

@@ -8,7 +8,8 @@ import type { Api, Thing } from "../../cluster/api.ts";
 import { apiOf, authorityOf, kubeconfigOf } from "../../cluster/cluster.ts";
 import { startControllers } from "../../cluster/control-plane.ts";
 import { archiveNamed, busyboxTree, writeArchive } from "../../cluster/images.ts";
-import type { Place } from "../../cluster/machine.ts";
+import { removeCgroups } from "../../cluster/leftovers.ts";
+import { cgroupOf, type Place } from "../../cluster/machine.ts";
 import { runKubelet, startContainerd, startKubelet } from "../../cluster/node.ts";
 import { type RunOptions, run, until } from "../../cluster/run.ts";
 import { isReady, type Provided } from "../../cluster/scope.ts";
@@ -100,7 +101,9 @@ export class KubeWorld implements Provided {
       await Promise.all(NODES.map(async (name) => startContainerd(await this.#bootNode(name))));
       time("the nodes have booted");
     };
-    await Promise.all([control(), rds(), nodes()]);
+    // All of them, as what still starts cannot be ended.
+    const started = await Promise.allSettled([control(), rds(), nodes()]);
+    for (const each of started) if (each.status === "rejected") throw each.reason;
     for (const [index, name] of NODES.entries()) {
       const token = this.#control?.credentials.nodes.get(name) ?? "";
       await startKubelet(this.node(name), { index, token, authority: authorityOf(place) });
@@ -165,7 +168,14 @@ export class KubeWorld implements Provided {
   async awaitDriver(): Promise<void> {
     const { api } = this;
     const replicas = ({ status }: Thing) => status?.readyReplicas === 2;
-    await api.await("Deployment", "rds-csi-controller", "rds-csi", "with two ready replicas", replicas, 180_000);
+    await api.await(
+      "Deployment",
+      "rds-csi-controller",
+      "rds-csi",
+      "with two ready replicas",
+      replicas,
+      180_000,
+    );
     const all = ({ status }: Thing) => status?.numberReady === NODES.length;
     await api.await("DaemonSet", "rds-csi-node", "rds-csi", "ready on all nodes", all, 120_000);
     const registered = ({ spec }: Thing) => spec.drivers?.length > 0;
@@ -190,6 +200,7 @@ export class KubeWorld implements Provided {
     }
     await this.#control?.end();
     await Promise.all(machines.map((machine) => machine.powerOff()));
+    await removeCgroups(cgroupOf(this.place));
     this.network.close();
     for (const each of failed ? readdirSync(this.directory).filter((name) => name !== "logs") : [""]) {
       rmSync(join(this.directory, each), { recursive: true, force: true });
