@@ -43,10 +43,13 @@ export class PodWriter {
 
   /** Ends after the running write. @returns the last acknowledged number */
   async stop(): Promise<number> {
-    await this.#scope.shell(
+    // Ended or dead: in some pods nobody takes its exit code.
+    const ended = "until grep -qs '^State:.Z' /proc/$p/status || [ ! -e /proc/$p ]; do sleep 0.1; done";
+    const problems = await this.#scope.shell(
       this.#pod,
-      "kill -TERM $(pidof records); while pidof records >/dev/null; do sleep 0.1; done; cat /tmp/writer.log >&2; test ! -s /tmp/writer.log",
+      `p=$(pidof records); kill -TERM $p; ${ended}; cat /tmp/writer.log`,
     );
+    if (problems !== "") throw new Error(`the writer in ${this.#pod} failed: ${problems}`);
     return await this.acknowledged();
   }
 }
