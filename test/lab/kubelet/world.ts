@@ -30,7 +30,7 @@ export const noKubelets: string = (() => {
   if (noLab !== "") return noLab;
   if (!kind.hasHostTree) return "(skipped: such machines do not have the host's tree)";
   if (process.getuid?.() !== 0) return "(skipped: the control plane needs root)";
-  if (programs === "") return "(skipped: scripts/cluster build makes its programs)";
+  if (programs === "") return "(skipped: no programs of scripts/cluster build, or no image)";
   return existsSync("/dev/net/tun") ? "" : "(skipped: there is no /dev/net/tun)";
 })();
 
