@@ -218,9 +218,13 @@ function machines(place: Place): Promise<(Machine | undefined)[]> {
   return Promise.all(["control", ...NODES, ...third].map((name) => Machine.find(name, place)));
 }
 
-const kubeconfigOf = ({ state }: Place): string => join(state, "kubeconfig");
-const authorityOf = ({ state }: Place): string => join(state, "control/pki/ca.crt");
-async function apiOf(place: Place): Promise<Api> {
+/** Path of an administrator's kubeconfig, for programs of this computer. */
+export const kubeconfigOf = ({ state }: Place): string => join(state, "kubeconfig");
+/** Path of the certificate of the API server's authority. */
+export const authorityOf = ({ state }: Place): string => join(state, "control/pki/ca.crt");
+
+/** The API that the kubeconfig leads to. */
+export async function apiOf(place: Place): Promise<Api> {
   const { clusters, users } = JSON.parse(await readFile(kubeconfigOf(place), "utf8"));
   return new Api(clusters[0].cluster.server, await readFile(authorityOf(place), "utf8"), users[0].user.token);
 }
@@ -246,7 +250,7 @@ async function startRelay(control: Machine, place: Place): Promise<string> {
 }
 
 /** The driver's image as an archive. */
-async function archiveOfDriver(place: Place): Promise<string> {
+export async function archiveOfDriver(place: Place): Promise<string> {
   const file = join(place.state, "driver.tar");
   await run("tar", ["-C", join(repository, "dist/image"), "-cf", file, "."]);
   return file;

@@ -2,8 +2,9 @@ import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { API, DNS, nodeAddress } from "./addresses.ts";
 import type { Thing } from "./api.ts";
+import type { Computer } from "./computer.ts";
 import { AUTHORITY } from "./control-plane.ts";
-import { INSIDE, type Machine } from "./machine.ts";
+import { INSIDE } from "./machine.ts";
 import { kubeconfig } from "./pki.ts";
 
 const SOCKET = "/run/containerd/containerd.sock";
@@ -14,7 +15,7 @@ export const PAUSE = "registry.k8s.io/pause:3.10.2";
 /**
  * Starts a node's containerd. Restricting the OOM score is needed where root lacks CAP_SYS_RESOURCE.
  */
-export async function startContainerd(node: Machine): Promise<void> {
+export async function startContainerd(node: Computer): Promise<void> {
   await mkdir(join(node.directory, "cni/bin"), { recursive: true });
   await mkdir(join(node.directory, "cni/conf"), { recursive: true });
   await copyFile(join(import.meta.dirname, "cni.sh"), join(node.directory, "cni/bin/cluster"));
@@ -55,7 +56,7 @@ state = "/run/containerd"
 }
 
 /** Runs containerd's client in a node, in kubelet's namespace of it. */
-export function ctr(node: Machine, ...args: string[]): Promise<string> {
+export function ctr(node: Computer, ...args: string[]): Promise<string> {
   return node.run(`${INSIDE.bin}/ctr`, ["--address", SOCKET, "--namespace", "k8s.io", ...args], {
     timeoutMs: 120_000,
   });
@@ -75,7 +76,7 @@ export interface KubeletOptions {
 }
 
 /** Writes kubelet's configuration and starts it. */
-export async function startKubelet(node: Machine, options: KubeletOptions): Promise<void> {
+export async function startKubelet(node: Computer, options: KubeletOptions): Promise<void> {
   const { index, token, authority, taints = [] } = options;
   await mkdir(join(node.directory, "pki"), { recursive: true });
   await copyFile(authority, join(node.directory, "pki/ca.crt"));
@@ -120,7 +121,7 @@ export async function startKubelet(node: Machine, options: KubeletOptions): Prom
 }
 
 /** Starts kubelet, also anew after it was killed. */
-export async function runKubelet(node: Machine, index: number): Promise<void> {
+export async function runKubelet(node: Computer, index: number): Promise<void> {
   await node.daemon("kubelet", [
     ...["kubelet", `--config=${at("kubelet.yaml")}`, `--kubeconfig=${at("kubelet.kubeconfig")}`],
     ...["--root-dir=/var/lib/kubelet", `--cert-dir=${at("kubelet-pki")}`],

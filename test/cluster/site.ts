@@ -15,9 +15,6 @@ const CONFIG = {
   "nvme-address": CONTROL,
   pool: "storage-pool",
   orchestrator: "kubernetes",
-  // No NVMe: loop devices over the files of the simulated RDS.
-  "data-path": "loop",
-  "loop-exports-dir": `${INSIDE.rds}/exports`,
 };
 
 const ARGUMENT = "/spec/template/spec/containers/0/args/3";
@@ -26,13 +23,28 @@ const STATE_DIR = [
   { op: "replace", path: ARGUMENT, value: "--state-dir=/var/lib/rds-csi/$(RDS_CSI_NODE_ID)" },
 ];
 
+/** A site's own settings. */
+export interface SiteOptions {
+  /** config.yaml, over the one here. */
+  readonly config: Readonly<Record<string, string>>;
+  /** Patches of the manifests, as kustomize takes them. */
+  readonly patches: readonly object[];
+}
+
+/** A site without NVMe: loop devices over the files of the simulated RDS. */
+const LOOP: SiteOptions = {
+  config: { "data-path": "loop", "loop-exports-dir": `${INSIDE.rds}/exports` },
+  // One kernel names the files of all loop devices, so the nodes' directories need paths of their own.
+  patches: [{ target: { kind: "DaemonSet", name: "rds-csi-node" }, patch: JSON.stringify(STATE_DIR) }],
+};
+
 /** Makes the folder of an installation, as docs/install.md has it: key, settings, kustomization. The host key is still missing. */
-export async function makeSite(directory: string): Promise<void> {
+export async function makeSite(directory: string, options: SiteOptions = LOOP): Promise<void> {
   await mkdir(directory, { recursive: true });
   const key = newEd25519Key();
   await writeFile(join(directory, "rds-csi-key"), key.private, { mode: 0o600 });
   await writeFile(join(directory, "rds-csi-key.pub"), `${key.public}\n`);
-  await writeSettings(directory, CURRENT, {});
+  await writeSettings(directory, CURRENT, options);
 }
 
 /**
@@ -49,15 +61,15 @@ export async function makeSiteFrom(
 ): Promise<void> {
   await mkdir(directory, { recursive: true });
   for (const name of ["rds-csi-key", "known_hosts"]) await copyFile(join(from, name), join(directory, name));
-  await writeSettings(directory, manifests, settings);
+  await writeSettings(directory, manifests, { ...LOOP, config: { ...LOOP.config, ...settings } });
 }
 
 async function writeSettings(
   directory: string,
   manifests: string,
-  settings: Readonly<Record<string, string>>,
+  { config, patches }: SiteOptions,
 ): Promise<void> {
-  const lines = Object.entries({ ...CONFIG, ...settings }).map(([name, value]) => `${name}: ${value}\n`);
+  const lines = Object.entries({ ...CONFIG, ...config }).map(([name, value]) => `${name}: ${value}\n`);
   await writeFile(join(directory, "config.yaml"), lines.join(""));
   const images = SIDECARS.map((name) => {
     const { name: newName, tag: newTag } = sidecarImage(name);
@@ -71,8 +83,7 @@ async function writeSettings(
       relative(directory, join(manifests, "components", name)),
     ),
     images,
-    // One kernel names the files of all loop devices, so the nodes' directories need paths of their own.
-    patches: [{ target: { kind: "DaemonSet", name: "rds-csi-node" }, patch: JSON.stringify(STATE_DIR) }],
+    patches,
     configMapGenerator: [
       { name: "rds-csi-config", namespace: "rds-csi", behavior: "replace", files: ["config.yaml"] },
     ],

@@ -1,6 +1,6 @@
 import type { Thing } from "./api.ts";
 import { until } from "./run.ts";
-import { api, type Scope } from "./world.ts";
+import type { Scope } from "./scope.ts";
 
 const VMI = "VirtualMachineInstance";
 const VMIM = "VirtualMachineInstanceMigration";
@@ -16,14 +16,17 @@ export class PlayedMachine {
   readonly name: string;
   readonly #scope: Scope;
   readonly #claims: readonly string[];
+  readonly #image: string | undefined;
   #uid = "";
   #launchers = 0;
   #protected = false;
   /** Where the guest runs: node and launcher. */
   #home = { node: "", pod: "" };
 
-  constructor(scope: Scope, name: string, claims: readonly string[]) {
+  /** @param image of the launchers, that of other pods if not given */
+  constructor(scope: Scope, name: string, claims: readonly string[], image?: string) {
     this.#scope = scope;
+    this.#image = image;
     this.name = name;
     this.#claims = claims;
   }
@@ -39,7 +42,7 @@ export class PlayedMachine {
 
   /** Creates the instance and its first launcher on a node. The pod may still be starting then. */
   async start(node: string): Promise<void> {
-    const object = await api.apply({
+    const object = await this.#scope.api.apply({
       apiVersion: "kubevirt.io/v1",
       kind: VMI,
       metadata: { name: this.name, namespace: this.#scope.namespace },
@@ -60,7 +63,7 @@ export class PlayedMachine {
    * Source: KubeVirt 1.9, pkg/virt-controller/watch/drain/disruptionbudget/disruptionbudget.go.
    */
   async protect(): Promise<void> {
-    await api.apply({
+    await this.#scope.api.apply({
       apiVersion: "policy/v1",
       kind: PDB,
       metadata: { name: this.name, namespace: this.#scope.namespace },
@@ -83,8 +86,8 @@ export class PlayedMachine {
   async #budget(minAvailable: number): Promise<void> {
     if (!this.#protected) return;
     const { namespace } = this.#scope;
-    const { metadata } = await api.patch(PDB, this.name, namespace, { spec: { minAvailable } });
-    await api.await(
+    const { metadata } = await this.#scope.api.patch(PDB, this.name, namespace, { spec: { minAvailable } });
+    await this.#scope.api.await(
       PDB,
       this.name,
       namespace,
@@ -101,6 +104,7 @@ export class PlayedMachine {
       claims: this.#claims,
       block: true,
       node,
+      ...(this.#image === undefined ? {} : { image: this.#image }),
       // A launcher ends by itself when its guest has gone.
       script: "until [ -e /tmp/ended ]; do sleep 0.2; done; rm /tmp/ended",
       labels: { "kubevirt.io": "virt-launcher", "kubevirt.io/created-by": this.#uid, ...labels },
@@ -124,7 +128,7 @@ export class PlayedMachine {
    * @returns the pod's name
    */
   async hotplug(claim: string, node: string, launcher = this.#home.pod): Promise<string> {
-    const owner = await api.get("Pod", launcher, this.#scope.namespace);
+    const owner = await this.#scope.api.get("Pod", launcher, this.#scope.namespace);
     const pod = `hp-volume-${launcher.replace("virt-launcher-", "")}`;
     await this.#scope.pod(pod, {
       claims: [claim],
@@ -147,7 +151,7 @@ export class PlayedMachine {
 
   /** Begins a live migration. @returns the migration, whose target pod is made and waits for its volumes */
   async migrate(node: string, name = `${this.name}-to-${node}`): Promise<PlayedMigration> {
-    const object = await api.apply({
+    const object = await this.#scope.api.apply({
       apiVersion: "kubevirt.io/v1",
       kind: VMIM,
       metadata: { name, namespace: this.#scope.namespace },
@@ -189,7 +193,7 @@ export class PlayedMachine {
         await this.#budget(1);
       },
       cancel: async () => {
-        await api.delete(VMIM, name, this.#scope.namespace);
+        await this.#scope.api.delete(VMIM, name, this.#scope.namespace);
         await this.#status({
           migrationState: { ...state, abortRequested: true, failed: true, endTimestamp: now() },
         });
@@ -201,9 +205,9 @@ export class PlayedMachine {
 
   /** Shuts the machine down. */
   async stop(): Promise<void> {
-    await api.delete(VMI, this.name, this.#scope.namespace);
-    await api.delete(PDB, this.name, this.#scope.namespace);
-    for (const { metadata } of await api.list("Pod", this.#scope.namespace)) {
+    await this.#scope.api.delete(VMI, this.name, this.#scope.namespace);
+    await this.#scope.api.delete(PDB, this.name, this.#scope.namespace);
+    for (const { metadata } of await this.#scope.api.list("Pod", this.#scope.namespace)) {
       if (metadata.labels?.["kubevirt.io/created-by"] === this.#uid) await this.#scope.remove(metadata.name);
     }
   }
@@ -211,7 +215,7 @@ export class PlayedMachine {
   /** The guest has left a launcher, which then ends well and stays. */
   async #end(pod: string): Promise<void> {
     await until(`the end of ${pod}`, async () => {
-      const { status } = await api.get("Pod", pod, this.#scope.namespace);
+      const { status } = await this.#scope.api.get("Pod", pod, this.#scope.namespace);
       if (status.phase === "Succeeded") return true;
       await this.#scope.tryShell(pod, "touch /tmp/ended");
       return false;
@@ -220,11 +224,11 @@ export class PlayedMachine {
 
   /** Status is no subresource of an instance. */
   #status(status: Thing): Promise<Thing> {
-    return api.patch(VMI, this.name, this.#scope.namespace, { status });
+    return this.#scope.api.patch(VMI, this.name, this.#scope.namespace, { status });
   }
 
   #phase(name: string, status: Thing): Promise<Thing> {
-    return api.patch(VMIM, name, this.#scope.namespace, { status }, "status");
+    return this.#scope.api.patch(VMIM, name, this.#scope.namespace, { status }, "status");
   }
 }
 

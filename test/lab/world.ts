@@ -1,6 +1,6 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Controller, Node } from "../../src/csi/gen/csi_pb.ts";
 import type { ServiceClient } from "../support/csi-client.ts";
@@ -16,6 +16,7 @@ import {
   SECRETS,
 } from "./container/container.ts";
 import { DISK, kind, labDirectory } from "./kind.ts";
+import { keepLogs } from "./logs.ts";
 import { Machine } from "./machine.ts";
 import { type Cable, Switch } from "./network.ts";
 
@@ -220,28 +221,14 @@ export class World {
    */
   async close(failed = false): Promise<void> {
     if (failed) {
-      await Promise.all([...this.machines.values()].map((machine) => this.#keepLogs(machine)));
+      await Promise.all(
+        [...this.machines.values()].map((machine) => keepLogs(machine, join(this.directory, "logs"))),
+      );
     }
     await Promise.all([...this.machines.values()].map((machine) => machine.powerOff()));
     this.network.close();
     if (failed) console.error(`the lab's logs are in ${join(this.directory, "logs")}`);
     else rmSync(this.directory, { recursive: true, force: true });
-  }
-
-  /** Copies the logs of a machine, as far as it still answers. */
-  async #keepLogs(machine: Machine): Promise<void> {
-    if (!machine.on) return;
-    const directory = join(this.directory, "logs", machine.name);
-    mkdirSync(directory, { recursive: true });
-    const commands: Record<string, string> = { dmesg: "dmesg", mounts: "cat /proc/mounts" };
-    const logs = await machine.run("ls /run/*.log", 5_000).catch(() => undefined);
-    for (const log of logs?.stdout.split("\n").filter((path) => path !== "") ?? []) {
-      commands[basename(log)] = `tail -c 4M ${log}`;
-    }
-    for (const [name, command] of Object.entries(commands)) {
-      const ran = await machine.run(`timeout 5 ${command}`, 10_000).catch(() => undefined);
-      if (ran !== undefined) writeFileSync(join(directory, name), ran.stdout);
-    }
   }
 
   async #start(

@@ -1,13 +1,14 @@
 #!/bin/bash
 # build.sh DIR: what the lab boots, from Debian's own packages: the User Mode Linux kernel (`user-mode-linux`) and the NVMe host
 # and target modules, which that package leaves out, compiled from the source of exactly the same kernel with its own
-# configuration. Needs no root. Result in DIR: linux.uml, with-cables, records, xstate.so and modules/ (with `list`, the load order).
+# configuration. Needs no root. Result in DIR: linux.uml, with-cables, tap, records, xstate.so, modules/ (with `list`, the load order)
+# and more-modules/, those of the kernel that only a Kubernetes node needs.
 # About a minute and 200 MB of downloads; the result has 11 MB.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1
 work=$out/build
-mkdir -p "$work" "$out/modules"
+mkdir -p "$work" "$out/modules" "$out/more-modules"
 cd "$work"
 step() { echo "lab: $*" >&2; }
 
@@ -47,7 +48,9 @@ step "compiling the NVMe modules"
 step "compiling the small programs of the lab"
 gcc -O2 -Wall -Wextra -Werror -shared -fPIC -o "$out/xstate.so" "$here/xstate.c" -ldl
 gcc -O2 -Wall -Wextra -Werror -o "$out/with-cables" "$here/with-cables.c"
-gcc -O2 -Wall -Wextra -Werror -o "$out/records" "$here/../guest/records.c"
+gcc -O2 -Wall -Wextra -Werror -o "$out/tap" "$here/tap.c"
+# Static, as it also runs in images without a C library.
+gcc -O2 -Wall -Wextra -Werror -static -o "$out/records" "$here/../guest/records.c"
 
 cp uml/usr/bin/linux.uml "$out/"
 kernel=uml/usr/lib/uml/modules/$version/kernel
@@ -55,6 +58,7 @@ cp source/drivers/nvme/host/nvme-{core,fabrics,tcp}.ko source/drivers/nvme/targe
 strip -g "$out"/modules/*.ko
 cp "$kernel"/fs/configfs/configfs.ko "$kernel"/lib/crc64.ko "$kernel"/crypto/crc64_rocksoft_generic.ko \
   "$kernel"/lib/crc64-rocksoft.ko "$kernel"/block/t10-pi.ko "$kernel"/drivers/block/loop.ko "$out/modules/"
+cp "$kernel"/fs/overlayfs/overlay.ko "$kernel"/drivers/net/veth.ko "$out/more-modules/"
 printf '%s.ko\n' configfs crc64 crc64_rocksoft_generic crc64-rocksoft t10-pi nvme-core nvme-fabrics nvme-tcp nvmet \
   nvmet-tcp loop >"$out/modules/list"
 cd "$out"

@@ -19,7 +19,7 @@ export const uml: MachineKind = {
   bootLimitMs: 60_000,
   executable: `/run/host${executable}`,
   records: `/run/host${directory}/records`,
-  launch: ({ name, address, mac, cable, logs, memory = "512M", multipath = true, disk }, n) => {
+  launch: ({ name, address, mac, cable, logs, memory = "512M", multipath = true, disk, blockDevice }, n) => {
     const mailbox = join(logs, `${name}-${n}.mailbox`);
     mkdirSync(mailbox, { recursive: true });
     if (disk !== undefined) mkdirSync(disk, { recursive: true });
@@ -33,6 +33,7 @@ export const uml: MachineKind = {
       ...[`lab.name=${name}`, `lab.ip=vec0=${address}`, `lab.modules=${directory}/modules`],
       ...[`lab.root=${repository}`, `lab.bun=${process.execPath}`, `lab.multipath=${multipath ? "Y" : "N"}`],
       ...[`lab.mailbox=${mailbox}`, ...(disk === undefined ? [] : [`lab.disk=${disk}`])],
+      ...(blockDevice === undefined ? [] : [`ubd0=${blockDevice}`]),
     ];
     const ports = `${cable.machinePort}-${cable.switchPort}`;
     // One CPU for all of an instance: spread over two, the kernel and its traced children cost two to four times as much.
