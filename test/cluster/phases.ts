@@ -60,7 +60,12 @@ async function runFiles(
     {
       cwd: repository,
       stdio: ["ignore", "pipe", "inherit"],
-      env: { ...process.env, RDS_CSI_CLUSTER: cluster.state, RDS_CSI_TEST_TIMEOUT: "900000" },
+      env: {
+        ...process.env,
+        RDS_CSI_CLUSTER: cluster.state,
+        RDS_CSI_TEST_TIMEOUT: "900000",
+        RDS_CSI_TEST_REPEAT: "1",
+      },
     },
   );
   let last = "";
