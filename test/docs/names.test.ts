@@ -37,6 +37,7 @@ const OF_OTHERS = [
   "--short",
   "--force",
   "--sort-by",
+  "--no-headers",
 ];
 
 /** Flags of our own scripts: whatever their texts know. */
