@@ -329,12 +329,18 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
     }
     await machine.stop();
     await scope.remove("files-2", "kept-2", "idle-3", "raw");
-    for (const claim of ["files", "kept", "idle", "raw", "moving"]) await scope.drop(claim);
+    const claims = ["files", "kept", "idle", "raw", "moving"];
+    const handles = (await Promise.all(claims.map((claim) => scope.bound(claim)))).map(
+      ({ spec }) => spec.csi.volumeHandle as string,
+    );
+    for (const claim of claims) await scope.drop(claim);
     const { disks } = await cluster.rds.state();
     expect(disks.map(({ slot }) => slot)).toEqual([]);
     for (const node of cluster.nodes) {
       const state = `/var/lib/rds-csi/${node.name}`;
-      const look = `ls ${state}; grep -s ${state}/ /sys/block/loop*/loop/backing_file || true`;
+      // The computer may have other clusters, whose loop devices are seen here too.
+      const names = handles.map((handle) => `-e ${handle}`).join(" ");
+      const look = `ls ${state}; grep -s ${names} /sys/block/loop*/loop/backing_file || true`;
       expect(await node.run("sh", ["-c", look])).toBe("");
     }
   });

@@ -38,6 +38,7 @@ const OF_OTHERS = [
   "--force",
   "--sort-by",
   "--disable-force-detach-on-timeout",
+  "--no-headers",
 ];
 
 /** Flags of our own scripts: whatever their texts know. */
