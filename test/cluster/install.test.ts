@@ -84,6 +84,26 @@ describe("docs/install.md", () => {
     expect(said).toMatch(/attached +1Gi +default\/rds-filesystem +node-\d/);
     expect(await shell(last)).toContain('pod "rds-filesystem" deleted');
   });
+
+  test("its commands take the driver out again, nothing of it is left, and another install works", async () => {
+    const [remove = ""] = await blocks("Uninstall");
+    const input = await cluster.manifests();
+    expect(await shell(remove)).toContain('namespace "rds-csi" deleted');
+    const env = { KUBECONFIG: cluster.kubeconfig };
+    const kubectl = `${cluster.place.programs}/bin/kubectl`;
+    const left = await attempt(kubectl, ["get", "-f", "-", "-o", "name", "--ignore-not-found"], {
+      input,
+      env,
+    });
+    expect([left.stdout, left.stderr.replace(/.*namespaces "rds-csi" not found\n?/g, "")]).toEqual(["", ""]);
+    for (const { name } of cluster.nodes) {
+      const unregistered = ({ spec }: Thing) =>
+        !(spec.drivers ?? []).some((each: Thing) => each.name === "rds.csi.srvlab.io");
+      await api.await("CSINode", name, undefined, "without the driver", unregistered, 120_000);
+    }
+    await cluster.applySite();
+    await cluster.awaitDriver();
+  });
 });
 
 describe("the account of a node", () => {
