@@ -196,22 +196,6 @@ describe.skipIf(skipped !== "")(`with a third node${skipped}`, () => {
   });
 });
 
-/**
- * Replaces the driver's pod on the third node. The pod that a deleted Node leaves and the one that follows it share the path of the
- * registrar's socket, which the registrar of the former removes when it ends: then kubelet forgets the driver.
- */
-async function renewDriver(): Promise<void> {
-  const selector = "?labelSelector=app.kubernetes.io/component=node";
-  const ready = async () => {
-    const pods = await api.list("Pod", "rds-csi", selector);
-    return pods.find((pod) => pod.spec.nodeName === C && isReady(pod) && !pod.metadata.deletionTimestamp);
-  };
-  const { metadata } = await until(`the driver's pod on ${C}`, ready);
-  await api.delete("Pod", metadata.name, "rds-csi");
-  await api.awaitGone("Pod", metadata.name, "rds-csi");
-  await cluster.awaitDriver();
-}
-
 /** Waits until the cluster counts the third node as ready, or no more. */
 function awaitReady(ready: boolean): Promise<unknown> {
   return api.await(
@@ -327,7 +311,7 @@ describe.skipIf(skipped !== "")(
 
       await runKubelet(cluster.node(C), NODES.length);
       await awaitReady(true);
-      await renewDriver();
+      await cluster.awaitDriver();
       await isClean();
       const read = [await scope.shell(`late-${A}`, READ), await scope.shell(launcher, READ)];
       expect([...read, await scope.shell(`orphan-${B}`, READ)]).toEqual([late.sum, sum, orphan.sum]);
