@@ -226,6 +226,25 @@ const forget = (pod: string) =>
 
 const nqnOf = async (volume: Thing) => (await diskOf(volume))?.nqn;
 
+test.skipIf(skipped !== "")(
+  `kubelet forgets a driver whose registration socket has gone, and gets it back from its registrar${skipped}`,
+  async () => {
+    const socket = "/var/lib/kubelet/plugins_registry/rds.csi.srvlab.io-reg.sock";
+    const known = (wanted: boolean) =>
+      api.await(
+        "CSINode",
+        C,
+        undefined,
+        wanted ? "with the driver" : "without the driver",
+        ({ spec }) => (spec.drivers ?? []).length > 0 === wanted,
+      );
+    await known(true);
+    await cluster.node(C).run("rm", [socket]);
+    await known(false);
+    await known(true);
+  },
+);
+
 describe.skipIf(skipped !== "")(
   `the third node's kubelet is silent, and its pods are deleted by force${skipped}`,
   () => {
