@@ -43,9 +43,9 @@ const inPods = (name: string, pattern: RegExp): Victim => ({
 const VICTIMS: readonly Victim[] = [
   inPods("both controllers", /^rds-csi controller /),
   inPods("every provisioner and attacher", /^\/csi-(provisioner|attacher) /),
-  inPods("the driver on both nodes", /^rds-csi node /),
+  inPods("the driver on every node", /^rds-csi node /),
   {
-    name: "both kubelets",
+    name: "every kubelet",
     kill: async () => (await Promise.all(cluster.nodes.map((node) => node.kill("kubelet")))).every(Boolean),
     mend: async () => {
       for (const [index, node] of cluster.nodes.entries()) await runKubelet(node, index);
