@@ -196,22 +196,6 @@ describe.skipIf(skipped !== "")(`with a third node${skipped}`, () => {
   });
 });
 
-/**
- * Replaces the driver's pod on the third node. The pod that a deleted Node leaves and the one that follows it share the path of the
- * registrar's socket, which the registrar of the former removes when it ends: then kubelet forgets the driver.
- */
-async function renewDriver(): Promise<void> {
-  const selector = "?labelSelector=app.kubernetes.io/component=node";
-  const ready = async () => {
-    const pods = await api.list("Pod", "rds-csi", selector);
-    return pods.find((pod) => pod.spec.nodeName === C && isReady(pod) && !pod.metadata.deletionTimestamp);
-  };
-  const { metadata } = await until(`the driver's pod on ${C}`, ready);
-  await api.delete("Pod", metadata.name, "rds-csi");
-  await api.awaitGone("Pod", metadata.name, "rds-csi");
-  await cluster.awaitDriver();
-}
-
 /** Waits until the cluster counts the third node as ready, or no more. */
 function awaitReady(ready: boolean): Promise<unknown> {
   return api.await(
@@ -241,6 +225,25 @@ const forget = (pod: string) =>
   cluster.kubectl(["delete", "pod", pod, "-n", scope.namespace, "--force", "--grace-period=0"]);
 
 const nqnOf = async (volume: Thing) => (await diskOf(volume))?.nqn;
+
+test.skipIf(skipped !== "")(
+  `kubelet forgets a driver whose registration socket has gone, and gets it back from its registrar${skipped}`,
+  async () => {
+    const socket = "/var/lib/kubelet/plugins_registry/rds.csi.srvlab.io-reg.sock";
+    const known = (wanted: boolean) =>
+      api.await(
+        "CSINode",
+        C,
+        undefined,
+        wanted ? "with the driver" : "without the driver",
+        ({ spec }) => (spec.drivers ?? []).length > 0 === wanted,
+      );
+    await known(true);
+    await cluster.node(C).run("rm", [socket]);
+    await known(false);
+    await known(true);
+  },
+);
 
 describe.skipIf(skipped !== "")(
   `the third node's kubelet is silent, and its pods are deleted by force${skipped}`,
@@ -327,7 +330,7 @@ describe.skipIf(skipped !== "")(
 
       await runKubelet(cluster.node(C), NODES.length);
       await awaitReady(true);
-      await renewDriver();
+      await cluster.awaitDriver();
       await isClean();
       const read = [await scope.shell(`late-${A}`, READ), await scope.shell(launcher, READ)];
       expect([...read, await scope.shell(`orphan-${B}`, READ)]).toEqual([late.sum, sum, orphan.sum]);

@@ -220,7 +220,8 @@ describeSets((objects) => {
       expect([ready.path, ready.port]).toEqual(["/readyz", "metrics"]);
       expect(flag(driver, "metrics-address").split(":").at(-1)).toBe(port("metrics"));
       for (const each of containersOf(template)) {
-        if (each === driver || each.livenessProbe === undefined) continue;
+        if (each === driver || each.name === "node-driver-registrar" || each.livenessProbe === undefined)
+          continue;
         const { path, port: name } = each.livenessProbe.httpGet;
         expect(path).toBe("/healthz/leader-election");
         expect(each.args).toContain("--leader-election");
@@ -231,9 +232,19 @@ describeSets((objects) => {
       expect(new Set(ports.map(({ name }) => name)).size).toBe(ports.length);
     }
     // The node's ports are the host's: below NodePorts (30000) and the kernel's outgoing ones (32768).
-    for (const { containerPort } of nodeDriver.ports) expect(containerPort).toBeWithin(20_000, 30_000);
+    for (const { ports = [] } of containersOf(node))
+      for (const { containerPort } of ports) expect(containerPort).toBeWithin(20_000, 30_000);
     for (const probe of ["livenessProbe", "readinessProbe"])
       expect(nodeDriver[probe].httpGet.host).toBe("127.0.0.1");
+    const registrar = named(containersOf(node), "node-driver-registrar");
+    expect(registrar.livenessProbe.httpGet).toEqual({
+      host: "127.0.0.1",
+      path: "/healthz",
+      port: "registrar",
+    });
+    expect(flag(registrar, "http-endpoint")).toBe(
+      `127.0.0.1:${named(registrar.ports, "registrar").containerPort}`,
+    );
   });
 
   test("two controllers, on two machines where possible, and one at least during a drain", () => {

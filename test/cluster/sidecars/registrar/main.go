@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"log"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -55,10 +57,37 @@ func driverName(address string) string {
 	}
 }
 
+// serveHealth answers /healthz: whether a registrar of the driver answers at the socket. Source: node-driver-registrar,
+// cmd/csi-node-driver-registrar/node_register.go.
+func serveHealth(endpoint, socket, name string) {
+	http.HandleFunc("/healthz", func(response http.ResponseWriter, request *http.Request) {
+		if _, err := os.Stat(socket); err != nil {
+			http.Error(response, "registration socket does not exist", http.StatusNotFound)
+			return
+		}
+		connection, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			http.Error(response, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		defer connection.Close()
+		ctx, cancel := context.WithTimeout(request.Context(), time.Second)
+		defer cancel()
+		info, err := registration.NewRegistrationClient(connection).GetInfo(ctx, &registration.InfoRequest{})
+		if err != nil || info.GetName() != name {
+			http.Error(response, "no registrar of the driver answers", http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprint(response, "ok")
+	})
+	log.Fatal(http.ListenAndServe(endpoint, nil))
+}
+
 func main() {
 	address := flag.String("csi-address", "/run/csi/socket", "the driver's socket")
 	seen := flag.String("kubelet-registration-path", "", "the driver's socket as kubelet sees it")
 	directory := flag.String("plugin-registration-path", "/registration", "where kubelet looks for sockets of plugins")
+	endpoint := flag.String("http-endpoint", "", "address of /healthz; none: it is not served")
 	flag.Int("v", 0, "ignored: verbosity of the original's log")
 	flag.Parse()
 	name := driverName(*address)
@@ -74,6 +103,9 @@ func main() {
 	registration.RegisterRegistrationServer(registrar, &server{info: &registration.PluginInfo{
 		Type: registration.CSIPlugin, Name: name, Endpoint: *seen, SupportedVersions: []string{"1.0.0"},
 	}})
+	if *endpoint != "" {
+		go serveHealth(*endpoint, socket, name)
+	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	go func() {
