@@ -229,7 +229,7 @@ describe("after it", () => {
     const counts = events.map(({ reason, count, series }) => [reason, series?.count ?? count ?? 1] as const);
     console.log(`refused for ${seconds(refusedAt)}: ${JSON.stringify(counts)}`);
     expect(counts.map(([reason]) => reason)).toContain("AttachmentConflict");
-    for (const [reason, count] of counts) expect([reason, count <= 12]).toEqual([reason, true]);
+    for (const [reason, count] of counts) expect([reason, count <= 16]).toEqual([reason, true]);
     expect(counts.length).toBeLessThanOrEqual(6);
     await scope.remove("refused", "holder");
     await scope.drop("refused");
