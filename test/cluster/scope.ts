@@ -12,6 +12,8 @@ export interface Provided {
   readonly place: Place;
   /** For programs of this computer. */
   readonly kubeconfig: string;
+  /** Milliseconds that a pod may take to start or end, or an event to come; a minute if not given. */
+  readonly waitMs?: number;
   /** Runs kubectl on this computer. */
   kubectl(args: readonly string[], options?: RunOptions): Promise<string>;
 }
@@ -68,6 +70,10 @@ export class Scope {
     afterAll(() => this.#end(), 400_000);
   }
 
+  get #waitMs(): number {
+    return this.#cluster().waitMs ?? 120_000;
+  }
+
   get api(): Api {
     return this.#cluster().api;
   }
@@ -77,7 +83,8 @@ export class Scope {
     for (const { metadata } of await api.list("Pod", namespace)) {
       await api.delete("Pod", metadata.name, namespace, "?gracePeriodSeconds=0");
     }
-    await until("the end of all pods", async () => (await api.list("Pod", namespace)).length === 0);
+    const pods = async () => await api.list("Pod", namespace);
+    await until("the end of all pods", async () => (await pods()).length === 0, { timeoutMs: this.#waitMs });
     for (const { metadata } of await api.list("PersistentVolumeClaim", namespace)) {
       await api.delete("PersistentVolumeClaim", metadata.name, namespace);
     }
@@ -145,6 +152,7 @@ export class Scope {
       this.namespace,
       "bound",
       ({ status }) => status.phase === "Bound",
+      this.#waitMs,
     );
     return await this.api.get("PersistentVolume", claim.spec.volumeName);
   }
@@ -188,7 +196,7 @@ export class Scope {
     });
   }
 
-  ready(name: string, timeoutMs?: number): Promise<Thing> {
+  ready(name: string, timeoutMs = this.#waitMs): Promise<Thing> {
     return this.api.await("Pod", name, this.namespace, "ready", isReady, timeoutMs);
   }
 
@@ -205,7 +213,7 @@ export class Scope {
   /** Deletes a pod at once and waits until it is gone. */
   async remove(...names: string[]): Promise<void> {
     for (const name of names) await this.api.delete("Pod", name, this.namespace, "?gracePeriodSeconds=0");
-    for (const name of names) await this.api.awaitGone("Pod", name, this.namespace);
+    for (const name of names) await this.api.awaitGone("Pod", name, this.namespace, this.#waitMs);
   }
 
   /** Deletes a claim and waits until its volume is gone too. */
@@ -243,7 +251,7 @@ export class Scope {
     name: string,
     reason: string,
     text: RegExp,
-    timeoutMs = 120_000,
+    timeoutMs = this.#waitMs,
   ): Promise<string> {
     let seen: Thing[] = [];
     return await until(

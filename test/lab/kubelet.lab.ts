@@ -212,10 +212,14 @@ describe.skipIf(noKubelets !== "")(`kubelets on real NVMe/TCP ${noKubelets}`.tri
         await after.progress();
         stopped.resume();
         // The writer of the old pod goes on at once, and its node's kernel looks for what is there no more.
-        await until("the old connection to be lost", async () => {
-          const found = (await connections(A)).filter((line) => line.includes(volume));
-          return found.every((line) => line.startsWith("tcp connecting "));
-        });
+        await until(
+          "the old connection to be lost",
+          async () => {
+            const found = (await connections(A)).filter((line) => line.includes(volume));
+            return found.every((line) => line.startsWith("tcp connecting "));
+          },
+          { timeoutMs: 120_000 },
+        );
         await after.progress();
         last = await after.stop();
         await verifyInPod(scope, "lost-2", last);

@@ -38,7 +38,9 @@ export class PodWriter {
   /** Waits until the device has acknowledged some more records. */
   async progress(): Promise<void> {
     const before = await this.acknowledged();
-    await until("progress of the writer", async () => (await this.acknowledged()) >= before + SOME);
+    await until("progress of the writer", async () => (await this.acknowledged()) >= before + SOME, {
+      timeoutMs: 120_000,
+    });
   }
 
   /** Ends after the running write. @returns the last acknowledged number */

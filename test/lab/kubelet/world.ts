@@ -46,6 +46,7 @@ const RDS_ADDRESS = "192.0.2.2";
 export class KubeWorld implements Provided {
   readonly directory: string;
   readonly place: Place;
+  readonly waitMs = 180_000;
   readonly network = new Switch();
   readonly #cables = new Map<string, Cable>();
   readonly #nodes = new Map<string, LabNode>();
@@ -195,6 +196,8 @@ export class KubeWorld implements Provided {
       [...this.#nodes.values()].map(({ machine }) => machine),
     );
     if (failed) {
+      const pods = "cd /var/lib/pod-logs && for f in */*/*.log; do cp $f /run/$(echo $f | tr / _); done";
+      await Promise.all(machines.map((machine) => machine.run(pods, 10_000).catch(() => {})));
       await Promise.all(machines.map((machine) => keepLogs(machine, logs)));
       await cp(join(this.place.state, "log"), join(logs, "control"), { recursive: true }).catch(() => {});
     }
