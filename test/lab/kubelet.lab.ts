@@ -231,8 +231,19 @@ describe.skipIf(noKubelets !== "")(`kubelets on real NVMe/TCP ${noKubelets}`.tri
       await world().boot(A);
       await taint(A, false);
       await scope.remove("lost-2");
-      await scope.pod("lost-3", { claims: ["lost"], block: true, node: A, image: WRITER });
-      await scope.ready("lost-3");
+      // A kubelet that still sees the taint refuses a pod for good; a controller would make another one, as here.
+      await until(
+        "a pod on the node that was lost",
+        async () => {
+          await scope.pod("lost-3", { claims: ["lost"], block: true, node: A, image: WRITER });
+          const settled = (pod: Thing) => isReady(pod) || pod.status?.phase === "Failed";
+          const pod = await scope.api.await("Pod", "lost-3", scope.namespace, "settled", settled, 180_000);
+          if (pod.status.phase !== "Failed") return true;
+          await scope.remove("lost-3");
+          return false;
+        },
+        { timeoutMs: 300_000 },
+      );
       await awaitConnected(volume, A);
       await verifyInPod(scope, "lost-3", last);
       await scope.remove("lost-3");
