@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { createWriteStream, type WriteStream } from "node:fs";
+import { createWriteStream, existsSync, type WriteStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -28,10 +28,15 @@ interface Result {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
-  /** Errors outside of tests, or a run without an end: nobody knows which tests they belong to. */
+  /** Errors outside of tests, a run without an end, or a report that does not name each failure: not to be repeated. */
   readonly broken: boolean;
-  /** Failed tests by their file. */
-  readonly failures: ReadonlyMap<string, readonly string[]>;
+  readonly report: Report;
+}
+
+/** Names of tests by their file. */
+interface Report {
+  readonly failed: ReadonlyMap<string, readonly string[]>;
+  readonly passed: ReadonlyMap<string, readonly string[]>;
 }
 
 /** Runs `bun test` to its end. @param report file for its report */
@@ -63,46 +68,57 @@ async function runTests(options: readonly string[], report: string): Promise<Res
   // A file that cannot be loaded is among both.
   const failed = Math.max(count("fail"), count("error"));
   const silent = !complete || (code !== 0 && failed === 0);
+  const tests = failed === 0 ? { failed: new Map(), passed: new Map() } : await readReport(report);
+  const named = [...tests.failed.values()].flat().length;
   return {
     passed: count("pass"),
     failed: silent ? Math.max(1, failed) : failed,
     skipped: count("skip") + count("todo"),
-    broken: silent || count("error") > 0,
-    failures: failed === 0 ? new Map() : await failedTests(report),
+    broken: silent || count("error") > 0 || named !== failed,
+    report: tests,
   };
 }
 
-/** The failed tests in a report, by file. */
-async function failedTests(report: string): Promise<Map<string, string[]>> {
-  const text = await readFile(report, "utf8").catch(() => "");
-  const failures = new Map<string, string[]>();
-  for (const [, attributes = ""] of text.matchAll(/<testcase ([^>]*[^/])>\s*<failure/g)) {
-    const [name, file] = ["name", "file"].map(
-      (key) => new RegExp(`\\b${key}="([^"]*)"`).exec(attributes)?.[1],
+/** The tests in a report of JUnit's form; none if it cannot be read. */
+async function readReport(file: string): Promise<Report> {
+  const text = await readFile(file, "utf8").catch(() => "");
+  const report = { failed: new Map<string, string[]>(), passed: new Map<string, string[]>() };
+  for (const [, attributes = "", content = ""] of text.matchAll(
+    /<testcase ([^>]*?)(?:\/>|>(.*?)<\/testcase>)/gs,
+  )) {
+    const [name, group, path] = ["name", "classname", "file"].map(
+      (key) => new RegExp(`\\b${key}="([^"]*)"`).exec(attributes)?.[1] ?? "",
     );
-    if (name === undefined || file === undefined) continue;
-    failures.set(file, [...(failures.get(file) ?? []), name]);
+    if (name === undefined || path === undefined || content.includes("<skipped")) continue;
+    const { failed, passed } = report;
+    const kind = content.includes("<failure") || content.includes("<error") ? failed : passed;
+    kind.set(path, [...(kind.get(path) ?? []), group === "" ? name : `${group} > ${name}`]);
   }
-  return failures;
+  return report;
 }
 
-/** Runs the files with failed tests once more, one after the other. @returns the sums, and the tests that passed then */
+/**
+ * Runs the files with failed tests once more, one after the other. Only a test that is seen to pass then is no failure any more.
+ * @returns the sums, and those tests
+ */
 async function repeated(first: Result): Promise<Result & { readonly flaky: readonly string[] }> {
-  const others = args.filter((arg) => arg.startsWith("-"));
+  const others = args.filter((arg) => !isFile(arg));
   const flaky: string[] = [];
-  const failures = new Map<string, readonly string[]>();
-  let broken = false;
-  for (const [file, names] of first.failures) {
+  for (const [index, [file, names]] of [...first.report.failed].entries()) {
     console.log(`repeat: ${file}, for ${names.join(", ")}`);
-    const again = await runTests([...others, `./${file}`], join(canaries, "again.xml"));
-    const still = again.failures.get(file) ?? [];
-    if (still.length > 0) failures.set(file, still);
-    broken ||= again.broken;
-    if (!again.broken)
-      flaky.push(...names.filter((name) => !still.includes(name)).map((name) => `${file} › ${name}`));
+    const again = await runTests([...others, `./${file}`], join(canaries, `again-${index}.xml`));
+    // Without a failure nobody has read the report.
+    const report = await readReport(join(canaries, `again-${index}.xml`));
+    const passed = again.broken ? [] : (report.passed.get(file) ?? []);
+    flaky.push(...names.filter((name) => passed.includes(name)).map((name) => `${file} › ${name}`));
   }
-  const failed = broken ? first.failed : [...failures.values()].flat().length;
-  return { ...first, passed: first.passed + first.failed - failed, failed, broken, failures, flaky };
+  const failed = first.failed - flaky.length;
+  return { ...first, passed: first.passed + flaky.length, failed, flaky };
+}
+
+/** Whether an argument names files of tests, and is no option or the value of one. */
+function isFile(arg: string): boolean {
+  return arg.startsWith("./") || (!arg.startsWith("-") && existsSync(arg));
 }
 
 async function leaked(): Promise<number> {

@@ -149,8 +149,8 @@ install_debian_packages() {
   echo "setup: installing Debian packages:$_wanted" >&2
   # A package list may be old or absent: refresh it only when the first try fails. $_wanted is a list of words.
   # shellcheck disable=SC2086
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $_wanted >/dev/null 2>&1 && return 0
+  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $_wanted >/dev/null 2>&1 && return 0
   DEBIAN_FRONTEND=noninteractive apt-get update -qq >/dev/null 2>&1 || return 1
   # shellcheck disable=SC2086
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $_wanted >/dev/null 2>&1
+  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $_wanted >/dev/null 2>&1
 }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { until } from "../../test/support/until.ts";
+import { helperCommand } from "./helper.ts";
 import { createHelperProcesses } from "./helper-processes.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "rds-csi-helpers-"));
@@ -15,12 +16,14 @@ beforeAll(() =>
     program,
     `import { createInterface } from "node:readline";
 for await (const line of createInterface({ input: process.stdin })) {
-  const [what, length] = JSON.parse(line);
+  const [number, what, length] = JSON.parse(line);
   if (what === "die") process.exit(3);
   if (what === "complain") { console.error("out of order"); process.exit(1); }
   if (what === "block") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   if (what === "work") for (let n = 0; n < 5; n++) { process.stderr.write("."); Bun.sleepSync(100); }
-  console.log(JSON.stringify({ pid: process.pid, filler: "x".repeat(length ?? 0) }));
+  if (what === "twice") console.log(number + " {}\\n" + (number + 1) + " {}");
+  if (what === "stray") console.log("{}");
+  console.log(number + " " + JSON.stringify({ pid: process.pid, filler: "x".repeat(length ?? 0) }));
 }
 await Bun.write(process.argv[1] + "." + process.pid + ".ended", "");`,
   ),
@@ -44,7 +47,7 @@ function asking() {
       signal,
       ...quiet,
     });
-    return { ...result, pid: result.stdout === "" ? 0 : (JSON.parse(result.stdout).pid as number) };
+    return { ...result, pid: result.stdout === "" ? 0 : ((JSON.parse(result.stdout).pid ?? 0) as number) };
   };
 }
 const isThere = (pid: number) =>
@@ -98,6 +101,36 @@ describe("helper processes", () => {
     process.kill(pid, "SIGKILL");
     // A question that comes before the driver knows of the end fails with that end.
     await until("another one answers", async () => ![0, pid].includes((await ask(["b"])).pid));
+  });
+
+  test("a line that is no answer to the question is none, and no answer to the next one", async () => {
+    const ask = asking();
+    expect(await ask(["stray"])).toMatchObject({ code: null, stdout: "" });
+    expect((await ask(["a"])).pid).toBeGreaterThan(0);
+    expect(await ask(["twice"])).toMatchObject({ stdout: "{}" });
+    expect((await ask(["b"])).pid).toBeGreaterThan(0);
+  });
+
+  test("those of a burst end although questions go on", async () => {
+    const ask = asking();
+    const burst = (await Promise.all(["a", "b", "c", "d"].map((each) => ask([each])))).map(({ pid }) => pid);
+    await until("one is left", async () => {
+      await ask(["e"]);
+      return burst.filter(isThere).length === 1;
+    });
+  });
+
+  test("the program's own helper: answers, and ends at a question that is none", async () => {
+    const [program = "", ...prefix] = helperCommand();
+    const exec = createHelperProcesses();
+    const ask = (...args: string[]) =>
+      exec({ program: program as "nvme", args: [...prefix, ...args], deadlineMs: 20_000 });
+    expect(JSON.parse((await ask("ext4", "/dev/null")).stdout)).toMatchObject({ kind: "unreadable" });
+    expect(JSON.parse((await ask("ext4", "/dev/line\u2028\u2029\n")).stdout)).toMatchObject({
+      kind: "unreadable",
+    });
+    expect(await ask("nonsense", "x")).toMatchObject({ code: 2, stdout: "" });
+    expect(JSON.parse((await ask("ext4", "/dev/null")).stdout)).toMatchObject({ kind: "unreadable" });
   });
 
   test("a long answer arrives whole; one without end is cut off", async () => {

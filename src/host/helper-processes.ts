@@ -30,7 +30,8 @@ export function createHelperProcesses(command: readonly string[] = helperCommand
   return async (question: Command<string>) => {
     const { signal } = question;
     if (signal?.aborted) throw cancelledBy(signal, describe(question));
-    const [waiting] = idle;
+    // The newest, so that those of a burst end.
+    const waiting = [...idle].at(-1);
     if (waiting !== undefined) idle.delete(waiting);
     const helper = waiting ?? new HelperProcess([...command, SERVE]);
     const result = await helper.ask(question, question.args.slice(prefix));
@@ -48,12 +49,13 @@ class HelperProcess {
   #onEnd: (error?: Error) => void = () => {};
   #onSign: () => void = () => {};
   #answer = "";
+  #asked = 0;
   #complaint = "";
 
   constructor([program = "", ...args]: readonly string[]) {
     this.#child = startProgram(program, args, "pipe");
     const { stdin, stdout, stderr } = this.#child;
-    stdin?.on("error", () => {});
+    for (const stream of [stdin, stdout, stderr]) stream?.on("error", () => {});
     stdout?.setEncoding("utf8").on("data", (text: string) => this.#read(text));
     stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#complaint = `${this.#complaint}${text}`.slice(-8_192);
@@ -93,14 +95,27 @@ class HelperProcess {
     try {
       return await bounded<ExecResult>(this.#child, question, (call) => {
         this.#onSign = call.signOfLife;
-        this.#onLine = (stdout) => call.settle({ code: 0, stdout, stderr: "", truncated: false });
+        this.#asked += 1;
+        // The answer names its question: no other line is one.
+        const mark = `${this.#asked} `;
+        this.#onLine = (line) => {
+          const known = line.startsWith(mark);
+          const stdout = known ? line.slice(mark.length) : "";
+          if (!known) this.#leave();
+          call.settle({
+            code: known ? 0 : null,
+            stdout,
+            stderr: known ? "" : "another answer",
+            truncated: false,
+          });
+        };
         this.#onEnd = (error) => {
           const { exitCode: code, signalCode } = this.#child;
           const by = signalCode === null ? {} : { signal: signalCode };
           const result = { code, ...by, stdout: "", stderr: this.#complaint, truncated: false };
           call.settle(error === undefined ? result : notStarted(question, error));
         };
-        this.#child.stdin?.write(`${JSON.stringify(args)}\n`);
+        this.#child.stdin?.write(`${JSON.stringify([this.#asked, ...args])}\n`);
       });
     } catch (error) {
       this.#leave();
@@ -118,6 +133,7 @@ class HelperProcess {
    * @returns whether it waits
    */
   rest(gone: () => void): boolean {
+    if (this.#answer !== "") this.#leave();
     if (this.#ended) return false;
     const leave = () => {
       gone();

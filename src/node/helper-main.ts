@@ -1,6 +1,5 @@
 import { writeSync } from "node:fs";
 import process from "node:process";
-import { createInterface } from "node:readline";
 import { FILESYSTEMS } from "../domain/access-mode.ts";
 import { SCAN_LIMIT_MS, SERVE, USERS_LIMIT_MS } from "../host/helper.ts";
 import type { MkfsMark } from "../host/helper-answers.ts";
@@ -15,68 +14,86 @@ import { endController } from "../nvme/end-controller.ts";
 
 const NUMBERS = /^\d+:\d+(,\d+:\d+)*$/;
 
+/** Exit code for a question that is none. */
+const WRONG_USAGE = 2;
+
 /**
- * The helper process. With the argument `serve` it answers the questions on its standard input, each a line with the arguments of
- * runNodeHelper() in JSON, until that ends; else its arguments are the question.
- * @returns exit code, as of runNodeHelper()
+ * The helper process. With the argument `serve` it answers the questions on its standard input until that ends: lines of JSON, each a
+ * number and the arguments of a question. The line of an answer begins with the number. Else its arguments are the question, and the
+ * answer is a line of JSON.
+ * @returns exit code: 0 = answered, 2 = wrong usage
  */
 export async function startNodeHelper(args: readonly string[]): Promise<number> {
-  if (args[0] !== SERVE) return runNodeHelper(args);
-  for await (const line of createInterface({ input: process.stdin })) {
-    const code = runNodeHelper(JSON.parse(line) as string[]);
-    if (code !== 0) return code;
+  if (args[0] !== SERVE) return answered(args, "");
+  let text = "";
+  for await (const data of process.stdin.setEncoding("utf8")) {
+    const lines = `${text}${data}`.split("\n");
+    text = lines.pop() ?? "";
+    for (const line of lines) {
+      const [number, ...question] = JSON.parse(line) as [number, ...string[]];
+      const code = answered(question, `${number} `);
+      if (code !== 0) {
+        // Else the runtime waits for more.
+        process.stdin.destroy();
+        return code;
+      }
+    }
   }
   return 0;
 }
 
+function answered(question: readonly string[], mark: string): number {
+  const answer = answerOf(question);
+  if (answer === undefined) return WRONG_USAGE;
+  process.stdout.write(`${mark}${JSON.stringify(answer)}\n`);
+  return 0;
+}
+
 /**
- * Answers one question: makes the calls that may enter uninterruptible sleep, so that the driver itself never does. Writes one line
- * of JSON to stdout. Operations: `blank PATH SIZE DEEP`, `inspect PATH MAJOR:MINOR,… [FILE…]`, `ext4 PATH`,
+ * Answers one question: makes the calls that may enter uninterruptible sleep, so that the driver itself never does. Operations: `blank PATH SIZE DEEP`, `inspect PATH MAJOR:MINOR,… [FILE…]`, `ext4 PATH`,
  * `find PATH SIZE FILESYSTEM`, `users MAJOR:MINOR,…`, and those that change something: `mark PATH MAJOR:MINOR SIZE MARK`,
  * `unmark PATH MAJOR:MINOR SIZE VOLUME` and `end-controller SYSFS NAME NQN`.
- * @returns exit code: 0 = answered, 2 = wrong usage
+ * @returns the answer; undefined for wrong usage
  */
-export function runNodeHelper(args: readonly string[]): number {
+export function answerOf(args: readonly string[]): object | undefined {
   const [operation, path, second = "", third = "", fourth = ""] = args;
-  if (path === undefined) return 2;
+  if (path === undefined) return undefined;
   switch (operation) {
     case "blank":
-      if (!/^\d+$/.test(second) || (third !== "deep" && third !== "quick")) return 2;
-      return answer(lookForData(path, Number(second), third === "deep"));
+      if (!/^\d+$/.test(second) || (third !== "deep" && third !== "quick")) return undefined;
+      return lookForData(path, Number(second), third === "deep");
     case "inspect":
-      if (!NUMBERS.test(second)) return 2;
-      return answer(inspect(path, second.split(","), args.slice(3)));
+      if (!NUMBERS.test(second)) return undefined;
+      return inspect(path, second.split(","), args.slice(3));
     case "ext4":
-      return answer(readExt4State(path));
+      return readExt4State(path);
     case "find": {
       const wanted = FILESYSTEMS.find((known) => known === third);
-      if (!/^\d+$/.test(second) || wanted === undefined) return 2;
-      return answer(findFilesystem(path, Number(second), wanted));
+      if (!/^\d+$/.test(second) || wanted === undefined) return undefined;
+      return findFilesystem(path, Number(second), wanted);
     }
     case "mark": {
       const mark = markOf(fourth);
-      if (!/^\d+:\d+$/.test(second) || !/^\d+$/.test(third) || mark === undefined) return 2;
-      return answer(writeMark(path, second, Number(third), mark));
+      if (!/^\d+:\d+$/.test(second) || !/^\d+$/.test(third) || mark === undefined) return undefined;
+      return writeMark(path, second, Number(third), mark);
     }
     case "unmark":
-      if (!/^\d+:\d+$/.test(second) || !/^\d+$/.test(third) || fourth === "") return 2;
-      return answer(eraseMarks(path, second, Number(third), fourth));
+      if (!/^\d+:\d+$/.test(second) || !/^\d+$/.test(third) || fourth === "") return undefined;
+      return eraseMarks(path, second, Number(third), fourth);
     case "users":
-      if (!NUMBERS.test(path)) return 2;
-      return answer(
-        scanDevices(
-          new Set(path.split(",")),
-          new Set([process.pid, process.ppid]),
-          undefined,
-          undefined,
-          createScanWork({ limitMs: USERS_LIMIT_MS }),
-        ),
+      if (!NUMBERS.test(path)) return undefined;
+      return scanDevices(
+        new Set(path.split(",")),
+        new Set([process.pid, process.ppid]),
+        undefined,
+        undefined,
+        createScanWork({ limitMs: USERS_LIMIT_MS }),
       );
     case "end-controller":
-      if (!/^nvme\d+$/.test(second) || third === undefined || third === "") return 2;
-      return answer(endController(path, second, third));
+      if (!/^nvme\d+$/.test(second) || third === undefined || third === "") return undefined;
+      return endController(path, second, third);
     default:
-      return 2;
+      return undefined;
   }
 }
 
@@ -90,11 +107,6 @@ function inspect(path: string, [number = "", ...partitions]: readonly string[], 
     }
   };
   return inspectDevice(path, number, partitions, files, createScanWork({ limitMs: SCAN_LIMIT_MS, progress }));
-}
-
-function answer(value: unknown): number {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
-  return 0;
 }
 
 /** Only a mark that reads back as itself is ever written. */

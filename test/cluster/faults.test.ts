@@ -47,7 +47,7 @@ const VICTIMS: readonly Victim[] = [
   inPods("the driver on every node", /^rds-csi node /),
   {
     name: "every kubelet",
-    kill: async () => (await Promise.all(cluster.nodes.map((node) => node.kill("kubelet")))).every(Boolean),
+    kill: async () => (await Promise.all(cluster.nodes.map((node) => node.kill("kubelet")))).some(Boolean),
     mend: async () => {
       for (const [index, node] of cluster.nodes.entries()) await runKubelet(node, index);
     },
@@ -67,7 +67,9 @@ async function meanwhile(victim: Victim, random: Random, work: () => Promise<unk
     await until(`${victim.name} to run`, () => victim.kill(), { timeoutMs: 90_000 });
     await victim.mend?.();
   };
-  await Promise.all([work(), fault()]);
+  // Neither is left behind by the other's failure.
+  const ends = await Promise.allSettled([work(), fault()]);
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
 }
 
 beforeAll(() => scope.storageClass("vm", { migrationGuard: "enforce", migrationTimeoutSeconds: "auto" }));
@@ -169,7 +171,7 @@ describe("killed at random moments, and everything converges", () => {
       const left = async () => {
         const records = await node.run("sh", [
           "-c",
-          `ls /var/lib/rds-csi/${node.name} | grep -c device || true`,
+          `cd /var/lib/rds-csi/${node.name} && { ls | grep -c device || true; }`,
         ]);
         const mounts = await node.run("sh", ["-c", "grep -c kubernetes.io~csi /proc/self/mountinfo || true"]);
         return `${records.trim()} ${mounts.trim()}`;

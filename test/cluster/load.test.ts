@@ -111,7 +111,11 @@ test("100 claims with pods at once, and their end at once", async () => {
         await scope.pod(name, { claims: [name], block, node: index % 4 < 2 ? A : B });
       }),
     );
-    await all(CLAIM, "bound claims", (claims) => claims.every(({ status }) => status.phase === "Bound"));
+    await all(CLAIM, "bound claims", (claims) =>
+      names.every((name) =>
+        claims.some((each) => each.metadata.name === name && each.status.phase === "Bound"),
+      ),
+    );
     console.log(`${CLAIMS} claims are bound after ${seconds(start)}`);
     await all("Pod", "ready pods", (pods) => pods.length === CLAIMS && pods.every(isReady));
     console.log(`${CLAIMS} pods are ready after ${seconds(start)}`);
@@ -136,6 +140,10 @@ test("100 claims with pods at once, and their end at once", async () => {
   tell("A claim with a pod, from its making to its end", CLAIMS, counts);
   // Made 1, attached 2, detached 1, removed 2 (docs/volume-record.md); 1 if another replica attaches it than made it; the rest for lists.
   expect(sum(counts.commands)).toBeLessThanOrEqual(9 * CLAIMS);
+  // Nothing is counted twice or missed: each volume is made, attached, detached and removed, and each claim and attachment written.
+  expect(sum(counts.commands)).toBeGreaterThanOrEqual(6 * CLAIMS);
+  expect(requestsOf("rds-csi", counts)).toBeGreaterThan(CLAIMS / 2);
+  expect(sum(counts.requests)).toBeGreaterThanOrEqual(5 * CLAIMS);
   expect(requestsOf("rds-csi", counts)).toBeLessThanOrEqual(3 * CLAIMS);
   expect(sum(counts.requests)).toBeLessThanOrEqual(30 * CLAIMS);
   const refused = (await scope.bound("refused")).spec.csi.volumeHandle;
@@ -165,6 +173,8 @@ test("20 live migrations of one machine in turn", async () => {
   tell("A live migration", MIGRATIONS, counts);
   // Second node 2, detach 1, the reported end 1; the rest for lists and what is repeated.
   expect(sum(counts.commands)).toBeLessThanOrEqual(6 * MIGRATIONS);
+  expect(sum(counts.commands)).toBeGreaterThanOrEqual(3 * MIGRATIONS);
+  expect(requestsOf("rds-csi", counts)).toBeGreaterThanOrEqual(3 * MIGRATIONS);
   expect(requestsOf("rds-csi", counts)).toBeLessThanOrEqual(20 * MIGRATIONS);
   expect(sum(counts.requests)).toBeLessThanOrEqual(28 * MIGRATIONS);
   // Two events for each migration; docs/events.md has the limit of a claim.
@@ -237,7 +247,7 @@ describe("after it", () => {
 
   test("nothing is left on the nodes", async () => {
     for (const node of cluster.nodes) {
-      const script = `ls /var/lib/rds-csi/${node.name} | grep -c device || true; grep -c kubernetes.io~csi /proc/self/mountinfo || true`;
+      const script = `set -e; cd /var/lib/rds-csi/${node.name}; ls | grep -c device || true; grep -c kubernetes.io~csi /proc/self/mountinfo || true`;
       const left = async () => (await node.run("sh", ["-c", script])).trim();
       await until(`${node.name} to be clean`, async () => (await left()) === "0\n0", { explain: left });
     }

@@ -80,6 +80,7 @@ async function runFiles(
   const found = /(\d+) passed, (\d+) failed, (\d+) skipped\n$/.exec(last);
   const [passed = 0, failed = 0, skipped = 0] = (found?.slice(1) ?? []).map(Number);
   sums.passed += passed;
-  sums.failed += code !== 0 && failed === 0 ? 1 : failed;
+  const silent = found === null || (code !== 0 && failed === 0);
+  sums.failed += silent ? Math.max(1, failed) : failed;
   sums.skipped += skipped;
 }

@@ -44,6 +44,8 @@ export interface PodOptions {
   readonly block?: boolean;
   readonly node?: string;
   readonly readOnly?: boolean;
+  /** Seconds that its processes have after an ordinary deletion; 0, if not given: it goes from the API at once. */
+  readonly graceSeconds?: number;
   /** A shell script; without it the pod sleeps. */
   readonly script?: string;
   readonly labels?: Readonly<Record<string, string>>;
@@ -80,10 +82,21 @@ export class Scope {
 
   async #end(): Promise<void> {
     const { api, namespace } = this;
+    // A test that failed may have left these, which make pods anew and keep them.
+    for (const kind of ["StatefulSet", "Deployment", "PodDisruptionBudget"]) {
+      for (const { metadata } of await api.list(kind, namespace))
+        await api.delete(kind, metadata.name, namespace);
+    }
     for (const { metadata } of await api.list("Pod", namespace)) {
       await api.delete("Pod", metadata.name, namespace, "?gracePeriodSeconds=0");
     }
-    const pods = async () => await api.list("Pod", namespace);
+    const pods = async () => {
+      const all = await api.list("Pod", namespace);
+      for (const { metadata } of all.filter((pod) => pod.metadata.deletionTimestamp === undefined)) {
+        await api.delete("Pod", metadata.name, namespace, "?gracePeriodSeconds=0");
+      }
+      return all;
+    };
     await until("the end of all pods", async () => (await pods()).length === 0, { timeoutMs: this.#waitMs });
     for (const { metadata } of await api.list("PersistentVolumeClaim", namespace)) {
       await api.delete("PersistentVolumeClaim", metadata.name, namespace);
@@ -175,7 +188,7 @@ export class Scope {
       kind: "Pod",
       metadata: { name, namespace: this.namespace, labels, ownerReferences: owners },
       spec: {
-        terminationGracePeriodSeconds: 0,
+        terminationGracePeriodSeconds: options.graceSeconds ?? 0,
         restartPolicy: script === undefined ? "Always" : "Never",
         enableServiceLinks: false,
         automountServiceAccountToken: false,

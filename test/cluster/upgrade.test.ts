@@ -112,7 +112,13 @@ class Writer {
 
   async start(claim: string, node: string): Promise<void> {
     const { kind, pod } = this;
-    await scope.pod(pod, { claims: [claim], block: kind === "block", node, script: WRITE[kind] });
+    await scope.pod(pod, {
+      claims: [claim],
+      block: kind === "block",
+      node,
+      script: WRITE[kind],
+      graceSeconds: 1,
+    });
     await scope.ready(pod, 180_000);
   }
 
@@ -281,7 +287,7 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
 
   test("0.1.0 unmounts no volume that this version has attached; its pod writes on until it is deleted", async () => {
     await kept.goesOn();
-    await api.delete("Pod", "kept", scope.namespace, "?gracePeriodSeconds=0");
+    await api.delete("Pod", "kept", scope.namespace);
     const logs = [
       "logs",
       "-n",
@@ -296,6 +302,7 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
       /NodeUnpublish.*pathOccupied/.test(await cluster.kubectl(logs)),
     );
     expect(await nodesOf("kept")).toEqual([A]);
+    expect((await api.get("Pod", "kept", scope.namespace)).metadata.deletionTimestamp).toBeDefined();
   });
 
   test("0.1.0 ends the migration right, and attaches, grows and deletes the volumes of both", async () => {
@@ -325,6 +332,7 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
     for (const claim of ["files", "kept"]) {
       await scope.pod(`${claim}-2`, { claims: [claim], node: B });
       await scope.ready(`${claim}-2`, 240_000);
+      await api.awaitGone("Pod", claim, scope.namespace);
       expect(await scope.shell(`${claim}-2`, "awk '$1 != NR - 1' /data/log | head -n 1")).toBe("");
     }
     await machine.stop();
@@ -340,7 +348,7 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
       const state = `/var/lib/rds-csi/${node.name}`;
       // The computer may have other clusters, whose loop devices are seen here too.
       const names = handles.map((handle) => `-e ${handle}`).join(" ");
-      const look = `ls ${state}; grep -s ${names} /sys/block/loop*/loop/backing_file || true`;
+      const look = `set -e; ls ${state}; grep -s ${names} /sys/block/loop*/loop/backing_file || true`;
       expect(await node.run("sh", ["-c", look])).toBe("");
     }
   });

@@ -242,6 +242,7 @@ describeSets((objects) => {
       path: "/healthz",
       port: "registrar",
     });
+    expect(registrar.startupProbe.httpGet).toEqual(registrar.livenessProbe.httpGet);
     expect(flag(registrar, "http-endpoint")).toBe(
       `127.0.0.1:${named(registrar.ports, "registrar").containerPort}`,
     );
