@@ -85,6 +85,11 @@ describe("exec", () => {
     });
   });
 
+  test("a program that cannot be started is an error of the call, also where the runtime throws at once", async () => {
+    const started = exec({ program: "/bin/\0", args: [], deadlineMs: 1_000 });
+    await expect(started).rejects.toMatchObject({ id: "nodeCommandFailed" });
+  });
+
   test("output beyond the limit is dropped and said so", async () => {
     const result = await sh("head -c 300000 /dev/zero | tr '\\0' x", 10_000, { maxOutputBytes: 1000 });
     expect(result.stdout.length).toBe(1000);

@@ -47,13 +47,13 @@ const DRAIN_MS = 300;
  * The real Exec. A process in uninterruptible sleep cannot be killed, not even by SIGKILL; the call settles at its
  * deadline anyway and leaves the process to the kernel.
  */
-export const exec = (command: Command<string>): Promise<ExecResult> => {
+export const exec = async (command: Command<string>): Promise<ExecResult> => {
   const { signal } = command;
-  if (signal?.aborted) return Promise.reject(cancelledBy(signal, describe(command)));
-  const child = startProgram(command.program, command.args, "ignore");
+  if (signal?.aborted) throw cancelledBy(signal, describe(command));
+  const child = startProgram(command, "ignore");
   const stdout = collect(child.stdout, command.maxOutputBytes ?? DEFAULT_MAX_OUTPUT);
   const stderr = collect(child.stderr, command.maxOutputBytes ?? DEFAULT_MAX_OUTPUT);
-  return bounded<ExecResult>(child, command, (call) => {
+  return await bounded<ExecResult>(child, command, (call) => {
     const ended = (code: number | null, endedBy: string | null) => {
       const [out, err] = [stdout(), stderr()];
       const truncated = out.truncated || err.truncated;
@@ -74,14 +74,24 @@ export const exec = (command: Command<string>): Promise<ExecResult> => {
 /** A program that was started. */
 export type Child = ChildProcess;
 
-/** Starts a program as the leader of a process group of its own, its output in pipes. */
-export function startProgram(program: string, args: readonly string[], stdin: "ignore" | "pipe"): Child {
-  return spawn(program, [...args], {
-    cwd: "/",
-    env: ENVIRONMENT,
-    detached: true,
-    stdio: [stdin, "pipe", "pipe"],
-  });
+/**
+ * Starts a program as the leader of a process group of its own, its output in pipes.
+ * @throws toolMissing, nodeCommandFailed: some errors of the start come at once, others as the event `error`
+ */
+export function startProgram(
+  command: Pick<Command<string>, "program" | "args">,
+  stdin: "ignore" | "pipe",
+): Child {
+  try {
+    return spawn(command.program, [...command.args], {
+      cwd: "/",
+      env: ENVIRONMENT,
+      detached: true,
+      stdio: [stdin, "pipe", "pipe"],
+    });
+  } catch (error) {
+    throw notStarted(command, error as NodeJS.ErrnoException);
+  }
 }
 
 /** The side of a process in a call that ends in time whatever the process does. */
@@ -149,7 +159,10 @@ export function bounded<T>(
 }
 
 /** The error of a program that could not be started. */
-export function notStarted(command: Command<string>, error: NodeJS.ErrnoException): DriverError {
+export function notStarted(
+  command: Pick<Command<string>, "program" | "args">,
+  error: NodeJS.ErrnoException,
+): DriverError {
   return error.code === "ENOENT"
     ? failure("toolMissing", { tool: command.program }, error)
     : failure("nodeCommandFailed", { what: describe(command), detail: error.message }, error);

@@ -139,6 +139,12 @@ describe("helper processes", () => {
     expect(await ask(["a", 5_000_000])).toMatchObject({ code: null, signal: "SIGKILL" });
   });
 
+  test("a program that cannot be started is an error of the question", async () => {
+    const exec = createHelperProcesses(["/bin/\0"]);
+    const question = { program: "/bin/\0" as "nvme", args: ["a"], deadlineMs: 1_000 };
+    await expect(exec(question)).rejects.toMatchObject({ id: "nodeCommandFailed" });
+  });
+
   test("a program that is not there is named", async () => {
     const exec = createHelperProcesses(["/nowhere/helper"]);
     const question = { program: "/nowhere/helper" as "nvme", args: ["a"], deadlineMs: 1_000 };

@@ -53,7 +53,7 @@ class HelperProcess {
   #complaint = "";
 
   constructor([program = "", ...args]: readonly string[]) {
-    this.#child = startProgram(program, args, "pipe");
+    this.#child = startProgram({ program, args }, "pipe");
     const { stdin, stdout, stderr } = this.#child;
     for (const stream of [stdin, stdout, stderr]) stream?.on("error", () => {});
     stdout?.setEncoding("utf8").on("data", (text: string) => this.#read(text));
