@@ -174,7 +174,7 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
     const hung = report.findings.find(({ id, volume }) => id === "hung-tasks" && volume === files.id);
     expect(hung?.evidence.join()).toContain(`process ${dirty.pid} (dd)`);
     // The same for a person at a terminal, with a deadline that is shorter than what hangs.
-    const text = await a.run(`${kind.executable} diagnose --node-id node-a --timeout 2`, 10_000);
+    const text = await a.run(`${kind.executable} diagnose --node-id node-a --timeout 5`, 15_000);
     expect(text.stdout).toContain("hung-tasks");
     world.cable("rds").up = true;
     await untilState(world, files, "live");
