@@ -18,8 +18,8 @@ const IDLE_MS = 1_000;
 const MAX_ANSWER = 4 * 1024 * 1024;
 
 /**
- * An Exec whose commands are questions for helper processes that stay for a while: to start the executable takes ten times as long
- * as most answers. A process has one question at a time. One that does not answer in time is killed, or left behind, as by exec();
+ * An Exec whose commands are questions for helper processes that stay for a while: to start the executable takes longer than
+ * most answers. A process has one question at a time. One that does not answer in time is killed, or left behind, as by exec();
  * so a blocked device costs nobody else anything. A process that has nothing to do for a second ends; so does one whose driver
  * has ended, as its standard input closes.
  * @param command with which each question begins
