@@ -107,10 +107,12 @@ describe("a test run", () => {
   test("repeats a file with a failed test once where that is asked for, and names the test that passed then", () => {
     const flaky = runTests(once, { RDS_CSI_TEST_REPEAT: "1" });
     expect(flaky.lines).toContainEqual(expect.stringMatching(/^flaky: .*planted\.test\.ts › t$/));
+    expect(flaky.lines).toContain("  Error: the first time");
     expect(flaky.lines.at(-1)).toBe("2 passed, 0 failed, 0 skipped");
     expect(flaky.status).toBe(0);
     const never = runTests(`throw new Error("always");`, { RDS_CSI_TEST_REPEAT: "1" });
     expect(never.lines.join("\n")).not.toContain("flaky:");
+    expect(never.lines.join("\n")).toMatch(/^failed: .*planted\.test\.ts › t\n {2}Error: always$/m);
     expect(never.lines.at(-1)).toBe("1 passed, 1 failed, 0 skipped");
     expect(never.status).toBe(1);
     expect(runTests(once).lines.at(-1)).toBe("1 passed, 1 failed, 0 skipped");

@@ -14,6 +14,8 @@ import { findLeaks, makeCanaryDirectory, removeCanaryDirectory } from "./canary.
  *
  * RDS_CSI_TEST_TIMEOUT: milliseconds a test, a minute if not given. RDS_CSI_TEST_JOBS: how many files run at once; 1: one process.
  * RDS_CSI_TEST_REPEAT=1: a file with a failed test runs once more, alone. Tests that pass then are named, and counted as flaky.
+ *
+ * Before its last lines, a run names its failed and its flaky tests, each with the error of the first time: a record may have the end only.
  */
 const { RDS_CSI_TEST_TIMEOUT: timeout = "60000", RDS_CSI_TEST_REPEAT: repeat } = process.env;
 const jobs = Number(process.env.RDS_CSI_TEST_JOBS ?? availableParallelism());
@@ -33,10 +35,20 @@ interface Result {
   readonly report: Report;
 }
 
-/** Names of tests by their file. */
+/** Tests of a run. */
 interface Report {
-  readonly failed: ReadonlyMap<string, readonly string[]>;
-  readonly passed: ReadonlyMap<string, readonly string[]>;
+  readonly failed: readonly Test[];
+  readonly passed: readonly Test[];
+}
+
+/** One test. */
+interface Test {
+  /** Path of its file. */
+  readonly file: string;
+  /** Its groups and its own name. */
+  readonly name: string;
+  /** Its error; empty for one that passed. */
+  readonly error: string;
 }
 
 /** Runs `bun test` to its end. @param report file for its report */
@@ -68,13 +80,12 @@ async function runTests(options: readonly string[], report: string): Promise<Res
   // A file that cannot be loaded is among both.
   const failed = Math.max(count("fail"), count("error"));
   const silent = !complete || (code !== 0 && failed === 0);
-  const tests = failed === 0 ? { failed: new Map(), passed: new Map() } : await readReport(report);
-  const named = [...tests.failed.values()].flat().length;
+  const tests = failed === 0 ? { failed: [], passed: [] } : await readReport(report);
   return {
     passed: count("pass"),
     failed: silent ? Math.max(1, failed) : failed,
     skipped: count("skip") + count("todo"),
-    broken: silent || count("error") > 0 || named !== failed,
+    broken: silent || count("error") > 0 || tests.failed.length !== failed,
     report: tests,
   };
 }
@@ -82,38 +93,75 @@ async function runTests(options: readonly string[], report: string): Promise<Res
 /** The tests in a report of JUnit's form; none if it cannot be read. */
 async function readReport(file: string): Promise<Report> {
   const text = await readFile(file, "utf8").catch(() => "");
-  const report = { failed: new Map<string, string[]>(), passed: new Map<string, string[]>() };
+  const report = { failed: [] as Test[], passed: [] as Test[] };
   for (const [, attributes = "", content = ""] of text.matchAll(
     /<testcase ([^>]*?)(?:\/>|>(.*?)<\/testcase>)/gs,
   )) {
-    const [name, group, path] = ["name", "classname", "file"].map(
-      (key) => new RegExp(`\\b${key}="([^"]*)"`).exec(attributes)?.[1] ?? "",
+    const [name = "", group = "", path] = ["name", "classname", "file"].map((key) =>
+      attribute(attributes, key),
     );
-    if (name === undefined || path === undefined || content.includes("<skipped")) continue;
-    const { failed, passed } = report;
-    const kind = content.includes("<failure") || content.includes("<error") ? failed : passed;
-    kind.set(path, [...(kind.get(path) ?? []), group === "" ? name : `${group} > ${name}`]);
+    if (name === "" || path === undefined || content.includes("<skipped")) continue;
+    const failure = /<(?:failure|error)\b([^>]*?)(?:\/>|>(.*?)<\/)/s.exec(content);
+    const [, head = "", body = ""] = failure ?? [];
+    (failure === null ? report.passed : report.failed).push({
+      file: path,
+      name: group === "" ? name : `${group} > ${name}`,
+      error: body === "" ? (attribute(head, "message") ?? "") : plain(body),
+    });
   }
   return report;
+}
+
+function attribute(text: string, name: string): string | undefined {
+  const found = new RegExp(`\\b${name}="([^"]*)"`).exec(text)?.[1];
+  return found === undefined ? undefined : plain(found);
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  lt: "<",
+  gt: ">",
+  quot: '"',
+  apos: "'",
+  "#10": "\n",
+  amp: "&",
+};
+
+/** The text that XML stands for. */
+function plain(xml: string): string {
+  return xml.replace(/&(#?\w+);/g, (entity, name) => ENTITIES[name] ?? entity);
+}
+
+/** A test, and below it the beginning of its error. */
+function described({ file, name, error }: Test): string {
+  const lines = error.split("\n").filter((line) => line.trim() !== "");
+  return [`${file} › ${name}`, ...lines.slice(0, 12).map((line) => `  ${line.slice(0, 300)}`)].join("\n");
 }
 
 /**
  * Runs the files with failed tests once more, one after the other. Only a test that is seen to pass then is no failure any more.
  * @returns the sums, and those tests
  */
-async function repeated(first: Result): Promise<Result & { readonly flaky: readonly string[] }> {
+async function repeated(first: Result): Promise<Result & { readonly flaky: readonly Test[] }> {
   const others = args.filter((arg) => !isFile(arg));
-  const flaky: string[] = [];
-  for (const [index, [file, names]] of [...first.report.failed].entries()) {
-    console.log(`repeat: ${file}, for ${names.join(", ")}`);
+  const flaky: Test[] = [];
+  const files = [...new Set(first.report.failed.map(({ file }) => file))];
+  for (const [index, file] of files.entries()) {
+    const tests = first.report.failed.filter((test) => test.file === file);
+    console.log(`repeat: ${file}, for ${tests.map(({ name }) => name).join(", ")}`);
     const again = await runTests([...others, `./${file}`], join(canaries, `again-${index}.xml`));
     // Without a failure nobody has read the report.
     const report = await readReport(join(canaries, `again-${index}.xml`));
-    const passed = again.broken ? [] : (report.passed.get(file) ?? []);
-    flaky.push(...names.filter((name) => passed.includes(name)).map((name) => `${file} › ${name}`));
+    const passed = again.broken ? [] : report.passed.filter((test) => test.file === file);
+    flaky.push(...tests.filter((test) => passed.some(({ name }) => name === test.name)));
   }
-  const failed = first.failed - flaky.length;
-  return { ...first, passed: first.passed + flaky.length, failed, flaky };
+  const failed = first.report.failed.filter((test) => !flaky.includes(test));
+  return {
+    ...first,
+    passed: first.passed + flaky.length,
+    failed: first.failed - flaky.length,
+    report: { ...first.report, failed },
+    flaky,
+  };
 }
 
 /** Whether an argument names files of tests, and is no option or the value of one. */
@@ -142,8 +190,9 @@ let result = await runTests([...parallel, ...args], join(canaries, "report.xml")
 if (repeat === "1" && result.failed > 0 && !result.broken) {
   const { flaky, ...again } = await repeated(result);
   result = again;
-  for (const name of flaky) console.log(`flaky: ${name}`);
+  for (const each of flaky) console.log(`flaky: ${described(each)}`);
 }
+for (const each of result.report.failed) console.log(`failed: ${described(each)}`);
 const leaks = await leaked().catch((error: unknown) => {
   console.log(`canary: ${String(error)}`);
   return 1;
