@@ -101,6 +101,8 @@ export async function startKubelet(node: Computer, options: KubeletOptions): Pro
     failSwapOn: false,
     makeIPTablesUtilChains: false,
     evictionHard: { "memory.available": "50Mi" },
+    // Else kubelet removes the images of pods that do not run at the moment, once the computer's disk is 85 % full.
+    imageGCHighThresholdPercent: 100,
     localStorageCapacityIsolation: true,
     podLogsDir: "/var/lib/pod-logs",
     resolvConf: "",
