@@ -12,12 +12,12 @@ import { findLeaks, makeCanaryDirectory, removeCanaryDirectory } from "./canary.
  * test that called process.exit, a crash of the runner) counts as failed. So does each secret of the tests that is found in the
  * output of the run or in the collection of test/support/canary.ts. Files run in parallel, one for each processor.
  *
- * RDS_CSI_TEST_TIMEOUT: milliseconds a test, a minute if not given. RDS_CSI_TEST_JOBS: how many files run at once; 1: one process.
+ * RDS_CSI_TEST_TIMEOUT: milliseconds a test, four minutes if not given. RDS_CSI_TEST_JOBS: how many files run at once; 1: one process.
  * RDS_CSI_TEST_REPEAT=1: a file with a failed test runs once more, alone. Tests that pass then are named, and counted as flaky.
  *
  * Before its last lines, a run names its failed and its flaky tests, each with the error of the first time: a record may have the end only.
  */
-const { RDS_CSI_TEST_TIMEOUT: timeout = "60000", RDS_CSI_TEST_REPEAT: repeat } = process.env;
+const { RDS_CSI_TEST_TIMEOUT: timeout = "240000", RDS_CSI_TEST_REPEAT: repeat } = process.env;
 const jobs = Number(process.env.RDS_CSI_TEST_JOBS ?? availableParallelism());
 const args = process.argv.slice(2);
 const canaries = makeCanaryDirectory();
