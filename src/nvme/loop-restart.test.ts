@@ -8,14 +8,13 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   renameSync,
   rmSync,
   truncateSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
-import { BLOCK, type LabNode, noDevices, toolPath } from "../../test/support/loop-node.ts";
+import { BLOCK, FORGET_MOUNTS, type LabNode, noDevices, toolPath } from "../../test/support/loop-node.ts";
 import { type Exec, exec } from "../host/exec.ts";
 import { a, claim, lab, target, useLoopRig } from "./loop.fixture.ts";
 
@@ -103,13 +102,12 @@ describe.skipIf(noDevices !== "")(`loop data path, interrupted ${noDevices}`, ()
       work: (before: LabNode, stateDir: string, end: () => Promise<LabNode>) => Promise<void>,
     ): Promise<void> => {
       const stateDir = mkdtempSync("/dev/shm/rds-csi-loop-");
-      const container = spawn("unshare", ["--mount", "--propagation", "private", "sleep", "300"], {
+      const sleep = `${FORGET_MOUNTS}exec sleep 300`;
+      const container = spawn("unshare", ["--mount", "--propagation", "private", "sh", "-c", sleep], {
         stdio: "ignore",
       });
       const namespace = `/proc/${container.pid}/ns/mnt`;
-      await until(
-        () => existsSync(namespace) && readlinkSync(namespace) !== readlinkSync("/proc/self/ns/mnt"),
-      );
+      await until(() => readFileSync(`/proc/${container.pid}/comm`, "utf8") === "sleep\n");
       const attached: string[] = [];
       const inside: Exec = async (command) => {
         const own = command.program === "losetup" || command.args.at(-1)?.startsWith(stateDir) === true;

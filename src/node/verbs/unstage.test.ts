@@ -16,6 +16,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import {
   BLOCK,
   EXT4,
+  FORGET_MOUNTS,
   hasTool,
   Lab,
   type LabNode,
@@ -131,7 +132,7 @@ describe.skipIf(noDevices !== "")(`NodeUnstageVolume ${noDevices}`, () => {
   test("a filesystem mounted only in another mount namespace: the kernel says busy", async () => {
     const it = await staged(BLOCK);
     execFileSync("mkfs.ext4", ["-q", it.device]);
-    const script = `mount ${it.device} ${it.path} && cd / && echo ready && exec sleep 300`;
+    const script = `${FORGET_MOUNTS}mount ${it.device} ${it.path} && cd / && echo ready && exec sleep 300`;
     const child = spawn("unshare", ["--mount", "sh", "-c", script], { stdio: ["ignore", "pipe", "ignore"] });
     children.push(child);
     await new Promise((resolve) => child.stdout?.once("data", resolve));
@@ -201,7 +202,7 @@ describe.skipIf(noDevices !== "")(`NodeUnstageVolume ${noDevices}`, () => {
     mkdirSync(directory);
     writeFileSync(`${directory}/disk`, "x".repeat(4096));
     const { rdev } = statSync(device);
-    return `mount -t tmpfs none ${directory} && mknod ${directory}/disk b ${rdev >> 8} ${rdev & 0xff} && losetup --find --show ${directory}/disk`;
+    return `${FORGET_MOUNTS}mount -t tmpfs none ${directory} && mknod ${directory}/disk b ${rdev >> 8} ${rdev & 0xff} && losetup --find --show ${directory}/disk`;
   };
 
   test("a loop device made through a node in another mount namespace: refused and named; unclear once that has ended", async () => {
