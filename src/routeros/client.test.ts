@@ -58,7 +58,7 @@ const READ: Command = {
 const CHANGE: Command = {
   ...READ,
   what: "change",
-  purpose: "mutate",
+  purpose: "change",
   body: (rows) => ros`/disk/set [/disk/find where slot="x"] comment="y"; ${rows}`,
 };
 const NO_ROWS: Record<string, string> = {

@@ -15,18 +15,22 @@ import { briefForm, jsonForm } from "./reply/json-form.ts";
 import { linesForm } from "./reply/lines-form.ts";
 import type { Row } from "./reply/row.ts";
 import { nothing, type Script } from "./script.ts";
-import type { Transport } from "./transport/transport.ts";
+import type { Priority, Purpose, Transport } from "./transport/transport.ts";
 
-/** Reads answer within this time, mutations within the next. Milliseconds. */
+/** From the moment at which they are sent, reads answer within this time, changes within the next. Milliseconds. */
 export const READ_TIMEOUT_MS = 15_000;
-export const MUTATE_TIMEOUT_MS = 60_000;
+export const CHANGE_TIMEOUT_MS = 60_000;
 
 /** One command and the use of its reply. */
 export interface Command {
   /** For error messages, e.g. `create volume csi-…`. */
   readonly what: string;
   /** `read` must not change anything; equal reads may share one round trip. */
-  readonly purpose: "read" | "mutate";
+  readonly purpose: Purpose;
+  /** The object that is changed: see `ExecOptions.orderKey`. */
+  readonly orderKey?: string;
+  /** Default: `background` on behalf of a background job, else `interactive`. */
+  readonly priority?: Priority;
   /** Rows that the body prints, if any. */
   readonly listing?: Listing;
   /** The statements; `rows` prints the listing and may stand anywhere among them. */
@@ -108,7 +112,7 @@ export class RouterOsClient {
     const { what, purpose, listing } = command;
     // A change is sent in a form that the device is known to understand: a form that fails at the end of the line would
     // leave it done and unread, and sending it again in the next form would do it twice.
-    if (purpose === "mutate" && listing !== undefined && !this.#isProven) await this.#prove(command, listing);
+    if (purpose !== "read" && listing !== undefined && !this.#isProven) await this.#prove(command, listing);
     if (listing?.brief === true && this.readsBrief !== false && this.#formAt(0) === jsonForm) {
       const outcome = await this.#attempt(command, briefForm);
       if ("ok" in outcome) {
@@ -125,10 +129,10 @@ export class RouterOsClient {
         return outcome;
       }
       first ??= outcome;
-      if (listing === undefined || purpose === "mutate") break;
+      if (listing === undefined || purpose !== "read") break;
     }
     const detail = first?.text ?? "";
-    if (purpose === "mutate" && first?.ran === "some") throw failure("commandHalfRun", { what, detail });
+    if (purpose !== "read" && first?.ran === "some") throw failure("commandHalfRun", { what, detail });
     throw failure("commandRejected", { what, detail });
   }
 
@@ -148,7 +152,7 @@ export class RouterOsClient {
   }
 
   async #attempt(command: Command, form: ReplyForm): Promise<CommandOutcome | Rejection> {
-    const { what, purpose, listing, signal } = command;
+    const { what, purpose, listing, signal, orderKey, priority } = command;
     const rowsScript = listing === undefined ? nothing : form.script(listing);
     const nonce = this.#nonce();
     const sent = await this.#transport.exec(envelope(command.body(rowsScript)).render(nonce), {
@@ -156,7 +160,9 @@ export class RouterOsClient {
       purpose,
       what,
       nonce,
-      timeoutMs: purpose === "read" ? READ_TIMEOUT_MS : MUTATE_TIMEOUT_MS,
+      timeoutMs: purpose === "read" ? READ_TIMEOUT_MS : CHANGE_TIMEOUT_MS,
+      ...(purpose === "read" || orderKey === undefined ? {} : { orderKey }),
+      ...(priority === undefined ? {} : { priority }),
       ...(command.coalesceKey === undefined ? {} : { coalesceKey: `${form.name}:${command.coalesceKey}` }),
     });
     // A shared reply carries the nonce of the line that was sent for all.

@@ -173,10 +173,12 @@ test("queue: background commands are never starved, nothing is lost or doubled",
   const queue = new CommandQueue<{
     key: string | undefined;
     priority: "interactive" | "background";
+    sequence: number;
     id: number;
   }>(100);
-  queue.push({ key: "b", priority: "background", id: -1 });
-  for (let id = 0; id < 50; id += 1) queue.push({ key: undefined, priority: "interactive", id });
+  queue.push({ key: "b", priority: "background", sequence: 0, id: -1 });
+  for (let id = 0; id < 50; id += 1)
+    queue.push({ key: undefined, priority: "interactive", sequence: id + 1, id });
   const order: number[] = [];
   for (let item = queue.take(); item !== undefined; item = queue.take()) order.push(item.id);
   expect(order.indexOf(-1)).toBe(8);
