@@ -190,7 +190,9 @@ export class Lane {
   /** Asks the device whether it runs commands at the same time. @returns whether it does so now */
   #judge(current: SharedConnection): boolean {
     const { limit, clock, neighbours } = this.#options;
-    const asked = limit.ask(() => runsInParallel(current.runOwn, clock));
+    const run = (line: string, onOpened: () => void) =>
+      current.runOwn(line, onOpened).finally(() => this.pump());
+    const asked = limit.ask(() => runsInParallel(run, clock));
     void asked?.then(() => neighbours.changed());
     this.#wantsMore = limit.isOpen;
     return asked !== undefined;

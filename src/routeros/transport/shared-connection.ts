@@ -71,8 +71,9 @@ export class SharedConnection {
   }
 
   /** Runs a command of the driver's own, which keeps no connection open. */
-  readonly runOwn = (line: string, onOpened: () => void): Promise<ChannelOutcome> =>
-    this.#occupy(line, { abandon: this.#draining.signal, onOpened, onStuck: () => {} });
+  runOwn(line: string, onOpened: () => void): Promise<ChannelOutcome> {
+    return this.#occupy(line, { abandon: this.#draining.signal, onOpened, onStuck: () => {} });
+  }
 
   /** Takes no new commands. The running ones end undisturbed, then the connection is dropped. */
   drain(reason: string): void {
