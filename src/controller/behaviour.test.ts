@@ -50,7 +50,8 @@ describe("RouterOS commands per call, on a warm connection", () => {
     await on.rds.version(on.signal);
     on.commandsSince();
     await Promise.all(Array.from({ length: 20 }, () => on.volumes.list(on.signal)));
-    expect(on.commandsSince().length).toBe(2);
+    // Besides the driver's question whether two channels run at the same time.
+    expect(on.commandsSince().filter((line) => line.includes("/disk")).length).toBe(2);
   });
 });
 

@@ -76,10 +76,13 @@ describe("a command that hangs", () => {
 
 /** Answers a command after a while. The device has room for another one before the answer arrives. */
 async function answered(command: ServedCommand, ms: number, ended: () => void): Promise<void> {
-  const before = { ...command, answer: (text: string) => (ended(), command.answer(text)) };
-  if (await answerProbe(before)) return;
+  const answer = (text: string): void => {
+    ended();
+    command.answer(text);
+  };
+  if (await answerProbe({ ...command, answer })) return;
   await delay(ms);
-  before.answer(command.line);
+  answer(command.line);
 }
 
 describe("a device with fewer channels", () => {
