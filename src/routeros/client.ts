@@ -112,7 +112,11 @@ export class RouterOsClient {
     const { what, purpose, listing } = command;
     // A change is sent in a form that the device is known to understand: a form that fails at the end of the line would
     // leave it done and unread, and sending it again in the next form would do it twice.
-    if (purpose !== "read" && listing !== undefined && !this.#isProven) await this.#prove(command, listing);
+    // Replies to other commands may unsettle the form meanwhile.
+    for (let tries = 0; purpose !== "read" && listing !== undefined && !this.#isProven; tries += 1) {
+      if (tries > this.#forms.length) throw failure("replyUnreadable", { what, detail: "in no form" });
+      await this.#prove(command, listing);
+    }
     if (listing?.brief === true && this.readsBrief !== false && this.#formAt(0) === jsonForm) {
       const outcome = await this.#attempt(command, briefForm);
       if ("ok" in outcome) {
@@ -184,9 +188,12 @@ export class RouterOsClient {
     const rows = form.parse(reply, listing);
     if (rows !== undefined) return { ok: true, reply, rows };
     if (form === briefForm) return { ran: "some", text: "rows without properties that every item shows" };
-    // It ran, but this form cannot be read on this device: the next command uses the next form.
-    this.#form = Math.min(this.#form + 1, this.#forms.length - 1);
-    this.#isProven = false;
+    // It ran, but this form cannot be read on this device: the next command uses the next form. Of several commands at once the
+    // first to notice it changes the form.
+    if (this.#formAt(this.#form) === form) {
+      this.#form = Math.min(this.#form + 1, this.#forms.length - 1);
+      this.#isProven = false;
+    }
     throw failure("replyUnreadable", { what, detail: `${form.name} payload missing or malformed` });
   }
 
