@@ -60,6 +60,13 @@ describe("commands at once", () => {
     const inRound = (line: string) => inBackground("reconcile", () => transport.exec(line, change()));
     const all = ["b1", "b2", "b3", "b4"].map(inRound);
     await until("three background commands run", () => held.length === 3);
+    // Another lane tells that there was time for the fourth.
+    const witness = transport.exec("witness", read());
+    await until("the witness runs", () => asked.includes("witness"));
+    end("witness");
+    await witness;
+    expect(asked).toEqual(["b1", "b2", "b3", "witness"]);
+    asked.pop();
     all.push(transport.exec("i1", change()));
     await until("the interactive command runs", () => asked.length === 4);
     expect(asked).toEqual(["b1", "b2", "b3", "i1"]);

@@ -9,6 +9,8 @@ export interface HeldBench extends Bench {
   readonly held: ServedCommand[];
   /** Lines of the tests, in the order of arrival. */
   readonly asked: string[];
+  /** Whether a question of the driver runs. */
+  isAsked(): boolean;
   /** Answers a running command with its line. */
   end(line: string): void;
 }
@@ -31,11 +33,16 @@ export async function startHeld(
   transport: Partial<SshTransportOptions> = {},
 ): Promise<HeldBench> {
   const held: ServedCommand[] = [];
+  let probing = 0;
   const asked: string[] = [];
   const made = await startBench(
     {
       onExec: (command) => {
         if (PROBE.test(command.line)) {
+          probing += 1;
+          command.channel.on("close", () => {
+            probing -= 1;
+          });
           void answerProbe(command);
           return;
         }
@@ -54,6 +61,7 @@ export async function startHeld(
   );
   return Object.assign(made, {
     held,
+    isAsked: () => probing > 0,
     asked,
     end: (line: string) => {
       const at = held.findIndex((command) => command.line === line);
@@ -63,7 +71,7 @@ export async function startHeld(
 }
 
 /** Lets the device prove that it runs channels at the same time: two commands at once, then a third. */
-export async function proveParallel({ transport, held, end }: HeldBench): Promise<void> {
+export async function proveParallel({ transport, held, end, isAsked }: HeldBench): Promise<void> {
   const first = transport.exec("first of all", change());
   const second = transport.exec("second of all", change());
   const ended = Promise.all([first, second]);
@@ -71,7 +79,7 @@ export async function proveParallel({ transport, held, end }: HeldBench): Promis
   void ended.then(() => {
     over = true;
   });
-  while (!over) {
+  while (!over || isAsked()) {
     for (const { line } of [...held]) end(line);
     await delay(1);
   }
