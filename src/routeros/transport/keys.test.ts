@@ -185,6 +185,15 @@ test("queue: background commands are never starved, nothing is lost or doubled",
   expect([...order].sort((a, b) => a - b)).toEqual(Array.from({ length: 51 }, (_, i) => i - 1));
 });
 
+test("queue: commands that were not sent after all come back into their places, also those of a lost connection together", () => {
+  const queue = new CommandQueue<{ key: undefined; priority: "interactive"; sequence: number }>(100);
+  for (let sequence = 1; sequence <= 5; sequence += 1)
+    queue.push({ key: undefined, priority: "interactive", sequence });
+  const taken = [queue.take(), queue.take(), queue.take()].flatMap((item) => item ?? []);
+  for (const item of taken) queue.putBack(item);
+  expect(queue.items.map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4, 5]);
+});
+
 test("a line that is no host key is not quoted: it may be of a file with a secret", () => {
   for (const line of ["@CANARY-0123 x", "sk-CANARY-0123", "ssh-CANARY-0123 AAAA", "host ecdsa-CANARY-0123"])
     expect(String(parseHostKeyPin(line))).not.toContain("CANARY");
