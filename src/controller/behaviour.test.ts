@@ -127,7 +127,7 @@ describe("the link and the device", () => {
     ]);
     for (const answer of answers) {
       expect(answer).toMatch(
-        /^UNAVAILABLE: the RDS at 127\.0\.0\.1:\d+ is not reachable over SSH: .* \(gave up after 0\.3 s\)$/,
+        /^UNAVAILABLE: the RDS at 127\.0\.0\.1:\d+ is not reachable over SSH: .* \(gave up after [\d.]+ s\)$/,
       );
     }
     expect(on.simulator.device.disks).toHaveLength(1);
