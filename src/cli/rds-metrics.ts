@@ -24,8 +24,8 @@ const CAUSES: Readonly<Partial<Record<ErrorId, string>>> = {
 export const CONNECT_FAILURE_CAUSES: readonly string[] = ["unreachable", ...Object.values(CAUSES)];
 
 const COMMAND_BUCKETS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
-/** An empty queue costs nothing; callers give up after 15 to 60 s. */
-const WAIT_BUCKETS = [0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60];
+/** An empty queue costs nothing; a command is never sent later than after 300 s. */
+const WAIT_BUCKETS = [0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
 /**
  * Counts the commands of an RDS and its SSH connections; docs/metrics.md describes each series. `onFailure` counts a command that
@@ -84,6 +84,10 @@ export function createRdsMetrics(registry: Registry, clock: Clock) {
     "RouterOS commands that wait for their turn, by purpose.",
     "purpose",
   );
+  const channels = gauge(
+    "rds_csi_rds_channels",
+    "RouterOS commands that each SSH connection may run at once.",
+  );
   const observer: TransportObserver = {
     onSent: (purpose, waitedSeconds) => wait.observe({ purpose }, waitedSeconds),
     onCommand: (purpose, outcome, seconds) => {
@@ -101,6 +105,7 @@ export function createRdsMetrics(registry: Registry, clock: Clock) {
     onDisconnected: (purpose) => connected.set({ purpose }, 0),
     onReconnect: (purpose) => reconnects.inc({ purpose }),
     onQueueLength: (purpose, length) => queueLength.set({ purpose }, length),
+    onChannels: (limit) => channels.set(limit),
   };
   return { observer, onFailure: (kind: FailureClass) => failures.inc({ class: kind }) };
 }

@@ -98,7 +98,7 @@ describe("services as processes", () => {
 
     const metrics = /msg="serving metrics".* address=(\S+)/.exec(controller.output.err)?.[1];
     const scraped = await (await fetch(`http://${metrics}/metrics`)).text();
-    expect(scraped).toContain('rds_csi_rds_connected{purpose="mutate"} 1');
+    expect(scraped).toContain('rds_csi_rds_connected{purpose="change"} 1');
     expect((await fetch(`http://${metrics}/readyz`)).status).toBe(200);
 
     const list = start(["volumes", "list", ...rds]);

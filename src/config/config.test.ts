@@ -45,6 +45,7 @@ describe("controller configuration", () => {
         keyFile: stand.keyFile,
         passphraseFile: undefined,
         hostKeys: [{ fingerprint: pin, type: undefined }],
+        channels: 4,
       },
     });
     expect([config, config.rds, config.nodes, config.rds.hostKeys].every(Object.isFrozen)).toBe(true);
@@ -88,6 +89,7 @@ describe("controller configuration", () => {
       "rds-user": "u",
       "rds-key-file": stand.keyFile,
       "rds-host-key": pin,
+      "rds-channels": "2",
       pool: "p",
       directory: "a/b",
       "nvme-address": "::1",

@@ -20,6 +20,8 @@ export interface RdsConfig {
   readonly keyFile: string;
   readonly passphraseFile: string | undefined;
   readonly hostKeys: readonly HostKeyPin[];
+  /** Commands at once on each connection. */
+  readonly channels: number;
 }
 
 /** A cluster id that is not configured is the orchestrator's to say; without one it is the plain one. */
@@ -88,7 +90,13 @@ async function rdsConfig(found: RdsDraft): Promise<RdsConfig | undefined> {
       addMistake(found, volumesOptions.rdsKeyFile, `is not usable: ${error.message}`, `Expected: ${expects}`);
     }
   }
-  if (rdsAddress === undefined || rdsUser === undefined || rdsKeyFile === undefined) return undefined;
+  if (
+    rdsAddress === undefined ||
+    rdsUser === undefined ||
+    rdsKeyFile === undefined ||
+    values.rdsChannels === undefined
+  )
+    return undefined;
   return Object.freeze({
     host: rdsAddress.host,
     port: rdsAddress.port ?? rdsPort ?? 22,
@@ -96,6 +104,7 @@ async function rdsConfig(found: RdsDraft): Promise<RdsConfig | undefined> {
     keyFile: rdsKeyFile,
     passphraseFile: rdsKeyPassphraseFile,
     hostKeys: Object.freeze(pins),
+    channels: values.rdsChannels,
   });
 }
 

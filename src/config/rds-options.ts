@@ -46,6 +46,12 @@ export const rdsOptions = {
     undefined,
     { expects: "the absolute path of a file in known_hosts form" },
   ),
+  rdsChannels: withDefault(
+    "rds-channels <n>",
+    "commands that each SSH connection to the RDS may run at once; fewer where the RDS allows fewer",
+    parse.integer(1, 8),
+    "4",
+  ),
   pool: withDefault(
     "pool <slot>",
     "slot of the disk, RAID or Btrfs pool for volumes whose StorageClass names none",

@@ -50,7 +50,8 @@ describe("RouterOS commands per call, on a warm connection", () => {
     await on.rds.version(on.signal);
     on.commandsSince();
     await Promise.all(Array.from({ length: 20 }, () => on.volumes.list(on.signal)));
-    expect(on.commandsSince().length).toBe(2);
+    // Besides the driver's question whether two channels run at the same time.
+    expect(on.commandsSince().filter((line) => line.includes("/disk")).length).toBe(2);
   });
 });
 
@@ -126,7 +127,7 @@ describe("the link and the device", () => {
     ]);
     for (const answer of answers) {
       expect(answer).toMatch(
-        /^UNAVAILABLE: the RDS at 127\.0\.0\.1:\d+ is not reachable over SSH: .* \(gave up after 0\.3 s\)$/,
+        /^UNAVAILABLE: the RDS at 127\.0\.0\.1:\d+ is not reachable over SSH: .* \(gave up after [\d.]+ s\)$/,
       );
     }
     expect(on.simulator.device.disks).toHaveLength(1);

@@ -107,7 +107,7 @@ describe("ControllerPublishVolume and Unpublish", () => {
     await on.transport.exec(`/disk/set [/disk/find where slot="${ID}"] nvme-tcp-export=no`, {
       signal: on.signal,
       timeoutMs: 5_000,
-      purpose: "mutate",
+      purpose: "change",
     });
     expect(await publish(on, ID, "node-a")).toEqual(context);
     expect(on.simulator.device.disks[0]?.exported).toBe(true);

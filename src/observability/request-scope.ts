@@ -10,6 +10,8 @@ export interface RequestScope {
 }
 
 const scope = new AsyncLocalStorage<RequestScope>();
+/** The scopes of background jobs. Not a field of the scope: its fields are on every log line. */
+const background = new WeakSet<RequestScope>();
 
 /** Runs `work`, and everything that it starts, for a request. */
 export function inRequest<T>(request: RequestScope, work: () => T): T {
@@ -18,7 +20,15 @@ export function inRequest<T>(request: RequestScope, work: () => T): T {
 
 /** Runs one round of a background job on behalf of itself, with a fresh id. */
 export function inBackground<T>(job: string, work: () => T): T {
-  return scope.run({ method: job, requestId: randomUUID() }, work);
+  const round = { method: job, requestId: randomUUID() };
+  background.add(round);
+  return scope.run(round, work);
+}
+
+/** Whether the caller runs for a background job: nobody waits for it. */
+export function isInBackground(): boolean {
+  const current = scope.getStore();
+  return current !== undefined && background.has(current);
 }
 
 /** The request on whose behalf the caller runs. */

@@ -49,17 +49,18 @@ export type ChangeOutcome =
   | { readonly ok: true; readonly disk: Disk | undefined }
   | { readonly ok: false; readonly failure: CommandFailure };
 
-/** Runs a command that changes the disk with a slot, and reads the disk back in the same line. */
+/** Runs a command that changes the disk with a slot, and reads the disk back in the same line. Changes of one disk keep their order. */
 export async function changeDisk(
   { client }: RdsContext,
   what: string,
+  purpose: "attach" | "change",
   id: VolumeId,
   script: Script,
   signal: AbortSignal,
 ): Promise<ChangeOutcome> {
   const listing = disks(ros`slot=${id}`);
   const body = (rows: Script): Script => ros`${script}; ${rows}`;
-  const outcome = await client.run({ what, purpose: "mutate", listing, body, signal });
+  const outcome = await client.run({ what, purpose, orderKey: id, listing, body, signal });
   return outcome.ok ? { ok: true, disk: onlyDisk(id, disksOf(outcome)) } : outcome;
 }
 

@@ -34,7 +34,7 @@ export async function createVolume(context: RdsContext, spec: CreateSpec): Promi
   const { id, signal, pool } = spec;
   const comment = encodeChecked(id, spec.record, REVISION_ROOM);
   const what = `create volume ${id}`;
-  const outcome = await changeDisk(context, what, id, createScript(spec, comment), signal);
+  const outcome = await changeDisk(context, what, "change", id, createScript(spec, comment), signal);
   if (!outcome.ok) return createFailed(context, spec, outcome.failure, what);
   const isThere = (found: Disk | undefined) =>
     found === undefined || found.comment !== comment || found.size !== undefined;

@@ -39,7 +39,7 @@ export async function growVolume(context: RdsContext, spec: GrowSpec): Promise<W
   const what = `grow volume ${id}`;
   const plan =
     reExportSince === undefined ? growOnly(volume, sizeBytes) : growAndReExport(context, spec, reExportSince);
-  const outcome = await changeDisk(context, what, id, plan.script, signal);
+  const outcome = await changeDisk(context, what, "change", id, plan.script, signal);
   if (!outcome.ok) throw growFailed(spec, outcome.failure, what);
   const isDone = (disk: Disk): boolean =>
     disk.comment === plan.after &&

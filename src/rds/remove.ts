@@ -137,7 +137,13 @@ async function remove(
   const what = `delete volume ${id}`;
   const gone = ros`:if ([:len [/disk/find where slot=${id}]] > 0) do={ :error "rds-csi:changed" }`;
   const body = ros`${first}; ${gone}; ${removedFile(pool, path)}`;
-  const outcome = await context.client.run({ what, purpose: "mutate", body: () => body, signal });
+  const outcome = await context.client.run({
+    what,
+    purpose: "change",
+    orderKey: id,
+    body: () => body,
+    signal,
+  });
   if (!outcome.ok) {
     const { reason } = outcome.failure;
     if (reason === "changed") return "changed";

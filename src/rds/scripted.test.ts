@@ -27,7 +27,7 @@ function scripted(answers: readonly (readonly object[] | string)[]): RdsContext 
     address: "scripted",
     exec: async (line, { purpose }) => {
       const nonce = /~ok:([0-9a-f]+)~/.exec(line)?.[1] ?? "";
-      isChanged ||= purpose === "mutate";
+      isChanged ||= purpose !== "read";
       const rows = isChanged ? (answers[Math.min(asked, answers.length - 1)] ?? []) : [];
       if (isChanged) asked += 1;
       if (typeof rows === "string") return { stdout: `~err:${nonce}~${rows}`, stderr: "", exitCode: 0, line };

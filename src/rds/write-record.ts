@@ -1,6 +1,7 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { encodeChecked, REVISION_ROOM } from "../domain/record/record-codec.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
+import { isInBackground } from "../observability/request-scope.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { changeDisk, commandFailure, type RdsContext } from "./context.ts";
 import type { Disk } from "./disk.ts";
@@ -159,7 +160,9 @@ function hostsOf(disk: Disk, { allowHost }: WantedExport): Script {
 
 async function runSet(write: Write, script: Script): Promise<Disk | undefined> {
   const { context, volume, what, signal } = write;
-  const outcome = await changeDisk(context, what, volume.id, script, signal);
+  // Nobody waits for a repair in the background.
+  const purpose = isInBackground() ? "change" : "attach";
+  const outcome = await changeDisk(context, what, purpose, volume.id, script, signal);
   if (!outcome.ok) throw commandFailure(what, outcome.failure);
   return outcome.disk;
 }

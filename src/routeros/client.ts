@@ -15,18 +15,22 @@ import { briefForm, jsonForm } from "./reply/json-form.ts";
 import { linesForm } from "./reply/lines-form.ts";
 import type { Row } from "./reply/row.ts";
 import { nothing, type Script } from "./script.ts";
-import type { Transport } from "./transport/transport.ts";
+import type { Priority, Purpose, Transport } from "./transport/transport.ts";
 
-/** Reads answer within this time, mutations within the next. Milliseconds. */
+/** From the moment at which they are sent, reads answer within this time, changes within the next. Milliseconds. */
 export const READ_TIMEOUT_MS = 15_000;
-export const MUTATE_TIMEOUT_MS = 60_000;
+export const CHANGE_TIMEOUT_MS = 60_000;
 
 /** One command and the use of its reply. */
 export interface Command {
   /** For error messages, e.g. `create volume csi-…`. */
   readonly what: string;
   /** `read` must not change anything; equal reads may share one round trip. */
-  readonly purpose: "read" | "mutate";
+  readonly purpose: Purpose;
+  /** The object that is changed: see `ExecOptions.orderKey`. */
+  readonly orderKey?: string;
+  /** Default: `background` on behalf of a background job, else `interactive`. */
+  readonly priority?: Priority;
   /** Rows that the body prints, if any. */
   readonly listing?: Listing;
   /** The statements; `rows` prints the listing and may stand anywhere among them. */
@@ -108,7 +112,11 @@ export class RouterOsClient {
     const { what, purpose, listing } = command;
     // A change is sent in a form that the device is known to understand: a form that fails at the end of the line would
     // leave it done and unread, and sending it again in the next form would do it twice.
-    if (purpose === "mutate" && listing !== undefined && !this.#isProven) await this.#prove(command, listing);
+    // Replies to other commands may unsettle the form meanwhile.
+    for (let tries = 0; purpose !== "read" && listing !== undefined && !this.#isProven; tries += 1) {
+      if (tries > this.#forms.length) throw failure("replyUnreadable", { what, detail: "in no form" });
+      await this.#prove(command, listing);
+    }
     if (listing?.brief === true && this.readsBrief !== false && this.#formAt(0) === jsonForm) {
       const outcome = await this.#attempt(command, briefForm);
       if ("ok" in outcome) {
@@ -125,10 +133,10 @@ export class RouterOsClient {
         return outcome;
       }
       first ??= outcome;
-      if (listing === undefined || purpose === "mutate") break;
+      if (listing === undefined || purpose !== "read") break;
     }
     const detail = first?.text ?? "";
-    if (purpose === "mutate" && first?.ran === "some") throw failure("commandHalfRun", { what, detail });
+    if (purpose !== "read" && first?.ran === "some") throw failure("commandHalfRun", { what, detail });
     throw failure("commandRejected", { what, detail });
   }
 
@@ -148,7 +156,7 @@ export class RouterOsClient {
   }
 
   async #attempt(command: Command, form: ReplyForm): Promise<CommandOutcome | Rejection> {
-    const { what, purpose, listing, signal } = command;
+    const { what, purpose, listing, signal, orderKey, priority } = command;
     const rowsScript = listing === undefined ? nothing : form.script(listing);
     const nonce = this.#nonce();
     const sent = await this.#transport.exec(envelope(command.body(rowsScript)).render(nonce), {
@@ -156,7 +164,9 @@ export class RouterOsClient {
       purpose,
       what,
       nonce,
-      timeoutMs: purpose === "read" ? READ_TIMEOUT_MS : MUTATE_TIMEOUT_MS,
+      timeoutMs: purpose === "read" ? READ_TIMEOUT_MS : CHANGE_TIMEOUT_MS,
+      ...(purpose === "read" || orderKey === undefined ? {} : { orderKey }),
+      ...(priority === undefined ? {} : { priority }),
       ...(command.coalesceKey === undefined ? {} : { coalesceKey: `${form.name}:${command.coalesceKey}` }),
     });
     // A shared reply carries the nonce of the line that was sent for all.
@@ -178,9 +188,12 @@ export class RouterOsClient {
     const rows = form.parse(reply, listing);
     if (rows !== undefined) return { ok: true, reply, rows };
     if (form === briefForm) return { ran: "some", text: "rows without properties that every item shows" };
-    // It ran, but this form cannot be read on this device: the next command uses the next form.
-    this.#form = Math.min(this.#form + 1, this.#forms.length - 1);
-    this.#isProven = false;
+    // It ran, but this form cannot be read on this device: the next command uses the next form. Of several commands at once the
+    // first to notice it changes the form.
+    if (this.#formAt(this.#form) === form) {
+      this.#form = Math.min(this.#form + 1, this.#forms.length - 1);
+      this.#isProven = false;
+    }
     throw failure("replyUnreadable", { what, detail: `${form.name} payload missing or malformed` });
   }
 

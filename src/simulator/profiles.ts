@@ -37,7 +37,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     },
   },
   strict: {
-    description: "errors with exit status 1 on stderr, plain line feeds",
+    description: "errors with exit status 1 on stderr, plain line feeds, two channels on a connection",
     switches: {
       exitOnRuntimeError: 1,
       exitOnParseError: 1,
@@ -47,12 +47,14 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
       unknownArgument: "expected-end",
       unknownCommand: "whole-line",
       duplicateNqn: "error",
+      maxChannels: 2,
       detailComment: "inline",
     },
   },
   old: {
-    description: "RouterOS 7.21, the oldest supported: no trim, no SMART, no /file/copy",
-    switches: { version: "7.21 (stable)" },
+    description:
+      "RouterOS 7.21, the oldest supported: no trim, no SMART, no /file/copy; one channel at a time",
+    switches: { version: "7.21 (stable)", parallelChannels: "second-unconfirmed" },
   },
   "too-old": {
     description: "RouterOS 7.20, without nvme-tcp-server-nqn: the driver must refuse it",

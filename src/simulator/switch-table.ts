@@ -67,7 +67,12 @@ export const SWITCH_TABLE = [
     ["works", "without-flags", "missing"],
     "whether print accepts proplist, and shows flags that are named in it",
   ],
-  ["parallelChannels", ["ok", "second-blocks", "second-refused"], "a second exec on one connection"],
+  [
+    "parallelChannels",
+    ["ok", "second-blocks", "second-unconfirmed", "second-refused"],
+    "a second exec on one connection while the first runs: at once; accepted, and run when the first has ended; its channel confirmed only then; its channel refused",
+  ],
+  ["maxChannels", [10], "exec channels at a time on one connection; more are refused"],
   ["maxSessions", [20], "connections at a time; more are closed"],
   ["keepaliveReplies", ["none", "yes"], "answers to SSH keepalive requests"],
   [

@@ -168,6 +168,44 @@ describe("transport", () => {
     expect(order).toEqual(["slow", "quick"]);
   });
 
+  test("a second channel is confirmed when the first has ended, by switch", async () => {
+    const [simulator, client] = await both({ switches: { parallelChannels: "second-unconfirmed" } });
+    simulator.faults.hang({ line: /slow/ });
+    const order: string[] = [];
+    const slow = client.exec(":put slow").then(() => order.push("slow"));
+    await until("the slow command has arrived", () => simulator.faults.rules.length === 0);
+    const quick = client.exec(":put quick").then(() => order.push("quick"));
+    // Another connection tells that the simulator had time to run it.
+    const other = await login(simulator);
+    await other.exec(":put other");
+    expect(simulator.commands.map(({ line }) => line)).toEqual([":put slow", ":put other"]);
+    simulator.faults.release();
+    await Promise.all([slow, quick]);
+    expect(order).toEqual(["slow", "quick"]);
+  });
+
+  test("more channels than max-channels are refused, and taken once one has ended", async () => {
+    const [simulator, client] = await both({ switches: { maxChannels: 2 } });
+    simulator.faults.hang({ line: /slow/, count: 2 });
+    const slow = [client.exec(":put slow"), client.exec(":put slow")];
+    await until("two commands run", () => simulator.faults.hanging === 2);
+    await expect(client.exec(":put third")).rejects.toThrow("open failure");
+    simulator.faults.release();
+    await Promise.all(slow);
+    expect((await client.exec(":put third")).stdout).toBe("third\r\n");
+  });
+
+  test("lines of two channels of one connection run between each other's statements, as those of two connections", async () => {
+    const [simulator, client] = await both({ switches: { interleaving: "statements" } });
+    // Stops between the two statements; the other channel's line runs meanwhile.
+    simulator.faults.hangMidway(2, { line: /first/ });
+    const first = client.exec(":put first; :put last");
+    await until("the first line has stopped", () => simulator.faults.hanging === 1);
+    expect((await client.exec(":put between")).stdout).toBe("between\r\n");
+    simulator.faults.release();
+    expect((await first).stdout).toBe("first\r\nlast\r\n");
+  });
+
   test("keepalives are answered or not, by switch", async () => {
     const alive = async (simulator: Simulator): Promise<string> => {
       const client = new ssh2.Client();

@@ -61,6 +61,7 @@ interface Seen extends Look {
 const TRANSIENT: ReadonlySet<ErrorId> = new Set([
   "rdsUnreachable",
   "rdsBusy",
+  "rdsQueueSlow",
   "rdsSilent",
   "rdsOutcomeUnknown",
 ]);

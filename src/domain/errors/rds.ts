@@ -12,18 +12,24 @@ export const rdsErrors = {
   ),
   rdsSilent: entry.UNAVAILABLE<{ address: string; what: string; seconds: number }>(
     (p) =>
-      `${p.what}: the RDS at ${p.address} accepted the SSH login, but has not answered this command within ${p.seconds} s`,
+      `${p.what}: the RDS at ${p.address} accepted the SSH login, but has not answered this command within ${p.seconds} s of sending it`,
     "Power, network and SSH of the RDS work. Look at its load (`/system/resource/print`), its log and its disks (`/disk/print`): a command that hangs often waits for a disk. If no command is answered, reboot the RDS.",
     READS_FIRST,
   ),
   rdsOutcomeUnknown: entry.UNAVAILABLE<{ what: string; reason: string }>(
-    (p) => `${p.what}: the connection to the RDS was lost before its answer arrived (${p.reason})`,
+    (p) => `${p.what}: the answer of the RDS did not arrive (${p.reason}); the command may have taken effect`,
     "",
     `Nothing to do. ${READS_FIRST}`,
   ),
   rdsQueueFull: entry.UNAVAILABLE<{ limit: number }>(
     (p) => `the command queue to the RDS is full (${p.limit} waiting)`,
     "Wait. If it persists, the RDS answers too slowly.",
+    REPEATED,
+  ),
+  rdsQueueSlow: entry.UNAVAILABLE<{ what: string; seconds: number; ahead: number }>(
+    (p) =>
+      `${p.what}: waited ${p.seconds} s in the driver's command queue, behind ${p.ahead} others at first; nothing was sent to the RDS`,
+    "Wait. If it persists, the RDS answers too slowly: look at its load (`/system/resource/print`) and at `rds_csi_rds_command_duration_seconds`.",
     REPEATED,
   ),
   hostKeyMismatch: entry.UNAVAILABLE<{ address: string; offered: string; pinned: List }>(

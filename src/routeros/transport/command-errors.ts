@@ -8,7 +8,7 @@ import type { ConnectFailure } from "./connection.ts";
  */
 export function outcomeError(
   what: string,
-  outcome: Exclude<ChannelOutcome, { kind: "answered" } | { kind: "notSent" }>,
+  outcome: Exclude<ChannelOutcome, { kind: "answered" | "notSent" | "abandoned" }>,
 ): DriverError {
   switch (outcome.kind) {
     case "refused":
@@ -17,33 +17,25 @@ export function outcomeError(
         detail: `the SSH server accepted the login and declined the command: ${outcome.reason}`,
       });
     case "lost":
-      return failure("rdsOutcomeUnknown", { what, reason: outcome.reason });
+      return failure("rdsOutcomeUnknown", { what, reason: `the connection was lost: ${outcome.reason}` });
     case "tooLong":
       return failure("replyUnreadable", { what, detail: `longer than ${outcome.limit} bytes` });
-    case "abandoned":
-      return failure("rdsOutcomeUnknown", { what, reason: "given up" });
   }
 }
 
 /**
- * The error of a caller whose time is over.
- * @param what the purpose of its command; undefined: none of its commands runs or waits for its turn
+ * The error of a caller that waits for a connection in vain.
  * @param seconds that it waited
  */
-export function lateError(
+export function unreachable(
   address: string,
-  what: string | undefined,
+  failed: (Pick<ConnectFailure, "reason"> & Partial<ConnectFailure>) | undefined,
   seconds: number,
-  state: {
-    readonly isRunning: boolean;
-    readonly isOpen: boolean;
-    readonly failure: ConnectFailure | undefined;
-  },
 ): DriverError {
-  if (what !== undefined && state.isRunning) return failure("rdsSilent", { address, what, seconds });
-  if (what !== undefined && state.isOpen)
-    return failure("rdsBusy", { what, detail: `${seconds} s in the command queue` });
-  if (state.failure?.fatal === true) return state.failure.error;
-  const reason = state.failure?.reason ?? "still connecting";
-  return failure("rdsUnreachable", { address, reason: `${reason} (gave up after ${seconds} s)` });
+  if (failed?.fatal === true && failed.error !== undefined) return failed.error;
+  const reason = failed?.reason ?? "still connecting";
+  return failure("rdsUnreachable", {
+    address,
+    reason: `${reason} (gave up after ${Math.round(seconds * 10) / 10} s)`,
+  });
 }

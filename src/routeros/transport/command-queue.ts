@@ -3,6 +3,8 @@ import type { Priority } from "./transport.ts";
 /** A command that waits for its connection. */
 export interface QueueItem {
   readonly key: string | undefined;
+  /** Greater for items that were asked for later. */
+  readonly sequence: number;
   priority: Priority;
 }
 
@@ -10,7 +12,7 @@ export interface QueueItem {
 const INTERACTIVE_RUN = 8;
 
 /**
- * Bounded queue of one connection: first come, first served within a priority. Items with a key can be found by
+ * Bounded queue of one lane: first come, first served within a priority. Items with a key can be found by
  * it while they wait and no longer than that: a caller may join a command that has not been sent yet, as its answer
  * will show everything that was true when the caller asked. A command that runs already may have looked at the RDS
  * before a change that the caller has since made, so it is never joined.
@@ -30,6 +32,11 @@ export class CommandQueue<T extends QueueItem> {
     return this.#interactive.length + this.#background.length;
   }
 
+  /** Everything that waits. */
+  get items(): readonly T[] {
+    return [...this.#interactive, ...this.#background];
+  }
+
   /** Adds an item at the end of its priority; false if the queue is full. */
   push(item: T): boolean {
     if (this.size >= this.#limit) return false;
@@ -37,9 +44,11 @@ export class CommandQueue<T extends QueueItem> {
     return true;
   }
 
-  /** Puts back an item that was taken but never sent; it had its place already, so the limit does not apply. */
+  /** Puts an item that was taken but never sent back into its place; the limit does not apply. */
   putBack(item: T): void {
-    this.#listOf(item.priority).unshift(item);
+    const list = this.#listOf(item.priority);
+    const later = list.findIndex(({ sequence }) => sequence > item.sequence);
+    list.splice(later < 0 ? list.length : later, 0, item);
   }
 
   /** The waiting item with this key. */
@@ -49,7 +58,7 @@ export class CommandQueue<T extends QueueItem> {
     );
   }
 
-  /** Makes a waiting background item interactive, since an interactive caller joined it. */
+  /** Makes a waiting background item interactive, since an interactive caller waits for it. */
   raise(item: T): void {
     if (item.priority === "interactive" || !this.remove(item)) return;
     item.priority = "interactive";
@@ -65,12 +74,19 @@ export class CommandQueue<T extends QueueItem> {
     return true;
   }
 
-  /** The next item to send. */
-  take(): T | undefined {
-    const turn = this.#interactive.length === 0 || this.#run >= INTERACTIVE_RUN;
-    const background = turn ? this.#background.shift() : undefined;
-    this.#run = background === undefined && this.#background.length > 0 ? this.#run + 1 : 0;
-    return background ?? this.#interactive.shift();
+  /**
+   * The next item to send.
+   * @param isReady whether an item may be sent now; others keep their place
+   * @param mayRunBackground whether a background item may be taken
+   */
+  take(isReady: (item: T) => boolean = () => true, mayRunBackground = true): T | undefined {
+    const background = mayRunBackground ? this.#background.find(isReady) : undefined;
+    const interactive = this.#interactive.find(isReady);
+    const isTurn = interactive === undefined || this.#run >= INTERACTIVE_RUN;
+    const next = isTurn ? (background ?? interactive) : interactive;
+    if (next === undefined || !this.remove(next)) return undefined;
+    this.#run = next === interactive && this.#background.length > 0 ? this.#run + 1 : 0;
+    return next;
   }
 
   /** Removes and returns everything that waits. */

@@ -3,7 +3,7 @@ import { connect as netConnect, type Socket } from "node:net";
 import ssh2, { type AnyAuthMethod, type Client, type ParsedKey } from "ssh2";
 import type { Clock } from "../../domain/clock.ts";
 import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
-import { type ChannelOutcome, runCommand } from "./channel.ts";
+import { type ChannelContext, type ChannelOutcome, type ChannelUse, runCommand } from "./channel.ts";
 import { fingerprintOf, type HostKeyPin, hostKeyAlgorithms, isPinned } from "./host-keys.ts";
 import { readUserKey, UserKeyError, type UserKeyFiles } from "./user-key.ts";
 
@@ -18,7 +18,7 @@ export interface ConnectionOptions extends UserKeyFiles {
   readonly connectTimeoutMs: number;
   /** Time without a packet after which the kernel asks the peer whether it still holds the connection. */
   readonly tcpKeepaliveMs: number;
-  /** After giving up a command, how long its channel may take to close before the connection is dropped. */
+  /** After giving up a command, how long its channel may take to close before the connection is replaced. */
   readonly channelGraceMs: number;
   /** Of standard output and error together. */
   readonly maxOutputBytes: number;
@@ -32,11 +32,11 @@ export interface ConnectFailure {
   readonly fatal: boolean;
 }
 
-/** A logged-in connection. At most one command at a time; its user sees to that. */
+/** A logged-in connection. Its user bounds the number of commands at once. */
 export interface Connection {
   readonly kind: "connected";
-  /** Runs one command; settles when its channel is closed or the connection is gone. Never rejects. */
-  run(line: string, abandon: AbortSignal): Promise<ChannelOutcome>;
+  /** Runs one command; settles when its channel is closed or the connection is gone and closed. Never rejects. */
+  run(line: string, use: ChannelUse): Promise<ChannelOutcome>;
   readonly open: boolean;
   /** Resolves with the reason once the connection is gone. */
   readonly closed: Promise<string>;
@@ -177,6 +177,7 @@ function connectionOf(
 ): Connection {
   let open = true;
   let dropReason: string | undefined;
+  const whenGone = new Set<() => void>();
   const drop = (reason: string): void => {
     dropReason ??= reason;
     open = false;
@@ -188,24 +189,27 @@ function connectionOf(
     client.once("close", () => {
       open = false;
       resolve(lastError() ?? dropReason ?? "connection closed");
+      for (const listener of [...whenGone]) listener();
     });
   });
+  const context: ChannelContext = {
+    clock: options.clock,
+    graceMs: options.channelGraceMs,
+    maxOutputBytes: options.maxOutputBytes,
+    isOpen: () => open && !socket.destroyed,
+    lostReason: () => lastError() ?? dropReason ?? "connection closed",
+    onGone: (listener) => {
+      whenGone.add(listener);
+      return () => whenGone.delete(listener);
+    },
+  };
   return {
     kind: "connected",
     get open() {
-      return open && !socket.destroyed;
+      return context.isOpen();
     },
     closed,
-    run: (line, abandon) =>
-      runCommand(client, line, {
-        abandon,
-        clock: options.clock,
-        graceMs: options.channelGraceMs,
-        maxOutputBytes: options.maxOutputBytes,
-        isOpen: () => open && !socket.destroyed,
-        drop,
-        lostReason: () => lastError() ?? dropReason ?? "connection closed",
-      }),
+    run: (line, use) => runCommand(client, line, context, use),
     end: () => {
       dropReason ??= "closed by the driver";
       open = false;

@@ -20,6 +20,8 @@ export interface ConnectorOptions {
   readonly logger: Logger;
   readonly observer: TransportObserver;
   readonly connect: (signal: AbortSignal) => Promise<Connection | ConnectFailure>;
+  /** An attempt has failed, and there will be another one. */
+  readonly onFailed: (failure: ConnectFailure) => void;
 }
 
 /** Makes the connections of one purpose, with a growing pause between attempts that fail. */
@@ -68,6 +70,7 @@ export class Connector {
         logger.warn("cannot connect to the RDS", { purpose, address, reason, errorId: error.id });
       this.#lastFailure = result;
       if (result.fatal) return result;
+      this.#options.onFailed(result);
     }
     return undefined;
   }

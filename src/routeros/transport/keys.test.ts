@@ -173,14 +173,25 @@ test("queue: background commands are never starved, nothing is lost or doubled",
   const queue = new CommandQueue<{
     key: string | undefined;
     priority: "interactive" | "background";
+    sequence: number;
     id: number;
   }>(100);
-  queue.push({ key: "b", priority: "background", id: -1 });
-  for (let id = 0; id < 50; id += 1) queue.push({ key: undefined, priority: "interactive", id });
+  queue.push({ key: "b", priority: "background", sequence: 0, id: -1 });
+  for (let id = 0; id < 50; id += 1)
+    queue.push({ key: undefined, priority: "interactive", sequence: id + 1, id });
   const order: number[] = [];
   for (let item = queue.take(); item !== undefined; item = queue.take()) order.push(item.id);
   expect(order.indexOf(-1)).toBe(8);
   expect([...order].sort((a, b) => a - b)).toEqual(Array.from({ length: 51 }, (_, i) => i - 1));
+});
+
+test("queue: commands that were not sent after all come back into their places, also those of a lost connection together", () => {
+  const queue = new CommandQueue<{ key: undefined; priority: "interactive"; sequence: number }>(100);
+  for (let sequence = 1; sequence <= 5; sequence += 1)
+    queue.push({ key: undefined, priority: "interactive", sequence });
+  const taken = [queue.take(), queue.take(), queue.take()].flatMap((item) => item ?? []);
+  for (const item of taken) queue.putBack(item);
+  expect(queue.items.map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4, 5]);
 });
 
 test("a line that is no host key is not quoted: it may be of a file with a secret", () => {

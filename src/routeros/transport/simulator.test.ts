@@ -6,7 +6,7 @@ import { pinOf, testKey } from "../../../test/support/ssh-server.ts";
 import { until } from "../../../test/support/until.ts";
 import { type Simulator, type SimulatorOptions, startSimulator } from "../../simulator/simulator.ts";
 import { createSshTransport, type SshTransportOptions } from "./ssh-transport.ts";
-import { idOf, mutate, quick, read } from "./transport.fixture.ts";
+import { change, idOf, quick, read } from "./transport.fixture.ts";
 import type { Transport } from "./transport.ts";
 
 let directory = "";
@@ -57,7 +57,7 @@ describe("a simulated RDS", () => {
         const answers = await Promise.all([
           transport.exec(":put 1", read()),
           transport.exec(":put 2", read()),
-          transport.exec(":put 3", mutate()),
+          transport.exec(":put 3", change()),
         ]);
         expect([profile, answers.map(({ stdout }) => stdout.trim())]).toEqual([profile, ["1", "2", "3"]]);
         expect(simulator.connectionCount).toBe(2);
@@ -71,7 +71,7 @@ describe("a simulated RDS", () => {
       const signs = () => simulator.commands.filter(({ line }) => line === ":put 1").length;
       for (let call = 0; call < 5; call += 1) {
         await transport.exec(`:put call-${call}`, read());
-        await transport.exec(`:put change-${call}`, mutate());
+        await transport.exec(`:put change-${call}`, change());
         // A pause of several idle times, on both connections.
         const seen = signs();
         await until("signs of life", () => signs() >= seen + 6);
@@ -112,9 +112,9 @@ describe("a simulated RDS", () => {
   test("survives a reboot", async () => {
     await withRds({ switches: { rebootMs: 50 } }, async (connect, simulator) => {
       const transport = connect();
-      await transport.exec(":put before", mutate());
+      await transport.exec(":put before", change());
       await simulator.reboot();
-      expect((await transport.exec(":put after", mutate())).stdout.trim()).toBe("after");
+      expect((await transport.exec(":put after", change())).stdout.trim()).toBe("after");
     });
   });
 

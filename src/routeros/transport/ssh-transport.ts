@@ -5,8 +5,8 @@ import { withoutRequest } from "../../observability/request-scope.ts";
 import { DEFAULT_WHAT } from "./command.ts";
 import { addressOf, type ConnectionOptions, openConnection } from "./connection.ts";
 import type { ConnectBackoff } from "./connector.ts";
-import { QueuedConnection } from "./queued-connection.ts";
-import { type ExecOptions, type Purpose, silentObserver, type Transport } from "./transport.ts";
+import { createLanes } from "./lanes.ts";
+import { type ExecOptions, PURPOSES, type Purpose, silentObserver, type Transport } from "./transport.ts";
 import type { UserKeyFiles } from "./user-key.ts";
 
 export const DEFAULT_BACKOFF: ConnectBackoff = { firstMs: 250, maxMs: 30_000, maxFatalMs: 5_000 };
@@ -19,6 +19,9 @@ const DEFAULTS = {
   clock: systemClock,
   random: Math.random,
   queueLimit: 256,
+  /** Far beyond the deadlines of all callers that have one. */
+  queueMs: 300_000,
+  channels: 4,
   connectTimeoutMs: 10_000,
   /** A dead link is found within the minute. */
   tcpKeepaliveMs: 15_000,
@@ -50,8 +53,8 @@ function lineMistake(line: string, maxBytes: number): string | undefined {
 }
 
 /**
- * Commands over SSH: one long-lived connection for reads, one for changes, each opened when first needed.
- * Nothing is sent and no file is read before the first `exec`.
+ * Commands over SSH: a lane with a long-lived connection for each purpose, opened when first needed, with several commands at once
+ * on each connection. Nothing is sent and no file is read before the first `exec`.
  */
 export function createSshTransport(options: SshTransportOptions): Transport {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
@@ -60,33 +63,30 @@ export function createSshTransport(options: SshTransportOptions): Transport {
   const logger = withoutRequest(settings.logger).child({ component: "ssh" });
   const address = addressOf(settings);
   const listeners = new Set<(purpose: Purpose) => void>();
-  const open = (purpose: Purpose): QueuedConnection =>
-    new QueuedConnection({
-      ...settings,
-      purpose,
-      address,
-      logger,
-      connect: (signal) => openConnection(settings, signal),
-      onReconnect: () => {
-        for (const listener of [...listeners]) listener(purpose);
-      },
-    });
-  const connections: Record<Purpose, QueuedConnection> = { read: open("read"), mutate: open("mutate") };
+  const lanes = createLanes({
+    ...settings,
+    address,
+    logger,
+    connect: (signal) => openConnection(settings, signal),
+    onReconnect: (purpose) => {
+      for (const listener of [...listeners]) listener(purpose);
+    },
+  });
+  const all = PURPOSES.map((purpose) => lanes[purpose]);
   return {
     address,
     exec: (line: string, execOptions: ExecOptions) => {
       const mistake = lineMistake(line, maxLineBytes);
-      if (mistake === undefined) return connections[execOptions.purpose].exec(line, execOptions);
+      if (mistake === undefined) return lanes[execOptions.purpose].exec(line, execOptions);
       const what = execOptions.what ?? DEFAULT_WHAT;
       return Promise.reject(failure("internal", { what: `${what}: the command line ${mistake}` }));
     },
     close: async () => {
-      await Promise.all([connections.read.close(), connections.mutate.close()]);
+      await Promise.all(all.map((lane) => lane.close()));
     },
-    connected: (purpose) => connections[purpose].connected,
+    connected: (purpose) => lanes[purpose].connected,
     whyNoAnswer: (seconds) =>
-      connections.read.whyNoAnswer(seconds) ??
-      connections.mutate.whyNoAnswer(seconds) ??
+      all.map((lane) => lane.whyNoAnswer(seconds)).find((reason) => reason !== undefined) ??
       failure("rdsUnreachable", { address, reason: `no answer within ${seconds} s` }),
     onReconnect: (listener) => {
       listeners.add(listener);

@@ -25,6 +25,7 @@ export interface Bench {
 /** Back-off so short that tests need not wait, with the real clock. */
 export const quick = { firstMs: 5, maxMs: 20, maxFatalMs: 5 };
 
+/** Without `channels` each connection runs one command at a time. */
 export async function startBench(
   serverOptions: TestServerOptions = {},
   transportOptions: Partial<SshTransportOptions> = {},
@@ -46,6 +47,7 @@ export async function startBench(
     hostKeys: [pinOf(server.fingerprint)],
     backoff: quick,
     channelGraceMs: 100,
+    channels: 1,
     ...transportOptions,
   });
   return {
@@ -67,8 +69,8 @@ export function read(more: Partial<ExecOptions> = {}): ExecOptions {
   return { signal: new AbortController().signal, timeoutMs: 5_000, purpose: "read", ...more };
 }
 
-export function mutate(more: Partial<ExecOptions> = {}): ExecOptions {
-  return read({ purpose: "mutate", ...more });
+export function change(more: Partial<ExecOptions> = {}): ExecOptions {
+  return read({ purpose: "change", ...more });
 }
 
 /** The error id that a promise rejects with, or "none". */

@@ -4,7 +4,7 @@ import { pinOf, type ServedCommand, testKey } from "../../../test/support/ssh-se
 import { until } from "../../../test/support/until.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import type { SshTransportOptions } from "./ssh-transport.ts";
-import { type Bench, idOf, mutate, read, startBench } from "./transport.fixture.ts";
+import { type Bench, change, idOf, read, startBench } from "./transport.fixture.ts";
 
 const open: Bench[] = [];
 async function bench(server?: TestServerOptions, transport?: Partial<SshTransportOptions>): Promise<Bench> {
@@ -36,13 +36,13 @@ describe("commands", () => {
   test("connects lazily, once per purpose, and reports both", async () => {
     const { transport, server } = await bench();
     expect(server.counts.connections).toBe(0);
-    expect([transport.connected("read"), transport.connected("mutate")]).toEqual([false, false]);
+    expect([transport.connected("read"), transport.connected("change")]).toEqual([false, false]);
     for (let i = 0; i < 5; i += 1) await transport.exec(`a ${i}`, read());
     expect(server.counts.connections).toBe(1);
-    expect([transport.connected("read"), transport.connected("mutate")]).toEqual([true, false]);
-    await transport.exec("b", mutate());
+    expect([transport.connected("read"), transport.connected("change")]).toEqual([true, false]);
+    await transport.exec("b", change());
     expect(server.counts.connections).toBe(2);
-    expect(transport.connected("mutate")).toBe(true);
+    expect(transport.connected("change")).toBe(true);
     expect(transport.address).toBe(`127.0.0.1:${server.port}`);
   });
 
@@ -51,7 +51,7 @@ describe("commands", () => {
       onExec: (command) => void setTimeout(() => command.answer(command.line), 2),
     });
     const lines = Array.from({ length: 30 }, (_, i) => `line ${i}`);
-    const results = await Promise.all(lines.map((line) => transport.exec(line, mutate())));
+    const results = await Promise.all(lines.map((line) => transport.exec(line, change())));
     expect(results.map((result) => result.stdout)).toEqual(lines);
     expect(server.lines).toEqual(lines);
     expect(server.counts.maxInFlight).toBe(1);
@@ -110,9 +110,9 @@ describe("deadlines and aborts", () => {
     const { transport, server } = await bench({
       onExec: (command) => command.line !== "hang" && command.answer(command.line),
     });
-    await transport.exec("warm", mutate());
-    expect(await idOf(transport.exec("hang", mutate({ timeoutMs: 60 })))).toBe("rdsSilent");
-    expect((await transport.exec("next", mutate())).stdout).toBe("next");
+    await transport.exec("warm", change());
+    expect(await idOf(transport.exec("hang", change({ timeoutMs: 60 })))).toBe("rdsSilent");
+    expect((await transport.exec("next", change())).stdout).toBe("next");
     expect(server.lines).toEqual(["warm", "hang", "next"]);
     // This server closes a channel when it is asked to, so the connection could be kept.
     expect(server.counts.connections).toBe(1);
@@ -128,8 +128,8 @@ describe("deadlines and aborts", () => {
         late.push(command);
       },
     });
-    expect(await idOf(transport.exec("hang", mutate({ timeoutMs: 300 })))).toBe("rdsSilent");
-    const next = transport.exec("next", mutate());
+    expect(await idOf(transport.exec("hang", change({ timeoutMs: 300 })))).toBe("rdsSilent");
+    const next = transport.exec("next", change());
     late[0]?.channel.write("WRONG");
     expect((await next).stdout).toBe("right");
     expect(server.counts.connections).toBe(2);
@@ -151,18 +151,42 @@ describe("deadlines and aborts", () => {
     expect(server.counts.maxInFlight).toBe(1);
   });
 
-  test("a deadline while queued is rdsBusy, and the command is never sent", async () => {
+  test("a deadline counts from sending: a command that waits longer than its deadline is answered", async () => {
     const held: ServedCommand[] = [];
     const { transport, server } = await bench({
       onExec: (command) =>
-        command.line === "first" ? void held.push(command) : command.answer(command.line),
+        command.line !== "second" ? void held.push(command) : command.answer(command.line),
     });
-    const first = transport.exec("first", mutate());
+    const first = transport.exec("first", change());
     await until("first command runs", () => held.length === 1);
-    expect(await idOf(transport.exec("second", mutate({ timeoutMs: 30 })))).toBe("rdsBusy");
+    const second = transport.exec("second", change({ timeoutMs: 300 }));
+    // A read that is never answered tells when a deadline of the same length has passed.
+    expect(await idOf(transport.exec("hang", read({ timeoutMs: 400 })))).toBe("rdsSilent");
     held[0]?.answer("done");
     expect((await first).stdout).toBe("done");
-    await transport.exec("third", mutate());
+    expect((await second).stdout).toBe("second");
+    expect(server.lines).toEqual(["first", "hang", "second"]);
+  });
+
+  test("a command that is not sent within the limit of the queue says how long it waited, and is never sent", async () => {
+    const held: ServedCommand[] = [];
+    const { transport, server } = await bench(
+      {
+        onExec: (command) =>
+          command.line === "first" ? void held.push(command) : command.answer(command.line),
+      },
+      { queueMs: 100 },
+    );
+    const first = transport.exec("first", change());
+    await until("first command runs", () => held.length === 1);
+    const refused = transport.exec("second", change({ what: "create volume x" }));
+    await expect(refused).rejects.toMatchObject({ id: "rdsQueueSlow" });
+    await expect(refused).rejects.toThrow(
+      /^create volume x: waited 0\.\d s in the driver's command queue, behind 1 others at first; nothing was sent/,
+    );
+    held[0]?.answer("done");
+    expect((await first).stdout).toBe("done");
+    await transport.exec("third", change());
     expect(server.lines).toEqual(["first", "third"]);
   });
 
@@ -174,14 +198,14 @@ describe("deadlines and aborts", () => {
     });
     const running = new AbortController();
     const queued = new AbortController();
-    const first = transport.exec("first", mutate({ signal: running.signal }));
+    const first = transport.exec("first", change({ signal: running.signal }));
     await until("first command runs", () => held.length === 1);
-    const second = transport.exec("second", mutate({ signal: queued.signal }));
+    const second = transport.exec("second", change({ signal: queued.signal }));
     queued.abort();
     expect(await idOf(second)).toBe("cancelled");
     running.abort(failure("deadlineExceeded", { what: "CreateVolume", seconds: 3 }));
     expect(await idOf(first)).toBe("deadlineExceeded");
-    expect((await transport.exec("third", mutate())).stdout).toBe("third");
+    expect((await transport.exec("third", change())).stdout).toBe("third");
     expect(server.lines).toEqual(["first", "third"]);
   });
 
@@ -196,20 +220,20 @@ describe("queue", () => {
   test("is bounded per connection", async () => {
     const held: ServedCommand[] = [];
     const { transport } = await bench({ onExec: (command) => void held.push(command) }, { queueLimit: 3 });
-    const all = [transport.exec("0", mutate())];
+    const all = [transport.exec("0", change())];
     await until("first command runs", () => held.length === 1);
-    for (const line of ["1", "2", "3"]) all.push(transport.exec(line, mutate()));
-    expect(await idOf(transport.exec("4", mutate()))).toBe("rdsQueueFull");
+    for (const line of ["1", "2", "3"]) all.push(transport.exec(line, change()));
+    expect(await idOf(transport.exec("4", change()))).toBe("rdsQueueFull");
     all.push(transport.exec("other purpose", read()));
     const leaver = new AbortController();
     all.shift();
     held.shift()?.answer("ok");
     await until("the next command runs", () => held.some(({ line }) => line === "1"));
-    const room = idOf(transport.exec("5", mutate({ signal: leaver.signal })));
-    expect(await idOf(transport.exec("6", mutate()))).toBe("rdsQueueFull");
+    const room = idOf(transport.exec("5", change({ signal: leaver.signal })));
+    expect(await idOf(transport.exec("6", change()))).toBe("rdsQueueFull");
     leaver.abort();
     expect(await room).toBe("cancelled");
-    all.push(transport.exec("7", mutate()));
+    all.push(transport.exec("7", change()));
     for (let i = 0; i < all.length; i += 1) {
       await until(`command ${i} runs`, () => held.length > 0);
       held.shift()?.answer("ok");
@@ -222,7 +246,7 @@ describe("queue", () => {
     const { transport, server } = await bench({
       onExec: (command) => (command.line === "0" ? void held.push(command) : command.answer("ok")),
     });
-    const all = [transport.exec("0", mutate())];
+    const all = [transport.exec("0", change())];
     await until("first command runs", () => held.length === 1);
     for (const [line, priority] of [
       ["b1", "background"],
@@ -230,7 +254,7 @@ describe("queue", () => {
       ["i1", "interactive"],
       ["i2", "interactive"],
     ] as const) {
-      all.push(transport.exec(line, mutate({ priority })));
+      all.push(transport.exec(line, change({ priority })));
     }
     held[0]?.answer("ok");
     await Promise.all(all);
@@ -301,9 +325,9 @@ describe("equal reads", () => {
     expect(server.lines).toEqual(["block", "y", "x"]);
     server.lines.length = 0;
     await Promise.all([
-      transport.exec("m", mutate()),
-      transport.exec("m", mutate()),
-      transport.exec("m", mutate()),
+      transport.exec("m", change()),
+      transport.exec("m", change()),
+      transport.exec("m", change()),
     ]);
     expect(server.lines).toEqual(["m", "m", "m"]);
   });
@@ -313,8 +337,8 @@ describe("closing", () => {
   test("fails waiting and running commands, closes the connections, and is final", async () => {
     const { transport, server } = await bench({ onExec: () => {} });
     const results = [
-      transport.exec("1", mutate()),
-      transport.exec("2", mutate()),
+      transport.exec("1", change()),
+      transport.exec("2", change()),
       transport.exec("3", read()),
     ].map(idOf);
     await until("both connections are busy", () => server.lines.length === 2);

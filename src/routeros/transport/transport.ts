@@ -1,9 +1,19 @@
 import type { DriverError } from "../../domain/errors/driver-error.ts";
 
-/** The purpose of a command. Each purpose has its own connection, so that a long change never delays a read. */
-export type Purpose = "read" | "mutate";
+/**
+ * The purposes of commands. Each is a lane with a queue and a connection of its own, so that an attach never waits behind a create, also on
+ * a device that runs the channels of one connection one after the other.
+ * - `attach`: writes of attachments and their exports for a call that waits for them
+ * - `change`: create, delete, expand, and repairs in the background
+ * - `read`: changes nothing
+ */
+export const PURPOSES = ["attach", "change", "read"] as const;
+export type Purpose = (typeof PURPOSES)[number];
 
-/** `interactive` commands overtake waiting `background` commands; neither overtakes a running one. */
+/**
+ * `interactive` commands overtake waiting `background` commands; neither overtakes a running one. While a connection runs several
+ * commands at once, background ones leave one channel free.
+ */
 export type Priority = "interactive" | "background";
 
 /** Raw result of one exec request; verdicts are made from text by the layer above. */
@@ -20,16 +30,22 @@ export interface ExecResult {
 export interface ExecOptions {
   /** Aborting removes a waiting command; of a running one only the answer is given up, the RDS may still run it. */
   readonly signal: AbortSignal;
-  /** Limit for waiting and running together, in milliseconds. */
+  /** Limit in milliseconds from the moment at which the command is sent. `signal` bounds the time before. */
   readonly timeoutMs: number;
   readonly purpose: Purpose;
   /** Default `interactive`. */
   readonly priority?: Priority;
   /**
    * Reads with the same key may share one command; default is the line itself. Set it when lines differ in a
-   * nonce only. Never used for mutations.
+   * nonce only. Never used for changes.
    */
   readonly coalesceKey?: string;
+  /**
+   * The object that the command changes. Commands with the same key, of all purposes, are sent in the order in which they were asked for,
+   * and the next one only when the channel of the one before has ended, or its connection is gone and closed; also if the caller of that
+   * one has left. Never used for reads.
+   */
+  readonly orderKey?: string;
   /** The nonce of the line's envelope, for the log. */
   readonly nonce?: string;
   /** Name of the command, as the start of an error message: "reading volume csi-…". */
@@ -39,8 +55,8 @@ export interface ExecOptions {
 /** Runs single RouterOS command lines on the RDS. */
 export interface Transport {
   /**
-   * Runs one line. Rejects with `rdsUnreachable`, `hostKeyMismatch`, `authenticationFailed`, `rdsQueueFull` or
-   * `rdsBusy` if it certainly did not run, with `rdsSilent`, `rdsOutcomeUnknown` or `replyUnreadable` if it may have run,
+   * Runs one line. Callers of equal reads may get the same result object. Rejects with `rdsUnreachable`, `hostKeyMismatch`,
+   * `authenticationFailed`, `rdsQueueFull`, `rdsQueueSlow` or `rdsBusy` if it certainly did not run, with `rdsSilent`, `rdsOutcomeUnknown` or `replyUnreadable` if it may have run,
    * with `cancelled` (or the signal's own error) after an abort, and with `shuttingDown` after `close`.
    */
   exec(line: string, options: ExecOptions): Promise<ExecResult>;
@@ -76,6 +92,8 @@ export interface TransportObserver {
   onDisconnected(purpose: Purpose, reason: string): void;
   onReconnect(purpose: Purpose): void;
   onQueueLength(purpose: Purpose, length: number): void;
+  /** How many commands each connection may run at once from now on. */
+  onChannels(limit: number): void;
 }
 
 export const silentObserver: TransportObserver = {
@@ -86,4 +104,5 @@ export const silentObserver: TransportObserver = {
   onDisconnected: () => {},
   onReconnect: () => {},
   onQueueLength: () => {},
+  onChannels: () => {},
 };

@@ -15,6 +15,8 @@ export class ClientConnection {
   readonly closed = new AbortController();
   /** For the switch `parallel-channels`: commands of this connection, one after the other. */
   readonly turn = new Mutex();
+  /** For the same switch: confirmations of channels, one after the other. */
+  readonly confirmations = new Mutex();
   user: LoggedIn | undefined;
   channels = 0;
   /** Commands running at present. */

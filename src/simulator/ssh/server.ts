@@ -119,9 +119,13 @@ export class SshServer {
       this.#noteLogin(connection);
       if (switches().keepaliveReplies === "none") muteKeepalives(client);
       client.on("session", (accept, reject) => {
-        const busy = connection.running > 0 && switches().parallelChannels === "second-refused";
-        if (busy) reject();
-        else this.#session(accept(), connection);
+        if (!this.#mayRun(connection)) reject();
+        else if (switches().parallelChannels !== "second-unconfirmed") this.#session(accept(), connection);
+        else {
+          void connection.confirmations.acquire().then((ended) => {
+            if (!connection.closed.signal.aborted) this.#session(accept(), connection, ended);
+          });
+        }
       });
     });
   }
@@ -148,7 +152,16 @@ export class SshServer {
     });
   }
 
-  #session(session: Session, connection: ClientConnection): void {
+  /** Whether one more command may run on a connection. */
+  #mayRun({ running }: ClientConnection): boolean {
+    const { parallelChannels, maxChannels } = this.#options.switches();
+    return running < (parallelChannels === "second-refused" ? 1 : maxChannels);
+  }
+
+  /** @param ended called when the command of the session has ended, or the session without one */
+  #session(session: Session, connection: ClientConnection, ended: () => void = () => {}): void {
+    let runs = false;
+    session.on("close", () => runs || ended());
     connection.channels += 1;
     const channelNumber = connection.channels;
     // RouterOS ignores both for exec; ssh2 would refuse them and some clients give up then.
@@ -159,7 +172,7 @@ export class SshServer {
       else reject();
     });
     session.on("exec", (accept, reject, info) => {
-      if (connection.running > 0 && this.#options.switches().parallelChannels === "second-refused") {
+      if (!this.#mayRun(connection)) {
         reject();
         return;
       }
@@ -168,6 +181,7 @@ export class SshServer {
       channel.resume();
       const line = Buffer.from(info.command, "utf8").toString("latin1");
       connection.running += 1;
+      runs = true;
       this.#options
         .exec({ connection, channelNumber, line, channel })
         .catch((error: unknown) => {
@@ -176,6 +190,7 @@ export class SshServer {
         })
         .finally(() => {
           connection.running -= 1;
+          ended();
         });
     });
   }

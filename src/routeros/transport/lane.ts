@@ -1,0 +1,294 @@
+import { cancelledBy, type DriverError, failure } from "../../domain/errors/driver-error.ts";
+import { currentRequest } from "../../observability/request-scope.ts";
+import type { ChannelOutcome, GivenUp } from "./channel.ts";
+import {
+  type Command,
+  DEFAULT_WHAT,
+  markQueued,
+  markSent,
+  markUnconnected,
+  newCommand,
+  priorityOf,
+  rejectAll,
+  settleAll,
+  type WaitRules,
+  waitFor,
+} from "./command.ts";
+import { outcomeError, unreachable } from "./command-errors.ts";
+import { CommandQueue } from "./command-queue.ts";
+import { SIGN_OF_LIFE, watchIdle } from "./idle-watch.ts";
+import type { LaneOptions } from "./lane-options.ts";
+import { Link } from "./link.ts";
+import { runsInParallel } from "./parallel-probe.ts";
+import type { SharedConnection } from "./shared-connection.ts";
+import type { ExecOptions, ExecResult } from "./transport.ts";
+
+/**
+ * The commands of one purpose: their queue, and the connection on which several of them run at once. Background commands leave one
+ * channel free if there are several. A command that provably was not sent goes back to its place in the queue.
+ */
+export class Lane {
+  readonly #options: LaneOptions;
+  readonly #queue: CommandQueue<Command>;
+  readonly #running = new Map<Command, SharedConnection>();
+  readonly #stop = new AbortController();
+  readonly #link: Link;
+  /** Whether several commands wanted to run at once while that was not proven to work. */
+  #wantsMore = false;
+  /** Why the latest command could not be sent, until the server has given a channel. */
+  #trouble: string | undefined;
+  /** When the latest command ended, on the monotonic clock. */
+  #usedAt = 0;
+
+  constructor(options: LaneOptions) {
+    this.#options = options;
+    this.#queue = new CommandQueue(options.queueLimit);
+    this.#link = new Link(options, {
+      isWanted: () => this.#queue.size > 0,
+      changed: () => this.pump(),
+      adopted: (ended) => this.#watch(ended),
+      failed: (error, fatal) => this.#connectFailed(error, fatal),
+    });
+  }
+
+  get connected(): boolean {
+    return this.#link.isOpen;
+  }
+
+  /** See `Transport.exec`. */
+  exec(line: string, options: ExecOptions): Promise<ExecResult> {
+    if (this.#stop.signal.aborted) return Promise.reject(failure("shuttingDown", {}));
+    if (options.signal.aborted) {
+      return Promise.reject(cancelledBy(options.signal, options.what ?? DEFAULT_WHAT));
+    }
+    const command = this.#admit(line, options);
+    if (command === undefined) {
+      return Promise.reject(failure("rdsQueueFull", { limit: this.#options.queueLimit }));
+    }
+    const answer = waitFor(command, options, this.#rulesOf(command));
+    this.pump();
+    return answer;
+  }
+
+  async close(): Promise<void> {
+    if (!this.#stop.signal.aborted) {
+      this.#stop.abort();
+      this.#failWaiting(failure("shuttingDown", {}));
+      for (const command of this.#running.keys()) {
+        command.abandon.abort();
+        rejectAll(command, failure("shuttingDown", {}));
+      }
+    }
+    await this.#link.close();
+  }
+
+  /** See `Transport.whyNoAnswer`; undefined: no command runs, and none waits for a connection. */
+  whyNoAnswer(seconds: number): DriverError | undefined {
+    const [running] = this.#running.keys();
+    if (running?.sentAt !== undefined) {
+      const ran = Math.round((this.#options.clock.monotonic() - running.sentAt) / 100) / 10;
+      return this.#silent(running, Math.min(seconds, ran));
+    }
+    return this.connected || this.#queue.size === 0 ? undefined : this.#unreachable(seconds);
+  }
+
+  /** Makes a command that waits here interactive. */
+  raise(command: Command): void {
+    this.#queue.raise(command);
+  }
+
+  /** Sends as many commands as may be sent now. */
+  pump(): void {
+    while (!this.#stop.signal.aborted && this.#queue.size > 0) {
+      const current = this.#link.current;
+      if (current === undefined) {
+        this.#link.open();
+        return;
+      }
+      const { limit, neighbours } = this.#options;
+      if (!current.hasRoom) {
+        this.#wantsMore ||= current.channels > 0 && limit.isOpen;
+        return;
+      }
+      if (this.#wantsMore && current.channels === 0 && this.#judge(current)) return;
+      const command = this.#queue.take((one) => neighbours.order.isFirst(one), current.mayRunBackground);
+      if (command === undefined) return;
+      this.#reportQueue();
+      void this.#run(command, current);
+    }
+  }
+
+  /** The waiting command to join, or a new one in the queue; undefined if the queue is full. */
+  #admit(line: string, options: ExecOptions): Command | undefined {
+    const { clock, logger, purpose, neighbours } = this.#options;
+    const key = purpose === "read" ? (options.coalesceKey ?? line) : undefined;
+    const waiting = key === undefined ? undefined : this.#queue.find(key);
+    if (waiting !== undefined) {
+      if (priorityOf(options) === "interactive") this.#queue.raise(waiting);
+      const { what, nonce, request } = waiting;
+      const sharedWith = request?.requestId;
+      logger.debug("command joined", { ...currentRequest(), purpose, what, nonce, sharedWith });
+      return waiting;
+    }
+    const ahead = this.#queue.size + this.#running.size;
+    const command = newCommand(line, options, key, { now: clock.monotonic(), ahead });
+    if (!this.#queue.push(command)) return undefined;
+    const earlier = neighbours.order.enter(command);
+    if (command.priority === "interactive") for (const one of earlier) neighbours.raise(one);
+    this.#reportQueue();
+    return command;
+  }
+
+  #rulesOf(command: Command): WaitRules {
+    const { clock, queueMs, patienceMs } = this.#options;
+    return {
+      clock,
+      queueMs,
+      patienceMs,
+      late: (seconds) => this.#silent(command, seconds),
+      notSent: (seconds) => {
+        if (!this.connected) return this.#unreachable(seconds);
+        const { what, ahead } = command;
+        return failure("rdsQueueSlow", { what, seconds: Math.round(seconds * 10) / 10, ahead });
+      },
+      futile: (seconds) => {
+        const isCut = !this.connected && this.#link.lastFailure !== undefined;
+        return isCut || this.#trouble !== undefined ? this.#unreachable(seconds) : undefined;
+      },
+      left: () => this.#dropIfUnwanted(command),
+    };
+  }
+
+  #dropIfUnwanted(command: Command): void {
+    if (command.waiters.size > 0) return;
+    if (!this.#queue.remove(command)) {
+      command.abandon.abort();
+      return;
+    }
+    const { clock, logger, purpose } = this.#options;
+    const queueSeconds = (clock.monotonic() - command.askedAt) / 1000;
+    const { what, nonce, request } = command;
+    logger.debug("command left the queue unsent", { ...request, purpose, what, nonce, queueSeconds });
+    this.#reportQueue();
+    this.#leaveOrder(command);
+  }
+
+  #leaveOrder(command: Command): void {
+    const { neighbours } = this.#options;
+    if (neighbours.order.leave(command)) neighbours.changed();
+  }
+
+  #silent({ what }: Command, seconds: number): DriverError {
+    return failure("rdsSilent", { address: this.#options.address, what, seconds });
+  }
+
+  #unreachable(seconds: number): DriverError {
+    const trouble = this.#trouble === undefined ? undefined : { reason: this.#trouble };
+    return unreachable(this.#options.address, this.#link.lastFailure ?? trouble, seconds);
+  }
+
+  /** Asks the device whether it runs commands at the same time. @returns whether it does so now */
+  #judge(current: SharedConnection): boolean {
+    const { limit, clock, neighbours } = this.#options;
+    const run = (line: string, onOpened: () => void) =>
+      current.runOwn(line, onOpened).finally(() => this.pump());
+    const asked = limit.ask(() => runsInParallel(run, clock));
+    void asked?.then(() => neighbours.changed());
+    this.#wantsMore = limit.isOpen;
+    return asked !== undefined;
+  }
+
+  async #run(command: Command, current: SharedConnection): Promise<void> {
+    const { clock, observer, purpose, logger } = this.#options;
+    const started = clock.monotonic();
+    const { what, nonce, request } = command;
+    this.#running.set(command, current);
+    markSent(command, started);
+    // The code that sends may run on behalf of another request, whose command has just ended.
+    const fields = { ...request, purpose, what, nonce };
+    const queueSeconds = (started - command.queuedAt) / 1000;
+    observer.onSent(purpose, queueSeconds);
+    logger.debug("command sent", { ...fields, line: command.line, queueSeconds });
+    const outcome = await current.run(command.line, command.priority, {
+      abandon: command.abandon.signal,
+      onOpened: () => {
+        this.#trouble = undefined;
+        this.pump();
+      },
+      onStuck: (given, reason) => this.#stuck(command, current, given, reason),
+    });
+    const seconds = (clock.monotonic() - started) / 1000;
+    logger.debug("command ended", { ...fields, outcome: outcome.kind, seconds });
+    this.#running.delete(command);
+    this.#usedAt = clock.monotonic();
+    observer.onCommand(purpose, outcome.kind, seconds);
+    if (!this.#deliver(command, outcome, current)) this.#leaveOrder(command);
+    this.pump();
+  }
+
+  /** A command that was given up does not end: the others go on, new ones need another connection. */
+  #stuck(command: Command, current: SharedConnection, outcome: GivenUp, reason: string): void {
+    if (outcome.kind === "tooLong") rejectAll(command, outcomeError(command.what, outcome));
+    this.#link.replace(current, reason);
+  }
+
+  /** @returns whether the command waits again */
+  #deliver(command: Command, outcome: ChannelOutcome, { connection, channels }: SharedConnection): boolean {
+    const { limit, clock } = this.#options;
+    switch (outcome.kind) {
+      case "answered": {
+        this.#link.worked();
+        const { stdout, stderr, exitCode } = outcome;
+        settleAll(command, { stdout, stderr, exitCode, line: command.line });
+        return false;
+      }
+      case "notSent":
+        if (outcome.isRefused && channels > 0) limit.refused(channels);
+        else {
+          // The server has no channel for us, or the connection is gone: both are cured by a new connection only.
+          this.#trouble = outcome.reason;
+          connection.drop(outcome.reason);
+        }
+        if (command.waiters.size === 0 || this.#stop.signal.aborted) return false;
+        this.#queue.putBack(command);
+        this.#reportQueue();
+        markQueued(command, clock.monotonic());
+        return true;
+      case "abandoned":
+        return false;
+      default:
+        if (outcome.kind === "refused" && channels > 0) limit.refused(channels);
+        rejectAll(command, outcomeError(command.what, outcome));
+        return false;
+    }
+  }
+
+  #watch(ended: AbortSignal): void {
+    const { clock, purpose, idleCheckMs, idleAnswerMs: timeoutMs } = this.#options;
+    const options = { what: "sign of life", priority: "background", purpose, timeoutMs } as const;
+    const { signal } = this.#stop;
+    this.#usedAt = clock.monotonic();
+    const usedAt = (): number | undefined =>
+      this.#running.size === 0 && this.#queue.size === 0 ? this.#usedAt : undefined;
+    const ask = () => this.exec(SIGN_OF_LIFE, { ...options, signal });
+    void watchIdle({ clock, idleCheckMs, usedAt, ask }, ended);
+  }
+
+  #connectFailed(error: DriverError, fatal: boolean): void {
+    if (fatal) this.#failWaiting(error);
+    else for (const command of this.#queue.items) markUnconnected(command);
+  }
+
+  #failWaiting(error: DriverError): void {
+    const waiting = this.#queue.drain();
+    this.#reportQueue();
+    for (const command of waiting) {
+      rejectAll(command, error);
+      this.#leaveOrder(command);
+    }
+  }
+
+  #reportQueue(): void {
+    this.#options.observer.onQueueLength(this.#options.purpose, this.#queue.size);
+  }
+}

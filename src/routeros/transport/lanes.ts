@@ -1,0 +1,33 @@
+import { ChannelLimit } from "./channel-limit.ts";
+import type { Command } from "./command.ts";
+import { CommandOrder } from "./command-order.ts";
+import { Lane } from "./lane.ts";
+import type { LaneOptions, Neighbours } from "./lane-options.ts";
+import type { Purpose } from "./transport.ts";
+
+/** The lanes of one device, by purpose. They share the order of changes and the limit of channels. */
+export function createLanes(
+  options: Omit<LaneOptions, "purpose" | "limit" | "neighbours" | "onReconnect"> & {
+    readonly channels: number;
+    readonly onReconnect: (purpose: Purpose) => void;
+  },
+): Readonly<Record<Purpose, Lane>> {
+  const { channels, clock, logger, observer } = options;
+  const limit = new ChannelLimit({ channels, clock, logger, onChange: (now) => observer.onChannels(now) });
+  const lanes = new Map<Purpose, Lane>();
+  const each = (act: (lane: Lane) => void): void => {
+    for (const lane of lanes.values()) act(lane);
+  };
+  const neighbours: Neighbours = {
+    order: new CommandOrder<Command>(),
+    changed: () => each((lane) => lane.pump()),
+    raise: (command) => each((lane) => lane.raise(command)),
+  };
+  const open = (purpose: Purpose): Lane => {
+    const onReconnect = (): void => options.onReconnect(purpose);
+    const lane = new Lane({ ...options, purpose, limit, neighbours, onReconnect });
+    lanes.set(purpose, lane);
+    return lane;
+  };
+  return { attach: open("attach"), change: open("change"), read: open("read") };
+}

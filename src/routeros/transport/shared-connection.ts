@@ -1,0 +1,108 @@
+import type { ChannelOutcome, ChannelUse } from "./channel.ts";
+import type { ChannelLimit } from "./channel-limit.ts";
+import type { Connection } from "./connection.ts";
+import type { Priority } from "./transport.ts";
+
+/** A connection with the commands that run on it. */
+export class SharedConnection {
+  readonly connection: Connection;
+  readonly #limit: ChannelLimit;
+  /** Channels that were asked for and have not ended. */
+  #channels = 0;
+  /** Those among them that the server has not given yet. */
+  #opening = 0;
+  /** Background commands among them. */
+  #background = 0;
+  /** Commands whose answer is still waited for. */
+  #wanted = 0;
+  readonly #draining = new AbortController();
+
+  constructor(connection: Connection, limit: ChannelLimit) {
+    this.connection = connection;
+    this.#limit = limit;
+  }
+
+  /** Channels in use. */
+  get channels(): number {
+    return this.#channels;
+  }
+
+  /** Aborted when the connection takes no new commands. */
+  get draining(): AbortSignal {
+    return this.#draining.signal;
+  }
+
+  get isDraining(): boolean {
+    return this.#draining.signal.aborted;
+  }
+
+  /** Whether one more command may be sent now. */
+  get hasRoom(): boolean {
+    if (this.isDraining || !this.connection.open || this.#channels >= this.#limit.now) return false;
+    return this.#opening === 0 || this.#channels < this.#limit.proven;
+  }
+
+  /** Whether a channel for interactive commands is left when one more background command runs, or there is only one. */
+  get mayRunBackground(): boolean {
+    return this.#background < Math.max(1, this.#limit.now - 1);
+  }
+
+  /** Runs a command, as `Connection.run`. */
+  async run(line: string, priority: Priority, use: ChannelUse): Promise<ChannelOutcome> {
+    const background = priority === "background" ? 1 : 0;
+    this.#background += background;
+    this.#wanted += 1;
+    let isWanted = true;
+    const unwanted = (): void => {
+      if (isWanted) this.#wanted -= 1;
+      isWanted = false;
+    };
+    const outcome = await this.#occupy(line, {
+      ...use,
+      onStuck: (given, reason) => {
+        unwanted();
+        use.onStuck(given, reason);
+      },
+    });
+    unwanted();
+    this.#background -= background;
+    this.#dropIfUnwanted("its last command has ended");
+    return outcome;
+  }
+
+  /** Runs a command of the driver's own, which keeps no connection open. */
+  runOwn(line: string, onOpened: () => void): Promise<ChannelOutcome> {
+    return this.#occupy(line, { abandon: this.#draining.signal, onOpened, onStuck: () => {} });
+  }
+
+  /** Takes no new commands. The running ones end undisturbed, then the connection is dropped. */
+  drain(reason: string): void {
+    this.#draining.abort();
+    this.#dropIfUnwanted(reason);
+  }
+
+  #dropIfUnwanted(reason: string): void {
+    if (this.isDraining && this.#wanted === 0) this.connection.drop(reason);
+  }
+
+  async #occupy(line: string, use: ChannelUse): Promise<ChannelOutcome> {
+    let isOpening = true;
+    const opened = (): void => {
+      if (isOpening) this.#opening -= 1;
+      isOpening = false;
+    };
+    this.#channels += 1;
+    this.#opening += 1;
+    const outcome = await this.connection.run(line, {
+      ...use,
+      onOpened: () => {
+        opened();
+        this.#limit.opened(this.#channels - this.#opening);
+        use.onOpened();
+      },
+    });
+    opened();
+    this.#channels -= 1;
+    return outcome;
+  }
+}
