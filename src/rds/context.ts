@@ -39,9 +39,16 @@ export async function runChecked(context: RdsContext, command: Command): Promise
   return outcome;
 }
 
-/** The rows of a command's listing as disks. */
-export function disksOf(result: CommandResult): Disk[] {
-  return result.rows.map(diskFromRow);
+/** The disks of rows that several callers share. */
+const sharedDisks = new WeakMap<CommandResult["rows"], readonly Disk[]>();
+
+/** The rows of a command's listing as disks: frozen, as callers whose reads were joined share them. */
+export function disksOf({ rows }: Pick<CommandResult, "rows">): readonly Disk[] {
+  const known = sharedDisks.get(rows);
+  if (known !== undefined) return known;
+  const disks = Object.freeze(rows.map((row) => Object.freeze(diskFromRow(row))));
+  sharedDisks.set(rows, disks);
+  return disks;
 }
 
 /** The outcome of a change of one disk. */

@@ -113,7 +113,7 @@ export async function listForRemoval(
   context: RdsContext,
   id: VolumeId,
   signal: AbortSignal,
-): Promise<Disk[]> {
+): Promise<readonly Disk[]> {
   const result = await runChecked(context, {
     what: `read volume ${id} and the pools`,
     purpose: "read",
