@@ -1,7 +1,7 @@
 import type { VolumeId } from "../domain/volume-id.ts";
 import { ros } from "../routeros/script.ts";
 import { disksOf, onlyDisk, type RdsContext, runChecked } from "./context.ts";
-import { type Disk, disks, FILE_PROPERTIES, SIZE_PROPERTIES } from "./disk.ts";
+import { type Disk, disks, FILE_PROPERTIES } from "./disk.ts";
 import { readInParts } from "./parted-read.ts";
 import { type Classified, classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
 
@@ -72,40 +72,6 @@ export function sortedOut(
     volumes: ours.flatMap((each) => (each.kind === "volume" ? [each.volume] : [])),
     foreign: ours.flatMap((each) => (each.kind === "foreign" ? [each.foreign] : [])),
   };
-}
-
-/**
- * The items for a pool's capacity: the pool's, a volume's, and every file disk. One RouterOS command, or several when there are many; of the
- * other file disks perhaps only slot, file and size.
- */
-export function listForCapacity(
-  context: RdsContext,
-  pool: string,
-  id: VolumeId | undefined,
-  signal: AbortSignal,
-): Promise<Disk[]> {
-  return readInParts(context, {
-    what: `read pool ${pool}`,
-    coalesceKey: "capacity",
-    signal,
-    where: ros`slot=${pool} or type="file"`,
-    core: id === undefined ? ros`slot=${pool}` : ros`slot=${pool} or slot=${id}`,
-    files: ros`type="file"`,
-    properties: SIZE_PROPERTIES,
-  });
-}
-
-/** The items for growing a volume: its own, every mounted item and every file disk. Commands as for capacity. */
-export function listForGrowth(context: RdsContext, id: VolumeId, signal: AbortSignal): Promise<Disk[]> {
-  return readInParts(context, {
-    what: `read volume ${id} and its pool`,
-    coalesceKey: "growth",
-    signal,
-    where: ros`slot=${id} or type="file" or mounted`,
-    core: ros`slot=${id} or mounted`,
-    files: ros`type="file"`,
-    properties: SIZE_PROPERTIES,
-  });
 }
 
 /** The items for removing a volume: its own and every mounted item. One RouterOS command. */
