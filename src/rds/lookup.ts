@@ -1,4 +1,7 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import { attachmentPattern } from "../domain/record/record-codec.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import { payload } from "../routeros/envelope.ts";
 import { ros } from "../routeros/script.ts";
 import { disksOf, onlyDisk, type RdsContext, runChecked } from "./context.ts";
 import { type Disk, disks, FILE_PROPERTIES } from "./disk.ts";
@@ -72,6 +75,37 @@ export function sortedOut(
     volumes: ours.flatMap((each) => (each.kind === "volume" ? [each.volume] : [])),
     foreign: ours.flatMap((each) => (each.kind === "foreign" ? [each.foreign] : [])),
   };
+}
+
+/**
+ * Whether a node is named in the attachments of at least `limit` volumes. One RouterOS command, whose reply is a number; when it reaches the
+ * limit, the volumes that seem to be meant are read as well.
+ */
+export async function hasVolumes(
+  context: RdsContext,
+  node: string,
+  limit: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const where = ros`slot~"^(csi|pvc)-" and type="file" and comment~${attachmentPattern(node)}`;
+  const what = `count the volumes of node ${node}`;
+  const { reply } = await runChecked(context, {
+    what,
+    purpose: "read",
+    body: () => payload("count", ros`[:len [/disk/find where ${where}]]`),
+    signal,
+    coalesceKey: `node:${node}`,
+  });
+  const count = reply.flat("count")?.trim() ?? "";
+  if (!/^\d+$/.test(count)) throw failure("replyUnreadable", { what, detail: "the number is cut off" });
+  if (Number(count) < limit) return false;
+  const listed = await readInParts(context, {
+    ...{ what, coalesceKey: "node", signal, where, files: where, properties: FILE_PROPERTIES },
+    core: ros`(${where}) and mounted`,
+  });
+  const { volumes } = sortedOut(listed, context.clusterId);
+  const used = volumes.filter(({ record }) => record.attachments.some((each) => each.node === node));
+  return used.length >= limit;
 }
 
 /** The items for removing a volume: its own and every mounted item. One RouterOS command. */

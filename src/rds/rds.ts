@@ -9,10 +9,11 @@ import type { Disk } from "./disk.ts";
 import { type ExportSettings, exportIsRight } from "./export.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
 import { filePathOf, type Layout } from "./layout.ts";
-import { classifiedAmong, findClassified, listAll, listForRemoval } from "./lookup.ts";
+import { findLeftover } from "./leftover.ts";
+import { classifiedAmong, findClassified, hasVolumes, listAll, listForRemoval } from "./lookup.ts";
 import { type Place, pathsOnPools, requirePlace } from "./place.ts";
 import { PendingVolumes, type Pool } from "./pool.ts";
-import { findLeftover, type RemoveResult, removeFile, removeVolume } from "./remove.ts";
+import { type RemoveResult, removeFile, removeVolume } from "./remove.ts";
 import { PoolSpace } from "./space.ts";
 import { findStray, listFiles, type RdsFile, type Survey, surveyAll } from "./survey.ts";
 import { type RouterOsVersion, readVersion } from "./version.ts";
@@ -99,6 +100,12 @@ export class Rds {
     const found = await listAll(this.#context, signal);
     this.#cache.putListed(found.volumes, mark);
     return found;
+  }
+
+  /** Whether a node has at least `limit` volumes. One command, and more when it has. */
+  async hasVolumes(node: string, limit: number, signal: AbortSignal): Promise<boolean> {
+    await this.version(signal);
+    return hasVolumes(this.#context, node, limit, signal);
   }
 
   /** Every disk with a slot of ours, and every mounted disk. One command, or several when there are many. */
