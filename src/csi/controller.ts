@@ -18,7 +18,7 @@ import {
   ControllerServiceCapability_RPC_Type as Rpc,
   type CapacityRange as WireRange,
 } from "./gen/csi_pb.ts";
-import { pageOf } from "./pages.ts";
+import { afterToken, tokenAfter } from "./pages.ts";
 
 /** Capabilities of the Controller service; each is implemented in full. */
 export const CONTROLLER_CAPABILITIES = [
@@ -120,14 +120,15 @@ export function controllerService({ volumes, attachments, expansions }: Controll
         throw failure("fieldInvalid", { field: "max_entries", reason: `${maxEntries} is negative` });
       }
       // A token is checked before the RDS is asked, so a bad one gives the same answer at any time.
-      const page = pageOf(startingToken, maxEntries);
-      const { entries, nextToken } = page(await volumes.list(signal));
+      const after = afterToken(startingToken);
+      const { entries, isCut } = await volumes.list(signal, { after, most: maxEntries });
+      const last = entries.at(-1);
       return {
         entries: entries.map((volume) => ({
           volume: wireVolume(volume),
           status: { publishedNodeIds: [...volume.nodes] },
         })),
-        nextToken,
+        nextToken: isCut && last !== undefined ? tokenAfter(last.id) : "",
       };
     },
 

@@ -32,7 +32,8 @@ export interface PartedRead {
   readonly properties: readonly DiskProperty[];
 }
 
-interface Part {
+/** One reply of a list. */
+export interface Part {
   readonly where: Script | undefined;
   /** undefined: every property. */
   readonly properties: readonly DiskProperty[] | undefined;
@@ -148,14 +149,14 @@ async function readAll(
   throw failure("internal", { what: `${read.what}: ${rows.count} rows without a limit` });
 }
 
-function isRows(found: readonly Disk[] | { readonly count: number }): found is readonly Disk[] {
+export function isRows(found: readonly Disk[] | { readonly count: number }): found is readonly Disk[] {
   return Array.isArray(found);
 }
 
 /** The rows of a part, or their number when there are too many. One RouterOS command. */
-async function readPart(
+export async function readPart(
   context: RdsContext,
-  read: PartedRead,
+  read: Pick<PartedRead, "what" | "signal" | "coalesceKey">,
   { where, properties, limit }: Part,
 ): Promise<readonly Disk[] | { readonly count: number }> {
   const { what, signal } = read;
@@ -189,7 +190,7 @@ function tooMany({ reason, text }: CommandFailure): number | undefined {
 }
 
 /** How many file disks fit into one reply. A device without `proplist` prints every property. */
-function briefLimit({ client }: RdsContext, { properties }: PartedRead): number {
+export function briefLimit({ client }: RdsContext, { properties }: Pick<PartedRead, "properties">): number {
   const brief = properties.includes("comment") ? BRIEF_ROW_BYTES : SIZE_ROW_BYTES;
   return Math.floor(REPLY_BYTES / (client.readsBrief === false ? FULL_ROW_BYTES : brief));
 }

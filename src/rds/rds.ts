@@ -1,5 +1,6 @@
 import { RecentMap } from "../domain/recent-map.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
+import { SharedWork } from "../domain/shared-work.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { ros } from "../routeros/script.ts";
 import { VolumeCache, type VolumeObserver } from "./cache.ts";
@@ -11,6 +12,7 @@ import { type GrowSpec, growVolume } from "./grow.ts";
 import { filePathOf, type Layout } from "./layout.ts";
 import { findLeftover } from "./leftover.ts";
 import { classifiedAmong, findClassified, hasVolumes, listAll, listForRemoval } from "./lookup.ts";
+import { type PageRead, readPage, type VolumePage } from "./page.ts";
 import { type Place, pathsOnPools, requirePlace } from "./place.ts";
 import { PendingVolumes, type Pool } from "./pool.ts";
 import { type RemoveResult, removeFile, removeVolume } from "./remove.ts";
@@ -28,6 +30,12 @@ export interface PoolView {
   readonly existing: Classified | undefined;
 }
 
+/** Disks with a slot of ours. Callers share it. */
+export interface Listed {
+  readonly volumes: readonly RdsVolume[];
+  readonly foreign: readonly ForeignDisk[];
+}
+
 /**
  * Volumes on one RDS. Each method says how many RouterOS commands it costs; the first call on a new
  * connection costs one more, for the version check. All methods throw the link's failures
@@ -41,6 +49,8 @@ export class Rds {
   /** Volumes that are being created or grown, with the size that they will have. */
   readonly #pending = new PendingVolumes();
   readonly #space: PoolSpace;
+  readonly #lists = new SharedWork(1);
+  readonly #pages = new SharedWork(1);
   #version: Promise<RouterOsVersion> | undefined;
 
   constructor(context: RdsContext) {
@@ -93,13 +103,30 @@ export class Rds {
     return this.#cache.remember(id, await findClassified(this.#context, id, signal), generation);
   }
 
-  /** Every disk with a slot of ours. One command, or several when there are many. */
-  async list(signal: AbortSignal): Promise<{ volumes: RdsVolume[]; foreign: ForeignDisk[] }> {
+  /**
+   * Every disk with a slot of ours. One command, or several when there are many. Callers who wait for a list share it, and one list is read at
+   * a time.
+   */
+  async list(signal: AbortSignal): Promise<Listed> {
     await this.version(signal);
-    const mark = this.#cache.mark();
-    const found = await listAll(this.#context, signal);
-    this.#cache.putListed(found.volumes, mark);
-    return found;
+    return this.#lists.run("all", signal, async (shared) => {
+      const mark = this.#cache.mark();
+      const found = await listAll(this.#context, shared);
+      this.#cache.putListed(found.volumes, mark);
+      return found;
+    });
+  }
+
+  /**
+   * One page of the volumes, in slot order. One command, or two and one for each few hundred volumes (`readPage`). Callers who wait for the same
+   * page share it, and one is read at a time.
+   * @param entry makes an entry of a volume; the same for each call
+   */
+  async page<T>(read: PageRead, entry: (volume: RdsVolume) => T): Promise<VolumePage<T>> {
+    await this.version(read.signal);
+    return this.#pages.run(`${read.after} ${read.most}`, read.signal, (signal) =>
+      readPage(this.#context, { ...read, signal }, entry),
+    );
   }
 
   /** Whether a node has at least `limit` volumes. One command, and more when it has. */
