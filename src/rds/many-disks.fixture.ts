@@ -29,13 +29,18 @@ export async function fill(
   names: readonly string[],
   others: readonly string[] = [],
   size = MIB,
+  /** Names of the volumes in the records of `others`; without them these have no record. */
+  recorded: readonly string[] = [],
 ): Promise<void> {
   const { device } = on.simulator;
   await device.makeDirectories("storage-pool/csi");
   let id = 0x1000;
   for (const [slot, comment] of [
     ...names.map((name) => [volumeIdFromName(name), encodeRecord(record(name))] as const),
-    ...others.map((name) => [name, ""] as const),
+    ...others.map((slot, at) => {
+      const name = recorded[at];
+      return [slot, name === undefined ? "" : encodeRecord(record(name))] as const;
+    }),
   ]) {
     const path = `storage-pool/csi/${slot}.img`;
     device.fileStore.restore({ id, path, directory: false, size, charged: size, modified: 0 });
