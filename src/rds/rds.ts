@@ -168,7 +168,7 @@ export class Rds {
    */
   async readPool(slot: string, reserveBytes: bigint, signal: AbortSignal, id?: VolumeId): Promise<PoolView> {
     await this.version(signal);
-    const read = { id, asked: this.#pending.ids, reserve: reserveBytes, signal };
+    const read = { id, asked: () => this.#pending.ids, reserve: reserveBytes, signal };
     const { listed, pool } = await this.#space.ofPool(slot, read);
     const existing = id === undefined ? undefined : classifiedAmong(this.#context, id, listed);
     return { pool, available: this.#pending.availableIn(pool), existing };
@@ -205,7 +205,7 @@ export class Rds {
   ): Promise<{ readonly found: Classified | undefined; readonly pool: Pool | undefined }> {
     await this.version(signal);
     const generation = this.#cache.generation(id);
-    const read = { id, asked: this.#pending.ids, reserve: reserveBytes, signal };
+    const read = { id, asked: () => this.#pending.ids, reserve: reserveBytes, signal };
     const { listed, pool } = await this.#space.ofVolume(id, this.remembered(id)?.disk.filePath, read);
     return { found: this.#cache.remember(id, classifiedAmong(this.#context, id, listed), generation), pool };
   }

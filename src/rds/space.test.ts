@@ -163,6 +163,29 @@ describe("the space of a pool", () => {
   });
 });
 
+test("calls at once on a slow device: few sums, and each caller finds its own volume", async () => {
+  const on = await start({ profile: "current", latencyMs: 40 });
+  const ids = await Promise.all(
+    Array.from({ length: 3 }, async (_, at) => (await createVolume(on, { name: `pvc-${at}` })).id),
+  );
+  on.commandsSince();
+  const views = await Promise.all(
+    Array.from({ length: 60 }, (_, at) =>
+      on.rds.readPool("storage-pool", 0n, on.signal, ids[at % 4] ?? volumeIdFromName(`new-${at}`)),
+    ),
+  );
+  for (const [at, { existing }] of views.entries()) {
+    expect(existing?.kind === "volume" ? existing.volume.id : undefined).toBe(ids[at % 4]);
+  }
+  // Eight at a time, and the volumes of the others in one; a line names at most 32.
+  expect(on.commandsSince().length).toBeLessThanOrEqual(10);
+  const grown = await Promise.all(ids.map((id) => on.rds.findWithPool(id, 0n, on.signal)));
+  expect(grown.map(({ found, pool }) => [found?.kind, pool?.files.allocated])).toEqual(
+    ids.map(() => ["volume", 3n * MIB]),
+  );
+  expect(Math.max(...on.simulator.commands.map(({ line }) => line.length))).toBeLessThan(4_096);
+});
+
 describe("a pool whose mount point is not its slot", () => {
   /** Answers each sum with that of the mount point in its condition. */
   function scripted(mountPoint: string, sums: Readonly<Record<string, bigint>>) {
@@ -186,7 +209,7 @@ describe("a pool whose mount point is not its slot", () => {
 
   test("is asked for again with the mount point that it shows, and with that one from then on", async () => {
     const { space, asked } = scripted("disks/a.b", { "disks/a\\.b": 5n * GIB });
-    const read = { asked: [], reserve: 0n, signal: new AbortController().signal };
+    const read = { asked: () => [], reserve: 0n, signal: new AbortController().signal };
     for (let reads = 0; reads < 2; reads++) {
       const { pool } = await space.ofPool("pool", read);
       expect(pool.files.allocated).toBe(5n * GIB);

@@ -1,5 +1,6 @@
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { RecentMap } from "../domain/recent-map.ts";
+import { SharedWork } from "../domain/shared-work.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { payload, type Reply } from "../routeros/envelope.ts";
 import { escapeRegex } from "../routeros/quote.ts";
@@ -14,16 +15,19 @@ import { type FileSpace, FileTally, type Pool, poolHolding, poolWith, requirePoo
  * Largest sum that the device adds up, bytes: 1 EiB. Numbers of RouterOS are signed integers of 64 bits, so nothing near this overflows.
  */
 const SUM_LIMIT = 1n << 60n;
-/** Most slots whose sizes are asked for beside the sum: the line stays below 4 KiB. */
-const MOST_ASKED = 64;
+/** Most slots whose sizes are asked for beside the sum, and most volumes that are listed with it: the line stays below 4 KiB. */
+const MOST_ASKED = 24;
+const MOST_LISTED = 32;
 const READS = 2;
+/** Sums at a time. Callers beyond them share the next one: a sum costs the device a look at each disk. */
+const SUMS_AT_A_TIME = 8;
 
 /** A read of a pool's space and of a few disks. */
 export interface SpaceRead {
   /** The volume that is to be created or grown, if any. */
   readonly id?: VolumeId | undefined;
-  /** Slots whose sizes in the sum are of interest. */
-  readonly asked: readonly VolumeId[];
+  /** Slots whose sizes in the sum are of interest, as of now. */
+  readonly asked: () => readonly VolumeId[];
   /** Bytes that stay free. */
   readonly reserve: bigint;
   readonly signal: AbortSignal;
@@ -37,8 +41,14 @@ interface Found {
 
 interface Wanted extends Pick<SpaceRead, "id" | "asked" | "signal"> {
   readonly what: string;
-  /** Condition of the disks that are listed: few of them. */
-  readonly where: Script;
+  /** Condition of the disks that are listed beside the volume: few of them. */
+  readonly base: Script;
+}
+
+/** Volumes whose callers share one sum that has not begun. */
+interface Batch {
+  readonly ids: Set<VolumeId>;
+  readonly number: number;
 }
 
 /**
@@ -51,6 +61,9 @@ export class PoolSpace {
   readonly #mountPoints = new RecentMap<string, string>(64);
   #last: string | undefined;
   #canSum = true;
+  readonly #shared = new SharedWork(SUMS_AT_A_TIME);
+  readonly #batches = new Map<string, Batch>();
+  #batchNumber = 0;
 
   constructor(context: RdsContext) {
     this.#context = context;
@@ -70,8 +83,7 @@ export class PoolSpace {
     slot: string,
     read: SpaceRead,
   ): Promise<{ readonly listed: readonly Disk[]; readonly pool: Pool }> {
-    const where = read.id === undefined ? ros`slot=${slot}` : ros`slot=${slot} or slot=${read.id}`;
-    const wanted = { ...read, where, what: `read pool ${slot}` };
+    const wanted = { ...read, base: ros`slot=${slot}`, what: `read pool ${slot}` };
     const guess = this.#mountPoints.get(slot) ?? slot;
     return this.#settled(wanted, guess, ({ listed, below }) => {
       const disk = requirePool(listed, slot);
@@ -89,7 +101,7 @@ export class PoolSpace {
     filePath: string | undefined,
     read: SpaceRead,
   ): Promise<{ readonly listed: readonly Disk[]; readonly pool: Pool | undefined }> {
-    const wanted = { ...read, where: ros`slot=${id} or mounted`, what: `read volume ${id} and its pool` };
+    const wanted = { ...read, id, base: ros`mounted`, what: `read volume ${id} and its pool` };
     const guess = this.#guess(filePath);
     return this.#settled(wanted, guess, ({ listed, below }) => {
       const disk = onlyDisk(id, listed);
@@ -131,10 +143,30 @@ export class PoolSpace {
     return use(await this.#inParts(wanted)) as T;
   }
 
-  /** Lets the device add up. One RouterOS command. @returns undefined when it cannot */
-  async #sum({ what, where, asked, signal }: Wanted, mountPoint: string): Promise<Found | undefined> {
+  /** Lets the device add up, for all callers that wait for the same sum. One RouterOS command. @returns undefined when it cannot */
+  async #sum(wanted: Wanted, mountPoint: string): Promise<Found | undefined> {
     if (!this.#canSum || (mountPoint !== "" && !isSafePath(mountPoint))) return undefined;
-    const slots = asked.slice(0, MOST_ASKED);
+    const key = `${wanted.base.render("")} ${mountPoint}`;
+    const last = this.#batches.get(key);
+    const batch =
+      last !== undefined && last.ids.size < MOST_LISTED
+        ? last
+        : { ids: new Set<VolumeId>(), number: ++this.#batchNumber };
+    this.#batches.set(key, batch);
+    if (wanted.id !== undefined) batch.ids.add(wanted.id);
+    return this.#shared.run(`${key} ${batch.number}`, wanted.signal, (signal) => {
+      if (this.#batches.get(key) === batch) this.#batches.delete(key);
+      return this.#sumOf({ ...wanted, signal }, [...batch.ids], mountPoint);
+    });
+  }
+
+  async #sumOf(
+    { what, base, asked, signal }: Wanted,
+    ids: readonly VolumeId[],
+    mountPoint: string,
+  ): Promise<Found | undefined> {
+    const where = conditionOf(base, ids);
+    const slots = asked().slice(0, MOST_ASKED);
     const sum = mountPoint === "" ? ros`` : ros`${sumBelow(mountPoint, slots)}; `;
     const outcome = await this.#context.client
       .run({
@@ -160,8 +192,9 @@ export class PoolSpace {
     return { listed: disksOf(outcome), below: (other) => (other === mountPoint ? files : undefined) };
   }
 
-  async #inParts({ what, where, id, asked, signal }: Wanted): Promise<Found> {
-    const tally = new FileTally(new Set(asked));
+  async #inParts({ what, base, id, asked, signal }: Wanted): Promise<Found> {
+    const where = conditionOf(base, id === undefined ? [] : [id]);
+    const tally = new FileTally(new Set(asked()));
     const listed: Disk[] = [];
     const read = {
       ...{ what, signal, coalesceKey: "space" },
@@ -182,6 +215,10 @@ export class PoolSpace {
     });
     return { listed, below: (mountPoint) => tally.below(mountPoint) };
   }
+}
+
+function conditionOf(base: Script, ids: readonly VolumeId[]): Script {
+  return ids.reduce((conditions, id) => ros`${conditions} or slot=${id}`, base);
 }
 
 /**
