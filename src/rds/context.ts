@@ -19,6 +19,8 @@ export interface RdsContext {
   readonly clusterId: string | undefined;
   /** Awaited before the first command of a call; throws when the cluster id cannot be had. */
   readonly ready?: ((signal: AbortSignal) => Promise<void>) | undefined;
+  /** Slot of the pool that most volumes are on, if that is known: it saves a command now and then. */
+  readonly defaultPool?: string;
   readonly nqnPrefix: string;
   /** TCP port of the NVMe/TCP export. */
   readonly nvmePort: number;

@@ -67,6 +67,8 @@ export class PoolSpace {
 
   constructor(context: RdsContext) {
     this.#context = context;
+    // The mount point of a pool is its slot, unless somebody has changed it.
+    this.#last = context.defaultPool;
   }
 
   /** Forgets what the device cannot do: another version may be able to. */
