@@ -40,6 +40,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
   const client = new RouterOsClient(transport, undefined, undefined, onFailure);
   const rds = new Rds({
     ...{ client, clock, logger, nqnPrefix, nvmePort, fencing },
+    defaultPool: pool,
     ready: (signal) => clusterId.ensure(signal),
     get clusterId() {
       return clusterId.get();

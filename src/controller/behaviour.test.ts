@@ -70,7 +70,7 @@ describe("every reply form, on a console that wraps", () => {
           expect.stringMatching(new RegExp(`^nqn\\.2000-02\\.com\\.mikrotik:${id}\\.1-[0-9a-f]{8}$`)),
           sizeBytes,
         ]);
-        expect(await on.volumes.list(on.signal)).toEqual([{ id, sizeBytes, nodes: ["node-a"] }]);
+        expect((await on.volumes.list(on.signal)).entries).toEqual([{ id, sizeBytes, nodes: ["node-a"] }]);
         await on.attachments.unpublish(id, "", on.signal);
         await on.volumes.delete(id, on.signal);
         expect(on.simulator.device.disks).toEqual([]);
@@ -84,7 +84,7 @@ describe("every reply form, on a console that wraps", () => {
     on.commandsSince();
     await create(on);
     expect(on.commandsSince().length).toBe(2);
-    expect(await on.volumes.list(on.signal)).toHaveLength(1);
+    expect((await on.volumes.list(on.signal)).entries).toHaveLength(1);
   });
 });
 

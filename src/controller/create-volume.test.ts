@@ -134,7 +134,7 @@ describe("CreateVolume", () => {
     expect(await outcome(on.volumes.delete(ID, on.signal))).toBe(
       `FAILED_PRECONDITION: disk ${ID} on the RDS is not managed by this driver: it belongs to cluster other`,
     );
-    expect(await on.volumes.list(on.signal)).toEqual([]);
+    expect((await on.volumes.list(on.signal)).entries).toEqual([]);
   });
 
   test("a slot that belongs to a volume of another name", async () => {

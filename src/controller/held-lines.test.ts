@@ -162,6 +162,8 @@ describe("a line held between its find and its set", () => {
     faults.hang({ line: /^(?!.*\/disk\/set).*\/disk\/print/ });
     const overtaken = publish(on, "node-b", RWX);
     await until(() => faults.hanging === 2);
+    faults.release(1);
+    await until(() => recorded(on).includes("node-c"));
     faults.release();
     await expect(overtaken).rejects.toMatchObject({ id: "thirdNode" });
     expect((await late).nqn).toBe(source.nqn);

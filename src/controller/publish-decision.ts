@@ -14,7 +14,7 @@ import type { FinalDecision } from "./record-change.ts";
 
 /** Where evidence comes from, and the limit of volumes per node. */
 export interface PublishSources {
-  readonly rds: Pick<Rds, "list">;
+  readonly rds: Pick<Rds, "hasVolumes">;
   readonly evidence: EvidenceSource;
   readonly logger: Logger;
   readonly clock: Pick<Clock, "now">;
@@ -91,7 +91,5 @@ async function requireRoom(
   signal: AbortSignal,
 ): Promise<void> {
   if (limit === 0) return;
-  const { volumes } = await rds.list(signal);
-  const used = volumes.filter(({ record }) => record.attachments.some((each) => each.node === node));
-  if (used.length >= limit) throw failure("nodeLimitReached", { node, limit });
+  if (await rds.hasVolumes(node, limit, signal)) throw failure("nodeLimitReached", { node, limit });
 }

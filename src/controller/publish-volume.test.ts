@@ -86,7 +86,9 @@ describe("ControllerPublishVolume and Unpublish", () => {
     await create(on);
     await publish(on, ID, "node-a");
     await on.simulator.device.setPool("storage-pool", { mounted: false });
-    expect(await on.volumes.list(on.signal)).toEqual([{ id: ID, sizeBytes: 0n, nodes: ["node-a"] }]);
+    expect((await on.volumes.list(on.signal)).entries).toEqual([
+      { id: ID, sizeBytes: 0n, nodes: ["node-a"] },
+    ]);
     expect(await outcome(publish(on.controller(), ID, "node-a"))).toBe(
       `UNAVAILABLE: volume ${ID} has no block device on the RDS at present`,
     );

@@ -5,6 +5,7 @@ import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import { filePathOf, type Layout } from "../rds/layout.ts";
+import type { PageRead, VolumePage } from "../rds/page.ts";
 import { pollUntil } from "../rds/poll.ts";
 import type { Rds } from "../rds/rds.ts";
 import { type Classified, ownVolume, type RdsVolume, requireVolume } from "../rds/volume.ts";
@@ -144,10 +145,12 @@ export class VolumeService {
     return capabilities.map(capabilityProblem).find((problem) => problem !== undefined)?.message;
   }
 
-  /** Every volume of this installation, in handle order; size 0 while its device is not ready. One RouterOS command. */
-  async list(signal: AbortSignal): Promise<VolumeInfo[]> {
-    const { volumes } = await this.#options.rds.list(signal);
-    return volumes.map(infoOf);
+  /** Volumes of this installation in handle order; size 0 while a device is not ready. RouterOS commands as `Rds.page` says. */
+  async list(
+    signal: AbortSignal,
+    { after, most }: Pick<PageRead, "after" | "most"> = { after: "", most: 0 },
+  ): Promise<VolumePage<VolumeInfo>> {
+    return this.#options.rds.page({ after, most, signal }, infoOf);
   }
 
   /** CSI GetCapacity. One RouterOS command. The capacity for unsupported capabilities is 0. */

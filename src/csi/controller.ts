@@ -1,9 +1,11 @@
+import { create } from "@bufbuild/protobuf";
 import type { AttachmentService } from "../controller/attachments.ts";
 import type { ExpansionService } from "../controller/expansion.ts";
 import type { VolumeInfo, VolumeService } from "../controller/volumes.ts";
 import type { CapacityRange } from "../domain/capacity-range.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { encodePublishContext } from "../domain/publish-context.ts";
+import type { VolumePage } from "../rds/page.ts";
 import { type BoundService, service } from "./bridge.ts";
 import {
   capabilitiesFromWire,
@@ -15,10 +17,12 @@ import { readVolumeId, requireField, requireVolumeId } from "./fields.ts";
 import {
   Controller,
   type CreateVolumeRequest,
+  type ListVolumesResponse,
+  ListVolumesResponseSchema,
   ControllerServiceCapability_RPC_Type as Rpc,
   type CapacityRange as WireRange,
 } from "./gen/csi_pb.ts";
-import { pageOf } from "./pages.ts";
+import { afterToken, tokenAfter } from "./pages.ts";
 
 /** Capabilities of the Controller service; each is implemented in full. */
 export const CONTROLLER_CAPABILITIES = [
@@ -120,15 +124,8 @@ export function controllerService({ volumes, attachments, expansions }: Controll
         throw failure("fieldInvalid", { field: "max_entries", reason: `${maxEntries} is negative` });
       }
       // A token is checked before the RDS is asked, so a bad one gives the same answer at any time.
-      const page = pageOf(startingToken, maxEntries);
-      const { entries, nextToken } = page(await volumes.list(signal));
-      return {
-        entries: entries.map((volume) => ({
-          volume: wireVolume(volume),
-          status: { publishedNodeIds: [...volume.nodes] },
-        })),
-        nextToken,
-      };
+      const after = afterToken(startingToken);
+      return wirePage(await volumes.list(signal, { after, most: maxEntries }));
     },
 
     getCapacity: async (request, { signal }) => {
@@ -149,6 +146,25 @@ function rangeFrom(range: WireRange | undefined): CapacityRange {
 
 function contentSourceOf({ volumeContentSource }: CreateVolumeRequest): string | undefined {
   return volumeContentSource === undefined ? undefined : (volumeContentSource.type.case ?? "unknown");
+}
+
+/** Messages of pages that several callers share: a long one is made once. */
+const wirePages = new WeakMap<VolumePage<VolumeInfo>, ListVolumesResponse>();
+
+function wirePage(page: VolumePage<VolumeInfo>): ListVolumesResponse {
+  const known = wirePages.get(page);
+  if (known !== undefined) return known;
+  const { entries, isCut } = page;
+  const last = entries.at(-1);
+  const message = create(ListVolumesResponseSchema, {
+    entries: entries.map((volume) => ({
+      volume: wireVolume(volume),
+      status: { publishedNodeIds: [...volume.nodes] },
+    })),
+    nextToken: isCut && last !== undefined ? tokenAfter(last.id) : "",
+  });
+  wirePages.set(page, message);
+  return message;
 }
 
 function wireVolume({ id, sizeBytes }: VolumeInfo): { volumeId: string; capacityBytes: bigint } {

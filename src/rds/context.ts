@@ -19,6 +19,8 @@ export interface RdsContext {
   readonly clusterId: string | undefined;
   /** Awaited before the first command of a call; throws when the cluster id cannot be had. */
   readonly ready?: ((signal: AbortSignal) => Promise<void>) | undefined;
+  /** Slot of the pool that most volumes are on, if that is known: it saves a command now and then. */
+  readonly defaultPool?: string;
   readonly nqnPrefix: string;
   /** TCP port of the NVMe/TCP export. */
   readonly nvmePort: number;
@@ -39,9 +41,16 @@ export async function runChecked(context: RdsContext, command: Command): Promise
   return outcome;
 }
 
-/** The rows of a command's listing as disks. */
-export function disksOf(result: CommandResult): Disk[] {
-  return result.rows.map(diskFromRow);
+/** The disks of rows that several callers share. */
+const sharedDisks = new WeakMap<CommandResult["rows"], readonly Disk[]>();
+
+/** The rows of a command's listing as disks: frozen, as callers whose reads were joined share them. */
+export function disksOf({ rows }: Pick<CommandResult, "rows">): readonly Disk[] {
+  const known = sharedDisks.get(rows);
+  if (known !== undefined) return known;
+  const disks = Object.freeze(rows.map((row) => Object.freeze(diskFromRow(row))));
+  sharedDisks.set(rows, disks);
+  return disks;
 }
 
 /** The outcome of a change of one disk. */

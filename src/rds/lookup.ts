@@ -1,7 +1,10 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import { attachmentPattern } from "../domain/record/record-codec.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import { payload } from "../routeros/envelope.ts";
 import { ros } from "../routeros/script.ts";
 import { disksOf, onlyDisk, type RdsContext, runChecked } from "./context.ts";
-import { type Disk, disks, FILE_PROPERTIES, SIZE_PROPERTIES } from "./disk.ts";
+import { type Disk, disks, FILE_PROPERTIES } from "./disk.ts";
 import { readInParts } from "./parted-read.ts";
 import { type Classified, classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
 
@@ -75,37 +78,34 @@ export function sortedOut(
 }
 
 /**
- * The items for a pool's capacity: the pool's, a volume's, and every file disk. One RouterOS command, or several when there are many; of the
- * other file disks perhaps only slot, file and size.
+ * Whether a node is named in the attachments of at least `limit` volumes. One RouterOS command, whose reply is a number; when it reaches the
+ * limit, the volumes that seem to be meant are read as well.
  */
-export function listForCapacity(
+export async function hasVolumes(
   context: RdsContext,
-  pool: string,
-  id: VolumeId | undefined,
+  node: string,
+  limit: number,
   signal: AbortSignal,
-): Promise<Disk[]> {
-  return readInParts(context, {
-    what: `read pool ${pool}`,
-    coalesceKey: "capacity",
+): Promise<boolean> {
+  const where = ros`slot~"^(csi|pvc)-" and type="file" and comment~${attachmentPattern(node)}`;
+  const what = `count the volumes of node ${node}`;
+  const { reply } = await runChecked(context, {
+    what,
+    purpose: "read",
+    body: () => payload("count", ros`[:len [/disk/find where ${where}]]`),
     signal,
-    where: ros`slot=${pool} or type="file"`,
-    core: id === undefined ? ros`slot=${pool}` : ros`slot=${pool} or slot=${id}`,
-    files: ros`type="file"`,
-    properties: SIZE_PROPERTIES,
+    coalesceKey: `node:${node}`,
   });
-}
-
-/** The items for growing a volume: its own, every mounted item and every file disk. Commands as for capacity. */
-export function listForGrowth(context: RdsContext, id: VolumeId, signal: AbortSignal): Promise<Disk[]> {
-  return readInParts(context, {
-    what: `read volume ${id} and its pool`,
-    coalesceKey: "growth",
-    signal,
-    where: ros`slot=${id} or type="file" or mounted`,
-    core: ros`slot=${id} or mounted`,
-    files: ros`type="file"`,
-    properties: SIZE_PROPERTIES,
+  const count = reply.flat("count")?.trim() ?? "";
+  if (!/^\d+$/.test(count)) throw failure("replyUnreadable", { what, detail: "the number is cut off" });
+  if (Number(count) < limit) return false;
+  const listed = await readInParts(context, {
+    ...{ what, coalesceKey: "node", signal, where, files: where, properties: FILE_PROPERTIES },
+    core: ros`(${where}) and mounted`,
   });
+  const { volumes } = sortedOut(listed, context.clusterId);
+  const used = volumes.filter(({ record }) => record.attachments.some((each) => each.node === node));
+  return used.length >= limit;
 }
 
 /** The items for removing a volume: its own and every mounted item. One RouterOS command. */
@@ -113,7 +113,7 @@ export async function listForRemoval(
   context: RdsContext,
   id: VolumeId,
   signal: AbortSignal,
-): Promise<Disk[]> {
+): Promise<readonly Disk[]> {
   const result = await runChecked(context, {
     what: `read volume ${id} and the pools`,
     purpose: "read",

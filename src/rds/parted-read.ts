@@ -32,7 +32,8 @@ export interface PartedRead {
   readonly properties: readonly DiskProperty[];
 }
 
-interface Part {
+/** One reply of a list. */
+export interface Part {
   readonly where: Script | undefined;
   /** undefined: every property. */
   readonly properties: readonly DiskProperty[] | undefined;
@@ -40,22 +41,39 @@ interface Part {
   readonly limit: number | undefined;
 }
 
+/** Takes the disks of one reply. Returns false when the rest of the list is not wanted. */
+export type TakePart = (disks: readonly Disk[]) => boolean;
+
 /**
  * Reads a list of disks: one command while they are few, else in parts by slot, each small enough to arrive whole. A part
  * that fails fails the list. An item that exists the whole time is listed once; one that is made or removed while the parts
  * are read may be listed or not, and each item is shown as it was at some moment of the read.
  */
 export async function readInParts(context: RdsContext, read: PartedRead): Promise<Disk[]> {
+  const listed: Disk[] = [];
+  await eachPart(context, read, (disks) => {
+    for (const disk of disks) listed.push(disk);
+    return true;
+  });
+  return listed;
+}
+
+/**
+ * As `readInParts`, part by part: the memory that it takes is that of one part. The first part holds all disks, or all of
+ * `core`; the file disks of ours follow in slot order within each part's prefix, and those of others come last.
+ * @returns whether the list was read to its end
+ */
+export async function eachPart(context: RdsContext, read: PartedRead, take: TakePart): Promise<boolean> {
   const limit = Math.floor(REPLY_BYTES / FULL_ROW_BYTES);
   const whole = await readPart(context, read, { where: read.where, properties: undefined, limit });
-  if (Array.isArray(whole)) return whole;
+  if (isRows(whole)) return take(whole);
   const core = await readAll(context, read, { where: read.core });
+  if (!take(core)) return false;
   const known = new Set(core.map(({ slot }) => slot));
+  const rest: TakePart = (disks) => take(disks.filter(({ slot }) => !known.has(slot)));
   const ours = patternOf(OUR_SLOTS);
-  const files = await readSlots(context, read, OUR_SLOTS, whole.count);
-  const rest = ros`(${read.files}) and !(slot~${ours})`;
-  const others = await readRest(context, read, rest);
-  return [...core, ...[...files, ...others].filter(({ slot }) => !known.has(slot))];
+  if (!(await readSlots(context, read, rest, OUR_SLOTS, whole.count))) return false;
+  return readRest(context, read, rest, ros`(${read.files}) and !(slot~${ours})`);
 }
 
 /**
@@ -66,7 +84,7 @@ export async function readWithAnswer(
   context: RdsContext,
   read: Pick<PartedRead, "what" | "where" | "signal">,
   before: Script,
-): Promise<{ readonly reply: Reply; readonly disks: Disk[] } | undefined> {
+): Promise<{ readonly reply: Reply; readonly disks: readonly Disk[] } | undefined> {
   const { what, where, signal } = read;
   const limit = Math.floor(REPLY_BYTES / FULL_ROW_BYTES);
   const outcome = await context.client.run({
@@ -81,17 +99,17 @@ export async function readWithAnswer(
   return undefined;
 }
 
-/** File disks of a part, cut further as their number demands. */
+/** File disks of a part, cut further as their number demands. @returns whether all were taken */
 async function readSlots(
   context: RdsContext,
   read: PartedRead,
+  take: TakePart,
   part: SlotPart,
   count: number,
   among: Script = read.files,
-): Promise<Disk[]> {
+): Promise<boolean> {
   // Parts differ in size, so they are planned smaller than they may be.
   const parts = cutPart(part, Math.max(2, Math.ceil((count * 1.5) / briefLimit(context, read))));
-  const found: Disk[] = [];
   for (const each of parts) {
     const pattern = patternOf(each);
     const where = ros`(${among}) and slot~${pattern}`;
@@ -99,39 +117,48 @@ async function readSlots(
     const isWhole = cutPart(each, 2).length === 1;
     const limit = isWhole ? undefined : briefLimit(context, read);
     const rows = await readPart(context, read, { where, properties, limit });
-    if (Array.isArray(rows)) found.push(...rows);
-    else found.push(...(await readSlots(context, read, each, rows.count, among)));
+    const goesOn = isRows(rows) ? take(rows) : await readSlots(context, read, take, each, rows.count, among);
+    if (!goesOn) return false;
   }
-  return found;
+  return true;
 }
 
-/** File disks whose slots have not the form of ours. */
-async function readRest(context: RdsContext, read: PartedRead, where: Script): Promise<Disk[]> {
+/** File disks whose slots have not the form of ours. @returns whether all were taken */
+async function readRest(
+  context: RdsContext,
+  read: PartedRead,
+  take: TakePart,
+  where: Script,
+): Promise<boolean> {
   const { properties } = read;
   const limit = briefLimit(context, read);
   const rows = await readPart(context, read, { where, properties, limit });
-  if (Array.isArray(rows)) return rows;
-  const numbered = await readSlots(context, read, NUMBERED_SLOTS, rows.count, where);
+  if (isRows(rows)) return take(rows);
+  if (!(await readSlots(context, read, take, NUMBERED_SLOTS, rows.count, where))) return false;
   const last = ros`(${where}) and !(slot~${patternOf(NUMBERED_SLOTS)})`;
-  return [...numbered, ...(await readAll(context, read, { where: last, properties }))];
+  return take(await readAll(context, read, { where: last, properties }));
 }
 
 async function readAll(
   context: RdsContext,
   read: PartedRead,
   part: Pick<Part, "where"> & Partial<Part>,
-): Promise<Disk[]> {
+): Promise<readonly Disk[]> {
   const rows = await readPart(context, read, { properties: undefined, ...part, limit: undefined });
-  if (Array.isArray(rows)) return rows;
+  if (isRows(rows)) return rows;
   throw failure("internal", { what: `${read.what}: ${rows.count} rows without a limit` });
 }
 
+export function isRows(found: readonly Disk[] | { readonly count: number }): found is readonly Disk[] {
+  return Array.isArray(found);
+}
+
 /** The rows of a part, or their number when there are too many. One RouterOS command. */
-async function readPart(
+export async function readPart(
   context: RdsContext,
-  read: PartedRead,
+  read: Pick<PartedRead, "what" | "signal" | "coalesceKey">,
   { where, properties, limit }: Part,
-): Promise<Disk[] | { readonly count: number }> {
+): Promise<readonly Disk[] | { readonly count: number }> {
   const { what, signal } = read;
   const listing = { ...disks(where, properties ?? ALL_PROPERTIES), brief: properties !== undefined };
   const command = {
@@ -163,7 +190,7 @@ function tooMany({ reason, text }: CommandFailure): number | undefined {
 }
 
 /** How many file disks fit into one reply. A device without `proplist` prints every property. */
-function briefLimit({ client }: RdsContext, { properties }: PartedRead): number {
+export function briefLimit({ client }: RdsContext, { properties }: Pick<PartedRead, "properties">): number {
   const brief = properties.includes("comment") ? BRIEF_ROW_BYTES : SIZE_ROW_BYTES;
   return Math.floor(REPLY_BYTES / (client.readsBrief === false ? FULL_ROW_BYTES : brief));
 }

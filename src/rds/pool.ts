@@ -4,6 +4,16 @@ import type { VolumeId } from "../domain/volume-id.ts";
 import type { Disk } from "./disk.ts";
 import { isSafePath, SIZE_GRANULARITY } from "./layout.ts";
 
+/** What the file disks below a mount point take. */
+export interface FileSpace {
+  /** Sum of their sizes. Bytes. */
+  readonly allocated: bigint;
+  /** Sizes in that sum by slot; of `asked` only, if that is not undefined. Bytes. */
+  readonly counted: ReadonlyMap<string, bigint>;
+  /** The slots whose sizes were asked for; undefined: every slot. */
+  readonly asked: ReadonlySet<string> | undefined;
+}
+
 /** A pool that may take volumes. */
 export interface Pool {
   readonly slot: string;
@@ -14,62 +24,86 @@ export interface Pool {
   readonly size: bigint;
   /** Bytes. */
   readonly free: bigint;
+  /** Bytes that stay free. */
+  readonly reserve: bigint;
   /** Bytes that new volumes may take together, as of the listing alone; a multiple of the granularity. */
   readonly available: bigint;
-  /** Sizes of the file disks that `available` has taken into account, by slot. Bytes. */
-  readonly counted: ReadonlyMap<string, bigint>;
+  /** The file disks that `available` has taken into account. */
+  readonly files: FileSpace;
 }
 
-/**
- * Finds a pool among listed disks and computes its available space. Some filesystems allocate files at once, others later, so both
- * the free space and the sum of all file sizes bound it:
- * min(free, size − Σ file sizes) − reserve, never below zero.
- * @param listed every item of `/disk` that is the pool or a file disk
- * @param reserve bytes that stay free
- * @throws poolNotFound (INVALID_ARGUMENT), poolNotMounted (UNAVAILABLE)
- */
-export function poolFrom(listed: readonly Disk[], slot: string, reserve: bigint): Pool {
+/** A disk item that is mounted and shows its space. */
+export type MountedDisk = Disk & { readonly size: bigint; readonly free: bigint };
+
+/** @throws poolNotFound (INVALID_ARGUMENT), poolNotMounted (UNAVAILABLE) */
+export function requirePool(listed: readonly Disk[], slot: string): MountedDisk {
   const disk = listed.find((candidate) => candidate.slot === slot);
   if (disk === undefined || disk.type === "file") throw failure("poolNotFound", { pool: slot });
-  const { size, free, mountPoint } = disk;
-  if (!disk.mounted || size === undefined || free === undefined || !isSafePath(mountPoint)) {
-    throw failure("poolNotMounted", { pool: slot });
-  }
-  const files = listed.filter((candidate) => candidate.type === "file");
-  const allocated = files
-    .filter((file) => file.filePath.startsWith(`${mountPoint}/`))
-    .reduce((sum, file) => sum + (file.size ?? 0n), 0n);
-  const bound = free < size - allocated ? free : size - allocated;
-  const available = roundDown(bound - reserve);
-  return {
-    slot,
-    mountPoint,
-    fs: disk.fs,
-    size,
-    free,
-    available,
-    counted: sized(files),
-  };
+  if (!isMountedPool(disk)) throw failure("poolNotMounted", { pool: slot });
+  return disk;
+}
+
+function isMountedPool(disk: Disk): disk is MountedDisk {
+  const { type, size, free, mounted, mountPoint } = disk;
+  return type !== "file" && mounted && size !== undefined && free !== undefined && isSafePath(mountPoint);
 }
 
 /**
- * The pool that a file is on: the one whose mount point is the longest that its path begins with.
- * @param listed every mounted item of `/disk` and every file disk
+ * Computes a pool's available space. Some filesystems allocate files at once, others later, so both the free space and the sum of all
+ * file sizes bound it: min(free, size − Σ file sizes) − reserve, never below zero.
+ * @param reserve bytes that stay free
+ */
+export function poolWith(disk: MountedDisk, files: FileSpace, reserve: bigint): Pool {
+  const { slot, mountPoint, fs, size, free } = disk;
+  const bound = free < size - files.allocated ? free : size - files.allocated;
+  return { slot, mountPoint, fs, size, free, reserve, available: roundDown(bound - reserve), files };
+}
+
+/**
+ * The item of the pool that a file is on: the one whose mount point is the longest that its path begins with.
+ * @param listed every mounted item of `/disk`
  * @param filePath without a leading slash
  * @returns undefined while that pool is not mounted
  */
-export function poolHolding(listed: readonly Disk[], filePath: string, reserve: bigint): Pool | undefined {
+export function poolHolding(listed: readonly Disk[], filePath: string): MountedDisk | undefined {
   const [holder] = listed
-    .filter(({ type, mounted, size, free, mountPoint }) => {
-      const usable = type !== "file" && mounted && size !== undefined && free !== undefined;
-      return usable && isSafePath(mountPoint) && filePath.startsWith(`${mountPoint}/`);
-    })
+    .filter(isMountedPool)
+    .filter(({ mountPoint }) => filePath.startsWith(`${mountPoint}/`))
     .toSorted((a, b) => b.mountPoint.length - a.mountPoint.length);
-  return holder === undefined ? undefined : poolFrom(listed, holder.slot, reserve);
+  return holder;
 }
 
-function sized(files: readonly Disk[]): ReadonlyMap<string, bigint> {
-  return new Map(files.flatMap(({ slot, size }) => (size === undefined ? [] : [[slot, size] as const])));
+/** Adds up the sizes of file disks that are listed bit by bit, and keeps none of them. */
+export class FileTally {
+  readonly #asked: ReadonlySet<string>;
+  readonly #totals = new Map<string, bigint>();
+  readonly #counted = new Map<string, bigint>();
+
+  /** @param asked slots whose own sizes are of interest */
+  constructor(asked: ReadonlySet<string>) {
+    this.#asked = asked;
+  }
+
+  /** Takes the file disks among `disks`. @param mountPoints of all pools that are of interest; the same each time */
+  take(disks: readonly Disk[], mountPoints: Iterable<string>): void {
+    for (const { type, slot, filePath, size = 0n } of disks) {
+      if (type !== "file") continue;
+      for (const mountPoint of mountPoints) {
+        if (!filePath.startsWith(`${mountPoint}/`)) continue;
+        this.#totals.set(mountPoint, (this.#totals.get(mountPoint) ?? 0n) + size);
+      }
+      if (this.#asked.has(slot)) this.#counted.set(slot, size);
+    }
+  }
+
+  /** The file disks below a mount point. */
+  below(mountPoint: string): FileSpace {
+    return {
+      allocated: this.#totals.get(mountPoint) ?? 0n,
+      counted: this.#counted,
+      asked: this.#asked,
+    };
+  }
 }
 
 function roundDown(bytes: bigint): bigint {
@@ -94,7 +128,10 @@ export function poolRefused({ slot, available }: Pool, wanted: bigint, detail: s
 
 /** Volumes that are being created or grown, with their future sizes: two calls that read a pool at the same time must not take the same space. */
 export class PendingVolumes {
-  readonly #volumes = new Map<VolumeId, { readonly pool: string; readonly bytes: bigint }>();
+  readonly #volumes = new Map<
+    VolumeId,
+    { readonly pool: string; readonly bytes: bigint; readonly more: bigint }
+  >();
 
   /**
    * Runs the work that brings a volume to `sizeBytes`, which takes `more` bytes of its pool. The volume is pending meanwhile.
@@ -106,7 +143,7 @@ export class PendingVolumes {
   ): Promise<T> {
     const available = this.availableIn(pool);
     if (more > available) throw poolFull(pool, more, available);
-    this.#volumes.set(id, { pool: pool.slot, bytes: sizeBytes });
+    this.#volumes.set(id, { pool: pool.slot, bytes: sizeBytes, more });
     try {
       return await work();
     } finally {
@@ -114,13 +151,27 @@ export class PendingVolumes {
     }
   }
 
-  /** A pool's available bytes, less the growth of pending volumes that its listing did not show. */
-  availableIn({ slot, available, counted }: Pool): bigint {
+  /** The pending volumes. Their sizes are to be asked for with each pool. */
+  get ids(): readonly VolumeId[] {
+    return [...this.#volumes.keys()];
+  }
+
+  /**
+   * A pool's available bytes, less the growth of pending volumes that its listing did not show. A volume whose size was not asked for counts
+   * with all its growth, so that the result may be too small.
+   */
+  availableIn({ slot, available, files: { counted, asked } }: Pool): bigint {
     let left = available;
-    for (const [id, { pool, bytes }] of this.#volumes) {
-      const listed = counted.get(id) ?? 0n;
-      if (pool === slot && bytes > listed) left -= bytes - listed;
+    for (const [id, { pool, bytes, more }] of this.#volumes) {
+      if (pool !== slot) continue;
+      const missing = asked?.has(id) === false ? more : bytes - (counted.get(id) ?? 0n);
+      if (missing > 0n) left -= missing;
     }
     return left > 0n ? left : 0n;
+  }
+
+  /** Whether `availableIn` may be too small, and a newer listing may show more. */
+  isUnsureIn({ slot, files: { asked } }: Pool): boolean {
+    return [...this.#volumes].some(([id, { pool }]) => pool === slot && asked?.has(id) === false);
   }
 }

@@ -1,25 +1,22 @@
 import { RecentMap } from "../domain/recent-map.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
+import { SharedWork } from "../domain/shared-work.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { ros } from "../routeros/script.ts";
 import { VolumeCache, type VolumeObserver } from "./cache.ts";
-import { onlyDisk, type RdsContext } from "./context.ts";
+import type { RdsContext } from "./context.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
 import { type ExportSettings, exportIsRight } from "./export.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
 import { filePathOf, type Layout } from "./layout.ts";
-import {
-  classifiedAmong,
-  findClassified,
-  listAll,
-  listForCapacity,
-  listForGrowth,
-  listForRemoval,
-} from "./lookup.ts";
+import { findLeftover } from "./leftover.ts";
+import { classifiedAmong, findClassified, hasVolumes, listAll, listForRemoval } from "./lookup.ts";
+import { type PageRead, readPage, type VolumePage } from "./page.ts";
 import { type Place, pathsOnPools, requirePlace } from "./place.ts";
-import { PendingVolumes, type Pool, poolFrom, poolHolding } from "./pool.ts";
-import { findLeftover, type RemoveResult, removeFile, removeVolume } from "./remove.ts";
+import { PendingVolumes, type Pool } from "./pool.ts";
+import { type RemoveResult, removeFile, removeVolume } from "./remove.ts";
+import { PoolSpace } from "./space.ts";
 import { findStray, listFiles, type RdsFile, type Survey, surveyAll } from "./survey.ts";
 import { type RouterOsVersion, readVersion } from "./version.ts";
 import type { Classified, ForeignDisk, RdsVolume } from "./volume.ts";
@@ -31,6 +28,12 @@ export interface PoolView {
   /** Bytes that a new volume may take now. */
   readonly available: bigint;
   readonly existing: Classified | undefined;
+}
+
+/** Disks with a slot of ours. Callers share it. */
+export interface Listed {
+  readonly volumes: readonly RdsVolume[];
+  readonly foreign: readonly ForeignDisk[];
 }
 
 /**
@@ -45,10 +48,14 @@ export class Rds {
   readonly #places = new RecentMap<VolumeId, Place>(4_096);
   /** Volumes that are being created or grown, with the size that they will have. */
   readonly #pending = new PendingVolumes();
+  readonly #space: PoolSpace;
+  readonly #lists = new SharedWork(1);
+  readonly #pages = new SharedWork(1);
   #version: Promise<RouterOsVersion> | undefined;
 
   constructor(context: RdsContext) {
     this.#context = context;
+    this.#space = new PoolSpace(context);
   }
 
   get address(): string {
@@ -68,6 +75,7 @@ export class Rds {
   /** Makes the next call check the RouterOS version again; for a new connection, maybe to an upgraded device. */
   forgetVersion(): void {
     this.#version = undefined;
+    this.#space.reset();
   }
 
   /** The device's version, asked once per connection. @throws versionTooOld (FAILED_PRECONDITION), clusterIdUnknown (UNAVAILABLE) */
@@ -95,13 +103,36 @@ export class Rds {
     return this.#cache.remember(id, await findClassified(this.#context, id, signal), generation);
   }
 
-  /** Every disk with a slot of ours. One command, or several when there are many. */
-  async list(signal: AbortSignal): Promise<{ volumes: RdsVolume[]; foreign: ForeignDisk[] }> {
+  /**
+   * Every disk with a slot of ours. One command, or several when there are many. Callers who wait for a list share it, and one list is read at
+   * a time.
+   */
+  async list(signal: AbortSignal): Promise<Listed> {
     await this.version(signal);
-    const mark = this.#cache.mark();
-    const found = await listAll(this.#context, signal);
-    this.#cache.putListed(found.volumes, mark);
-    return found;
+    return this.#lists.run("all", signal, async (shared) => {
+      const mark = this.#cache.mark();
+      const found = await listAll(this.#context, shared);
+      this.#cache.putListed(found.volumes, mark);
+      return found;
+    });
+  }
+
+  /**
+   * One page of the volumes, in slot order. One command, or two and one for each few hundred volumes (`readPage`). Callers who wait for the same
+   * page share it, and one is read at a time.
+   * @param entry makes an entry of a volume; the same for each call
+   */
+  async page<T>(read: PageRead, entry: (volume: RdsVolume) => T): Promise<VolumePage<T>> {
+    await this.version(read.signal);
+    return this.#pages.run(`${read.after} ${read.most}`, read.signal, (signal) =>
+      readPage(this.#context, { ...read, signal }, entry),
+    );
+  }
+
+  /** Whether a node has at least `limit` volumes. One command, and more when it has. */
+  async hasVolumes(node: string, limit: number, signal: AbortSignal): Promise<boolean> {
+    await this.version(signal);
+    return hasVolumes(this.#context, node, limit, signal);
   }
 
   /** Every disk with a slot of ours, and every mounted disk. One command, or several when there are many. */
@@ -132,33 +163,40 @@ export class Rds {
   }
 
   /**
-   * A pool, and the disk that has the slot `id` already. One command, or several when there are many disks.
+   * A pool, and the disk that has the slot `id` already. One command (`PoolSpace`).
    * @throws poolNotFound, poolNotMounted
    */
   async readPool(slot: string, reserveBytes: bigint, signal: AbortSignal, id?: VolumeId): Promise<PoolView> {
     await this.version(signal);
-    const listed = await listForCapacity(this.#context, slot, id, signal);
+    const read = { id, asked: () => this.#pending.ids, reserve: reserveBytes, signal };
+    const { listed, pool } = await this.#space.ofPool(slot, read);
     const existing = id === undefined ? undefined : classifiedAmong(this.#context, id, listed);
-    const pool = poolFrom(listed, slot, reserveBytes);
     return { pool, available: this.#pending.availableIn(pool), existing };
   }
 
   /**
-   * Creates a volume in a pool that `pool` returned. One command, and more while the device is not ready.
+   * Creates a volume in a pool that `readPool` returned. One command, and more while the device is not ready.
    * @throws poolFull, poolRefused (RESOURCE_EXHAUSTED) when nothing was created
    */
   async create(spec: CreateSpec): Promise<Classified> {
-    const { id, pool, layout, sizeBytes } = spec;
+    const { id, layout, sizeBytes } = spec;
+    const pool = await this.#withRoom(spec.pool, sizeBytes, spec.signal);
     return this.#pending.hold({ id, pool, sizeBytes, more: sizeBytes }, async () => {
       const generation = this.#cache.forget(id);
       this.#places.set(id, { pool: pool.slot, path: filePathOf(pool.mountPoint, layout, id) });
-      return this.#cache.remember(id, await createVolume(this.#context, spec), generation);
+      return this.#cache.remember(id, await createVolume(this.#context, { ...spec, pool }), generation);
     });
   }
 
+  /** The pool, read once more if it seems full for want of knowledge about volumes that were begun after it was read. */
+  async #withRoom(pool: Pool, more: bigint, signal: AbortSignal): Promise<Pool> {
+    if (more <= this.#pending.availableIn(pool) || !this.#pending.isUnsureIn(pool)) return pool;
+    return (await this.readPool(pool.slot, pool.reserve, signal)).pool;
+  }
+
   /**
-   * One volume, and its pool. The volume is undefined if it is proven absent, the pool while it is not mounted. One command, or
-   * several when there are many disks.
+   * One volume, and its pool. The volume is undefined if it is proven absent, the pool while it is not mounted. One command
+   * (`PoolSpace`).
    */
   async findWithPool(
     id: VolumeId,
@@ -167,10 +205,9 @@ export class Rds {
   ): Promise<{ readonly found: Classified | undefined; readonly pool: Pool | undefined }> {
     await this.version(signal);
     const generation = this.#cache.generation(id);
-    const listed = await listForGrowth(this.#context, id, signal);
-    const found = this.#cache.remember(id, classifiedAmong(this.#context, id, listed), generation);
-    const disk = onlyDisk(id, listed);
-    return { found, pool: disk === undefined ? undefined : poolHolding(listed, disk.filePath, reserveBytes) };
+    const read = { id, asked: () => this.#pending.ids, reserve: reserveBytes, signal };
+    const { listed, pool } = await this.#space.ofVolume(id, this.remembered(id)?.disk.filePath, read);
+    return { found: this.#cache.remember(id, classifiedAmong(this.#context, id, listed), generation), pool };
   }
 
   /**
@@ -178,8 +215,9 @@ export class Rds {
    * @throws poolFull, poolRefused (RESOURCE_EXHAUSTED), expansionNeedsDetach (FAILED_PRECONDITION), notVerified (UNAVAILABLE)
    */
   async grow(spec: GrowSpec): Promise<WriteResult> {
-    const { volume, sizeBytes, pool } = spec;
+    const { volume, sizeBytes } = spec;
     const more = sizeBytes - (volume.disk.size ?? 0n);
+    const pool = await this.#withRoom(spec.pool, more, spec.signal);
     return this.#pending.hold({ id: volume.id, pool, sizeBytes, more }, async () => {
       const generation = this.#cache.forget(volume.id);
       const result = await growVolume(this.#context, spec);

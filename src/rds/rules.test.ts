@@ -3,7 +3,7 @@ import { GIB } from "../../test/support/rds-stack.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import { VolumeCache } from "./cache.ts";
 import type { Disk } from "./disk.ts";
-import { poolFrom } from "./pool.ts";
+import { FileTally, poolWith, requirePool } from "./pool.ts";
 import { DISK, ID, RECORD } from "./rds.fixture.ts";
 import { parseVersion, requireSupported } from "./version.ts";
 import { classify, type RdsVolume } from "./volume.ts";
@@ -26,6 +26,13 @@ describe("a pool's space", () => {
     filePath: path,
     size,
   });
+
+  const poolFrom = (listed: readonly Disk[], slot: string, reserve: bigint) => {
+    const disk = requirePool(listed, slot);
+    const tally = new FileTally(new Set());
+    tally.take(listed, [disk.mountPoint]);
+    return poolWith(disk, tally.below(disk.mountPoint), reserve);
+  };
 
   test("is bound by the free space and by the sum of all files, less the reserve", () => {
     expect(poolFrom([pool], "p", GIB).available).toBe(89n * GIB);

@@ -9,7 +9,7 @@ import type { Transport } from "../routeros/transport/transport.ts";
 import type { RdsContext } from "./context.ts";
 import { createVolume } from "./create.ts";
 import { pollUntil, SETTLE_LIMIT_MS } from "./poll.ts";
-import { poolFrom } from "./pool.ts";
+import { poolWith } from "./pool.ts";
 import { ATTACHED, DISK, ID, PATH, RECORD } from "./rds.fixture.ts";
 import type { RdsVolume } from "./volume.ts";
 import { writeRecord } from "./write-record.ts";
@@ -131,19 +131,17 @@ describe("a create that fails on the device", () => {
     size: 1_048_576,
     comment: encodeRecord(RECORD),
   };
-  const pool = poolFrom(
-    [
-      {
-        ...DISK,
-        slot: "storage-pool",
-        type: "raid",
-        size: GIB,
-        free: GIB,
-        mounted: true,
-        mountPoint: "storage-pool",
-      },
-    ],
-    "storage-pool",
+  const pool = poolWith(
+    {
+      ...DISK,
+      slot: "storage-pool",
+      type: "raid",
+      size: GIB,
+      free: GIB,
+      mounted: true,
+      mountPoint: "storage-pool",
+    },
+    { allocated: 0n, counted: new Map(), asked: undefined },
     0n,
   );
   const create = (answers: readonly (readonly object[] | string)[]) =>

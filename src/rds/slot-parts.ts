@@ -10,11 +10,12 @@ interface Scheme {
 }
 
 /** Slots with the form of ours, by the hexadecimal digits behind their prefix, which are spread evenly. */
-const OURS: Scheme = {
+const behind = (prefix: string): Scheme => ({
   alphabet: "0123456789abcdef",
   depth: 4,
-  pattern: (classes) => `^(csi|pvc)-${classes.join("")}`,
-};
+  pattern: (classes) => `^${prefix}${classes.join("")}`,
+});
+const OURS = behind("(csi|pvc)-");
 
 /** Slots that others gave, by their last two digits: `vm-017`. */
 const NUMBERED: Scheme = {
@@ -28,6 +29,18 @@ export interface SlotPart {
   readonly scheme: Scheme;
   readonly path: string;
   readonly chars: string;
+}
+
+/** All slots of ours as parts, in slot order, as are the parts that they are cut into. */
+export const ORDERED_SLOTS: readonly { readonly prefix: string; readonly part: SlotPart }[] = [
+  "csi-",
+  "pvc-",
+].map((prefix) => ({ prefix, part: { scheme: behind(prefix), path: "", chars: OURS.alphabet } }));
+
+/** Whether all slots of a part that is cut from an ordered one come before `slot`, or are it. */
+export function isBefore(prefix: string, { path, chars }: SlotPart, slot: string): boolean {
+  const last = prefix + path + chars.at(-1);
+  return last < slot.slice(0, last.length);
 }
 
 /** All slots of a scheme as one part. */

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { failure } from "../domain/errors/driver-error.ts";
-import { envelope, type Reply, readReply } from "./envelope.ts";
+import { envelope, type Reply } from "./envelope.ts";
 import {
   classifyFailure,
   type FailureClass,
@@ -14,6 +14,7 @@ import type { Listing, ReplyForm } from "./reply/form.ts";
 import { briefForm, jsonForm } from "./reply/json-form.ts";
 import { linesForm } from "./reply/lines-form.ts";
 import type { Row } from "./reply/row.ts";
+import { SharedReplies } from "./reply/shared-replies.ts";
 import { nothing, type Script } from "./script.ts";
 import type { Priority, Purpose, Transport } from "./transport/transport.ts";
 
@@ -71,6 +72,7 @@ export class RouterOsClient {
   readonly #nonce: () => string;
   readonly #forms: readonly ReplyForm[];
   readonly #onFailure: (kind: FailureClass) => void;
+  readonly #replies = new SharedReplies();
   /** Index of the form that this device understands. */
   #form = 0;
   /** Whether this device can print chosen properties; undefined until it was asked to. */
@@ -170,7 +172,7 @@ export class RouterOsClient {
       ...(command.coalesceKey === undefined ? {} : { coalesceKey: `${form.name}:${command.coalesceKey}` }),
     });
     // A shared reply carries the nonce of the line that was sent for all.
-    const reply = readReply(nonceOf(sent.line) ?? nonce, sent.stdout, sent.stderr);
+    const reply = this.#replies.read(sent, nonceOf(sent.line) ?? nonce);
     const { verdict } = reply;
     if (verdict.kind === "runtime") {
       const kind = classifyFailure(verdict.text);
@@ -185,11 +187,11 @@ export class RouterOsClient {
     }
     if (verdict.kind === "none") return this.#withoutVerdict(command, verdict.text);
     if (listing === undefined) return { ok: true, reply, rows: [] };
-    const rows = form.parse(reply, listing);
+    const rows = this.#replies.rows(reply, form, listing);
     if (rows !== undefined) return { ok: true, reply, rows };
     if (form === briefForm) return { ran: "some", text: "rows without properties that every item shows" };
     // It ran, but this form cannot be read on this device: the next command uses the next form. Of several commands at once the
-    // first to notice it changes the form.
+    // first to notice it changes the form, as does each caller of a shared reply.
     if (this.#formAt(this.#form) === form) {
       this.#form = Math.min(this.#form + 1, this.#forms.length - 1);
       this.#isProven = false;

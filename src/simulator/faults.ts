@@ -51,7 +51,7 @@ interface Rule extends FaultHandle {
 /** Faults to inject; rules are asked in the order in which they were set. */
 export class Faults {
   readonly #rules: Rule[] = [];
-  #waiting: (() => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
 
   get rules(): readonly FaultHandle[] {
     return this.#rules;
@@ -111,11 +111,9 @@ export class Faults {
     return this.#waiting.length;
   }
 
-  /** Lets all hanging commands go on. */
-  release(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const resume of waiting) resume();
+  /** Lets hanging commands go on. @param most so many, those that have hung longest; default: all */
+  release(most = this.#waiting.length): void {
+    for (const resume of this.#waiting.splice(0, most)) resume();
   }
 
   /** Removes all rules and releases the lines that hang. */

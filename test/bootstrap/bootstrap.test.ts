@@ -253,7 +253,7 @@ describe("the user that it makes", () => {
       });
       expect(expanded.sizeBytes).toBe(16n * MIB);
       expect(stack.simulator.device.liveExports.map(({ slot }) => slot)).toEqual([volumeId]);
-      expect((await stack.volumes.list(signal)).map(({ id }) => id)).toEqual([volumeId]);
+      expect((await stack.volumes.list(signal)).entries.map(({ id }) => id)).toEqual([volumeId]);
       expect((await stack.volumes.capacity([BLOCK], {}, signal)).availableBytes).toBeGreaterThan(GIB);
       await stack.attachments.unpublish(volumeId, "node-a", signal);
       await stack.attachments.settled();

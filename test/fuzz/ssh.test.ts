@@ -182,7 +182,7 @@ async function operate(
     expand: () => on.expansions.expand({ volumeId, range, capability: BLOCK, signal }),
     capacity: () => on.volumes.capacity([BLOCK], {}, signal),
     list: async () => {
-      for (const { id, nodes } of await on.volumes.list(signal))
+      for (const { id, nodes } of (await on.volumes.list(signal)).entries)
         findings.shown("ListVolumes", [id, ...nodes].join(" "));
     },
     show: async () => {

@@ -172,6 +172,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       clock,
       logger: silentLogger,
       clusterId,
+      defaultPool: LAYOUT.pool,
       nqnPrefix: settings.nqnPrefix ?? "nqn.2000-02.com.mikrotik",
       nvmePort: settings.nvmePort ?? 4420,
       fencing: fencingHere,

@@ -112,6 +112,14 @@ function write(record: VolumeRecord): string {
   return fields.join(";");
 }
 
+/**
+ * Extended regular expression that each comment of `encodeRecord` meets whose record has an attachment of the node. Others may meet it
+ * too.
+ */
+export function attachmentPattern(node: string): string {
+  return `[=|]${escapeText(node).replace(/[.|]/g, "[$&]")},`;
+}
+
 /** Reads a disk item's comment. Never throws: a foreign comment must not stop a listing. */
 export function decodeRecord(comment: string): DecodedRecord {
   const schema = SCHEMA_PATTERN.exec(comment);

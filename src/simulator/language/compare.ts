@@ -55,10 +55,23 @@ const CLASSES: Readonly<Record<string, string>> = {
   blank: " \\t",
 };
 
+/** The last expressions: a `where` asks for the same one with each item. */
+const translations = new Map<string, RegExp>();
+const MOST_TRANSLATIONS = 64;
+
 /** A POSIX extended regular expression as one of JavaScript: bracket expressions differ, the rest is shared. */
 export function posixRegExp(pattern: string): RegExp {
+  const known = translations.get(pattern);
+  if (known !== undefined) return known;
+  if (translations.size >= MOST_TRANSLATIONS) translations.clear();
+  const translation = translated(pattern);
+  translations.set(pattern, translation);
+  return translation;
+}
+
+function translated(pattern: string): RegExp {
   const brackets = /\\.|\[(\^?)(\]?(?:\[:[a-z]+:\]|[^\]])*)\]/g;
-  const translated = pattern.replace(brackets, (whole, negated?: string, body?: string) => {
+  const text = pattern.replace(brackets, (whole, negated?: string, body?: string) => {
     if (body === undefined) return whole;
     const inside = body.replace(/\[:([a-z]+):\]|[\\\][]/g, (part, name?: string) =>
       name === undefined ? `\\${part}` : (CLASSES[name] ?? ""),
@@ -66,7 +79,7 @@ export function posixRegExp(pattern: string): RegExp {
     return `[${negated}${inside}]`;
   });
   try {
-    return new RegExp(translated);
+    return new RegExp(text);
   } catch {
     throw new RunFailure(`bad regular expression ${pattern}`);
   }

@@ -4,21 +4,28 @@ import { equal, order, posixRegExp } from "./compare.ts";
 import { time } from "./scalars.ts";
 import { type ArrayValue, isArray, list, toText, typeName, type Value } from "./values.ts";
 
-function arithmetic(operator: "+" | "-" | "*" | "/" | "%", left: Value, right: Value): Value {
+type Arithmetic = "+" | "-" | "*" | "/" | "%";
+
+function integers(operator: Arithmetic, left: bigint, right: bigint): bigint {
+  switch (operator) {
+    case "+":
+      return left + right;
+    case "-":
+      return left - right;
+    case "*":
+      return left * right;
+    case "/":
+      return left / right;
+    case "%":
+      return left % right;
+  }
+}
+
+/** Numbers are signed integers of 64 bits ("num", scripting manual); a result beyond them wraps. */
+function arithmetic(operator: Arithmetic, left: Value, right: Value): Value {
   if (typeof left === "bigint" && typeof right === "bigint") {
     if ((operator === "/" || operator === "%") && right === 0n) throw new RunFailure("division by zero");
-    switch (operator) {
-      case "+":
-        return left + right;
-      case "-":
-        return left - right;
-      case "*":
-        return left * right;
-      case "/":
-        return left / right;
-      case "%":
-        return left % right;
-    }
+    return BigInt.asIntN(64, integers(operator, left, right));
   }
   const durations =
     typeof left === "object" && left.kind === "time" && typeof right === "object" && right.kind === "time";

@@ -1,0 +1,254 @@
+import { DriverError } from "../domain/errors/driver-error.ts";
+import { RecentMap } from "../domain/recent-map.ts";
+import { SharedWork } from "../domain/shared-work.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
+import { payload, type Reply } from "../routeros/envelope.ts";
+import { escapeRegex } from "../routeros/quote.ts";
+import { ros, type Script } from "../routeros/script.ts";
+import { disksOf, onlyDisk, type RdsContext } from "./context.ts";
+import { type Disk, disks, SIZE_PROPERTIES } from "./disk.ts";
+import { isSafePath } from "./layout.ts";
+import { eachPart } from "./parted-read.ts";
+import { type FileSpace, FileTally, type Pool, poolHolding, poolWith, requirePool } from "./pool.ts";
+
+/**
+ * Largest sum that the device adds up, bytes: 1 EiB. Numbers of RouterOS are signed integers of 64 bits, so nothing near this overflows.
+ */
+const SUM_LIMIT = 1n << 60n;
+/** Most slots whose sizes are asked for beside the sum, and most volumes that are listed with it: the line stays below 4 KiB. */
+const MOST_ASKED = 24;
+const MOST_LISTED = 32;
+const READS = 2;
+/** Sums at a time. Callers beyond them share the next one: a sum costs the device a look at each disk. */
+const SUMS_AT_A_TIME = 8;
+
+/** A read of a pool's space and of a few disks. */
+export interface SpaceRead {
+  /** The volume that is to be created or grown, if any. */
+  readonly id?: VolumeId | undefined;
+  /** Slots whose sizes in the sum are of interest, as of now. */
+  readonly asked: () => readonly VolumeId[];
+  /** Bytes that stay free. */
+  readonly reserve: bigint;
+  readonly signal: AbortSignal;
+}
+
+/** What one command, or the parts of a list, say about the disks of a condition and the files below mount points. */
+interface Found {
+  readonly listed: readonly Disk[];
+  below(mountPoint: string): FileSpace | undefined;
+}
+
+interface Wanted extends Pick<SpaceRead, "id" | "asked" | "signal"> {
+  readonly what: string;
+  /** Condition of the disks that are listed beside the volume: few of them. */
+  readonly base: Script;
+}
+
+/** Volumes whose callers share one sum that has not begun. */
+interface Batch {
+  readonly ids: Set<VolumeId>;
+  readonly number: number;
+}
+
+/**
+ * Reads the space of pools. The device adds up the sizes of a pool's file disks, so that a read costs one command and a reply of the same
+ * length, however many there are. A device that cannot do that lists them in parts (`eachPart`), which are added up here one by one.
+ */
+export class PoolSpace {
+  readonly #context: RdsContext;
+  /** Mount points by pool. The condition of a sum names one, so it is asked for with the last known one: the reply says whether it is right. */
+  readonly #mountPoints = new RecentMap<string, string>(64);
+  #last: string | undefined;
+  #canSum = true;
+  readonly #shared = new SharedWork(SUMS_AT_A_TIME);
+  readonly #batches = new Map<string, Batch>();
+  #batchNumber = 0;
+
+  constructor(context: RdsContext) {
+    this.#context = context;
+    // The mount point of a pool is its slot, unless somebody has changed it.
+    this.#last = context.defaultPool;
+  }
+
+  /** Forgets what the device cannot do: another version may be able to. */
+  reset(): void {
+    this.#canSum = true;
+  }
+
+  /**
+   * A pool, and the disk with a volume's slot if there is one. One RouterOS command; a second one if the mount point is not the last known
+   * one; several on a device that cannot sum.
+   * @throws poolNotFound (INVALID_ARGUMENT), poolNotMounted (UNAVAILABLE)
+   */
+  async ofPool(
+    slot: string,
+    read: SpaceRead,
+  ): Promise<{ readonly listed: readonly Disk[]; readonly pool: Pool }> {
+    const wanted = { ...read, base: ros`slot=${slot}`, what: `read pool ${slot}` };
+    const guess = this.#mountPoints.get(slot) ?? slot;
+    return this.#settled(wanted, guess, ({ listed, below }) => {
+      const disk = requirePool(listed, slot);
+      const files = below(this.#noted(disk));
+      return files === undefined ? disk.mountPoint : { listed, pool: poolWith(disk, files, read.reserve) };
+    });
+  }
+
+  /**
+   * A volume's disk with every mounted item, and the pool that holds its file; undefined while that is not mounted. Commands as for `ofPool`.
+   * @param filePath where the file was last, if that is known
+   */
+  async ofVolume(
+    id: VolumeId,
+    filePath: string | undefined,
+    read: SpaceRead,
+  ): Promise<{ readonly listed: readonly Disk[]; readonly pool: Pool | undefined }> {
+    const wanted = { ...read, id, base: ros`mounted`, what: `read volume ${id} and its pool` };
+    const guess = this.#guess(filePath);
+    return this.#settled(wanted, guess, ({ listed, below }) => {
+      const disk = onlyDisk(id, listed);
+      const holder = disk === undefined ? undefined : poolHolding(listed, disk.filePath);
+      if (holder === undefined) return { listed, pool: undefined };
+      const files = below(this.#noted(holder));
+      return files === undefined
+        ? holder.mountPoint
+        : { listed, pool: poolWith(holder, files, read.reserve) };
+    });
+  }
+
+  #guess(filePath: string | undefined): string {
+    const known = this.#last;
+    if (known !== undefined && (filePath === undefined || filePath.startsWith(`${known}/`))) return known;
+    return filePath?.split("/", 1)[0] ?? "";
+  }
+
+  #noted({ slot, mountPoint }: Disk): string {
+    this.#mountPoints.set(slot, mountPoint);
+    this.#last = mountPoint;
+    return mountPoint;
+  }
+
+  /** @param use gives a mount point when it needs the sum of another one */
+  async #settled<T extends object>(
+    wanted: Wanted,
+    guess: string,
+    use: (found: Found) => T | string,
+  ): Promise<T> {
+    let mountPoint = guess;
+    for (let reads = 0; reads < READS; reads++) {
+      const found = await this.#sum(wanted, mountPoint);
+      if (found === undefined) break;
+      const result = use(found);
+      if (typeof result !== "string") return result;
+      mountPoint = result;
+    }
+    return use(await this.#inParts(wanted)) as T;
+  }
+
+  /** Lets the device add up, for all callers that wait for the same sum. One RouterOS command. @returns undefined when it cannot */
+  async #sum(wanted: Wanted, mountPoint: string): Promise<Found | undefined> {
+    if (!this.#canSum || (mountPoint !== "" && !isSafePath(mountPoint))) return undefined;
+    const key = `${wanted.base.render("")} ${mountPoint}`;
+    const last = this.#batches.get(key);
+    const batch =
+      last !== undefined && last.ids.size < MOST_LISTED
+        ? last
+        : { ids: new Set<VolumeId>(), number: ++this.#batchNumber };
+    this.#batches.set(key, batch);
+    if (wanted.id !== undefined) batch.ids.add(wanted.id);
+    return this.#shared.run(`${key} ${batch.number}`, wanted.signal, (signal) => {
+      if (this.#batches.get(key) === batch) this.#batches.delete(key);
+      return this.#sumOf({ ...wanted, signal }, [...batch.ids], mountPoint);
+    });
+  }
+
+  async #sumOf(
+    { what, base, asked, signal }: Wanted,
+    ids: readonly VolumeId[],
+    mountPoint: string,
+  ): Promise<Found | undefined> {
+    const where = conditionOf(base, ids);
+    const slots = asked().slice(0, MOST_ASKED);
+    const sum = mountPoint === "" ? ros`` : ros`${sumBelow(mountPoint, slots)}; `;
+    const outcome = await this.#context.client
+      .run({
+        what,
+        purpose: "read",
+        listing: disks(where),
+        body: (rows) => ros`${sum}${rows}`,
+        signal,
+        coalesceKey: `space:${where.render("")}:${sum.render("")}`,
+      })
+      .catch((error: unknown) => {
+        if (error instanceof DriverError && error.id === "commandRejected") return error;
+        throw error;
+      });
+    if (outcome instanceof DriverError || !outcome.ok) {
+      const kind = outcome instanceof DriverError ? "parse" : outcome.failure.kind;
+      // The others are reasons of the moment, or of the disks.
+      if (kind === "parse" || kind === "argument" || kind === "other") this.#canSum = false;
+      return undefined;
+    }
+    const files = mountPoint === "" ? undefined : readSum(outcome.reply, new Set(slots));
+    if (mountPoint !== "" && files === undefined) return undefined;
+    return { listed: disksOf(outcome), below: (other) => (other === mountPoint ? files : undefined) };
+  }
+
+  async #inParts({ what, base, id, asked, signal }: Wanted): Promise<Found> {
+    const where = conditionOf(base, id === undefined ? [] : [id]);
+    const tally = new FileTally(new Set(asked()));
+    const listed: Disk[] = [];
+    const read = {
+      ...{ what, signal, coalesceKey: "space" },
+      where: ros`${where} or type="file"`,
+      core: where,
+      files: ros`type="file"`,
+      properties: SIZE_PROPERTIES,
+    };
+    let mountPoints: readonly string[] | undefined;
+    await eachPart(this.#context, read, (part) => {
+      if (mountPoints === undefined) {
+        // The first part has all disks but file disks.
+        listed.push(...part.filter(({ type, mounted, slot }) => type !== "file" || mounted || slot === id));
+        mountPoints = listed.flatMap(({ mountPoint }) => (mountPoint === "" ? [] : [mountPoint]));
+      }
+      tally.take(part, mountPoints);
+      return true;
+    });
+    return { listed, below: (mountPoint) => tally.below(mountPoint) };
+  }
+}
+
+function conditionOf(base: Script, ids: readonly VolumeId[]): Script {
+  return ids.reduce((conditions, id) => ros`${conditions} or slot=${id}`, base);
+}
+
+/**
+ * Statements: put number of file disks below a mount point, number of those that show a size, and sum of the sizes under `space`, and the
+ * sizes of `slots` among them under `sizes`. All come from one print. A size that is no number, and a sum above the limit, end the command
+ * with `no-sum`.
+ */
+function sumBelow(mountPoint: string, slots: readonly VolumeId[]): Script {
+  const below = `^/?${escapeRegex(mountPoint)}/`;
+  const chosen = `^(${slots.map(escapeRegex).join("|")})$`;
+  const note =
+    slots.length === 0
+      ? ros``
+      : ros`; :if (($one->"slot") ~ ${chosen}) do={ :set noted ($noted . "|" . ($one->"slot") . "=" . $bytes) }`;
+  const add = ros`:if ($bytes < 0 or $bytes > (${SUM_LIMIT} - $total)) do={ :error "rds-csi:no-sum" }; :set total ($total + $bytes); :set sized ($sized + 1)${note}`;
+  const other = ros`:if ([:typeof $bytes] != "nothing") do={ :error "rds-csi:no-sum" }`;
+  const each = ros`:local bytes ($one->"size"); :if ([:typeof $bytes] = "num") do={ ${add} } else={ ${other} }`;
+  const print = ros`[/disk/print detail as-value proplist=slot,size where type="file" and file-path~${below}]`;
+  return ros`:local all ${print}; :local total 0; :local sized 0; :local noted ""; :foreach one in=$all do={ ${each} }; ${payload("space", ros`[:len $all] . ":" . $sized . ":" . $total`)}; ${payload("sizes", ros`$noted`)}`;
+}
+
+/** @returns undefined when it cannot be read, or when no disk shows a size: then `proplist` may hide them */
+function readSum(reply: Reply, asked: ReadonlySet<string>): FileSpace | undefined {
+  const [, all, sized, total] = /^(\d+):(\d+):(\d+)$/.exec(reply.flat("space")?.trim() ?? "") ?? [];
+  const noted = reply.flat("sizes")?.trim();
+  if (total === undefined || noted === undefined || (sized === "0" && all !== "0")) return undefined;
+  const counted = new Map<string, bigint>();
+  for (const [, slot = "", bytes = ""] of noted.matchAll(/\|([^=|]+)=(\d+)/g))
+    counted.set(slot, BigInt(bytes));
+  return { allocated: BigInt(total), counted, asked };
+}
