@@ -1,0 +1,169 @@
+import { spawn } from "node:child_process";
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { API } from "typescript/unstable/async";
+import { EXPLAINED } from "./explained.ts";
+import { type Mutant, mutantsOf } from "./mutants.ts";
+import { PLACES, type Source } from "./places.ts";
+
+// Changes the sources of some places one bit at a time, in a copy of the repository, and runs their tests: each change must make a test
+// fail. docs/testing.md explains it. The last line counts: N passed (killed or explained), N failed (survived), N skipped.
+
+const { values } = parseArgs({
+  options: {
+    place: { type: "string" },
+    file: { type: "string" },
+    match: { type: "string" },
+    sample: { type: "string" },
+    seed: { type: "string", default: "1" },
+    minutes: { type: "string" },
+    jobs: { type: "string", default: "1" },
+    list: { type: "boolean", default: false },
+  },
+});
+/** A mutant may loop for ever. Milliseconds for one group of tests. */
+const LIMIT_MS = 180_000;
+const repository = process.cwd();
+const sources = PLACES.filter(({ name }) => values.place === undefined || name === values.place)
+  .flatMap((place) => place.sources)
+  .filter(({ file }) => values.file === undefined || file === values.file);
+
+interface Task {
+  readonly source: Source;
+  readonly mutant: Mutant;
+}
+
+async function readTasks(): Promise<Task[]> {
+  const api = new API({ cwd: repository });
+  try {
+    const snapshot = await api.updateSnapshot({ openProject: join(repository, "tsconfig.json") });
+    const project = snapshot.getProjects()[0];
+    const tasks: Task[] = [];
+    for (const source of sources) {
+      const tree = await project?.program.getSourceFile(join(repository, source.file));
+      if (tree === undefined) throw new Error(`${source.file} is not in tsconfig.json`);
+      tasks.push(...mutantsOf(source.file, tree).map((mutant) => ({ source, mutant })));
+    }
+    return tasks;
+  } finally {
+    await api.close();
+  }
+}
+
+/** So many of a list, at random by a seed, in the order of the list. Generator: mulberry32. */
+function sampled<T>(list: readonly T[], count: number, seed: number): readonly T[] {
+  let state = seed;
+  const random = (): number => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  const drawn = list.map((each, index) => ({ each, index, draw: random() }));
+  return drawn
+    .sort((a, b) => a.draw - b.draw)
+    .slice(0, count)
+    .sort((a, b) => a.index - b.index)
+    .map(({ each }) => each);
+}
+
+/** A copy of what the tests need. */
+async function copyRepository(): Promise<string> {
+  const copy = await mkdtemp(join(tmpdir(), "rds-csi-mutate-"));
+  for (const name of [
+    "src",
+    "test",
+    "scripts",
+    "docs",
+    "manifests",
+    "package.json",
+    "tsconfig.json",
+    "bunfig.toml",
+  ])
+    await cp(join(repository, name), join(copy, name), { recursive: true });
+  for (const name of ["node_modules", "dist"]) await symlink(resolve(repository, name), join(copy, name));
+  return copy;
+}
+
+/** Runs tests until one fails. @returns whether all pass */
+function pass(copy: string, tests: readonly string[]): Promise<{ passed: boolean; output: string }> {
+  return new Promise((done, fail) => {
+    const args = ["test", "--bail", "--timeout=60000", ...tests.map((each) => `./${each}`)];
+    const child = spawn(process.execPath, args, {
+      cwd: copy,
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    });
+    let output = "";
+    child.stdout.on("data", (data) => (output += data));
+    child.stderr.on("data", (data) => (output += data));
+    const timer = setTimeout(() => child.pid !== undefined && process.kill(-child.pid, "SIGKILL"), LIMIT_MS);
+    child.on("error", fail);
+    child.on("close", (code) => {
+      clearTimeout(timer);
+      done({ passed: code === 0, output });
+    });
+  });
+}
+
+async function survives(copy: string, { source, mutant }: Task): Promise<boolean> {
+  const path = join(copy, mutant.file);
+  const text = await readFile(path, "utf8");
+  try {
+    await writeFile(path, text.slice(0, mutant.start) + mutant.text + text.slice(mutant.end));
+    for (const tests of source.tests) {
+      if (!(await pass(copy, tests)).passed) return false;
+    }
+    return true;
+  } finally {
+    await writeFile(path, text);
+  }
+}
+
+const all = await readTasks();
+const stale = EXPLAINED.filter(
+  ({ key }) =>
+    sources.some(({ file }) => key.startsWith(`${file} `)) && !all.some(({ mutant }) => mutant.key === key),
+);
+const matching = all.filter(({ mutant }) => values.match === undefined || mutant.key.includes(values.match));
+const tasks =
+  values.sample === undefined ? matching : sampled(matching, Number(values.sample), Number(values.seed));
+if (values.list) {
+  for (const { mutant } of tasks) console.log(`${mutant.file}:${mutant.line} ${mutant.key}`);
+  process.exit(0);
+}
+console.log(`${tasks.length} of ${all.length} mutants, seed ${values.seed}`);
+const begun = Date.now();
+const end = values.minutes === undefined ? Number.POSITIVE_INFINITY : begun + Number(values.minutes) * 60_000;
+const counts = { passed: 0, failed: 0, skipped: 0 };
+for (const { key } of stale) console.log(`failed: an explanation without a mutant: ${key}`);
+counts.failed += stale.length;
+const queue = [...tasks];
+const worker = async (): Promise<void> => {
+  const copy = await copyRepository();
+  try {
+    for (const tests of new Set(tasks.flatMap(({ source }) => source.tests))) {
+      const { passed, output } = await pass(copy, tests);
+      if (!passed) throw new Error(`${tests.join(" ")} fail without a mutant:\n${output.slice(-4_000)}`);
+    }
+    for (let task = queue.shift(); task !== undefined; task = queue.shift()) {
+      const { mutant } = task;
+      const isExplained = EXPLAINED.some(({ key }) => key === mutant.key);
+      if (Date.now() > end) counts.skipped += 1;
+      else if (isExplained || !(await survives(copy, task))) counts.passed += 1;
+      else {
+        counts.failed += 1;
+        console.log(`failed: survived: ${mutant.key}\n  ${mutant.file}:${mutant.line}`);
+      }
+    }
+  } finally {
+    await rm(copy, { recursive: true });
+  }
+};
+await Promise.all(Array.from({ length: Number(values.jobs) }, worker));
+console.log(`${Math.round((Date.now() - begun) / 1000)} s`);
+console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+process.exitCode = counts.failed > 0 || counts.passed === 0 ? 1 : 0;
