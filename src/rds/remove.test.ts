@@ -22,9 +22,11 @@ type Answer = Partial<CommandFailure> | { readonly payload?: string; readonly ro
 function rds(...answers: Answer[]) {
   const lines: string[] = [];
   const commands: Command[] = [];
+  const lists: (string | undefined)[] = [];
   const run = async (command: Command): Promise<CommandOutcome> => {
     const answer = answers[Math.min(lines.length, answers.length - 1)] ?? {};
     lines.push(command.body(ros`ROWS`).render("N"));
+    lists.push(command.listing?.where?.render("N"));
     commands.push(command);
     if ("reason" in answer || "kind" in answer)
       return { ok: false, failure: { kind: "own", reason: undefined, text: "", ...answer } };
@@ -37,7 +39,7 @@ function rds(...answers: Answer[]) {
     };
   };
   const context = { client: { run, readsBrief: true }, clusterId: "test" } as unknown as RdsContext;
-  return { context, lines, commands };
+  return { context, lines, commands, lists };
 }
 
 const left = (count: string) => ({ payload: `~p:N:left~${count}~e:N~` });
@@ -210,6 +212,36 @@ describe("the file of a volume without item", () => {
     expect(looked.found).toEqual({ pool: "storage-pool", path: file("storage-pool") });
     expect(looked.lines[1]).toStartWith(':local there ""');
     expect(looked.commands[1]).toMatchObject({ purpose: "read", what: `look for the file of volume ${ID}` });
+  });
+
+  test("is looked for among all pools and all items of ours, also where these are read in parts", async () => {
+    const many = { reason: "too-many-", text: "rds-csi:too-many-900" };
+    const { context, lines, lists } = rds(many, files(), many, { rows: BOTH }, { rows: [] });
+    expect(await findLeftover(context, ID, LAYOUT, [DEFAULT, USB], SIGNAL)).toBeUndefined();
+    const [, , whole, core, ...parts] = lists;
+    expect([lists[0], whole]).toEqual(Array(2).fill('slot="storage-pool" or slot~"^(csi|pvc)-" or mounted'));
+    expect(core).toBe('slot="storage-pool" or mounted or (slot~"^(csi|pvc)-" and !(type="file"))');
+    expect(lines[3]).toBe("ROWS");
+    expect(parts.length).toBeGreaterThan(2);
+    for (const part of parts) expect(part).toStartWith('(slot~"^(csi|pvc)-" and type="file") and ');
+  });
+
+  test("is looked for anew if the default pool came", async () => {
+    expect((await find([USB], { ...files(), rows: BOTH })).found).toBe("changed");
+  });
+
+  test("is on no other pool of an installation without a cluster id", async () => {
+    const used = {
+      slot: OTHER,
+      type: "file",
+      comment: VOLUME_COMMENT,
+      "file-path": file("usb1", OTHER),
+      size: "1",
+    };
+    const { context } = rds({ ...files(file("usb1")), rows: [...BOTH, used] });
+    const unknown = { ...context, clusterId: undefined } as RdsContext;
+    const found = findLeftover(unknown, ID, LAYOUT, [DEFAULT, USB], SIGNAL);
+    await expect(found).rejects.toMatchObject({ id: "fileNotProven" });
   });
 
   test("is unknown if the list of files is cut off", async () => {

@@ -132,6 +132,11 @@ test.each<[string, typeof ownVolume, Readonly<Record<ForeignCause | "absent", un
   expect(call(ours)).toEqual(ours?.kind === "volume" ? ours.volume : undefined);
 });
 
+test("a file that is not named after its volume is misplaced", () => {
+  const found = see({ filePath: "storage-pool/csi/other.img" });
+  expect(found?.kind === "foreign" && found.foreign.cause).toBe("misplaced");
+});
+
 test("a detach from an exported disk without a record of ours is refused", () => {
   expect(outcome(() => volumeToDetach(see({ comment: "", exported: true })))).toBe("foreignDisk");
 });
