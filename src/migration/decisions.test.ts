@@ -219,6 +219,13 @@ describe("a detach", () => {
     expect(decideUnpublish(single, "a", 2_500, "me").record.ended).toEqual([earlier]);
   });
 
+  test("of the only node of a migration, which a damaged record may have, has moved nothing", () => {
+    const single = { ...sharedOnA, migration: pair.migration };
+    expect(decideUnpublish(single, "a", 2_500, "me").record.ended).toEqual([
+      { ...end, moved: false, stayed: undefined },
+    ]);
+  });
+
   test("forgets what was reported, and nothing else", () => {
     const [one, two] = [
       { ...end, moved: true, stayed: "b" },

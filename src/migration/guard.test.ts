@@ -187,6 +187,7 @@ describe("the answer of the guard", () => {
     const plain = (count: number) => Array.from({ length: count }, (_, index) => pod(`p${index}`, "node-b"));
     const named = "pod vms/p0, pod vms/p1, pod vms/p2, pod vms/p3, pod vms/p4";
     expect(judge([SOURCE, ...plain(5)])).toBe(`${named} belong to no virtual machine`);
+    expect(judge([SOURCE, ...plain(6)])).toBe(`${named} and 1 more belong to no virtual machine`);
     expect(judge([SOURCE, ...plain(7)])).toBe(`${named} and 2 more belong to no virtual machine`);
     const ending = { terminating: true };
     expect(judge([pod("x", "node-a", ending), pod("y", "node-a", ending), TARGET])).toBe(

@@ -31,6 +31,8 @@ const users = (
     inspection?: Partial<DeviceInspection>;
     /** Answers of programs by their name. */
     programs?: Readonly<Record<string, string>>;
+    /** Gets the questions to the helper. */
+    asked?: unknown[];
   } = {},
 ) => {
   const system = createNodeSystem({
@@ -42,13 +44,16 @@ const users = (
     },
     helper: {
       ...unusedHelper,
-      inspect: async () => ({
-        exclusive: "free",
-        detail: "",
-        processes: { uses: found.scan ?? [], unreadable, ...found.about },
-        backing: { files: [], remote: [] },
-        ...found.inspection,
-      }),
+      inspect: async (...question) => {
+        found.asked?.push(...question.slice(0, 3));
+        return {
+          exclusive: "free",
+          detail: "",
+          processes: { uses: found.scan ?? [], unreadable, ...found.about },
+          backing: { files: [], remote: [] },
+          ...found.inspection,
+        };
+      },
     },
   });
   const device = {
@@ -214,13 +219,18 @@ test("every mount of the device is a use, and none of another one; so is its nod
     node("/pods/x"),
     node("/dev/nvme0n1"),
     node("/pods/y", "/nvme1n1"),
+    node("/pods/z", "/dir/nvme0n1"),
   ];
   writeFileSync(join(root, "proc/self/mountinfo"), table.join(""));
   const at = async (stat: string) =>
-    (await users(0, "refuse", { programs: { stat } })).map(({ description }) => description);
-  expect(await at("61b0 103:1\n")).toEqual(["mounted at /a", "published at /pods/x"]);
-  expect(await at("61b0 103:2\n")).toEqual(["mounted at /a"]);
-  expect(await at("81a4 103:1\n")).toEqual(["mounted at /a"]);
+    (await users(0, "refuse", { programs: { stat } })).map(
+      ({ kind, description }) => `${kind}: ${description}`,
+    );
+  const mounted = "mount: mounted at /a";
+  const published = ["mount: published at /pods/x", "mount: published at /pods/z"];
+  expect(await at("61b0 103:1\n")).toEqual([mounted, ...published]);
+  expect(await at("61b0 103:2\n")).toEqual([mounted]);
+  expect(await at("81a4 103:1\n")).toEqual([mounted]);
 });
 
 describe("a loop device", () => {
@@ -255,9 +265,46 @@ describe("a loop device", () => {
   });
 });
 
+test("the helper looks for the device, its partitions and the files of loop devices", async () => {
+  const partition = (name: string) => join(root, `sys/dev/block/${NUMBER}/${name}`);
+  for (const name of ["nvme0n1p1", "nvme0n1p2"]) {
+    mkdirSync(join(partition(name), "holders"), { recursive: true });
+    writeFileSync(join(partition(name), "partition"), "1\n");
+  }
+  // The other one is on its way out.
+  writeFileSync(join(partition("nvme0n1p1"), "dev"), "259:2\n");
+  for (const loop of ["loop3", "loop4"]) {
+    mkdirSync(join(root, `sys/block/${loop}/loop`), { recursive: true });
+    writeFileSync(join(root, `sys/block/${loop}/loop/backing_file`), "/x\n");
+  }
+  const asked: unknown[] = [];
+  await users(0, "ignore", { asked, programs: { losetup: "" } });
+  expect(asked).toEqual(["/dev/nvme0n1", [NUMBER, "259:2"], ["/x"]]);
+});
+
+test("a process that the scan has found is described by the scan, also if fuser finds it", async () => {
+  const scan = [{ pid: 41, command: "dd", parent: 1, how: "fd 3" }];
+  expect(await users(0, "refuse", { scan, fuser: " 41" })).toEqual([
+    { kind: "process", description: "process 41 (dd, fd 3)" },
+  ]);
+});
+
+test("a holder is a use of its own kind", async () => {
+  held("md0", { "md/level": "raid1" });
+  expect(await users(0, "refuse")).toEqual([
+    { kind: "holder", description: "held by md0 (md array, raid1)" },
+  ]);
+});
+
 test("all blind spots are named together, with what the plugin needs", async () => {
   await expect(users(1, "refuse")).rejects.toThrow(
     "1 process may not be looked into; the node plugin needs a privileged container with hostPID (CAP_SYS_PTRACE, CAP_SYS_ADMIN)",
   );
   await expect(users(1, "refuse")).rejects.toThrow("whether /dev/nvme0n1 is in use");
+  mkdirSync(join(root, "sys/block/loop3/loop"), { recursive: true });
+  writeFileSync(join(root, "sys/block/loop3/loop/backing_file"), "/x\n");
+  const about = { unread: ["60 (a)", "61 (b)"] };
+  await expect(users(2, "refuse", { about, programs: { losetup: "" } })).rejects.toThrow(
+    /as 60 \(a\), 61 \(b\); .*\); the loop device loop3 /,
+  );
 });

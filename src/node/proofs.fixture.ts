@@ -1,3 +1,4 @@
+import { settled } from "../../test/support/clock.ts";
 import { unusedHelper } from "../../test/support/node-helper.ts";
 import type { BlockDevice, DataPath, DeviceUser } from "../host/data-path.ts";
 import type { Command, ExecResult } from "../host/exec.ts";
@@ -27,19 +28,28 @@ export interface Machine {
   readonly users?: readonly (readonly DeviceUser[])[];
   readonly found?: readonly FilesystemFinding[];
   readonly blank?: Awaited<ReturnType<NodeSystem["helper"]["lookForData"]>>;
+  /** Exit code of the flush before a look. */
+  readonly flush?: number;
   /** blkid: exit code and output. */
   readonly blkid?: readonly [number, string];
   readonly find?: Partial<BlockDevice> | "absent";
-  /** stat: output, or an exit code of its own. */
+  /** stat: output, or `absent`. */
   readonly stat?: string;
   readonly erased?: Awaited<ReturnType<NodeSystem["helper"]["eraseMarks"]>>;
   readonly mountinfo?: string;
 }
 
-/** A node whose machine answers as told, and the steps that it was asked for. */
-export function machine(answers: Machine): Devices & { readonly steps: string[]; readonly sleeps: number[] } {
+/** A node whose machine answers as told, and the steps that it was asked for, in the order of their ends. */
+export function machine(answers: Machine): Devices & {
+  readonly steps: string[];
+  readonly step: (name: string) => Promise<void>;
+} {
   const steps: string[] = [];
-  const sleeps: number[] = [];
+  // Each step takes time: one that nobody waits for ends after the next.
+  const step = async (name: string): Promise<void> => {
+    for (let turn = 0; turn < 3; turn += 1) await settled();
+    steps.push(name);
+  };
   const counts = new Map<string, number>();
   const next = <T>(name: string, list: readonly T[], otherwise: T): T => {
     const count = counts.get(name) ?? 0;
@@ -48,8 +58,13 @@ export function machine(answers: Machine): Devices & { readonly steps: string[];
   };
   const result = (code: number, stdout = ""): ExecResult => ({ code, stdout, stderr: "", truncated: false });
   const exec = async ({ program, args }: Command): Promise<ExecResult> => {
-    steps.push(program === "blockdev" ? args.join(" ") : program);
+    const force = args.find((arg) => arg === "-F" || arg === "-f");
+    const shown = force === undefined ? program : `${program} ${force}`;
+    await step(program === "blockdev" ? args.join(" ") : shown);
+    if (program === "blockdev") return result(answers.flush ?? 0);
     if (program === "blkid") return result(...(answers.blkid ?? ([2, ""] as const)));
+    if (program === "stat" && answers.stat === "absent")
+      return { ...result(1), stderr: "stat: x: No such file or directory" };
     if (program === "stat") return result(0, answers.stat ?? "61b0 103:1\n");
     return result(0);
   };
@@ -60,7 +75,7 @@ export function machine(answers: Machine): Devices & { readonly steps: string[];
       monotonic: () => 0,
       // Only proofs wait for milliseconds; the watch of an mkfs must not spin.
       sleep: async (ms, signal) => {
-        if (ms < 10_000) sleeps.push(ms);
+        if (ms < 10_000) await step(`sleep ${ms}`);
         else await new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
       },
     },
@@ -68,34 +83,34 @@ export function machine(answers: Machine): Devices & { readonly steps: string[];
     helper: {
       ...unusedHelper,
       findFilesystem: async (_path, size, filesystem) => {
-        steps.push(`find ${filesystem} ${size}`);
+        await step(`find ${filesystem} ${size}`);
         return next("found", answers.found ?? [], read(ZEROS));
       },
       lookForData: async (_path, size, deep) => {
-        steps.push(`look ${size} ${deep ? "deep" : "quick"}`);
+        await step(`look ${size} ${deep ? "deep" : "quick"}`);
         return answers.blank ?? { kind: "blank", bytesRead: 1 };
       },
       writeMark: async (_path, number) => {
-        steps.push(`mark ${number}`);
+        await step(`mark ${number}`);
         return { kind: "done" };
       },
       eraseMarks: async (_path, number, _size, volume) => {
-        steps.push(`unmark ${number} ${volume}`);
+        await step(`unmark ${number} ${volume}`);
         return answers.erased ?? { kind: "done" };
       },
     },
   });
   const dataPath: Partial<DataPath> = {
     users: async () => {
-      steps.push("users");
+      await step("users");
       return next("users", answers.users ?? [], []);
     },
     find: async () => {
-      steps.push("connected");
+      await step("connected");
       return answers.find === "absent" ? undefined : { ...DEVICE, ...answers.find };
     },
   };
-  return { system, dataPath: dataPath as DataPath, steps, sleeps };
+  return { system, dataPath: dataPath as DataPath, steps, step };
 }
 
 /** Id of the error that a call fails with, or its result. */

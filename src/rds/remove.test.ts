@@ -93,6 +93,12 @@ test("what a failed create left is removed with its item, or as a file alone", a
   expect(lines.map((line) => line.includes("/disk/remove"))).toEqual([true, false]);
 });
 
+test("a file that a failed create left and that was changed meanwhile is not verified to be gone", async () => {
+  const { context } = rds({ reason: "changed" });
+  const removal = removeUnfinished(context, ID, PLACE, undefined, SIGNAL);
+  await expect(removal).rejects.toMatchObject({ id: "notVerified" });
+});
+
 test("messages name the volume, its pool, and the count of files that stay", async () => {
   const message = async (answer: Answer) => {
     const { context } = rds(answer);

@@ -87,6 +87,7 @@ export function mutantsOf(file: string, source: SourceFile): readonly Mutant[] {
     switch (node.kind) {
       case SyntaxKind.IfStatement:
       case SyntaxKind.WhileStatement:
+        if (isLog(node)) return;
         condition(node.expression as Node);
         return;
       case SyntaxKind.ConditionalExpression:
@@ -141,6 +142,9 @@ export function mutantsOf(file: string, source: SourceFile): readonly Mutant[] {
         replace(node, textOf(node.expression as Node));
         return;
       case SyntaxKind.ExpressionStatement:
+        if (isLog(node)) return;
+        replace(node, ";");
+        return;
       case SyntaxKind.ThrowStatement:
       case SyntaxKind.ContinueStatement:
         replace(node, ";");
@@ -171,8 +175,14 @@ export function mutantsOf(file: string, source: SourceFile): readonly Mutant[] {
     if (PASSING.has(textOf(name))) replace(node, textOf(list));
   };
 
+  /** A line of the log, with or without its condition. */
+  const isLog = (node: Node): boolean => /^(?:if \([^{}]*\)\s*)?[\w.]*logger\.\w+\(/.test(textOf(node));
+
   const isLeftOut = (node: Any): boolean => {
     const { kind } = node;
+    if (isLog(node)) return true;
+    // Deadlines and pauses.
+    if (kind === SyntaxKind.VariableDeclaration && /_MS$/.test(textOf(node.name as Node))) return true;
     // Types are gone at run time.
     if (kind >= SyntaxKind.FirstTypeNode && kind <= SyntaxKind.LastTypeNode) return true;
     if (kind === SyntaxKind.InterfaceDeclaration || kind === SyntaxKind.TypeAliasDeclaration) return true;

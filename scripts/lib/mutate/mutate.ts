@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { API } from "typescript/unstable/async";
 import { EXPLAINED } from "./explained.ts";
 import { type Mutant, mutantsOf } from "./mutants.ts";
 import { PLACES, type Source } from "./places.ts";
+import { withSources } from "./sources.ts";
 
 // Changes the sources of some places one bit at a time, in a copy of the repository, and runs their tests: each change must make a test
 // fail. docs/testing.md explains it. The last line counts: N passed (killed or explained), N failed (survived), N skipped.
@@ -34,23 +34,6 @@ const sources = PLACES.filter(({ name }) => values.place === undefined || name =
 interface Task {
   readonly source: Source;
   readonly mutant: Mutant;
-}
-
-async function readTasks(): Promise<Task[]> {
-  const api = new API({ cwd: repository });
-  try {
-    const snapshot = await api.updateSnapshot({ openProject: join(repository, "tsconfig.json") });
-    const project = snapshot.getProjects()[0];
-    const tasks: Task[] = [];
-    for (const source of sources) {
-      const tree = await project?.program.getSourceFile(join(repository, source.file));
-      if (tree === undefined) throw new Error(`${source.file} is not in tsconfig.json`);
-      tasks.push(...mutantsOf(source.file, tree).map((mutant) => ({ source, mutant })));
-    }
-    return tasks;
-  } finally {
-    await api.close();
-  }
 }
 
 /** So many of a list, at random by a seed, in the order of the list. Generator: mulberry32. */
@@ -123,7 +106,14 @@ async function survives(copy: string, { source, mutant }: Task): Promise<boolean
   }
 }
 
-const all = await readTasks();
+const all = await withSources(
+  repository,
+  sources.map(({ file }) => file),
+  (file, tree) => {
+    const source = sources.find((each) => each.file === file);
+    return source === undefined ? [] : mutantsOf(file, tree).map((mutant): Task => ({ source, mutant }));
+  },
+);
 const stale = EXPLAINED.filter(
   ({ key }) =>
     sources.some(({ file }) => key.startsWith(`${file} `)) && !all.some(({ mutant }) => mutant.key === key),

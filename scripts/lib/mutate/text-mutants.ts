@@ -43,7 +43,7 @@ export function scriptReplacements(source: string): readonly Replacement[] {
     for (const match of source.matchAll(pattern))
       found.push({ start: match.index, end: match.index + match[0].length, text });
   }
-  for (const match of source.matchAll(/ (?:and|or) (?:\$\{[^}]*\}|[^\s\]`])+/g))
+  for (const match of source.matchAll(/ (?:and|or) (?:\$\{[^}]*\}|[^\s\]`;])+/g))
     found.push({ start: match.index, end: match.index + match[0].length, text: "" });
   for (const { start, end } of statements(source)) found.push({ start, end, text: "" });
   return found;

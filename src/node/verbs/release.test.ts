@@ -46,7 +46,7 @@ function nodeWith(mountinfo: string, answers: Machine = {}) {
     dataPath: {
       ...node.dataPath,
       disconnect: async (nqn: string) => {
-        node.steps.push(`disconnect ${nqn}`);
+        await node.step(`disconnect ${nqn}`);
       },
     },
     logger: silentLogger,
@@ -57,9 +57,9 @@ const connection: Connection = { nqn: DEVICE.nqn, slot: VOLUME, epoch: 7, state:
 const disconnected = `disconnect ${DEVICE.nqn}`;
 
 test("unmounts the staging path, then proves that nothing uses the device, then disconnects", async () => {
-  const { context, steps, mounts } = nodeWith(OURS + OURS);
+  const { context, steps, mounts } = nodeWith(OURS + OURS + line("8:1", "/other"));
   await release(context, connection, STAGING);
-  expect(mounts()).toBe(0);
+  expect(mounts()).toBe(1);
   expect(steps.filter((step) => step !== "stat")).toEqual(["umount", "umount", "users", disconnected]);
 });
 
@@ -95,12 +95,18 @@ test("nothing is unmounted if the device is mounted elsewhere too; the error nam
   expect([steps, mounts()]).toEqual([[], 2]);
 });
 
-test("nothing is unmounted if another live mount is at the path; a dead one goes too", async () => {
+test("nothing is unmounted if another live mount is at the path", async () => {
   const other = nodeWith(OURS + line("8:1", STAGING, "/dev/sda1"));
   mkdirSync(join(other.context.system.sysRoot, "dev/block/8:1"));
   const error = await unmountStaging(other.context, VOLUME, STAGING, [DEVICE]).catch((thrown) => thrown);
   expect(error).toMatchObject({ id: "pathOccupied", message: expect.stringContaining("/dev/sda1") });
   expect(other.mounts()).toBe(2);
+});
+
+test("a mount at the path whose device has vanished goes together with that of the device", async () => {
+  const { context, steps, mounts } = nodeWith(line("8:1", STAGING, "/dev/sda1") + OURS);
+  await release(context, connection, STAGING);
+  expect([steps, mounts()]).toEqual([["umount", "umount", "users", disconnected], 0]);
 });
 
 test("several devices of one volume count as its own", async () => {
