@@ -279,7 +279,7 @@ test("the helper looks for the device, its partitions and the files of loop devi
   }
   const asked: unknown[] = [];
   await users(0, "ignore", { asked, programs: { losetup: "" } });
-  expect(asked).toEqual(["/dev/nvme0n1", [NUMBER, "259:2"], ["/x"]]);
+  expect(asked).toStrictEqual(["/dev/nvme0n1", [NUMBER, "259:2"], ["/x"]]);
 });
 
 test("a process that the scan has found is described by the scan, also if fuser finds it", async () => {

@@ -75,8 +75,12 @@ export function machine(answers: Machine): Devices & {
       monotonic: () => 0,
       // Only proofs wait for milliseconds; the watch of an mkfs must not spin.
       sleep: async (ms, signal) => {
-        if (ms < 10_000) await step(`sleep ${ms}`);
-        else await new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+        if (ms < 10_000) {
+          // Longer than a step, as its end shows whether somebody has waited for it.
+          for (let turn = 0; turn < 3; turn += 1) await settled();
+          await step(`sleep ${ms}`);
+        } else
+          await new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
       },
     },
     sysRoot: "/nowhere",

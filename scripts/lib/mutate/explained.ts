@@ -50,6 +50,14 @@ export const EXPLAINED: readonly Explanation[] = [
     'src/node/device-proofs.ts verifyDevice: node?.kind !== "block" || node.number !== device.number → node.number !== device.number',
     'src/mount/users.ts nodeMounts: seen?.kind === "block" && seen.number === device.number → seen.number === device.number',
   ]),
+  ...because("a message has no blank at its end", [
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: a source text
+    'src/node/device-proofs.ts verifyDevice: `${node?.kind ?? "absent"} ${node?.number ?? ""}`.trim() → `${node?.kind ?? "absent"} ${node?.number ?? ""}`',
+  ]),
+  ...because(
+    "how much is read at once; a device takes multiples of its sectors only (direct-reader.test.ts)",
+    ["src/mount/blank.ts top: 1024 → (1024 + 1)", "src/mount/blank.ts top: 1024 → (1024 + 1) (2)"],
+  ),
   ...because("nothing is mounted at no path", [
     "src/node/verbs/release.ts release: path === undefined → false",
     "src/node/verbs/release.ts release: path !== undefined && staged.some((mount) => mount.device === device.number) → staged.some((mount) => mount.device === device.number)",

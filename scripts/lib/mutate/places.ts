@@ -39,7 +39,7 @@ export const PLACES: readonly Place[] = [
       source("src/node/device-proofs.ts", ["src/node/device-proofs.test.ts"]),
       source("src/node/verbs/release.ts", ["src/node/verbs/release.test.ts"]),
       source("src/mount/users.ts", ["src/mount/users.test.ts"]),
-      source("src/mount/blank.ts", ["src/mount/blank.test.ts"]),
+      source("src/mount/blank.ts", ["src/mount/blank-regions.test.ts"], ["src/mount/blank.test.ts"]),
       source("src/mount/mkfs-mark.ts", ["src/mount/mkfs-mark.test.ts"]),
     ],
   },
