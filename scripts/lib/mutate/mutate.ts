@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
@@ -67,6 +67,7 @@ async function copyRepository(): Promise<string> {
     "bunfig.toml",
   ])
     await cp(join(repository, name), join(copy, name), { recursive: true });
+  await mkdir(join(copy, "tmp"));
   for (const name of ["node_modules", "dist"]) await symlink(resolve(repository, name), join(copy, name));
   return copy;
 }
@@ -79,6 +80,8 @@ function pass(copy: string, tests: readonly string[]): Promise<{ passed: boolean
       cwd: copy,
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
+      // A run that ends at its first failure leaves its files behind: they go with the copy.
+      env: { ...process.env, TMPDIR: join(copy, "tmp") },
     });
     let output = "";
     child.stdout.on("data", (data) => (output += data));
