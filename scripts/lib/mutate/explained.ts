@@ -20,7 +20,7 @@ export const EXPLAINED: readonly Explanation[] = [
     'src/migration/live-migration.ts judgeMigration: "absent" → ""',
   ]),
   ...because("inside of a class a second ^ is a character that the class has", [
-    String.raw`src/routeros/quote.ts escapeRegex: /[.[\]\\()*+?{}|^$]/g → /[.[^\]\\()*+?{}|^$]/g`,
+    "src/routeros/quote.ts escapeRegex: /[.[\\]\\\\()*+?{}|^$]/g → /[.[^\\]\\\\()*+?{}|^$]/g",
   ]),
   ...because("the name of a symbol is for people", ['src/routeros/script.ts top: "nonce" → ""']),
   ...because("an empty part renders as nothing", [
@@ -28,7 +28,7 @@ export const EXPLAINED: readonly Explanation[] = [
     'src/routeros/script.ts fromTemplate: "" → "mutant"',
   ]),
   ...because("every line end goes, one by one or together", [
-    String.raw`src/routeros/envelope.ts flatten: /[\r\n]+/g → /[\r\n]/g`,
+    "src/routeros/envelope.ts flatten: /[\\r\\n]+/g → /[\\r\\n]/g",
   ]),
   ...because("the end of a payload lies behind its start, so never at 0", [
     "src/routeros/envelope.ts between: to < 0 → to <= 0",
