@@ -33,6 +33,10 @@ describe("the places that are read", () => {
     ]);
   });
 
+  test("of a larger disk: Btrfs's last copy, at 256 GiB, is no head of a group", () => {
+    expect(regions(2000 * GIB)).toContainEqual([256 * GIB, SAMPLE]);
+  });
+
   test("of an odd size: groups begin at multiples of 64 KiB, and nothing lies outside", () => {
     const size = 100 * MIB + 512;
     const head = (quarter: number) => Math.floor(((size / 4) * quarter) / (64 * KIB)) * 64 * KIB - 64 * KIB;

@@ -58,6 +58,28 @@ export const EXPLAINED: readonly Explanation[] = [
     "how much is read at once; a device takes multiples of its sectors only (direct-reader.test.ts)",
     ["src/mount/blank.ts top: 1024 → (1024 + 1)", "src/mount/blank.ts top: 1024 → (1024 + 1) (2)"],
   ),
+  ...because("places outside of the device are clipped away, and its end is read anyway", [
+    "src/mount/blank.ts blankRegions: power * group < size → power * group <= size",
+    "src/mount/blank.ts blankRegions: power * group → power / group",
+    "src/mount/blank.ts blankRegions: offset < size → offset <= size",
+    "src/mount/blank.ts merge: end > start → end >= start",
+  ]),
+  ...because("without a zero, or with nothing before it, there is no text of a mark either", [
+    "src/mount/mkfs-mark.ts decodeMark: end < 0 || bytes.subarray(end).some((byte) => byte !== 0) → bytes.subarray(end).some((byte) => byte !== 0)",
+    "src/mount/mkfs-mark.ts decodeMark: end < 0 → end <= 0",
+    "src/mount/mkfs-mark.ts decodeMark: 0 → (0 + 1) (2)",
+  ]),
+  ...because("the groups of a match are there, and a digest has 32 digits", [
+    'src/mount/mkfs-mark.ts decodeMark: "" → "mutant"',
+    'src/mount/mkfs-mark.ts decodeMark: "" → "mutant" (2)',
+    'src/mount/mkfs-mark.ts decodeMark: "" → "mutant" (3)',
+    'src/mount/mkfs-mark.ts uuidOf: "8" → ""',
+    'src/mount/mkfs-mark.ts uuidOf: "89ab"[Number.parseInt(hex[16] ?? "0", 16) % 4] ?? "8" → "89ab"[Number.parseInt(hex[16] ?? "0", 16) % 4]',
+    'src/mount/mkfs-mark.ts uuidOf: hex[16] ?? "0" → hex[16]',
+    'src/mount/mkfs-mark.ts uuidOf: "0" → ""',
+    'src/mount/mkfs-mark.ts uuidOf: "8" → "" (2)',
+    "src/mount/mkfs-mark.ts uuidOf: 32 → (32 + 1)",
+  ]),
   ...because("nothing is mounted at no path", [
     "src/node/verbs/release.ts release: path === undefined → false",
     "src/node/verbs/release.ts release: path !== undefined && staged.some((mount) => mount.device === device.number) → staged.some((mount) => mount.device === device.number)",
