@@ -80,6 +80,9 @@ export const EXPLAINED: readonly Explanation[] = [
     'src/mount/mkfs-mark.ts uuidOf: "8" → "" (2)',
     "src/mount/mkfs-mark.ts uuidOf: 32 → (32 + 1)",
   ]),
+  ...because("one hexadecimal digit is the same number in base 17", [
+    "src/mount/mkfs-mark.ts uuidOf: 16 → (16 + 1) (2)",
+  ]),
   ...because("nothing is mounted at no path", [
     "src/node/verbs/release.ts release: path === undefined → false",
     "src/node/verbs/release.ts release: path !== undefined && staged.some((mount) => mount.device === device.number) → staged.some((mount) => mount.device === device.number)",
