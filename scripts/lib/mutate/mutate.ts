@@ -1,4 +1,5 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -53,6 +54,8 @@ function sampled<T>(list: readonly T[], count: number, seed: number): readonly T
     .map(({ each }) => each);
 }
 
+const copies: string[] = [];
+
 /** A copy of what the tests need. */
 async function copyRepository(): Promise<string> {
   const copy = await mkdtemp(join(tmpdir(), "rds-csi-mutate-"));
@@ -67,9 +70,26 @@ async function copyRepository(): Promise<string> {
     "bunfig.toml",
   ])
     await cp(join(repository, name), join(copy, name), { recursive: true });
+  copies.push(copy);
   await mkdir(join(copy, "tmp"));
   for (const name of ["node_modules", "dist"]) await symlink(resolve(repository, name), join(copy, name));
   return copy;
+}
+
+const running = new Set<ChildProcess>();
+
+/** Ends a run of tests with all that it has started. */
+function end({ pid }: ChildProcess): void {
+  if (pid !== undefined) process.kill(-pid, "SIGKILL");
+}
+
+// A mutant may loop for ever: nothing goes on without this program.
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    for (const child of running) end(child);
+    for (const copy of copies) rmSync(copy, { recursive: true, force: true });
+    process.exit(143);
+  });
 }
 
 /** Runs tests until one fails. @returns whether all pass */
@@ -87,13 +107,15 @@ function pass(
       // A run that ends at its first failure leaves its files behind: they go with the copy.
       env: { ...process.env, TMPDIR: join(copy, "tmp") },
     });
+    running.add(child);
     let output = "";
     child.stdout.on("data", (data) => (output += data));
     child.stderr.on("data", (data) => (output += data));
-    const timer = setTimeout(() => child.pid !== undefined && process.kill(-child.pid, "SIGKILL"), limitMs);
+    const timer = setTimeout(() => end(child), limitMs);
     child.on("error", fail);
     child.on("close", (code) => {
       clearTimeout(timer);
+      running.delete(child);
       done({ passed: code === 0, output });
     });
   });
@@ -138,7 +160,8 @@ if (values.list) {
 }
 console.log(`${tasks.length} of ${all.length} mutants, seed ${values.seed}`);
 const begun = Date.now();
-const end = values.minutes === undefined ? Number.POSITIVE_INFINITY : begun + Number(values.minutes) * 60_000;
+const latest =
+  values.minutes === undefined ? Number.POSITIVE_INFINITY : begun + Number(values.minutes) * 60_000;
 const counts = { passed: 0, failed: 0, skipped: 0 };
 for (const { key } of stale) console.log(`failed: an explanation without a mutant: ${key}`);
 counts.failed += stale.length;
@@ -156,7 +179,7 @@ const worker = async (): Promise<void> => {
     for (let task = queue.shift(); task !== undefined; task = queue.shift()) {
       const { mutant } = task;
       const isExplained = EXPLAINED.some(({ key }) => key === mutant.key);
-      if (Date.now() > end) counts.skipped += 1;
+      if (Date.now() > latest) counts.skipped += 1;
       else if (isExplained || !(await survives(copy, task, limits))) counts.passed += 1;
       else {
         counts.failed += 1;
