@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { type ClaimOwner, type ClaimUser, judgeClaimUsers } from "./guard.ts";
+import { type ClaimOwner, type ClaimUser, judgeClaimUsers, owningPod, vmiOf } from "./guard.ts";
 
 const vmi = (name: string, over: Partial<ClaimOwner> = {}): ClaimOwner => ({
   apiVersion: "kubevirt.io/v1",
@@ -155,5 +155,63 @@ describe("the migration guard, by the pods", () => {
     expect(judge([SOURCE, ...Array.from({ length: 8 }, (_, index) => pod(`p${index}`, "node-b"))])).toContain(
       "pod vms/p4 and 3 more belong to no",
     );
+  });
+});
+
+describe("the answer of the guard", () => {
+  const nodes = { holder: "node-a", requester: "node-b" };
+  const owners =
+    (...known: readonly ClaimUser[]) =>
+    (user: ClaimUser) =>
+      known.find((each) => user.owners.some((owner) => owner.name === each.name));
+
+  test("names the machine, its pods on the requesting node and their launchers, and whether the source is silent", () => {
+    const expected = {
+      kind: "one-vmi",
+      vmi: { namespace: "vms", name: "vm1", uid: "uid-vm1" },
+      requesters: ["dst", "dst"],
+      sourceUnknown: false,
+    } as const;
+    expect(judgeClaimUsers(nodes, [SOURCE, TARGET], owners())).toEqual(expected);
+    const plugged = [hotplug("hp-1", SOURCE), hotplug("hp-2", TARGET)];
+    expect(judgeClaimUsers(nodes, plugged, owners(SOURCE, TARGET))).toEqual({
+      ...expected,
+      requesters: ["hp-2", "dst"],
+    });
+    const silent = { ...SOURCE, phase: "Unknown" };
+    expect(judgeClaimUsers(nodes, [silent, TARGET], owners())).toEqual({ ...expected, sourceUnknown: true });
+    expect(judgeClaimUsers(nodes, [silent, SOURCE, TARGET], owners())).toEqual(expected);
+  });
+
+  test("names five pods at most, and how many of them end", () => {
+    const plain = (count: number) => Array.from({ length: count }, (_, index) => pod(`p${index}`, "node-b"));
+    const named = "pod vms/p0, pod vms/p1, pod vms/p2, pod vms/p3, pod vms/p4";
+    expect(judge([SOURCE, ...plain(5)])).toBe(`${named} belong to no virtual machine`);
+    expect(judge([SOURCE, ...plain(6)])).toBe(`${named} and 1 more belong to no virtual machine`);
+    expect(judge([SOURCE, ...plain(7)])).toBe(`${named} and 2 more belong to no virtual machine`);
+    const ending = { terminating: true };
+    expect(judge([pod("x", "node-a", ending), pod("y", "node-a", ending), TARGET])).toBe(
+      "pod vms/x, pod vms/y still end on node node-a, so nothing migrates from there",
+    );
+  });
+
+  test("takes a machine of KubeVirt's group alone, and a pod of the core group alone as the owner of a pod", () => {
+    const owned = (over: Partial<ClaimOwner>) =>
+      vmiOf(pod("p", "node-a", { owners: [vmi("vm1", over)] }), owners());
+    expect(owned({ apiVersion: "kubevirt.io/v1alpha3" })?.uid).toBe("uid-vm1");
+    for (const apiVersion of ["x.kubevirt.io/v1", "kubevirt.io/v1/x", "kubevirtXio/v1", "kubevirt.io/"])
+      expect(owned({ apiVersion })).toBeUndefined();
+    const byPod = (over: Partial<ClaimOwner>) =>
+      owningPod(
+        pod("p", "node-a", {
+          owners: [{ apiVersion: "v1", kind: "Pod", name: "o", uid: "u", controller: true, ...over }],
+        }),
+      )?.name;
+    expect(byPod({})).toBe("o");
+    expect([{ kind: "Job" }, { apiVersion: "batch/v1" }, { controller: false }].map(byPod)).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 });

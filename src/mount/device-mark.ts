@@ -1,9 +1,10 @@
 import { Buffer } from "node:buffer";
-import { closeSync, constants, fstatSync, fsyncSync, openSync, writeSync } from "node:fs";
+import { constants, fstatSync, fsyncSync, writeSync } from "node:fs";
 import type { Filesystem } from "../domain/access-mode.ts";
 import { deviceNumber } from "../host/files.ts";
 import type { FilesystemFinding, MarkOutcome, MkfsMark } from "../host/helper-answers.ts";
 import { type DirectReader, openDirect, readDevice } from "./direct-reader.ts";
+import { openExclusive } from "./exclusive.ts";
 import { decodeMark, encodeMark, MARK_LENGTH, markOffsets } from "./mkfs-mark.ts";
 import { readSuperblock, SUPERBLOCK_SPAN, superblockDanger } from "./superblock.ts";
 
@@ -50,8 +51,9 @@ function change(
 ): MarkOutcome {
   let begun = false;
   try {
-    const fd = openSync(path, constants.O_RDWR | constants.O_EXCL);
+    const device = openExclusive(path, constants.O_RDWR);
     try {
+      const { fd } = device;
       const stat = fstatSync(fd);
       const found = stat.isBlockDevice() ? deviceNumber(stat.rdev) : "not a block device";
       if (found !== number) return { kind: "refused", detail: `${path} is ${found} instead of ${number}` };
@@ -73,7 +75,7 @@ function change(
         reader.close();
       }
     } finally {
-      closeSync(fd);
+      device.close();
     }
   } catch (error) {
     return { kind: begun ? "failed" : "refused", detail: String(error) };

@@ -1,8 +1,9 @@
-import { closeSync, constants, fstatSync, openSync } from "node:fs";
+import { constants, fstatSync } from "node:fs";
 import process from "node:process";
 import { deviceNumber, isCode } from "../host/files.ts";
 import type { DeviceInspection } from "../host/helper-answers.ts";
 import { findBacking } from "./backing.ts";
+import { type ExclusiveDevice, openExclusive } from "./exclusive.ts";
 import { scanProcesses } from "./process-scan.ts";
 import type { ScanWork } from "./scan-work.ts";
 
@@ -25,20 +26,20 @@ export function inspectDevice(
   const backing = findBacking(files, "/proc", work);
   const overrun = work.overrun();
   const processes = overrun === undefined ? scan : { ...scan, overrun };
-  let fd: number;
+  let device: ExclusiveDevice;
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_EXCL);
+    device = openExclusive(path, constants.O_RDONLY);
   } catch (error) {
     const busy = isCode(error, "EBUSY");
     return { exclusive: busy ? "busy" : "error", detail: String(error), processes, backing };
   }
   try {
-    const stat = fstatSync(fd);
+    const stat = fstatSync(device.fd);
     const found = stat.isBlockDevice() ? deviceNumber(stat.rdev) : "not a block device";
     return found === number
       ? { exclusive: "free", detail: "", processes, backing }
       : { exclusive: "changed", detail: `${path} is ${found} instead of ${number}`, processes, backing };
   } finally {
-    closeSync(fd);
+    device.close();
   }
 }

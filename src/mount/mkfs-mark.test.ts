@@ -22,6 +22,33 @@ test("a mark reads back as itself; its form is fixed, as other versions of the d
   expect(uuidOf(MARK)).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
 });
 
+test("the UUID of a token is fixed, as another version of the driver compares it", () => {
+  const digits = ["0123456789abcdef", "1111111111111111", "2222222222222222", "3333333333333333"];
+  expect(digits.map((half) => uuidOf({ token: half + half }))).toEqual([
+    "c6831a3e-9637-41e0-bbe8-54689019cab2",
+    "f44b1bdb-d02d-4247-9b0a-f4fdf9a1b303",
+    "d00ea5b7-3518-4348-b732-44d3f001667f",
+    "9f15833c-8cab-46b7-9e71-892b077b5f53",
+  ]);
+});
+
+test("its places are counted from the end in steps of 64 KiB; a device below 4 MiB has none", () => {
+  const places = [16 * MIB - 960 * 1024, 16 * MIB - 512 * 1024];
+  expect([16 * MIB, 16 * MIB + 65_535].map(markOffsets)).toEqual([places, places]);
+  expect(markOffsets(4 * MIB)).toEqual([4 * MIB - 960 * 1024, 4 * MIB - 512 * 1024]);
+  expect(markOffsets(4 * MIB - 1)).toEqual([]);
+});
+
+test("any epoch and volume reads back; text before a mark, or a filesystem that no driver makes, is none", () => {
+  for (const epoch of [0, 1, 12, 123_456_789]) {
+    const mark = { ...MARK, epoch, volume: "~!".repeat(64) };
+    expect(decodeMark(encodeMark(mark))).toEqual(mark);
+  }
+  const shifted = Buffer.concat([Buffer.from("x"), encodeMark(MARK)]).subarray(0, MARK_LENGTH);
+  expect(decodeMark(shifted)).toBeUndefined();
+  expect(decodeMark(encodeMark({ ...MARK, filesystem: "btrfs" as "ext4" }))).toBeUndefined();
+});
+
 test("no two marks are the same, and a changed or cut one is none", () => {
   expect(newMark("v", 1, "xfs").token).not.toBe(newMark("v", 1, "xfs").token);
   const good = encodeMark(MARK);

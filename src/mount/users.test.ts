@@ -1,10 +1,10 @@
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { unusedHelper } from "../../test/support/node-helper.ts";
-import type { ProcessScan, ProcessUse } from "../host/helper-answers.ts";
+import type { DeviceInspection, ProcessScan, ProcessUse } from "../host/helper-answers.ts";
 import { createNodeSystem } from "../host/system.ts";
 import { processAt } from "./processes.ts";
 import { blockUsers } from "./users.ts";
@@ -24,25 +24,36 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 const users = (
   unreadable: number,
   blind: "refuse" | "ignore",
-  found: { scan?: readonly ProcessUse[]; fuser?: string; about?: Partial<ProcessScan> } = {},
+  found: {
+    scan?: readonly ProcessUse[];
+    fuser?: string;
+    about?: Partial<ProcessScan>;
+    inspection?: Partial<DeviceInspection>;
+    /** Answers of programs by their name. */
+    programs?: Readonly<Record<string, string>>;
+    /** Gets the questions to the helper. */
+    asked?: unknown[];
+  } = {},
 ) => {
   const system = createNodeSystem({
     procRoot: join(root, "proc"),
     sysRoot: join(root, "sys"),
-    exec: async () => ({
-      code: found.fuser === undefined ? 1 : 0,
-      stdout: found.fuser ?? "",
-      stderr: "",
-      truncated: false,
-    }),
+    exec: async ({ program }) => {
+      const answer = found.programs?.[program] ?? (program === "fuser" ? found.fuser : undefined);
+      return { code: answer === undefined ? 1 : 0, stdout: answer ?? "", stderr: "", truncated: false };
+    },
     helper: {
       ...unusedHelper,
-      inspect: async () => ({
-        exclusive: "free",
-        detail: "",
-        processes: { uses: found.scan ?? [], unreadable, ...found.about },
-        backing: { files: [], remote: [] },
-      }),
+      inspect: async (...question) => {
+        found.asked?.push(...question.slice(0, 3));
+        return {
+          exclusive: "free",
+          detail: "",
+          processes: { uses: found.scan ?? [], unreadable, ...found.about },
+          backing: { files: [], remote: [] },
+          ...found.inspection,
+        };
+      },
     },
   });
   const device = {
@@ -157,4 +168,143 @@ test("a mount of a partition is a use of the device", async () => {
     "90 22 259:2 / /mnt/part rw shared:9 - ext4 /dev/nvme0n1p1 rw\n",
   );
   expect(await users(0, "refuse")).toEqual([{ kind: "mount", description: "mounted at /mnt/part" }]);
+});
+
+describe("the kernel's answer to an exclusive open", () => {
+  const busy = { inspection: { exclusive: "busy", detail: "EBUSY" } } as const;
+  const KERNEL = "the kernel (a filesystem that is still alive, or a mount in another namespace)";
+  const swaps = (line: string) =>
+    writeFileSync(join(root, "proc/swaps"), `Filename Type Size Used Priority\n${line}\n`);
+
+  test("busy is a use of its own only if no other is found", async () => {
+    expect(await users(0, "refuse", busy)).toEqual([{ kind: "kernel", description: KERNEL }]);
+    const scan = [{ pid: 41, command: "dd", parent: 1, how: "fd 3" }];
+    expect(await users(0, "refuse", { ...busy, scan })).toMatchObject([{ kind: "process" }]);
+  });
+
+  test("busy for swap names the swap", async () => {
+    const stat = "61b0 103:1\n";
+    swaps("/dev/nvme0n1 partition 1 0 -2");
+    expect(await users(0, "refuse", { ...busy, programs: { stat } })).toEqual([
+      { kind: "kernel", description: "swap of this node (/dev/nvme0n1)" },
+    ]);
+    expect(await users(0, "refuse", { ...busy, programs: { stat: "61b0 103:2\n" } })).toMatchObject([
+      { description: KERNEL },
+    ]);
+    expect(await users(0, "refuse", { ...busy, programs: { stat: "81b0 103:1\n" } })).toMatchObject([
+      { description: KERNEL },
+    ]);
+    expect(await users(0, "refuse", busy)).toMatchObject([{ description: KERNEL }]);
+    swaps("/dev/nvme0n1 file 1 0 -2");
+    expect(await users(0, "refuse", { ...busy, programs: { stat } })).toMatchObject([
+      { description: KERNEL },
+    ]);
+  });
+
+  test("another device under the name, or an error, is no answer", async () => {
+    const asked = (exclusive: "changed" | "error") =>
+      users(0, "ignore", { inspection: { exclusive, detail: "it is 259:9" } });
+    await expect(asked("changed")).rejects.toMatchObject({ id: "deviceChanged" });
+    await expect(asked("changed")).rejects.toThrow("it is 259:9");
+    await expect(asked("error")).rejects.toMatchObject({ id: "nodeStateUnknown" });
+    await expect(asked("error")).rejects.toThrow("it is 259:9");
+  });
+});
+
+test("every mount of the device is a use, and none of another one; so is its node at another place", async () => {
+  const node = (place: string, root = "/nvme0n1") => `91 22 0:5 ${root} ${place} rw - devtmpfs devtmpfs rw\n`;
+  const table = [
+    "90 22 259:1 / /a rw - ext4 /dev/nvme0n1 rw\n",
+    "90 22 259:11 / /b rw - ext4 /dev/nvme1n1 rw\n",
+    node("/pods/x"),
+    node("/dev/nvme0n1"),
+    node("/pods/y", "/nvme1n1"),
+    node("/pods/z", "/dir/nvme0n1"),
+  ];
+  writeFileSync(join(root, "proc/self/mountinfo"), table.join(""));
+  const at = async (stat: string) =>
+    (await users(0, "refuse", { programs: { stat } })).map(
+      ({ kind, description }) => `${kind}: ${description}`,
+    );
+  const mounted = "mount: mounted at /a";
+  const published = ["mount: published at /pods/x", "mount: published at /pods/z"];
+  expect(await at("61b0 103:1\n")).toEqual([mounted, ...published]);
+  expect(await at("61b0 103:2\n")).toEqual([mounted]);
+  expect(await at("81a4 103:1\n")).toEqual([mounted]);
+});
+
+describe("a loop device", () => {
+  const made = (path: string) => {
+    mkdirSync(join(root, "sys/block/loop3/loop"), { recursive: true });
+    writeFileSync(join(root, "sys/block/loop3/loop/backing_file"), `${path}\n`);
+  };
+  const losetup = "/dev/loop3 0:5 77\n";
+  const file = { path: "/x", filesystem: "0:5", inode: "77", device: NUMBER };
+  const seen = (files: readonly (typeof file)[]) => ({
+    programs: { losetup },
+    inspection: { backing: { files, remote: [] } },
+  });
+
+  test("over the device is a use; one over another device is none", async () => {
+    made("/x");
+    expect(await users(0, "refuse", seen([file]))).toEqual([
+      { kind: "loop", description: "loop device loop3 (/x)" },
+    ]);
+    expect(await users(0, "refuse", seen([{ ...file, device: "259:2" }]))).toEqual([]);
+  });
+
+  test("whose file cannot be found is unclear: no proof, unless such things are left alone", async () => {
+    made("/x");
+    await expect(users(0, "refuse", seen([]))).rejects.toThrow(
+      "the loop device loop3 may be over it: its file was /x, which leads to it in no mount namespace now; detach it (losetup --detach /dev/loop3) if nothing needs it",
+    );
+    expect(await users(0, "ignore", seen([]))).toEqual([]);
+    // Beside a user that is known nothing has to be clear.
+    const scan = [{ pid: 41, command: "dd", parent: 1, how: "fd 3" }];
+    expect(await users(0, "refuse", { ...seen([]), scan })).toHaveLength(1);
+  });
+});
+
+test("the helper looks for the device, its partitions and the files of loop devices", async () => {
+  const partition = (name: string) => join(root, `sys/dev/block/${NUMBER}/${name}`);
+  for (const name of ["nvme0n1p1", "nvme0n1p2"]) {
+    mkdirSync(join(partition(name), "holders"), { recursive: true });
+    writeFileSync(join(partition(name), "partition"), "1\n");
+  }
+  // The other one is on its way out.
+  writeFileSync(join(partition("nvme0n1p1"), "dev"), "259:2\n");
+  for (const loop of ["loop3", "loop4"]) {
+    mkdirSync(join(root, `sys/block/${loop}/loop`), { recursive: true });
+    writeFileSync(join(root, `sys/block/${loop}/loop/backing_file`), "/x\n");
+  }
+  const asked: unknown[] = [];
+  await users(0, "ignore", { asked, programs: { losetup: "" } });
+  expect(asked).toStrictEqual(["/dev/nvme0n1", [NUMBER, "259:2"], ["/x"]]);
+});
+
+test("a process that the scan has found is described by the scan, also if fuser finds it", async () => {
+  const scan = [{ pid: 41, command: "dd", parent: 1, how: "fd 3" }];
+  expect(await users(0, "refuse", { scan, fuser: " 41" })).toEqual([
+    { kind: "process", description: "process 41 (dd, fd 3)" },
+  ]);
+});
+
+test("a holder is a use of its own kind", async () => {
+  held("md0", { "md/level": "raid1" });
+  expect(await users(0, "refuse")).toEqual([
+    { kind: "holder", description: "held by md0 (md array, raid1)" },
+  ]);
+});
+
+test("all blind spots are named together, with what the plugin needs", async () => {
+  await expect(users(1, "refuse")).rejects.toThrow(
+    "1 process may not be looked into; the node plugin needs a privileged container with hostPID (CAP_SYS_PTRACE, CAP_SYS_ADMIN)",
+  );
+  await expect(users(1, "refuse")).rejects.toThrow("whether /dev/nvme0n1 is in use");
+  mkdirSync(join(root, "sys/block/loop3/loop"), { recursive: true });
+  writeFileSync(join(root, "sys/block/loop3/loop/backing_file"), "/x\n");
+  const about = { unread: ["60 (a)", "61 (b)"] };
+  await expect(users(2, "refuse", { about, programs: { losetup: "" } })).rejects.toThrow(
+    /as 60 \(a\), 61 \(b\); .*\); the loop device loop3 /,
+  );
 });

@@ -4,7 +4,7 @@ import { encodeRecord } from "../domain/record/record-codec.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { Disk } from "./disk.ts";
-import { pathsOnPools, placeOf, placesFor } from "./place.ts";
+import { pathsOnPools, placeOf, placesFor, requirePlace } from "./place.ts";
 
 const ID = volumeIdFromName("gone");
 const OTHER = volumeIdFromName("other");
@@ -115,4 +115,38 @@ describe("the places of a volume without item", () => {
     const listed = [pool("raid10"), pool("usb", "disks/usb"), pool("no", "", { mounted: false })];
     expect(pathsOnPools(listed, ID, "a.b/c")).toEqual([file("raid10/a.b/c"), file("disks/usb/a.b/c")]);
   });
+});
+
+test("a call that needs the place of a volume has it, or an error that names the pool which is away", () => {
+  const lost = volume(file("usb1/csi", OTHER));
+  expect(requirePlace([pool("usb1")], lost, "csi")).toEqual({ pool: "usb1", path: file("usb1/csi", OTHER) });
+  const away = (path: string) => {
+    try {
+      return requirePlace([pool("raid10")], volume(path), "csi").pool;
+    } catch (error) {
+      return String(error);
+    }
+  };
+  expect(away(file("disks/usb1/csi", OTHER))).toContain("disks/usb1");
+  expect(away(file("usb1/old", OTHER))).toMatch(/\busb1\b(?!\/)/);
+});
+
+test("a pool of nobody whose folder another one hides keeps nothing back", () => {
+  const listed = [pool("raid10"), pool("usb1"), pool("usb2", "usb1/csi")];
+  expect(search(listed)).toEqual({
+    ours: [file("raid10/csi")],
+    others: [file("usb1/csi/csi")],
+    away: [],
+  });
+});
+
+test("only a mounted item counts as a pool, and a file that is mounted is none", () => {
+  const image = pool("csi-image", "image", { type: "file" });
+  const away = pool("usb1", "usb1", { mounted: false });
+  expect(pathsOnPools([pool("raid10"), image, away], ID, "csi")).toEqual([file("raid10/csi")]);
+  expect(search([pool("raid10"), image, away])).toEqual({ ours: [file("raid10/csi")], others: [], away: [] });
+  // The mount point of one that is away may be a folder of the pool.
+  const below = pool("usb1", "raid10/csi", { mounted: false });
+  expect(search([pool("raid10"), below]).ours).toEqual([file("raid10/csi")]);
+  expect(placeOf([pool("raid10"), below], volume(file("raid10/csi", OTHER)), "csi")?.pool).toBe("raid10");
 });

@@ -191,7 +191,7 @@ export class RouterOsClient {
     if (rows !== undefined) return { ok: true, reply, rows };
     if (form === briefForm) return { ran: "some", text: "rows without properties that every item shows" };
     // It ran, but this form cannot be read on this device: the next command uses the next form. Of several commands at once the
-    // first to notice it changes the form, as does each caller of a shared reply.
+    // first to notice it changes the form.
     if (this.#formAt(this.#form) === form) {
       this.#form = Math.min(this.#form + 1, this.#forms.length - 1);
       this.#isProven = false;

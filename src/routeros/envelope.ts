@@ -5,13 +5,11 @@ import { ros, Script } from "./script.ts";
  * an earlier command or from a stored comment can never be taken for a payload.
  */
 export function payload(label: string, expression: Script): Script {
-  checkLabel(label);
   return ros`:put ("~p:${Script.nonce}:${bare(label)}~" . ${expression} . "~e:${Script.nonce}~")`;
 }
 
 /** Puts the output of a statement into the reply under `label`; for commands whose output is text. */
 export function printed(label: string, statement: Script): Script {
-  checkLabel(label);
   return ros`:put "~p:${Script.nonce}:${bare(label)}~"; ${statement}; :put "~e:${Script.nonce}~"`;
 }
 
@@ -27,13 +25,9 @@ export function envelope(body: Script): Script {
 
 const LABEL = /^[a-z][a-z0-9-]{0,19}$/;
 
-function checkLabel(label: string): void {
-  if (!LABEL.test(label)) throw new RangeError(`bad payload label ${JSON.stringify(label)}`);
-}
-
 /** A checked label as code: it stands inside a literal of ours. */
 function bare(label: string): Script {
-  checkLabel(label);
+  if (!LABEL.test(label)) throw new RangeError(`bad payload label ${JSON.stringify(label)}`);
   return Script.fromTemplate([label], []);
 }
 

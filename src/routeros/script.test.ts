@@ -50,6 +50,7 @@ describe("quote", () => {
   });
 
   test("writes hex digits in upper case and escapes what RouterOS expands", () => {
+    expect(quote("\x1f ~\x7f")).toBe('"\\1F ~\\7F"');
     expect(quote('a"b\\c$d?e\nf\u00e9')).toBe('"a\\"b\\\\c\\$d\\?e\\0Af\\C3\\A9"');
   });
 });
@@ -73,6 +74,10 @@ describe("ros", () => {
     );
   });
 
+  test("writes yes, no and zero; nothing stands between its parts", () => {
+    expect(ros`a=${true} b=${false} c=${0n}${ros``}${[]}`.render("n")).toBe("a=yes b=no c=0");
+  });
+
   test("keeps backslashes of the template and refuses negative numbers", () => {
     expect(ros`a="\\."`.render("n")).toBe('a="\\\\."');
     expect(() => ros`size=${-1n}`).toThrow(RangeError);
@@ -86,7 +91,12 @@ describe("envelope", () => {
     expect(envelope(ros`${payload("v", ros`[/x]`)}; ${printed("t", ros`/y`)}`).render(nonce)).toBe(
       `:onerror e in={ :put ("~p:${nonce}:v~" . [/x] . "~e:${nonce}~"); :put "~p:${nonce}:t~"; /y; :put "~e:${nonce}~"; :put "~ok:${nonce}~" } do={ :put ("~err:${nonce}~" . $e) }`,
     );
-    expect(() => payload("Bad label", ros`1`)).toThrow(RangeError);
+    for (const label of ["Bad label", "", "1v", "v v", 'v"', "v_", `v${"x".repeat(20)}`]) {
+      expect(() => payload(label, ros`1`)).toThrow(RangeError);
+      expect(() => printed(label, ros`1`)).toThrow(RangeError);
+    }
+    for (const label of ["v", "v-1", `v${"x".repeat(19)}`])
+      expect(payload(label, ros`1`).render("N")).toBe(`:put ("~p:N:${label}~" . 1 . "~e:N~")`);
   });
 
   test("reads ok, runtime error on either stream, and no verdict", () => {
@@ -103,6 +113,26 @@ describe("envelope", () => {
     const reply = readReply(nonce, "~ok:ffffffffffffffff~~p:ffffffffffffffff:v~1~e:ffffffffffffffff~", "");
     expect(reply.verdict.kind).toBe("none");
     expect(reply.flat("v")).toBeUndefined();
+  });
+
+  test("gives the text of an error and of a reply without verdict, without blanks around it", () => {
+    expect(readReply(nonce, `~err:${nonce}~ no such item \r\n`, "").verdict).toEqual({
+      kind: "runtime",
+      text: "no such item",
+    });
+    const none = readReply(nonce, " syntax error\r\n", " more\n");
+    expect(none.verdict).toEqual({ kind: "none", text: "syntax error  more" });
+    expect(readReply(nonce, " cut", "").verdict).toEqual({ kind: "none", text: "cut" });
+    expect(none.nonce).toBe(nonce);
+  });
+
+  test("a payload stands between its own markers; as text it keeps its line ends", () => {
+    const before = `~e:${nonce}~ ~p:${nonce}:w~0~e:${nonce}~`;
+    const reply = readReply(nonce, `${before}~p:${nonce}:v~1\r\n2~e:${nonce}~~p:${nonce}:x~3`, "");
+    expect([reply.flat("v"), reply.text("v")]).toEqual(["12", "1\r\n2"]);
+    expect([reply.flat("x"), reply.text("x")]).toEqual([undefined, undefined]);
+    expect([reply.flat("y"), reply.text("y")]).toEqual([undefined, undefined]);
+    expect(readReply(nonce, `~p:${nonce}:v~~e:${nonce}~`, "").flat("v")).toBe("");
   });
 
   test("joins a wrapped payload; a cut one is missing", () => {

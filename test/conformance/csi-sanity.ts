@@ -1,19 +1,22 @@
 import { spawn } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
+import { parseArgs } from "node:util";
 import { cleanUp, loopsBelow, mountsBelow } from "../support/leftovers.ts";
 import { startStand } from "../support/stand.ts";
 
 /**
  * Runs the official csi-sanity against the compiled executable: controller and node as two processes on two
  * sockets, the simulator behind them; each access type under each profile. Skipped specs must be listed in
- * docs/conformance.md.
+ * docs/conformance.md. With `--deno` all three run from source under that Deno.
  *
- *     bun test/conformance/csi-sanity.ts <path of csi-sanity> [profile] [mount|block]
+ *     bun test/conformance/csi-sanity.ts [--deno <path of deno>] <path of csi-sanity> [profile] [mount|block]
  */
-const [sanity = "", onlyProfile, onlyType] = process.argv.slice(2);
+const { values, positionals } = parseArgs({ options: { deno: { type: "string" } }, allowPositionals: true });
+const [sanity = "", onlyProfile, onlyType] = positionals;
+const runtime = values.deno === undefined ? "" : " under Deno";
 const PROFILES = ["current", "hostile", "strict"].filter(
   (name) => onlyProfile === undefined || name === onlyProfile,
 );
@@ -36,12 +39,23 @@ const allowedSkips = (await readFile("docs/conformance.md", "utf8"))
   .split("\n")
   .flatMap((line) => /^\| `([^`]+)` \|/.exec(line)?.[1] ?? []);
 
+/** The executable, or a program that runs its source under Deno. */
+async function executableIn(base: string): Promise<string> {
+  if (values.deno === undefined) return resolve("dist/rds-csi");
+  const program = join(base, "rds-csi");
+  const command = [values.deno, "run", "--quiet", "--allow-all", resolve("src/main.ts")];
+  await writeFile(program, `#!/bin/sh\nexec ${command.map((word) => `'${word}'`).join(" ")} "$@"\n`, {
+    mode: 0o755,
+  });
+  return program;
+}
+
 async function runOnce(profile: string, type: string): Promise<Counts> {
   const base = await mkdtemp(join(tmpdir(), "rds-csi-sanity-"));
   const directory = join(base, "s");
   const report = join(base, "report.json");
   const stand = await startStand({
-    executable: resolve("dist/rds-csi"),
+    executable: await executableIn(base),
     directory,
     profile,
     nodes: ["node-a"],
@@ -119,7 +133,7 @@ async function runOnce(profile: string, type: string): Promise<Counts> {
     await rm(base, { recursive: true });
   }
   console.log(
-    `csi-sanity ${profile} ${type}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`,
+    `csi-sanity${runtime} ${profile} ${type}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`,
   );
   return counts;
 }

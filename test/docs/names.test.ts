@@ -22,7 +22,7 @@ function longOptions(command: Command): string[] {
   return [...own, ...command.commands.flatMap(longOptions)];
 }
 
-/** Flags of programs that are not ours. */
+/** Flags of programs that are not ours, and of test/conformance/csi-sanity.ts. */
 const OF_OTHERS = [
   "--unix-socket",
   "--extra-create-metadata",
@@ -37,6 +37,8 @@ const OF_OTHERS = [
   "--short",
   "--force",
   "--sort-by",
+  "--allow-all",
+  "--deno",
   "--disable-force-detach-on-timeout",
   "--no-headers",
 ];

@@ -1,0 +1,50 @@
+/** A source, and the tests that must notice each change of it: one group after the other, the quick ones first. */
+export interface Source {
+  readonly file: string;
+  readonly tests: readonly (readonly string[])[];
+}
+
+/** A place whose faults cost data. */
+export interface Place {
+  readonly name: string;
+  readonly sources: readonly Source[];
+}
+
+const source = (file: string, ...tests: readonly (readonly string[])[]): Source => ({ file, tests });
+
+const MIGRATION = ["src/migration"];
+const QUOTING = ["src/routeros/script.test.ts"];
+const RDS = [
+  "src/rds/volume.test.ts",
+  "src/rds/place.test.ts",
+  "src/rds/rules.test.ts",
+  "src/rds/remove.test.ts",
+];
+
+export const PLACES: readonly Place[] = [
+  {
+    name: "migration",
+    sources: ["publish", "unpublish", "deadline", "revision", "time-limit", "guard", "live-migration"].map(
+      (name) => source(`src/migration/${name}.ts`, MIGRATION),
+    ),
+  },
+  {
+    name: "quoting",
+    sources: ["quote", "script", "envelope"].map((name) => source(`src/routeros/${name}.ts`, QUOTING)),
+  },
+  {
+    name: "proofs",
+    sources: [
+      source("src/node/filesystem/ensure-filesystem.ts", ["src/node/filesystem/ensure-filesystem.test.ts"]),
+      source("src/node/device-proofs.ts", ["src/node/device-proofs.test.ts"]),
+      source("src/node/verbs/release.ts", ["src/node/verbs/release.test.ts"]),
+      source("src/mount/users.ts", ["src/mount/users.test.ts"]),
+      source("src/mount/blank.ts", ["src/mount/blank-regions.test.ts"], ["src/mount/blank.test.ts"]),
+      source("src/mount/mkfs-mark.ts", ["src/mount/mkfs-mark.test.ts"]),
+    ],
+  },
+  {
+    name: "ownership",
+    sources: ["volume", "place", "backing-file", "remove"].map((name) => source(`src/rds/${name}.ts`, RDS)),
+  },
+];
