@@ -38,7 +38,9 @@ function add(bench: Bench, name: string, before: number, after: number): void {
 
 const lives = (stand: Stand, calls: number, name: string) =>
   atATime(CALLERS, Math.ceil(calls / LIFE), async (index) => {
-    for (const { call } of mixedLife(stand, `${name}-${index}`)) await call();
+    // A failed call is none of this figure; the next step, or the next life of that name, goes on.
+    for (const { rpc, call } of mixedLife(stand, `${name}-${index}`))
+      await call().catch((error: unknown) => console.error(`bench: ${rpc} failed: ${error}`));
   });
 
 /** Callers that give up after 0 to 9 ms, wherever the call is then. The volumes they leave are deleted. */

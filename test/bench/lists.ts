@@ -34,7 +34,12 @@ async function reads(bench: Bench, stand: Stand, count: number): Promise<void> {
     ["ListVolumes", () => stand.controller.listVolumes()],
     ["GetCapacity", () => stand.controller.getCapacity()],
   ] as const) {
-    const lines = (await stand.control.commandsDuring(call)).map(({ line }) => line);
+    // The fewest of some calls: the controller also sends lines of its own now and then.
+    let lines = await linesOf(stand, call);
+    for (let repeat = 0; repeat < 2; repeat++) {
+      const again = await linesOf(stand, call);
+      if (again.length < lines.length) lines = again;
+    }
     const [ours, theirs]: [number[], number[]] = [[], []];
     for (let round = 0; round < (bench.quick ? 3 : 9); round++) {
       ours.push(await timed(call));
@@ -49,6 +54,9 @@ async function reads(bench: Bench, stand: Stand, count: number): Promise<void> {
   }
   client.close();
 }
+
+const linesOf = async ({ control }: Stand, call: () => Promise<unknown>): Promise<string[]> =>
+  (await control.commandsDuring(call)).map(({ line }) => line);
 
 /** Each caller lists, asks for the capacity, attaches and checks a volume of its own. @returns how many calls failed */
 async function fiftyCallers({ controller }: Stand, rounds: number): Promise<number> {
