@@ -78,3 +78,19 @@ test("wrong arguments are refused before anything is built", async () => {
   const missing = await run(["scripts/build", "--entry", "src/none.ts", "--out", outside], root);
   expect([missing.code, missing.stderr]).toEqual([1, "build: src/none.ts does not exist\n"]);
 });
+
+test("the driver uses nothing of prom-client that the executable leaves out, and the rest is in it", async () => {
+  const left = ["AggregatorRegistry", "Pushgateway", "collectDefaultMetrics"];
+  const index = await readFile(join(root, "node_modules/prom-client/index.js"), "utf8");
+  const required = [
+    ...index.matchAll(/exports\.(\w+) = require\('\.\/lib\/(?:cluster|defaultMetrics|pushgateway)'\)/g),
+  ];
+  expect(required.map(([, name = ""]) => name).sort()).toEqual(left);
+  const users: string[] = [];
+  for (const file of new Bun.Glob("src/**/*.ts").scanSync(root)) {
+    const text = await readFile(join(root, file), "utf8");
+    if (text.includes('"prom-client"') && left.some((name) => text.includes(name))) users.push(file);
+  }
+  expect(users).toEqual([]);
+  expect((await readFile(executable)).includes("Pushgateway")).toBe(false);
+});

@@ -23,9 +23,10 @@ function withSafeErrors(io: Io): Io {
 export async function main(args: readonly string[], io: Io): Promise<number> {
   let code = 0;
   try {
-    const program = buildProgram(withSafeErrors(io), (given) => {
+    const ran = (given: number) => {
       code = given;
-    });
+    };
+    const program = buildProgram(withSafeErrors(io), ran, args[0]);
     await program.parseAsync([...args], { from: "user" });
     return code;
   } catch (error) {

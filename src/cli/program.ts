@@ -1,11 +1,12 @@
 import { Argument, Option } from "commander";
+import type { OptionTable } from "../config/option.ts";
 import { versionText } from "../observability/build-info.ts";
 import { CliCommand } from "./command.ts";
 import { SHELLS, type Shell } from "./completion.ts";
 import { wrap } from "./diagnose/wrap.ts";
 import { EXIT_CODE_DOCS, ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
-import { commandOptions } from "./options.ts";
+import { type ConfiguredCommand, commandOptions } from "./options.ts";
 import { addRecordCommand } from "./volumes/record-command.ts";
 import { LISTED_STATES, SORT_KEYS } from "./volumes/select.ts";
 
@@ -18,8 +19,12 @@ const READY_LINE =
 /**
  * The command tree. Each action imports what it needs when it runs, so that small commands load nothing heavy.
  * @param done is given the exit code of the command that ran
+ * @param first the first word of the command line: a command that it does not name gets no configuration options, which are a tenth
+ * of a service's start
  */
-export function buildProgram(io: Io, done: (code: number) => void): CliCommand {
+export function buildProgram(io: Io, done: (code: number) => void, first = ""): CliCommand {
+  const optionsOf = (name: ConfiguredCommand): OptionTable =>
+    Object.hasOwn(commandOptions, first) && name !== first ? {} : commandOptions[name];
   const exitCodes = EXIT_CODE_DOCS.map(([code, text]) => `  ${code}  ${text}`);
   const program = new CliCommand("rds-csi")
     .description(
@@ -43,7 +48,7 @@ export function buildProgram(io: Io, done: (code: number) => void): CliCommand {
   const controller: CliCommand = program
     .command("controller")
     .description("serve the CSI Identity and Controller services (Deployment)")
-    .configured(commandOptions.controller)
+    .configured(optionsOf("controller"))
     .examples(
       io,
       "rds-csi controller --rds-address 192.0.2.1 --rds-key-file /etc/rds/key --rds-host-key SHA256:… --nodes node-a,node-b",
@@ -60,7 +65,7 @@ export function buildProgram(io: Io, done: (code: number) => void): CliCommand {
   const node: CliCommand = program
     .command("node")
     .description("serve the CSI Identity and Node services (DaemonSet, as root)")
-    .configured(commandOptions.node)
+    .configured(optionsOf("node"))
     .examples(io, 'rds-csi node --node-id "$NODE_NAME"', "rds-csi node --config /etc/rds-csi/config.yaml")
     .action(async () => {
       const { loadNodeConfig } = await import("../config/load.ts");
@@ -73,7 +78,7 @@ export function buildProgram(io: Io, done: (code: number) => void): CliCommand {
   const simulate: CliCommand = program
     .command("simulate")
     .description("run an RDS in software that answers RouterOS commands over SSH")
-    .configured(commandOptions.simulate)
+    .configured(optionsOf("simulate"))
     .addHelpText("after", () => `\n${wrap(READY_LINE, io.columns).join("\n")}`)
     .examples(
       io,
@@ -95,7 +100,7 @@ export function buildProgram(io: Io, done: (code: number) => void): CliCommand {
     .seconds("--timeout <seconds>", "limit for the whole command", 8)
     .option("--volume <name>", "only this volume: handle, PersistentVolume or claim (namespace/name)")
     .option("--bundle <file>", "also write all facts, without secrets, to a new file, for support")
-    .configured(commandOptions.diagnose)
+    .configured(optionsOf("diagnose"))
     .examples(
       io,
       "kubectl exec -n rds-csi ds/rds-csi-node -c driver -- rds-csi diagnose",
@@ -135,7 +140,7 @@ export function buildProgram(io: Io, done: (code: number) => void): CliCommand {
     )
     .seconds("--interval <seconds>", "pause between two looks of --watch", 2)
     .seconds("--timeout <seconds>", "limit for the whole command, with --watch for each look", 30)
-    .configured(commandOptions.volumes)
+    .configured(optionsOf("volumes"))
     .examples(
       io,
       "rds-csi volumes list --config /etc/rds-csi/config.yaml",
@@ -175,7 +180,7 @@ export function buildProgram(io: Io, done: (code: number) => void): CliCommand {
       false,
     )
     .seconds("--timeout <seconds>", "limit for the whole command", 30)
-    .configured(commandOptions.volumes)
+    .configured(optionsOf("volumes"))
     .examples(
       io,
       "rds-csi volumes show vms/database --orchestrator kubernetes --kubeconfig ~/.kube/config",
@@ -191,7 +196,7 @@ export function buildProgram(io: Io, done: (code: number) => void): CliCommand {
       done(await runVolumesShow(show.input(io.env), { name, output, failOnProblems, timeoutSeconds }, io));
     });
 
-  addRecordCommand(volumes, io, done);
+  addRecordCommand(volumes, io, optionsOf("volumes"), done);
 
   const version: CliCommand = program
     .command("version")

@@ -3,7 +3,6 @@ import { isIP } from "node:net";
 import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
 import { errorCode } from "../domain/error-code.ts";
 import { type HostKeyPin, parseHostKeyFile } from "../routeros/transport/host-keys.ts";
-import { readUserKey, UserKeyError } from "../routeros/transport/user-key.ts";
 import type { Mistake } from "./config-error.ts";
 import { diagnoseOptions } from "./diagnose-options.ts";
 import type { ValuesOf } from "./option.ts";
@@ -82,6 +81,8 @@ async function rdsConfig(found: RdsDraft): Promise<RdsConfig | undefined> {
     );
   }
   if (rdsKeyFile !== undefined && "rdsKeyPassphraseFile" in values) {
+    // Loads ssh2: a node has no key.
+    const { readUserKey, UserKeyError } = await import("../routeros/transport/user-key.ts");
     try {
       await readUserKey({ keyFile: rdsKeyFile, passphraseFile: rdsKeyPassphraseFile });
     } catch (error) {

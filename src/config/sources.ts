@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { parseDocument } from "yaml";
 import { errorCode } from "../domain/error-code.ts";
 import { ConfigError, type Mistake } from "./config-error.ts";
 import { didYouMean } from "./did-you-mean.ts";
@@ -146,6 +145,8 @@ export async function readConfigFile(
     const problem = `names ${path}, which cannot be read (${errorCode(error) ?? error})`;
     return unusable("--config", problem, "Name a readable YAML or JSON file");
   }
+  // Loaded for a file alone.
+  const { parseDocument } = await import("yaml");
   const document = parseDocument(text, { schema: "failsafe", uniqueKeys: true, logLevel: "silent" });
   const [broken] = document.errors;
   if (broken !== undefined) {

@@ -1,11 +1,14 @@
 import type * as ClientNode from "@kubernetes/client-node";
 import type { Clock } from "../domain/clock.ts";
 import { ApiStatusError, type CallName, toFailure } from "./api-error.ts";
-import type { K8s } from "./credentials.ts";
+import type * as ClientLibrary from "./client-library.ts";
 import { withDeadline } from "./deadline.ts";
 import { listAll, PAGE_LIMIT, type RawList, toPage } from "./list.ts";
 import { isObjectName } from "./names.ts";
 import type { ApiTransport } from "./transport.ts";
+
+/** The client library, loaded with the first client. */
+export type K8s = typeof ClientLibrary;
 
 /** Options for one call of a typed API class. */
 export type CallOptions = ClientNode.ConfigurationOptions;

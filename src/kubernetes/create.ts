@@ -53,9 +53,10 @@ export interface Kubernetes {
  */
 export async function createKubernetes(options: KubernetesOptions): Promise<Kubernetes> {
   const { clock = systemClock, logger = silentLogger, random = Math.random, driverName, instance } = options;
-  const k8s = await import("@kubernetes/client-node");
-  const credentials = new CredentialSource(k8s, options.source, clock);
+  const k8s = await import("./client-library.ts");
+  const credentials = new CredentialSource(options.source, clock);
   await credentials.current();
+  const namespace = await credentials.namespace();
   const transport = new ApiTransport(credentials, options.maxSockets);
   const api = new KubernetesApi(k8s, transport, clock);
   const reader = clusterReader(api, driverName);
@@ -71,7 +72,7 @@ export async function createKubernetes(options: KubernetesOptions): Promise<Kube
     ownNode: (name) => ownNode(api, name, driverName),
     shards: (namespace, prefix) => configMapShards(api, namespace, prefix),
     clusterUid: (signal) => readClusterUid(api, signal),
-    namespace: credentials.namespace(),
+    namespace,
     close: async (drainMs = 3_000) => {
       await events.close(drainMs);
       transport.close();

@@ -1,12 +1,11 @@
 import { Buffer } from "node:buffer";
+import { readFile } from "node:fs/promises";
 import type { RequestOptions } from "node:https";
+import { isIPv6 } from "node:net";
 import process from "node:process";
-import type * as ClientNode from "@kubernetes/client-node";
+import type { KubeConfig } from "@kubernetes/client-node";
 import type { Clock } from "../domain/clock.ts";
 import { DriverError, failure } from "../domain/errors/driver-error.ts";
-
-/** The client library, loaded with the first client. */
-export type K8s = typeof ClientNode;
 
 /** Where the address and the credentials of the API server come from. */
 export type KubeConfigSource =
@@ -24,6 +23,11 @@ export interface Credentials {
   readonly tls: TlsMaterial;
 }
 
+/** Directory of the service account's files in each pod. Source: Kubernetes, "Accessing the Kubernetes API from a Pod". */
+const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
+/** Ports on which the client libraries of Kubernetes speak HTTP without TLS. */
+const PLAIN_PORTS = ["80", "8080", "8001"];
+
 /** How long credentials are used before their files are read again; kubelet rotates tokens long before they end. */
 const MAX_AGE_MS = 60_000;
 
@@ -32,13 +36,11 @@ const MAX_AGE_MS = 60_000;
  * did not accept them: token, client certificate and CA rotate.
  */
 export class CredentialSource {
-  readonly #k8s: K8s;
   readonly #source: KubeConfigSource;
   readonly #clock: Clock;
   #loaded: { readonly at: number; readonly credentials: Promise<Credentials> } | undefined;
 
-  constructor(k8s: K8s, source: KubeConfigSource, clock: Clock) {
-    this.#k8s = k8s;
+  constructor(source: KubeConfigSource, clock: Clock) {
     this.#source = source;
     this.#clock = clock;
   }
@@ -66,14 +68,21 @@ export class CredentialSource {
     return equal(fresh, rejected) ? undefined : fresh;
   }
 
-  /** Namespace of the service account or of the kubeconfig's context. */
-  namespace(): string | undefined {
-    return this.#kubeConfig().kc.getContextObject(this.#kubeConfig().kc.getCurrentContext())?.namespace;
+  /** Namespace of the service account or of the kubeconfig's context. @throws kubernetesConfigUnusable */
+  async namespace(): Promise<string | undefined> {
+    try {
+      if (this.#source.kind === "in-cluster") return await namespaceOfPod(this.#source.root);
+      const { kc } = await readKubeConfig(this.#source);
+      return kc.getContextObject(kc.getCurrentContext())?.namespace;
+    } catch (error) {
+      throw this.#unusable(error);
+    }
   }
 
   async #load(): Promise<Credentials> {
     try {
-      const { kc, server } = this.#kubeConfig();
+      if (this.#source.kind === "in-cluster") return await ofServiceAccount(this.#source.root);
+      const { kc, server } = await readKubeConfig(this.#source);
       const options: RequestOptions = {};
       await kc.applyToHTTPSOptions(options);
       const headers: Record<string, string> = {};
@@ -88,43 +97,65 @@ export class CredentialSource {
     }
   }
 
-  #kubeConfig(): { kc: ClientNode.KubeConfig; server: URL } {
-    try {
-      const kc = new this.#k8s.KubeConfig();
-      if (this.#source.kind === "in-cluster") {
-        for (const name of ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"])
-          if (!process.env[name]) throw new Unusable(`the environment variable ${name} is not set`);
-        kc.loadFromCluster(this.#source.root ?? "");
-      } else {
-        kc.loadFromFile(this.#source.path);
-        if (this.#source.context !== undefined) kc.setCurrentContext(this.#source.context);
-      }
-      const cluster = kc.getCurrentCluster();
-      const context = kc.getCurrentContext();
-      if (cluster === null)
-        throw new Unusable(
-          context
-            ? `its context ${JSON.stringify(context)} names no cluster`
-            : "it names no cluster: no current-context",
-        );
-      if (cluster.proxyUrl) throw new Unusable("proxy-url is not supported");
-      const server = URL.canParse(cluster.server) ? new URL(cluster.server) : undefined;
-      if (server?.protocol !== "https:" && server?.protocol !== "http:")
-        throw new Unusable(
-          `the server of cluster ${JSON.stringify(cluster.name)} is not an http or https URL`,
-        );
-      return { kc, server };
-    } catch (error) {
-      throw this.#unusable(error);
-    }
-  }
-
   /** Without a cause: the message of a parser's error quotes the file, and causes are logged. */
   #unusable(error: unknown): DriverError {
     if (error instanceof DriverError) return error;
     const source = this.#source.kind === "in-cluster" ? "the service account" : this.#source.path;
     return failure("kubernetesConfigUnusable", { source, reason: reasonOf(error, source) });
   }
+}
+
+/** The service account of this pod. @param root is put before the paths of its files */
+async function ofServiceAccount(root = ""): Promise<Credentials> {
+  const setting = (name: string): string => {
+    const value = process.env[name];
+    if (!value) throw new Unusable(`the environment variable ${name} is not set`);
+    return value;
+  };
+  const [host, port] = [setting("KUBERNETES_SERVICE_HOST"), setting("KUBERNETES_SERVICE_PORT")];
+  const server = urlOf(
+    `${PLAIN_PORTS.includes(port) ? "http" : "https"}://${isIPv6(host) ? `[${host}]` : host}:${port}`,
+    "inCluster",
+  );
+  const ca = await readFile(`${root}${SERVICE_ACCOUNT}/ca.crt`);
+  const token = (await readFile(`${root}${SERVICE_ACCOUNT}/token`, "utf8")).trim();
+  const headers: Record<string, string> = token === "" ? {} : { Authorization: `Bearer ${token}` };
+  return { server, headers, tls: { ca, rejectUnauthorized: true } };
+}
+
+/** The namespace of this pod, as its service account has it; undefined without the file. */
+async function namespaceOfPod(root = ""): Promise<string | undefined> {
+  return await readFile(`${root}${SERVICE_ACCOUNT}/namespace`, "utf8").catch((error: unknown) => {
+    if ((error as FileError).code === "ENOENT") return undefined;
+    throw error;
+  });
+}
+
+/** Reads a kubeconfig with the client library, which is loaded for this alone: it is large. */
+async function readKubeConfig(
+  source: Extract<KubeConfigSource, { kind: "kubeconfig" }>,
+): Promise<{ kc: KubeConfig; server: URL }> {
+  const library = await import("@kubernetes/client-node/dist/config.js");
+  const kc = new library.KubeConfig();
+  kc.loadFromFile(source.path);
+  if (source.context !== undefined) kc.setCurrentContext(source.context);
+  const cluster = kc.getCurrentCluster();
+  const context = kc.getCurrentContext();
+  if (cluster === null)
+    throw new Unusable(
+      context
+        ? `its context ${JSON.stringify(context)} names no cluster`
+        : "it names no cluster: no current-context",
+    );
+  if (cluster.proxyUrl) throw new Unusable("proxy-url is not supported");
+  return { kc, server: urlOf(cluster.server, cluster.name) };
+}
+
+function urlOf(text: string, cluster: string): URL {
+  const server = URL.canParse(text) ? new URL(text) : undefined;
+  if (server?.protocol !== "https:" && server?.protocol !== "http:")
+    throw new Unusable(`the server of cluster ${JSON.stringify(cluster)} is not an http or https URL`);
+  return server;
 }
 
 /** A reason in words of this file. */

@@ -292,13 +292,21 @@ describe("failures", () => {
   });
 });
 
-test("the client library is only loaded by whoever creates a client", async () => {
-  const loads: string[] = [];
+test("the client library is loaded by whoever creates a client, and all of it only for a kubeconfig", async () => {
+  const loads: Record<string, string[]> = {};
   for (const name of await readdir(import.meta.dir)) {
     if (!name.endsWith(".ts") || name.endsWith(".test.ts")) continue;
     const text = await readFile(join(import.meta.dir, name), "utf8");
     const withoutTypes = text.replace(/^import type [^;]*;/gm, "");
-    if (withoutTypes.includes('"@kubernetes/client-node"')) loads.push(name);
+    const found = [...withoutTypes.matchAll(/["(](@kubernetes\/client-node[^"]*|\.\/client-library\.ts)"/g)];
+    if (found.length > 0) loads[name] = found.map(([, module = ""]) => module);
   }
-  expect(loads).toEqual(["create.ts"]);
+  expect(loads).toEqual({
+    "client-library.ts": [
+      "@kubernetes/client-node/dist/gen/index.js",
+      "@kubernetes/client-node/dist/types.js",
+    ],
+    "create.ts": ["./client-library.ts"],
+    "credentials.ts": ["@kubernetes/client-node/dist/config.js"],
+  });
 });

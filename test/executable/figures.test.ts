@@ -12,7 +12,7 @@ import { block, MIB } from "../support/rpc.ts";
 import { type Stand, startStand } from "../support/stand.ts";
 import { startUp } from "../support/start-up.ts";
 
-// Times are ratios within one run; `bun test/bench/bench.ts` prints the times themselves.
+// Times are ratios within one run; scripts/bench prints the times themselves.
 
 /** Limit of the start to the first answered RPC, in runs of `rds-csi version`; it takes about 9 of them. */
 const START_FACTOR = 30;

@@ -20,6 +20,8 @@ export interface SentCommand {
   readonly startedAt: number;
   readonly finishedAt?: number;
   readonly line: string;
+  /** Its answer, both streams together; empty while it runs. */
+  readonly output: string;
   readonly outcome: string;
   readonly mutated: boolean;
 }

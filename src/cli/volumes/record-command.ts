@@ -1,10 +1,15 @@
 import { Option } from "commander";
+import type { OptionTable } from "../../config/option.ts";
 import type { CliCommand } from "../command.ts";
 import type { Io } from "../io.ts";
-import { commandOptions } from "../options.ts";
 
-/** Adds `volumes record` to the command tree. @param done is given the exit code */
-export function addRecordCommand(volumes: CliCommand, io: Io, done: (code: number) => void): void {
+/** Adds `volumes record` to the command tree. @param options its configuration @param done is given the exit code */
+export function addRecordCommand(
+  volumes: CliCommand,
+  io: Io,
+  options: OptionTable,
+  done: (code: number) => void,
+): void {
   const record: CliCommand = volumes
     .command("record")
     .description("show a volume's record on the RDS, or restore a damaged one")
@@ -20,7 +25,7 @@ export function addRecordCommand(volumes: CliCommand, io: Io, done: (code: numbe
     .option("--yes", "carry out the plan of --restore or --rebuild", false)
     .option("--replace-readable", "replace also a record that can be read", false)
     .seconds("--timeout <seconds>", "limit for the whole command", 30)
-    .configured(commandOptions.volumes)
+    .configured(options)
     .examples(
       io,
       "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes record vms/database",

@@ -1,0 +1,109 @@
+import { execFile } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
+import { promisify } from "node:util";
+import { noDevices } from "../support/executable.ts";
+import type { Stand } from "../support/stand.ts";
+import { fill, life, link, mixedLife, onStand, type Step } from "./measure.ts";
+import { sizesNow } from "./sizes.ts";
+import { noStrace } from "./started-programs.ts";
+
+/** Counts by the name of a row, e.g. `CreateVolume, commands`. No clock has a part in them. */
+export type Counts = Readonly<Record<string, number>>;
+
+const run = promisify(execFile);
+/** Arguments of unshare(1) for a namespace without other processes; what is left in it ends with it. */
+const QUIET = ["--pid", "--fork", "--kill-child", "--mount-proc"];
+const FILE = join(import.meta.dirname, "budgets.json");
+/** How much a count may be above the recorded one. */
+const SLACK = 1.1;
+
+/** How often each call is counted: the least counts, as the controller also sends commands of its own now and then. */
+const REPEATS = 3;
+
+/** RouterOS commands of each call, and the bytes of their lines and replies. */
+export async function countCommands(): Promise<Counts> {
+  const counts: Record<string, number> = {};
+  await onStand({ simulate: link(0) }, async (stand) => {
+    await stand.control.untilAnswered(2);
+    // The first life also makes the folder.
+    for (const { call } of life(stand, "first")) await call();
+    for (let repeat = 0; repeat < REPEATS; repeat++) {
+      for (const step of mixedLife(stand, `counted-${repeat}`)) await countCall(counts, stand, step);
+    }
+  });
+  for (const volumes of [10, 1_000]) {
+    await onStand({ simulate: link(0) }, async (stand) => {
+      await fill(stand, volumes);
+      for (let repeat = 0; repeat < REPEATS; repeat++) {
+        for (const { rpc, call } of crowded(stand, `among-${repeat}`))
+          await countCall(counts, stand, { rpc: `${rpc} beside ${volumes} volumes`, call });
+      }
+    });
+  }
+  return counts;
+}
+
+const crowded = (stand: Stand, name: string): readonly Step[] => [
+  { rpc: "ListVolumes", call: () => stand.controller.listVolumes() },
+  ...mixedLife(stand, name),
+];
+
+async function countCall(counts: Record<string, number>, { control }: Stand, step: Step): Promise<void> {
+  const sent = await control.commandsDuring(() => step.call());
+  const least = (row: string, value: number) => {
+    const name = `${step.rpc}, ${row}`;
+    counts[name] = Math.min(value, counts[name] ?? value);
+  };
+  least("commands", sent.length);
+  least("bytes sent", sum(sent.map(({ line }) => line.length)));
+  least("bytes of replies", sum(sent.map(({ output }) => output.length)));
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);
+
+/** Why programs cannot be counted here; "" if they can. */
+export const noPrograms: string = noDevices !== "" ? noDevices : noStrace;
+
+/**
+ * Programs that each call of a node starts, the least of some rounds. They are counted in a PID namespace: the users of a device are
+ * looked for among all processes, and a helper process ends when that takes long.
+ */
+export async function countPrograms(): Promise<Counts> {
+  const counter = join(import.meta.dirname, "count-programs.ts");
+  const { stdout } = await run("unshare", [...QUIET, process.execPath, counter]);
+  return JSON.parse(stdout) as Counts;
+}
+
+/** Sizes of what is shipped, as far as it is built. */
+export async function countSizes(): Promise<Counts> {
+  const { executable, image } = await sizesNow();
+  return { "executable, bytes": executable, ...(image === undefined ? {} : { "image, bytes": image }) };
+}
+
+/** The recorded counts. */
+export const recorded = async (): Promise<Counts> => JSON.parse(await readFile(FILE, "utf8")) as Counts;
+
+/** The counts that exceed the recorded ones by more than a tenth, or have none, a line each. */
+export function overBudget(counts: Counts, budget: Counts): string[] {
+  return Object.entries(counts).flatMap(([name, value]) => {
+    const most = budget[name];
+    const remedy = "If that is meant to be, record it: scripts/bench --record";
+    if (most === undefined) return [`${name}: ${value}, and no count is recorded. ${remedy}`];
+    if (value <= most * SLACK) return [];
+    return [`${name}: ${value}, over the recorded ${most} by more than a tenth. ${remedy}`];
+  });
+}
+
+/** Counts everything anew and writes the file; what cannot be counted on this machine keeps its record. */
+export async function record(): Promise<void> {
+  const before = await recorded().catch(() => ({}) as Counts);
+  const programs = noPrograms === "" ? await countPrograms() : {};
+  const counts = { ...before, ...(await countCommands()), ...programs, ...(await countSizes()) };
+  await writeFile(FILE, `${JSON.stringify(counts, null, 2)}\n`);
+  for (const [name, value] of Object.entries(counts)) {
+    const was = before[name];
+    if (was !== value) console.log(`${name}: ${was ?? "none"} → ${value}`);
+  }
+}
