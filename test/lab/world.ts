@@ -35,6 +35,8 @@ export interface WorldOptions {
   readonly containers?: boolean;
   /** The scenarios use this machine's own tree, at /run/host; false. */
   readonly hostTree?: boolean;
+  /** Why the scenarios cannot run here, for the names of skipped tests; "". */
+  readonly lacks?: string;
 }
 
 /** A process of the driver on a machine. */
@@ -117,13 +119,17 @@ export class World {
     return machineClient(Node, () => this.machine(name), NODE_SOCKET);
   }
 
+  /** IPv4 address of a machine on the lab's network. */
+  address(name: string): string {
+    return `192.0.2.${this.#names.indexOf(name) + 1}`;
+  }
+
   /** Switches a machine on; it was off, or never on. */
   async boot(name: string): Promise<Machine> {
-    const index = this.#names.indexOf(name) + 1;
     const machine = await Machine.boot({
       name,
-      address: `192.0.2.${index}/24`,
-      mac: `02:00:00:77:00:0${index}`,
+      address: `${this.address(name)}/24`,
+      mac: `02:00:00:77:00:0${this.#names.indexOf(name) + 1}`,
       cable: this.cable(name),
       logs: join(this.directory, "logs"),
       memory: name === "rds" ? "1G" : (this.#options.nodeMemory ?? "768M"),
