@@ -54,6 +54,7 @@ export class Guest {
     const node = "node-a";
     await volume.up(node);
     const qemu = await Qemu.restore(world.machine(node), volume.target());
+    await world.until("the saved machine", async () => (await qemu.status()) === "paused", PATIENCE_MS);
     const guest = new Guest(world, volume, { node, qemu }, capabilities);
     await qemu.go(1);
     await guest.progress();
@@ -182,7 +183,7 @@ export class Guest {
   async recordsOn(node: string): Promise<number> {
     // One device, or behind a multipath device the path, which is what counts then. Field 7: sectors written.
     const text = await this.#world.machine(node).look(`for c in /sys/class/nvme/nvme*; do
-      grep -q ':${this.volume.id}$' $c/subsysnqn 2>/dev/null && cat $c/nvme*n*/stat; done; true`);
+      grep -q ':${this.volume.id}' $c/subsysnqn 2>/dev/null && cat $c/nvme*n*/stat; done; true`);
     const devices = text.split("\n").filter((line) => line.trim() !== "");
     if (devices.length !== 1) throw new Error(`${node} has ${devices.length} devices of ${this.volume.id}`);
     return (Number(devices[0]?.trim().split(/\s+/)[6]) * SECTOR) / RECORD;

@@ -75,7 +75,7 @@ export class Qemu {
     return qemu;
   }
 
-  /** Starts the virtual machine that was saved the moment before its first record. */
+  /** Starts the virtual machine that was saved the moment before its first record; it is paused once its memory is there. */
   static async restore(machine: Machine, device: string): Promise<Qemu> {
     return await Qemu.start(machine, device, `exec:cat /run/host${directory}/state`);
   }
@@ -97,8 +97,9 @@ export class Qemu {
     return await this.machine.qmp(`${this.#files}/qmp`, command, args, limitMs);
   }
 
-  /** Lets the guest, which waits for it, write records. */
+  /** Lets the guest of a restored machine write records. */
   async go(first: number): Promise<void> {
+    await this.ask("cont");
     await this.machine.sh(`echo ${first} >${this.#files}/go.in`);
   }
 
