@@ -7,7 +7,7 @@ import { QUICK } from "./volume.ts";
 
 const MIGRATIONS = Number(process.env.RDS_CSI_LAB_VM_MIGRATIONS ?? 3);
 
-lab("a virtual machine that migrates", { hostTree: true, lacks: noVirtualMachine }, (scenario) => {
+lab("a virtual machine that migrates", { hostTree: true, mtu: 9000, lacks: noVirtualMachine }, (scenario) => {
   scenario(
     `${MIGRATIONS} times while it writes: each record is there, written once, by the side that ran`,
     async (world) => {
@@ -67,7 +67,7 @@ lab("a virtual machine that migrates", { hostTree: true, lacks: noVirtualMachine
   scenario(
     "the link to the RDS is cut while it switches: the switch waits for the last write",
     async (world) => {
-      const guest = await Guest.start(world, "vm-cut", { parameters: QUICK });
+      const guest = await Guest.start(world, "vm-cut", QUICK);
       const target = await guest.receive("node-b");
       await guest.copy(target);
       await guest.expectUnwritten(target);
@@ -92,14 +92,14 @@ lab("a virtual machine that migrates", { hostTree: true, lacks: noVirtualMachine
   );
 
   scenario("by post-copy: the target runs and writes before its memory is there", async (world) => {
-    const guest = await Guest.start(world, "vm-post-copy", { capabilities: ["postcopy-ram"] });
-    const target = await guest.receive("node-b");
+    const guest = await Guest.start(world, "vm-post-copy");
+    const target = await guest.receive("node-b", ["postcopy-ram"]);
     await guest.copy(target);
     await guest.expectUnwritten(target);
     await guest.side.qemu.ask("migrate-start-postcopy");
     await guest.ended(guest.side, "postcopy-active");
     const before = await guest.recordsOn("node-a");
-    await world.until("the target writes", async () => (await guest.recordsOn("node-b")) > 0, 240_000);
+    await world.until("the target writes", async () => (await target.qemu.writes()) > 0, 240_000);
     expect(await guest.side.qemu.migration()).toMatchObject({ status: "postcopy-active" });
     expect(await guest.recordsOn("node-a")).toBe(before);
     await guest.side.qemu.bandwidth(FAST);

@@ -31,6 +31,8 @@ export interface WorldOptions {
   /** Native NVMe multipath on the nodes; true. */
   readonly multipath?: boolean;
   readonly nodeMemory?: string;
+  /** Bytes of the largest packet of all machines; 1500. More of them make a long transfer cheap. */
+  readonly mtu?: number;
   /** Controller and nodes run in containers of the image's root filesystem; where that can be had, true. */
   readonly containers?: boolean;
   /** The scenarios use this machine's own tree, at /run/host; false. */
@@ -134,6 +136,7 @@ export class World {
       logs: join(this.directory, "logs"),
       memory: name === "rds" ? "1G" : (this.#options.nodeMemory ?? "768M"),
       multipath: this.#options.multipath ?? true,
+      mtu: this.#options.mtu ?? 1500,
       ...(name === "rds" ? { disk: join(this.directory, "rds-disk") } : {}),
     });
     this.machines.set(name, machine);

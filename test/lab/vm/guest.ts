@@ -16,6 +16,16 @@ interface Side {
   readonly qemu: Qemu;
 }
 
+/** One that the machine has left, and the records that its kernel had written then. */
+interface Source extends Side {
+  readonly records: number;
+}
+
+/** One that waits for a migration. */
+interface Target extends Side {
+  readonly capabilities: readonly string[];
+}
+
 /**
  * A virtual machine that writes numbered records to a volume without pause, and the RPCs that KubeVirt's launcher pods cause around its
  * migrations. It keeps what each side did: each record must be written once and in order, by the side that runs.
@@ -23,7 +33,6 @@ interface Side {
 export class Guest {
   readonly volume: LabVolume;
   readonly #world: World;
-  readonly #capabilities: readonly string[];
   #side: Side;
   /** What the guest said by way of sides that have ended. */
   #said = "";
@@ -31,31 +40,20 @@ export class Guest {
   #written = 0;
   readonly #faults: string[] = [];
 
-  private constructor(world: World, volume: LabVolume, side: Side, capabilities: readonly string[]) {
+  private constructor(world: World, volume: LabVolume, side: Side) {
     this.#world = world;
     this.volume = volume;
     this.#side = side;
-    this.#capabilities = capabilities;
   }
 
-  /**
-   * Creates a volume and runs the machine on it. @param name of the volume
-   * @param capabilities of all of its migrations, in QEMU's words
-   */
-  static async start(
-    world: World,
-    name: string,
-    {
-      capabilities = [],
-      parameters = {},
-    }: { capabilities?: string[]; parameters?: Record<string, string> } = {},
-  ): Promise<Guest> {
+  /** Creates a volume of this name, and runs the machine on node-a. */
+  static async start(world: World, name: string, parameters: Record<string, string> = {}): Promise<Guest> {
     const volume = await LabVolume.create(world, name, RWX, parameters, SIZE);
     const node = "node-a";
     await volume.up(node);
     const qemu = await Qemu.restore(world.machine(node), volume.target());
     await world.until("the saved machine", async () => (await qemu.status()) === "paused", PATIENCE_MS);
-    const guest = new Guest(world, volume, { node, qemu }, capabilities);
+    const guest = new Guest(world, volume, { node, qemu });
     await qemu.go(1);
     await guest.progress();
     return guest;
@@ -71,31 +69,42 @@ export class Guest {
     return this.#faults;
   }
 
-  /** Number of the last record that the guest has reported as acknowledged by its disk. */
-  async acknowledged(): Promise<number> {
-    return lines(this.#said + (await this.#side.qemu.console())).at(-1) ?? 0;
-  }
-
-  /** Waits until more records are acknowledged. */
+  /** Waits until the side that runs has written more records. */
   async progress(more = 20): Promise<void> {
-    const before = await this.acknowledged();
-    await this.#world.until(
-      "records of the guest",
-      async () => (await this.acknowledged()) >= before + more,
-      PATIENCE_MS,
-    );
+    const { node, qemu } = this.#side;
+    const before = await qemu.writes();
+    try {
+      await this.#world.until(
+        `${more} records of the guest`,
+        async () => (await qemu.writes()) >= before + more,
+        PATIENCE_MS,
+      );
+    } catch (error) {
+      const seen = [
+        `${before}, then ${await qemu.writes()} writes on ${node}`,
+        `the machine is ${await qemu.status()}`,
+        `the connection is ${await this.volume.states(node)}`,
+        `the guest's last words are ${JSON.stringify((await qemu.console()).slice(-60))}`,
+        `its registers are ${await qemu.registers()}`,
+      ];
+      throw new Error(`${error}: ${seen.join("; ")}`);
+    }
   }
 
-  /** The second node is attached, and a QEMU waits there on its device of the volume. */
-  async receive(node: string): Promise<Side> {
+  /**
+   * Attaches the second node, and starts a QEMU that waits there on its device of the volume.
+   * @param capabilities of this migration, in QEMU's words
+   */
+  async receive(node: string, capabilities: readonly string[] = []): Promise<Target> {
     await this.volume.up(node);
     const machine = this.#world.machine(node);
-    return { node, qemu: await Qemu.receive(machine, this.volume.target(), this.#capabilities) };
+    const qemu = await Qemu.receive(machine, this.volume.target(), capabilities);
+    return { node, qemu, capabilities };
   }
 
   /** Begins to copy, and waits until a part is there; so slowly that the copy is under way until `release`. */
-  async copy(target: Side): Promise<void> {
-    await this.#side.qemu.migrate(this.#world.address(target.node), SLOW, this.#capabilities);
+  async copy(target: Target): Promise<void> {
+    await this.#side.qemu.migrate(this.#world.address(target.node), SLOW, target.capabilities);
     await this.#world.until(
       "a part of the copy",
       async () => {
@@ -113,7 +122,7 @@ export class Guest {
   }
 
   /** Waits until the machine runs on the target, and is stopped on the source. @returns the source, which goes with `leave` */
-  async switched(target: Side): Promise<Side & { readonly records: number }> {
+  async switched(target: Side): Promise<Source> {
     const source = this.#side;
     await this.ended(source, "completed");
     const stopped = await source.qemu.status();
@@ -130,7 +139,7 @@ export class Guest {
   }
 
   /** A whole migration up to the moment when the machine runs on the target. */
-  async migrate(node: string): Promise<Side & { readonly records: number }> {
+  async migrate(node: string): Promise<Source> {
     const target = await this.receive(node);
     await this.copy(target);
     await this.release(target);
@@ -153,7 +162,7 @@ export class Guest {
   }
 
   /** The source's QEMU ends, if it has not, and its node is detached; it must have written nothing since the switch. */
-  async leave(source: Side & { readonly records: number }, how: "quit" | "killed" = "quit"): Promise<void> {
+  async leave(source: Source, how: "quit" | "killed" = "quit"): Promise<void> {
     if (how === "quit") await source.qemu.quit();
     const records = await this.recordsOn(source.node);
     if (records !== source.records)

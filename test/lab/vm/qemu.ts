@@ -115,6 +115,11 @@ export class Qemu {
     return disk.stats.wr_operations;
   }
 
+  /** The processor's registers, for the explanation of a guest that does not go on. */
+  async registers(): Promise<string> {
+    return String(await this.ask("human-monitor-command", { "command-line": "info registers" }));
+  }
+
   /** Begins the migration to a QEMU that waits at an address. @param bandwidth bytes a second */
   async migrate(address: string, bandwidth: number, capabilities: readonly string[] = []): Promise<void> {
     await this.#enable(capabilities);
