@@ -27,6 +27,8 @@ export interface MachineOptions {
    * what it had written. Without one DISK is memory.
    */
   readonly disk?: string;
+  /** Bytes of the largest packet, for User Mode Linux only; 1500. */
+  readonly mtu?: number;
   /**
    * The machine's block device /dev/ubda, for User Mode Linux only: absolute path of a file of the host; or of a file for what is
    * written, a comma, and of one that only is read. The former is made by the first boot then.

@@ -193,6 +193,18 @@ export class Machine {
     return Buffer.from(reply.body, "base64");
   }
 
+  /** A command of the QEMU Machine Protocol on a unix socket of the machine; what it returns. */
+  async qmp(socket: string, command: string, args: object, limitMs: number): Promise<unknown> {
+    const deadlineMs = limitMs * kind.slowness;
+    const reply = await this.#ask(
+      { op: "qmp", socket, command, arguments: args, deadlineMs },
+      deadlineMs + 20_000 * kind.slowness,
+    );
+    if (reply.kind === "error") throw new Error(`${this.name}: ${reply.message}`);
+    if (reply.kind !== "qmp") throw new Error(`${this.name}: ${JSON.stringify(reply)}`);
+    return reply.value;
+  }
+
   #hear(line: string, ready: () => void): void {
     let message: Reply | Notice;
     try {

@@ -6,10 +6,11 @@ import { World, type WorldOptions } from "./world.ts";
 const BOOT_MS = 180_000 * kind.slowness;
 
 /** Why these scenarios cannot run, for their names; "" when they can. */
-function missing({ hostTree = false, containers = false }: WorldOptions): string {
+function missing({ hostTree = false, containers = false, lacks = "" }: WorldOptions): string {
   if (noLab === "" && containers) return noContainers;
-  if (noLab !== "" || !hostTree || kind.hasHostTree) return noLab;
-  return "(skipped: such machines do not have the host's tree)";
+  if (noLab === "" && hostTree && !kind.hasHostTree)
+    return "(skipped: such machines do not have the host's tree)";
+  return noLab === "" ? lacks : noLab;
 }
 
 /** Tests of one installation; after a failure all of its logs are kept. */

@@ -31,10 +31,14 @@ export interface WorldOptions {
   /** Native NVMe multipath on the nodes; true. */
   readonly multipath?: boolean;
   readonly nodeMemory?: string;
+  /** Bytes of the largest packet of all machines; 1500. More of them make a long transfer cheap. */
+  readonly mtu?: number;
   /** Controller and nodes run in containers of the image's root filesystem; where that can be had, true. */
   readonly containers?: boolean;
   /** The scenarios use this machine's own tree, at /run/host; false. */
   readonly hostTree?: boolean;
+  /** Why the scenarios cannot run here, for the names of skipped tests; "". */
+  readonly lacks?: string;
 }
 
 /** A process of the driver on a machine. */
@@ -117,17 +121,22 @@ export class World {
     return machineClient(Node, () => this.machine(name), NODE_SOCKET);
   }
 
+  /** IPv4 address of a machine on the lab's network. */
+  address(name: string): string {
+    return `192.0.2.${this.#names.indexOf(name) + 1}`;
+  }
+
   /** Switches a machine on; it was off, or never on. */
   async boot(name: string): Promise<Machine> {
-    const index = this.#names.indexOf(name) + 1;
     const machine = await Machine.boot({
       name,
-      address: `192.0.2.${index}/24`,
-      mac: `02:00:00:77:00:0${index}`,
+      address: `${this.address(name)}/24`,
+      mac: `02:00:00:77:00:0${this.#names.indexOf(name) + 1}`,
       cable: this.cable(name),
       logs: join(this.directory, "logs"),
       memory: name === "rds" ? "1G" : (this.#options.nodeMemory ?? "768M"),
       multipath: this.#options.multipath ?? true,
+      mtu: this.#options.mtu ?? 1500,
       ...(name === "rds" ? { disk: join(this.directory, "rds-disk") } : {}),
     });
     this.machines.set(name, machine);

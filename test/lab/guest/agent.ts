@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, createReadStream, openSync, readFileSync, writeSync } from "node:fs";
+import { createConnection } from "node:net";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { Client, credentials } from "@grpc/grpc-js";
@@ -93,6 +94,36 @@ function call({ id, socket, path, body, deadlineMs }: Extract<Request, { op: "rp
   });
 }
 
+/** A connection for one command: QEMU greets, wants the capabilities negotiated, and mixes events into its answers. */
+function qmp({ id, socket, command, arguments: args, deadlineMs }: Extract<Request, { op: "qmp" }>): void {
+  const line = createConnection(socket);
+  let settled = false;
+  const settle = (reply: Reply) => {
+    if (settled) return;
+    settled = true;
+    line.destroy();
+    say(reply);
+  };
+  const fail = (message: string) => settle({ id, kind: "error", message: `${command}: ${message}` });
+  line.setTimeout(deadlineMs, () => fail("deadline"));
+  line.on("error", (error) => fail(error.message));
+  line.on("close", () => fail("QEMU has ended the connection"));
+  const ask = (execute: string, tag: number, more: object = {}) =>
+    line.write(`${JSON.stringify({ execute, id: tag, arguments: more })}\n`);
+  createInterface({ input: line }).on("line", (text) => {
+    const message = JSON.parse(text) as {
+      QMP?: object;
+      id?: number;
+      error?: { desc: string };
+      return?: unknown;
+    };
+    if (message.QMP !== undefined) ask("qmp_capabilities", 1);
+    else if (message.error !== undefined) fail(message.error.desc);
+    else if (message.id === 1) ask(command, 2, args);
+    else if (message.id === 2) settle({ id, kind: "qmp", value: message.return });
+  });
+}
+
 function answer(request: Request): void {
   switch (request.op) {
     case "exec":
@@ -103,6 +134,9 @@ function answer(request: Request): void {
       break;
     case "rpc":
       call(request);
+      break;
+    case "qmp":
+      qmp(request);
       break;
   }
 }

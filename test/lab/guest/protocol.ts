@@ -19,6 +19,14 @@ export type Request = { readonly id: number } & (
       readonly body: string;
       readonly deadlineMs: number;
     }
+  | {
+      /** A command of the QEMU Machine Protocol on a unix socket. */
+      readonly op: "qmp";
+      readonly socket: string;
+      readonly command: string;
+      readonly arguments: object;
+      readonly deadlineMs: number;
+    }
 );
 
 /** What a machine answers. */
@@ -32,6 +40,8 @@ export type Reply = { readonly id: number } & (
   | { readonly kind: "started"; readonly pid: number }
   | { readonly kind: "rpc"; readonly body: string }
   | { readonly kind: "rpc-error"; readonly code: number; readonly details: string }
+  /** What a command of QMP returns, JSON. */
+  | { readonly kind: "qmp"; readonly value: unknown }
   | { readonly kind: "error"; readonly message: string }
 );
 

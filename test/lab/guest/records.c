@@ -1,9 +1,9 @@
 /*
  * records write DEVICE FIRST PROGRESS TAG | records verify DEVICE LAST [TAG] | records newest DEVICE
  *
- * A virtual machine's disk as the lab needs it. Record n, a page of its own with a checksum, goes to slot n modulo 512 by direct
+ * A virtual machine's disk as the lab needs it. Record n, a page of its own with a checksum, goes to slot n modulo SLOTS by direct
  * I/O that the device has to acknowledge (O_DIRECT, O_DSYNC), one after the other without pause; the last acknowledged number is
- * always in PROGRESS. It ends at SIGTERM, after the running write, or at an error. `verify` reads every slot: nothing that was
+ * always in PROGRESS, a file; a terminal as PROGRESS gets a line for each number. It ends at SIGTERM, after the running write, or at an error. `verify` reads every slot: nothing that was
  * acknowledged up to LAST may be missing or damaged, and nothing later than LAST+1 (a write may have been under way) may be
  * there; with TAG, all of it must come from writers of that tag. `newest` prints the largest number on the device.
  */
@@ -17,7 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifndef SLOTS
 #define SLOTS 512
+#endif
 #define WORDS 512
 
 static uint64_t page[WORDS] __attribute__((aligned(4096)));
@@ -59,6 +61,7 @@ static int write_all(const char *device, uint64_t number, const char *progress, 
 	}
 	struct sigaction action = { .sa_handler = stop };
 	sigaction(SIGTERM, &action, NULL);
+	int terminal = isatty(out);
 	for (; !stopped; number++) {
 		fill(number, tag);
 		ssize_t done = pwrite(fd, page, sizeof page, (off_t)(number % SLOTS) * (off_t)sizeof page);
@@ -67,8 +70,8 @@ static int write_all(const char *device, uint64_t number, const char *progress, 
 			return 1;
 		}
 		char text[32];
-		int length = snprintf(text, sizeof text, "%20llu\n", (unsigned long long)number);
-		if (pwrite(out, text, (size_t)length, 0) != length)
+		int length = snprintf(text, sizeof text, terminal ? "%llu\n" : "%20llu\n", (unsigned long long)number);
+		if ((terminal ? write(out, text, (size_t)length) : pwrite(out, text, (size_t)length, 0)) != length)
 			return 1;
 	}
 	return 0;

@@ -19,7 +19,10 @@ export const uml: MachineKind = {
   bootLimitMs: 60_000,
   executable: `/run/host${executable}`,
   records: `/run/host${directory}/records`,
-  launch: ({ name, address, mac, cable, logs, memory = "512M", multipath = true, disk, blockDevice }, n) => {
+  launch: (
+    { name, address, mac, cable, logs, memory = "512M", multipath = true, disk, blockDevice, mtu = 1500 },
+    n,
+  ) => {
     const mailbox = join(logs, `${name}-${n}.mailbox`);
     mkdirSync(mailbox, { recursive: true });
     if (disk !== undefined) mkdirSync(disk, { recursive: true });
@@ -29,7 +32,7 @@ export const uml: MachineKind = {
       ...["root=none", "rootfstype=hostfs", "rootflags=/", "ro"],
       ...["con=null", "con0=null,fd:1", "ssl0=fd:3", "panic=1", "loglevel=7"],
       `init=${join(repository, "test/lab/uml/init.sh")}`,
-      `vec0:transport=fd,fd=10,mac=${mac},gro=0,depth=128`,
+      `vec0:transport=fd,fd=10,mac=${mac},gro=0,depth=128,mtu=${mtu}`,
       ...[`lab.name=${name}`, `lab.ip=vec0=${address}`, `lab.modules=${directory}/modules`],
       ...[`lab.root=${repository}`, `lab.bun=${process.execPath}`, `lab.multipath=${multipath ? "Y" : "N"}`],
       ...[`lab.mailbox=${mailbox}`, ...(disk === undefined ? [] : [`lab.disk=${disk}`])],
