@@ -7,8 +7,9 @@ import { ros } from "../routeros/script.ts";
 import { anyOf, filesAmong } from "./backing-file.ts";
 import type { RdsContext } from "./context.ts";
 import type { Disk } from "./disk.ts";
+import { findLeftover } from "./leftover.ts";
 import { DISK, ID, PATH, RECORD } from "./rds.fixture.ts";
-import { findLeftover, removeFile, removeUnfinished, removeVolume } from "./remove.ts";
+import { removeFile, removeUnfinished, removeVolume } from "./remove.ts";
 
 const SIGNAL = new AbortController().signal;
 const PLACE = { pool: "storage-pool", path: PATH };
@@ -102,7 +103,7 @@ test("a file that a failed create left and that was changed meanwhile is not ver
 test("messages name the volume, its pool, and the count of files that stay", async () => {
   const message = async (answer: Answer) => {
     const { context } = rds(answer);
-    return removeVolume(context, VOLUME, PLACE, SIGNAL).catch(({ message }) => message);
+    return removeVolume(context, VOLUME, PLACE, SIGNAL).catch((reason: Error) => reason.message);
   };
   expect(await message({ reason: "pool-not-mounted" })).toMatch(
     new RegExp(`${ID}.*storage-pool|storage-pool.*${ID}`),
@@ -183,7 +184,7 @@ describe("the file of a volume without item", () => {
     const adopted = "pvc-0f0f0f0f-1111-2222-3333-444444444444" as typeof ID;
     const { context } = rds({ ...files(file("storage-pool", adopted), file("usb1", adopted)), rows: BOTH });
     const error = await findLeftover(context, adopted, LAYOUT, [DEFAULT, USB], SIGNAL).catch(
-      ({ message }) => message,
+      (reason: Error) => reason.message,
     );
     expect(error).toContain(file("storage-pool", adopted));
     expect(error).toContain(file("usb1", adopted));
