@@ -145,8 +145,8 @@ describe("a device with fewer channels", () => {
     expect([seen, made.server.counts.connections, made.server.counts.maxInFlight]).toEqual([[1, 1], 1, 1]);
   });
 
-  for (const confirms of [true, false]) {
-    test(`a second channel that starts when the first has ended${confirms ? "" : ", and is confirmed only then"}: one at a time, deadlines stay true`, async () => {
+  for (const purpose of ["change", "attach"] as const) {
+    test(`a second channel that starts when the first has ended, lane ${purpose}: one at a time, deadlines stay true`, async () => {
       const { seen, observer } = limits();
       let last: Promise<unknown> = Promise.resolve();
       const made = await startBench(
@@ -166,7 +166,7 @@ describe("a device with fewer channels", () => {
       // Eight commands of 60 ms, one after the other, with deadlines of 400 ms each.
       const lines = Array.from({ length: 8 }, (_, i) => `line ${i}`);
       const answers = await Promise.all(
-        lines.map((line) => transport.exec(line, change({ timeoutMs: 400 }))),
+        lines.map((line) => transport.exec(line, change({ timeoutMs: 400, purpose }))),
       );
       expect(answers.map(({ stdout }) => stdout)).toEqual(lines);
       expect(seen).toEqual([1, 1]);
