@@ -6,7 +6,7 @@ import { startedPrograms } from "./started-programs.ts";
 
 // A program of its own for budgets.ts, which runs it in a PID namespace. Prints the counts as JSON.
 
-const ROUNDS = 3;
+const ROUNDS = 2;
 /** Not counted: the program of the loop data path, which is also asked when others on this machine have attached loop devices. */
 const LOOPS = "losetup";
 
