@@ -211,9 +211,9 @@ describe("after it", () => {
   });
 
   test("no event repeats, but of claims and pods that wait for a volume to be made", async () => {
-    // The provisioner begins anew, and succeeds again, with a claim whose volume its own list does not show yet.
-    const provisioner = ["Provisioning", "ProvisioningSucceeded"];
-    const waiting = ["ExternalProvisioning", "FailedScheduling", ...provisioner];
+    const waiting = ["ExternalProvisioning", "FailedScheduling"];
+    // The provisioner may begin once more, and succeed again, with a claim whose volume its own list does not show yet.
+    const twice = ["Provisioning", "ProvisioningSucceeded"];
     const events = await api.list("Event", scope.namespace);
     expect(events.length).toBeGreaterThan(CLAIMS);
     const told = events
@@ -225,7 +225,7 @@ describe("after it", () => {
         message,
         count: series?.count ?? count ?? 1,
       }));
-    expect(told.filter(({ count }) => count > 1)).toEqual([]);
+    expect(told.filter(({ reason, count }) => count > (twice.includes(reason) ? 2 : 1))).toEqual([]);
     const warnings = told
       .filter(({ type }) => type === "Warning")
       .map(({ reason, message }) => `${reason}: ${message}`);

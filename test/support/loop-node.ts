@@ -49,7 +49,7 @@ export function toolPath(name: string): string | undefined {
 }
 
 /**
- * First shell command in a new mount namespace: it lets go of the mounts of tests that run at the same time. A copy of a mount keeps its
+ * First shell command in a new mount namespace, whose mounts have to be private: it lets go of those of tests that run at the same time. A copy of a mount keeps its
  * filesystem alive after the umount, and with it the device of that test in use.
  */
 export const FORGET_MOUNTS = `awk '$5 ~ "/rds-csi-" { print $5 }' /proc/self/mountinfo | while read -r at; do umount --lazy "$at" 2>/dev/null; done; `;
