@@ -4,8 +4,10 @@ import { createVolume, outcome, useStack } from "../../test/support/own-stack.ts
 import { GIB, LAYOUT, MIB, type Stack, type StackOptions } from "../../test/support/rds-stack.ts";
 import { FILE_DISK, NEW_RECORD } from "../../test/support/records.ts";
 import { until } from "../../test/support/until.ts";
+import { systemClock } from "../domain/clock.ts";
+import { failure } from "../domain/errors/driver-error.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
-import type { Command, CommandOutcome, RouterOsClient } from "../routeros/client.ts";
+import { type Command, type CommandOutcome, RouterOsClient } from "../routeros/client.ts";
 import { readReply } from "../routeros/envelope.ts";
 import { detailForm } from "../routeros/reply/detail-form.ts";
 import { jsonForm } from "../routeros/reply/json-form.ts";
@@ -117,21 +119,21 @@ describe("the space of a pool", () => {
 
   test("a sum that is too large for the device is refused by it, and added up here", async () => {
     const on = await start({ profile: "current", pools });
-    const half = 1n << 59n;
-    const files = (more: bigint) => [
-      { path: "storage-pool/a.img", size: half },
-      { path: "storage-pool/b.img", size: half + more },
-    ];
+    // For two disks, a third of the largest sum each.
+    const most = (1n << 60n) / 3n;
     for (const [more, commands] of [
       [0n, 1],
       [1n, 2],
       [1n << 60n, 2],
     ] as const) {
       await on.rds.version(on.signal);
-      put(on, files(more));
+      put(on, [
+        { path: "storage-pool/a.img", size: most },
+        { path: "storage-pool/b.img", size: most + more },
+      ]);
       on.commandsSince();
       const { pool } = await on.rds.readPool("storage-pool", 0n, on.signal);
-      expect(pool.files.allocated).toBe(2n * half + more);
+      expect(pool.files.allocated).toBe(2n * most + more);
       expect(on.commandsSince()).toHaveLength(commands);
     }
   });
@@ -143,6 +145,33 @@ describe("the space of a pool", () => {
     on.commandsSince();
     expect((await on.rds.readPool("storage-pool", 0n, on.signal)).pool.files.allocated).toBe(0n);
     expect(on.commandsSince()).toHaveLength(2);
+  });
+
+  test("a device that does not add up in time is asked for a list, and for a sum again after a while", async () => {
+    let later = 0;
+    const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + later };
+    const on = await start({ profile: "current", pools, clock });
+    put(on, [{ path: "storage-pool/a.img", size: 5n * MIB }]);
+    await on.rds.version(on.signal);
+    // The transport has its own clock; this is its error at the end of that time.
+    const exec = on.transport.exec.bind(on.transport);
+    let isSlow = true;
+    on.transport.exec = async (line, options) => {
+      if (isSlow && SUMS.test(line))
+        throw failure("rdsSilent", { address: "rds", what: "read", seconds: 15 });
+      return exec(line, options);
+    };
+    const sums = async () => {
+      on.commandsSince();
+      const { pool } = await on.rds.readPool("storage-pool", 0n, on.signal);
+      expect(pool.files.allocated).toBe(5n * MIB);
+      return on.commandsSince().map((line) => SUMS.test(line));
+    };
+    expect(await sums()).toEqual([false]);
+    isSlow = false;
+    expect(await sums()).toEqual([false]);
+    later = 3_600_000;
+    expect(await sums()).toEqual([true]);
   });
 
   test("the pool that holds a volume is asked for again when another one was guessed", async () => {
@@ -204,7 +233,7 @@ describe("a pool whose mount point is not its slot", () => {
       return { ok: true, reply: readReply("n", text, ""), rows: [row] };
     };
     const client = { run, readsBrief: true } as unknown as RouterOsClient;
-    return { space: new PoolSpace({ client } as RdsContext), asked };
+    return { space: new PoolSpace({ client, clock: systemClock } as RdsContext), asked };
   }
 
   test("is asked for again with the mount point that it shows, and with that one from then on", async () => {
@@ -256,6 +285,23 @@ describe("volumes that are being created while a pool is read", () => {
     on.simulator.faults.clear();
     await pending;
     expect((await on.rds.readPool(LAYOUT.pool, 0n, on.signal)).available).toBe(early.available - size);
+  });
+
+  test("show their sizes beside the sum, and are in it once", async () => {
+    const on = await start3();
+    const names = ["pvc-a", "pvc-b", "pvc-c"];
+    for (const name of names) await createVolume(on, { name, required: 4n * MIB });
+    const space = new PoolSpace({
+      client: new RouterOsClient(on.transport),
+      clock: systemClock,
+    } as unknown as RdsContext);
+    for (const count of [0, 1, 2, 3]) {
+      const asked = names.slice(0, count).map(volumeIdFromName);
+      const read = { asked: () => [...asked, volumeIdFromName("new")], reserve: 0n, signal: on.signal };
+      const { files } = (await space.ofPool(LAYOUT.pool, read)).pool;
+      expect(files.allocated).toBe(12n * MIB);
+      expect(files.counted).toEqual(new Map(asked.map((id) => [id, 4n * MIB])));
+    }
   });
 
   test("count with what a listing does not show of them, and fully where it was not asked for them", async () => {

@@ -2,6 +2,7 @@ import { DriverError } from "../domain/errors/driver-error.ts";
 import { RecentMap } from "../domain/recent-map.ts";
 import { SharedWork } from "../domain/shared-work.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import type { CommandOutcome } from "../routeros/client.ts";
 import { payload, type Reply } from "../routeros/envelope.ts";
 import { escapeRegex } from "../routeros/quote.ts";
 import { ros, type Script } from "../routeros/script.ts";
@@ -19,6 +20,10 @@ const SUM_LIMIT = 1n << 60n;
 const MOST_ASKED = 24;
 const MOST_LISTED = 32;
 const READS = 2;
+/** How long lists are read after a sum that did not come in time: the device may be too slow for it, or busy. Milliseconds. */
+const SLOW_REST_MS = 10 * 60_000;
+/** Errors of a sum after which a list is read. */
+const FALLS_BACK: ReadonlySet<string> = new Set(["commandRejected", "rdsSilent"]);
 /** Sums at a time. Callers beyond them share the next one: a sum costs the device a look at each disk. */
 const SUMS_AT_A_TIME = 8;
 
@@ -60,7 +65,8 @@ export class PoolSpace {
   /** Mount points by pool. The condition of a sum names one, so it is asked for with the last known one: the reply says whether it is right. */
   readonly #mountPoints = new RecentMap<string, string>(64);
   #last: string | undefined;
-  #canSum = true;
+  /** On the monotonic clock. */
+  #canSumFrom = 0;
   readonly #shared = new SharedWork(SUMS_AT_A_TIME);
   readonly #batches = new Map<string, Batch>();
   #batchNumber = 0;
@@ -73,7 +79,7 @@ export class PoolSpace {
 
   /** Forgets what the device cannot do: another version may be able to. */
   reset(): void {
-    this.#canSum = true;
+    this.#canSumFrom = 0;
   }
 
   /**
@@ -147,7 +153,8 @@ export class PoolSpace {
 
   /** Lets the device add up, for all callers that wait for the same sum. One RouterOS command. @returns undefined when it cannot */
   async #sum(wanted: Wanted, mountPoint: string): Promise<Found | undefined> {
-    if (!this.#canSum || (mountPoint !== "" && !isSafePath(mountPoint))) return undefined;
+    if (this.#context.clock.monotonic() < this.#canSumFrom || (mountPoint !== "" && !isSafePath(mountPoint)))
+      return undefined;
     const key = `${wanted.base.render("")} ${mountPoint}`;
     const last = this.#batches.get(key);
     const batch =
@@ -180,13 +187,11 @@ export class PoolSpace {
         coalesceKey: `space:${where.render("")}:${sum.render("")}`,
       })
       .catch((error: unknown) => {
-        if (error instanceof DriverError && error.id === "commandRejected") return error;
+        if (error instanceof DriverError && FALLS_BACK.has(error.id)) return error;
         throw error;
       });
     if (outcome instanceof DriverError || !outcome.ok) {
-      const kind = outcome instanceof DriverError ? "parse" : outcome.failure.kind;
-      // The others are reasons of the moment, or of the disks.
-      if (kind === "parse" || kind === "argument" || kind === "other") this.#canSum = false;
+      this.#canSumFrom = this.#context.clock.monotonic() + restAfter(outcome);
       return undefined;
     }
     const files = mountPoint === "" ? undefined : readSum(outcome.reply, new Set(slots));
@@ -219,36 +224,48 @@ export class PoolSpace {
   }
 }
 
+/** How long a device that did not answer with a sum is not asked for one. Milliseconds. */
+function restAfter(outcome: DriverError | Extract<CommandOutcome, { ok: false }>): number {
+  if (outcome instanceof DriverError) return outcome.id === "rdsSilent" ? SLOW_REST_MS : Infinity;
+  const { kind } = outcome.failure;
+  // The others are reasons of the moment, or of the disks.
+  return kind === "parse" || kind === "argument" || kind === "other" ? Infinity : 0;
+}
+
 function conditionOf(base: Script, ids: readonly VolumeId[]): Script {
   return ids.reduce((conditions, id) => ros`${conditions} or slot=${id}`, base);
 }
 
 /**
  * Statements: put number of file disks below a mount point, number of those that show a size, and sum of the sizes under `space`, and the
- * sizes of `slots` among them under `sizes`. All come from one print. A size that is no number, and a sum above the limit, end the command
- * with `no-sum`.
+ * sizes of `slots` among them under `sizes`; the sum is without these. Each disk is in one of the two prints, as slots do not change. The loop
+ * has one short statement, as nobody knows how fast a device runs it. Sizes whose sum might be above the limit end the command with `no-sum`.
  */
 function sumBelow(mountPoint: string, slots: readonly VolumeId[]): Script {
-  const below = `^/?${escapeRegex(mountPoint)}/`;
+  const below = ros`type="file" and file-path~${`^/?${escapeRegex(mountPoint)}/`}`;
   const chosen = `^(${slots.map(escapeRegex).join("|")})$`;
+  const others = slots.length === 0 ? below : ros`${below} and !(slot~${chosen})`;
+  const print = (where: Script) =>
+    ros`[/disk/print detail as-value proplist=slot,size where ${where} and size>0]`;
+  const guard = ros`:local most (${SUM_LIMIT} / ([:len $all] + 1)); :if ([:len [/disk/find where ${others} and size>$most]] > 0) do={ :error "rds-csi:no-sum" }`;
+  const sum = ros`:local all ${print(others)}; ${guard}; :local total 0; :foreach one in=$all do={ :set total ($total + ($one->"size")) }`;
   const note =
     slots.length === 0
       ? ros``
-      : ros`; :if (($one->"slot") ~ ${chosen}) do={ :set noted ($noted . "|" . ($one->"slot") . "=" . $bytes) }`;
-  const add = ros`:if ($bytes < 0 or $bytes > (${SUM_LIMIT} - $total)) do={ :error "rds-csi:no-sum" }; :set total ($total + $bytes); :set sized ($sized + 1)${note}`;
-  const other = ros`:if ([:typeof $bytes] != "nothing") do={ :error "rds-csi:no-sum" }`;
-  const each = ros`:local bytes ($one->"size"); :if ([:typeof $bytes] = "num") do={ ${add} } else={ ${other} }`;
-  const print = ros`[/disk/print detail as-value proplist=slot,size where type="file" and file-path~${below}]`;
-  return ros`:local all ${print}; :local total 0; :local sized 0; :local noted ""; :foreach one in=$all do={ ${each} }; ${payload("space", ros`[:len $all] . ":" . $sized . ":" . $total`)}; ${payload("sizes", ros`$noted`)}`;
+      : ros`; :foreach one in=${print(ros`${below} and slot~${chosen}`)} do={ :set noted ($noted . "|" . ($one->"slot") . "=" . ($one->"size")) }`;
+  const space = payload("space", ros`[:len [/disk/find where ${others}]] . ":" . [:len $all] . ":" . $total`);
+  return ros`${sum}; :local noted ""${note}; ${space}; ${payload("sizes", ros`$noted`)}`;
 }
 
 /** @returns undefined when it cannot be read, or when no disk shows a size: then `proplist` may hide them */
 function readSum(reply: Reply, asked: ReadonlySet<string>): FileSpace | undefined {
   const [, all, sized, total] = /^(\d+):(\d+):(\d+)$/.exec(reply.flat("space")?.trim() ?? "") ?? [];
   const noted = reply.flat("sizes")?.trim();
-  if (total === undefined || noted === undefined || (sized === "0" && all !== "0")) return undefined;
+  if (total === undefined || noted === undefined || !/^(\|[^=|]+=\d+)*$/.test(noted)) return undefined;
+  if (sized === "0" && all !== "0") return undefined;
   const counted = new Map<string, bigint>();
   for (const [, slot = "", bytes = ""] of noted.matchAll(/\|([^=|]+)=(\d+)/g))
     counted.set(slot, BigInt(bytes));
-  return { allocated: BigInt(total), counted, asked };
+  const allocated = [...counted.values()].reduce((sum, bytes) => sum + bytes, BigInt(total));
+  return { allocated, counted, asked };
 }

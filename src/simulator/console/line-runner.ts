@@ -94,9 +94,12 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
     release = await mutex.acquire();
     device.full = full;
   }
+  let reconciled = device.mutations;
   async function leave(goesOn = false): Promise<void> {
     device.full = false;
-    await device.exports.reconcile(goesOn);
+    // Between statements only changes matter: a look at all exports takes as long as there are many.
+    if (!goesOn || device.mutations !== reconciled) await device.exports.reconcile(goesOn);
+    reconciled = device.mutations;
     release();
   }
   async function sleep(milliseconds: number): Promise<void> {
