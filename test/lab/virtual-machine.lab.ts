@@ -2,7 +2,7 @@ import { expect } from "bun:test";
 import process from "node:process";
 import { lab } from "./scenario.ts";
 import { Guest } from "./vm/guest.ts";
-import { FAST, noVirtualMachine } from "./vm/qemu.ts";
+import { FAST, noVirtualMachine, SLOW } from "./vm/qemu.ts";
 import { QUICK } from "./volume.ts";
 
 const MIGRATIONS = Number(process.env.RDS_CSI_LAB_VM_MIGRATIONS ?? 3);
@@ -97,6 +97,8 @@ lab("a virtual machine that migrates", { hostTree: true, mtu: 9000, lacks: noVir
     await guest.copy(target);
     await guest.expectUnwritten(target);
     await guest.side.qemu.ask("migrate-start-postcopy");
+    // The target runs as soon as the pages that it asks for come, long before the last one.
+    await guest.side.qemu.bandwidth(4 * SLOW);
     await guest.ended(guest.side, "postcopy-active");
     const before = await guest.recordsOn("node-a");
     await world.until("the target writes", async () => (await target.qemu.writes()) > 0, 240_000);
