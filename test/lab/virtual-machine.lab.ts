@@ -4,6 +4,7 @@ import { lab } from "./scenario.ts";
 import { Guest } from "./vm/guest.ts";
 import { FAST, noVirtualMachine, SLOW } from "./vm/qemu.ts";
 import { QUICK } from "./volume.ts";
+import { answers } from "./world.ts";
 
 const MIGRATIONS = Number(process.env.RDS_CSI_LAB_VM_MIGRATIONS ?? 3);
 
@@ -139,10 +140,3 @@ lab("a virtual machine that migrates", { hostTree: true, mtu: 9000, lacks: noVir
     },
   );
 });
-
-async function answers(call: () => Promise<unknown>): Promise<boolean> {
-  return await call().then(
-    () => true,
-    () => false,
-  );
-}
