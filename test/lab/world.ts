@@ -253,7 +253,8 @@ export class World {
   }
 }
 
-async function answers(call: () => Promise<unknown>): Promise<boolean> {
+/** Whether a call succeeds. */
+export async function answers(call: () => Promise<unknown>): Promise<boolean> {
   return await call().then(
     () => true,
     () => false,

@@ -85,7 +85,7 @@ export class Guest {
         `the machine is ${await qemu.status()}`,
         `the connection is ${await this.volume.states(node)}`,
         `the guest's last words are ${JSON.stringify((await qemu.console()).slice(-60))}`,
-        `its registers are ${await qemu.registers()}`,
+        `its processor is at ${await qemu.processor()}`,
       ];
       throw new Error(`${error}: ${seen.join("; ")}`);
     }
@@ -133,7 +133,6 @@ export class Guest {
       async () => (await target.qemu.status()) === "running",
       PATIENCE_MS,
     );
-    this.#said += await source.qemu.console();
     this.#side = target;
     return { ...source, records };
   }
@@ -164,6 +163,7 @@ export class Guest {
   /** The source's QEMU ends, if it has not, and its node is detached; it must have written nothing since the switch. */
   async leave(source: Source, how: "quit" | "killed" = "quit"): Promise<void> {
     if (how === "quit") await source.qemu.quit();
+    this.#said += await source.qemu.console();
     const records = await this.recordsOn(source.node);
     if (records !== source.records)
       this.#faults.push(`${source.node} wrote ${records - source.records} records after the switch`);

@@ -115,9 +115,10 @@ export class Qemu {
     return disk.stats.wr_operations;
   }
 
-  /** The processor's registers, for the explanation of a guest that does not go on. */
-  async registers(): Promise<string> {
-    return String(await this.ask("human-monitor-command", { "command-line": "info registers" }));
+  /** Where the processor is, for the explanation of a guest that does not go on. */
+  async processor(): Promise<string> {
+    const text = String(await this.ask("human-monitor-command", { "command-line": "info registers" }));
+    return text.match(/RIP=.*/)?.[0] ?? text;
   }
 
   /** Begins the migration to a QEMU that waits at an address. @param bandwidth bytes a second */
