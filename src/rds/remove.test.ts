@@ -61,7 +61,7 @@ describe("the line of a deletion", () => {
     expect(await removeVolume(context, VOLUME, PLACE, SIGNAL)).toBe("removed");
     const item = [MOUNTED, `/disk/set ${MINE} nvme-tcp-export=no`, `/disk/remove ${MINE}`];
     expect(lines.map((line) => line.split("; "))).toEqual([[...item, ...REMOVAL]]);
-    expect(commands[0]).toMatchObject({ purpose: "mutate", what: `delete volume ${ID}` });
+    expect(commands[0]).toMatchObject({ purpose: "change", orderKey: ID, what: `delete volume ${ID}` });
   });
 
   test("of a file alone touches no item", async () => {
@@ -151,7 +151,25 @@ describe("the file of a volume without item", () => {
     expect(lines[0]).toStartWith(
       `:local there ""; :foreach i in=[/file/find where name="${file("storage-pool")}" or name="${file("usb1")}"] do={ :set there ($there . "|" . [/file/get $i name]) }; :put ("~p:N:files~" . $there . "~e:N~"); `,
     );
-    expect(lines[0]).toContain('where slot="storage-pool" or slot~"^(csi|pvc)-" or mounted');
+    expect(lines[0]).toContain(
+      `where slot="storage-pool" or slot="${ID}" or mounted or (slot~"^(csi|pvc)-" and type="file" and !(file-path~"^/\\?(storage-pool|usb1)/csi/[^/]+\\$"))`,
+    );
+  });
+
+  test.each<[string, readonly Disk[], readonly object[], number]>([
+    ["a file is on a pool that only they prove ours", [DEFAULT, USB], BOTH, 1],
+    [
+      "a mount may hide the folder of another one",
+      [DEFAULT, disk("x", { mountPoint: "storage-pool/csi" })],
+      BOTH,
+      0,
+    ],
+    ["a file disk is mounted", [DEFAULT, disk("x", { type: "file" })], BOTH, 0],
+    ["the mounts are other ones than before", [DEFAULT, USB], [BOTH[0] ?? {}], 1],
+  ])("is judged by all items of ours where %s", async (_, mounted, rows, at) => {
+    const { context, lists } = rds({ ...files(file("usb1")), rows });
+    await findLeftover(context, ID, LAYOUT, mounted, SIGNAL).catch(() => undefined);
+    expect(lists.indexOf('slot="storage-pool" or slot~"^(csi|pvc)-" or mounted')).toBe(at);
   });
 
   test("is proven absent where no such file is", async () => {
@@ -215,20 +233,27 @@ describe("the file of a volume without item", () => {
 
   test("is looked for before the list is read in parts, where that is long", async () => {
     const many = { reason: "too-many-", text: "rds-csi:too-many-900" };
-    const looked = await find([DEFAULT, USB], many, ID, { ...files(file("storage-pool")) }, { rows: BOTH });
+    const looked = await find(
+      [DEFAULT, USB],
+      many,
+      ID,
+      many,
+      { ...files(file("storage-pool")) },
+      { rows: BOTH },
+    );
     expect(looked.found).toEqual({ pool: "storage-pool", path: file("storage-pool") });
-    expect(looked.lines[1]).toStartWith(':local there ""');
-    expect(looked.commands[1]).toMatchObject({ purpose: "read", what: `look for the file of volume ${ID}` });
+    expect(looked.lines[2]).toStartWith(':local there ""');
+    expect(looked.commands[2]).toMatchObject({ purpose: "read", what: `look for the file of volume ${ID}` });
   });
 
   test("is looked for among all pools and all items of ours, also where these are read in parts", async () => {
     const many = { reason: "too-many-", text: "rds-csi:too-many-900" };
-    const { context, lines, lists } = rds(many, files(), many, { rows: BOTH }, { rows: [] });
+    const { context, lines, lists } = rds(many, many, files(), many, { rows: BOTH }, { rows: [] });
     expect(await findLeftover(context, ID, LAYOUT, [DEFAULT, USB], SIGNAL)).toBeUndefined();
-    const [, , whole, core, ...parts] = lists;
-    expect([lists[0], whole]).toEqual(Array(2).fill('slot="storage-pool" or slot~"^(csi|pvc)-" or mounted'));
+    const [, all, , whole, core, ...parts] = lists;
+    expect([all, whole]).toEqual(Array(2).fill('slot="storage-pool" or slot~"^(csi|pvc)-" or mounted'));
     expect(core).toBe('slot="storage-pool" or mounted or (slot~"^(csi|pvc)-" and !(type="file"))');
-    expect(lines[3]).toBe("ROWS");
+    expect(lines[4]).toBe("ROWS");
     expect(parts.length).toBeGreaterThan(2);
     for (const part of parts) expect(part).toStartWith('(slot~"^(csi|pvc)-" and type="file") and ');
   });
