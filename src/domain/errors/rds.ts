@@ -17,7 +17,7 @@ export const rdsErrors = {
     READS_FIRST,
   ),
   rdsOutcomeUnknown: entry.UNAVAILABLE<{ what: string; reason: string }>(
-    (p) => `${p.what}: the answer of the RDS did not arrive (${p.reason}); the command may have taken effect`,
+    (p) => `${p.what}: the answer of the RDS did not arrive (${p.reason}); the command may have run`,
     "",
     `Nothing to do. ${READS_FIRST}`,
   ),
