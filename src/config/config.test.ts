@@ -45,7 +45,7 @@ describe("controller configuration", () => {
         keyFile: stand.keyFile,
         passphraseFile: undefined,
         hostKeys: [{ fingerprint: pin, type: undefined }],
-        channels: 4,
+        channels: 8,
       },
     });
     expect([config, config.rds, config.nodes, config.rds.hostKeys].every(Object.isFrozen)).toBe(true);

@@ -50,7 +50,7 @@ export const rdsOptions = {
     "rds-channels <n>",
     "commands that each SSH connection to the RDS may run at once; fewer where the RDS allows fewer",
     parse.integer(1, 8),
-    "4",
+    "8",
   ),
   pool: withDefault(
     "pool <slot>",

@@ -55,6 +55,25 @@ describe("commands at once", () => {
     expect((await Promise.all(creates)).length).toBe(50);
   });
 
+  test("attaches run on channels that the other lanes do not need, and leave one to each", async () => {
+    const { transport, held, asked, end, server } = await proven();
+    const look = transport.exec("look", read());
+    await until("the look runs", () => held.length === 1);
+    const attaches = Array.from({ length: 12 }, (_, i) => transport.exec(`attach ${i}`, attach()));
+    // Its own four, two beside the look, three of the lane of changes.
+    await until("nine attaches run", () => held.length === 10);
+    const create = transport.exec("create", change());
+    await until("the create runs", () => asked.includes("create"));
+    expect(asked.filter((line) => line.startsWith("attach"))).toHaveLength(9);
+    expect(server.counts.connections).toBe(3);
+    for (const line of ["look", "create"]) end(line);
+    for (let i = 0; i < 12; i += 1) {
+      await until(`attach ${i} runs`, () => held.some(({ line }) => line === `attach ${i}`));
+      end(`attach ${i}`);
+    }
+    expect((await Promise.all([look, create, ...attaches])).map(({ stdout }) => stdout)).toHaveLength(14);
+  });
+
   test("background commands leave one channel to interactive ones", async () => {
     const { transport, held, asked, end } = await proven();
     const inRound = (line: string) => inBackground("reconcile", () => transport.exec(line, change()));

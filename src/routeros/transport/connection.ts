@@ -5,6 +5,7 @@ import type { Clock } from "../../domain/clock.ts";
 import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
 import { type ChannelContext, type ChannelOutcome, type ChannelUse, runCommand } from "./channel.ts";
 import { fingerprintOf, type HostKeyPin, hostKeyAlgorithms, isPinned } from "./host-keys.ts";
+import { joinWrites } from "./join-writes.ts";
 import { readUserKey, UserKeyError, type UserKeyFiles } from "./user-key.ts";
 
 /** Settings of one connection. Durations in milliseconds. */
@@ -124,7 +125,10 @@ export async function openConnection(
       socket.destroy();
     });
     // Before this event there is no socket to set it on; without it each command costs 2 x 40 ms (Nagle).
-    client.on("connect", () => socket.setNoDelay(true));
+    client.on("connect", () => {
+      socket.setNoDelay(true);
+      joinWrites(socket);
+    });
     client.once("close", () => {
       signal.removeEventListener("abort", giveUp);
       resolve(explain(options, last, refusedKey));

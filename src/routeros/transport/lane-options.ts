@@ -1,12 +1,15 @@
 import type { Command } from "./command.ts";
 import type { CommandOrder } from "./command-order.ts";
 import type { LinkOptions } from "./link.ts";
+import type { SharedConnection } from "./shared-connection.ts";
 
 /** The other lanes to the same device. */
 export interface Neighbours {
   readonly order: CommandOrder<Command>;
   /** Another command may have become the first of its order, or connections may run more commands at once. */
   changed(): void;
+  /** A connection of a lane without waiting commands, on which an attach leaves a channel for that lane. */
+  spare(): SharedConnection | undefined;
   /** Makes a command that waits in any lane interactive. */
   raise(command: Command): void;
 }

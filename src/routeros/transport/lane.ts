@@ -25,7 +25,8 @@ import type { ExecOptions, ExecResult } from "./transport.ts";
 
 /**
  * The commands of one purpose: their queue, and the connection on which several of them run at once. Background commands leave one
- * channel free if there are several. A command that provably was not sent goes back to its place in the queue.
+ * channel free if there are several. Where the connection is full, attaches run on channels that the other lanes do not need. A command
+ * that provably was not sent goes back to its place in the queue.
  */
 export class Lane {
   readonly #options: LaneOptions;
@@ -47,7 +48,10 @@ export class Lane {
       isWanted: () => this.#queue.size > 0,
       changed: () => this.pump(),
       adopted: (ended) => this.#watch(ended),
-      failed: (error, fatal) => this.#connectFailed(error, fatal),
+      failed: (error, fatal) => {
+        if (fatal) this.#failWaiting(error);
+        else for (const command of this.#queue.items) markUnconnected(command);
+      },
     });
   }
 
@@ -92,6 +96,12 @@ export class Lane {
     return this.connected || this.#queue.size === 0 ? undefined : this.#unreachable(seconds);
   }
 
+  /** The connection, while it has a channel for another lane. */
+  get spare(): SharedConnection | undefined {
+    const isIdle = this.#queue.size === 0 && this.#link.current?.hasSpare === true;
+    return isIdle && !this.#stop.signal.aborted ? this.#link.current : undefined;
+  }
+
   /** Makes a command that waits here interactive. */
   raise(command: Command): void {
     this.#queue.raise(command);
@@ -105,16 +115,17 @@ export class Lane {
         this.#link.open();
         return;
       }
-      const { limit, neighbours } = this.#options;
-      if (!current.hasRoom) {
-        this.#wantsMore ||= current.channels > 0 && limit.isOpen;
-        return;
-      }
-      if (this.#wantsMore && current.channels === 0 && this.#judge(current)) return;
-      const command = this.#queue.take((one) => neighbours.order.isFirst(one), current.mayRunBackground);
+      const { limit, neighbours, purpose } = this.#options;
+      const { hasRoom } = current;
+      if (!hasRoom) this.#wantsMore ||= current.channels > 0 && limit.isOpen;
+      else if (this.#wantsMore && current.channels === 0 && this.#judge(current)) return;
+      const used = hasRoom ? current : purpose === "attach" ? neighbours.spare() : undefined;
+      if (used === undefined) return;
+      const mayRunBackground = used === current && current.mayRunBackground;
+      const command = this.#queue.take((one) => neighbours.order.isFirst(one), mayRunBackground);
       if (command === undefined) return;
       this.#reportQueue();
-      void this.#run(command, current);
+      void this.#run(command, used);
     }
   }
 
@@ -166,8 +177,8 @@ export class Lane {
       return;
     }
     const { clock, logger, purpose } = this.#options;
-    const queueSeconds = (clock.monotonic() - command.askedAt) / 1000;
-    const { what, nonce, request } = command;
+    const { what, nonce, request, askedAt } = command;
+    const queueSeconds = (clock.monotonic() - askedAt) / 1000;
     logger.debug("command left the queue unsent", { ...request, purpose, what, nonce, queueSeconds });
     this.#reportQueue();
     this.#leaveOrder(command);
@@ -199,7 +210,7 @@ export class Lane {
   }
 
   async #run(command: Command, current: SharedConnection): Promise<void> {
-    const { clock, observer, purpose, logger } = this.#options;
+    const { clock, observer, purpose, logger, neighbours } = this.#options;
     const started = clock.monotonic();
     const { what, nonce, request } = command;
     this.#running.set(command, current);
@@ -224,20 +235,23 @@ export class Lane {
     observer.onCommand(purpose, outcome.kind, seconds);
     if (!this.#deliver(command, outcome, current)) this.#leaveOrder(command);
     this.pump();
+    // The channel may be another lane's, or one that an attach waits for.
+    neighbours.changed();
   }
 
   /** A command that was given up does not end: the others go on, new ones need another connection. */
   #stuck(command: Command, current: SharedConnection, outcome: GivenUp, reason: string): void {
     if (outcome.kind === "tooLong") rejectAll(command, outcomeError(command.what, outcome));
-    this.#link.replace(current, reason);
+    current.owner.replace(current, reason);
   }
 
   /** @returns whether the command waits again */
-  #deliver(command: Command, outcome: ChannelOutcome, { connection, channels }: SharedConnection): boolean {
+  #deliver(command: Command, outcome: ChannelOutcome, shared: SharedConnection): boolean {
     const { limit, clock } = this.#options;
+    const { connection, channels } = shared;
     switch (outcome.kind) {
       case "answered": {
-        this.#link.worked();
+        shared.owner.worked();
         const { stdout, stderr, exitCode } = outcome;
         settleAll(command, { stdout, stderr, exitCode, line: command.line });
         return false;
@@ -268,15 +282,9 @@ export class Lane {
     const options = { what: "sign of life", priority: "background", purpose, timeoutMs } as const;
     const { signal } = this.#stop;
     this.#usedAt = clock.monotonic();
-    const usedAt = (): number | undefined =>
-      this.#running.size === 0 && this.#queue.size === 0 ? this.#usedAt : undefined;
+    const usedAt = () => (this.#running.size + this.#queue.size === 0 ? this.#usedAt : undefined);
     const ask = () => this.exec(SIGN_OF_LIFE, { ...options, signal });
     void watchIdle({ clock, idleCheckMs, usedAt, ask }, ended);
-  }
-
-  #connectFailed(error: DriverError, fatal: boolean): void {
-    if (fatal) this.#failWaiting(error);
-    else for (const command of this.#queue.items) markUnconnected(command);
   }
 
   #failWaiting(error: DriverError): void {

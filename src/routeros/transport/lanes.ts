@@ -21,6 +21,10 @@ export function createLanes(
   const neighbours: Neighbours = {
     order: new CommandOrder<Command>(),
     changed: () => each((lane) => lane.pump()),
+    spare: () => {
+      for (const lane of lanes.values()) if (lane.spare !== undefined) return lane.spare;
+      return undefined;
+    },
     raise: (command) => each((lane) => lane.raise(command)),
   };
   const open = (purpose: Purpose): Lane => {

@@ -2,7 +2,7 @@ import type { DriverError } from "../../domain/errors/driver-error.ts";
 import type { ChannelLimit } from "./channel-limit.ts";
 import { type ConnectFailure, type Connection, endConnection } from "./connection.ts";
 import { Connector, type ConnectorOptions } from "./connector.ts";
-import { SharedConnection } from "./shared-connection.ts";
+import { type ConnectionOwner, SharedConnection } from "./shared-connection.ts";
 
 export interface LinkOptions extends ConnectorOptions {
   readonly limit: ChannelLimit;
@@ -26,7 +26,7 @@ export interface LinkUser {
  * The connections of one lane: one that takes new commands, opened when it is asked for and opened again with back-off while somebody
  * waits; and those that a hung command has made useless, until their other commands have ended.
  */
-export class Link {
+export class Link implements ConnectionOwner {
   readonly #options: LinkOptions;
   readonly #user: LinkUser;
   readonly #connector: Connector;
@@ -56,7 +56,6 @@ export class Link {
     return this.#connector.lastFailure;
   }
 
-  /** A command was answered: the RDS is well. */
   worked(): void {
     this.#connector.worked();
   }
@@ -70,7 +69,6 @@ export class Link {
     });
   }
 
-  /** A command on this connection hangs: new ones go over another connection. */
   replace(shared: SharedConnection, reason: string): void {
     const { observer, purpose, logger, address } = this.#options;
     shared.drain(reason);
@@ -98,7 +96,7 @@ export class Link {
 
   #adopt(connection: Connection): void {
     const { purpose, observer, limit, onReconnect } = this.#options;
-    const shared = new SharedConnection(connection, limit);
+    const shared = new SharedConnection(connection, limit, this);
     this.#current = shared;
     this.#all.add(shared);
     const again = this.#wasConnected;

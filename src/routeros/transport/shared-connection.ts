@@ -3,9 +3,18 @@ import type { ChannelLimit } from "./channel-limit.ts";
 import type { Connection } from "./connection.ts";
 import type { Priority } from "./transport.ts";
 
+/** The link that opened a connection. */
+export interface ConnectionOwner {
+  /** A command on the connection hangs: new ones go over another connection. */
+  replace(shared: SharedConnection, reason: string): void;
+  /** A command was answered: the RDS is well. */
+  worked(): void;
+}
+
 /** A connection with the commands that run on it. */
 export class SharedConnection {
   readonly connection: Connection;
+  readonly owner: ConnectionOwner;
   readonly #limit: ChannelLimit;
   /** Channels that were asked for and have not ended. */
   #channels = 0;
@@ -17,8 +26,9 @@ export class SharedConnection {
   #wanted = 0;
   readonly #draining = new AbortController();
 
-  constructor(connection: Connection, limit: ChannelLimit) {
+  constructor(connection: Connection, limit: ChannelLimit, owner: ConnectionOwner) {
     this.connection = connection;
+    this.owner = owner;
     this.#limit = limit;
   }
 
@@ -40,6 +50,11 @@ export class SharedConnection {
   get hasRoom(): boolean {
     if (this.isDraining || !this.connection.open || this.#channels >= this.#limit.now) return false;
     return this.#opening === 0 || this.#channels < this.#limit.proven;
+  }
+
+  /** Whether one channel is left when one more command is sent now. */
+  get hasSpare(): boolean {
+    return this.hasRoom && this.#channels < this.#limit.now - 1;
   }
 
   /** Whether a channel for interactive commands is left when one more background command runs, or there is only one. */

@@ -21,7 +21,7 @@ const DEFAULTS = {
   queueLimit: 256,
   /** Far beyond the deadlines of all callers that have one. */
   queueMs: 300_000,
-  channels: 4,
+  channels: 8,
   connectTimeoutMs: 10_000,
   /** A dead link is found within the minute. */
   tcpKeepaliveMs: 15_000,

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { createServer, type Server as NetServer, type Socket } from "node:net";
 import ssh2, { type Connection, type ServerChannel, type Session } from "ssh2";
 import type { Logger } from "../../observability/log.ts";
+import { joinWrites } from "../../routeros/transport/join-writes.ts";
 import { withinPrefixes } from "../device/addresses.ts";
 import type { Device } from "../device/device.ts";
 import { SimulatorError } from "../errors.ts";
@@ -93,6 +94,7 @@ export class SshServer {
     }
     // Without this each command pays two delayed acknowledgements of 40 ms.
     socket.setNoDelay(true);
+    joinWrites(socket);
     this.#accepted += 1;
     const connection = new ClientConnection(this.#accepted, socket);
     this.#connections.add(connection);
