@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { BlockDevice } from "./data-path.ts";
-import { isAbsent, isCode } from "./files.ts";
+import { deviceNumber, isAbsent, isCode, readIfPresent } from "./files.ts";
 
 const SECTOR = 512n;
 
@@ -32,6 +32,16 @@ export async function readBlockDevice(
     sizeBytes: BigInt(size) * SECTOR,
     readOnly: readOnly !== "0",
   };
+}
+
+/**
+ * The device number of a node in /dev; "" if it is no block device, undefined if nothing is there. stat(2) asks the filesystem that
+ * holds the node, which is in memory, and not the device: it answers also while the device does not.
+ * @throws nodeStateUnknown
+ */
+export async function nodeNumber(path: string): Promise<string | undefined> {
+  const found = await readIfPresent(`the kind of ${path}`, () => stat(path, { bigint: true }));
+  return found === undefined ? undefined : found.isBlockDevice() ? deviceNumber(found.rdev) : "";
 }
 
 /**

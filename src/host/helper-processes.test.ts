@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -15,6 +15,7 @@ beforeAll(() =>
   writeFileSync(
     program,
     `import { createInterface } from "node:readline";
+await Bun.write(process.argv[1] + "." + process.pid + ".started", "");
 for await (const line of createInterface({ input: process.stdin })) {
   const [number, what, length] = JSON.parse(line);
   if (what === "die") process.exit(3);
@@ -31,8 +32,7 @@ await Bun.write(process.argv[1] + "." + process.pid + ".ended", "");`,
 afterAll(() => rmSync(directory, { recursive: true }));
 
 /** Asks one question. @returns process id of the helper that answered */
-function asking() {
-  const exec = createHelperProcesses(command);
+function asking(exec = createHelperProcesses(command)) {
   return async (
     args: readonly (string | number)[],
     more: { signal?: AbortSignal; ms?: number; quietMs?: number } = {},
@@ -50,6 +50,9 @@ function asking() {
     return { ...result, pid: result.stdout === "" ? 0 : ((JSON.parse(result.stdout).pid ?? 0) as number) };
   };
 }
+/** Process ids of all helpers of this file that have begun. */
+const started = () =>
+  readdirSync(directory).flatMap((name) => (/\.(\d+)\.started$/.exec(name) ?? []).slice(1).map(Number));
 const isThere = (pid: number) =>
   existsSync(`/proc/${pid}`) && !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
 
@@ -61,6 +64,19 @@ describe("helper processes", () => {
     const pids = (await Promise.all([ask(["c"]), ask(["d"]), ask(["e"])])).map(({ pid }) => pid);
     expect(new Set(pids).size).toBe(3);
     expect(pids).toContain(first.pid);
+  });
+
+  test("a process that was prepared answers the first question, and is one only", async () => {
+    const before = new Set(started());
+    const fresh = () => started().filter((pid) => !before.has(pid));
+    const exec = createHelperProcesses(command);
+    exec.prepare?.();
+    exec.prepare?.();
+    await until("it runs", () => fresh().length > 0);
+    expect((await asking(exec)(["a"])).pid).toBe(fresh()[0] ?? 0);
+    exec.prepare?.();
+    await asking(exec)(["b"]);
+    expect(fresh()).toHaveLength(1);
   });
 
   test("a process that nothing is asked of ends by itself", async () => {

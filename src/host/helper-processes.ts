@@ -5,12 +5,11 @@ import {
   type Child,
   type Command,
   describe,
-  type Exec,
   type ExecResult,
   notStarted,
   startProgram,
 } from "./exec.ts";
-import { helperCommand, SERVE } from "./helper.ts";
+import { type HelperExec, helperCommand, SERVE } from "./helper.ts";
 
 /** How long a helper process waits for another question, milliseconds: the questions of one RPC follow each other quickly. */
 const IDLE_MS = 1_000;
@@ -24,20 +23,29 @@ const MAX_ANSWER = 4 * 1024 * 1024;
  * has ended, as its standard input closes.
  * @param command with which each question begins
  */
-export function createHelperProcesses(command: readonly string[] = helperCommand()): Exec {
+export function createHelperProcesses(command: readonly string[] = helperCommand()): HelperExec {
   const prefix = command.length - 1;
   const idle = new Set<HelperProcess>();
-  return async (question: Command<string>) => {
+  const start = () => new HelperProcess([...command, SERVE]);
+  const rest = (helper: HelperProcess): void => {
+    if (helper.rest(() => idle.delete(helper))) idle.add(helper);
+  };
+  const ask = async (question: Command<string>) => {
     const { signal } = question;
     if (signal?.aborted) throw cancelledBy(signal, describe(question));
     // The newest, so that those of a burst end.
     const waiting = [...idle].at(-1);
     if (waiting !== undefined) idle.delete(waiting);
-    const helper = waiting ?? new HelperProcess([...command, SERVE]);
+    const helper = waiting ?? start();
     const result = await helper.ask(question, question.args.slice(prefix));
-    if (helper.rest(() => idle.delete(helper))) idle.add(helper);
+    rest(helper);
     return result;
   };
+  return Object.assign(ask, {
+    prepare: () => {
+      if (idle.size === 0) rest(start());
+    },
+  });
 }
 
 /** One helper process, which answers each line of its standard input by a line. */

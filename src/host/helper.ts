@@ -16,6 +16,8 @@ import type {
 
 /** The work that the node gives to its helper process, because it may block for ever. */
 export interface Helper {
+  /** Says that questions will follow within a second. */
+  prepare?(): void;
   /** Reads a device for anything but zeros. `deep` samples every block group. */
   lookForData(path: string, size: bigint, deep: boolean, signal?: AbortSignal): Promise<BlankFinding>;
   /** Opens it exclusively, scans the processes for it and its partitions, and looks up the files of loop devices. */
@@ -45,6 +47,12 @@ export interface Helper {
   eraseMarks(path: string, number: string, size: bigint, volume: string): Promise<MarkOutcome>;
   /** Has the kernel delete one NVMe/TCP controller, if its NQN is still this one. */
   endController(sysRoot: string, name: string, nqn: string, signal?: AbortSignal): Promise<EndedController>;
+}
+
+/** Answers questions, and can be told that some will follow. */
+export interface HelperExec extends Exec {
+  /** Starts a process for a question that follows soon, unless one waits: its start takes as long as a look at the device. */
+  prepare?(): void;
 }
 
 /** The hidden sub-command of the executable that starts the helper. */
@@ -83,7 +91,7 @@ export function helperCommand(
  * @param exec runs a helper process for each question, or passes it to one that is there (createHelperProcesses)
  * @throws nodeStateUnknown, deadlineExceeded, cancelled
  */
-export function createHelper(exec: Exec, command: readonly string[] = helperCommand()): Helper {
+export function createHelper(exec: HelperExec, command: readonly string[] = helperCommand()): Helper {
   const [program = "", ...prefix] = command;
   const ask = async <T>(
     args: readonly string[],
@@ -110,6 +118,7 @@ export function createHelper(exec: Exec, command: readonly string[] = helperComm
     }
   };
   return {
+    prepare: () => exec.prepare?.(),
     lookForData: (path, size, deep, signal) =>
       ask(["blank", path, String(size), deep ? "deep" : "quick"], LOOK_DEADLINE_MS, signal),
     inspect: (path, numbers, files, signal) =>

@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from "../domain/clock.ts";
 import { type Logger, silentLogger } from "../observability/log.ts";
+import { nodeNumber } from "./block-device.ts";
 import { type Exec, exec } from "./exec.ts";
 import { createHelper, type Helper } from "./helper.ts";
 import { createHelperProcesses } from "./helper-processes.ts";
@@ -8,6 +9,8 @@ import { createHelperProcesses } from "./helper-processes.ts";
 export interface NodeSystem {
   readonly exec: Exec;
   readonly helper: Helper;
+  /** As `nodeNumber`. */
+  readonly nodeNumber: (path: string) => Promise<string | undefined>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** `/sys` */
@@ -22,6 +25,7 @@ export function createNodeSystem(overrides: Partial<NodeSystem> = {}): NodeSyste
   return {
     // Tests that take the place of programs answer for the helper as well.
     helper: createHelper(overrides.exec ?? createHelperProcesses()),
+    nodeNumber,
     clock: systemClock,
     logger: silentLogger,
     sysRoot: "/sys",

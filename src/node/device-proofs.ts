@@ -1,6 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import type { BlockDevice } from "../host/data-path.ts";
-import { statPath } from "../mount/stat.ts";
 import type { NodeContext } from "./context.ts";
 
 /** The tools of a node for proofs about a device. */
@@ -49,9 +48,9 @@ export async function verifyDevice(
   if (now === undefined || now.name !== device.name || now.number !== device.number) {
     throw changed(now?.path ?? "disconnected");
   }
-  const node = await statPath(system.exec, path, signal);
-  if (node?.kind !== "block" || node.number !== device.number) {
-    throw changed(`${node?.kind ?? "absent"} ${node?.number ?? ""}`.trim());
+  const number = await system.nodeNumber(path);
+  if (number !== device.number) {
+    throw changed(number === undefined ? "absent" : number === "" ? "no block device" : `block ${number}`);
   }
   if (now.sizeBytes < sizeBytes) {
     throw failure("deviceTooSmall", { device: path, nqn, expected: sizeBytes, found: now.sizeBytes });

@@ -33,7 +33,7 @@ export interface Machine {
   /** blkid: exit code and output. */
   readonly blkid?: readonly [number, string];
   readonly find?: Partial<BlockDevice> | "absent";
-  /** stat: output, or `absent`. */
+  /** Device number of the node in /dev; "" for another kind of file, or `absent`. */
   readonly stat?: string;
   readonly erased?: Awaited<ReturnType<NodeSystem["helper"]["eraseMarks"]>>;
   readonly mountinfo?: string;
@@ -63,9 +63,6 @@ export function machine(answers: Machine): Devices & {
     await step(program === "blockdev" ? args.join(" ") : shown);
     if (program === "blockdev") return result(answers.flush ?? 0);
     if (program === "blkid") return result(...(answers.blkid ?? ([2, ""] as const)));
-    if (program === "stat" && answers.stat === "absent")
-      return { ...result(1), stderr: "stat: x: No such file or directory" };
-    if (program === "stat") return result(0, answers.stat ?? "61b0 103:1\n");
     return result(0);
   };
   const system = createNodeSystem({
@@ -84,6 +81,10 @@ export function machine(answers: Machine): Devices & {
       },
     },
     sysRoot: "/nowhere",
+    nodeNumber: async () => {
+      await step("stat");
+      return answers.stat === "absent" ? undefined : (answers.stat ?? DEVICE.number);
+    },
     helper: {
       ...unusedHelper,
       findFilesystem: async (_path, size, filesystem) => {

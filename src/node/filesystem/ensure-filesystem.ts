@@ -32,10 +32,10 @@ export async function ensureFilesystem(
   signal?: AbortSignal,
 ): Promise<boolean> {
   const { volume, device, state } = wish;
-  if ((await contentOf(node, wish, signal)) === "there") return false;
+  if ((await contentOf(node, wish, "superblock", signal)) === "there") return false;
   // An mkfs that outlived the driver may be at work: only a look after its end counts.
   await proveUnused(node, volume, device, signal);
-  const content = await contentOf(node, wish, signal);
+  const content = await contentOf(node, wish, "everything", signal);
   if (content === "there") return false;
   if (content === "nothing") {
     const finding = await node.system.helper.lookForData(
@@ -57,8 +57,16 @@ export async function ensureFilesystem(
   return true;
 }
 
-/** @throws as ensureFilesystem, for a device without the wanted filesystem that may not be formatted */
-async function contentOf(node: Devices, wish: FilesystemWish, signal?: AbortSignal): Promise<Content> {
+/**
+ * @param look with `superblock`, zeros in its place are enough for `nothing`: another look follows
+ * @throws as ensureFilesystem, for a device without the wanted filesystem that may not be formatted
+ */
+async function contentOf(
+  node: Devices,
+  wish: FilesystemWish,
+  look: "superblock" | "everything",
+  signal?: AbortSignal,
+): Promise<Content> {
   const { volume, device, filesystem, state } = wish;
   await dropCache(node.system, device.path, signal);
   const found = await node.system.helper.findFilesystem(device.path, device.sizeBytes, filesystem, signal);
@@ -80,6 +88,7 @@ async function contentOf(node: Devices, wish: FilesystemWish, signal?: AbortSign
   if (unfinished !== undefined && unfinished !== "ours") {
     throw failure("filesystemUnfinished", { volume, device: device.path, filesystem, reason: unfinished });
   }
+  if (look === "superblock" && superblock.kind === "zeros") return "nothing";
   if (await holdsWanted(node.system, wish, signal)) return there();
   if (unfinished === "ours") return "remains";
   if (superblock.kind === "damaged") {

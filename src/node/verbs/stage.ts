@@ -32,6 +32,7 @@ export async function stage(node: NodeContext, request: StageRequest): Promise<v
 
   const existing = await releaseOlderEpochs(node, volume, checked, path, signal);
   await clearDeadStaging(node, volume, path, signal);
+  if (presentation.kind === "filesystem" && existing === undefined) node.system.helper.prepare?.();
   const connectedBefore = existing !== undefined && !(await endDeadConnection(node, existing, path, signal));
   try {
     const device = await connectVerified(node, checked, signal);

@@ -37,8 +37,8 @@ export class Lane {
   /** Whether several commands wanted to run at once while that was not proven to work. */
   #wantsMore = false;
   /** Why the latest command could not be sent, until the server has given a channel. */
-  #trouble: string | undefined;
-  /** When the latest command ended, on the monotonic clock. */
+  #trouble: { readonly reason: string } | undefined;
+  /** When the latest command ended (monotonic). */
   #usedAt = 0;
 
   constructor(options: LaneOptions) {
@@ -116,10 +116,9 @@ export class Lane {
         return;
       }
       const { limit, neighbours, purpose } = this.#options;
-      const { hasRoom } = current;
-      if (!hasRoom) this.#wantsMore ||= current.channels > 0 && limit.isOpen;
+      if (!current.hasRoom) this.#wantsMore ||= current.channels > 0 && limit.isOpen;
       else if (this.#wantsMore && current.channels === 0 && this.#judge(current)) return;
-      const used = hasRoom ? current : purpose === "attach" ? neighbours.spare() : undefined;
+      const used = current.hasRoom ? current : purpose === "attach" ? neighbours.spare() : undefined;
       if (used === undefined) return;
       const mayRunBackground = used === current && current.mayRunBackground;
       const command = this.#queue.take((one) => neighbours.order.isFirst(one), mayRunBackground);
@@ -177,8 +176,8 @@ export class Lane {
       return;
     }
     const { clock, logger, purpose } = this.#options;
-    const { what, nonce, request, askedAt } = command;
-    const queueSeconds = (clock.monotonic() - askedAt) / 1000;
+    const queueSeconds = (clock.monotonic() - command.askedAt) / 1000;
+    const { what, nonce, request } = command;
     logger.debug("command left the queue unsent", { ...request, purpose, what, nonce, queueSeconds });
     this.#reportQueue();
     this.#leaveOrder(command);
@@ -194,8 +193,7 @@ export class Lane {
   }
 
   #unreachable(seconds: number): DriverError {
-    const trouble = this.#trouble === undefined ? undefined : { reason: this.#trouble };
-    return unreachable(this.#options.address, this.#link.lastFailure ?? trouble, seconds);
+    return unreachable(this.#options.address, this.#link.lastFailure ?? this.#trouble, seconds);
   }
 
   /** Asks the device whether it runs commands at the same time. @returns whether it does so now */
@@ -260,7 +258,7 @@ export class Lane {
         if (outcome.isRefused && channels > 0) limit.refused(channels);
         else {
           // The server has no channel for us, or the connection is gone: both are cured by a new connection only.
-          this.#trouble = outcome.reason;
+          this.#trouble = { reason: outcome.reason };
           connection.drop(outcome.reason);
         }
         if (command.waiters.size === 0 || this.#stop.signal.aborted) return false;
