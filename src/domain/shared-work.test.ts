@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { AsyncLocalStorage } from "node:async_hooks";
 import { SharedWork } from "./shared-work.ts";
 
 const forever = new AbortController().signal;
@@ -38,6 +39,24 @@ describe("shared work", () => {
     end("other");
     expect(await other).toBe("other");
     expect(started).toEqual(["first", "second", "other"]);
+  });
+
+  test("runs on behalf of its first caller, whoever ended the work before it; the others are told of that caller", async () => {
+    const scope = new AsyncLocalStorage<string>();
+    const { work, end } = gate();
+    const told: string[] = [];
+    const shared = new SharedWork(
+      1,
+      () => scope.getStore(),
+      (owner) => told.push(`${scope.getStore()} joined ${owner}`),
+    );
+    const before = scope.run("a", () => shared.run("list", forever, work("first")));
+    const seen = () => Promise.resolve(scope.getStore());
+    const mine = scope.run("b", () => shared.run("list", forever, seen));
+    const joined = scope.run("c", () => shared.run("list", forever, seen));
+    end("first");
+    expect(await Promise.all([before, mine, joined])).toEqual(["first", "b", "b"]);
+    expect(told).toEqual(["c joined b"]);
   });
 
   test("goes on for the callers that stay, and is aborted when the last one has gone", async () => {

@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import { orAborted } from "./abort.ts";
 
 interface Job {
@@ -6,6 +7,8 @@ interface Job {
   readonly result: PromiseWithResolvers<unknown>;
   /** Aborted when the last caller has gone. */
   readonly abandon: AbortController;
+  /** Of the first caller. */
+  readonly owner: string | undefined;
   callers: number;
 }
 
@@ -16,29 +19,42 @@ interface Job {
 export class SharedWork {
   readonly #waiting = new Map<string, Job>();
   readonly #most: number;
+  readonly #caller: () => string | undefined;
+  readonly #joined: (owner: string) => void;
   #running = 0;
 
-  /** @param most pieces of work that run at the same time */
-  constructor(most: number) {
+  /**
+   * @param most pieces of work that run at the same time
+   * @param caller names the caller of `run`, for the log
+   * @param joined is told the name of the first caller by each one that shares its work
+   */
+  constructor(
+    most: number,
+    caller: () => string | undefined = () => undefined,
+    joined: (owner: string) => void = () => {},
+  ) {
     this.#most = most;
+    this.#caller = caller;
+    this.#joined = joined;
   }
 
   /**
-   * Runs work, or joins equal work that waits. The work is aborted when its last caller has gone.
+   * Runs work, or joins equal work that waits. The work is aborted when its last caller has gone. It runs in the asynchronous context of
+   * its first caller.
    * @param key the same for equal work, whose result the callers share
    */
   async run<T>(key: string, signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     signal.throwIfAborted();
     const waiting = this.#waiting.get(key);
     const job = waiting ?? {
-      ...{ key, work, callers: 0 },
+      ...{ key, work: AsyncResource.bind(work), callers: 0, owner: this.#caller() },
       result: Promise.withResolvers<unknown>(),
       abandon: new AbortController(),
     };
     if (waiting === undefined) {
       job.result.promise.catch(() => {});
       this.#waiting.set(key, job);
-    }
+    } else if (job.owner !== undefined) this.#joined(job.owner);
     job.callers += 1;
     this.#start();
     try {

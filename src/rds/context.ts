@@ -1,8 +1,10 @@
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
+import { SharedWork } from "../domain/shared-work.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Logger } from "../observability/log.ts";
+import { currentRequest } from "../observability/request-scope.ts";
 import type { Command, CommandFailure, CommandResult, RouterOsClient } from "../routeros/client.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { type Disk, diskFromRow, disks } from "./disk.ts";
@@ -27,6 +29,14 @@ export interface RdsContext {
   readonly fencing: Fencing;
   /** Eight hex digits, new with each call: no two attachments share an NQN. Left out: randomNonce. */
   readonly nonce?: () => string;
+}
+
+/** Reads that callers of this RDS share, at most so many at a time; the log says who shares whose. */
+export function sharedReads({ logger }: RdsContext, most: number): SharedWork {
+  const caller = () => currentRequest()?.requestId;
+  return new SharedWork(most, caller, (sharedWith) =>
+    logger.debug("read joined", { ...currentRequest(), sharedWith }),
+  );
 }
 
 /** A nonce of 32 random bits. */

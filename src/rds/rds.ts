@@ -1,10 +1,10 @@
 import { RecentMap } from "../domain/recent-map.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
-import { SharedWork } from "../domain/shared-work.ts";
+import type { SharedWork } from "../domain/shared-work.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { ros } from "../routeros/script.ts";
 import { VolumeCache, type VolumeObserver } from "./cache.ts";
-import type { RdsContext } from "./context.ts";
+import { type RdsContext, sharedReads } from "./context.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
 import { type ExportSettings, exportIsRight } from "./export.ts";
@@ -49,13 +49,16 @@ export class Rds {
   /** Volumes that are being created or grown, with the size that they will have. */
   readonly #pending = new PendingVolumes();
   readonly #space: PoolSpace;
-  readonly #lists = new SharedWork(1);
-  readonly #pages = new SharedWork(1);
+  /** Each takes the memory of one list. */
+  readonly #lists: SharedWork;
+  readonly #pages: SharedWork;
   #version: Promise<RouterOsVersion> | undefined;
 
   constructor(context: RdsContext) {
     this.#context = context;
     this.#space = new PoolSpace(context);
+    this.#lists = sharedReads(context, 1);
+    this.#pages = sharedReads(context, 1);
   }
 
   get address(): string {

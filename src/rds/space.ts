@@ -1,12 +1,12 @@
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { RecentMap } from "../domain/recent-map.ts";
-import { SharedWork } from "../domain/shared-work.ts";
+import type { SharedWork } from "../domain/shared-work.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { CommandOutcome } from "../routeros/client.ts";
 import { payload, type Reply } from "../routeros/envelope.ts";
 import { escapeRegex } from "../routeros/quote.ts";
 import { ros, type Script } from "../routeros/script.ts";
-import { disksOf, onlyDisk, type RdsContext } from "./context.ts";
+import { disksOf, onlyDisk, type RdsContext, sharedReads } from "./context.ts";
 import { type Disk, disks, SIZE_PROPERTIES } from "./disk.ts";
 import { isSafePath } from "./layout.ts";
 import { eachPart } from "./parted-read.ts";
@@ -67,12 +67,13 @@ export class PoolSpace {
   #last: string | undefined;
   /** On the monotonic clock. */
   #canSumFrom = 0;
-  readonly #shared = new SharedWork(SUMS_AT_A_TIME);
+  readonly #shared: SharedWork;
   readonly #batches = new Map<string, Batch>();
   #batchNumber = 0;
 
   constructor(context: RdsContext) {
     this.#context = context;
+    this.#shared = sharedReads(context, SUMS_AT_A_TIME);
     // The mount point of a pool is its slot, unless somebody has changed it.
     this.#last = context.defaultPool;
   }
