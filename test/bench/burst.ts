@@ -1,10 +1,15 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { timed } from "../support/figures.ts";
 import { block } from "../support/rpc.ts";
 import type { Stand } from "../support/stand.ts";
-import { type Bench, createRequest, fill, filledName, link, onStand } from "./measure.ts";
+import { atATime, type Bench, bare, createRequest, fill, filledName, link, onStand } from "./measure.ts";
 
 const PUBLISHES = 200;
+/** What the driver uses: a connection for each purpose, and by default eight channels on each. */
+const CONNECTIONS = 3;
+const CHANNELS = 24;
 const CREATES = 50;
 const CREATE_MS = 2_000;
 /** Publishes while the creates run. */
@@ -24,20 +29,50 @@ const publish = ({ controller }: Stand, index: number) =>
 const rejectedOf = (results: readonly PromiseSettledResult<unknown>[]): number =>
   results.filter(({ status }) => status === "rejected").length;
 
+/**
+ * The time of lines in as many channels as the driver may use, those of one volume one after the other. It includes the simulator's
+ * own work, which all of them share one processor for. Milliseconds.
+ */
+async function inChannels(stand: Stand, lines: readonly string[]): Promise<number> {
+  const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => bare(stand)));
+  const ofVolume = Map.groupBy(lines, (line) => /csi-[0-9a-f]{28}/.exec(line)?.[0]);
+  const volumes = [...ofVolume.values()];
+  const ms = await timed(() =>
+    atATime(CHANNELS, volumes.length, async (index) => {
+      for (const line of volumes[index] ?? []) await clients[index % CONNECTIONS]?.exec(line);
+    }),
+  );
+  for (const client of clients) client.close();
+  return ms;
+}
+
 /** Many calls at once, at 50 ms. A call that fails is a figure. */
 export async function burst(bench: Bench): Promise<void> {
   bench.say(`${PUBLISHES} publishes at once`);
   await onStand({ simulate: link(50) }, async (stand) => {
-    await fill(stand, PUBLISHES);
+    const { controller, simulator } = await fill(stand, PUBLISHES);
+    const file = join(stand.directory, "rds/state.json");
+    const before = await readFile(file, "utf8");
+    const mark = (await stand.control.commands()).at(-1)?.sequence ?? 0;
     let failed = 0;
     const ms = await timed(async () => {
       const calls = Array.from({ length: PUBLISHES }, (_, index) => publish(stand, index));
       failed = rejectedOf(await Promise.allSettled(calls));
     });
+    const sent = (await stand.control.commands()).filter(({ sequence }) => sequence > mark);
+    await controller.stop();
+    await simulator.stop();
+    await writeFile(file, before);
+    await stand.startSimulator();
+    const bareMs = await inChannels(
+      stand,
+      sent.map(({ line }) => line),
+    );
     bench.add({
       name: `${PUBLISHES} publishes of ${PUBLISHES} volumes at once, 50 ms link`,
       value: ms / 1000,
       unit: "s",
+      beside: { name: `their ${sent.length} bare lines in ${CHANNELS} channels`, value: bareMs / 1000 },
       goal: { most: 2 },
     });
     bench.add({ name: `failed of these ${PUBLISHES}`, value: failed, unit: "calls", goal: { most: 0 } });

@@ -13,7 +13,7 @@ export async function lists(bench: Bench): Promise<void> {
   for (const count of [10, 1_000, 5_000]) {
     await onStand({ simulate: link(0) }, async (stand) => {
       bench.say(`${count} volumes`);
-      const { pid } = await fill(stand, count);
+      const { pid } = (await fill(stand, count)).controller;
       await reads(bench, stand, count);
       if (count < 1_000) return;
       const before = await peakMb(pid);

@@ -127,7 +127,7 @@ export const filledName = (index: number): string => `filled-${index}`;
 /**
  * Puts `count` volumes on the RDS by writing the state of the stopped simulator, and starts the controller anew. Each is a copy of a
  * volume that the driver has made.
- * @returns the new controller's process
+ * @returns the processes of the new controller and the new simulator
  */
 export async function fill(stand: Stand, count: number) {
   const [create, , , remove] = life(stand, "pattern") as [Step, Step, Step, Step];
@@ -150,9 +150,9 @@ export async function fill(stand: Stand, count: number) {
     state.disks.push(copy(disk, filledName(index)));
   }
   await writeFile(file, JSON.stringify(state));
-  await stand.startSimulator();
+  const simulator = await stand.startSimulator();
   const controller = await stand.startController();
   await stand.control.untilAnswered(2);
   await remove.call();
-  return controller;
+  return { controller, simulator };
 }
