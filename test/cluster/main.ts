@@ -17,6 +17,22 @@ const place: Place = {
 };
 const say = (text: string): void => console.error(`cluster: ${text}`);
 
+/** Whether this process starts a cluster, or has started one that it is to end. */
+let owns = false;
+
+for (const [signal, status] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const) {
+  process.once(signal, async () => {
+    if (owns) {
+      say(`${signal}: ends the cluster`);
+      await Cluster.down(place);
+    }
+    process.exit(status);
+  });
+}
+
 function usage(cluster: Cluster): void {
   console.log(`export KUBECONFIG=${cluster.kubeconfig} PATH=${join(place.programs, "bin")}:$PATH
 kubectl get pods -A
@@ -28,6 +44,7 @@ async function provide(names: readonly string[] = NODES): Promise<readonly [Clus
   const found = await Cluster.find(place);
   if (found !== undefined) return [found, true];
   await Cluster.down(place);
+  owns = true;
   try {
     return [await Cluster.up(place, say, names), false];
   } catch (error) {
