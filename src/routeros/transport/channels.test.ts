@@ -195,22 +195,25 @@ describe("the order of changes of one object", () => {
     expect(asked).toEqual(["1", "3"]);
   });
 
-  test("a background command that an interactive one waits for becomes interactive", async () => {
+  test("an attach overtakes background changes of its object that wait, and not the one that runs", async () => {
     const { transport, held, asked, end } = await proven();
-    const blockers = ["1", "2", "3", "4"].map((line) => transport.exec(line, change()));
+    const background = (line: string) => change({ priority: "background", orderKey: line.slice(-1) });
+    const running = transport.exec("repair x", background("repair x"));
+    await until("a repair of x runs", () => held.length === 1);
+    const blockers = ["1", "2", "3"].map((line) => transport.exec(line, change()));
     await until("the channels are full", () => held.length === 4);
-    const all = [
-      transport.exec("repair y", change({ priority: "background" })),
-      transport.exec("repair x", change({ priority: "background", orderKey: "x" })),
-      transport.exec("create z", change()),
-      transport.exec("attach x", attach({ orderKey: "x" })),
-    ];
-    for (const line of ["1", "2"]) end(line);
-    await until("two more commands run", () => asked.length === 6);
-    expect(asked.slice(4)).toEqual(["create z", "repair x"]);
-    for (const line of ["3", "4", "create z", "repair x"]) end(line);
+    const waiting = ["again x", "repair y"].map((line) => transport.exec(line, background(line)));
+    const attaches = ["attach x", "attach y"].map((line) =>
+      transport.exec(line, attach({ orderKey: line.slice(-1) })),
+    );
+    await until("the attach of y runs", () => asked.includes("attach y"));
+    expect(asked).not.toContain("attach x");
+    end("repair x");
+    await until("the attach of x runs", () => asked.includes("attach x"));
+    expect(asked).not.toContain("again x");
+    for (const line of ["1", "2", "3", "attach x", "attach y"]) end(line);
     await until("the others run", () => asked.length === 8);
-    for (const line of ["repair y", "attach x"]) end(line);
-    await Promise.all([...blockers, ...all]);
+    for (const line of ["again x", "repair y"]) end(line);
+    expect(await Promise.all([running, ...blockers, ...waiting, ...attaches])).toHaveLength(8);
   });
 });

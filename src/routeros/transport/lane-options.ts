@@ -10,8 +10,6 @@ export interface Neighbours {
   changed(): void;
   /** A connection of a lane without waiting commands, on which an attach leaves a channel for that lane. */
   spare(): SharedConnection | undefined;
-  /** Makes a command that waits in any lane interactive. */
-  raise(command: Command): void;
 }
 
 export interface LaneOptions extends Omit<LinkOptions, "onFailed"> {

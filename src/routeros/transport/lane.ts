@@ -102,11 +102,6 @@ export class Lane {
     return isIdle && !this.#stop.signal.aborted ? this.#link.current : undefined;
   }
 
-  /** Makes a command that waits here interactive. */
-  raise(command: Command): void {
-    this.#queue.raise(command);
-  }
-
   /** Sends as many commands as may be sent now. */
   pump(): void {
     while (!this.#stop.signal.aborted && this.#queue.size > 0) {
@@ -143,8 +138,7 @@ export class Lane {
     const ahead = this.#queue.size + this.#running.size;
     const command = newCommand(line, options, key, { now: clock.monotonic(), ahead });
     if (!this.#queue.push(command)) return undefined;
-    const earlier = neighbours.order.enter(command);
-    if (command.priority === "interactive") for (const one of earlier) neighbours.raise(one);
+    neighbours.order.enter(command);
     this.#reportQueue();
     return command;
   }

@@ -25,7 +25,6 @@ export function createLanes(
       for (const lane of lanes.values()) if (lane.spare !== undefined) return lane.spare;
       return undefined;
     },
-    raise: (command) => each((lane) => lane.raise(command)),
   };
   const open = (purpose: Purpose): Lane => {
     const onReconnect = (): void => options.onReconnect(purpose);
