@@ -34,20 +34,27 @@ export async function findLeftover(
   mounted: readonly Disk[],
   signal: AbortSignal,
 ): Promise<Place | "changed" | undefined> {
-  const what = whatFor(id);
   const asked = pathsOnPools(mounted, id, layout.directory);
-  const { there, listed } =
-    (await fewDisks(context, id, layout, mounted, signal)) ??
-    (await filesAndDisks(context, asked, {
-      what,
+  const placed = (look: Look) => ({
+    ...look,
+    ...placesFor(look.listed, id, layout, context.clusterId ?? ""),
+  });
+  const few = await fewDisks(context, id, layout, mounted, signal);
+  let found = few === undefined ? undefined : placed(few);
+  // Only all disks say whose a file on another pool is.
+  if (found === undefined || found.others.some(({ path }) => found?.there.has(path))) {
+    const all = await filesAndDisks(context, asked, {
+      what: whatFor(id),
       coalesceKey: `leftover:${id}`,
       signal,
       where: ros`slot=${layout.pool} or slot~"^(csi|pvc)-" or mounted`,
       core: ros`slot=${layout.pool} or mounted or (slot~"^(csi|pvc)-" and !(type="file"))`,
       files: ros`slot~"^(csi|pvc)-" and type="file"`,
       properties: FILE_PROPERTIES,
-    }));
-  const { ours, others, away } = placesFor(listed, id, layout, context.clusterId ?? "");
+    });
+    found = placed(all);
+  }
+  const { there, listed, ours, others, away } = found;
   const [missing] = away;
   if (missing !== undefined) throw failure("filePoolNotMounted", { volume: id, pool: missing });
   const unasked = [...ours, ...others].some(({ path }) => !asked.includes(path));
@@ -64,8 +71,7 @@ export async function findLeftover(
 
 /**
  * As `filesAndDisks`, with the disks of `decidingDisks` only. One RouterOS command.
- * @returns undefined when all disks must be read: a file is on a pool of which only they can say whose it is, the mounts are not those of
- *   the condition, or there are too many
+ * @returns undefined when all disks must be read: no pool is mounted, the mounts are not those of the condition, or there are too many
  */
 async function fewDisks(
   context: RdsContext,
@@ -75,14 +81,12 @@ async function fewDisks(
   signal: AbortSignal,
 ): Promise<Look | undefined> {
   const paths = pathsOnPools(mounted, id, layout.directory);
-  const where = decidingDisks(id, layout, mounted);
-  if (where === undefined || paths.length === 0) return undefined;
+  const where = paths.length === 0 ? undefined : decidingDisks(id, layout, mounted);
+  if (where === undefined) return undefined;
   const what = whatFor(id);
   const few = await readWithAnswer(context, { what, where, signal }, filesAmong(paths));
   if (few === undefined || mountsOf(few.disks) !== mountsOf(mounted)) return undefined;
-  const there = filesIn(few.reply, what);
-  const { others } = placesFor(few.disks, id, layout, context.clusterId ?? "");
-  return others.some(({ path }) => there.has(path)) ? undefined : { there, listed: few.disks };
+  return { there: filesIn(few.reply, what), listed: few.disks };
 }
 
 /**
@@ -97,7 +101,7 @@ function decidingDisks(
 ): Script | undefined {
   const points = mounted.flatMap(({ mountPoint }) => (mountPoint === "" ? [] : [mountPoint]));
   const isNested = points.some((upper) => points.some((lower) => lower.startsWith(`${upper}/`)));
-  if (isNested || points.length === 0 || mounted.some(({ type }) => type === "file")) return undefined;
+  if (isNested || mounted.some(({ type }) => type === "file")) return undefined;
   const usual = `^/?(${points.map(escapeRegex).join("|")})/${escapeRegex(directory)}/[^/]+$`;
   return ros`slot=${pool} or slot=${id} or mounted or (slot~"^(csi|pvc)-" and type="file" and !(file-path~${usual}))`;
 }
@@ -107,7 +111,7 @@ function mountsOf(disks: readonly Disk[]): string {
   return disks
     .flatMap(({ slot, mounted, mountPoint }) => (mounted ? [`${slot}=${mountPoint}`] : []))
     .toSorted()
-    .join(" ");
+    .join();
 }
 
 /**

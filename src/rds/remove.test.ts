@@ -156,8 +156,28 @@ describe("the file of a volume without item", () => {
     );
   });
 
+  const unusual = { slot: OTHER, type: "file", comment: "", "file-path": "x" };
+  test.each<[string, readonly Disk[], readonly object[]]>([
+    ["no file is on another pool", [DEFAULT, disk("usb2")], [BOTH[0] ?? {}, pool("usb2")]],
+    ["one pool is mounted", [DEFAULT], [BOTH[0] ?? {}]],
+    ["the mounts are listed in another order", [disk("usb2"), DEFAULT], [BOTH[0] ?? {}, pool("usb2")]],
+    ["a volume is listed that is no mount", [DEFAULT], [BOTH[0] ?? {}, unusual]],
+    [
+      "a mounted item says no mount point",
+      [DEFAULT, disk("x", { mountPoint: "" })],
+      [BOTH[0] ?? {}, pool("x", { "mount-point": "" })],
+    ],
+  ])("is judged by few disks where %s", async (_, mounted, rows) => {
+    const { context, lists } = rds({ ...files(file("usb1")), rows });
+    await findLeftover(context, ID, LAYOUT, mounted, SIGNAL).catch(() => undefined);
+    expect(lists).toHaveLength(1);
+    const points = mounted.flatMap(({ mountPoint }) => (mountPoint === "" ? [] : [mountPoint])).join("|");
+    expect(lists[0]).toContain(`(file-path~"^/\\?(${points})/csi/`);
+  });
+
   test.each<[string, readonly Disk[], readonly object[], number]>([
     ["a file is on a pool that only they prove ours", [DEFAULT, USB], BOTH, 1],
+    ["... and on one of several such pools only", [DEFAULT, disk("usb2"), USB], [...BOTH, pool("usb2")], 1],
     [
       "a mount may hide the folder of another one",
       [DEFAULT, disk("x", { mountPoint: "storage-pool/csi" })],
@@ -166,10 +186,12 @@ describe("the file of a volume without item", () => {
     ],
     ["a file disk is mounted", [DEFAULT, disk("x", { type: "file" })], BOTH, 0],
     ["the mounts are other ones than before", [DEFAULT, USB], [BOTH[0] ?? {}], 1],
+    ["... though as many", [DEFAULT, USB], [BOTH[0] ?? {}, pool("usb2")], 1],
   ])("is judged by all items of ours where %s", async (_, mounted, rows, at) => {
     const { context, lists } = rds({ ...files(file("usb1")), rows });
     await findLeftover(context, ID, LAYOUT, mounted, SIGNAL).catch(() => undefined);
     expect(lists.indexOf('slot="storage-pool" or slot~"^(csi|pvc)-" or mounted')).toBe(at);
+    expect(lists).toHaveLength(at + 1);
   });
 
   test("is proven absent where no such file is", async () => {

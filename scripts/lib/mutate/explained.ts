@@ -46,13 +46,13 @@ export const EXPLAINED: readonly Explanation[] = [
     "src/node/filesystem/ensure-filesystem.ts isRecent: epoch > 0 && mark.epoch > 0 → mark.epoch > 0",
     "src/node/filesystem/ensure-filesystem.ts isRecent: epoch > 0 → epoch >= 0",
   ]),
-  ...because("a file that is no device has the number `` (statPath)", [
-    'src/node/device-proofs.ts verifyDevice: node?.kind !== "block" || node.number !== device.number → node.number !== device.number',
-    'src/mount/users.ts nodeMounts: seen?.kind === "block" && seen.number === device.number → seen.number === device.number',
+  ...because("the first look is asked for `there` alone, and the second one for all but the short answer", [
+    'src/node/filesystem/ensure-filesystem.ts ensureFilesystem: "everything" → ""',
+    'src/node/filesystem/ensure-filesystem.ts contentOf: return "nothing"; → return undefined as never;',
+    'src/node/filesystem/ensure-filesystem.ts contentOf: "nothing" → ""',
   ]),
-  ...because("a message has no blank at its end", [
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: a source text
-    'src/node/device-proofs.ts verifyDevice: `${node?.kind ?? "absent"} ${node?.number ?? ""}`.trim() → `${node?.kind ?? "absent"} ${node?.number ?? ""}`',
+  ...because("a file that is no device has the number `` (statPath)", [
+    'src/mount/users.ts nodeMounts: seen?.kind === "block" && seen.number === device.number → seen.number === device.number',
   ]),
   ...because(
     "how much is read at once; a device takes multiples of its sectors only (direct-reader.test.ts)",
@@ -106,9 +106,9 @@ export const EXPLAINED: readonly Explanation[] = [
   ]),
   ...because("equal reads share a reply by their condition, which is part of the key beside this text", [
     // biome-ignore lint/suspicious/noTemplateCurlyInString: a source text
-    'src/rds/remove.ts findLeftover: `leftover:${id}` → ""',
+    'src/rds/leftover.ts findLeftover: `leftover:${id}` → ""',
   ]),
-  ...because("no cluster has such an id", ['src/rds/remove.ts findLeftover: "" → "mutant"']),
+  ...because("no cluster has such an id", ['src/rds/leftover.ts findLeftover: "" → "mutant"']),
 ];
 
 function because(why: string, keys: readonly string[]): readonly Explanation[] {
