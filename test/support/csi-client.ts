@@ -5,7 +5,7 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import { type ChannelOptions, Client, credentials } from "@grpc/grpc-js";
+import { type ChannelOptions, Client, credentials, Metadata } from "@grpc/grpc-js";
 import { serviceDefinition } from "../../src/csi/bridge.ts";
 
 type Unary<S extends DescService> = {
@@ -21,6 +21,8 @@ type Unary<S extends DescService> = {
 export interface CallOptions {
   /** Deadline from now; 60,000. Infinity for none. */
   readonly deadlineMs?: number;
+  /** Deadline that the server is told while this client goes on waiting, to see when the server answers. */
+  readonly announcedMs?: number;
   /** Cancels the call, as a client does that gives up. */
   readonly signal?: AbortSignal;
 }
@@ -49,14 +51,17 @@ export function serviceClient<S extends DescService>(
       if (rpc === undefined) throw new Error(`${method.name} has no definition`);
       const call = (
         request: MessageInitShape<DescMessage> = {},
-        { deadlineMs = 60_000, signal }: CallOptions = {},
+        { deadlineMs = 60_000, announcedMs, signal }: CallOptions = {},
       ) =>
         new Promise((resolve, reject) => {
+          const metadata = new Metadata();
+          if (announcedMs !== undefined) metadata.set("grpc-timeout", `${announcedMs}m`);
           const running = client.makeUnaryRequest(
             rpc.path,
             rpc.requestSerialize,
             rpc.responseDeserialize,
             create(method.input, request),
+            metadata,
             deadlineMs === Infinity ? {} : { deadline: Date.now() + deadlineMs },
             (error: Error | null, value: unknown) => (error === null ? resolve(value) : reject(error)),
           );

@@ -1,0 +1,125 @@
+import type { Random } from "../fuzz/random.ts";
+import { drawFaults, drawSwitches, type FaultStep } from "./draw-faults.ts";
+
+/** How a volume is used: raw block, an ext4, or the raw block disk of a virtual machine (ReadWriteMany). */
+export type Kind = "block" | "filesystem" | "machine";
+
+/** One thing that the user of a volume does. An action that does not fit the state of the volume is left out. */
+export type Action =
+  | { readonly do: "attach"; readonly node: string }
+  /** The calls of a second node: refused, except for a machine. */
+  | { readonly do: "elsewhere"; readonly node: string }
+  | { readonly do: "migrate"; readonly node: string; readonly keep: "target" | "source" }
+  | { readonly do: "write"; readonly ms: number }
+  | { readonly do: "read" }
+  | { readonly do: "expand"; readonly mib: number }
+  | { readonly do: "detach" }
+  /** Detaches while the node still has the volume, as Kubernetes does after six minutes. Block volumes only. */
+  | { readonly do: "force" }
+  /** Detaches while a process holds a descriptor of the volume, or a foreign mount its filesystem. */
+  | { readonly do: "busy"; readonly by: "descriptor" | "mount"; readonly ms: number }
+  /** DeleteVolume; of an attached volume it must be refused. */
+  | { readonly do: "delete" }
+  /** CreateVolume once more. */
+  | { readonly do: "create" }
+  | { readonly do: "list" }
+  | { readonly do: "capacity" }
+  | { readonly do: "stats" };
+
+export interface VolumePlan {
+  readonly name: string;
+  readonly kind: Kind;
+  readonly mib: number;
+  readonly actions: readonly Action[];
+}
+
+/** A round: everything that the seed decides. The order in which concurrent calls meet is real. */
+export interface Plan {
+  readonly seed: number;
+  readonly profile: string;
+  readonly switches: Readonly<Record<string, string | number>>;
+  readonly orchestrator: "none" | "kubernetes";
+  readonly fencing: "epoch" | "epoch+hosts" | "off";
+  readonly controllers: number;
+  /** Deadline of each call, milliseconds. */
+  readonly deadlineMs: number;
+  /** Actions begin, and faults strike, within this time; milliseconds. */
+  readonly workMs: number;
+  readonly volumes: readonly VolumePlan[];
+  readonly faults: readonly FaultStep[];
+}
+
+export const NODES = ["node-a", "node-b", "node-c"] as const;
+
+const SIZES_MIB = [16, 32, 64];
+
+/** How often each action is drawn, relative to the others. */
+const WEIGHTS: readonly (readonly [Action["do"], number])[] = [
+  ["attach", 6],
+  ["write", 3],
+  ["read", 3],
+  ["detach", 4],
+  ["elsewhere", 3],
+  ["migrate", 5],
+  ["expand", 2],
+  ["force", 2],
+  ["busy", 2],
+  ["delete", 1],
+  ["create", 1],
+  ["list", 1],
+  ["capacity", 1],
+  ["stats", 1],
+];
+
+function drawAction(random: Random): Action {
+  let at = random.int(WEIGHTS.reduce((sum, [, weight]) => sum + weight, 0));
+  const [kind] = WEIGHTS.find(([, weight]) => (at -= weight) < 0) ?? ["read", 0];
+  switch (kind) {
+    case "attach":
+    case "elsewhere":
+      return { do: kind, node: random.pick(NODES) };
+    case "migrate":
+      return { do: kind, node: random.pick(NODES), keep: random.chance(0.7) ? "target" : "source" };
+    case "write":
+      return { do: kind, ms: 50 + random.int(500) };
+    case "expand":
+      return { do: kind, mib: 4 + 4 * random.int(4) };
+    case "busy":
+      return { do: kind, by: random.pick(["descriptor", "mount"]), ms: 100 + random.int(1_500) };
+    default:
+      return { do: kind };
+  }
+}
+
+export interface PlanOptions {
+  readonly workMs?: number;
+  /** Actions of each volume. */
+  readonly actions?: number;
+  readonly fencing?: Plan["fencing"];
+}
+
+/** The round of a seed. */
+export function drawPlan(seed: number, random: Random, options: PlanOptions = {}): Plan {
+  const { workMs = 9_000, actions = 14 } = options;
+  const orchestrator = random.chance(0.4) ? "kubernetes" : "none";
+  const controllers = orchestrator === "none" && random.chance(0.5) ? 2 : 1;
+  const profile = random.pick(["current", "current", "hostile", "strict", "old"]);
+  const volumes = Array.from({ length: 2 + random.int(3) }, (_, index) => ({
+    name: `v${index}-${seed}`,
+    kind: random.pick(["block", "filesystem", "machine"] as const),
+    mib: random.pick(SIZES_MIB),
+    actions: Array.from({ length: actions }, () => drawAction(random)),
+  }));
+  return {
+    seed,
+    profile,
+    switches: drawSwitches(random),
+    orchestrator,
+    fencing: options.fencing ?? random.pick(["epoch", "epoch", "epoch+hosts"]),
+    controllers,
+    deadlineMs: random.pick([3_000, 6_000, 10_000]),
+    workMs,
+    volumes,
+    faults: drawFaults(random, { workMs, controllers, orchestrator }),
+  };
+}
