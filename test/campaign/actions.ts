@@ -58,7 +58,7 @@ export async function act(user: VolumeUser, action: Action, stage: Stage): Promi
 async function attach(user: VolumeUser, node: string): Promise<boolean> {
   if (user.volumeId === undefined && !(await user.create())) return true;
   // Kubernetes attaches elsewhere only after a detach.
-  if (user.touched.some((other) => other !== node)) return false;
+  if (user.touched.some((other) => other !== node) || user.grownInUse) return false;
   if (user.plan.kind === "machine") {
     const { cluster } = user.site;
     cluster?.machineOn(user.plan.name, node);
@@ -85,7 +85,7 @@ async function migrate(
 ): Promise<boolean> {
   const [source, ...others] = user.up;
   if (user.plan.kind !== "machine" || source === undefined || others.length > 0) return false;
-  if (user.touched.length !== 1 || node === source) return false;
+  if (user.touched.length !== 1 || node === source || user.grownInUse) return false;
   const { name } = user.plan;
   site.cluster?.machineOn(name, source);
   site.cluster?.migration(name, "Scheduling");
@@ -110,6 +110,8 @@ async function expand(user: VolumeUser, mib: number, { caller, history }: Stage)
   if (volumeId === undefined) return false;
   const wanted = user.bytes + BigInt(mib) * MIB;
   const capacityRange = { requiredBytes: wanted };
+  // Without an answer it may have grown.
+  user.grownInUse = user.touched.length > 0;
   const grown = await caller.until(
     user.controllerCall(
       "ControllerExpandVolume",

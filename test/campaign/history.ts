@@ -90,6 +90,21 @@ function textOf(fact: Fact): string {
   }
 }
 
-/** The history as lines for a person. */
-export const historyLines = (facts: readonly Fact[]): string[] =>
-  facts.map((fact) => `${String(fact.at).padStart(7)} ms  ${textOf(fact)}`);
+/** The history as lines for a person. Of calls that are repeated with the same outcome only the first and the number are shown. */
+export function historyLines(facts: readonly Fact[]): string[] {
+  const lines: string[] = [];
+  const same = new Map<string, { readonly at: number; count: number }>();
+  for (const fact of facts) {
+    const line = `${String(fact.at).padStart(7)} ms  ${textOf(fact)}`;
+    if (fact.fact !== "call" || fact.outcome === "OK") {
+      lines.push(line);
+      continue;
+    }
+    const key = `${fact.volume} ${fact.method} ${cut(fact.outcome, 90).replace(/\d+/g, "N")}`;
+    const known = same.get(key);
+    if (known === undefined) same.set(key, { at: lines.push(line) - 1, count: 1 });
+    else known.count += 1;
+  }
+  for (const { at, count } of same.values()) if (count > 1) lines[at] += ` (${count} times)`;
+  return lines;
+}

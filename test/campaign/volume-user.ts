@@ -33,6 +33,8 @@ export class VolumeUser {
   /** CreateVolume was called, and no DeleteVolume has been acknowledged since. */
   maybeThere = false;
   bytes: bigint;
+  /** It was expanded while a node had it: the device may show the size after a new attachment only, and a stage is refused until then. */
+  grownInUse = false;
   /** Time (performance.now) of the last detach, if it was acknowledged and no attach has begun since. */
   detachedSince: number | undefined = 0;
   readonly site: Site;
@@ -218,7 +220,9 @@ export class VolumeUser {
     if ((await this.#caller.until(call)) === undefined) return false;
     at.begun = 0;
     if (this.plan.kind === "machine") this.site.cluster?.launcherGone(this.plan.name, node);
-    this.detachedSince = this.touched.length === 0 ? performance.now() : undefined;
+    if (this.touched.length > 0) return true;
+    this.detachedSince = performance.now();
+    this.grownInUse = false;
     return true;
   }
 
