@@ -13,7 +13,9 @@ const kubevirt = (kind: string, name: string, rest: object) => ({
 /** What a cluster says about the volumes of a round, behind an API server that fails on demand. */
 export class Cluster {
   readonly api: FakeApiServer;
+  /** Of controllers. */
   readonly flags: readonly string[];
+  readonly nodeFlags: readonly string[] = ["--cluster-id", CLUSTER_UID];
 
   private constructor(api: FakeApiServer, kubeconfig: string) {
     this.api = api;

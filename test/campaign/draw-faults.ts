@@ -133,5 +133,11 @@ export function drawFaults(random: Random, { workMs, controllers, orchestrator }
         return { at, fault: "rds", rule: drawRule(random) };
     }
   };
-  return Array.from({ length: 3 + random.int(14) }, one).sort((a, b) => a.at - b.at);
+  const steps = Array.from({ length: 3 + random.int(14) }, one);
+  for (const step of [...steps]) {
+    // A line that hangs goes on after a while: late, and after its caller has given up.
+    if (step.fault === "rds" && step.rule.kind.startsWith("hang"))
+      steps.push({ at: step.at + 500 + random.int(4_000), fault: "release" });
+  }
+  return steps.sort((a, b) => a.at - b.at);
 }

@@ -19,7 +19,7 @@ function options() {
   const known = {
     seconds: { type: "string", default: "300" },
     seed: { type: "string" },
-    actions: { type: "string", default: "14" },
+    actions: { type: "string", default: "16" },
     jobs: { type: "string", default: "1" },
     replay: { type: "string" },
     keep: { type: "string", default: "dist/campaign" },

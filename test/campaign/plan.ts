@@ -100,7 +100,7 @@ export interface PlanOptions {
 
 /** The round of a seed. */
 export function drawPlan(seed: number, random: Random, options: PlanOptions = {}): Plan {
-  const { workMs = 9_000, actions = 14 } = options;
+  const { workMs = 12_000, actions = 16 } = options;
   const orchestrator = random.chance(0.4) ? "kubernetes" : "none";
   const controllers = orchestrator === "none" && random.chance(0.5) ? 2 : 1;
   const profile = random.pick(["current", "current", "hostile", "strict", "old"]);

@@ -40,7 +40,7 @@ let rounds = 0;
 export async function runRound(plan: Plan, options: RoundOptions): Promise<RoundResult> {
   const history = new History();
   const directory = join(options.base, `r${(rounds += 1)}`);
-  const site = await Site.start(plan, directory, history);
+  const site = await Site.start(plan, directory);
   const counts = { actions: 0, calls: 0, records: 0 };
   try {
     const baseline = new Map<string, number>();

@@ -1,13 +1,12 @@
-import { access, copyFile, mkdir, readdir, readlink, writeFile } from "node:fs/promises";
+import { access, copyFile, mkdir, readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Controller, Node } from "../../src/csi/gen/csi_pb.ts";
 import type { ServiceClient } from "../support/csi-client.ts";
 import { executable } from "../support/executable.ts";
 import type { Running } from "../support/processes.ts";
 import { type Stand, startStand } from "../support/stand.ts";
-import { clockWrapper } from "./clock.ts";
+import { Clocks } from "./clock.ts";
 import { Cluster } from "./cluster.ts";
-import type { History } from "./history.ts";
 import { NODES, type Plan } from "./plan.ts";
 
 /** How long a process was not itself: killed, stopped or starting. `to` is undefined while it lasts. */
@@ -25,13 +24,13 @@ export class Site {
   readonly stand: Stand;
   readonly cluster: Cluster | undefined;
   readonly #plan: Plan;
-  readonly #history: History;
+  readonly clocks: Clocks;
 
-  private constructor(plan: Plan, stand: Stand, cluster: Cluster | undefined, history: History) {
+  private constructor(plan: Plan, stand: Stand, cluster: Cluster | undefined, clocks: Clocks) {
     this.#plan = plan;
     this.stand = stand;
     this.cluster = cluster;
-    this.#history = history;
+    this.clocks = clocks;
     this.#processes.set("simulator", stand.simulator);
     this.#processes.set("controller-0", stand.controllerProcess);
     for (const [name, running] of stand.nodeProcesses) this.#processes.set(name, running);
@@ -39,21 +38,21 @@ export class Site {
   }
 
   /** Starts the installation of a round in `directory`. */
-  static async start(plan: Plan, directory: string, history: History): Promise<Site> {
+  static async start(plan: Plan, directory: string): Promise<Site> {
     await mkdir(directory);
     const cluster = plan.orchestrator === "kubernetes" ? await Cluster.start(directory) : undefined;
     try {
-      const wrapped = await clockWrapper(executable, directory);
+      const clocks = await Clocks.install(executable, join(directory, "clocks"));
       const stand = await startStand({
-        executable: wrapped,
+        executable: clocks.executable,
         directory: join(directory, "s"),
         profile: plan.profile,
         nodes: NODES,
         simulate: Object.entries(plan.switches).flatMap(([name, value]) => ["--switch", `${name}=${value}`]),
         controller: ["--fencing", plan.fencing],
-        ...(cluster === undefined ? {} : { orchestrator: cluster.flags }),
+        ...(cluster === undefined ? {} : { orchestrator: cluster.flags, node: cluster.nodeFlags }),
       });
-      const site = new Site(plan, stand, cluster, history);
+      const site = new Site(plan, stand, cluster, clocks);
       for (let index = 1; index < plan.controllers; index += 1) {
         const socket = join(stand.directory, `controller-${index}.sock`);
         site.#processes.set(`controller-${index}`, await stand.startController(socket, []));
@@ -138,11 +137,6 @@ export class Site {
     });
   }
 
-  /** The wall clock of a process, in seconds from the true one. */
-  setClock(process: string, seconds: number): Promise<void> {
-    return writeFile(join(this.stand.directory, `${process}.clock`), `${seconds >= 0 ? "+" : ""}${seconds}`);
-  }
-
   /** Ends of processes that nobody asked for. */
   unexpectedEnds(): string[] {
     return [...this.#processes.values()].flatMap((running) =>
@@ -174,10 +168,6 @@ export class Site {
     for (const name of await readdir(this.stand.directory)) {
       if (/\.(log|jsonl)$/.test(name)) await copyFile(join(this.stand.directory, name), join(to, name));
     }
-  }
-
-  note(text: string): void {
-    this.#history.add({ fact: "note", text });
   }
 
   get plan(): Plan {

@@ -62,9 +62,16 @@ export function serviceClient<S extends DescService>(
             rpc.responseDeserialize,
             create(method.input, request),
             metadata,
-            deadlineMs === Infinity ? {} : { deadline: Date.now() + deadlineMs },
-            (error: Error | null, value: unknown) => (error === null ? resolve(value) : reject(error)),
+            deadlineMs === Infinity || announcedMs !== undefined ? {} : { deadline: Date.now() + deadlineMs },
+            (error: Error | null, value: unknown) => {
+              clearTimeout(patience);
+              if (error === null) resolve(value);
+              else reject(error);
+            },
           );
+          // A deadline of this client's own would be the one that the server is told.
+          const patience =
+            announcedMs === undefined ? undefined : setTimeout(() => running.cancel(), deadlineMs);
           signal?.addEventListener("abort", () => running.cancel(), { once: true });
         });
       return [method.localName, call] as const;
