@@ -221,7 +221,13 @@ async function look(
     );
     const there = listed.value?.entries.some(({ volume }) => volume?.volumeId === volumeId);
     if (listed.value !== undefined && volumeId !== undefined && there !== true)
-      history.add({ fact: "read", volume: user.plan.name, node: "ListVolumes", records: 0, lost: [`volume ${volumeId}`] });
+      history.add({
+        fact: "read",
+        volume: user.plan.name,
+        node: "ListVolumes",
+        records: 0,
+        lost: [`volume ${volumeId}`],
+      });
     return true;
   }
   if (what === "capacity") {

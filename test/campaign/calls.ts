@@ -61,7 +61,9 @@ export class Caller {
     for (let attempt = 1; ; attempt += 1) {
       const { outcome: answer, value } = await this.once(call());
       if (answer === "OK") return { value: value as T };
-      if (this.giveUpAt === undefined ? attempt >= attempts || this.ending : performance.now() > this.giveUpAt)
+      if (
+        this.giveUpAt === undefined ? attempt >= attempts || this.ending : performance.now() > this.giveUpAt
+      )
         return undefined;
       await delay(this.giveUpAt === undefined ? 100 : 250);
     }

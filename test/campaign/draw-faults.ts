@@ -13,7 +13,11 @@ export type FaultStep = { readonly at: number } & (
   | { readonly fault: "kill" | "term" | "stop"; readonly process: string; readonly ms: number }
   /** The wall clock of a process jumps. */
   | { readonly fault: "clock"; readonly process: string; readonly seconds: number }
-  | { readonly fault: "api"; readonly how: "down" | "hang" | "slow" | "500" | "429" | "drop"; readonly ms: number }
+  | {
+      readonly fault: "api";
+      readonly how: "down" | "hang" | "slow" | "500" | "429" | "drop";
+      readonly ms: number;
+    }
 );
 
 /** Regular expressions on RouterOS lines: any line, creates, changes of records, deletes, exports, reads, uploads of the sum. */
@@ -87,7 +91,11 @@ function drawRule(random: Random): Fault {
         ? { kind: "diskFull", ...when }
         : { kind: "permissionMissing", policy: random.pick(["write", "read"]), ...when };
     default:
-      return { kind: "refuseSessions", mode: random.pick(["close", "authentication"]), count: 1 + random.int(4) };
+      return {
+        kind: "refuseSessions",
+        mode: random.pick(["close", "authentication"]),
+        count: 1 + random.int(4),
+      };
   }
 }
 
@@ -118,7 +126,12 @@ export function drawFaults(random: Random, { workMs, controllers, orchestrator }
       case 10:
         return { at, fault: "stop", process: random.pick([...services, "simulator"]), ms };
       case 11:
-        return { at, fault: random.pick(["term", "kill"]), process: random.pick(services), ms: random.int(500) };
+        return {
+          at,
+          fault: random.pick(["term", "kill"]),
+          process: random.pick(services),
+          ms: random.int(500),
+        };
       case 12:
         return {
           at,

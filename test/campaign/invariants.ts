@@ -19,7 +19,7 @@ export interface Violation {
 }
 
 /** Time that an answer may come after the deadline of its call, on a busy machine; milliseconds. */
-export const ANSWER_SLACK_MS = 3_000;
+export const ANSWER_SLACK_MS = 5_000;
 
 /** What a history says against the invariants of the campaign; empty if they hold. A pure function. */
 export function violations(facts: readonly Fact[]): Violation[] {
@@ -28,22 +28,30 @@ export function violations(facts: readonly Fact[]): Violation[] {
   for (const fact of facts) {
     switch (fact.fact) {
       case "read":
-        if (fact.lost.length > 0) add("record lost", `${fact.volume} on ${fact.node}: ${fact.lost.join(", ")}`);
+        if (fact.lost.length > 0)
+          add("record lost", `${fact.volume} on ${fact.node}: ${fact.lost.join(", ")}`);
         break;
       case "ioError":
         add("I/O failed", `${fact.volume} on ${fact.node}: ${fact.error}`);
         break;
       case "writers":
         if (fact.connected.length > fact.most || fact.recorded > fact.most)
-          add("too many writers", `${fact.volume}: ${fact.connected.join("+")}; record: ${fact.recorded}; most: ${fact.most}`);
+          add(
+            "too many writers",
+            `${fact.volume}: ${fact.connected.join("+")}; record: ${fact.recorded}; most: ${fact.most}`,
+          );
         if (fact.detached && (fact.exported || fact.recorded > 0))
-          add("writable after detach", `${fact.volume}: exported ${fact.exported}, in the record ${fact.recorded}`);
+          add(
+            "writable after detach",
+            `${fact.volume}: exported ${fact.exported}, in the record ${fact.recorded}`,
+          );
         break;
       case "releasedInUse":
         add("released in use", `${fact.volume} on ${fact.node} by ${fact.by}`);
         break;
       case "size":
-        if (fact.found < fact.wanted) add("size not reached", `${fact.volume}: ${fact.found} of ${fact.wanted} bytes`);
+        if (fact.found < fact.wanted)
+          add("size not reached", `${fact.volume}: ${fact.found} of ${fact.wanted} bytes`);
         break;
       case "call":
         checkCall(fact, add);

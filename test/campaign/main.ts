@@ -42,7 +42,9 @@ function options() {
       shrinkSeconds: number("shrink-seconds", 0),
     };
   } catch (error) {
-    return fail(`${error instanceof Error ? error.message : error}; scripts/campaign --help shows the options`);
+    return fail(
+      `${error instanceof Error ? error.message : error}; scripts/campaign --help shows the options`,
+    );
   }
 }
 
@@ -75,7 +77,10 @@ const kindsOf = (result: RoundResult) => new Set(result.violations.map(({ invari
 function describePlan(plan: Plan): string[] {
   return [
     `seed ${plan.seed}, profile ${plan.profile}, switches ${JSON.stringify(plan.switches)}, orchestrator ${plan.orchestrator}, fencing ${plan.fencing}, controllers ${plan.controllers}, deadline ${plan.deadlineMs} ms`,
-    ...plan.volumes.map(({ name, kind, actions }) => `${name} (${kind}): ${actions.map((each) => JSON.stringify(each)).join(" ")}`),
+    ...plan.volumes.map(
+      ({ name, kind, actions }) =>
+        `${name} (${kind}): ${actions.map((each) => JSON.stringify(each)).join(" ")}`,
+    ),
     ...plan.faults.map(faultText),
   ];
 }
@@ -84,7 +89,9 @@ async function report(result: RoundResult, deadline: number): Promise<void> {
   const { seed } = result.plan;
   const first = kindsOf(result);
   const logs = join(chosen.keep, `${seed}-logs`);
-  console.log(`round ${seed}: FAILED: ${result.violations.map(({ invariant, text }) => `${invariant}: ${text}`).join("\n  ")}`);
+  console.log(
+    `round ${seed}: FAILED: ${result.violations.map(({ invariant, text }) => `${invariant}: ${text}`).join("\n  ")}`,
+  );
   await writeFile(join(chosen.keep, `${seed}-history.txt`), `${historyLines(result.facts).join("\n")}\n`);
   let least = result;
   const until = Math.min(deadline, performance.now() + chosen.shrinkSeconds * 1_000);
@@ -102,12 +109,16 @@ async function report(result: RoundResult, deadline: number): Promise<void> {
   const lines = [...describePlan(least.plan), ...historyLines(least.facts)];
   console.log(lines.map((line) => `  ${line}`).join("\n"));
   console.log(`  replay: scripts/campaign --replay ${file}   (logs: ${logs})`);
-  failures.push(`round ${seed}\n${least.violations.map(({ invariant, text }) => `  ${invariant}: ${text}`).join("\n")}`);
+  failures.push(
+    `round ${seed}\n${least.violations.map(({ invariant, text }) => `  ${invariant}: ${text}`).join("\n")}`,
+  );
 }
 
 async function oneRound(plan: Plan, deadline: number): Promise<void> {
   const logs = join(chosen.keep, `${plan.seed}-logs`);
-  console.log(`round ${plan.seed}: ${plan.volumes.length} volumes, ${plan.faults.length} faults, profile ${plan.profile}, ${plan.orchestrator}, fencing ${plan.fencing}`);
+  console.log(
+    `round ${plan.seed}: ${plan.volumes.length} volumes, ${plan.faults.length} faults, profile ${plan.profile}, ${plan.orchestrator}, fencing ${plan.fencing}`,
+  );
   try {
     const result = await run(plan, logs);
     if (chosen.verbose) console.log(historyLines(result.facts).join("\n"));
@@ -115,7 +126,9 @@ async function oneRound(plan: Plan, deadline: number): Promise<void> {
       await report(result, deadline);
       return;
     }
-    console.log(`round ${plan.seed}: ok, ${result.actions} actions, ${result.calls} calls, ${result.records} records, healthy after ${Math.round(result.healthyMs)} ms`);
+    console.log(
+      `round ${plan.seed}: ok, ${result.actions} actions, ${result.calls} calls, ${result.records} records, healthy after ${Math.round(result.healthyMs)} ms`,
+    );
   } catch (error) {
     console.log(`round ${plan.seed}: could not be run: ${error instanceof Error ? error.stack : error}`);
     failures.push(`round ${plan.seed} could not be run\n  ${error instanceof Error ? error.message : error}`);

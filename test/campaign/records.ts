@@ -25,15 +25,23 @@ function encode(into: Buffer, volume: string, generation: number, n: number): vo
   const head = JSON.stringify({ magic: MAGIC, volume, generation, n });
   into.fill(0, 0, 256);
   into.write(head, 0, "utf8");
-  createHash("sha256").update(into.subarray(0, RECORD_BYTES - 32)).digest().copy(into, RECORD_BYTES - 32);
+  createHash("sha256")
+    .update(into.subarray(0, RECORD_BYTES - 32))
+    .digest()
+    .copy(into, RECORD_BYTES - 32);
 }
 
-type Found = { readonly blank: true } | { readonly n: number; readonly volume: string; readonly generation: number } | undefined;
+type Found =
+  | { readonly blank: true }
+  | { readonly n: number; readonly volume: string; readonly generation: number }
+  | undefined;
 
 /** The record in a page; undefined for a page that is neither blank nor a whole record. */
 function decode(page: Buffer): Found {
   if (page.every((byte) => byte === 0)) return { blank: true };
-  const sum = createHash("sha256").update(page.subarray(0, RECORD_BYTES - 32)).digest();
+  const sum = createHash("sha256")
+    .update(page.subarray(0, RECORD_BYTES - 32))
+    .digest();
   if (!sum.equals(page.subarray(RECORD_BYTES - 32))) return undefined;
   return JSON.parse(page.toString("utf8", 0, page.indexOf(0)));
 }
@@ -66,12 +74,6 @@ export class Records {
     this.#generation += 1;
     this.#acknowledged.clear();
     this.#attempted.clear();
-  }
-
-  /** Test switch of the campaign's own test: forgets nothing, but claims a record that was never written. */
-  claimUnwritten(): void {
-    this.#acknowledged.set(this.#next % PLACES, this.#next);
-    this.#next += 1;
   }
 
   /** Opens a device, or a file, which is made if it is missing. */
@@ -108,7 +110,8 @@ export class Records {
         // A write that was not acknowledged may have arrived in part.
         if (acknowledged !== undefined && acknowledged === this.#attempted.get(place))
           lost.push(`${acknowledged} (damaged)`);
-        else if (acknowledged === undefined && !this.#attempted.has(place)) lost.push(`place ${place} (foreign bytes)`);
+        else if (acknowledged === undefined && !this.#attempted.has(place))
+          lost.push(`place ${place} (foreign bytes)`);
       } else if ("blank" in found) {
         if (acknowledged !== undefined) lost.push(`${acknowledged} (blank)`);
       } else if (found.volume !== this.#volume || found.generation !== this.#generation) {

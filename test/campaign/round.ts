@@ -30,8 +30,8 @@ export interface RoundOptions {
   readonly base: string;
   /** Where the logs of a failed round are kept. */
   readonly keepLogs?: string;
-  /** Called before the last look, for tests of the campaign itself. */
-  readonly sabotage?: (users: readonly VolumeUser[]) => void;
+  /** Called once the faults are over, for tests of the campaign itself. */
+  readonly sabotage?: (site: Site) => Promise<void>;
 }
 
 let rounds = 0;
@@ -64,7 +64,7 @@ export async function runRound(plan: Plan, options: RoundOptions): Promise<Round
       await striking;
       await endFaults(site);
       history.add({ fact: "calm" });
-      options.sabotage?.(users);
+      await options.sabotage?.(site);
       await settle(users, caller, history);
     } finally {
       clearTimeout(timer);

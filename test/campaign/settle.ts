@@ -32,7 +32,8 @@ async function finish(user: VolumeUser): Promise<string | undefined> {
     if (!(await user.takeDown(node))) return `${name} cannot be taken from ${node}`;
   }
   for (const node of user.forced) {
-    if (!(await user.cleanForced(node))) return `${name}, which was detached by force, cannot be cleared on ${node}`;
+    if (!(await user.cleanForced(node)))
+      return `${name}, which was detached by force, cannot be cleared on ${node}`;
   }
   if (user.volumeId === undefined && user.maybeThere) user.volumeId = volumeIdFromName(name);
   if (!(await user.remove())) return `${name} cannot be deleted`;
@@ -40,11 +41,7 @@ async function finish(user: VolumeUser): Promise<string | undefined> {
 }
 
 /** After the faults: everything works again within the limit, and is then taken down and deleted. */
-export async function settle(
-  users: readonly VolumeUser[],
-  caller: Caller,
-  history: History,
-): Promise<void> {
+export async function settle(users: readonly VolumeUser[], caller: Caller, history: History): Promise<void> {
   const from = performance.now();
   caller.giveUpAt = from + HEALTHY_WITHIN_MS;
   const problems = await Promise.all(users.map(finish));
@@ -62,12 +59,14 @@ async function leftovers(site: Site, baseline: ReadonlyMap<string, number>): Pro
   const found: string[] = [];
   const { disks, files } = await control.state();
   for (const { slot } of disks) if (slot.startsWith("csi-")) found.push(`disk item ${slot}`);
-  for (const file of files) if (!file.directory && /\/csi-\w+/.test(file.path)) found.push(`file ${file.path}`);
+  for (const file of files)
+    if (!file.directory && /\/csi-\w+/.test(file.path)) found.push(`file ${file.path}`);
   for (const name of await readdir(join(directory, "rds", "exports"))) found.push(`export ${name}`);
   found.push(...(await mountsBelow(directory)).map((path) => `mount ${path}`));
   found.push(...(await loopsBelow(directory)).map((device) => `loop device ${device}`));
   for (const node of NODES) {
-    for (const name of await readdir(join(directory, `${node}.state`))) found.push(`${node}: state file ${name}`);
+    for (const name of await readdir(join(directory, `${node}.state`)))
+      found.push(`${node}: state file ${name}`);
   }
   const { running } = await control.stats();
   if (running > 0) found.push(`${running} commands that still run on the device`);

@@ -21,7 +21,8 @@ export function* smaller(plan: Plan): Generator<Plan> {
 /** Halves, quarters, eighths and single elements of a list, each as a test of an index. */
 function* parts(list: readonly unknown[]): Generator<(index: number) => boolean> {
   for (let size = Math.ceil(list.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
-    for (let from = 0; from < list.length; from += size) yield (index) => index >= from && index < from + size;
+    for (let from = 0; from < list.length; from += size)
+      yield (index) => index >= from && index < from + size;
   }
 }
 

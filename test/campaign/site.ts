@@ -1,6 +1,6 @@
 import { access, copyFile, mkdir, readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
-import { Controller, Node } from "../../src/csi/gen/csi_pb.ts";
+import { Controller, type Node } from "../../src/csi/gen/csi_pb.ts";
 import type { ServiceClient } from "../support/csi-client.ts";
 import { executable } from "../support/executable.ts";
 import type { Running } from "../support/processes.ts";
@@ -155,7 +155,9 @@ export class Site {
     const found: string[] = [];
     for (const name of await readdir("/proc")) {
       if (!/^\d+$/.test(name)) continue;
-      const status = await Bun.file(`/proc/${name}/status`).text().catch(() => "");
+      const status = await Bun.file(`/proc/${name}/status`)
+        .text()
+        .catch(() => "");
       if (!new RegExp(`^PPid:\\s+${pid}$`, "m").test(status)) continue;
       found.push(await readlink(`/proc/${name}/exe`).catch(() => name));
     }

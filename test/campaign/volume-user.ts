@@ -121,7 +121,9 @@ export class VolumeUser {
   /** Each third caller leaves at its deadline; the others wait, and see when the answer comes. */
   #options(deadlineMs: number): object {
     this.#calls += 1;
-    return this.#calls % 3 === 0 ? { deadlineMs } : { announcedMs: deadlineMs, deadlineMs: deadlineMs + 15_000 };
+    return this.#calls % 3 === 0
+      ? { deadlineMs }
+      : { announcedMs: deadlineMs, deadlineMs: deadlineMs + 15_000 };
   }
 
   async create(): Promise<boolean> {
@@ -133,7 +135,10 @@ export class VolumeUser {
             name: this.plan.name,
             capacityRange: { requiredBytes: BigInt(this.plan.mib) * MIB },
             volumeCapabilities: [this.capability],
-            parameters: { "csi.storage.k8s.io/pvc/namespace": "vms", "csi.storage.k8s.io/pvc/name": this.plan.name },
+            parameters: {
+              "csi.storage.k8s.io/pvc/namespace": "vms",
+              "csi.storage.k8s.io/pvc/name": this.plan.name,
+            },
           },
           options,
         ),
@@ -169,10 +174,17 @@ export class VolumeUser {
     at.context = published.value.publishContext;
     at.done = Math.max(at.done, PUBLISHED);
     const { volumeId = "", capability: volumeCapability } = this;
-    const staged = { volumeId, publishContext: at.context, stagingTargetPath: this.staging(node), volumeCapability };
+    const staged = {
+      volumeId,
+      publishContext: at.context,
+      stagingTargetPath: this.staging(node),
+      volumeCapability,
+    };
     await mkdir(join(this.staging(node), ".."), { recursive: true });
     at.begun = Math.max(at.begun, STAGED);
-    const stage = this.nodeCall(node, "NodeStageVolume", (client, options) => client.nodeStageVolume(staged, options));
+    const stage = this.nodeCall(node, "NodeStageVolume", (client, options) =>
+      client.nodeStageVolume(staged, options),
+    );
     if ((await this.#caller.until(stage)) === undefined) return false;
     at.done = Math.max(at.done, STAGED);
     at.begun = UP;
@@ -199,7 +211,10 @@ export class VolumeUser {
     if (at.begun >= STAGED) {
       at.done = Math.min(at.done, PUBLISHED);
       const call = this.nodeCall(node, "NodeUnstageVolume", async (client, options) => {
-        const answer = await client.nodeUnstageVolume({ volumeId, stagingTargetPath: this.staging(node) }, options);
+        const answer = await client.nodeUnstageVolume(
+          { volumeId, stagingTargetPath: this.staging(node) },
+          options,
+        );
         const by = held?.();
         if (by !== undefined) this.#history.add({ fact: "releasedInUse", volume: this.plan.name, node, by });
         return answer;

@@ -37,7 +37,13 @@ async function connectionsOf(directory: string): Promise<Connection[]> {
     for (const node of NODES) {
       const root = join(directory, `${node}.state`, "/");
       if (backing.startsWith(root))
-        found.push({ node, nqn: backing.slice(root.length).trim().replace(/ \(deleted\)$/, "") });
+        found.push({
+          node,
+          nqn: backing
+            .slice(root.length)
+            .trim()
+            .replace(/ \(deleted\)$/, ""),
+        });
     }
   }
   return found;

@@ -64,7 +64,12 @@ export class Writer {
   }
 
   #failed(error: unknown): void {
-    this.#history.add({ fact: "ioError", volume: this.#volume, node: this.#node ?? "", error: String(error) });
+    this.#history.add({
+      fact: "ioError",
+      volume: this.#volume,
+      node: this.#node ?? "",
+      error: String(error),
+    });
   }
 
   /** Reads all records back; the writer pauses meanwhile. */
