@@ -1,6 +1,5 @@
 import { outcome } from "../support/rpc.ts";
 import type { History } from "./history.ts";
-import { ANSWER_SLACK_MS } from "./invariants.ts";
 import { delay, type Site } from "./site.ts";
 
 export interface Call<T> {
@@ -17,6 +16,8 @@ export interface Answer<T> {
   /** There if the outcome is OK. */
   readonly value: T | undefined;
 }
+
+const PATIENCE_MS = 2_500;
 
 /** Calls as sidecars and kubelet make them: with a deadline, and repeated until they succeed or nobody wants them any more. */
 export class Caller {
@@ -47,24 +48,25 @@ export class Caller {
       fact: "call",
       ...{ volume, method, process, deadlineMs, outcome: answer },
       tookMs: performance.now() - from,
-      disturbed: this.#site.disturbed(process, from - ANSWER_SLACK_MS),
+      disturbed: this.#site.disturbed(process, from),
       ...(never === undefined ? {} : { never }),
     });
     return { outcome: answer, value };
   }
 
   /**
-   * Repeats a call until it succeeds. While faults strike, a user loses patience after `attempts`.
+   * Repeats a call until it succeeds. While faults strike, a user loses patience after `attempts`, but not before PATIENCE_MS.
    * @returns the value; undefined if it has not succeeded
    */
-  async until<T>(call: () => Call<T>, attempts = 4): Promise<{ readonly value: T } | undefined> {
+  async until<T>(call: () => Call<T>, attempts = 3): Promise<{ readonly value: T } | undefined> {
+    const from = performance.now();
+    const impatient = (attempt: number) => attempt >= attempts && performance.now() - from > PATIENCE_MS;
     for (let attempt = 1; ; attempt += 1) {
       const { outcome: answer, value } = await this.once(call());
       if (answer === "OK") return { value: value as T };
-      if (
-        this.giveUpAt === undefined ? attempt >= attempts || this.ending : performance.now() > this.giveUpAt
-      )
-        return undefined;
+      const enough =
+        this.giveUpAt === undefined ? impatient(attempt) || this.ending : performance.now() > this.giveUpAt;
+      if (enough) return undefined;
       await delay(this.giveUpAt === undefined ? 100 : 250);
     }
   }

@@ -53,27 +53,17 @@ export const NODES = ["node-a", "node-b", "node-c"] as const;
 
 const SIZES_MIB = [16, 32, 64];
 
-/** How often each action is drawn, relative to the others. */
-const WEIGHTS: readonly (readonly [Action["do"], number])[] = [
-  ["attach", 6],
-  ["write", 3],
-  ["read", 3],
-  ["detach", 4],
-  ["elsewhere", 3],
-  ["migrate", 5],
-  ["expand", 2],
-  ["force", 2],
-  ["busy", 2],
-  ["delete", 1],
-  ["create", 1],
-  ["list", 1],
-  ["capacity", 1],
-  ["stats", 1],
-];
+/** The actions, each as often as it is to be drawn. */
+const DRAWN: readonly Action["do"][] = [
+  ...["attach", "attach", "attach", "attach", "attach", "attach"],
+  ...["migrate", "migrate", "migrate", "migrate", "migrate"],
+  ...["detach", "detach", "detach", "write", "write", "write", "read", "read", "read"],
+  ...["elsewhere", "elsewhere", "elsewhere", "expand", "expand", "force", "force", "busy", "busy"],
+  ...["delete", "create", "list", "capacity", "stats"],
+] as Action["do"][];
 
 function drawAction(random: Random): Action {
-  let at = random.int(WEIGHTS.reduce((sum, [, weight]) => sum + weight, 0));
-  const [kind] = WEIGHTS.find(([, weight]) => (at -= weight) < 0) ?? ["read", 0];
+  const kind = random.pick(DRAWN);
   switch (kind) {
     case "attach":
     case "elsewhere":

@@ -39,7 +39,8 @@ let rounds = 0;
 /** Runs a plan from the start of its processes to their end. */
 export async function runRound(plan: Plan, options: RoundOptions): Promise<RoundResult> {
   const history = new History();
-  const directory = join(options.base, `r${(rounds += 1)}`);
+  rounds += 1;
+  const directory = join(options.base, `r${rounds}`);
   const site = await Site.start(plan, directory);
   const counts = { actions: 0, calls: 0, records: 0 };
   try {

@@ -52,14 +52,8 @@ export class VolumeUser {
   }
 
   get capability(): Capability {
-    switch (this.plan.kind) {
-      case "filesystem":
-        return mount();
-      case "machine":
-        return block(Mode.MULTI_NODE_MULTI_WRITER);
-      case "block":
-        return block();
-    }
+    if (this.plan.kind === "filesystem") return mount();
+    return block(this.plan.kind === "machine" ? Mode.MULTI_NODE_MULTI_WRITER : Mode.SINGLE_NODE_WRITER);
   }
 
   /** Most nodes that may write at a time. */
