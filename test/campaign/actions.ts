@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { MIB } from "../support/rpc.ts";
 import type { Caller } from "./calls.ts";
 import type { History } from "./history.ts";
-import type { Action } from "./plan.ts";
+import { type Action, NODES } from "./plan.ts";
 import { delay, type Site } from "./site.ts";
 import { PUBLISHED, UP, type VolumeUser } from "./volume-user.ts";
 
@@ -44,6 +44,10 @@ export async function act(user: VolumeUser, action: Action, stage: Stage): Promi
       return await force(user);
     case "busy":
       return await busy(user, action, stage);
+    case "race":
+      return await race(user, stage);
+    case "leave":
+      return await leave(user, action);
     case "delete":
       return await remove(user);
     case "create":
@@ -91,7 +95,7 @@ async function migrate(
   site.cluster?.migration(name, "Scheduling");
   const up = await user.bringUp(node);
   if (up) {
-    const third = ["node-a", "node-b", "node-c"].find((each) => each !== source && each !== node) ?? "";
+    const third = NODES.find((each) => each !== source && each !== node) ?? "";
     await user.refused(user.publishCall(third)(), "^OK$");
   }
   const [stays, leaves] = up && keep === "target" ? [node, source] : [source, node];
@@ -158,6 +162,31 @@ async function force(user: VolumeUser): Promise<boolean> {
   await user.writer.stop();
   user.forced.add(node);
   if (!(await user.unpublish(node))) user.progress(node).begun = UP;
+  return true;
+}
+
+async function race(user: VolumeUser, { caller, history }: Stage): Promise<boolean> {
+  if (user.volumeId === undefined || user.touched.length > 0 || user.forced.size > 0) return false;
+  user.detachedSince = undefined;
+  const answers = await Promise.all(
+    NODES.map(async (node) => {
+      user.progress(node).begun = PUBLISHED;
+      return { node, answer: await caller.once(user.publishCall(node)()) };
+    }),
+  );
+  const nodes = answers.flatMap(({ node, answer }) => (answer.outcome === "OK" ? [node] : []));
+  history.add({ fact: "granted", volume: user.plan.name, most: user.most, nodes });
+  for (const node of NODES) await user.unpublish(node);
+  return true;
+}
+
+async function leave(
+  user: VolumeUser,
+  { node, during, ms }: Extract<Action, { do: "leave" }>,
+): Promise<boolean> {
+  if (user.volumeId === undefined || user.touched.length > 0 || user.forced.has(node)) return false;
+  await user.leaveDuring(node, during, ms);
+  await user.takeDown(node);
   return true;
 }
 

@@ -44,7 +44,6 @@ const CHANGING: readonly (readonly [string, readonly (string | number)[]])[] = [
   ["max-channels", [1, 2, 10]],
   ["max-sessions", [2, 4, 20]],
   ["client-disconnect", ["completes", "aborted"]],
-  ["online-resize", ["after-reexport", "at-once"]],
   ["file-remove-in-use", ["allowed", "error"]],
   ["reboot-exports", ["kept", "lost"]],
   ["mount-delay-ms", [0, 300]],

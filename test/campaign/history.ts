@@ -35,6 +35,15 @@ export type Fact = { readonly at: number } & (
       readonly detached: boolean;
       readonly exported: boolean;
     }
+  /** Nodes whose publishes were acknowledged of those that were made at once. */
+  | {
+      readonly fact: "granted";
+      readonly volume: string;
+      readonly most: number;
+      readonly nodes: readonly string[];
+    }
+  /** A line of a log that speaks of a defect. */
+  | { readonly fact: "log"; readonly process: string; readonly line: string }
   /** Unstage was acknowledged while the campaign held the volume. */
   | { readonly fact: "releasedInUse"; readonly volume: string; readonly node: string; readonly by: string }
   | { readonly fact: "size"; readonly volume: string; readonly wanted: number; readonly found: number }
@@ -71,6 +80,10 @@ function textOf(fact: Fact): string {
       return `${fact.volume} on ${fact.node}: I/O failed: ${fact.error}`;
     case "writers":
       return `${fact.volume}: connected ${fact.connected.join("+") || "none"}, in the record ${fact.recorded}${fact.detached ? ", detached" : ""}${fact.exported ? ", exported" : ""}`;
+    case "granted":
+      return `${fact.volume}: granted to ${fact.nodes.join("+") || "none"} of all nodes at once`;
+    case "log":
+      return `log of ${fact.process}: ${fact.line}`;
     case "releasedInUse":
       return `${fact.volume} on ${fact.node}: unstaged while in use by ${fact.by}`;
     case "size":

@@ -34,6 +34,16 @@ const CASES: readonly (readonly [Invariant, NewFact, NewFact])[] = [
   ],
   ["too many writers", writers, { ...writers, recorded: 2 }],
   [
+    "too many writers",
+    { fact: "granted", volume: "v0", most: 1, nodes: ["node-a"] },
+    { fact: "granted", volume: "v0", most: 1, nodes: ["node-a", "node-b"] },
+  ],
+  [
+    "defect",
+    { fact: "note", text: "a log" },
+    { fact: "log", process: "node-a", line: "TypeError: x is undefined" },
+  ],
+  [
     "writable after detach",
     { ...writers, connected: [], recorded: 0, detached: true, exported: false },
     { ...writers, connected: [], recorded: 0, detached: true, exported: true },

@@ -46,6 +46,13 @@ export function violations(facts: readonly Fact[]): Violation[] {
             `${fact.volume}: exported ${fact.exported}, in the record ${fact.recorded}`,
           );
         break;
+      case "granted":
+        if (fact.nodes.length > fact.most)
+          add("too many writers", `${fact.volume}: granted to ${fact.nodes.join("+")}; most: ${fact.most}`);
+        break;
+      case "log":
+        add("defect", `log of ${fact.process}: ${fact.line}`);
+        break;
       case "releasedInUse":
         add("released in use", `${fact.volume} on ${fact.node} by ${fact.by}`);
         break;

@@ -18,6 +18,10 @@ export type Action =
   | { readonly do: "force" }
   /** Detaches while a process holds a descriptor of the volume, or a foreign mount its filesystem. */
   | { readonly do: "busy"; readonly by: "descriptor" | "mount"; readonly ms: number }
+  /** Publishes to all nodes at once, on all replicas: no more may have it than may write. */
+  | { readonly do: "race" }
+  /** The caller of a publish, or of a stage, leaves after `ms`; the volume is detached at once. */
+  | { readonly do: "leave"; readonly node: string; readonly during: "publish" | "stage"; readonly ms: number }
   /** DeleteVolume; of an attached volume it must be refused. */
   | { readonly do: "delete" }
   /** CreateVolume once more. */
@@ -59,6 +63,7 @@ const DRAWN: readonly Action["do"][] = [
   ...["migrate", "migrate", "migrate", "migrate", "migrate"],
   ...["detach", "detach", "detach", "write", "write", "write", "read", "read", "read"],
   ...["elsewhere", "elsewhere", "elsewhere", "expand", "expand", "force", "force", "busy", "busy"],
+  ...["race", "race", "leave", "leave", "leave"],
   ...["delete", "create", "list", "capacity", "stats"],
 ] as Action["do"][];
 
@@ -74,6 +79,11 @@ function drawAction(random: Random): Action {
       return { do: kind, ms: 50 + random.int(500) };
     case "expand":
       return { do: kind, mib: 4 + 4 * random.int(4) };
+    case "leave":
+      return {
+        ...{ do: kind, node: random.pick(NODES), during: random.pick(["publish", "publish", "stage"]) },
+        ms: random.int(random.pick([5, 40, 400, 1_500])),
+      };
     case "busy":
       return { do: kind, by: random.pick(["descriptor", "mount"]), ms: 100 + random.int(1_500) };
     default:
@@ -103,7 +113,8 @@ export function drawPlan(seed: number, random: Random, options: PlanOptions = {}
   return {
     seed,
     profile,
-    switches: drawSwitches(random),
+    // A node waits 25 s for a size that the device does not show: in most rounds it does.
+    switches: { ...(random.chance(0.8) ? { "online-resize": "at-once" } : {}), ...drawSwitches(random) },
     orchestrator,
     fencing: options.fencing ?? random.pick(["epoch", "epoch", "epoch+hosts"]),
     controllers,

@@ -9,7 +9,14 @@ import { type RoundOptions, runRound } from "./round.ts";
 
 /** A round without faults. */
 const planOf = (kind: Kind, actions: readonly Action[], more: Partial<Plan> = {}): Plan => ({
-  ...{ seed: 0, profile: "current", switches: {}, orchestrator: "none", fencing: "epoch", controllers: 1 },
+  ...{
+    seed: 0,
+    profile: "current",
+    switches: { "online-resize": "at-once" },
+    orchestrator: "none",
+    fencing: "epoch",
+    controllers: 1,
+  },
   ...{ deadlineMs: 30_000, workMs: 60_000, faults: [] },
   volumes: [{ name: "v0", kind, mib: 16, actions }],
   ...more,

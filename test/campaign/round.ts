@@ -4,7 +4,7 @@ import { Caller } from "./calls.ts";
 import { type Fact, History } from "./history.ts";
 import { type Violation, violations } from "./invariants.ts";
 import type { Plan, VolumePlan } from "./plan.ts";
-import { checkLeftovers, settle } from "./settle.ts";
+import { checkLeftovers, checkLogs, settle } from "./settle.ts";
 import { Site } from "./site.ts";
 import { endFaults, strikeAll } from "./strike.ts";
 import { VolumeUser } from "./volume-user.ts";
@@ -74,6 +74,7 @@ export async function runRound(plan: Plan, options: RoundOptions): Promise<Round
       for (const user of users) await user.writer.stop();
     }
     await checkLeftovers(site, history, baseline);
+    await checkLogs(site, history);
     counts.calls = caller.count;
     counts.records = users.reduce((sum, user) => sum + user.writer.records.written, 0);
     const found = violations(history.facts);

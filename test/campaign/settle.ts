@@ -1,4 +1,4 @@
-import { readdir } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { loopsBelow, mountsBelow } from "../support/leftovers.ts";
@@ -76,6 +76,20 @@ async function leftovers(site: Site, baseline: ReadonlyMap<string, number>): Pro
     if (more > MORE_DESCRIPTORS) found.push(`${service}: ${more} descriptors more than at the start`);
   }
   return [...found, ...site.unexpectedEnds()];
+}
+
+/** Names of errors that no code throws on purpose. */
+const DEFECTS = /internal error|\b(Type|Reference|Range|Syntax)Error\b|[Uu]nhandled|panic|assertion/;
+
+/** Adds a fact for each line of a log that speaks of a defect. */
+export async function checkLogs(site: Site, history: History): Promise<void> {
+  const { directory } = site.stand;
+  for (const name of await readdir(directory)) {
+    if (!name.endsWith(".log")) continue;
+    for (const line of (await readFile(join(directory, name), "utf8")).split("\n")) {
+      if (DEFECTS.test(line)) history.add({ fact: "log", process: name, line: line.slice(0, 500) });
+    }
+  }
 }
 
 /** Adds a fact for each thing that is left, once it has not gone within some seconds. */

@@ -190,6 +190,32 @@ export class VolumeUser {
     return true;
   }
 
+  /** A call of the way up whose caller leaves after `ms`; its outcome is unknown. */
+  async leaveDuring(node: string, during: "publish" | "stage", ms: number): Promise<void> {
+    const at = this.progress(node);
+    this.detachedSince = undefined;
+    at.begun = PUBLISHED;
+    const leaving = { signal: AbortSignal.timeout(ms) };
+    const { volumeId = "", capability: volumeCapability } = this;
+    const publish = { volumeId, nodeId: node, volumeCapability };
+    const first = this.controllerCall(`ControllerPublishVolume ${node}`, (controller, options) =>
+      controller.controllerPublishVolume(
+        publish,
+        during === "publish" ? { ...options, ...leaving } : options,
+      ),
+    );
+    const { value } = await this.#caller.once(first());
+    if (during === "publish" || value === undefined) return;
+    await mkdir(join(this.staging(node), ".."), { recursive: true });
+    at.begun = STAGED;
+    const { publishContext } = value;
+    const staged = { volumeId, publishContext, stagingTargetPath: this.staging(node), volumeCapability };
+    const second = this.nodeCall(node, "NodeStageVolume", (client, options) =>
+      client.nodeStageVolume(staged, { ...options, signal: AbortSignal.timeout(ms) }),
+    );
+    await this.#caller.once(second());
+  }
+
   /** The node's own two steps down. @returns whether both were acknowledged */
   async nodeDown(node: string, held?: () => string | undefined): Promise<boolean> {
     const at = this.progress(node);
