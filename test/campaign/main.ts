@@ -1,9 +1,10 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { Random } from "../fuzz/random.ts";
 import { noDevices, shortDirectory } from "../support/executable.ts";
+import { cleanUp } from "../support/leftovers.ts";
 import { historyLines } from "./history.ts";
 import { drawPlan, type Plan } from "./plan.ts";
 import { type RoundResult, runRound } from "./round.ts";
@@ -56,6 +57,15 @@ if (noDevices !== "") {
 }
 const base = await shortDirectory();
 await mkdir(chosen.keep, { recursive: true });
+
+/** Ends everything of rounds that were interrupted. */
+async function interrupted(): Promise<void> {
+  for (const round of await readdir(base)) await cleanUp(join(base, round, "s"));
+  await rm(base, { recursive: true, force: true });
+  process.exit(130);
+}
+process.on("SIGINT", () => void interrupted());
+process.on("SIGTERM", () => void interrupted());
 
 const totals = { rounds: 0, actions: 0, calls: 0, faults: 0, records: 0, slowestMs: 0 };
 const failures: string[] = [];

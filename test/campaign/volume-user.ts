@@ -41,6 +41,7 @@ export class VolumeUser {
   readonly #caller: Caller;
   readonly #history: History;
   #calls = 0;
+  #patient = 0;
 
   constructor(plan: VolumePlan, site: Site, caller: Caller, history: History) {
     this.plan = plan;
@@ -114,8 +115,8 @@ export class VolumeUser {
 
   /** Each third caller leaves at its deadline; the others wait, and see when the answer comes. */
   #options(deadlineMs: number): object {
-    this.#calls += 1;
-    return this.#calls % 3 === 0
+    this.#patient += 1;
+    return this.#patient % 3 === 0
       ? { deadlineMs }
       : { announcedMs: deadlineMs, deadlineMs: deadlineMs + 15_000 };
   }
