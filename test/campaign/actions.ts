@@ -7,7 +7,8 @@ import type { Caller } from "./calls.ts";
 import type { History } from "./history.ts";
 import { type Action, NODES } from "./plan.ts";
 import { delay, type Site } from "./site.ts";
-import { PUBLISHED, UP, type VolumeUser } from "./volume-user.ts";
+import { PUBLISHED, UP } from "./volume-state.ts";
+import type { VolumeUser } from "./volume-user.ts";
 
 const run = promisify(execFile);
 
