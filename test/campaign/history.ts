@@ -42,6 +42,8 @@ export type Fact = { readonly at: number } & (
       readonly most: number;
       readonly nodes: readonly string[];
     }
+  /** e2fsck found errors in a filesystem that was unmounted. */
+  | { readonly fact: "damaged"; readonly volume: string; readonly report: string }
   /** A line of a log that speaks of a defect. */
   | { readonly fact: "log"; readonly process: string; readonly line: string }
   /** Unstage was acknowledged while the campaign held the volume. */
@@ -82,6 +84,8 @@ function textOf(fact: Fact): string {
       return `${fact.volume}: connected ${fact.connected.join("+") || "none"}, in the record ${fact.recorded}${fact.detached ? ", detached" : ""}${fact.exported ? ", exported" : ""}`;
     case "granted":
       return `${fact.volume}: granted to ${fact.nodes.join("+") || "none"} of all nodes at once`;
+    case "damaged":
+      return `${fact.volume}: the filesystem is damaged: ${cut(fact.report)}`;
     case "log":
       return `log of ${fact.process}: ${fact.line}`;
     case "releasedInUse":

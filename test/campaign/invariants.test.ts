@@ -22,6 +22,11 @@ const CASES: readonly (readonly [Invariant, NewFact, NewFact])[] = [
     { fact: "read", volume: "v0", node: "node-a", records: 7, lost: ["5 (blank)"] },
   ],
   [
+    "record lost",
+    { fact: "note", text: "e2fsck" },
+    { fact: "damaged", volume: "v0", report: "Free blocks count wrong" },
+  ],
+  [
     "I/O failed",
     { fact: "note", text: "a fault" },
     { fact: "ioError", volume: "v0", node: "node-a", error: "EIO" },

@@ -50,6 +50,9 @@ export function violations(facts: readonly Fact[]): Violation[] {
         if (fact.nodes.length > fact.most)
           add("too many writers", `${fact.volume}: granted to ${fact.nodes.join("+")}; most: ${fact.most}`);
         break;
+      case "damaged":
+        add("record lost", `${fact.volume}: the filesystem is damaged: ${fact.report}`);
+        break;
       case "log":
         add("defect", `log of ${fact.process}: ${fact.line}`);
         break;

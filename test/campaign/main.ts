@@ -88,7 +88,7 @@ const kindsOf = (result: RoundResult) => new Set(result.violations.map(({ invari
 
 function describePlan(plan: Plan): string[] {
   return [
-    `seed ${plan.seed}, profile ${plan.profile}, switches ${JSON.stringify(plan.switches)}, orchestrator ${plan.orchestrator}, fencing ${plan.fencing}, controllers ${plan.controllers}, deadline ${plan.deadlineMs} ms`,
+    `seed ${plan.seed}, profile ${plan.profile}, switches ${JSON.stringify(plan.switches)}, orchestrator ${plan.orchestrator}, fencing ${plan.fencing}, expansion ${plan.onlineExpansion}, controllers ${plan.controllers}, deadline ${plan.deadlineMs} ms`,
     ...plan.volumes.map(
       ({ name, kind, actions }) =>
         `${name} (${kind}): ${actions.map((each) => JSON.stringify(each)).join(" ")}`,

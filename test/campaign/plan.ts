@@ -44,6 +44,7 @@ export interface Plan {
   readonly switches: Readonly<Record<string, string | number>>;
   readonly orchestrator: "none" | "kubernetes";
   readonly fencing: "epoch" | "epoch+hosts" | "off";
+  readonly onlineExpansion: "announce" | "re-export";
   readonly controllers: number;
   /** Deadline of each call, milliseconds. */
   readonly deadlineMs: number;
@@ -117,6 +118,7 @@ export function drawPlan(seed: number, random: Random, options: PlanOptions = {}
     switches: { ...(random.chance(0.8) ? { "online-resize": "at-once" } : {}), ...drawSwitches(random) },
     orchestrator,
     fencing: options.fencing ?? random.pick(["epoch", "epoch", "epoch+hosts"]),
+    onlineExpansion: random.chance(0.25) ? "re-export" : "announce",
     controllers,
     deadlineMs: random.pick([3_000, 6_000, 10_000]),
     workMs,

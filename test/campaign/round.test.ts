@@ -17,6 +17,7 @@ const planOf = (kind: Kind, actions: readonly Action[], more: Partial<Plan> = {}
     fencing: "epoch",
     controllers: 1,
   },
+  onlineExpansion: "announce",
   ...{ deadlineMs: 30_000, workMs: 60_000, faults: [] },
   volumes: [{ name: "v0", kind, mib: 16, actions }],
   ...more,

@@ -2,16 +2,32 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { loopsBelow, mountsBelow } from "../support/leftovers.ts";
+import { capture } from "../support/processes.ts";
 import type { Caller } from "./calls.ts";
 import type { History } from "./history.ts";
 import { NODES } from "./plan.ts";
 import { delay, type Site } from "./site.ts";
 import type { VolumeUser } from "./volume-user.ts";
+import { exportsOf } from "./watch.ts";
 
 /** Time after the faults within which everything works again, milliseconds. */
 export const HEALTHY_WITHIN_MS = 90_000;
 /** Descriptors that a service may have more than at its start: connections to the RDS, of callers, of the API server. */
 const MORE_DESCRIPTORS = 24;
+
+/** Whether an ext4 that is unmounted everywhere is whole. */
+async function checkFilesystem(user: VolumeUser): Promise<void> {
+  if (user.plan.kind !== "filesystem") return;
+  const { stand } = user.site;
+  const image = join(stand.directory, "rds/files/storage-pool/csi", `${user.volumeId}.img`);
+  const { code, stdout, stderr } = await capture("e2fsck", ["-f", "-n", image]);
+  if (code === 0) return;
+  user.history.add({
+    fact: "damaged",
+    volume: user.plan.name,
+    report: `${stdout} ${stderr}`.replace(/\s+/g, " "),
+  });
+}
 
 /**
  * Brings one volume to its end: reads every acknowledged record where it is, takes it down everywhere, reads all again on a fresh
@@ -19,6 +35,12 @@ const MORE_DESCRIPTORS = 24;
  */
 async function finish(user: VolumeUser): Promise<string | undefined> {
   const { name } = user.plan;
+  for (const node of user.up) {
+    if (!(await user.publishAgain(node))) return `${name} cannot be published to ${node} again`;
+    const { nqn = "" } = user.progress(node).context;
+    if (!(await exportsOf(user.site.stand.directory)).has(nqn))
+      return `${name} is published to ${node} and not exported`;
+  }
   await user.writer.read();
   await user.writer.stop();
   for (const node of user.touched) {
@@ -30,6 +52,7 @@ async function finish(user: VolumeUser): Promise<string | undefined> {
     await user.writer.start(node, user.target(node));
     await user.writer.stop();
     if (!(await user.takeDown(node))) return `${name} cannot be taken from ${node}`;
+    await checkFilesystem(user);
   }
   for (const node of user.forced) {
     if (!(await user.cleanForced(node)))

@@ -49,7 +49,7 @@ export class Site {
         profile: plan.profile,
         nodes: NODES,
         simulate: Object.entries(plan.switches).flatMap(([name, value]) => ["--switch", `${name}=${value}`]),
-        controller: ["--fencing", plan.fencing],
+        controller: ["--fencing", plan.fencing, "--online-expansion", plan.onlineExpansion],
         ...(cluster === undefined ? {} : { orchestrator: cluster.flags, node: cluster.nodeFlags }),
       });
       const site = new Site(plan, stand, cluster, clocks);

@@ -45,6 +45,11 @@ export class VolumeUser extends VolumeState {
     );
   }
 
+  /** ControllerPublishVolume once more, for a node that has the volume. */
+  async publishAgain(node: string): Promise<boolean> {
+    return (await this.caller.until(this.publishCall(node, GONE))) !== undefined;
+  }
+
   /** All steps of a node, from where it stands. @returns whether all were acknowledged */
   async bringUp(node: string): Promise<boolean> {
     const at = this.progress(node);

@@ -9,7 +9,7 @@ import type { VolumeUser } from "./volume-user.ts";
 const EVERY_MS = 60;
 
 /** Live exports of the device: slots by NQN. */
-async function exportsOf(directory: string): Promise<Map<string, string>> {
+export async function exportsOf(directory: string): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   const folder = join(directory, "rds", "exports");
   for (const name of await readdir(folder).catch(() => [])) {
