@@ -11,6 +11,9 @@ import { type RoundResult, runRound } from "./round.ts";
 import { shrink } from "./shrink.ts";
 import { faultText } from "./strike.ts";
 
+/** While a round is shrunk, a volume that is not healthy is given up earlier: most rounds need a second or two. */
+const SHRINKING_HEALTHY_MS = 25_000;
+
 const fail = (text: string): never => {
   console.error(`campaign: ${text}`);
   process.exit(2);
@@ -73,8 +76,11 @@ const failures: string[] = [];
 let passed = 0;
 
 /** Runs a plan; a round that cannot even be run is a failure of the campaign. */
-async function run(plan: Plan, keepLogs?: string): Promise<RoundResult> {
-  const result = await runRound(plan, { base, ...(keepLogs === undefined ? {} : { keepLogs }) });
+async function run(plan: Plan, keepLogs: string, healthyWithinMs?: number): Promise<RoundResult> {
+  const result = await runRound(plan, {
+    ...{ base, keepLogs },
+    ...(healthyWithinMs === undefined ? {} : { healthyWithinMs }),
+  });
   totals.rounds += 1;
   totals.actions += result.actions;
   totals.calls += result.calls;
@@ -108,9 +114,12 @@ async function report(result: RoundResult, deadline: number): Promise<void> {
   let least = result;
   const until = Math.min(deadline, performance.now() + chosen.shrinkSeconds * 1_000);
   await shrink(result.plan, {
+    about: result.violations.map(({ text }) => text).join(" "),
     more: () => performance.now() < until,
     fails: async (plan) => {
-      const again = await run(plan, join(chosen.keep, `${seed}-shrunk-logs`)).catch(() => undefined);
+      const again = await run(plan, join(chosen.keep, `${seed}-shrunk-logs`), SHRINKING_HEALTHY_MS).catch(
+        () => undefined,
+      );
       const same = again !== undefined && [...kindsOf(again)].some((kind) => first.has(kind));
       if (same) least = again;
       return same;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { parseFault } from "../../src/simulator/faults.ts";
 import { Random } from "../fuzz/random.ts";
 import { drawPlan, type Plan } from "./plan.ts";
@@ -47,7 +48,9 @@ describe("shrinking", () => {
   const detaches = (plan: Plan) =>
     plan.volumes.some(({ actions }) => actions.some((each) => each.do === "detach"));
   const kills = (plan: Plan) => plan.faults.some(({ fault }) => fault === "kill");
-  const failing = many.find((plan) => detaches(plan) && kills(plan) && plan.faults.length > 6) as Plan;
+  const failing = many.find(
+    (plan) => detaches(plan) && kills(plan) && plan.faults.length > 6 && plan.volumes.length > 2,
+  ) as Plan;
 
   test("leaves one volume, one action and one fault of a round that fails by these two", async () => {
     let attempts = 0;
@@ -62,6 +65,21 @@ describe("shrinking", () => {
     expect(least.faults.map(({ fault }) => fault)).toEqual(["kill"]);
     expect([least.profile, least.switches, least.controllers]).toEqual(["current", {}, 1]);
     expect(attempts).toBeLessThan(120);
+  });
+
+  test("first leaves out the volumes that the failure does not name", async () => {
+    const [, named] = failing.volumes;
+    const tried: number[] = [];
+    await shrink(failing, {
+      about: `left behind: disk item ${volumeIdFromName(named?.name ?? "")}`,
+      more: () => tried.length < 1,
+      fails: async ({ volumes }) => {
+        expect(volumes).toEqual([named] as never);
+        tried.push(volumes.length);
+        return true;
+      },
+    });
+    expect(tried).toEqual([1]);
   });
 
   test("ends when its time is over, with the least plan so far", async () => {

@@ -115,7 +115,12 @@ export function drawPlan(seed: number, random: Random, options: PlanOptions = {}
     seed,
     profile,
     // A node waits 25 s for a size that the device does not show: in most rounds it does.
-    switches: { ...(random.chance(0.8) ? { "online-resize": "at-once" } : {}), ...drawSwitches(random) },
+    switches: {
+      ...(random.chance(0.8) ? { "online-resize": "at-once" } : {}),
+      ...drawSwitches(random),
+      // A controller needs three sessions: fewer come later, when it has its own.
+      "max-sessions": 20,
+    },
     orchestrator,
     fencing: options.fencing ?? random.pick(["epoch", "epoch", "epoch+hosts"]),
     onlineExpansion: random.chance(0.25) ? "re-export" : "announce",

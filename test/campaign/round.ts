@@ -30,6 +30,8 @@ export interface RoundOptions {
   readonly base: string;
   /** Where the logs of a failed round are kept. */
   readonly keepLogs?: string;
+  /** Time after the faults within which everything must be healthy, milliseconds; default HEALTHY_WITHIN_MS. */
+  readonly healthyWithinMs?: number;
   /** Called once the faults are over, for tests of the campaign itself. */
   readonly sabotage?: (site: Site) => Promise<void>;
 }
@@ -66,7 +68,7 @@ export async function runRound(plan: Plan, options: RoundOptions): Promise<Round
       await endFaults(site);
       history.add({ fact: "calm" });
       await options.sabotage?.(site);
-      await settle(users, caller, history);
+      await settle(users, caller, history, options.healthyWithinMs);
     } finally {
       clearTimeout(timer);
       over = true;

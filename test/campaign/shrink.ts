@@ -1,8 +1,14 @@
+import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import type { Plan } from "./plan.ts";
 
-/** A plan with one part less, for each part that can be left out; the largest parts first. */
-export function* smaller(plan: Plan): Generator<Plan> {
+/**
+ * A plan with one part less, for each part that can be left out; the largest parts first.
+ * @param about texts that name volumes: the others are left out first
+ */
+export function* smaller(plan: Plan, about: string): Generator<Plan> {
   const { volumes, faults } = plan;
+  const named = volumes.filter(({ name }) => about.includes(name) || about.includes(volumeIdFromName(name)));
+  if (named.length > 0 && named.length < volumes.length) yield { ...plan, volumes: named };
   if (volumes.length > 1) {
     for (const gone of volumes) yield { ...plan, volumes: volumes.filter((each) => each !== gone) };
   }
@@ -29,16 +35,18 @@ function* parts(list: readonly unknown[]): Generator<(index: number) => boolean>
 export interface ShrinkOptions {
   /** Whether a plan fails as the first one did. */
   readonly fails: (plan: Plan) => Promise<boolean>;
+  /** What the first failure says. */
+  readonly about?: string;
   /** Whether there is time for another attempt. */
   readonly more: () => boolean;
 }
 
 /** Leaves out of a failing plan everything without which it still fails, as far as time allows. */
-export async function shrink(plan: Plan, { fails, more }: ShrinkOptions): Promise<Plan> {
+export async function shrink(plan: Plan, { fails, more, about = "" }: ShrinkOptions): Promise<Plan> {
   let least = plan;
   for (let progress = true; progress; ) {
     progress = false;
-    for (const candidate of smaller(least)) {
+    for (const candidate of smaller(least, about)) {
       if (!more()) return least;
       if (await fails(candidate)) {
         least = candidate;
