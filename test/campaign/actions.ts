@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
-import { type FileHandle, mkdir, open, rmdir } from "node:fs/promises";
-import { join } from "node:path";
+import { type FileHandle, mkdir, open, readlink, rmdir, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { MIB } from "../support/rpc.ts";
 import type { Caller } from "./calls.ts";
@@ -191,6 +191,13 @@ async function leave(
   return true;
 }
 
+/** Path of the device that a node has for a volume. */
+async function deviceOf(user: VolumeUser, node: string): Promise<string> {
+  const { rdev } = await stat(user.target(node));
+  const number = user.plan.kind === "filesystem" ? (await stat(user.staging(node))).dev : rdev;
+  return `/dev/${basename(await readlink(`/sys/dev/block/${number >> 8}:${number & 0xff}`))}`;
+}
+
 async function busy(
   user: VolumeUser,
   { by, ms }: Extract<Action, { do: "busy" }>,
@@ -210,7 +217,8 @@ async function busy(
       await rmdir(foreign);
     };
   } else {
-    const handle: FileHandle = await open(user.target(node), "r");
+    const path = by === "device" ? await deviceOf(user, node) : user.target(node);
+    const handle: FileHandle = await open(path, "r");
     release = () => handle.close();
   }
   held = by;

@@ -16,8 +16,8 @@ export type Action =
   | { readonly do: "detach" }
   /** Detaches while the node still has the volume, as Kubernetes does after six minutes. Block volumes only. */
   | { readonly do: "force" }
-  /** Detaches while a process holds a descriptor of the volume, or a foreign mount its filesystem. */
-  | { readonly do: "busy"; readonly by: "descriptor" | "mount"; readonly ms: number }
+  /** Detaches while a process has the pod's volume open, or the device, or a foreign mount has the filesystem. */
+  | { readonly do: "busy"; readonly by: "descriptor" | "device" | "mount"; readonly ms: number }
   /** Publishes to all nodes at once, on all replicas: no more may have it than may write. */
   | { readonly do: "race" }
   /** The caller of a publish, or of a stage, leaves after `ms`; the volume is detached at once. */
@@ -86,7 +86,11 @@ function drawAction(random: Random): Action {
         ms: random.int(random.pick([5, 40, 400, 1_500])),
       };
     case "busy":
-      return { do: kind, by: random.pick(["descriptor", "mount"]), ms: 100 + random.int(1_500) };
+      return {
+        do: kind,
+        by: random.pick(["descriptor", "device", "device", "mount"]),
+        ms: 100 + random.int(1_500),
+      };
     default:
       return { do: kind };
   }

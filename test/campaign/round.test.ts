@@ -84,7 +84,7 @@ describe.skipIf(noDevices !== "")(`a round of the campaign ${noDevices}`.trim(),
     const filesystem: readonly Action[] = [
       { do: "attach", node: "node-c" },
       { do: "expand", mib: 8 },
-      { do: "busy", by: "mount", ms: 300 },
+      { do: "busy", by: "device", ms: 300 },
       { do: "attach", node: "node-a" },
       { do: "read" },
     ];
