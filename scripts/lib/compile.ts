@@ -56,7 +56,8 @@ const withoutUnusedMetrics: Bun.BunPlugin = {
 
 /**
  * ssh2 tells a session of a server from a channel by the name of its class, which minifying changes. A connection that was cut while a
- * session had no command yet then ended the program. A channel has `incoming`, a session has not.
+ * session had no command yet then left an error in the log, its other channels unclosed, and 1 as the later exit code. A channel has
+ * `incoming`, a session has not.
  */
 const withSessions: Bun.BunPlugin = {
   name: "with-sessions",
