@@ -5,6 +5,7 @@ import { promisify } from "node:util";
 import { MIB } from "../support/rpc.ts";
 import type { Caller } from "./calls.ts";
 import type { History } from "./history.ts";
+import { look } from "./look.ts";
 import { type Action, NODES } from "./plan.ts";
 import { delay, type Site } from "./site.ts";
 import { PUBLISHED, UP } from "./volume-state.ts";
@@ -45,6 +46,8 @@ export async function act(user: VolumeUser, action: Action, stage: Stage): Promi
       return await force(user);
     case "busy":
       return await busy(user, action, stage);
+    case "crash":
+      return await crash(user, action, stage);
     case "race":
       return await race(user, stage);
     case "leave":
@@ -166,6 +169,24 @@ async function force(user: VolumeUser): Promise<boolean> {
   return true;
 }
 
+/** Attaches, or detaches, while the node or the controller is killed. */
+async function crash(
+  user: VolumeUser,
+  { victim, node, ms }: Extract<Action, { do: "crash" }>,
+  { site, history }: Stage,
+): Promise<boolean> {
+  const { touched } = user;
+  const process = victim === "controller" ? "controller-0" : (touched[0] ?? node);
+  const killed = delay(ms).then(() => {
+    history.add({ fact: "note", text: `${process} is killed for ${user.plan.name}` });
+    return site.restart(process, "kill", 100);
+  });
+  if (touched.length === 0) await attach(user, node);
+  else for (const each of touched) await user.takeDown(each);
+  await killed;
+  return true;
+}
+
 async function race(user: VolumeUser, { caller, history }: Stage): Promise<boolean> {
   if (user.volumeId === undefined || user.touched.length > 0 || user.forced.size > 0) return false;
   user.detachedSince = undefined;
@@ -244,43 +265,5 @@ async function remove(user: VolumeUser): Promise<boolean> {
   }
   if (user.touched.length > 0 || user.forced.size > 0) return false;
   await user.remove();
-  return true;
-}
-
-async function look(
-  user: VolumeUser,
-  what: "list" | "capacity" | "stats",
-  { caller, history }: Stage,
-): Promise<boolean> {
-  const { volumeId } = user;
-  if (what === "list") {
-    const listed = await caller.once(
-      user.controllerCall("ListVolumes", (controller, options) => controller.listVolumes({}, options))(),
-    );
-    const there = listed.value?.entries.some(({ volume }) => volume?.volumeId === volumeId);
-    if (listed.value !== undefined && volumeId !== undefined && there !== true)
-      history.add({
-        fact: "read",
-        volume: user.plan.name,
-        node: "ListVolumes",
-        records: 0,
-        lost: [`volume ${volumeId}`],
-      });
-    return true;
-  }
-  if (what === "capacity") {
-    await caller.once(
-      user.controllerCall("GetCapacity", (controller, options) => controller.getCapacity({}, options))(),
-    );
-    return true;
-  }
-  const [node] = user.up;
-  if (node === undefined || volumeId === undefined) return false;
-  const volumePath = user.target(node);
-  await caller.once(
-    user.nodeCall(node, "NodeGetVolumeStats", (client, options) =>
-      client.nodeGetVolumeStats({ volumeId, volumePath }, options),
-    )(),
-  );
   return true;
 }

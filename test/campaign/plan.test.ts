@@ -20,7 +20,7 @@ describe("a plan", () => {
       many.flatMap(({ volumes }) => volumes.flatMap((each) => each.actions.map((one) => one.do))),
     );
     expect([...actions].sort()).toEqual(
-      "attach busy capacity create delete detach elsewhere expand force leave list migrate race read stats write".split(
+      "attach busy capacity crash create delete detach elsewhere expand force leave list migrate race read stats write".split(
         " ",
       ) as never,
     );

@@ -20,6 +20,13 @@ export type Action =
   | { readonly do: "busy"; readonly by: "descriptor" | "device" | "mount"; readonly ms: number }
   /** Publishes to all nodes at once, on all replicas: no more may have it than may write. */
   | { readonly do: "race" }
+  /** The node or a controller is killed `ms` after an attach, or a detach, has begun. */
+  | {
+      readonly do: "crash";
+      readonly victim: "node" | "controller";
+      readonly node: string;
+      readonly ms: number;
+    }
   /** The caller of a publish, or of a stage, leaves after `ms`; the volume is detached at once. */
   | { readonly do: "leave"; readonly node: string; readonly during: "publish" | "stage"; readonly ms: number }
   /** DeleteVolume; of an attached volume it must be refused. */
@@ -64,7 +71,7 @@ const DRAWN: readonly Action["do"][] = [
   ...["migrate", "migrate", "migrate", "migrate", "migrate"],
   ...["detach", "detach", "detach", "write", "write", "write", "read", "read", "read"],
   ...["elsewhere", "elsewhere", "elsewhere", "expand", "expand", "force", "force", "busy", "busy"],
-  ...["race", "race", "leave", "leave", "leave"],
+  ...["race", "race", "leave", "leave", "leave", "crash", "crash"],
   ...["delete", "create", "list", "capacity", "stats"],
 ] as Action["do"][];
 
@@ -80,6 +87,11 @@ function drawAction(random: Random): Action {
       return { do: kind, ms: 50 + random.int(500) };
     case "expand":
       return { do: kind, mib: 4 + 4 * random.int(4) };
+    case "crash":
+      return {
+        ...{ do: kind, victim: random.pick(["node", "node", "controller"]), node: random.pick(NODES) },
+        ms: random.int(random.pick([30, 150, 400])),
+      };
     case "leave":
       return {
         ...{ do: kind, node: random.pick(NODES), during: random.pick(["publish", "publish", "stage"]) },
