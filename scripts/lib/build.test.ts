@@ -2,15 +2,31 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { secretKey } from "../../test/support/secret-key.ts";
 
 const root = join(import.meta.dir, "../..");
 
 /** Loads what tries native modules, and says what it sees of its surroundings. */
 const PROGRAM = `
 import process from "node:process";
-import { Client } from "ssh2";
+import ssh2 from "ssh2";
 import { buildInfo } from "../../src/observability/build-info.ts";
-console.log(JSON.stringify({ ...buildInfo, ssh2: typeof Client, env: process.env.HIJACKED ?? "" }));
+const client = new ssh2.Client();
+const hostKeys = process.env.HOST_KEY;
+if (hostKeys === undefined) {
+  console.log(JSON.stringify({ ...buildInfo, ssh2: typeof ssh2.Client, env: process.env.HIJACKED ?? "" }));
+} else {
+  const server = new ssh2.Server({ hostKeys: [hostKeys] }, (connection) => {
+    connection.on("error", () => {});
+    connection.on("authentication", (context) => context.accept());
+    connection.on("session", (accept) => accept().on("exec", () => client.destroy()));
+    // Whatever ssh2 still does at the end of a connection comes before this.
+    connection.on("close", () => setTimeout(() => server.close(() => console.log("closed")), 100));
+  });
+  server.listen(0, "127.0.0.1", () => client.connect({ host: "127.0.0.1", port: server.address().port, username: "x" }));
+  client.on("ready", () => client.exec("x", () => {}));
+  client.on("error", () => {});
+}
 `;
 
 let inside = "";
@@ -48,6 +64,11 @@ test("the executable knows its version and commit", async () => {
   const { code, stdout, stderr } = await run([executable], outside);
   expect([code, stderr]).toEqual([0, ""]);
   expect(JSON.parse(stdout)).toEqual({ version, commit: "0123abcd", ssh2: "function", env: "" });
+});
+
+test("a connection that is cut while a session has no command yet ends without an error", async () => {
+  const { private: HOST_KEY } = secretKey("host key of a compiled program");
+  expect(await run([executable], outside, { HOST_KEY })).toEqual({ code: 0, stdout: "closed\n", stderr: "" });
 });
 
 test("it takes neither code nor settings from its working directory", async () => {

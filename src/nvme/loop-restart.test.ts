@@ -34,6 +34,39 @@ describe.skipIf(noDevices !== "")(`loop data path, interrupted ${noDevices}`, ()
     expect(lab.loops()).toHaveLength(1);
   });
 
+  test("crash after the claim, before losetup: a restarted node gives the claim up, and keeps those in use", async () => {
+    const [left, used] = [lab.volume(4).export(), lab.volume(4).export()];
+    await a.dataPath.list();
+    linkSync(left.image, claim(left, a));
+    const device = await a.dataPath.connect(target(used, a));
+    const restarted = lab.node("a").dataPath;
+    // As diagnose does beside a node that may be connecting.
+    await restarted.list();
+    expect(existsSync(claim(left, a))).toBe(true);
+    await restarted.prepare?.();
+    expect(await restarted.list()).toMatchObject([{ slot: used.volumeId, device }]);
+    expect([existsSync(claim(left, a)), existsSync(claim(used, a))]).toEqual([false, true]);
+    expect(existsSync(left.image)).toBe(true);
+    // While it serves, a claim may be that of a running connect.
+    linkSync(left.image, claim(left, a));
+    await restarted.prepare?.();
+    expect(existsSync(claim(left, a))).toBe(true);
+  });
+
+  test("losetup fails, or its caller leaves: the claim is gone, so that a deleted image frees its space", async () => {
+    const volume = lab.volume(4).export();
+    const leaves = new AbortController();
+    const failing: Exec = (command) => {
+      if (command.args[0] !== "--find") return exec(command);
+      leaves.abort();
+      return exec({ ...command, args: ["--find", "--no-such-option"] });
+    };
+    const node = lab.node("a", { exec: failing });
+    await expect(node.dataPath.connect(target(volume, node), leaves.signal)).rejects.toThrow();
+    expect(existsSync(claim(volume, node))).toBe(false);
+    expect(await node.dataPath.list()).toEqual([]);
+  });
+
   test("crash after losetup: a restarted node knows its device and no other", async () => {
     const volume = lab.volume(4).export();
     const device = await a.dataPath.connect(target(volume, a));

@@ -119,6 +119,22 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     }
   };
 
+  /**
+   * Takes away claims that have no device: those of a process that was killed before it attached them. As hard links they would keep
+   * the space of deleted images. Only once, at the start of a node's process, as nothing is being connected then.
+   */
+  let started = false;
+  const giveUpClaims = async (): Promise<void> => {
+    if (started) return;
+    started = true;
+    const directory = await stateDir();
+    const devices = await attached();
+    for (const name of await readdir(directory)) {
+      if (parseVolumeNqn(nqnPrefix, name) === undefined || devices.has(name)) continue;
+      await dropClaim(system, `${directory}/${name}`);
+    }
+  };
+
   const connect = async (target: Target, signal?: AbortSignal): Promise<BlockDevice> => {
     const { nqn } = target;
     requireVolumeNqn(nqnPrefix, nqn);
@@ -137,7 +153,14 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
       throw failure("deviceChanged", { device: existing.path, nqn, found: `another file than ${image}` });
     }
     if (!(await isClaimOf(claim, image))) await claimImage(system, claim, image, signal);
-    await run("losetup", ["--find", "--show", "--direct-io=off", "--", claim], `attaching ${image}`, signal);
+    const attach = ["--find", "--show", "--direct-io=off", "--", claim];
+    try {
+      await run("losetup", attach, `attaching ${image}`, signal);
+    } catch (error) {
+      // Without the caller's signal, which may be aborted. A device that losetup has attached all the same keeps its claim.
+      if (!(await attached()).has(nqn)) await dropClaim(system, claim);
+      throw error;
+    }
     const attachedNow = await find(nqn);
     if (attachedNow?.readOnly === true) await makeWritable(attachedNow, signal);
     const device = attachedNow?.readOnly === true ? await find(nqn) : attachedNow;
@@ -189,6 +212,8 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
       }
       return connections;
     },
+    // A claim that cannot be taken away costs space only; the next start tries again.
+    prepare: () => giveUpClaims().catch(() => {}),
     readinessProblems: async () => {
       const problems = [...(await missingTools("loop"))];
       await stateDir().catch((error: unknown) => problems.push(`--state-dir: ${String(error)}`));

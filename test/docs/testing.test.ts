@@ -10,7 +10,7 @@ const testing = page("docs/testing.md");
 const FOLDERS = {
   lab: /^test\/lab\//,
   cluster: /^test\/cluster\//,
-  executable: /^test\/(executable\/|conformance\/|bench\/|fuzz\/grpc\.)/,
+  executable: /^test\/(executable\/|conformance\/|bench\/|campaign\/|fuzz\/grpc\.)/,
 };
 const LAYERS = ["logic", "simulator", "loop", ...Object.keys(FOLDERS)];
 

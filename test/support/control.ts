@@ -66,6 +66,16 @@ export class Control {
     return this.#ask("POST", "/switches", values);
   }
 
+  /** Reboots the device; resolves when its pools are mounted again. */
+  reboot(): Promise<unknown> {
+    return this.#ask("POST", "/reboot");
+  }
+
+  /** Mounts or unmounts a pool, as an event on the device. */
+  pool(slot: string, mounted: boolean): Promise<unknown> {
+    return this.#ask("POST", "/pools", { slot, mounted });
+  }
+
   /** Connections that are open and commands that run. */
   stats(): Promise<{ readonly connections: number; readonly running: number }> {
     return this.#ask("GET", "/stats") as Promise<{ readonly connections: number; readonly running: number }>;

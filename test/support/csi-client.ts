@@ -5,7 +5,7 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import { type ChannelOptions, Client, credentials } from "@grpc/grpc-js";
+import { type ChannelOptions, Client, credentials, Metadata } from "@grpc/grpc-js";
 import { serviceDefinition } from "../../src/csi/bridge.ts";
 
 type Unary<S extends DescService> = {
@@ -21,6 +21,8 @@ type Unary<S extends DescService> = {
 export interface CallOptions {
   /** Deadline from now; 60,000. Infinity for none. */
   readonly deadlineMs?: number;
+  /** Deadline that the server is told while this client goes on waiting, to see when the server answers. */
+  readonly announcedMs?: number;
   /** Cancels the call, as a client does that gives up. */
   readonly signal?: AbortSignal;
 }
@@ -49,17 +51,27 @@ export function serviceClient<S extends DescService>(
       if (rpc === undefined) throw new Error(`${method.name} has no definition`);
       const call = (
         request: MessageInitShape<DescMessage> = {},
-        { deadlineMs = 60_000, signal }: CallOptions = {},
+        { deadlineMs = 60_000, announcedMs, signal }: CallOptions = {},
       ) =>
         new Promise((resolve, reject) => {
+          const metadata = new Metadata();
+          if (announcedMs !== undefined) metadata.set("grpc-timeout", `${announcedMs}m`);
           const running = client.makeUnaryRequest(
             rpc.path,
             rpc.requestSerialize,
             rpc.responseDeserialize,
             create(method.input, request),
-            deadlineMs === Infinity ? {} : { deadline: Date.now() + deadlineMs },
-            (error: Error | null, value: unknown) => (error === null ? resolve(value) : reject(error)),
+            metadata,
+            deadlineMs === Infinity || announcedMs !== undefined ? {} : { deadline: Date.now() + deadlineMs },
+            (error: Error | null, value: unknown) => {
+              clearTimeout(patience);
+              if (error === null) resolve(value);
+              else reject(error);
+            },
           );
+          // A deadline of this client's own would be the one that the server is told.
+          const patience =
+            announcedMs === undefined ? undefined : setTimeout(() => running.cancel(), deadlineMs);
           signal?.addEventListener("abort", () => running.cancel(), { once: true });
         });
       return [method.localName, call] as const;

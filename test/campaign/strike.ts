@@ -1,0 +1,92 @@
+import type { FaultStep } from "./draw-faults.ts";
+import type { History } from "./history.ts";
+import { delay, type Site } from "./site.ts";
+
+/** A fault in words. */
+export function faultText(step: FaultStep): string {
+  const { at, fault, ...rest } = step;
+  return `${fault} ${JSON.stringify(rest)} at ${at} ms`;
+}
+
+async function strike(step: FaultStep, site: Site): Promise<void> {
+  const { control } = site.stand;
+  switch (step.fault) {
+    case "rds":
+      await control.fault(step.rule);
+      return;
+    case "release":
+      await control.clearFaults();
+      return;
+    case "switches":
+      await control.switches(step.values);
+      return;
+    case "reboot":
+      await control.reboot();
+      return;
+    case "pool":
+      await control.pool("storage-pool", false);
+      await delay(step.ms);
+      await control.pool("storage-pool", true);
+      return;
+    case "kill":
+    case "term":
+      await site.restart(step.process, step.fault, step.ms);
+      return;
+    case "stop":
+      await site.stopFor(step.process, step.ms);
+      return;
+    case "clock":
+      await site.clocks.set(step.process, step.seconds);
+      return;
+    case "api":
+      await strikeApi(step, site);
+  }
+}
+
+async function strikeApi(
+  { how, ms }: Extract<FaultStep, { fault: "api" }>,
+  { cluster }: Site,
+): Promise<void> {
+  if (cluster === undefined) return;
+  const { api } = cluster;
+  if (how === "down") {
+    await api.down();
+    await delay(ms);
+    await api.up();
+    return;
+  }
+  const fault = {
+    hang: { hang: true },
+    slow: { delayMs: ms },
+    "500": { status: 500, reason: "InternalError" },
+    "429": { status: 429, reason: "TooManyRequests", retryAfter: 1 },
+    drop: { drop: "after" as const },
+  }[how];
+  api.faults.push(fault);
+  await delay(ms);
+  api.faults.splice(api.faults.indexOf(fault), 1);
+}
+
+/** Lets the faults of a plan strike at their times. @returns once each of them is over, but for the rules of the RDS */
+export async function strikeAll(site: Site, history: History): Promise<void> {
+  const begun = performance.now();
+  const one = async (step: FaultStep): Promise<void> => {
+    await delay(Math.max(0, step.at - (performance.now() - begun)));
+    history.add({ fact: "fault", what: faultText(step) });
+    await strike(step, site).catch((error: unknown) => {
+      // The simulator may be down or rebooting.
+      history.add({ fact: "note", text: `fault ${step.fault} did not strike: ${String(error)}` });
+    });
+  };
+  await Promise.all(site.plan.faults.map(one));
+}
+
+/** Ends all faults: rules, switches of the round's beginning, clocks, the pool. */
+export async function endFaults(site: Site): Promise<void> {
+  const { control } = site.stand;
+  if (site.clocks.usable) for (const service of site.services) await site.clocks.set(service, 0);
+  await control.clearFaults();
+  await control.pool("storage-pool", true);
+  // Two controllers need six sessions: with fewer, one of them has none for as long as the other keeps its own.
+  await control.switches({ ...site.plan.switches, "max-channels": 10, "max-sessions": 20 });
+}
