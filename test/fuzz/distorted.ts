@@ -39,7 +39,7 @@ export async function replyTo(device: TestConsole, line: string): Promise<Text> 
 export function remembered(device: TestConsole): (line: string) => Promise<Text> {
   const known = new Map<string, Text>();
   return async (line) => {
-    const nonce = /~ok:([0-9a-f]+)~/.exec(line)?.[1] ?? "";
+    const nonce = /~ok:([0-9a-f]+)~/.exec(line)?.[1] ?? STAND_IN;
     const key = line.replaceAll(nonce, STAND_IN);
     const reply = known.get(key) ?? (await replyTo(device, key));
     known.set(key, reply);
@@ -94,11 +94,19 @@ const CONSOLE_LINES = [
   "interrupted",
 ] as const;
 
-/** A text of lines with a line of the console between two of them. */
+/**
+ * A true reply with a line of the console between the outputs of two statements: before a marker that begins a `:put`, or behind the blank
+ * line that ends a print.
+ */
 function interleaved(random: Random, text: string): string {
   const lines = text.split("\n");
+  const places = lines.flatMap((line, at) => {
+    const isEnd = line.startsWith("~e:") && lines[at - 1]?.trim() === "";
+    return isEnd || /^~(?:p|f|x|row|rows|ok|err):/.test(line) ? [at] : [];
+  });
   const end = text.includes("\r\n") ? "\r" : "";
-  return lines.toSpliced(random.int(lines.length), 0, `${random.pick(CONSOLE_LINES)}${end}`).join("\n");
+  const at = places.length === 0 ? 0 : random.pick(places);
+  return lines.toSpliced(at, 0, `${random.pick(CONSOLE_LINES)}${end}`).join("\n");
 }
 
 /** A text whose lines are broken at a column, as a console of that width does. */
@@ -126,7 +134,6 @@ export const DISTORTIONS: Readonly<Record<string, (random: Random, text: string,
     text.replace(/\r?\n/g, random.pick(["\n", "\r\n", "\r\r\n", "\n\r", "\n\n"])),
   "lines of the console before it": (random, text) => `${random.pick(CONSOLE_LINES)}\r\n${text}`,
   "lines of the console behind it": (random, text) => `${text}${random.pick(CONSOLE_LINES)}`,
-  "a line of the console between its lines": interleaved,
   "the command before it": (_, text, { line }) => `[csi@rds] > ${line}\r\n${text}`,
   "part of the command before it": (random, text, { line }) =>
     `[csi@rds] > ${line.slice(0, random.int(line.length + 1))}${random.pick(["", "\r\n"])}${text}`,
@@ -148,6 +155,11 @@ const KINDS = Object.keys(DISTORTIONS);
 export function distorted(random: Random, said: Said): Text & { readonly how: readonly string[] } {
   let { stdout, stderr } = said.reply;
   const how: string[] = [];
+  if (random.chance(0.2)) {
+    // First of all: later the statements cannot be told apart.
+    how.push("a line of the console between two statements");
+    stdout = interleaved(random, stdout);
+  }
   for (let count = random.pick([0, 1, 1, 1, 2, 3]); count > 0; count -= 1) {
     const kind = random.pick(KINDS);
     how.push(kind);
