@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { encodeRecord } from "../domain/record/record-codec.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import type { Command, CommandFailure, CommandOutcome } from "../routeros/client.ts";
 import { readReply } from "../routeros/envelope.ts";
@@ -181,7 +182,7 @@ describe("the file of a volume without item", () => {
     const used = {
       slot: OTHER,
       type: "file",
-      comment: VOLUME_COMMENT,
+      comment: OTHER_COMMENT,
       "file-path": file("usb1", OTHER),
       size: "1",
     };
@@ -266,7 +267,7 @@ describe("the file of a volume without item", () => {
     const used = {
       slot: OTHER,
       type: "file",
-      comment: VOLUME_COMMENT,
+      comment: OTHER_COMMENT,
       "file-path": file("usb1", OTHER),
       size: "1",
     };
@@ -281,7 +282,7 @@ describe("the file of a volume without item", () => {
   });
 });
 
-const VOLUME_COMMENT = DISK.comment;
+const OTHER_COMMENT = encodeRecord({ ...RECORD, name: "other" });
 
 test("conditions for files name exact paths", () => {
   expect(anyOf(["a", "b", 'c"']).render("N")).toBe('name="a" or name="b" or name="c\\""');
