@@ -18,7 +18,7 @@ export interface RdsVolume {
  * - `other-cluster`: a readable record names another installation. Only this proves that it is not ours.
  * - `former-id`: a readable record names the id that every installation had before the cluster's UID became the id, and this
  *   one uses the UID: it may be ours.
- * - `unreadable`: it has a record that cannot be read here: it may be ours.
+ * - `unreadable`: it has a record that cannot be read here, or that of another volume: it may be ours.
  * - `no-record`: the comment is no record, e.g. emptied by hand: it may be ours.
  * - `misplaced`: the record is ours, and the disk is not one that the driver makes.
  */
@@ -60,10 +60,10 @@ export function classify(disk: Disk, clusterId: string | undefined): Classified 
   if (decoded.kind === "foreign") return foreign("no-record", "its comment holds no record of this driver");
   if (decoded.kind === "unreadable")
     return foreign("unreadable", `its record cannot be read: ${decoded.reason}`);
-  // An adopted volume keeps the slot of its earlier driver.
+  // Its own record was overwritten. An adopted volume keeps the slot of its earlier driver, which says nothing of its name.
   if (id.startsWith(SLOT_PREFIX) && volumeIdFromName(decoded.record.name) !== id)
     return foreign(
-      "misplaced",
+      "unreadable",
       `its record is that of the volume named ${JSON.stringify(decoded.record.name)}`,
     );
   if (!disk.filePath.endsWith(`/${id}.img`))

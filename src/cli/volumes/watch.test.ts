@@ -56,7 +56,9 @@ describe("against a simulated RDS", () => {
     await until("the loss and the return", () => io.written.out.includes(" back RDS answers again"));
     stop.abort(new Error("SIGTERM"));
     expect(await done).toBe(0);
-    expect(io.written.out).toMatch(/^\S+ lost RDS does not answer: .*: the answer of the RDS did not arrive \(the connection was lost: /);
+    expect(io.written.out).toMatch(
+      /^\S+ lost RDS does not answer: .*: the answer of the RDS did not arrive \(the connection was lost: /,
+    );
   });
 
   test("a refused host key ends it at once", async () => {
