@@ -106,9 +106,13 @@ export const EXPLAINED: readonly Explanation[] = [
   ]),
   ...because("equal reads share a reply by their condition, which is part of the key beside this text", [
     // biome-ignore lint/suspicious/noTemplateCurlyInString: a source text
-    'src/rds/remove.ts findLeftover: `leftover:${id}` → ""',
+    'src/rds/leftover.ts findLeftover: `leftover:${id}` → ""',
   ]),
-  ...because("no cluster has such an id", ['src/rds/remove.ts findLeftover: "" → "mutant"']),
+  ...because("no cluster has such an id", [
+    'src/rds/leftover.ts findLeftover: "" → "mutant"',
+    'src/rds/leftover.ts fewDisks: context.clusterId ?? "" → context.clusterId',
+    'src/rds/leftover.ts fewDisks: "" → "mutant"',
+  ]),
 ];
 
 function because(why: string, keys: readonly string[]): readonly Explanation[] {

@@ -45,6 +45,8 @@ export const PLACES: readonly Place[] = [
   },
   {
     name: "ownership",
-    sources: ["volume", "place", "backing-file", "remove"].map((name) => source(`src/rds/${name}.ts`, RDS)),
+    sources: ["volume", "place", "backing-file", "remove", "leftover"].map((name) =>
+      source(`src/rds/${name}.ts`, RDS),
+    ),
   },
 ];
