@@ -97,7 +97,7 @@ function decidingDisks(
 ): Script | undefined {
   const points = mounted.flatMap(({ mountPoint }) => (mountPoint === "" ? [] : [mountPoint]));
   const isNested = points.some((upper) => points.some((lower) => lower.startsWith(`${upper}/`)));
-  if (isNested || points.length === 0 || mounted.some(({ type }) => type === "file")) return undefined;
+  if (isNested || mounted.some(({ type }) => type === "file")) return undefined;
   const usual = `^/?(${points.map(escapeRegex).join("|")})/${escapeRegex(directory)}/[^/]+$`;
   return ros`slot=${pool} or slot=${id} or mounted or (slot~"^(csi|pvc)-" and type="file" and !(file-path~${usual}))`;
 }

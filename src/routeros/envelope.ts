@@ -95,7 +95,7 @@ function flatten(text: string): string {
  */
 function printedAt(text: string, marker: string): number {
   let at = text.indexOf(marker);
-  while (at > 0 && text[at - 1] === '"') at = text.indexOf(marker, at + 1);
+  while (text[at - 1] === '"') at = text.indexOf(marker, at + 1);
   return at;
 }
 

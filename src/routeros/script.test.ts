@@ -142,7 +142,12 @@ describe("envelope", () => {
     expect([reply.flat("v"), reply.text("v")]).toEqual([undefined, undefined]);
     const broken = readReply(nonce, `${start}12~p:\r\n${nonce}:w~~e:${nonce}~`, "");
     expect([broken.flat("v"), broken.text("v")]).toEqual([undefined, undefined]);
-    expect(readReply(nonce, `${start}12~ok:${nonce}~~e:${nonce}~`, "").flat("v")).toBeUndefined();
+    for (const marker of ["ok", "err", "p"])
+      expect(readReply(nonce, `${start}12~${marker}:${nonce}~~e:${nonce}~`, "").flat("v")).toBeUndefined();
+    expect(
+      readReply(nonce, `${"text of another line ".repeat(9)}~e:${nonce}~`, "").flat("v"),
+    ).toBeUndefined();
+    expect(readReply(nonce, `${start}12~ok:ffff~~e:${nonce}~`, "").flat("v")).toBe("12~ok:ffff~");
   });
 
   test("the markers in a line that the console shows again are no verdict and no payload", () => {
