@@ -3,6 +3,8 @@ import { coverageText, parseLcov, ranges } from "./coverage.ts";
 
 const REPORT = `TN:
 SF:src/a/x.ts
+FNF:4
+FNH:3
 DA:1,1
 DA:2,0
 DA:3,0
@@ -26,13 +28,13 @@ test("lines of src that no test reaches are listed as ranges, with sums; tests a
     "src/a/x.ts: 2-3, 5",
     "src/a/y.ts: never loaded, or types only",
     "",
-    "src/a: 25.0 % of 4 lines",
-    "src/b.ts: 100.0 % of 1 lines",
-    "coverage of src: 40.0 % of 5 lines",
+    "src/a: 25.0 % of 4 lines, 75.0 % of 4 functions",
+    "src/b.ts: 100.0 % of 1 lines, 0.0 % of 0 functions",
+    "coverage of src: 40.0 % of 5 lines, 75.0 % of 4 functions",
   ]);
 });
 
 test("an empty report is no division by zero", () => {
   expect(ranges([])).toBe("");
-  expect(coverageText(parseLcov(""), [])).toContain("0.0 % of 0 lines");
+  expect(coverageText(parseLcov(""), [])).toContain("0.0 % of 0 lines, 0.0 % of 0 functions");
 });

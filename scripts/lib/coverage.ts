@@ -8,9 +8,12 @@ export interface FileCoverage {
   readonly reached: number;
   /** Numbers, ascending. */
   readonly missed: readonly number[];
+  /** How many functions there are, and how many are called. */
+  readonly functions: number;
+  readonly called: number;
 }
 
-/** Reads the `DA` lines of an lcov report. Source: geninfo(1). */
+/** Reads the `DA`, `FNF` and `FNH` lines of an lcov report. Source: geninfo(1). */
 export function parseLcov(text: string): readonly FileCoverage[] {
   return text.split("end_of_record").flatMap((record) => {
     const file = /^SF:(.+)$/m.exec(record)?.[1];
@@ -20,7 +23,9 @@ export function parseLcov(text: string): readonly FileCoverage[] {
       Number(count),
     ]);
     const missed = lines.flatMap(([line = 0, count = 0]) => (count === 0 ? [line] : []));
-    return [{ file, reached: lines.length - missed.length, missed }];
+    const count = (key: string): number => Number(new RegExp(`^${key}:(\\d+)`, "m").exec(record)?.[1] ?? 0);
+    const [functions, called] = [count("FNF"), count("FNH")];
+    return [{ file, reached: lines.length - missed.length, missed, functions, called }];
   });
 }
 
@@ -38,6 +43,11 @@ export function ranges(numbers: readonly number[]): string {
 const isSource = (file: string): boolean =>
   file.startsWith("src/") && !/\.(test|fixture)\.ts$/.test(file) && !file.startsWith("src/csi/gen/");
 
+/** `40.0 % of 5` */
+function share(part: number, whole: number): string {
+  return `${((100 * part) / Math.max(1, whole)).toFixed(1)} % of ${whole}`;
+}
+
 /** The report: the missed lines of each file, a sum for each folder, the sum of all. */
 export function coverageText(files: readonly FileCoverage[], all: readonly string[]): string {
   const seen = files.filter(({ file }) => isSource(file)).sort((a, b) => (a.file < b.file ? -1 : 1));
@@ -50,7 +60,9 @@ export function coverageText(files: readonly FileCoverage[], all: readonly strin
   const sum = (of: readonly FileCoverage[]): string => {
     const reached = of.reduce((count, each) => count + each.reached, 0);
     const lines = of.reduce((count, each) => count + each.reached + each.missed.length, 0);
-    return `${((100 * reached) / Math.max(1, lines)).toFixed(1)} % of ${lines} lines`;
+    const functions = of.reduce((count, each) => count + each.functions, 0);
+    const called = of.reduce((count, each) => count + each.called, 0);
+    return `${share(reached, lines)} lines, ${share(called, functions)} functions`;
   };
   const folderOf = (file: string): string => file.split("/").slice(0, 2).join("/");
   const folders = [...new Set(seen.map(({ file }) => folderOf(file)))];

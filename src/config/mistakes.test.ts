@@ -126,6 +126,33 @@ describe("mistakes", () => {
     }
   });
 
+  test("a private key in place of a name or a path is refused and never shown", async () => {
+    const secret = testKey("ed25519").private;
+    const quoted = JSON.stringify(secret);
+    const asName = await file("key-as-name.yaml", `${quoted}: x\n${JSON.stringify(`x ${secret}`)}: y\n`);
+    const asValue = await file("key-as-value.yaml", `pool: ${JSON.stringify(secret.slice(40))}\n`);
+    for (const [input, where] of [
+      [{ flags: flags({ config: [asName] }) }, `a name in ${asName}`],
+      [{ flags: flags({ config: [asValue] }) }, `key pool in ${asValue}`],
+      [{ flags: flags({ config: [secret] }) }, "--config"],
+      [{ flags: flags(), env: { RDS_CSI_CONFIG: secret } }, "--config"],
+    ] as const) {
+      const found = await mistakes(controller(input));
+      expect(found[0]).toMatchObject({ where, problem: expect.stringContaining("private key") });
+      const text = JSON.stringify(found);
+      expect(text).not.toContain((secret.split("\n")[1] ?? "").slice(20, 50));
+    }
+  });
+
+  test("a long unknown name in a file, and a long pin, are shown by their beginning", async () => {
+    const path = await file("long.yaml", `${"x".repeat(900)}: y\nrds-host-key: ${"z".repeat(900)}\n`);
+    const found = await mistakes(controller({ flags: flags({ config: [path], "rds-host-key": undefined }) }));
+    const text = found.map(({ where, problem }) => `${where} ${problem}`).join("\n");
+    expect(text).toContain(`key ${"x".repeat(80)}`);
+    expect(text).toContain("z".repeat(80));
+    expect(text).not.toMatch(/x{100}|z{100}/);
+  });
+
   test("unusable key and host key files", async () => {
     const ecdsa = await file("ecdsa", testKey("ecdsa").private);
     const pins = await file("pins", "nonsense\n");

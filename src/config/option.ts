@@ -1,3 +1,5 @@
+import { shortened } from "../domain/printable.ts";
+
 /** The value of a text, or a phrase about its mistake ("is not …"). */
 export type Parsed<T> = { readonly value: T } | { readonly problem: string };
 /** Reads a text. */
@@ -22,8 +24,13 @@ export function parser<T>(
   return Object.assign(parse, { expects, words });
 }
 
+/** A name or a value, cut for a message. */
+export function beginningOf(text: string): string {
+  return shortened(text, 81);
+}
+
 /** A value in a message, cut and quoted. */
-const shown = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+const shown = (text: string): string => JSON.stringify(beginningOf(text));
 
 /** The parser with another description of right values, e.g. one with an example. */
 export function described<T>(expects: string, parse: (text: string) => Parsed<T>): Parser<T> {
@@ -150,7 +157,7 @@ export function many<T>(
     for (const text of texts ?? (defaultText === undefined ? [] : [defaultText])) {
       const parsed = parse(text);
       if ("value" in parsed) values.push(parsed.value);
-      else problems.push(`${JSON.stringify(text)} ${parsed.problem}`);
+      else problems.push(`${shown(text)} ${parsed.problem}`);
     }
     return problems.length > 0 ? { problems } : { value: Object.freeze(values) };
   };

@@ -59,9 +59,9 @@ export function matching(pattern: RegExp, expects: string): Parser<string> {
 /** An absolute path without NUL and line breaks. */
 export const absolutePath = matching(/^\/[^\0\r\n]*$/, "an absolute path");
 
-/** Whether a value is a private key itself instead of a path to one; such a value is never shown. */
+/** Whether a value is a private key itself instead of a path to one, or holds one; such a value is never shown. */
 export function looksLikeKey(text: string): boolean {
-  return /-----BEGIN|PRIVATE KEY|openssh-key-v1/.test(text) || /^b3BlbnNzaC1rZXkt/.test(text);
+  return /-----BEGIN|PRIVATE KEY|openssh-key-v1|b3BlbnNzaC1rZXkt/.test(text);
 }
 
 /** Driver name: the CSI rule (at most 63 characters) and that of a Kubernetes object name. */

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { errorCode } from "../domain/error-code.ts";
 import { ConfigError, type Mistake } from "./config-error.ts";
 import { didYouMean } from "./did-you-mean.ts";
-import { envNameOf, type OptionDefinition, type OptionTable, type ValuesOf } from "./option.ts";
+import { beginningOf, envNameOf, type OptionDefinition, type OptionTable, type ValuesOf } from "./option.ts";
 import { driverNames } from "./options.ts";
 import { looksLikeKey } from "./parsers.ts";
 
@@ -51,6 +51,8 @@ const SECRETS: ReadonlyMap<string, string> = new Map([
   ["rds-key-passphrase", "rds-key-passphrase-file"],
 ]);
 
+const KEY_REFUSED = "holds a private key, which is refused";
+
 function secretMistake(
   where: string,
   instead: string,
@@ -65,7 +67,9 @@ export async function draft<T extends OptionTable>(table: T, input: Input): Prom
   const { env } = input;
   const mistakes: Mistake[] = [...(input.mistakes ?? [])];
   const path = config?.at(-1) ?? env[envNameOf("config")] ?? "";
-  const read = path === "" ? undefined : await readConfigFile(path, input.knownNames ?? driverNames);
+  const isKey = looksLikeKey(path);
+  if (isKey) mistakes.push(secretMistake("--config", "rds-key-file", KEY_REFUSED));
+  const read = path === "" || isKey ? undefined : await readConfigFile(path, input.knownNames ?? driverNames);
   mistakes.push(...(read?.mistakes ?? []));
   for (const [name, instead] of SECRETS) {
     if ((env[envNameOf(name)] ?? "") !== "") mistakes.push(secretMistake(envNameOf(name), instead));
@@ -164,9 +168,10 @@ export async function readConfigFile(
   const values = new Map<string, readonly string[]>();
   const mistakes: Mistake[] = [];
   for (const [key, value] of Object.entries(content as Record<string, unknown>)) {
-    const where = `key ${key} in ${path}`;
+    const where = `key ${beginningOf(key)} in ${path}`;
     const instead = SECRETS.get(key);
-    if (instead !== undefined) mistakes.push(secretMistake(where, instead));
+    if (looksLikeKey(key)) mistakes.push(secretMistake(`a name in ${path}`, "rds-key-file", KEY_REFUSED));
+    else if (instead !== undefined) mistakes.push(secretMistake(where, instead));
     else if (!known.has(key)) {
       const meant = didYouMean(key, known);
       const remedy = meant === undefined ? "Remove the key" : `Did you mean ${meant}? Else remove the key`;
@@ -190,7 +195,7 @@ function readValues(table: OptionTable, sources: Sources, mistakes: Mistake[]): 
     // A file that cannot be read may set it: only the file is a mistake then.
     if (found === undefined && sources.file !== undefined && sources.file.values === undefined) continue;
     if (found?.texts.some(looksLikeKey)) {
-      mistakes.push(secretMistake(found.where, "rds-key-file", "holds a private key, which is refused"));
+      mistakes.push(secretMistake(found.where, "rds-key-file", KEY_REFUSED));
       continue;
     }
     const result = definition.read(found?.texts);

@@ -146,7 +146,7 @@ describe("CreateVolume", () => {
       comment: "rds1;n=pvc-2;c=test;t=1",
     });
     expect(await outcome(create(on))).toBe(
-      `ALREADY_EXISTS: a volume with name "pvc-1" exists with other properties: disk ${ID} belongs to the volume "pvc-2"`,
+      `FAILED_PRECONDITION: the record of volume ${ID} on the RDS cannot be used: its record is that of the volume named "pvc-2"`,
     );
   });
 

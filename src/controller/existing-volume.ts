@@ -5,19 +5,15 @@ import { type Classified, mayHoldRecord, ownVolume, type RdsVolume } from "../rd
 import type { Parameters } from "./parameters.ts";
 
 /**
- * The volume that CreateVolume found or made, if it has the name that was asked for.
+ * The volume that CreateVolume found or made. Slot and record stand for the name that was asked for.
  * @throws volumeExistsDifferently (ALREADY_EXISTS) when the slot belongs to something else; recordUnusable
  *   (FAILED_PRECONDITION) when it may be this very volume
  */
-export function requireSameName(id: VolumeId, name: string, found: Classified): RdsVolume {
+export function requireOwn(id: VolumeId, name: string, found: Classified): RdsVolume {
   if (found.kind === "foreign") {
     // The disk may hold this very volume with its data: advice to delete it would be wrong.
     if (mayHoldRecord(found.foreign)) ownVolume(found);
     const difference = `disk ${id} on the RDS is not managed by this driver (${found.foreign.reason})`;
-    throw failure("volumeExistsDifferently", { name, difference });
-  }
-  if (found.volume.record.name !== name) {
-    const difference = `disk ${id} belongs to the volume ${JSON.stringify(found.volume.record.name)}`;
     throw failure("volumeExistsDifferently", { name, difference });
   }
   return found.volume;

@@ -10,7 +10,7 @@ import { pollUntil } from "../rds/poll.ts";
 import type { Rds } from "../rds/rds.ts";
 import { type Classified, ownVolume, type RdsVolume, requireVolume } from "../rds/volume.ts";
 import { capabilityProblem, requireSupported } from "./capabilities.ts";
-import { requireSame, requireSameName } from "./existing-volume.ts";
+import { requireOwn, requireSame } from "./existing-volume.ts";
 import { type Parameters, readParameters } from "./parameters.ts";
 import { Revisions } from "./revisions.ts";
 import { chooseSize, fitting } from "./sizes.ts";
@@ -88,7 +88,7 @@ export class VolumeService {
         record: this.#newRecord(name, parameters),
         signal,
       }));
-    const volume = await this.#ready(requireSameName(id, name, found), signal);
+    const volume = await this.#ready(requireOwn(id, name, found), signal);
     requireSame(volume, request, parameters, filePathOf(pool.mountPoint, layout, id));
     // An earlier removal, whose line still waits on the RDS, must not remove the volume after this answer.
     if (existing !== undefined) await this.#revisions.renew(volume, signal);

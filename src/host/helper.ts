@@ -86,6 +86,35 @@ export function helperCommand(
   return [executable, ...flags, fileURLToPath(url)];
 }
 
+/** An object of JSON. */
+type Fields = Readonly<Record<string, unknown>>;
+
+const isKind =
+  (...kinds: readonly string[]) =>
+  ({ kind }: Fields): boolean =>
+    kinds.some((known) => known === kind);
+const isOutcome = isKind("done", "refused", "failed");
+const isFinding = (value: Fields): boolean =>
+  value.kind === "unreadable" ||
+  (value.kind === "read" && Array.isArray(value.marks) && isSuperblock(fieldsOf(value.superblock)));
+const isSuperblock = isKind("whole", "unfinished", "damaged", "zeros", "other");
+const isDeviceScan = ({ users, hidden }: Fields): boolean =>
+  Array.isArray(users) && typeof hidden === "number";
+
+function isInspection({ exclusive, processes, backing }: Fields): boolean {
+  const { uses, unreadable } = fieldsOf(processes);
+  const { files, remote } = fieldsOf(backing);
+  return (
+    ["free", "busy", "changed", "error"].some((known) => known === exclusive) &&
+    typeof unreadable === "number" &&
+    [uses, files, remote].every(Array.isArray)
+  );
+}
+
+function fieldsOf(value: unknown): Fields {
+  return typeof value === "object" && value !== null ? (value as Fields) : {};
+}
+
 /**
  * The real helper.
  * @param exec runs a helper process for each question, or passes it to one that is there (createHelperProcesses)
@@ -94,6 +123,7 @@ export function helperCommand(
 export function createHelper(exec: HelperExec, command: readonly string[] = helperCommand()): Helper {
   const [program = "", ...prefix] = command;
   const ask = async <T>(
+    isAnswer: (value: Fields) => boolean,
     args: readonly string[],
     deadlineMs: number,
     signal?: AbortSignal,
@@ -111,30 +141,45 @@ export function createHelper(exec: HelperExec, command: readonly string[] = help
     const { stdout } = await succeed(exec, command, (detail) =>
       failure("nodeStateUnknown", { what, detail }),
     );
+    let value: unknown;
     try {
-      return JSON.parse(stdout) as T;
+      value = JSON.parse(stdout);
     } catch (error) {
       throw failure("nodeStateUnknown", { what, detail: "the helper process gave no JSON" }, error);
     }
+    // Proofs rest on these answers.
+    if (typeof value === "object" && value !== null && isAnswer(value as Fields)) return value as T;
+    throw failure("nodeStateUnknown", { what, detail: "the helper process gave an unknown answer" });
   };
   return {
     prepare: () => exec.prepare?.(),
     lookForData: (path, size, deep, signal) =>
-      ask(["blank", path, String(size), deep ? "deep" : "quick"], LOOK_DEADLINE_MS, signal),
+      ask(
+        isKind("blank", "data", "unreadable"),
+        ["blank", path, String(size), deep ? "deep" : "quick"],
+        LOOK_DEADLINE_MS,
+        signal,
+      ),
     inspect: (path, numbers, files, signal) =>
-      ask(["inspect", path, numbers.join(), ...files], SCAN_DEADLINE_MS, signal, SCAN_QUIET_MS),
+      ask(isInspection, ["inspect", path, numbers.join(), ...files], SCAN_DEADLINE_MS, signal, SCAN_QUIET_MS),
     users: async (numbers, signal) =>
       numbers.length === 0
         ? { users: [], hidden: 0 }
-        : await ask(["users", numbers.join()], USERS_DEADLINE_MS, signal),
-    ext4State: (path, signal) => ask(["ext4", path], INSPECT_DEADLINE_MS, signal),
+        : await ask(isDeviceScan, ["users", numbers.join()], USERS_DEADLINE_MS, signal),
+    ext4State: (path, signal) =>
+      ask(isKind("ext4", "other", "unreadable"), ["ext4", path], INSPECT_DEADLINE_MS, signal),
     findFilesystem: (path, size, filesystem, signal) =>
-      ask(["find", path, String(size), filesystem], INSPECT_DEADLINE_MS, signal),
+      ask(isFinding, ["find", path, String(size), filesystem], INSPECT_DEADLINE_MS, signal),
     writeMark: (path, number, size, mark) =>
-      ask(["mark", path, number, String(size), JSON.stringify(mark)], LOOK_DEADLINE_MS),
+      ask(isOutcome, ["mark", path, number, String(size), JSON.stringify(mark)], LOOK_DEADLINE_MS),
     eraseMarks: (path, number, size, volume) =>
-      ask(["unmark", path, number, String(size), volume], LOOK_DEADLINE_MS),
+      ask(isOutcome, ["unmark", path, number, String(size), volume], LOOK_DEADLINE_MS),
     endController: (sysRoot, name, nqn, signal) =>
-      ask(["end-controller", sysRoot, name, nqn], END_DEADLINE_MS, signal),
+      ask(
+        isKind("written", "other", "failed"),
+        ["end-controller", sysRoot, name, nqn],
+        END_DEADLINE_MS,
+        signal,
+      ),
   };
 }

@@ -39,6 +39,8 @@ describe("fuser", () => {
     expect(await fuserPids(answers({ stdout: " 12  345" }), "/dev/x")).toEqual([12, 345]);
     for (const result of [
       { code: 1, stderr: "Specified filename /dev/x does not exist." },
+      { code: 1, stdout: "12a" },
+      { code: 0, stdout: " 12 34x" },
       { code: 2 },
       { code: null },
       { code: 0 },

@@ -18,14 +18,12 @@ export async function fuserPids(
   signal?: AbortSignal,
 ): Promise<readonly number[]> {
   const result = await exec({ program: "fuser", args: [devicePath], deadlineMs: DEADLINE_MS, signal });
-  const pids = result.stdout
-    .split(/\s+/)
-    .filter((word) => /^\d+$/.test(word))
-    .map(Number);
-  if (result.code === 0 && pids.length > 0) return pids;
+  const words = result.stdout.split(/\s+/).filter((word) => word !== "");
+  const isClear = words.every((word) => /^\d+$/.test(word));
+  if (result.code === 0 && isClear && words.length > 0) return words.map(Number);
   // Nobody: exit status 1 and silence. Another complaint with the same status is a failure to look.
   const complaints = result.stderr.split("\n").filter((line) => line.trim() !== "" && !UNREADABLE.test(line));
-  if (result.code === 1 && pids.length === 0 && complaints.length === 0) return [];
+  if (result.code === 1 && words.length === 0 && complaints.length === 0) return [];
   throw failure("nodeStateUnknown", {
     what: `whether ${devicePath} is in use`,
     detail: `fuser: ${complaint(result)}`,

@@ -51,3 +51,38 @@ test("a mapping that is there at each look and has moved each time may be one of
     "changed while it was read",
   );
 });
+
+test("a mapped file counts, whatever its name holds", () => {
+  for (const name of ["a\rb", "a\u0085b", "a b", "\u00a0", "a\\012b"]) {
+    const text = `1000-2000 rw-s 00000000 103:0a 7    /mnt/${name}\n`;
+    symlinkSync(join(directory, "f"), join(directory, "map_files/1000-2000"));
+    expect(
+      mappedDevices(
+        directory,
+        REMOTE,
+        new Map(),
+        () => {},
+        () => text,
+      ),
+    ).toEqual([{ device: "259:10", what: "file" }]);
+    rmSync(join(directory, "map_files/1000-2000"));
+  }
+});
+
+test("mappings without a file count for nothing; text that is no mapping may hide one", () => {
+  const right =
+    "1000-2000 rw-p 00000000 00:00 0 \n2000-3000 rw-p 00000000 00:00 0                          [heap]\n" +
+    "3000-4000 rw-s 00000000 00:01 9 anon_inode:[x]\n";
+  const look = (text: string) =>
+    mappedDevices(
+      directory,
+      REMOTE,
+      new Map(),
+      () => {},
+      () => text,
+    );
+  expect(look(right)).toEqual([]);
+  expect(look("")).toEqual([]);
+  for (const text of ["\0\0\0", "x", "1000-2000 rw-s 00000000 103:0a", `${right}1000-2000 rw-s`])
+    expect(() => look(text)).toThrow("unknown form");
+});

@@ -2,8 +2,8 @@ import { readFileSync, statSync } from "node:fs";
 import { deviceNumber, isCode } from "../host/files.ts";
 import type { Remote } from "./remote.ts";
 
-/** `address perms offset major:minor inode path`. Source: proc(5), /proc/pid/maps. */
-const LINE = /^([0-9a-f]+)-([0-9a-f]+) \S+ [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+)\s+(\/.*)$/;
+/** `address perms offset major:minor inode path`. A path holds any character but a line feed. Source: proc(5), /proc/pid/maps. */
+const LINE = /^([0-9a-f]+)-([0-9a-f]+) [rwxps-]{4} [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+)(?: +(.*))?$/s;
 /** So many times a mapping that moves is looked for. */
 const ATTEMPTS = 10;
 /** A bound on memory: a pod can map any number of files. */
@@ -29,7 +29,8 @@ export interface Mapping {
  * @param remote the network filesystems of its mount namespace, whose files are not touched
  * @param count called with the number of mappings that were read
  * @param read reads `maps`
- * @throws the error of stat(2); EPERM without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; EBUSY if a mapping never stood still
+ * @throws the error of stat(2); EPERM without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; EBUSY if a mapping never stood still,
+ * or if a line has an unknown form
  */
 export function mappedDevices(
   base: string,
@@ -46,7 +47,7 @@ export function mappedDevices(
   let moved: ReadonlySet<string> | undefined;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const missed = new Set<string>();
-    for (const { filesystem, file, range } of filesIn(read(`${base}/maps`), count)) {
+    for (const { filesystem, file, range } of filesIn(read(`${base}/maps`), base, count)) {
       const key = `${remote.namespace} ${file}`;
       if (moved === undefined) add({ device: filesystem, what: "file" });
       if (remote.devices.has(filesystem) || moved?.has(key) === false) continue;
@@ -68,16 +69,24 @@ export function mappedDevices(
     if (missed.size === 0) return [...found.values()];
     moved = missed;
   }
-  throw Object.assign(new Error(`${base}/maps changed while it was read`), { code: "EBUSY" });
+  throw unclear(`${base}/maps changed while it was read`);
+}
+
+function unclear(message: string): Error {
+  return Object.assign(new Error(message), { code: "EBUSY" });
 }
 
 /** The mappings of files in the text of `maps`; `range` as map_files spells it, which pads no addresses with zeros. */
-function filesIn(text: string, count: (entries: number) => void) {
+function filesIn(text: string, base: string, count: (entries: number) => void) {
   const lines = text.split("\n");
   count(lines.length);
   return lines.flatMap((line) => {
-    const [, start = "", end = "", major = "", minor = "", inode = "0", path = ""] = LINE.exec(line) ?? [];
-    if (inode === "0") return [];
+    if (line === "") return [];
+    const found = LINE.exec(line);
+    if (found === null) throw unclear(`${base}/maps has a line of an unknown form`);
+    const [, start = "", end = "", major = "", minor = "", inode, path = ""] = found;
+    // Anonymous memory, and files without a place in a filesystem: `anon_inode:…`, `socket:…`.
+    if (inode === "0" || !path.startsWith("/")) return [];
     const filesystem = `${Number.parseInt(major, 16)}:${Number.parseInt(minor, 16)}`;
     return [{ filesystem, file: `${filesystem} ${inode} ${path}`, range: `${plain(start)}-${plain(end)}` }];
   });

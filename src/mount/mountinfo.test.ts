@@ -77,6 +77,17 @@ describe("mountinfo", () => {
     );
   });
 
+  test("a path may hold any blank that the kernel does not mangle", () => {
+    for (const blank of ["\u00a0", "\u3000", "\u2028", "\ufeff", "\r", "\v", "\f", "\u0085", "\u001b"]) {
+      const at = `/data${blank}of a pod${blank}`;
+      const line = `7 3 8:1 ${mangle(at)} ${mangle(at)} rw shared:1 - ext4 ${mangle(at)} rw,a=${blank}`;
+      expect(parseMountinfo(`${line}\n${line}\n`)).toMatchObject([
+        { root: at, mountPoint: at, source: at, shared: true, superOptions: ["rw", `a=${blank}`] },
+        { mountPoint: at },
+      ]);
+    }
+  });
+
   test.each([
     "x",
     "1 2 3:4 / /",

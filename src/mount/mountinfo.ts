@@ -54,8 +54,12 @@ export function mountOf(mounts: readonly Mount[], path: string): Mount | undefin
   }, undefined);
 }
 
-/** Id, parent, device, root, mount point, options, tags, `-`, type, source, options of the filesystem. */
-const FORM = /^(\d+) (\d+) (\d+:\d+) (\S*) (\S*) (\S*)((?: \S+)*?) - (\S*) (\S*) (\S*)(?: .*)?$/;
+/**
+ * Id, parent, device, root, mount point, options, tags, `-`, type, source, options of the filesystem. Blanks separate them; every other
+ * white space, such as a carriage return or a no-break space, is part of a name.
+ */
+const FORM =
+  /^(\d+) (\d+) (\d+:\d+) ([^ ]*) ([^ ]*) ([^ ]*)((?: [^ ]+)*?) - ([^ ]*) ([^ ]*) ([^ ]*)(?: .*)?$/s;
 
 function parseLine(line: string): Mount {
   const match = FORM.exec(line);

@@ -73,6 +73,26 @@ test("a process that may not be looked into may be the user: unknown, not unused
   expect(await users(1, "ignore")).toEqual([]);
 });
 
+test("an unknown answer to the exclusive opening is no proof that it is free", async () => {
+  for (const exclusive of ["maybe", "error", undefined])
+    await expect(
+      users(0, "ignore", { inspection: { exclusive, detail: "x" } as never }),
+    ).rejects.toMatchObject({ id: "nodeStateUnknown" });
+});
+
+test("a partition whose number cannot be read may be mounted: unknown, not unused", async () => {
+  const partition = join(root, `sys/dev/block/${NUMBER}/nvme0n1p1`);
+  mkdirSync(join(partition, "holders"), { recursive: true });
+  writeFileSync(join(partition, "partition"), "1\n");
+  writeFileSync(join(partition, "dev"), "259:2\n");
+  writeFileSync(join(root, "proc/self/mountinfo"), "1 0 259:2 / /m rw - ext4 s rw\n");
+  expect(await users(0, "refuse")).toEqual([{ kind: "mount", description: "mounted at /m" }]);
+  for (const number of ["", "259", "259:2 x", "?"]) {
+    writeFileSync(join(partition, "dev"), `${number}\n`);
+    await expect(users(0, "refuse")).rejects.toMatchObject({ id: "nodeStateUnknown" });
+  }
+});
+
 test("a process of a pod is named with the pod's UID", async () => {
   const use = {
     pid: 60,

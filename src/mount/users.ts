@@ -80,7 +80,7 @@ export async function blockUsers(
       break;
     case "changed":
       throw failure("deviceChanged", { device: device.path, nqn: device.nqn, found: seen.detail });
-    case "error":
+    default:
       throw unknown(seen.detail);
   }
   if (users.length === 0 && overrun !== undefined) {
@@ -126,8 +126,11 @@ export async function nodeMounts(
 async function partitionNumbers(directory: string): Promise<readonly string[]> {
   const numbers: string[] = [];
   for (const name of await partitionsOf(directory)) {
-    const number = await readAttribute(`${directory}/${name}/dev`);
-    if (number !== undefined) numbers.push(number);
+    const path = `${directory}/${name}/dev`;
+    const number = await readAttribute(path);
+    if (number === undefined) continue;
+    if (!/^\d+:\d+$/.test(number)) throw failure("nodeStateUnknown", { what: path, detail: `dev=${number}` });
+    numbers.push(number);
   }
   return numbers;
 }

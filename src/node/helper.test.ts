@@ -65,9 +65,14 @@ describe("helper process", () => {
 
   test("a scan is waited for as long as it shows signs of life, and has time to say why it ended", async () => {
     const commands: Command<string>[] = [];
+    const stdout = JSON.stringify({
+      exclusive: "free",
+      processes: { uses: [], unreadable: 0 },
+      backing: { files: [], remote: [] },
+    });
     const helper = createHelper(async (command) => {
       commands.push(command);
-      return { code: 0, stdout: "{}", stderr: "", truncated: false };
+      return { code: 0, stdout, stderr: "", truncated: false };
     });
     await helper.inspect("/dev/x", ["259:1"], []);
     expect(commands[0]).toMatchObject({ quietMs: 20_000 });

@@ -80,7 +80,7 @@ export async function changeDisk(
   const listing = disks(ros`slot=${id}`);
   const body = (rows: Script): Script => ros`${script}; ${rows}`;
   const outcome = await client.run({ what, purpose, orderKey: id, listing, body, signal });
-  return outcome.ok ? { ok: true, disk: onlyDisk(id, disksOf(outcome)) } : outcome;
+  return outcome.ok ? { ok: true, disk: diskIn(id, disksOf(outcome)) } : outcome;
 }
 
 /** A runtime error of RouterOS without a more exact meaning. */
@@ -92,6 +92,16 @@ export function commandFailure(what: string, { kind, text }: CommandFailure): Er
     default:
       return failure("commandRejected", { what, detail: text });
   }
+}
+
+/** The disk of a list that was asked for by its slot alone. Rows of other slots are no absence. @throws replyUnreadable */
+export function diskIn(id: VolumeId, found: readonly Disk[]): Disk | undefined {
+  const other = found.find(({ slot }) => slot !== id);
+  if (other !== undefined) {
+    const detail = `a row of slot ${JSON.stringify(other.slot.slice(0, 64))}`;
+    throw failure("replyUnreadable", { what: `read disk ${id}`, detail });
+  }
+  return onlyDisk(id, found);
 }
 
 /** The one disk that may have a slot. */

@@ -3,7 +3,7 @@ import { attachmentPattern } from "../domain/record/record-codec.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { payload } from "../routeros/envelope.ts";
 import { ros } from "../routeros/script.ts";
-import { disksOf, onlyDisk, type RdsContext, runChecked } from "./context.ts";
+import { diskIn, disksOf, onlyDisk, type RdsContext, runChecked } from "./context.ts";
 import { type Disk, disks, FILE_PROPERTIES } from "./disk.ts";
 import { readInParts } from "./parted-read.ts";
 import { type Classified, classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
@@ -25,7 +25,7 @@ export async function findDisk(
     signal,
     coalesceKey: `disk:${id}`,
   });
-  return onlyDisk(id, disksOf(result));
+  return diskIn(id, disksOf(result));
 }
 
 /** The volume among listed disks; undefined means proven absent. */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { encodeRecord } from "../domain/record/record-codec.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import type { Command, CommandFailure, CommandOutcome } from "../routeros/client.ts";
 import { readReply } from "../routeros/envelope.ts";
@@ -187,11 +188,32 @@ describe("the file of a volume without item", () => {
     ["a file disk is mounted", [DEFAULT, disk("x", { type: "file" })], BOTH, 0],
     ["the mounts are other ones than before", [DEFAULT, USB], [BOTH[0] ?? {}], 1],
     ["... though as many", [DEFAULT, USB], [BOTH[0] ?? {}, pool("usb2")], 1],
+    [
+      "a disk is mounted elsewhere than before",
+      [DEFAULT, USB],
+      [BOTH[0] ?? {}, pool("usb1", { "mount-point": "x" })],
+      1,
+    ],
+    ["one mount is called as two were", [disk("a"), disk("b")], [pool("a", { "mount-point": "ab=b" })], 1],
+    ["a file is on one of several such pools", [DEFAULT, USB, disk("usb2")], [...BOTH, pool("usb2")], 1],
+    ["nothing is mounted anywhere", [disk("x", { mountPoint: "" })], [], 0],
+    ["no mount point is a plain path", [disk("x", { mountPoint: "a b" })], [], 0],
   ])("is judged by all items of ours where %s", async (_, mounted, rows, at) => {
-    const { context, lists } = rds({ ...files(file("usb1")), rows });
+    const { context, lists, lines } = rds({ ...files(file("usb1")), rows });
     await findLeftover(context, ID, LAYOUT, mounted, SIGNAL).catch(() => undefined);
     expect(lists.indexOf('slot="storage-pool" or slot~"^(csi|pvc)-" or mounted')).toBe(at);
-    expect(lists).toHaveLength(at + 1);
+    expect(lines).toHaveLength(at + 1);
+  });
+
+  test("is judged by few items whatever their order, with items that are not mounted, and without empty mount points", async () => {
+    const unmounted = { slot: "csi-away", type: "file", comment: "", "file-path": "x/csi-away.img" };
+    const rows = [unmounted, ...BOTH].toReversed();
+    const { lines } = await find([DEFAULT, disk("x", { mountPoint: "" }), USB], {
+      ...files(),
+      rows: [...rows, pool("x", { "mount-point": "" })],
+    });
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toContain("(storage-pool|usb1)/csi/");
   });
 
   test("is proven absent where no such file is", async () => {
@@ -203,7 +225,7 @@ describe("the file of a volume without item", () => {
     const used = {
       slot: OTHER,
       type: "file",
-      comment: VOLUME_COMMENT,
+      comment: OTHER_COMMENT,
       "file-path": file("usb1", OTHER),
       size: "1",
     };
@@ -288,7 +310,7 @@ describe("the file of a volume without item", () => {
     const used = {
       slot: OTHER,
       type: "file",
-      comment: VOLUME_COMMENT,
+      comment: OTHER_COMMENT,
       "file-path": file("usb1", OTHER),
       size: "1",
     };
@@ -303,7 +325,7 @@ describe("the file of a volume without item", () => {
   });
 });
 
-const VOLUME_COMMENT = DISK.comment;
+const OTHER_COMMENT = encodeRecord({ ...RECORD, name: "other" });
 
 test("conditions for files name exact paths", () => {
   expect(anyOf(["a", "b", 'c"']).render("N")).toBe('name="a" or name="b" or name="c\\""');

@@ -73,6 +73,14 @@ describe("whose disk it is", () => {
     expect(kindOf({ comment: "" })).toBe("its comment holds no record of this driver");
     expect(kindOf({ comment: "rds1;n=x" })).toBe("its record cannot be read: field c is missing");
     expect(kindOf({ comment: "rds1;n=x;c=other;t=1" })).toBe("it belongs to cluster other");
+    const ofOther = "rds1;n=pvc-2;c=test;t=1;e=1;a=n,q,0,bw,1";
+    expect(kindOf({ comment: ofOther })).toBe('its record is that of the volume named "pvc-2"');
+    // Its own record may say who has it.
+    expect(classify({ ...DISK, comment: ofOther }, "test")).toMatchObject({
+      foreign: { cause: "unreadable" },
+    });
+    const adopted = "pvc-0b2c6a3e-6f0e-4a5b-9a43-2f1f0c8f7d11";
+    expect(kindOf({ slot: adopted, filePath: `p/${adopted}.img`, comment: ofOther })).toBe("volume");
     expect(kindOf({ filePath: "storage-pool/csi/other.img" })).toBe(
       "its file storage-pool/csi/other.img is not named after it",
     );

@@ -116,6 +116,17 @@ describe("reading back after a write", () => {
     expect(await writeRecord(scripted([[]]), volume, ATTACHED, "fresh", signal)).toEqual({ kind: "absent" });
   });
 
+  test("rows of another slot are an error, and never the absence of this one", async () => {
+    const { slot, ...nameless } = up;
+    for (const other of [row({ slot: "csi-other" }), nameless]) {
+      expect(slot).toBe(ID);
+      for (const answers of [[[other]], [[down], [other]], [[up, other]]])
+        await expect(writeRecord(scripted(answers), volume, ATTACHED, "fresh", signal)).rejects.toMatchObject(
+          { id: "replyUnreadable" },
+        );
+    }
+  });
+
   test("two disks in one slot are an error, not the first of them", async () => {
     await expect(writeRecord(scripted([[up, up]]), volume, ATTACHED, "fresh", signal)).rejects.toMatchObject({
       id: "replyUnreadable",

@@ -2,7 +2,7 @@ import { isClusterUid, PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { decodeRecord } from "../domain/record/record-codec.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
-import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
+import { parseVolumeId, SLOT_PREFIX, type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { Disk } from "./disk.ts";
 
 /** A disk of ours: our slot pattern, a readable record of this installation. */
@@ -18,7 +18,7 @@ export interface RdsVolume {
  * - `other-cluster`: a readable record names another installation. Only this proves that it is not ours.
  * - `former-id`: a readable record names the id that every installation had before the cluster's UID became the id, and this
  *   one uses the UID: it may be ours.
- * - `unreadable`: it has a record that cannot be read here: it may be ours.
+ * - `unreadable`: it has a record that cannot be read here, or that of another volume: it may be ours.
  * - `no-record`: the comment is no record, e.g. emptied by hand: it may be ours.
  * - `misplaced`: the record is ours, and the disk is not one that the driver makes.
  */
@@ -60,6 +60,12 @@ export function classify(disk: Disk, clusterId: string | undefined): Classified 
   if (decoded.kind === "foreign") return foreign("no-record", "its comment holds no record of this driver");
   if (decoded.kind === "unreadable")
     return foreign("unreadable", `its record cannot be read: ${decoded.reason}`);
+  // Its own record was overwritten. An adopted volume keeps the slot of its earlier driver, which says nothing of its name.
+  if (id.startsWith(SLOT_PREFIX) && volumeIdFromName(decoded.record.name) !== id)
+    return foreign(
+      "unreadable",
+      `its record is that of the volume named ${JSON.stringify(decoded.record.name)}`,
+    );
   if (!disk.filePath.endsWith(`/${id}.img`))
     return foreign("misplaced", `its file ${disk.filePath} is not named after it`);
   return { kind: "volume", volume: { id, record: decoded.record, disk } };

@@ -1,5 +1,4 @@
-import { failure } from "../domain/errors/driver-error.ts";
-import { decodeRecord, encodeRecord, RECORD_LIMIT } from "../domain/record/record-codec.ts";
+import { decodeRecord, encodeChecked } from "../domain/record/record-codec.ts";
 import type { ExportName, VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { AttachmentView } from "../kubernetes/port.ts";
@@ -98,12 +97,7 @@ function finished(facts: PlanFacts, record: VolumeRecord, notes: readonly string
   const { handle } = facts;
   const settled =
     record.attachments.length > 0 ? continued(facts, record) : detached(facts, record, facts.disk.nqn);
-  const comment = encodeRecord(settled.record);
-  if (comment.length > RECORD_LIMIT)
-    throw failure("recordTooLarge", { volume: handle, bytes: comment.length, limit: RECORD_LIMIT });
-  const readBack = decodeRecord(comment);
-  if (readBack.kind !== "record")
-    throw failure("internal", { what: `the new record of volume ${handle} cannot be read` });
+  const comment = encodeChecked(handle, settled.record);
   return { record: settled.record, comment, notes: [...notes, ...settled.notes] };
 }
 

@@ -61,12 +61,12 @@ export class Reply {
    * undefined when it is missing or cut off.
    */
   flat(label: string): string | undefined {
-    return between(this.#flat, `~p:${this.#nonce}:${label}~`, `~e:${this.#nonce}~`);
+    return between(this.#flat, this.#nonce, label);
   }
 
   /** The payload under `label` with its line ends, for text output. undefined when missing or cut off. */
   text(label: string): string | undefined {
-    return between(this.#raw, `~p:${this.#nonce}:${label}~`, `~e:${this.#nonce}~`);
+    return between(this.#raw, this.#nonce, label);
   }
 }
 
@@ -78,10 +78,10 @@ export function readReply(nonce: string, stdout: string, stderr: string): Reply 
 function verdictOf(nonce: string, stdout: string, stderr: string): Verdict {
   const error = `~err:${nonce}~`;
   for (const text of [stdout, stderr]) {
-    const at = text.indexOf(error);
+    const at = printedAt(text, error);
     if (at >= 0) return { kind: "runtime", text: text.slice(at + error.length).trim() };
   }
-  if (stdout.includes(`~ok:${nonce}~`)) return { kind: "ok" };
+  if (printedAt(stdout, `~ok:${nonce}~`) >= 0) return { kind: "ok" };
   return { kind: "none", text: `${stdout} ${stderr}`.trim() };
 }
 
@@ -89,9 +89,24 @@ function flatten(text: string): string {
   return text.replace(/[\r\n]+/g, "");
 }
 
-function between(text: string, start: string, end: string): string | undefined {
-  const from = text.indexOf(start);
+/**
+ * Where a marker stands that the command has printed; -1 if nowhere. In the command itself, which a console may show, a quote stands before
+ * each marker. A marker that was printed begins a line; before it stands the end of an earlier marker, or text of the console.
+ */
+function printedAt(text: string, marker: string): number {
+  let at = text.indexOf(marker);
+  while (text[at - 1] === '"') at = text.indexOf(marker, at + 1);
+  return at;
+}
+
+/** A payload; undefined if it has no end, or if a marker of the same reply stands in it: then the end is that of a later payload. */
+function between(text: string, nonce: string, label: string): string | undefined {
+  const [start, end] = [`~p:${nonce}:${label}~`, `~e:${nonce}~`];
+  const from = printedAt(text, start);
   if (from < 0) return undefined;
   const to = text.indexOf(end, from + start.length);
-  return to < 0 ? undefined : text.slice(from + start.length, to);
+  if (to < 0) return undefined;
+  const found = text.slice(from + start.length, to);
+  const flat = flatten(found);
+  return ["p", "ok", "err"].some((kind) => flat.includes(`~${kind}:${nonce}`)) ? undefined : found;
 }

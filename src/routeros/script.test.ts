@@ -135,6 +135,37 @@ describe("envelope", () => {
     expect(readReply(nonce, `~p:${nonce}:v~~e:${nonce}~`, "").flat("v")).toBe("");
   });
 
+  test("a payload that was cut off does not go on with the next one", () => {
+    const start = `~p:${nonce}:v~`;
+    const whole = `${start}1234~e:${nonce}~~ok:${nonce}~`;
+    const reply = readReply(nonce, `${start}12\r\n${whole}`, "");
+    expect([reply.flat("v"), reply.text("v")]).toEqual([undefined, undefined]);
+    const broken = readReply(nonce, `${start}12~p:\r\n${nonce}:w~~e:${nonce}~`, "");
+    expect([broken.flat("v"), broken.text("v")]).toEqual([undefined, undefined]);
+    for (const marker of ["ok", "err", "p"])
+      expect(readReply(nonce, `${start}12~${marker}:${nonce}~~e:${nonce}~`, "").flat("v")).toBeUndefined();
+    expect(
+      readReply(nonce, `${"text of another line ".repeat(9)}~e:${nonce}~`, "").flat("v"),
+    ).toBeUndefined();
+    expect(readReply(nonce, `${start}12~ok:ffff~~e:${nonce}~`, "").flat("v")).toBe("12~ok:ffff~");
+  });
+
+  test("the markers in a line that the console shows again are no verdict and no payload", () => {
+    const line = envelope(payload("v", ros`[/x]`)).render(nonce);
+    for (let at = 0; at <= line.length; at += 1) {
+      const shown = readReply(nonce, `[csi@rds] > ${line.slice(0, at)}`, "");
+      expect({ at, kind: shown.verdict.kind }).toEqual({ at, kind: "none" });
+      const cut = readReply(nonce, `${line.slice(0, at)}\r\n~p:${nonce}:v~12`, "no such item");
+      expect({ at, kind: cut.verdict.kind, v: cut.flat("v") }).toEqual({ at, kind: "none", v: undefined });
+    }
+    const whole = readReply(nonce, `${line}\r\n~p:${nonce}:v~12~e:${nonce}~\r\n~ok:${nonce}~`, "");
+    expect([whole.verdict.kind, whole.flat("v")]).toEqual(["ok", "12"]);
+    expect(readReply(nonce, `${line}\r\n~err:${nonce}~no such item`, "").verdict).toEqual({
+      kind: "runtime",
+      text: "no such item",
+    });
+  });
+
   test("joins a wrapped payload; a cut one is missing", () => {
     expect(readReply(nonce, `~p:${nonce}:v~12\r\n34~e:${nonce}~`, "").flat("v")).toBe("1234");
     expect(readReply(nonce, `~p:${nonce}:v~1234`, "").flat("v")).toBeUndefined();

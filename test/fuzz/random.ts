@@ -4,6 +4,9 @@ import process from "node:process";
 /** How long one fuzzing test runs, seconds; RDS_CSI_FUZZ_SECONDS sets another. */
 export const FUZZ_SECONDS = Number(process.env.RDS_CSI_FUZZ_SECONDS ?? 4);
 
+/** The same for tests of code in this process, which tries more in a second. */
+export const SHORT_SECONDS = Number(process.env.RDS_CSI_FUZZ_SECONDS ?? 1.5);
+
 /** The seed of a run; RDS_CSI_TEST_SEED sets another. */
 export const FUZZ_SEED = Number(process.env.RDS_CSI_TEST_SEED ?? 20_261_122);
 

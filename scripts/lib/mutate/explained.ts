@@ -30,6 +30,9 @@ export const EXPLAINED: readonly Explanation[] = [
   ...because("every line end goes, one by one or together", [
     "src/routeros/envelope.ts flatten: /[\\r\\n]+/g → /[\\r\\n]/g",
   ]),
+  ...because("two markers do not begin one character apart", [
+    "src/routeros/envelope.ts printedAt: 1 → (1 + 1) (2)",
+  ]),
   ...because("the end of a payload lies behind its start, so never at 0", [
     "src/routeros/envelope.ts between: to < 0 → to <= 0",
     "src/routeros/envelope.ts between: 0 → (0 + 1) (2)",

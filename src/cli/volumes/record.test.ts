@@ -209,6 +209,15 @@ describe("volumes record --restore", () => {
     expect(disk().exported).toBe(false);
   });
 
+  test("replaces the record of another volume, which somebody has put into its place", async () => {
+    await keep();
+    const { name } = record();
+    await setComment(`rds1;n=pvc-other;c=${record().cluster};t=1`);
+    await expect(attach("node-a")).rejects.toMatchObject({ id: "recordUnusable" });
+    expect((await run("--restore", "--yes")).code).toBe(ExitCode.ok);
+    expect(record().name).toBe(name);
+  });
+
   test("of an unattached volume never leads to an epoch that was used: attachments after the copy left their NQN", async () => {
     await attach("node-a");
     await detach("node-a");

@@ -160,6 +160,10 @@ describe("the volume record", () => {
     [`${minimal};a=n%C2%9B,q,0,mw,1`, '"n\\u{9b}" holds control or format characters'],
     [`${minimal};v=shop,%0A`, '"\\n" holds control or format characters'],
     ["rds1;n=%FF;c=x;t=1", "%FF is not UTF-8"],
+    [`${minimal};zz=a b`, "field zz holds characters that no record has"],
+    [`${minimal};zz=a\u0018b`, "field zz holds characters that no record has"],
+    [`${minimal};zz="`, "field zz holds characters that no record has"],
+    [`${minimal};z\u00e9=1`, "field z\u00e9 holds characters that no record has"],
     ["rds2;whatever", "record version 2 is newer than this driver"],
   ] as const) {
     test(`${comment} is unreadable: ${reason}`, () => {

@@ -53,6 +53,13 @@ describe("a filesystem is made", () => {
   });
 });
 
+test("an unknown answer to the look for data is no proof of a blank device", async () => {
+  for (const blank of [{ kind: "nothing" }, {}]) {
+    const { result, steps } = await ensure({ blank: blank as never });
+    expect([result, changes(steps)]).toEqual(["deviceUnreadable", []]);
+  }
+});
+
 test("nothing is made, changed or looked through where the filesystem is there", async () => {
   expect(await ensure(found(read(WHOLE)))).toEqual({ result: false, steps: LOOK });
   expect(await ensure({ ...found(read(OTHER)), blkid: ext4 })).toEqual({

@@ -44,11 +44,11 @@ export async function ensureFilesystem(
       state === "used",
       signal,
     );
-    if (finding.kind === "unreadable") {
-      throw failure("deviceUnreadable", { device: device.path, detail: finding.detail });
-    }
     if (finding.kind === "data") {
       throw failure("deviceNotBlank", { volume, device: device.path, offset: finding.offset });
+    }
+    if (finding.kind !== "blank") {
+      throw failure("deviceUnreadable", { device: device.path, detail: finding.detail });
     }
   }
   await proveUnused(node, volume, device, signal);

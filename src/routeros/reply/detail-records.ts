@@ -97,6 +97,8 @@ function takeLine(progress: Progress, line: string, startsProperty: (line: strin
     record.comment.push(withoutMark(rest));
     return true;
   }
+  // A blank line ends a record; a console may print lines of its own behind it.
+  if (progress.afterBlank && !progress.inComment) return false;
   if (progress.inComment && startsProperty(rest)) progress.inComment = false;
   take(record, progress.inComment, rest);
   return true;

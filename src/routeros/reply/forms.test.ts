@@ -87,6 +87,13 @@ describe("the three reply forms", () => {
     );
   });
 
+  test("a line of the console behind the rows of a print is no part of the last one", () => {
+    const rows = ['31 B  type=file slot="pvc-1"', "      nvme-tcp-export=yes", ""];
+    expect(parseDetail(rows.join("\r\n"))).toHaveLength(1);
+    for (const line of ["12:00:01 echo: disk,info x", "[csi@rds] > ", "      no"])
+      expect({ line, rows: parseDetail([...rows, line].join("\r\n")) }).toEqual({ line, rows: undefined });
+  });
+
   test("detail text whose rows are not as many as the device counts is unreadable", () => {
     const s = { ...fc.sample(style, { numRuns: 1, seed: 1 })[0], width: undefined, crlf: true } as Style;
     const items = fc.sample(item, { numRuns: 2, seed: 2 });

@@ -52,17 +52,23 @@ function proplist(properties: readonly string[]): Script {
 
 /**
  * Reads the JSON array of a serialised print. Numbers keep every digit, also beyond 2^53.
- * @returns undefined when the text is no array of objects
+ * @returns undefined when the text is no array of objects, or when one has a property twice
  */
 export function parseJsonRows(json: string): readonly Row[] | undefined {
-  let value: unknown;
   try {
-    // As strings, numbers survive JSON.parse digit for digit.
-    value = JSON.parse(withQuotedNumbers(json));
+    return rowsIn(json);
   } catch {
+    // No JSON, or nested deeper than the stack.
     return undefined;
   }
-  if (value === "" || value === null) return undefined;
+}
+
+/** @throws SyntaxError, RangeError */
+function rowsIn(json: string): readonly Row[] | undefined {
+  const quoted = withQuotedNumbers(json);
+  // As strings, numbers survive JSON.parse digit for digit. Of a property that stands twice it takes the last one.
+  const value: unknown = JSON.parse(quoted.json);
+  if (value === "" || value === null || propertiesIn(value) !== quoted.properties) return undefined;
   const items = Array.isArray(value) ? value : [value];
   const rows: Row[] = [];
   for (const item of items) {
@@ -77,18 +83,31 @@ export function parseJsonRows(json: string): readonly Row[] | undefined {
   return rows;
 }
 
-/** Puts numbers outside strings in quotes, in linear time. */
-function withQuotedNumbers(json: string): string {
+/** Puts numbers outside strings in quotes, and counts the properties, each of which has a colon; in linear time. */
+function withQuotedNumbers(json: string): { readonly json: string; readonly properties: number } {
   const pieces: string[] = [];
+  let properties = 0;
   for (let at = 0; at < json.length; ) {
     const open = json.indexOf('"', at);
-    pieces.push(json.slice(at, open < 0 ? json.length : open).replace(NUMBER, '"$&"'));
+    const between = json.slice(at, open < 0 ? json.length : open);
+    properties += between.split(":").length - 1;
+    pieces.push(between.replace(NUMBER, '"$&"'));
     if (open < 0) break;
     const close = closingQuote(json, open + 1) ?? json.length;
     pieces.push(json.slice(open, close + 1));
     at = close + 1;
   }
-  return pieces.join("");
+  return { json: pieces.join(""), properties };
+}
+
+/** The number of properties of all objects in a value. */
+function propertiesIn(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  const cells = Object.values(value);
+  return cells.reduce<number>(
+    (sum, cell) => sum + propertiesIn(cell),
+    Array.isArray(value) ? 0 : cells.length,
+  );
 }
 
 /** A cell as text; undefined for nil. Lists are joined as RouterOS prints them. */

@@ -26,6 +26,23 @@ describe("JSON rows", () => {
     expect(parse("[]")).toEqual([]);
   });
 
+  test("a row that has a property twice is two rows in one: unreadable", () => {
+    for (const json of [
+      '[{"slot":"a","size":1,"slot":"b"}]',
+      '[{"slot":"a","x":{"y":1,"y":2}}]',
+      '[{"a\\"b":1,"a\\"b":2}]',
+    ])
+      expect({ json, rows: parse(json) }).toEqual({ json, rows: undefined });
+    const right = '[{"slot":"a:b","comment":"\\":\\"","x":{"y":[{"z":1}]},"at":"12:00:01"},{"slot":"c"}]';
+    expect(parse(right)?.map((row) => row.size)).toEqual([4, 1]);
+  });
+
+  test("a value that is nested too deep is unreadable", () => {
+    for (const depth of [1_000, 20_000, 200_000])
+      expect(() => parse(`[{"slot":${"[".repeat(depth)}${"]".repeat(depth)}}]`)).not.toThrow();
+    expect(parse(`[{"slot":${"[".repeat(200_000)}${"]".repeat(200_000)}}]`)).toBeUndefined();
+  });
+
   test("anything else is unreadable, not empty", () => {
     for (const json of ["", '""', "null", '["a"]', "[[]]", '[{"slot":"x"]', "no such item"]) {
       expect({ json, rows: parse(json) }).toEqual({ json, rows: undefined });

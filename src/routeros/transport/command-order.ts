@@ -46,9 +46,4 @@ export class CommandOrder<T extends OrderedItem> {
     if (row.length === 0) this.#rows.delete(item.orderKey);
     return at === 0 && row.length > 0;
   }
-
-  /** How many keys are held. */
-  get size(): number {
-    return this.#rows.size;
-  }
 }

@@ -219,12 +219,6 @@ export class Device {
     return this.fileStore.createFile(canonicalPath(path), size);
   }
 
-  async removeFile(path: string): Promise<void> {
-    const entry = this.file(path);
-    if (entry !== undefined) await this.fileStore.remove(entry);
-    await this.exports.reconcile();
-  }
-
   /** Removes an item behind the driver's back; its file stays. */
   async removeDisk(slot: string): Promise<void> {
     this.diskStore.remove(this.#item(slot));
