@@ -84,10 +84,10 @@ test("a partition whose number cannot be read may be mounted: unknown, not unuse
   const partition = join(root, `sys/dev/block/${NUMBER}/nvme0n1p1`);
   mkdirSync(join(partition, "holders"), { recursive: true });
   writeFileSync(join(partition, "partition"), "1\n");
-  writeFileSync(join(partition, "dev"), "259:2\n");
-  writeFileSync(join(root, "proc/self/mountinfo"), "1 0 259:2 / /m rw - ext4 s rw\n");
+  writeFileSync(join(partition, "dev"), "259:12\n");
+  writeFileSync(join(root, "proc/self/mountinfo"), "1 0 259:12 / /m rw - ext4 s rw\n");
   expect(await users(0, "refuse")).toEqual([{ kind: "mount", description: "mounted at /m" }]);
-  for (const number of ["", "259", "259:2 x", "?"]) {
+  for (const number of ["", "259", "259:12 x", "x259:12", "?"]) {
     writeFileSync(join(partition, "dev"), `${number}\n`);
     await expect(users(0, "refuse")).rejects.toMatchObject({ id: "nodeStateUnknown" });
   }

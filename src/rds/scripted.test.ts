@@ -8,6 +8,7 @@ import { RouterOsClient } from "../routeros/client.ts";
 import type { Transport } from "../routeros/transport/transport.ts";
 import type { RdsContext } from "./context.ts";
 import { createVolume } from "./create.ts";
+import { growVolume } from "./grow.ts";
 import { pollUntil, SETTLE_LIMIT_MS } from "./poll.ts";
 import { poolWith } from "./pool.ts";
 import { ATTACHED, DISK, ID, PATH, RECORD } from "./rds.fixture.ts";
@@ -134,6 +135,49 @@ describe("reading back after a write", () => {
   });
 });
 
+/** The pool of the volumes. */
+const POOL = poolWith(
+  {
+    ...DISK,
+    slot: "storage-pool",
+    type: "raid",
+    size: GIB,
+    free: GIB,
+    mounted: true,
+    mountPoint: "storage-pool",
+  },
+  { allocated: 0n, counted: new Map(), asked: undefined },
+  0n,
+);
+
+describe("growing", () => {
+  const volume: RdsVolume = { id: ID, record: RECORD, disk: DISK };
+  const row = (over: object) => ({
+    ...{ slot: ID, type: "file", "file-path": `/${PATH}`, size: 1_073_741_824, comment: DISK.comment },
+    ...over,
+  });
+  const { signal } = new AbortController();
+  const grow = (answers: readonly (readonly object[])[]) =>
+    growVolume(scripted(answers), {
+      volume,
+      pool: POOL,
+      sizeBytes: 2n * GIB,
+      reExportSince: undefined,
+      signal,
+    });
+
+  test("is done when the item shows the size, which may come late", async () => {
+    const grown = row({ size: 2_147_483_648 });
+    expect((await grow([[row({})], [row({})], [grown]])).kind).toBe("written");
+  });
+
+  test("to a size that never shows is an error; another record is a conflict, no item is none", async () => {
+    await expect(grow([[row({})]])).rejects.toMatchObject({ id: "notVerified" });
+    expect(await grow([[row({ comment: "rds1;n=pvc-1;c=test;t=9" })]])).toEqual({ kind: "conflict" });
+    expect(await grow([[]])).toEqual({ kind: "absent" });
+  });
+});
+
 describe("a create that fails on the device", () => {
   const row = {
     slot: ID,
@@ -142,24 +186,11 @@ describe("a create that fails on the device", () => {
     size: 1_048_576,
     comment: encodeRecord(RECORD),
   };
-  const pool = poolWith(
-    {
-      ...DISK,
-      slot: "storage-pool",
-      type: "raid",
-      size: GIB,
-      free: GIB,
-      mounted: true,
-      mountPoint: "storage-pool",
-    },
-    { allocated: 0n, counted: new Map(), asked: undefined },
-    0n,
-  );
   const create = (answers: readonly (readonly object[] | string)[]) =>
     createVolume(scripted(answers), {
       id: ID,
       layout: LAYOUT,
-      pool,
+      pool: POOL,
       sizeBytes: MIB,
       record: RECORD,
       signal: new AbortController().signal,
