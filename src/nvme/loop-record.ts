@@ -26,6 +26,8 @@ export interface LoopRecord {
 type Roots = Pick<NodeSystem, "sysRoot" | "procRoot">;
 
 const SUFFIX = ".device";
+/** Of a record that is being written. */
+const UNFINISHED = ".new";
 
 /** The record of a loop device that is attached to an image now. @throws nodeStateUnknown */
 export async function describeLoop(roots: Roots, name: string, image: string): Promise<LoopRecord> {
@@ -45,8 +47,8 @@ export async function describeLoop(roots: Roots, name: string, image: string): P
 export async function writeLoopRecord(stateDir: string, nqn: string, record: LoopRecord): Promise<void> {
   const path = `${stateDir}/${nqn}${SUFFIX}`;
   try {
-    await writeFile(`${path}.new`, `${JSON.stringify(record)}\n`, { mode: 0o600, flush: true });
-    await rename(`${path}.new`, path);
+    await writeFile(`${path}${UNFINISHED}`, `${JSON.stringify(record)}\n`, { mode: 0o600, flush: true });
+    await rename(`${path}${UNFINISHED}`, path);
   } catch (error) {
     const what = `writing the record of the loop device of ${nqn}`;
     throw failure("nodeCommandFailed", { what, detail: String(error) }, error);
@@ -65,14 +67,23 @@ export async function readLoopRecords(stateDir: string): Promise<ReadonlyMap<str
   return records;
 }
 
-/** Removes a record; an absent one is success. @throws nodeCommandFailed */
+/** The NQN of a record by the name of its file, also of one that was being written; any other name is returned as it is. */
+export function recordedNqn(file: string): string {
+  const name = file.endsWith(UNFINISHED) ? file.slice(0, -UNFINISHED.length) : file;
+  return name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : file;
+}
+
+/** Removes a record, and one that was being written; an absent one is success. @throws nodeCommandFailed */
 export async function dropLoopRecord(stateDir: string, nqn: string): Promise<void> {
-  try {
-    await unlink(`${stateDir}/${nqn}${SUFFIX}`);
-  } catch (error) {
-    if (isCode(error, "ENOENT")) return;
-    const what = `removing the record of the loop device of ${nqn}`;
-    throw failure("nodeCommandFailed", { what, detail: String(error) }, error);
+  const path = `${stateDir}/${nqn}${SUFFIX}`;
+  for (const file of [path, `${path}${UNFINISHED}`]) {
+    try {
+      await unlink(file);
+    } catch (error) {
+      if (isCode(error, "ENOENT")) continue;
+      const what = `removing the record of the loop device of ${nqn}`;
+      throw failure("nodeCommandFailed", { what, detail: String(error) }, error);
+    }
   }
 }
 

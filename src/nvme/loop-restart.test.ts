@@ -14,6 +14,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
+import { join } from "node:path";
 import { BLOCK, FORGET_MOUNTS, type LabNode, noDevices, toolPath } from "../../test/support/loop-node.ts";
 import { type Exec, exec } from "../host/exec.ts";
 import { a, claim, lab, target, useLoopRig } from "./loop.fixture.ts";
@@ -51,6 +52,17 @@ describe.skipIf(noDevices !== "")(`loop data path, interrupted ${noDevices}`, ()
     linkSync(left.image, claim(left, a));
     await restarted.prepare?.();
     expect(existsSync(claim(left, a))).toBe(true);
+  });
+
+  test("crash in the middle of a disconnect: a restarted node drops the record of a device that is gone", async () => {
+    const [gone, used] = [lab.volume(4).export(), lab.volume(4).export()];
+    for (const volume of [gone, used]) await a.dataPath.connect(target(volume, a));
+    const record = (volume: typeof gone) => `${claim(volume, a)}.device`;
+    const kept = readFileSync(record(gone));
+    await a.dataPath.disconnect(gone.nqn);
+    for (const suffix of ["", ".new"]) writeFileSync(`${record(gone)}${suffix}`, kept);
+    await lab.node("a").dataPath.prepare?.();
+    expect(readdirSync(join(lab.root, "state", "a")).sort()).toEqual([used.nqn, `${used.nqn}.device`]);
   });
 
   test("losetup fails, or its caller leaves: the claim is gone, so that a deleted image frees its space", async () => {

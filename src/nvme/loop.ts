@@ -16,6 +16,7 @@ import {
   dropLoopRecord,
   findOrphans,
   readLoopRecords,
+  recordedNqn,
   writeLoopRecord,
 } from "./loop-record.ts";
 import { parseVolumeNqn, requireVolumeNqn } from "./nqn.ts";
@@ -120,8 +121,8 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
   };
 
   /**
-   * Takes away claims that have no device: those of a process that was killed before it attached them. As hard links they would keep
-   * the space of deleted images. Only once, at the start of a node's process, as nothing is being connected then.
+   * Takes away claims and records that have no device: those of a process that was killed while it connected or disconnected. As hard links
+   * claims would keep the space of deleted images. Only once, at the start of a node's process, as nothing is being connected then.
    */
   let started = false;
   const giveUpClaims = async (): Promise<void> => {
@@ -130,8 +131,10 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     const directory = await stateDir();
     const devices = await attached();
     for (const name of await readdir(directory)) {
-      if (parseVolumeNqn(nqnPrefix, name) === undefined || devices.has(name)) continue;
-      await dropClaim(system, `${directory}/${name}`);
+      const nqn = recordedNqn(name);
+      if (parseVolumeNqn(nqnPrefix, nqn) === undefined || devices.has(nqn)) continue;
+      if (nqn === name) await dropClaim(system, `${directory}/${name}`);
+      else await dropLoopRecord(directory, nqn);
     }
   };
 

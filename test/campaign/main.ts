@@ -61,10 +61,17 @@ if (noDevices !== "") {
 const base = await shortDirectory();
 await mkdir(chosen.keep, { recursive: true });
 
-/** Ends everything of rounds that were interrupted. */
+/** The first signal ends the campaign with the rounds that run; the second one at once, as far as this process holds no volume open. */
+let stopping = false;
 async function interrupted(): Promise<void> {
-  for (const round of await readdir(base)) await cleanUp(join(base, round, "s"));
-  await rm(base, { recursive: true, force: true });
+  if (!stopping) {
+    stopping = true;
+    console.error("campaign: ends with this round; a second signal ends it at once");
+    return;
+  }
+  for (const round of await readdir(base)) {
+    await cleanUp(join(base, round, "s")).catch((error: unknown) => console.error(String(error)));
+  }
   process.exit(130);
 }
 process.on("SIGINT", () => void interrupted());
@@ -115,7 +122,7 @@ async function report(result: RoundResult, deadline: number): Promise<void> {
   const until = Math.min(deadline, performance.now() + chosen.shrinkSeconds * 1_000);
   await shrink(result.plan, {
     about: result.violations.map(({ text }) => text).join(" "),
-    more: () => performance.now() < until,
+    more: () => !stopping && performance.now() < until,
     fails: async (plan) => {
       const again = await run(plan, join(chosen.keep, `${seed}-shrunk-logs`), SHRINKING_HEALTHY_MS).catch(
         () => undefined,
@@ -165,7 +172,7 @@ if (chosen.replay !== undefined) {
   console.log(`campaign: seed ${chosen.seed}, ${chosen.seconds} s, ${chosen.jobs} at a time`);
   let next = chosen.seed;
   const worker = async () => {
-    while (performance.now() < end) {
+    while (!stopping && performance.now() < end) {
       const seed = next++;
       const plan = drawPlan(seed, new Random(seed), { actions: chosen.actions });
       await oneRound(plan, end + chosen.shrinkSeconds * 1_000);
