@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { type FileHandle, mkdir, open, readlink, rmdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
+import { deviceNumber } from "../../src/host/files.ts";
 import { MIB } from "../support/rpc.ts";
 import type { Caller } from "./calls.ts";
 import type { History } from "./history.ts";
@@ -96,6 +97,7 @@ async function migrate(
   if (user.touched.length !== 1 || node === source || user.grownInUse) return false;
   const { name } = user.plan;
   site.cluster?.machineOn(name, source);
+  user.migrating = true;
   site.cluster?.migration(name, "Scheduling");
   const up = await user.bringUp(node);
   if (up) {
@@ -109,7 +111,7 @@ async function migrate(
     site.cluster?.machineOn(name, node);
   }
   site.cluster?.migration(name, stays === node ? "Succeeded" : "Failed");
-  await user.takeDown(leaves);
+  if (await user.takeDown(leaves)) user.migrating = false;
   return true;
 }
 
@@ -176,7 +178,8 @@ async function crash(
   { site, history }: Stage,
 ): Promise<boolean> {
   const { touched } = user;
-  const process = victim === "controller" ? "controller-0" : (touched[0] ?? node);
+  const controller = `controller-${ms % site.plan.controllers}`;
+  const process = victim === "controller" ? controller : (touched[0] ?? node);
   const killed = delay(ms).then(() => {
     history.add({ fact: "note", text: `${process} is killed for ${user.plan.name}` });
     return site.restart(process, "kill", 100);
@@ -216,7 +219,7 @@ async function leave(
 async function deviceOf(user: VolumeUser, node: string): Promise<string> {
   const { rdev } = await stat(user.target(node));
   const number = user.plan.kind === "filesystem" ? (await stat(user.staging(node))).dev : rdev;
-  return `/dev/${basename(await readlink(`/sys/dev/block/${number >> 8}:${number & 0xff}`))}`;
+  return `/dev/${basename(await readlink(`/sys/dev/block/${deviceNumber(number)}`))}`;
 }
 
 async function busy(

@@ -31,6 +31,8 @@ export type Fact = { readonly at: number } & (
       readonly most: number;
       readonly connected: readonly string[];
       readonly recorded: number;
+      /** Nodes with an acknowledged attachment that the record does not name. */
+      readonly unrecorded: readonly string[];
       /** The last detach was acknowledged, and no attach has begun since. */
       readonly detached: boolean;
       readonly exported: boolean;

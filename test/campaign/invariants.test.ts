@@ -11,6 +11,7 @@ const call = {
 const writers = {
   fact: "writers",
   ...{ volume: "v0", most: 1, connected: ["node-a"], recorded: 1, detached: false, exported: true },
+  unrecorded: [],
 } as const;
 const gone = "^NOT_FOUND: (?!node )";
 
@@ -86,6 +87,12 @@ const CASES: readonly (readonly [Invariant, NewFact, NewFact])[] = [
     { fact: "healthy", tookMs: 500, withinMs: 90_000 },
     { fact: "healthy", tookMs: 90_001, withinMs: 90_000, not: "v0 cannot be deleted" },
   ],
+  [
+    "not healthy",
+    { fact: "healthy", tookMs: 90_000, withinMs: 90_000 },
+    { fact: "healthy", tookMs: 90_001, withinMs: 90_000 },
+  ],
+  ["attachment forgotten", writers, { ...writers, unrecorded: ["node-a"] }],
   ["left behind", { fact: "calm" }, { fact: "left", what: "loop device /dev/loop0" }],
 ];
 
@@ -105,6 +112,7 @@ describe("the campaign's checker", () => {
       "I/O failed": true,
       "too many writers": true,
       "writable after detach": true,
+      "attachment forgotten": true,
       "released in use": true,
       "wrong answer": true,
       defect: true,

@@ -5,6 +5,7 @@ export type Invariant =
   | "I/O failed"
   | "too many writers"
   | "writable after detach"
+  | "attachment forgotten"
   | "released in use"
   | "wrong answer"
   | "defect"
@@ -40,6 +41,8 @@ export function violations(facts: readonly Fact[]): Violation[] {
             "too many writers",
             `${fact.volume}: ${fact.connected.join("+")}; record: ${fact.recorded}; most: ${fact.most}`,
           );
+        if (fact.unrecorded.length > 0)
+          add("attachment forgotten", `${fact.volume}: the record lacks ${fact.unrecorded.join("+")}`);
         if (fact.detached && (fact.exported || fact.recorded > 0))
           add(
             "writable after detach",
@@ -68,6 +71,8 @@ export function violations(facts: readonly Fact[]): Violation[] {
         break;
       case "healthy":
         if (fact.not !== undefined) add("not healthy", fact.not);
+        else if (fact.tookMs > fact.withinMs)
+          add("not healthy", `only after ${Math.round(fact.tookMs)} ms of ${fact.withinMs} ms`);
         break;
       case "left":
         add("left behind", fact.what);

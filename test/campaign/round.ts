@@ -69,6 +69,9 @@ export async function runRound(plan: Plan, options: RoundOptions): Promise<Round
       history.add({ fact: "calm" });
       await options.sabotage?.(site);
       await settle(users, caller, history, options.healthyWithinMs);
+    } catch (error) {
+      // A round that breaks off has its history, and is a failure.
+      history.add({ fact: "log", process: "campaign", line: String(error).slice(0, 500) });
     } finally {
       clearTimeout(timer);
       over = true;

@@ -46,6 +46,8 @@ async function finish(user: VolumeUser): Promise<string | undefined> {
   for (const node of user.touched) {
     if (!(await user.takeDown(node))) return `${name} cannot be taken from ${node}`;
   }
+  if (user.volumeId === undefined && !user.maybeThere && !(await user.create()))
+    return `${name} cannot be created`;
   if (user.volumeId !== undefined) {
     const node = NODES[user.plan.mib % NODES.length] ?? NODES[0];
     if (!(await user.bringUp(node))) return `${name} cannot be attached to ${node}`;

@@ -26,6 +26,8 @@ export class VolumeState {
   /** Nodes from which the volume was detached by force: they still have it staged, under an old NQN. */
   readonly forced = new Set<string>();
   volumeId: string | undefined;
+  /** A migration of the machine is under way: until its source, or its target, has let go. */
+  migrating = false;
   /** CreateVolume was called, and no DeleteVolume has been acknowledged since. */
   maybeThere = false;
   bytes: bigint;
@@ -53,9 +55,10 @@ export class VolumeState {
     return block(this.plan.kind === "machine" ? Mode.MULTI_NODE_MULTI_WRITER : Mode.SINGLE_NODE_WRITER);
   }
 
-  /** Most nodes that may write at a time. */
+  /** Most nodes that may write at a time. Without Kubernetes nothing tells the driver whether a machine migrates. */
   get most(): number {
-    return this.plan.kind === "machine" ? 2 : 1;
+    const mayMigrate = this.migrating || this.site.cluster === undefined;
+    return this.plan.kind === "machine" && mayMigrate ? 2 : 1;
   }
 
   /** Nodes with all steps acknowledged. */

@@ -49,6 +49,11 @@ async function connectionsOf(directory: string): Promise<Connection[]> {
   return found;
 }
 
+const NONE = { detachedSince: undefined, most: 0, up: [] };
+
+/** Nodes whose attachment was acknowledged, and which nobody detaches by force. */
+const upOf = (user: VolumeUser): readonly string[] => user.up.filter((node) => !user.forced.has(node));
+
 /** Nodes that the record on the device names. */
 const recordedNodes = (comment: string): string[] => {
   const list = /(?:^|;)a=([^;]*)/.exec(comment)?.[1] ?? "";
@@ -68,7 +73,7 @@ export async function watchWriters(
   const { directory, control } = site.stand;
   const last = new Map<string, string>();
   for (; !ended(); await delay(EVERY_MS)) {
-    const detachedBefore = users.map(({ detachedSince }) => detachedSince);
+    const before = users.map((user) => ({ detachedSince: user.detachedSince, most: user.most, up: upOf(user) }));
     // Connections first: a node that is connected to an export that is there later can write.
     const connections = await connectionsOf(directory);
     const live = await exportsOf(directory);
@@ -78,8 +83,10 @@ export async function watchWriters(
       const nqns = [...live].flatMap(([nqn, of]) => (of === slot ? [nqn] : []));
       const among = (list: readonly Connection[]) =>
         NODES.filter((node) => list.some((each) => each.node === node && nqns.includes(each.nqn)));
+      const { detachedSince, most: mostBefore, up: upBefore } = before[index] ?? before[0] ?? NONE;
+      const most = Math.max(mostBefore, user.most);
       let connected = among(connections);
-      if (connected.length > user.most) {
+      if (connected.length > most) {
         // One look takes a while: who is in two of them was there at one time.
         const again = among(await connectionsOf(directory));
         connected = connected.filter((node) => again.includes(node));
@@ -87,13 +94,16 @@ export async function watchWriters(
       const disk = state?.disks.find((each) => each.slot === slot);
       const recorded = recordedNodes(disk?.comment ?? "");
       // The reply of a detach and this look must not overlap.
-      const detached = user.detachedSince !== undefined && detachedBefore[index] === user.detachedSince;
-      const text = JSON.stringify([connected, recorded, detached, nqns]);
+      const detached = user.detachedSince !== undefined && detachedSince === user.detachedSince;
+      // A simulator that was away during this look has shown no record.
+      const up = upOf(user).filter((node) => upBefore.includes(node));
+      const unrecorded = state === undefined ? [] : up.filter((node) => !recorded.includes(node));
+      const text = JSON.stringify([connected, recorded, detached, nqns, unrecorded]);
       if (text === last.get(slot)) continue;
       last.set(slot, text);
       history.add({
         fact: "writers",
-        ...{ volume: user.plan.name, most: user.most, connected, recorded: recorded.length },
+        ...{ volume: user.plan.name, most, connected, recorded: recorded.length, unrecorded },
         ...{ detached, exported: nqns.length > 0 },
       });
     }
