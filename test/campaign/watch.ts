@@ -73,7 +73,11 @@ export async function watchWriters(
   const { directory, control } = site.stand;
   const last = new Map<string, string>();
   for (; !ended(); await delay(EVERY_MS)) {
-    const before = users.map((user) => ({ detachedSince: user.detachedSince, most: user.most, up: upOf(user) }));
+    const before = users.map((user) => ({
+      detachedSince: user.detachedSince,
+      most: user.most,
+      up: upOf(user),
+    }));
     // Connections first: a node that is connected to an export that is there later can write.
     const connections = await connectionsOf(directory);
     const live = await exportsOf(directory);

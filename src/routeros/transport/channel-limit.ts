@@ -1,8 +1,6 @@
 import type { Clock } from "../../domain/clock.ts";
 import type { Logger } from "../../observability/log.ts";
-
-/** The two answers to the question whether a device runs the channels of one connection at the same time. */
-export type Verdict = "parallel" | "serial";
+import { type ProbeChannel, runsInParallel, type Verdict } from "./parallel-probe.ts";
 
 export interface ChannelLimitOptions {
   /** Channels at once that are wanted on each connection. */
@@ -13,20 +11,24 @@ export interface ChannelLimitOptions {
   readonly onChange: (limit: number) => void;
 }
 
-/** After a question without an answer, the next one waits so long, milliseconds. */
+/** After a question without an answer the next one waits so long, twice as long after each further one, up to the limit. Milliseconds. */
 const PAUSE_MS = 10_000;
+const MAX_PAUSE_MS = 600_000;
 
 /**
- * How many commands each connection to one device may run at once. Shared by all lanes and connections, and kept for the life of the
- * process: one, until the device has proven that it runs two channels at the same time (`runsInParallel`); then the wanted
- * number, or fewer once it has refused a channel beside others.
+ * How many commands each connection to one device may run at once. Shared by all lanes and connections: one, until the device has proven
+ * that it runs two channels at the same time (`runsInParallel`); then the wanted number, or fewer once it has refused a channel beside
+ * others. A lesser number is kept until a lost connection is back.
  */
 export class ChannelLimit {
   readonly #options: ChannelLimitOptions;
   #most: number;
   #verdict: Verdict | undefined;
   #proven = 1;
+  /** Channels of which one was refused, although as many were open before. */
+  #doubted: number | undefined;
   #askAgainAt = 0;
+  #unanswered = 0;
   #isAsking = false;
 
   constructor(options: ChannelLimitOptions) {
@@ -49,17 +51,27 @@ export class ChannelLimit {
    * Asks the device whether it runs channels at the same time, unless that is known, or is being asked elsewhere, or was asked in
    * vain a moment ago. @returns undefined if it does not ask
    */
-  ask(question: () => Promise<Verdict | "refused" | undefined>): Promise<void> | undefined {
+  ask(run: ProbeChannel): Promise<void> | undefined {
     const { clock, logger } = this.#options;
     if (!this.isOpen || this.#isAsking || clock.monotonic() < this.#askAgainAt) return undefined;
     this.#isAsking = true;
     logger.debug("asking the RDS whether it runs two channels of a connection at the same time");
-    return question().then((answer) => {
+    return runsInParallel(run, clock).then((answer) => {
       this.#isAsking = false;
-      this.#askAgainAt = clock.monotonic() + PAUSE_MS;
-      if (answer === "refused") this.refused(1);
-      else if (answer !== undefined) this.#judge(answer);
+      this.#askAgainAt = clock.monotonic() + Math.min(MAX_PAUSE_MS, PAUSE_MS * 2 ** this.#unanswered);
+      this.#unanswered = answer === undefined ? this.#unanswered + 1 : 0;
+      if (answer !== undefined && this.isOpen) this.#judge(answer);
     });
+  }
+
+  /** A lost connection is back: an upgraded device, or another one, may allow more. */
+  renew(): void {
+    if (this.#most === this.#options.channels && this.#verdict !== "serial") return;
+    this.#most = this.#options.channels;
+    this.#verdict = undefined;
+    this.#proven = 1;
+    this.#doubted = undefined;
+    this.#options.onChange(this.now);
   }
 
   /**
@@ -73,6 +85,7 @@ export class ChannelLimit {
   /** @param count channels that are open at once on one connection */
   opened(count: number): void {
     if (count > this.#proven) this.#proven = count;
+    if (this.#doubted !== undefined && count >= this.#doubted) this.#doubted = undefined;
   }
 
   #judge(verdict: Verdict): void {
@@ -85,10 +98,18 @@ export class ChannelLimit {
     this.#options.onChange(this.now);
   }
 
-  /** The server refused a channel. @param others channels that it had given on the same connection, 1 or more */
+  /**
+   * The server refused a channel. One refusal of a number that it has given before is taken for a passing one.
+   * @param others channels that were open on the same connection when this one was asked for, 1 or more
+   */
   refused(others: number): void {
     const most = Math.max(1, Math.min(this.#most - 1, others));
     if (most >= this.#most) return;
+    if (most < this.#proven && this.#doubted === undefined) {
+      this.#doubted = others + 1;
+      return;
+    }
+    this.#doubted = undefined;
     this.#most = most;
     this.#proven = Math.min(this.#proven, most);
     this.#options.logger.warn(

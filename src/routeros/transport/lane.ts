@@ -19,7 +19,6 @@ import { CommandQueue } from "./command-queue.ts";
 import { SIGN_OF_LIFE, watchIdle } from "./idle-watch.ts";
 import type { LaneOptions } from "./lane-options.ts";
 import { Link } from "./link.ts";
-import { runsInParallel } from "./parallel-probe.ts";
 import type { SharedConnection } from "./shared-connection.ts";
 import type { ExecOptions, ExecResult } from "./transport.ts";
 
@@ -105,17 +104,20 @@ export class Lane {
   /** Sends as many commands as may be sent now. */
   pump(): void {
     while (!this.#stop.signal.aborted && this.#queue.size > 0) {
-      const current = this.#link.current;
-      if (current === undefined) {
-        this.#link.open();
-        return;
-      }
       const { limit, neighbours, purpose } = this.#options;
-      if (!current.hasRoom) this.#wantsMore ||= current.channels > 0 && limit.isOpen;
-      else if (this.#wantsMore && current.channels === 0 && this.#judge(current)) return;
-      const used = current.hasRoom ? current : purpose === "attach" ? neighbours.spare() : undefined;
+      const current = this.#link.current;
+      if (current === undefined) this.#link.open();
+      else if (!current.hasRoom) this.#wantsMore ||= current.channels > 0 && limit.isOpen;
+      else if (this.#wantsMore && current.channels === 0) {
+        const isAsked = current.ask(() => neighbours.changed());
+        this.#wantsMore = limit.isOpen;
+        if (isAsked) return;
+      }
+      // A lane whose own connection cannot be made uses the others' too: the server may have no session for it.
+      const mayBorrow = purpose === "attach" || this.#link.lastFailure !== undefined;
+      const used = current?.hasRoom === true ? current : mayBorrow ? neighbours.spare() : undefined;
       if (used === undefined) return;
-      const mayRunBackground = used === current && current.mayRunBackground;
+      const mayRunBackground = used === current && used.mayRunBackground;
       const command = this.#queue.take((one) => neighbours.order.isFirst(one), mayRunBackground);
       if (command === undefined) return;
       this.#reportQueue();
@@ -190,17 +192,6 @@ export class Lane {
     return unreachable(this.#options.address, this.#link.lastFailure ?? this.#trouble, seconds);
   }
 
-  /** Asks the device whether it runs commands at the same time. @returns whether it does so now */
-  #judge(current: SharedConnection): boolean {
-    const { limit, clock, neighbours } = this.#options;
-    const run = (line: string, onOpened: () => void) =>
-      current.runOwn(line, onOpened).finally(() => this.pump());
-    const asked = limit.ask(() => runsInParallel(run, clock));
-    void asked?.then(() => neighbours.changed());
-    this.#wantsMore = limit.isOpen;
-    return asked !== undefined;
-  }
-
   async #run(command: Command, current: SharedConnection): Promise<void> {
     const { clock, observer, purpose, logger, neighbours } = this.#options;
     const started = clock.monotonic();
@@ -212,7 +203,7 @@ export class Lane {
     const queueSeconds = (started - command.queuedAt) / 1000;
     observer.onSent(purpose, queueSeconds);
     logger.debug("command sent", { ...fields, line: command.line, queueSeconds });
-    const outcome = await current.run(command.line, command.priority, {
+    const { outcome, others } = await current.run(command.line, command.priority, {
       abandon: command.abandon.signal,
       onOpened: () => {
         this.#trouble = undefined;
@@ -225,7 +216,7 @@ export class Lane {
     this.#running.delete(command);
     this.#usedAt = clock.monotonic();
     observer.onCommand(purpose, outcome.kind, seconds);
-    if (!this.#deliver(command, outcome, current)) this.#leaveOrder(command);
+    if (!this.#deliver(command, outcome, current, others)) this.#leaveOrder(command);
     this.pump();
     // The channel may be another lane's, or one that an attach waits for.
     neighbours.changed();
@@ -238,9 +229,8 @@ export class Lane {
   }
 
   /** @returns whether the command waits again */
-  #deliver(command: Command, outcome: ChannelOutcome, shared: SharedConnection): boolean {
-    const { limit, clock } = this.#options;
-    const { connection, channels } = shared;
+  #deliver(command: Command, outcome: ChannelOutcome, shared: SharedConnection, others: number): boolean {
+    const { clock } = this.#options;
     switch (outcome.kind) {
       case "answered": {
         shared.owner.worked();
@@ -249,11 +239,10 @@ export class Lane {
         return false;
       }
       case "notSent":
-        if (outcome.isRefused && channels > 0) limit.refused(channels);
-        else {
+        if (!outcome.isRefused || others === 0) {
           // The server has no channel for us, or the connection is gone: both are cured by a new connection only.
-          this.#trouble = { reason: outcome.reason };
-          connection.drop(outcome.reason);
+          if (shared.owner === this.#link) this.#trouble = { reason: outcome.reason };
+          shared.connection.drop(outcome.reason);
         }
         if (command.waiters.size === 0 || this.#stop.signal.aborted) return false;
         this.#queue.putBack(command);
@@ -263,7 +252,6 @@ export class Lane {
       case "abandoned":
         return false;
       default:
-        if (outcome.kind === "refused" && channels > 0) limit.refused(channels);
         rejectAll(command, outcomeError(command.what, outcome));
         return false;
     }

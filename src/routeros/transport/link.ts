@@ -108,6 +108,7 @@ export class Link implements ConnectionOwner {
       this.#ended(shared, reason);
     });
     if (!again) return;
+    limit.renew();
     observer.onReconnect(purpose);
     onReconnect();
   }

@@ -1,28 +1,32 @@
 import type { Clock } from "../../domain/clock.ts";
-import type { ChannelOutcome } from "./channel.ts";
-import type { Verdict } from "./channel-limit.ts";
+import type { ChannelOutcome, ChannelUse } from "./channel.ts";
+
+/** The two answers to the question whether a device runs the channels of one connection at the same time. */
+export type Verdict = "parallel" | "serial";
 
 /** The shortest and the longest wait that the first channel is given, in milliseconds. */
 const FIRST_DELAY_MS = 100;
 const MIN_SECOND_DELAY_MS = 400;
 const MAX_SECOND_DELAY_MS = 5_000;
+/** How long an answer may take beyond the delay, in milliseconds; then both channels are given up. */
+const ANSWER_MS = 10_000;
 
-/** Runs a line on a channel of its own. `onOpened` is called once the server has given the channel. */
-export type ProbeChannel = (line: string, onOpened: () => void) => Promise<ChannelOutcome>;
+/** Runs a line on a channel of its own. */
+export type ProbeChannel = (
+  line: string,
+  use: Pick<ChannelUse, "abandon" | "onOpened">,
+) => Promise<ChannelOutcome>;
 
 /**
  * Asks a device whether it runs two channels of one connection at the same time, before a real command depends on the answer: some may
  * start the second command only when the first has ended, be the second channel confirmed at once or not. The first channel runs
- * `:delay`, the second `:put`. An answer of the second while the first still waits proves that both ran. On a serial device the answers
- * come in order. As they may come in order on a slow link, too, the question is asked again with a delay of four times the time that
- * the answer took. The commands change nothing. No other command may run on the connection: its channel could be the last one
- * that the server gives.
- * @returns `refused` if the server refused one of the two channels; undefined if the question was not answered
+ * `:delay`, the second `:put`. An answer of the second within the time of the delay proves that both ran; the order of two answers proves
+ * nothing, as they may arrive together. An answer after that time may be due to a slow link. So the question is asked again with a
+ * delay of four times the time that the answer took. The commands change nothing. No other command may run on the connection: its
+ * channel could be the last one that the server gives, and its work could hold up the answer.
+ * @returns undefined if the question was not answered: a channel was refused or lost, or no answer came in time
  */
-export async function runsInParallel(
-  run: ProbeChannel,
-  clock: Clock,
-): Promise<Verdict | "refused" | undefined> {
+export async function runsInParallel(run: ProbeChannel, clock: Clock): Promise<Verdict | undefined> {
   const first = await ask(run, clock, FIRST_DELAY_MS);
   if (typeof first !== "number") return first;
   const delay = Math.min(MAX_SECOND_DELAY_MS, Math.max(MIN_SECOND_DELAY_MS, 4 * first));
@@ -30,30 +34,31 @@ export async function runsInParallel(
   return typeof second === "number" ? "serial" : second;
 }
 
-/** @returns the time in milliseconds after which the second channel was answered, if that was behind the first */
+/** @returns the time in milliseconds after which the second channel was answered, if the delay had passed by then */
 async function ask(
   run: ProbeChannel,
   clock: Clock,
   delayMs: number,
-): Promise<number | "parallel" | "refused" | undefined> {
-  let onOpened = (): void => {};
-  const opened = new Promise<void>((resolve) => {
-    onOpened = resolve;
-  });
+): Promise<number | "parallel" | undefined> {
+  const over = new AbortController();
+  const giveUp = new AbortController();
+  const late = clock.sleep(delayMs + ANSWER_MS, over.signal).then(
+    () => giveUp.abort(),
+    () => {},
+  );
   const begun = clock.monotonic();
-  const waiting = run(`:delay ${delayMs}ms`, onOpened);
+  const opened = Promise.withResolvers<void>();
+  const first = run(`:delay ${delayMs}ms`, { abandon: giveUp.signal, onOpened: opened.resolve });
   // A channel that is never given ends its command.
-  await Promise.race([opened, waiting]);
+  await Promise.race([opened.promise, first, late]);
   const asked = clock.monotonic();
-  const quick = run(":put 1", () => {});
-  const early = await Promise.race([waiting.then(() => undefined), quick]);
-  const answer = early ?? (await quick);
-  if (answer.kind === "notSent" && answer.isRefused) return "refused";
-  if (answer.kind !== "answered") return undefined;
-  if (early !== undefined) return "parallel";
+  const second = run(":put 1", { abandon: giveUp.signal, onOpened: () => {} });
+  // The delay of a device that runs both goes on, bounded by the same time.
+  void Promise.allSettled([first, second]).then(() => over.abort());
+  const answer = await Promise.race([second, late]);
+  if (answer?.kind !== "answered") return undefined;
   const now = clock.monotonic();
-  const first = await waiting;
-  if (first.kind === "notSent" && first.isRefused) return "refused";
-  // A device that did not wait has not answered the question.
-  return first.kind === "answered" && now - begun >= delayMs ? now - asked : undefined;
+  if (now - begun < delayMs) return "parallel";
+  const delayed = await Promise.race([first, late]);
+  return delayed?.kind === "answered" ? now - asked : undefined;
 }

@@ -24,6 +24,8 @@ export class SharedConnection {
   #background = 0;
   /** Commands whose answer is still waited for. */
   #wanted = 0;
+  /** Whether the device is being asked here if it runs channels at the same time: no command is sent meanwhile. */
+  #isAsked = false;
   readonly #draining = new AbortController();
 
   constructor(connection: Connection, limit: ChannelLimit, owner: ConnectionOwner) {
@@ -48,7 +50,8 @@ export class SharedConnection {
 
   /** Whether one more command may be sent now. */
   get hasRoom(): boolean {
-    if (this.isDraining || !this.connection.open || this.#channels >= this.#limit.now) return false;
+    if (this.isDraining || this.#isAsked || !this.connection.open) return false;
+    if (this.#channels >= this.#limit.now) return false;
     return this.#opening === 0 || this.#channels < this.#limit.proven;
   }
 
@@ -59,11 +62,43 @@ export class SharedConnection {
 
   /** Whether a channel for interactive commands is left when one more background command runs, or there is only one. */
   get mayRunBackground(): boolean {
-    return this.#background < Math.max(1, this.#limit.now - 1);
+    const most = this.#limit.now - 1;
+    return most < 1 || (this.#background < most && this.#channels < most);
   }
 
-  /** Runs a command, as `Connection.run`. */
-  async run(line: string, priority: Priority, use: ChannelUse): Promise<ChannelOutcome> {
+  /**
+   * Asks the device whether it runs channels at the same time, while no command runs here.
+   * @param changed is called when commands may be sent again: the question has its answer, or one of its channels has ended
+   * @returns whether it is asked now
+   */
+  ask(changed: () => void): boolean {
+    const asked = this.#limit.ask(async (line, { abandon, onOpened }) => {
+      const { outcome } = await this.#occupy(line, {
+        abandon: AbortSignal.any([abandon, this.#draining.signal]),
+        onOpened,
+        onStuck: (_given, reason) => this.owner.replace(this, reason),
+      });
+      changed();
+      return outcome;
+    });
+    if (asked === undefined) return false;
+    this.#isAsked = true;
+    void asked.then(() => {
+      this.#isAsked = false;
+      changed();
+    });
+    return true;
+  }
+
+  /**
+   * Runs a command, as `Connection.run`.
+   * @returns also how many channels were in use when its own was asked for
+   */
+  async run(
+    line: string,
+    priority: Priority,
+    use: ChannelUse,
+  ): Promise<{ readonly outcome: ChannelOutcome; readonly others: number }> {
     const background = priority === "background" ? 1 : 0;
     this.#background += background;
     this.#wanted += 1;
@@ -72,7 +107,7 @@ export class SharedConnection {
       if (isWanted) this.#wanted -= 1;
       isWanted = false;
     };
-    const outcome = await this.#occupy(line, {
+    const ended = await this.#occupy(line, {
       ...use,
       onStuck: (given, reason) => {
         unwanted();
@@ -82,12 +117,7 @@ export class SharedConnection {
     unwanted();
     this.#background -= background;
     this.#dropIfUnwanted("its last command has ended");
-    return outcome;
-  }
-
-  /** Runs a command of the driver's own, which keeps no connection open. */
-  runOwn(line: string, onOpened: () => void): Promise<ChannelOutcome> {
-    return this.#occupy(line, { abandon: this.#draining.signal, onOpened, onStuck: () => {} });
+    return ended;
   }
 
   /** Takes no new commands. The running ones end undisturbed, then the connection is dropped. */
@@ -100,7 +130,11 @@ export class SharedConnection {
     if (this.isDraining && this.#wanted === 0) this.connection.drop(reason);
   }
 
-  async #occupy(line: string, use: ChannelUse): Promise<ChannelOutcome> {
+  async #occupy(
+    line: string,
+    use: ChannelUse,
+  ): Promise<{ readonly outcome: ChannelOutcome; readonly others: number }> {
+    const others = this.#channels;
     let isOpening = true;
     const opened = (): void => {
       if (isOpening) this.#opening -= 1;
@@ -118,6 +152,8 @@ export class SharedConnection {
     });
     opened();
     this.#channels -= 1;
-    return outcome;
+    const isRefused = outcome.kind === "refused" || (outcome.kind === "notSent" && outcome.isRefused);
+    if (isRefused && others > 0) this.#limit.refused(others);
+    return { outcome, others };
   }
 }
