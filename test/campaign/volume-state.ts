@@ -30,6 +30,8 @@ export class VolumeState {
   migrating = false;
   /** CreateVolume was called, and no DeleteVolume has been acknowledged since. */
   maybeThere = false;
+  /** DeleteVolume was called and not acknowledged: the volume, with its content, may still be there. */
+  deleting = false;
   bytes: bigint;
   /** It was expanded while a node had it: the device may show the size after a new attachment only, and a stage is refused until then. */
   grownInUse = false;

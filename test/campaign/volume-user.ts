@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { MIB } from "../support/rpc.ts";
 import type { Answer, Call } from "./calls.ts";
 import { PUBLISHED, STAGED, UP, VolumeState } from "./volume-state.ts";
@@ -10,6 +11,8 @@ const GONE = "^NOT_FOUND: (?!node )";
 /** The user of one volume: makes the calls of its sidecars and kubelets. */
 export class VolumeUser extends VolumeState {
   async create(): Promise<boolean> {
+    // A sidecar never creates a volume anew whose deletion it has begun and not ended.
+    if (this.deleting && !(await this.endDeletion())) return false;
     this.maybeThere = true;
     const made = await this.caller.until(
       this.controllerCall("CreateVolume", (controller, options) =>
@@ -178,6 +181,12 @@ export class VolumeUser extends VolumeState {
     return this.caller.once({ ...call, never });
   }
 
+  /** Repeats a deletion that was not acknowledged. */
+  endDeletion(): Promise<boolean> {
+    this.volumeId ??= volumeIdFromName(this.plan.name);
+    return this.remove();
+  }
+
   async remove(): Promise<boolean> {
     const call = this.controllerCall("DeleteVolume", (controller, options) =>
       controller.deleteVolume({ volumeId: this.volumeId ?? "" }, options),
@@ -186,6 +195,7 @@ export class VolumeUser extends VolumeState {
     if (before === undefined) return true;
     // From the first call on nobody may count on its content.
     this.volumeId = undefined;
+    this.deleting = true;
     this.writer.records.restart();
     const gone = await this.caller.until(() => {
       const next = call();
@@ -201,6 +211,7 @@ export class VolumeUser extends VolumeState {
     });
     if (gone === undefined) return false;
     this.maybeThere = false;
+    this.deleting = false;
     this.bytes = BigInt(this.plan.mib) * MIB;
     this.site.cluster?.forget(this.plan.name);
     return true;
