@@ -141,6 +141,7 @@ export class ExpansionService {
       first: volume,
       fresh: true,
       node: "",
+      purpose: "change",
       signal,
       decide: async ({ record }) => ({
         kind: "accept",

@@ -3,6 +3,7 @@ import type { VolumeId } from "../domain/volume-id.ts";
 import type { Decision } from "../migration/decision.ts";
 import type { Rds } from "../rds/rds.ts";
 import { ownVolume, type RdsVolume } from "../rds/volume.ts";
+import type { WritePurpose } from "../rds/write-record.ts";
 import type { MigrationReporter } from "./migration-reporter.ts";
 
 /** A decision that asks for nothing more. */
@@ -17,6 +18,8 @@ export interface RecordChange {
   /** Node that a refusal is about, for the report. */
   readonly node: string;
   readonly signal: AbortSignal;
+  /** Whose writes these are; default: of an attachment. */
+  readonly purpose?: WritePurpose;
   readonly decide: (volume: RdsVolume) => Promise<FinalDecision>;
   /** Called with each record that is read or written, also when the change fails. */
   readonly seen?: (volume: RdsVolume) => void;
@@ -52,7 +55,7 @@ export async function changeRecord(
       throw decision.error;
     }
     if (!settled && decision.kind === "accept") {
-      const result = await rds.write(volume, decision.record, decision.export, signal);
+      const result = await rds.write(volume, decision.record, decision.export, signal, change.purpose);
       if (result.kind === "written") {
         reporter.written(result.volume, decision.events);
         change.seen?.(result.volume);

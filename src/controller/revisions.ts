@@ -55,7 +55,7 @@ export class Revisions {
 
   async #write(volume: RdsVolume): Promise<WriteResult["kind"]> {
     const limit = AbortSignal.timeout(LIMIT_MS);
-    const result = await this.#rds.write(volume, newRevision(volume.record), "leave", limit);
+    const result = await this.#rds.write(volume, newRevision(volume.record), "leave", limit, "change");
     if (result.kind === "written") {
       const { comment } = result.volume.disk;
       this.#written.set(volume.id, { comment, at: this.#clock.monotonic() });

@@ -12,6 +12,15 @@ export interface FileSpace {
   readonly counted: ReadonlyMap<string, bigint>;
   /** The slots whose sizes were asked for; undefined: every slot. */
   readonly asked: ReadonlySet<string> | undefined;
+  /** `PendingLook.endings`, as of the moment at which the RDS was asked. */
+  readonly endings?: number;
+}
+
+/** The pending volumes at one moment. */
+export interface PendingLook {
+  readonly ids: readonly VolumeId[];
+  /** How many volumes had ended to be pending. */
+  readonly endings: number;
 }
 
 /** A pool that may take volumes. */
@@ -76,12 +85,14 @@ export function poolHolding(listed: readonly Disk[], filePath: string): MountedD
 /** Adds up the sizes of file disks that are listed bit by bit, and keeps none of them. */
 export class FileTally {
   readonly #asked: ReadonlySet<string>;
+  readonly #endings: number;
   readonly #totals = new Map<string, bigint>();
   readonly #counted = new Map<string, bigint>();
 
-  /** @param asked slots whose own sizes are of interest */
-  constructor(asked: ReadonlySet<string>) {
-    this.#asked = asked;
+  /** @param look slots whose own sizes are of interest, as of the beginning of the list */
+  constructor({ ids, endings }: PendingLook) {
+    this.#asked = new Set(ids);
+    this.#endings = endings;
   }
 
   /** Takes the file disks among `disks`. @param mountPoints of all pools that are of interest; the same each time */
@@ -102,6 +113,7 @@ export class FileTally {
       allocated: this.#totals.get(mountPoint) ?? 0n,
       counted: this.#counted,
       asked: this.#asked,
+      endings: this.#endings,
     };
   }
 }
@@ -126,12 +138,25 @@ export function poolRefused({ slot, available }: Pool, wanted: bigint, detail: s
   });
 }
 
-/** Volumes that are being created or grown, with their future sizes: two calls that read a pool at the same time must not take the same space. */
+interface Pending {
+  readonly id: VolumeId;
+  readonly pool: string;
+  readonly bytes: bigint;
+  readonly more: bigint;
+}
+
+/** Volumes that have ended and are remembered: more than end while one call looks at its pool. */
+const MOST_ENDED = 1_024;
+
+/**
+ * Volumes that are being created or grown, with their future sizes: two calls that read a pool at the same time must not take the same
+ * space. A volume that was finished after a listing began counts for that listing too, as it may lack it.
+ */
 export class PendingVolumes {
-  readonly #volumes = new Map<
-    VolumeId,
-    { readonly pool: string; readonly bytes: bigint; readonly more: bigint }
-  >();
+  readonly #volumes = new Map<VolumeId, Pending>();
+  /** The latest ones that are no longer pending, in the order of their ends. */
+  readonly #ended: Pending[] = [];
+  #endings = 0;
 
   /**
    * Runs the work that brings a volume to `sizeBytes`, which takes `more` bytes of its pool. The volume is pending meanwhile.
@@ -143,27 +168,38 @@ export class PendingVolumes {
   ): Promise<T> {
     const available = this.availableIn(pool);
     if (more > available) throw poolFull(pool, more, available);
-    this.#volumes.set(id, { pool: pool.slot, bytes: sizeBytes, more });
+    const pending = { id, pool: pool.slot, bytes: sizeBytes, more };
+    this.#volumes.set(id, pending);
     try {
       return await work();
     } finally {
       this.#volumes.delete(id);
+      this.#endings += 1;
+      this.#ended.push(pending);
+      if (this.#ended.length > MOST_ENDED) this.#ended.shift();
     }
   }
 
   /** The pending volumes. Their sizes are to be asked for with each pool. */
-  get ids(): readonly VolumeId[] {
-    return [...this.#volumes.keys()];
+  look(): PendingLook {
+    return { ids: [...this.#volumes.keys()], endings: this.#endings };
+  }
+
+  /** The volumes of a pool that its listing may lack. */
+  #of({ slot, files: { endings } }: Pool): readonly Pending[] {
+    const since = this.#endings - (endings ?? this.#endings);
+    const ended = since === 0 ? [] : this.#ended.slice(-since).filter(({ id }) => !this.#volumes.has(id));
+    return [...this.#volumes.values(), ...ended].filter(({ pool }) => pool === slot);
   }
 
   /**
    * A pool's available bytes, less the growth of pending volumes that its listing did not show. A volume whose size was not asked for counts
    * with all its growth, so that the result may be too small.
    */
-  availableIn({ slot, available, files: { counted, asked } }: Pool): bigint {
-    let left = available;
-    for (const [id, { pool, bytes, more }] of this.#volumes) {
-      if (pool !== slot) continue;
+  availableIn(pool: Pool): bigint {
+    const { counted, asked } = pool.files;
+    let left = pool.available;
+    for (const { id, bytes, more } of this.#of(pool)) {
       const missing = asked?.has(id) === false ? more : bytes - (counted.get(id) ?? 0n);
       if (missing > 0n) left -= missing;
     }
@@ -171,7 +207,8 @@ export class PendingVolumes {
   }
 
   /** Whether `availableIn` may be too small, and a newer listing may show more. */
-  isUnsureIn({ slot, files: { asked } }: Pool): boolean {
-    return [...this.#volumes].some(([id, { pool }]) => pool === slot && asked?.has(id) === false);
+  isUnsureIn(pool: Pool): boolean {
+    const { asked } = pool.files;
+    return this.#of(pool).some(({ id }) => asked?.has(id) === false || !this.#volumes.has(id));
   }
 }

@@ -1,3 +1,4 @@
+import { orAborted } from "../domain/abort.ts";
 import { RecentMap } from "../domain/recent-map.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
 import type { SharedWork } from "../domain/shared-work.ts";
@@ -20,7 +21,7 @@ import { PoolSpace } from "./space.ts";
 import { findStray, listFiles, type RdsFile, type Survey, surveyAll } from "./survey.ts";
 import { type RouterOsVersion, readVersion } from "./version.ts";
 import type { Classified, ForeignDisk, RdsVolume } from "./volume.ts";
-import { type WriteResult, writeRecord } from "./write-record.ts";
+import { type WritePurpose, type WriteResult, writeRecord } from "./write-record.ts";
 
 /** A pool, and the disk that has the slot of a volume which is to be created in it. */
 export interface PoolView {
@@ -84,14 +85,16 @@ export class Rds {
   /** The device's version, asked once per connection. @throws versionTooOld (FAILED_PRECONDITION), clusterIdUnknown (UNAVAILABLE) */
   async version(signal: AbortSignal): Promise<RouterOsVersion> {
     await this.#context.ready?.(signal);
-    const running = this.#version ?? readVersion(this.#context, signal);
-    this.#version = running;
-    try {
-      return await running;
-    } catch (error) {
-      if (this.#version === running) this.#version = undefined;
-      throw error;
+    let running = this.#version;
+    if (running === undefined) {
+      // Callers share it, so it does not end with the first of them.
+      running = readVersion(this.#context, new AbortController().signal);
+      this.#version = running;
+      running.catch(() => {
+        if (this.#version === running) this.#version = undefined;
+      });
     }
+    return orAborted(running, signal);
   }
 
   /** The volume as last read by this process; may be stale, so only a compare-and-set may be based on it. */
@@ -171,7 +174,7 @@ export class Rds {
    */
   async readPool(slot: string, reserveBytes: bigint, signal: AbortSignal, id?: VolumeId): Promise<PoolView> {
     await this.version(signal);
-    const read = { id, asked: () => this.#pending.ids, reserve: reserveBytes, signal };
+    const read = { id, asked: () => this.#pending.look(), reserve: reserveBytes, signal };
     const { listed, pool } = await this.#space.ofPool(slot, read);
     const existing = id === undefined ? undefined : classifiedAmong(this.#context, id, listed);
     return { pool, available: this.#pending.availableIn(pool), existing };
@@ -208,7 +211,7 @@ export class Rds {
   ): Promise<{ readonly found: Classified | undefined; readonly pool: Pool | undefined }> {
     await this.version(signal);
     const generation = this.#cache.generation(id);
-    const read = { id, asked: () => this.#pending.ids, reserve: reserveBytes, signal };
+    const read = { id, asked: () => this.#pending.look(), reserve: reserveBytes, signal };
     const { listed, pool } = await this.#space.ofVolume(id, this.remembered(id)?.disk.filePath, read);
     return { found: this.#cache.remember(id, classifiedAmong(this.#context, id, listed), generation), pool };
   }
@@ -281,11 +284,12 @@ export class Rds {
     record: VolumeRecord,
     exportState: ExportState,
     signal: AbortSignal,
+    purpose?: WritePurpose,
   ): Promise<WriteResult> {
     await this.version(signal);
     const generation = this.#cache.forget(volume.id);
     const claimed = (half: RdsVolume) => this.#cache.put(half, generation);
-    const result = await writeRecord(this.#context, volume, record, exportState, signal, claimed);
+    const result = await writeRecord(this.#context, volume, record, exportState, signal, claimed, purpose);
     if (result.kind === "written") this.#cache.put(result.volume, generation);
     return result;
   }

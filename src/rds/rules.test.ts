@@ -29,7 +29,7 @@ describe("a pool's space", () => {
 
   const poolFrom = (listed: readonly Disk[], slot: string, reserve: bigint) => {
     const disk = requirePool(listed, slot);
-    const tally = new FileTally(new Set());
+    const tally = new FileTally({ ids: [], endings: 0 });
     tally.take(listed, [disk.mountPoint]);
     return poolWith(disk, tally.below(disk.mountPoint), reserve);
   };

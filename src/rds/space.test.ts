@@ -238,7 +238,11 @@ describe("a pool whose mount point is not its slot", () => {
 
   test("is asked for again with the mount point that it shows, and with that one from then on", async () => {
     const { space, asked } = scripted("disks/a.b", { "disks/a\\.b": 5n * GIB });
-    const read = { asked: () => [], reserve: 0n, signal: new AbortController().signal };
+    const read = {
+      asked: () => ({ ids: [], endings: 0 }),
+      reserve: 0n,
+      signal: new AbortController().signal,
+    };
     for (let reads = 0; reads < 2; reads++) {
       const { pool } = await space.ofPool("pool", read);
       expect(pool.files.allocated).toBe(5n * GIB);
@@ -297,7 +301,8 @@ describe("volumes that are being created while a pool is read", () => {
     } as unknown as RdsContext);
     for (const count of [0, 1, 2, 3]) {
       const asked = names.slice(0, count).map(volumeIdFromName);
-      const read = { asked: () => [...asked, volumeIdFromName("new")], reserve: 0n, signal: on.signal };
+      const ids = [...asked, volumeIdFromName("new")];
+      const read = { asked: () => ({ ids, endings: 0 }), reserve: 0n, signal: on.signal };
       const { files } = (await space.ofPool(LAYOUT.pool, read)).pool;
       expect(files.allocated).toBe(12n * MIB);
       expect(files.counted).toEqual(new Map(asked.map((id) => [id, 4n * MIB])));
@@ -324,5 +329,31 @@ describe("volumes that are being created while a pool is read", () => {
       },
     );
     expect(view(pool(new Set(), undefined))).toEqual([100n, false]);
+  });
+
+  test("count for a listing that began before they were finished, and may lack them; a newer one shows them", async () => {
+    const pending = new PendingVolumes();
+    const id = volumeIdFromName("pvc-a");
+    const disk = { ...POOL, size: 100n * GIB, free: 100n * GIB };
+    const pool = (endings: number, counted: bigint | undefined) =>
+      poolWith(
+        disk,
+        {
+          ...{ allocated: counted ?? 0n, asked: new Set([id]), endings },
+          counted: new Map(counted === undefined ? [] : [[id, counted]]),
+        },
+        0n,
+      );
+    const before = pending.look().endings;
+    await pending.hold(
+      { id, pool: pool(before, undefined), sizeBytes: 8n * GIB, more: 8n * GIB },
+      async () => {},
+    );
+    const view = (of: Pool) => [pending.availableIn(of) / GIB, pending.isUnsureIn(of)];
+    expect(view(pool(before, undefined))).toEqual([92n, true]);
+    expect(view(pool(before, 8n * GIB))).toEqual([92n, true]);
+    expect(view(pool(pending.look().endings, 8n * GIB))).toEqual([92n, false]);
+    // Deleted since: the newer listing says so.
+    expect(view(pool(pending.look().endings, undefined))).toEqual([100n, false]);
   });
 });

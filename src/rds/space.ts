@@ -10,7 +10,15 @@ import { disksOf, onlyDisk, type RdsContext, sharedReads } from "./context.ts";
 import { type Disk, disks, SIZE_PROPERTIES } from "./disk.ts";
 import { isSafePath } from "./layout.ts";
 import { eachPart } from "./parted-read.ts";
-import { type FileSpace, FileTally, type Pool, poolHolding, poolWith, requirePool } from "./pool.ts";
+import {
+  type FileSpace,
+  FileTally,
+  type PendingLook,
+  type Pool,
+  poolHolding,
+  poolWith,
+  requirePool,
+} from "./pool.ts";
 
 /**
  * Largest sum that the device adds up, bytes: 1 EiB. Numbers of RouterOS are signed integers of 64 bits, so nothing near this overflows.
@@ -25,14 +33,14 @@ const SLOW_REST_MS = 10 * 60_000;
 /** Errors of a sum after which a list is read. */
 const FALLS_BACK: ReadonlySet<string> = new Set(["commandRejected", "rdsSilent"]);
 /** Sums at a time. Callers beyond them share the next one: a sum costs the device a look at each disk. */
-const SUMS_AT_A_TIME = 8;
+const SUMS_AT_A_TIME = 4;
 
 /** A read of a pool's space and of a few disks. */
 export interface SpaceRead {
   /** The volume that is to be created or grown, if any. */
   readonly id?: VolumeId | undefined;
   /** Slots whose sizes in the sum are of interest, as of now. */
-  readonly asked: () => readonly VolumeId[];
+  readonly asked: () => PendingLook;
   /** Bytes that stay free. */
   readonly reserve: bigint;
   readonly signal: AbortSignal;
@@ -176,7 +184,8 @@ export class PoolSpace {
     mountPoint: string,
   ): Promise<Found | undefined> {
     const where = conditionOf(base, ids);
-    const slots = asked().slice(0, MOST_ASKED);
+    const { ids: pending, endings } = asked();
+    const slots = pending.slice(0, MOST_ASKED);
     const sum = mountPoint === "" ? ros`` : ros`${sumBelow(mountPoint, slots)}; `;
     const outcome = await this.#context.client
       .run({
@@ -195,14 +204,14 @@ export class PoolSpace {
       this.#canSumFrom = this.#context.clock.monotonic() + restAfter(outcome);
       return undefined;
     }
-    const files = mountPoint === "" ? undefined : readSum(outcome.reply, new Set(slots));
+    const files = mountPoint === "" ? undefined : readSum(outcome.reply, new Set(slots), endings);
     if (mountPoint !== "" && files === undefined) return undefined;
     return { listed: disksOf(outcome), below: (other) => (other === mountPoint ? files : undefined) };
   }
 
   async #inParts({ what, base, id, asked, signal }: Wanted): Promise<Found> {
     const where = conditionOf(base, id === undefined ? [] : [id]);
-    const tally = new FileTally(new Set(asked()));
+    const tally = new FileTally(asked());
     const listed: Disk[] = [];
     const read = {
       ...{ what, signal, coalesceKey: "space" },
@@ -259,7 +268,7 @@ function sumBelow(mountPoint: string, slots: readonly VolumeId[]): Script {
 }
 
 /** @returns undefined when it cannot be read, or when no disk shows a size: then `proplist` may hide them */
-function readSum(reply: Reply, asked: ReadonlySet<string>): FileSpace | undefined {
+function readSum(reply: Reply, asked: ReadonlySet<string>, endings: number): FileSpace | undefined {
   const [, all, sized, total] = /^(\d+):(\d+):(\d+)$/.exec(reply.flat("space")?.trim() ?? "") ?? [];
   const noted = reply.flat("sizes")?.trim();
   if (total === undefined || noted === undefined || !/^(\|[^=|]+=\d+)*$/.test(noted)) return undefined;
@@ -268,5 +277,5 @@ function readSum(reply: Reply, asked: ReadonlySet<string>): FileSpace | undefine
   for (const [, slot = "", bytes = ""] of noted.matchAll(/\|([^=|]+)=(\d+)/g))
     counted.set(slot, BigInt(bytes));
   const allocated = [...counted.values()].reduce((sum, bytes) => sum + bytes, BigInt(total));
-  return { allocated, counted, asked };
+  return { allocated, counted, asked, endings };
 }

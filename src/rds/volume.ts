@@ -5,6 +5,14 @@ import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { parseVolumeId, SLOT_PREFIX, type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { Disk } from "./disk.ts";
 
+/**
+ * Whether a record is that of a volume, by the name from which the volume's id was made. An adopted volume keeps the slot of its earlier
+ * driver, which says nothing of its name.
+ */
+export function isRecordOf(id: VolumeId, { name }: VolumeRecord): boolean {
+  return !id.startsWith(SLOT_PREFIX) || volumeIdFromName(name) === id;
+}
+
 /** A disk of ours: our slot pattern, a readable record of this installation. */
 export interface RdsVolume {
   readonly id: VolumeId;
@@ -60,8 +68,8 @@ export function classify(disk: Disk, clusterId: string | undefined): Classified 
   if (decoded.kind === "foreign") return foreign("no-record", "its comment holds no record of this driver");
   if (decoded.kind === "unreadable")
     return foreign("unreadable", `its record cannot be read: ${decoded.reason}`);
-  // Its own record was overwritten. An adopted volume keeps the slot of its earlier driver, which says nothing of its name.
-  if (id.startsWith(SLOT_PREFIX) && volumeIdFromName(decoded.record.name) !== id)
+  // Its own record was overwritten.
+  if (!isRecordOf(id, decoded.record))
     return foreign(
       "unreadable",
       `its record is that of the volume named ${JSON.stringify(decoded.record.name)}`,

@@ -17,6 +17,9 @@ import { findDisk } from "./lookup.ts";
 import { pollDisk } from "./poll.ts";
 import { classify, type RdsVolume, writtenVolume } from "./volume.ts";
 
+/** Whose write it is: of an attachment, or of another change that a call makes. */
+export type WritePurpose = "attach" | "change";
+
 /** The result of a compare-and-set. `conflict`: someone else wrote first; decide again on the record that is there. */
 export type WriteResult =
   | { readonly kind: "written"; readonly volume: RdsVolume }
@@ -32,6 +35,7 @@ export type WriteResult =
  * second node that joins a running export is confirmed by a read. So a writer that RouterOS let pass a comparison too late
  * takes the export away from the first writer; the two never share it.
  * @param volume as read; its comment is the one that is compared
+ * @param purpose the lane of the commands: writes of attachments have one of their own
  * @param claimed called with the volume after the first command, for a caller who goes away before the second one
  * @returns the volume as the last command showed it
  * @throws notVerified (UNAVAILABLE) when RouterOS does not show the change, recordTooLarge, and the link's failures
@@ -43,6 +47,7 @@ export async function writeRecord(
   exportState: ExportState,
   signal: AbortSignal,
   claimed: (volume: RdsVolume) => void = () => {},
+  purpose: WritePurpose = "attach",
 ): Promise<WriteResult> {
   const { id, disk } = volume;
   const named = exportedRecord(context, volume, record, exportState);
@@ -54,6 +59,7 @@ export async function writeRecord(
     comment: encodeChecked(id, named, attaches ? REVISION_ROOM : 0),
     wanted: wantedExport(named, exportState),
     signal,
+    purpose,
   };
   const first = await runSet(write, claim(write));
   if (first === undefined) return { kind: "absent" };
@@ -76,6 +82,7 @@ interface Write {
   readonly comment: string;
   readonly wanted: WantedExport;
   readonly signal: AbortSignal;
+  readonly purpose: WritePurpose;
 }
 
 /** The item that still has this comment, and nothing if somebody has changed it. */
@@ -161,7 +168,7 @@ function hostsOf(disk: Disk, { allowHost }: WantedExport): Script {
 async function runSet(write: Write, script: Script): Promise<Disk | undefined> {
   const { context, volume, what, signal } = write;
   // Nobody waits for a repair in the background.
-  const purpose = isInBackground() ? "change" : "attach";
+  const purpose = isInBackground() ? "change" : write.purpose;
   const outcome = await changeDisk(context, what, purpose, volume.id, script, signal);
   if (!outcome.ok) throw commandFailure(what, outcome.failure);
   return outcome.disk;

@@ -162,6 +162,14 @@ describe("a restored record", () => {
     );
   });
 
+  test("of another volume is refused, and a rebuild goes by the PersistentVolume instead", () => {
+    const other = copy("rds1;n=pvc-another;c=test;t=1", 0);
+    expect(reasonOf(() => planRestore(facts(1, { copy: other })))).toBe(
+      'the copy is that of the volume named "pvc-another"; --rebuild goes by the PersistentVolume',
+    );
+    expect(planRebuild(facts(1, { copy: other })).record.name).toBe(NAME);
+  });
+
   test("that was never attached, on an item that shows no NQN, is put back as it is", () => {
     const comment = `rds1;n=${NAME};c=test;t=1`;
     const disk = { ...facts(1).disk, nqn: "", exported: false };

@@ -3,7 +3,7 @@ import type { ExportName, VolumeRecord } from "../domain/record/volume-record.ts
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { AttachmentView } from "../kubernetes/port.ts";
 import type { Disk } from "../rds/disk.ts";
-import { classify } from "../rds/volume.ts";
+import { classify, isRecordOf } from "../rds/volume.ts";
 import type { RecordCopy } from "./copy.ts";
 import { epochOfNqn, highestEpoch, unusedEpoch } from "./epochs.ts";
 import { attachmentsFrom, baseFrom, migrationFrom, type PlanFacts, recordKept } from "./rebuild.ts";
@@ -52,6 +52,10 @@ export function planRestore(facts: PlanFacts): RecordPlan {
   if (copy === undefined || decoded?.kind !== "record")
     return refuse("there is no copy of it; --rebuild makes one from the PersistentVolume");
   const { record } = decoded;
+  if (!isRecordOf(handle, record))
+    refuse(
+      `the copy is that of the volume named ${JSON.stringify(record.name)}; --rebuild goes by the PersistentVolume`,
+    );
   if (record.cluster !== clusterId)
     refuse(`the copy is of cluster ${record.cluster}, this one is ${clusterId}`);
   const inCopy = record.attachments.map(({ node }) => node).toSorted();

@@ -15,6 +15,7 @@ import type { StorageClassView } from "../kubernetes/inspector.ts";
 import type { AttachmentView, PersistentVolumeView } from "../kubernetes/port.ts";
 import type { Disk } from "../rds/disk.ts";
 import type { RdsVolume } from "../rds/volume.ts";
+import { isRecordOf } from "../rds/volume.ts";
 import type { RecordCopy } from "./copy.ts";
 
 /** What is known of a volume whose record is to be put back. */
@@ -161,8 +162,9 @@ function settingsFrom({ storageClass, pvs }: PlanFacts): {
   return { settings, note: `Settings from StorageClass ${storageClass.name}, as it is today` };
 }
 
-/** The kept record, if it is of this cluster. */
-function copyOf({ copy, clusterId }: PlanFacts): VolumeRecord | undefined {
+/** The kept record, if it is of this cluster and of this volume. */
+function copyOf({ copy, clusterId, handle }: PlanFacts): VolumeRecord | undefined {
   const decoded = copy === undefined ? undefined : decodeRecord(copy.comment);
-  return decoded?.kind === "record" && decoded.record.cluster === clusterId ? decoded.record : undefined;
+  if (decoded?.kind !== "record" || !isRecordOf(handle, decoded.record)) return undefined;
+  return decoded.record.cluster === clusterId ? decoded.record : undefined;
 }

@@ -5,6 +5,8 @@ import { type ProbeChannel, runsInParallel, type Verdict } from "./parallel-prob
 export interface ChannelLimitOptions {
   /** Channels at once that are wanted on each connection. */
   readonly channels: number;
+  /** How long the answer to the question may take, milliseconds. */
+  readonly questionMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Called with the number of commands that a connection may run at once, at first and at each change. */
@@ -52,11 +54,11 @@ export class ChannelLimit {
    * vain a moment ago. @returns undefined if it does not ask
    */
   ask(run: ProbeChannel): Promise<void> | undefined {
-    const { clock, logger } = this.#options;
+    const { clock, logger, questionMs } = this.#options;
     if (!this.isOpen || this.#isAsking || clock.monotonic() < this.#askAgainAt) return undefined;
     this.#isAsking = true;
     logger.debug("asking the RDS whether it runs two channels of a connection at the same time");
-    return runsInParallel(run, clock).then((answer) => {
+    return runsInParallel(run, clock, questionMs).then((answer) => {
       this.#isAsking = false;
       this.#askAgainAt = clock.monotonic() + Math.min(MAX_PAUSE_MS, PAUSE_MS * 2 ** this.#unanswered);
       this.#unanswered = answer === undefined ? this.#unanswered + 1 : 0;
@@ -71,6 +73,7 @@ export class ChannelLimit {
     this.#verdict = undefined;
     this.#proven = 1;
     this.#doubted = undefined;
+    this.#askAgainAt = 0;
     this.#options.onChange(this.now);
   }
 

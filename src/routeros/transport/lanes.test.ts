@@ -132,7 +132,14 @@ test("random events: no command runs twice, none is lost, each caller is answere
         const device = new Device(most);
         const lanes = createLanes({
           ...{ logger: silentLogger, observer: silentObserver, clock: systemClock, random: Math.random },
-          ...{ address: "device", channels: 4, queueLimit: 500, queueMs: 60_000, patienceMs: 60_000 },
+          ...{
+            address: "device",
+            channels: 4,
+            questionMs: 60_000,
+            queueLimit: 500,
+            queueMs: 60_000,
+            patienceMs: 60_000,
+          },
           ...{ idleCheckMs: 60_000, idleAnswerMs: 60_000, backoff: { firstMs: 1, maxMs: 2, maxFatalMs: 1 } },
           connect: async () => device.connect(),
           onReconnect: () => {},

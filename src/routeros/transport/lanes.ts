@@ -9,11 +9,18 @@ import type { Purpose } from "./transport.ts";
 export function createLanes(
   options: Omit<LaneOptions, "purpose" | "limit" | "neighbours" | "onReconnect"> & {
     readonly channels: number;
+    readonly questionMs: number;
     readonly onReconnect: (purpose: Purpose) => void;
   },
 ): Readonly<Record<Purpose, Lane>> {
-  const { channels, clock, logger, observer } = options;
-  const limit = new ChannelLimit({ channels, clock, logger, onChange: (now) => observer.onChannels(now) });
+  const { channels, questionMs, clock, logger, observer } = options;
+  const limit = new ChannelLimit({
+    channels,
+    questionMs,
+    clock,
+    logger,
+    onChange: (now) => observer.onChannels(now),
+  });
   const lanes = new Map<Purpose, Lane>();
   const each = (act: (lane: Lane) => void): void => {
     for (const lane of lanes.values()) act(lane);

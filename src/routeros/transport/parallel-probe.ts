@@ -8,9 +8,6 @@ export type Verdict = "parallel" | "serial";
 const FIRST_DELAY_MS = 100;
 const MIN_SECOND_DELAY_MS = 400;
 const MAX_SECOND_DELAY_MS = 5_000;
-/** How long an answer may take beyond the delay, in milliseconds; then both channels are given up. */
-const ANSWER_MS = 10_000;
-
 /** Runs a line on a channel of its own. */
 export type ProbeChannel = (
   line: string,
@@ -24,13 +21,18 @@ export type ProbeChannel = (
  * nothing, as they may arrive together. An answer after that time may be due to a slow link. So the question is asked again with a
  * delay of four times the time that the answer took. The commands change nothing. No other command may run on the connection: its
  * channel could be the last one that the server gives, and its work could hold up the answer.
+ * @param answerMs how long an answer may take beyond the delay, in milliseconds; then both channels are given up
  * @returns undefined if the question was not answered: a channel was refused or lost, or no answer came in time
  */
-export async function runsInParallel(run: ProbeChannel, clock: Clock): Promise<Verdict | undefined> {
-  const first = await ask(run, clock, FIRST_DELAY_MS);
+export async function runsInParallel(
+  run: ProbeChannel,
+  clock: Clock,
+  answerMs: number,
+): Promise<Verdict | undefined> {
+  const first = await ask(run, clock, FIRST_DELAY_MS, answerMs);
   if (typeof first !== "number") return first;
   const delay = Math.min(MAX_SECOND_DELAY_MS, Math.max(MIN_SECOND_DELAY_MS, 4 * first));
-  const second = await ask(run, clock, Math.ceil(delay));
+  const second = await ask(run, clock, Math.ceil(delay), answerMs);
   return typeof second === "number" ? "serial" : second;
 }
 
@@ -39,10 +41,11 @@ async function ask(
   run: ProbeChannel,
   clock: Clock,
   delayMs: number,
+  answerMs: number,
 ): Promise<number | "parallel" | undefined> {
   const over = new AbortController();
   const giveUp = new AbortController();
-  const late = clock.sleep(delayMs + ANSWER_MS, over.signal).then(
+  const late = clock.sleep(delayMs + answerMs, over.signal).then(
     () => giveUp.abort(),
     () => {},
   );

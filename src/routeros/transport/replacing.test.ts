@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ServedCommand } from "../../../test/support/ssh-server.ts";
 import { until } from "../../../test/support/until.ts";
@@ -47,7 +48,7 @@ describe("a command that hangs", () => {
     await until("both run", () => bench.held.length === 2);
     expect(await hung).toBe("rdsSilent");
     const same = transport.exec("same", change({ orderKey: "x" }));
-    await until("the connection takes no new commands", () => !transport.connected("change"));
+    await until("new commands have another connection", () => server.counts.connections === 2);
     const other = transport.exec("other", change());
     await until("another command runs", () => bench.asked.includes("other"));
     expect(bench.asked).not.toContain("same");
@@ -145,6 +146,113 @@ describe("a device with fewer channels", () => {
     expect([seen, made.server.counts.connections, made.server.counts.maxInFlight]).toEqual([[1, 1], 1, 1]);
   });
 
+  test("two answers that arrive together prove nothing: the device may have run one after the other", async () => {
+    const { seen, observer } = limits();
+    let last: Promise<unknown> = Promise.resolve();
+    const made = await startBench(
+      {
+        onExec: (command) => {
+          const { channel } = command;
+          const socket = (channel as unknown as { _client: { _sock: Socket } })._client._sock;
+          last = last
+            .then(async () => {
+              if (!command.line.startsWith(":delay")) return command.answer(command.line);
+              await delay(Number(/\d+/.exec(command.line)?.[0]));
+              // The answer of the next command goes out with this one.
+              socket.cork();
+              command.answer("");
+              setTimeout(() => socket.uncork(), 20);
+            })
+            .then(() => {});
+        },
+      },
+      { channels: 4, observer },
+    );
+    open.push(made);
+    const lines = Array.from({ length: 4 }, (_, i) => `line ${i}`);
+    const answers = await Promise.all(lines.map((line) => made.transport.exec(line, change())));
+    expect(answers.map(({ stdout }) => stdout)).toEqual(lines);
+    expect(seen).toEqual([1, 1]);
+  });
+
+  for (const closes of [true, false]) {
+    test(`a question without an answer is given up, ${closes ? "and its channels end" : "and its channels do not end"}: commands go on`, async () => {
+      const { seen, observer } = limits();
+      let hangs = true;
+      const made = await startBench(
+        {
+          onExec: (command) => {
+            if (!hangs || !/^:(delay|put)/.test(command.line)) return void answered(command, 20, () => {});
+            if (!closes) command.channel.close = () => {};
+          },
+        },
+        { channels: 4, observer, questionMs: 200 },
+      );
+      open.push(made);
+      const { transport, server } = made;
+      const lines = ["a", "b", "c"];
+      const answers = await Promise.all(lines.map((line) => transport.exec(line, change())));
+      expect(answers.map(({ stdout }) => stdout)).toEqual(lines);
+      expect(seen).toEqual([1]);
+      expect(server.counts.connections).toBe(closes ? 1 : 2);
+      hangs = false;
+      expect((await transport.exec("d", change())).stdout).toBe("d");
+    });
+  }
+
+  test("one refusal of a channel that was given before is a passing one", async () => {
+    const { seen, observer } = limits();
+    let refusals = 0;
+    const bench = await held(
+      { onSession: () => (refusals-- > 0 ? "refuse" : "accept") },
+      { channels: 4, observer },
+    );
+    await proveParallel(bench);
+    bench.asked.length = 0;
+    const { transport, end } = bench;
+    const all = ["a", "b", "c", "d"].map((line) => transport.exec(line, change()));
+    await until("four run", () => bench.held.length === 4);
+    for (const line of ["b", "c", "d"]) end(line);
+    await Promise.all(all.slice(1));
+    refusals = 1;
+    const again = transport.exec("e", change());
+    await until("it runs all the same", () => bench.asked.includes("e"));
+    expect(seen).toEqual([1, 4]);
+    for (const line of ["a", "e"]) end(line);
+    await Promise.all([...all, again]);
+  });
+
+  test("a lower number is kept until a lost connection is back", async () => {
+    const { seen, observer } = limits();
+    let running = 0;
+    let most = 2;
+    const made = await startBench(
+      {
+        onSession: () => (running >= most ? "refuse" : "accept"),
+        onExec: (command) => {
+          running += 1;
+          void answered(command, 20, () => {
+            running -= 1;
+          });
+        },
+      },
+      { channels: 4, observer },
+    );
+    open.push(made);
+    const { transport, server } = made;
+    const round = () =>
+      Promise.all(Array.from({ length: 8 }, (_, i) => transport.exec(`line ${i}`, change())));
+    await round();
+    await round();
+    expect(seen).toEqual([1, 4, 2]);
+    most = 9;
+    server.cutAll();
+    await until("the loss is noticed", () => !transport.connected("change"));
+    await round();
+    await round();
+    expect(seen).toEqual([1, 4, 2, 1, 4]);
+  });
+
   for (const purpose of ["change", "attach"] as const) {
     test(`a second channel that starts when the first has ended, lane ${purpose}: one at a time, deadlines stay true`, async () => {
       const { seen, observer } = limits();
@@ -171,6 +279,9 @@ describe("a device with fewer channels", () => {
       expect(answers.map(({ stdout }) => stdout)).toEqual(lines);
       expect(seen).toEqual([1, 1]);
       const asked = server.lines.filter((line) => !line.startsWith("line"));
+      // No command runs beside the question: it could hold up the answer, or take the last channel.
+      const from = server.lines.indexOf(":delay 100ms");
+      expect(server.lines.slice(from, from + 4)).toEqual(asked);
       expect(asked).toEqual([":delay 100ms", ":put 1", expect.stringMatching(/^:delay \d+ms$/), ":put 1"]);
       // The answer is kept: no lane asks again.
       await Promise.all(lines.map((line) => transport.exec(line, read())));

@@ -22,6 +22,7 @@ const DEFAULTS = {
   /** Far beyond the deadlines of all callers that have one. */
   queueMs: 300_000,
   channels: 8,
+  questionMs: 10_000,
   connectTimeoutMs: 10_000,
   /** A dead link is found within the minute. */
   tcpKeepaliveMs: 15_000,
