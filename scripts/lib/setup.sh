@@ -154,3 +154,19 @@ install_debian_packages() {
   # shellcheck disable=SC2086
   DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $_wanted >/dev/null 2>&1
 }
+
+# in_quiet_namespace COMMAND...: runs it in a PID namespace of its own where that is possible, and passes signals on: unshare(1) ignores them.
+in_quiet_namespace() {
+  unshare --pid --fork --kill-child --mount-proc true 2>/dev/null || exec "$@"
+  setsid unshare --pid --fork --kill-child --mount-proc "$@" &
+  _group=$!
+  # To the command alone: what it has started is its own to end.
+  trap 'kill -INT $(cat "/proc/$_group/task/$_group/children") 2>/dev/null || true' INT
+  trap 'kill -TERM $(cat "/proc/$_group/task/$_group/children") 2>/dev/null || true' TERM HUP
+  while :; do
+    _status=0
+    wait "$_group" || _status=$?
+    # A signal ends the wait, and not yet the command.
+    kill -0 "$_group" 2>/dev/null || return "$_status"
+  done
+}

@@ -12,7 +12,7 @@ import { growth } from "./growth.ts";
 import { idle } from "./idle.ts";
 import { latency } from "./latency.ts";
 import { lists } from "./lists.ts";
-import type { Bench } from "./measure.ts";
+import { type Bench, endOnSignals } from "./measure.ts";
 import { sizes } from "./sizes.ts";
 import { stage } from "./stage.ts";
 import { holds, type Results, type Row, table, withTable } from "./table.ts";
@@ -63,6 +63,7 @@ async function measured(groups: readonly Group[], quick: boolean): Promise<Resul
   return { machine, version: stdout.trim().split("\n")[0] ?? "", date, quick, rows };
 }
 
+endOnSignals();
 const { quick, only, json, docs, record: recording } = options();
 if (recording) {
   await record();

@@ -1,5 +1,6 @@
-import { readFile, rmdir, writeFile } from "node:fs/promises";
+import { readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import process from "node:process";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { executable, shortDirectory } from "../support/executable.ts";
 import { block, MIB } from "../support/rpc.ts";
@@ -15,6 +16,25 @@ export interface Bench {
   say(text: string): void;
 }
 
+/** Installations that run now. */
+const running = new Set<Stand>();
+
+/** Lets a signal end the bench, and take down the installations that run. */
+export function endOnSignals(): void {
+  for (const [signal, status] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const) {
+    process.once(signal, async () => {
+      for (const stand of running) {
+        await stand.close().catch((error: unknown) => console.error(`bench: ${error}`));
+        await rm(join(stand.directory, ".."), { recursive: true, force: true });
+      }
+      process.exit(status);
+    });
+  }
+}
+
 /** Runs `work` on an installation of its own, without nodes unless the options say so. */
 export async function onStand<T>(
   options: Partial<StandOptions>,
@@ -24,9 +44,11 @@ export async function onStand<T>(
   try {
     const directory = join(base, "s");
     const stand = await startStand({ executable, directory, startNodes: false, ...options });
+    running.add(stand);
     try {
       return await work(stand);
     } finally {
+      running.delete(stand);
       await stand.close();
     }
   } finally {
