@@ -8,7 +8,7 @@ import type { Value } from "../language/values.ts";
 import type { Switches } from "../switches.ts";
 import { hasVersion } from "../version.ts";
 import { type DiskItem, slotOf, textSetting } from "./disk-item.ts";
-import { fileRow, poolRow } from "./disk-rows.ts";
+import { FileRow, poolRow } from "./disk-rows.ts";
 import { DiskStore } from "./disks.ts";
 import { type Environment, formatId } from "./environment.ts";
 import { Exports } from "./exports.ts";
@@ -134,14 +134,15 @@ export class Device {
   }
 
   /** The records of /disk in the order of their item numbers; absent properties are absent keys. */
-  diskRows(): Map<string, Value>[] {
+  diskRows(): ReadonlyMap<string, Value>[] {
     const { diskStore, fileStore } = this;
+    const switches = this.switches();
     const pools = this.#pools.map(
       (pool) =>
         [pool.id, poolRow(pool, this.freeBytes(pool.slot), fileStore.within(pool.slot).length)] as const,
     );
     const items = diskStore.items.map(
-      (item) => [item.id, fileRow(item, diskStore, this.switches())] as const,
+      (item) => [item.id, new FileRow(item, diskStore, switches)] as const,
     );
     return [...pools, ...items].sort(([a], [b]) => a - b).map(([, row]) => row);
   }

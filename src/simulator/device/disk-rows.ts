@@ -55,8 +55,53 @@ export function poolRow(pool: Pool, free: bigint, files: number): Map<string, Va
   return row;
 }
 
+/**
+ * The record of a `type=file` item, made in full when a command needs more than its number, slot and comment: most commands look
+ * for one item among thousands.
+ */
+export class FileRow implements ReadonlyMap<string, Value> {
+  readonly #item: DiskItem;
+  readonly #make: () => Map<string, Value>;
+  #made: Map<string, Value> | undefined;
+
+  constructor(item: DiskItem, disks: DiskStore, switches: Readonly<Switches>) {
+    this.#item = item;
+    this.#make = () => fileRow(item, disks, switches);
+  }
+
+  get #row(): Map<string, Value> {
+    this.#made ??= this.#make();
+    return this.#made;
+  }
+
+  get(name: string): Value | undefined {
+    if (name === ".id") return id(formatId(this.#item.id));
+    if (name === "slot") return slotOf(this.#item);
+    if (name === "comment") return textSetting(this.#item, "comment") || undefined;
+    return this.#row.get(name);
+  }
+
+  has(name: string): boolean {
+    if (name === "nvme-tcp-server-password" && textSetting(this.#item, name) === "") return false;
+    return this.#row.has(name);
+  }
+
+  get size(): number {
+    return this.#row.size;
+  }
+
+  forEach(visit: (value: Value, name: string, row: ReadonlyMap<string, Value>) => void): void {
+    this.#row.forEach((value, name) => visit(value, name, this));
+  }
+
+  entries = () => this.#row.entries();
+  keys = () => this.#row.keys();
+  values = () => this.#row.values();
+  [Symbol.iterator] = () => this.#row.entries();
+}
+
 /** The record of a `type=file` item. Without its block device it has neither that flag nor `size`. */
-export function fileRow(item: DiskItem, disks: DiskStore, switches: Readonly<Switches>): Map<string, Value> {
+function fileRow(item: DiskItem, disks: DiskStore, switches: Readonly<Switches>): Map<string, Value> {
   const file = disks.device(item);
   const path = `${switches.filePathSlash === "with" ? "/" : ""}${imagePath(item)}`;
   const row = new Map<string, Value>([[".id", id(formatId(item.id))]]);
