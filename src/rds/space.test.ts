@@ -145,6 +145,8 @@ describe("the space of a pool", () => {
     on.commandsSince();
     expect((await on.rds.readPool("storage-pool", 0n, on.signal)).pool.files.allocated).toBe(0n);
     expect(on.commandsSince()).toHaveLength(2);
+    await on.rds.readPool("storage-pool", 0n, on.signal);
+    expect(on.commandsSince()).toHaveLength(1);
   });
 
   test("a device that does not add up in time is asked for a list, and for a sum again after a while", async () => {

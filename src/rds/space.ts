@@ -30,6 +30,8 @@ const MOST_LISTED = 32;
 const READS = 2;
 /** How long lists are read after a sum that did not come in time: the device may be too slow for it, or busy. Milliseconds. */
 const SLOW_REST_MS = 10 * 60_000;
+/** The same after a sum that cannot be read, as while no disk shows its size. Milliseconds. */
+const UNREADABLE_REST_MS = 60_000;
 /** Errors of a sum after which a list is read. */
 const FALLS_BACK: ReadonlySet<string> = new Set(["commandRejected", "rdsSilent"]);
 /** Sums at a time. Callers beyond them share the next one: a sum costs the device a look at each disk. */
@@ -205,7 +207,10 @@ export class PoolSpace {
       return undefined;
     }
     const files = mountPoint === "" ? undefined : readSum(outcome.reply, new Set(slots), endings);
-    if (mountPoint !== "" && files === undefined) return undefined;
+    if (mountPoint !== "" && files === undefined) {
+      this.#canSumFrom = this.#context.clock.monotonic() + UNREADABLE_REST_MS;
+      return undefined;
+    }
     return { listed: disksOf(outcome), below: (other) => (other === mountPoint ? files : undefined) };
   }
 

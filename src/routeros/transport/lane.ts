@@ -73,14 +73,17 @@ export class Lane {
     return answer;
   }
 
+  /** Sends nothing from now on. */
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  /** Ends the commands of a lane that has been stopped, and its connection. */
   async close(): Promise<void> {
-    if (!this.#stop.signal.aborted) {
-      this.#stop.abort();
-      this.#failWaiting(failure("shuttingDown", {}));
-      for (const command of this.#running.keys()) {
-        command.abandon.abort();
-        rejectAll(command, failure("shuttingDown", {}));
-      }
+    this.#failWaiting(failure("shuttingDown", {}));
+    for (const command of this.#running.keys()) {
+      command.abandon.abort();
+      rejectAll(command, failure("shuttingDown", {}));
     }
     await this.#link.close();
   }

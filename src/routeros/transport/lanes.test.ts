@@ -6,7 +6,7 @@ import { DriverError } from "../../domain/errors/driver-error.ts";
 import { silentLogger } from "../../observability/log.ts";
 import type { ChannelOutcome, ChannelUse } from "./channel.ts";
 import type { Connection } from "./connection.ts";
-import { createLanes } from "./lanes.ts";
+import { closeLanes, createLanes } from "./lanes.ts";
 import { silentObserver } from "./transport.ts";
 
 /** One command that the device of this test has taken. */
@@ -108,6 +108,44 @@ function answer(line: string): ChannelOutcome {
   return { kind: "answered", stdout: line, stderr: "", exitCode: 0 };
 }
 
+const lanesTo = (device: Device, channels = 4, observer = silentObserver) =>
+  createLanes({
+    ...{ logger: silentLogger, observer, clock: systemClock, random: Math.random },
+    ...{ address: "device", channels, questionMs: 60_000 },
+    ...{ queueLimit: 500, queueMs: 60_000, patienceMs: 60_000 },
+    ...{ idleCheckMs: 60_000, idleAnswerMs: 60_000, backoff: { firstMs: 1, maxMs: 2, maxFatalMs: 1 } },
+    connect: async () => device.connect(),
+    onReconnect: () => {},
+  });
+
+test("a closed transport sends no command that waited for one of another lane", async () => {
+  const device = new Device(1);
+  const sent: string[] = [];
+  const lanes = lanesTo(device, 1, { ...silentObserver, onSent: (purpose) => sent.push(purpose) });
+  const ends: Promise<string>[] = [];
+  const ask = (purpose: "attach" | "change", line: string) => {
+    const { signal } = new AbortController();
+    const asked = lanes[purpose].exec(line, { signal, timeoutMs: 60_000, purpose, orderKey: line.slice(2) });
+    ends.push(
+      asked.then(
+        () => "answered",
+        (error) => (error instanceof DriverError ? error.id : String(error)),
+      ),
+    );
+  };
+  // The attach lane is full; the change waits for the attach of its object, on a connection with room.
+  ask("change", "0 other");
+  for (let rounds = 0; rounds < 1_000 && device.running.length === 0; rounds += 1) await delay(1);
+  for (const { settle, line } of device.running) settle(answer(line));
+  ask("attach", "1 first");
+  for (let rounds = 0; rounds < 1_000 && device.running.length === 0; rounds += 1) await delay(1);
+  ask("attach", "2 second");
+  ask("change", "3 second");
+  await closeLanes(lanes);
+  expect(sent).toEqual(["change", "attach"]);
+  expect(await Promise.all(ends)).toEqual(["answered", "shuttingDown", "shuttingDown", "shuttingDown"]);
+});
+
 const event = fc.oneof(
   { weight: 8, arbitrary: fc.record({ do: fc.constant("ask" as const), what: fc.nat(5), key: fc.nat(3) }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant("answer" as const), at: fc.nat(9) }) },
@@ -130,20 +168,7 @@ test("random events: no command runs twice, none is lost, each caller is answere
       fc.integer({ min: 1, max: 5 }),
       async (events, most) => {
         const device = new Device(most);
-        const lanes = createLanes({
-          ...{ logger: silentLogger, observer: silentObserver, clock: systemClock, random: Math.random },
-          ...{
-            address: "device",
-            channels: 4,
-            questionMs: 60_000,
-            queueLimit: 500,
-            queueMs: 60_000,
-            patienceMs: 60_000,
-          },
-          ...{ idleCheckMs: 60_000, idleAnswerMs: 60_000, backoff: { firstMs: 1, maxMs: 2, maxFatalMs: 1 } },
-          connect: async () => device.connect(),
-          onReconnect: () => {},
-        });
+        const lanes = lanesTo(device);
         const calls: { line: string; kind: string; left: boolean; ends: string[]; abort: AbortController }[] =
           [];
         const ask = (what: number, key: number): void => {
@@ -205,7 +230,7 @@ test("random events: no command runs twice, none is lost, each caller is answere
             expect(ofKind).toEqual(ofKind.toSorted((a, b) => a - b));
           }
         }
-        await Promise.all(Object.values(lanes).map((lane) => lane.close()));
+        await closeLanes(lanes);
       },
     ),
     { numRuns: 60, endOnFailure: true },

@@ -41,3 +41,10 @@ export function createLanes(
   };
   return { attach: open("attach"), change: open("change"), read: open("read") };
 }
+
+/** Closes all lanes. None of them sends a command that waited for one of another lane. */
+export async function closeLanes(lanes: Readonly<Record<Purpose, Lane>>): Promise<void> {
+  const all = Object.values(lanes);
+  for (const lane of all) lane.stop();
+  await Promise.all(all.map((lane) => lane.close()));
+}

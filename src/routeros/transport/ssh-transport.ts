@@ -5,7 +5,7 @@ import { withoutRequest } from "../../observability/request-scope.ts";
 import { DEFAULT_WHAT } from "./command.ts";
 import { addressOf, type ConnectionOptions, openConnection } from "./connection.ts";
 import type { ConnectBackoff } from "./connector.ts";
-import { createLanes } from "./lanes.ts";
+import { closeLanes, createLanes } from "./lanes.ts";
 import { type ExecOptions, PURPOSES, type Purpose, silentObserver, type Transport } from "./transport.ts";
 import type { UserKeyFiles } from "./user-key.ts";
 
@@ -82,9 +82,7 @@ export function createSshTransport(options: SshTransportOptions): Transport {
       const what = execOptions.what ?? DEFAULT_WHAT;
       return Promise.reject(failure("internal", { what: `${what}: the command line ${mistake}` }));
     },
-    close: async () => {
-      await Promise.all(all.map((lane) => lane.close()));
-    },
+    close: () => closeLanes(lanes),
     connected: (purpose) => lanes[purpose].connected,
     whyNoAnswer: (seconds) =>
       all.map((lane) => lane.whyNoAnswer(seconds)).find((reason) => reason !== undefined) ??

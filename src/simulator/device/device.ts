@@ -141,9 +141,7 @@ export class Device {
       (pool) =>
         [pool.id, poolRow(pool, this.freeBytes(pool.slot), fileStore.within(pool.slot).length)] as const,
     );
-    const items = diskStore.items.map(
-      (item) => [item.id, new FileRow(item, diskStore, switches)] as const,
-    );
+    const items = diskStore.items.map((item) => [item.id, new FileRow(item, diskStore, switches)] as const);
     return [...pools, ...items].sort(([a], [b]) => a - b).map(([, row]) => row);
   }
 
