@@ -91,7 +91,7 @@ export class FileRow implements ReadonlyMap<string, Value> {
   }
 
   forEach(visit: (value: Value, name: string, row: ReadonlyMap<string, Value>) => void): void {
-    this.#row.forEach((value, name) => visit(value, name, this));
+    for (const [name, value] of this.#row) visit(value, name, this);
   }
 
   entries = () => this.#row.entries();
