@@ -85,16 +85,13 @@ export class Rds {
   /** The device's version, asked once per connection. @throws versionTooOld (FAILED_PRECONDITION), clusterIdUnknown (UNAVAILABLE) */
   async version(signal: AbortSignal): Promise<RouterOsVersion> {
     await this.#context.ready?.(signal);
-    let running = this.#version;
-    if (running === undefined) {
-      // Callers share it, so it does not end with the first of them.
-      running = readVersion(this.#context, new AbortController().signal);
-      this.#version = running;
-      running.catch(() => {
-        if (this.#version === running) this.#version = undefined;
-      });
-    }
-    return orAborted(running, signal);
+    // Callers share the answer, so the question does not end with the first of them. A failure is forgotten.
+    const asked = this.#version ?? readVersion(this.#context, new AbortController().signal);
+    this.#version = asked;
+    asked.catch(() => {
+      if (this.#version === asked) this.#version = undefined;
+    });
+    return orAborted(asked, signal);
   }
 
   /** The volume as last read by this process; may be stale, so only a compare-and-set may be based on it. */
@@ -274,8 +271,8 @@ export class Rds {
   ): Promise<RemoveResult> {
     await this.version(signal);
     const place = this.#places.get(id) ?? (await findLeftover(this.#context, id, layout, mounted, signal));
-    if (place === undefined) return "removed";
-    return place === "changed" ? place : removeFile(this.#context, id, place, signal);
+    if (place === undefined || place === "changed") return place ?? "removed";
+    return removeFile(this.#context, id, place, signal);
   }
 
   /** Compare-and-set of record and export. One command; two for an attachment; more while the export is not up. */

@@ -46,11 +46,16 @@ async function inChannels(stand: Stand, lines: readonly string[]): Promise<numbe
   return ms;
 }
 
-/** Many calls at once, at 50 ms. A call that fails is a figure. */
-export async function burst(bench: Bench): Promise<void> {
-  bench.say(`${PUBLISHES} publishes at once`);
+/**
+ * Publishes of many volumes at once by a controller that knows them, as after a list of its own round or of a sidecar, or by one that has
+ * just started.
+ */
+async function publishes(bench: Bench, isKnown: boolean): Promise<void> {
+  const whose = isKnown ? "" : " by a controller that has just started";
+  bench.say(`${PUBLISHES} publishes at once${whose}`);
   await onStand({ simulate: link(50) }, async (stand) => {
     const { controller, simulator } = await fill(stand, PUBLISHES);
+    if (isKnown) await stand.controller.listVolumes();
     const file = join(stand.directory, "rds/state.json");
     const before = await readFile(file, "utf8");
     const mark = (await stand.control.commands()).at(-1)?.sequence ?? 0;
@@ -69,7 +74,7 @@ export async function burst(bench: Bench): Promise<void> {
       sent.map(({ line }) => line),
     );
     bench.add({
-      name: `${PUBLISHES} publishes of ${PUBLISHES} volumes at once, 50 ms link`,
+      name: `${PUBLISHES} publishes of ${PUBLISHES} volumes at once${whose}, 50 ms link`,
       value: ms / 1000,
       unit: "s",
       beside: { name: `their ${sent.length} bare lines in ${CHANNELS} channels`, value: bareMs / 1000 },
@@ -77,6 +82,12 @@ export async function burst(bench: Bench): Promise<void> {
     });
     bench.add({ name: `failed of these ${PUBLISHES}`, value: failed, unit: "calls", goal: { most: 0 } });
   });
+}
+
+/** Many calls at once, at 50 ms. A call that fails is a figure. */
+export async function burst(bench: Bench): Promise<void> {
+  await publishes(bench, true);
+  await publishes(bench, false);
   const creates = bench.quick ? 10 : CREATES;
   bench.say(`publishes during ${creates} creates of ${CREATE_MS / 1000} s`);
   await onStand({ simulate: link(50) }, async (stand) => {
