@@ -11,7 +11,7 @@ if (refused.length > 0) {
 } else if (args[0] === "node-helper") {
   // A short-lived child of `rds-csi node`; it must start fast and needs nothing else.
   const { startNodeHelper } = await import("./node/helper-main.ts");
-  process.exitCode = await startNodeHelper(args.slice(1));
+  process.exitCode = startNodeHelper(args.slice(1));
 } else if (args.length === 1 && (args[0] === "version" || args[0] === "--version" || args[0] === "-V")) {
   // Probes and scripts ask this often: it needs neither the command line parser nor the options.
   const { versionText } = await import("./observability/build-info.ts");

@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { failure } from "../domain/errors/driver-error.ts";
 import { readAttribute } from "../host/block-device.ts";
@@ -7,7 +8,7 @@ import { readState } from "../host/files.ts";
 import type { BackingScan } from "../host/helper-answers.ts";
 import type { NodeSystem } from "../host/system.ts";
 
-/** A loop device that may be over a certain device. */
+/** A loop device that has a file. */
 export interface LoopCandidate {
   /** Kernel name, e.g. `loop0`. */
   readonly name: string;
@@ -28,17 +29,39 @@ export async function loopCandidates(
 ): Promise<readonly LoopCandidate[]> {
   const since = await sequence(`${sysRoot}/dev/block/${device.number}`);
   const found: LoopCandidate[] = [];
-  const blocks = `${sysRoot}/block`;
-  for (const name of await readState(blocks, () => readdir(blocks))) {
-    if (!/^loop\d+$/.test(name) || name === device.name) continue;
-    const directory = `${sysRoot}/block/${name}`;
-    const backing = await readAttribute(`${directory}/loop/backing_file`);
-    if (backing === undefined) continue;
-    const attached = await sequence(directory);
+  for (const loop of await attachedLoops(sysRoot)) {
+    if (loop.name === device.name) continue;
+    const attached = await sequence(`${sysRoot}/block/${loop.name}`);
     if (since !== undefined && attached !== undefined && attached < since) continue;
-    found.push({ name, path: backing.replace(/ \(deleted\)$/, "") });
+    found.push(loop);
   }
   return found;
+}
+
+/**
+ * The loop devices that have a file. A machine may have hundreds that have none, and each look in a thread costs more than the look
+ * itself; so they are looked for in this thread. stat(2) in sysfs asks no device and no filesystem of a disk.
+ * @throws nodeStateUnknown
+ */
+export async function attachedLoops(sysRoot: string): Promise<readonly LoopCandidate[]> {
+  const blocks = `${sysRoot}/block`;
+  const names = await readState(blocks, async () =>
+    (await readdir(blocks)).filter(
+      (name) => /^loop\d+$/.test(name) && isThere(`${blocks}/${name}/loop/backing_file`),
+    ),
+  );
+  const found: LoopCandidate[] = [];
+  for (const name of names) {
+    // undefined: it was detached since.
+    const backing = await readAttribute(`${blocks}/${name}/loop/backing_file`);
+    if (backing !== undefined) found.push({ name, path: backing.replace(/ \(deleted\)$/, "") });
+  }
+  return found;
+}
+
+/** @throws the error of stat(2), unless it proves that nothing is there */
+function isThere(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 /**

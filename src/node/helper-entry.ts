@@ -2,4 +2,4 @@ import process from "node:process";
 import { startNodeHelper } from "./helper-main.ts";
 
 // Only for runs from source, where the executable is the runtime; see helperCommand().
-process.exitCode = await startNodeHelper(process.argv.slice(2));
+process.exitCode = startNodeHelper(process.argv.slice(2));

@@ -1,6 +1,8 @@
-import { writeSync } from "node:fs";
+import { Buffer } from "node:buffer";
+import { readSync, writeSync } from "node:fs";
 import process from "node:process";
 import { FILESYSTEMS } from "../domain/access-mode.ts";
+import { isCode } from "../host/files.ts";
 import { SCAN_LIMIT_MS, SERVE, USERS_LIMIT_MS } from "../host/helper.ts";
 import type { MkfsMark } from "../host/helper-answers.ts";
 import { lookForData } from "../mount/blank.ts";
@@ -11,11 +13,18 @@ import { decodeMark, encodeMark } from "../mount/mkfs-mark.ts";
 import { createScanWork } from "../mount/scan-work.ts";
 import { readExt4State } from "../mount/superblock.ts";
 import { endController } from "../nvme/end-controller.ts";
+import { writeAll } from "../observability/log-sink.ts";
 
 const NUMBERS = /^\d+:\d+(,\d+:\d+)*$/;
 
 /** Exit code for a question that is none. */
 const WRONG_USAGE = 2;
+
+const [STDIN, STDOUT] = [0, 1];
+/** Longest part of the input that is read at once. */
+const INPUT_BYTES = 64 * 1024;
+/** Between two looks at an input that does not wait, milliseconds. */
+const PAUSE_MS = 1;
 
 /**
  * The helper process. With the argument `serve` it answers the questions on its standard input until that ends: lines of JSON, each a
@@ -23,21 +32,12 @@ const WRONG_USAGE = 2;
  * answer is a line of JSON.
  * @returns exit code: 0 = answered, 2 = wrong usage
  */
-export async function startNodeHelper(args: readonly string[]): Promise<number> {
+export function startNodeHelper(args: readonly string[]): number {
   if (args[0] !== SERVE) return answered(args, "");
-  let text = "";
-  for await (const data of process.stdin.setEncoding("utf8")) {
-    const lines = `${text}${data}`.split("\n");
-    text = lines.pop() ?? "";
-    for (const line of lines) {
-      const [number, ...question] = JSON.parse(line) as [number, ...string[]];
-      const code = answered(question, `${number} `);
-      if (code !== 0) {
-        // Else the runtime waits for more.
-        process.stdin.destroy();
-        return code;
-      }
-    }
+  for (const line of inputLines()) {
+    const [number, ...question] = JSON.parse(line) as [number, ...string[]];
+    const code = answered(question, `${number} `);
+    if (code !== 0) return code;
   }
   return 0;
 }
@@ -45,8 +45,38 @@ export async function startNodeHelper(args: readonly string[]): Promise<number> 
 function answered(question: readonly string[], mark: string): number {
   const answer = answerOf(question);
   if (answer === undefined) return WRONG_USAGE;
-  process.stdout.write(`${mark}${JSON.stringify(answer)}\n`);
+  writeAll(STDOUT, `${mark}${JSON.stringify(answer)}\n`);
   return 0;
+}
+
+/**
+ * The lines of the standard input, without their ends, until it ends. Reads and writes are system calls, as nothing else waits in this
+ * process: the streams of the runtime would take longer to load than all the rest.
+ */
+function* inputLines(): Generator<string> {
+  const decoder = new TextDecoder();
+  const data = Buffer.alloc(INPUT_BYTES);
+  let text = "";
+  for (;;) {
+    const length = readInput(data);
+    if (length === 0) return;
+    const lines = `${text}${decoder.decode(data.subarray(0, length), { stream: true })}`.split("\n");
+    text = lines.pop() ?? "";
+    yield* lines;
+  }
+}
+
+/** @returns bytes that were read; 0 at the end */
+function readInput(data: Buffer): number {
+  for (;;) {
+    try {
+      return readSync(STDIN, data, 0, data.length, null);
+    } catch (error) {
+      if (!isCode(error, "EAGAIN", "EINTR")) throw error;
+      // Its starter gave it an input that does not wait.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+    }
+  }
 }
 
 /**

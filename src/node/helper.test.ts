@@ -1,9 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { until } from "../../test/support/until.ts";
 import { type Command, exec } from "../host/exec.ts";
-import { createHelper, helperCommand, SCAN_LIMIT_MS } from "../host/helper.ts";
+import { createHelper, helperCommand, SCAN_LIMIT_MS, SERVE } from "../host/helper.ts";
 
 const MIB = 1024 * 1024;
 const [program = "", ...prefix] = helperCommand();
@@ -49,6 +52,38 @@ describe("helper process", () => {
     } finally {
       rmSync(directory, { recursive: true });
     }
+  });
+
+  test.each([
+    ["", "exec"],
+    [", from an input that does not wait", "dd iflag=nonblock count=0 status=none; exec"],
+  ])("serves one question after the other until its input ends%s", async (_, start) => {
+    const args = ["-c", `${start} "$0" "$@"`, program, ...prefix, SERVE];
+    const child = spawn("sh", args, { stdio: ["pipe", "pipe", "inherit"] });
+    const ended = once(child, "close");
+    let answers = "";
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      answers += text;
+    });
+    const lines = () => answers.split("\n").length - 1;
+    const questions = ["1", "2", "3"].map((name) => JSON.stringify([Number(name), "ext4", `/ü${name}`]));
+    const input = Buffer.from(`${questions.join("\n")}\n`);
+    // In the middle of a character of the third question.
+    const cut = input.lastIndexOf("ü") + 1;
+    child.stdin?.write(input.subarray(0, cut));
+    await until("two questions are answered", async () => lines() === 2);
+    child.stdin?.write(input.subarray(cut));
+    await until("the third question is answered", async () => lines() === 3);
+    expect(answers.split("\n").map((line) => line.slice(0, 2))).toEqual(["1 ", "2 ", "3 ", ""]);
+    expect(answers).toContain("'/ü3'");
+    child.stdin?.end();
+    expect(await ended).toEqual([0, null]);
+  });
+
+  test("serving ends at a question that is none", async () => {
+    const child = spawn(program, [...prefix, SERVE], { stdio: ["pipe", "pipe", "inherit"] });
+    child.stdin?.write('[1,"format","/dev/null"]\n');
+    expect(await once(child, "close")).toEqual([2, null]);
   });
 
   test("a helper that fails, or does not answer in JSON, tells nothing", async () => {

@@ -2,12 +2,13 @@ import { mkdir, readdir, realpath, stat } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { failure } from "../domain/errors/driver-error.ts";
 import { poll } from "../domain/poll.ts";
-import { readAttribute, readBlockDevice } from "../host/block-device.ts";
+import { readBlockDevice } from "../host/block-device.ts";
 import type { BlockDevice, Connection, DataPath, Target } from "../host/data-path.ts";
 import { succeed } from "../host/exec.ts";
 import { isCode } from "../host/files.ts";
 import type { NodeSystem } from "../host/system.ts";
 import { missingTools } from "../host/tools.ts";
+import { attachedLoops } from "../mount/loops.ts";
 import { blockUsers } from "../mount/users.ts";
 import { claimImage, dropClaim, isClaimOf } from "./loop-claim.ts";
 import { openExport, readExport } from "./loop-export.ts";
@@ -64,12 +65,8 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
       if (device !== undefined) found.set(nqn, [...(found.get(nqn) ?? []), device]);
     };
     const others: string[] = [];
-    for (const name of await readdir(`${system.sysRoot}/block`)) {
-      if (!/^loop\d+$/.test(name)) continue;
-      const directory = `${system.sysRoot}/block/${name}`;
-      const backing = (await readAttribute(`${directory}/loop/backing_file`))?.replace(/ \(deleted\)$/, "");
-      if (backing === undefined) continue;
-      if (backing.startsWith(root)) await add(name, backing.slice(root.length));
+    for (const { name, path } of await attachedLoops(system.sysRoot)) {
+      if (path.startsWith(root)) await add(name, path.slice(root.length));
       else others.push(name);
     }
     for (const [nqn, { name }] of await findOrphans(system, await stateDir(), others)) await add(name, nqn);
@@ -107,10 +104,13 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     await run("losetup", ["--detach", device.path], what, signal);
   };
 
-  /** A node that was killed may leave a losetup behind that attaches the claim beside that of its successor. */
-  const detachSpare = async (nqn: string, signal?: AbortSignal): Promise<void> => {
+  /**
+   * A node that was killed may leave a losetup behind that attaches the claim beside that of its successor.
+   * @returns the device that is attached then
+   */
+  const detachSpare = async (nqn: string, signal?: AbortSignal): Promise<BlockDevice | undefined> => {
     const devices = (await attached()).get(nqn) ?? [];
-    if (devices.length < 2) return;
+    if (devices.length < 2) return devices[0];
     const spare: BlockDevice[] = [];
     for (const device of devices) {
       if ((await blockUsers(system, device, "ignore", signal)).length === 0) spare.push(device);
@@ -118,6 +118,7 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     for (const device of spare.length === devices.length ? spare.slice(1) : spare) {
       await detach(device, `detaching the spare ${device.path} (${nqn})`, signal);
     }
+    return await find(nqn);
   };
 
   /**
@@ -143,8 +144,7 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     requireVolumeNqn(nqnPrefix, nqn);
     const image = (await openExport(exportsDir, target)).path;
     const claim = `${await stateDir()}/${nqn}`;
-    await detachSpare(nqn, signal);
-    const existing = await find(nqn);
+    const existing = await detachSpare(nqn, signal);
     if (existing !== undefined) {
       const record = await describeLoop(system, existing.name, image);
       const noted = (await readLoopRecords(await stateDir())).get(nqn);

@@ -12,7 +12,11 @@ const WISH: FilesystemWish = {
 const MARK: MkfsMark = { volume: VOLUME, epoch: 7, filesystem: "ext4", token: "0f".repeat(16) };
 const WHOLE: Superblock = { kind: "whole", uuid: "u" };
 const OTHER: Superblock = { kind: "other" };
-const LOOK = ["--flushbufs /dev/nvme0n1", "find ext4 1000"];
+const [FLUSH, FIND] = ["--flushbufs /dev/nvme0n1", "find ext4 1000"];
+/** The first look at a device whose superblock is not zeros. */
+const LOOK = [FIND, FLUSH];
+/** That at zeros, and the looks that follow it once nothing uses the device. */
+const AGAIN = [FIND, "users", FLUSH, FIND];
 const MKFS = ["users", "connected", "stat", "mark 259:1", "mkfs.ext4", `unmark 259:1 ${VOLUME}`];
 const ext4 = [0, "TYPE=ext4\nUSAGE=filesystem\n"] as const;
 const busy = [{ kind: "process", description: "mkfs" }] as const;
@@ -29,7 +33,7 @@ describe("a filesystem is made", () => {
   test("on a blank device, after every proof, each from a look that began after the last user had gone", async () => {
     expect(await ensure({})).toEqual({
       result: true,
-      steps: [...LOOK, "users", ...LOOK, "blkid", "look 1000 quick", ...MKFS],
+      steps: [...AGAIN, "blkid", "look 1000 quick", ...MKFS],
     });
   });
 
@@ -42,15 +46,28 @@ describe("a filesystem is made", () => {
     const unfinished: Superblock = { kind: "unfinished", uuid: uuidOf(MARK) };
     expect(await ensure(found(read(ZEROS, { marks: [MARK] })))).toEqual({
       result: true,
-      steps: [...LOOK, "users", ...LOOK, "blkid", ...MKFS],
+      steps: [...AGAIN, "blkid", ...MKFS],
     });
     // blkid would take its own superblock for somebody's filesystem, and so would mkfs.
     const forced = MKFS.map((step) => (step === "mkfs.ext4" ? "mkfs.ext4 -F" : step));
     expect(await ensure(found(read(unfinished, { marks: [MARK] })))).toEqual({
       result: true,
-      steps: [...LOOK, "users", ...LOOK, ...forced],
+      steps: [...LOOK, "users", FLUSH, FIND, ...forced],
     });
   });
+});
+
+test.each<[string, Machine, number]>([
+  ["a mount of the filesystem that is there", found(read(WHOLE)), 1],
+  ["blkid, of a superblock that the driver does not know", { ...found(read(OTHER)), blkid: ext4 }, 1],
+  ["blkid, of a superblock that is damaged", found(read({ kind: "damaged", detail: "checksum" })), 1],
+  ["blkid, before mkfs", {}, 1],
+  ["a filesystem that another program ends meanwhile", found(read(ZEROS), read(WHOLE)), 1],
+])("the cache is dropped before what reads through it: %s", async (_, answers, times) => {
+  const { steps } = await ensure(answers);
+  expect(steps.filter((step) => step === FLUSH)).toHaveLength(times);
+  const reader = steps.findIndex((step) => /blkid|mkfs/.test(step));
+  expect(steps.indexOf(FLUSH)).toBeLessThan(reader < 0 ? steps.length : reader);
 });
 
 test("an unknown answer to the look for data is no proof of a blank device", async () => {
@@ -69,14 +86,14 @@ test("nothing is made, changed or looked through where the filesystem is there",
   // Zeros in the place of the superblock are judged by a second look, after the last user has gone.
   expect(await ensure({ ...found(read(ZEROS)), blkid: ext4 })).toEqual({
     result: false,
-    steps: [...LOOK, "users", ...LOOK, "blkid"],
+    steps: [...AGAIN, "blkid"],
   });
 });
 
 test("an mkfs that outlived its driver and ends while it is waited for has made the filesystem", async () => {
   expect(await ensure(found(read(ZEROS), read(WHOLE)))).toEqual({
     result: false,
-    steps: [...LOOK, "users", ...LOOK],
+    steps: AGAIN,
   });
 });
 

@@ -68,7 +68,8 @@ async function contentOf(
   signal?: AbortSignal,
 ): Promise<Content> {
   const { volume, device, filesystem, state } = wish;
-  await dropCache(node.system, device.path, signal);
+  if (look === "everything") await dropCache(node.system, device.path, signal);
+  // Its reads pass the page cache.
   const found = await node.system.helper.findFilesystem(device.path, device.sizeBytes, filesystem, signal);
   if (found.kind === "unreadable") {
     throw failure("deviceUnreadable", { device: device.path, detail: found.detail });
@@ -78,6 +79,8 @@ async function contentOf(
     if (found.danger === undefined) return "there";
     throw failure("filesystemUnsafe", { volume, device: device.path, filesystem, reason: found.danger });
   };
+  // After zeros everything is looked at again. Any other answer rests on blkid, or leads to a mount, which read through the cache.
+  if (look === "superblock" && superblock.kind !== "zeros") await dropCache(node.system, device.path, signal);
   if (superblock.kind === "whole") {
     there();
     await eraseOwnMark(node, wish, found, superblock.uuid, signal);
