@@ -4,7 +4,7 @@ import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { timed } from "../support/figures.ts";
 import { block } from "../support/rpc.ts";
 import type { Stand } from "../support/stand.ts";
-import { atATime, type Bench, bare, createRequest, fill, filledName, link, onStand } from "./measure.ts";
+import { type Bench, bare, createRequest, fill, filledName, link, onStand } from "./measure.ts";
 
 const PUBLISHES = 200;
 /** What the driver uses: a connection for each purpose, and by default eight channels on each. */
@@ -37,11 +37,11 @@ async function inChannels(stand: Stand, lines: readonly string[]): Promise<numbe
   const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => bare(stand)));
   const ofVolume = Map.groupBy(lines, (line) => /csi-[0-9a-f]{28}/.exec(line)?.[0]);
   const volumes = [...ofVolume.values()];
-  const ms = await timed(() =>
-    atATime(CHANNELS, volumes.length, async (index) => {
-      for (const line of volumes[index] ?? []) await clients[index % CONNECTIONS]?.exec(line);
-    }),
-  );
+  const channel = async (number: number): Promise<void> => {
+    for (let index = number; index < volumes.length; index += CHANNELS)
+      for (const line of volumes[index] ?? []) await clients[number % CONNECTIONS]?.exec(line);
+  };
+  const ms = await timed(() => Promise.all(Array.from({ length: CHANNELS }, (_, number) => channel(number))));
   for (const client of clients) client.close();
   return ms;
 }
