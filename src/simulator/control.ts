@@ -70,11 +70,15 @@ async function answer(simulator: Simulator, request: IncomingMessage): Promise<u
     case "POST /faults": {
       const { action, when } = parseFault(await readJson(request));
       simulator.faults.add(action, when);
-      return { faults: simulator.faults.rules.length };
+      return { faults: simulator.faults.rules.length, rule: simulator.faults.hits.length - 1 };
     }
-    case "DELETE /faults":
+    case "GET /faults":
+      return { hits: simulator.faults.hits };
+    case "DELETE /faults": {
+      const released = simulator.faults.hanging;
       simulator.faults.clear();
-      return { faults: 0 };
+      return { faults: 0, released };
+    }
     case "POST /pools": {
       const { slot, mounted } = (await readJson(request)) as { slot?: unknown; mounted?: unknown };
       if (typeof slot !== "string" || typeof mounted !== "boolean" || !hasPool(simulator, slot))
@@ -100,7 +104,7 @@ function reply(response: ServerResponse, status: number, body: unknown): void {
 
 /**
  * Serves the control interface over HTTP on a Unix socket that only this user may open: GET /state, /commands,
- * /stats; POST /switches, /faults, /pools, /reboot; DELETE /faults. A bad request is answered with 400 and `{"error"}`.
+ * /stats, /faults (how often each rule has struck); POST /switches, /faults, /pools, /reboot; DELETE /faults. A bad request is answered with 400 and `{"error"}`.
  * @param socketPath replaced when it exists
  */
 export async function startControl(socketPath: string, simulator: Simulator): Promise<ControlServer> {

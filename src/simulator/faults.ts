@@ -51,15 +51,23 @@ interface Rule extends FaultHandle {
 /** Faults to inject; rules are asked in the order in which they were set. */
 export class Faults {
   readonly #rules: Rule[] = [];
+  /** Every rule that was ever set. */
+  readonly #set: Rule[] = [];
   readonly #waiting: (() => void)[] = [];
 
   get rules(): readonly FaultHandle[] {
     return this.#rules;
   }
 
+  /** How often each rule has struck, in the order in which they were set; those that are removed stay in the list. */
+  get hits(): readonly number[] {
+    return this.#set.map(({ hits }) => hits);
+  }
+
   add(action: FaultAction, when: FaultWhen = {}): FaultHandle {
     const rule: Rule = { action, when, hits: 0, seen: 0, remove: () => this.#remove(rule) };
     this.#rules.push(rule);
+    this.#set.push(rule);
     return rule;
   }
 

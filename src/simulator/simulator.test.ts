@@ -97,8 +97,10 @@ describe("control socket", () => {
       '{"kind":"permissionMissing","policy":"write","line":"^/disk/remove"}',
     );
     expect((await client.exec("/disk/remove a")).stdout).toContain("not enough permissions");
-    await ask(controlSocket, "POST", "/faults", '{"kind":"cutBefore","count":"forever"}');
-    await ask(controlSocket, "DELETE", "/faults");
+    const second = await ask(controlSocket, "POST", "/faults", '{"kind":"cutBefore","count":"forever"}');
+    expect(second.body.rule).toBe(1);
+    expect((await ask(controlSocket, "DELETE", "/faults")).body).toEqual({ faults: 0, released: 0 });
+    expect((await ask(controlSocket, "GET", "/faults")).body).toEqual({ hits: [1, 0] });
     expect((await client.exec(":put 1")).stdout).toBe("1\r\n");
     await ask(controlSocket, "POST", "/reboot");
     expect(simulator.connectionCount).toBe(0);

@@ -34,6 +34,12 @@ export class Caller {
     this.#history = history;
   }
 
+  /** Nothing is repeated any more. */
+  giveUp(): void {
+    this.ending = true;
+    this.giveUpAt = 0;
+  }
+
   /** One call. */
   async once<T>({ volume, method, process, run, never }: Call<T>): Promise<Answer<T>> {
     const { deadlineMs } = this.#site.plan;

@@ -21,7 +21,7 @@ export class Cluster {
     this.api = api;
     this.flags = [
       ...["--orchestrator", "kubernetes", "--kubeconfig", kubeconfig, "--lease-namespace", NAMESPACE],
-      ...["--pod-name", "controller-0", "--cluster-id", CLUSTER_UID],
+      ...["--cluster-id", CLUSTER_UID],
     ];
   }
 

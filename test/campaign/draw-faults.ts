@@ -20,8 +20,11 @@ export type FaultStep = { readonly at: number } & (
     }
 );
 
-/** Regular expressions on RouterOS lines: any line, creates, changes of records, deletes, exports, reads, uploads of the sum. */
-const LINES = [
+/**
+ * Regular expressions on RouterOS lines: any line; creates, changes of disks, deletes of the item and of the file, exports, lines that only
+ * read, the sum of the sizes in a pool, growth, the version, questions of the transport. round.test.ts finds each among the lines of the driver.
+ */
+export const LINES = [
   undefined,
   undefined,
   "/disk/add",
@@ -30,9 +33,24 @@ const LINES = [
   "/file/remove",
   "nvme-tcp-export=yes",
   "nvme-tcp-export=no",
-  "/disk/print",
-  "file-size",
+  "^(?!.*/(disk|file)/(add|set|remove)).*/disk/print",
+  "rds-csi:no-sum",
+  "\\] file-size=",
+  "/system/resource/get version",
+  "^:(put|delay) [0-9]",
 ] as const;
+
+/** Faults of which every round has the next three: six seeds in succession have each of them. */
+const DECK = [
+  ...["cutBefore", "cutAfter", "cutMidway", "delay", "hang", "hangMidway"],
+  ...["truncateOutput", "diskFull", "permissionMissing", "refuseSessions"],
+  ...["switches", "reboot", "pool", "kill", "term", "stop", "clock"],
+] as const;
+const SURE = 3;
+
+type ApiFault = Extract<FaultStep, { fault: "api" }>["how"];
+/** Every round with an API server has the next two; of five seeds in succession two have an API server. */
+export const API_FAULTS: readonly ApiFault[] = ["down", "hang", "slow", "500", "429", "drop"];
 
 /** Switches that may change while the device runs, with their values. */
 const CHANGING: readonly (readonly [string, readonly (string | number)[]])[] = [
@@ -62,39 +80,31 @@ export function drawSwitches(random: Random, most = 5): Record<string, string | 
   return values;
 }
 
-function drawRule(random: Random): Fault {
+/** Rules of the RDS, each as often as it is to be drawn. */
+const RULES = ["cutBefore", "cutAfter", "cutAfter", ...DECK.slice(2, 10)] as const;
+
+function drawRule(random: Random, kind: string): Fault {
   const line = random.pick(LINES);
   const when = {
     ...(line === undefined ? {} : { line }),
     nth: 1 + random.int(3),
     count: 1 + random.int(3),
   };
-  switch (random.int(10)) {
-    case 0:
-      return { kind: "cutBefore", ...when };
-    case 1:
-    case 2:
-      return { kind: "cutAfter", ...when };
-    case 3:
-      return { kind: "cutMidway", statement: 1 + random.int(4), ...when };
-    case 4:
-      return { kind: "delay", ms: 200 + random.int(4_000), ...when };
-    case 5:
-      return { kind: "hang", ...when };
-    case 6:
-      return { kind: "hangMidway", boundary: 1 + random.int(6), ...when };
-    case 7:
-      return { kind: "truncateOutput", bytes: random.int(400), ...when };
-    case 8:
-      return random.chance(0.5)
-        ? { kind: "diskFull", ...when }
-        : { kind: "permissionMissing", policy: random.pick(["write", "read"]), ...when };
+  switch (kind) {
+    case "cutMidway":
+      return { kind, statement: 1 + random.int(4), ...when };
+    case "delay":
+      return { kind, ms: 200 + random.int(4_000), ...when };
+    case "hangMidway":
+      return { kind, boundary: 1 + random.int(6), ...when };
+    case "truncateOutput":
+      return { kind, bytes: random.int(400), ...when };
+    case "permissionMissing":
+      return { kind, policy: random.pick(["write", "read"]), ...when };
+    case "refuseSessions":
+      return { kind, mode: random.pick(["close", "authentication"]), count: 1 + random.int(4) };
     default:
-      return {
-        kind: "refuseSessions",
-        mode: random.pick(["close", "authentication"]),
-        count: 1 + random.int(4),
-      };
+      return { kind, ...when };
   }
 }
 
@@ -102,50 +112,63 @@ export interface FaultDraw {
   readonly workMs: number;
   readonly controllers: number;
   readonly orchestrator: "none" | "kubernetes";
+  /** Chooses the faults that take turns: the seed. */
+  readonly turn: number;
 }
 
+/** Faults that are drawn beside those that take turns, each as often as it is to be drawn. */
+const DRAWN = [
+  ...["rds", "rds", "rds", "rds", "rds", "release", "switches", "reboot", "pool"],
+  ...["kill", "stop", "term", "clock"],
+] as const;
+
 /** The faults of a round, in the order of their times. */
-export function drawFaults(random: Random, { workMs, controllers, orchestrator }: FaultDraw): FaultStep[] {
+export function drawFaults(random: Random, draw: FaultDraw): FaultStep[] {
+  const { workMs, controllers, orchestrator, turn } = draw;
   const controllerNames = Array.from({ length: controllers }, (_, index) => `controller-${index}`);
   const services = [...controllerNames, ...controllerNames, "node-a", "node-b", "node-c"];
-  const one = (): FaultStep => {
+  const one = (kind: string): FaultStep => {
     const at = random.int(workMs);
     const ms = 50 + random.int(2_000);
-    switch (random.int(orchestrator === "kubernetes" ? 15 : 13)) {
-      case 5:
-        return { at, fault: "release" };
-      case 6:
-        return { at, fault: "switches", values: drawSwitches(random, 3) };
-      case 7:
-        return { at, fault: "reboot" };
-      case 8:
-        return { at, fault: "pool", ms };
-      case 9:
-        return { at, fault: "kill", process: random.pick([...services, "simulator"]), ms: random.int(800) };
-      case 10:
-        return { at, fault: "stop", process: random.pick([...services, "simulator"]), ms };
-      case 11:
+    switch (kind) {
+      case "release":
+      case "reboot":
+        return { at, fault: kind };
+      case "switches":
+        return { at, fault: kind, values: drawSwitches(random, 3) };
+      case "pool":
+        return { at, fault: kind, ms };
+      case "kill":
+        return { at, fault: kind, process: random.pick([...services, "simulator"]), ms: random.int(800) };
+      case "stop":
+        return { at, fault: kind, process: random.pick([...services, "simulator"]), ms };
+      case "term":
+        return { at, fault: kind, process: random.pick(services), ms: random.int(500) };
+      case "clock":
         return {
-          at,
-          fault: random.pick(["term", "kill"]),
-          process: random.pick(services),
-          ms: random.int(500),
-        };
-      case 12:
-        return {
-          at,
-          fault: "clock",
-          process: random.pick(services),
+          ...{ at, fault: kind, process: random.pick(services) },
           seconds: random.pick([-7_200, -60, 5, 90, 3_700, 90_000]),
         };
-      case 13:
-      case 14:
-        return { at, fault: "api", how: random.pick(["down", "hang", "slow", "500", "429", "drop"]), ms };
+      case "rds":
+        return { at, fault: kind, rule: drawRule(random, random.pick(RULES)) };
       default:
-        return { at, fault: "rds", rule: drawRule(random) };
+        return { at, fault: "rds", rule: drawRule(random, kind) };
     }
   };
-  const steps = Array.from({ length: 3 + random.int(14) }, one);
+  const api = (how: ApiFault): FaultStep => ({
+    ...{ at: random.int(workMs), fault: "api", how },
+    ms: 50 + random.int(2_000),
+  });
+  const next = <T>(table: readonly T[], count: number, from: number): T[] =>
+    Array.from({ length: count }, (_, index) => table[(from * count + index) % table.length] as T);
+  const steps = next(DECK, SURE, turn).map(one);
+  // Seeds with an API server are numbered in their order.
+  if (orchestrator === "kubernetes")
+    steps.push(...next(API_FAULTS, 2, 2 * Math.floor(turn / 5) + (turn % 5 > 2 ? 1 : 0)).map(api));
+  for (let left = random.int(12); left > 0; left -= 1) {
+    const isApi = orchestrator === "kubernetes" && random.chance(0.13);
+    steps.push(isApi ? api(random.pick(API_FAULTS)) : one(random.pick(DRAWN)));
+  }
   for (const step of [...steps]) {
     // A line that hangs goes on after a while: late, and after its caller has given up.
     if (step.fault === "rds" && step.rule.kind.startsWith("hang"))

@@ -56,6 +56,10 @@ export type Fact = { readonly at: number } & (
   /** After the faults: what is not healthy within the limit; undefined if everything is. */
   | { readonly fact: "healthy"; readonly tookMs: number; readonly withinMs: number; readonly not?: string }
   | { readonly fact: "left"; readonly what: string }
+  /** A process has ended otherwise than the campaign asked it to. */
+  | { readonly fact: "ended"; readonly what: string }
+  /** The round was broken off: it took longer than its limit. */
+  | { readonly fact: "overlong"; readonly limitMs: number }
   | { readonly fact: "note"; readonly text: string }
 );
 
@@ -104,6 +108,10 @@ function textOf(fact: Fact): string {
         : `NOT healthy after ${Math.round(fact.tookMs)} ms: ${fact.not}`;
     case "left":
       return `left: ${fact.what}`;
+    case "ended":
+      return `ENDED: ${fact.what}`;
+    case "overlong":
+      return `BROKEN OFF: the round took longer than ${fact.limitMs} ms`;
     case "note":
       return fact.text;
   }

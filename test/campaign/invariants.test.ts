@@ -94,6 +94,12 @@ const CASES: readonly (readonly [Invariant, NewFact, NewFact])[] = [
   ],
   ["attachment forgotten", writers, { ...writers, unrecorded: ["node-a"] }],
   ["left behind", { fact: "calm" }, { fact: "left", what: "loop device /dev/loop0" }],
+  [
+    "process ended",
+    { fact: "fault", what: "kill node-a" },
+    { fact: "ended", what: "process ended by itself: node-a, SIGSEGV" },
+  ],
+  ["round too long", { fact: "calm" }, { fact: "overlong", limitMs: 300_000 }],
 ];
 
 const history = (...facts: NewFact[]): Fact[] => facts.map((fact, at) => ({ at, ...fact }) as Fact);
@@ -120,6 +126,8 @@ describe("the campaign's checker", () => {
       "size not reached": true,
       "not healthy": true,
       "left behind": true,
+      "process ended": true,
+      "round too long": true,
     };
     expect(new Set(CASES.map(([invariant]) => invariant))).toEqual(
       new Set(Object.keys(known) as Invariant[]),

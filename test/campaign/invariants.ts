@@ -12,7 +12,9 @@ export type Invariant =
   | "deadline missed"
   | "size not reached"
   | "not healthy"
-  | "left behind";
+  | "left behind"
+  | "process ended"
+  | "round too long";
 
 export interface Violation {
   readonly invariant: Invariant;
@@ -76,6 +78,12 @@ export function violations(facts: readonly Fact[]): Violation[] {
         break;
       case "left":
         add("left behind", fact.what);
+        break;
+      case "ended":
+        add("process ended", fact.what);
+        break;
+      case "overlong":
+        add("round too long", `not over within ${fact.limitMs} ms`);
         break;
       default:
     }

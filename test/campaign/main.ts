@@ -7,9 +7,10 @@ import { noDevices, shortDirectory } from "../support/executable.ts";
 import { cleanUp } from "../support/leftovers.ts";
 import { historyLines } from "./history.ts";
 import { drawPlan, type Plan } from "./plan.ts";
-import { type RoundResult, runRound } from "./round.ts";
+import { abandonRounds, type RoundResult, runRound } from "./round.ts";
 import { shrink } from "./shrink.ts";
 import { faultText } from "./strike.ts";
+import { longStruck, type StruckKinds, shortStruck, sumOf } from "./strikes.ts";
 
 /** While a round is shrunk, a volume that is not healthy is given up earlier: most rounds need a second or two. */
 const SHRINKING_HEALTHY_MS = 25_000;
@@ -61,24 +62,26 @@ if (noDevices !== "") {
 const base = await shortDirectory();
 await mkdir(chosen.keep, { recursive: true });
 
-/** The first signal ends the campaign with the rounds that run; the second one at once, as far as this process holds no volume open. */
-let stopping = false;
+/** The first signal ends the campaign with the rounds that run; the second one at once, and ends what they have started. */
+let signals = 0;
+const stopping = () => signals > 0;
 async function interrupted(): Promise<void> {
-  if (!stopping) {
-    stopping = true;
-    console.error("campaign: ends with this round; a second signal ends it at once");
-    return;
-  }
-  for (const round of await readdir(base)) {
-    await cleanUp(join(base, round, "s")).catch((error: unknown) => console.error(String(error)));
-  }
+  signals += 1;
+  if (signals === 1) console.error("campaign: ends with this round; a second signal ends it at once");
+  if (signals !== 2) return;
+  const complain = (error: unknown) => console.error(`campaign: ${error}`);
+  await abandonRounds().catch(complain);
+  // A round that was about to begin has a directory only.
+  for (const round of await readdir(base)) await cleanUp(join(base, round, "s")).catch(complain);
+  await rm(base, { recursive: true, force: true }).catch(complain);
   process.exit(130);
 }
 process.on("SIGINT", () => void interrupted());
 process.on("SIGTERM", () => void interrupted());
 
 /** Sums of all rounds, those of shrinking too. */
-const totals = { rounds: 0, actions: 0, calls: 0, faults: 0, records: 0, slowestMs: 0 };
+const totals = { rounds: 0, actions: 0, calls: 0, records: 0, slowestMs: 0 };
+const faults: StruckKinds[] = [];
 const failures: string[] = [];
 let passed = 0;
 
@@ -91,7 +94,7 @@ async function run(plan: Plan, keepLogs: string, healthyWithinMs?: number): Prom
   totals.rounds += 1;
   totals.actions += result.actions;
   totals.calls += result.calls;
-  totals.faults += result.faults;
+  faults.push(result.faults);
   totals.records += result.records;
   totals.slowestMs = Math.max(totals.slowestMs, result.healthyMs);
   return result;
@@ -122,7 +125,7 @@ async function report(result: RoundResult, deadline: number): Promise<void> {
   const until = Math.min(deadline, performance.now() + chosen.shrinkSeconds * 1_000);
   await shrink(result.plan, {
     about: result.violations.map(({ text }) => text).join(" "),
-    more: () => !stopping && performance.now() < until,
+    more: () => !stopping() && performance.now() < until,
     fails: async (plan) => {
       const again = await run(plan, join(chosen.keep, `${seed}-shrunk-logs`), SHRINKING_HEALTHY_MS).catch(
         () => undefined,
@@ -145,7 +148,7 @@ async function report(result: RoundResult, deadline: number): Promise<void> {
 async function oneRound(plan: Plan, deadline: number): Promise<void> {
   const logs = join(chosen.keep, `${plan.seed}-logs`);
   console.log(
-    `round ${plan.seed}: ${plan.volumes.length} volumes, ${plan.faults.length} faults, profile ${plan.profile}, ${plan.orchestrator}, fencing ${plan.fencing}`,
+    `round ${plan.seed}: ${plan.volumes.length} volumes, ${plan.faults.length} faults, profile ${plan.profile}, ${plan.orchestrator}, ${plan.controllers} controllers, fencing ${plan.fencing}`,
   );
   try {
     const result = await run(plan, logs);
@@ -156,7 +159,7 @@ async function oneRound(plan: Plan, deadline: number): Promise<void> {
     }
     passed += 1;
     console.log(
-      `round ${plan.seed}: ok, ${result.actions} actions, ${result.calls} calls, ${result.records} records, healthy after ${Math.round(result.healthyMs)} ms`,
+      `round ${plan.seed}: ok, ${result.actions} actions, ${result.calls} calls, ${result.records} records, ${shortStruck(result.faults)}, healthy after ${Math.round(result.healthyMs)} ms`,
     );
   } catch (error) {
     console.log(`round ${plan.seed}: could not be run: ${error instanceof Error ? error.stack : error}`);
@@ -172,7 +175,7 @@ if (chosen.replay !== undefined) {
   console.log(`campaign: seed ${chosen.seed}, ${chosen.seconds} s, ${chosen.jobs} at a time`);
   let next = chosen.seed;
   const worker = async () => {
-    while (!stopping && performance.now() < end) {
+    while (!stopping() && performance.now() < end) {
       const seed = next++;
       const plan = drawPlan(seed, new Random(seed), { actions: chosen.actions });
       await oneRound(plan, end + chosen.shrinkSeconds * 1_000);
@@ -182,8 +185,9 @@ if (chosen.replay !== undefined) {
 }
 await rm(base, { recursive: true, force: true });
 console.log(
-  `campaign: ${totals.rounds} rounds, ${totals.actions} actions, ${totals.calls} calls, ${totals.faults} faults, ${totals.records} records; healthy after ${Math.round(totals.slowestMs)} ms at most`,
+  `campaign: ${totals.rounds} rounds, ${totals.actions} actions, ${totals.calls} calls, ${totals.records} records, ${shortStruck(sumOf(faults))}; healthy after ${Math.round(totals.slowestMs)} ms at most`,
 );
+console.log(longStruck(sumOf(faults)));
 for (const failure of failures) console.log(`failed: ${failure}`);
 console.log(`${passed} passed, ${failures.length} failed, 0 skipped`);
 process.exit(failures.length === 0 ? 0 : 1);

@@ -4,6 +4,7 @@ import { parseFault } from "../../src/simulator/faults.ts";
 import { Random } from "../fuzz/random.ts";
 import { drawPlan, type Plan } from "./plan.ts";
 import { shrink } from "./shrink.ts";
+import { kindOf } from "./strikes.ts";
 
 const planOf = (seed: number) => drawPlan(seed, new Random(seed));
 const many = Array.from({ length: 300 }, (_, seed) => planOf(seed));
@@ -41,6 +42,42 @@ describe("a plan", () => {
         " ",
       ) as never,
     );
+  });
+});
+
+describe("any 15 seeds in succession", () => {
+  /** Everything that each window of seeds must have. */
+  const traitsOf = ({ orchestrator, controllers, fencing, profile, onlineExpansion, faults }: Plan) => [
+    ...[`${orchestrator}, ${controllers}`, fencing, profile, onlineExpansion],
+    ...faults.map(kindOf),
+  ];
+  const all = [...new Set(many.flatMap(traitsOf))].sort();
+
+  test("have each kind of fault, each fault of the API server, each fencing, profile, orchestrator and number of controllers", () => {
+    expect(all).toEqual(
+      [
+        ...["none, 1", "none, 2", "kubernetes, 1", "kubernetes, 2", "epoch", "epoch+hosts", "off"],
+        ...["current", "hostile", "strict", "old", "announce", "re-export"],
+        ...["down", "hang", "slow", "500", "429", "drop"].map((how) => `api ${how}`),
+        ...["cutAfter", "cutBefore", "cutMidway", "delay", "diskFull", "hang", "hangMidway"].map(
+          (kind) => `rds ${kind}`,
+        ),
+        ...["permissionMissing", "refuseSessions", "truncateOutput"].map((kind) => `rds ${kind}`),
+        ...["clock", "kill", "pool", "reboot", "release", "stop", "switches", "term"],
+      ].sort(),
+    );
+    for (let from = 0; from + 15 <= many.length; from += 1) {
+      const found = new Set(many.slice(from, from + 15).flatMap(traitsOf));
+      expect([from, ...all.filter((trait) => !found.has(trait))]).toEqual([from]);
+    }
+  });
+
+  test("have no forced detach without fencing, as nothing would keep the old node from writing", () => {
+    const actions = many
+      .filter(({ fencing }) => fencing === "off")
+      .flatMap(({ volumes }) => volumes.flatMap((each) => each.actions.map((one) => one.do)));
+    expect(actions).toContain("detach");
+    expect(actions).not.toContain("force");
   });
 });
 

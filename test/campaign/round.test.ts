@@ -1,11 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { open, readdir, rm } from "node:fs/promises";
+import { createConnection } from "node:net";
 import { join } from "node:path";
 import { noDevices, shortDirectory } from "../support/executable.ts";
+import { processesBelow } from "../support/leftovers.ts";
+import { LINES } from "./draw-faults.ts";
 import { historyLines } from "./history.ts";
 import type { Action, Kind, Plan } from "./plan.ts";
 import { RECORD_BYTES } from "./records.ts";
-import { type RoundOptions, runRound } from "./round.ts";
+import { type RoundOptions, type RoundResult, runRound } from "./round.ts";
+import type { Site } from "./site.ts";
 
 /** A round without faults. */
 const planOf = (kind: Kind, actions: readonly Action[], more: Partial<Plan> = {}): Plan => ({
@@ -39,8 +43,11 @@ describe.skipIf(noDevices !== "")(`a round of the campaign ${noDevices}`.trim(),
   });
   afterAll(() => rm(base, { recursive: true, force: true }));
 
+  let last: RoundResult | undefined;
+  const texts = () => last?.violations.map(({ text }) => text) ?? [];
   const invariants = async (plan: Plan, options: Omit<RoundOptions, "base"> = {}) => {
     const result = await runRound(plan, { base, ...options });
+    last = result;
     if (result.records === 0) throw new Error(historyLines(result.facts).join("\n"));
     return [...new Set(result.violations.map(({ invariant }) => invariant))];
   };
@@ -101,6 +108,84 @@ describe.skipIf(noDevices !== "")(`a round of the campaign ${noDevices}`.trim(),
         { at: 600, fault: "stop", process: "node-c", ms: 300 },
       ],
     });
-    expect(await invariants(plan)).toEqual([]);
+    const broken = await invariants(plan);
+    expect([broken, texts()]).toEqual([[], []]);
+    expect([...(last?.faults ?? [])].map(([kind, { struck }]) => [kind, struck])).toEqual([
+      ["rds cutAfter", 1],
+      ["kill", 1],
+      ["api down", 1],
+      ["stop", 1],
+    ]);
+  });
+
+  const short: readonly Action[] = [
+    { do: "attach", node: "node-a" },
+    { do: "write", ms: 100 },
+  ];
+
+  test("notices a process that has ended by itself, also if a fault replaces it, and no end that a fault asked for", async () => {
+    const crash = async (site: Site) => {
+      process.kill(site.pid("node-b"), "SIGKILL");
+      while (site.ended("node-b") === undefined) await Bun.sleep(5);
+      await site.restart("node-b", "kill", 0);
+      await site.restart("node-c", "kill", 0);
+      await site.restart("controller-0", "term", 0);
+    };
+    expect(await invariants(planOf("block", short), { sabotage: crash })).toEqual(["process ended"]);
+    expect(texts()).toEqual(["process ended by itself: node-b, SIGKILL"]);
+  });
+
+  test("notices a process that does not end within 10 s after SIGTERM", async () => {
+    const deaf = async (site: Site) => {
+      process.kill(site.pid("node-c"), "SIGSTOP");
+    };
+    expect(await invariants(planOf("block", short), { sabotage: deaf })).toEqual(["process ended"]);
+    expect(texts()).toEqual(["node-c did not end within 10 s after SIGTERM"]);
+  }, 60_000);
+
+  test("ends at its limit, as a failure with its history, and leaves no process, mount or loop device", async () => {
+    let directory = "";
+    const hang = async ({ stand }: Site) => {
+      directory = stand.directory;
+      await new Promise(() => {});
+    };
+    const found = await invariants(planOf("block", short), { sabotage: hang, limitMs: 6_000 });
+    expect(found).toEqual(["round too long"]);
+    expect(historyLines(last?.facts ?? []).join("\n")).toContain("NodeStageVolume");
+    expect(await processesBelow(directory)).toEqual([]);
+    expect(await readdir(join(directory, "..")).catch(() => [])).not.toContain("s");
+  });
+
+  test("notices descriptors that are left: connections that no client of the campaign has", async () => {
+    const open = async ({ stand }: Site) => {
+      for (let count = 0; count < 10; count += 1) createConnection(stand.nodeSocket("node-b"));
+    };
+    expect(await invariants(planOf("block", short), { sabotage: open })).toEqual(["left behind"]);
+    expect(texts().join()).toMatch(/^node-b: 11 descriptors connection of a caller, at most 10$/);
+  });
+
+  test("has lines of the driver for each pattern of a rule, and a pattern for each line", async () => {
+    const block: readonly Action[] = [
+      { do: "attach", node: "node-a" },
+      { do: "write", ms: 100 },
+      { do: "expand", mib: 4 },
+      { do: "list" },
+      { do: "capacity" },
+      { do: "detach" },
+      { do: "delete" },
+      { do: "attach", node: "node-a" },
+      { do: "write", ms: 100 },
+    ];
+    let lines: readonly string[] = [];
+    const read = async ({ stand }: Site) => {
+      lines = (await stand.commands()).map(({ line }) => line);
+    };
+    const volumes = ["v0", "v1", "v2"].map(
+      (name) => ({ name, kind: "block", mib: 16, actions: block }) as const,
+    );
+    expect(await invariants(planOf("block", [], { volumes }), { sabotage: read })).toEqual([]);
+    const patterns = LINES.flatMap((line) => (line === undefined ? [] : [new RegExp(line)]));
+    expect(patterns.filter((pattern) => !lines.some((line) => pattern.test(line)))).toEqual([]);
+    expect(lines.filter((line) => !patterns.some((pattern) => pattern.test(line)))).toEqual([]);
   });
 });

@@ -4,6 +4,7 @@ import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { loopsBelow, mountsBelow } from "../support/leftovers.ts";
 import { capture } from "../support/processes.ts";
 import type { Caller } from "./calls.ts";
+import { type Descriptors, tooMany } from "./descriptors.ts";
 import type { History } from "./history.ts";
 import { NODES } from "./plan.ts";
 import { delay, type Site } from "./site.ts";
@@ -12,8 +13,6 @@ import { exportsOf } from "./watch.ts";
 
 /** Time after the faults within which everything works again, milliseconds. */
 export const HEALTHY_WITHIN_MS = 90_000;
-/** Descriptors that a service may have more than at its start: connections to the RDS, of callers, of the API server. */
-const MORE_DESCRIPTORS = 24;
 
 /** Whether an ext4 that is unmounted everywhere is whole. */
 async function checkFilesystem(user: VolumeUser): Promise<void> {
@@ -84,7 +83,7 @@ export async function settle(
 }
 
 /** What is left of all volumes, on the device and on the nodes. */
-async function leftovers(site: Site, baseline: ReadonlyMap<string, number>): Promise<string[]> {
+async function leftovers(site: Site, baseline: ReadonlyMap<string, Descriptors>): Promise<string[]> {
   const { directory, control } = site.stand;
   const found: string[] = [];
   const { disks, files } = await control.state();
@@ -102,10 +101,10 @@ async function leftovers(site: Site, baseline: ReadonlyMap<string, number>): Pro
   if (running > 0) found.push(`${running} commands that still run on the device`);
   for (const service of site.services) {
     for (const child of await site.children(service)) found.push(`${service}: program ${child}`);
-    const more = (await site.descriptors(service)) - (baseline.get(service) ?? 0);
-    if (more > MORE_DESCRIPTORS) found.push(`${service}: ${more} descriptors more than at the start`);
+    const more = tooMany(baseline.get(service) ?? new Map(), await site.descriptors(service));
+    found.push(...more.map((each) => `${service}: ${each}`));
   }
-  return [...found, ...site.unexpectedEnds()];
+  return found;
 }
 
 /** Names of errors that no code throws on purpose. */
@@ -126,7 +125,7 @@ export async function checkLogs(site: Site, history: History): Promise<void> {
 export async function checkLeftovers(
   site: Site,
   history: History,
-  baseline: ReadonlyMap<string, number>,
+  baseline: ReadonlyMap<string, Descriptors>,
 ): Promise<void> {
   let left = await leftovers(site, baseline);
   for (const end = performance.now() + 10_000; left.length > 0 && performance.now() < end; ) {

@@ -3,11 +3,23 @@ import { join } from "node:path";
 import { Controller, type Node } from "../../src/csi/gen/csi_pb.ts";
 import type { ServiceClient } from "../support/csi-client.ts";
 import { executable } from "../support/executable.ts";
+import { cleanUp } from "../support/leftovers.ts";
 import type { Running } from "../support/processes.ts";
 import { type Stand, startStand } from "../support/stand.ts";
 import { Clocks } from "./clock.ts";
 import { Cluster } from "./cluster.ts";
+import { type Descriptors, descriptorsOf } from "./descriptors.ts";
+import { type Asked, Ends } from "./ends.ts";
+import type { History } from "./history.ts";
+import { within } from "./limit.ts";
 import { NODES, type Plan } from "./plan.ts";
+
+/** So that ten seconds after SIGTERM are no excuse for a call that is still answered. */
+const DRAIN = ["--shutdown-timeout-seconds", "5"];
+
+/** Replicas are told apart by it. */
+const podName = ({ orchestrator }: Plan, name: string): readonly string[] =>
+  orchestrator === "kubernetes" ? ["--pod-name", name] : [];
 
 /** How long a process was not itself: killed, stopped or starting. `to` is undefined while it lasts. */
 interface Disturbance {
@@ -25,20 +37,38 @@ export class Site {
   readonly cluster: Cluster | undefined;
   readonly #plan: Plan;
   readonly clocks: Clocks;
+  readonly #history: History;
+  readonly #ends: Ends;
+  #abandoned = false;
 
-  private constructor(plan: Plan, stand: Stand, cluster: Cluster | undefined, clocks: Clocks) {
+  private constructor(
+    { plan, history }: { plan: Plan; history: History },
+    stand: Stand,
+    cluster: Cluster | undefined,
+    clocks: Clocks,
+  ) {
     this.#plan = plan;
+    this.#history = history;
+    this.#ends = new Ends((what) => this.#ended(what));
     this.stand = stand;
     this.cluster = cluster;
     this.clocks = clocks;
-    this.#processes.set("simulator", stand.simulator);
-    this.#processes.set("controller-0", stand.controllerProcess);
-    for (const [name, running] of stand.nodeProcesses) this.#processes.set(name, running);
+    this.#take("simulator", stand.simulator);
+    this.#take("controller-0", stand.controllerProcess);
+    for (const [name, running] of stand.nodeProcesses) this.#take(name, running);
     this.#controllers.push(stand.controller);
   }
 
+  #take(name: string, running: Running): void {
+    this.#processes.set(name, this.#ends.watch(name, running));
+  }
+
+  #ended(what: string): void {
+    if (!this.#abandoned) this.#history.add({ fact: "ended", what });
+  }
+
   /** Starts the installation of a round in `directory`. */
-  static async start(plan: Plan, directory: string): Promise<Site> {
+  static async start(plan: Plan, directory: string, history: History): Promise<Site> {
     await mkdir(directory);
     const cluster = plan.orchestrator === "kubernetes" ? await Cluster.start(directory) : undefined;
     try {
@@ -49,14 +79,16 @@ export class Site {
         profile: plan.profile,
         nodes: NODES,
         simulate: Object.entries(plan.switches).flatMap(([name, value]) => ["--switch", `${name}=${value}`]),
-        controller: ["--fencing", plan.fencing, "--online-expansion", plan.onlineExpansion],
-        ...(cluster === undefined ? {} : { orchestrator: cluster.flags, node: cluster.nodeFlags }),
+        controller: [...DRAIN, "--fencing", plan.fencing, "--online-expansion", plan.onlineExpansion],
+        firstController: podName(plan, "controller-0"),
+        node: [...DRAIN, ...(cluster?.nodeFlags ?? [])],
+        ...(cluster === undefined ? {} : { orchestrator: cluster.flags }),
       });
-      const site = new Site(plan, stand, cluster, clocks);
+      const site = new Site({ plan, history }, stand, cluster, clocks);
       for (let index = 1; index < plan.controllers; index += 1) {
-        const socket = join(stand.directory, `controller-${index}.sock`);
-        site.#processes.set(`controller-${index}`, await stand.startController(socket, []));
-        site.#controllers.push(stand.connect(Controller, socket));
+        const name = `controller-${index}`;
+        site.#take(name, await site.#startAgain(name));
+        site.#controllers.push(stand.connect(Controller, join(stand.directory, `${name}.sock`)));
       }
       return site;
     } catch (error) {
@@ -71,6 +103,11 @@ export class Site {
 
   pid(process: string): number {
     return this.#processes.get(process)?.pid ?? 0;
+  }
+
+  /** Exit code or signal of a process that has ended. */
+  ended(process: string): string | undefined {
+    return this.#processes.get(process)?.ended();
   }
 
   controller(index: number): ServiceClient<typeof Controller> {
@@ -105,26 +142,38 @@ export class Site {
     return now;
   }
 
-  /** Ends a process by SIGKILL or SIGTERM, and starts it again after `ms`. */
-  restart(process: string, how: "kill" | "term", ms: number): Promise<void> {
+  /** Ends a process by SIGKILL or SIGTERM, and starts it again after `ms`. @param before runs while it still does */
+  restart(process: string, how: Asked, ms: number, before = async () => {}): Promise<void> {
     return this.#alone(process, async () => {
       const running = this.#processes.get(process);
       if (running === undefined) return;
-      if (how === "kill") await running.kill();
-      else await running.stop();
+      await before();
+      await this.#ends.end(running, how);
       await delay(ms);
-      this.#processes.set(process, await this.#startAgain(process));
+      try {
+        this.#take(process, await this.#startAgain(process));
+      } catch (error) {
+        this.#ended(`${process} does not start again: ${String(error)}`);
+        throw error;
+      }
     });
+  }
+
+  /** Ends all processes by SIGTERM. */
+  async stopAll(): Promise<void> {
+    await Promise.all(this.#queues.values());
+    await Promise.all([...this.#processes.values()].map((running) => this.#ends.end(running, "term")));
   }
 
   #startAgain(process: string): Promise<Running> {
     const { stand } = this;
+    if (this.#abandoned) throw new Error("the round was broken off");
     if (process === "simulator") return stand.startSimulator();
     const [, index] = /^controller-(\d+)$/.exec(process) ?? [];
     if (index === undefined) return stand.startNode(process);
     return index === "0"
       ? stand.startController()
-      : stand.startController(join(stand.directory, `controller-${index}.sock`), []);
+      : stand.startController(join(stand.directory, `${process}.sock`), podName(this.#plan, process));
   }
 
   /** Stops a process for `ms`, as a machine that is overloaded or a paused virtual machine. */
@@ -137,16 +186,12 @@ export class Site {
     });
   }
 
-  /** Ends of processes that nobody asked for. */
-  unexpectedEnds(): string[] {
-    return [...this.#processes.values()].flatMap((running) =>
-      running.ended() === undefined ? [] : [`${running.name} ended with ${running.ended()}`],
-    );
-  }
-
-  /** Number of open descriptors of a process, by kind of what they lead to. */
-  async descriptors(process: string): Promise<number> {
-    return (await readdir(`/proc/${this.pid(process)}/fd`).catch(() => [])).length;
+  /** Open descriptors of a process. */
+  descriptors(process: string): Promise<Descriptors> {
+    const port = (address: string) => Number(address.slice(address.lastIndexOf(":") + 1));
+    const rds = port(this.stand.rdsFlags[1] ?? "");
+    const api = this.cluster === undefined ? undefined : Number(new URL(this.cluster.api.url).port);
+    return descriptorsOf(this.pid(process), { rds, api });
   }
 
   /** Programs that a service has started and that still run. */
@@ -174,6 +219,14 @@ export class Site {
 
   get plan(): Plan {
     return this.#plan;
+  }
+
+  /** Ends everything at once, whatever still runs: processes by SIGKILL, mounts, loop devices, the directory. */
+  async abandon(): Promise<void> {
+    this.#abandoned = true;
+    await within(3_000, Promise.all(this.#queues.values()));
+    await cleanUp(this.stand.directory);
+    await this.cluster?.stop();
   }
 
   async close(): Promise<void> {

@@ -45,12 +45,19 @@ export class Control {
     this.#socket = socket;
   }
 
-  fault(fault: Fault): Promise<unknown> {
-    return this.#ask("POST", "/faults", fault);
+  /** Sets a rule. @returns its place in `hits` */
+  async fault(fault: Fault): Promise<number> {
+    return ((await this.#ask("POST", "/faults", fault)) as { rule: number }).rule;
   }
 
-  clearFaults(): Promise<unknown> {
-    return this.#ask("DELETE", "/faults");
+  /** How often each rule has struck since the simulator started, those that are removed too. */
+  async hits(): Promise<readonly number[]> {
+    return ((await this.#ask("GET", "/faults")) as { hits: number[] }).hits;
+  }
+
+  /** Removes all rules. @returns how many lines hung, and now go on */
+  async clearFaults(): Promise<number> {
+    return ((await this.#ask("DELETE", "/faults")) as { released: number }).released;
   }
 
   state(): Promise<SimulatorState> {

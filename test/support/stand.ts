@@ -26,6 +26,8 @@ export interface StandOptions {
   readonly simulate?: readonly string[];
   /** Further flags of `rds-csi controller`. */
   readonly controller?: readonly string[];
+  /** Further flags of the stand's own controller, which other replicas do not get. */
+  readonly firstController?: readonly string[];
   /** Instead of the static list of nodes: who tells the controller about nodes and workloads. */
   readonly orchestrator?: readonly string[];
   /** Further flags of `rds-csi node`. */
@@ -153,8 +155,8 @@ export async function startStand(options: StandOptions): Promise<Stand> {
       ...(options.orchestrator ?? ["--orchestrator", "none", "--nodes", nodes.join(",")]),
       ...(options.controller ?? []),
     ];
-    const metrics = ["--metrics-address", `unix:${path("metrics.sock")}`];
-    const startController = async (socket = controllerSocket, flags: readonly string[] = metrics) => {
+    const first = ["--metrics-address", `unix:${path("metrics.sock")}`, ...(options.firstController ?? [])];
+    const startController = async (socket = controllerSocket, flags: readonly string[] = first) => {
       const running = await start("controller", [...controllerFlags(socket), ...flags]);
       await until("the controller", () => answers(socket), [running]);
       return running;
