@@ -20,16 +20,6 @@ const RDS = [
   "src/rds/rules.test.ts",
   "src/rds/remove.test.ts",
 ];
-const ATTACHMENTS = [
-  "publish-volume",
-  "second-node",
-  "present-claim",
-  "migration",
-  "unusable-record",
-  "migration-reconcile",
-  "reconcile",
-].map((name) => `src/controller/${name}.test.ts`);
-
 export const PLACES: readonly Place[] = [
   {
     name: "migration",
@@ -59,7 +49,7 @@ export const PLACES: readonly Place[] = [
       ...["volume", "place", "backing-file", "remove", "leftover"].map((name) =>
         source(`src/rds/${name}.ts`, RDS),
       ),
-      source("src/rds/write-record.ts", ["src/rds/scripted.test.ts"], ATTACHMENTS),
+      source("src/rds/write-record.ts", ["src/rds/write-record.test.ts"], ["src/rds/scripted.test.ts"]),
     ],
   },
 ];
