@@ -44,28 +44,25 @@ async function wholeLife(world: World, name: string, capability: Capability): Pr
 async function dualAttach(world: World): Promise<void> {
   say("dual attach");
   const volume = await LabVolume.create(world, "dual", block(Mode.MULTI_NODE_MULTI_WRITER), {}, 64n * MIB);
-  await volume.up("node-a");
-  const writer = await Writer.start(world.machine("node-a"), volume.target(), 1, 1);
-  await untilMore(world, writer, 200);
-  const taken = await rounds(10, async () => {
+  const alone: number[] = [];
+  const taken = await rounds(10, async (index) => {
+    alone.push((await timed(() => volume.up("node-a"))) / 1000);
+    const writer = await Writer.start(world.machine("node-a"), volume.target(), 1, index + 1);
+    await untilMore(world, writer, 200);
     const ms = await timed(() => volume.up("node-b"));
     await world.machine("node-b").sh(`test -b ${volume.target()}`);
+    await untilMore(world, writer, await writer.acknowledged());
+    await verifyRecords(world.machine("node-b"), volume.target(), await writer.stop(), index + 1);
+    await volume.down("node-a");
     await volume.down("node-b");
     return ms;
   });
-  await untilMore(world, writer, await writer.acknowledged());
-  await verifyRecords(world.machine("node-a"), volume.target(), await writer.stop(), 1);
-  const alone = await rounds(10, async () => {
-    await volume.down("node-a");
-    return await timed(() => volume.up("node-a"));
-  });
-  await volume.down("node-a");
   await volume.delete();
   rows.push({
     name: "dual attach: publish, stage and node-publish on a second node while the first one writes",
     value: median(taken),
     unit: "s",
-    beside: { name: "on the only node", value: median(alone) },
+    beside: { name: "on the only node", value: median(alone.slice(1)) },
   });
 }
 
