@@ -1,68 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import { GIB, LAYOUT, MIB } from "../../test/support/rds-stack.ts";
 import { systemClock } from "../domain/clock.ts";
-import { failure } from "../domain/errors/driver-error.ts";
 import { encodeRecord } from "../domain/record/record-codec.ts";
-import { silentLogger } from "../observability/log.ts";
-import { RouterOsClient } from "../routeros/client.ts";
-import type { Transport } from "../routeros/transport/transport.ts";
-import type { RdsContext } from "./context.ts";
 import { createVolume } from "./create.ts";
 import { growVolume } from "./grow.ts";
 import { pollUntil, SETTLE_LIMIT_MS } from "./poll.ts";
 import { poolWith } from "./pool.ts";
 import { ATTACHED, DISK, ID, PATH, RECORD } from "./rds.fixture.ts";
+import { NONCE, scripted } from "./scripted.fixture.ts";
 import type { RdsVolume } from "./volume.ts";
 import { writeRecord } from "./write-record.ts";
-
-const NONCE = "0a1b2c3d";
-
-/**
- * A RouterOS that answers each command with the next rows, or error text; the last one again and again. The read that a
- * client sends before its first change gets no rows and counts for nothing.
- */
-function scripted(answers: readonly (readonly object[] | string)[]): RdsContext & { asked: () => number } {
-  let asked = 0;
-  let isChanged = false;
-  const transport: Transport = {
-    address: "scripted",
-    exec: async (line, { purpose }) => {
-      const nonce = /~ok:([0-9a-f]+)~/.exec(line)?.[1] ?? "";
-      isChanged ||= purpose !== "read";
-      const rows = isChanged ? (answers[Math.min(asked, answers.length - 1)] ?? []) : [];
-      if (isChanged) asked += 1;
-      if (typeof rows === "string") return { stdout: `~err:${nonce}~${rows}`, stderr: "", exitCode: 0, line };
-      return {
-        stdout: `~p:${nonce}:disks~${JSON.stringify(rows)}~e:${nonce}~\r\n~ok:${nonce}~\r\n`,
-        stderr: "",
-        exitCode: 0,
-        line,
-      };
-    },
-    close: async () => {},
-    connected: () => true,
-    whyNoAnswer: () => failure("internal", { what: "never asked" }),
-    onReconnect: () => () => {},
-  };
-  let now = 0;
-  return {
-    client: new RouterOsClient(transport),
-    clock: {
-      ...systemClock,
-      monotonic: () => now,
-      sleep: async (ms) => {
-        now += ms;
-      },
-    },
-    logger: silentLogger,
-    clusterId: "test",
-    nqnPrefix: "nqn.2000-02.com.mikrotik",
-    nvmePort: 4420,
-    fencing: "epoch",
-    nonce: () => NONCE,
-    asked: () => asked,
-  };
-}
 
 describe("reading back after a write", () => {
   const volume: RdsVolume = { id: ID, record: RECORD, disk: DISK };

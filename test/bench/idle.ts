@@ -16,15 +16,16 @@ export async function idle(bench: Bench): Promise<void> {
   try {
     bench.say("compiles the floor");
     const floor = join(directory, "floor");
-    await compileFloor(floor);
+    await compileAsDriver("test/bench/floor.ts", floor);
     await onStand({}, (stand) => compare(bench, stand, floor));
   } finally {
     await rm(directory, { recursive: true });
   }
 }
 
-async function compileFloor(outfile: string): Promise<void> {
-  const flags = ["--entry", "test/bench/floor.ts", "--outfile", outfile, "--version", "0", "--commit", "0"];
+/** Compiles a program of the bench with the flags that the driver is compiled with. @param entry its source, from the repository */
+export async function compileAsDriver(entry: string, outfile: string): Promise<void> {
+  const flags = ["--entry", entry, "--outfile", outfile, "--version", "0", "--commit", "0"];
   await promisify(execFile)(process.execPath, ["scripts/lib/compile.ts", ...flags], { cwd: repository });
 }
 

@@ -16,8 +16,15 @@ export interface Bench {
   say(text: string): void;
 }
 
-/** Installations that run now. */
-const running = new Set<Stand>();
+/** Takes down an installation that runs now. */
+type Ending = () => Promise<unknown>;
+const running = new Set<Ending>();
+
+/** Does some work; a signal meanwhile calls `ending` before the bench ends. */
+export async function orEnded<T>(ending: Ending, work: () => Promise<T>): Promise<T> {
+  running.add(ending);
+  return await work().finally(() => running.delete(ending));
+}
 
 /** Lets a signal end the bench, and take down the installations that run. */
 export function endOnSignals(): void {
@@ -26,10 +33,8 @@ export function endOnSignals(): void {
     ["SIGTERM", 143],
   ] as const) {
     process.once(signal, async () => {
-      for (const stand of running) {
-        await stand.close().catch((error: unknown) => console.error(`bench: ${error}`));
-        await rm(join(stand.directory, ".."), { recursive: true, force: true });
-      }
+      for (const ending of running)
+        await ending().catch((error: unknown) => console.error(`bench: ${error}`));
       process.exit(status);
     });
   }
@@ -44,11 +49,10 @@ export async function onStand<T>(
   try {
     const directory = join(base, "s");
     const stand = await startStand({ executable, directory, startNodes: false, ...options });
-    running.add(stand);
+    const ending = () => stand.close().finally(() => rm(base, { recursive: true, force: true }));
     try {
-      return await work(stand);
+      return await orEnded(ending, () => work(stand));
     } finally {
-      running.delete(stand);
       await stand.close();
     }
   } finally {

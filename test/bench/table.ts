@@ -3,7 +3,7 @@ export interface Row {
   /** Stable; tells figures of two runs apart. */
   readonly name: string;
   readonly value: number;
-  readonly unit: "ms" | "s" | "MB" | "processes" | "calls" | "bytes";
+  readonly unit: "ms" | "s" | "MB" | "processes" | "calls" | "bytes" | "%";
   /** The figure of the same run that it is compared with. */
   readonly beside?: { readonly name: string; readonly value: number };
   /** Largest value, or largest multiple of `beside`. */
@@ -69,15 +69,40 @@ export function table(rows: readonly Row[]): string {
   return lines.join("\n");
 }
 
-const BEGIN = "<!-- scripts/bench --docs writes from here -->";
-const END = "<!-- to here -->";
+/**
+ * Names the goals that do not hold, and counts both kinds. A goal that is a multiple of a figure that is missing does not hold.
+ * @returns lines for the end of the output
+ */
+export function verdict(rows: readonly Row[]): {
+  readonly missed: number;
+  readonly lines: readonly string[];
+} {
+  const goals = rows.filter(({ goal }) => goal !== undefined);
+  const missed = goals.filter((row) => holds(row) !== true);
+  const names = missed.map(
+    ({ name, value, unit, goal }) =>
+      `- ${name}: ${figure(value, unit)} ${unit}, goal: at most ${goalText(goal, unit)}`,
+  );
+  const count = `${goals.length - missed.length} goals hold, ${missed.length} do not.`;
+  const lines = names.length === 0 ? [count] : ["These goals do not hold:", ...names, count];
+  return { missed: missed.length, lines };
+}
+
+/** The tables of docs/performance.md: a group that has one of its own, or `figures` for all others. */
+export const SECTIONS = ["figures", "lab", "modules", "profile"] as const;
+export type Section = (typeof SECTIONS)[number];
 
 /** The page with the table of a run in the place of the former one. @throws Error if the page has no place for it */
-export function withTable(page: string, { machine, version, date, rows, quick }: Results): string {
-  const from = page.indexOf(BEGIN);
-  const to = page.indexOf(END);
-  if (from < 0 || to < from) throw new Error(`the page has no lines "${BEGIN}" and "${END}"`);
+export function withTable(
+  page: string,
+  section: Section,
+  { machine, version, date, rows, quick }: Results,
+): string {
+  const begin = `<!-- scripts/bench --docs writes from here: ${section} -->`;
+  const from = page.indexOf(begin);
+  const to = page.indexOf("<!-- to here -->", from);
+  if (from < 0 || to < 0) throw new Error(`the page has no line "${begin}" with an end`);
   const form = quick ? "short form" : "full form";
   const text = `Measured on ${date}, ${form}: ${version}, on ${machine}.\n\n${table(rows)}`;
-  return `${page.slice(0, from)}${BEGIN}\n${text}\n${page.slice(to)}`;
+  return `${page.slice(0, from)}${begin}\n${text}\n${page.slice(to)}`;
 }

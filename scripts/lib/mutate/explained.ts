@@ -112,6 +112,17 @@ export const EXPLAINED: readonly Explanation[] = [
     'src/rds/leftover.ts findLeftover: `leftover:${id}` → ""',
   ]),
   ...because("no cluster has such an id", ['src/rds/leftover.ts findLeftover: "" → "mutant"']),
+  ...because(
+    "a poll reads nothing if its first value ends it (pollUntil), and its end implies the condition",
+    [
+      "src/rds/write-record.ts confirm: now !== undefined && now.comment === comment && !isSettled(write, now) → true",
+      "src/rds/write-record.ts confirm: now !== undefined && now.comment === comment && !isSettled(write, now) → now !== undefined && now.comment === comment",
+      "src/rds/write-record.ts confirm: now !== undefined && now.comment === comment → now !== undefined",
+    ],
+  ),
+  ...because("a value that is undefined adds no text to a script, as an empty one (fromTemplate)", [
+    "src/rds/write-record.ts hostsOf: return ros``; → return undefined as never;",
+  ]),
 ];
 
 function because(why: string, keys: readonly string[]): readonly Explanation[] {

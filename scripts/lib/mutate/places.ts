@@ -20,7 +20,6 @@ const RDS = [
   "src/rds/rules.test.ts",
   "src/rds/remove.test.ts",
 ];
-
 export const PLACES: readonly Place[] = [
   {
     name: "migration",
@@ -39,14 +38,18 @@ export const PLACES: readonly Place[] = [
       source("src/node/device-proofs.ts", ["src/node/device-proofs.test.ts"]),
       source("src/node/verbs/release.ts", ["src/node/verbs/release.test.ts"]),
       source("src/mount/users.ts", ["src/mount/users.test.ts"]),
+      source("src/mount/exclusive.ts", ["src/mount/exclusive.test.ts"]),
       source("src/mount/blank.ts", ["src/mount/blank-regions.test.ts"], ["src/mount/blank.test.ts"]),
       source("src/mount/mkfs-mark.ts", ["src/mount/mkfs-mark.test.ts"]),
     ],
   },
   {
     name: "ownership",
-    sources: ["volume", "place", "backing-file", "remove", "leftover"].map((name) =>
-      source(`src/rds/${name}.ts`, RDS),
-    ),
+    sources: [
+      ...["volume", "place", "backing-file", "remove", "leftover"].map((name) =>
+        source(`src/rds/${name}.ts`, RDS),
+      ),
+      source("src/rds/write-record.ts", ["src/rds/write-record.test.ts"], ["src/rds/scripted.test.ts"]),
+    ],
   },
 ];
