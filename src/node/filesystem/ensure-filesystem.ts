@@ -69,7 +69,7 @@ async function contentOf(
 ): Promise<Content> {
   const { volume, device, filesystem, state } = wish;
   if (look === "everything") await dropCache(node.system, device.path, signal);
-  // Its reads pass the page cache.
+  // Its reads bypass the page cache.
   const found = await node.system.helper.findFilesystem(device.path, device.sizeBytes, filesystem, signal);
   if (found.kind === "unreadable") {
     throw failure("deviceUnreadable", { device: device.path, detail: found.detail });
