@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterAll, afterEach, expect, test } from "bun:test";
 import { Buffer } from "node:buffer";
 import {
   closeSync,
@@ -12,7 +12,6 @@ import {
 } from "node:fs";
 import { constants as system, tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { openExclusive } from "./exclusive.ts";
 
 const O_CLOEXEC = 0o2000000;
@@ -23,7 +22,7 @@ writeFileSync(file, "content");
 afterEach(() => {
   delete (globalThis as { Deno?: unknown }).Deno;
 });
-process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+afterAll(() => rmSync(directory, { recursive: true }));
 
 const isOpen = (fd: number): boolean => {
   try {
