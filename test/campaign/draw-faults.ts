@@ -87,7 +87,7 @@ function drawRule(random: Random, kind: string): Fault {
   const line = random.pick(LINES);
   const when = {
     ...(line === undefined ? {} : { line }),
-    nth: 1 + random.int(3),
+    nth: random.pick([1, 1, 1, 2, 3]),
     count: 1 + random.int(3),
   };
   switch (kind) {

@@ -24,7 +24,7 @@ function options() {
   const known = {
     seconds: { type: "string", default: "300" },
     seed: { type: "string" },
-    actions: { type: "string", default: "16" },
+    actions: { type: "string", default: "40" },
     jobs: { type: "string", default: "1" },
     replay: { type: "string" },
     keep: { type: "string", default: "dist/campaign" },

@@ -46,7 +46,7 @@ describe.skipIf(noDevices !== "")(`a round of the campaign ${noDevices}`.trim(),
   let last: RoundResult | undefined;
   const texts = () => last?.violations.map(({ text }) => text) ?? [];
   const invariants = async (plan: Plan, options: Omit<RoundOptions, "base"> = {}) => {
-    const result = await runRound(plan, { base, ...options });
+    const result = await runRound(plan, { base, limitMs: 45_000, ...options });
     last = result;
     if (result.records === 0) throw new Error(historyLines(result.facts).join("\n"));
     return [...new Set(result.violations.map(({ invariant }) => invariant))];

@@ -96,6 +96,11 @@ export class FakeApiServer {
         )
       : http.createServer(handle);
     server.on(this.#tls ? "secureConnection" : "connection", (socket: Socket) => {
+      // Its handshake ended after the others were cut: it would hold up the end of this server as long as its client keeps it.
+      if (this.#server !== server) {
+        socket.destroy();
+        return;
+      }
       this.#sockets.add(socket);
       this.connections.total += 1;
       this.connections.open += 1;
@@ -107,12 +112,12 @@ export class FakeApiServer {
       });
     });
     server.on("tlsClientError", () => {});
+    this.#server = server;
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(this.#port, "127.0.0.1", resolve);
     });
     this.#port = (server.address() as AddressInfo).port;
-    this.#server = server;
   }
 
   /** Cuts all connections and refuses new ones. */
