@@ -25,7 +25,7 @@ test.skipIf(noDevices !== "")(
         "--keep",
         base,
       ],
-      { env: { PATH: process.env.PATH ?? "", TMPDIR: temporary }, stdout: "ignore", stderr: "ignore" },
+      { env: { PATH: process.env.PATH ?? "", TMPDIR: temporary }, stdout: "ignore", stderr: "inherit" },
     );
     try {
       await until("a volume is mounted", async () => (await mountsBelow(base)).length > 0);
