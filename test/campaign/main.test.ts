@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { Glob } from "bun";
 import { noDevices, shortDirectory } from "../support/executable.ts";
-import { loopsBelow, mountsBelow, processesBelow } from "../support/leftovers.ts";
+import { cleanUp, loopsBelow, mountsBelow, processesBelow } from "../support/leftovers.ts";
 import { until } from "../support/until.ts";
 
 test.skipIf(noDevices !== "")(
@@ -24,7 +25,7 @@ test.skipIf(noDevices !== "")(
         "--keep",
         base,
       ],
-      { env: { PATH: process.env.PATH ?? "", TMPDIR: temporary }, stdout: "ignore", stderr: "ignore" },
+      { env: { PATH: process.env.PATH ?? "", TMPDIR: temporary }, stdout: "ignore", stderr: "inherit" },
     );
     try {
       await until("a volume is mounted", async () => (await mountsBelow(base)).length > 0);
@@ -39,6 +40,9 @@ test.skipIf(noDevices !== "")(
       expect(await readdir(temporary)).toEqual([]);
     } finally {
       campaign.kill("SIGKILL");
+      await campaign.exited;
+      for (const stand of new Glob("*/*/s").scanSync({ cwd: temporary, onlyFiles: false, absolute: true }))
+        await cleanUp(stand);
       await rm(base, { recursive: true, force: true });
     }
   },

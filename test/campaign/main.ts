@@ -66,7 +66,6 @@ await mkdir(chosen.keep, { recursive: true });
 let signals = 0;
 const stopping = () => signals > 0;
 async function interrupted(): Promise<void> {
-  signals += 1;
   if (signals === 1) console.error("campaign: ends with this round; a second signal ends it at once");
   if (signals !== 2) return;
   const complain = (error: unknown) => console.error(`campaign: ${error}`);
@@ -76,8 +75,13 @@ async function interrupted(): Promise<void> {
   await rm(base, { recursive: true, force: true }).catch(complain);
   process.exit(130);
 }
-process.on("SIGINT", () => void interrupted());
-process.on("SIGTERM", () => void interrupted());
+let interrupting: Promise<void> | undefined;
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.on(signal, () => {
+    signals += 1;
+    const handled = interrupted();
+    if (signals === 2) interrupting = handled;
+  });
 
 /** Sums of all rounds, those of shrinking too. */
 const totals = { rounds: 0, actions: 0, calls: 0, records: 0, slowestMs: 0 };
@@ -183,6 +187,8 @@ if (chosen.replay !== undefined) {
   };
   await Promise.all(Array.from({ length: chosen.jobs }, worker));
 }
+// It ends this process when everything is ended and removed.
+await interrupting;
 await rm(base, { recursive: true, force: true });
 console.log(
   `campaign: ${totals.rounds} rounds, ${totals.actions} actions, ${totals.calls} calls, ${totals.records} records, ${shortStruck(sumOf(faults))}; healthy after ${Math.round(totals.slowestMs)} ms at most`,

@@ -64,11 +64,16 @@ export async function runRound(plan: Plan, options: RoundOptions): Promise<Round
   const caller = new Caller(site, history);
   const users = plan.volumes.map((volume) => new VolumeUser(volume, site, caller, history));
   const strikes = new Strikes(plan.faults);
-  const abandon = async () => {
+  let abandoned: Promise<void> | undefined;
+  const abandonOnce = async () => {
     caller.giveUp();
     // A volume that this process has open cannot be unmounted.
-    await within(3_000, Promise.all(users.map(({ writer }) => writer.stop())));
+    await within(3_000, Promise.all(users.map(({ writer }) => writer.end())));
     await site.abandon();
+  };
+  const abandon = () => {
+    abandoned ??= abandonOnce();
+    return abandoned;
   };
   running.add(abandon);
   try {

@@ -1,4 +1,4 @@
-import { access, copyFile, mkdir, readdir, readlink } from "node:fs/promises";
+import { access, copyFile, mkdir, readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Controller, type Node } from "../../src/csi/gen/csi_pb.ts";
 import type { ServiceClient } from "../support/csi-client.ts";
@@ -225,8 +225,20 @@ export class Site {
   async abandon(): Promise<void> {
     this.#abandoned = true;
     await within(3_000, Promise.all(this.#queues.values()));
+    for (const running of this.#processes.values()) await this.#ends.end(running, "kill");
+    await this.#programsEnd();
     await cleanUp(this.stand.directory);
     await this.cluster?.stop();
+  }
+
+  /** Waits, at most 5 s, for the programs that killed nodes have started: `losetup` may attach a device still. */
+  async #programsEnd(): Promise<void> {
+    const runs = async (pid: string) =>
+      (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).includes(`${this.stand.directory}/`);
+    for (const end = performance.now() + 5_000; performance.now() < end; await delay(20)) {
+      const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+      if (!(await Promise.all(pids.map(runs))).includes(true)) return;
+    }
   }
 
   async close(): Promise<void> {

@@ -21,6 +21,7 @@ export class Writer {
   #node: string | undefined;
   #going: Promise<void> | undefined;
   #stopping = false;
+  #ended = false;
 
   constructor(volume: string, file: boolean, history: History) {
     this.#volume = volume;
@@ -37,6 +38,7 @@ export class Writer {
   /** Reads back at a target path, and goes on writing there. */
   async start(node: string, target: string): Promise<void> {
     await this.stop();
+    if (this.#ended) return;
     this.#node = node;
     try {
       // O_DIRECT goes past this device's own cache; an earlier reader of it may have left pages.
@@ -44,6 +46,10 @@ export class Writer {
       this.#handle = await Records.open(this.#file ? join(target, "records") : target, this.#file);
     } catch (error) {
       this.#failed(error);
+      return;
+    }
+    if (this.#ended) {
+      await this.stop();
       return;
     }
     await this.read();
@@ -96,6 +102,12 @@ export class Writer {
     this.#stopping = true;
     await this.#going;
     this.#going = undefined;
+  }
+
+  /** Stops for good: it does not start again. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    await this.stop();
   }
 
   /** Ends the writing and closes the volume; harmless when repeated. */
