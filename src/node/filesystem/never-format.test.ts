@@ -342,15 +342,16 @@ describe.skipIf(noDevices !== "")(`no case formats ${noDevices}`, () => {
         const volume = lab.volume(SMALL).export();
         const path = lab.path(`swapped-${count}`);
         const on = withOwnNode((device) => mknod(path, device.number), path);
-        // Users are looked for before the proof and after it.
-        const until = moment === "after it" ? "inspect" : "blank";
-        let looks = moment === "after it" ? 2 : 1;
+        // The search for users before the proof may take several looks.
+        let isProven = false;
+        let isSwapped = false;
         instead = (command) => {
-          if (!command.args.includes(until)) return undefined;
-          looks -= 1;
-          if (looks > 0) return undefined;
-          const done = exec(command);
-          return done.finally(() => {
+          const isProof = command.args.includes("blank");
+          const isMoment = isProof ? moment !== "after it" : isProven && command.args.includes("inspect");
+          isProven ||= isProof;
+          if (isSwapped || !isMoment) return undefined;
+          isSwapped = true;
+          return exec(command).finally(() => {
             rmSync(path);
             mknod(path, victim);
           });
