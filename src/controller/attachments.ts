@@ -71,7 +71,7 @@ export class AttachmentService {
     const { volumeId: id, nodeId, capability, signal } = request;
     requireSupported([capability]);
     const remembered = this.#options.rds.remembered(id);
-    const first = remembered ?? requireVolume(id, await this.#options.rds.find(id, signal));
+    const first = remembered ?? requireVolume(id, await this.#options.rds.find(id, signal, "attach"));
     if (!(await this.#options.nodes.exists(nodeId, signal))) throw failure("nodeNotFound", { node: nodeId });
     const wanted = this.#publishRequest(request);
     const volume = await this.#changeAndTidy({
@@ -94,7 +94,7 @@ export class AttachmentService {
    */
   async unpublish(id: VolumeId, nodeId: string, signal: AbortSignal): Promise<void> {
     const remembered = this.#options.rds.remembered(id);
-    const found = remembered ?? volumeToDetach(await this.#options.rds.find(id, signal));
+    const found = remembered ?? volumeToDetach(await this.#options.rds.find(id, signal, "attach"));
     if (found === undefined) return;
     await this.#changeAndTidy({
       id,

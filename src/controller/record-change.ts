@@ -63,7 +63,7 @@ export async function changeRecord(
       }
       if (result.kind === "absent") return undefined;
     }
-    volume = ownVolume(await rds.find(id, signal));
+    volume = ownVolume(await rds.find(id, signal, change.purpose ?? "attach"));
     fresh = true;
   }
   if (volume === undefined) return undefined;

@@ -62,7 +62,7 @@ export function serviceDefinition(desc: DescService, onUndecodable?: OnUndecodab
             throw error;
           }
         },
-        responseSerialize: (message: Message) => encode(method.output, message),
+        responseSerialize: (message: Message) => encodeOnce(method.output, message),
         responseDeserialize: (bytes: Buffer) => fromBinary(method.output, bytes),
       },
     ]),
@@ -161,6 +161,18 @@ const REQUEST_ID = /^[A-Za-z0-9._:-]{1,64}$/;
 function requestIdOf(call: ServerUnaryCall<Message, Message>): string {
   const given = call.metadata.get("x-request-id")[0];
   return typeof given === "string" && REQUEST_ID.test(given) ? given : randomUUID();
+}
+
+/** From this length on the bytes of an answer are kept as long as the answer: callers may share it. */
+const SHARED_BYTES = 64 * 1024;
+const encoded = new WeakMap<Message, Buffer>();
+
+function encodeOnce(schema: DescMethod["input"], message: Message): Buffer {
+  const known = encoded.get(message);
+  if (known !== undefined) return known;
+  const bytes = encode(schema, message);
+  if (bytes.byteLength >= SHARED_BYTES) encoded.set(message, bytes);
+  return bytes;
 }
 
 function encode(schema: DescMethod["input"], message: Message): Buffer {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { createConnection, createServer, type Socket } from "node:net";
+import { create } from "@bufbuild/protobuf";
 import { Client, credentials, status } from "@grpc/grpc-js";
 import { connectClient, rejection, withServer } from "../../test/support/csi-server.ts";
 import { systemClock } from "../domain/clock.ts";
@@ -67,6 +68,18 @@ describe("requests that are no messages", () => {
 });
 
 describe("calls over a real socket", () => {
+  test("a large answer that calls share is encoded once", async () => {
+    const volumeContext = { text: "x".repeat(70_000) };
+    const shared = create(CreateVolumeResponseSchema, { volume: { volumeId: "as encoded", volumeContext } });
+    const controller = service(Controller, { createVolume: async () => shared });
+    await withServer([controller], async (client) => {
+      const call = () => client.start(Controller, "createVolume", CreateVolumeResponseSchema, {}).result;
+      await call();
+      if (shared.volume !== undefined) shared.volume.volumeId = "encoded again";
+      expect((await call()).volume?.volumeId).toBe("as encoded");
+    });
+  });
+
   test("an answer, a catalogue error, a defect, an RPC and a service that are not there", async () => {
     const controller = service(Controller, {
       createVolume: async ({ name }) => ({ volume: { volumeId: `v-${name}`, capacityBytes: 1n << 40n } }),

@@ -3,6 +3,7 @@ import { attachmentPattern } from "../domain/record/record-codec.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { payload } from "../routeros/envelope.ts";
 import { ros } from "../routeros/script.ts";
+import type { Purpose } from "../routeros/transport/transport.ts";
 import { diskIn, disksOf, onlyDisk, type RdsContext, runChecked } from "./context.ts";
 import { type Disk, disks, FILE_PROPERTIES } from "./disk.ts";
 import { readInParts } from "./parted-read.ts";
@@ -11,15 +12,18 @@ import { type Classified, classify, type ForeignDisk, type RdsVolume } from "./v
 /**
  * Reads one disk by slot. undefined means proven absent: the RDS answered with no row.
  * Costs one RouterOS command.
+ * @param lane of a read for an attachment: `attach`
  */
 export async function findDisk(
   context: RdsContext,
   id: VolumeId,
   signal: AbortSignal,
+  lane: Purpose = "read",
 ): Promise<Disk | undefined> {
   const result = await runChecked(context, {
     what: `read disk ${id}`,
     purpose: "read",
+    lane,
     listing: disks(ros`slot=${id}`),
     body: (rows) => rows,
     signal,
@@ -38,13 +42,14 @@ export function classifiedAmong(
   return disk === undefined ? undefined : classify(disk, clusterId);
 }
 
-/** Reads one volume; undefined means proven absent. */
+/** Reads one volume; undefined means proven absent. @param lane as of `findDisk` */
 export async function findClassified(
   context: RdsContext,
   id: VolumeId,
   signal: AbortSignal,
+  lane?: Purpose,
 ): Promise<Classified | undefined> {
-  const disk = await findDisk(context, id, signal);
+  const disk = await findDisk(context, id, signal, lane);
   return disk === undefined ? undefined : classify(disk, context.clusterId);
 }
 
@@ -92,6 +97,8 @@ export async function hasVolumes(
   const { reply } = await runChecked(context, {
     what,
     purpose: "read",
+    // An attach waits for it.
+    lane: "attach",
     body: () => payload("count", ros`[:len [/disk/find where ${where}]]`),
     signal,
     coalesceKey: `node:${node}`,

@@ -1,6 +1,7 @@
 import { backoffDelay } from "../domain/backoff.ts";
 import type { Clock } from "../domain/clock.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import type { Purpose } from "../routeros/transport/transport.ts";
 import type { RdsContext } from "./context.ts";
 import type { Disk } from "./disk.ts";
 import { findDisk } from "./lookup.ts";
@@ -30,13 +31,14 @@ export async function pollUntil<T>(
   return value;
 }
 
-/** As pollUntil, for the disk with a slot. */
+/** As pollUntil, for the disk with a slot. @param lane as of `findDisk` */
 export function pollDisk(
   context: RdsContext,
   id: VolumeId,
   signal: AbortSignal,
   first: Disk | undefined,
   settled: (disk: Disk | undefined) => boolean,
+  lane?: Purpose,
 ): Promise<Disk | undefined> {
-  return pollUntil(context.clock, signal, first, () => findDisk(context, id, signal), settled);
+  return pollUntil(context.clock, signal, first, () => findDisk(context, id, signal, lane), settled);
 }

@@ -21,7 +21,7 @@ import { PoolSpace } from "./space.ts";
 import { findStray, listFiles, type RdsFile, type Survey, surveyAll } from "./survey.ts";
 import { type RouterOsVersion, readVersion } from "./version.ts";
 import type { Classified, ForeignDisk, RdsVolume } from "./volume.ts";
-import { type WritePurpose, type WriteResult, writeRecord } from "./write-record.ts";
+import { readLane, type WritePurpose, type WriteResult, writeRecord } from "./write-record.ts";
 
 /** A pool, and the disk that has the slot of a volume which is to be created in it. */
 export interface PoolView {
@@ -32,10 +32,7 @@ export interface PoolView {
 }
 
 /** Disks with a slot of ours. Callers share it. */
-export interface Listed {
-  readonly volumes: readonly RdsVolume[];
-  readonly foreign: readonly ForeignDisk[];
-}
+export type Listed = { readonly volumes: readonly RdsVolume[]; readonly foreign: readonly ForeignDisk[] };
 
 /**
  * Volumes on one RDS. Each method says how many RouterOS commands it costs; the first call on a new
@@ -99,11 +96,16 @@ export class Rds {
     return this.#cache.get(id);
   }
 
-  /** Reads one volume. undefined means proven absent. One command. */
-  async find(id: VolumeId, signal: AbortSignal): Promise<Classified | undefined> {
+  /** Reads one volume. undefined means proven absent. One command. @param purpose of the write that follows: it decides the lane */
+  async find(
+    id: VolumeId,
+    signal: AbortSignal,
+    purpose: WritePurpose = "change",
+  ): Promise<Classified | undefined> {
     await this.version(signal);
     const generation = this.#cache.generation(id);
-    return this.#cache.remember(id, await findClassified(this.#context, id, signal), generation);
+    const found = await findClassified(this.#context, id, signal, readLane(purpose));
+    return this.#cache.remember(id, found, generation);
   }
 
   /**

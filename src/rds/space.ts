@@ -28,7 +28,7 @@ const SUM_LIMIT = 1n << 60n;
 const MOST_ASKED = 24;
 const MOST_LISTED = 32;
 const READS = 2;
-/** How long lists are read after a sum that did not come in time: the device may be too slow for it, or busy. Milliseconds. */
+/** How long lists are read after a sum that did not come in time, or failed for an unknown reason: the device may be too slow for it, or busy. Milliseconds. */
 const SLOW_REST_MS = 10 * 60_000;
 /** The same after a sum that cannot be read, as while no disk shows its size. Milliseconds. */
 const UNREADABLE_REST_MS = 60_000;
@@ -243,8 +243,9 @@ export class PoolSpace {
 function restAfter(outcome: DriverError | Extract<CommandOutcome, { ok: false }>): number {
   if (outcome instanceof DriverError) return outcome.id === "rdsSilent" ? SLOW_REST_MS : Infinity;
   const { kind } = outcome.failure;
+  if (kind === "parse" || kind === "argument") return Infinity;
   // The others are reasons of the moment, or of the disks.
-  return kind === "parse" || kind === "argument" || kind === "other" ? Infinity : 0;
+  return kind === "other" ? SLOW_REST_MS : 0;
 }
 
 function conditionOf(base: Script, ids: readonly VolumeId[]): Script {

@@ -52,6 +52,8 @@ export async function readVersion(context: RdsContext, signal: AbortSignal): Pro
   const result = await runChecked(context, {
     what: "read the RouterOS version",
     purpose: "read",
+    // An attach may be among the callers.
+    lane: "attach",
     // Calls wait for it, also if a background job was the first to ask.
     priority: "interactive",
     body: () => payload("version", ros`[/system/resource/get version]`),

@@ -3,6 +3,7 @@ import { encodeChecked, REVISION_ROOM } from "../domain/record/record-codec.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
 import { isInBackground } from "../observability/request-scope.ts";
 import { ros, type Script } from "../routeros/script.ts";
+import type { Purpose } from "../routeros/transport/transport.ts";
 import { changeDisk, commandFailure, type RdsContext } from "./context.ts";
 import type { Disk } from "./disk.ts";
 import {
@@ -20,6 +21,11 @@ import { classify, type RdsVolume, writtenVolume } from "./volume.ts";
 /** Whose write it is: of an attachment, or of another change that a call makes. */
 export type WritePurpose = "attach" | "change";
 
+/** The lane of a read for such a write. Nobody waits for a repair in the background. */
+export function readLane(purpose: WritePurpose): Purpose {
+  return purpose === "attach" && !isInBackground() ? "attach" : "read";
+}
+
 /** The result of a compare-and-set. `conflict`: someone else wrote first; decide again on the record that is there. */
 export type WriteResult =
   | { readonly kind: "written"; readonly volume: RdsVolume }
@@ -35,7 +41,7 @@ export type WriteResult =
  * second node that joins a running export is confirmed by a read. So a writer that RouterOS let pass a comparison too late
  * takes the export away from the first writer; the two never share it.
  * @param volume as read; its comment is the one that is compared
- * @param purpose the lane of the commands: writes of attachments have one of their own
+ * @param purpose the lane of the commands: writes of attachments, with their reads, have one of their own
  * @param claimed called with the volume after the first command, for a caller who goes away before the second one
  * @returns the volume as the last command showed it
  * @throws notVerified (UNAVAILABLE) when RouterOS does not show the change, recordTooLarge, and the link's failures
@@ -116,13 +122,15 @@ function isNamed(disk: Disk, { nqn, port }: WantedExport): boolean {
 async function confirm(write: Write, claimed: Disk): Promise<WriteResult> {
   const { context, volume, wanted, comment, signal } = write;
   const { id, record } = volume;
+  const lane = readLane(write.purpose);
   let now: Disk | undefined = claimed;
   if (!isSettled(write, claimed)) now = await runSet(write, switchOn(write, claimed));
-  else if (wanted.hostNqns.length > record.attachments.length) now = await findDisk(context, id, signal);
+  else if (wanted.hostNqns.length > record.attachments.length)
+    now = await findDisk(context, id, signal, lane);
   if (now !== undefined && now.comment === comment && !isSettled(write, now)) {
     const isOver = (found: Disk | undefined) =>
       found === undefined || found.comment !== comment || isSettled(write, found);
-    now = await pollDisk(context, id, signal, now, isOver);
+    now = await pollDisk(context, id, signal, now, isOver, lane);
   }
   if (now === undefined) return { kind: "absent" };
   if (now.comment !== comment) return { kind: "conflict" };

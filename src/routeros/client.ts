@@ -28,6 +28,8 @@ export interface Command {
   readonly what: string;
   /** `read` must not change anything; equal reads may share one round trip. */
   readonly purpose: Purpose;
+  /** Default: that of the purpose. */
+  readonly lane?: Purpose;
   /** The object that is changed: see `ExecOptions.orderKey`. */
   readonly orderKey?: string;
   /** Default: `background` on behalf of a background job, else `interactive`. */
@@ -143,8 +145,8 @@ export class RouterOsClient {
   }
 
   /** Finds the form that the device understands, by a read. */
-  async #prove({ what, signal }: Command, listing: Listing): Promise<void> {
-    await this.run({ what, signal, listing, purpose: "read", body: (rows) => rows });
+  async #prove({ what, signal, lane, purpose }: Command, listing: Listing): Promise<void> {
+    await this.run({ what, signal, listing, lane: lane ?? purpose, purpose: "read", body: (rows) => rows });
   }
 
   #understood(index: number): void {
@@ -158,7 +160,7 @@ export class RouterOsClient {
   }
 
   async #attempt(command: Command, form: ReplyForm): Promise<CommandOutcome | Rejection> {
-    const { what, purpose, listing, signal, orderKey, priority } = command;
+    const { what, purpose, lane, listing, signal, orderKey, priority } = command;
     const rowsScript = listing === undefined ? nothing : form.script(listing);
     const nonce = this.#nonce();
     const sent = await this.#transport.exec(envelope(command.body(rowsScript)).render(nonce), {
@@ -166,6 +168,7 @@ export class RouterOsClient {
       purpose,
       what,
       nonce,
+      ...(lane === undefined ? {} : { lane }),
       timeoutMs: purpose === "read" ? READ_TIMEOUT_MS : CHANGE_TIMEOUT_MS,
       ...(purpose === "read" || orderKey === undefined ? {} : { orderKey }),
       ...(priority === undefined ? {} : { priority }),

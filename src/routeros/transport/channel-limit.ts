@@ -32,6 +32,8 @@ export class ChannelLimit {
   #askAgainAt = 0;
   #unanswered = 0;
   #isAsking = false;
+  /** When the device last answered the question, or refused a channel for good (monotonic). */
+  #learnedAt = 0;
 
   constructor(options: ChannelLimitOptions) {
     this.#options = options;
@@ -66,9 +68,13 @@ export class ChannelLimit {
     });
   }
 
-  /** A lost connection is back: an upgraded device, or another one, may allow more. */
-  renew(): void {
-    if (this.#most === this.#options.channels && this.#verdict !== "serial") return;
+  /**
+   * A lost connection is back: an upgraded device, or another one, may allow more, or less.
+   * @param lostAt when it was lost (monotonic); knowledge that is younger stays
+   */
+  renew(lostAt: number): void {
+    const hasLearned = this.#verdict !== undefined || this.#most < this.#options.channels;
+    if (!hasLearned || this.#learnedAt > lostAt) return;
     this.#most = this.#options.channels;
     this.#verdict = undefined;
     this.#proven = 1;
@@ -93,6 +99,7 @@ export class ChannelLimit {
 
   #judge(verdict: Verdict): void {
     this.#verdict = verdict;
+    this.#learnedAt = this.#options.clock.monotonic();
     if (verdict === "serial") {
       this.#options.logger.warn(
         "the RDS runs the channels of one SSH connection one after the other: one command at a time on each connection from now on",
@@ -114,6 +121,7 @@ export class ChannelLimit {
     }
     this.#doubted = undefined;
     this.#most = most;
+    this.#learnedAt = this.#options.clock.monotonic();
     this.#proven = Math.min(this.#proven, most);
     this.#options.logger.warn(
       "the RDS refused a channel: fewer commands at once on each connection from now on",

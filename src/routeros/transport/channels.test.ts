@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { type LogLine, recordingLogger } from "../../../test/support/kubernetes/world.ts";
 import { until } from "../../../test/support/until.ts";
+import { systemClock } from "../../domain/clock.ts";
 import { inBackground } from "../../observability/request-scope.ts";
 import { type HeldBench, proveParallel, startHeld } from "./parallel-server.fixture.ts";
 import { change, idOf, read } from "./transport.fixture.ts";
@@ -19,6 +21,30 @@ afterEach(async () => {
 const attach = (more: Parameters<typeof change>[0] = {}) => change({ purpose: "attach", ...more });
 
 describe("commands at once", () => {
+  test("a caller that gives up after a long wait leaves a warning that says how many commands were before it", async () => {
+    const lines: LogLine[] = [];
+    const logger = recordingLogger(lines);
+    let now = 0;
+    const clock = { ...systemClock, monotonic: () => now };
+    const { transport, held, end } = await proven({}, { logger, clock, channels: 1 });
+    const first = transport.exec("first", change());
+    await until("one runs", () => held.length === 1);
+    const warned = () => lines.filter(({ message }) => message.startsWith("command left the queue unsent"));
+    for (const waitedMs of [4_900, 5_000]) {
+      const leaves = new AbortController();
+      const second = idOf(transport.exec("second", change({ signal: leaves.signal })));
+      now += waitedMs;
+      leaves.abort(new Error("gave up"));
+      await second;
+    }
+    expect(warned().map(({ level, fields }) => [level, fields?.queueSeconds, fields?.ahead])).toEqual([
+      ["debug", 4.9, 1],
+      ["warn", 5, 1],
+    ]);
+    end("first");
+    await first;
+  });
+
   test("up to N commands run on one connection, the next one when one of them has ended", async () => {
     const { transport, held, asked, end, server } = await proven();
     const all = ["a", "b", "c", "d", "e"].map((line) => transport.exec(line, change()));

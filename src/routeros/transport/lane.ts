@@ -22,8 +22,11 @@ import { Link } from "./link.ts";
 import type { SharedConnection } from "./shared-connection.ts";
 import type { ExecOptions, ExecResult } from "./transport.ts";
 
+/** A command that nobody waits for any more after so many seconds in the queue is worth a warning. */
+const LONG_WAIT_S = 5;
+
 /**
- * The commands of one purpose: their queue, and the connection on which several of them run at once. Background commands leave one
+ * The commands of one lane: their queue, and the connection on which several of them run at once. Background commands leave one
  * channel free if there are several. Where the connection is full, attaches run on channels that the other lanes do not need. A command
  * that provably was not sent goes back to its place in the queue.
  */
@@ -131,7 +134,7 @@ export class Lane {
   /** The waiting command to join, or a new one in the queue; undefined if the queue is full. */
   #admit(line: string, options: ExecOptions): Command | undefined {
     const { clock, logger, purpose, neighbours } = this.#options;
-    const key = purpose === "read" ? (options.coalesceKey ?? line) : undefined;
+    const key = options.purpose === "read" ? (options.coalesceKey ?? line) : undefined;
     const waiting = key === undefined ? undefined : this.#queue.find(key);
     if (waiting !== undefined) {
       if (priorityOf(options) === "interactive") this.#queue.raise(waiting);
@@ -177,7 +180,13 @@ export class Lane {
     const { clock, logger, purpose } = this.#options;
     const queueSeconds = (clock.monotonic() - command.askedAt) / 1000;
     const { what, nonce, request } = command;
-    logger.debug("command left the queue unsent", { ...request, purpose, what, nonce, queueSeconds });
+    const fields = { ...request, purpose, what, nonce, queueSeconds, ahead: command.ahead };
+    if (queueSeconds < LONG_WAIT_S) logger.debug("command left the queue unsent", fields);
+    else
+      logger.warn(
+        "command left the queue unsent: its callers gave up, as the commands before it take long",
+        fields,
+      );
     this.#reportQueue();
     this.#leaveOrder(command);
   }
@@ -245,7 +254,9 @@ export class Lane {
         if (!outcome.isRefused || others === 0) {
           // The server has no channel for us, or the connection is gone: both are cured by a new connection only.
           if (shared.owner === this.#link) this.#trouble = { reason: outcome.reason };
-          shared.connection.drop(outcome.reason);
+          // Commands that got a channel meanwhile go on.
+          if (outcome.isRefused && shared.channels > 0) shared.owner.replace(shared, outcome.reason);
+          else shared.connection.drop(outcome.reason);
         }
         if (command.waiters.size === 0 || this.#stop.signal.aborted) return false;
         this.#queue.putBack(command);

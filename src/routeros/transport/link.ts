@@ -35,6 +35,8 @@ export class Link implements ConnectionOwner {
   #current: SharedConnection | undefined;
   #connecting: Promise<void> | undefined;
   #wasConnected = false;
+  /** When a connection was last lost, rather than replaced, until another one is there (monotonic). */
+  #lostAt: number | undefined;
 
   constructor(options: Omit<LinkOptions, "onFailed">, user: LinkUser) {
     this.#options = { ...options, onFailed: ({ error }) => user.failed(error, false) };
@@ -108,7 +110,8 @@ export class Link implements ConnectionOwner {
       this.#ended(shared, reason);
     });
     if (!again) return;
-    limit.renew();
+    if (this.#lostAt !== undefined) limit.renew(this.#lostAt);
+    this.#lostAt = undefined;
     observer.onReconnect(purpose);
     onReconnect();
   }
@@ -118,6 +121,8 @@ export class Link implements ConnectionOwner {
     this.#all.delete(shared);
     if (this.#current !== shared) return;
     this.#current = undefined;
+    // A connection that a hung command has made useless ends by our own hand, from the same device.
+    if (!shared.isDraining) this.#lostAt = this.#options.clock.monotonic();
     observer.onDisconnected(purpose, reason);
     if (!this.#stop.signal.aborted) {
       logger.warn("connection to the RDS lost", { purpose, address, reason });

@@ -19,10 +19,10 @@ export type ProbeChannel = (
  * start the second command only when the first has ended, be the second channel confirmed at once or not. The first channel runs
  * `:delay`, the second `:put`. An answer of the second within the time of the delay proves that both ran; the order of two answers proves
  * nothing, as they may arrive together. An answer after that time may be due to a slow link. So the question is asked again with a
- * delay of four times the time that the answer took. The commands change nothing. No other command may run on the connection: its
+ * delay of four times the time that the answer took. A delay that ends early proves nothing: the device may not know the command. The commands change nothing. No other command may run on the connection: its
  * channel could be the last one that the server gives, and its work could hold up the answer.
  * @param answerMs how long an answer may take beyond the delay, in milliseconds; then both channels are given up
- * @returns undefined if the question was not answered: a channel was refused or lost, or no answer came in time
+ * @returns undefined if the question was not answered: a channel was refused or lost, no answer came in time, or the delay ended early
  */
 export async function runsInParallel(
   run: ProbeChannel,
@@ -52,6 +52,10 @@ async function ask(
   const begun = clock.monotonic();
   const opened = Promise.withResolvers<void>();
   const first = run(`:delay ${delayMs}ms`, { abandon: giveUp.signal, onOpened: opened.resolve });
+  let isDelaying = true;
+  void first.then(() => {
+    isDelaying = false;
+  });
   // A channel that is never given ends its command.
   await Promise.race([opened.promise, first, late]);
   const asked = clock.monotonic();
@@ -61,7 +65,7 @@ async function ask(
   const answer = await Promise.race([second, late]);
   if (answer?.kind !== "answered") return undefined;
   const now = clock.monotonic();
-  if (now - begun < delayMs) return "parallel";
+  if (now - begun < delayMs) return isDelaying ? "parallel" : undefined;
   const delayed = await Promise.race([first, late]);
   return delayed?.kind === "answered" ? now - asked : undefined;
 }

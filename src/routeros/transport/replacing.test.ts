@@ -222,6 +222,22 @@ describe("a device with fewer channels", () => {
     await Promise.all([...all, again]);
   });
 
+  test("a refusal of the only channel leaves the neighbours that got one meanwhile", async () => {
+    let refusals = 0;
+    const bench = await held({ onSession: () => (refusals-- > 0 ? "refuse" : "accept") });
+    await proveParallel(bench);
+    const { transport, end, server } = bench;
+    await until("nothing runs", () => bench.held.length === 0);
+    bench.asked.length = 0;
+    refusals = 1;
+    const both = ["refused", "neighbour"].map((line) => transport.exec(line, change()));
+    await until("both run", () => bench.asked.length === 2);
+    expect(bench.asked).toEqual(["neighbour", "refused"]);
+    expect([server.counts.connections, server.counts.open]).toEqual([2, 2]);
+    for (const line of ["neighbour", "refused"]) end(line);
+    expect((await Promise.all(both)).map(({ stdout }) => stdout)).toEqual(["refused", "neighbour"]);
+  });
+
   test("a lower number is kept until a lost connection is back", async () => {
     const { seen, observer } = limits();
     let running = 0;
@@ -251,6 +267,60 @@ describe("a device with fewer channels", () => {
     await round();
     await round();
     expect(seen).toEqual([1, 4, 2, 1, 4]);
+  });
+
+  test("a device that runs channels at once, lost and back as one that does not: it is asked anew, by one lane", async () => {
+    const { seen, observer } = limits();
+    let isSerial = false;
+    let last: Promise<unknown> = Promise.resolve();
+    const made = await startBench(
+      {
+        onExec: (command) => {
+          const ended = new Promise((resolve) => command.channel.once("close", resolve));
+          const before = isSerial ? last : Promise.resolve();
+          last = before.then(() => answered(command, 5, () => {})).then(() => ended);
+        },
+      },
+      { channels: 4, observer },
+    );
+    open.push(made);
+    const { transport, server } = made;
+    const round = () =>
+      Promise.all(
+        [change(), read()].flatMap((options) =>
+          ["a", "b", "c"].map((line) => transport.exec(`${line} ${options.purpose}`, options)),
+        ),
+      );
+    await round();
+    await round();
+    expect(seen).toEqual([1, 4]);
+    isSerial = true;
+    server.lines.length = 0;
+    server.cutAll();
+    await until("the loss is noticed", () => !transport.connected("change") && !transport.connected("read"));
+    await round();
+    await round();
+    expect(seen).toEqual([1, 4, 1, 1]);
+    expect(server.lines.filter((line) => line.startsWith(":delay"))).toHaveLength(2);
+  });
+
+  test("a device that refuses the delay has proven nothing", async () => {
+    const { seen, observer } = limits();
+    const made = await startBench(
+      {
+        onExec: (command) =>
+          command.line.startsWith(":delay")
+            ? command.answer("bad command name delay (line 1 column 2)")
+            : void answered(command, 20, () => {}),
+      },
+      { channels: 4, observer },
+    );
+    open.push(made);
+    const { transport, server } = made;
+    await Promise.all(["a", "b", "c"].map((line) => transport.exec(line, change())));
+    await until("it was asked", () => server.lines.includes(":put 1"));
+    await Promise.all(["a", "b", "c"].map((line) => transport.exec(line, change())));
+    expect(seen).toEqual([1]);
   });
 
   for (const purpose of ["change", "attach"] as const) {

@@ -78,7 +78,8 @@ export function createSshTransport(options: SshTransportOptions): Transport {
     address,
     exec: (line: string, execOptions: ExecOptions) => {
       const mistake = lineMistake(line, maxLineBytes);
-      if (mistake === undefined) return lanes[execOptions.purpose].exec(line, execOptions);
+      const { lane, purpose } = execOptions;
+      if (mistake === undefined) return lanes[lane ?? purpose].exec(line, execOptions);
       const what = execOptions.what ?? DEFAULT_WHAT;
       return Promise.reject(failure("internal", { what: `${what}: the command line ${mistake}` }));
     },

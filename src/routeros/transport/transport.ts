@@ -3,9 +3,9 @@ import type { DriverError } from "../../domain/errors/driver-error.ts";
 /**
  * The purposes of commands. Each is a lane with a queue and a connection of its own, so that an attach never waits behind a create, also on
  * a device that runs the channels of one connection one after the other.
- * - `attach`: writes of attachments and their exports for a call that waits for them
+ * - `attach`: writes of attachments and their exports for a call that waits for them, and the reads of such a call
  * - `change`: create, delete, expand, and repairs in the background
- * - `read`: changes nothing
+ * - `read`: other reads
  */
 export const PURPOSES = ["attach", "change", "read"] as const;
 export type Purpose = (typeof PURPOSES)[number];
@@ -32,7 +32,10 @@ export interface ExecOptions {
   readonly signal: AbortSignal;
   /** Limit in milliseconds from the moment at which the command is sent. `signal` bounds the time before. */
   readonly timeoutMs: number;
+  /** `read` must not change anything. */
   readonly purpose: Purpose;
+  /** Default: that of the purpose. */
+  readonly lane?: Purpose;
   /** Default `interactive`. */
   readonly priority?: Priority;
   /**
