@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { useStack } from "../../test/support/own-stack.ts";
@@ -62,6 +62,15 @@ describe("pages of volumes", () => {
       expect((await pages(on, 90)).flat()).toEqual(names(200).map(volumeIdFromName).toSorted());
     });
   }
+
+  test("a long list collects the garbage of its replies on the way", async () => {
+    const on = await start({ profile: "current" });
+    await fill(on, names(4_100));
+    const collect = spyOn(Bun, "gc");
+    await on.volumes.list(on.signal);
+    expect(collect.mock.calls.length).toBeWithin(2, 4);
+    collect.mockRestore();
+  });
 
   test("a page costs the same commands on a device with 600 and with 2,400 volumes, and no reply has more than a few hundred", async () => {
     const counts: number[] = [];

@@ -170,12 +170,26 @@ export async function readPart(
     // Parts with the same condition are equal reads.
     coalesceKey: `${read.coalesceKey}:${where?.render("") ?? ""}`,
   } as const;
-  if (limit === undefined) return disksOf(await runChecked(context, command));
+  if (limit === undefined) return collected(disksOf(await runChecked(context, command)));
   const outcome = await context.client.run(command);
-  if (outcome.ok) return disksOf(outcome);
+  if (outcome.ok) return collected(disksOf(outcome));
   const count = tooMany(outcome.failure);
   if (count === undefined) throw commandFailure(what, outcome.failure);
   return { count };
+}
+
+/** After so many disks the garbage of their replies is collected, as the runtime would let it grow to more than the list itself. */
+const COLLECT_AFTER = 2_000;
+let uncollected = 0;
+
+/** Counts disks, and collects garbage if the runtime is Bun. A collection takes some milliseconds. @returns the disks */
+function collected(found: readonly Disk[]): readonly Disk[] {
+  uncollected += found.length;
+  if (uncollected >= COLLECT_AFTER) {
+    uncollected = 0;
+    (globalThis as { readonly Bun?: { gc(isSync: boolean): unknown } }).Bun?.gc(true);
+  }
+  return found;
 }
 
 /** Statements that end the command when more than `most` disks meet the condition. */
