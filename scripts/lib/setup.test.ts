@@ -109,12 +109,12 @@ describe("the runtime that installs the packages", () => {
   });
 });
 
-const alone = Bun.spawnSync(["unshare", "--pid", "--fork", "--mount-proc", "true"]).success
+const noNamespace = Bun.spawnSync(["unshare", "--pid", "--fork", "--mount-proc", "true"]).success
   ? ""
   : "(skipped: no namespace can be made here)";
 
-test.skipIf(alone !== "")(
-  `a command in a quiet namespace has /dev/shm and pids of its own, and its status is passed on ${alone}`.trim(),
+test.skipIf(noNamespace !== "")(
+  `a command in a quiet namespace has /dev/shm and pids of its own, and its status is passed on ${noNamespace}`.trim(),
   async () => {
     const script = `. scripts/lib/setup.sh; in_quiet_namespace sh -c 'echo $$; touch /dev/shm/$0; ls /dev/shm; exit 3' "$1"`;
     const name = `rds-csi-setup-test-${process.pid}`;
