@@ -155,10 +155,13 @@ install_debian_packages() {
   DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $_wanted >/dev/null 2>&1
 }
 
-# in_quiet_namespace COMMAND...: runs it in a PID namespace of its own where that is possible, and passes signals on: unshare(1) ignores them.
+# in_quiet_namespace COMMAND...: runs it in a PID namespace of its own, with a /dev/shm of its own, where that is possible, and passes
+# signals on: unshare(1) ignores them.
 in_quiet_namespace() {
   unshare --pid --fork --kill-child --mount-proc true 2>/dev/null || exec "$@"
-  setsid unshare --pid --fork --kill-child --mount-proc "$@" &
+  # Files in /dev/shm have pids in their names, and whoever is killed leaves them.
+  setsid unshare --pid --fork --kill-child --mount-proc \
+    sh -c 'mount -t tmpfs -o mode=1777 tmpfs /dev/shm 2>/dev/null; exec "$@"' sh "$@" &
   _group=$!
   # To the command alone: what it has started is its own to end.
   trap 'kill -INT $(cat "/proc/$_group/task/$_group/children") 2>/dev/null || true' INT

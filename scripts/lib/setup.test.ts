@@ -109,6 +109,21 @@ describe("the runtime that installs the packages", () => {
   });
 });
 
+const noNamespace = Bun.spawnSync(["unshare", "--pid", "--fork", "--mount-proc", "true"]).success
+  ? ""
+  : "(skipped: no namespace can be made here)";
+
+test.skipIf(noNamespace !== "")(
+  `a command in a quiet namespace has /dev/shm and pids of its own, and its status is passed on ${noNamespace}`.trim(),
+  async () => {
+    const script = `. scripts/lib/setup.sh; in_quiet_namespace sh -c 'echo $$; touch /dev/shm/$0; ls /dev/shm; exit 3' "$1"`;
+    const name = `rds-csi-setup-test-${process.pid}`;
+    const child = Bun.spawnSync(["/bin/sh", "-c", script, "sh", name], { cwd: root });
+    expect([child.stdout.toString(), child.exitCode]).toEqual([`1\n${name}\n`, 3]);
+    expect(await Bun.file(join("/dev/shm", name)).exists()).toBe(false);
+  },
+);
+
 test("no package may run a script at installation, and every package of the lock file has a checksum", async () => {
   const { trustedDependencies } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
   expect(trustedDependencies).toEqual([]);

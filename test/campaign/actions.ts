@@ -180,10 +180,12 @@ async function crash(
   const { touched } = user;
   const controller = `controller-${ms % site.plan.controllers}`;
   const process = victim === "controller" ? controller : (touched[0] ?? node);
-  const killed = delay(ms).then(() => {
-    history.add({ fact: "note", text: `${process} is killed for ${user.plan.name}` });
-    return site.restart(process, "kill", 100);
-  });
+  const killed = history.begun(
+    delay(ms).then(() => {
+      history.add({ fact: "note", text: `${process} is killed for ${user.plan.name}` });
+      return site.restart(process, "kill", 100);
+    }),
+  );
   if (touched.length === 0) await attach(user, node);
   else for (const each of touched) await user.takeDown(each);
   await killed;
@@ -225,7 +227,7 @@ async function deviceOf(user: VolumeUser, node: string): Promise<string> {
 async function busy(
   user: VolumeUser,
   { by, ms }: Extract<Action, { do: "busy" }>,
-  { site }: Stage,
+  { site, history }: Stage,
 ): Promise<boolean> {
   const [node] = user.up;
   if (node === undefined) return false;
@@ -246,10 +248,12 @@ async function busy(
     release = () => handle.close();
   }
   held = by;
-  const later = delay(ms).then(() => {
-    held = undefined;
-    return release();
-  });
+  const later = history.begun(
+    delay(ms).then(() => {
+      held = undefined;
+      return release();
+    }),
+  );
   await user.takeDown(node, () => held);
   await later;
   return true;

@@ -1,8 +1,9 @@
+import { rmSync } from "node:fs";
 import { chmod, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** The library of libfaketime for programs with threads, as Debian installs it; undefined if it is not installed. */
-async function fakeTime(): Promise<string | undefined> {
+export async function fakeTime(): Promise<string | undefined> {
   for (const folder of await readdir("/usr/lib")) {
     const directory = join("/usr/lib", folder, "faketime");
     const names: string[] = await readdir(directory).catch(() => []);
@@ -10,6 +11,12 @@ async function fakeTime(): Promise<string | undefined> {
   }
   return undefined;
 }
+
+/** What the library makes for a process. */
+export const shared = (pid: number): readonly string[] => [
+  `/dev/shm/faketime_shm_${pid}`,
+  `/dev/shm/sem.faketime_sem_${pid}`,
+];
 
 /** Wall clocks of processes, which jump. Monotonic clocks stay true, as on a machine whose time is set. */
 export class Clocks {
@@ -52,6 +59,12 @@ exec ${executable} "$@"
     if (this.#directory === undefined) throw new Error("libfaketime is not installed");
     const name = process === "controller-0" ? "controller" : process;
     await writeFile(join(this.#directory, `${name}.clock`), `${seconds >= 0 ? "+" : ""}${seconds}\n`);
+  }
+
+  /** Removes what the library has in /dev/shm for a process that has ended: one that is killed leaves it there. */
+  forget(pid: number): void {
+    if (!this.usable) return;
+    for (const path of shared(pid)) rmSync(path, { force: true });
   }
 
   get usable(): boolean {

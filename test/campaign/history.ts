@@ -70,9 +70,24 @@ export type NewFact = Fact extends infer F ? (F extends Fact ? Omit<F, "at"> : n
 export class History {
   readonly facts: Fact[] = [];
   readonly #begun = performance.now();
+  readonly #errors = new Set<unknown>();
 
   add(fact: NewFact): void {
     this.facts.push({ at: Math.round(performance.now() - this.#begun), ...fact } as Fact);
+  }
+
+  /** An error of the campaign itself, which is a violation; once for each error, however many meet it. */
+  broke(error: unknown, how = ""): void {
+    if (this.#errors.has(error)) return;
+    this.#errors.add(error);
+    const line = `${String(error).slice(0, 500)}${how === "" ? "" : ` (${how})`}`;
+    this.add({ fact: "log", process: "campaign", line });
+  }
+
+  /** Work that is awaited later. If it rejects before that, the error is in the history at once, and whoever awaits it gets it too. */
+  begun<T>(work: Promise<T>): Promise<T> {
+    work.catch((error) => this.broke(error));
+    return work;
   }
 }
 

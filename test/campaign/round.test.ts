@@ -1,15 +1,19 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { open, readdir, rm } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { noDevices, shortDirectory } from "../support/executable.ts";
 import { processesBelow } from "../support/leftovers.ts";
+import { fakeTime, shared } from "./clock.ts";
 import { LINES } from "./draw-faults.ts";
 import { historyLines } from "./history.ts";
 import type { Action, Kind, Plan } from "./plan.ts";
 import { RECORD_BYTES } from "./records.ts";
 import { type RoundOptions, type RoundResult, runRound } from "./round.ts";
 import type { Site } from "./site.ts";
+
+const noFakeTime = (await fakeTime()) === undefined ? "(skipped: libfaketime is not installed)" : "";
 
 /** A round without faults. */
 const planOf = (kind: Kind, actions: readonly Action[], more: Partial<Plan> = {}): Plan => ({
@@ -142,6 +146,21 @@ describe.skipIf(noDevices !== "")(`a round of the campaign ${noDevices}`.trim(),
     expect(await invariants(planOf("block", short), { sabotage: deaf })).toEqual(["process ended"]);
     expect(texts()).toEqual(["node-c did not end within 10 s after SIGTERM"]);
   }, 60_000);
+
+  test.skipIf(noFakeTime !== "")(
+    `leaves nothing of libfaketime in /dev/shm, not even of a process that was killed ${noFakeTime}`.trim(),
+    async () => {
+      const files: string[] = [];
+      const kill = async (site: Site) => {
+        for (const name of ["simulator", ...site.services]) files.push(...shared(site.pid(name)));
+        expect(files.filter((path) => !existsSync(path))).toEqual([]);
+        await site.restart("node-b", "kill", 0);
+        files.push(...shared(site.pid("node-b")));
+      };
+      expect(await invariants(planOf("block", short), { sabotage: kill })).toEqual([]);
+      expect(files.filter((path) => existsSync(path))).toEqual([]);
+    },
+  );
 
   test("ends at its limit, as a failure with its history, and leaves no process, mount or loop device", async () => {
     let directory = "";

@@ -6,6 +6,7 @@ import { type Fact, History } from "./history.ts";
 import { type Violation, violations } from "./invariants.ts";
 import { within } from "./limit.ts";
 import type { Plan } from "./plan.ts";
+import { catchRejections } from "./rejections.ts";
 import { checkLeftovers, checkLogs, settle } from "./settle.ts";
 import { Site } from "./site.ts";
 import { endFaults, strikeAll } from "./strike.ts";
@@ -60,6 +61,15 @@ export async function abandonRounds(): Promise<void> {
 export async function runRound(plan: Plan, options: RoundOptions): Promise<RoundResult> {
   const history = new History();
   rounds += 1;
+  const endCatching = catchRejections(plan.seed, history);
+  try {
+    return await runCaught(plan, options, history);
+  } finally {
+    endCatching();
+  }
+}
+
+async function runCaught(plan: Plan, options: RoundOptions, history: History): Promise<RoundResult> {
   const site = await Site.start(plan, join(options.base, `r${rounds}`), history);
   const caller = new Caller(site, history);
   const users = plan.volumes.map((volume) => new VolumeUser(volume, site, caller, history));
@@ -88,9 +98,11 @@ export async function runRound(plan: Plan, options: RoundOptions): Promise<Round
       await abandon();
       throw new Error("a round could not be closed");
     }
+    // Closing may break as well. What a round that was broken off does after that proves nothing.
+    const all = inTime ? violations(history.facts) : found;
     const healthy = history.facts.find((fact) => fact.fact === "healthy");
     return {
-      ...{ plan, violations: found, facts: history.facts, faults: strikes.kinds },
+      ...{ plan, violations: all, facts: history.facts, faults: strikes.kinds },
       ...{ actions: played.actions, calls: caller.count },
       records: users.reduce((sum, user) => sum + user.writer.records.written, 0),
       healthyMs: healthy?.fact === "healthy" ? healthy.tookMs : 0,
@@ -120,7 +132,7 @@ async function play(
   const baseline = new Map<string, Descriptors>();
   for (const service of site.services) baseline.set(service, await site.descriptors(service));
   let over = false;
-  const watching = watchWriters(users, site, history, () => over);
+  const watching = history.begun(watchWriters(users, site, history, () => over));
   const work = async (user: VolumeUser) => {
     for (const action of user.plan.actions) {
       if (caller.ending) return;
@@ -131,7 +143,7 @@ async function play(
     caller.ending = true;
   }, site.plan.workMs);
   try {
-    const striking = strikeAll(site, history, strikes);
+    const striking = history.begun(strikeAll(site, history, strikes));
     await Promise.all(users.map(work));
     await striking;
     await endFaults(site, strikes);
@@ -140,11 +152,12 @@ async function play(
     await settle(users, caller, history, options.healthyWithinMs);
   } catch (error) {
     // A round that breaks off has its history, and is a failure.
-    history.add({ fact: "log", process: "campaign", line: String(error).slice(0, 500) });
+    history.broke(error);
   } finally {
     clearTimeout(timer);
     over = true;
-    await watching;
+    // Its error is in the history.
+    await watching.catch(() => {});
     for (const user of users) await user.writer.stop();
   }
   await checkLeftovers(site, history, baseline);

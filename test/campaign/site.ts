@@ -60,6 +60,7 @@ export class Site {
   }
 
   #take(name: string, running: Running): void {
+    void running.wait().then(() => this.clocks.forget(running.pid));
     this.#processes.set(name, this.#ends.watch(name, running));
   }
 

@@ -48,6 +48,10 @@ async function strike(step: FaultStep, site: Site, strikes: Strikes): Promise<bo
   }
 }
 
+/** Why this machine cannot set a fault; undefined if it can. */
+const lacks = ({ fault }: FaultStep, { clocks }: Site): string | undefined =>
+  fault === "clock" && !clocks.usable ? "libfaketime is not installed" : undefined;
+
 async function strikeApi(
   { how, ms }: Extract<FaultStep, { fault: "api" }>,
   { cluster }: Site,
@@ -83,6 +87,11 @@ async function strikeApi(
 export async function strikeAll(site: Site, history: History, strikes: Strikes): Promise<void> {
   const begun = performance.now();
   const one = async (step: FaultStep): Promise<void> => {
+    const lacking = lacks(step, site);
+    if (lacking !== undefined) {
+      strikes.skip(step, lacking);
+      return;
+    }
     await delay(Math.max(0, step.at - (performance.now() - begun)));
     history.add({ fact: "fault", what: faultText(step) });
     try {

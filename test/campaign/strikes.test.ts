@@ -3,11 +3,12 @@ import type { Control } from "../support/control.ts";
 import { tooMany } from "./descriptors.ts";
 import type { FaultStep } from "./draw-faults.ts";
 import { wrongEnd } from "./ends.ts";
-import { longStruck, Strikes, shortStruck, sumOf } from "./strikes.ts";
+import { longStruck, Strikes, type StruckKinds, shortStruck, sumOf, verdictOn } from "./strikes.ts";
 
 const cut: FaultStep = { at: 0, fault: "rds", rule: { kind: "cutAfter" } };
 const hang: FaultStep = { at: 0, fault: "rds", rule: { kind: "hang" } };
 const api: FaultStep = { at: 0, fault: "api", how: "429", ms: 1 };
+const clock: FaultStep = { at: 0, fault: "clock", process: "node-a", seconds: 5 };
 const kill: FaultStep = { at: 0, fault: "kill", process: "node-a", ms: 1 };
 const hitting = (...hits: number[]) => ({ hits: async () => hits }) as unknown as Control;
 
@@ -34,6 +35,50 @@ describe("faults that struck", () => {
     expect(longStruck(strikes.kinds)).toBe(
       "faults that struck: rds cutAfter 1/1, rds hang 0/1; NEVER: rds hang",
     );
+  });
+});
+
+describe("a campaign", () => {
+  /** The sum of so many rounds with each of the steps, of which some struck. */
+  const rounds = (
+    count: number,
+    steps: readonly FaultStep[],
+    struck: readonly FaultStep[] = [],
+  ): StruckKinds =>
+    sumOf(
+      Array.from({ length: count }, () => {
+        const strikes = new Strikes(steps);
+        for (const step of struck) strikes.struck(step);
+        return strikes.kinds;
+      }),
+    );
+
+  test("fails by name for each kind of fault that was set 15 times and never struck", () => {
+    expect(verdictOn(rounds(15, [cut, hang, api, kill], [cut, kill])).failed).toEqual([
+      'faults of the kind "api 429" never struck; 15 were set',
+      'faults of the kind "rds hang" never struck; 15 were set',
+    ]);
+  });
+
+  test("passes when a kind struck once, and when it was set less often", () => {
+    const once = sumOf([rounds(30, [hang]), rounds(1, [hang], [hang])]);
+    expect(verdictOn(once)).toEqual({ failed: [], skipped: [] });
+    const seldom = rounds(14, [hang]);
+    expect(verdictOn(seldom)).toEqual({ failed: [], skipped: [] });
+    expect(longStruck(seldom)).toBe("faults that struck: rds hang 0/14; NEVER: rds hang");
+  });
+
+  test("skips by name a kind that this machine cannot set", () => {
+    const strikes = new Strikes([clock, kill]);
+    strikes.skip(clock, "libfaketime is not installed");
+    strikes.struck(kill);
+    const sum = sumOf(Array.from({ length: 20 }, () => strikes.kinds));
+    expect(verdictOn(sum)).toEqual({
+      failed: [],
+      skipped: ['20 faults of the kind "clock": libfaketime is not installed'],
+    });
+    expect(shortStruck(sum)).toBe("20 of 20 faults struck, 20 skipped");
+    expect(longStruck(sum)).toBe("faults that struck: kill 20/20");
   });
 });
 

@@ -120,7 +120,8 @@ lab("a virtual machine that migrates", { hostTree: true, mtu: 9000, lacks: noVir
       const guest = await Guest.start(world, "vm-both");
       const target = await guest.receive("node-b");
       await guest.copy(target);
-      const write = `dd if=/dev/zero of=${guest.volume.target()} bs=4096 seek=100 count=1 oflag=direct`;
+      // Slot 0 belongs to no record.
+      const write = `dd if=/dev/zero of=${guest.volume.target()} bs=4096 count=1 oflag=direct`;
       await world.machine("node-b").sh(write);
       await guest.release(target);
       expect(guest.faults).toEqual(["node-b wrote 1 records before the switch"]);
@@ -136,6 +137,27 @@ lab("a virtual machine that migrates", { hostTree: true, mtu: 9000, lacks: noVir
       expect(guest.faults[1]).toMatch(/^node-a wrote \d+ records after the switch$/);
       await expect(guest.finish()).rejects.toThrow(
         /the guest reported \d+ as its record \d+\n(.*\n)*\d+ records, but \d+ were written$/,
+      );
+    },
+  );
+
+  // The twin of every end above: the records are as they should be, and afterwards not.
+  scenario(
+    "a record that the disk loses, another one that it has twice, and a damaged one are noticed",
+    async (world) => {
+      const guest = await Guest.start(world, "vm-lost");
+      await guest.progress(60);
+      const last = await guest.stop();
+      const dd = `dd of=${guest.disk} bs=4096 count=1 conv=notrunc,fsync`;
+      await world.rds.sh(`${dd} if=/dev/zero seek=7
+        ${dd} if=${guest.disk} skip=5 seek=${last + 30}
+        printf x | dd of=${guest.disk} bs=1 seek=$((9 * 4096 + 100)) conv=notrunc,fsync`);
+      await expect(guest.judge()).rejects.toThrow(
+        [
+          "slot 7: record 0 instead of 7",
+          "slot 9: record 9 instead of 9, damaged",
+          `slot ${last + 30}: record 5 instead of 0, damaged`,
+        ].join("\n"),
       );
     },
   );

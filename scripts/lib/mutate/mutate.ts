@@ -1,10 +1,8 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { rmSync } from "node:fs";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { Copies } from "./copies.ts";
 import { EXPLAINED } from "./explained.ts";
 import { type Mutant, mutantsOf } from "./mutants.ts";
 import { PLACES, type Source } from "./places.ts";
@@ -54,70 +52,17 @@ function sampled<T>(list: readonly T[], count: number, seed: number): readonly T
     .map(({ each }) => each);
 }
 
-const copies: string[] = [];
+const copies = new Copies(repository);
 
-/** A copy of what the tests need. */
-async function copyRepository(): Promise<string> {
-  const copy = await mkdtemp(join(tmpdir(), "rds-csi-mutate-"));
-  for (const name of [
-    "src",
-    "test",
-    "scripts",
-    "docs",
-    "manifests",
-    "package.json",
-    "tsconfig.json",
-    "bunfig.toml",
-  ])
-    await cp(join(repository, name), join(copy, name), { recursive: true });
-  copies.push(copy);
-  await mkdir(join(copy, "tmp"));
-  for (const name of ["node_modules", "dist"]) await symlink(resolve(repository, name), join(copy, name));
-  return copy;
-}
-
-const running = new Set<ChildProcess>();
-
-/** Ends a run of tests with all that it has started. */
-function end({ pid }: ChildProcess): void {
-  if (pid !== undefined) process.kill(-pid, "SIGKILL");
-}
-
-// A mutant may loop for ever: nothing goes on without this program.
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  process.once(signal, () => {
-    for (const child of running) end(child);
-    for (const copy of copies) rmSync(copy, { recursive: true, force: true });
-    process.exit(143);
-  });
-}
-
-/** Runs tests until one fails. @returns whether all pass */
-function pass(
-  copy: string,
-  tests: readonly string[],
-  limitMs: number,
-): Promise<{ passed: boolean; output: string }> {
-  return new Promise((done, fail) => {
-    const args = ["test", "--bail", "--timeout=60000", ...tests.map((each) => `./${each}`)];
-    const child = spawn(process.execPath, args, {
-      cwd: copy,
-      stdio: ["ignore", "pipe", "pipe"],
-      detached: true,
-      // A run that ends at its first failure leaves its files behind: they go with the copy.
-      env: { ...process.env, TMPDIR: join(copy, "tmp") },
-    });
-    running.add(child);
-    let output = "";
-    child.stdout.on("data", (data) => (output += data));
-    child.stderr.on("data", (data) => (output += data));
-    const timer = setTimeout(() => end(child), limitMs);
-    child.on("error", fail);
-    child.on("close", (code) => {
-      clearTimeout(timer);
-      running.delete(child);
-      done({ passed: code === 0, output });
-    });
+// Nothing goes on without this program: a mutant may loop for ever.
+for (const [signal, status] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+  ["SIGHUP", 129],
+] as const) {
+  process.on(signal, async () => {
+    await copies.close().catch((error) => console.error(`mutate: ${error}`));
+    process.exit(status);
   });
 }
 
@@ -131,7 +76,7 @@ async function survives(
   try {
     await writeFile(path, text.slice(0, mutant.start) + mutant.text + text.slice(mutant.end));
     for (const tests of source.tests) {
-      if (!(await pass(copy, tests, limits.get(tests) ?? SLACK_MS)).passed) return false;
+      if (!(await copies.pass(copy, tests, limits.get(tests) ?? SLACK_MS)).passed) return false;
     }
     return true;
   } finally {
@@ -167,12 +112,12 @@ for (const { key } of stale) console.log(`failed: an explanation without a mutan
 counts.failed += stale.length;
 const queue = [...tasks];
 const worker = async (): Promise<void> => {
-  const copy = await copyRepository();
+  const copy = await copies.make();
   try {
     const limits = new Map<readonly string[], number>();
     for (const tests of new Set(tasks.flatMap(({ source }) => source.tests))) {
       const started = Date.now();
-      const { passed, output } = await pass(copy, tests, 600_000);
+      const { passed, output } = await copies.pass(copy, tests, 600_000);
       limits.set(tests, SLACK_MS + 10 * (Date.now() - started));
       if (!passed) throw new Error(`${tests.join(" ")} fail without a mutant:\n${output.slice(-4_000)}`);
     }
@@ -187,10 +132,15 @@ const worker = async (): Promise<void> => {
       }
     }
   } finally {
-    await rm(copy, { recursive: true });
+    await copies.remove(copy);
   }
 };
-await Promise.all(Array.from({ length: Number(values.jobs) }, worker));
+try {
+  await Promise.all(Array.from({ length: Number(values.jobs) }, worker));
+} finally {
+  // One worker has failed: the others end too.
+  await copies.close();
+}
 console.log(`${Math.round((Date.now() - begun) / 1000)} s`);
 console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
 process.exitCode = counts.failed > 0 || counts.passed === 0 ? 1 : 0;

@@ -2,15 +2,18 @@
 # build.sh DIR MACHINES | build.sh --stamp: the virtual machine that virtual-machine.lab.ts migrates, from the kernel and modules that
 # qemu/build.sh left in MACHINES, and Debian's busybox. It boots here once, without a disk of the lab, up to the moment before its first
 # record, and its memory is saved: a restored machine needs a second on a machine of the lab, and a boot half a minute. Needs no root.
-# Result in DIR: state, records (with the guest's number of slots), machine (its part of QEMU's command line, a word a line; `@` stands
-# for DIR). --stamp prints 16 digits that stand for what the result depends on.
+# Result in DIR: state, records (with the guest's number of slots), slots (that number), machine (its part of QEMU's command line, a word
+# a line; `@` stands for DIR). --stamp prints 16 digits that stand for what the result depends on.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-# Few slots: a write that arrives late is older than what lies there.
-SLOTS=16
+# More slots than a scenario writes records, each 4 KiB: none is used twice, so that a record that is lost later is missed at the end.
+SLOTS=32768
 if [ "$1" = --stamp ]; then
-  { "$here/../qemu/build.sh" --stamp && cat "$here"/*.sh && dpkg-query -W qemu-system-x86 seabios busybox-static; } |
-    sha256sum | cut -c 1-16
+  {
+    "$here/../qemu/build.sh" --stamp
+    cat "$here"/*.sh "$here/../guest/records.c"
+    dpkg-query -W qemu-system-x86 seabios busybox-static
+  } | sha256sum | cut -c 1-16
   exit
 fi
 out=$1
@@ -22,6 +25,7 @@ step() { echo "lab: $*" >&2; }
 
 step "making the virtual machine"
 gcc -O2 -Wall -Wextra -Werror -static "-DSLOTS=$SLOTS" -o "$out/records" "$here/../guest/records.c"
+echo "$SLOTS" >"$out/slots"
 cp "$out/records" "$(command -v busybox)" root/bin/
 cp "$here/init.sh" root/init
 chmod 755 root/init
@@ -37,7 +41,8 @@ append="console=ttyS0 quiet loglevel=0 init_on_free=1"
 printf '%s\n' -nodefaults -no-reboot -display none -machine pc,usb=off -accel tcg,tb-size=64 -cpu qemu64 -m 81928K \
   -kernel @/vmlinuz -initrd @/initrd -append "$append" >"$out/machine"
 mapfile -t machine < <(sed "s,@,$out,g" "$out/machine")
-truncate -s 64M disk
+# The guest keeps the size of the disk that it has met here.
+truncate -s $((SLOTS * 4096)) disk
 mkfifo monitor go.in go.out
 timeout 300 qemu-system-x86_64 "${machine[@]}" -chardev file,id=records,path=console -serial chardev:records \
   -chardev pipe,id=go,path=go -serial chardev:go \

@@ -1,10 +1,9 @@
-import { block, MIB, Mode } from "../../support/rpc.ts";
+import { block, Mode } from "../../support/rpc.ts";
 import { LabVolume } from "../volume.ts";
-import type { World } from "../world.ts";
-import { FAST, GUEST_RECORDS, Qemu, SLOW } from "./qemu.ts";
+import { RDS_DIRECTORY, type World } from "../world.ts";
+import { FAST, GUEST_RECORDS, guestSlots, Qemu, SLOW } from "./qemu.ts";
 
 const RWX = block(Mode.MULTI_NODE_MULTI_WRITER);
-const SIZE = 64n * MIB;
 /** Bytes of a record, and of a sector as the kernel counts. */
 const RECORD = 4096;
 const SECTOR = 512;
@@ -48,7 +47,8 @@ export class Guest {
 
   /** Creates a volume of this name, and runs the machine on node-a. */
   static async start(world: World, name: string, parameters: Record<string, string> = {}): Promise<Guest> {
-    const volume = await LabVolume.create(world, name, RWX, parameters, SIZE);
+    const size = BigInt(guestSlots() * RECORD);
+    const volume = await LabVolume.create(world, name, RWX, parameters, size);
     const node = "node-a";
     await volume.up(node);
     const qemu = await Qemu.restore(world.machine(node), volume.target());
@@ -198,27 +198,45 @@ export class Guest {
     return (Number(devices[0]?.trim().split(/\s+/)[6]) * SECTOR) / RECORD;
   }
 
-  /**
-   * Stops the machine and judges all that it did: the guest reported 1, 2, 3 ... over all sides, the newest records are on the volume,
-   * undamaged, and the nodes' kernels wrote as many records as there are. Then everything goes.
-   */
-  async finish(): Promise<void> {
+  /** Path of the volume's backing file on the machine `rds`. */
+  get disk(): string {
+    return `${RDS_DIRECTORY}/files/storage-pool/csi/${this.volume.id}.img`;
+  }
+
+  /** Stops the machine for good, and detaches its last node. @returns the last record that the guest has reported */
+  async stop(): Promise<number> {
     const { node, qemu } = this.#side;
     await qemu.ask("stop");
-    const acknowledged = lines(this.#said + (await qemu.console()));
+    this.#said += await qemu.console();
+    await qemu.quit();
+    await this.#detach(node);
+    return lines(this.#said).at(-1) ?? 0;
+  }
+
+  /**
+   * Judges all that the machine did, after `stop`: the guest reported 1, 2, 3 ... over all sides, each of these records is on the volume's
+   * backing file, once and undamaged, and the nodes' kernels wrote as many records as there are. Then the volume goes.
+   */
+  async judge(): Promise<void> {
+    const acknowledged = lines(this.#said);
+    const last = acknowledged.at(-1) ?? 0;
     const wrong = acknowledged.findIndex((number, index) => number !== index + 1);
     if (wrong >= 0) this.#faults.push(`the guest reported ${acknowledged[wrong]} as its record ${wrong + 1}`);
-    await qemu.quit();
-    const machine = this.#world.machine(node);
-    const last = acknowledged.at(-1) ?? 0;
-    const verified = await machine.run(`${GUEST_RECORDS} verify ${this.volume.target()} ${last} 1`);
+    const slots = guestSlots();
+    // Slot 0 stays free, and one more write may have been under way.
+    if (last + 1 >= slots) this.#faults.push(`${last} records in ${slots} slots: some were overwritten`);
+    const verified = await this.#world.rds.run(`${GUEST_RECORDS} verify ${this.disk} ${last} 1`, PATIENCE_MS);
     if (verified.code !== 0) this.#faults.push(verified.stderr.trimEnd());
-    const newest = Number(await machine.sh(`${GUEST_RECORDS} newest ${this.volume.target()}`));
-    this.#written += await this.recordsOn(node);
+    const newest = Number(await this.#world.rds.sh(`${GUEST_RECORDS} newest ${this.disk}`, PATIENCE_MS));
     if (newest !== this.#written) this.#faults.push(`${newest} records, but ${this.#written} were written`);
-    await this.volume.down(node);
     await this.volume.delete();
     if (this.#faults.length > 0) throw new Error(this.#faults.join("\n"));
+  }
+
+  /** The end of the machine, and the judgement. */
+  async finish(): Promise<void> {
+    await this.stop();
+    await this.judge();
   }
 
   async #detach(node: string): Promise<void> {

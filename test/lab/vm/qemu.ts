@@ -12,6 +12,8 @@ export const noVirtualMachine: string =
 
 /** guest/records.c with the guest's number of slots, as a machine of the lab sees it. */
 export const GUEST_RECORDS = `/run/host${directory}/records`;
+/** Number of its slots, as build.sh has chosen it. */
+export const guestSlots = (): number => Number(readFileSync(join(directory, "slots"), "utf8"));
 /** TCP port of a QEMU that waits for a migration. */
 const PORT = 49152;
 const LIMIT_MS = 60_000;
