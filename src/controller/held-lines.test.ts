@@ -300,21 +300,25 @@ describe("settings that changed since the attach", () => {
   });
 });
 
-test("an attach waits for no read of another call, on a device that runs one channel of a connection at a time", async () => {
-  const on = await start(RWX, { switches: { parallelChannels: "second-blocks" } });
-  const { faults } = on.simulator;
-  const source = await publish(on, "node-a", RWX);
-  const other = on.controller();
-  faults.hang({ line: /slot~"\^\(csi\|pvc\)-"/ });
-  const list = other.rds.list(on.signal);
-  await until(() => faults.hanging === 1);
-  // It reads the volume, which this controller does not know, and confirms the second node.
-  expect((await publish(other, "node-b", RWX)).nqn).toBe(source.nqn);
-  await other.attachments.unpublish(ID, "node-a", on.signal);
-  expect([faults.hanging, recorded(on)]).toEqual([1, ["node-b"]]);
-  faults.release();
-  expect((await list).volumes).toHaveLength(1);
-});
+test.each([/slot~"\^\(csi\|pvc\)-"/, /resource\/get version/])(
+  "an attach waits for no read of another call, on a device that runs one channel of a connection at a time: %p",
+  async (line) => {
+    const on = await start(RWX, { switches: { parallelChannels: "second-blocks" } });
+    const { faults } = on.simulator;
+    const source = await publish(on, "node-a", RWX);
+    const other = on.controller();
+    // The version that a list needs hangs, or the list itself.
+    faults.hang({ line });
+    const list = other.rds.list(on.signal);
+    await until(() => faults.hanging === 1);
+    // It reads the volume, which this controller does not know, and confirms the second node.
+    expect((await publish(other, "node-b", RWX)).nqn).toBe(source.nqn);
+    await other.attachments.unpublish(ID, "node-a", on.signal);
+    expect([faults.hanging, recorded(on)]).toEqual([1, ["node-b"]]);
+    faults.release();
+    expect((await list).volumes).toHaveLength(1);
+  },
+);
 
 test("a volume whose pool is mounted late after a restart is handed out with its size, or not at all", async () => {
   const on = await start(BLOCK, { switches: { mountDelayMs: 500 } });

@@ -1,9 +1,9 @@
-import { orAborted } from "../domain/abort.ts";
 import { RecentMap } from "../domain/recent-map.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
 import type { SharedWork } from "../domain/shared-work.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { ros } from "../routeros/script.ts";
+import type { Purpose } from "../routeros/transport/transport.ts";
 import { VolumeCache, type VolumeObserver } from "./cache.ts";
 import { type RdsContext, sharedReads } from "./context.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
@@ -19,7 +19,7 @@ import { PendingVolumes, type Pool } from "./pool.ts";
 import { type RemoveResult, removeFile, removeVolume } from "./remove.ts";
 import { PoolSpace } from "./space.ts";
 import { findStray, listFiles, type RdsFile, type Survey, surveyAll } from "./survey.ts";
-import { type RouterOsVersion, readVersion } from "./version.ts";
+import { DeviceVersion, type RouterOsVersion } from "./version.ts";
 import type { Classified, ForeignDisk, RdsVolume } from "./volume.ts";
 import { readLane, type WritePurpose, type WriteResult, writeRecord } from "./write-record.ts";
 
@@ -50,11 +50,12 @@ export class Rds {
   /** Each takes the memory of one list. */
   readonly #lists: SharedWork;
   readonly #pages: SharedWork;
-  #version: Promise<RouterOsVersion> | undefined;
+  readonly #version: DeviceVersion;
 
   constructor(context: RdsContext) {
     this.#context = context;
     this.#space = new PoolSpace(context);
+    this.#version = new DeviceVersion(context);
     this.#lists = sharedReads(context, 1);
     this.#pages = sharedReads(context, 1);
   }
@@ -75,20 +76,14 @@ export class Rds {
 
   /** Makes the next call check the RouterOS version again; for a new connection, maybe to an upgraded device. */
   forgetVersion(): void {
-    this.#version = undefined;
+    this.#version.forget();
     this.#space.reset();
   }
 
   /** The device's version, asked once per connection. @throws versionTooOld (FAILED_PRECONDITION), clusterIdUnknown (UNAVAILABLE) */
-  async version(signal: AbortSignal): Promise<RouterOsVersion> {
+  async version(signal: AbortSignal, lane: Purpose = "read"): Promise<RouterOsVersion> {
     await this.#context.ready?.(signal);
-    // Callers share the answer, so the question does not end with the first of them. A failure is forgotten.
-    const asked = this.#version ?? readVersion(this.#context, new AbortController().signal);
-    this.#version = asked;
-    asked.catch(() => {
-      if (this.#version === asked) this.#version = undefined;
-    });
-    return orAborted(asked, signal);
+    return this.#version.get(signal, lane);
   }
 
   /** The volume as last read by this process; may be stale, so only a compare-and-set may be based on it. */
@@ -102,9 +97,10 @@ export class Rds {
     signal: AbortSignal,
     purpose: WritePurpose = "change",
   ): Promise<Classified | undefined> {
-    await this.version(signal);
+    const lane = readLane(purpose);
+    await this.version(signal, lane);
     const generation = this.#cache.generation(id);
-    const found = await findClassified(this.#context, id, signal, readLane(purpose));
+    const found = await findClassified(this.#context, id, signal, lane);
     return this.#cache.remember(id, found, generation);
   }
 
@@ -136,7 +132,7 @@ export class Rds {
 
   /** Whether a node has at least `limit` volumes. One command, and more when it has. */
   async hasVolumes(node: string, limit: number, signal: AbortSignal): Promise<boolean> {
-    await this.version(signal);
+    await this.version(signal, "attach");
     return hasVolumes(this.#context, node, limit, signal);
   }
 
@@ -283,9 +279,9 @@ export class Rds {
     record: VolumeRecord,
     exportState: ExportState,
     signal: AbortSignal,
-    purpose?: WritePurpose,
+    purpose: WritePurpose = "attach",
   ): Promise<WriteResult> {
-    await this.version(signal);
+    await this.version(signal, readLane(purpose));
     const generation = this.#cache.forget(volume.id);
     const claimed = (half: RdsVolume) => this.#cache.put(half, generation);
     const result = await writeRecord(this.#context, volume, record, exportState, signal, claimed, purpose);

@@ -1,6 +1,8 @@
+import { orAborted } from "../domain/abort.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { payload } from "../routeros/envelope.ts";
 import { ros } from "../routeros/script.ts";
+import type { Purpose } from "../routeros/transport/transport.ts";
 import { type RdsContext, runChecked } from "./context.ts";
 
 /** A RouterOS version; pre-releases order before their release. */
@@ -47,13 +49,49 @@ export function requireSupported(text: string): RouterOsVersion {
   return version;
 }
 
+/** The version of the device, asked once and remembered. */
+export class DeviceVersion {
+  readonly #context: RdsContext;
+  #known: RouterOsVersion | undefined;
+  /** Callers of a lane share its question: an attach does not wait for one that stands behind other reads. */
+  readonly #asked = new Map<Purpose, Promise<RouterOsVersion>>();
+
+  constructor(context: RdsContext) {
+    this.#context = context;
+  }
+
+  /** Makes the next caller ask again. */
+  forget(): void {
+    this.#known = undefined;
+    this.#asked.clear();
+  }
+
+  /** No RouterOS command once it is known. A failure is forgotten. @throws as readVersion */
+  async get(signal: AbortSignal, lane: Purpose): Promise<RouterOsVersion> {
+    if (this.#known !== undefined) return this.#known;
+    // Callers share the answer, so the question does not end with the first of them.
+    const asked = this.#asked.get(lane) ?? readVersion(this.#context, new AbortController().signal, lane);
+    this.#asked.set(lane, asked);
+    const answered = (version: RouterOsVersion | undefined): void => {
+      if (this.#asked.get(lane) !== asked) return;
+      this.#asked.delete(lane);
+      this.#known = version ?? this.#known;
+    };
+    asked.then(answered, () => answered(undefined));
+    return orAborted(asked, signal);
+  }
+}
+
 /** Asks the device for its version. One RouterOS command. @throws as requireSupported */
-export async function readVersion(context: RdsContext, signal: AbortSignal): Promise<RouterOsVersion> {
+async function readVersion(
+  context: RdsContext,
+  signal: AbortSignal,
+  lane: Purpose,
+): Promise<RouterOsVersion> {
   const result = await runChecked(context, {
     what: "read the RouterOS version",
     purpose: "read",
-    // An attach may be among the callers.
-    lane: "attach",
+    lane,
     // Calls wait for it, also if a background job was the first to ask.
     priority: "interactive",
     body: () => payload("version", ros`[/system/resource/get version]`),
