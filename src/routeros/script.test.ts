@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { envelope, payload, printed, readReply } from "./envelope.ts";
-import { classifyFailure, ownReason, tidyFailure } from "./failure-class.ts";
+import { classifyFailure, FAILURE_CLASSES, ownReason, tidyFailure } from "./failure-class.ts";
 import { escapeRegex, quote } from "./quote.ts";
 import { ros } from "./script.ts";
 
@@ -173,7 +173,7 @@ describe("envelope", () => {
 });
 
 describe("failure classes", () => {
-  for (const [text, kind] of [
+  const texts = [
     ["bad command name serialize (line 1 column 9)", "parse"],
     ["expected end of command (line 1 column 40)", "parse"],
     ["syntax error (line 1 column 2)", "parse"],
@@ -186,9 +186,21 @@ describe("failure classes", () => {
     ["input does not match any value of fs", "argument"],
     ["rds-csi:pool-not-mounted (:error; line 1)", "own"],
     ["failure: something nobody has seen", "other"],
-  ] as const) {
+  ] as const;
+  for (const [text, kind] of texts) {
     test(`${text} is ${kind}`, () => expect(classifyFailure(text)).toBe(kind));
   }
+
+  test("each class has a text here, and there are no other classes", () => {
+    const kinds = new Set<string>([...texts.map(([, kind]) => kind)]);
+    expect([...kinds].toSorted()).toEqual([...FAILURE_CLASSES].toSorted());
+  });
+
+  test("a reason of our own begins the text, behind blanks at most", () => {
+    expect(classifyFailure("\r\n rds-csi:changed")).toBe("own");
+    expect(classifyFailure("failure: rds-csi:changed")).toBe("other");
+    expect(ownReason("failure: rds-csi:changed")).toBeUndefined();
+  });
 
   test("a text in another language is none of them; what scripts of ours say is read all the same", () => {
     for (const text of [
