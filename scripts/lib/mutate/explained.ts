@@ -123,6 +123,21 @@ export const EXPLAINED: readonly Explanation[] = [
   ...because("a value that is undefined adds no text to a script, as an empty one (fromTemplate)", [
     "src/rds/write-record.ts hostsOf: return ros``; → return undefined as never;",
   ]),
+  ...because("the part behind it takes any letter and blank too, 200 of them", [
+    "src/routeros/failure-class.ts top: /(?:bad command name|bad parameter|unknown parameter|syntax error|expected [a-z ]+)[^~(]{0,200}\\(line \\d+ column \\d+\\)$/i → /(?:bad command name|bad parameter|unknown parameter|syntax error|expected [a-z ])[^~(]{0,200}\\(line \\d+ column \\d+\\)$/i",
+  ]),
+  ...because(
+    "how much of a text is looked at, for its time: the reason is in the first 300 characters, and the position in the last 400",
+    [
+      "src/routeros/failure-class.ts rejectionOf: trimmed.slice(-400) → trimmed",
+      "src/routeros/failure-class.ts rejectionOf: 400 → (400 + 1)",
+      "src/routeros/failure-class.ts tidyFailure: text .slice(0, 2_000) → text",
+      "src/routeros/failure-class.ts tidyFailure: 2_000 → (2_000 + 1)",
+    ],
+  ),
+  ...because("the part behind it takes digits too", [
+    "src/routeros/failure-class.ts tidyFailure: /(?:\\s*\\((?:[^()]*;\\s*)?line \\d+[^()]*\\))+\\s*$/i → /(?:\\s*\\((?:[^()]*;\\s*)?line \\d[^()]*\\))+\\s*$/i",
+  ]),
 ];
 
 function because(why: string, keys: readonly string[]): readonly Explanation[] {

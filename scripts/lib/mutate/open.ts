@@ -7,7 +7,6 @@ export const OPEN: readonly string[] = [
   "src/controller/publish-decision.ts",
   "src/controller/record-change.ts",
   "src/controller/left-behind.ts",
-  "src/routeros/failure-class.ts",
   "src/node/filesystem/make-filesystem.ts",
   "src/node/filesystem/check-filesystem.ts",
   "src/mount/holders.ts",
