@@ -21,7 +21,7 @@ const RDS = [
   "src/rds/remove.test.ts",
 ];
 const DECISION = ["src/controller/publish-volume.test.ts", "src/controller/second-node.test.ts"];
-const CREATION = ["src/controller/create-volume.test.ts", "src/controller/creation.test.ts"];
+const CREATION = ["src/controller/create-volume.test.ts"];
 
 export const PLACES: readonly Place[] = [
   {
@@ -47,8 +47,8 @@ export const PLACES: readonly Place[] = [
       source("src/node/filesystem/ensure-filesystem.ts", ["src/node/filesystem/ensure-filesystem.test.ts"]),
       source("src/node/device-proofs.ts", ["src/node/device-proofs.test.ts"]),
       source("src/node/verbs/release.ts", ["src/node/verbs/release.test.ts"]),
-      source("src/node/filesystem/make-filesystem.ts", ["src/node/filesystem"]),
-      source("src/node/filesystem/check-filesystem.ts", ["src/node/filesystem"]),
+      // Not check-filesystem.ts: its tests take 20 s, and leave loop devices behind when a run is ended.
+      source("src/node/filesystem/make-filesystem.ts", ["src/node/filesystem/ensure-filesystem.test.ts"]),
       source("src/mount/users.ts", ["src/mount/users.test.ts"]),
       source("src/mount/fuser.ts", ["src/mount/fuser.test.ts"]),
       source("src/mount/holders.ts", ["src/mount/users.test.ts"]),
@@ -57,7 +57,6 @@ export const PLACES: readonly Place[] = [
       source("src/mount/mapped.ts", ["src/mount/mapped.test.ts"]),
       source("src/mount/process-scan.ts", ["src/mount/process-scan.test.ts", "src/mount/processes.test.ts"]),
       source("src/mount/mountinfo.ts", ["src/mount/mountinfo.test.ts"]),
-      source("src/mount/device-scan.ts", ["src/mount/device-scan.test.ts"], ["src/mount/blank.test.ts"]),
       source("src/mount/superblock.ts", ["src/mount/superblock.test.ts"]),
       source("src/mount/exclusive.ts", ["src/mount/exclusive.test.ts"]),
       source("src/mount/blank.ts", ["src/mount/blank-regions.test.ts"], ["src/mount/blank.test.ts"]),
