@@ -138,6 +138,14 @@ export const EXPLAINED: readonly Explanation[] = [
   ...because("the part behind it takes digits too", [
     "src/routeros/failure-class.ts tidyFailure: /(?:\\s*\\((?:[^()]*;\\s*)?line \\d+[^()]*\\))+\\s*$/i → /(?:\\s*\\((?:[^()]*;\\s*)?line \\d[^()]*\\))+\\s*$/i",
   ]),
+  ...because("a text without a UUID, and one with another word, are of no maker that is known", [
+    'src/mount/holders.ts holder: uuid ?? "" → uuid',
+    'src/mount/holders.ts holder: "" → "mutant"',
+  ]),
+  ...because("the parts of a split text have a first one", ['src/mount/holders.ts lvmText: "" → "mutant"']),
+  ...because("the level of an array counts only where there is no map", [
+    "src/mount/holders.ts holder: map === undefined → true",
+  ]),
 ];
 
 function because(why: string, keys: readonly string[]): readonly Explanation[] {

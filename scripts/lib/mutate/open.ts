@@ -8,7 +8,6 @@ export const OPEN: readonly string[] = [
   "src/controller/record-change.ts",
   "src/controller/left-behind.ts",
   "src/node/filesystem/make-filesystem.ts",
-  "src/mount/holders.ts",
   "src/mount/backing.ts",
   "src/mount/loops.ts",
   "src/mount/mapped.ts",

@@ -20,7 +20,11 @@ const RDS = [
   "src/rds/rules.test.ts",
   "src/rds/remove.test.ts",
 ];
-const DECISION = ["src/controller/publish-volume.test.ts", "src/controller/second-node.test.ts"];
+const DECISION = [
+  "src/controller/publish-volume.test.ts",
+  "src/controller/present-claim.test.ts",
+  "src/controller/second-node.test.ts",
+];
 const CREATION = ["src/controller/create-volume.test.ts"];
 
 export const PLACES: readonly Place[] = [
@@ -51,7 +55,7 @@ export const PLACES: readonly Place[] = [
       source("src/node/filesystem/make-filesystem.ts", ["src/node/filesystem/ensure-filesystem.test.ts"]),
       source("src/mount/users.ts", ["src/mount/users.test.ts"]),
       source("src/mount/fuser.ts", ["src/mount/fuser.test.ts"]),
-      source("src/mount/holders.ts", ["src/mount/users.test.ts"]),
+      source("src/mount/holders.ts", ["src/mount/holders.test.ts"]),
       source("src/mount/backing.ts", ["src/mount/loops.test.ts"], ["src/mount/users.test.ts"]),
       source("src/mount/loops.ts", ["src/mount/loops.test.ts"], ["src/mount/users.test.ts"]),
       source("src/mount/mapped.ts", ["src/mount/mapped.test.ts"]),
