@@ -146,6 +146,10 @@ export const EXPLAINED: readonly Explanation[] = [
   ...because("the level of an array counts only where there is no map", [
     "src/mount/holders.ts holder: map === undefined → true",
   ]),
+  ...because("no component begins with a dot (COMPONENT)", [
+    'src/rds/layout.ts isSafePath: COMPONENT.test(component) && component !== ".." → COMPONENT.test(component)',
+    'src/rds/layout.ts isSafePath: ".." → ""',
+  ]),
 ];
 
 function because(why: string, keys: readonly string[]): readonly Explanation[] {

@@ -16,5 +16,4 @@ export const OPEN: readonly string[] = [
   "src/mount/superblock.ts",
   "src/rds/create.ts",
   "src/rds/export.ts",
-  "src/rds/layout.ts",
 ];

@@ -75,7 +75,7 @@ export const PLACES: readonly Place[] = [
       ),
       source("src/rds/create.ts", ["src/rds/scripted.test.ts", "src/rds/rds.test.ts"], CREATION),
       source("src/rds/export.ts", ["src/rds/export.test.ts"], ["src/rds/scripted.test.ts"]),
-      source("src/rds/layout.ts", RDS),
+      source("src/rds/layout.ts", ["src/rds/layout.test.ts"], RDS),
       source("src/controller/left-behind.ts", ["src/controller/left-behind.test.ts"]),
       source("src/rds/write-record.ts", ["src/rds/write-record.test.ts"], ["src/rds/scripted.test.ts"]),
     ],
