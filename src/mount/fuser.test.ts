@@ -36,11 +36,15 @@ describe("fuser", () => {
 
   test("silence with status 1 is nobody; a complaint or another status is unknown", async () => {
     expect(await fuserPids(answers({ code: 1 }), "/dev/x")).toEqual([]);
+    expect(await fuserPids(answers({ code: 1, stderr: " \n" }), "/dev/x")).toEqual([]);
     expect(await fuserPids(answers({ stdout: " 12  345" }), "/dev/x")).toEqual([12, 345]);
     for (const result of [
       { code: 1, stderr: "Specified filename /dev/x does not exist." },
       { code: 1, stdout: "12a" },
+      { code: 1, stdout: "12" },
       { code: 0, stdout: " 12 34x" },
+      { code: 0, stdout: " 12 x34" },
+      { code: 1, stderr: "/dev/x: Cannot open /proc/12/fd: No such device" },
       { code: 2 },
       { code: null },
       { code: 0 },

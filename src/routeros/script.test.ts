@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { envelope, payload, printed, readReply } from "./envelope.ts";
-import { classifyFailure, ownReason, tidyFailure } from "./failure-class.ts";
+import { classifyFailure, FAILURE_CLASSES, ownReason, rejectionOf, tidyFailure } from "./failure-class.ts";
 import { escapeRegex, quote } from "./quote.ts";
 import { ros } from "./script.ts";
 
@@ -173,7 +173,7 @@ describe("envelope", () => {
 });
 
 describe("failure classes", () => {
-  for (const [text, kind] of [
+  const texts = [
     ["bad command name serialize (line 1 column 9)", "parse"],
     ["expected end of command (line 1 column 40)", "parse"],
     ["syntax error (line 1 column 2)", "parse"],
@@ -186,9 +186,41 @@ describe("failure classes", () => {
     ["input does not match any value of fs", "argument"],
     ["rds-csi:pool-not-mounted (:error; line 1)", "own"],
     ["failure: something nobody has seen", "other"],
-  ] as const) {
+  ] as const;
+  for (const [text, kind] of texts) {
     test(`${text} is ${kind}`, () => expect(classifyFailure(text)).toBe(kind));
   }
+
+  test("each class has a text here, and there are no other classes", () => {
+    const kinds = new Set<string>([...texts.map(([, kind]) => kind)]);
+    expect([...kinds].toSorted()).toEqual([...FAILURE_CLASSES].toSorted());
+  });
+
+  test("a reason of our own begins the text, behind blanks at most", () => {
+    expect(classifyFailure("\r\n rds-csi:changed")).toBe("own");
+    expect(classifyFailure("failure: rds-csi:changed")).toBe("other");
+    expect(ownReason("\r\n rds-csi:changed")).toBe("changed");
+    expect(ownReason("failure: rds-csi:changed")).toBeUndefined();
+  });
+
+  test("a diagnostic refuses the whole line, or ends it where it stands", () => {
+    expect(rejectionOf("\r\nsyntax error (line 12 column 2)\r\n")).toEqual({
+      ran: "nothing",
+      text: "syntax error",
+    });
+    for (const [text, reason] of [
+      ["bad command name serialize", "bad command name serialize"],
+      ["~p:1:disks~expected end of command (line 12 column 40)", "expected end of command"],
+    ] as const)
+      expect(rejectionOf(text)).toEqual({ ran: "some", text: reason });
+    expect(rejectionOf("~p:1:disks~expected 12 (line 12 column 40)")).toBeUndefined();
+  });
+
+  test("positions are dropped from the end only, with and without blanks around them", () => {
+    expect(tidyFailure("\r\nfailure: x(/disk/add;line 1) (:error; line 12)\r\n")).toBe("failure: x");
+    expect(tidyFailure("  failure: x ")).toBe("failure: x");
+    expect(tidyFailure("failure (line 1 column 2) of x")).toBe("failure (line 1 column 2) of x");
+  });
 
   test("a text in another language is none of them; what scripts of ours say is read all the same", () => {
     for (const text of [

@@ -3,7 +3,10 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
+import { Controller } from "../../src/csi/gen/csi_pb.ts";
+import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { noDevices } from "../support/executable.ts";
+import { block, MIB } from "../support/rpc.ts";
 import type { Stand } from "../support/stand.ts";
 import { fill, life, link, mixedLife, onStand, type Step } from "./measure.ts";
 import { sizesNow } from "./sizes.ts";
@@ -32,6 +35,17 @@ export async function countCommands(): Promise<Counts> {
     for (let repeat = 0; repeat < REPEATS; repeat++) {
       for (const step of mixedLife(stand, `counted-${repeat}`)) await countCall(counts, stand, step);
     }
+    for (let repeat = 0; repeat < REPEATS; repeat++) await countExpansions(counts, stand, `grown-${repeat}`);
+    for (let repeat = 0; repeat < REPEATS; repeat++) await countUnknown(counts, stand, `unknown-${repeat}`);
+  });
+  await onStand({ simulate: link(0), controller: ["--max-volumes-per-node", "100"] }, async (stand) => {
+    await stand.control.untilAnswered(2);
+    for (let repeat = 0; repeat < REPEATS; repeat++) {
+      for (const { rpc, call } of life(stand, `limited-${repeat}`)) {
+        if (rpc !== "ControllerPublishVolume") await call();
+        else await countCall(counts, stand, { rpc: `${rpc} with --max-volumes-per-node`, call });
+      }
+    }
   });
   for (const volumes of [10, 1_000]) {
     await onStand({ simulate: link(0) }, async (stand) => {
@@ -43,6 +57,43 @@ export async function countCommands(): Promise<Counts> {
     });
   }
   return counts;
+}
+
+/** Growth of a volume that no node has, and of one that a node has. */
+async function countExpansions(counts: Record<string, number>, stand: Stand, name: string): Promise<void> {
+  const [create, publish, unpublish, remove] = life(stand, name) as [Step, Step, Step, Step];
+  const volumeId = volumeIdFromName(name);
+  const to = (rpc: string, requiredBytes: bigint): Step => ({
+    rpc,
+    call: () => stand.controller.controllerExpandVolume({ volumeId, capacityRange: { requiredBytes } }),
+  });
+  await create.call();
+  await countCall(counts, stand, to("ControllerExpandVolume", 16n * MIB));
+  await publish.call();
+  await countCall(counts, stand, to("ControllerExpandVolume of an attached volume", 32n * MIB));
+  await unpublish.call();
+  await remove.call();
+}
+
+/** Publish by a controller that has not seen the volume. */
+async function countUnknown(counts: Record<string, number>, stand: Stand, name: string): Promise<void> {
+  const [create, publish, unpublish, remove] = life(stand, name) as [Step, Step, Step, Step];
+  // Its own round would show it the volume: this one has ended when the volume is made.
+  const mark = (await stand.control.commands()).at(-1)?.sequence ?? 0;
+  const socket = join(stand.directory, "fresh.sock");
+  const fresh = await stand.startController(socket, []);
+  await stand.control.untilAnswered(2, mark);
+  await create.call();
+  const controller = stand.connect(Controller, socket);
+  const request = { volumeId: volumeIdFromName(name), nodeId: "node-a", volumeCapability: block() };
+  await countCall(counts, stand, {
+    rpc: `${publish.rpc} of a volume that is not remembered`,
+    call: () => controller.controllerPublishVolume(request),
+  });
+  await unpublish.call();
+  await remove.call();
+  controller.close();
+  await fresh.stop();
 }
 
 const crowded = (stand: Stand, name: string): readonly Step[] => [

@@ -90,15 +90,45 @@ export async function burst(bench: Bench): Promise<void> {
   await publishes(bench, false);
   const creates = bench.quick ? 10 : CREATES;
   bench.say(`publishes during ${creates} creates of ${CREATE_MS / 1000} s`);
+  await duringCreates(bench, creates, { delayed: "/disk/add", what: "creates of 2 s", switches: {} });
+  bench.say(
+    `publishes during ${creates} creates whose sums take ${CREATE_MS / 1000} s, one channel at a time`,
+  );
+  await duringCreates(bench, creates, {
+    delayed: SUM,
+    what: "creates whose sums take 2 s (one channel at a time)",
+    switches: { "parallel-channels": "second-blocks" },
+  });
+}
+
+/** A RouterOS line that lets the device add up the sizes of a pool's disks (`PoolSpace`). */
+const SUM = ":foreach one in=";
+
+/** Creates that the device is slow with. */
+interface SlowCreates {
+  /** A regular expression: lines that match take CREATE_MS. */
+  readonly delayed: string;
+  readonly what: string;
+  /** Of the simulator. */
+  readonly switches: Readonly<Record<string, string>>;
+}
+
+/** The slowest of some publishes, one after the other, while the device is busy with slow lines of many creates. */
+async function duringCreates(
+  bench: Bench,
+  creates: number,
+  { delayed, what, switches }: SlowCreates,
+): Promise<void> {
   await onStand({ simulate: link(50) }, async (stand) => {
     await fill(stand, MEANWHILE);
+    await stand.control.switches(switches);
     const mark = (await stand.control.commands()).at(-1)?.sequence ?? 0;
-    await stand.control.fault({ kind: "delay", line: "/disk/add", ms: CREATE_MS, count: "forever" });
+    await stand.control.fault({ kind: "delay", line: delayed, ms: CREATE_MS, count: "forever" });
     const running = Array.from({ length: creates }, (_, index) =>
       stand.controller.createVolume(createRequest(`created-${index}`), { deadlineMs: CALLER_MS }),
     );
     const ended = Promise.allSettled(running);
-    await stand.control.untilSent(/\/disk\/add/, mark);
+    await stand.control.untilSent(new RegExp(delayed), mark);
     let slowest = 0;
     let refused = 0;
     const attach = (index: number) =>
@@ -108,7 +138,7 @@ export async function burst(bench: Bench): Promise<void> {
     for (let index = 0; index < MEANWHILE; index++)
       slowest = Math.max(slowest, await timed(() => attach(index)));
     bench.add({
-      name: `slowest of ${MEANWHILE} publishes during ${creates} creates of 2 s, 50 ms link`,
+      name: `slowest of ${MEANWHILE} publishes during ${creates} ${what}, 50 ms link`,
       value: slowest / 1000,
       unit: "s",
       goal: { most: 0.3 },
@@ -119,10 +149,9 @@ export async function burst(bench: Bench): Promise<void> {
       unit: "calls",
       goal: { most: 0 },
     });
-    const failed = rejectedOf(await ended);
     bench.add({
-      name: `failed of ${creates} creates of 2 s at once`,
-      value: failed,
+      name: `failed of ${creates} ${what} at once`,
+      value: rejectedOf(await ended),
       unit: "calls",
       goal: { most: 0 },
     });

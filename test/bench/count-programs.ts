@@ -22,6 +22,8 @@ await onNodeStand(async (stand, pid) => {
     await count("NodeStageVolume of a new ext4", calls.stage);
     await count("NodePublishVolume", calls.publish);
     await count("NodeGetVolumeStats", calls.stats);
+    await calls.grow();
+    await count("NodeExpandVolume", calls.expand);
     await count("NodeUnpublishVolume", calls.unpublish);
     await count("NodeUnstageVolume", calls.unstage);
     await count("NodeStageVolume of that ext4 again", calls.stage);

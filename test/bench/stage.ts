@@ -35,6 +35,11 @@ export async function nodeCalls(stand: Stand, name: string, sizeBytes: bigint) {
     stage: () => node.nodeStageVolume(request),
     publish: () => node.nodePublishVolume(request),
     stats: () => node.nodeGetVolumeStats({ ...request, volumePath: targetPath }),
+    /** Growth on the controller, which the node has yet to follow. */
+    grow: () =>
+      stand.controller.controllerExpandVolume({ volumeId, capacityRange: { requiredBytes: 2n * sizeBytes } }),
+    expand: () =>
+      node.nodeExpandVolume({ volumeId, volumePath: targetPath, stagingTargetPath, volumeCapability }),
     unpublish: () => node.nodeUnpublishVolume(request),
     unstage: () => node.nodeUnstageVolume(request),
     remove: async () => {

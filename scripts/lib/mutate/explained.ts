@@ -123,6 +123,33 @@ export const EXPLAINED: readonly Explanation[] = [
   ...because("a value that is undefined adds no text to a script, as an empty one (fromTemplate)", [
     "src/rds/write-record.ts hostsOf: return ros``; → return undefined as never;",
   ]),
+  ...because("the part behind it takes any letter and blank too, 200 of them", [
+    "src/routeros/failure-class.ts top: /(?:bad command name|bad parameter|unknown parameter|syntax error|expected [a-z ]+)[^~(]{0,200}\\(line \\d+ column \\d+\\)$/i → /(?:bad command name|bad parameter|unknown parameter|syntax error|expected [a-z ])[^~(]{0,200}\\(line \\d+ column \\d+\\)$/i",
+  ]),
+  ...because(
+    "how much of a text is looked at, for its time: the reason is in the first 300 characters, and the position in the last 400",
+    [
+      "src/routeros/failure-class.ts rejectionOf: trimmed.slice(-400) → trimmed",
+      "src/routeros/failure-class.ts rejectionOf: 400 → (400 + 1)",
+      "src/routeros/failure-class.ts tidyFailure: text .slice(0, 2_000) → text",
+      "src/routeros/failure-class.ts tidyFailure: 2_000 → (2_000 + 1)",
+    ],
+  ),
+  ...because("the part behind it takes digits too", [
+    "src/routeros/failure-class.ts tidyFailure: /(?:\\s*\\((?:[^()]*;\\s*)?line \\d+[^()]*\\))+\\s*$/i → /(?:\\s*\\((?:[^()]*;\\s*)?line \\d[^()]*\\))+\\s*$/i",
+  ]),
+  ...because("a text without a UUID, and one with another word, are of no maker that is known", [
+    'src/mount/holders.ts holder: uuid ?? "" → uuid',
+    'src/mount/holders.ts holder: "" → "mutant"',
+  ]),
+  ...because("the parts of a split text have a first one", ['src/mount/holders.ts lvmText: "" → "mutant"']),
+  ...because("the level of an array counts only where there is no map", [
+    "src/mount/holders.ts holder: map === undefined → true",
+  ]),
+  ...because("no component begins with a dot (COMPONENT)", [
+    'src/rds/layout.ts isSafePath: COMPONENT.test(component) && component !== ".." → COMPONENT.test(component)',
+    'src/rds/layout.ts isSafePath: ".." → ""',
+  ]),
 ];
 
 function because(why: string, keys: readonly string[]): readonly Explanation[] {

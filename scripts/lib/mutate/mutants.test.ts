@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { EXPLAINED } from "./explained.ts";
 import { mutantsOf } from "./mutants.ts";
+import { OPEN } from "./open.ts";
 import { PLACES } from "./places.ts";
 import { withSources } from "./sources.ts";
 import { regexReplacements, scriptReplacements } from "./text-mutants.ts";
@@ -113,4 +114,11 @@ test("the sources and tests of each place are there, and each explanation is of 
   const keys = EXPLAINED.map(({ key }) => key);
   expect(keys.filter((key) => !sources.some(({ file }) => key.startsWith(`${file} `)))).toEqual([]);
   expect(new Set(keys).size).toBe(keys.length);
+});
+
+test("the sources that are not judged yet are of the places, once each, and have no explanations", () => {
+  const files = PLACES.flatMap((place) => place.sources.map(({ file }) => file));
+  expect(OPEN.filter((file) => !files.includes(file))).toEqual([]);
+  expect(new Set(OPEN).size).toBe(OPEN.length);
+  expect(EXPLAINED.filter(({ key }) => OPEN.some((file) => key.startsWith(`${file} `)))).toEqual([]);
 });
