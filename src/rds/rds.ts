@@ -80,7 +80,7 @@ export class Rds {
     this.#space.reset();
   }
 
-  /** The device's version, asked once per connection. @throws versionTooOld (FAILED_PRECONDITION), clusterIdUnknown (UNAVAILABLE) */
+  /** The device's version, asked once per connection, and by calls of two lanes at once twice. @throws versionTooOld (FAILED_PRECONDITION), clusterIdUnknown (UNAVAILABLE) */
   async version(signal: AbortSignal, lane: Purpose = "read"): Promise<RouterOsVersion> {
     await this.#context.ready?.(signal);
     return this.#version.get(signal, lane);

@@ -2,6 +2,7 @@ import type { Buffer } from "node:buffer";
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import type { ParsedKey, ServerChannel, Connection as ServerConnection } from "ssh2";
 import ssh2 from "ssh2";
 import { ed25519ToOpenSsh } from "../../src/domain/openssh-key.ts";
@@ -67,6 +68,8 @@ export interface ServedCommand {
 export interface TestServerOptions {
   readonly hostKeys?: readonly string[];
   readonly userKeys?: readonly string[];
+  /** Called when a client has connected: `cut` ends its connection before the handshake. */
+  onConnection?: () => "accept" | "cut";
   /** Default: answers with the line itself and status 0. */
   onExec?: (command: ServedCommand) => void;
   /** Called when a channel is asked for, before it is confirmed: `cut` the connection, `refuse` the channel. */
@@ -109,6 +112,7 @@ export async function startTestServer(options: TestServerOptions = {}, port = 0)
     counts.connections += 1;
     counts.open += 1;
     connection.on("error", () => {});
+    if (options.onConnection?.() === "cut") socket.destroy();
     connection.on("close", () => {
       counts.open -= 1;
       sockets.delete(socket);
@@ -158,8 +162,19 @@ export async function startTestServer(options: TestServerOptions = {}, port = 0)
       });
     });
   });
-  server.listen(port, "127.0.0.1");
-  await once(server as unknown as NodeJS.EventEmitter, "listening");
+  const emitter = server as unknown as NodeJS.EventEmitter;
+  for (;;) {
+    const listening = once(emitter, "listening");
+    server.listen(port, "127.0.0.1");
+    const error = await listening.then(
+      () => undefined,
+      (reason: NodeJS.ErrnoException) => reason,
+    );
+    if (error === undefined) break;
+    // A client's connection may have taken the wanted port for a moment.
+    if (port === 0 || error.code !== "EADDRINUSE") throw error;
+    await delay(20);
+  }
   return {
     port: (server.address() as AddressInfo).port,
     hostLine: publicLine(hostKeys[0] ?? ""),

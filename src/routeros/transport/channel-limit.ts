@@ -9,7 +9,7 @@ export interface ChannelLimitOptions {
   readonly questionMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Called with the number of commands that a connection may run at once, at first and at each change. */
+  /** Called with the number of commands that a new connection may run at once, at first and at each change. */
   readonly onChange: (limit: number) => void;
 }
 
@@ -18,9 +18,42 @@ const PAUSE_MS = 10_000;
 const MAX_PAUSE_MS = 600_000;
 
 /**
- * How many commands each connection to one device may run at once. Shared by all lanes and connections: one, until the device has proven
+ * What is known about the channels of one device. Connections share it from their opening to their end. It begins anew, for connections that
+ * are opened from then on, when a lost connection is back: an upgraded device, or another one, may allow more, or less.
+ */
+export class ChannelLimits {
+  readonly #options: ChannelLimitOptions;
+  #current: ChannelLimit;
+
+  constructor(options: ChannelLimitOptions) {
+    this.#options = options;
+    this.#current = this.#begin();
+  }
+
+  /** The limit of a connection that is opened now. */
+  get current(): ChannelLimit {
+    return this.#current;
+  }
+
+  /** @param lostAt when a connection was lost that is back now (monotonic); younger knowledge stays */
+  renew(lostAt: number): void {
+    if (this.#current.isKnownSince(lostAt)) this.#current = this.#begin();
+  }
+
+  #begin(): ChannelLimit {
+    const onChange = (now: number): void => {
+      if (this.#current === begun) this.#options.onChange(now);
+    };
+    const begun = new ChannelLimit({ ...this.#options, onChange });
+    this.#options.onChange(begun.now);
+    return begun;
+  }
+}
+
+/**
+ * How many commands each of the connections that share it may run at once: one, until the device has proven
  * that it runs two channels at the same time (`runsInParallel`); then the wanted number, or fewer once it has refused a channel beside
- * others. A lesser number is kept until a lost connection is back.
+ * others.
  */
 export class ChannelLimit {
   readonly #options: ChannelLimitOptions;
@@ -38,7 +71,6 @@ export class ChannelLimit {
   constructor(options: ChannelLimitOptions) {
     this.#options = options;
     this.#most = options.channels;
-    options.onChange(this.now);
   }
 
   /** Commands at once on each connection. */
@@ -68,19 +100,10 @@ export class ChannelLimit {
     });
   }
 
-  /**
-   * A lost connection is back: an upgraded device, or another one, may allow more, or less.
-   * @param lostAt when it was lost (monotonic); knowledge that is younger stays
-   */
-  renew(lostAt: number): void {
+  /** Whether something was learned, all of it by that time (monotonic). */
+  isKnownSince(time: number): boolean {
     const hasLearned = this.#verdict !== undefined || this.#most < this.#options.channels;
-    if (!hasLearned || this.#learnedAt > lostAt) return;
-    this.#most = this.#options.channels;
-    this.#verdict = undefined;
-    this.#proven = 1;
-    this.#doubted = undefined;
-    this.#askAgainAt = 0;
-    this.#options.onChange(this.now);
+    return hasLearned && this.#learnedAt <= time;
   }
 
   /**
@@ -99,6 +122,7 @@ export class ChannelLimit {
 
   #judge(verdict: Verdict): void {
     this.#verdict = verdict;
+    this.#options.logger.info("the RDS has said whether it runs channels at once", { verdict });
     this.#learnedAt = this.#options.clock.monotonic();
     if (verdict === "serial") {
       this.#options.logger.warn(

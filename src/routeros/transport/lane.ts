@@ -110,13 +110,13 @@ export class Lane {
   /** Sends as many commands as may be sent now. */
   pump(): void {
     while (!this.#stop.signal.aborted && this.#queue.size > 0) {
-      const { limit, neighbours, purpose } = this.#options;
+      const { neighbours, purpose } = this.#options;
       const current = this.#link.current;
       if (current === undefined) this.#link.open();
-      else if (!current.hasRoom) this.#wantsMore ||= current.channels > 0 && limit.isOpen;
+      else if (!current.hasRoom) this.#wantsMore ||= current.channels > 0 && current.isUnproven;
       else if (this.#wantsMore && current.channels === 0) {
         const isAsked = current.ask(() => neighbours.changed());
-        this.#wantsMore = limit.isOpen;
+        this.#wantsMore = current.isUnproven;
         if (isAsked) return;
       }
       // A lane whose own connection cannot be made uses the others' too: the server may have no session for it.
@@ -178,10 +178,11 @@ export class Lane {
       return;
     }
     const { clock, logger, purpose } = this.#options;
-    const queueSeconds = (clock.monotonic() - command.askedAt) / 1000;
+    const queueSeconds = (clock.monotonic() - command.queuedAt) / 1000;
     const { what, nonce, request } = command;
     const fields = { ...request, purpose, what, nonce, queueSeconds, ahead: command.ahead };
-    if (queueSeconds < LONG_WAIT_S) logger.debug("command left the queue unsent", fields);
+    const isHeldUp = queueSeconds >= LONG_WAIT_S && command.ahead > 0 && this.connected;
+    if (!isHeldUp) logger.debug("command left the queue unsent", fields);
     else
       logger.warn(
         "command left the queue unsent: its callers gave up, as the commands before it take long",
@@ -237,7 +238,7 @@ export class Lane {
   /** A command that was given up does not end: the others go on, new ones need another connection. */
   #stuck(command: Command, current: SharedConnection, outcome: GivenUp, reason: string): void {
     if (outcome.kind === "tooLong") rejectAll(command, outcomeError(command.what, outcome));
-    current.owner.replace(current, reason);
+    current.owner.replace(current, reason, "hangs");
   }
 
   /** @returns whether the command waits again */
@@ -254,8 +255,8 @@ export class Lane {
         if (!outcome.isRefused || others === 0) {
           // The server has no channel for us, or the connection is gone: both are cured by a new connection only.
           if (shared.owner === this.#link) this.#trouble = { reason: outcome.reason };
-          // Commands that got a channel meanwhile go on.
-          if (outcome.isRefused && shared.channels > 0) shared.owner.replace(shared, outcome.reason);
+          // Commands that have a channel go on.
+          if (outcome.isRefused) shared.owner.replace(shared, outcome.reason, "refused");
           else shared.connection.drop(outcome.reason);
         }
         if (command.waiters.size === 0 || this.#stop.signal.aborted) return false;

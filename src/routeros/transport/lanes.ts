@@ -1,4 +1,4 @@
-import { ChannelLimit } from "./channel-limit.ts";
+import { ChannelLimits } from "./channel-limit.ts";
 import type { Command } from "./command.ts";
 import { CommandOrder } from "./command-order.ts";
 import { Lane } from "./lane.ts";
@@ -7,14 +7,14 @@ import type { Purpose } from "./transport.ts";
 
 /** The lanes of one device, by purpose. They share the order of changes and the limit of channels. */
 export function createLanes(
-  options: Omit<LaneOptions, "purpose" | "limit" | "neighbours" | "onReconnect"> & {
+  options: Omit<LaneOptions, "purpose" | "limits" | "neighbours" | "onReconnect"> & {
     readonly channels: number;
     readonly questionMs: number;
     readonly onReconnect: (purpose: Purpose) => void;
   },
 ): Readonly<Record<Purpose, Lane>> {
   const { channels, questionMs, clock, logger, observer } = options;
-  const limit = new ChannelLimit({
+  const limits = new ChannelLimits({
     channels,
     questionMs,
     clock,
@@ -35,7 +35,7 @@ export function createLanes(
   };
   const open = (purpose: Purpose): Lane => {
     const onReconnect = (): void => options.onReconnect(purpose);
-    const lane = new Lane({ ...options, purpose, limit, neighbours, onReconnect });
+    const lane = new Lane({ ...options, purpose, limits, neighbours, onReconnect });
     lanes.set(purpose, lane);
     return lane;
   };

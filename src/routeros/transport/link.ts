@@ -1,11 +1,11 @@
 import type { DriverError } from "../../domain/errors/driver-error.ts";
-import type { ChannelLimit } from "./channel-limit.ts";
+import type { ChannelLimits } from "./channel-limit.ts";
 import { type ConnectFailure, type Connection, endConnection } from "./connection.ts";
 import { Connector, type ConnectorOptions } from "./connector.ts";
 import { type ConnectionOwner, SharedConnection } from "./shared-connection.ts";
 
 export interface LinkOptions extends ConnectorOptions {
-  readonly limit: ChannelLimit;
+  readonly limits: ChannelLimits;
   /** A lost connection is back. */
   readonly onReconnect: () => void;
 }
@@ -35,11 +35,17 @@ export class Link implements ConnectionOwner {
   #current: SharedConnection | undefined;
   #connecting: Promise<void> | undefined;
   #wasConnected = false;
-  /** When a connection was last lost, rather than replaced, until another one is there (monotonic). */
-  #lostAt: number | undefined;
+  /** When the last connection ended or was replaced (monotonic). */
+  #endedAt = 0;
+  /** Whether the device may be another one since: the other side ended the connection, or the next one failed. */
+  #isLost = false;
 
   constructor(options: Omit<LinkOptions, "onFailed">, user: LinkUser) {
-    this.#options = { ...options, onFailed: ({ error }) => user.failed(error, false) };
+    const onFailed = ({ error }: ConnectFailure): void => {
+      this.#isLost = true;
+      user.failed(error, false);
+    };
+    this.#options = { ...options, onFailed };
     this.#user = user;
     this.#connector = new Connector(this.#options);
   }
@@ -71,12 +77,15 @@ export class Link implements ConnectionOwner {
     });
   }
 
-  replace(shared: SharedConnection, reason: string): void {
-    const { observer, purpose, logger, address } = this.#options;
+  replace(shared: SharedConnection, reason: string, why: "hangs" | "refused"): void {
+    const { observer, purpose, logger, address, clock } = this.#options;
     shared.drain(reason);
     // A connection without other commands is being dropped, which is reported when it is gone.
     if (this.#current !== shared || !shared.connection.open) return;
     this.#current = undefined;
+    this.#endedAt = clock.monotonic();
+    // A server that gives no channel would be called without pause.
+    if (why === "refused") this.#connector.failed(false);
     observer.onDisconnected(purpose, reason);
     logger.warn("connection to the RDS is being replaced; its other commands go on", {
       ...{ purpose, address, reason },
@@ -97,11 +106,13 @@ export class Link implements ConnectionOwner {
   }
 
   #adopt(connection: Connection): void {
-    const { purpose, observer, limit, onReconnect } = this.#options;
-    const shared = new SharedConnection(connection, limit, this);
+    const { purpose, observer, limits, onReconnect } = this.#options;
+    const again = this.#wasConnected;
+    if (again && this.#isLost) limits.renew(this.#endedAt);
+    this.#isLost = false;
+    const shared = new SharedConnection(connection, limits.current, this);
     this.#current = shared;
     this.#all.add(shared);
-    const again = this.#wasConnected;
     this.#wasConnected = true;
     const gone = new AbortController();
     this.#user.adopted(AbortSignal.any([gone.signal, shared.draining, this.#stop.signal]));
@@ -110,8 +121,6 @@ export class Link implements ConnectionOwner {
       this.#ended(shared, reason);
     });
     if (!again) return;
-    if (this.#lostAt !== undefined) limit.renew(this.#lostAt);
-    this.#lostAt = undefined;
     observer.onReconnect(purpose);
     onReconnect();
   }
@@ -121,8 +130,9 @@ export class Link implements ConnectionOwner {
     this.#all.delete(shared);
     if (this.#current !== shared) return;
     this.#current = undefined;
-    // A connection that a hung command has made useless ends by our own hand, from the same device.
-    if (!shared.isDraining) this.#lostAt = this.#options.clock.monotonic();
+    this.#endedAt = this.#options.clock.monotonic();
+    // A connection that takes no new commands ends by our own hand, from the same device.
+    if (!shared.isDraining) this.#isLost = true;
     observer.onDisconnected(purpose, reason);
     if (!this.#stop.signal.aborted) {
       logger.warn("connection to the RDS lost", { purpose, address, reason });

@@ -52,9 +52,9 @@ async function ask(
   const begun = clock.monotonic();
   const opened = Promise.withResolvers<void>();
   const first = run(`:delay ${delayMs}ms`, { abandon: giveUp.signal, onOpened: opened.resolve });
-  let isDelaying = true;
+  let endedEarly = false;
   void first.then(() => {
-    isDelaying = false;
+    endedEarly = clock.monotonic() - begun < delayMs;
   });
   // A channel that is never given ends its command.
   await Promise.race([opened.promise, first, late]);
@@ -65,7 +65,8 @@ async function ask(
   const answer = await Promise.race([second, late]);
   if (answer?.kind !== "answered") return undefined;
   const now = clock.monotonic();
-  if (now - begun < delayMs) return isDelaying ? "parallel" : undefined;
+  if (endedEarly) return undefined;
+  if (now - begun < delayMs) return "parallel";
   const delayed = await Promise.race([first, late]);
   return delayed?.kind === "answered" ? now - asked : undefined;
 }

@@ -84,3 +84,14 @@ export async function proveParallel({ transport, held, end, isAsked }: HeldBench
     await delay(1);
   }
 }
+
+/** Answers a command after a while. The device has room for another one before the answer arrives. */
+export async function answered(command: ServedCommand, ms: number, ended: () => void): Promise<void> {
+  const answer = (text: string): void => {
+    ended();
+    command.answer(text);
+  };
+  if (await answerProbe({ ...command, answer })) return;
+  await delay(ms);
+  answer(command.line);
+}

@@ -1,9 +1,14 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import type { ServedCommand } from "../../../test/support/ssh-server.ts";
 import { until } from "../../../test/support/until.ts";
-import { answerProbe, type HeldBench, proveParallel, startHeld } from "./parallel-server.fixture.ts";
+import {
+  answered,
+  answerProbe,
+  type HeldBench,
+  proveParallel,
+  startHeld,
+} from "./parallel-server.fixture.ts";
 import { change, idOf, read, startBench } from "./transport.fixture.ts";
 import { silentObserver } from "./transport.ts";
 
@@ -74,17 +79,6 @@ describe("a command that hangs", () => {
     expect([server.counts.connections, server.counts.open]).toEqual([2, 1]);
   });
 });
-
-/** Answers a command after a while. The device has room for another one before the answer arrives. */
-async function answered(command: ServedCommand, ms: number, ended: () => void): Promise<void> {
-  const answer = (text: string): void => {
-    ended();
-    command.answer(text);
-  };
-  if (await answerProbe({ ...command, answer })) return;
-  await delay(ms);
-  answer(command.line);
-}
 
 describe("a device with fewer channels", () => {
   const limits = () => {
@@ -220,88 +214,6 @@ describe("a device with fewer channels", () => {
     expect(seen).toEqual([1, 4]);
     for (const line of ["a", "e"]) end(line);
     await Promise.all([...all, again]);
-  });
-
-  test("a refusal of the only channel leaves the neighbours that got one meanwhile", async () => {
-    let refusals = 0;
-    const bench = await held({ onSession: () => (refusals-- > 0 ? "refuse" : "accept") });
-    await proveParallel(bench);
-    const { transport, end, server } = bench;
-    await until("nothing runs", () => bench.held.length === 0);
-    bench.asked.length = 0;
-    refusals = 1;
-    const both = ["refused", "neighbour"].map((line) => transport.exec(line, change()));
-    await until("both run", () => bench.asked.length === 2);
-    expect(bench.asked).toEqual(["neighbour", "refused"]);
-    expect([server.counts.connections, server.counts.open]).toEqual([2, 2]);
-    for (const line of ["neighbour", "refused"]) end(line);
-    expect((await Promise.all(both)).map(({ stdout }) => stdout)).toEqual(["refused", "neighbour"]);
-  });
-
-  test("a lower number is kept until a lost connection is back", async () => {
-    const { seen, observer } = limits();
-    let running = 0;
-    let most = 2;
-    const made = await startBench(
-      {
-        onSession: () => (running >= most ? "refuse" : "accept"),
-        onExec: (command) => {
-          running += 1;
-          void answered(command, 20, () => {
-            running -= 1;
-          });
-        },
-      },
-      { channels: 4, observer },
-    );
-    open.push(made);
-    const { transport, server } = made;
-    const round = () =>
-      Promise.all(Array.from({ length: 8 }, (_, i) => transport.exec(`line ${i}`, change())));
-    await round();
-    await round();
-    expect(seen).toEqual([1, 4, 2]);
-    most = 9;
-    server.cutAll();
-    await until("the loss is noticed", () => !transport.connected("change"));
-    await round();
-    await round();
-    expect(seen).toEqual([1, 4, 2, 1, 4]);
-  });
-
-  test("a device that runs channels at once, lost and back as one that does not: it is asked anew, by one lane", async () => {
-    const { seen, observer } = limits();
-    let isSerial = false;
-    let last: Promise<unknown> = Promise.resolve();
-    const made = await startBench(
-      {
-        onExec: (command) => {
-          const ended = new Promise((resolve) => command.channel.once("close", resolve));
-          const before = isSerial ? last : Promise.resolve();
-          last = before.then(() => answered(command, 5, () => {})).then(() => ended);
-        },
-      },
-      { channels: 4, observer },
-    );
-    open.push(made);
-    const { transport, server } = made;
-    const round = () =>
-      Promise.all(
-        [change(), read()].flatMap((options) =>
-          ["a", "b", "c"].map((line) => transport.exec(`${line} ${options.purpose}`, options)),
-        ),
-      );
-    await round();
-    await round();
-    expect(seen).toEqual([1, 4]);
-    isSerial = true;
-    server.lines.length = 0;
-    server.cutAll();
-    await until("the loss is noticed", () => !transport.connected("change") && !transport.connected("read"));
-    await round();
-    await round();
-    expect(seen).toEqual([1, 4, 1, 1]);
-    expect(server.lines.filter((line) => line.startsWith(":delay"))).toHaveLength(2);
   });
 
   test("a device that refuses the delay has proven nothing", async () => {

@@ -5,8 +5,8 @@ import type { Priority } from "./transport.ts";
 
 /** The link that opened a connection. */
 export interface ConnectionOwner {
-  /** A command on the connection hangs: new ones go over another connection. */
-  replace(shared: SharedConnection, reason: string): void;
+  /** A command on the connection hangs, or gets no channel: new ones go over another connection. */
+  replace(shared: SharedConnection, reason: string, why: "hangs" | "refused"): void;
   /** A command was answered: the RDS is well. */
   worked(): void;
 }
@@ -26,6 +26,8 @@ export class SharedConnection {
   #wanted = 0;
   /** Whether the device is being asked here if it runs channels at the same time: no command is sent meanwhile. */
   #isAsked = false;
+  /** Whether the server has refused the only channel, and has given none since: its refusals say nothing about the number. */
+  #givesNone = false;
   readonly #draining = new AbortController();
 
   constructor(connection: Connection, limit: ChannelLimit, owner: ConnectionOwner) {
@@ -42,6 +44,11 @@ export class SharedConnection {
   /** Aborted when the connection takes no new commands. */
   get draining(): AbortSignal {
     return this.#draining.signal;
+  }
+
+  /** Whether it is unknown if several commands may run at once. */
+  get isUnproven(): boolean {
+    return this.#limit.isOpen;
   }
 
   get isDraining(): boolean {
@@ -76,7 +83,7 @@ export class SharedConnection {
       const { outcome } = await this.#occupy(line, {
         abandon: AbortSignal.any([abandon, this.#draining.signal]),
         onOpened,
-        onStuck: (_given, reason) => this.owner.replace(this, reason),
+        onStuck: (_given, reason) => this.owner.replace(this, reason, "hangs"),
       });
       changed();
       return outcome;
@@ -146,6 +153,7 @@ export class SharedConnection {
       ...use,
       onOpened: () => {
         opened();
+        this.#givesNone = false;
         this.#limit.opened(this.#channels - this.#opening);
         use.onOpened();
       },
@@ -153,7 +161,8 @@ export class SharedConnection {
     opened();
     this.#channels -= 1;
     const isRefused = outcome.kind === "refused" || (outcome.kind === "notSent" && outcome.isRefused);
-    if (isRefused && others > 0) this.#limit.refused(others);
+    if (isRefused && others === 0) this.#givesNone = true;
+    else if (isRefused && !this.#givesNone) this.#limit.refused(others);
     return { outcome, others };
   }
 }
