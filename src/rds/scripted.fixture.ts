@@ -12,6 +12,7 @@ export const NONCE = "0a1b2c3d";
 export interface Sent {
   readonly line: string;
   readonly purpose: string;
+  readonly lane: string;
 }
 
 export interface Scripted extends RdsContext {
@@ -31,13 +32,13 @@ export function scripted(answers: readonly (readonly object[] | string)[]): Scri
   let isChanged = false;
   const transport: Transport = {
     address: "scripted",
-    exec: async (line, { purpose }) => {
+    exec: async (line, { purpose, lane = purpose }) => {
       const nonce = /~ok:([0-9a-f]+)~/.exec(line)?.[1] ?? "";
       isChanged ||= purpose !== "read";
       const rows = isChanged ? (answers[Math.min(asked, answers.length - 1)] ?? []) : [];
       if (isChanged) {
         asked += 1;
-        sent.push({ line, purpose });
+        sent.push({ line, purpose, lane });
       }
       if (typeof rows === "string") return { stdout: `~err:${nonce}~${rows}`, stderr: "", exitCode: 0, line };
       return {

@@ -204,16 +204,22 @@ describe("the commands of a write", () => {
     expect(await asked(volumeWith(TWO, EXPORTED), STANDING)).toBe(1);
   });
 
-  test("they are of the caller's purpose, and of a change in the background", async () => {
-    const purpose = async (run: (work: () => Promise<unknown>) => Promise<unknown>, given?: WritePurpose) => {
-      const rds = scripted([[row(STANDING)]]);
-      await run(() => writeRecord(rds, RUNNING, STANDING, "keep", signal, () => {}, given));
-      return rds.sent()[0]?.purpose;
+  test("they are of the caller's purpose, and of a change in the background; the reads that confirm are in the lane of an attach, or of other reads", async () => {
+    const lanes = async (run: (work: () => Promise<unknown>) => Promise<unknown>, given?: WritePurpose) => {
+      const rds = scripted([[row(TWO)], [row(TWO, { "nvme-tcp-export": false })], [row(TWO)]]);
+      await run(() => writeRecord(rds, RUNNING, TWO, "keep", signal, () => {}, given));
+      return rds.sent().map(({ purpose, lane }) => `${purpose} in ${lane}`);
     };
     const atOnce = (work: () => Promise<unknown>) => work();
-    expect(await purpose(atOnce)).toBe("attach");
-    expect(await purpose(atOnce, "change")).toBe("change");
-    expect(await purpose((work) => inBackground("repair", work), "attach")).toBe("change");
+    const read = "read in read";
+    const attach = ["attach in attach", "read in attach", "read in attach"];
+    expect(await lanes(atOnce)).toEqual(attach);
+    expect(await lanes(atOnce, "change")).toEqual(["change in change", read, read]);
+    expect(await lanes((work) => inBackground("repair", work), "attach")).toEqual([
+      "change in change",
+      read,
+      read,
+    ]);
   });
 });
 
