@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -119,6 +119,22 @@ describe("of a run of mutants nothing is left, neither copy nor process,", () =>
     await nothing(sleeping);
   }, 60_000);
 });
+
+test("a second signal ends a run at once, also while copies cannot be removed", async () => {
+  const never = `Copies.prototype.close = () => {
+  console.error("closing");
+  return new Promise(() => setInterval(() => {}, 1000));
+};
+`;
+  await appendFile(join(checkout, "scripts/lib/mutate/copies.ts"), never);
+  const running = mutate();
+  await hanging();
+  running.kill("SIGTERM");
+  const { value } = await running.stderr.getReader().read();
+  expect(new TextDecoder().decode(value)).toBe("closing\n");
+  running.kill("SIGINT");
+  expect(await running.exited).toBe(130);
+}, 60_000);
 
 test("a process that stays ends the removal with an error at its limit, and the removal can be tried again", async () => {
   const copy = join(base, "copy");
