@@ -183,6 +183,25 @@ describe.skipIf(noDevices !== "")(`a round of the campaign ${noDevices}`.trim(),
     expect(texts().join()).toMatch(/^node-b: 11 descriptors connection of a caller, at most 10$/);
   });
 
+  test("keeps the logs of a violation that only closing it shows, and none of a round that passed", async () => {
+    const keepLogs = join(base, "kept");
+    expect(await invariants(planOf("block", short), { keepLogs })).toEqual([]);
+    expect(existsSync(keepLogs)).toBe(false);
+    const breakAtClose = async (site: Site) => {
+      const close = site.close.bind(site);
+      site.close = async () => {
+        await site.restart("node-b", "kill", 0);
+        process.kill(site.pid("node-b"), "SIGKILL");
+        while (site.ended("node-b") === undefined) await Bun.sleep(5);
+        await close();
+      };
+    };
+    const broken = await invariants(planOf("block", short), { keepLogs, sabotage: breakAtClose });
+    expect(broken).toEqual(["process ended"]);
+    expect((await readdir(keepLogs)).filter((name) => name.endsWith(".log"))).not.toEqual([]);
+    await rm(keepLogs, { recursive: true });
+  });
+
   test("has lines of the driver for each pattern of a rule, and a pattern for each line", async () => {
     const block: readonly Action[] = [
       { do: "attach", node: "node-a" },

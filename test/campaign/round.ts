@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { act } from "./actions.ts";
 import { Caller } from "./calls.ts";
@@ -92,14 +93,17 @@ async function runCaught(plan: Plan, options: RoundOptions, history: History): P
     const inTime = await within(limitMs, play({ site, caller, users, history, strikes }, options, played));
     if (!inTime) history.add({ fact: "overlong", limitMs });
     const found = violations(history.facts);
-    if (found.length > 0 && options.keepLogs !== undefined) await site.keepLogs(options.keepLogs);
+    // Closing deletes them, and may break as well.
+    if (options.keepLogs !== undefined) await site.keepLogs(options.keepLogs);
     if (!inTime) await abandon();
     else if (!(await within(CLOSE_LIMIT_MS, site.close()))) {
       await abandon();
       throw new Error("a round could not be closed");
     }
-    // Closing may break as well. What a round that was broken off does after that proves nothing.
+    // What a round that was broken off does after that proves nothing.
     const all = inTime ? violations(history.facts) : found;
+    if (all.length === 0 && options.keepLogs !== undefined)
+      await rm(options.keepLogs, { recursive: true, force: true });
     const healthy = history.facts.find((fact) => fact.fact === "healthy");
     return {
       ...{ plan, violations: all, facts: history.facts, faults: strikes.kinds },

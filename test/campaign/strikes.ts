@@ -38,9 +38,9 @@ const sorted = (kinds: StruckKinds): [string, Struck][] => [...kinds].sort(([a],
 
 /**
  * A kind that was set this often in a campaign has to strike. Rules for rare lines strike one time in four: of so many, all miss once in
- * a hundred campaigns.
+ * 100,000 campaigns.
  */
-const SET_OFTEN = 15;
+const SET_OFTEN = 40;
 
 /** What the faults say of a campaign, in words, a line each. */
 export interface Verdict {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -9,45 +9,64 @@ import { Copies, processesIn } from "./copies.ts";
 
 const root = join(import.meta.dir, "../../..");
 
-/** The first run of it starts a program of another process group, and hangs; the next one fails. */
-const HANGS_ONCE = `import { test } from "bun:test";
+/** Two sources with a mutant each, whose tests are different ones: each worker runs its own. */
+const SOURCES = {
+  "scripts/lib/mutate/places.ts": `export const PLACES = [
+  { name: "both", sources: ["hangs", "fails"].map((name) =>
+    ({ file: "src/migration/" + name + ".ts", tests: [["src/migration/" + name + ".test.ts"]] })) },
+];
+`,
+  "src/migration/hangs.ts": "export const hangs = true;\n",
+  "src/migration/fails.ts": "export const fails = true;\n",
+  // Starts a program of another process group, and hangs. The program's pid is outside the copies, which are removed soon after a failure.
+  "src/migration/hangs.test.ts": `import { test } from "bun:test";
 import { spawn } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
-test("hangs once", async () => {
-  mkdirSync(process.env.RDS_CSI_TEST_HANGS);
-  writeFileSync("hangs", String(spawn("sleep", ["1000"], { detached: true, stdio: "ignore" }).pid));
+import { renameSync, writeFileSync } from "node:fs";
+test("hangs", async () => {
+  const to = process.env.RDS_CSI_TEST_HANGS;
+  writeFileSync(to + ".new", String(spawn("sleep", ["1000"], { detached: true, stdio: "ignore" }).pid));
+  renameSync(to + ".new", to);
   await new Promise(() => setInterval(() => {}, 1000));
 });
-`;
+`,
+  "src/migration/fails.test.ts": `import { test } from "bun:test";
+import { existsSync } from "node:fs";
+test("fails once the other one hangs", async () => {
+  while (!existsSync(process.env.RDS_CSI_TEST_HANGS)) await Bun.sleep(5);
+  throw new Error("fails");
+});
+`,
+};
 
+/** Directories to remove after a test. */
+let made: string[] = [];
 let base = "";
 let temporary = "";
-/** A checkout whose tests of migration hang or fail. */
+/** Where the tests that hang say what they have started. */
+let pidFile = "";
+/** A checkout with tests that hang and tests that fail. */
 let checkout = "";
 beforeEach(async () => {
   base = await mkdtemp(join(tmpdir(), "rds-csi-copies-"));
+  made = [base];
+  pidFile = join(base, "pid");
   temporary = join(base, "t");
   await mkdir(temporary);
-  process.env.RDS_CSI_TEST_HANGS = join(base, "lock");
-  const copies = new Copies(root);
-  checkout = await copies.make();
-  await writeFile(join(checkout, "src/migration/hangs.test.ts"), HANGS_ONCE);
-  // The others would take a while, and be stopped by the first failure.
-  for (const name of await readdir(join(checkout, "src/migration")))
-    if (name.endsWith(".test.ts") && name !== "hangs.test.ts")
-      await rm(join(checkout, "src/migration", name));
+  checkout = await new Copies(root).make();
+  made.push(checkout);
+  for (const [file, text] of Object.entries(SOURCES)) await writeFile(join(checkout, file), text);
 });
 afterEach(async () => {
-  for (const pid of await processesIn(base)) process.kill(pid, "SIGKILL");
-  await new Copies(root).remove(checkout);
-  await rm(base, { recursive: true, force: true });
+  const directories = made;
+  made = [];
+  const removed = await Promise.allSettled(directories.map((each) => new Copies(root).remove(each)));
+  expect(removed.filter(({ status }) => status === "rejected")).toEqual([]);
 });
 
-const FILE = "src/migration/guard.ts";
 const mutate = (...args: string[]) =>
-  Bun.spawn([process.execPath, join(root, "scripts/lib/mutate/mutate.ts"), "--file", FILE, ...args], {
+  Bun.spawn([process.execPath, join(checkout, "scripts/lib/mutate/mutate.ts"), ...args], {
     cwd: checkout,
-    env: { ...process.env, TMPDIR: temporary },
+    env: { ...process.env, TMPDIR: temporary, RDS_CSI_TEST_HANGS: pidFile },
     stdout: "pipe",
     stderr: "pipe",
   });
@@ -56,8 +75,7 @@ const mutate = (...args: string[]) =>
 async function hanging(): Promise<number> {
   let pid = "";
   await until("tests hang in a copy", async () => {
-    for (const copy of await readdir(temporary))
-      pid = await readFile(join(temporary, copy, "hangs"), "utf8").catch(() => pid);
+    pid = await readFile(pidFile, "utf8").catch(() => "");
     return pid !== "";
   });
   return Number(pid);
@@ -101,3 +119,31 @@ describe("of a run of mutants nothing is left, neither copy nor process,", () =>
     await nothing(sleeping);
   }, 60_000);
 });
+
+test("a second signal ends a run at once, also while copies cannot be removed", async () => {
+  const never = `Copies.prototype.close = () => {
+  console.error("closing");
+  return new Promise(() => setInterval(() => {}, 1000));
+};
+`;
+  await appendFile(join(checkout, "scripts/lib/mutate/copies.ts"), never);
+  const running = mutate();
+  await hanging();
+  running.kill("SIGTERM");
+  const { value } = await running.stderr.getReader().read();
+  expect(new TextDecoder().decode(value)).toBe("closing\n");
+  running.kill("SIGINT");
+  expect(await running.exited).toBe(130);
+}, 60_000);
+
+test("a process that stays ends the removal with an error at its limit, and the removal can be tried again", async () => {
+  const copy = join(base, "copy");
+  await mkdir(copy);
+  // Beyond the largest pid.
+  let staying = [2 ** 30];
+  const copies = new Copies(root, { find: async () => staying, letGoMs: 100 });
+  await expect(copies.remove(copy)).rejects.toThrow(`processes stay in ${copy}: ${2 ** 30}`);
+  staying = [];
+  await copies.remove(copy);
+  expect(await readdir(base)).not.toContain("copy");
+}, 60_000);

@@ -58,10 +58,15 @@ export class Copies {
   readonly #removing = new Map<string, Promise<void>>();
   readonly #making = new Set<Promise<unknown>>();
   readonly #running = new Set<ChildProcess>();
+  readonly #find: typeof processesIn;
+  readonly #letGoMs: number;
   #closing: Promise<void> | undefined;
 
-  constructor(repository: string) {
+  /** @param options how processes are found, and the time that they have to end: for tests */
+  constructor(repository: string, { find = processesIn, letGoMs = LET_GO_MS } = {}) {
     this.#repository = repository;
+    this.#find = find;
+    this.#letGoMs = letGoMs;
   }
 
   /** Makes a copy of what the tests need. @returns its directory */
@@ -124,21 +129,27 @@ export class Copies {
     }
   }
 
-  /** Ends what runs in a copy, and removes it with its mounts and loop devices. */
+  /**
+   * Ends what runs in a copy, and removes it with its mounts and loop devices. A removal that failed may be tried again.
+   * @throws Error if something stays
+   */
   remove(copy: string): Promise<void> {
-    const removing = this.#removing.get(copy) ?? this.#remove(copy);
+    const removing =
+      this.#removing.get(copy) ?? this.#remove(copy).finally(() => this.#removing.delete(copy));
     this.#removing.set(copy, removing);
     return removing;
   }
 
   async #remove(copy: string): Promise<void> {
-    for (const until = performance.now() + LET_GO_MS; ; await delay(50)) {
+    for (const until = performance.now() + this.#letGoMs; ; await delay(50)) {
       try {
-        for (const pid of await processesIn(copy)) kill(pid);
+        for (const pid of await this.#find(copy)) kill(pid);
         for (const path of await mountsBelow(copy)) await run("umount", [path]);
         for (const device of await loopsBelow(copy)) await run("losetup", ["--detach", device]);
         await rm(copy, { recursive: true, force: true });
-        if ((await processesIn(copy)).length === 0) break;
+        const left = await this.#find(copy);
+        if (left.length === 0) break;
+        throw new Error(`processes stay in ${copy}: ${left.join(" ")}`);
       } catch (error) {
         if (performance.now() > until) throw error;
       }

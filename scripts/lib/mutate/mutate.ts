@@ -56,13 +56,16 @@ function sampled<T>(list: readonly T[], count: number, seed: number): readonly T
 
 const copies = new Copies(repository);
 
-// Nothing goes on without this program: a mutant may loop for ever.
+// Nothing goes on without this program: a mutant may loop for ever. A second signal waits for nothing.
+let isEnding = false;
 for (const [signal, status] of [
   ["SIGINT", 130],
   ["SIGTERM", 143],
   ["SIGHUP", 129],
 ] as const) {
   process.on(signal, async () => {
+    if (isEnding) process.exit(status);
+    isEnding = true;
     await copies.close().catch((error) => console.error(`mutate: ${error}`));
     process.exit(status);
   });

@@ -1,12 +1,12 @@
 /*
- * records write DEVICE FIRST PROGRESS TAG | records verify DEVICE LAST [TAG] | records newest DEVICE
+ * records write DEVICE FIRST PROGRESS TAG [END] | records verify DEVICE LAST [TAG] | records newest DEVICE
  *
  * A virtual machine's disk as the lab needs it. Record n, a page of its own with its slot and a checksum, goes to slot n modulo SLOTS by
  * direct I/O that the device has to acknowledge (O_DIRECT, O_DSYNC), one after the other without pause; the last acknowledged number is
- * always in PROGRESS, a file; a terminal as PROGRESS gets a line for each number. It ends at SIGTERM, after the running write, or at an
- * error. `verify` reads every slot: nothing that was acknowledged up to LAST may be missing or damaged, and nothing later than LAST+1 (a
- * write may have been under way) may be there; with TAG, all of it must come from writers of that tag. As long as LAST is below SLOTS no
- * slot was used twice, and each record has to be there. `newest` prints the largest number on the device.
+ * always in PROGRESS, a file; a terminal as PROGRESS gets a line for each number. It ends at SIGTERM, after the running write, after
+ * record END, or at an error. `verify` reads every slot: nothing that was acknowledged up to LAST may be missing or damaged, and nothing
+ * later than LAST+1 (a write may have been under way) may be there; with TAG, all of it must come from writers of that tag. As long as
+ * LAST is below SLOTS no slot was used twice, and each record has to be there. `newest` prints the largest number on the device.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -56,7 +56,7 @@ static void fill(uint64_t number, uint64_t tag)
 	page[WORDS - 1] = sum(page);
 }
 
-static int write_all(const char *device, uint64_t number, const char *progress, uint64_t tag)
+static int write_all(const char *device, uint64_t number, const char *progress, uint64_t tag, uint64_t end)
 {
 	int fd = open(device, O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC);
 	int out = open(progress, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -67,7 +67,7 @@ static int write_all(const char *device, uint64_t number, const char *progress, 
 	struct sigaction action = { .sa_handler = stop };
 	sigaction(SIGTERM, &action, NULL);
 	int terminal = isatty(out);
-	for (; !stopped; number++) {
+	for (; !stopped && number <= end; number++) {
 		fill(number, tag);
 		ssize_t done = pwrite(fd, page, sizeof page, (off_t)(number % SLOTS) * (off_t)sizeof page);
 		if (done != (ssize_t)sizeof page) {
@@ -160,12 +160,13 @@ static int newest(const char *device)
 
 int main(int argc, char **argv)
 {
-	if (argc == 6 && !strcmp(argv[1], "write"))
-		return write_all(argv[2], strtoull(argv[3], NULL, 10), argv[4], strtoull(argv[5], NULL, 10));
+	if ((argc == 6 || argc == 7) && !strcmp(argv[1], "write"))
+		return write_all(argv[2], strtoull(argv[3], NULL, 10), argv[4], strtoull(argv[5], NULL, 10),
+				 argc > 6 ? strtoull(argv[6], NULL, 10) : UINT64_MAX);
 	if (argc >= 4 && !strcmp(argv[1], "verify"))
 		return verify(argv[2], strtoull(argv[3], NULL, 10), argc > 4 ? strtoull(argv[4], NULL, 10) : 0);
 	if (argc == 3 && !strcmp(argv[1], "newest"))
 		return newest(argv[2]);
-	fprintf(stderr, "usage: records write DEVICE FIRST PROGRESS TAG | records verify DEVICE LAST [TAG] | records newest DEVICE\n");
+	fprintf(stderr, "usage: records write DEVICE FIRST PROGRESS TAG [END] | records verify DEVICE LAST [TAG] | records newest DEVICE\n");
 	return 2;
 }

@@ -7,6 +7,8 @@ import { until } from "../../support/until.ts";
 
 const RECORD = 4096;
 const SLOTS = 32_768;
+/** A writer ends here by itself: on a fast disk all slots would be used before a signal reaches it. */
+const END = 10_000;
 const noCompiler = Bun.which("gcc") === null ? "(skipped: gcc is not installed)" : "";
 
 describe.skipIf(noCompiler !== "")(`the records of a guest ${noCompiler}`.trim(), () => {
@@ -29,7 +31,7 @@ describe.skipIf(noCompiler !== "")(`the records of a guest ${noCompiler}`.trim()
   async function write(with_: string, to: string, least: number): Promise<number> {
     await writeFile(to, "");
     const progress = `${to}.progress`;
-    const writer = Bun.spawn([with_, "write", to, "1", progress, "1"], { stderr: "pipe" });
+    const writer = Bun.spawn([with_, "write", to, "1", progress, "1", String(END)], { stderr: "pipe" });
     const acknowledged = async () => Number(await readFile(progress, "utf8").catch(() => "0"));
     await until(
       "records are written",
@@ -65,7 +67,7 @@ describe.skipIf(noCompiler !== "")(`the records of a guest ${noCompiler}`.trim()
     (await disk.read(Buffer.alloc(RECORD), 0, RECORD, slot * RECORD)).buffer;
 
   test("are all found as they were written, and the newest is the last one", async () => {
-    expect(last).toBeLessThan(SLOTS - 1);
+    expect(last).toBeLessThanOrEqual(END);
     expect(await checked(async () => {})).toEqual([0, ""]);
     expect((await capture(program, ["newest", written()])).stdout).toBe(`${last}\n`);
   });
@@ -92,6 +94,14 @@ describe.skipIf(noCompiler !== "")(`the records of a guest ${noCompiler}`.trim()
   test("one that was never acknowledged is noticed, but for the next one, which was under way", async () => {
     expect(await checked(async () => {}, last - 1)).toEqual([0, ""]);
     expect(await checked(async () => {}, last - 2)).toEqual([1, `slot ${last}: record ${last} instead of 0`]);
+  });
+
+  test("end at the last one that is asked for", async () => {
+    const to = join(base, "ended");
+    await writeFile(to, "");
+    const wrote = await capture(program, ["write", to, "1", `${to}.progress`, "1", "70"]);
+    expect(wrote).toEqual({ code: 0, stdout: "", stderr: "" });
+    expect(Number(await readFile(`${to}.progress`, "utf8"))).toBe(70);
   });
 
   test("in a few slots the newest of each is what is looked for", async () => {
