@@ -86,7 +86,7 @@ export function createRdsMetrics(registry: Registry, clock: Clock) {
   );
   const channels = gauge(
     "rds_csi_rds_channels",
-    "RouterOS commands that each SSH connection may run at once.",
+    "RouterOS commands that an SSH connection which is opened now may run at once.",
   );
   const observer: TransportObserver = {
     onSent: (purpose, waitedSeconds) => wait.observe({ purpose }, waitedSeconds),

@@ -149,6 +149,7 @@ describe("a line held between its find and its set", () => {
         expect(connected.length).toBeLessThan(2);
       });
     }
+    // After the tests above.
     test("the line was held at each of its boundaries, behind the find of its last set too", () => {
       const last = reached.at(-1) ?? 0;
       expect(last).toBeGreaterThan(11);

@@ -5,7 +5,7 @@ import { ros } from "../routeros/script.ts";
 import type { Purpose } from "../routeros/transport/transport.ts";
 import { type RdsContext, runChecked } from "./context.ts";
 
-/** A RouterOS version; pre-releases order before their release. */
+/** A RouterOS version; a pre-release counts as its release. */
 export interface RouterOsVersion {
   readonly major: number;
   readonly minor: number;

@@ -163,7 +163,7 @@ export async function startTestServer(options: TestServerOptions = {}, port = 0)
     });
   });
   const emitter = server as unknown as NodeJS.EventEmitter;
-  for (;;) {
+  for (let tries = 1; ; tries += 1) {
     const listening = once(emitter, "listening");
     server.listen(port, "127.0.0.1");
     const error = await listening.then(
@@ -172,7 +172,7 @@ export async function startTestServer(options: TestServerOptions = {}, port = 0)
     );
     if (error === undefined) break;
     // A client's connection may have taken the wanted port for a moment.
-    if (port === 0 || error.code !== "EADDRINUSE") throw error;
+    if (port === 0 || error.code !== "EADDRINUSE" || tries === 250) throw error;
     await delay(20);
   }
   return {

@@ -1,8 +1,11 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { setImmediate } from "node:timers/promises";
 import { until } from "../../../test/support/until.ts";
+import { type Clock, systemClock } from "../../domain/clock.ts";
+import { type ProbeChannel, runsInParallel } from "./parallel-probe.ts";
 import { answered, type HeldBench, proveParallel, startHeld } from "./parallel-server.fixture.ts";
 import { change, idOf, read, startBench } from "./transport.fixture.ts";
-import { silentObserver, type TransportObserver } from "./transport.ts";
+import { type Purpose, silentObserver, type TransportObserver } from "./transport.ts";
 
 const open: { close(): Promise<void> }[] = [];
 afterEach(async () => {
@@ -23,14 +26,29 @@ function limits() {
 /** A server that has proven that it runs four channels at once. */
 async function proven(
   options: Parameters<typeof startHeld>[0] = {},
+  more: Parameters<typeof startHeld>[1] = {},
 ): Promise<HeldBench & Omit<ReturnType<typeof limits>, "observer">> {
   const { observer, ...noted } = limits();
-  const made = await startHeld(options, { channels: 4, observer });
+  const made = await startHeld(options, { channels: 4, observer, ...more });
   open.push(made);
   await proveParallel(made);
   await until("nothing runs", () => made.held.length === 0);
   made.asked.length = 0;
   return Object.assign(made, noted);
+}
+
+/** Notes the pauses before attempts to connect: no other wait of a transport is as short. */
+function pausing() {
+  const pauses: number[] = [];
+  const backoff = { firstMs: 60, maxMs: 60, maxFatalMs: 60 };
+  const clock: Clock = {
+    ...systemClock,
+    sleep: (ms, signal) => {
+      if (ms <= backoff.maxMs) pauses.push(ms);
+      return systemClock.sleep(ms, signal);
+    },
+  };
+  return { pauses, timing: { clock, backoff, random: () => 1 } };
 }
 
 describe("the number of channels after a connection has ended", () => {
@@ -102,13 +120,17 @@ describe("the number of channels after a connection has ended", () => {
 
   test("a refusal of the only channel leaves the neighbours that got one meanwhile", async () => {
     let refusals = 0;
-    const bench = await proven({ onSession: () => (refusals-- > 0 ? "refuse" : "accept") });
+    const { pauses, timing } = pausing();
+    const bench = await proven({ onSession: () => (refusals-- > 0 ? "refuse" : "accept") }, timing);
     const { transport, end, server } = bench;
     refusals = 1;
+    pauses.length = 0;
     const both = ["refused", "neighbour"].map((line) => transport.exec(line, change()));
     await until("both run", () => bench.asked.length === 2);
     expect(bench.asked).toEqual(["neighbour", "refused"]);
     expect([server.counts.connections, server.counts.open]).toEqual([2, 2]);
+    // A server that gives no channel is not called again at once.
+    expect(pauses).not.toEqual([]);
     for (const line of ["neighbour", "refused"]) end(line);
     expect((await Promise.all(both)).map(({ stdout }) => stdout)).toEqual(["refused", "neighbour"]);
   });
@@ -132,9 +154,11 @@ describe("the number of channels after a connection has ended", () => {
 
   test("a server that gives no channel for a moment is asked for as many as before, after a pause", async () => {
     let refusals = 0;
-    const { transport, held, end, seen, server } = await proven({
-      onSession: () => (refusals-- > 0 ? "refuse" : "accept"),
-    });
+    const { pauses, timing } = pausing();
+    const { transport, held, end, seen, server } = await proven(
+      { onSession: () => (refusals-- > 0 ? "refuse" : "accept") },
+      timing,
+    );
     const four = async () => {
       const lines = ["a", "b", "c", "d"];
       const all = lines.map((line) => transport.exec(line, change()));
@@ -144,9 +168,75 @@ describe("the number of channels after a connection has ended", () => {
     };
     await four();
     refusals = 4;
+    pauses.length = 0;
     await four();
+    expect(pauses).not.toEqual([]);
     expect(refusals).toBeLessThan(1);
     expect([seen, server.counts.connections]).toEqual([[1, 4], 2]);
+  });
+
+  test("a lane that connects for the first time after another one's loss asks anew", async () => {
+    const { transport, server, seen } = await proven();
+    server.cutAll();
+    await until("the loss is noticed", () => !transport.connected("change"));
+    const look = transport.exec("look", read());
+    await until("it runs", () => seen.length === 3);
+    expect(seen).toEqual([1, 4, 1]);
+    server.cutAll();
+    await idOf(look);
+  });
+
+  test("a device that gave no sign of life is asked anew", async () => {
+    const { transport, server, seen, end, asked } = await proven({}, { idleCheckMs: 50, idleAnswerMs: 50 });
+    server.freeze();
+    await until("the silence is noticed", () => !transport.connected("change"));
+    const next = transport.exec("next", change());
+    await until("it runs", () => asked.includes("next"));
+    expect(seen).toEqual([1, 4, 1]);
+    end("next");
+    await next;
+  });
+
+  test("an attach runs on another lane's channel while its own lane's question has no answer", async () => {
+    const { seen, observer } = limits();
+    let isHeld = false;
+    let running = 0;
+    const isQuestion = (line: string) => /^:(delay|put)/.test(line);
+    const made = await startBench(
+      {
+        onExec: (command) => {
+          running += 1;
+          command.channel.on("close", () => {
+            running -= 1;
+          });
+          if (!isHeld || !isQuestion(command.line)) void answered(command, 5, () => {});
+        },
+      },
+      { channels: 4, observer },
+    );
+    open.push(made);
+    const { transport, server } = made;
+    const all = (lines: string[], purpose: Purpose) =>
+      Promise.all(lines.map((line) => transport.exec(line, change({ purpose }))));
+    for (let round = 0; !seen.includes(4); round++)
+      await all([`a ${round}`, `b ${round}`, `c ${round}`], "change");
+    // The delay of the question that change asked ends later.
+    await until("nothing runs", () => running === 0);
+    // Until its own connection is there, it borrows.
+    while (!transport.connected("attach")) await all(["warm"], "attach");
+    await all(["first attach"], "attach");
+    server.served.find(({ line }) => line === "first attach")?.cut();
+    await until("the loss is noticed", () => !transport.connected("attach"));
+    isHeld = true;
+    server.lines.length = 0;
+    while (!transport.connected("attach")) await all(["warm again"], "attach");
+    await all(["d", "e"], "attach");
+    while (!server.lines.some(isQuestion)) {
+      // The ends of the commands before have been dealt with: nothing but this command looks for a channel.
+      await setImmediate();
+      await all(["alone"], "attach");
+    }
+    await all(["f", "g"], "attach");
   });
 
   test("a hung command's connection that cannot be made anew at once: the device is asked anew, as it may be another one", async () => {
@@ -154,7 +244,7 @@ describe("the number of channels after a connection has ended", () => {
     const { transport, seen, failures, held, end } = await proven({
       onConnection: () => (isDown ? "cut" : "accept"),
     });
-    const hung = idOf(transport.exec("hang", change({ timeoutMs: 50 })));
+    const hung = idOf(transport.exec("hang", change({ timeoutMs: 500 })));
     await until("it runs", () => held.length === 1);
     expect(await hung).toBe("rdsSilent");
     await until("the connection is given up", () => !transport.connected("change"));
@@ -170,7 +260,7 @@ describe("the number of channels after a connection has ended", () => {
 
   test("a hung command's connection that is made anew at once: the number stays", async () => {
     const { transport, held, end, seen, asked } = await proven();
-    const hung = idOf(transport.exec("hang", change({ timeoutMs: 50 })));
+    const hung = idOf(transport.exec("hang", change({ timeoutMs: 500 })));
     await until("it runs", () => held.length === 1);
     expect(await hung).toBe("rdsSilent");
     await until("the connection is given up", () => !transport.connected("change"));
@@ -183,4 +273,27 @@ describe("the number of channels after a connection has ended", () => {
     for (const line of ["a", "b"]) end(line);
     await Promise.all(all);
   });
+});
+
+test("a delay that is refused proves nothing, however long the answers take", async () => {
+  let now = 0;
+  const clock: Clock = { ...systemClock, monotonic: () => now, sleep: () => new Promise(() => {}) };
+  const asked: string[] = [];
+  const answers: (() => void)[] = [];
+  const run: ProbeChannel = (line, { onOpened }) => {
+    asked.push(line);
+    onOpened();
+    return new Promise((resolve) => {
+      answers.push(() => resolve({ kind: "answered", stdout: "", stderr: "", exitCode: 1 }));
+    });
+  };
+  const verdict = runsInParallel(run, clock, 10_000);
+  for (const questions of [1, 2]) {
+    await until("both channels run", () => asked.length === 2 * questions);
+    // Longer than the first delay, shorter than the second.
+    now += 150;
+    for (const answer of answers.splice(0)) answer();
+  }
+  expect(await verdict).toBeUndefined();
+  expect(asked).toEqual([":delay 100ms", ":put 1", ":delay 600ms", ":put 1"]);
 });

@@ -19,11 +19,13 @@ const MAX_PAUSE_MS = 600_000;
 
 /**
  * What is known about the channels of one device. Connections share it from their opening to their end. It begins anew, for connections that
- * are opened from then on, when a lost connection is back: an upgraded device, or another one, may allow more, or less.
+ * are opened from then on, when a connection was lost: an upgraded device, or another one, may allow more, or less.
  */
 export class ChannelLimits {
   readonly #options: ChannelLimitOptions;
   #current: ChannelLimit;
+  /** Monotonic. */
+  #lostAt: number | undefined;
 
   constructor(options: ChannelLimitOptions) {
     this.#options = options;
@@ -32,12 +34,13 @@ export class ChannelLimits {
 
   /** The limit of a connection that is opened now. */
   get current(): ChannelLimit {
+    if (this.#lostAt !== undefined && this.#current.isKnownSince(this.#lostAt)) this.#current = this.#begin();
     return this.#current;
   }
 
-  /** @param lostAt when a connection was lost that is back now (monotonic); younger knowledge stays */
-  renew(lostAt: number): void {
-    if (this.#current.isKnownSince(lostAt)) this.#current = this.#begin();
+  /** A connection was lost, or could not be made: what was known until now does not hold for later ones. */
+  lost(): void {
+    this.#lostAt = this.#options.clock.monotonic();
   }
 
   #begin(): ChannelLimit {
@@ -65,8 +68,8 @@ export class ChannelLimit {
   #askAgainAt = 0;
   #unanswered = 0;
   #isAsking = false;
-  /** When the device last answered the question, or refused a channel for good (monotonic). */
-  #learnedAt = 0;
+  /** When the device first answered the question, or refused a channel for good (monotonic). */
+  #learnedAt: number | undefined;
 
   constructor(options: ChannelLimitOptions) {
     this.#options = options;
@@ -100,10 +103,9 @@ export class ChannelLimit {
     });
   }
 
-  /** Whether something was learned, all of it by that time (monotonic). */
+  /** Whether something was learned by that time (monotonic). */
   isKnownSince(time: number): boolean {
-    const hasLearned = this.#verdict !== undefined || this.#most < this.#options.channels;
-    return hasLearned && this.#learnedAt <= time;
+    return this.#learnedAt !== undefined && this.#learnedAt <= time;
   }
 
   /**
@@ -122,13 +124,14 @@ export class ChannelLimit {
 
   #judge(verdict: Verdict): void {
     this.#verdict = verdict;
-    this.#options.logger.info("the RDS has said whether it runs channels at once", { verdict });
-    this.#learnedAt = this.#options.clock.monotonic();
-    if (verdict === "serial") {
-      this.#options.logger.warn(
+    this.#learnedAt ??= this.#options.clock.monotonic();
+    const { logger } = this.#options;
+    if (verdict === "parallel")
+      logger.info("the RDS runs the channels of one SSH connection at the same time");
+    else
+      logger.warn(
         "the RDS runs the channels of one SSH connection one after the other: one command at a time on each connection from now on",
       );
-    }
     this.#options.onChange(this.now);
   }
 
@@ -145,7 +148,7 @@ export class ChannelLimit {
     }
     this.#doubted = undefined;
     this.#most = most;
-    this.#learnedAt = this.#options.clock.monotonic();
+    this.#learnedAt ??= this.#options.clock.monotonic();
     this.#proven = Math.min(this.#proven, most);
     this.#options.logger.warn(
       "the RDS refused a channel: fewer commands at once on each connection from now on",

@@ -25,8 +25,6 @@ export interface Command {
   readonly sequence: number;
   /** The request of its first caller. */
   readonly request: RequestScope | undefined;
-  /** When it was asked for, on the monotonic clock. */
-  readonly askedAt: number;
   /** How many commands of its lane were there before it, running or waiting. */
   readonly ahead: number;
   /** When it came into the queue, or came back, on the monotonic clock. */
@@ -59,7 +57,6 @@ export function newCommand(
     nonce: options.nonce,
     sequence,
     request: currentRequest(),
-    askedAt: at.now,
     ahead: at.ahead,
     queuedAt: at.now,
     sentAt: undefined,

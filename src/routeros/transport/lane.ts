@@ -115,9 +115,8 @@ export class Lane {
       if (current === undefined) this.#link.open();
       else if (!current.hasRoom) this.#wantsMore ||= current.channels > 0 && current.isUnproven;
       else if (this.#wantsMore && current.channels === 0) {
-        const isAsked = current.ask(() => neighbours.changed());
+        current.ask(() => neighbours.changed());
         this.#wantsMore = current.isUnproven;
-        if (isAsked) return;
       }
       // A lane whose own connection cannot be made uses the others' too: the server may have no session for it.
       const mayBorrow = purpose === "attach" || this.#link.lastFailure !== undefined;
@@ -220,7 +219,8 @@ export class Lane {
       abandon: command.abandon.signal,
       onOpened: () => {
         this.#trouble = undefined;
-        this.pump();
+        // The channel may be another lane's, which has one more now.
+        neighbours.changed();
       },
       onStuck: (given, reason) => this.#stuck(command, current, given, reason),
     });
@@ -238,7 +238,7 @@ export class Lane {
   /** A command that was given up does not end: the others go on, new ones need another connection. */
   #stuck(command: Command, current: SharedConnection, outcome: GivenUp, reason: string): void {
     if (outcome.kind === "tooLong") rejectAll(command, outcomeError(command.what, outcome));
-    current.owner.replace(current, reason, "hangs");
+    current.owner.replace(current, reason, command.line === SIGN_OF_LIFE ? "silent" : "hangs");
   }
 
   /** @returns whether the command waits again */

@@ -5,7 +5,7 @@ import { Lane } from "./lane.ts";
 import type { LaneOptions, Neighbours } from "./lane-options.ts";
 import type { Purpose } from "./transport.ts";
 
-/** The lanes of one device, by purpose. They share the order of changes and the limit of channels. */
+/** The lanes of one device, by purpose. They share the order of changes and what is known about channels. */
 export function createLanes(
   options: Omit<LaneOptions, "purpose" | "limits" | "neighbours" | "onReconnect"> & {
     readonly channels: number;

@@ -2,7 +2,7 @@ import type { DriverError } from "../../domain/errors/driver-error.ts";
 import type { ChannelLimits } from "./channel-limit.ts";
 import { type ConnectFailure, type Connection, endConnection } from "./connection.ts";
 import { Connector, type ConnectorOptions } from "./connector.ts";
-import { type ConnectionOwner, SharedConnection } from "./shared-connection.ts";
+import { type ConnectionOwner, type ReplaceReason, SharedConnection } from "./shared-connection.ts";
 
 export interface LinkOptions extends ConnectorOptions {
   readonly limits: ChannelLimits;
@@ -24,7 +24,7 @@ export interface LinkUser {
 
 /**
  * The connections of one lane: one that takes new commands, opened when it is asked for and opened again with back-off while somebody
- * waits; and those that a hung command has made useless, until their other commands have ended.
+ * waits; and those that a hung command or a refused channel has made useless, until their other commands have ended.
  */
 export class Link implements ConnectionOwner {
   readonly #options: LinkOptions;
@@ -35,14 +35,10 @@ export class Link implements ConnectionOwner {
   #current: SharedConnection | undefined;
   #connecting: Promise<void> | undefined;
   #wasConnected = false;
-  /** When the last connection ended or was replaced (monotonic). */
-  #endedAt = 0;
-  /** Whether the device may be another one since: the other side ended the connection, or the next one failed. */
-  #isLost = false;
 
   constructor(options: Omit<LinkOptions, "onFailed">, user: LinkUser) {
     const onFailed = ({ error }: ConnectFailure): void => {
-      this.#isLost = true;
+      options.limits.lost();
       user.failed(error, false);
     };
     this.#options = { ...options, onFailed };
@@ -77,13 +73,13 @@ export class Link implements ConnectionOwner {
     });
   }
 
-  replace(shared: SharedConnection, reason: string, why: "hangs" | "refused"): void {
-    const { observer, purpose, logger, address, clock } = this.#options;
+  replace(shared: SharedConnection, reason: string, why: ReplaceReason): void {
+    const { observer, purpose, logger, address, limits } = this.#options;
+    if (why === "silent") limits.lost();
     shared.drain(reason);
     // A connection without other commands is being dropped, which is reported when it is gone.
     if (this.#current !== shared || !shared.connection.open) return;
     this.#current = undefined;
-    this.#endedAt = clock.monotonic();
     // A server that gives no channel would be called without pause.
     if (why === "refused") this.#connector.failed(false);
     observer.onDisconnected(purpose, reason);
@@ -102,14 +98,15 @@ export class Link implements ConnectionOwner {
   async #connect(): Promise<void> {
     const result = await this.#connector.connect(() => this.#user.isWanted(), this.#stop.signal);
     if (result?.kind === "connected") this.#adopt(result);
-    else if (result !== undefined) this.#user.failed(result.error, true);
+    else if (result !== undefined) {
+      this.#options.limits.lost();
+      this.#user.failed(result.error, true);
+    }
   }
 
   #adopt(connection: Connection): void {
     const { purpose, observer, limits, onReconnect } = this.#options;
     const again = this.#wasConnected;
-    if (again && this.#isLost) limits.renew(this.#endedAt);
-    this.#isLost = false;
     const shared = new SharedConnection(connection, limits.current, this);
     this.#current = shared;
     this.#all.add(shared);
@@ -126,13 +123,12 @@ export class Link implements ConnectionOwner {
   }
 
   #ended(shared: SharedConnection, reason: string): void {
-    const { purpose, observer, logger, address } = this.#options;
+    const { purpose, observer, logger, address, limits } = this.#options;
     this.#all.delete(shared);
     if (this.#current !== shared) return;
     this.#current = undefined;
-    this.#endedAt = this.#options.clock.monotonic();
     // A connection that takes no new commands ends by our own hand, from the same device.
-    if (!shared.isDraining) this.#isLost = true;
+    if (!shared.isDraining) limits.lost();
     observer.onDisconnected(purpose, reason);
     if (!this.#stop.signal.aborted) {
       logger.warn("connection to the RDS lost", { purpose, address, reason });

@@ -3,10 +3,13 @@ import type { ChannelLimit } from "./channel-limit.ts";
 import type { Connection } from "./connection.ts";
 import type { Priority } from "./transport.ts";
 
+/** Why a connection is replaced: a command hangs, or gets no channel, or the other side gives no sign of life. */
+export type ReplaceReason = "hangs" | "refused" | "silent";
+
 /** The link that opened a connection. */
 export interface ConnectionOwner {
-  /** A command on the connection hangs, or gets no channel: new ones go over another connection. */
-  replace(shared: SharedConnection, reason: string, why: "hangs" | "refused"): void;
+  /** New commands go over another connection. */
+  replace(shared: SharedConnection, reason: string, why: ReplaceReason): void;
   /** A command was answered: the RDS is well. */
   worked(): void;
 }
