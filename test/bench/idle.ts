@@ -75,7 +75,6 @@ async function compare(bench: Bench, stand: Stand, floor: string): Promise<void>
       name: `its part of it, shared pages divided by their users (${name})`,
       value: of(name, "proportionalMb"),
       unit: "MB",
-      beside: { name: "floor", value: of("floor", "proportionalMb") },
     });
   }
 }
