@@ -115,7 +115,7 @@ describe("one volume that fails", () => {
     const { rds } = world.on;
     const write = rds.write.bind(rds);
     rds.write = (volume, ...rest) => (volume.id === stuck ? new Promise(() => {}) : write(volume, ...rest));
-    const { loop } = world.reconciler({ limits: { tickMs: 20_000, volumeMs: 50 } });
+    const { loop } = world.reconciler({ limits: { tickMs: 50_000, volumeMs: 4_000 } });
     await loop.tick(world.on.signal);
     expect(await nodesOf(world, other)).toEqual([]);
     expect(await world.drift("not-reconciled")).toBe(1);

@@ -110,8 +110,18 @@ async function prepare({ controller, simulator, run, runCancelled }: Served): Pr
   ];
 }
 
-/** Runs calls of a kind. @returns what they leave behind, in words; undefined if nothing */
+/** How often a kind is measured that seems to leave something. What calls leave behind comes each time, objects of the runtime do not. */
+const TRIES = 3;
+
+/** Runs calls of a kind. @returns what they leave behind each time, in words; undefined if nothing */
 async function leak(served: Served, kind: Kind): Promise<string | undefined> {
+  for (let tries = 1; ; tries++) {
+    const found = await measured(served, kind);
+    if (found === undefined || tries === TRIES) return found;
+  }
+}
+
+async function measured(served: Served, kind: Kind): Promise<string | undefined> {
   const { name, code, rpcs = 1, remembered = 0, run } = kind;
   await run(FIRST);
   let calls = 0;

@@ -107,8 +107,10 @@ describe.skipIf(noDevices !== "")(`healing ${noDevices}`, () => {
     const clock = {
       ...systemClock,
       monotonic: () => performance.now() + offset,
-      sleep: async (ms: number) => {
+      // A program of another test may have the device open for a moment: looks are not repeated at once.
+      sleep: async (ms: number, signal?: AbortSignal) => {
         offset += ms;
+        await systemClock.sleep(Math.min(ms, 250), signal);
       },
     };
     return { on: lab.node("node-a", { clock }, wrap), disconnected };
