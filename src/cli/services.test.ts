@@ -132,7 +132,7 @@ describe("services as processes", () => {
     expect(await gone.exit).toBe(1);
     expect(gone.output.err).toMatch(/rds-csi: the RDS at .* is not reachable over SSH: .*refused.*\n {2}\S/i);
     expect(gone.output.err).not.toContain("    at ");
-  }, 60_000);
+  }, 240_000);
 
   test("node serves, reports why it is not ready, and ends on SIGINT", async () => {
     const socket = join(directory, "node.sock");
@@ -165,7 +165,7 @@ describe("services as processes", () => {
     node.child.kill("SIGINT");
     expect(await node.exit).toBe(0);
     expect(existsSync(socket)).toBe(false);
-  }, 60_000);
+  }, 240_000);
 
   test("a socket path that cannot be had is an error with a remedy, code 1", async () => {
     // On another data path than the kernel's: a test does not load modules into it.
@@ -175,7 +175,7 @@ describe("services as processes", () => {
     expect(await node.exit).toBe(1);
     expect(node.output.err).toContain("endpoint");
     expect(node.output.err).not.toContain("    at ");
-  }, 30_000);
+  }, 240_000);
 
   test("simulate refuses a file without keys, code 2", async () => {
     const empty = join(directory, "empty.pub");
@@ -183,13 +183,13 @@ describe("services as processes", () => {
     const run = start(["simulate", "--dir", join(directory, "refused"), "--authorized-keys-file", empty]);
     expect(await run.exit).toBe(2);
     expect(run.output.err).toContain("--authorized-keys-file");
-  }, 30_000);
+  }, 240_000);
 
   test("output into a pipe that closes early is no error", async () => {
     const run = start(["--help"]);
     run.child.stdout?.destroy();
     expect(await run.exit).toBe(0);
-  }, 30_000);
+  }, 240_000);
 
   test("a watch ends when the reader of its output has gone", async () => {
     const { run: simulator, rds } = await simulate("watched");
@@ -201,7 +201,7 @@ describe("services as processes", () => {
     // A line has to be written for the reader's end to show: that the RDS is lost.
     simulator.child.kill("SIGKILL");
     expect(await watch.exit).toBe(0);
-  }, 60_000);
+  }, 240_000);
 });
 
 /** What a person sees when the surroundings are at fault: one sentence and what to do, no stack, no words of CSI. */
@@ -237,7 +237,7 @@ describe("surroundings", () => {
     } finally {
       server.close();
     }
-  }, 60_000);
+  }, 240_000);
 
   test("Ctrl-C ends a command that waits for the RDS, and says so", async () => {
     const server = createServer().listen(0, "127.0.0.1");
@@ -260,7 +260,7 @@ describe("surroundings", () => {
     } finally {
       server.close();
     }
-  }, 60_000);
+  }, 240_000);
 
   test("standard output that is full or closed ends a command with one line, or none", async () => {
     const full = openSync("/dev/full", "w");
@@ -283,5 +283,5 @@ describe("surroundings", () => {
       encoding: "utf8",
     });
     expect(closed.stderr).not.toMatch(CALLER);
-  }, 60_000);
+  }, 240_000);
 });

@@ -58,4 +58,4 @@ test("the start-up taint stays while /readyz says 503, and goes once it says 200
     stop.abort();
     await running;
   }
-}, 60_000);
+}, 240_000);

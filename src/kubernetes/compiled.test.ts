@@ -40,7 +40,7 @@ beforeAll(async () => {
   const compile = ["scripts/lib/compile.ts", "--entry", entry, "--outfile", executable];
   const { code, output } = await run(process.execPath, ...compile, "--version", "0", "--commit", "0");
   expect([code, output]).toEqual([0, ""]);
-}, 60_000);
+}, 240_000);
 
 afterAll(async () => {
   await world.stop();

@@ -136,7 +136,7 @@ describe("startHttp", () => {
       for (const { socket } of sockets) socket.destroy();
       await server.close();
     }
-  }, 20_000);
+  }, 240_000);
 
   test("a kept connection serves one request after the other, and is ended when it is not used", async () => {
     const server = await startHttp(options({ limits: { ...CONNECTION_LIMITS, headMs: 500 } }));
@@ -157,7 +157,7 @@ describe("startHttp", () => {
       socket.destroy();
       await server.close();
     }
-  }, 20_000);
+  }, 240_000);
 
   test("a port in use is an error that names it", async () => {
     await withHttp({}, async (url) => {

@@ -145,7 +145,7 @@ describe.skipIf(noDevices !== "")(`a round of the campaign ${noDevices}`.trim(),
     };
     expect(await invariants(planOf("block", short), { sabotage: deaf })).toEqual(["process ended"]);
     expect(texts()).toEqual(["node-c did not end within 10 s after SIGTERM"]);
-  }, 60_000);
+  }, 240_000);
 
   test.skipIf(noFakeTime !== "")(
     `leaves nothing of libfaketime in /dev/shm, not even of a process that was killed ${noFakeTime}`.trim(),

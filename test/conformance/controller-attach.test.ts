@@ -166,7 +166,7 @@ describe("parallel calls", () => {
     const slots = (await stand.control.state()).disks.map(({ slot }) => slot);
     for (const id of wanted) expect(slots.filter((slot) => slot === id)).toEqual([id]);
     await Promise.all(wanted.map((volumeId) => stand.controller.deleteVolume({ volumeId })));
-  }, 30_000);
+  }, 240_000);
 
   test("another operation on the same volume is ABORTED and names the one that runs", async () => {
     const volumeId = await created("busy");

@@ -221,5 +221,5 @@ describe.skipIf(noDevices !== "")(`volumes on a node process ${noDevices}`, () =
     expect(new Set(await Promise.all(all.map((on) => on.unstage())))).toEqual(new Set(["OK"]));
     expect(await loopsBelow(work)).toEqual([]);
     for (const on of all) await on.remove();
-  }, 30_000);
+  }, 240_000);
 });

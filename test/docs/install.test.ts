@@ -72,7 +72,7 @@ describe.skipIf(missing !== "")(`docs/install.md ${missing}`, () => {
       const own = (await readFile(config, "utf8")).replace(RDS, `127.0.0.1:${run.simulator.port}`);
       await writeFile(config, own);
     }
-  }, 60_000);
+  }, 240_000);
   afterAll(() => run?.close());
 
   const outputOf = (part: string): string => outputs.get(step(part)) ?? "";

@@ -195,7 +195,7 @@ describe("events", () => {
   let said: Produced;
   beforeAll(async () => {
     said = await produced();
-  }, 60_000);
+  }, 240_000);
   const tables = blocksOf(page).filter(({ text }) => text.startsWith("LAST SEEN"));
 
   test("output of kubectl on the page is what the driver says", () => {

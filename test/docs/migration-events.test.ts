@@ -19,7 +19,7 @@ describe("docs/events.md", () => {
   let said: Produced;
   beforeAll(async () => {
     said = await produced();
-  }, 60_000);
+  }, 240_000);
 
   test("events.md lists exactly the reasons of the code, each with something that the driver says", async () => {
     const events = await readPage("events.md");

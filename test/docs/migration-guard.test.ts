@@ -14,7 +14,7 @@ describe("the refusals of docs/migration-guard.md", () => {
   let said: Produced;
   beforeAll(async () => {
     said = await produced();
-  }, 60_000);
+  }, 240_000);
 
   test("the table of refusals: known errors with what the driver says, none of the attaching ones left out", () => {
     const rows = rowsBelow(page, "## Refusals").map(([id = "", message]) => ({

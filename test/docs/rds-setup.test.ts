@@ -57,7 +57,7 @@ describe.skipIf(missing !== "")(`docs/rds-setup.md ${missing}`, () => {
       }
     }
     close();
-  }, 60_000);
+  }, 240_000);
   afterAll(() => run?.close());
 
   /** The output of the one step whose commands contain `text`. */

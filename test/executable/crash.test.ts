@@ -193,7 +193,7 @@ describe("kill -9 of the simulator", () => {
     );
     expect(files.filter(({ directory }) => !directory)).toHaveLength(30);
     for (const { slot } of disks) await client.deleteVolume({ volumeId: slot });
-  }, 30_000);
+  }, 240_000);
 });
 
 describe.skipIf(noDevices !== "")(`kill -9 of a node process ${noDevices}`, () => {
@@ -271,5 +271,5 @@ describe.skipIf(noDevices !== "")(`kill -9 of a node process ${noDevices}`, () =
     }
     await client.controllerUnpublishVolume({ volumeId });
     await client.deleteVolume({ volumeId });
-  }, 30_000);
+  }, 240_000);
 });

@@ -131,7 +131,7 @@ describe.skipIf(noDevices !== "")(`the demo as root ${noDevices}`, () => {
       expect(text).toMatch(DONE);
       expect(code).toBe("0");
       expect(await leftOf(directory)).toEqual([]);
-    }, 30_000);
+    }, 240_000);
   }
 
   for (const [victim, index] of [
@@ -156,7 +156,7 @@ describe.skipIf(noDevices !== "")(`the demo as root ${noDevices}`, () => {
         expect(demo.text()).toMatch(/^demo failed: /m);
         expect(demo.text()).not.toMatch(DONE);
         expect(await leftOf(directory)).toEqual([]);
-      }, 30_000);
+      }, 240_000);
     }
   }
 
@@ -169,7 +169,7 @@ describe.skipIf(noDevices !== "")(`the demo as root ${noDevices}`, () => {
       expect(await demo.ended).toBe("1");
       expect(demo.text()).toContain(`demo failed: received ${signal}`);
       expect(await leftOf(directory)).toEqual([]);
-    }, 30_000);
+    }, 240_000);
   }
 
   test("a second one at the same time is refused, and the first does not notice", async () => {
@@ -194,7 +194,7 @@ describe.skipIf(noDevices !== "")(`the demo as root ${noDevices}`, () => {
       if (code === "1") expect(text).toContain("demo failed: process ");
     }
     expect(await leftOf(directory)).toEqual([]);
-  }, 30_000);
+  }, 240_000);
 
   test("the lock of a dead process is taken over, also when its pid is in use again; other files are not", async () => {
     const directory = join(parent, "lock");
@@ -280,5 +280,5 @@ describe.skipIf(noOtherUser !== "")(`the demo as a normal user ${noOtherUser}`, 
     const { code, text } = await run(directory, { HOME: home, TMPDIR: home }, user);
     expect(text).toContain("left by an earlier run, removed: process ");
     expect([code, await processesBelow(directory)]).toEqual(["0", []]);
-  }, 30_000);
+  }, 240_000);
 });

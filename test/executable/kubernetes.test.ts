@@ -48,7 +48,7 @@ describe("the executable with --orchestrator kubernetes", () => {
       // Set, so that volumes can be made before the API server has said which cluster this is.
       controller: ["--cluster-id", CLUSTER_UID],
     });
-  }, 60_000);
+  }, 240_000);
   afterAll(async () => {
     await stand?.close();
     await api?.stop();

@@ -28,7 +28,7 @@ beforeAll(async () => {
     controller: ["--log-format", "json", "--log-level", "debug"],
     node: ["--metrics-address", `unix:${join(directory, "s", "node.sock")}`],
   });
-}, 60_000);
+}, 240_000);
 afterAll(async () => {
   await stand?.close();
   await rm(directory, { recursive: true });
@@ -109,7 +109,7 @@ for (const [mode, socket] of [
       for (let each = 0; each < 5; each += 1) expect((await ask("/healthz", socket)).status).toBe(200);
       await Promise.all(slow);
       expect((await ask("/healthz", socket)).status).toBe(200);
-    }, 30_000);
+    }, 240_000);
   });
 }
 
@@ -159,7 +159,7 @@ describe("metrics of the controller", () => {
       await second.stop();
       await stand.startSimulator();
     }
-  }, 60_000);
+  }, 240_000);
 });
 
 describe("request ids", () => {

@@ -154,7 +154,7 @@ for (const format of ["json", "text"] as const) {
           "storage",
         ],
       });
-    }, 60_000);
+    }, 240_000);
     afterAll(() => stand?.close());
 
     test("are in no log, error, event, metric or list", async () => {
@@ -217,7 +217,7 @@ for (const format of ["json", "text"] as const) {
         expect(all).toContain(part);
       for (const secret of await canaries(stand))
         expect(texts.flatMap((t) => t.split("\n")).filter((l) => l.includes(secret))).toEqual([]);
-    }, 60_000);
+    }, 240_000);
   });
 }
 

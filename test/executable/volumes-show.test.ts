@@ -88,7 +88,7 @@ beforeAll(async () => {
     message: "made \u001b[2J it",
     lastTimestamp: "2026-03-01T12:00:00Z",
   });
-}, 60_000);
+}, 240_000);
 afterAll(async () => {
   await stand?.close();
   await api?.stop();

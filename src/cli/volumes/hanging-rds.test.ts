@@ -49,7 +49,7 @@ for (const args of COMMANDS) {
     expect(text).not.toMatch(
       /not reachable over SSH|Check power|by the caller|repeated by itself|repeated call/,
     );
-  }, 30_000);
+  }, 240_000);
 
   test(`${args.slice(0, 2).join(" ")}: an RDS that refuses connections is not reachable`, async () => {
     stack.simulator.faults.refuseSessions();
@@ -59,7 +59,7 @@ for (const args of COMMANDS) {
     expect(out + err).not.toContain("accepted the SSH login");
     expect(out + err).toContain("Repeat the command.");
     expect(out + err).not.toMatch(/repeated by itself|repeated call/);
-  }, 30_000);
+  }, 240_000);
 
   test(`${args.slice(0, 2).join(" ")}: a connection that is cut is repeated by the person, who is told so`, async () => {
     for (let times = 0; times < 5; times += 1) stack.simulator.faults.cutAfter({ line: /\/disk/ });
@@ -67,7 +67,7 @@ for (const args of COMMANDS) {
     expect(code).toBe(ExitCode.failure);
     expect(out + err).toContain("Repeat the command.");
     expect(out + err).not.toMatch(/repeated by itself|repeated call/);
-  }, 30_000);
+  }, 240_000);
 }
 
 test("volumes list names the command that hangs, also if an earlier one was answered", async () => {
@@ -75,7 +75,7 @@ test("volumes list names the command that hangs, also if an earlier one was answ
   const { err } = await run(["volumes", "list"]);
   expect(err).toMatch(/^rds-csi: list volumes and pools: the RDS at \S+ accepted the SSH login/);
   expect(err).toContain("a command that hangs often waits for a disk");
-}, 30_000);
+}, 240_000);
 
 test("diagnose takes an RDS that hangs after the login for one that did not answer a question, and names the command", async () => {
   stack.simulator.faults.hang();
@@ -94,4 +94,4 @@ test("diagnose takes an RDS that hangs after the login for one that did not answ
     id: "rdsSilent",
     summary: expect.stringContaining("read the RouterOS version: the RDS at"),
   });
-}, 30_000);
+}, 240_000);
