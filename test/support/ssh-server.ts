@@ -1,14 +1,13 @@
 import type { Buffer } from "node:buffer";
 import { generateKeyPairSync } from "node:crypto";
-import { once } from "node:events";
-import type { AddressInfo, Socket } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
+import type { AddressInfo, Server, Socket } from "node:net";
 import type { ParsedKey, ServerChannel, Connection as ServerConnection } from "ssh2";
 import ssh2 from "ssh2";
 import { ed25519ToOpenSsh } from "../../src/domain/openssh-key.ts";
 import { fingerprintOf, type HostKeyPin, parseHostKeyPin } from "../../src/routeros/transport/host-keys.ts";
 
 import { registerSecret } from "./canary.ts";
+import { listenOn } from "./listen.ts";
 
 /** A private key text and its public line, as `ssh-keygen` would write them. */
 export interface TestKey {
@@ -162,19 +161,7 @@ export async function startTestServer(options: TestServerOptions = {}, port = 0)
       });
     });
   });
-  const emitter = server as unknown as NodeJS.EventEmitter;
-  for (let tries = 1; ; tries += 1) {
-    const listening = once(emitter, "listening");
-    server.listen(port, "127.0.0.1");
-    const error = await listening.then(
-      () => undefined,
-      (reason: NodeJS.ErrnoException) => reason,
-    );
-    if (error === undefined) break;
-    // A client's connection may have taken the wanted port for a moment.
-    if (port === 0 || error.code !== "EADDRINUSE" || tries === 250) throw error;
-    await delay(20);
-  }
+  await listenOn(server as unknown as Server, port);
   return {
     port: (server.address() as AddressInfo).port,
     hostLine: publicLine(hostKeys[0] ?? ""),

@@ -4,6 +4,7 @@ import https from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { emitted } from "../canary.ts";
+import { listenOn } from "../listen.ts";
 import { execute, readBody, send, sendStatus } from "./http.ts";
 import { type KubeconfigOptions, kubeconfigText, TEST_TOKEN } from "./kubeconfig.ts";
 import { BUILT_IN, type KubeObject, type ResourceType } from "./objects.ts";
@@ -113,10 +114,7 @@ export class FakeApiServer {
     });
     server.on("tlsClientError", () => {});
     this.#server = server;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(this.#port, "127.0.0.1", resolve);
-    });
+    await listenOn(server, this.#port);
     this.#port = (server.address() as AddressInfo).port;
   }
 
