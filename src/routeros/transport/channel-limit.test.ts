@@ -244,7 +244,7 @@ describe("the number of channels after a connection has ended", () => {
     const { transport, seen, failures, held, end } = await proven({
       onConnection: () => (isDown ? "cut" : "accept"),
     });
-    const hung = idOf(transport.exec("hang", change({ timeoutMs: 500 })));
+    const hung = idOf(transport.exec("hang", change({ timeoutMs: 2_000 })));
     await until("it runs", () => held.length === 1);
     expect(await hung).toBe("rdsSilent");
     await until("the connection is given up", () => !transport.connected("change"));
@@ -260,7 +260,7 @@ describe("the number of channels after a connection has ended", () => {
 
   test("a hung command's connection that is made anew at once: the number stays", async () => {
     const { transport, held, end, seen, asked } = await proven();
-    const hung = idOf(transport.exec("hang", change({ timeoutMs: 500 })));
+    const hung = idOf(transport.exec("hang", change({ timeoutMs: 2_000 })));
     await until("it runs", () => held.length === 1);
     expect(await hung).toBe("rdsSilent");
     await until("the connection is given up", () => !transport.connected("change"));
