@@ -204,7 +204,10 @@ describe("one request kept for each call would be noticed, however the call ends
 
   test.each([SECOND_NODE, "DeleteVolume, cancelled"])("%s", async (name) => {
     const before = kept.length;
-    expect(await leak(name)).toStartWith(`${name}: `);
+    // Objects of the runtime that go meanwhile may hide it once.
+    let found: string | undefined;
+    for (let tries = 0; found === undefined && tries < TRIES; tries++) found = await leak(name);
+    expect(found).toStartWith(`${name}: `);
     expect(kept.length - before).toBeGreaterThan(STRETCH);
   });
 });
