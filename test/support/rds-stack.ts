@@ -9,7 +9,10 @@ import { type EvidenceSource, noOrchestrator } from "../../src/controller/eviden
 import { ExpansionService, type OnlineExpansion } from "../../src/controller/expansion.ts";
 import { createMigrationMetrics, type MigrationMetrics } from "../../src/controller/migration-metrics.ts";
 import { MigrationReporter } from "../../src/controller/migration-reporter.ts";
+import { ModifyService } from "../../src/controller/modify.ts";
+import { SnapshotService } from "../../src/controller/snapshots.ts";
 import { VolumeCounts } from "../../src/controller/volume-counts.ts";
+import { VolumeHealthService } from "../../src/controller/volume-health.ts";
 import { VolumeService } from "../../src/controller/volumes.ts";
 import type { Capability } from "../../src/domain/access-mode.ts";
 import { type Clock, systemClock } from "../../src/domain/clock.ts";
@@ -79,8 +82,11 @@ export interface ControllerStack {
   readonly transport: Transport;
   readonly rds: Rds;
   readonly volumes: VolumeService;
+  readonly snapshots: SnapshotService;
+  readonly health: VolumeHealthService;
   readonly attachments: AttachmentService;
   readonly expansions: ExpansionService;
+  readonly modifications: ModifyService;
   /** Events on claims, in order. */
   readonly posted: PostedEvent[];
   readonly registry: Registry;
@@ -201,12 +207,18 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       metrics,
       counts,
       refreshCounts: () => counts.refresh(signal),
+      health: new VolumeHealthService({ rds, clock, cluster: undefined }),
       volumes: new VolumeService({
         rds,
         clock,
         layout: { ...LAYOUT, directory: volumeDirectory },
         reserveBytes,
         clusterId,
+      }),
+      snapshots: new SnapshotService({
+        store: rds.snapshots,
+        layout: { ...LAYOUT, directory: volumeDirectory },
+        reserveBytes,
       }),
       expansions: new ExpansionService({
         rds,
@@ -216,6 +228,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         reserveBytes,
         online: settings.online ?? online,
       }),
+      modifications: new ModifyService({ rds, reporter, logger: silentLogger }),
       attachments: new AttachmentService({
         rds,
         nodes: staticNodes(["node-a", "node-b", "node-c"]),

@@ -8,13 +8,16 @@ import {
   decodeExportName,
   decodeMigration,
   encodeAttachment,
+  encodeConnections,
   encodeEnded,
   encodeExportName,
   encodeMigration,
   oneOf,
   parts,
+  withConnections,
 } from "./record-parts.ts";
 import {
+  byteCount,
   epochNumber,
   escapeText,
   identifier,
@@ -99,9 +102,12 @@ function write(record: VolumeRecord): string {
   put("v", claim === undefined ? undefined : `${escapeText(claim.namespace)},${escapeText(claim.name)}`);
   put("t", String(record.createdAt));
   put("s", record.source === undefined ? undefined : escapeText(record.source));
+  put("l", record.layout);
+  put("w", record.wantedBytes === undefined ? undefined : String(record.wantedBytes));
   put("f", record.filesystem);
   put("e", record.epoch === 0 ? undefined : String(record.epoch));
   put("a", record.attachments.length === 0 ? undefined : record.attachments.map(encodeAttachment).join("|"));
+  put("o", encodeConnections(record.attachments));
   put("q", record.exportName && encodeExportName(record.exportName));
   put("i", record.invalidations === undefined ? undefined : String(record.invalidations));
   put("m", record.migration && encodeMigration(record.migration));
@@ -168,9 +174,12 @@ function parse(body: string): VolumeRecord {
   });
   const createdAt = time(need("t"));
   const source = optional("s", identifier);
+  const layout = optional("l", (value) => oneOf(["subvolume"] as const, value));
+  const wantedBytes = optional("w", byteCount);
   const filesystem = optional("f", (value) => oneOf(FILESYSTEMS, value) as Filesystem);
   const epoch = optional("e", epochNumber) ?? 0;
-  const attachments = optional("a", (value) => value.split("|").map(decodeAttachment)) ?? [];
+  const attached = optional("a", (value) => value.split("|").map(decodeAttachment)) ?? [];
+  const attachments = optional("o", (value) => withConnections(attached, value)) ?? attached;
   if (attachments.length > 2) throw new Error(`${attachments.length} attachments`);
   const [first, second] = attachments;
   if (first !== undefined && first.node === second?.node)
@@ -196,6 +205,8 @@ function parse(body: string): VolumeRecord {
     claim,
     createdAt,
     source,
+    ...(layout === undefined ? {} : { layout }),
+    ...(wantedBytes === undefined ? {} : { wantedBytes }),
     filesystem,
     epoch,
     attachments,

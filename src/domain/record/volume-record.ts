@@ -11,6 +11,11 @@ export interface Attachment {
   readonly readonly: boolean;
   /** Seconds since the Unix epoch. */
   readonly since: number;
+  /**
+   * The connection settings that the node was given, if the volume's are others by now. So the publish context is the same for the life
+   * of an attachment. undefined: it was given the volume's.
+   */
+  readonly connection?: ConnectionSettings | undefined;
 }
 
 /** The name of the export of an attached volume. */
@@ -51,7 +56,7 @@ export interface EndedMigration {
   readonly by: string;
 }
 
-/** StorageClass parameters that shape a volume's later life. */
+/** Parameters of a StorageClass or VolumeAttributesClass that shape a volume's later life. */
 export interface VolumeSettings {
   /** 30–3600 seconds, or `auto`: KubeVirt's own deadline for the VirtualMachineInstance. */
   readonly migrationTimeoutSeconds: number | "auto";
@@ -70,6 +75,20 @@ export interface VolumeSettings {
   readonly queueSize: number;
 }
 
+/** The settings of a volume that shape its connections. */
+export type ConnectionSettings = Omit<VolumeSettings, "migrationTimeoutSeconds" | "migrationGuard">;
+
+/** The connection settings among a volume's settings. */
+export function connectionOf(settings: VolumeSettings): ConnectionSettings {
+  const { migrationTimeoutSeconds: _time, migrationGuard: _guard, ...connection } = settings;
+  return connection;
+}
+
+/** The connection settings that each attached node was given, in the order of attaching. */
+export function givenConnections({ attachments, settings }: VolumeRecord): readonly ConnectionSettings[] {
+  return attachments.map(({ connection }) => connection ?? connectionOf(settings));
+}
+
 /**
  * Everything that is known about a volume, kept on the RDS in the disk item's comment. It is the only
  * copy: nothing about a volume lives in a process.
@@ -85,7 +104,16 @@ export interface VolumeRecord {
   readonly createdAt: number;
   /** Handle of the snapshot or volume it was made from. */
   readonly source: string | undefined;
-  /** The filesystem that a node was first allowed to make; undefined while it never was. */
+  /**
+   * How the volume's file lies on the RDS, as CreateVolume chose; undefined: `plain`. The path of the file decides where both are known.
+   */
+  readonly layout?: "subvolume" | undefined;
+  /** Bytes that a volume with a source is to have at least; until then its CreateVolume is not finished. */
+  readonly wantedBytes?: bigint | undefined;
+  /**
+   * The filesystem that a node was first allowed to make; undefined while it never was. With a `source`: that of the source at the
+   * cut, for ever.
+   */
   readonly filesystem: Filesystem | undefined;
   /** Raised with every fresh attach; part of the NQN. 0 = never attached (or an adopted volume). */
   readonly epoch: number;
