@@ -172,19 +172,18 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     return device;
   };
 
-  /** Without the caller's signal: a kubelet that ends meanwhile does not repeat the call, and the claim would stay. */
-  const disconnect = async (nqn: string): Promise<void> => {
+  const disconnect = async (nqn: string, signal?: AbortSignal): Promise<void> => {
     requireVolumeNqn(nqnPrefix, nqn);
     for (const device of (await attached()).get(nqn) ?? []) {
-      await detach(device, `detaching ${device.path} (${nqn})`);
+      await detach(device, `detaching ${device.path} (${nqn})`, signal);
     }
     // losetup succeeds on a device in use, too: the kernel detaches it at its last close.
     const limits = { everyMs: POLL_MS, withinMs: GONE_MS };
     const isGone = async () => ((await attached()).has(nqn) ? undefined : true);
-    if ((await poll(system.clock, limits, isGone)) === undefined) {
+    if ((await poll(system.clock, limits, isGone, signal)) === undefined) {
       throw failure("disconnectNotProven", { nqn, detail: "its loop device is still attached" });
     }
-    await dropClaim(system, `${await stateDir()}/${nqn}`);
+    await dropClaim(system, `${await stateDir()}/${nqn}`, signal);
     await dropLoopRecord(await stateDir(), nqn);
   };
 
