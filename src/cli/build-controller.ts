@@ -5,6 +5,7 @@ import { ExpansionService } from "../controller/expansion.ts";
 import { createMigrationMetrics } from "../controller/migration-metrics.ts";
 import { MigrationReporter } from "../controller/migration-reporter.ts";
 import { Reconciler } from "../controller/reconciler.ts";
+import { SnapshotService } from "../controller/snapshots.ts";
 import { VolumeCounts } from "../controller/volume-counts.ts";
 import { VolumeService } from "../controller/volumes.ts";
 import { controllerService } from "../csi/controller.ts";
@@ -66,6 +67,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
       return clusterId.get();
     },
   });
+  const snapshots = new SnapshotService({ store: rds.snapshots, layout: { pool, directory }, reserveBytes });
   const attachments = new AttachmentService({
     rds,
     nodes: cluster.nodes,
@@ -111,7 +113,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     clusterId.learn(stop.signal),
   ]);
   return {
-    services: [controllerService({ volumes, attachments, expansions })],
+    services: [controllerService({ volumes, snapshots, attachments, expansions })],
     // Once it has read the RDS it stays ready: see docs/metrics.md, "Health and readiness".
     notReadyReasons: () => [
       ...clusterId.problems(),

@@ -70,7 +70,9 @@ describe("every reply form, on a console that wraps", () => {
           expect.stringMatching(new RegExp(`^nqn\\.2000-02\\.com\\.mikrotik:${id}\\.1-[0-9a-f]{8}$`)),
           sizeBytes,
         ]);
-        expect((await on.volumes.list(on.signal)).entries).toEqual([{ id, sizeBytes, nodes: ["node-a"] }]);
+        expect((await on.volumes.list(on.signal)).entries).toEqual([
+          { id, sizeBytes, nodes: ["node-a"], source: undefined },
+        ]);
         await on.attachments.unpublish(id, "", on.signal);
         await on.volumes.delete(id, on.signal);
         expect(on.simulator.device.disks).toEqual([]);

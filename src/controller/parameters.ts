@@ -1,11 +1,13 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { isPrintable } from "../domain/printable.ts";
 import { DEFAULT_SETTINGS, type VolumeSettings } from "../domain/record/volume-record.ts";
+import type { FileLayout } from "../rds/layout.ts";
 
 /** StorageClass parameters, read. */
 export interface Parameters {
   /** Slot of the pool; undefined means the driver's default. */
   readonly pool: string | undefined;
+  readonly layout: FileLayout | "auto";
   readonly settings: VolumeSettings;
   readonly claim: { readonly namespace: string; readonly name: string } | undefined;
 }
@@ -13,6 +15,8 @@ export interface Parameters {
 /** Keys of a StorageClass and the values that each takes; the text of docs and errors. */
 export const PARAMETER_DOCS: Readonly<Record<string, string>> = {
   pool: "slot of the pool on the RDS, 1-32 characters of [A-Za-z0-9._-]",
+  layout:
+    "auto (default: subvolume where the pool is Btrfs, else plain), plain, or subvolume (each volume in a Btrfs subvolume of its own, so that it can be snapshotted and cloned)",
   migrationTimeoutSeconds:
     "a whole number of seconds, 30-3600 (default 300), or auto (KubeVirt's own deadline for the VirtualMachineInstance)",
   migrationGuard: "enforce, warn or off (default enforce)",
@@ -26,7 +30,7 @@ export const PARAMETER_DOCS: Readonly<Record<string, string>> = {
 };
 
 /** Start of the keys that external-provisioner adds with --extra-create-metadata. */
-const METADATA_PREFIX = "csi.storage.k8s.io/";
+export const METADATA_PREFIX = "csi.storage.k8s.io/";
 
 const POOL = /^[A-Za-z0-9._-]{1,32}$/;
 
@@ -61,6 +65,8 @@ export function readParameters(
   };
   const pool = all.get("pool");
   if (pool !== undefined && !POOL.test(pool)) throw invalid("pool", pool);
+  const layout = all.get("layout") ?? "auto";
+  if (layout !== "auto" && layout !== "plain" && layout !== "subvolume") throw invalid("layout", layout);
   const guard = all.get("migrationGuard") ?? DEFAULT_SETTINGS.migrationGuard;
   if (guard !== "enforce" && guard !== "warn" && guard !== "off") throw invalid("migrationGuard", guard);
   const settings: VolumeSettings = {
@@ -79,6 +85,7 @@ export function readParameters(
   requireOrder(settings);
   return {
     pool,
+    layout,
     settings,
     claim: claimFrom(all.get(`${METADATA_PREFIX}pvc/namespace`), all.get(`${METADATA_PREFIX}pvc/name`)),
   };

@@ -1,19 +1,20 @@
 import type { Capability } from "../domain/access-mode.ts";
-import type { CapacityRange } from "../domain/capacity-range.ts";
+import { type CapacityRange, checkRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
-import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
-import { filePathOf, type Layout } from "../rds/layout.ts";
+import type { Layout } from "../rds/layout.ts";
 import type { PageRead, VolumePage } from "../rds/page.ts";
 import { pollUntil } from "../rds/poll.ts";
 import type { Rds } from "../rds/rds.ts";
 import { type Classified, ownVolume, type RdsVolume, requireVolume } from "../rds/volume.ts";
 import { capabilityProblem, requireSupported } from "./capabilities.ts";
+import type { ContentSource } from "./content-source.ts";
 import { requireOwn, requireSame } from "./existing-volume.ts";
+import { fileLayoutIn, finishClone, makeVolume } from "./new-volume.ts";
 import { type Parameters, readParameters } from "./parameters.ts";
 import { Revisions } from "./revisions.ts";
-import { chooseSize, fitting } from "./sizes.ts";
+import { chooseSize } from "./sizes.ts";
 
 export interface VolumeServiceOptions {
   readonly rds: Rds;
@@ -32,8 +33,8 @@ export interface CreateRequest {
   readonly capabilities: readonly Capability[];
   readonly parameters: Readonly<Record<string, string>>;
   readonly mutableParameters: Readonly<Record<string, string>>;
-  /** Kind of volume_content_source, when one was given. */
-  readonly contentSource: string | undefined;
+  /** undefined: a blank volume. */
+  readonly source: ContentSource | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -44,6 +45,8 @@ export interface VolumeInfo {
   readonly sizeBytes: bigint;
   /** Ids of the nodes that have it. */
   readonly nodes: readonly string[];
+  /** Handle of the snapshot or volume that it was made from. */
+  readonly source: string | undefined;
 }
 
 /** Space of a pool in bytes. */
@@ -65,31 +68,25 @@ export class VolumeService {
     this.#revisions = new Revisions(options);
   }
 
-  /** CSI CreateVolume: two RouterOS commands; one for a volume that was asked for in the same way within the last minute. */
+  /**
+   * CSI CreateVolume: two RouterOS commands, three with a source; one for a volume that was asked for in the same way within the last minute.
+   */
   async create(request: CreateRequest): Promise<VolumeInfo> {
-    const { name, range, capabilities, signal } = request;
+    const { name, range, capabilities, source, signal } = request;
     requireSupported(capabilities);
-    const sizeBytes = chooseSize(range, capabilities);
     const parameters = readParameters(request.parameters, request.mutableParameters);
-    if (request.contentSource !== undefined) {
-      throw failure("contentSourceUnsupported", { kind: request.contentSource });
-    }
+    checkRange(range);
+    if (source === undefined) chooseSize(range, capabilities);
     const id = volumeIdFromName(name);
     const { rds, reserveBytes } = this.#options;
     const layout = this.#layout(parameters);
     const { pool, existing } = await rds.readPool(layout.pool, reserveBytes, signal, id);
-    const found =
-      existing ??
-      (await rds.create({
-        id,
-        layout,
-        pool,
-        sizeBytes: fitting(sizeBytes, pool, range),
-        record: this.#newRecord(name, parameters),
-        signal,
-      }));
-    const volume = await this.#ready(requireOwn(id, name, found), signal);
-    requireSame(volume, request, parameters, filePathOf(pool.mountPoint, layout, id));
+    const wanted = { name, id, range, capabilities, parameters, source, layout, pool, signal };
+    const found = existing ?? (await makeVolume(this.#options, wanted));
+    const ready = await this.#ready(requireOwn(id, name, found), signal);
+    const volume = existing === undefined ? ready : await finishClone(this.#options, ready, signal);
+    const place = { directory: layout.directory, mountPoint: pool.mountPoint };
+    requireSame(volume, { name, range, source: source?.id }, parameters, place);
     // An earlier removal, whose line still waits on the RDS, must not remove the volume after this answer.
     if (existing !== undefined) await this.#revisions.renew(volume, signal);
     return infoOf(volume);
@@ -160,35 +157,20 @@ export class VolumeService {
     signal: AbortSignal,
   ): Promise<Capacity> {
     const { rds, reserveBytes } = this.#options;
-    const layout = this.#layout(readParameters(parameters));
+    const read = readParameters(parameters);
+    const layout = this.#layout(read);
     const minimumVolumeBytes = chooseSize({ requiredBytes: 1n, limitBytes: 0n }, capabilities);
-    const { available } = await rds.readPool(layout.pool, reserveBytes, signal);
-    const usable = capabilities.some((capability) => capabilityProblem(capability) !== undefined)
-      ? 0n
-      : available;
+    const { pool, available } = await rds.readPool(layout.pool, reserveBytes, signal);
+    const isUsable =
+      fileLayoutIn(pool, read.layout) !== undefined &&
+      capabilities.every((capability) => capabilityProblem(capability) === undefined);
+    const usable = isUsable ? available : 0n;
     return { availableBytes: usable, maximumVolumeBytes: usable, minimumVolumeBytes };
   }
 
   #layout({ pool }: Parameters): Layout {
     const { layout } = this.#options;
     return pool === undefined ? layout : { ...layout, pool };
-  }
-
-  #newRecord(name: string, { settings, claim }: Parameters): VolumeRecord {
-    return {
-      name,
-      cluster: this.#options.clusterId,
-      claim,
-      createdAt: Math.floor(this.#options.clock.now() / 1_000),
-      source: undefined,
-      filesystem: undefined,
-      epoch: 0,
-      attachments: [],
-      migration: undefined,
-      ended: [],
-      settings,
-      unknown: [],
-    };
   }
 
   /** Waits for a volume that an earlier call has begun. @throws volumeNotReady (UNAVAILABLE) */
@@ -222,5 +204,6 @@ function deletable(found: Classified): RdsVolume {
 }
 
 function infoOf({ id, disk, record }: RdsVolume): VolumeInfo {
-  return { id, sizeBytes: disk.size ?? 0n, nodes: record.attachments.map((attachment) => attachment.node) };
+  const nodes = record.attachments.map((attachment) => attachment.node);
+  return { id, sizeBytes: disk.size ?? 0n, nodes, source: record.source };
 }

@@ -1,10 +1,14 @@
 import { create } from "@bufbuild/protobuf";
 import type { AttachmentService } from "../controller/attachments.ts";
+import type { ContentSource } from "../controller/content-source.ts";
 import type { ExpansionService } from "../controller/expansion.ts";
+import type { SnapshotService } from "../controller/snapshots.ts";
 import type { VolumeInfo, VolumeService } from "../controller/volumes.ts";
 import type { CapacityRange } from "../domain/capacity-range.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { encodePublishContext } from "../domain/publish-context.ts";
+import { parseSnapshotId } from "../domain/snapshot-id.ts";
+import { parseVolumeId } from "../domain/volume-id.ts";
 import type { VolumePage } from "../rds/page.ts";
 import { type BoundService, service } from "./bridge.ts";
 import {
@@ -23,6 +27,7 @@ import {
   type CapacityRange as WireRange,
 } from "./gen/csi_pb.ts";
 import { afterToken, tokenAfter } from "./pages.ts";
+import { snapshotCalls } from "./snapshots.ts";
 
 /** Capabilities of the Controller service; each is implemented in full. */
 export const CONTROLLER_CAPABILITIES = [
@@ -33,12 +38,17 @@ export const CONTROLLER_CAPABILITIES = [
   Rpc.GET_CAPACITY,
   Rpc.PUBLISH_READONLY,
   Rpc.EXPAND_VOLUME,
+  Rpc.CREATE_DELETE_SNAPSHOT,
+  Rpc.LIST_SNAPSHOTS,
+  Rpc.GET_SNAPSHOT,
+  Rpc.CLONE_VOLUME,
   Rpc.SINGLE_NODE_MULTI_WRITER,
 ] as const;
 
 /** The services behind the Controller RPCs. */
 export interface ControllerServices {
   readonly volumes: VolumeService;
+  readonly snapshots: SnapshotService;
   readonly attachments: AttachmentService;
   readonly expansions: ExpansionService;
 }
@@ -47,8 +57,15 @@ export interface ControllerServices {
  * The CSI Controller service: reads the request, calls the service, writes the answer. Required fields are
  * checked in the specification's order, before anything is looked up.
  */
-export function controllerService({ volumes, attachments, expansions }: ControllerServices): BoundService {
+export function controllerService({
+  volumes,
+  snapshots,
+  attachments,
+  expansions,
+}: ControllerServices): BoundService {
   return service(Controller, {
+    ...snapshotCalls(snapshots),
+
     controllerGetCapabilities: async () => ({
       capabilities: CONTROLLER_CAPABILITIES.map((type) => ({
         type: { case: "rpc", value: { type } } as const,
@@ -62,7 +79,7 @@ export function controllerService({ volumes, attachments, expansions }: Controll
         capabilities: capabilitiesFromWire(request.volumeCapabilities),
         parameters: request.parameters,
         mutableParameters: request.mutableParameters,
-        contentSource: contentSourceOf(request),
+        source: contentSourceOf(request),
         signal,
       });
       return { volume: wireVolume(volume) };
@@ -144,8 +161,25 @@ function rangeFrom(range: WireRange | undefined): CapacityRange {
   return { requiredBytes: range?.requiredBytes ?? 0n, limitBytes: range?.limitBytes ?? 0n };
 }
 
-function contentSourceOf({ volumeContentSource }: CreateVolumeRequest): string | undefined {
-  return volumeContentSource === undefined ? undefined : (volumeContentSource.type.case ?? "unknown");
+/** @throws contentSourceUnsupported, fieldMissing (INVALID_ARGUMENT); snapshotNotFound, volumeNotFound (NOT_FOUND) for a handle without the form of ours */
+function contentSourceOf({ volumeContentSource }: CreateVolumeRequest): ContentSource | undefined {
+  if (volumeContentSource === undefined) return undefined;
+  const { type } = volumeContentSource;
+  if (type.case === "snapshot") {
+    const { snapshotId } = type.value;
+    requireField("volume_content_source.snapshot.snapshot_id", snapshotId);
+    const id = parseSnapshotId(snapshotId);
+    if (id === undefined) throw failure("snapshotNotFound", { snapshot: JSON.stringify(snapshotId) });
+    return { kind: "snapshot", id };
+  }
+  if (type.case === "volume") {
+    const { volumeId } = type.value;
+    requireField("volume_content_source.volume.volume_id", volumeId);
+    const id = parseVolumeId(volumeId);
+    if (id === undefined) throw failure("volumeNotFound", { volume: JSON.stringify(volumeId) });
+    return { kind: "volume", id };
+  }
+  throw failure("contentSourceUnsupported", { kind: type.case ?? "unknown" });
 }
 
 /** Messages of pages that several callers share: a long one is made once. */
@@ -167,6 +201,16 @@ function wirePage(page: VolumePage<VolumeInfo>): ListVolumesResponse {
   return message;
 }
 
-function wireVolume({ id, sizeBytes }: VolumeInfo): { volumeId: string; capacityBytes: bigint } {
-  return { volumeId: id, capacityBytes: sizeBytes };
+function wireVolume({ id, sizeBytes, source }: VolumeInfo) {
+  return {
+    volumeId: id,
+    capacityBytes: sizeBytes,
+    ...(source === undefined ? {} : { contentSource: { type: wireSource(source) } }),
+  };
+}
+
+function wireSource(handle: string) {
+  return parseSnapshotId(handle) === undefined
+    ? ({ case: "volume", value: { volumeId: handle } } as const)
+    : ({ case: "snapshot", value: { snapshotId: handle } } as const);
 }

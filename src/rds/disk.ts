@@ -15,6 +15,8 @@ export interface Disk {
   readonly mounted: boolean;
   readonly mountPoint: string;
   readonly fs: string;
+  /** Label of the filesystem on it. */
+  readonly fsLabel: string;
   readonly state: string;
   /** Whether RouterOS mounts filesystems that it finds on the disk. Must be off for our volumes. */
   readonly mountFilesystem: boolean;
@@ -35,6 +37,7 @@ export const ALL_PROPERTIES = [
   "mounted",
   "mount-point",
   "fs",
+  "fs-label",
   "state",
   "mount-filesystem",
   "nvme-tcp-export",
@@ -47,7 +50,7 @@ export type DiskProperty = (typeof ALL_PROPERTIES)[number];
 
 /** The properties of a file disk that is not mounted. */
 export const FILE_PROPERTIES: readonly DiskProperty[] = ALL_PROPERTIES.filter(
-  (name) => !["free", "mounted", "mount-point", "fs", "state"].includes(name),
+  (name) => !["free", "mounted", "mount-point", "fs", "fs-label", "state"].includes(name),
 );
 
 /** The properties of a volume that is only to be listed. */
@@ -76,6 +79,7 @@ export function diskFromRow(row: Row): Disk {
     mounted: flag(row, "mounted"),
     mountPoint: text(row, "mount-point").replace(/^\/+/, ""),
     fs: text(row, "fs"),
+    fsLabel: text(row, "fs-label"),
     state: text(row, "state"),
     mountFilesystem: flag(row, "mount-filesystem"),
     exported: flag(row, "nvme-tcp-export"),

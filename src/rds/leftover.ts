@@ -1,8 +1,8 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { SLOT_PREFIX, type VolumeId } from "../domain/volume-id.ts";
+import { SLOT_PREFIX, type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { Reply } from "../routeros/envelope.ts";
 import { escapeRegex } from "../routeros/quote.ts";
-import { ros, type Script } from "../routeros/script.ts";
+import { nothing, ros, type Script } from "../routeros/script.ts";
 import { filesAmong } from "./backing-file.ts";
 import { type RdsContext, runChecked } from "./context.ts";
 import { type Disk, FILE_PROPERTIES } from "./disk.ts";
@@ -47,10 +47,7 @@ export async function findLeftover(
       what: whatFor(id),
       coalesceKey: `leftover:${id}`,
       signal,
-      where: ros`slot=${layout.pool} or slot~"^(csi|pvc)-" or mounted`,
-      core: ros`slot=${layout.pool} or mounted or (slot~"^(csi|pvc)-" and !(type="file"))`,
-      files: ros`slot~"^(csi|pvc)-" and type="file"`,
-      properties: FILE_PROPERTIES,
+      ...everyPlace(layout),
     });
     found = placed(all);
   }
@@ -90,6 +87,39 @@ async function fewDisks(
 }
 
 /**
+ * The pools of this installation, by slot or mount point, that are not mounted, or whose folder of volumes cannot be looked into. A pool counts
+ * if it is the default pool or has a volume. One RouterOS command, or several when mounts are nested.
+ * @param mounted the items of `/disk` that were mounted a moment ago
+ */
+export async function awayPools(
+  context: RdsContext,
+  layout: Layout,
+  mounted: readonly Disk[],
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const what = "look for pools that are not mounted";
+  const id = volumeIdFromName("");
+  const where = decidingDisks(id, layout, mounted);
+  const few =
+    where === undefined ? undefined : await readWithAnswer(context, { what, where, signal }, nothing);
+  const listed =
+    few !== undefined && mountsOf(few.disks) === mountsOf(mounted)
+      ? few.disks
+      : await readInParts(context, { ...everyPlace(layout), what, coalesceKey: "away", signal });
+  return placesFor(listed, id, layout, context.clusterId ?? "").away;
+}
+
+/** The disks that say which pools this installation uses, and where each of its volumes is. */
+function everyPlace(layout: Layout): Pick<PartedRead, "where" | "core" | "files" | "properties"> {
+  return {
+    where: ros`slot=${layout.pool} or slot~"^(csi|pvc)-" or mounted`,
+    core: ros`slot=${layout.pool} or mounted or (slot~"^(csi|pvc)-" and !(type="file"))`,
+    files: ros`slot~"^(csi|pvc)-" and type="file"`,
+    properties: FILE_PROPERTIES,
+  };
+}
+
+/**
  * Condition of the disks that say where a leftover may be, if its file is on the default pool or nowhere: mounted disks, the volume's own,
  * and volumes that are not in the folder of the volumes on a mounted pool. The others are proven to be on mounted pools.
  * @returns undefined when a mount may hide such a folder: one below another one, or that of a file disk
@@ -102,7 +132,7 @@ function decidingDisks(
   const points = mounted.flatMap(({ mountPoint }) => (mountPoint === "" ? [] : [mountPoint]));
   const isNested = points.some((upper) => points.some((lower) => lower.startsWith(`${upper}/`)));
   if (isNested || mounted.some(({ type }) => type === "file")) return undefined;
-  const usual = `^/?(${points.map(escapeRegex).join("|")})/${escapeRegex(directory)}/[^/]+$`;
+  const usual = `^/?(${points.map(escapeRegex).join("|")})/${escapeRegex(directory)}/[^/]+(/disk[.]img)?$`;
   return ros`slot=${pool} or slot=${id} or mounted or (slot~"^(csi|pvc)-" and type="file" and !(file-path~${usual}))`;
 }
 

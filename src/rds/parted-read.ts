@@ -10,7 +10,7 @@ import { cutPart, NUMBERED_SLOTS, OUR_SLOTS, patternOf, type SlotPart } from "./
  * Largest reply, in bytes. RouterOS cuts replies that are larger than the client's channel window, some at a fifth of it. The window
  * of this client is 2 MiB.
  */
-const REPLY_BYTES = 256 * 1024;
+export const REPLY_BYTES = 256 * 1024;
 /** A row with every property and a record of middling length, in bytes. Source: rows of RDS2216, 7.24.4. */
 const FULL_ROW_BYTES = 1_500;
 /** Rows of file disks with chosen properties, in bytes, with and without their record. */
@@ -192,13 +192,14 @@ function collected(found: readonly Disk[]): readonly Disk[] {
   return found;
 }
 
-/** Statements that end the command when more than `most` disks meet the condition. */
-function guard(where: Script | undefined, most: number): Script {
+/** Statements that end the command when more than `most` items of a menu meet the condition. */
+export function guard(where: Script | undefined, most: number, menu: Script = ros`/disk`): Script {
   const condition = where === undefined ? ros`` : ros` where ${where}`;
-  return ros`:local n [:len [/disk/find${condition}]]; :if ($n > ${BigInt(most)}) do={ :error ("rds-csi:too-many-" . $n) }; `;
+  return ros`:local n [:len [${menu}/find${condition}]]; :if ($n > ${BigInt(most)}) do={ :error ("rds-csi:too-many-" . $n) }; `;
 }
 
-function tooMany({ reason, text }: CommandFailure): number | undefined {
+/** The number of items for which `guard` ended a command; undefined: it failed in another way. */
+export function tooMany({ reason, text }: CommandFailure): number | undefined {
   const count = reason === "too-many-" ? /^rds-csi:too-many-(\d+)/.exec(text)?.[1] : undefined;
   return count === undefined ? undefined : Number(count);
 }

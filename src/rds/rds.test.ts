@@ -13,6 +13,7 @@ async function created(on: Stack, id = ID): Promise<RdsVolume> {
   const found = await on.rds.create({
     id,
     layout: LAYOUT,
+    form: "plain" as const,
     pool,
     sizeBytes: 8n * MIB,
     record: RECORD,
@@ -27,7 +28,15 @@ describe("create", () => {
     const on = await start();
     const { pool } = await on.rds.readPool("storage-pool", 0n, on.signal);
     await on.simulator.device.setPool("storage-pool", { mounted: false });
-    const spec = { id: ID, layout: LAYOUT, pool, sizeBytes: MIB, record: RECORD, signal: on.signal };
+    const spec = {
+      id: ID,
+      layout: LAYOUT,
+      form: "plain" as const,
+      pool,
+      sizeBytes: MIB,
+      record: RECORD,
+      signal: on.signal,
+    };
     await expect(on.rds.create(spec)).rejects.toMatchObject({ id: "poolNotMounted" });
     expect(on.simulator.device.disks).toEqual([]);
   });
@@ -47,7 +56,15 @@ describe("create", () => {
     const on = await start();
     const { pool } = await on.rds.readPool("storage-pool", 0n, on.signal);
     await on.simulator.device.addForeignDisk({ slot: ID, path: "storage-pool/x.img", size: GIB });
-    const spec = { id: ID, layout: LAYOUT, pool, sizeBytes: MIB, record: RECORD, signal: on.signal };
+    const spec = {
+      id: ID,
+      layout: LAYOUT,
+      form: "plain" as const,
+      pool,
+      sizeBytes: MIB,
+      record: RECORD,
+      signal: on.signal,
+    };
     expect((await on.rds.create(spec)).kind).toBe("foreign");
     expect(on.simulator.device.disks).toHaveLength(1);
   });

@@ -10,13 +10,14 @@ import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
 import { type ExportSettings, exportIsRight } from "./export.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
-import { filePathOf, type Layout } from "./layout.ts";
+import type { Layout } from "./layout.ts";
 import { findLeftover } from "./leftover.ts";
 import { classifiedAmong, findClassified, hasVolumes, listAll, listForRemoval } from "./lookup.ts";
 import { type PageRead, readPage, type VolumePage } from "./page.ts";
-import { type Place, pathsOnPools, requirePlace } from "./place.ts";
+import { type Place, pathsOnPools, placeOn, requirePlace } from "./place.ts";
 import { PendingVolumes, type Pool } from "./pool.ts";
 import { type RemoveResult, removeFile, removeVolume } from "./remove.ts";
+import { SnapshotStore } from "./snapshots.ts";
 import { PoolSpace } from "./space.ts";
 import { findStray, listFiles, type RdsFile, type Survey, surveyAll } from "./survey.ts";
 import { DeviceVersion, type RouterOsVersion } from "./version.ts";
@@ -51,6 +52,8 @@ export class Rds {
   readonly #lists: SharedWork;
   readonly #pages: SharedWork;
   readonly #version: DeviceVersion;
+  /** Snapshots of the volumes. */
+  readonly snapshots: SnapshotStore;
 
   constructor(context: RdsContext) {
     this.#context = context;
@@ -58,6 +61,7 @@ export class Rds {
     this.#version = new DeviceVersion(context);
     this.#lists = sharedReads(context, 1);
     this.#pages = sharedReads(context, 1);
+    this.snapshots = new SnapshotStore(context, (signal) => this.version(signal));
   }
 
   get address(): string {
@@ -184,7 +188,7 @@ export class Rds {
     const pool = await this.#withRoom(spec.pool, sizeBytes, spec.signal);
     return this.#pending.hold({ id, pool, sizeBytes, more: sizeBytes }, async () => {
       const generation = this.#cache.forget(id);
-      this.#places.set(id, { pool: pool.slot, path: filePathOf(pool.mountPoint, layout, id) });
+      this.#places.set(id, placeOn(pool, layout, id, spec.form));
       return this.#cache.remember(id, await createVolume(this.#context, { ...spec, pool }), generation);
     });
   }

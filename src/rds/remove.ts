@@ -4,6 +4,7 @@ import { ros, type Script } from "../routeros/script.ts";
 import { removedFile, requireMounted } from "./backing-file.ts";
 import { commandFailure, type RdsContext } from "./context.ts";
 import type { Place } from "./place.ts";
+import { removedSubvolume } from "./subvolume.ts";
 import type { RdsVolume } from "./volume.ts";
 
 /** `changed`: the RDS is not as it was looked at, so nothing was removed. */
@@ -63,13 +64,14 @@ export async function removeUnfinished(
 async function remove(
   context: RdsContext,
   id: VolumeId,
-  { pool, path }: Place,
+  { pool, path, subvolume }: Place,
   first: Script,
   signal: AbortSignal,
 ): Promise<RemoveResult> {
   const what = `delete volume ${id}`;
   const gone = ros`:if ([:len [/disk/find where slot=${id}]] > 0) do={ :error "rds-csi:changed" }`;
-  const body = ros`${first}; ${gone}; ${removedFile(pool, path)}`;
+  const file = subvolume === undefined ? removedFile(pool, path) : removedSubvolume(pool, subvolume, path);
+  const body = ros`${first}; ${gone}; ${file}`;
   const outcome = await context.client.run({
     what,
     purpose: "change",

@@ -137,6 +137,7 @@ describe("a create that fails on the device", () => {
     createVolume(scripted(answers), {
       id: ID,
       layout: LAYOUT,
+      form: "plain",
       pool: POOL,
       sizeBytes: MIB,
       record: RECORD,

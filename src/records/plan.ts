@@ -3,6 +3,7 @@ import type { ExportName, VolumeRecord } from "../domain/record/volume-record.ts
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { AttachmentView } from "../kubernetes/port.ts";
 import type { Disk } from "../rds/disk.ts";
+import { fileLayoutOf } from "../rds/layout.ts";
 import { classify, isRecordOf } from "../rds/volume.ts";
 import type { RecordCopy } from "./copy.ts";
 import { epochOfNqn, highestEpoch, unusedEpoch } from "./epochs.ts";
@@ -33,7 +34,7 @@ export function requireReplaceable({ handle, disk, clusterId }: PlanFacts, repla
     const { cause, reason } = found.foreign;
     if (cause !== "unreadable" && cause !== "no-record") refuse(reason);
   }
-  if (disk.type !== "file" || !disk.filePath.endsWith(`/${handle}.img`))
+  if (disk.type !== "file" || fileLayoutOf(disk.filePath, handle) === undefined)
     refuse(`the disk item is not what the driver makes: type ${disk.type}, file ${disk.filePath || "none"}`);
   if (found?.kind === "volume" && !replaceReadable)
     refuse("it can be read; --replace-readable replaces it all the same");

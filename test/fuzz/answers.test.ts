@@ -54,7 +54,7 @@ const VERBS: Readonly<Record<string, Verb>> = {
       capabilities: [BLOCK],
       parameters: {},
       mutableParameters: {},
-      contentSource: undefined,
+      source: undefined,
     };
     const volume = await volumes.create({ name, ...wish, signal });
     const { disk, record, hasFile } = truthOf(device, volume.id);

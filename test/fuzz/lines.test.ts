@@ -65,7 +65,7 @@ async function live(
     capabilities: [BLOCK],
     parameters,
     mutableParameters: {},
-    contentSource: undefined,
+    source: undefined,
   };
   await tried(async () => {
     requireName("name", name);

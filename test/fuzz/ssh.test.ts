@@ -61,7 +61,7 @@ async function operate(
         capabilities: [BLOCK],
         parameters,
         mutableParameters: {},
-        contentSource: undefined,
+        source: undefined,
       };
       const { id } = await on.volumes.create({ ...request, signal });
       if (!known.includes(id)) known.push(id);

@@ -35,7 +35,7 @@ export const createVolume = (on: Pick<Stack, "volumes">, wish: Wish = {}) =>
     capabilities: wish.capabilities ?? [BLOCK],
     parameters: wish.parameters ?? {},
     mutableParameters: {},
-    contentSource: undefined,
+    source: undefined,
     signal: AbortSignal.timeout(30_000),
   });
 

@@ -9,6 +9,7 @@ import { type EvidenceSource, noOrchestrator } from "../../src/controller/eviden
 import { ExpansionService, type OnlineExpansion } from "../../src/controller/expansion.ts";
 import { createMigrationMetrics, type MigrationMetrics } from "../../src/controller/migration-metrics.ts";
 import { MigrationReporter } from "../../src/controller/migration-reporter.ts";
+import { SnapshotService } from "../../src/controller/snapshots.ts";
 import { VolumeCounts } from "../../src/controller/volume-counts.ts";
 import { VolumeService } from "../../src/controller/volumes.ts";
 import type { Capability } from "../../src/domain/access-mode.ts";
@@ -79,6 +80,7 @@ export interface ControllerStack {
   readonly transport: Transport;
   readonly rds: Rds;
   readonly volumes: VolumeService;
+  readonly snapshots: SnapshotService;
   readonly attachments: AttachmentService;
   readonly expansions: ExpansionService;
   /** Events on claims, in order. */
@@ -207,6 +209,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         layout: { ...LAYOUT, directory: volumeDirectory },
         reserveBytes,
         clusterId,
+      }),
+      snapshots: new SnapshotService({
+        store: rds.snapshots,
+        layout: { ...LAYOUT, directory: volumeDirectory },
+        reserveBytes,
       }),
       expansions: new ExpansionService({
         rds,

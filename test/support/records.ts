@@ -28,6 +28,7 @@ export const FILE_DISK: Disk = {
   mounted: false,
   mountPoint: "",
   fs: "-",
+  fsLabel: "",
   state: "",
   mountFilesystem: false,
   exported: false,

@@ -111,6 +111,7 @@ function rdsFacts(shape: Shape, handle: string): RdsFacts {
     mounted: false,
     mountPoint: "",
     fs: "",
+    fsLabel: "",
     state: "",
     mountFilesystem: false,
     exported: nodes.length > 0,

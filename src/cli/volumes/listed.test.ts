@@ -27,6 +27,7 @@ describe("mapping from the RDS", () => {
     mounted: false,
     mountPoint: "",
     fs: "",
+    fsLabel: "",
     state: "",
     mountFilesystem: false,
     exported: true,

@@ -43,7 +43,7 @@ beforeEach(async () => {
       "csi.storage.k8s.io/pvc/name": "disk",
     },
     mutableParameters: {},
-    contentSource: undefined,
+    source: undefined,
     signal: stack.signal,
   });
   id = created.id;

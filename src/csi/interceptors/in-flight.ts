@@ -1,6 +1,7 @@
 import { equals, type Message } from "@bufbuild/protobuf";
 import { orAborted } from "../../domain/abort.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
+import { snapshotIdFromName } from "../../domain/snapshot-id.ts";
 import { volumeIdFromName } from "../../domain/volume-id.ts";
 import type { Interceptor, RpcCall, RpcNext } from "../rpc.ts";
 
@@ -107,6 +108,12 @@ const RULES: Readonly<Record<string, Rule>> = {
   CreateVolume: ({ name }) =>
     typeof name === "string" && name !== "" ? volumeKey(volumeIdFromName(name)) : [],
   DeleteVolume: byVolumeId,
+  CreateSnapshot: ({ name }) =>
+    typeof name === "string" && name !== "" ? [`snapshot ${snapshotIdFromName(name)}`] : [],
+  DeleteSnapshot: ({ snapshotId }) =>
+    typeof snapshotId === "string" && snapshotId !== ""
+      ? [`snapshot ${snapshotId.slice(0, SHOWN).toWellFormed()}`]
+      : [],
   ControllerPublishVolume: byVolumeId,
   ControllerUnpublishVolume: byVolumeId,
   ControllerExpandVolume: byVolumeId,

@@ -5,6 +5,7 @@ import { kubernetesErrors } from "./kubernetes.ts";
 import { nodeErrors } from "./node.ts";
 import { rdsErrors } from "./rds.ts";
 import { requestErrors } from "./request.ts";
+import { snapshotErrors } from "./snapshot.ts";
 
 /** Every failure that the driver reports, by its stable id. `docs/errors.md` is generated from it. */
 export const catalogue = {
@@ -13,6 +14,7 @@ export const catalogue = {
   ...attachmentErrors,
   ...nodeErrors,
   ...expansionErrors,
+  ...snapshotErrors,
   ...kubernetesErrors,
 } as const;
 

@@ -15,6 +15,7 @@ import {
   parts,
 } from "./record-parts.ts";
 import {
+  byteCount,
   epochNumber,
   escapeText,
   identifier,
@@ -99,6 +100,8 @@ function write(record: VolumeRecord): string {
   put("v", claim === undefined ? undefined : `${escapeText(claim.namespace)},${escapeText(claim.name)}`);
   put("t", String(record.createdAt));
   put("s", record.source === undefined ? undefined : escapeText(record.source));
+  put("l", record.layout);
+  put("w", record.wantedBytes === undefined ? undefined : String(record.wantedBytes));
   put("f", record.filesystem);
   put("e", record.epoch === 0 ? undefined : String(record.epoch));
   put("a", record.attachments.length === 0 ? undefined : record.attachments.map(encodeAttachment).join("|"));
@@ -168,6 +171,8 @@ function parse(body: string): VolumeRecord {
   });
   const createdAt = time(need("t"));
   const source = optional("s", identifier);
+  const layout = optional("l", (value) => oneOf(["subvolume"] as const, value));
+  const wantedBytes = optional("w", byteCount);
   const filesystem = optional("f", (value) => oneOf(FILESYSTEMS, value) as Filesystem);
   const epoch = optional("e", epochNumber) ?? 0;
   const attachments = optional("a", (value) => value.split("|").map(decodeAttachment)) ?? [];
@@ -196,6 +201,8 @@ function parse(body: string): VolumeRecord {
     claim,
     createdAt,
     source,
+    ...(layout === undefined ? {} : { layout }),
+    ...(wantedBytes === undefined ? {} : { wantedBytes }),
     filesystem,
     epoch,
     attachments,

@@ -85,6 +85,12 @@ export interface VolumeRecord {
   readonly createdAt: number;
   /** Handle of the snapshot or volume it was made from. */
   readonly source: string | undefined;
+  /**
+   * How the volume's file lies on the RDS, as CreateVolume chose; undefined: `plain`. The path of the file decides where both are known.
+   */
+  readonly layout?: "subvolume" | undefined;
+  /** Bytes that a volume with a source is to have at least; until then its CreateVolume is not finished. */
+  readonly wantedBytes?: bigint | undefined;
   /** The filesystem that a node was first allowed to make; undefined while it never was. */
   readonly filesystem: Filesystem | undefined;
   /** Raised with every fresh attach; part of the NQN. 0 = never attached (or an adopted volume). */

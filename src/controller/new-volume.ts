@@ -1,0 +1,126 @@
+import type { Capability } from "../domain/access-mode.ts";
+import type { CapacityRange } from "../domain/capacity-range.ts";
+import type { Clock } from "../domain/clock.ts";
+import { failure } from "../domain/errors/driver-error.ts";
+import type { VolumeRecord } from "../domain/record/volume-record.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
+import type { FileLayout, Layout } from "../rds/layout.ts";
+import type { Pool } from "../rds/pool.ts";
+import type { Rds } from "../rds/rds.ts";
+import { canHoldSubvolumes } from "../rds/subvolume.ts";
+import { type Classified, ownVolume, type RdsVolume } from "../rds/volume.ts";
+import { type ContentSource, findSource, requireSameFilesystem } from "./content-source.ts";
+import type { Parameters } from "./parameters.ts";
+import { chooseSize, fitting, sizeOfClone } from "./sizes.ts";
+
+interface Options {
+  readonly rds: Rds;
+  readonly clock: Clock;
+  /** Bytes that stay free in each pool. */
+  readonly reserveBytes: bigint;
+  readonly clusterId: string;
+}
+
+/** A volume that does not exist yet. */
+export interface WantedVolume {
+  readonly name: string;
+  readonly id: VolumeId;
+  readonly range: CapacityRange;
+  readonly capabilities: readonly Capability[];
+  readonly parameters: Parameters;
+  /** undefined: a blank volume. */
+  readonly source: ContentSource | undefined;
+  /** Default or chosen pool, and folder. */
+  readonly layout: Layout;
+  /** That pool as just read. */
+  readonly pool: Pool;
+  readonly signal: AbortSignal;
+}
+
+/** Makes a volume that does not exist, blank or from its source. One RouterOS command; two with a source, three if that is on another pool than the default one. */
+export async function makeVolume(options: Options, wanted: WantedVolume): Promise<Classified> {
+  const { id, range, capabilities, parameters, layout, pool, signal } = wanted;
+  if (wanted.source !== undefined) return makeClone(options, wanted, wanted.source);
+  const form = requireFileLayout(pool, parameters.layout);
+  const sizeBytes = fitting(chooseSize(range, capabilities), pool, range);
+  const record = newRecord(options, wanted, form);
+  return options.rds.create({ id, layout, form, pool, sizeBytes, record, signal });
+}
+
+async function makeClone(
+  options: Options,
+  wanted: WantedVolume,
+  { id: handle, ...rest }: ContentSource,
+): Promise<Classified> {
+  const { rds, reserveBytes } = options;
+  const { id, range, capabilities, parameters, layout, signal } = wanted;
+  const source = await findSource(rds.snapshots, { id: handle, ...rest } as ContentSource, signal);
+  requireSameFilesystem(source, capabilities);
+  if (parameters.layout === "plain") throw failure("cloneNeedsSubvolume", { source: source.name });
+  const isThere = source.pool === wanted.pool.slot;
+  if (!isThere && parameters.pool !== undefined)
+    throw failure("sourceOnOtherPool", { source: source.name, pool: source.pool, asked: parameters.pool });
+  const pool = isThere ? wanted.pool : (await rds.readPool(source.pool, reserveBytes, signal)).pool;
+  const form = requireFileLayout(pool, "subvolume");
+  const wantedBytes = fitting(sizeOfClone(source.name, source.sizeBytes, range, capabilities), pool, range);
+  const { filesystem } = source;
+  const record = { ...newRecord(options, wanted, form), source: handle, filesystem, wantedBytes };
+  const spec = { id, layout: { ...layout, pool: pool.slot }, form, pool, sizeBytes: wantedBytes, record };
+  return rds.create({ ...spec, source, signal });
+}
+
+/** Grows a clone whose CreateVolume was interrupted before the clone had its size. No RouterOS command, or two for such a clone. */
+export async function finishClone(
+  { rds, reserveBytes }: Options,
+  volume: RdsVolume,
+  signal: AbortSignal,
+): Promise<RdsVolume> {
+  const { id, record, disk } = volume;
+  const { wantedBytes = 0n, epoch } = record;
+  if (epoch > 0 || disk.size === undefined || disk.size >= wantedBytes) return volume;
+  const { found, pool } = await rds.findWithPool(id, reserveBytes, signal);
+  const present = ownVolume(found);
+  if (present === undefined || pool === undefined) throw failure("volumeNotReady", { volume: id });
+  const spec = { volume: present, pool, sizeBytes: wantedBytes, reExportSince: undefined, signal };
+  const result = await rds.grow(spec);
+  if (result.kind === "written") return result.volume;
+  throw failure("notVerified", { what: `creating volume ${id}`, detail: "it was changed meanwhile" });
+}
+
+/** The layout of a new volume in a pool; undefined: the pool cannot have the one that is asked for. */
+export function fileLayoutIn(pool: Pool, asked: Parameters["layout"]): FileLayout | undefined {
+  if (asked === "plain") return "plain";
+  if (canHoldSubvolumes(pool)) return "subvolume";
+  return asked === "auto" ? "plain" : undefined;
+}
+
+/** @throws layoutUnsupported (FAILED_PRECONDITION) */
+function requireFileLayout(pool: Pool, asked: Parameters["layout"]): FileLayout {
+  const form = fileLayoutIn(pool, asked);
+  if (form !== undefined) return form;
+  const label = `its label is ${JSON.stringify(pool.fsLabel)}`;
+  const reason = pool.fs === "btrfs" ? label : `its filesystem is ${pool.fs || "unknown"}, not Btrfs`;
+  throw failure("layoutUnsupported", { pool: pool.slot, reason });
+}
+
+function newRecord(
+  { clusterId, clock }: Options,
+  { name, parameters: { settings, claim } }: WantedVolume,
+  form: FileLayout,
+): VolumeRecord {
+  return {
+    name,
+    cluster: clusterId,
+    claim,
+    createdAt: Math.floor(clock.now() / 1_000),
+    source: undefined,
+    ...(form === "subvolume" ? { layout: form } : {}),
+    filesystem: undefined,
+    epoch: 0,
+    attachments: [],
+    migration: undefined,
+    ended: [],
+    settings,
+    unknown: [],
+  };
+}

@@ -1,0 +1,279 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import { RecentMap } from "../domain/recent-map.ts";
+import {
+  clusterToken,
+  decodeSnapshotName,
+  type SnapshotRecord,
+  snapshotNamePrefix,
+} from "../domain/record/snapshot-record.ts";
+import { shortSize } from "../domain/size.ts";
+import type { SnapshotId } from "../domain/snapshot-id.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
+import { payload } from "../routeros/envelope.ts";
+import { ros, type Script } from "../routeros/script.ts";
+import { requireMounted } from "./backing-file.ts";
+import { commandFailure, disksOf, type RdsContext, runChecked } from "./context.ts";
+import { type Disk, disks } from "./disk.ts";
+import { fileLayoutOf, type Layout, parentOf } from "./layout.ts";
+import { awayPools } from "./leftover.ts";
+import { classifiedAmong } from "./lookup.ts";
+import { type MountedDisk, poolHolding } from "./pool.ts";
+import { listSnapshots, type SnapshotFilter } from "./snapshot-list.ts";
+import {
+  addSubvolume,
+  canHoldSubvolumes,
+  requireOneLabel,
+  type Subvolume,
+  type SubvolumeName,
+  subvolumeFromRow,
+  subvolumeIds,
+  subvolumes,
+} from "./subvolume.ts";
+import { ownVolume, type RdsVolume } from "./volume.ts";
+
+/** A snapshot on the RDS. */
+export interface RdsSnapshot {
+  readonly record: SnapshotRecord;
+  readonly subvolume: SubvolumeName;
+}
+
+/** A volume as source of a snapshot or clone, and the pool that its file is on. */
+export interface SourceVolume {
+  readonly volume: RdsVolume;
+  readonly pool: MountedDisk;
+  /** Its subvolume. */
+  readonly subvolume: SubvolumeName;
+  /** The clock of the RDS; nanoseconds since the Unix epoch. */
+  readonly now: bigint;
+}
+
+/** How a snapshot is to be made. */
+export interface SnapshotSpec {
+  readonly id: SnapshotId;
+  readonly source: SourceVolume;
+  /** Bytes that stay free in each pool. */
+  readonly reserveBytes: bigint;
+  readonly signal: AbortSignal;
+}
+
+/** How long after the look at its source a line may make a snapshot. A line that waits longer on the RDS ends without effect. */
+const LATEST_MS = 60_000;
+const NS_PER_MS = 1_000_000n;
+
+/**
+ * Snapshots on one RDS: read-only Btrfs subvolumes beside the volumes, whose names are their records. Each method says how many RouterOS commands
+ * it costs. All throw the link's failures: an unknown state is never reported as absent.
+ */
+export class SnapshotStore {
+  readonly #context: RdsContext;
+  readonly #ready: (signal: AbortSignal) => Promise<unknown>;
+  /** Snapshots whose line may still wait on the RDS, and until when; on the monotonic clock. */
+  readonly #unanswered = new RecentMap<SnapshotId, number>(4_096);
+
+  /** @param ready awaited before each command */
+  constructor(context: RdsContext, ready: (signal: AbortSignal) => Promise<unknown>) {
+    this.#context = context;
+    this.#ready = ready;
+  }
+
+  /**
+   * A volume of this installation as source; undefined if it is proven absent. One command.
+   * @throws sourceNotSubvolume (FAILED_PRECONDITION), sourcePoolAway, volumeNotReady (UNAVAILABLE), recordUnusable, foreignDisk
+   */
+  async source(id: VolumeId, signal: AbortSignal): Promise<SourceVolume | undefined> {
+    await this.#ready(signal);
+    const what = `read volume ${id} and the pools`;
+    const outcome = await runChecked(this.#context, {
+      what,
+      purpose: "read",
+      listing: disks(ros`slot=${id} or mounted`),
+      body: (rows) => ros`${payload("now", ros`[:tonsec [:timestamp]]`)}; ${rows}`,
+      signal,
+      coalesceKey: `source:${id}`,
+    });
+    const listed = disksOf(outcome);
+    const volume = ownVolume(classifiedAmong(this.#context, id, listed));
+    if (volume === undefined) return undefined;
+    const now = outcome.reply.flat("now")?.trim() ?? "";
+    if (!/^\d{1,19}$/.test(now)) throw failure("replyUnreadable", { what, detail: "it has no time" });
+    const path = volume.disk.filePath;
+    if (fileLayoutOf(path, id) !== "subvolume") throw failure("sourceNotSubvolume", { volume: id });
+    const pool = poolHolding(listed, path);
+    if (pool === undefined) throw failure("sourcePoolAway", { source: `volume ${id}` });
+    if (!canHoldSubvolumes(pool)) throw failure("sourceNotSubvolume", { volume: id });
+    if (volume.disk.size === undefined) throw failure("volumeNotReady", { volume: id });
+    const name = parentOf(path).slice(pool.mountPoint.length + 1);
+    return { volume, pool, subvolume: { label: pool.fsLabel, name }, now: BigInt(now) };
+  }
+
+  /**
+   * Makes a snapshot, or finds the one that an earlier call has made: the cut and its record are one act. One command.
+   * @returns the snapshot with this id, which may be one of another source
+   * @throws snapshotForeign (FAILED_PRECONDITION), snapshotRoom, poolRefused (RESOURCE_EXHAUSTED), labelAmbiguous
+   */
+  async create(spec: SnapshotSpec): Promise<RdsSnapshot> {
+    const { id, source, reserveBytes, signal } = spec;
+    const { volume, pool } = source;
+    if (pool.free < reserveBytes) {
+      const [free, reserve] = [shortSize(pool.free), shortSize(reserveBytes, "up")];
+      throw failure("snapshotRoom", { pool: pool.slot, free, reserve });
+    }
+    await this.#ready(signal);
+    const what = `snapshot volume ${volume.id} as ${id}`;
+    // Until it is answered, the line may run at any time. An earlier one may wait even then.
+    const earlier = this.#unanswered.get(id);
+    this.#unanswered.set(id, this.#context.clock.monotonic() + LATEST_MS);
+    const outcome = await this.#context.client.run({
+      what,
+      purpose: "change",
+      orderKey: id,
+      listing: subvolumes(named(id)),
+      body: (rows) => ros`${cutScript(spec, this.#record(spec))}; ${rows}`,
+      signal,
+    });
+    if (earlier === undefined) this.#unanswered.delete(id);
+    if (!outcome.ok) {
+      const { kind, reason, text } = outcome.failure;
+      const { slot, fsLabel: label, free } = pool;
+      if (reason === "pool-not-mounted") throw failure("sourcePoolAway", { source: `volume ${volume.id}` });
+      if (reason === "label-ambiguous") throw failure("labelAmbiguous", { pool: slot, label });
+      if (kind === "space") {
+        const wanted = "a snapshot";
+        throw failure("poolRefused", { pool: slot, wanted, available: shortSize(free), detail: text });
+      }
+      // The source may be gone since, or the name of a snapshot that was just removed not free yet.
+      if (reason === "late" || ["argument", "absent", "exists"].includes(kind))
+        throw failure("rdsBusy", { what, detail: text });
+      throw commandFailure(what, outcome.failure);
+    }
+    const found = this.#snapshotAmong(id, outcome.rows.map(subvolumeFromRow));
+    if (found !== undefined) return found;
+    throw failure("notVerified", { what, detail: "the subvolume is missing" });
+  }
+
+  /** One snapshot of this installation; undefined if no mounted pool has it. One command. @throws snapshotForeign */
+  async find(
+    id: SnapshotId,
+    signal: AbortSignal,
+  ): Promise<{ readonly snapshot: RdsSnapshot | undefined; readonly mounted: readonly Disk[] }> {
+    await this.#ready(signal);
+    const what = `read snapshot ${id}`;
+    const outcome = await runChecked(this.#context, {
+      what,
+      purpose: "read",
+      listing: disks(ros`mounted`),
+      body: (rows) => ros`${namesOf(id)}; ${rows}`,
+      signal,
+      coalesceKey: `snapshot:${id}`,
+    });
+    const names = outcome.reply.flat("names")?.trim();
+    if (names === undefined)
+      throw failure("replyUnreadable", { what, detail: "the list of names is cut off" });
+    const found = names.split("|").flatMap((each) => {
+      const at = each.indexOf(">");
+      const name = each.slice(0, Math.max(0, at)).trim().replace(/^\/+/, "");
+      return name === "" ? [] : [{ name, label: each.slice(at + 1).trim(), readOnly: true, dead: false }];
+    });
+    return { snapshot: this.#snapshotAmong(id, found), mounted: disksOf(outcome) };
+  }
+
+  /** The snapshots of this installation, in the order of their ids. One command, or several when there are many. */
+  async list(filter: SnapshotFilter, signal: AbortSignal): Promise<RdsSnapshot[]> {
+    await this.#ready(signal);
+    const found = await listSnapshots(this.#context, filter, signal);
+    return found
+      .flatMap((subvolume) => {
+        const decoded = decodeSnapshotName(lastOf(subvolume.name));
+        return decoded.kind === "snapshot" && this.#isOurs(decoded.record)
+          ? [{ record: decoded.record, subvolume }]
+          : [];
+      })
+      .toSorted((a, b) => (a.record.id < b.record.id ? -1 : 1));
+  }
+
+  /**
+   * Removes a snapshot. One that no pool has is removed already, if every pool of this installation is mounted. Two commands.
+   * @throws snapshotForeign (FAILED_PRECONDITION), snapshotPoolAway, snapshotPending, notVerified (UNAVAILABLE)
+   */
+  async remove(id: SnapshotId, layout: Layout, signal: AbortSignal): Promise<void> {
+    const { snapshot, mounted } = await this.find(id, signal);
+    if (snapshot !== undefined) await this.#remove(snapshot, signal);
+    else {
+      const [pool] = await awayPools(this.#context, layout, mounted, signal);
+      if (pool !== undefined) throw failure("snapshotPoolAway", { snapshot: id, pool });
+    }
+    const leftMs = (this.#unanswered.get(id) ?? 0) - this.#context.clock.monotonic();
+    if (leftMs > 0) throw failure("snapshotPending", { snapshot: id, seconds: Math.ceil(leftMs / 1_000) });
+  }
+
+  async #remove({ record: { id }, subvolume }: RdsSnapshot, signal: AbortSignal): Promise<void> {
+    const what = `delete snapshot ${id}`;
+    const outcome = await this.#context.client.run({
+      what,
+      purpose: "change",
+      orderKey: id,
+      listing: subvolumes(named(id)),
+      // A subvolume that is removed already is listed for a while: only the rows say whether it is there.
+      body: (rows) =>
+        ros`:local why ""; :foreach s in=${subvolumeIds(subvolume)} do={ :onerror g in={ /disk/btrfs/subvolume/remove $s } do={ :set why $g } }; ${payload("why", ros`$why`)}; ${rows}`,
+      signal,
+    });
+    if (!outcome.ok) throw commandFailure(what, outcome.failure);
+    const left = outcome.rows.map(subvolumeFromRow).filter(({ dead }) => !dead);
+    if (left.length === 0) return;
+    const detail = outcome.reply.flat("why")?.trim() || "the subvolume is still there";
+    throw failure("notVerified", { what, detail });
+  }
+
+  #record({ id, source: { volume } }: SnapshotSpec): Omit<SnapshotRecord, "createdNs"> {
+    const { disk, record } = volume;
+    const cluster = clusterToken(record.cluster);
+    return { id, source: volume.id, sizeBytes: disk.size ?? 0n, filesystem: record.filesystem, cluster };
+  }
+
+  /** @throws snapshotForeign (FAILED_PRECONDITION) if it is not ours, or cannot be read */
+  #snapshotAmong(id: SnapshotId, listed: readonly Subvolume[]): RdsSnapshot | undefined {
+    const alive = listed.filter(({ dead, name }) => !dead && lastOf(name).startsWith(`${id}.`));
+    const [subvolume, another] = alive;
+    if (subvolume === undefined) return undefined;
+    const refuse = (reason: string) => failure("snapshotForeign", { snapshot: id, reason });
+    if (another !== undefined) throw refuse(`${alive.length} subvolumes have its id`);
+    const decoded = decodeSnapshotName(lastOf(subvolume.name));
+    if (decoded.kind !== "snapshot") throw refuse("its name cannot be read");
+    if (!this.#isOurs(decoded.record)) throw refuse(`it belongs to cluster ${decoded.record.cluster}`);
+    if (!subvolume.readOnly)
+      throw refuse("its subvolume is not read-only, so it may have changed since the cut");
+    return { record: decoded.record, subvolume };
+  }
+
+  #isOurs({ cluster }: SnapshotRecord): boolean {
+    const { clusterId } = this.#context;
+    return clusterId === undefined || cluster === clusterToken(clusterId);
+  }
+}
+
+/** Condition of the subvolumes whose last component begins with a snapshot's id. */
+function named(id: SnapshotId): Script {
+  return ros`fullname~${`(^|/)${id}[.]`}`;
+}
+
+/** Statements: put the names of the subvolumes with a snapshot's id and the labels of their filesystems under `names`. */
+function namesOf(id: SnapshotId): Script {
+  const get = (property: Script) => ros`[/disk/btrfs/subvolume/get $i ${property}]`;
+  return ros`:local names ""; :foreach i in=[/disk/btrfs/subvolume/find where ${named(id)}] do={ :if (${get(ros`dead`)} != true) do={ :set names ($names . "|" . ${get(ros`fullname`)} . ">" . ${get(ros`fs`)}) } }; ${payload("names", ros`$names`)}`;
+}
+
+/** The time in the name is the device's own, taken in the same line just before the cut: UTC, whatever its time zone. */
+function cutScript({ id, source }: SnapshotSpec, record: Omit<SnapshotRecord, "createdNs">): Script {
+  const { pool, subvolume, now } = source;
+  const until = now + BigInt(LATEST_MS) * NS_PER_MS;
+  const folder = parentOf(subvolume.name);
+  const prefix = `${folder === "" ? "" : `${folder}/`}${snapshotNamePrefix(record)}`;
+  const add = addSubvolume(subvolume.label, ros`(${prefix} . $t)`, subvolume.name, true);
+  const cut = ros`:local t [:tonsec [:timestamp]]; :if ($t > ${until}) do={ :error "rds-csi:late" }; ${add}`;
+  return ros`${requireMounted(pool.slot)}; ${requireOneLabel(subvolume.label)}; :if ([:len [/disk/btrfs/subvolume/find where ${named(id)}]] = 0) do={ ${cut} }`;
+}
+
+function lastOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
