@@ -85,6 +85,27 @@ export const SWITCH_TABLE = [
   ["multiLine", ["syntax-error", "first-line"], "a request with a line end in it"],
   ["fileRemoveInUse", ["allowed", "error"], "removing a file that a disk uses"],
   ["subvolumeRemoval", ["at-once", "dead"], "whether a removed subvolume stays listed as dead for 500 ms"],
+  [
+    "deadName",
+    ["free", "taken"],
+    "the name of a subvolume that is listed as dead: free, or refused as one that exists",
+  ],
+  [
+    "deadFullname",
+    ["kept", "absent"],
+    "whether a subvolume that is listed as dead has its name, fullname and path",
+  ],
+  [
+    "snapshotParent",
+    ["any", "fullname", "name"],
+    "the parent of a new snapshot: its fullname or its last part; its fullname only; its last part only",
+  ],
+  [
+    "fullnameSlash",
+    ["without", "with"],
+    "leading slash of the full names of subvolumes when they are printed",
+  ],
+  ["gmtOffset", ["+00:00"], "time zone of the times that are printed, as an offset from UTC"],
   ["subvolumeInUse", ["error", "allowed"], "removing a subvolume with the file of a disk in it"],
   ["subvolumeExistsText", ["failure: File exists"], "error text for a subvolume name that is taken"],
   ["directoryExistsText", ["failure: file exists"], "error text for a file or directory that exists"],

@@ -3,7 +3,6 @@ import { canonicalPath, isWithin, parentPath } from "../device/paths.ts";
 import { RunFailure } from "../errors.ts";
 import { id } from "../language/scalars.ts";
 import { toText, type Value } from "../language/values.ts";
-import { formatMoment } from "./btrfs.ts";
 import type { CommandMenu, Invocation } from "./command.ts";
 import { knownProperties, type Listing, listCommands, resolveItems } from "./list-menu.ts";
 
@@ -31,7 +30,8 @@ function fileRow(call: Invocation, entry: FileEntry): Map<string, Value> {
   const contents = call.device.management.flash.read(entry.path);
   if (contents !== undefined && contents.length <= CONTENTS_LIMIT)
     row.set("contents", contents.toString("latin1"));
-  return row.set(call.device.knows("7.16") ? "last-modified" : "creation-time", formatMoment(entry.modified));
+  const modified = call.device.knows("7.16") ? "last-modified" : "creation-time";
+  return row.set(modified, call.device.time.moment(entry.modified));
 }
 
 const FILES: Listing = {

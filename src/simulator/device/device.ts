@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../../domain/clock.ts";
 import type { Logger } from "../../observability/log.ts";
-import type { Backend, ExportRecord } from "../backend/backend.ts";
+import type { Backend, BackendEntry, ExportRecord } from "../backend/backend.ts";
 import { SimulatorError } from "../errors.ts";
 import type { Value } from "../language/values.ts";
 import type { Switches } from "../switches.ts";
@@ -19,6 +19,7 @@ import { canonicalPath } from "./paths.ts";
 import { type Pool, type PoolOptions, usableBytes } from "./pools.ts";
 import type { DeviceState } from "./state.ts";
 import { type Subvolume, SubvolumeStore } from "./subvolumes.ts";
+import { DeviceTime } from "./time.ts";
 import { type DiskView, describeDisk } from "./views.ts";
 
 /** The surroundings of a device. */
@@ -50,6 +51,7 @@ export class Device {
   full = false;
   readonly management: Management;
   readonly clock: Clock;
+  readonly time: DeviceTime;
   readonly #pools: Pool[] = [];
   readonly #env: Environment;
   #nextId = 1;
@@ -58,6 +60,7 @@ export class Device {
     this.clock = parts.clock;
     this.backend = parts.backend;
     this.switches = parts.switches;
+    this.time = new DeviceTime(parts.clock, parts.switches);
     this.bootedAt = parts.clock.now();
     const changed = () => {
       this.mutations += 1;
@@ -263,6 +266,12 @@ export class Device {
 
   disconnectHost(nqn: string, hostNqn: string): void {
     this.hosts.disconnect(nqn, hostNqn);
+  }
+
+  /** Drops what the backend lacks, and takes in the files that it has besides. */
+  reconcile(found: readonly BackendEntry[]): void {
+    this.fileStore.reconcile(found);
+    this.subvolumeStore.reconcile();
   }
 
   save(): DeviceState {
