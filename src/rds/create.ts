@@ -14,7 +14,7 @@ import { placeOn } from "./place.ts";
 import { pollDisk } from "./poll.ts";
 import { type Pool, poolRefused } from "./pool.ts";
 import { removeUnfinished } from "./remove.ts";
-import { addSubvolume, removeSubvolume, requireOneLabel } from "./subvolume.ts";
+import { addSubvolume, requireOneLabel } from "./subvolume.ts";
 import { type Classified, classify, type RdsVolume } from "./volume.ts";
 
 /** The subvolume whose content a new volume begins with, in the filesystem of its pool. */
@@ -41,14 +41,33 @@ export interface CreateSpec {
 
 /**
  * Creates a volume, not exported: checks, acts and reads back in one RouterOS command, then waits until the
- * device shows its size. If another disk took the slot meanwhile, that disk is returned and nothing is changed.
- * @throws poolRefused, poolNotMounted, sizeNotConfirmed, foreignDisk, and the link's failures
+ * device shows its size. If another disk took the slot meanwhile, that disk is returned and nothing is changed. A subvolume that an
+ * interrupted call left costs two commands more.
+ * @throws poolRefused, poolNotMounted, sizeNotConfirmed, foreignDisk, labelAmbiguous, and the link's failures
  */
 export async function createVolume(context: RdsContext, spec: CreateSpec): Promise<Classified> {
+  const { id, pool, layout, form, signal } = spec;
+  const made = await tryCreate(context, spec);
+  if (made !== "leftover") return made;
+  // Another line may be at work on it: its item is about to show then.
+  const isThere = (disk: Disk | undefined) => disk !== undefined;
+  const disk = await pollDisk(context, id, signal, undefined, isThere, undefined, LEFTOVER_MS);
+  if (disk !== undefined) return classified(context, disk);
+  await removeUnfinished(context, id, placeOn(pool, layout, id, form), undefined, signal);
+  const again = await tryCreate(context, spec);
+  if (again !== "leftover") return again;
+  throw failure("rdsBusy", { what: `create volume ${id}`, detail: "its subvolume is in use" });
+}
+
+/** How long a subvolume without disk item may belong to a line that is at work. Milliseconds. */
+const LEFTOVER_MS = 2_000;
+
+async function tryCreate(context: RdsContext, spec: CreateSpec): Promise<Classified | "leftover"> {
   const { id, signal, pool } = spec;
   const comment = encodeChecked(id, spec.record, REVISION_ROOM);
   const what = `create volume ${id}`;
   const outcome = await changeDisk(context, what, "change", id, createScript(spec, comment), signal);
+  if (!outcome.ok && outcome.failure.reason === "leftover") return "leftover";
   if (!outcome.ok) return createFailed(context, spec, outcome.failure, what);
   const isThere = (found: Disk | undefined) =>
     found === undefined || found.comment !== comment || found.size !== undefined;
@@ -59,12 +78,17 @@ export async function createVolume(context: RdsContext, spec: CreateSpec): Promi
       detail: "the disk item is missing",
     });
   }
-  const classified = classify(disk, context.clusterId);
-  if (classified === undefined) throw failure("internal", { what: `slot ${id} has no form of ours` });
-  if (disk.comment !== comment || classified.kind === "foreign") return classified;
-  const ready = { kind: "volume", volume: await grownClone(context, spec, classified.volume) } as const;
-  verify(ready.volume.disk, spec);
-  return ready;
+  const found = classified(context, disk);
+  if (disk.comment !== comment || found.kind === "foreign") return found;
+  const volume = await grownClone(context, spec, found.volume);
+  verify(volume.disk, spec);
+  return { kind: "volume", volume };
+}
+
+function classified({ clusterId }: RdsContext, disk: Disk): Classified {
+  const found = classify(disk, clusterId);
+  if (found === undefined) throw failure("internal", { what: `slot ${disk.slot} has no form of ours` });
+  return found;
 }
 
 /** A clone whose size was not shown in time for the line that made it is grown by a line of its own. */
@@ -79,30 +103,32 @@ async function grownClone(context: RdsContext, spec: CreateSpec, volume: RdsVolu
 }
 
 /**
- * Acts only while the pool is mounted, else the file would land on the router's own flash. A file or subvolume without item is left from an
+ * Acts only while the pool is mounted, else the file would land on the router's own flash. A file without item is left from an
  * interrupted call and may hold old data: it is removed, never reused. So the pool must still be mounted after the look for
- * it. This look is the only one at `/file`, whose cost grows with the files of the whole device.
+ * that file. This look is the only one at `/file`, whose cost grows with the files of the whole device. A subvolume without item ends the
+ * command (`leftover`): another line may have made it a moment ago.
  */
-function createScript({ id, layout, form, source, pool, sizeBytes }: CreateSpec, comment: string): Script {
-  const file = filePathOf(pool.mountPoint, layout, id, form);
+function createScript(spec: CreateSpec, comment: string): Script {
+  const { id, layout, form, source, pool, sizeBytes } = spec;
   const { path, subvolume } = placeOn(pool, layout, id, form);
-  const found = ros`[:len [/file/find where name=${path}]]`;
+  const size = source === undefined ? ros` file-size=${sizeBytes}` : ros``;
+  const file = filePathOf(pool.mountPoint, layout, id, form);
+  const item = ros`/disk/add type=file slot=${id} file-path=${file}${size} mount-filesystem=no mount-read-only=no compress=no smb-sharing=no nfs-sharing=no media-sharing=no iscsi-export=no swap=no nvme-tcp-export=no comment=$record`;
   const leftover =
     subvolume === undefined
       ? ros`:local rest [/file/find where name=${path}]; :if ([:len $rest] > 0) do={ :if (${fileIsBacking(path)}) do={ :error "rds-csi:file-in-use" }; /file/remove $rest }`
-      : ros`:if (${found} > 0) do={ ${removeSubvolume(subvolume, path)}; :if ($left > 0) do={ :error "rds-csi:file-in-use" } }`;
-  const size = source === undefined ? ros` file-size=${sizeBytes}` : ros``;
-  const item = ros`/disk/add type=file slot=${id} file-path=${file}${size} mount-filesystem=no mount-read-only=no compress=no smb-sharing=no nfs-sharing=no media-sharing=no iscsi-export=no swap=no nvme-tcp-export=no comment=$record`;
-  const grow =
-    source === undefined || source.sizeBytes >= sizeBytes
-      ? ros``
-      : ros`; /disk/set [/disk/find where slot=${id} and comment=$record and size<${sizeBytes}] file-size=${sizeBytes}`;
-  // The first step that needs the folder.
-  const first =
-    subvolume === undefined ? item : addSubvolume(subvolume.label, ros`${subvolume.name}`, source?.subvolume);
-  const rest = subvolume === undefined ? ros`` : ros`; ${item}${grow}`;
-  const begin = subvolume === undefined ? ros`` : ros`${requireOneLabel(subvolume.label)}; `;
-  return ros`${requireMounted(pool.slot)}; :if ([:len [/disk/find where slot=${id}]] = 0) do={ ${begin}${leftover}; ${requireMounted(pool.slot)}; :local record ${comment}; :onerror f in={ ${first} } do={ ${requireMounted(pool.slot)}; ${folders(pool.mountPoint, layout)}; ${first} }${rest} }`;
+      : ros`${requireOneLabel(subvolume.label)}; :if ([:len [/file/find where name=${path}]] > 0) do={ :error "rds-csi:leftover" }`;
+  const withFolders = (step: Script) =>
+    ros`:onerror f in={ ${step} } do={ ${requireMounted(pool.slot)}; ${folders(pool.mountPoint, layout)}; ${step} }`;
+  const steps = (): Script => {
+    if (subvolume === undefined) return withFolders(item);
+    const { label, name } = subvolume;
+    if (source === undefined) return ros`${withFolders(addSubvolume(label, ros`${name}`))}; ${item}`;
+    // The folder is that of the source.
+    const grow = ros`/disk/set [/disk/find where slot=${id} and comment=$record and size<${sizeBytes}] file-size=${sizeBytes}`;
+    return ros`${addSubvolume(label, ros`${name}`, source.subvolume)}; ${item}${source.sizeBytes < sizeBytes ? ros`; ${grow}` : ros``}`;
+  };
+  return ros`${requireMounted(pool.slot)}; :if ([:len [/disk/find where slot=${id}]] = 0) do={ ${leftover}; ${requireMounted(pool.slot)}; :local record ${comment}; ${steps()} }`;
 }
 
 /**
@@ -134,16 +160,16 @@ async function createFailed(
     throw failure("foreignDisk", { slot: id, reason: `its file is used by another disk item of the RDS` });
   }
   const disk = await findDisk(context, id, signal);
-  const classified = disk === undefined ? undefined : classify(disk, context.clusterId);
+  const found = disk === undefined ? undefined : classify(disk, context.clusterId);
   if (kind === "space" || kind === "argument") {
     // The answer claims that nothing exists, so the remains of the failed command are removed first.
-    const partial = classified?.kind === "volume" && disk?.comment === encodeRecord(spec.record);
+    const partial = found?.kind === "volume" && disk?.comment === encodeRecord(spec.record);
     const place = placeOn(pool, spec.layout, id, spec.form);
     if (disk === undefined || partial)
-      await removeUnfinished(context, id, place, partial ? classified.volume : undefined, signal);
+      await removeUnfinished(context, id, place, partial ? found.volume : undefined, signal);
     if (kind === "space") throw poolRefused(pool, sizeBytes, text);
   }
-  if (kind === "exists" && classified !== undefined) return classified;
+  if (kind === "exists" && found !== undefined) return found;
   if (disk !== undefined) throw failure("rdsBusy", { what, detail: text });
   throw commandFailure(what, { kind, reason, text });
 }
