@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { outcome, useStack } from "../../test/support/own-stack.ts";
+import { createVolume, outcome, useStack } from "../../test/support/own-stack.ts";
 import { MIB } from "../../test/support/rds-stack.ts";
 import { snapshotIdFromName } from "../domain/snapshot-id.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
@@ -8,31 +8,32 @@ import { create, ID } from "./calls.fixture.ts";
 const start = useStack();
 
 describe("snapshots", () => {
-  test("snapshot, restore, delete", async () => {
+  test("a snapshot outlives its source, and a clone outlives both", async () => {
     const on = await start();
     await create(on);
-    console.log(on.commandsSince());
     const request = { name: "s1", source: ID, parameters: {}, signal: on.signal };
     const made = await on.snapshots.create(request);
-    console.log(on.commandsSince());
-    console.log(made);
+    expect(made).toMatchObject({ id: snapshotIdFromName("s1"), source: ID, sizeBytes: 8n * MIB });
     expect(await on.snapshots.create(request)).toEqual(made);
-    expect((await on.snapshots.list({ after: "", most: 0, signal: on.signal })).entries).toEqual([made]);
-    on.commandsSince();
-    const clone = await on.volumes.create({
+    const all = { after: "", most: 0, signal: on.signal } as const;
+    expect((await on.snapshots.list(all)).entries).toEqual([made]);
+    const clone = await createVolume(on, {
       name: "pvc-2",
-      range: { requiredBytes: 16n * MIB, limitBytes: 0n },
-      capabilities: [{ accessMode: "SINGLE_NODE_WRITER", accessType: "block", fsType: "", mountFlags: [] }],
-      parameters: {},
-      mutableParameters: {},
+      required: 16n * MIB,
       source: { kind: "snapshot", id: made.id },
-      signal: on.signal,
     });
-    console.log(clone, on.commandsSince());
+    expect(clone).toEqual({
+      id: volumeIdFromName("pvc-2"),
+      sizeBytes: 16n * MIB,
+      nodes: [],
+      source: made.id,
+    });
     await on.volumes.delete(ID, on.signal);
+    expect(await on.snapshots.create(request)).toEqual(made);
     await on.snapshots.delete(made.id, on.signal);
-    console.log(on.commandsSince());
-    await on.volumes.delete(volumeIdFromName("pvc-2"), on.signal);
-    console.log(on.simulator.device.disks, on.simulator.device.subvolumes);
+    expect(await outcome(on.snapshots.create(request))).toStartWith("NOT_FOUND");
+    await on.volumes.delete(clone.id, on.signal);
+    const left = on.simulator.device.subvolumes.filter(({ deadUntil }) => deadUntil === undefined);
+    expect([on.simulator.device.disks, left]).toEqual([[], []]);
   });
 });

@@ -170,7 +170,8 @@ async function createFailed(
     if (kind === "space") throw poolRefused(pool, sizeBytes, text);
   }
   if (kind === "exists" && found !== undefined) return found;
-  if (disk !== undefined) throw failure("rdsBusy", { what, detail: text });
+  // The name of a subvolume that was just removed may not be free yet.
+  if (disk !== undefined || kind === "exists") throw failure("rdsBusy", { what, detail: text });
   throw commandFailure(what, { kind, reason, text });
 }
 

@@ -44,9 +44,9 @@ export function subvolumeFromRow(row: Row): Subvolume {
   };
 }
 
-/** Expression: the ids of the subvolume with this name, also while it is dead. */
+/** Expression: the ids of the subvolume with this name, also while it is dead. RouterOS may show names with a leading slash. */
 export function subvolumeIds({ label, name }: SubvolumeName): Script {
-  return ros`[/disk/btrfs/subvolume/find where fs=${label} and fullname~${`^/?${escapeRegex(name)}$`}]`;
+  return ros`[/disk/btrfs/subvolume/find where fs=${label} and (fullname=${name} or fullname=${`/${name}`})]`;
 }
 
 /** Statement: ends the command with `label-ambiguous`, unless exactly one filesystem has the label. */

@@ -1,4 +1,5 @@
 import { afterEach } from "bun:test";
+import type { ContentSource } from "../../src/controller/content-source.ts";
 import { Reconciler, type ReconcilerOptions } from "../../src/controller/reconciler.ts";
 import type { Capability } from "../../src/domain/access-mode.ts";
 import { DriverError } from "../../src/domain/errors/driver-error.ts";
@@ -26,6 +27,7 @@ export interface Wish {
   readonly limit?: bigint;
   readonly capabilities?: readonly Capability[];
   readonly parameters?: Readonly<Record<string, string>>;
+  readonly source?: ContentSource;
 }
 
 export const createVolume = (on: Pick<Stack, "volumes">, wish: Wish = {}) =>
@@ -35,7 +37,7 @@ export const createVolume = (on: Pick<Stack, "volumes">, wish: Wish = {}) =>
     capabilities: wish.capabilities ?? [BLOCK],
     parameters: wish.parameters ?? {},
     mutableParameters: {},
-    source: undefined,
+    source: wish.source,
     signal: AbortSignal.timeout(30_000),
   });
 
