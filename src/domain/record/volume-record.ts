@@ -85,7 +85,10 @@ export interface VolumeRecord {
   readonly createdAt: number;
   /** Handle of the snapshot or volume it was made from. */
   readonly source: string | undefined;
-  /** The filesystem that a node was first allowed to make; undefined while it never was. */
+  /**
+   * The filesystem that a node was first allowed to make; undefined while it never was. With a `source`: that of the source at the
+   * cut, for ever.
+   */
   readonly filesystem: Filesystem | undefined;
   /** Raised with every fresh attach; part of the NQN. 0 = never attached (or an adopted volume). */
   readonly epoch: number;
