@@ -137,7 +137,7 @@ describe("publish context", () => {
     expect(encodePublishContext({ ...context, filesystemUuid: undefined })).toEqual(
       encodePublishContext(context),
     );
-    for (const bad of ["", "generate", uuid.toUpperCase(), `${uuid}0`, uuid.slice(1), "nil"])
+    for (const bad of ["", "generate", uuid.toUpperCase(), `${uuid}0`, `0${uuid}`, uuid.slice(1), "nil"])
       expect(() => decodePublishContext({ ...map, filesystemUuid: bad })).toThrow(
         "publish_context.filesystemUuid",
       );

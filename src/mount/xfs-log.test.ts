@@ -37,8 +37,8 @@ function logWith({ cycle, at, data = 1, size = 32_768, hasChecksum = true, chang
   const circleOf = (block: number) => (at + block < BLOCKS ? cycle : cycle + 1);
   for (let block = 1; block < headers + data; block += 1)
     record.writeUInt32BE(circleOf(block), block * LOG_BLOCK);
-  record.writeUInt8(0xaa, headers * LOG_BLOCK + 8);
-  record.writeUInt8(0x20, headers * LOG_BLOCK + 9);
+  if (data > 0) record.writeUInt8(0xaa, headers * LOG_BLOCK + 8);
+  if (data > 0) record.writeUInt8(0x20, headers * LOG_BLOCK + 9);
   change?.(record);
   // As xlog_cksum(): the header, the further headers that the length needs, the data.
   const parts = [record.subarray(0, 328)];
@@ -80,6 +80,7 @@ describe("the record of an unmount is found", () => {
     const record = unmountRecord(logWith(shape));
     if (typeof record === "string") throw new Error(record);
     expect(record).toMatchObject({ block: shape.at, uuid: UUID });
+    expect(recordWithUuid(record, UUID)).toEqual(record.header);
     const changed = recordWithUuid(record, OTHER);
     const again = unmountRecord(logWith({ ...shape, change: (bytes) => void changed.copy(bytes) }));
     expect(again).toMatchObject({ block: shape.at, uuid: OTHER });
@@ -95,11 +96,21 @@ describe("any other end of a log is not taken for one", () => {
     ["an older format", (record) => record.writeUInt32BE(1, 8)],
     ["a record of another place", (record) => record.writeUInt32BE(at - 2, 20)],
     ["a record of another circle", (record) => record.writeUInt32BE(6, 16)],
+    ["a header of another circle", (record) => record.writeUInt32BE(6, 4)],
     ["a length beyond its end", (record) => record.writeUInt32BE(2 * LOG_BLOCK, 12)],
     ["a length of no whole blocks", (record) => record.writeUInt32BE(LOG_BLOCK + 8, 12)],
     ["a wrong checksum", (record) => record.writeUInt32LE(1, 32)],
   ])("%s", (_, change) => {
-    expect(typeof unmountRecord(logWith({ cycle: 7, at, change }))).toBe("string");
+    expect(unmountRecord(logWith({ cycle: 7, at, change }))).toMatch(
+      /^the last record of its log is (damaged|not that of an unmount)$/,
+    );
+  });
+
+  test("headers without data", () => {
+    const change = (record: Buffer) => record.writeUInt32BE(0, 12);
+    expect(unmountRecord(logWith({ cycle: 7, at, data: 0, size: 65_536, change }))).toBe(
+      "the last record of its log is not that of an unmount",
+    );
   });
 
   test("a log of zeros, one whose circles jump, one without a header", () => {

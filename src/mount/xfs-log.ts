@@ -75,8 +75,7 @@ function checked(
   const unlike = "the last record of its log is not that of an unmount";
   const length = header.readUInt32BE(AT.length);
   const headers = Math.max(1, Math.ceil(header.readUInt32BE(AT.size) / PER_HEADER));
-  const isWhole =
-    length >= LOG_BLOCK && length % LOG_BLOCK === 0 && headers + length / LOG_BLOCK === blocksToEnd;
+  const isWhole = length >= LOG_BLOCK && headers + length / LOG_BLOCK === blocksToEnd;
   const isInPlace = header.readUInt32BE(AT.lsn) === cycle && header.readUInt32BE(AT.lsn + 4) === block;
   if (header.readUInt32BE(AT.cycle) !== cycle || header.readUInt32BE(AT.version) !== 2) return unlike;
   if (!isWhole || !isInPlace || header.readUInt32BE(AT.operations) !== 1) return unlike;
