@@ -68,8 +68,8 @@ export type UuidFinding =
   | { readonly kind: "kept"; readonly reason: string }
   | { readonly kind: "unreadable"; readonly detail: string };
 
-/** Whether a filesystem got another UUID; `refused` changed nothing, `failed` may have. */
-export type UuidOutcome = MarkOutcome;
+/** Whether a filesystem got another UUID; `kept` and `refused` changed nothing, `failed` may have. */
+export type UuidOutcome = MarkOutcome | Extract<UuidFinding, { kind: "kept" }>;
 
 /** The health of an ext4, from its superblock. */
 export type Ext4State =

@@ -27,7 +27,7 @@ const RIGHT = {
   writeMark: [{ kind: "done" }, { kind: "refused", detail: "x" }],
   eraseMarks: [{ kind: "done" }, { kind: "failed", detail: "x" }],
   lookForUuid: [{ kind: "same" }, { kind: "changeable", uuid: "x" }, { kind: "kept", reason: "x" }],
-  changeUuid: [{ kind: "done" }, { kind: "refused", detail: "x" }],
+  changeUuid: [{ kind: "done" }, { kind: "kept", reason: "x" }, { kind: "refused", detail: "x" }],
   endController: [{ kind: "written" }, { kind: "other", detail: "x" }],
 } as const;
 

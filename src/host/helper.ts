@@ -107,6 +107,7 @@ const isKind =
   ({ kind }: Fields): boolean =>
     kinds.some((known) => known === kind);
 const isOutcome = isKind("done", "refused", "failed");
+const isUuidOutcome = isKind("done", "kept", "refused", "failed");
 const isUuidFinding = isKind("same", "changeable", "kept", "unreadable");
 const isFinding = (value: Fields): boolean =>
   value.kind === "unreadable" ||
@@ -191,7 +192,7 @@ export function createHelper(exec: HelperExec, command: readonly string[] = help
     lookForUuid: (path, filesystem, wanted, signal) =>
       ask(isUuidFinding, ["uuid", path, filesystem, wanted], INSPECT_DEADLINE_MS, signal),
     changeUuid: (path, number, filesystem, wanted) =>
-      ask(isOutcome, ["set-uuid", path, number, filesystem, wanted], UUID_DEADLINE_MS),
+      ask(isUuidOutcome, ["set-uuid", path, number, filesystem, wanted], UUID_DEADLINE_MS),
     endController: (sysRoot, name, nqn, signal) =>
       ask(
         isKind("written", "other", "failed"),

@@ -45,7 +45,7 @@ const readerOf =
     closeSync(fd);
     return bytes.subarray(0, got);
   };
-const apply = (image: string, writes: readonly PageWrite[]) => {
+const apply = (image: string, writes: Iterable<PageWrite>) => {
   const fd = openSync(image, "r+");
   for (const { offset, content } of writes) writeSync(fd, content, 0, content.length, offset);
   closeSync(fd);
@@ -53,7 +53,7 @@ const apply = (image: string, writes: readonly PageWrite[]) => {
 const writesFor = (image: string, filesystem: Filesystem) => {
   const writes = uuidWrites(readerOf(image), filesystem, WANTED);
   if (typeof writes === "string") throw new Error(writes);
-  return writes;
+  return [...writes];
 };
 const superblockOf = (image: string) =>
   execFileSync("dumpe2fs", ["-h", image], { stdio: ["ignore", "pipe", "ignore"] }).toString();
@@ -152,7 +152,7 @@ describe.skipIf(noXfs !== "")(`XFS ${noXfs}`, () => {
       const isLast = index >= writes.length - 2;
       expect(lookForUuid(image, "xfs", WANTED).kind).toBe(isLast ? "same" : "changeable");
       // A later call goes on from here, and ends with the same superblocks.
-      if (!isLast) expect(writesFor(image, "xfs")).toHaveLength(writes.length);
+      if (!isLast) expect(writesFor(image, "xfs")).toHaveLength(writes.length - index);
     }
     expect(repair(image).status).toBe(0);
     for (let group = 0; group < groups; group += 1)

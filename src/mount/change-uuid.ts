@@ -63,7 +63,7 @@ export function changeUuid(
       try {
         const read: ReadAt = (offset, length) => readAt(reader.read(offset, length), offset, length);
         const writes = uuidWrites(read, filesystem, wanted);
-        if (typeof writes === "string") return { kind: "refused", detail: writes };
+        if (typeof writes === "string") return { kind: "kept", reason: writes };
         begun = true;
         for (const { offset, content, flush } of writes) {
           if (flush) fdatasyncSync(fd);
@@ -90,13 +90,14 @@ export function changeUuid(
  * ext4: one write, of the superblock. XFS: the kernel refuses a log whose last record has another UUID than the superblock, unless that
  * is nil. So the record gets the nil UUID first, and the new one when all superblocks have that. The first superblock, which alone a
  * mount reads, comes after those of the other allocation groups: once it has the new UUID, no later call is needed.
- * @returns the reason if the UUID cannot be changed now
+ * @param read is asked for each page right before the write of that page
+ * @returns the reason if the UUID cannot be changed
  */
 export function uuidWrites(
   read: ReadAt,
   filesystem: Filesystem,
   wanted: string,
-): readonly PageWrite[] | string {
+): Iterable<PageWrite> | string {
   const start = Buffer.from(read(0, SUPERBLOCK_SPAN));
   const verdict = judgeUuid(start, filesystem, wanted);
   if (verdict.kind === "same") return [];
@@ -107,6 +108,20 @@ export function uuidWrites(
   }
   const record = settledRecord(start, read);
   if (typeof record === "string") return record;
+  for (const sector of superblocks(start, read)) {
+    if (xfsWithUuid(sector.content, wanted) === undefined)
+      return `the superblock of its allocation group ${sector.group} is damaged`;
+  }
+  return xfsWrites(start, read, record, wanted);
+}
+
+/** One after the other, as an XFS that began small and grew has many allocation groups. Those that have the UUID already are left out. */
+function* xfsWrites(
+  start: Buffer,
+  read: ReadAt,
+  record: UnmountRecord,
+  wanted: string,
+): Generator<PageWrite> {
   const page = (offset: number, content: Buffer, flush: boolean): PageWrite => {
     const at = Math.floor(offset / PAGE) * PAGE;
     const changed = Buffer.from(read(at, PAGE));
@@ -114,19 +129,29 @@ export function uuidWrites(
     return { offset: at, content: changed, flush };
   };
   const recordAt = logStart(start) + record.block * LOG_BLOCK;
+  yield page(recordAt, recordWithUuid(record, NIL), false);
+  let isFirst = true;
+  for (const { group, offset, content } of superblocks(start, read)) {
+    const changed = xfsWithUuid(content, wanted);
+    if (changed === undefined || changed.equals(content)) continue;
+    yield page(offset, changed, isFirst || group === 0);
+    isFirst = false;
+  }
+  yield page(recordAt, recordWithUuid(record, wanted), true);
+}
+
+/** The superblocks of an XFS, the first one last. */
+function* superblocks(
+  start: Buffer,
+  read: ReadAt,
+): Generator<{ readonly group: number; readonly offset: number; readonly content: Buffer }> {
   const { sectorSize, groupBytes, groups } = geometryOf(start);
-  const writes = [page(recordAt, recordWithUuid(record, NIL), false)];
   for (let group = groups - 1; group >= 0; group -= 1) {
     const offset = group * groupBytes;
     const at = Math.floor(offset / PAGE) * PAGE;
-    const sector = xfsWithUuid(
-      Buffer.from(read(at, PAGE).subarray(offset - at, offset - at + sectorSize)),
-      wanted,
-    );
-    if (sector === undefined) return `the superblock of its allocation group ${group} is damaged`;
-    writes.push(page(offset, sector, group === groups - 1 || group === 0));
+    const content = Buffer.from(read(at, PAGE).subarray(offset - at, offset - at + sectorSize));
+    yield { group, offset, content };
   }
-  return [...writes, page(recordAt, recordWithUuid(record, wanted), true)];
 }
 
 function unsettledReason(start: Buffer, read: ReadAt, filesystem: Filesystem): string | undefined {

@@ -59,6 +59,7 @@ export async function giveOwnUuid(
   await proveUnused(node, volume, device, signal);
   await verifyDevice(node, device, wish.sizeBytes, signal);
   const outcome = await system.helper.changeUuid(device.path, device.number, filesystem, uuid);
+  if (outcome.kind === "kept") return keeps(outcome.reason);
   if (outcome.kind !== "done") throw failure("filesystemUuidNotSet", { ...about, detail: outcome.detail });
   system.logger.info("the filesystem of a clone has a UUID of its own", {
     ...about,
