@@ -4,6 +4,7 @@ import { AttachmentService } from "../controller/attachments.ts";
 import { ExpansionService } from "../controller/expansion.ts";
 import { createMigrationMetrics } from "../controller/migration-metrics.ts";
 import { MigrationReporter } from "../controller/migration-reporter.ts";
+import { ModifyService } from "../controller/modify.ts";
 import { Reconciler } from "../controller/reconciler.ts";
 import { VolumeCounts } from "../controller/volume-counts.ts";
 import { VolumeService } from "../controller/volumes.ts";
@@ -87,6 +88,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     reserveBytes,
     online: config.onlineExpansion,
   });
+  const modifications = new ModifyService({ rds, reporter, logger });
   const keeper =
     cluster.shards === undefined ? undefined : new RecordKeeper({ store: cluster.shards, clock, logger });
   const reconciler = new Reconciler({
@@ -111,7 +113,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     clusterId.learn(stop.signal),
   ]);
   return {
-    services: [controllerService({ volumes, attachments, expansions })],
+    services: [controllerService({ volumes, attachments, expansions, modifications })],
     // Once it has read the RDS it stays ready: see docs/metrics.md, "Health and readiness".
     notReadyReasons: () => [
       ...clusterId.problems(),

@@ -1,6 +1,6 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import type { FilesystemState, PublishContext } from "../domain/publish-context.ts";
-import type { VolumeRecord } from "../domain/record/volume-record.ts";
+import { connectionOf, type VolumeRecord } from "../domain/record/volume-record.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 
 /**
@@ -16,7 +16,7 @@ export function publishContextOf(
 ): PublishContext {
   // The row of the decision may be older than a restart of the RDS, which mounts its pools late.
   if (disk.size === undefined || disk.port === undefined) throw failure("volumeNotReady", { volume: id });
-  const { migrationTimeoutSeconds: _time, migrationGuard: _guard, ...connection } = record.settings;
+  const attachment = record.attachments.find((each) => each.hostNqn === hostNqn);
   return {
     nqn: disk.nqn,
     address,
@@ -24,7 +24,8 @@ export function publishContextOf(
     hostNqn,
     sizeBytes: disk.size,
     filesystemState: filesystemState(record),
-    ...connection,
+    // Settings that were changed since are for later attachments.
+    ...(attachment?.connection ?? connectionOf(record.settings)),
   };
 }
 

@@ -136,12 +136,15 @@ export class VolumeService {
    */
   async validate(
     id: VolumeId,
-    capabilities: readonly Capability[],
-    parameters: Readonly<Record<string, string>>,
+    {
+      capabilities,
+      parameters = {},
+      mutableParameters = {},
+    }: Pick<CreateRequest, "capabilities"> & Partial<Pick<CreateRequest, "parameters" | "mutableParameters">>,
     signal: AbortSignal,
   ): Promise<string | undefined> {
     await this.getVolume(id, signal);
-    readParameters(parameters);
+    readParameters(parameters, mutableParameters);
     return capabilities.map(capabilityProblem).find((problem) => problem !== undefined)?.message;
   }
 

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { AttachmentService } from "../controller/attachments.ts";
 import type { ExpansionService } from "../controller/expansion.ts";
+import type { ModifyService } from "../controller/modify.ts";
 import type { VolumeInfo, VolumeService } from "../controller/volumes.ts";
 import type { CapacityRange } from "../domain/capacity-range.ts";
 import { failure } from "../domain/errors/driver-error.ts";
@@ -34,6 +35,7 @@ export const CONTROLLER_CAPABILITIES = [
   Rpc.PUBLISH_READONLY,
   Rpc.EXPAND_VOLUME,
   Rpc.SINGLE_NODE_MULTI_WRITER,
+  Rpc.MODIFY_VOLUME,
 ] as const;
 
 /** The services behind the Controller RPCs. */
@@ -41,13 +43,19 @@ export interface ControllerServices {
   readonly volumes: VolumeService;
   readonly attachments: AttachmentService;
   readonly expansions: ExpansionService;
+  readonly modifications: ModifyService;
 }
 
 /**
  * The CSI Controller service: reads the request, calls the service, writes the answer. Required fields are
  * checked in the specification's order, before anything is looked up.
  */
-export function controllerService({ volumes, attachments, expansions }: ControllerServices): BoundService {
+export function controllerService({
+  volumes,
+  attachments,
+  expansions,
+  modifications,
+}: ControllerServices): BoundService {
   return service(Controller, {
     controllerGetCapabilities: async () => ({
       capabilities: CONTROLLER_CAPABILITIES.map((type) => ({
@@ -108,13 +116,19 @@ export function controllerService({ volumes, attachments, expansions }: Controll
       return { capacityBytes: sizeBytes, nodeExpansionRequired };
     },
 
+    controllerModifyVolume: async ({ volumeId, mutableParameters }, { signal }) => {
+      await modifications.modify({ volumeId: requireVolumeId(volumeId), mutableParameters, signal });
+      return {};
+    },
+
     validateVolumeCapabilities: async (request, { signal }) => {
       requireField("volume_id", request.volumeId);
       const capabilities = capabilitiesFromWire(request.volumeCapabilities);
       const id = requireVolumeId(request.volumeId);
-      const problem = await volumes.validate(id, capabilities, request.parameters, signal);
-      if (problem !== undefined) return { message: problem };
       const { volumeContext, volumeCapabilities, parameters, mutableParameters } = request;
+      const asked = { capabilities, parameters, mutableParameters };
+      const problem = await volumes.validate(id, asked, signal);
+      if (problem !== undefined) return { message: problem };
       return { confirmed: { volumeContext, volumeCapabilities, parameters, mutableParameters } };
     },
 

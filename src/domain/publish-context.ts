@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { failure } from "./errors/driver-error.ts";
-import { DEFAULT_SETTINGS, type VolumeSettings } from "./record/volume-record.ts";
+import { type ConnectionSettings, DEFAULT_SETTINGS } from "./record/volume-record.ts";
 
 /**
  * The content of a volume when a node stages it:
@@ -9,9 +9,6 @@ import { DEFAULT_SETTINGS, type VolumeSettings } from "./record/volume-record.ts
  * - `keep`: it holds data for sure (restored, cloned, adopted); mkfs is never allowed.
  */
 export type FilesystemState = "new" | "used" | "keep";
-
-/** The settings of a volume that shape its connections. */
-export type ConnectionSettings = Omit<VolumeSettings, "migrationTimeoutSeconds" | "migrationGuard">;
 
 /**
  * CSI `publish_context`, from ControllerPublishVolume to the node: static for the life of an attachment and free of secrets.

@@ -66,6 +66,8 @@ async function runOnce(profile: string, type: string): Promise<Counts> {
   try {
     const work = join(directory, "work");
     await mkdir(work);
+    const attributes = join(base, "attributes.yaml");
+    await writeFile(attributes, 'keepAliveTmo: "9"\nqueueSize: "64"\n');
     const code = await new Promise<number>((done, fail) => {
       const child = spawn(
         sanity,
@@ -82,6 +84,8 @@ async function runOnce(profile: string, type: string): Promise<Counts> {
           String(1024 ** 3),
           "--csi.testvolumeaccesstype",
           type,
+          "--csi.testvolumemutableparameters",
+          attributes,
           "--csi.testnodevolumeattachlimit",
           "--ginkgo.json-report",
           report,

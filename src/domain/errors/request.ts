@@ -32,6 +32,21 @@ export const requestErrors = {
     (p) => `StorageClass parameter ${p.key}=${JSON.stringify(p.value)} is invalid: expected ${p.expected}`,
     "Correct the parameter; a StorageClass is changed by creating it anew.",
   ),
+  attributeUnknown: entry.INVALID_ARGUMENT<{ key: string; known: List }>(
+    (p) =>
+      `VolumeAttributesClass parameter ${JSON.stringify(p.key)} is unknown (can be changed: ${p.known.join(", ")}); nothing was changed`,
+    "Name a VolumeAttributesClass without this parameter in the claim; a class is changed by creating another one.",
+  ),
+  attributeFixed: entry.INVALID_ARGUMENT<{ key: string; known: List }>(
+    (p) =>
+      `VolumeAttributesClass parameter ${JSON.stringify(p.key)} is fixed when a volume is made (can be changed: ${p.known.join(", ")}); nothing was changed`,
+    "Name a VolumeAttributesClass without this parameter in the claim; fixed parameters belong into the StorageClass.",
+  ),
+  attributeInvalid: entry.INVALID_ARGUMENT<{ key: string; value: string; expected: string }>(
+    (p) =>
+      `VolumeAttributesClass parameter ${p.key}=${JSON.stringify(p.value)} is invalid: expected ${p.expected}; nothing was changed`,
+    "Name a VolumeAttributesClass with another value in the claim; a class is changed by creating another one.",
+  ),
   capabilityUnsupported: entry.INVALID_ARGUMENT<{ reason: string }>(
     (p) => `volume capability is not supported: ${p.reason}`,
     "Use ReadWriteOnce or ReadWriteOncePod, or ReadWriteMany with volumeMode: Block.",
