@@ -24,6 +24,7 @@ export function publishContextOf(
     hostNqn,
     sizeBytes: disk.size,
     filesystemState: filesystemState(record),
+    readonly: attachment?.readonly ?? false,
     // Settings that were changed since are for later attachments.
     ...(attachment?.connection ?? connectionOf(record.settings)),
   };

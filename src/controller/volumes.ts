@@ -1,4 +1,5 @@
 import type { Capability } from "../domain/access-mode.ts";
+import { capabilityProblem } from "../domain/capability-problem.ts";
 import type { CapacityRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
@@ -9,7 +10,7 @@ import type { PageRead, VolumePage } from "../rds/page.ts";
 import { pollUntil } from "../rds/poll.ts";
 import type { Rds } from "../rds/rds.ts";
 import { type Classified, ownVolume, type RdsVolume, requireVolume } from "../rds/volume.ts";
-import { capabilityProblem, requireSupported } from "./capabilities.ts";
+import { requireSupported } from "./capabilities.ts";
 import { requireOwn, requireSame } from "./existing-volume.ts";
 import { type Parameters, readParameters } from "./parameters.ts";
 import { Revisions } from "./revisions.ts";

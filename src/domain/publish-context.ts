@@ -25,10 +25,12 @@ export interface PublishContext extends ConnectionSettings {
   /** Size of the volume in bytes, as measured on the RDS. */
   readonly sizeBytes: bigint;
   readonly filesystemState: FilesystemState;
+  /** The controller attached the volume read-only (PUBLISH_READONLY): the node refuses writes whatever its own call says. */
+  readonly readonly: boolean;
 }
 
 /**
- * Keys that came later. A key with its default is left out, so that the context of a volume that does not use it stays as it was. An
+ * Keys that came later, as did `readonly`. A key with its default is left out, so that the context of a volume that does not use it stays as it was. An
  * older node ignores unknown keys.
  */
 const LATER = {
@@ -51,6 +53,7 @@ export function encodePublishContext(context: PublishContext): Record<string, st
     reconnectDelay: String(context.reconnectDelay),
     keepAliveTmo: String(context.keepAliveTmo),
   };
+  if (context.readonly) map.readonly = "true";
   for (const key of LATER_KEYS) {
     if (context[key] !== LATER[key].unset) map[key] = String(context[key]);
   }
@@ -101,5 +104,6 @@ export function decodePublishContext(map: Readonly<Record<string, string>>): Pub
     fastIoFailTmo: later("fastIoFailTmo"),
     nrIoQueues: later("nrIoQueues"),
     queueSize: later("queueSize"),
+    readonly: Object.hasOwn(map, "readonly") && text("readonly", /^(true|false)$/) === "true",
   };
 }

@@ -46,7 +46,7 @@ describe("CreateVolume", () => {
     [
       "ReadOnlyMany",
       { volumeCapabilities: [block(Mode.MULTI_NODE_READER_ONLY)] },
-      "INVALID_ARGUMENT: volume capability is not supported: access mode MULTI_NODE_READER_ONLY. Use ReadWriteOnce or ReadWriteOncePod, or ReadWriteMany with volumeMode: Block.",
+      "INVALID_ARGUMENT: access mode MULTI_NODE_READER_ONLY is refused: a volume is on one node at a time, on two only while a virtual machine migrates. For readers on one node use ReadWriteOnce, and readOnly: true in the pods. For readers on several nodes give each a volume of its own with a copy of the data, or let one pod serve the data (NFS, HTTP).",
     ],
     [
       "an unknown filesystem",

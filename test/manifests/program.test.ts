@@ -8,9 +8,9 @@ import { DEFAULT_DRIVER_NAME, driverName } from "../../src/config/common-options
 import { loadControllerConfig, loadNodeConfig, loadVolumesConfig } from "../../src/config/load.ts";
 import { envNameOf, type OptionTable } from "../../src/config/option.ts";
 import { readConfigFile } from "../../src/config/sources.ts";
-import { capabilityProblem } from "../../src/controller/capabilities.ts";
 import { readParameters } from "../../src/controller/parameters.ts";
 import { chooseSize } from "../../src/controller/sizes.ts";
+import { capabilityProblem } from "../../src/domain/capability-problem.ts";
 import { newEd25519Key } from "../../src/domain/openssh-key.ts";
 import { capabilitiesOf } from "../docs/manifests.fixture.ts";
 import {

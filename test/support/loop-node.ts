@@ -202,6 +202,7 @@ export class Volume {
       fastIoFailTmo: -1,
       nrIoQueues: 0,
       queueSize: 0,
+      readonly: false,
       ...more,
     });
   }

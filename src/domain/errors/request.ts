@@ -51,6 +51,11 @@ export const requestErrors = {
     (p) => `volume capability is not supported: ${p.reason}`,
     "Use ReadWriteOnce or ReadWriteOncePod, or ReadWriteMany with volumeMode: Block.",
   ),
+  readersOnSeveralNodes: entry.INVALID_ARGUMENT<{ mode: string }>(
+    (p) =>
+      `access mode ${p.mode} is refused: a volume is on one node at a time, on two only while a virtual machine migrates`,
+    "For readers on one node use ReadWriteOnce, and readOnly: true in the pods. For readers on several nodes give each a volume of its own with a copy of the data, or let one pod serve the data (NFS, HTTP).",
+  ),
   rwxFilesystem: entry.INVALID_ARGUMENT<Record<never, never>>(
     () =>
       "ReadWriteMany with volumeMode: Filesystem is refused: an ext4 or XFS filesystem mounted by two nodes is destroyed",
