@@ -4,6 +4,7 @@ import { AttachmentService } from "../controller/attachments.ts";
 import { ExpansionService } from "../controller/expansion.ts";
 import { createMigrationMetrics } from "../controller/migration-metrics.ts";
 import { MigrationReporter } from "../controller/migration-reporter.ts";
+import { ModifyService } from "../controller/modify.ts";
 import { Reconciler } from "../controller/reconciler.ts";
 import { SnapshotService } from "../controller/snapshots.ts";
 import { VolumeCounts } from "../controller/volume-counts.ts";
@@ -89,6 +90,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     reserveBytes,
     online: config.onlineExpansion,
   });
+  const modifications = new ModifyService({ rds, reporter, logger });
   const keeper =
     cluster.shards === undefined ? undefined : new RecordKeeper({ store: cluster.shards, clock, logger });
   const reconciler = new Reconciler({
@@ -113,7 +115,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     clusterId.learn(stop.signal),
   ]);
   return {
-    services: [controllerService({ volumes, snapshots, attachments, expansions })],
+    services: [controllerService({ volumes, snapshots, attachments, expansions, modifications })],
     // Once it has read the RDS it stays ready: see docs/metrics.md, "Health and readiness".
     notReadyReasons: () => [
       ...clusterId.problems(),

@@ -2,7 +2,11 @@ import type { Capability } from "../domain/access-mode.ts";
 import { type CapacityRange, checkRange, outOfRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
-import type { VolumeRecord, VolumeSettings } from "../domain/record/volume-record.ts";
+import {
+  type ConnectionSettings,
+  givenConnections,
+  type VolumeRecord,
+} from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Pool } from "../rds/pool.ts";
@@ -128,10 +132,13 @@ export class ExpansionService {
   }
 
   /** Why an attached volume is not expanded; undefined if it may be, or is not attached. */
-  #problem({ attachments, settings }: VolumeRecord): string | undefined {
-    if (attachments.length === 0 || this.#options.online === "announce") return undefined;
+  #problem(record: VolumeRecord): string | undefined {
+    if (record.attachments.length === 0 || this.#options.online === "announce") return undefined;
     if (this.#options.online === "refuse") return "--online-expansion is refuse";
-    return intolerance(settings);
+    // The hosts have the settings that they were given.
+    return givenConnections(record)
+      .map(intolerance)
+      .find((reason) => reason !== undefined);
   }
 
   async #endReExport(volume: RdsVolume, signal: AbortSignal): Promise<void> {
@@ -154,7 +161,7 @@ export class ExpansionService {
 }
 
 /** Why the hosts of a volume might not survive that its export goes off for a moment; undefined if they do. */
-function intolerance({ ctrlLossTmo, fastIoFailTmo }: VolumeSettings): string | undefined {
+function intolerance({ ctrlLossTmo, fastIoFailTmo }: ConnectionSettings): string | undefined {
   if (ctrlLossTmo !== -1 && ctrlLossTmo < SHORTEST_CTRL_LOSS_TMO) {
     return `its export would go off for a moment, and its ctrlLossTmo of ${ctrlLossTmo} s is below ${SHORTEST_CTRL_LOSS_TMO} s`;
   }

@@ -1,7 +1,7 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { filesystemUuidOf } from "../domain/filesystem-uuid.ts";
 import type { FilesystemState, PublishContext } from "../domain/publish-context.ts";
-import type { VolumeRecord } from "../domain/record/volume-record.ts";
+import { connectionOf, type VolumeRecord } from "../domain/record/volume-record.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 
 /**
@@ -17,9 +17,8 @@ export function publishContextOf(
 ): PublishContext {
   // The row of the decision may be older than a restart of the RDS, which mounts its pools late.
   if (disk.size === undefined || disk.port === undefined) throw failure("volumeNotReady", { volume: id });
-  const { migrationTimeoutSeconds: _time, migrationGuard: _guard, ...connection } = record.settings;
-  const uses = record.attachments.find((attachment) => attachment.hostNqn === hostNqn);
-  const isMountedClone = record.source !== undefined && uses?.accessType === "mount";
+  const attachment = record.attachments.find((each) => each.hostNqn === hostNqn);
+  const isMountedClone = record.source !== undefined && attachment?.accessType === "mount";
   return {
     nqn: disk.nqn,
     address,
@@ -28,7 +27,9 @@ export function publishContextOf(
     sizeBytes: disk.size,
     filesystemState: filesystemState(record),
     ...(isMountedClone ? { filesystemUuid: filesystemUuidOf(id) } : {}),
-    ...connection,
+    readonly: attachment?.readonly ?? false,
+    // Settings that were changed since are for later attachments.
+    ...(attachment?.connection ?? connectionOf(record.settings)),
   };
 }
 

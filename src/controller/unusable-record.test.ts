@@ -47,7 +47,10 @@ const calls = (on: Stack, id: VolumeId) => ({
   "ControllerUnpublishVolume of its node": outcome(on.attachments.unpublish(id, "node-a", on.signal)),
   "ControllerUnpublishVolume of every node": outcome(on.attachments.unpublish(id, "", on.signal)),
   DeleteVolume: outcome(on.volumes.delete(id, on.signal)),
-  ValidateVolumeCapabilities: outcome(on.volumes.validate(id, [BLOCK], {}, on.signal)),
+  ValidateVolumeCapabilities: outcome(on.volumes.validate(id, { capabilities: [BLOCK] }, on.signal)),
+  ControllerModifyVolume: outcome(
+    on.modifications.modify({ volumeId: id, mutableParameters: { queueSize: "64" }, signal: on.signal }),
+  ),
   ControllerExpandVolume: outcome(
     on.expansions.expand({
       volumeId: id,
@@ -134,6 +137,7 @@ describe("a record that cannot be used is not an absent volume", () => {
       "ControllerUnpublishVolume of every node": "OK",
       DeleteVolume: `FAILED_PRECONDITION: disk ${id} on the RDS is not managed by this driver: it belongs to cluster other`,
       ValidateVolumeCapabilities: notFound,
+      ControllerModifyVolume: notFound,
       ControllerExpandVolume: notFound,
     });
     expect(disk()).toEqual(before);

@@ -1,4 +1,5 @@
 import type { Capability } from "../domain/access-mode.ts";
+import { capabilityProblem } from "../domain/capability-problem.ts";
 import { type CapacityRange, checkRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
@@ -8,7 +9,7 @@ import type { PageRead, VolumePage } from "../rds/page.ts";
 import { pollUntil } from "../rds/poll.ts";
 import type { Rds } from "../rds/rds.ts";
 import { type Classified, ownVolume, type RdsVolume, requireVolume } from "../rds/volume.ts";
-import { capabilityProblem, requireSupported } from "./capabilities.ts";
+import { requireSupported } from "./capabilities.ts";
 import type { ContentSource } from "./content-source.ts";
 import { requireOwn, requireSame } from "./existing-volume.ts";
 import { fileLayoutIn, finishClone, makeVolume } from "./new-volume.ts";
@@ -133,12 +134,15 @@ export class VolumeService {
    */
   async validate(
     id: VolumeId,
-    capabilities: readonly Capability[],
-    parameters: Readonly<Record<string, string>>,
+    {
+      capabilities,
+      parameters = {},
+      mutableParameters = {},
+    }: Pick<CreateRequest, "capabilities"> & Partial<Pick<CreateRequest, "parameters" | "mutableParameters">>,
     signal: AbortSignal,
   ): Promise<string | undefined> {
     await this.getVolume(id, signal);
-    readParameters(parameters);
+    readParameters(parameters, mutableParameters);
     return capabilities.map(capabilityProblem).find((problem) => problem !== undefined)?.message;
   }
 

@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import type { AttachmentService } from "../controller/attachments.ts";
 import type { ContentSource } from "../controller/content-source.ts";
 import type { ExpansionService } from "../controller/expansion.ts";
+import type { ModifyService } from "../controller/modify.ts";
 import type { SnapshotService } from "../controller/snapshots.ts";
 import type { VolumeInfo, VolumeService } from "../controller/volumes.ts";
 import type { CapacityRange } from "../domain/capacity-range.ts";
@@ -43,6 +44,7 @@ export const CONTROLLER_CAPABILITIES = [
   Rpc.GET_SNAPSHOT,
   Rpc.CLONE_VOLUME,
   Rpc.SINGLE_NODE_MULTI_WRITER,
+  Rpc.MODIFY_VOLUME,
 ] as const;
 
 /** The services behind the Controller RPCs. */
@@ -51,6 +53,7 @@ export interface ControllerServices {
   readonly snapshots: SnapshotService;
   readonly attachments: AttachmentService;
   readonly expansions: ExpansionService;
+  readonly modifications: ModifyService;
 }
 
 /**
@@ -62,6 +65,7 @@ export function controllerService({
   snapshots,
   attachments,
   expansions,
+  modifications,
 }: ControllerServices): BoundService {
   return service(Controller, {
     ...snapshotCalls(snapshots),
@@ -125,13 +129,19 @@ export function controllerService({
       return { capacityBytes: sizeBytes, nodeExpansionRequired };
     },
 
+    controllerModifyVolume: async ({ volumeId, mutableParameters }, { signal }) => {
+      await modifications.modify({ volumeId: requireVolumeId(volumeId), mutableParameters, signal });
+      return {};
+    },
+
     validateVolumeCapabilities: async (request, { signal }) => {
       requireField("volume_id", request.volumeId);
       const capabilities = capabilitiesFromWire(request.volumeCapabilities);
       const id = requireVolumeId(request.volumeId);
-      const problem = await volumes.validate(id, capabilities, request.parameters, signal);
-      if (problem !== undefined) return { message: problem };
       const { volumeContext, volumeCapabilities, parameters, mutableParameters } = request;
+      const asked = { capabilities, parameters, mutableParameters };
+      const problem = await volumes.validate(id, asked, signal);
+      if (problem !== undefined) return { message: problem };
       return { confirmed: { volumeContext, volumeCapabilities, parameters, mutableParameters } };
     },
 

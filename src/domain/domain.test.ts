@@ -82,10 +82,14 @@ describe("publish context", () => {
     fastIoFailTmo: -1,
     nrIoQueues: 0,
     queueSize: 0,
+    readonly: false,
   };
 
   test("round-trips", () => {
     expect(decodePublishContext(encodePublishContext(context))).toEqual(context);
+    const readonly = encodePublishContext({ ...context, readonly: true });
+    expect(decodePublishContext(readonly)).toEqual({ ...context, readonly: true });
+    expect(() => decodePublishContext({ ...readonly, readonly: "yes" })).toThrow("publish_context.readonly");
   });
 
   test("property: round-trips, whatever the connection's settings are", () => {

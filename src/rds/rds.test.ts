@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { useStack } from "../../test/support/own-stack.ts";
 import { BRISK_CLOCK, GIB, LAYOUT, MIB, type Stack } from "../../test/support/rds-stack.ts";
+import { connectionOf } from "../domain/record/volume-record.ts";
 import { parseVolumeId } from "../domain/volume-id.ts";
 import { exportPause } from "./export.ts";
 import { ATTACHED, ID, PATH, RECORD } from "./rds.fixture.ts";
@@ -201,10 +202,17 @@ describe("write", () => {
   );
 
   test("the export stays off for as long as its hosts do not try to reconnect, 3 s at most", () => {
-    const pauses = [1, 2, 3, 4, 5, 6, 300].map((seconds) => exportPause(seconds).render(""));
+    const pauses = [1, 2, 3, 4, 5, 6, 300].map((reconnectDelay) =>
+      exportPause({ ...ATTACHED, settings: { ...ATTACHED.settings, reconnectDelay } }).render(""),
+    );
     expect(pauses).toEqual(
       ["500", "500", "1000", "2000", "3000", "3000", "3000"].map((ms) => `:delay ${ms}ms`),
     );
+    // A host has the delay that it was given, whatever the volume's is by now.
+    const connection = { ...connectionOf(ATTACHED.settings), reconnectDelay: 3 };
+    const attachments = ATTACHED.attachments.map((each) => ({ ...each, connection }));
+    const settings = { ...ATTACHED.settings, reconnectDelay: 300 };
+    expect(exportPause({ ...ATTACHED, attachments, settings }).render("")).toBe(":delay 1000ms");
   });
 
   test("a second node that joins does not touch the running export", async () => {

@@ -46,7 +46,7 @@ describe("CreateVolume", () => {
     [
       "ReadOnlyMany",
       { volumeCapabilities: [block(Mode.MULTI_NODE_READER_ONLY)] },
-      "INVALID_ARGUMENT: volume capability is not supported: access mode MULTI_NODE_READER_ONLY. Use ReadWriteOnce or ReadWriteOncePod, or ReadWriteMany with volumeMode: Block.",
+      "INVALID_ARGUMENT: access mode MULTI_NODE_READER_ONLY is refused: a volume is on one node at a time, on two only while a virtual machine migrates. For readers on one node use ReadWriteOnce, and readOnly: true in the pods. For readers on several nodes give each a volume of its own with a copy of the data, or let one pod serve the data (NFS, HTTP).",
     ],
     [
       "an unknown filesystem",
@@ -91,7 +91,12 @@ describe("CreateVolume", () => {
     [
       "mutable parameters win over parameters",
       { parameters: { migrationGuard: "off" }, mutableParameters: { migrationGuard: "maybe" } },
-      'INVALID_ARGUMENT: StorageClass parameter migrationGuard="maybe" is invalid: expected enforce, warn or off (default enforce). Correct the parameter; a StorageClass is changed by creating it anew.',
+      'INVALID_ARGUMENT: VolumeAttributesClass parameter migrationGuard="maybe" is invalid: expected enforce, warn or off (default enforce); nothing was changed. Name a VolumeAttributesClass with another value in the claim; a class is changed by creating another one.',
+    ],
+    [
+      "a mutable parameter that is fixed",
+      { mutableParameters: { pool: "small" } },
+      'INVALID_ARGUMENT: VolumeAttributesClass parameter "pool" is fixed when a volume is made (can be changed: migrationTimeoutSeconds, migrationGuard, ctrlLossTmo, reconnectDelay, keepAliveTmo, fastIoFailTmo, nrIoQueues, queueSize); nothing was changed. Name a VolumeAttributesClass without this parameter in the claim; fixed parameters belong into the StorageClass.',
     ],
     [
       "a map above 4 KiB",
@@ -154,6 +159,29 @@ describe("CreateVolume", () => {
     expect(
       await outcome(stand.controller.createVolume({ ...request, parameters: { pool: "small" } })),
     ).toStartWith(`${prefix} its file is storage-pool/csi/`);
+  });
+});
+
+describe("ControllerModifyVolume", () => {
+  test("missing id, unknown volume, map too large, then the settings, however often it is repeated", async () => {
+    const volumeId = await created("modify");
+    const ask = (over: object) =>
+      outcome(stand.controller.controllerModifyVolume({ volumeId, mutableParameters: {}, ...over }));
+    expect(await ask({ volumeId: "" })).toBe(missing("volume_id"));
+    for (const id of [UNKNOWN, "../../etc"])
+      expect(await ask({ volumeId: id, mutableParameters: { XXX_FakeKey: "x" } })).toStartWith("NOT_FOUND: ");
+    expect(await ask({ mutableParameters: { a: "x".repeat(4096) } })).toBe(
+      "INVALID_ARGUMENT: mutable_parameters is 4097 bytes long, the limit is 4096 bytes. Use a shorter value.",
+    );
+    expect(await ask({ mutableParameters: { queueSize: "64", XXX_FakeKey: "x" } })).toStartWith(
+      'INVALID_ARGUMENT: VolumeAttributesClass parameter "XXX_FakeKey" is unknown (can be changed: ',
+    );
+    const comment = async () =>
+      (await stand.control.state()).disks.find(({ slot }) => slot === volumeId)?.comment;
+    expect(await comment()).not.toContain(";qs=64");
+    for (let repeat = 0; repeat < 10; repeat += 1)
+      expect(await ask({ mutableParameters: { queueSize: "64" } })).toBe("OK");
+    expect(await comment()).toContain(";qs=64");
   });
 });
 
@@ -310,7 +338,6 @@ describe("ListVolumes", () => {
 
 describe("RPCs that are not offered", () => {
   for (const method of [
-    "controllerModifyVolume",
     "controllerGetVolume",
     "createSnapshot",
     "deleteSnapshot",
@@ -336,6 +363,7 @@ describe("RPCs that are not offered", () => {
       "GET_CAPACITY",
       "LIST_VOLUMES",
       "LIST_VOLUMES_PUBLISHED_NODES",
+      "MODIFY_VOLUME",
       "PUBLISH_READONLY",
       "PUBLISH_UNPUBLISH_VOLUME",
       "SINGLE_NODE_MULTI_WRITER",

@@ -71,6 +71,8 @@ async function runOnce(profile: string, type: string, layout: string): Promise<C
   try {
     const work = join(directory, "work");
     await mkdir(work);
+    const attributes = join(base, "attributes.yaml");
+    await writeFile(attributes, 'keepAliveTmo: "9"\nqueueSize: "64"\n');
     const code = await new Promise<number>((done, fail) => {
       const child = spawn(
         sanity,
@@ -87,6 +89,8 @@ async function runOnce(profile: string, type: string, layout: string): Promise<C
           String(1024 ** 3),
           "--csi.testvolumeaccesstype",
           type,
+          "--csi.testvolumemutableparameters",
+          attributes,
           "--csi.testnodevolumeattachlimit",
           "--csi.testvolumeparameters",
           parameters,

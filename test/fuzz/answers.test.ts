@@ -96,6 +96,16 @@ const VERBS: Readonly<Record<string, Verb>> = {
     const { disk } = truthOf(device, id);
     return said((disk?.size ?? 0n) < range.requiredBytes, `the size is ${disk?.size}`);
   },
+  modify: async ({ modifications }, { device, id }, random, signal) => {
+    const keepAliveTmo = 1 + random.int(300);
+    const mutableParameters = { keepAliveTmo: String(keepAliveTmo) };
+    await modifications.modify({ volumeId: id, mutableParameters, signal });
+    const { record } = truthOf(device, id);
+    return said(
+      record?.settings.keepAliveTmo !== keepAliveTmo,
+      `keepAliveTmo is ${record?.settings.keepAliveTmo}`,
+    );
+  },
   find: async ({ rds }, { device, id }, _, signal) => {
     const found = await rds.find(id, signal);
     const { disk, record } = truthOf(device, id);

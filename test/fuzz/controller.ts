@@ -4,6 +4,7 @@ import { noOrchestrator } from "../../src/controller/evidence.ts";
 import { ExpansionService } from "../../src/controller/expansion.ts";
 import { createMigrationMetrics } from "../../src/controller/migration-metrics.ts";
 import { MigrationReporter } from "../../src/controller/migration-reporter.ts";
+import { ModifyService } from "../../src/controller/modify.ts";
 import { VolumeService } from "../../src/controller/volumes.ts";
 import { statusOf } from "../../src/csi/status.ts";
 import { type Clock, systemClock } from "../../src/domain/clock.ts";
@@ -96,6 +97,7 @@ export function controllerOf(
       reserveBytes: 0n,
       online: "re-export",
     }),
+    modifications: new ModifyService({ rds, reporter, logger }),
     attachments: new AttachmentService({
       ...{
         rds,

@@ -4,13 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { commandOptions, knownNames } from "../../src/cli/options.ts";
 import { buildProgram } from "../../src/cli/program.ts";
-import { driverName } from "../../src/config/common-options.ts";
+import { DEFAULT_DRIVER_NAME, driverName } from "../../src/config/common-options.ts";
 import { loadControllerConfig, loadNodeConfig, loadVolumesConfig } from "../../src/config/load.ts";
 import { envNameOf, type OptionTable } from "../../src/config/option.ts";
 import { readConfigFile } from "../../src/config/sources.ts";
-import { capabilityProblem } from "../../src/controller/capabilities.ts";
 import { readParameters } from "../../src/controller/parameters.ts";
 import { chooseSize } from "../../src/controller/sizes.ts";
+import { capabilityProblem } from "../../src/domain/capability-problem.ts";
 import { newEd25519Key } from "../../src/domain/openssh-key.ts";
 import { capabilitiesOf } from "../docs/manifests.fixture.ts";
 import {
@@ -153,7 +153,14 @@ describe("examples", () => {
 
   test("every claim is of a class of ours, and the driver accepts what it asks for", () => {
     const claims = ofKind(all, "PersistentVolumeClaim");
-    expect(claims.length).toBe(3);
+    expect(claims.length).toBe(4);
+    const attributes = ofKind(all, "VolumeAttributesClass");
+    for (const { driverName, parameters } of attributes) {
+      expect(driverName).toBe(DEFAULT_DRIVER_NAME);
+      expect(() => readParameters({}, parameters)).not.toThrow();
+    }
+    const named = claims.flatMap(({ spec }) => spec.volumeAttributesClassName ?? []);
+    expect(named).toEqual(attributes.map(({ metadata }) => metadata.name));
     for (const { spec } of claims) {
       expect(classes.map(({ metadata }) => metadata.name)).toContain(spec.storageClassName);
       for (const capability of capabilitiesOf(spec)) expect(capabilityProblem(capability)).toBeUndefined();

@@ -208,6 +208,7 @@ export class Volume {
       fastIoFailTmo: -1,
       nrIoQueues: 0,
       queueSize: 0,
+      readonly: false,
       ...more,
     });
   }

@@ -9,6 +9,7 @@ import { type EvidenceSource, noOrchestrator } from "../../src/controller/eviden
 import { ExpansionService, type OnlineExpansion } from "../../src/controller/expansion.ts";
 import { createMigrationMetrics, type MigrationMetrics } from "../../src/controller/migration-metrics.ts";
 import { MigrationReporter } from "../../src/controller/migration-reporter.ts";
+import { ModifyService } from "../../src/controller/modify.ts";
 import { SnapshotService } from "../../src/controller/snapshots.ts";
 import { VolumeCounts } from "../../src/controller/volume-counts.ts";
 import { VolumeService } from "../../src/controller/volumes.ts";
@@ -83,6 +84,7 @@ export interface ControllerStack {
   readonly snapshots: SnapshotService;
   readonly attachments: AttachmentService;
   readonly expansions: ExpansionService;
+  readonly modifications: ModifyService;
   /** Events on claims, in order. */
   readonly posted: PostedEvent[];
   readonly registry: Registry;
@@ -223,6 +225,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         reserveBytes,
         online: settings.online ?? online,
       }),
+      modifications: new ModifyService({ rds, reporter, logger: silentLogger }),
       attachments: new AttachmentService({
         rds,
         nodes: staticNodes(["node-a", "node-b", "node-c"]),

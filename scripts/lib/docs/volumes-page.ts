@@ -180,6 +180,7 @@ export function volumesPage(): string {
     "",
     "Both take a whole name. They show the old and the new comment and change nothing; with `--yes` they write the new comment, if the comment is still the one",
     "that was shown. Nothing but the comment is changed: the export and the file stay as they are. Both need the cluster.",
+    "Settings from a StorageClass lack the changes by a VolumeAttributesClass: let the claim name another class, then the former one again.",
     "",
     "* A running attachment keeps its epoch and NQN: its nodes notice nothing. If the item and the nodes do not agree on the NQN,",
     "  both refuse; end the workload first.",

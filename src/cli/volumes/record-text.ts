@@ -1,6 +1,6 @@
 import { printable } from "../../domain/printable.ts";
 import { decodeRecord } from "../../domain/record/record-codec.ts";
-import type { VolumeRecord } from "../../domain/record/volume-record.ts";
+import type { VolumeRecord, VolumeSettings } from "../../domain/record/volume-record.ts";
 import { shortSize } from "../../domain/size.ts";
 import type { Fact } from "../../inspect/fact.ts";
 import type { ForeignDisk, RdsVolume } from "../../rds/volume.ts";
@@ -48,8 +48,13 @@ export function recordText({ found, copy }: ShownRecord, hasCluster: boolean): s
 function rowsOf(record: VolumeRecord): Row[] {
   const { attachments, migration, settings, claim } = record;
   const attached = attachments.map(
-    ({ node, hostNqn, accessMode, accessType, readonly, since }) =>
-      `${node} since ${isoTime(since)}, ${accessMode}, ${accessType}${readonly ? ", read-only" : ""}, ${hostNqn}`,
+    ({ node, hostNqn, accessMode, accessType, readonly, since, connection = {} }) =>
+      [
+        `${node} since ${isoTime(since)}, ${accessMode}, ${accessType}${readonly ? ", read-only" : ""}, ${hostNqn}`,
+        ...Object.entries(connection)
+          .filter(([key, value]) => settings[key as keyof VolumeSettings] !== value)
+          .map(([key, value]) => `until its detach ${key}=${value}`),
+      ].join(", "),
   );
   const migrating =
     migration === undefined

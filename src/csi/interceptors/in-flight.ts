@@ -117,6 +117,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   ControllerPublishVolume: byVolumeId,
   ControllerUnpublishVolume: byVolumeId,
   ControllerExpandVolume: byVolumeId,
+  ControllerModifyVolume: byVolumeId,
   NodeStageVolume: byVolumeId,
   NodeUnstageVolume: byVolumeId,
   NodePublishVolume: byVolumeId,

@@ -215,6 +215,10 @@ export const nodeErrors = {
     (p) => `volume ${p.volume} is staged at ${p.path} already: ${p.difference}`,
     "Unstage it first.",
   ),
+  contextDropped: entry.FAILED_PRECONDITION<{ volume: string; path: string; difference: string }>(
+    (p) => `volume ${p.volume} was mounted at ${p.path} ${p.difference}; it was unmounted again`,
+    "The mount program took SELinux for switched off. The node pod needs the host's /sys with /sys/fs/selinux writable, and a file /etc/selinux/config, as image and manifests have them.",
+  ),
   notStaged: entry.FAILED_PRECONDITION<{ volume: string; path: string; found: string }>(
     (p) => `volume ${p.volume} is not staged at ${p.path}: ${p.found}`,
     "Stage it first; after a reboot of the node the orchestrator does so by itself.",

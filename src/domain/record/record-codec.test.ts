@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { ACCESS_MODES } from "../access-mode.ts";
 import { isPrintable } from "../printable.ts";
 import { decodeRecord, encodeRecord } from "./record-codec.ts";
-import { DEFAULT_SETTINGS, type VolumeRecord } from "./volume-record.ts";
+import { DEFAULT_SETTINGS, givenConnections, type VolumeRecord } from "./volume-record.ts";
 
 const text = fc
   .string({ unit: "grapheme", maxLength: 60 })
@@ -14,6 +14,14 @@ const name = fc
 /** The last second of the year 9999. */
 const LAST = 253_402_300_799;
 const time = fc.oneof(fc.integer({ min: 0, max: 2_000_000_000 }), fc.constantFrom(0, LAST));
+const connection = {
+  ctrlLossTmo: fc.integer({ min: -1, max: 86_400 }),
+  reconnectDelay: fc.integer({ min: 1, max: 300 }),
+  keepAliveTmo: fc.integer({ min: 1, max: 300 }),
+  fastIoFailTmo: fc.integer({ min: -1, max: 86_400 }),
+  nrIoQueues: fc.integer({ min: 0, max: 1_024 }),
+  queueSize: fc.oneof(fc.constant(0), fc.integer({ min: 16, max: 1_024 })),
+};
 const attachment = fc.record({
   node: text,
   hostNqn: text,
@@ -21,6 +29,7 @@ const attachment = fc.record({
   accessType: fc.constantFrom("block" as const, "mount" as const),
   readonly: fc.boolean(),
   since: time,
+  connection: fc.option(fc.record(connection), { nil: undefined }),
 });
 const unknownField = fc.tuple(
   fc.stringMatching(/^x[a-z]{1,5}$/),
@@ -73,12 +82,7 @@ const record: fc.Arbitrary<VolumeRecord> = fc
     settings: fc.record({
       migrationTimeoutSeconds: fc.oneof(fc.integer({ min: 30, max: 3_600 }), fc.constant("auto" as const)),
       migrationGuard: fc.constantFrom("enforce" as const, "warn" as const, "off" as const),
-      ctrlLossTmo: fc.integer({ min: -1, max: 86_400 }),
-      reconnectDelay: fc.integer({ min: 1, max: 300 }),
-      keepAliveTmo: fc.integer({ min: 1, max: 300 }),
-      fastIoFailTmo: fc.integer({ min: -1, max: 86_400 }),
-      nrIoQueues: fc.integer({ min: 0, max: 1_024 }),
-      queueSize: fc.oneof(fc.constant(0), fc.integer({ min: 16, max: 1_024 })),
+      ...connection,
     }),
     unknown: fc.uniqueArray(unknownField, { selector: ([key]) => key, maxLength: 3 }),
   })
@@ -135,6 +139,8 @@ describe("the volume record", () => {
     [`${minimal};novalue`, 'field "novalue" has no value'],
     [`${minimal};m=1,2,p,`, "0 attachments with a migration"],
     [`${minimal};a=n,q,0,mw,1|o,q,0,mw,1`, "2 attachments without a migration"],
+    [`${minimal};a=n,q,0,mw,1;o=0,1,600,5`, "0,1,600,5 has 4 parts instead of 8"],
+    [`${minimal};a=n,q,0,mw,1;o=0,1,-2,5,5,-1,0,0`, "cl -2 is outside -1..31536000"],
     [`${minimal};q=nqn.x:y,0,-`, "bad export name nqn.x:y,0,-"],
     [`${minimal};a=n,q,9,mw,1`, "bad attachment n,q,9,mw,1"],
     ["rds1;n=a b;c=x;t=1", '"a b" is not encoded'],
@@ -170,6 +176,33 @@ describe("the volume record", () => {
       expect(decodeRecord(comment)).toEqual({ kind: "unreadable", reason });
     });
   }
+
+  test("settings that a node was given go with its attachment, also if an older driver has left them there", () => {
+    const given = `${minimal};a=n,q,0,mw,7;o=0,7,600,5,5,20,0,0`;
+    const decoded = decodeRecord(given);
+    if (decoded.kind !== "record") throw new Error(JSON.stringify(decoded));
+    expect(givenConnections(decoded.record)).toEqual([
+      {
+        ctrlLossTmo: 600,
+        reconnectDelay: 5,
+        keepAliveTmo: 5,
+        fastIoFailTmo: 20,
+        nrIoQueues: 0,
+        queueSize: 0,
+      },
+    ]);
+    expect(encodeRecord(decoded.record)).toBe(given);
+    expect(encodeRecord({ ...decoded.record, attachments: [] })).toBe(minimal);
+    // Another attachment, or none.
+    for (const [left, rest] of [
+      [`${minimal};a=n,q,0,mw,8;o=0,7,600,5,5,20,0,0`, `${minimal};a=n,q,0,mw,8`],
+      [`${minimal};o=0,7,600,5,5,20,0,0`, minimal],
+    ] as const) {
+      const after = decodeRecord(left);
+      if (after.kind !== "record") throw new Error(JSON.stringify(after));
+      expect(encodeRecord(after.record)).toBe(rest);
+    }
+  });
 
   test("a record that names one node twice is unreadable", () => {
     expect(decodeRecord(`${minimal};a=n,q,0,mw,1|n,p,0,mw,2;m=1,2,p,`)).toEqual({

@@ -8,11 +8,13 @@ import {
   decodeExportName,
   decodeMigration,
   encodeAttachment,
+  encodeConnections,
   encodeEnded,
   encodeExportName,
   encodeMigration,
   oneOf,
   parts,
+  withConnections,
 } from "./record-parts.ts";
 import {
   byteCount,
@@ -105,6 +107,7 @@ function write(record: VolumeRecord): string {
   put("f", record.filesystem);
   put("e", record.epoch === 0 ? undefined : String(record.epoch));
   put("a", record.attachments.length === 0 ? undefined : record.attachments.map(encodeAttachment).join("|"));
+  put("o", encodeConnections(record.attachments));
   put("q", record.exportName && encodeExportName(record.exportName));
   put("i", record.invalidations === undefined ? undefined : String(record.invalidations));
   put("m", record.migration && encodeMigration(record.migration));
@@ -175,7 +178,8 @@ function parse(body: string): VolumeRecord {
   const wantedBytes = optional("w", byteCount);
   const filesystem = optional("f", (value) => oneOf(FILESYSTEMS, value) as Filesystem);
   const epoch = optional("e", epochNumber) ?? 0;
-  const attachments = optional("a", (value) => value.split("|").map(decodeAttachment)) ?? [];
+  const attached = optional("a", (value) => value.split("|").map(decodeAttachment)) ?? [];
+  const attachments = optional("o", (value) => withConnections(attached, value)) ?? attached;
   if (attachments.length > 2) throw new Error(`${attachments.length} attachments`);
   const [first, second] = attachments;
   if (first !== undefined && first.node === second?.node)

@@ -1,6 +1,12 @@
 import { ACCESS_MODES, type AccessMode } from "../access-mode.ts";
-import { duration, escapeText, identifier, number, time } from "./record-values.ts";
-import type { Attachment, EndedMigration, ExportName, Migration } from "./volume-record.ts";
+import { duration, escapeText, identifier, number, settingNumber, time } from "./record-values.ts";
+import type {
+  Attachment,
+  ConnectionSettings,
+  EndedMigration,
+  ExportName,
+  Migration,
+} from "./volume-record.ts";
 
 /** The values of a record that have several parts: attachments, the export's name, migrations. Each decoder throws an Error that names the mistake. */
 
@@ -22,6 +28,42 @@ export function decodeAttachment(value: string): Attachment {
     readonly: flags[1] === "r",
     since: time(since),
   };
+}
+
+/** Order of the numbers in the stored form. */
+const CONNECTION = [
+  "ctrlLossTmo",
+  "reconnectDelay",
+  "keepAliveTmo",
+  "fastIoFailTmo",
+  "nrIoQueues",
+  "queueSize",
+] as const satisfies readonly (keyof ConnectionSettings)[];
+
+/** The connection settings of attachments that differ from the volume's; undefined if none do. */
+export function encodeConnections(attachments: readonly Attachment[]): string | undefined {
+  const differing = attachments.flatMap(({ since, connection }, at) =>
+    connection === undefined ? [] : [[at, since, ...CONNECTION.map((key) => connection[key])].join(",")],
+  );
+  return differing.length === 0 ? undefined : differing.join("|");
+}
+
+/**
+ * Gives attachments their connection settings. An entry for another start is that of an attachment which a driver before 0.2 has ended:
+ * it keeps the field as it was.
+ */
+export function withConnections(attachments: readonly Attachment[], value: string): readonly Attachment[] {
+  const given = new Map<number, { since: number; connection: ConnectionSettings }>();
+  for (const entry of value.split("|")) {
+    const [at = "", since = "", ...values] = parts(entry, 2 + CONNECTION.length);
+    const numbers = CONNECTION.map((key, index) => [key, settingNumber(key, values[index] ?? "")]);
+    const connection = Object.fromEntries(numbers) as ConnectionSettings;
+    given.set(number(at), { since: time(since), connection });
+  }
+  return attachments.map((attachment, at) => {
+    const found = given.get(at);
+    return found?.since === attachment.since ? { ...attachment, connection: found.connection } : attachment;
+  });
 }
 
 export function encodeExportName({ nqn, port, hosts }: ExportName): string {

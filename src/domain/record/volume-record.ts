@@ -11,6 +11,11 @@ export interface Attachment {
   readonly readonly: boolean;
   /** Seconds since the Unix epoch. */
   readonly since: number;
+  /**
+   * The connection settings that the node was given, if the volume's are others by now. So the publish context is the same for the life
+   * of an attachment. undefined: it was given the volume's.
+   */
+  readonly connection?: ConnectionSettings | undefined;
 }
 
 /** The name of the export of an attached volume. */
@@ -51,7 +56,7 @@ export interface EndedMigration {
   readonly by: string;
 }
 
-/** StorageClass parameters that shape a volume's later life. */
+/** Parameters of a StorageClass or VolumeAttributesClass that shape a volume's later life. */
 export interface VolumeSettings {
   /** 30–3600 seconds, or `auto`: KubeVirt's own deadline for the VirtualMachineInstance. */
   readonly migrationTimeoutSeconds: number | "auto";
@@ -68,6 +73,20 @@ export interface VolumeSettings {
   readonly nrIoQueues: number;
   /** Entries of an I/O queue; 0 = the kernel's own number, 128. */
   readonly queueSize: number;
+}
+
+/** The settings of a volume that shape its connections. */
+export type ConnectionSettings = Omit<VolumeSettings, "migrationTimeoutSeconds" | "migrationGuard">;
+
+/** The connection settings among a volume's settings. */
+export function connectionOf(settings: VolumeSettings): ConnectionSettings {
+  const { migrationTimeoutSeconds: _time, migrationGuard: _guard, ...connection } = settings;
+  return connection;
+}
+
+/** The connection settings that each attached node was given, in the order of attaching. */
+export function givenConnections({ attachments, settings }: VolumeRecord): readonly ConnectionSettings[] {
+  return attachments.map(({ connection }) => connection ?? connectionOf(settings));
 }
 
 /**

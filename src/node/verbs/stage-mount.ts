@@ -6,6 +6,7 @@ import { withSafeOptions } from "../../mount/flags.ts";
 import { growFilesystem, isClearlySmaller } from "../../mount/grow.ts";
 import { mountFilesystem } from "../../mount/mounter.ts";
 import type { Mount } from "../../mount/mountinfo.ts";
+import { contextDifference } from "../../mount/selinux.ts";
 import { writabilityOf } from "../../mount/writable.ts";
 import { type NodeContext, topMount } from "../context.ts";
 import { verifyDevice } from "../device-proofs.ts";
@@ -94,6 +95,8 @@ async function mountVerified(
   await mountFilesystem(node.system.exec, mount, signal);
   const top = await topMount(node, path);
   if (top === undefined) throw failure("notStaged", { volume, path, found: "the mount did not stay" });
+  const difference = top.device === device.number ? contextDifference(flags, top) : undefined;
+  if (difference !== undefined) throw failure("contextDropped", { volume, path, difference });
   verifyMounted(staging, top);
 }
 
@@ -170,7 +173,7 @@ function mountFlags(presentation: Staging["presentation"], hasOriginsUuid: boole
 }
 
 /**
- * Proves that a mount is the whole filesystem of exactly this device, of the wanted type and writability.
+ * Proves that a mount is the whole filesystem of exactly this device, of the wanted type, SELinux context and writability.
  * @throws pathOccupied, filesystemFailed (FAILED_PRECONDITION), stagedDifferently (ALREADY_EXISTS)
  */
 export function verifyMounted({ volume, path, device, presentation }: Staging, mounted: Mount): void {
@@ -179,6 +182,8 @@ export function verifyMounted({ volume, path, device, presentation }: Staging, m
     throw failure("pathOccupied", { path, found: `a mount of ${mounted.source} instead of ${device.path}` });
   }
   if (mounted.fsType !== filesystem) refuseMounted(volume, mounted, device, `${filesystem} is asked for`);
+  const difference = contextDifference(presentation.flags, mounted);
+  if (difference !== undefined) throw failure("stagedDifferently", { volume, path, difference });
   const writability = writabilityOf(mounted);
   if (writability === "failed" && !readOnly) throw failure("filesystemFailed", { volume, path });
   if (writability === "read-only" && !readOnly) {

@@ -6,6 +6,7 @@ import { requireOwnNumber } from "./reused-number.ts";
 import { connectVerified, releaseOlderEpochs, undoConnect } from "./stage-connect.ts";
 import { fillDevice, mountStaged, refuseMounted, verifyMounted } from "./stage-mount.ts";
 import {
+  attachedAs,
   checkContext,
   presentationOf,
   requireKnownVolume,
@@ -22,9 +23,10 @@ import {
 export async function stage(node: NodeContext, request: StageRequest): Promise<void> {
   requireVolumeId(request.volumeId);
   const requested = checkPath("staging_target_path", request.stagingTargetPath);
-  const presentation = presentationOf(request.capability);
+  const asked = presentationOf(request.capability);
   const volume = requireKnownVolume(request.volumeId);
   const checked = checkContext(node, volume, request.publishContext);
+  const presentation = attachedAs(asked, checked.context);
   requireOwnAddress(node, volume, checked.context);
   const path = await requireCanonicalPath(requested);
   if (presentation.kind === "filesystem") await requirePropagation(node, path);
