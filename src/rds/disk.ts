@@ -15,7 +15,12 @@ export interface Disk {
   readonly mounted: boolean;
   readonly mountPoint: string;
   readonly fs: string;
+  /** Of an array: md's state, e.g. `clean`; "" of other items. */
   readonly state: string;
+  /** Slot of the array that the item is a member of; "" if it is none. */
+  readonly raidMaster: string;
+  /** The item is a member of an array that does without it. */
+  readonly memberFailed: boolean;
   /** Whether RouterOS mounts filesystems that it finds on the disk. Must be off for our volumes. */
   readonly mountFilesystem: boolean;
   readonly exported: boolean;
@@ -36,6 +41,8 @@ export const ALL_PROPERTIES = [
   "mount-point",
   "fs",
   "state",
+  "raid-master",
+  "raid-member-failed",
   "mount-filesystem",
   "nvme-tcp-export",
   "nvme-tcp-server-nqn",
@@ -47,7 +54,8 @@ export type DiskProperty = (typeof ALL_PROPERTIES)[number];
 
 /** The properties of a file disk that is not mounted. */
 export const FILE_PROPERTIES: readonly DiskProperty[] = ALL_PROPERTIES.filter(
-  (name) => !["free", "mounted", "mount-point", "fs", "state"].includes(name),
+  (name) =>
+    !["free", "mounted", "mount-point", "fs", "state", "raid-master", "raid-member-failed"].includes(name),
 );
 
 /** The properties of a volume that is only to be listed. */
@@ -77,6 +85,8 @@ export function diskFromRow(row: Row): Disk {
     mountPoint: text(row, "mount-point").replace(/^\/+/, ""),
     fs: text(row, "fs"),
     state: text(row, "state"),
+    raidMaster: text(row, "raid-master").replace(/^none$/, ""),
+    memberFailed: flag(row, "raid-member-failed"),
     mountFilesystem: flag(row, "mount-filesystem"),
     exported: flag(row, "nvme-tcp-export"),
     nqn: text(row, "nvme-tcp-server-nqn"),

@@ -29,6 +29,8 @@ export const FILE_DISK: Disk = {
   mountPoint: "",
   fs: "-",
   state: "",
+  raidMaster: "",
+  memberFailed: false,
   mountFilesystem: false,
   exported: false,
   nqn: "",

@@ -112,6 +112,8 @@ function rdsFacts(shape: Shape, handle: string): RdsFacts {
     mountPoint: "",
     fs: "",
     state: "",
+    raidMaster: "",
+    memberFailed: false,
     mountFilesystem: false,
     exported: nodes.length > 0,
     nqn: nqnOf(shape, handle),

@@ -28,6 +28,8 @@ describe("mapping from the RDS", () => {
     mountPoint: "",
     fs: "",
     state: "",
+    raidMaster: "",
+    memberFailed: false,
     mountFilesystem: false,
     exported: true,
     nqn: `nqn:${id}.1`,
