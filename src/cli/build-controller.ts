@@ -6,6 +6,7 @@ import { createMigrationMetrics } from "../controller/migration-metrics.ts";
 import { MigrationReporter } from "../controller/migration-reporter.ts";
 import { Reconciler } from "../controller/reconciler.ts";
 import { VolumeCounts } from "../controller/volume-counts.ts";
+import { VolumeHealthService } from "../controller/volume-health.ts";
 import { VolumeService } from "../controller/volumes.ts";
 import { controllerService } from "../csi/controller.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
@@ -66,6 +67,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
       return clusterId.get();
     },
   });
+  const health = new VolumeHealthService({ rds, clock, cluster: reader });
   const attachments = new AttachmentService({
     rds,
     nodes: cluster.nodes,
@@ -111,7 +113,9 @@ export async function buildController(config: ControllerConfig, deps: Controller
     clusterId.learn(stop.signal),
   ]);
   return {
-    services: [controllerService({ volumes, attachments, expansions })],
+    services: [
+      controllerService({ volumes, attachments, expansions, health, healthDialect: config.healthDialect }),
+    ],
     // Once it has read the RDS it stays ready: see docs/metrics.md, "Health and readiness".
     notReadyReasons: () => [
       ...clusterId.problems(),

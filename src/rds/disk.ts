@@ -58,9 +58,6 @@ export const FILE_PROPERTIES: readonly DiskProperty[] = ALL_PROPERTIES.filter(
     !["free", "mounted", "mount-point", "fs", "state", "raid-master", "raid-member-failed"].includes(name),
 );
 
-/** The properties of a volume that is only to be listed. */
-export const LISTED_PROPERTIES: readonly DiskProperty[] = ["slot", "type", "comment", "file-path", "size"];
-
 /** The properties of a file disk that show how much of its pool it takes. */
 export const SIZE_PROPERTIES: readonly DiskProperty[] = ["slot", "type", "file-path", "size"];
 

@@ -192,13 +192,14 @@ function collected(found: readonly Disk[]): readonly Disk[] {
   return found;
 }
 
-/** Statements that end the command when more than `most` disks meet the condition. */
-function guard(where: Script | undefined, most: number): Script {
+/** Statements that end the command when more than `most` items of a menu meet the condition. */
+export function guard(where: Script | undefined, most: number, menu: Script = ros`/disk`): Script {
   const condition = where === undefined ? ros`` : ros` where ${where}`;
-  return ros`:local n [:len [/disk/find${condition}]]; :if ($n > ${BigInt(most)}) do={ :error ("rds-csi:too-many-" . $n) }; `;
+  return ros`:local n [:len [${menu}/find${condition}]]; :if ($n > ${BigInt(most)}) do={ :error ("rds-csi:too-many-" . $n) }; `;
 }
 
-function tooMany({ reason, text }: CommandFailure): number | undefined {
+/** The number of items that a `guard` has counted; undefined for any other failure. */
+export function tooMany({ reason, text }: CommandFailure): number | undefined {
   const count = reason === "too-many-" ? /^rds-csi:too-many-(\d+)/.exec(text)?.[1] : undefined;
   return count === undefined ? undefined : Number(count);
 }

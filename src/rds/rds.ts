@@ -10,10 +10,11 @@ import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
 import { type ExportSettings, exportIsRight } from "./export.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
+import { type Inspected, inspectAll, inspectVolume } from "./inspected.ts";
 import { filePathOf, type Layout } from "./layout.ts";
 import { findLeftover } from "./leftover.ts";
 import { classifiedAmong, findClassified, hasVolumes, listAll, listForRemoval } from "./lookup.ts";
-import { type PageRead, readPage, type VolumePage } from "./page.ts";
+import { type EntryOf, type PageRead, readPage, type VolumePage } from "./page.ts";
 import { type Place, pathsOnPools, requirePlace } from "./place.ts";
 import { PendingVolumes, type Pool } from "./pool.ts";
 import { type RemoveResult, removeFile, removeVolume } from "./remove.ts";
@@ -119,11 +120,11 @@ export class Rds {
   }
 
   /**
-   * One page of the volumes, in slot order. One command, or two and one for each few hundred volumes (`readPage`). Callers who wait for the same
+   * One page of the volumes, in slot order. Two commands, and one for each few hundred volumes (`readPage`). Callers who wait for the same
    * page share it, and one is read at a time.
    * @param entry makes an entry of a volume; the same for each call
    */
-  async page<T>(read: PageRead, entry: (volume: RdsVolume) => T): Promise<VolumePage<T>> {
+  async page<T>(read: PageRead, entry: EntryOf<T>): Promise<VolumePage<T>> {
     await this.version(read.signal);
     return this.#pages.run(`${read.after} ${read.most}`, read.signal, (signal) =>
       readPage(this.#context, { ...read, signal }, entry),
@@ -140,6 +141,12 @@ export class Rds {
   async survey(signal: AbortSignal): Promise<Survey> {
     await this.version(signal);
     return surveyAll(this.#context, signal);
+  }
+
+  /** Volumes, pools and files of volumes: of one volume, or of all. Two commands, or several when there are many volumes. */
+  async inspect(id: VolumeId | undefined, signal: AbortSignal): Promise<Inspected> {
+    await this.version(signal);
+    return id === undefined ? inspectAll(this.#context, signal) : inspectVolume(this.#context, id, signal);
   }
 
   /** The file at a path. undefined means proven absent. One command. */
@@ -163,10 +170,7 @@ export class Rds {
     return findStray(this.#context, pathsOnPools(mounted, id, directory), signal);
   }
 
-  /**
-   * A pool, and the disk that has the slot `id` already. One command (`PoolSpace`).
-   * @throws poolNotFound, poolNotMounted
-   */
+  /** A pool, and the disk that has the slot `id` already. One command (`PoolSpace`). @throws poolNotFound, poolNotMounted */
   async readPool(slot: string, reserveBytes: bigint, signal: AbortSignal, id?: VolumeId): Promise<PoolView> {
     await this.version(signal);
     const read = { id, asked: () => this.#pending.look(), reserve: reserveBytes, signal };

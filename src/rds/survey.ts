@@ -1,4 +1,5 @@
 import { parseVolumeId } from "../domain/volume-id.ts";
+import type { CommandResult } from "../routeros/client.ts";
 import { integer, type Row, text } from "../routeros/reply/row.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { anyOf } from "./backing-file.ts";
@@ -60,7 +61,12 @@ export async function listFiles(context: RdsContext, where: Script, signal: Abor
     body: (rows) => rows,
     signal,
   });
-  return result.rows.map(fileFromRow);
+  return filesOf(result);
+}
+
+/** The files of a listing of `/file`. */
+export function filesOf({ rows }: Pick<CommandResult, "rows">): RdsFile[] {
+  return rows.map(fileFromRow);
 }
 
 /** A file that has exactly one of these paths. At most one RouterOS command. */

@@ -10,6 +10,7 @@ import { ExpansionService, type OnlineExpansion } from "../../src/controller/exp
 import { createMigrationMetrics, type MigrationMetrics } from "../../src/controller/migration-metrics.ts";
 import { MigrationReporter } from "../../src/controller/migration-reporter.ts";
 import { VolumeCounts } from "../../src/controller/volume-counts.ts";
+import { VolumeHealthService } from "../../src/controller/volume-health.ts";
 import { VolumeService } from "../../src/controller/volumes.ts";
 import type { Capability } from "../../src/domain/access-mode.ts";
 import { type Clock, systemClock } from "../../src/domain/clock.ts";
@@ -79,6 +80,7 @@ export interface ControllerStack {
   readonly transport: Transport;
   readonly rds: Rds;
   readonly volumes: VolumeService;
+  readonly health: VolumeHealthService;
   readonly attachments: AttachmentService;
   readonly expansions: ExpansionService;
   /** Events on claims, in order. */
@@ -201,6 +203,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       metrics,
       counts,
       refreshCounts: () => counts.refresh(signal),
+      health: new VolumeHealthService({ rds, clock, cluster: undefined }),
       volumes: new VolumeService({
         rds,
         clock,
