@@ -311,7 +311,9 @@ describe("ListVolumes", () => {
 describe("RPCs that are not offered", () => {
   for (const method of [
     "controllerModifyVolume",
-    "controllerGetVolume",
+    // Of CSI 1.13, which is not the default dialect.
+    "controllerGetVolumeHealth",
+    "controllerListVolumeHealth",
     "createSnapshot",
     "deleteSnapshot",
     "listSnapshots",
@@ -334,11 +336,13 @@ describe("RPCs that are not offered", () => {
       "CREATE_DELETE_VOLUME",
       "EXPAND_VOLUME",
       "GET_CAPACITY",
+      "GET_VOLUME",
       "LIST_VOLUMES",
       "LIST_VOLUMES_PUBLISHED_NODES",
       "PUBLISH_READONLY",
       "PUBLISH_UNPUBLISH_VOLUME",
       "SINGLE_NODE_MULTI_WRITER",
+      "VOLUME_CONDITION",
     ]);
   });
 

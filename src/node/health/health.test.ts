@@ -58,7 +58,8 @@ describe.skipIf(noDevices !== "")(`health of volumes ${noDevices}`, () => {
     const health = await on.service.volumeHealth({ ...at, volumePublishPath: path });
     expect(health.length > 0).toBe(answer.condition.abnormal);
     // Behind the colon stands why a filesystem does not answer: the second look leaves it alone.
-    for (const { message } of health) expect(answer.condition.message).toContain(message.split(": ")[0] ?? "");
+    for (const { message } of health)
+      expect(answer.condition.message).toContain(message.split(": ")[0] ?? "");
     return answer;
   };
   const surveyed = async ({ volume }: Used, on = node) => {
