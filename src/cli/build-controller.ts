@@ -8,6 +8,7 @@ import { ModifyService } from "../controller/modify.ts";
 import { Reconciler } from "../controller/reconciler.ts";
 import { SnapshotService } from "../controller/snapshots.ts";
 import { VolumeCounts } from "../controller/volume-counts.ts";
+import { VolumeHealthService } from "../controller/volume-health.ts";
 import { VolumeService } from "../controller/volumes.ts";
 import { controllerService } from "../csi/controller.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
@@ -69,6 +70,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     },
   });
   const snapshots = new SnapshotService({ store: rds.snapshots, layout: { pool, directory }, reserveBytes });
+  const health = new VolumeHealthService({ rds, clock, cluster: reader });
   const attachments = new AttachmentService({
     rds,
     nodes: cluster.nodes,
@@ -115,7 +117,12 @@ export async function buildController(config: ControllerConfig, deps: Controller
     clusterId.learn(stop.signal),
   ]);
   return {
-    services: [controllerService({ volumes, snapshots, attachments, expansions, modifications })],
+    services: [
+      controllerService({
+        ...{ volumes, snapshots, attachments, expansions, modifications, health },
+        healthDialect: config.healthDialect,
+      }),
+    ],
     // Once it has read the RDS it stays ready: see docs/metrics.md, "Health and readiness".
     notReadyReasons: () => [
       ...clusterId.problems(),

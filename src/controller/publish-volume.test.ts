@@ -98,7 +98,13 @@ describe("ControllerPublishVolume and Unpublish", () => {
     await publish(on, ID, "node-a");
     await on.simulator.device.setPool("storage-pool", { mounted: false });
     expect((await on.volumes.list(on.signal)).entries).toEqual([
-      { id: ID, sizeBytes: 0n, nodes: ["node-a"], source: undefined },
+      {
+        id: ID,
+        sizeBytes: 0n,
+        nodes: ["node-a"],
+        source: undefined,
+        health: [expect.objectContaining({ reason: "PoolNotMounted" })],
+      },
     ]);
     expect(await outcome(publish(on.controller(), ID, "node-a"))).toBe(
       `UNAVAILABLE: volume ${ID} has no block device on the RDS at present`,

@@ -4,8 +4,9 @@ import { type CapacityRange, checkRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import type { HealthEntry } from "../inspect/health.ts";
 import type { Layout } from "../rds/layout.ts";
-import type { PageRead, VolumePage } from "../rds/page.ts";
+import type { PageRead, PoolItems, VolumePage } from "../rds/page.ts";
 import { pollUntil } from "../rds/poll.ts";
 import type { Rds } from "../rds/rds.ts";
 import { type Classified, ownVolume, type RdsVolume, requireVolume } from "../rds/volume.ts";
@@ -16,6 +17,7 @@ import { fileLayoutIn, finishClone, makeVolume } from "./new-volume.ts";
 import { type Parameters, readParameters } from "./parameters.ts";
 import { Revisions } from "./revisions.ts";
 import { chooseSize } from "./sizes.ts";
+import { listedHealth } from "./volume-health.ts";
 
 export interface VolumeServiceOptions {
   readonly rds: Rds;
@@ -48,6 +50,11 @@ export interface VolumeInfo {
   readonly nodes: readonly string[];
   /** Handle of the snapshot or volume that it was made from. */
   readonly source: string | undefined;
+}
+
+/** A volume in a list, with its health as far as the list shows it. */
+export interface ListedInfo extends VolumeInfo {
+  readonly health: readonly HealthEntry[];
 }
 
 /** Space of a pool in bytes. */
@@ -150,8 +157,13 @@ export class VolumeService {
   async list(
     signal: AbortSignal,
     { after, most }: Pick<PageRead, "after" | "most"> = { after: "", most: 0 },
-  ): Promise<VolumePage<VolumeInfo>> {
-    return this.#options.rds.page({ after, most, signal }, infoOf);
+  ): Promise<VolumePage<ListedInfo>> {
+    const { rds, clock } = this.#options;
+    const entry = (volume: RdsVolume, pools: PoolItems): ListedInfo => ({
+      ...infoOf(volume),
+      health: listedHealth(volume, pools, { rds, clock }),
+    });
+    return rds.page({ after, most, signal }, entry);
   }
 
   /** CSI GetCapacity. One RouterOS command. The capacity for unsupported capabilities is 0. */
@@ -207,7 +219,8 @@ function deletable(found: Classified): RdsVolume {
   return volume;
 }
 
-function infoOf({ id, disk, record }: RdsVolume): VolumeInfo {
+/** A volume as the CSI caller sees it. */
+export function infoOf({ id, disk, record }: RdsVolume): VolumeInfo {
   const nodes = record.attachments.map((attachment) => attachment.node);
   return { id, sizeBytes: disk.size ?? 0n, nodes, source: record.source };
 }

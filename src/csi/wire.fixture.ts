@@ -14,7 +14,7 @@ message GetPluginCapabilitiesRequest: (empty)
 message GetPluginCapabilitiesResponse: 1 capabilities: repeated PluginCapability
 message PluginCapability: 1 service: Service (oneof type); 2 volume_expansion: VolumeExpansion (oneof type)
 message PluginCapability.Service: 1 type: Type
-enum PluginCapability.Service.Type: 0 UNKNOWN, 1 CONTROLLER_SERVICE, 2 VOLUME_ACCESSIBILITY_CONSTRAINTS, 3 GROUP_CONTROLLER_SERVICE, 4 SNAPSHOT_METADATA_SERVICE [alpha]
+enum PluginCapability.Service.Type: 0 UNKNOWN, 1 CONTROLLER_SERVICE, 2 VOLUME_ACCESSIBILITY_CONSTRAINTS, 3 GROUP_CONTROLLER_SERVICE, 4 SNAPSHOT_METADATA_SERVICE [alpha], 5 SNAPSHOT_ACCESSIBILITY_CONSTRAINTS [alpha]
 message PluginCapability.VolumeExpansion: 1 type: Type
 enum PluginCapability.VolumeExpansion.Type: 0 UNKNOWN, 1 ONLINE, 2 OFFLINE
 message ProbeRequest: (empty)
@@ -58,9 +58,9 @@ message ControllerGetCapabilitiesResponse: 1 capabilities: repeated ControllerSe
 message ControllerServiceCapability: 1 rpc: RPC (oneof type)
 message ControllerServiceCapability.RPC: 1 type: Type
 enum ControllerServiceCapability.RPC.Type: 0 UNKNOWN, 1 CREATE_DELETE_VOLUME, 2 PUBLISH_UNPUBLISH_VOLUME, 3 LIST_VOLUMES, 4 GET_CAPACITY, 5 CREATE_DELETE_SNAPSHOT, 6 LIST_SNAPSHOTS, 7 CLONE_VOLUME, 8 PUBLISH_READONLY, 9 EXPAND_VOLUME, 10 LIST_VOLUMES_PUBLISHED_NODES, 11 VOLUME_CONDITION [alpha], 12 GET_VOLUME [alpha], 13 SINGLE_NODE_MULTI_WRITER [alpha], 14 MODIFY_VOLUME, 15 GET_SNAPSHOT [alpha], 16 GET_VOLUME_HEALTH [alpha], 17 LIST_VOLUME_HEALTH [alpha]
-message CreateSnapshotRequest: 1 source_volume_id: string; 2 name: string; 3 secrets: map<string,string> [secret]; 4 parameters: map<string,string>
+message CreateSnapshotRequest: 1 source_volume_id: string; 2 name: string; 3 secrets: map<string,string> [secret]; 4 parameters: map<string,string>; 5 accessibility_requirements: TopologyRequirement [alpha]
 message CreateSnapshotResponse: 1 snapshot: Snapshot
-message Snapshot: 1 size_bytes: int64; 2 snapshot_id: string; 3 source_volume_id: string; 4 creation_time: .google.protobuf.Timestamp; 5 ready_to_use: bool; 6 group_snapshot_id: string
+message Snapshot: 1 size_bytes: int64; 2 snapshot_id: string; 3 source_volume_id: string; 4 creation_time: .google.protobuf.Timestamp; 5 ready_to_use: bool; 6 group_snapshot_id: string; 7 accessible_topology: repeated Topology [alpha]
 message DeleteSnapshotRequest: 1 snapshot_id: string; 2 secrets: map<string,string> [secret]
 message DeleteSnapshotResponse: (empty)
 message ListSnapshotsRequest: 1 max_entries: int32; 2 starting_token: string; 3 source_volume_id: string; 4 snapshot_id: string; 5 secrets: map<string,string> [secret]
@@ -119,8 +119,8 @@ message NodeGetVolumeHealthResponse [alpha]: 1 volume_health: VolumeHealth
 message NodeGetStorageHealthRequest [alpha]: 1 secrets: map<string,string> [secret]
 message NodeGetStorageHealthResponse [alpha]: 1 backend_health: repeated StorageBackendHealth
 message VolumeHealth [alpha]: 1 volume_id: string; 2 health_statuses: repeated VolumeHealthEntry
-message VolumeHealth.VolumeHealthEntry [alpha]: 1 status: VolumeHealthErrorType; 2 reason: string; 3 message: string
+message VolumeHealth.VolumeHealthEntry: 1 status: VolumeHealthErrorType; 2 reason: string; 3 message: string
 enum VolumeHealthErrorType: 0 UNKNOWN_VOLUME_HEALTH_TYPE, 1 DEGRADED, 2 INACCESSIBLE, 3 DATA_LOSS
-message StorageBackendHealth [alpha]: 1 status: StorageHealthErrorType; 2 reason: string; 3 message: string; 4 volume_capability: VolumeCapability
+message NodeGetStorageHealthResponse.StorageBackendHealth: 1 status: StorageHealthErrorType; 2 reason: string; 3 message: string; 4 volume_capability: VolumeCapability
 enum StorageHealthErrorType: 0 UNKNOWN_STORAGE_HEALTH_ERROR_TYPE, 1 STORAGE_DEGRADED, 2 STORAGE_UNREACHABLE
 `;

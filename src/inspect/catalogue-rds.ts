@@ -28,6 +28,14 @@ export const rdsFindings = {
     'Keep a workload running that still has the volume open: the data may be readable there only. Look for the file under another name or in a snapshot, `/file print where name~"HANDLE"`, before anything writes to the pool; else restore FILE from a backup.',
     ["device-not-ready", ...NO_TARGET],
   ),
+  "pool-degraded": finding("warning", "pool")(
+    "The array of the pool is degraded: it does without a member, or rebuilds one. Its volumes work. The next disk that fails may take them with it.",
+    'Look at the members on the RDS, `/disk print detail where raid-master!="none"`, and at `/log print where topics~"disk"`; replace the disk that failed. Take a backup before.',
+  ),
+  "pool-filling": finding("warning", "pool")(
+    "Less than a tenth of the pool is free. On a full pool writes of volumes fail whose files do not hold their space yet, and on Btrfs those of every volume.",
+    'Look at what takes the space, `/disk print detail where slot=POOL` and `/file print where name~"POOL"`: delete what is not needed, snapshots among it, or add disks.',
+  ),
   "file-owner-unknown": finding("error", "file")(
     "The backing file is there without a disk item, its owner is unknown. Kubernetes was not asked or did not answer, and a PersistentVolume may name the volume.",
     "Do not remove the file. Repeat `rds-csi volumes show HANDLE` when Kubernetes answers. To use the volume again: `/disk add type=file file-path=FILE slot=HANDLE mount-filesystem=no`, then `rds-csi volumes record HANDLE --restore`.",

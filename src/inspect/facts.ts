@@ -18,6 +18,8 @@ import { type Fact, ifKnown } from "./fact.ts";
 export interface PoolFacts extends Pick<Disk, "slot" | "mountPoint" | "fs"> {
   readonly sizeBytes: bigint | undefined;
   readonly freeBytes: bigint | undefined;
+  /** What is wrong with the array that it is on, in words; one entry for each item. Left out: that was not asked for. */
+  readonly arrayTroubles?: readonly string[];
 }
 
 /** The RDS's side of one slot. */

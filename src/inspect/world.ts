@@ -2,6 +2,7 @@ import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { AttachmentView, ClusterReader, PersistentVolumeView } from "../kubernetes/port.ts";
 import type { Disk } from "../rds/disk.ts";
 import type { RdsFile, Survey } from "../rds/survey.ts";
+import { arrayTroubles } from "./array-health.ts";
 import {
   absent,
   type Fact,
@@ -33,8 +34,8 @@ export interface World {
   readonly cluster: ClusterLists;
 }
 
-/** A list of the RDS; `mounted` is left out where it was not asked for. */
-export type Listing = Omit<Survey, "mounted"> & Partial<Pick<Survey, "mounted">>;
+/** A list of the RDS; `mounted` and `arrays` are left out where they were not asked for. */
+export type Listing = Omit<Survey, "mounted" | "arrays"> & Partial<Pick<Survey, "mounted" | "arrays">>;
 
 const NOT_LISTED = notAsked("not part of this list");
 const NO_POOL = notAsked("no disk item names a pool");
@@ -66,7 +67,7 @@ function rdsFacts(survey: Fact<Listing>, handle: VolumeId): RdsFacts {
     const nothing = survey;
     return { disk: nothing, record: nothing, foreign: undefined, file: nothing, pool: nothing };
   }
-  const { volumes, foreign, mounted } = survey.value;
+  const { volumes, foreign, mounted, arrays } = survey.value;
   const volume = volumes.find(({ id }) => id === handle);
   const other = foreign.find(({ id }) => id === handle);
   const disk = volume?.disk ?? other?.disk;
@@ -77,7 +78,7 @@ function rdsFacts(survey: Fact<Listing>, handle: VolumeId): RdsFacts {
       other === undefined || other.cause === "other-cluster" ? found(volume?.record) : unknown(other.reason),
     foreign: other?.reason,
     file: disk?.filePath === "" ? absent : NOT_LISTED,
-    pool: disk === undefined ? NO_POOL : poolFact(mounted, disk.filePath),
+    pool: disk === undefined ? NO_POOL : poolFact(mounted, disk.filePath, arrays),
   };
 }
 
@@ -86,15 +87,20 @@ export function fileFact(file: RdsFile | undefined, pool: Fact<PoolFacts>): Fact
   return file === undefined && pool.state === "absent" ? unknown("its pool is not mounted") : found(file);
 }
 
-/** The mounted item that holds the file at `path`. @param mounted undefined: they were not listed */
-export function poolFact(mounted: readonly Disk[] | undefined, path: string): Fact<PoolFacts> {
+/** The mounted item that holds the file at `path`. @param mounted undefined: they were not listed. @param arrays as `Survey.arrays` */
+export function poolFact(
+  mounted: readonly Disk[] | undefined,
+  path: string,
+  arrays?: readonly Disk[],
+): Fact<PoolFacts> {
   if (mounted === undefined) return NOT_LISTED;
   const [holder] = mounted
     .filter(({ mountPoint }) => mountPoint !== "" && path.startsWith(`${mountPoint}/`))
     .toSorted((a, b) => b.mountPoint.length - a.mountPoint.length);
   if (holder === undefined) return absent;
   const { slot, mountPoint, fs, size, free } = holder;
-  return known({ slot, mountPoint, fs, sizeBytes: size, freeBytes: free });
+  const array = arrays && { arrayTroubles: arrayTroubles(holder, arrays) };
+  return known({ slot, mountPoint, fs, sizeBytes: size, freeBytes: free, ...array });
 }
 
 function clusterFacts({ pvs, attachments, nodes }: ClusterLists, handle: VolumeId): ClusterFacts {

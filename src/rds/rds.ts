@@ -10,10 +10,11 @@ import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
 import { type ExportSettings, exportIsRight } from "./export.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
+import { type Inspected, inspectAll, inspectVolume } from "./inspected.ts";
 import type { Layout } from "./layout.ts";
 import { findLeftover } from "./leftover.ts";
 import { classifiedAmong, findClassified, hasVolumes, listAll, listForRemoval } from "./lookup.ts";
-import { type PageRead, readPage, type VolumePage } from "./page.ts";
+import { type EntryOf, type PageRead, readPage, type VolumePage } from "./page.ts";
 import { type Place, pathsOnPools, placeOn, requirePlace } from "./place.ts";
 import { PendingVolumes, type Pool } from "./pool.ts";
 import { type RemoveResult, removeFile, removeVolume } from "./remove.ts";
@@ -52,7 +53,6 @@ export class Rds {
   readonly #lists: SharedWork;
   readonly #pages: SharedWork;
   readonly #version: DeviceVersion;
-  /** Snapshots of the volumes. */
   readonly snapshots: SnapshotStore;
 
   constructor(context: RdsContext) {
@@ -123,11 +123,11 @@ export class Rds {
   }
 
   /**
-   * One page of the volumes, in slot order. One command, or two and one for each few hundred volumes (`readPage`). Callers who wait for the same
+   * One page of the volumes, in slot order. Two commands, and one for each few hundred volumes (`readPage`). Callers who wait for the same
    * page share it, and one is read at a time.
    * @param entry makes an entry of a volume; the same for each call
    */
-  async page<T>(read: PageRead, entry: (volume: RdsVolume) => T): Promise<VolumePage<T>> {
+  async page<T>(read: PageRead, entry: EntryOf<T>): Promise<VolumePage<T>> {
     await this.version(read.signal);
     return this.#pages.run(`${read.after} ${read.most}`, read.signal, (signal) =>
       readPage(this.#context, { ...read, signal }, entry),
@@ -144,6 +144,12 @@ export class Rds {
   async survey(signal: AbortSignal): Promise<Survey> {
     await this.version(signal);
     return surveyAll(this.#context, signal);
+  }
+
+  /** Volumes, pools and files of volumes: of one volume, or of all. Two commands, or several when there are many volumes. */
+  async inspect(id: VolumeId | undefined, signal: AbortSignal): Promise<Inspected> {
+    await this.version(signal);
+    return id === undefined ? inspectAll(this.#context, signal) : inspectVolume(this.#context, id, signal);
   }
 
   /** The file at a path. undefined means proven absent. One command. */
@@ -167,10 +173,7 @@ export class Rds {
     return findStray(this.#context, pathsOnPools(mounted, id, directory), signal);
   }
 
-  /**
-   * A pool, and the disk that has the slot `id` already. One command (`PoolSpace`).
-   * @throws poolNotFound, poolNotMounted
-   */
+  /** A pool, and the disk that has the slot `id` already. One command (`PoolSpace`). @throws poolNotFound, poolNotMounted */
   async readPool(slot: string, reserveBytes: bigint, signal: AbortSignal, id?: VolumeId): Promise<PoolView> {
     await this.version(signal);
     const read = { id, asked: () => this.#pending.look(), reserve: reserveBytes, signal };
@@ -239,14 +242,12 @@ export class Rds {
     await this.version(signal);
     const generation = this.#cache.generation(id);
     const listed = await listForRemoval(this.#context, id, signal);
-    const found = this.#cache.remember(id, classifiedAmong(this.#context, id, listed), generation);
-    return { found, mounted: listed.filter(({ mounted }) => mounted) };
+    const found = classifiedAmong(this.#context, id, listed);
+    const mounted = listed.filter((disk) => disk.mounted);
+    return { found: this.#cache.remember(id, found, generation), mounted };
   }
 
-  /**
-   * Removes a volume that `forRemoval` returned: export, item and file. One command.
-   * @throws filePoolNotMounted (UNAVAILABLE) while its pool is not mounted: nothing is removed then
-   */
+  /** Removes a volume that `forRemoval` returned: export, item and file. One command. @throws filePoolNotMounted (UNAVAILABLE): nothing is removed then */
   async remove(
     volume: RdsVolume,
     { directory }: Layout,
@@ -261,9 +262,8 @@ export class Rds {
   }
 
   /**
-   * Removes the file of a volume that `forRemoval` did not find: where this process created or removed the volume, else
-   * where `findLeftover` finds it. One command; two when a file is found.
-   * @throws filePoolNotMounted (UNAVAILABLE), fileNotProven (FAILED_PRECONDITION)
+   * Removes the file of a volume that `forRemoval` did not find: where this process made or removed it, else where `findLeftover` finds it. One
+   * command; two when a file is found. @throws filePoolNotMounted (UNAVAILABLE), fileNotProven (FAILED_PRECONDITION)
    */
   async removeFileOnly(
     id: VolumeId,

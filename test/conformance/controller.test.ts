@@ -338,7 +338,9 @@ describe("ListVolumes", () => {
 
 describe("RPCs that are not offered", () => {
   for (const method of [
-    "controllerGetVolume",
+    // Of CSI 1.13, which is not the default dialect.
+    "controllerGetVolumeHealth",
+    "controllerListVolumeHealth",
     "createSnapshot",
     "deleteSnapshot",
     "listSnapshots",
@@ -361,12 +363,14 @@ describe("RPCs that are not offered", () => {
       "CREATE_DELETE_VOLUME",
       "EXPAND_VOLUME",
       "GET_CAPACITY",
+      "GET_VOLUME",
       "LIST_VOLUMES",
       "LIST_VOLUMES_PUBLISHED_NODES",
       "MODIFY_VOLUME",
       "PUBLISH_READONLY",
       "PUBLISH_UNPUBLISH_VOLUME",
       "SINGLE_NODE_MULTI_WRITER",
+      "VOLUME_CONDITION",
     ]);
   });
 

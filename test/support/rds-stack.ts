@@ -12,6 +12,7 @@ import { MigrationReporter } from "../../src/controller/migration-reporter.ts";
 import { ModifyService } from "../../src/controller/modify.ts";
 import { SnapshotService } from "../../src/controller/snapshots.ts";
 import { VolumeCounts } from "../../src/controller/volume-counts.ts";
+import { VolumeHealthService } from "../../src/controller/volume-health.ts";
 import { VolumeService } from "../../src/controller/volumes.ts";
 import type { Capability } from "../../src/domain/access-mode.ts";
 import { type Clock, systemClock } from "../../src/domain/clock.ts";
@@ -82,6 +83,7 @@ export interface ControllerStack {
   readonly rds: Rds;
   readonly volumes: VolumeService;
   readonly snapshots: SnapshotService;
+  readonly health: VolumeHealthService;
   readonly attachments: AttachmentService;
   readonly expansions: ExpansionService;
   readonly modifications: ModifyService;
@@ -205,6 +207,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       metrics,
       counts,
       refreshCounts: () => counts.refresh(signal),
+      health: new VolumeHealthService({ rds, clock, cluster: undefined }),
       volumes: new VolumeService({
         rds,
         clock,

@@ -30,6 +30,8 @@ export const FILE_DISK: Disk = {
   fs: "-",
   fsLabel: "",
   state: "",
+  raidMaster: "",
+  memberFailed: false,
   mountFilesystem: false,
   exported: false,
   nqn: "",

@@ -4,6 +4,7 @@ import { absent, ifKnown, known, unknown } from "../../src/inspect/fact.ts";
 import type { AttachmentView } from "../../src/kubernetes/port.ts";
 import { type Change, consistentFacts, GIB, NOW, type Shape, unknownCluster } from "./volume-facts.ts";
 import { NODE_CASES } from "./volume-node-cases.ts";
+import { POOL_CASES } from "./volume-pool-cases.ts";
 
 const SECONDS = NOW / 1_000;
 const [first] = (ifKnown(consistentFacts().rds.record) as VolumeRecord).attachments as [
@@ -278,5 +279,6 @@ export const CASES: readonly Case[] = [
     ids: [],
     change: { disk: { allowHost: first.hostNqn } },
   },
+  ...POOL_CASES,
   ...NODE_CASES,
 ];

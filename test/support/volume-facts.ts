@@ -113,6 +113,8 @@ function rdsFacts(shape: Shape, handle: string): RdsFacts {
     fs: "",
     fsLabel: "",
     state: "",
+    raidMaster: "",
+    memberFailed: false,
     mountFilesystem: false,
     exported: nodes.length > 0,
     nqn: nqnOf(shape, handle),

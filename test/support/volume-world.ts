@@ -17,7 +17,9 @@ const forever = new AbortController().signal;
 /** The lists in which facts of one volume stand. */
 export function worldOf({ handle, now, installation, rds, cluster }: VolumeFacts): World {
   const survey: Fact<Survey> =
-    rds.disk.state === "unknown" ? rds.disk : known({ ...itemsOf(handle, rds), mounted: mountedOf(rds) });
+    rds.disk.state === "unknown"
+      ? rds.disk
+      : known({ ...itemsOf(handle, rds), mounted: mountedOf(rds), arrays: [] });
   const pvs = mapFact<PersistentVolumeView, readonly PersistentVolumeView[]>(cluster.pv, (pv) =>
     known([pv, ...cluster.otherPvs.map((name) => ({ ...pv, name, phase: "Available" }))]),
   );
@@ -36,7 +38,7 @@ export function worldOf({ handle, now, installation, rds, cluster }: VolumeFacts
 function itemsOf(
   id: VolumeFacts["handle"],
   { disk, record, foreign }: VolumeFacts["rds"],
-): Omit<Survey, "mounted"> {
+): Omit<Survey, "mounted" | "arrays"> {
   const item = ifKnown(disk);
   const read = ifKnown(record);
   return {
@@ -61,8 +63,10 @@ function mountedOf({ disk, pool }: VolumeFacts["rds"]): readonly Disk[] {
   const others = disk.state === "absent" && pool.state !== "absent" ? standard : { disk, pool };
   const [item, holder] = [ifKnown(others.disk), ifKnown(others.pool)];
   if (item === undefined || holder === undefined) return [];
-  const { slot, mountPoint, fs, sizeBytes, freeBytes } = holder;
-  return [{ ...item, slot, type: "raid", mounted: true, mountPoint, fs, size: sizeBytes, free: freeBytes }];
+  const { slot, mountPoint, fs, sizeBytes, freeBytes, arrayTroubles = [] } = holder;
+  const state = arrayTroubles.length > 0 ? "clean, degraded" : "clean";
+  const mounted = { slot, type: "raid", state, mounted: true, mountPoint, fs };
+  return [{ ...item, ...mounted, size: sizeBytes, free: freeBytes }];
 }
 
 /** Sides that answer with the facts when `volumes show` asks for the details of the volume. */

@@ -29,6 +29,8 @@ describe("mapping from the RDS", () => {
     fs: "",
     fsLabel: "",
     state: "",
+    raidMaster: "",
+    memberFailed: false,
     mountFilesystem: false,
     exported: true,
     nqn: `nqn:${id}.1`,

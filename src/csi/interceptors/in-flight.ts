@@ -101,8 +101,8 @@ function volumeKey(handle: unknown): string[] {
 const byVolumeId: Rule = ({ volumeId }) => volumeKey(volumeId);
 
 /**
- * Each change of a volume excludes other changes of it. Lists and lookups are free. Calls for the statistics of one path share their
- * work, as such calls would pile up on a dead device.
+ * Each change of a volume excludes other changes of it. Lists and lookups are free. Calls for the statistics or the health of one path share
+ * their work, as such calls would pile up on a dead device.
  */
 const RULES: Readonly<Record<string, Rule>> = {
   CreateVolume: ({ name }) =>
@@ -127,6 +127,11 @@ const RULES: Readonly<Record<string, Rule>> = {
     const path = JSON.stringify(`${String(volumeId)} at ${String(volumePath)}`.slice(0, 512));
     return [`statistics of ${path}`];
   },
+  NodeGetVolumeHealth: ({ volumeId, volumePublishPath }) => {
+    const path = JSON.stringify(`${String(volumeId)} at ${String(volumePublishPath)}`.slice(0, 512));
+    return [`health of ${path}`];
+  },
+  NodeGetStorageHealth: () => ["the health of the storage"],
 };
 
 /** The objects that a call works on, in words for an error message; empty means that the call is not guarded. */
