@@ -19,6 +19,7 @@ describe("VolumeSnapshotContents", () => {
       {
         name: "snapcontent-a",
         handle: HANDLE,
+        volume: "csi-1",
         snapshot: { namespace: "vms", name: "a" },
         policy: "Delete",
         ready: true,

@@ -17,6 +17,8 @@ export interface SnapshotContentView {
    * leads to.
    */
   readonly handle: string;
+  /** Handle of the volume that was cut; undefined for a content that was made by hand. */
+  readonly volume: string | undefined;
   /** The VolumeSnapshot that it is bound to; that object may be gone. */
   readonly snapshot: { readonly namespace: string; readonly name: string };
   /** `Delete`, or `Retain`: then the snapshot outlives its objects. */
@@ -125,6 +127,7 @@ function contentView(object: Json): SnapshotContentView {
     handle:
       (text(status?.snapshotHandle) ?? text(spec?.source?.snapshotHandle)) ||
       snapshotIdFromName(`snapshot-${text(of?.uid) ?? ""}`),
+    volume: text(spec?.source?.volumeHandle) || undefined,
     snapshot: { namespace: text(of?.namespace) ?? "", name: text(of?.name) ?? "" },
     policy: text(spec?.deletionPolicy) ?? "",
     ready: isTrue(status?.readyToUse),

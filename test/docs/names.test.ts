@@ -79,12 +79,15 @@ describe("names in the documents exist in the code", () => {
     expect(all).toContain("rds-csi volumes show");
     // Not the namespace of that name, and no placeholder.
     const commandsOf = (text: string): string[] =>
-      [...text.matchAll(/(?<!-n )(?<![\w./-])(?:dist\/)?(rds-csi (?:volumes )?[a-z]+)(?![\w/:.-])/g)].map(
-        ([, found = ""]) => found,
-      );
+      [
+        ...text.matchAll(
+          /(?<!-n )(?<![\w./-])(?:dist\/)?(rds-csi (?:volumes |snapshots )?[a-z]+)(?![\w/:.-])/g,
+        ),
+      ].map(([, found = ""]) => found);
     expect(
       commandsOf("`rds-csi volumes list` dist/rds-csi node kubectl -n rds-csi get rds-csi-node"),
     ).toEqual(["rds-csi volumes list", "rds-csi node"]);
+    expect(commandsOf("`rds-csi snapshots nothing`")).toEqual(["rds-csi snapshots nothing"]);
     for (const { path, code, blocks } of pages) {
       const shell = blocks.filter(({ language }) => language === "sh").map(({ text }) => text);
       expect([path, [...code, ...shell].flatMap(commandsOf).filter((name) => !all.has(name))]).toEqual([

@@ -56,6 +56,25 @@ const VOLUME_FIELDS: readonly (readonly [string, string])[] = [
   ],
 ];
 
+const SNAPSHOT_FIELDS: readonly (readonly [string, string])[] = [
+  ["handle", "CSI snapshot handle"],
+  [
+    "state",
+    "named (a VolumeSnapshotContent names it), unnamed (none does; never removed by the driver), missing (one names it, and no mounted pool has it) or unknown (the cluster was not asked, or did not answer)",
+  ],
+  ["source", "`{handle, exists}`: the volume that was cut, and whether it is still there"],
+  ["pvc", "`{namespace, name}` or null: the claim of the source while that exists"],
+  ["sizeBytes", "bytes of the source at the cut, a number: the least size of a volume that is made from it"],
+  ["content", "ext4, xfs, block (the driver had made no filesystem on it) or null"],
+  ["createdAt", "time of the cut by the clock of the RDS, or null"],
+  ["pool", "`{slot, label}` or null; `slot` is null while no mounted disk has the label"],
+  ["path", 'path of its subvolume in the filesystem; "" when it is missing'],
+  [
+    "contents",
+    "the VolumeSnapshotContents that name it: `{name, handle, volume, snapshot: {namespace, name}, policy, ready, deleting, restoreBytes, error}`",
+  ],
+];
+
 /** `docs/cli.md`, complete. `scripts/docs` writes it, and a test compares the file with it. */
 export function cliDocs(): string {
   const never = new AbortController().signal;
@@ -105,5 +124,19 @@ export function cliDocs(): string {
     "| `drift` | `{id, severity, about, text, rds, kubernetes, node, remedy}`, the worst first |",
     "",
     "Exit code 1 when the RDS does not answer; what the cluster says is printed all the same.",
+    "",
+    "## Snapshots as JSON or YAML",
+    "",
+    "`rds-csi snapshots list -o json` prints one object of kind `SnapshotList`: `items`, `total` and `unknown` as of the list of",
+    "volumes, and `bytesAtMost`, the bytes that the selected snapshots may hold at most. `rds-csi snapshots show NAME -o json` prints",
+    "one item as an object of kind `Snapshot`.",
+    "",
+    "| field of an item | meaning |",
+    "| --- | --- |",
+    ...SNAPSHOT_FIELDS.map(([name, text]) => `| \`${name}\` | ${text} |`),
+    "",
+    "`rds-csi snapshots prune -o json` prints one object of kind `SnapshotPrune` when it is done: `namespace`, `carriedOut` (whether",
+    "`--yes` was given) and `items` of `{name, claim, createdAt, action, why, outcome}`. `action` is delete or keep; `outcome` is null",
+    "where nothing was deleted, else deleted, absent (it was gone already) or replaced (one of the same name was made anew, and kept).",
   ].join("\n")}\n`;
 }

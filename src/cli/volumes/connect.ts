@@ -50,7 +50,10 @@ function openRds(
 }
 
 /** The cluster of a command; undefined without an orchestrator. @throws kubernetesConfigUnusable */
-export async function openCluster(config: VolumesConfig, logger: Logger): Promise<Kubernetes | undefined> {
+export async function openCluster(
+  config: Pick<VolumesConfig, "orchestrator" | "kubeconfig" | "driverName">,
+  logger: Logger,
+): Promise<Kubernetes | undefined> {
   if (config.orchestrator === "none") return undefined;
   return openKubernetes(config, { instance: hostname(), logger });
 }

@@ -120,7 +120,7 @@ function distinctWhenShort(volumes: readonly ListedVolume[]): boolean {
 }
 
 /** The shortest length at which the beginnings of all handles differ. */
-function distinctLength(handles: readonly string[]): number {
+export function distinctLength(handles: readonly string[]): number {
   const ordered = [...new Set(handles)].toSorted();
   return Math.max(
     0,

@@ -129,6 +129,7 @@ export function pod(name: string, volumes: readonly object[], phase = "Running",
 /** The VolumeSnapshot and the content of a snapshot, as external-snapshotter makes them. */
 export function volumeSnapshot(name: string, handle: string, more: SnapshotShape = {}): object[] {
   const { namespace = "vms", claim = "disk", labels = {}, driver = DRIVER, ready = true, createdAt } = more;
+  const { volume = "csi-1" } = more;
   const content = `snapcontent-${name}`;
   const uid = `uid-${namespace}-${name}`;
   const status = { readyToUse: ready, ...(createdAt === undefined ? {} : { creationTime: createdAt }) };
@@ -144,7 +145,12 @@ export function volumeSnapshot(name: string, handle: string, more: SnapshotShape
       apiVersion: "snapshot.storage.k8s.io/v1",
       kind: "VolumeSnapshotContent",
       metadata: { name: content },
-      spec: { driver, deletionPolicy: "Delete", volumeSnapshotRef: { namespace, name, uid } },
+      spec: {
+        driver,
+        deletionPolicy: "Delete",
+        source: { volumeHandle: volume },
+        volumeSnapshotRef: { namespace, name, uid },
+      },
       status: {
         readyToUse: ready,
         restoreSize: 1_048_576,
@@ -161,6 +167,8 @@ export interface SnapshotShape {
   readonly labels?: Readonly<Record<string, string>>;
   readonly driver?: string;
   readonly ready?: boolean;
+  /** Handle of the source. */
+  readonly volume?: string;
   /** RFC 3339 */
   readonly createdAt?: string;
 }
