@@ -49,6 +49,15 @@ const VOLUME_FIELDS: readonly (readonly [string, string])[] = [
   ["nqn", 'NQN of the export; "" when it has none'],
   ["exported", "whether the RDS exports it now"],
   ["path", "backing file on the RDS"],
+  [
+    "layout",
+    "subvolume (the file is in a Btrfs subvolume of its own, which can be snapshotted), plain, or null where the path tells neither",
+  ],
+  ["source", "handle of the snapshot or volume that it was made from, or null"],
+  [
+    "snapshots",
+    "`{count, bytesAtMost}` or null (not known, and with `--watch` not asked for): its snapshots, and the sum of their sizes",
+  ],
   ["problems", "the texts of the findings that are more than information; empty when nothing is wrong"],
   [
     "findings",
@@ -119,7 +128,7 @@ export function cliDocs(): string {
     "| --- | --- |",
     "| `handle`, `name`, `time` | the volume, its name as it was given, and when it was looked up; `handle` is null when the name is not found and a side does not answer |",
     "| `state` | available, attached, migrating, broken, foreign, missing (no disk item) or unknown |",
-    "| `rds` | `disk`, `record`, `file`, `pool` |",
+    "| `rds` | `disk`, `record`, `file`, `pool`, `snapshots` |",
     "| `kubernetes` | `persistentVolume`, `otherPersistentVolumes`, `claim`, `storageClass`, `attachments`, `pods`, `machines`, `events` |",
     "| `drift` | `{id, severity, about, text, rds, kubernetes, node, remedy}`, the worst first |",
     "",
