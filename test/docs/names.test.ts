@@ -7,6 +7,7 @@ import { buildProgram } from "../../src/cli/program.ts";
 import { createRdsMetrics } from "../../src/cli/rds-metrics.ts";
 import { envNameOf } from "../../src/config/option.ts";
 import { createMigrationMetrics } from "../../src/controller/migration-metrics.ts";
+import { createSpaceMetrics } from "../../src/controller/space-watch.ts";
 import { systemClock } from "../../src/domain/clock.ts";
 import { createNodeMetrics } from "../../src/node/health/node-metrics.ts";
 import { createConnectMetrics } from "../../src/nvme/connect-metrics.ts";
@@ -115,6 +116,7 @@ describe("names in the documents exist in the code", () => {
   test("metrics", async () => {
     const { registry } = createMetrics(buildInfo);
     createMigrationMetrics(registry, () => undefined);
+    createSpaceMetrics(registry, () => undefined);
     createConnectMetrics(registry, { running: 0, waiting: 0 });
     createRdsMetrics(registry, systemClock);
     createNodeMetrics(registry, systemClock);
