@@ -56,7 +56,8 @@ export async function createVolume(context: RdsContext, spec: CreateSpec): Promi
   await removeUnfinished(context, id, placeOn(pool, layout, id, form), undefined, signal);
   const again = await tryCreate(context, spec);
   if (again !== "leftover") return again;
-  throw failure("rdsBusy", { what: `create volume ${id}`, detail: "its subvolume is in use" });
+  const detail = "a subvolume with its name is in use, or not quite gone";
+  throw failure("rdsBusy", { what: `create volume ${id}`, detail });
 }
 
 /** How long a subvolume without disk item may belong to a line that is at work. Milliseconds. */
@@ -152,7 +153,7 @@ async function createFailed(
   spec: CreateSpec,
   { kind, reason, text }: CommandFailure,
   what: string,
-): Promise<Classified> {
+): Promise<Classified | "leftover"> {
   const { id, pool, signal, sizeBytes } = spec;
   if (reason === "pool-not-mounted") throw failure("poolNotMounted", { pool: pool.slot });
   if (reason === "label-ambiguous") throw failure("labelAmbiguous", { pool: pool.slot, label: pool.fsLabel });
@@ -171,7 +172,8 @@ async function createFailed(
   }
   if (kind === "exists" && found !== undefined) return found;
   // The name of a subvolume that was just removed may not be free yet.
-  if (disk !== undefined || kind === "exists") throw failure("rdsBusy", { what, detail: text });
+  if (kind === "exists" && spec.form === "subvolume") return "leftover";
+  if (disk !== undefined) throw failure("rdsBusy", { what, detail: text });
   throw commandFailure(what, { kind, reason, text });
 }
 

@@ -36,6 +36,8 @@ const KINDS: Readonly<Record<string, string>> = {
   StorageClass: "-apis/storage.k8s.io/v1/storageclasses",
   CSINode: "-apis/storage.k8s.io/v1/csinodes",
   VolumeAttachment: "-apis/storage.k8s.io/v1/volumeattachments",
+  VolumeSnapshotContent: "-apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents",
+  VolumeSnapshot: "apis/snapshot.storage.k8s.io/v1/volumesnapshots",
   VirtualMachineInstance: "apis/kubevirt.io/v1/virtualmachineinstances",
   VirtualMachineInstanceMigration: "apis/kubevirt.io/v1/virtualmachineinstancemigrations",
 };

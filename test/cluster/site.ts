@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { newEd25519Key } from "../../src/domain/openssh-key.ts";
@@ -79,9 +80,11 @@ async function writeSettings(
     apiVersion: "kustomize.config.k8s.io/v1beta1",
     kind: "Kustomization",
     resources: [relative(directory, join(manifests, "base"))],
-    components: ["kubevirt", "monitoring"].map((name) =>
-      relative(directory, join(manifests, "components", name)),
-    ),
+    // An earlier version has fewer.
+    components: ["kubevirt", "monitoring", "snapshots"]
+      .map((name) => join(manifests, "components", name))
+      .filter((component) => existsSync(component))
+      .map((component) => relative(directory, component)),
     images,
     patches,
     configMapGenerator: [

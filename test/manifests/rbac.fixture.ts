@@ -31,7 +31,9 @@ export function rulesOf(names: readonly string[], objects = withComponents()): P
 
 /** The base and the components that have roles. */
 export function withComponents(): Manifest[] {
-  return ["base", "components/kubevirt", "components/diagnose-pods"].flatMap(resourcesIn);
+  return ["base", "components/kubevirt", "components/snapshots", "components/diagnose-pods"].flatMap(
+    resourcesIn,
+  );
 }
 
 /** Every single right of some rules, as `verb group/resource`. */

@@ -6,6 +6,7 @@ import { nameOf, problemsOf, schemaOf } from "./schema.fixture.ts";
 /** Parts of objects, which only make sense in a build, and kustomize's own files. */
 const PARTIAL = new Set([
   "components/monitoring/node-metrics.yaml",
+  "components/snapshots/snapshotter.yaml",
   "components/kubelet-root/kubelet-root.yaml",
   "components/without-node-restriction/policy.yaml",
   "components/without-node-restriction/binding.yaml",
@@ -13,7 +14,7 @@ const PARTIAL = new Set([
 ]);
 const CONFIGURATIONS = new Set(["base/config.yaml", "examples/site/config.yaml"]);
 /** Kinds that no package has the schema of: their examples are checked by hand below. */
-const WITHOUT_SCHEMA = ["StorageProfile"];
+const WITHOUT_SCHEMA = ["StorageProfile", "VolumeSnapshotClass"];
 
 const whole = [...files].filter(
   ([path]) => !PARTIAL.has(path) && !CONFIGURATIONS.has(path) && !path.endsWith("kustomization.yaml"),
@@ -34,7 +35,7 @@ describe("every file", () => {
           typeof (metadata?.name ?? metadata?.generateName),
         ]).toEqual([path, "string", "string", "string"]);
     }
-    const names = ["base", "kubevirt", "monitoring", "diagnose-pods"]
+    const names = ["base", "kubevirt", "monitoring", "snapshots", "diagnose-pods"]
       .map((name) => (name === "base" ? name : `components/${name}`))
       .flatMap(resourcesIn)
       .map(nameOf);
@@ -146,7 +147,7 @@ describe("what kustomize builds", () => {
   test.skipIf(noKustomize !== "")(
     `another namespace is taken over everywhere, in bindings too${noKustomize}`,
     () => {
-      const components = ["kubevirt", "monitoring", "kubelet-root", "diagnose-pods"].map(
+      const components = ["kubevirt", "monitoring", "snapshots", "kubelet-root", "diagnose-pods"].map(
         (name) => `../components/${name}`,
       );
       const overlay = { namespace: "storage", resources: ["../base"], components };

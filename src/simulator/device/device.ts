@@ -212,8 +212,8 @@ export class Device {
   }
 
   /** Makes a directory and those above it. */
-  async makeDirectories(path: string): Promise<void> {
-    await this.fileStore.makeDirectories(canonicalPath(path));
+  makeDirectories(path: string): Promise<void> {
+    return this.fileStore.makeDirectories(canonicalPath(path));
   }
 
   /** Makes a file that no disk uses, such as one that an interrupted create left. */
@@ -240,12 +240,13 @@ export class Device {
   }
 
   /** Bytes of a file. */
-  async readFile(path: string, offset: bigint, length: number): Promise<Uint8Array> {
+  readFile(path: string, offset: bigint, length: number): Promise<Uint8Array> {
     return this.backend.read(canonicalPath(path), offset, length);
   }
 
   async writeFile(path: string, offset: bigint, data: Uint8Array | string): Promise<void> {
     const bytes = typeof data === "string" ? Buffer.from(data, "latin1") : data;
+    this.subvolumeStore.refuseReadOnly(canonicalPath(path));
     await this.backend.write(canonicalPath(path), offset, bytes);
   }
 

@@ -57,11 +57,11 @@ export class DiskStore {
     return this.#items.filter((item) => imagePath(item) === path);
   }
 
-  /** The image while the item has a block device; undefined when it is disabled, not ready, or its file is away. */
+  /** The image while the item has a block device; undefined when it is disabled, not ready, or its file is away or in a read-only snapshot. */
   device(item: DiskItem): FileEntry | undefined {
     if (item.config.get("disabled") === true || this.#env.clock.now() < item.readyAt) return undefined;
     const file = this.#files.get(imagePath(item));
-    return file?.directory === false ? file : undefined;
+    return file?.directory === false && !this.#readOnly(file.path) ? file : undefined;
   }
 
   /** Size of the block device: the file behind its offset. */
@@ -195,12 +195,12 @@ export class DiskStore {
     const size =
       typeof wanted === "bigint" && file !== undefined && wanted !== file.size ? wanted : undefined;
     if (file !== undefined && size !== undefined) {
+      if (this.#readOnly(file.path)) throw new RunFailure("failure: read-only file system");
       if (size < file.size && switches.shrink === "error") {
         throw new RunFailure("invalid value of file-size, must not be smaller than the file");
       }
       const grows = size > file.size;
-      if (grows && !this.#files.fits(file.path, size, file.charged))
-        throw new RunFailure(switches.noSpaceText);
+      if (grows && !this.#files.growable(file, size)) throw new RunFailure(switches.noSpaceText);
     }
     const draft: DiskItem = { ...item, config: next };
     const wasExported = isExported(item) && item.config.get("disabled") !== true;

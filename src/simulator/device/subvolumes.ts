@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { RunFailure } from "../errors.ts";
 import type { Environment } from "./environment.ts";
-import type { FileStore } from "./files.ts";
+import type { FileEntry, FileStore } from "./files.ts";
 import { canonicalPath, isWithin, parentPath } from "./paths.ts";
 import type { Pool } from "./pools.ts";
 
@@ -81,6 +81,11 @@ export class SubvolumeStore {
       if (found !== undefined) return found.readOnly;
     }
     return false;
+  }
+
+  /** @throws RunFailure when `path` lies in a read-only snapshot */
+  refuseReadOnly(path: string): void {
+    if (this.readOnly(path)) throw new RunFailure("failure: read-only file system");
   }
 
   /** Whether `path` is itself a subvolume. */
@@ -177,13 +182,15 @@ export class SubvolumeStore {
   async #copyTree(from: string, to: string): Promise<void> {
     const inner = [...this.#alive.keys()].filter((dir) => dir !== from && isWithin(dir, from));
     const entries = [...this.#files.within(from)].sort((a, b) => (a.path < b.path ? -1 : 1));
+    const files: (readonly [FileEntry, string])[] = [];
     for (const entry of entries) {
       const nested = inner.some((dir) => dir !== entry.path && isWithin(entry.path, dir));
       if (entry.path === from || nested || isWithin(entry.path, to)) continue;
       const target = `${to}${entry.path.slice(from.length)}`;
       if (entry.directory) await this.#files.createDirectory(target);
-      else await this.#files.copy(entry, target, true);
+      else files.push([entry, target]);
     }
+    await this.#files.clone(files);
   }
 
   async #removeTree(directory: string): Promise<void> {
