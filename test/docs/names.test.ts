@@ -42,6 +42,9 @@ const OF_OTHERS = [
   "--deno",
   "--disable-force-detach-on-timeout",
   "--no-headers",
+  "--features",
+  "--snapshot-move-data",
+  "--include-namespaces",
 ];
 
 /** Flags of our own scripts: whatever their texts know. */

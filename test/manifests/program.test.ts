@@ -153,7 +153,7 @@ describe("examples", () => {
 
   test("every claim is of a class of ours, and the driver accepts what it asks for", () => {
     const claims = ofKind(all, "PersistentVolumeClaim");
-    expect(claims.length).toBe(3);
+    expect(claims.length).toBe(4);
     for (const { spec } of claims) {
       expect(classes.map(({ metadata }) => metadata.name)).toContain(spec.storageClassName);
       for (const capability of capabilitiesOf(spec)) expect(capabilityProblem(capability)).toBeUndefined();
@@ -215,6 +215,7 @@ describe("examples", () => {
       { accessModes: ["ReadWriteOnce"], volumeMode: "Block" },
     ]);
     expect(profile.metadata.annotations["cdi.kubevirt.io/useReadWriteOnceForDataImportCron"]).toBe("true");
+    expect(profile.spec.cloneStrategy).toBe("csi-clone");
   });
 
   test("state of vTPM and EFI: the class before its profile, ReadWriteOnce with a filesystem, deleted with its claim", () => {

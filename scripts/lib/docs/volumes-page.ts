@@ -96,7 +96,7 @@ export function volumesPage(): string {
     "",
     "SNAPSHOTS `3 (≤30Gi)` means three snapshots that may hold 30Gi at most: the sum of the sizes that the volume had at each cut.",
     "RouterOS does not show the bytes that a subvolume alone holds. They are fewer: a snapshot holds the data that was overwritten",
-    "or deleted since. SOURCE is the snapshot or volume that a clone was made from.",
+    "or deleted since ([backup.md](backup.md#space)). SOURCE is the snapshot or volume that a clone was made from.",
     "",
     "| option | volumes |",
     "| --- | --- |",
