@@ -170,7 +170,8 @@ function intolerance({ ctrlLossTmo, fastIoFailTmo }: VolumeSettings): string | u
  */
 function answer({ disk, record }: RdsVolume, capability: Capability | undefined): ExpandedVolume {
   const isAttached = record.attachments.length > 0;
-  const hasFilesystem =
-    capability === undefined ? record.filesystem !== undefined : capability.accessType === "mount";
+  const mayHaveFilesystem =
+    record.filesystem !== undefined || record.attachments.some(({ accessType }) => accessType === "mount");
+  const hasFilesystem = capability === undefined ? mayHaveFilesystem : capability.accessType === "mount";
   return { sizeBytes: disk.size ?? 0n, nodeExpansionRequired: hasFilesystem || isAttached };
 }

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { failure } from "./errors/driver-error.ts";
+import { FILESYSTEM_UUID } from "./filesystem-uuid.ts";
 import { DEFAULT_SETTINGS, type VolumeSettings } from "./record/volume-record.ts";
 
 /**
@@ -28,6 +29,8 @@ export interface PublishContext extends ConnectionSettings {
   /** Size of the volume in bytes, as measured on the RDS. */
   readonly sizeBytes: bigint;
   readonly filesystemState: FilesystemState;
+  /** The UUID that the filesystem of a clone is to have; undefined for any other volume and for block access. */
+  readonly filesystemUuid?: string | undefined;
 }
 
 /**
@@ -57,6 +60,7 @@ export function encodePublishContext(context: PublishContext): Record<string, st
   for (const key of LATER_KEYS) {
     if (context[key] !== LATER[key].unset) map[key] = String(context[key]);
   }
+  if (context.filesystemUuid !== undefined) map.filesystemUuid = context.filesystemUuid;
   return map;
 }
 
@@ -104,5 +108,8 @@ export function decodePublishContext(map: Readonly<Record<string, string>>): Pub
     fastIoFailTmo: later("fastIoFailTmo"),
     nrIoQueues: later("nrIoQueues"),
     queueSize: later("queueSize"),
+    ...(Object.hasOwn(map, "filesystemUuid")
+      ? { filesystemUuid: text("filesystemUuid", FILESYSTEM_UUID) }
+      : {}),
   };
 }

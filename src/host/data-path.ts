@@ -2,7 +2,7 @@ import type { PublishContext } from "../domain/publish-context.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 
 /** The address and the identity of a connect, from the publish context and the node's identity. */
-export interface Target extends Omit<PublishContext, "sizeBytes" | "filesystemState"> {
+export interface Target extends Omit<PublishContext, "sizeBytes" | "filesystemState" | "filesystemUuid"> {
   readonly hostId: string;
 }
 

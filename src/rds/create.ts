@@ -80,9 +80,11 @@ async function tryCreate(context: RdsContext, spec: CreateSpec): Promise<Classif
     });
   }
   const found = classified(context, disk);
-  if (disk.comment !== comment || found.kind === "foreign") return found;
+  if (disk.comment !== comment) return found;
+  verifyPlace(disk, spec);
+  if (found.kind === "foreign") return found;
   const volume = await grownClone(context, spec, found.volume);
-  verify(volume.disk, spec);
+  verifySize(volume.disk, spec);
   return { kind: "volume", volume };
 }
 
@@ -177,18 +179,18 @@ async function createFailed(
   throw commandFailure(what, { kind, reason, text });
 }
 
-/** @throws sizeNotConfirmed or notVerified (UNAVAILABLE) when the device differs from the request */
-function verify(disk: Disk, { id, layout, form, source, pool, sizeBytes }: CreateSpec): void {
+/** @throws sizeNotConfirmed (UNAVAILABLE) when the device differs from the request */
+function verifySize(disk: Disk, { id, source, sizeBytes }: CreateSpec): void {
   // A source that was grown after it was read makes a larger clone.
   const isRight =
     source !== undefined && disk.size !== undefined ? disk.size >= sizeBytes : disk.size === sizeBytes;
-  if (!isRight) {
-    throw failure("sizeNotConfirmed", {
-      volume: id,
-      wanted: sizeBytes,
-      found: String(disk.size ?? "unknown"),
-    });
-  }
+  if (isRight) return;
+  const found = String(disk.size ?? "unknown");
+  throw failure("sizeNotConfirmed", { volume: id, wanted: sizeBytes, found });
+}
+
+/** @throws notVerified (UNAVAILABLE) when the device differs from the request */
+function verifyPlace(disk: Disk, { id, layout, form, pool }: CreateSpec): void {
   const path = filePathOf(pool.mountPoint, layout, id, form);
   const what = `creating volume ${id}`;
   if (disk.filePath !== path)

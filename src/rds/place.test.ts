@@ -150,3 +150,52 @@ test("only a mounted item counts as a pool, and a file that is mounted is none",
   expect(search([pool("raid10"), below]).ours).toEqual([file("raid10/csi")]);
   expect(placeOf([pool("raid10"), below], volume(file("raid10/csi", OTHER)), "csi")?.pool).toBe("raid10");
 });
+
+describe("the subvolume of a volume on a Btrfs pool", () => {
+  const btrfs = (slot: string, over: Partial<Disk> = {}) =>
+    pool(slot, slot, { fs: "btrfs", fsLabel: `${slot}-label`, ...over });
+  const disk = (folder: string, id: VolumeId = ID) => `${folder}/${id}/disk.img`;
+  const its = (slot: string, id: VolumeId = ID) => ({
+    pool: slot,
+    path: `${slot}/csi/${id}`,
+    subvolume: { label: `${slot}-label`, name: `csi/${id}` },
+  });
+
+  test("is its place, named by the label of its pool; that of a plain file is the file", () => {
+    expect(placeOf([btrfs("raid10")], volume(disk("raid10/csi", OTHER)), "csi")).toEqual(
+      its("raid10", OTHER),
+    );
+    expect(placeOf([btrfs("raid10")], volume(file("raid10/csi", OTHER)), "csi")).toEqual({
+      pool: "raid10",
+      path: file("raid10/csi", OTHER),
+    });
+    const deep = placeOf(
+      [pool("a", "disks/a", { fs: "btrfs", fsLabel: "l" })],
+      volume(disk("disks/a/x/csi", OTHER)),
+      "x/csi",
+    );
+    expect(deep?.subvolume).toEqual({ label: "l", name: `x/csi/${OTHER}` });
+  });
+
+  test("and its plain file are both looked for where no item says which; one name of a subvolume stands for all in it", () => {
+    const listed = [btrfs("raid10"), pool("usb1"), btrfs("usb2", { fsLabel: "two words" })];
+    expect(pathsOnPools(listed, ID, "csi")).toEqual([
+      file("raid10/csi"),
+      `raid10/csi/${ID}`,
+      file("usb1/csi"),
+      file("usb2/csi"),
+    ]);
+    expect(placesFor(listed, ID, LAYOUT, "test").ours).toEqual([
+      { pool: "raid10", path: file("raid10/csi") },
+      its("raid10"),
+    ]);
+  });
+
+  test("makes its pool one that this installation uses", () => {
+    const used = volume(disk("usb1/csi", OTHER)).disk;
+    const found = placesFor([btrfs("raid10"), btrfs("usb1"), used], ID, LAYOUT, "test");
+    expect(found.ours.map(({ path }) => path)).toContain(`usb1/csi/${ID}`);
+    const away = volume(disk("usb1/csi", OTHER), { size: undefined }).disk;
+    expect(search([btrfs("raid10"), away]).away).toEqual(["usb1"]);
+  });
+});

@@ -38,6 +38,7 @@ describe("a pool's space", () => {
     expect(poolFrom([pool], "p", GIB).available).toBe(89n * GIB);
     // Thin files have taken nothing yet.
     expect(poolFrom([pool, file("a", 60n * GIB)], "p", GIB).available).toBe(39n * GIB);
+    expect(poolFrom([pool, file("a", 60n * GIB, "p/csi/a/disk.img")], "p", GIB).available).toBe(39n * GIB);
     // Foreign files and snapshots have taken more than our files.
     expect(poolFrom([{ ...pool, free: 5n * GIB }, file("a", 60n * GIB)], "p", GIB).available).toBe(4n * GIB);
     expect(poolFrom([pool, file("a", 200n * GIB)], "p", GIB).available).toBe(0n);
@@ -81,9 +82,15 @@ describe("whose disk it is", () => {
     });
     const adopted = "pvc-0b2c6a3e-6f0e-4a5b-9a43-2f1f0c8f7d11";
     expect(kindOf({ slot: adopted, filePath: `p/${adopted}.img`, comment: ofOther })).toBe("volume");
-    expect(kindOf({ filePath: "storage-pool/csi/other.img" })).toBe(
-      "its file storage-pool/csi/other.img is not named after it",
-    );
+    expect(kindOf({ filePath: `p/${ID}/disk.img` })).toBe("volume");
+    for (const path of [
+      "storage-pool/csi/other.img",
+      "storage-pool/csi/other/disk.img",
+      `storage-pool/csi/${ID}/other.img`,
+      `storage-pool/csi/${ID}/disk.img/x`,
+      `storage-pool/csi/x${ID}/disk.img`,
+    ])
+      expect(kindOf({ filePath: path })).toBe(`its file ${path} is not named after it`);
   });
 });
 

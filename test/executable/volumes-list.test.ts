@@ -109,7 +109,7 @@ test("table and wide", async () => {
   );
   const wide = await list("-o", "wide");
   expect(wide.stdout.split("\n")[0]).toMatch(/NAME +EXPORTED +NQN +PATH +PROBLEMS$/);
-  expect(wide.stdout).toContain(`storage-pool/csi/${ids.attached}.img`);
+  expect(wide.stdout).toContain(`storage-pool/csi/${ids.attached}/disk.img`);
 });
 
 test("options choose volumes and their order", async () => {

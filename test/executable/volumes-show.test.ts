@@ -119,7 +119,7 @@ test("a volume on which everything agrees, by each of its names; three RouterOS 
         events: { value: [{ reason: "ProvisioningSucceeded", time: "2026-03-01T12:00:00Z" }] },
       });
       expect(document.rds).toMatchObject({
-        file: { state: "known", value: { path: `storage-pool/csi/${id}.img`, sizeBytes: 8_388_608 } },
+        file: { state: "known", value: { path: `storage-pool/csi/${id}/disk.img`, sizeBytes: 8_388_608 } },
         pool: { state: "known", value: { slot: "storage-pool" } },
       });
       expect(code).toBe(0);

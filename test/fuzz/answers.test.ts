@@ -7,6 +7,7 @@ import { detailForm } from "../../src/routeros/reply/detail-form.ts";
 import { jsonForm } from "../../src/routeros/reply/json-form.ts";
 import { linesForm } from "../../src/routeros/reply/lines-form.ts";
 import type { ProfileName } from "../../src/simulator/profiles.ts";
+import { FILE_LAYOUTS, fileOf } from "../support/file-layouts.ts";
 import type { TestConsole } from "../support/simulator-console.ts";
 import { controllerOf, Findings } from "./controller.ts";
 import { consoleOf, distorted, replyTo, transportTo } from "./distorted.ts";
@@ -22,6 +23,9 @@ const BLOCK: Capability = {
   mountFlags: [],
 };
 
+/** A volume has its layout as long as the test runs. */
+const layoutOf = (name: string): string => (/[02]$/.test(name) ? "plain" : "subvolume");
+
 /** The state of a volume on the device. */
 function truthOf({ device }: TestConsole, id: VolumeId) {
   const disk = device.disks.find((each) => each.slot === id);
@@ -29,7 +33,7 @@ function truthOf({ device }: TestConsole, id: VolumeId) {
   return {
     disk,
     record: decoded.kind === "record" ? decoded.record : undefined,
-    hasFile: device.files.some(({ path }) => path.endsWith(`${id}.img`)),
+    hasFile: FILE_LAYOUTS.some((form) => device.file(fileOf(id, form)) !== undefined),
   };
 }
 
@@ -52,7 +56,7 @@ const VERBS: Readonly<Record<string, Verb>> = {
     const wish = {
       range,
       capabilities: [BLOCK],
-      parameters: {},
+      parameters: { layout: layoutOf(name) },
       mutableParameters: {},
       source: undefined,
     };

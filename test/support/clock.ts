@@ -1,4 +1,4 @@
-import type { Clock } from "../../src/domain/clock.ts";
+import { type Clock, systemClock } from "../../src/domain/clock.ts";
 
 interface Sleeper {
   readonly until: number;
@@ -58,4 +58,14 @@ export class ManualClock implements Clock {
 /** Lets all promise reactions that are due run. */
 export function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The clocks of this machine, so many times as fast; the controllers and the device of a stack are to share one. */
+export function fastClock(times: number): Clock {
+  const [wall, monotonic] = [systemClock.now(), systemClock.monotonic()];
+  return {
+    now: () => Math.floor(wall + (systemClock.now() - wall) * times),
+    monotonic: () => monotonic + (systemClock.monotonic() - monotonic) * times,
+    sleep: (ms, signal) => systemClock.sleep(ms / times, signal),
+  };
 }

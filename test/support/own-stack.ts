@@ -1,4 +1,5 @@
 import { afterEach } from "bun:test";
+import { setTimeout as delay } from "node:timers/promises";
 import type { ContentSource } from "../../src/controller/content-source.ts";
 import { Reconciler, type ReconcilerOptions } from "../../src/controller/reconciler.ts";
 import type { Capability } from "../../src/domain/access-mode.ts";
@@ -65,4 +66,22 @@ export function reconcilerOf(
     events: { post: () => {}, postForVolume: (handle, event) => posted.push({ handle, ...event }) },
     ...over,
   });
+}
+
+/**
+ * Repeats a call as the sidecars do: after errors that leave the outcome open. Anything else would leak or lose something.
+ * @throws Error when so many attempts do not end it
+ */
+export async function untilDone<T>(call: () => Promise<T>, attempts = 8): Promise<T> {
+  let last: unknown;
+  for (let attempt = 1; attempt <= attempts; attempt++) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof DriverError) || (error.code !== 14 && error.code !== 10)) throw error;
+      last = error;
+    }
+    await delay(attempt * 5);
+  }
+  throw new Error(`the call did not converge: ${last}`);
 }

@@ -65,6 +65,9 @@ export const PLACES: readonly Place[] = [
       source("src/mount/exclusive.ts", ["src/mount/exclusive.test.ts"]),
       source("src/mount/blank.ts", ["src/mount/blank-regions.test.ts"], ["src/mount/blank.test.ts"]),
       source("src/mount/mkfs-mark.ts", ["src/mount/mkfs-mark.test.ts"]),
+      source("src/domain/filesystem-uuid.ts", ["src/mount/mkfs-mark.test.ts", "src/domain/domain.test.ts"]),
+      source("src/mount/xfs-log.ts", ["src/mount/xfs-log.test.ts"]),
+      source("src/mount/filesystem-uuid.ts", ["src/mount/change-uuid.test.ts"]),
     ],
   },
   {

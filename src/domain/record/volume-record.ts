@@ -91,7 +91,10 @@ export interface VolumeRecord {
   readonly layout?: "subvolume" | undefined;
   /** Bytes that a volume with a source is to have at least; until then its CreateVolume is not finished. */
   readonly wantedBytes?: bigint | undefined;
-  /** The filesystem that a node was first allowed to make; undefined while it never was. */
+  /**
+   * The filesystem that a node was first allowed to make; undefined while it never was. With a `source`: that of the source at the
+   * cut, for ever.
+   */
   readonly filesystem: Filesystem | undefined;
   /** Raised with every fresh attach; part of the NQN. 0 = never attached (or an adopted volume). */
   readonly epoch: number;

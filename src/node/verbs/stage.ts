@@ -1,5 +1,5 @@
 import { type NodeContext, topMount } from "../context.ts";
-import { clearDeadStaging, clearFailedStaging, endDeadConnection } from "../health/heal.ts";
+import { clearDeadStaging, clearFailedStaging, clearHalfStaged, endDeadConnection } from "../health/heal.ts";
 import type { StageRequest } from "../requests.ts";
 import { checkPath, requireCanonicalPath, requirePropagation } from "./paths.ts";
 import { requireOwnNumber } from "./reused-number.ts";
@@ -41,6 +41,10 @@ export async function stage(node: NodeContext, request: StageRequest): Promise<v
     await clearDeadStaging(node, volume, path, signal);
     if (presentation.kind === "filesystem" && !presentation.readOnly) {
       await clearFailedStaging(node, volume, path, device, signal);
+      const { filesystemUuid: uuid } = checked.context;
+      const { filesystem } = presentation;
+      if (uuid !== undefined && !device.readOnly)
+        await clearHalfStaged(node, volume, path, device, filesystem, uuid, signal);
     }
     const mounted = await topMount(node, path);
     if (presentation.kind === "block") {

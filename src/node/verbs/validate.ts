@@ -92,7 +92,7 @@ export function checkContext(
   if (context.hostNqn !== own.hostNqn) {
     throw failure("hostIdentityMismatch", { volume, expected: context.hostNqn, own: own.hostNqn });
   }
-  const { sizeBytes: _size, filesystemState: _state, ...connection } = context;
+  const { sizeBytes: _size, filesystemState: _state, filesystemUuid: _uuid, ...connection } = context;
   const target = { ...connection, ...own };
   return { context, nqn, target };
 }
