@@ -45,7 +45,13 @@ export async function gatherVolume(
       facts.rds.disk.state === "absent" && mounted.length === 0
         ? unknown("no pool is mounted")
         : await gatherFile(rds, facts.rds, () => rds.strayFile(handle, directory, mounted, forRds), forRds),
-    ...(rds.snapshots && { snapshots: await gatherSnapshots(rds.snapshots, handle, forRds) }),
+    ...(rds.snapshots && {
+      // An RDS that did not answer is not asked again.
+      snapshots:
+        facts.rds.disk.state === "unknown"
+          ? facts.rds.disk
+          : await gatherSnapshots(rds.snapshots, handle, forRds),
+    }),
   });
   const [found, inCluster] = await Promise.all([
     onRds(),
