@@ -7,6 +7,7 @@ import { MigrationReporter } from "../controller/migration-reporter.ts";
 import { ModifyService } from "../controller/modify.ts";
 import { Reconciler } from "../controller/reconciler.ts";
 import { SnapshotService } from "../controller/snapshots.ts";
+import { createSpaceMetrics, SpaceWatch } from "../controller/space-watch.ts";
 import { VolumeCounts } from "../controller/volume-counts.ts";
 import { VolumeHealthService } from "../controller/volume-health.ts";
 import { VolumeService } from "../controller/volumes.ts";
@@ -14,6 +15,7 @@ import { controllerService } from "../csi/controller.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import { PoolReporter } from "../rds/pool-report.ts";
 import { Rds } from "../rds/rds.ts";
 import { RecordKeeper } from "../records/keeper.ts";
 import { RouterOsClient } from "../routeros/client.ts";
@@ -51,6 +53,9 @@ export async function buildController(config: ControllerConfig, deps: Controller
   });
   const { reader, events, outcome } = cluster;
   const counts = new VolumeCounts({ rds, clock, logger });
+  const pools = new PoolReporter({ client, clock, defaultPool: pool }, (signal) => rds.version(signal));
+  const space = new SpaceWatch({ pools, snapshots: rds.snapshots, clock, logger });
+  createSpaceMetrics(metrics.registry, () => space.get());
   const migrationMetrics = createMigrationMetrics(metrics.registry, () => counts.onTwoNodes(), clock);
   // In the records this tells processes apart, also those of one pod before and after a restart.
   const instance = randomBytes(4).toString("hex");
@@ -114,6 +119,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
   const background = Promise.all([
     cluster.lead((signal) => reconciler.run(signal), stop.signal),
     counts.run(stop.signal),
+    space.run(stop.signal),
     clusterId.learn(stop.signal),
   ]);
   return {

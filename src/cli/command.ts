@@ -2,7 +2,7 @@ import { Command, Option, type ParseOptionsResult } from "commander";
 import { ConfigError, type Mistake } from "../config/config-error.ts";
 import { didYouMean } from "../config/did-you-mean.ts";
 import { envNameOf, type OptionDefinition, type OptionTable, type Parser } from "../config/option.ts";
-import { integer, oneOf } from "../config/parsers.ts";
+import { duration, integer, oneOf } from "../config/parsers.ts";
 import type { Input } from "../config/sources.ts";
 import { wrap } from "./diagnose/wrap.ts";
 import type { Io } from "./io.ts";
@@ -71,6 +71,17 @@ export class CliCommand extends Command {
   /** Adds an option of this command that takes seconds, at most an hour. */
   seconds(flags: string, description: string, fallback: number): this {
     return this.#own(new Option(flags, description).default(fallback), integer(1, 3_600, "of seconds "));
+  }
+
+  /** Adds an option of this command that takes a whole number, and must be given. */
+  count(flags: string, description: string, minimum: number, maximum: number): this {
+    const option = new Option(flags, description).makeOptionMandatory();
+    return this.#own(option, integer(minimum, maximum));
+  }
+
+  /** Adds an option of this command that takes a duration, as seconds; undefined unless it is given. */
+  duration(flags: string, description: string): this {
+    return this.#own(new Option(flags, description), duration);
   }
 
   #own(option: Option, parse: Parser<string | number>): this {

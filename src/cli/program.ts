@@ -7,6 +7,7 @@ import { wrap } from "./diagnose/wrap.ts";
 import { EXIT_CODE_DOCS, ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { type ConfiguredCommand, commandOptions } from "./options.ts";
+import { addSnapshotCommands } from "./snapshots/command.ts";
 import { addRecordCommand } from "./volumes/record-command.ts";
 import { LISTED_STATES, SORT_KEYS } from "./volumes/select.ts";
 
@@ -197,6 +198,7 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
     });
 
   addRecordCommand(volumes, io, optionsOf("volumes"), done);
+  addSnapshotCommands(program, io, optionsOf("snapshots"), done);
 
   const version: CliCommand = program
     .command("version")

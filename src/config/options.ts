@@ -46,6 +46,13 @@ export const volumesOptions = {
   ...quietLogOptions,
 } satisfies OptionTable;
 
+/** Options of `rds-csi snapshots prune`, which asks Kubernetes only: those of the RDS are neither needed nor read. */
+export const pruneOptions = {
+  driverName,
+  ...orchestratorOptions("none"),
+  ...quietLogOptions,
+} satisfies OptionTable;
+
 /** The option names of the driver's commands. One configuration file may hold the options of all of them. */
 export const driverNames: ReadonlySet<string> = new Set(
   [controllerOptions, nodeOptions, volumesOptions, diagnoseOptions].flatMap((table: OptionTable) =>

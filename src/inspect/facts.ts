@@ -22,6 +22,13 @@ export interface PoolFacts extends Pick<Disk, "slot" | "mountPoint" | "fs"> {
   readonly arrayTroubles?: readonly string[];
 }
 
+/** The snapshots of one volume. */
+export interface SnapshotTotal {
+  readonly count: number;
+  /** Bytes that they may hold at most: the sum of their sizes. RouterOS shows no bytes that a subvolume alone holds. */
+  readonly bytesAtMost: bigint;
+}
+
 /** The RDS's side of one slot. */
 export interface RdsFacts {
   readonly disk: Fact<Disk>;
@@ -33,6 +40,8 @@ export interface RdsFacts {
   readonly file: Fact<RdsFile>;
   /** Absent: nothing is mounted where the file should be. Unknown without a disk item. */
   readonly pool: Fact<PoolFacts>;
+  /** Left out where they were not asked for. */
+  readonly snapshots?: Fact<SnapshotTotal>;
 }
 
 /** A virtual machine that uses the claim, and its migrations, oldest first. */

@@ -110,7 +110,7 @@ function namesOf({ handle, claims, names }: NamedVolume, all: boolean): string[]
 }
 
 /** Whether a text is the beginning of a name, or the name with parts replaced by `…`. */
-function shortens(text: string, name: string): boolean {
+export function shortens(text: string, name: string): boolean {
   const parts = text.split("…");
   const last = parts.at(-1) ?? "";
   if (!name.startsWith(parts[0] ?? "")) return false;

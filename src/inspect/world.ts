@@ -1,6 +1,7 @@
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { AttachmentView, ClusterReader, PersistentVolumeView } from "../kubernetes/port.ts";
 import type { Disk } from "../rds/disk.ts";
+import type { RdsSnapshot } from "../rds/snapshots.ts";
 import type { RdsFile, Survey } from "../rds/survey.ts";
 import { arrayTroubles } from "./array-health.ts";
 import {
@@ -15,7 +16,7 @@ import {
   unknown,
   valueOr,
 } from "./fact.ts";
-import type { ClusterFacts, Installation, PoolFacts, RdsFacts, VolumeFacts } from "./facts.ts";
+import type { ClusterFacts, Installation, PoolFacts, RdsFacts, SnapshotTotal, VolumeFacts } from "./facts.ts";
 
 /** The lists of the cluster, each read once. */
 export interface ClusterLists {
@@ -31,6 +32,8 @@ export interface World {
   readonly now: number;
   readonly installation: Installation;
   readonly survey: Fact<Listing>;
+  /** By the handle of their source; left out where they were not asked for. */
+  readonly snapshots?: Fact<ReadonlyMap<string, SnapshotTotal>>;
   readonly cluster: ClusterLists;
 }
 
@@ -41,14 +44,30 @@ const NOT_LISTED = notAsked("not part of this list");
 const NO_POOL = notAsked("no disk item names a pool");
 
 /** The facts of one volume, as far as the lists tell them. */
-export function volumeFacts({ now, installation, survey, cluster }: World, handle: VolumeId): VolumeFacts {
+export function volumeFacts(
+  { now, installation, survey, snapshots, cluster }: World,
+  handle: VolumeId,
+): VolumeFacts {
+  const ofVolume = snapshots && mapFact(snapshots, (all) => known(all.get(handle) ?? NO_SNAPSHOTS));
   return {
     handle,
     now,
     installation,
-    rds: rdsFacts(survey, handle),
+    rds: { ...rdsFacts(survey, handle), ...(ofVolume && { snapshots: ofVolume }) },
     cluster: clusterFacts(cluster, handle),
   };
+}
+
+const NO_SNAPSHOTS: SnapshotTotal = { count: 0, bytesAtMost: 0n };
+
+/** Snapshots, added up by the handle of their source. */
+export function snapshotTotals(snapshots: readonly RdsSnapshot[]): ReadonlyMap<string, SnapshotTotal> {
+  const totals = new Map<string, SnapshotTotal>();
+  for (const { record } of snapshots) {
+    const { count, bytesAtMost } = totals.get(record.source) ?? NO_SNAPSHOTS;
+    totals.set(record.source, { count: count + 1, bytesAtMost: bytesAtMost + record.sizeBytes });
+  }
+  return totals;
 }
 
 /** The handles of all volumes that the RDS has or a PersistentVolume names, sorted. */

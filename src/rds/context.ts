@@ -45,7 +45,10 @@ export function randomNonce(): string {
 }
 
 /** Runs a command. @throws rdsBusy or commandRejected for a runtime error of RouterOS */
-export async function runChecked(context: RdsContext, command: Command): Promise<CommandResult> {
+export async function runChecked(
+  context: Pick<RdsContext, "client">,
+  command: Command,
+): Promise<CommandResult> {
   const outcome = await context.client.run(command);
   if (!outcome.ok) throw commandFailure(command.what, outcome.failure);
   return outcome;

@@ -108,7 +108,9 @@ test("table and wide", async () => {
     `\nProblems:\n!  foreign-disk: ${ids.foreign}: The disk item is not ours: it belongs to cluster other\n\n3 volumes, 1 with problems;`,
   );
   const wide = await list("-o", "wide");
-  expect(wide.stdout.split("\n")[0]).toMatch(/NAME +EXPORTED +NQN +PATH +PROBLEMS$/);
+  expect(wide.stdout.split("\n")[0]).toMatch(
+    /NAME +SNAPSHOTS +LAYOUT +SOURCE +EXPORTED +NQN +PATH +PROBLEMS$/,
+  );
   expect(wide.stdout).toContain(`storage-pool/csi/${ids.attached}/disk.img`);
 });
 
@@ -182,7 +184,8 @@ test("volumes record --restore takes whole names only", async () => {
 
 test("only reads: no command changes the RDS", async () => {
   const sent = await stand.control.commandsDuring(() => list("-o", "json"));
-  expect(sent.map(({ mutated, outcome }) => `${outcome} ${mutated}`)).toEqual(["ok false", "ok false"]);
+  // The version, the volumes, their snapshots.
+  expect(sent.map(({ mutated, outcome }) => `${outcome} ${mutated}`)).toEqual(Array(3).fill("ok false"));
 });
 
 test("another host key than the pinned one, a key that the RDS does not know: exit 1, nothing is sent", async () => {

@@ -222,6 +222,7 @@ describe("examples", () => {
       { accessModes: ["ReadWriteOnce"], volumeMode: "Block" },
     ]);
     expect(profile.metadata.annotations["cdi.kubevirt.io/useReadWriteOnceForDataImportCron"]).toBe("true");
+    expect(profile.spec.cloneStrategy).toBe("csi-clone");
   });
 
   test("state of vTPM and EFI: the class before its profile, ReadWriteOnce with a filesystem, deleted with its claim", () => {

@@ -118,7 +118,7 @@ describe("the table of volumes", () => {
   test("wide: every column, nothing cut, the ids of problems", () => {
     const volume = listed({ pvc: LONG_CLAIM, findings: [finding("a-b", "x"), finding("c-d", "y")] });
     const [title, row] = table([volume], { wide: true, width: 40 });
-    expect(title).toMatch(/MIGRATION +AGE +HANDLE +NAME +EXPORTED +NQN +PATH +PROBLEMS$/);
+    expect(title).toMatch(/MIGRATION +AGE +HANDLE +NAME +LAYOUT +SOURCE +EXPORTED +NQN +PATH +PROBLEMS$/);
     for (const part of [volume.handle, LONG_CLAIM.name, volume.nqn, volume.path, " a-b,c-d"])
       expect(row).toContain(part);
   });

@@ -47,6 +47,13 @@ function ageText({ createdAt }: ListedVolume, now: number): string {
   return age === undefined ? "-" : shortAge(age);
 }
 
+/** `3 (≤30Gi)`: their number, and the bytes that they may hold at most. */
+function snapshotsText({ snapshots }: ListedVolume): string {
+  if (snapshots === undefined) return "-";
+  const { count, bytesAtMost } = snapshots;
+  return count === 0 ? "0" : `${count} (≤${shortSize(bytesAtMost, "up")})`;
+}
+
 /** The volumes as lines of a table, titles first. On a narrow terminal the handle is cut first, then nodes, the claim last. */
 export function volumeTable(volumes: readonly ListedVolume[], options: TableOptions): string[] {
   const { wide, now, width, colour } = options;
@@ -83,6 +90,11 @@ export function volumeTable(volumes: readonly ListedVolume[], options: TableOpti
     ...(wide
       ? [
           column("NAME", ({ csiName }) => csiName),
+          ...(volumes.some(({ snapshots }) => snapshots !== undefined)
+            ? [column("SNAPSHOTS", snapshotsText)]
+            : []),
+          column("LAYOUT", ({ layout }) => layout ?? "-"),
+          column("SOURCE", ({ source }) => source ?? "-"),
           column("EXPORTED", ({ exported }) => (exported ? "yes" : "no")),
           column("NQN", ({ nqn }) => nqn),
           column("PATH", ({ path }) => path),
@@ -120,7 +132,7 @@ function distinctWhenShort(volumes: readonly ListedVolume[]): boolean {
 }
 
 /** The shortest length at which the beginnings of all handles differ. */
-function distinctLength(handles: readonly string[]): number {
+export function distinctLength(handles: readonly string[]): number {
   const ordered = [...new Set(handles)].toSorted();
   return Math.max(
     0,

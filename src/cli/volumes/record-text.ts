@@ -14,7 +14,8 @@ export interface ShownRecord {
   readonly copy: Fact<RecordCopy | undefined>;
 }
 
-type Row = readonly [name: string, text: string];
+/** A name and what is said of it. */
+export type Row = readonly [name: string, text: string];
 
 /**
  * The record for a person: the comment as it is stored, and what it says.
@@ -90,7 +91,8 @@ export function planText({ id, disk }: RdsVolume | ForeignDisk, { comment, notes
   return `Volume ${id}\n${aligned(rows)}${lines}`;
 }
 
-function aligned(rows: readonly Row[]): string {
+/** Rows beneath each other, indented; nothing active in them. Ends with a newline. */
+export function aligned(rows: readonly Row[]): string {
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `  ${name.padEnd(width)}  ${printable(value)}\n`).join("");
 }

@@ -1,10 +1,27 @@
-import { entry, REPEATED } from "./entry.ts";
+import { entry, type List, REPEATED } from "./entry.ts";
 
 /** Failures of snapshots, and of volumes that are made from a snapshot or volume. */
 export const snapshotErrors = {
   snapshotNotFound: entry.NOT_FOUND<{ snapshot: string }>(
     (p) => `snapshot ${p.snapshot} does not exist on the RDS`,
     "Check the snapshot handle; `rds-csi snapshots list` shows what exists.",
+  ),
+  snapshotNameUnknown: entry.NOT_FOUND<{ name: string; looked: List }>(
+    (p) => `no snapshot is called ${JSON.stringify(p.name)}: ${p.looked.join("; ")}`,
+    "Name a snapshot handle, a VolumeSnapshot as namespace/name, or a VolumeSnapshotContent; `rds-csi snapshots list -o wide` shows them.",
+  ),
+  snapshotNameAmbiguous: entry.FAILED_PRECONDITION<{ name: string; candidates: List }>(
+    (p) =>
+      `${JSON.stringify(p.name)} fits ${p.candidates.length} snapshots: ${p.candidates.slice(0, 10).join(", ")}`,
+    "Name one of them by its handle, or by more of its name.",
+  ),
+  pruneNeedsCluster: entry.FAILED_PRECONDITION<{ reason: string }>(
+    (p) => `snapshots are pruned in Kubernetes only, and there is no cluster: ${p.reason}`,
+    "Set --orchestrator kubernetes, outside of a pod with --kubeconfig. The command deletes VolumeSnapshots; it never removes a snapshot from the RDS behind Kubernetes' back.",
+  ),
+  snapshotsNotServed: entry.FAILED_PRECONDITION<Record<never, never>>(
+    () => "the cluster has no VolumeSnapshots: the CRDs of external-snapshotter are not installed",
+    "Install the CRDs and the snapshot-controller of external-snapshotter.",
   ),
   snapshotExistsDifferently: entry.ALREADY_EXISTS<{ name: string; difference: string }>(
     (p) => `a snapshot with name ${JSON.stringify(p.name)} exists already: ${p.difference}`,
