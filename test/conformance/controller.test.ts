@@ -74,9 +74,14 @@ describe("CreateVolume", () => {
       "OUT_OF_RANGE: capacity range required_bytes=8589934592 limit_bytes=0 cannot be met: pool small has 2147483648 bytes in all. Ask for a size inside the supported range, or raise limit_bytes.",
     ],
     [
-      "a source that this version cannot copy",
+      "a snapshot that does not exist",
       { volumeContentSource: { type: { case: "snapshot", value: { snapshotId: "snap-1" } } } },
-      "INVALID_ARGUMENT: volume_content_source of kind snapshot is not supported by this version. Create an empty volume and copy the data, or use a version that supports it.",
+      'NOT_FOUND: snapshot "snap-1" does not exist on the RDS. Check the snapshot handle; `rds-csi snapshots list` shows what exists.',
+    ],
+    [
+      "a source without a kind",
+      { volumeContentSource: {} },
+      "INVALID_ARGUMENT: volume_content_source of kind unknown is not supported by this version. Create an empty volume and copy the data, or use a version that supports it.",
     ],
     [
       "a pool that does not exist",
@@ -341,10 +346,6 @@ describe("RPCs that are not offered", () => {
     // Of CSI 1.13, which is not the default dialect.
     "controllerGetVolumeHealth",
     "controllerListVolumeHealth",
-    "createSnapshot",
-    "deleteSnapshot",
-    "listSnapshots",
-    "getSnapshot",
   ] as const) {
     test(`${method} is UNIMPLEMENTED`, async () => {
       const name = `${method[0]?.toUpperCase()}${method.slice(1)}`;
@@ -360,10 +361,14 @@ describe("RPCs that are not offered", () => {
       type.case === "rpc" ? nameOf(Rpc, type.value.type) : `${type.case}`,
     );
     expect(names.sort()).toEqual([
+      "CLONE_VOLUME",
+      "CREATE_DELETE_SNAPSHOT",
       "CREATE_DELETE_VOLUME",
       "EXPAND_VOLUME",
       "GET_CAPACITY",
+      "GET_SNAPSHOT",
       "GET_VOLUME",
+      "LIST_SNAPSHOTS",
       "LIST_VOLUMES",
       "LIST_VOLUMES_PUBLISHED_NODES",
       "MODIFY_VOLUME",

@@ -153,7 +153,7 @@ describe("examples", () => {
 
   test("every claim is of a class of ours, and the driver accepts what it asks for", () => {
     const claims = ofKind(all, "PersistentVolumeClaim");
-    expect(claims.length).toBe(4);
+    expect(claims.length).toBe(5);
     const attributes = ofKind(all, "VolumeAttributesClass");
     for (const { driverName, parameters } of attributes) {
       expect(driverName).toBe(DEFAULT_DRIVER_NAME);
