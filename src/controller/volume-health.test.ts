@@ -110,7 +110,7 @@ describe("the health of a volume, in every RPC that tells it", () => {
     await withLab(async (lab) => {
       const id = await lab.volume("a");
       const { fileStore } = lab.on.simulator.device;
-      const path = `storage-pool/csi/${id}.img`;
+      const path = lab.on.simulator.device.disk(id)?.filePath.replace(/^\//, "") ?? "";
       const file = lab.on.simulator.device.file(path);
       if (file === undefined) throw new Error("the volume has no file");
       await fileStore.remove(file);
