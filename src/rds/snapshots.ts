@@ -17,8 +17,9 @@ import { type Disk, disks } from "./disk.ts";
 import { fileLayoutOf, type Layout, parentOf } from "./layout.ts";
 import { awayPools } from "./leftover.ts";
 import { classifiedAmong } from "./lookup.ts";
-import { type MountedDisk, poolHolding } from "./pool.ts";
+import { isMountedPool, type MountedDisk, poolHolding } from "./pool.ts";
 import { listSnapshots, type SnapshotFilter } from "./snapshot-list.ts";
+import { lastOf, named, namesIn, namesOf } from "./snapshot-names.ts";
 import {
   addSubvolume,
   canHoldSubvolumes,
@@ -107,7 +108,7 @@ export class SnapshotStore {
   }
 
   /**
-   * Makes a snapshot, or finds the one that an earlier call has made: the cut and its record are one act. One command.
+   * Makes a snapshot, or finds the one that an earlier call has made: the cut and its record are one act. One command; two while the pool is below its reserve.
    * @returns the snapshot with this id, which may be one of another source
    * @throws snapshotForeign (FAILED_PRECONDITION), snapshotRoom, poolRefused (RESOURCE_EXHAUSTED), labelAmbiguous
    */
@@ -115,6 +116,9 @@ export class SnapshotStore {
     const { id, source, reserveBytes, signal } = spec;
     const { volume, pool } = source;
     if (pool.free < reserveBytes) {
+      // One that an earlier call has made needs no room.
+      const { snapshot } = await this.find(id, signal);
+      if (snapshot !== undefined) return snapshot;
       const [free, reserve] = [shortSize(pool.free), shortSize(reserveBytes, "up")];
       throw failure("snapshotRoom", { pool: pool.slot, free, reserve });
     }
@@ -166,15 +170,25 @@ export class SnapshotStore {
       signal,
       coalesceKey: `snapshot:${id}`,
     });
-    const names = outcome.reply.flat("names")?.trim();
-    if (names === undefined)
+    const found = namesIn(outcome.reply);
+    if (found === undefined)
       throw failure("replyUnreadable", { what, detail: "the list of names is cut off" });
-    const found = names.split("|").flatMap((each) => {
-      const at = each.indexOf(">");
-      const name = each.slice(0, Math.max(0, at)).trim().replace(/^\/+/, "");
-      return name === "" ? [] : [{ name, label: each.slice(at + 1).trim(), readOnly: true, dead: false }];
-    });
     return { snapshot: this.#snapshotAmong(id, found), mounted: disksOf(outcome) };
+  }
+
+  /**
+   * Requires that a snapshot which no mounted pool has is absent: every pool of this installation is mounted. One command.
+   * @param mounted as `find` returned it
+   * @throws snapshotPoolAway (UNAVAILABLE)
+   */
+  async requireAbsent(
+    id: SnapshotId,
+    layout: Layout,
+    mounted: readonly Disk[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const [pool] = await awayPools(this.#context, layout, mounted, signal);
+    if (pool !== undefined) throw failure("snapshotPoolAway", { snapshot: id, pool });
   }
 
   /** The snapshots of this installation, in the order of their ids. One command, or several when there are many. */
@@ -193,32 +207,41 @@ export class SnapshotStore {
 
   /**
    * Removes a snapshot. One that no pool has is removed already, if every pool of this installation is mounted. Two commands.
-   * @throws snapshotForeign (FAILED_PRECONDITION), snapshotPoolAway, snapshotPending, notVerified (UNAVAILABLE)
+   * @throws snapshotForeign, labelAmbiguous (FAILED_PRECONDITION), snapshotPoolAway, snapshotPending, notVerified (UNAVAILABLE)
    */
   async remove(id: SnapshotId, layout: Layout, signal: AbortSignal): Promise<void> {
     const { snapshot, mounted } = await this.find(id, signal);
-    if (snapshot !== undefined) await this.#remove(snapshot, signal);
-    else {
-      const [pool] = await awayPools(this.#context, layout, mounted, signal);
-      if (pool !== undefined) throw failure("snapshotPoolAway", { snapshot: id, pool });
-    }
+    if (snapshot === undefined) await this.requireAbsent(id, layout, mounted, signal);
+    else await this.#remove(snapshot, mounted, signal);
     const leftMs = (this.#unanswered.get(id) ?? 0) - this.#context.clock.monotonic();
     if (leftMs > 0) throw failure("snapshotPending", { snapshot: id, seconds: Math.ceil(leftMs / 1_000) });
   }
 
-  async #remove({ record: { id }, subvolume }: RdsSnapshot, signal: AbortSignal): Promise<void> {
+  async #remove(
+    { record: { id }, subvolume }: RdsSnapshot,
+    mounted: readonly Disk[],
+    signal: AbortSignal,
+  ): Promise<void> {
     const what = `delete snapshot ${id}`;
+    const { label } = subvolume;
+    const pool = mounted.find((disk) => isMountedPool(disk) && disk.fsLabel === label)?.slot;
+    if (pool === undefined) throw failure("snapshotPoolAway", { snapshot: id, pool: label });
     const outcome = await this.#context.client.run({
       what,
       purpose: "change",
       orderKey: id,
       listing: subvolumes(named(id)),
-      // A subvolume that is removed already is listed for a while: only the rows say whether it is there.
+      // A subvolume that is removed already is listed for a while: only the rows say whether it is there, and only while its pool is mounted.
       body: (rows) =>
-        ros`:local why ""; :foreach s in=${subvolumeIds(subvolume)} do={ :onerror g in={ /disk/btrfs/subvolume/remove $s } do={ :set why $g } }; ${payload("why", ros`$why`)}; ${rows}`,
+        ros`${requireMounted(pool)}; ${requireOneLabel(label)}; :local why ""; :foreach s in=${subvolumeIds(subvolume)} do={ :onerror g in={ /disk/btrfs/subvolume/remove $s } do={ :set why $g } }; ${payload("why", ros`$why`)}; ${rows}; ${requireMounted(pool)}`,
       signal,
     });
-    if (!outcome.ok) throw commandFailure(what, outcome.failure);
+    if (!outcome.ok) {
+      const { reason } = outcome.failure;
+      if (reason === "pool-not-mounted") throw failure("snapshotPoolAway", { snapshot: id, pool });
+      if (reason === "label-ambiguous") throw failure("labelAmbiguous", { pool, label });
+      throw commandFailure(what, outcome.failure);
+    }
     const left = outcome.rows.map(subvolumeFromRow).filter(({ dead }) => !dead);
     if (left.length === 0) return;
     const detail = outcome.reply.flat("why")?.trim() || "the subvolume is still there";
@@ -252,17 +275,6 @@ export class SnapshotStore {
   }
 }
 
-/** Condition of the subvolumes whose last component begins with a snapshot's id. */
-function named(id: SnapshotId): Script {
-  return ros`fullname~${`(^|/)${id}[.]`}`;
-}
-
-/** Statements: put the names of the subvolumes with a snapshot's id and the labels of their filesystems under `names`. */
-function namesOf(id: SnapshotId): Script {
-  const get = (property: Script) => ros`[/disk/btrfs/subvolume/get $i ${property}]`;
-  return ros`:local names ""; :foreach i in=[/disk/btrfs/subvolume/find where ${named(id)}] do={ :if (${get(ros`dead`)} != true) do={ :set names ($names . "|" . ${get(ros`fullname`)} . ">" . ${get(ros`fs`)}) } }; ${payload("names", ros`$names`)}`;
-}
-
 /** The time in the name is the device's own, taken in the same line just before the cut: UTC, whatever its time zone. */
 function cutScript({ id, source }: SnapshotSpec, record: Omit<SnapshotRecord, "createdNs">): Script {
   const { pool, subvolume, now } = source;
@@ -272,8 +284,4 @@ function cutScript({ id, source }: SnapshotSpec, record: Omit<SnapshotRecord, "c
   const add = addSubvolume(subvolume.label, ros`(${prefix} . $t)`, subvolume.name, true);
   const cut = ros`:local t [:tonsec [:timestamp]]; :if ($t > ${until}) do={ :error "rds-csi:late" }; ${add}`;
   return ros`${requireMounted(pool.slot)}; ${requireOneLabel(subvolume.label)}; :if ([:len [/disk/btrfs/subvolume/find where ${named(id)}]] = 0) do={ ${cut} }`;
-}
-
-function lastOf(path: string): string {
-  return path.slice(path.lastIndexOf("/") + 1);
 }
