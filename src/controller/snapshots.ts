@@ -2,7 +2,8 @@ import { failure } from "../domain/errors/driver-error.ts";
 import { type SnapshotId, snapshotIdFromName } from "../domain/snapshot-id.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Layout } from "../rds/layout.ts";
-import type { RdsSnapshot, SnapshotStore } from "../rds/snapshots.ts";
+import type { RdsSnapshot } from "../rds/snapshot-names.ts";
+import type { SnapshotStore } from "../rds/snapshots.ts";
 import { METADATA_PREFIX } from "./parameters.ts";
 
 export interface SnapshotServiceOptions {

@@ -19,24 +19,27 @@ import { awayPools } from "./leftover.ts";
 import { classifiedAmong } from "./lookup.ts";
 import { isMountedPool, type MountedDisk, poolHolding } from "./pool.ts";
 import { listSnapshots, type SnapshotFilter } from "./snapshot-list.ts";
-import { lastOf, named, namesIn, namesOf } from "./snapshot-names.ts";
+import {
+  isOf,
+  lastOf,
+  named,
+  namesIn,
+  namesOf,
+  onlySnapshot,
+  ownSnapshots,
+  type RdsSnapshot,
+  removeSecond,
+} from "./snapshot-names.ts";
 import {
   addSubvolume,
   canHoldSubvolumes,
   requireOneLabel,
-  type Subvolume,
   type SubvolumeName,
   subvolumeFromRow,
   subvolumeIds,
   subvolumes,
 } from "./subvolume.ts";
 import { ownVolume, type RdsVolume } from "./volume.ts";
-
-/** A snapshot on the RDS. */
-export interface RdsSnapshot {
-  readonly record: SnapshotRecord;
-  readonly subvolume: SubvolumeName;
-}
 
 /** A volume as source of a snapshot or clone, and the pool that its file is on. */
 export interface SourceVolume {
@@ -125,8 +128,9 @@ export class SnapshotStore {
     await this.#ready(signal);
     const what = `snapshot volume ${volume.id} as ${id}`;
     // Until it is answered, the line may run at any time. An earlier one may wait even then.
-    const earlier = this.#unanswered.get(id);
-    this.#unanswered.set(id, this.#context.clock.monotonic() + LATEST_MS);
+    const now = this.#context.clock.monotonic();
+    const earlier = this.#unanswered.get(id) ?? now;
+    this.#unanswered.set(id, now + LATEST_MS);
     const outcome = await this.#context.client.run({
       what,
       purpose: "change",
@@ -135,7 +139,8 @@ export class SnapshotStore {
       body: (rows) => ros`${cutScript(spec, this.#record(spec))}; ${rows}`,
       signal,
     });
-    if (earlier === undefined) this.#unanswered.delete(id);
+    if (earlier > now) this.#unanswered.set(id, earlier);
+    else this.#unanswered.delete(id);
     if (!outcome.ok) {
       const { kind, reason, text } = outcome.failure;
       const { slot, fsLabel: label, free } = pool;
@@ -150,16 +155,27 @@ export class SnapshotStore {
         throw failure("rdsBusy", { what, detail: text });
       throw commandFailure(what, outcome.failure);
     }
-    const found = this.#snapshotAmong(id, outcome.rows.map(subvolumeFromRow));
+    const found = onlySnapshot(
+      id,
+      ownSnapshots(id, outcome.rows.map(subvolumeFromRow), this.#context.clusterId),
+    );
     if (found !== undefined) return found;
     throw failure("notVerified", { what, detail: "the subvolume is missing" });
   }
 
-  /** One snapshot of this installation; undefined if no mounted pool has it. One command. @throws snapshotForeign */
+  /** One snapshot of this installation; undefined if no mounted pool has it. One command. @throws snapshotForeign, rdsBusy */
   async find(
     id: SnapshotId,
     signal: AbortSignal,
   ): Promise<{ readonly snapshot: RdsSnapshot | undefined; readonly mounted: readonly Disk[] }> {
+    const { all, mounted } = await this.#look(id, signal);
+    return { snapshot: onlySnapshot(id, all), mounted };
+  }
+
+  async #look(
+    id: SnapshotId,
+    signal: AbortSignal,
+  ): Promise<{ readonly all: readonly RdsSnapshot[]; readonly mounted: readonly Disk[] }> {
     await this.#ready(signal);
     const what = `read snapshot ${id}`;
     const outcome = await runChecked(this.#context, {
@@ -173,7 +189,7 @@ export class SnapshotStore {
     const found = namesIn(outcome.reply);
     if (found === undefined)
       throw failure("replyUnreadable", { what, detail: "the list of names is cut off" });
-    return { snapshot: this.#snapshotAmong(id, found), mounted: disksOf(outcome) };
+    return { all: ownSnapshots(id, found, this.#context.clusterId), mounted: disksOf(outcome) };
   }
 
   /**
@@ -195,12 +211,12 @@ export class SnapshotStore {
   async list(filter: SnapshotFilter, signal: AbortSignal): Promise<RdsSnapshot[]> {
     await this.#ready(signal);
     const found = await listSnapshots(this.#context, filter, signal);
+    const { clusterId } = this.#context;
     return found
       .flatMap((subvolume) => {
         const decoded = decodeSnapshotName(lastOf(subvolume.name));
-        return decoded.kind === "snapshot" && this.#isOurs(decoded.record)
-          ? [{ record: decoded.record, subvolume }]
-          : [];
+        if (decoded.kind !== "snapshot" || !isOf(clusterId, decoded.record)) return [];
+        return [{ record: decoded.record, subvolume }];
       })
       .toSorted((a, b) => (a.record.id < b.record.id ? -1 : 1));
   }
@@ -210,22 +226,28 @@ export class SnapshotStore {
    * @throws snapshotForeign, labelAmbiguous (FAILED_PRECONDITION), snapshotPoolAway, snapshotPending, notVerified (UNAVAILABLE)
    */
   async remove(id: SnapshotId, layout: Layout, signal: AbortSignal): Promise<void> {
-    const { snapshot, mounted } = await this.find(id, signal);
-    if (snapshot === undefined) await this.requireAbsent(id, layout, mounted, signal);
-    else await this.#remove(snapshot, mounted, signal);
+    const { all, mounted } = await this.#look(id, signal);
+    const [first] = all;
+    if (first === undefined) await this.requireAbsent(id, layout, mounted, signal);
+    else await this.#remove(first, all, mounted, signal);
     const leftMs = (this.#unanswered.get(id) ?? 0) - this.#context.clock.monotonic();
     if (leftMs > 0) throw failure("snapshotPending", { snapshot: id, seconds: Math.ceil(leftMs / 1_000) });
   }
 
+  /** @param first of `all`, which lie in one filesystem */
   async #remove(
-    { record: { id }, subvolume }: RdsSnapshot,
+    { record: { id }, subvolume: { label } }: RdsSnapshot,
+    all: readonly RdsSnapshot[],
     mounted: readonly Disk[],
     signal: AbortSignal,
   ): Promise<void> {
     const what = `delete snapshot ${id}`;
-    const { label } = subvolume;
     const pool = mounted.find((disk) => isMountedPool(disk) && disk.fsLabel === label)?.slot;
     if (pool === undefined) throw failure("snapshotPoolAway", { snapshot: id, pool: label });
+    const each = all.map(
+      ({ subvolume }) =>
+        ros`:foreach s in=${subvolumeIds(subvolume)} do={ :onerror g in={ /disk/btrfs/subvolume/remove $s } do={ :set why $g } }`,
+    );
     const outcome = await this.#context.client.run({
       what,
       purpose: "change",
@@ -233,7 +255,7 @@ export class SnapshotStore {
       listing: subvolumes(named(id)),
       // A subvolume that is removed already is listed for a while: only the rows say whether it is there, and only while its pool is mounted.
       body: (rows) =>
-        ros`${requireMounted(pool)}; ${requireOneLabel(label)}; :local why ""; :foreach s in=${subvolumeIds(subvolume)} do={ :onerror g in={ /disk/btrfs/subvolume/remove $s } do={ :set why $g } }; ${payload("why", ros`$why`)}; ${rows}; ${requireMounted(pool)}`,
+        ros`${requireMounted(pool)}; ${requireOneLabel(label)}; :local why ""; ${each}; ${payload("why", ros`$why`)}; ${rows}; ${requireMounted(pool)}`,
       signal,
     });
     if (!outcome.ok) {
@@ -253,26 +275,6 @@ export class SnapshotStore {
     const cluster = clusterToken(record.cluster);
     return { id, source: volume.id, sizeBytes: disk.size ?? 0n, filesystem: record.filesystem, cluster };
   }
-
-  /** @throws snapshotForeign (FAILED_PRECONDITION) if it is not ours, or cannot be read */
-  #snapshotAmong(id: SnapshotId, listed: readonly Subvolume[]): RdsSnapshot | undefined {
-    const alive = listed.filter(({ dead, name }) => !dead && lastOf(name).startsWith(`${id}.`));
-    const [subvolume, another] = alive;
-    if (subvolume === undefined) return undefined;
-    const refuse = (reason: string) => failure("snapshotForeign", { snapshot: id, reason });
-    if (another !== undefined) throw refuse(`${alive.length} subvolumes have its id`);
-    const decoded = decodeSnapshotName(lastOf(subvolume.name));
-    if (decoded.kind !== "snapshot") throw refuse("its name cannot be read");
-    if (!this.#isOurs(decoded.record)) throw refuse(`it belongs to cluster ${decoded.record.cluster}`);
-    if (!subvolume.readOnly)
-      throw refuse("its subvolume is not read-only, so it may have changed since the cut");
-    return { record: decoded.record, subvolume };
-  }
-
-  #isOurs({ cluster }: SnapshotRecord): boolean {
-    const { clusterId } = this.#context;
-    return clusterId === undefined || cluster === clusterToken(clusterId);
-  }
 }
 
 /** The time in the name is the device's own, taken in the same line just before the cut: UTC, whatever its time zone. */
@@ -281,7 +283,9 @@ function cutScript({ id, source }: SnapshotSpec, record: Omit<SnapshotRecord, "c
   const until = now + BigInt(LATEST_MS) * NS_PER_MS;
   const folder = parentOf(subvolume.name);
   const prefix = `${folder === "" ? "" : `${folder}/`}${snapshotNamePrefix(record)}`;
-  const add = addSubvolume(subvolume.label, ros`(${prefix} . $t)`, subvolume.name, true);
-  const cut = ros`:local t [:tonsec [:timestamp]]; :if ($t > ${until}) do={ :error "rds-csi:late" }; ${add}`;
-  return ros`${requireMounted(pool.slot)}; ${requireOneLabel(subvolume.label)}; :if ([:len [/disk/btrfs/subvolume/find where ${named(id)}]] = 0) do={ ${cut} }`;
+  const { label, name } = subvolume;
+  const add = addSubvolume(label, ros`$own`, name, true);
+  const count = ros`[:len [/disk/btrfs/subvolume/find where ${named(id)}]]`;
+  const cut = ros`:local t [:tonsec [:timestamp]]; :if ($t > ${until}) do={ :error "rds-csi:late" }; :local own (${prefix} . $t); ${add}; ${removeSecond(id, label)}`;
+  return ros`${requireMounted(pool.slot)}; ${requireOneLabel(label)}; :if (${count} = 0) do={ ${cut} }`;
 }
