@@ -2,6 +2,7 @@ import type { Capability, Filesystem } from "../domain/access-mode.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { SnapshotId } from "../domain/snapshot-id.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import type { Layout } from "../rds/layout.ts";
 import { isMountedPool } from "../rds/pool.ts";
 import type { SnapshotStore } from "../rds/snapshots.ts";
 
@@ -24,13 +25,15 @@ export interface FoundSource {
 }
 
 /**
- * Looks a source up. One RouterOS command.
+ * Looks a source up. One RouterOS command, two for a snapshot that does not exist.
+ * @param layout default pool and folder
  * @throws snapshotNotFound, volumeNotFound (NOT_FOUND); snapshotForeign, sourceNotSubvolume, recordUnusable, foreignDisk
- *   (FAILED_PRECONDITION); sourcePoolAway (UNAVAILABLE)
+ *   (FAILED_PRECONDITION); sourcePoolAway, snapshotPoolAway (UNAVAILABLE)
  */
 export async function findSource(
   store: SnapshotStore,
   source: ContentSource,
+  layout: Layout,
   signal: AbortSignal,
 ): Promise<FoundSource> {
   const name = sourceName(source);
@@ -43,7 +46,10 @@ export async function findSource(
     return { name, pool: pool.slot, subvolume: subvolume.name, sizeBytes: disk.size ?? 0n, filesystem };
   }
   const { snapshot, mounted } = await store.find(source.id, signal);
-  if (snapshot === undefined) throw failure("snapshotNotFound", { snapshot: source.id });
+  if (snapshot === undefined) {
+    await store.requireAbsent(source.id, layout, mounted, signal);
+    throw failure("snapshotNotFound", { snapshot: source.id });
+  }
   const { record, subvolume } = snapshot;
   const pool = mounted.find((disk) => isMountedPool(disk) && disk.fsLabel === subvolume.label);
   if (pool === undefined) throw failure("sourcePoolAway", { source: name });

@@ -19,6 +19,8 @@ interface Options {
   /** Bytes that stay free in each pool. */
   readonly reserveBytes: bigint;
   readonly clusterId: string;
+  /** Default pool and folder. */
+  readonly layout: Layout;
 }
 
 /** A volume that does not exist yet. */
@@ -54,7 +56,12 @@ async function makeClone(
 ): Promise<Classified> {
   const { rds, reserveBytes } = options;
   const { id, range, capabilities, parameters, layout, signal } = wanted;
-  const source = await findSource(rds.snapshots, { id: handle, ...rest } as ContentSource, signal);
+  const source = await findSource(
+    rds.snapshots,
+    { id: handle, ...rest } as ContentSource,
+    options.layout,
+    signal,
+  );
   requireSameFilesystem(source, capabilities);
   if (parameters.layout === "plain") throw failure("cloneNeedsSubvolume", { source: source.name });
   const isThere = source.pool === wanted.pool.slot;

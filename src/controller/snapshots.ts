@@ -2,7 +2,8 @@ import { failure } from "../domain/errors/driver-error.ts";
 import { type SnapshotId, snapshotIdFromName } from "../domain/snapshot-id.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Layout } from "../rds/layout.ts";
-import type { RdsSnapshot, SnapshotStore } from "../rds/snapshots.ts";
+import type { RdsSnapshot } from "../rds/snapshot-names.ts";
+import type { SnapshotStore } from "../rds/snapshots.ts";
 import { METADATA_PREFIX } from "./parameters.ts";
 
 export interface SnapshotServiceOptions {
@@ -59,7 +60,7 @@ export class SnapshotService {
    */
   async create({ name, source, parameters, signal }: SnapshotRequest): Promise<SnapshotInfo> {
     for (const key of Object.keys(parameters)) {
-      if (!key.startsWith(METADATA_PREFIX)) throw failure("parameterUnknown", { key, known: [] });
+      if (!key.startsWith(METADATA_PREFIX)) throw failure("snapshotParameter", { key });
     }
     const { store, reserveBytes } = this.#options;
     const id = snapshotIdFromName(name);
@@ -67,7 +68,7 @@ export class SnapshotService {
     // Its source may have been deleted since an earlier call made it.
     const snapshot =
       found === undefined
-        ? (await store.find(id, signal)).snapshot
+        ? await this.#find(id, signal)
         : await store.create({ id, source: found, reserveBytes, signal });
     if (snapshot === undefined) throw failure("volumeNotFound", { volume: source });
     const { record } = snapshot;
@@ -83,11 +84,22 @@ export class SnapshotService {
     await this.#options.store.remove(id, this.#options.layout, signal);
   }
 
-  /** One snapshot. One RouterOS command. @throws snapshotNotFound (NOT_FOUND), snapshotForeign (FAILED_PRECONDITION) */
+  /**
+   * One snapshot. One RouterOS command, two if it does not exist.
+   * @throws snapshotNotFound (NOT_FOUND), snapshotForeign (FAILED_PRECONDITION), snapshotPoolAway (UNAVAILABLE)
+   */
   async get(id: SnapshotId, signal: AbortSignal): Promise<SnapshotInfo> {
-    const { snapshot } = await this.#options.store.find(id, signal);
+    const snapshot = await this.#find(id, signal);
     if (snapshot === undefined) throw failure("snapshotNotFound", { snapshot: id });
     return infoOf(snapshot);
+  }
+
+  /** A snapshot; undefined: it is proven absent. @throws snapshotForeign (FAILED_PRECONDITION), snapshotPoolAway (UNAVAILABLE) */
+  async #find(id: SnapshotId, signal: AbortSignal): Promise<RdsSnapshot | undefined> {
+    const { store, layout } = this.#options;
+    const { snapshot, mounted } = await store.find(id, signal);
+    if (snapshot === undefined) await store.requireAbsent(id, layout, mounted, signal);
+    return snapshot;
   }
 
   /** A page of the snapshots of this installation, in the order of their handles. RouterOS commands as `SnapshotStore.list` says. */

@@ -1,7 +1,7 @@
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { AttachmentView, ClusterReader, PersistentVolumeView } from "../kubernetes/port.ts";
 import type { Disk } from "../rds/disk.ts";
-import type { RdsSnapshot } from "../rds/snapshots.ts";
+import type { RdsSnapshot } from "../rds/snapshot-names.ts";
 import type { RdsFile, Survey } from "../rds/survey.ts";
 import { arrayTroubles } from "./array-health.ts";
 import {

@@ -175,7 +175,9 @@ async function createFailed(
   if (kind === "exists" && found !== undefined) return found;
   // The name of a subvolume that was just removed may not be free yet.
   if (kind === "exists" && spec.form === "subvolume") return "leftover";
-  if (disk !== undefined) throw failure("rdsBusy", { what, detail: text });
+  // Its source may be gone since it was looked up: the repeated call says so.
+  const mayLackSource = spec.source !== undefined && (kind === "argument" || kind === "absent");
+  if (disk !== undefined || mayLackSource) throw failure("rdsBusy", { what, detail: text });
   throw commandFailure(what, { kind, reason, text });
 }
 

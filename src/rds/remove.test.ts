@@ -71,17 +71,19 @@ const PLACES: Readonly<Record<FileLayout, { place: Place; removal: readonly stri
   },
 };
 const GONE = `:if ([:len [/disk/find where slot="${ID}"]] > 0) do={ :error "rds-csi:changed" }`;
+const LABEL = `:if ([:len [/disk/btrfs/filesystem/find where label="data"]] != 1) do={ :error "rds-csi:label-ambiguous" }`;
 const MOUNTED = `:if ([:len [/disk/find where slot="storage-pool" and mounted]] = 0) do={ :error "rds-csi:pool-not-mounted" }`;
 const MINE = `[/disk/find where slot="${ID}" and comment="c\\"1" and type="file"]`;
 
 describe.each(FILE_LAYOUTS)("the line of a deletion, layout %s", (form) => {
   const { place, removal } = PLACES[form];
+  const first = form === "plain" ? [MOUNTED] : [MOUNTED, LABEL];
   const rest = [GONE, ...removal, MOUNTED];
 
   test("ends the export and removes the item with exactly this record, then the file that nothing uses, on a mounted pool", async () => {
     const { context, lines, commands } = rds(left("0"));
     expect(await removeVolume(context, VOLUME, place, SIGNAL)).toBe("removed");
-    const item = [MOUNTED, `/disk/set ${MINE} nvme-tcp-export=no`, `/disk/remove ${MINE}`];
+    const item = [...first, `/disk/set ${MINE} nvme-tcp-export=no`, `/disk/remove ${MINE}`];
     expect(lines).toEqual([[...item, ...rest].join("; ")]);
     expect(commands[0]).toMatchObject({ purpose: "change", orderKey: ID, what: `delete volume ${ID}` });
   });
@@ -89,13 +91,14 @@ describe.each(FILE_LAYOUTS)("the line of a deletion, layout %s", (form) => {
   test("of a file alone touches no item", async () => {
     const { context, lines } = rds(left(" 0 "));
     expect(await removeFile(context, ID, place, SIGNAL)).toBe("removed");
-    expect(lines).toEqual([[MOUNTED, ...rest].join("; ")]);
+    expect(lines).toEqual([[...first, ...rest].join("; ")]);
   });
 
   test.each<[string, Answer, string]>([
     ["changed", { reason: "changed" }, "changed"],
     ["pool-not-mounted", { reason: "pool-not-mounted" }, "filePoolNotMounted"],
     ["file-in-use", { reason: "file-in-use" }, "foreignDisk"],
+    ["label-ambiguous", { reason: "label-ambiguous" }, "labelAmbiguous"],
     ["busy", { kind: "busy", text: "in use" }, "rdsBusy"],
     ["another error", { kind: "other", text: "x" }, "commandRejected"],
     ["a file that stays", left("1"), "notVerified"],

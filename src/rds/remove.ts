@@ -1,10 +1,10 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
-import { ros, type Script } from "../routeros/script.ts";
+import { nothing, ros, type Script } from "../routeros/script.ts";
 import { removedFile, requireMounted } from "./backing-file.ts";
 import { commandFailure, type RdsContext } from "./context.ts";
 import type { Place } from "./place.ts";
-import { removedSubvolume } from "./subvolume.ts";
+import { removedSubvolume, requireOneLabel } from "./subvolume.ts";
 import type { RdsVolume } from "./volume.ts";
 
 /** `changed`: the RDS is not as it was looked at, so nothing was removed. */
@@ -14,7 +14,7 @@ export type RemoveResult = "removed" | "changed";
  * Removes a volume: export off, item, file; in this order, in one RouterOS command that acts only on the item
  * whose comment is still the one that was read, and only while its pool is mounted. Each step that was done before is
  * skipped, so an interrupted call is finished by the next.
- * @throws filePoolNotMounted (UNAVAILABLE), foreignDisk (FAILED_PRECONDITION), notVerified (UNAVAILABLE)
+ * @throws filePoolNotMounted (UNAVAILABLE), foreignDisk, labelAmbiguous (FAILED_PRECONDITION), notVerified (UNAVAILABLE)
  */
 export async function removeVolume(
   context: RdsContext,
@@ -24,7 +24,7 @@ export async function removeVolume(
 ): Promise<RemoveResult> {
   // Each command finds the item in its own argument: one that was attached meanwhile has another record.
   const mine = ros`[/disk/find where slot=${id} and comment=${disk.comment} and type="file"]`;
-  const item = ros`${requireMounted(place.pool)}; /disk/set ${mine} nvme-tcp-export=no; /disk/remove ${mine}`;
+  const item = ros`/disk/set ${mine} nvme-tcp-export=no; /disk/remove ${mine}; `;
   return remove(context, id, place, item, signal);
 }
 
@@ -38,7 +38,7 @@ export async function removeFile(
   place: Place,
   signal: AbortSignal,
 ): Promise<RemoveResult> {
-  return remove(context, id, place, requireMounted(place.pool), signal);
+  return remove(context, id, place, nothing, signal);
 }
 
 /** Removes the item and the file that a failed create left. @throws notVerified (UNAVAILABLE) if something stays */
@@ -65,13 +65,15 @@ async function remove(
   context: RdsContext,
   id: VolumeId,
   { pool, path, subvolume }: Place,
-  first: Script,
+  item: Script,
   signal: AbortSignal,
 ): Promise<RemoveResult> {
   const what = `delete volume ${id}`;
   const gone = ros`:if ([:len [/disk/find where slot=${id}]] > 0) do={ :error "rds-csi:changed" }`;
   const file = subvolume === undefined ? removedFile(pool, path) : removedSubvolume(pool, subvolume, path);
-  const body = ros`${first}; ${gone}; ${file}`;
+  // A subvolume is named by its label: before the item goes, that must say which one it is.
+  const label = subvolume === undefined ? nothing : ros`${requireOneLabel(subvolume.label)}; `;
+  const body = ros`${requireMounted(pool)}; ${label}${item}${gone}; ${file}`;
   const outcome = await context.client.run({
     what,
     purpose: "change",
@@ -83,6 +85,8 @@ async function remove(
     const { reason } = outcome.failure;
     if (reason === "changed") return "changed";
     if (reason === "pool-not-mounted") throw failure("filePoolNotMounted", { volume: id, pool });
+    if (reason === "label-ambiguous")
+      throw failure("labelAmbiguous", { pool, label: subvolume?.label ?? "" });
     if (reason === "file-in-use") {
       throw failure("foreignDisk", { slot: id, reason: "its file is used by another disk item of the RDS" });
     }

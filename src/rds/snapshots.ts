@@ -17,25 +17,29 @@ import { type Disk, disks } from "./disk.ts";
 import { fileLayoutOf, type Layout, parentOf } from "./layout.ts";
 import { awayPools } from "./leftover.ts";
 import { classifiedAmong } from "./lookup.ts";
-import { type MountedDisk, poolHolding } from "./pool.ts";
+import { isMountedPool, type MountedDisk, poolHolding } from "./pool.ts";
 import { listSnapshots, type SnapshotFilter } from "./snapshot-list.ts";
+import {
+  isOf,
+  lastOf,
+  named,
+  namesIn,
+  namesOf,
+  onlySnapshot,
+  ownSnapshots,
+  type RdsSnapshot,
+  removeSecond,
+} from "./snapshot-names.ts";
 import {
   addSubvolume,
   canHoldSubvolumes,
   requireOneLabel,
-  type Subvolume,
   type SubvolumeName,
   subvolumeFromRow,
   subvolumeIds,
   subvolumes,
 } from "./subvolume.ts";
 import { ownVolume, type RdsVolume } from "./volume.ts";
-
-/** A snapshot on the RDS. */
-export interface RdsSnapshot {
-  readonly record: SnapshotRecord;
-  readonly subvolume: SubvolumeName;
-}
 
 /** A volume as source of a snapshot or clone, and the pool that its file is on. */
 export interface SourceVolume {
@@ -107,7 +111,7 @@ export class SnapshotStore {
   }
 
   /**
-   * Makes a snapshot, or finds the one that an earlier call has made: the cut and its record are one act. One command.
+   * Makes a snapshot, or finds the one that an earlier call has made: the cut and its record are one act. One command; two while the pool is below its reserve.
    * @returns the snapshot with this id, which may be one of another source
    * @throws snapshotForeign (FAILED_PRECONDITION), snapshotRoom, poolRefused (RESOURCE_EXHAUSTED), labelAmbiguous
    */
@@ -115,14 +119,18 @@ export class SnapshotStore {
     const { id, source, reserveBytes, signal } = spec;
     const { volume, pool } = source;
     if (pool.free < reserveBytes) {
+      // One that an earlier call has made needs no room.
+      const { snapshot } = await this.find(id, signal);
+      if (snapshot !== undefined) return snapshot;
       const [free, reserve] = [shortSize(pool.free), shortSize(reserveBytes, "up")];
       throw failure("snapshotRoom", { pool: pool.slot, free, reserve });
     }
     await this.#ready(signal);
     const what = `snapshot volume ${volume.id} as ${id}`;
     // Until it is answered, the line may run at any time. An earlier one may wait even then.
-    const earlier = this.#unanswered.get(id);
-    this.#unanswered.set(id, this.#context.clock.monotonic() + LATEST_MS);
+    const now = this.#context.clock.monotonic();
+    const earlier = this.#unanswered.get(id) ?? now;
+    this.#unanswered.set(id, now + LATEST_MS);
     const outcome = await this.#context.client.run({
       what,
       purpose: "change",
@@ -131,7 +139,8 @@ export class SnapshotStore {
       body: (rows) => ros`${cutScript(spec, this.#record(spec))}; ${rows}`,
       signal,
     });
-    if (earlier === undefined) this.#unanswered.delete(id);
+    if (earlier > now) this.#unanswered.set(id, earlier);
+    else this.#unanswered.delete(id);
     if (!outcome.ok) {
       const { kind, reason, text } = outcome.failure;
       const { slot, fsLabel: label, free } = pool;
@@ -146,16 +155,27 @@ export class SnapshotStore {
         throw failure("rdsBusy", { what, detail: text });
       throw commandFailure(what, outcome.failure);
     }
-    const found = this.#snapshotAmong(id, outcome.rows.map(subvolumeFromRow));
+    const found = onlySnapshot(
+      id,
+      ownSnapshots(id, outcome.rows.map(subvolumeFromRow), this.#context.clusterId),
+    );
     if (found !== undefined) return found;
     throw failure("notVerified", { what, detail: "the subvolume is missing" });
   }
 
-  /** One snapshot of this installation; undefined if no mounted pool has it. One command. @throws snapshotForeign */
+  /** One snapshot of this installation; undefined if no mounted pool has it. One command. @throws snapshotForeign, rdsBusy */
   async find(
     id: SnapshotId,
     signal: AbortSignal,
   ): Promise<{ readonly snapshot: RdsSnapshot | undefined; readonly mounted: readonly Disk[] }> {
+    const { all, mounted } = await this.#look(id, signal);
+    return { snapshot: onlySnapshot(id, all), mounted };
+  }
+
+  async #look(
+    id: SnapshotId,
+    signal: AbortSignal,
+  ): Promise<{ readonly all: readonly RdsSnapshot[]; readonly mounted: readonly Disk[] }> {
     await this.#ready(signal);
     const what = `read snapshot ${id}`;
     const outcome = await runChecked(this.#context, {
@@ -166,59 +186,84 @@ export class SnapshotStore {
       signal,
       coalesceKey: `snapshot:${id}`,
     });
-    const names = outcome.reply.flat("names")?.trim();
-    if (names === undefined)
+    const found = namesIn(outcome.reply);
+    if (found === undefined)
       throw failure("replyUnreadable", { what, detail: "the list of names is cut off" });
-    const found = names.split("|").flatMap((each) => {
-      const at = each.indexOf(">");
-      const name = each.slice(0, Math.max(0, at)).trim().replace(/^\/+/, "");
-      return name === "" ? [] : [{ name, label: each.slice(at + 1).trim(), readOnly: true, dead: false }];
-    });
-    return { snapshot: this.#snapshotAmong(id, found), mounted: disksOf(outcome) };
+    return { all: ownSnapshots(id, found, this.#context.clusterId), mounted: disksOf(outcome) };
+  }
+
+  /**
+   * Requires that a snapshot which no mounted pool has is absent: every pool of this installation is mounted. One command.
+   * @param mounted as `find` returned it
+   * @throws snapshotPoolAway (UNAVAILABLE)
+   */
+  async requireAbsent(
+    id: SnapshotId,
+    layout: Layout,
+    mounted: readonly Disk[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const [pool] = await awayPools(this.#context, layout, mounted, signal);
+    if (pool !== undefined) throw failure("snapshotPoolAway", { snapshot: id, pool });
   }
 
   /** The snapshots of this installation, in the order of their ids. One command, or several when there are many. */
   async list(filter: SnapshotFilter, signal: AbortSignal): Promise<RdsSnapshot[]> {
     await this.#ready(signal);
     const found = await listSnapshots(this.#context, filter, signal);
+    const { clusterId } = this.#context;
     return found
       .flatMap((subvolume) => {
         const decoded = decodeSnapshotName(lastOf(subvolume.name));
-        return decoded.kind === "snapshot" && this.#isOurs(decoded.record)
-          ? [{ record: decoded.record, subvolume }]
-          : [];
+        if (decoded.kind !== "snapshot" || !isOf(clusterId, decoded.record)) return [];
+        return [{ record: decoded.record, subvolume }];
       })
       .toSorted((a, b) => (a.record.id < b.record.id ? -1 : 1));
   }
 
   /**
    * Removes a snapshot. One that no pool has is removed already, if every pool of this installation is mounted. Two commands.
-   * @throws snapshotForeign (FAILED_PRECONDITION), snapshotPoolAway, snapshotPending, notVerified (UNAVAILABLE)
+   * @throws snapshotForeign, labelAmbiguous (FAILED_PRECONDITION), snapshotPoolAway, snapshotPending, notVerified (UNAVAILABLE)
    */
   async remove(id: SnapshotId, layout: Layout, signal: AbortSignal): Promise<void> {
-    const { snapshot, mounted } = await this.find(id, signal);
-    if (snapshot !== undefined) await this.#remove(snapshot, signal);
-    else {
-      const [pool] = await awayPools(this.#context, layout, mounted, signal);
-      if (pool !== undefined) throw failure("snapshotPoolAway", { snapshot: id, pool });
-    }
+    const { all, mounted } = await this.#look(id, signal);
+    const [first] = all;
+    if (first === undefined) await this.requireAbsent(id, layout, mounted, signal);
+    else await this.#remove(first, all, mounted, signal);
     const leftMs = (this.#unanswered.get(id) ?? 0) - this.#context.clock.monotonic();
     if (leftMs > 0) throw failure("snapshotPending", { snapshot: id, seconds: Math.ceil(leftMs / 1_000) });
   }
 
-  async #remove({ record: { id }, subvolume }: RdsSnapshot, signal: AbortSignal): Promise<void> {
+  /** @param first of `all`, which lie in one filesystem */
+  async #remove(
+    { record: { id }, subvolume: { label } }: RdsSnapshot,
+    all: readonly RdsSnapshot[],
+    mounted: readonly Disk[],
+    signal: AbortSignal,
+  ): Promise<void> {
     const what = `delete snapshot ${id}`;
+    const pool = mounted.find((disk) => isMountedPool(disk) && disk.fsLabel === label)?.slot;
+    if (pool === undefined) throw failure("snapshotPoolAway", { snapshot: id, pool: label });
+    const each = all.map(
+      ({ subvolume }) =>
+        ros`:foreach s in=${subvolumeIds(subvolume)} do={ :onerror g in={ /disk/btrfs/subvolume/remove $s } do={ :set why $g } }`,
+    );
     const outcome = await this.#context.client.run({
       what,
       purpose: "change",
       orderKey: id,
       listing: subvolumes(named(id)),
-      // A subvolume that is removed already is listed for a while: only the rows say whether it is there.
+      // A subvolume that is removed already is listed for a while: only the rows say whether it is there, and only while its pool is mounted.
       body: (rows) =>
-        ros`:local why ""; :foreach s in=${subvolumeIds(subvolume)} do={ :onerror g in={ /disk/btrfs/subvolume/remove $s } do={ :set why $g } }; ${payload("why", ros`$why`)}; ${rows}`,
+        ros`${requireMounted(pool)}; ${requireOneLabel(label)}; :local why ""; ${each}; ${payload("why", ros`$why`)}; ${rows}; ${requireMounted(pool)}`,
       signal,
     });
-    if (!outcome.ok) throw commandFailure(what, outcome.failure);
+    if (!outcome.ok) {
+      const { reason } = outcome.failure;
+      if (reason === "pool-not-mounted") throw failure("snapshotPoolAway", { snapshot: id, pool });
+      if (reason === "label-ambiguous") throw failure("labelAmbiguous", { pool, label });
+      throw commandFailure(what, outcome.failure);
+    }
     const left = outcome.rows.map(subvolumeFromRow).filter(({ dead }) => !dead);
     if (left.length === 0) return;
     const detail = outcome.reply.flat("why")?.trim() || "the subvolume is still there";
@@ -230,37 +275,6 @@ export class SnapshotStore {
     const cluster = clusterToken(record.cluster);
     return { id, source: volume.id, sizeBytes: disk.size ?? 0n, filesystem: record.filesystem, cluster };
   }
-
-  /** @throws snapshotForeign (FAILED_PRECONDITION) if it is not ours, or cannot be read */
-  #snapshotAmong(id: SnapshotId, listed: readonly Subvolume[]): RdsSnapshot | undefined {
-    const alive = listed.filter(({ dead, name }) => !dead && lastOf(name).startsWith(`${id}.`));
-    const [subvolume, another] = alive;
-    if (subvolume === undefined) return undefined;
-    const refuse = (reason: string) => failure("snapshotForeign", { snapshot: id, reason });
-    if (another !== undefined) throw refuse(`${alive.length} subvolumes have its id`);
-    const decoded = decodeSnapshotName(lastOf(subvolume.name));
-    if (decoded.kind !== "snapshot") throw refuse("its name cannot be read");
-    if (!this.#isOurs(decoded.record)) throw refuse(`it belongs to cluster ${decoded.record.cluster}`);
-    if (!subvolume.readOnly)
-      throw refuse("its subvolume is not read-only, so it may have changed since the cut");
-    return { record: decoded.record, subvolume };
-  }
-
-  #isOurs({ cluster }: SnapshotRecord): boolean {
-    const { clusterId } = this.#context;
-    return clusterId === undefined || cluster === clusterToken(clusterId);
-  }
-}
-
-/** Condition of the subvolumes whose last component begins with a snapshot's id. */
-function named(id: SnapshotId): Script {
-  return ros`fullname~${`(^|/)${id}[.]`}`;
-}
-
-/** Statements: put the names of the subvolumes with a snapshot's id and the labels of their filesystems under `names`. */
-function namesOf(id: SnapshotId): Script {
-  const get = (property: Script) => ros`[/disk/btrfs/subvolume/get $i ${property}]`;
-  return ros`:local names ""; :foreach i in=[/disk/btrfs/subvolume/find where ${named(id)}] do={ :if (${get(ros`dead`)} != true) do={ :set names ($names . "|" . ${get(ros`fullname`)} . ">" . ${get(ros`fs`)}) } }; ${payload("names", ros`$names`)}`;
 }
 
 /** The time in the name is the device's own, taken in the same line just before the cut: UTC, whatever its time zone. */
@@ -269,11 +283,9 @@ function cutScript({ id, source }: SnapshotSpec, record: Omit<SnapshotRecord, "c
   const until = now + BigInt(LATEST_MS) * NS_PER_MS;
   const folder = parentOf(subvolume.name);
   const prefix = `${folder === "" ? "" : `${folder}/`}${snapshotNamePrefix(record)}`;
-  const add = addSubvolume(subvolume.label, ros`(${prefix} . $t)`, subvolume.name, true);
-  const cut = ros`:local t [:tonsec [:timestamp]]; :if ($t > ${until}) do={ :error "rds-csi:late" }; ${add}`;
-  return ros`${requireMounted(pool.slot)}; ${requireOneLabel(subvolume.label)}; :if ([:len [/disk/btrfs/subvolume/find where ${named(id)}]] = 0) do={ ${cut} }`;
-}
-
-function lastOf(path: string): string {
-  return path.slice(path.lastIndexOf("/") + 1);
+  const { label, name } = subvolume;
+  const add = addSubvolume(label, ros`$own`, name, true);
+  const count = ros`[:len [/disk/btrfs/subvolume/find where ${named(id)}]]`;
+  const cut = ros`:local t [:tonsec [:timestamp]]; :if ($t > ${until}) do={ :error "rds-csi:late" }; :local own (${prefix} . $t); ${add}; ${removeSecond(id, label)}`;
+  return ros`${requireMounted(pool.slot)}; ${requireOneLabel(label)}; :if (${count} = 0) do={ ${cut} }`;
 }

@@ -66,7 +66,8 @@ export function addSubvolume(label: string, name: Script, parent?: string, readO
   const last = parent.slice(parent.lastIndexOf("/") + 1);
   return last === parent
     ? add(ros` parent=${parent}`)
-    : ros`:do { ${add(ros` parent=${parent}`)} } on-error={ ${add(ros` parent=${last}`)} }`;
+    : // Either text may be the one that says why.
+      ros`:onerror g in={ ${add(ros` parent=${parent}`)} } do={ :onerror h in={ ${add(ros` parent=${last}`)} } do={ :error ($g . "; " . $h) } }`;
 }
 
 /** Expression: whether a disk item is backed by a file in the folder. RouterOS shows paths with a leading slash or without. */

@@ -69,3 +69,16 @@ export function fastClock(times: number): Clock {
     sleep: (ms, signal) => systemClock.sleep(ms / times, signal),
   };
 }
+
+/** The clocks of this machine, which a test can move on. */
+export function steppedClock(): Clock & { pass(seconds: number): void } {
+  let offset = 0;
+  return {
+    now: () => systemClock.now() + offset,
+    monotonic: () => systemClock.monotonic() + offset,
+    sleep: systemClock.sleep,
+    pass: (seconds) => {
+      offset += seconds * 1_000;
+    },
+  };
+}

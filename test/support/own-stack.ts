@@ -28,7 +28,7 @@ export interface Wish {
   readonly limit?: bigint;
   readonly capabilities?: readonly Capability[];
   readonly parameters?: Readonly<Record<string, string>>;
-  readonly source?: ContentSource;
+  readonly source?: ContentSource | undefined;
 }
 
 export const createVolume = (on: Pick<Stack, "volumes">, wish: Wish = {}) =>

@@ -10,7 +10,7 @@ import {
 } from "../../inspect/fact.ts";
 import type { PersistentVolumeView } from "../../kubernetes/port.ts";
 import type { SnapshotContentView } from "../../kubernetes/volume-snapshots.ts";
-import type { RdsSnapshot } from "../../rds/snapshots.ts";
+import type { RdsSnapshot } from "../../rds/snapshot-names.ts";
 import type { Survey } from "../../rds/survey.ts";
 import type { Limits, Sides } from "../volumes/connect.ts";
 import { unknownSides } from "../volumes/listed.ts";

@@ -27,6 +27,10 @@ export const snapshotErrors = {
     (p) => `a snapshot with name ${JSON.stringify(p.name)} exists already: ${p.difference}`,
     "Delete that snapshot first, or use another name.",
   ),
+  snapshotParameter: entry.INVALID_ARGUMENT<{ key: string }>(
+    (p) => `VolumeSnapshotClass parameter ${JSON.stringify(p.key)} is unknown: there are no parameters`,
+    "Remove the parameter; a VolumeSnapshotClass is changed by creating it anew.",
+  ),
   snapshotForeign: entry.FAILED_PRECONDITION<{ snapshot: string; reason: string }>(
     (p) => `snapshot ${p.snapshot} on the RDS is not one of this installation: ${p.reason}`,
     "The driver never changes or reads it. Find its owner: compare --cluster-id, and the name of its subvolume (`/disk/btrfs/subvolume/print`).",
