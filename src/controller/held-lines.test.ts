@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { setImmediate } from "node:timers/promises";
 import { fastClock } from "../../test/support/clock.ts";
 import { FILE_LAYOUTS, fileOf, stored } from "../../test/support/file-layouts.ts";
-import { createVolume } from "../../test/support/own-stack.ts";
+import { createVolume, untilDone } from "../../test/support/own-stack.ts";
 import {
   BLOCK,
   type ControllerStack,
@@ -262,7 +262,8 @@ describe("a line that waits on the RDS and runs after its caller was answered ot
         abort.abort(new Error("the caller gave up"));
         await removal;
         await controller.transport.close();
-        await create(on, BLOCK, { layout });
+        // The name of a subvolume that was just removed may be taken for a while.
+        await untilDone(() => create(on, BLOCK, { layout }));
         await device.writeFile(fileOf(ID, layout), 0n, "new");
         await publish(on, "node-a");
         const before = stored(on.simulator);

@@ -83,14 +83,15 @@ export const noneDead = ({ simulator: { device } }: Pick<Stack, "simulator">): P
 
 /** Makes a subvolume behind the driver's back, empty or as a snapshot of the one whose directory is `from`. Paths begin with the pool. */
 export async function addSubvolume(
-  { simulator: { device } }: Pick<Stack, "simulator">,
+  { simulator: { device, switches } }: Pick<Stack, "simulator">,
   path: string,
   { from, readOnly = false }: { readonly from?: string; readonly readOnly?: boolean } = {},
 ): Promise<void> {
   const [slot = ""] = path.split("/", 1);
   const below = (directory: string): string => directory.slice(slot.length + 1);
   await device.makeDirectories(parentOf(path));
-  const parent = from === undefined ? undefined : below(from);
+  const whole = from === undefined ? undefined : below(from);
+  const parent = switches.snapshotParent === "name" ? whole?.slice(whole.lastIndexOf("/") + 1) : whole;
   await device.subvolumeStore.add(device.pool(slot).label, below(path), parent, readOnly);
 }
 
