@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import process from "node:process";
 import fc from "fast-check";
+import { fastClock } from "../../test/support/clock.ts";
 import { createVolume } from "../../test/support/own-stack.ts";
 import { BLOCK, type ControllerStack, MIB, type Stack, startStack } from "../../test/support/rds-stack.ts";
 import type { Capability } from "../domain/access-mode.ts";
@@ -54,6 +55,9 @@ const step = fc.oneof(
   },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+/** In turn, one for each program. */
+const PROFILES = ["current", "hostile", "strict", "old"] as const;
 
 /** What a volume or snapshot holds: bytes by page, the others are zeros. */
 interface Copy {
@@ -321,6 +325,9 @@ class Copies {
   }
 }
 
+/** Programs so far. */
+let runs = 0;
+
 const NAMES = new Map([
   [5, ["NOT_FOUND"]],
   [6, ["ALREADY_EXISTS"]],
@@ -334,7 +341,9 @@ test(`${STEPS} random steps of volumes and their copies keep every byte`, async 
     fc.asyncProperty(
       fc.array(step, { minLength: STEPS_PER_RUN, maxLength: STEPS_PER_RUN }),
       async (sequence) => {
+        const clock = fastClock(20);
         const stack = await startStack({
+          ...{ profile: PROFILES[runs++ % PROFILES.length] ?? "current", clock, simulatorClock: clock },
           evidence: {
             holderGone: async () => false,
             singleUser: async () => ({ kind: "proven" }),

@@ -60,7 +60,7 @@ const CLONE_4 = volumeIdFromName("pvc-4");
 
 /** The commands and the bytes of the replies of each step. */
 async function costs(volumes: number, snapshots: number): Promise<Map<string, [number, number]>> {
-  const on = await start();
+  const on = await start({ profile: "current" });
   await fill(
     on,
     Array.from({ length: volumes }, (_, at) => `old-${at}`),
@@ -95,7 +95,7 @@ test("snapshots and clones cost at most three RouterOS commands, beside many vol
 });
 
 test("a list of 500 snapshots costs a command for each few hundred, and each is in it once, page by page", async () => {
-  const on = await start();
+  const on = await start({ profile: "current" });
   fillSnapshots(on, 500);
   await on.rds.version(on.signal);
   on.commandsSince();
@@ -113,7 +113,7 @@ test("a list of 500 snapshots costs a command for each few hundred, and each is 
 });
 
 test("volumes beside the snapshots cost as ever", async () => {
-  const on = await start();
+  const on = await start({ profile: "current" });
   fillSnapshots(on, 500);
   await on.rds.version(on.signal);
   await createVolume(on);
