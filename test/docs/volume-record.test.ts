@@ -44,6 +44,8 @@ describe("docs/volume-record.md", () => {
       claim: { namespace: "a", name: "b" },
       createdAt: 1,
       source: "s",
+      layout: "subvolume",
+      wantedBytes: 1n,
       filesystem: "xfs",
       epoch: 2,
       attachments: ["x", "y"].map((node) => ({

@@ -43,6 +43,8 @@ const record: fc.Arbitrary<VolumeRecord> = fc
     claim: fc.option(fc.record({ namespace: text, name: text }), { nil: undefined }),
     createdAt: time,
     source: fc.option(text, { nil: undefined }),
+    layout: fc.constantFrom(undefined, "subvolume" as const),
+    wantedBytes: fc.option(fc.bigInt({ min: 1n, max: 2n ** 63n - 1n }), { nil: undefined }),
     filesystem: fc.constantFrom(undefined, "ext4" as const, "xfs" as const),
     epoch: fc.nat(1_000_000),
     attachments: fc.uniqueArray(attachment, { maxLength: 2, selector: ({ node }) => node }),
