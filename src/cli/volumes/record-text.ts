@@ -67,6 +67,8 @@ function rowsOf(record: VolumeRecord): Row[] {
     ["  cluster", record.cluster],
     ["  claim", claim === undefined ? "none" : `${claim.namespace}/${claim.name}`],
     ["  created", isoTime(record.createdAt)],
+    ...(record.source === undefined ? [] : [["  source", record.source] as const]),
+    ["  layout", record.layout ?? "plain"],
     ["  epoch", String(record.epoch)],
     ...attached.map((text): Row => ["  attached", text]),
     ...migrating.map((text): Row => ["  migration", text]),
@@ -108,13 +110,16 @@ export function recordDocument({ found, copy }: ShownRecord): object {
     handle: id,
     comment: disk.comment,
     problem: "reason" in found ? found.reason : null,
-    record:
-      decoded.kind === "record"
-        ? { ...decoded.record, unknown: Object.fromEntries(decoded.record.unknown) }
-        : null,
+    record: decoded.kind === "record" ? recordFields(decoded.record) : null,
     nqn: disk.nqn,
     exported: disk.exported,
     copy: kept === undefined ? null : { comment: kept.comment, seen: kept.seen, highestEpoch: kept.epoch },
     copyProblem: copy.state === "unknown" ? copy.reason : null,
   };
+}
+
+/** A record fit for JSON, which has no bigint. */
+function recordFields({ wantedBytes, unknown, ...record }: VolumeRecord): object {
+  const wanted = wantedBytes === undefined ? {} : { wantedBytes: Number(wantedBytes) };
+  return { ...record, ...wanted, unknown: Object.fromEntries(unknown) };
 }
