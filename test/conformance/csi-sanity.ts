@@ -13,15 +13,17 @@ import { startStand } from "../support/stand.ts";
  * docs/conformance.md. With `--deno` all three run from source under that Deno.
  *
  *     bun test/conformance/csi-sanity.ts [--deno <path of deno>] <path of csi-sanity> [profile] [mount|block] [subvolume|plain]
+ *
+ * `all` stands for any.
  */
 const { values, positionals } = parseArgs({ options: { deno: { type: "string" } }, allowPositionals: true });
 const [sanity = "", onlyProfile, onlyType, onlyLayout] = positionals;
 const runtime = values.deno === undefined ? "" : " under Deno";
-const PROFILES = ["current", "hostile", "strict"].filter(
-  (name) => onlyProfile === undefined || name === onlyProfile,
-);
-const TYPES = ["mount", "block"].filter((name) => onlyType === undefined || name === onlyType);
-const LAYOUTS = ["subvolume", "plain"].filter((name) => onlyLayout === undefined || name === onlyLayout);
+const chosen = (names: readonly string[], only = "all") =>
+  names.filter((name) => only === "all" || name === only);
+const PROFILES = chosen(["current", "hostile", "strict"], onlyProfile);
+const TYPES = chosen(["mount", "block"], onlyType);
+const LAYOUTS = chosen(["subvolume", "plain"], onlyLayout);
 /** Specs that need a snapshot or clone of a volume, which the layout plain cannot have. */
 const NEEDS_SUBVOLUME = "Snapshot|from an existing source";
 
