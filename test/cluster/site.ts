@@ -30,6 +30,8 @@ export interface SiteOptions {
   readonly config: Readonly<Record<string, string>>;
   /** Patches of the manifests, as kustomize takes them. */
   readonly patches: readonly object[];
+  /** Of the manifests, those that the version has; all that a whole cluster takes, if not given. */
+  readonly components?: readonly string[];
 }
 
 /** A site without NVMe: loop devices over the files of the simulated RDS. */
@@ -68,7 +70,7 @@ export async function makeSiteFrom(
 async function writeSettings(
   directory: string,
   manifests: string,
-  { config, patches }: SiteOptions,
+  { config, patches, components = ["kubevirt", "monitoring", "snapshots"] }: SiteOptions,
 ): Promise<void> {
   const lines = Object.entries({ ...CONFIG, ...config }).map(([name, value]) => `${name}: ${value}\n`);
   await writeFile(join(directory, "config.yaml"), lines.join(""));
@@ -81,7 +83,7 @@ async function writeSettings(
     kind: "Kustomization",
     resources: [relative(directory, join(manifests, "base"))],
     // An earlier version has fewer.
-    components: ["kubevirt", "monitoring", "snapshots"]
+    components: components
       .map((name) => join(manifests, "components", name))
       .filter((component) => existsSync(component))
       .map((component) => relative(directory, component)),
