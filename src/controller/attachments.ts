@@ -93,9 +93,12 @@ export class AttachmentService {
    * @param nodeId "" means every node
    */
   async unpublish(id: VolumeId, nodeId: string, signal: AbortSignal): Promise<void> {
-    const remembered = this.#options.rds.remembered(id);
+    const known = this.#options.rds.remembered(id);
+    // It may be finished by now.
+    const remembered = known?.record.copy === undefined ? known : undefined;
     const found = remembered ?? volumeToDetach(await this.#options.rds.find(id, signal, "attach"));
-    if (found === undefined) return;
+    // One that is being copied was never attached, and its record belongs to the copy.
+    if (found === undefined || found.record.copy !== undefined) return;
     await this.#changeAndTidy({
       id,
       first: found,

@@ -1,4 +1,5 @@
 import type { Clock } from "../domain/clock.ts";
+import { failure } from "../domain/errors/driver-error.ts";
 import { SharedWork } from "../domain/shared-work.ts";
 import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
 import { compareVolume } from "../inspect/compare.ts";
@@ -61,7 +62,8 @@ export class VolumeHealthService {
   async health(id: VolumeId, signal: AbortSignal): Promise<VolumeHealth> {
     const { listing, findings, health } = await this.#look(id, signal);
     const isNamed = findings.some((each) => each.id === "volume-missing" || each.id === "record-unusable");
-    if (!isNamed) requireVolume(id, classifiedIn(listing));
+    const volume = isNamed ? undefined : requireVolume(id, classifiedIn(listing));
+    if (volume?.record.copy !== undefined) throw failure("volumeNotFound", { volume: id });
     return { id, health };
   }
 

@@ -47,7 +47,9 @@ export class RecordKeeper {
     const last = this.#last;
     if (last !== undefined && clock.monotonic() - last < KEEP_INTERVAL_MS) return;
     this.#last = clock.monotonic();
-    const present = found.volumes.map(({ id, disk, record }) => ({
+    // The record of a volume that is being copied must never be put back on the finished volume.
+    const finished = found.volumes.filter(({ record }) => record.copy === undefined);
+    const present = finished.map(({ id, disk, record }) => ({
       id,
       comment: disk.comment,
       epoch: record.epoch,

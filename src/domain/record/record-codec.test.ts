@@ -43,6 +43,19 @@ const record: fc.Arbitrary<VolumeRecord> = fc
     claim: fc.option(fc.record({ namespace: text, name: text }), { nil: undefined }),
     createdAt: time,
     source: fc.option(text, { nil: undefined }),
+    copy: fc.option(
+      fc
+        .record({
+          done: fc.bigInt(0n, 1n << 62n),
+          more: fc.bigInt(1n, 1n << 61n),
+          sourceCreatedAt: time,
+          sourceEpoch: fc.nat(1_000_000),
+          line: fc.stringMatching(/^[0-9a-f]{8}$/),
+          isBusy: fc.boolean(),
+        })
+        .map(({ done, more, ...rest }) => ({ done, total: done + more, ...rest })),
+      { nil: undefined },
+    ),
     filesystem: fc.constantFrom(undefined, "ext4" as const, "xfs" as const),
     epoch: fc.nat(1_000_000),
     attachments: fc.uniqueArray(attachment, { maxLength: 2, selector: ({ node }) => node }),
@@ -86,14 +99,19 @@ const record: fc.Arbitrary<VolumeRecord> = fc
     }),
     unknown: fc.uniqueArray(unknownField, { selector: ([key]) => key, maxLength: 3 }),
   })
-  .map((value) => ({ ...value, migration: value.attachments.length === 2 ? value.migration : undefined }));
+  .map(({ copy, ...value }) => ({
+    ...value,
+    migration: value.attachments.length === 2 ? value.migration : undefined,
+    ...(copy === undefined || value.attachments.length > 0 ? {} : { copy }),
+  }));
 
 describe("the volume record", () => {
   test("round-trips, and is printable ASCII without blanks or quotes", () => {
     fc.assert(
       fc.property(record, (value) => {
         const encoded = encodeRecord(value);
-        expect(encoded).toMatch(/^rds1;[A-Za-z0-9._:/@%,|;=-]*$/);
+        expect(encoded).toMatch(value.copy === undefined ? /^rds1;/ : /^rds2;/);
+        expect(encoded).toMatch(/^rds[12];[A-Za-z0-9._:/@%,|;=-]*$/);
         expect(decodeRecord(encoded)).toEqual({ kind: "record", record: value });
       }),
       { numRuns: 500 },
@@ -170,7 +188,12 @@ describe("the volume record", () => {
     [`${minimal};zz=a\u0018b`, "field zz holds characters that no record has"],
     [`${minimal};zz="`, "field zz holds characters that no record has"],
     [`${minimal};z\u00e9=1`, "field z\u00e9 holds characters that no record has"],
-    ["rds2;whatever", "record version 2 is newer than this driver"],
+    ["rds3;whatever", "record version 3 is newer than this driver"],
+    ["rds21;whatever", "record version 21 is newer than this driver"],
+    ["rds2;n=pvc-1;c=prod;t=1", "field k is missing"],
+    ["rds2;n=pvc-1;c=prod;t=1;k=2,1,1,0,01234567,-", "bad copy 2,1,1,0,01234567,-"],
+    ["rds2;n=pvc-1;c=prod;t=1;k=0,1,1,0,xyz,b", "bad copy 0,1,1,0,xyz,b"],
+    ["rds2;n=pvc-1;c=prod;t=1;k=0,1,1,0,01234567,-;a=a,q,0,bw,1", "it is unfinished, and attached"],
   ] as const) {
     test(`${comment} is unreadable: ${reason}`, () => {
       expect(decodeRecord(comment)).toEqual({ kind: "unreadable", reason });

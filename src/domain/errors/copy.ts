@@ -1,0 +1,25 @@
+import { entry, REPEATED } from "./entry.ts";
+
+/** Failures of full copies (StorageClass parameter cloneMode: copy). */
+export const copyErrors = {
+  copyRunning: entry.ABORTED<{ volume: string; source: string; progress: string }>(
+    (p) => `volume ${p.volume} is being copied from volume ${p.source}: ${p.progress}`,
+    "Nothing to do.",
+    "The copy goes on, and the repeated call tells how far it is.",
+  ),
+  copySourceAttached: entry.FAILED_PRECONDITION<{ source: string; by: string }>(
+    (p) => `volume ${p.source} cannot be copied while it is in use: ${p.by}`,
+    "Stop the workloads that use the source, and keep it detached until the copy is done. A source that is attached in between is copied anew from the beginning. A snapshot of a volume with the layout subvolume can be cloned at any time.",
+    REPEATED,
+  ),
+  copyNotConfirmed: entry.FAILED_PRECONDITION<{ volume: string; detail: string }>(
+    (p) => `the copy into volume ${p.volume} is not proven, and was removed: ${p.detail}`,
+    "This RouterOS version does not say when a copy has ended. Copy the data by a pod that mounts both volumes.",
+    REPEATED,
+  ),
+  volumeUnfinished: entry.FAILED_PRECONDITION<{ volume: string; progress: string }>(
+    (p) => `volume ${p.volume} is unfinished: it is being copied, ${p.progress}`,
+    "Wait until the copy is done; `rds-csi volumes show` tells how far it is.",
+    REPEATED,
+  ),
+} as const;
