@@ -19,6 +19,8 @@ const STATES: Readonly<Record<VolumeState, string>> = {
   attached: "attached to the nodes of the column NODES",
   migrating:
     "attached to two nodes for a live migration; MIGRATION shows how long it runs and how long it may",
+  copying:
+    "unfinished: a full copy fills it (`cloneMode: copy`); `-o wide` and `volumes show` tell how far it is",
   broken: "ours, and a finding is an error: see `Problems:`",
   missing: "a PersistentVolume names it, and the RDS has no disk item for it",
   foreign: "its slot looks like ours and it is not of this installation; it is never changed",
@@ -29,7 +31,7 @@ const ORDERS: Readonly<Record<SortKey, string>> = {
   problems: "the worst problems, then volumes without a problem; the default",
   claim: "by namespace and name",
   node: "by the first node",
-  state: "missing, broken, migrating, attached, available, foreign",
+  state: "missing, broken, migrating, copying, attached, available, foreign",
   size: "the largest first",
   age: "the newest first",
   handle: "by handle; the default of JSON and YAML",
