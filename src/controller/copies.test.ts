@@ -172,6 +172,20 @@ describe("the source", () => {
     },
   );
 
+  test("is attached, written and detached while the last part is copied: the copy begins anew", async () => {
+    const on = await start();
+    const { release } = await heldAt(on, 3);
+    on.simulator.setSwitches({ copyMs: 100_000 });
+    release();
+    await until("the part is copied in part", async () => (await lettersOf(on)).endsWith("C"));
+    await publish(on, SOURCE, "node-a");
+    await fill(on, fileNow(on, SOURCE), ["x", "y", "z"]);
+    await on.attachments.unpublish(SOURCE, "node-a", on.signal);
+    on.simulator.setSwitches({ copyMs: 0 });
+    await untilDone(() => calls.copy(on), 40);
+    expect(await lettersOf(on)).toBe("xyz");
+  });
+
   test("is attached, written and detached between two parts: the copy begins anew", async () => {
     const on = await start();
     const { release } = await heldAt(on, 2);
