@@ -5,7 +5,7 @@ import type { Clock } from "../domain/clock.ts";
 import { failure, isFailure } from "../domain/errors/driver-error.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { HealthEntry } from "../inspect/health.ts";
-import { type CopyTarget, isCopyTarget } from "../rds/copy.ts";
+import { type CopyTarget, isCopyTarget, requireFinished } from "../rds/copy.ts";
 import type { Layout } from "../rds/layout.ts";
 import type { PageRead, PoolItems, VolumePage } from "../rds/page.ts";
 import { pollUntil } from "../rds/poll.ts";
@@ -106,6 +106,7 @@ export class VolumeService {
       check(found);
       return infoOf(await this.#copied(found, make, signal));
     }
+    requireFinished(found);
     const volume = existing === undefined ? found : await finishClone(this.#options, found, signal);
     check(volume);
     // An earlier removal, whose line still waits on the RDS, must not remove the volume after this answer.
@@ -269,6 +270,7 @@ function deletable(found: Classified): RdsVolume {
     const { id, reason } = (found as Extract<Classified, { kind: "foreign" }>).foreign;
     throw failure("foreignDisk", { slot: id, reason });
   }
+  if (volume.record.conversion !== undefined) requireFinished(volume);
   if (volume.record.attachments.length > 0) {
     const nodes = volume.record.attachments.map((attachment) => attachment.node);
     throw failure("volumeInUse", { volume: volume.id, nodes });

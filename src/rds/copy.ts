@@ -1,4 +1,4 @@
-import { failure } from "../domain/errors/driver-error.ts";
+import { type DriverError, failure } from "../domain/errors/driver-error.ts";
 import { encodeChecked } from "../domain/record/record-codec.ts";
 import type { CopyState, VolumeRecord } from "../domain/record/volume-record.ts";
 import { shortSize } from "../domain/size.ts";
@@ -7,12 +7,12 @@ import type { CommandFailure } from "../routeros/client.ts";
 import { printed } from "../routeros/envelope.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { changeDisk, commandFailure, disksOf, type RdsContext, randomNonce, runChecked } from "./context.ts";
-import { disks, FILE_PROPERTIES } from "./disk.ts";
+import { type Disk, disks, FILE_PROPERTIES } from "./disk.ts";
 import { classifiedAmong } from "./lookup.ts";
 import { pollDisk } from "./poll.ts";
-import { type Classified, ownVolume, type RdsVolume, writtenVolume } from "./volume.ts";
+import { type Classified, type RdsVolume, writtenVolume } from "./volume.ts";
 
-/** A volume with an unfinished copy in it. */
+/** A volume with an unfinished copy in it. Its item may have another slot than its own. */
 export interface CopyTarget extends RdsVolume {
   readonly record: VolumeRecord & { readonly copy: CopyState };
 }
@@ -22,9 +22,16 @@ export function isCopyTarget(volume: RdsVolume): volume is CopyTarget {
   return volume.record.copy !== undefined;
 }
 
-/** For a call that uses a volume. @throws volumeUnfinished (FAILED_PRECONDITION) while it is being copied */
-export function requireFinished({ id, record: { copy } }: RdsVolume): void {
-  if (copy !== undefined) throw failure("volumeUnfinished", { volume: id, progress: copyProgress(copy) });
+/** Why no call may use a volume now; undefined: it is finished. @returns volumeUnfinished, volumeConverting (FAILED_PRECONDITION) */
+export function unfinished({ id, record: { copy, conversion } }: RdsVolume): DriverError | undefined {
+  if (conversion !== undefined) return failure("volumeConverting", { volume: id });
+  return copy && failure("volumeUnfinished", { volume: id, progress: copyProgress(copy) });
+}
+
+/** For a call that uses a volume. @throws the error of `unfinished` */
+export function requireFinished(volume: RdsVolume): void {
+  const error = unfinished(volume);
+  if (error !== undefined) throw error;
 }
 
 /** Both ends of a copy, read by one command. undefined: proven absent. */
@@ -116,23 +123,24 @@ export type ChunkResult =
 export async function copyChunk(context: RdsContext, spec: ChunkSpec): Promise<ChunkResult> {
   const { target, source, done, size, signal } = spec;
   const { id } = target;
+  const { slot } = target.disk;
   const what = `copy ${size} bytes at ${done} of volume ${source.id} into volume ${id}`;
-  const { running, free } = commentsOf(context, target, done);
+  const { running, free, copy } = commentsOf(context, target, done);
   const outcome = await context.client.run({
     what,
     purpose: "change",
     lane: "copy",
     orderKey: id,
     priority: "background",
-    listing: disks(ros`slot=${id}`, FILE_PROPERTIES),
+    listing: disks(ros`slot=${slot}`, FILE_PROPERTIES),
     body: (rows) => ros`${chunkScript(spec, running, free)}; ${rows}`,
     signal,
   });
   if (!outcome.ok) return chunkFailed(what, outcome.failure);
-  const found = ownVolume(classifiedAmong(context, id, disksOf(outcome)));
-  if (found?.disk.comment !== free || !isCopyTarget(found)) return { kind: "changed" };
+  const disk = disksOf(outcome).find((each) => each.slot === slot);
+  if (disk?.comment !== free) return { kind: "changed" };
   requireConfirmed(id, outcome.reply.flat("copied"), size);
-  return { kind: "copied", target: found };
+  return { kind: "copied", target: { id, disk, record: { ...target.record, copy } } };
 }
 
 function chunkFailed(what: string, error: CommandFailure): ChunkResult {
@@ -146,13 +154,11 @@ function commentsOf(
   context: RdsContext,
   { id, record }: CopyTarget,
   done: bigint,
-): { readonly running: string; readonly free: string } {
+): { readonly running: string; readonly free: string; readonly copy: CopyState } {
   const line = (context.nonce ?? randomNonce)();
   const of = (copy: CopyState) => encodeChecked(id, { ...record, copy });
-  return {
-    running: of({ ...record.copy, done, line, isBusy: true }),
-    free: of({ ...record.copy, done, line, isBusy: false }),
-  };
+  const copy = { ...record.copy, done, line, isBusy: false };
+  return { running: of({ ...copy, isBusy: true }), free: of(copy), copy };
 }
 
 /**
@@ -198,8 +204,8 @@ export async function freeTarget(
   const { id, record } = target;
   const line = (context.nonce ?? randomNonce)();
   const free = { ...record, copy: { ...record.copy, line, isBusy: false } };
-  const volume = await remake(context, target, free, `free the unfinished volume ${id}`, signal);
-  return volume !== undefined && isCopyTarget(volume) ? volume : undefined;
+  const disk = await remake(context, target, free, `free the unfinished volume ${id}`, signal);
+  return disk && { id, disk, record: free };
 }
 
 /**
@@ -213,7 +219,9 @@ export async function finishCopy(
   signal: AbortSignal,
 ): Promise<RdsVolume | undefined> {
   const { id, record } = target;
-  return remake(context, target, { ...record, copy: undefined }, `finish the copied volume ${id}`, signal);
+  const what = `finish the copied volume ${id}`;
+  const disk = await remake(context, target, { ...record, copy: undefined }, what, signal);
+  return disk && writtenVolume(disk, context.clusterId, what);
 }
 
 /**
@@ -229,28 +237,35 @@ async function remake(
   record: VolumeRecord,
   what: string,
   signal: AbortSignal,
-): Promise<RdsVolume | undefined> {
+): Promise<Disk | undefined> {
+  // Not that of the volume while it is converted.
+  const slot = disk.slot as VolumeId;
   const next = encodeChecked(id, record);
-  const old = ros`/disk/find where slot=${id} and comment=$old`;
-  const isThere = ros`[:len [/file/find where name=${disk.filePath}]] = 1`;
-  const add = addItem(id, disk.filePath, ros`$next`);
-  // The device may need a moment until the file is free.
-  const made = ros`:onerror f in={ ${add} } do={ :delay 2s; :onerror g in={ ${add} } do={ :delay 5s; ${add} } }`;
-  const script = ros`:local old ${disk.comment}; :local next ${next}; :if ([:len [${old}]] != 1 || !(${isThere})) do={ :error "rds-csi:changed" }; /disk/remove [${old}]; :if ([:len [/disk/find where slot=${id}]] = 0 && ${isThere}) do={ ${made} }`;
-  const outcome = await changeDisk(context, what, "change", id, script, signal);
+  const old = ros`/disk/find where slot=${slot} and comment=$old`;
+  const isThere = fileIsThere(disk.filePath);
+  const made = addItem(slot, disk.filePath, ros`$next`);
+  const script = ros`:local old ${disk.comment}; :local next ${next}; :if ([:len [${old}]] != 1 || !(${isThere})) do={ :error "rds-csi:changed" }; /disk/remove [${old}]; :if ([:len [/disk/find where slot=${slot}]] = 0 && ${isThere}) do={ ${made} }`;
+  const outcome = await changeDisk(context, what, "change", slot, script, signal);
   if (!outcome.ok) {
     if (outcome.failure.reason === "changed") return undefined;
     throw commandFailure(what, outcome.failure);
   }
   const isReady = (found: typeof outcome.disk) => found?.comment !== next || found.size !== undefined;
-  const now = await pollDisk(context, id, signal, outcome.disk, isReady);
+  const now = await pollDisk(context, slot, signal, outcome.disk, isReady);
   if (now?.comment !== next) return undefined;
   if (now.size !== disk.size)
     throw failure("notVerified", { what, detail: `its size is ${now.size}, not ${disk.size}` });
-  return writtenVolume(now, context.clusterId, what);
+  return now;
 }
 
-/** Command: makes the item of a file that is there, not exported. @param comment expression */
-function addItem(slot: string, file: string, comment: Script): Script {
-  return ros`/disk/add type=file slot=${slot} file-path=${file} mount-filesystem=no mount-read-only=no compress=no smb-sharing=no nfs-sharing=no media-sharing=no iscsi-export=no swap=no nvme-tcp-export=no comment=${comment}`;
+/** Expression: whether there is exactly this file. */
+export function fileIsThere(path: string): Script {
+  return ros`[:len [/file/find where name=${path}]] = 1`;
+}
+
+/** Statement: makes the item of a file that is there, not exported. @param comment expression */
+export function addItem(slot: string, file: string, comment: Script): Script {
+  const add = ros`/disk/add type=file slot=${slot} file-path=${file} mount-filesystem=no mount-read-only=no compress=no smb-sharing=no nfs-sharing=no media-sharing=no iscsi-export=no swap=no nvme-tcp-export=no comment=${comment}`;
+  // The device may need a moment until a file is free of its former item.
+  return ros`:onerror f in={ ${add} } do={ :delay 2s; :onerror g in={ ${add} } do={ :delay 5s; ${add} } }`;
 }

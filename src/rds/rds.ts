@@ -6,6 +6,7 @@ import { ros } from "../routeros/script.ts";
 import type { Purpose } from "../routeros/transport/transport.ts";
 import { VolumeCache, type VolumeObserver } from "./cache.ts";
 import { type RdsContext, sharedReads } from "./context.ts";
+import { ConversionStore } from "./convert.ts";
 import { CopyStore } from "./copy-store.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
@@ -56,6 +57,7 @@ export class Rds {
   readonly #version: DeviceVersion;
   readonly snapshots: SnapshotStore;
   readonly copies: CopyStore;
+  readonly conversions: ConversionStore;
 
   constructor(context: RdsContext) {
     this.#context = context;
@@ -64,6 +66,7 @@ export class Rds {
     this.#lists = sharedReads(context, 1);
     this.#pages = sharedReads(context, 1);
     this.snapshots = new SnapshotStore(context, (signal) => this.version(signal));
+    this.conversions = new ConversionStore(context, (signal) => this.version(signal));
     this.copies = new CopyStore(context, (signal) => this.version(signal), this.#cache);
   }
 

@@ -17,6 +17,15 @@ export const copyErrors = {
     "This RouterOS version does not say when a copy has ended. Copy the data by a pod that mounts both volumes.",
     REPEATED,
   ),
+  volumeConverting: entry.FAILED_PRECONDITION<{ volume: string }>(
+    (p) => `volume ${p.volume} is being moved into a subvolume`,
+    "Wait until `rds-csi volumes convert` is done. If it was interrupted, run it again: `rds-csi volumes convert NAME --yes` goes on where it ended.",
+    REPEATED,
+  ),
+  conversionRefused: entry.FAILED_PRECONDITION<{ volume: string; reason: string }>(
+    (p) => `volume ${p.volume} cannot be moved into a subvolume: ${p.reason}`,
+    "Detach the volume if it is attached: stop the workloads that use it. Only Btrfs pools have subvolumes.",
+  ),
   volumeUnfinished: entry.FAILED_PRECONDITION<{ volume: string; progress: string }>(
     (p) => `volume ${p.volume} is unfinished: it is being copied, ${p.progress}`,
     "Wait until the copy is done; `rds-csi volumes show` tells how far it is.",

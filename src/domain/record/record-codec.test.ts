@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { ACCESS_MODES } from "../access-mode.ts";
 import { isPrintable } from "../printable.ts";
 import { decodeRecord, encodeRecord } from "./record-codec.ts";
-import { DEFAULT_SETTINGS, givenConnections, type VolumeRecord } from "./volume-record.ts";
+import { CONVERSIONS, DEFAULT_SETTINGS, givenConnections, type VolumeRecord } from "./volume-record.ts";
 
 const text = fc
   .string({ unit: "grapheme", maxLength: 60 })
@@ -56,6 +56,7 @@ const record: fc.Arbitrary<VolumeRecord> = fc
         .map(({ done, more, ...rest }) => ({ done, total: done + more, ...rest })),
       { nil: undefined },
     ),
+    conversion: fc.constantFrom(undefined, undefined, ...CONVERSIONS),
     filesystem: fc.constantFrom(undefined, "ext4" as const, "xfs" as const),
     epoch: fc.nat(1_000_000),
     attachments: fc.uniqueArray(attachment, { maxLength: 2, selector: ({ node }) => node }),
@@ -99,10 +100,12 @@ const record: fc.Arbitrary<VolumeRecord> = fc
     }),
     unknown: fc.uniqueArray(unknownField, { selector: ([key]) => key, maxLength: 3 }),
   })
-  .map(({ copy, ...value }) => ({
+  .map(({ copy, conversion, ...value }) => ({
     ...value,
     migration: value.attachments.length === 2 ? value.migration : undefined,
-    ...(copy === undefined || value.attachments.length > 0 ? {} : { copy }),
+    ...(value.attachments.length > 0
+      ? {}
+      : { ...(conversion !== undefined ? { conversion } : copy === undefined ? {} : { copy }) }),
   }));
 
 describe("the volume record", () => {
@@ -110,7 +113,8 @@ describe("the volume record", () => {
     fc.assert(
       fc.property(record, (value) => {
         const encoded = encodeRecord(value);
-        expect(encoded).toMatch(value.copy === undefined ? /^rds1;/ : /^rds2;/);
+        const isWhole = value.copy === undefined && value.conversion === undefined;
+        expect(encoded).toMatch(isWhole ? /^rds1;/ : /^rds2;/);
         expect(encoded).toMatch(/^rds[12];[A-Za-z0-9._:/@%,|;=-]*$/);
         expect(decodeRecord(encoded)).toEqual({ kind: "record", record: value });
       }),
@@ -191,6 +195,8 @@ describe("the volume record", () => {
     ["rds3;whatever", "record version 3 is newer than this driver"],
     ["rds21;whatever", "record version 21 is newer than this driver"],
     ["rds2;n=pvc-1;c=prod;t=1", "field k is missing"],
+    ["rds2;n=pvc-1;c=prod;t=1;y=x", '"x" is none of copy, switch, tidy'],
+    ["rds2;n=pvc-1;c=prod;t=1;y=copy;a=a,q,0,bw,1", "it is unfinished, and attached"],
     ["rds2;n=pvc-1;c=prod;t=1;k=2,1,1,0,01234567,-", "bad copy 2,1,1,0,01234567,-"],
     ["rds2;n=pvc-1;c=prod;t=1;k=0,1,1,0,xyz,b", "bad copy 0,1,1,0,xyz,b"],
     ["rds2;n=pvc-1;c=prod;t=1;k=0,1,1,0,01234567,-;a=a,q,0,bw,1", "it is unfinished, and attached"],

@@ -28,7 +28,7 @@ import {
   time,
   volumeName,
 } from "./record-values.ts";
-import { DEFAULT_SETTINGS, type VolumeRecord, type VolumeSettings } from "./volume-record.ts";
+import { CONVERSIONS, DEFAULT_SETTINGS, type VolumeRecord, type VolumeSettings } from "./volume-record.ts";
 
 /**
  * The stored form: `rds1;key=value;…`, printable ASCII without blanks, quotes or line ends, so that it
@@ -95,8 +95,12 @@ export function encodeChecked(id: VolumeId, record: VolumeRecord, room = 0): str
   return comment;
 }
 
+function isWhole({ copy, conversion }: VolumeRecord): boolean {
+  return copy === undefined && conversion === undefined;
+}
+
 function write(record: VolumeRecord): string {
-  const fields: string[] = [record.copy === undefined ? SCHEMA : UNFINISHED];
+  const fields: string[] = [isWhole(record) ? SCHEMA : UNFINISHED];
   const put = (key: string, value: string | undefined): void => {
     if (value !== undefined) fields.push(`${key}=${value}`);
   };
@@ -109,6 +113,7 @@ function write(record: VolumeRecord): string {
   put("l", record.layout);
   put("w", record.wantedBytes === undefined ? undefined : String(record.wantedBytes));
   put("k", record.copy && encodeCopy(record.copy));
+  put("y", record.conversion);
   put("f", record.filesystem);
   put("e", record.epoch === 0 ? undefined : String(record.epoch));
   put("a", record.attachments.length === 0 ? undefined : record.attachments.map(encodeAttachment).join("|"));
@@ -182,12 +187,13 @@ function parse(body: string, isUnfinished: boolean): VolumeRecord {
   const source = optional("s", identifier);
   const layout = optional("l", (value) => oneOf(["subvolume"] as const, value));
   const wantedBytes = optional("w", byteCount);
-  const copy = isUnfinished ? decodeCopy(need("k")) : undefined;
+  const conversion = isUnfinished ? optional("y", (value) => oneOf(CONVERSIONS, value)) : undefined;
+  const copy = isUnfinished && conversion === undefined ? decodeCopy(need("k")) : undefined;
   const filesystem = optional("f", (value) => oneOf(FILESYSTEMS, value) as Filesystem);
   const epoch = optional("e", epochNumber) ?? 0;
   const attached = optional("a", (value) => value.split("|").map(decodeAttachment)) ?? [];
   const attachments = optional("o", (value) => withConnections(attached, value)) ?? attached;
-  if (copy !== undefined && attachments.length > 0) throw new Error("it is unfinished, and attached");
+  if (isUnfinished && attachments.length > 0) throw new Error("it is unfinished, and attached");
   if (attachments.length > 2) throw new Error(`${attachments.length} attachments`);
   const [first, second] = attachments;
   if (first !== undefined && first.node === second?.node)
@@ -216,6 +222,7 @@ function parse(body: string, isUnfinished: boolean): VolumeRecord {
     ...(layout === undefined ? {} : { layout }),
     ...(wantedBytes === undefined ? {} : { wantedBytes }),
     ...(copy === undefined ? {} : { copy }),
+    ...(conversion === undefined ? {} : { conversion }),
     filesystem,
     epoch,
     attachments,

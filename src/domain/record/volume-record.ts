@@ -56,6 +56,9 @@ export interface EndedMigration {
   readonly by: string;
 }
 
+export const CONVERSIONS = ["copy", "switch", "tidy"] as const;
+export type Conversion = (typeof CONVERSIONS)[number];
+
 /** How far the device has filled a volume with the bytes of another one. */
 export interface CopyState {
   /** Bytes from the beginning that are proven to be copied. */
@@ -130,6 +133,11 @@ export interface VolumeRecord {
    * earlier drivers refuse to read.
    */
   readonly copy?: CopyState | undefined;
+  /**
+   * How far the volume is on its way into a subvolume: `copy` – its data is copied; `switch` – the copy is whole, and the disk item is to be made
+   * anew on it; `tidy` – it has the copy, and the old file goes. No node gets the volume meanwhile. Earlier drivers refuse to read such a record.
+   */
+  readonly conversion?: Conversion | undefined;
   /**
    * The filesystem that a node was first allowed to make; undefined while it never was. With a `source`: that of the source at the
    * cut, for ever.
