@@ -74,9 +74,9 @@ async function remove(
   const file = subvolume === undefined ? removedFile(pool, path) : removedSubvolume(pool, subvolume, path);
   // A subvolume is named by its label: before the item goes, that must say which one it is.
   const label = subvolume === undefined ? nothing : ros`${requireOneLabel(subvolume.label)}; `;
-  // Then the record is in another item, and the file holds the data.
+  // While a conversion makes the item anew, another item has the record, and the file holds the data.
   const converting = requireNoConversion(id);
-  const body = ros`${requireMounted(pool)}; ${label}${converting}; ${item}${gone}; ${file}`;
+  const body = ros`${requireMounted(pool)}; ${label}${item}${gone}; ${converting}; ${file}`;
   const outcome = await context.client.run({
     what,
     purpose: "change",
