@@ -248,3 +248,40 @@ test("two processes at once", async () => {
   expect(await lettersOf(on, NEW)).toBe("ABC");
   expect(on.simulator.device.disks.map(({ slot }) => slot)).toEqual([SOURCE]);
 });
+
+describe("doubts about the device", () => {
+  test.each([{ sharedFile: "shared" }, { existingFile: "grow" }, { copyStatus: "human" }] as const)(
+    "%o: converted all the same",
+    async (switches) => {
+      const on = await start({ switches });
+      await convert(on.controller(), clock);
+      expect([await lettersOf(on, NEW), on.simulator.device.disks.length]).toEqual(["ABC", 1]);
+    },
+  );
+
+  test("an item on a file that is there is refused: that shows before the volume's own item is touched", async () => {
+    const on = await start({ switches: { existingFile: "error" } });
+    const before = await stateOf(on);
+    const refused = "INTERNAL: note that volume csi-f2868e1aa7cab669517cd9f5ab1b is copied into a subvolume";
+    expect(await outcome(convert(on.controller(), clock))).toStartWith(refused);
+    const { device } = on.simulator;
+    expect([device.disk(SOURCE)?.filePath, await lettersOf(on, OLD)]).toEqual([OLD, "ABC"]);
+    for (let statement = 1; device.disk(SOURCE)?.comment.startsWith("rds2;"); statement += 1) {
+      on.simulator.faults.add({ kind: "cutMidway", statement });
+      const by = on.controller();
+      await untilDone(async () =>
+        by.rds.conversions.abort(await by.rds.conversions.look(SOURCE, on.signal), on.signal),
+      ).catch(() => {});
+    }
+    await noneDead(on);
+    expect(await stateOf(on)).toEqual(before);
+    await publish(on, SOURCE, "node-a");
+  });
+
+  test("a copy that the device does not prove is not used", async () => {
+    const on = await start({ switches: { copyStatus: "none" } });
+    expect(await outcome(convert(on.controller(), clock))).toStartWith("FAILED_PRECONDITION: ");
+    const { comment = "", filePath } = on.simulator.device.disk(SOURCE) ?? {};
+    expect([comment.includes(";y=copy"), filePath]).toEqual([true, OLD]);
+  });
+});

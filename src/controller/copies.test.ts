@@ -269,7 +269,7 @@ describe("a device that does not prove a copy", () => {
       const on = await start({ switches });
       const before = stored(on.simulator);
       expect(await outcome(untilDone(() => calls.copy(on), 40))).toBe(
-        `FAILED_PRECONDITION: the copy into volume ${COPY} is not proven, and was removed: the RDS was to copy 1048576 bytes, and said nothing`,
+        `FAILED_PRECONDITION: the copy into volume ${COPY} is not proven, and not used: the RDS was to copy 1048576 bytes, and said nothing`,
       );
       expect(stored(on.simulator)).toEqual(before);
     },

@@ -77,6 +77,19 @@ function requireVolume({ volume }: Conversion): RdsVolume {
 const withStage = (id: VolumeId, record: VolumeRecord, conversion: VolumeRecord["conversion"]): string =>
   encodeChecked(id, { ...record, layout: "subvolume", copy: undefined, conversion });
 
+/**
+ * Removes the copy, and the mark from the volume. The record gets a new revision: a line that marks the volume, and waits on the RDS, finds another
+ * record.
+ */
+export function abortScript(conversion: Conversion): Script {
+  const { id, subvolume, directory, pool } = conversion;
+  const volume = requireVolume(conversion);
+  const invalidations = (volume.record.invalidations ?? 0) + 1;
+  const plain = encodeChecked(id, { ...volume.record, conversion: undefined, invalidations });
+  const clear = ros`:if ([:len [/file/find where name=${directory}]] > 0) do={ ${removeSubvolume(subvolume, directory)}; :if ($left > 0) do={ :error "rds-csi:changed" } }`;
+  return ros`${requireMounted(pool.slot)}; ${requireOneLabel(subvolume.label)}; ${requireItem(volume)}; /disk/remove [/disk/find where slot=${conversionSlots(id).fresh}]; ${clear}; /disk/set [${itemOf(volume)}] comment=${plain}`;
+}
+
 /** The command of each step. */
 export const STEP_SCRIPTS: Readonly<
   Partial<Record<ConversionStep, (conversion: Conversion, context: RdsContext) => Script>>

@@ -1,18 +1,19 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { decodeRecord, encodeChecked } from "../domain/record/record-codec.ts";
+import { decodeRecord } from "../domain/record/record-codec.ts";
 import { shortSize } from "../domain/size.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { filesAmong } from "./backing-file.ts";
 import { commandFailure, disksOf, onlyDisk, type RdsContext, runChecked } from "./context.ts";
 import { conversionSlots } from "./conversion-slots.ts";
-import { type Conversion, type ConversionItem, STEP_SCRIPTS, stepOf } from "./convert-steps.ts";
+import { abortScript, type Conversion, type ConversionItem, STEP_SCRIPTS, stepOf } from "./convert-steps.ts";
 import {
   type ChunkResult,
   type CopyTarget,
   copyChunk,
   freeTarget,
   isStillSource,
+  noteCopied,
   problemOfSource,
 } from "./copy.ts";
 import { type Disk, disks, FILE_PROPERTIES } from "./disk.ts";
@@ -101,9 +102,14 @@ export class ConversionStore {
 
   /** Does the step that is next, except `copy`. One command. What came of it is seen by the next look. */
   async run(conversion: Conversion, signal: AbortSignal): Promise<void> {
-    const { id, step } = conversion;
+    const { step } = conversion;
     const script = STEP_SCRIPTS[step]?.(conversion, this.#context);
     if (script === undefined) throw failure("internal", { what: `step ${step} of a conversion` });
+    await this.#change(conversion, step, script, signal);
+  }
+
+  async #change(conversion: Conversion, step: string, script: Script, signal: AbortSignal): Promise<void> {
+    const { id } = conversion;
     await this.#ready(signal);
     const what = `convert volume ${id}: ${step}`;
     const outcome = await this.#context.client.run({
@@ -148,21 +154,21 @@ export class ConversionStore {
     await freeTarget(this.#context, target, signal);
   }
 
-  /** Notes that all bytes are copied, by the one who saw it. One command. @returns whether the target was as it was read */
-  async copied({ id, disk, record }: CopyTarget, signal: AbortSignal): Promise<boolean> {
-    const whole = encodeChecked(id, { ...record, copy: undefined, conversion: "switch" });
-    const slot = disk.slot as VolumeId;
-    const body = (rows: Script) =>
-      ros`/disk/set [/disk/find where slot=${slot} and comment=${disk.comment}] comment=${whole}; ${rows}`;
-    const what = `convert volume ${id}: note that it is copied`;
-    const read = {
-      what,
-      purpose: "change",
-      orderKey: id,
-      listing: disks(ros`slot=${slot}`),
-      signal,
-    } as const;
-    const outcome = await runChecked(this.#context, { ...read, body });
-    return onlyDisk(slot, disksOf(outcome))?.comment === whole;
+  /** Notes that all bytes are copied. One command, and more until the size shows. @throws as `noteCopied` */
+  async copied(target: CopyTarget, signal: AbortSignal): Promise<void> {
+    await noteCopied(this.#context, target, signal);
+  }
+
+  /**
+   * Gives a conversion up that has not come to `switch`: the copy goes, and the volume is as before. One command.
+   * @throws conversionRefused (FAILED_PRECONDITION) when it cannot be given up; rdsBusy while the device copies
+   */
+  async abort(conversion: Conversion, signal: AbortSignal): Promise<void> {
+    const { id, volume, fresh } = conversion;
+    if (volume?.record.conversion !== "copy" || fresh?.record.conversion !== undefined) {
+      const reason = "only a conversion that has not come to the step switch can be given up";
+      throw failure("conversionRefused", { volume: id, reason });
+    }
+    await this.#change(conversion, "give up", abortScript(conversion), signal);
   }
 }

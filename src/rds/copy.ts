@@ -225,6 +225,23 @@ export async function finishCopy(
 }
 
 /**
+ * Notes that all bytes of a conversion are copied, by the one who saw it. It shows, before the volume's own item is touched, that the device makes an
+ * item on a file that is there, and keeps the file.
+ * @returns whether the target was as it was read
+ * @throws as `remake`
+ */
+export async function noteCopied(
+  context: RdsContext,
+  target: CopyTarget,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { id, record } = target;
+  const whole = { ...record, copy: undefined, conversion: "switch" } as const;
+  const what = `note that volume ${id} is copied into a subvolume`;
+  return (await remake(context, target, whole, what, signal)) !== undefined;
+}
+
+/**
  * Makes the item of a target anew on the same file, with another record. A line that still waits has looked up the old item at most, and finds
  * it gone: so it neither copies into what the file holds from now on, nor changes the record. If the device stops between the two, the file is
  * left without an item, and the copy begins anew.

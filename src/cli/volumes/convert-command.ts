@@ -15,6 +15,7 @@ export function addConvertCommand(
     .argument("<name>", "claim (namespace/name), PersistentVolume, volume handle or CSI volume name")
     .option("-n, --namespace <namespace>", "the name is a claim in this namespace")
     .option("--yes", "carry out the plan, or go on with it", false)
+    .option("--abort", "plan to give up a conversion that was begun, before its step switch", false)
     .seconds("--timeout <seconds>", "limit for finding the volume and making the plan", 30)
     .configured(options)
     .examples(
@@ -28,7 +29,7 @@ export function addConvertCommand(
       if (name === undefined)
         return convert.error("error: expected namespace/name, or a name and maybe --namespace");
       const { runVolumesConvert } = await import("./convert.ts");
-      const { yes, timeout: timeoutSeconds } = options;
-      done(await runVolumesConvert(convert.input(io.env), { name, yes, timeoutSeconds }, io));
+      const { yes, abort, timeout: timeoutSeconds } = options;
+      done(await runVolumesConvert(convert.input(io.env), { name, yes, abort, timeoutSeconds }, io));
     });
 }

@@ -19,7 +19,7 @@ async function start(): Promise<Stack> {
   return on;
 }
 
-async function run(on: Stack, yes: boolean, stop = new AbortController().signal) {
+async function run(on: Stack, yes: boolean, stop = new AbortController().signal, abort = false) {
   const { host, port, hostKeyFingerprints } = on.simulator;
   const flags = {
     "rds-address": [`${host}:${port}`],
@@ -29,7 +29,7 @@ async function run(on: Stack, yes: boolean, stop = new AbortController().signal)
   };
   const io = testIo({ stop });
   const name = { namespace: undefined, name: ID };
-  const code = await runVolumesConvert({ flags, env: {} }, { name, yes, timeoutSeconds: 20 }, io);
+  const code = await runVolumesConvert({ flags, env: {} }, { name, yes, abort, timeoutSeconds: 20 }, io);
   return { code, out: io.written.out };
 }
 
@@ -82,5 +82,28 @@ describe("volumes convert", () => {
     faults.release();
     await run(on, true);
     expect(Buffer.from(await on.simulator.device.readFile(NEW, 5n * MIB, 4)).toString()).toBe("data");
+  });
+
+  test("--abort gives up what was begun, plan first; then the volume can be used", async () => {
+    const on = await start();
+    const { faults, device } = on.simulator;
+    const before = device.disk(ID)?.comment;
+    const stop = new AbortController();
+    faults.hang({ line: /\/disk\/copy/ });
+    const given = run(on, true, stop.signal).catch(() => {});
+    await until("the line is held", () => faults.hanging > 0);
+    stop.abort();
+    await given;
+    const begun = device.disks;
+    expect((await run(on, false, undefined, true)).out).toEndWith("carries the plan out.\n");
+    expect(device.disks).toEqual(begun);
+    expect((await run(on, true, undefined, true)).out).toEndWith("Done.\n");
+    faults.release();
+    await until("all lines have ended", () =>
+      on.simulator.commands.every(({ finishedAt }) => finishedAt !== undefined),
+    );
+    expect(device.disks.map(({ slot, comment }) => [slot, comment])).toEqual([[ID, `${before};i=1`]]);
+    expect([device.file(OLD)?.size, device.file(NEW)]).toEqual([8n * MIB, undefined]);
+    await expect(run(on, true, undefined, true)).rejects.toMatchObject({ id: "conversionRefused" });
   });
 });

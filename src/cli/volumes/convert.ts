@@ -17,6 +17,8 @@ export interface ConvertCommandOptions {
   readonly name: VolumeName;
   /** Carry the plan out. */
   readonly yes: boolean;
+  /** Give the conversion up. */
+  readonly abort: boolean;
   /** Limit for the plan, seconds. The copy takes as long as it takes. */
   readonly timeoutSeconds: number;
 }
@@ -39,7 +41,7 @@ export async function runVolumesConvert(
 
 async function convert(
   sides: Sides,
-  { name, yes, timeoutSeconds }: ConvertCommandOptions,
+  { name, yes, abort, timeoutSeconds }: ConvertCommandOptions,
   io: Io,
 ): Promise<number> {
   const { conversions: store } = sides.rds;
@@ -50,6 +52,14 @@ async function convert(
     const plan = await store.look(id, limits.forRds);
     if (plan.step === "done") {
       io.out(`Volume ${id} is in a subvolume already: ${plan.newFile}. Nothing to do.\n`);
+      return ExitCode.ok;
+    }
+    if (abort) {
+      io.out(
+        `Volume ${id} stays as it is: ${plan.oldFile}. ${plan.directory} is removed if it is there, and the mark.\n`,
+      );
+      if (!yes) io.out("Nothing was changed. The same command with --yes carries the plan out.\n");
+      else await store.abort(plan, limits.forRds).then(() => io.out("Done.\n"));
       return ExitCode.ok;
     }
     io.out(planText(plan));

@@ -13,7 +13,7 @@ export const copyErrors = {
     REPEATED,
   ),
   copyNotConfirmed: entry.FAILED_PRECONDITION<{ volume: string; detail: string }>(
-    (p) => `the copy into volume ${p.volume} is not proven, and was removed: ${p.detail}`,
+    (p) => `the copy into volume ${p.volume} is not proven, and not used: ${p.detail}`,
     "This RouterOS version does not say when a copy has ended. Copy the data by a pod that mounts both volumes.",
     REPEATED,
   ),
