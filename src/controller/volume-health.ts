@@ -96,6 +96,8 @@ export class VolumeHealthService {
     for (const id of [...new Set([...disks.keys(), ...named])].sort()) {
       if (id <= after) continue;
       const listing = disks.get(id) ?? nothing;
+      // One that is being copied is no volume yet.
+      if (listing.volumes[0]?.record.copy !== undefined) continue;
       const health = healthOfFindings(this.#findings(id, listing, filesOf.get(id) ?? [], views?.of(id)));
       if (health.length === 0) continue;
       if (most > 0 && entries.length === most) return { entries, isCut: true };

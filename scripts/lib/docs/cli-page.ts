@@ -39,7 +39,7 @@ const VOLUME_FIELDS: readonly (readonly [string, string])[] = [
   ["csiName", 'CSI volume name; "" for foreign disks'],
   [
     "state",
-    "available, attached, migrating, copying (unfinished: a full copy fills it), broken (a finding is an error), foreign (not ours, never changed) or missing (no disk item)",
+    "available, attached, migrating, copying (a full copy fills it, or it moves into a subvolume), broken (a finding is an error), foreign (not ours, never changed) or missing (no disk item)",
   ],
   ["sizeBytes", "bytes, a number; 0 when the RDS reports none"],
   ["pvc", "`{namespace, name}` or null: the claim in the cluster, else that of the record"],

@@ -20,7 +20,7 @@ const STATES: Readonly<Record<VolumeState, string>> = {
   migrating:
     "attached to two nodes for a live migration; MIGRATION shows how long it runs and how long it may",
   copying:
-    "unfinished: a full copy fills it (`cloneMode: copy`); `-o wide` and `volumes show` tell how far it is",
+    "unfinished: a full copy fills it (`cloneMode: copy`), `-o wide` and `volumes show` tell how far it is; or `volumes convert` moves it into a subvolume",
   broken: "ours, and a finding is an error: see `Problems:`",
   missing: "a PersistentVolume names it, and the RDS has no disk item for it",
   foreign: "its slot looks like ours and it is not of this installation; it is never changed",

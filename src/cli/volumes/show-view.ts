@@ -35,7 +35,7 @@ export function shownLines(facts: VolumeFacts): ShownLine[] {
   const told = (key: string) =>
     cell(cluster.attachments, (all) => [...new Set(all.flatMap(({ metadata }) => metadata[key] ?? []))], "-");
   const bound = ifKnown(cluster.pv)?.claim;
-  const { source, copy } = ifKnown(rds.record) ?? {};
+  const { source, copy, conversion } = ifKnown(rds.record) ?? {};
   return [
     {
       about: "name",
@@ -178,6 +178,9 @@ export function shownLines(facts: VolumeFacts): ShownLine[] {
     ...(copy === undefined
       ? []
       : [{ about: "copy" as const, rds: [`unfinished, ${copyProgress(copy)}`], kubernetes: ["-"] }]),
+    ...(conversion === undefined
+      ? []
+      : [{ about: "copy" as const, rds: [`moves into a subvolume: ${conversion}`], kubernetes: ["-"] }]),
     {
       about: "created",
       rds: cell(rds.record, ({ createdAt }) => (createdAt > 0 ? [`${age(createdAt)} ago`] : [])),

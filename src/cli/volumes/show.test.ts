@@ -136,7 +136,18 @@ describe("for people", () => {
       of(changedFacts({ rds: { record: absent, foreign: "x" } })),
       of({ ...consistentFacts(), rds: unknownRds("x") }),
       of(copyingFacts()),
-    ]).toEqual(["attached", "available", "migrating", "broken", "missing", "foreign", "unknown", "copying"]);
+      of(changedFacts({ record: { conversion: "tidy" } }, { nodes: [] })),
+    ]).toEqual([
+      "attached",
+      "available",
+      "migrating",
+      "broken",
+      "missing",
+      "foreign",
+      "unknown",
+      "copying",
+      "copying",
+    ]);
   });
 
   test("an unfinished copy: how far it is, and no complaint that it has no PersistentVolume", () => {
