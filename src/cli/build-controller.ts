@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { ControllerConfig } from "../config/load.ts";
 import { AttachmentService } from "../controller/attachments.ts";
+import { CopyService } from "../controller/copies.ts";
 import { ExpansionService } from "../controller/expansion.ts";
 import { createMigrationMetrics } from "../controller/migration-metrics.ts";
 import { MigrationReporter } from "../controller/migration-reporter.ts";
@@ -68,8 +69,9 @@ export async function buildController(config: ControllerConfig, deps: Controller
     instance,
     fencing,
   });
+  const copies = new CopyService({ rds, clock, logger, events });
   const volumes = new VolumeService({
-    ...{ rds, clock, layout: { pool, directory }, reserveBytes },
+    ...{ rds, clock, layout: { pool, directory }, reserveBytes, copies },
     get clusterId() {
       return clusterId.get();
     },
@@ -137,6 +139,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     close: async () => {
       stop.abort(new Error("the controller stops"));
       await background;
+      await copies.close();
       await attachments.close();
       await cluster.close();
       await transport.close();

@@ -9,6 +9,7 @@ import {
 } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Logger } from "../observability/log.ts";
+import { requireFinished } from "../rds/copy.ts";
 import type { Pool } from "../rds/pool.ts";
 import type { Rds } from "../rds/rds.ts";
 import { type RdsVolume, requireVolume } from "../rds/volume.ts";
@@ -85,6 +86,7 @@ export class ExpansionService {
     { range, signal }: ExpandRequest,
   ): Promise<RdsVolume | undefined> {
     const { id, disk, record } = volume;
+    requireFinished(volume);
     if (disk.size === undefined) throw failure("volumeNotReady", { volume: id });
     const sizeBytes = grownSize(disk.size, range);
     const isMarked = record.reExportSince !== undefined;

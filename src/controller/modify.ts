@@ -10,6 +10,7 @@ import {
 import type { VolumeId } from "../domain/volume-id.ts";
 import { newRevision } from "../migration/revision.ts";
 import type { Logger } from "../observability/log.ts";
+import { requireFinished } from "../rds/copy.ts";
 import type { Rds } from "../rds/rds.ts";
 import { requireVolume } from "../rds/volume.ts";
 import type { MigrationReporter } from "./migration-reporter.ts";
@@ -50,6 +51,7 @@ export class ModifyService {
   async modify({ volumeId: id, mutableParameters, signal }: ModifyRequest): Promise<void> {
     const { rds, reporter, logger } = this.#options;
     const first = requireVolume(id, await rds.find(id, signal));
+    requireFinished(first);
     if (Object.keys(mutableParameters).length === 0) return;
     const decide = (record: VolumeRecord): VolumeRecord => {
       const settings = changedSettings(record.settings, mutableParameters);

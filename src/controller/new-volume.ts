@@ -4,6 +4,7 @@ import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import { problemOfSource, requireFinished } from "../rds/copy.ts";
 import type { FileLayout, Layout } from "../rds/layout.ts";
 import type { Pool } from "../rds/pool.ts";
 import type { Rds } from "../rds/rds.ts";
@@ -42,6 +43,8 @@ export interface WantedVolume {
 /** Makes a volume that does not exist, blank or from its source. One RouterOS command; two with a source, three if that is on another pool than the default one. */
 export async function makeVolume(options: Options, wanted: WantedVolume): Promise<Classified> {
   const { id, range, capabilities, parameters, layout, pool, signal } = wanted;
+  if (wanted.source?.kind === "volume" && parameters.cloneMode === "copy")
+    return makeCopyTarget(options, wanted, wanted.source.id);
   if (wanted.source !== undefined) return makeClone(options, wanted, wanted.source);
   const form = requireFileLayout(pool, parameters.layout);
   const sizeBytes = fitting(chooseSize(range, capabilities), pool, range);
@@ -54,7 +57,7 @@ async function makeClone(
   wanted: WantedVolume,
   { id: handle, ...rest }: ContentSource,
 ): Promise<Classified> {
-  const { rds, reserveBytes } = options;
+  const { rds } = options;
   const { id, range, capabilities, parameters, layout, signal } = wanted;
   const source = await findSource(
     rds.snapshots,
@@ -64,16 +67,55 @@ async function makeClone(
   );
   requireSameFilesystem(source, capabilities);
   if (parameters.layout === "plain") throw failure("cloneNeedsSubvolume", { source: source.name });
-  const isThere = source.pool === wanted.pool.slot;
-  if (!isThere && parameters.pool !== undefined)
+  if (source.pool !== wanted.pool.slot && parameters.pool !== undefined)
     throw failure("sourceOnOtherPool", { source: source.name, pool: source.pool, asked: parameters.pool });
-  const pool = isThere ? wanted.pool : (await rds.readPool(source.pool, reserveBytes, signal)).pool;
+  const pool = await poolOf(options, wanted, source.pool);
   const form = requireFileLayout(pool, "subvolume");
   const wantedBytes = fitting(sizeOfClone(source.name, source.sizeBytes, range, capabilities), pool, range);
   const { filesystem } = source;
   const record = { ...newRecord(options, wanted, form), source: handle, filesystem, wantedBytes };
   const spec = { id, layout: { ...layout, pool: pool.slot }, form, pool, sizeBytes: wantedBytes, record };
   return rds.create({ ...spec, source, signal });
+}
+
+/** The pool with this slot, read if it is not the one that was read. */
+async function poolOf(
+  { rds, reserveBytes }: Options,
+  { pool, signal }: WantedVolume,
+  slot: string,
+): Promise<Pool> {
+  return slot === pool.slot ? pool : (await rds.readPool(slot, reserveBytes, signal)).pool;
+}
+
+/**
+ * Makes the unfinished volume into which a volume is copied: on the pool that is asked for, else on that of the source.
+ * @throws volumeNotFound (NOT_FOUND); copySourceAttached, volumeUnfinished, recordUnusable, foreignDisk (FAILED_PRECONDITION); sourcePoolAway (UNAVAILABLE)
+ */
+async function makeCopyTarget(options: Options, wanted: WantedVolume, handle: VolumeId): Promise<Classified> {
+  const { rds } = options;
+  const { id, range, capabilities, parameters, layout, signal } = wanted;
+  const found = await rds.copies.source(handle, signal);
+  if (found === undefined) throw failure("volumeNotFound", { volume: handle });
+  const { volume } = found;
+  requireFinished(volume);
+  const by = problemOfSource(volume);
+  if (by !== undefined) throw failure("copySourceAttached", { source: handle, by });
+  const name = `volume ${handle}`;
+  const { filesystem } = volume.record;
+  const source = {
+    name,
+    filesystem,
+    pool: found.pool.slot,
+    subvolume: "",
+    sizeBytes: volume.disk.size ?? 0n,
+  };
+  requireSameFilesystem(source, capabilities);
+  const pool = parameters.pool === undefined ? await poolOf(options, wanted, source.pool) : wanted.pool;
+  const form = requireFileLayout(pool, parameters.layout);
+  const sizeBytes = fitting(sizeOfClone(name, source.sizeBytes, range, capabilities), pool, range);
+  const copy = rds.copies.begin(found);
+  const record = { ...newRecord(options, wanted, form), source: handle, filesystem, copy };
+  return rds.create({ id, layout: { ...layout, pool: pool.slot }, form, pool, sizeBytes, record, signal });
 }
 
 /** Grows a clone whose CreateVolume was interrupted before the clone had its size. No RouterOS command, or two for such a clone. */

@@ -8,6 +8,8 @@ export interface Parameters {
   /** Slot of the pool; undefined means the driver's default. */
   readonly pool: string | undefined;
   readonly layout: FileLayout | "auto";
+  /** How a volume is made from another volume. */
+  readonly cloneMode: "snapshot" | "copy";
   readonly settings: VolumeSettings;
   readonly claim: { readonly namespace: string; readonly name: string } | undefined;
 }
@@ -17,6 +19,8 @@ export const PARAMETER_DOCS: Readonly<Record<string, string>> = {
   pool: "slot of the pool on the RDS, 1-32 characters of [A-Za-z0-9._-]",
   layout:
     "auto (default: subvolume where the pool is Btrfs, else plain), plain, or subvolume (each volume in a Btrfs subvolume of its own, so that it can be snapshotted and cloned)",
+  cloneMode:
+    "snapshot (default: a volume from a volume shares its blocks, which needs the layout subvolume), or copy (a full copy by the RDS, of a volume that is not attached, on any pool)",
   migrationTimeoutSeconds:
     "a whole number of seconds, 30-3600 (default 300), or auto (KubeVirt's own deadline for the VirtualMachineInstance)",
   migrationGuard: "enforce, warn or off (default enforce)",
@@ -83,9 +87,12 @@ export function readParameters(parameters: StringMap, mutable: StringMap = {}): 
   if (pool !== undefined && !POOL.test(pool)) throw invalid("pool", pool);
   const layout = all.get("layout") ?? "auto";
   if (layout !== "auto" && layout !== "plain" && layout !== "subvolume") throw invalid("layout", layout);
+  const cloneMode = all.get("cloneMode") ?? "snapshot";
+  if (cloneMode !== "snapshot" && cloneMode !== "copy") throw invalid("cloneMode", cloneMode);
   return {
     pool,
     layout,
+    cloneMode,
     settings: merged(DEFAULT_SETTINGS, all, invalid),
     claim: claimFrom(all.get(`${METADATA_PREFIX}pvc/namespace`), all.get(`${METADATA_PREFIX}pvc/name`)),
   };

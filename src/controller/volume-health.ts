@@ -1,4 +1,5 @@
 import type { Clock } from "../domain/clock.ts";
+import { failure } from "../domain/errors/driver-error.ts";
 import { SharedWork } from "../domain/shared-work.ts";
 import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
 import { compareVolume } from "../inspect/compare.ts";
@@ -61,7 +62,8 @@ export class VolumeHealthService {
   async health(id: VolumeId, signal: AbortSignal): Promise<VolumeHealth> {
     const { listing, findings, health } = await this.#look(id, signal);
     const isNamed = findings.some((each) => each.id === "volume-missing" || each.id === "record-unusable");
-    if (!isNamed) requireVolume(id, classifiedIn(listing));
+    const volume = isNamed ? undefined : requireVolume(id, classifiedIn(listing));
+    if (volume?.record.copy !== undefined) throw failure("volumeNotFound", { volume: id });
     return { id, health };
   }
 
@@ -94,6 +96,8 @@ export class VolumeHealthService {
     for (const id of [...new Set([...disks.keys(), ...named])].sort()) {
       if (id <= after) continue;
       const listing = disks.get(id) ?? nothing;
+      // One that is being copied is no volume yet.
+      if (listing.volumes[0]?.record.copy !== undefined) continue;
       const health = healthOfFindings(this.#findings(id, listing, filesOf.get(id) ?? [], views?.of(id)));
       if (health.length === 0) continue;
       if (most > 0 && entries.length === most) return { entries, isCut: true };

@@ -2,9 +2,10 @@ import type { Capability } from "../domain/access-mode.ts";
 import { capabilityProblem } from "../domain/capability-problem.ts";
 import { type CapacityRange, checkRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
-import { failure } from "../domain/errors/driver-error.ts";
+import { failure, isFailure } from "../domain/errors/driver-error.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { HealthEntry } from "../inspect/health.ts";
+import { type CopyTarget, isCopyTarget, requireFinished } from "../rds/copy.ts";
 import type { Layout } from "../rds/layout.ts";
 import type { PageRead, PoolItems, VolumePage } from "../rds/page.ts";
 import { pollUntil } from "../rds/poll.ts";
@@ -12,6 +13,7 @@ import type { Rds } from "../rds/rds.ts";
 import { type Classified, ownVolume, type RdsVolume, requireVolume } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { ContentSource } from "./content-source.ts";
+import type { CopyService } from "./copies.ts";
 import { requireOwn, requireSame } from "./existing-volume.ts";
 import { fileLayoutIn, finishClone, makeVolume } from "./new-volume.ts";
 import { type Parameters, readParameters } from "./parameters.ts";
@@ -27,6 +29,7 @@ export interface VolumeServiceOptions {
   /** Bytes that stay free in each pool. */
   readonly reserveBytes: bigint;
   readonly clusterId: string;
+  readonly copies: CopyService;
 }
 
 /** CreateVolume, in domain terms. */
@@ -65,6 +68,8 @@ export interface Capacity {
 }
 
 const REMOVE_ATTEMPTS = 4;
+/** How often one call begins a copy anew. */
+const COPY_ATTEMPTS = 2;
 
 /** Creates, deletes and lists volumes. Every method may be repeated at any time with the same result. */
 export class VolumeService {
@@ -90,14 +95,64 @@ export class VolumeService {
     const layout = this.#layout(parameters);
     const { pool, existing } = await rds.readPool(layout.pool, reserveBytes, signal, id);
     const wanted = { name, id, range, capabilities, parameters, source, layout, pool, signal };
-    const found = existing ?? (await makeVolume(this.#options, wanted));
-    const ready = await this.#ready(requireOwn(id, name, found), signal);
-    const volume = existing === undefined ? ready : await finishClone(this.#options, ready, signal);
     const place = { directory: layout.directory, mountPoint: pool.mountPoint };
-    requireSame(volume, { name, range, source: source?.id }, parameters, place);
+    const check = (volume: RdsVolume): void =>
+      requireSame(volume, { name, range, source: source?.id }, parameters, place);
+    const make = async (): Promise<RdsVolume> =>
+      this.#ready(requireOwn(id, name, await makeVolume(this.#options, wanted)), signal);
+    const found =
+      existing === undefined ? await make() : await this.#ready(requireOwn(id, name, existing), signal);
+    if (isCopyTarget(found)) {
+      check(found);
+      return infoOf(await this.#copied(found, make, signal));
+    }
+    requireFinished(found);
+    const volume = existing === undefined ? found : await finishClone(this.#options, found, signal);
+    check(volume);
     // An earlier removal, whose line still waits on the RDS, must not remove the volume after this answer.
     if (existing !== undefined) await this.#revisions.renew(volume, signal);
     return infoOf(volume);
+  }
+
+  /**
+   * Fills a volume from its source. One whose source is not as it was when the copy began is removed and made anew, if the source can be copied
+   * now.
+   * @throws copyRunning (ABORTED) while it goes on; copyNotConfirmed and the errors of `make`: then nothing of the volume is left
+   */
+  async #copied(first: CopyTarget, make: () => Promise<RdsVolume>, signal: AbortSignal): Promise<RdsVolume> {
+    const { copies } = this.#options;
+    let target = first;
+    for (let attempt = 1; attempt <= COPY_ATTEMPTS; attempt++) {
+      const source = target.record.source as VolumeId;
+      let stale: CopyTarget;
+      try {
+        const outcome = await copies.advance(target, source, signal);
+        if (outcome.kind === "done") return outcome.volume;
+        if (outcome.kind !== "stale") break;
+        stale = outcome.target;
+      } catch (error) {
+        if (isFailure(error, "copyNotConfirmed")) await this.#discard(target.id, signal);
+        throw error;
+      }
+      await this.#discard(stale.id, signal);
+      const made = await make();
+      if (!isCopyTarget(made)) return made;
+      target = made;
+    }
+    const detail = "it was removed, or its source was attached, meanwhile";
+    throw failure("notVerified", { what: `creating volume ${first.id}`, detail });
+  }
+
+  /** Removes an unfinished volume. One that is finished, or of another kind, stays. */
+  async #discard(id: VolumeId, signal: AbortSignal): Promise<void> {
+    const { rds, layout } = this.#options;
+    for (let attempt = 1; attempt <= REMOVE_ATTEMPTS; attempt++) {
+      const { found, mounted } = await rds.forRemoval(id, signal);
+      const volume = ownVolume(found);
+      if (volume === undefined || !isCopyTarget(volume)) return;
+      if ((await rds.remove(volume, layout, mounted, signal)) === "removed") return;
+    }
+    throw failure("recordConflict", { volume: id, attempts: REMOVE_ATTEMPTS });
   }
 
   /**
@@ -107,6 +162,7 @@ export class VolumeService {
   async delete(id: VolumeId, signal: AbortSignal): Promise<void> {
     const { rds, layout } = this.#options;
     this.#revisions.forget(id);
+    await this.#options.copies.stop(id);
     for (let attempt = 1; attempt <= REMOVE_ATTEMPTS; attempt++) {
       const { found, mounted } = await rds.forRemoval(id, signal);
       const result =
@@ -132,7 +188,9 @@ export class VolumeService {
 
   /** One volume, for calls that need it to exist. @throws volumeNotFound (NOT_FOUND), recordUnusable (FAILED_PRECONDITION) */
   async getVolume(id: VolumeId, signal: AbortSignal): Promise<VolumeInfo> {
-    return infoOf(requireVolume(id, await this.#options.rds.find(id, signal)));
+    const volume = requireVolume(id, await this.#options.rds.find(id, signal));
+    if (isCopyTarget(volume)) throw failure("volumeNotFound", { volume: id });
+    return infoOf(volume);
   }
 
   /**
@@ -212,6 +270,7 @@ function deletable(found: Classified): RdsVolume {
     const { id, reason } = (found as Extract<Classified, { kind: "foreign" }>).foreign;
     throw failure("foreignDisk", { slot: id, reason });
   }
+  if (volume.record.conversion !== undefined) requireFinished(volume);
   if (volume.record.attachments.length > 0) {
     const nodes = volume.record.attachments.map((attachment) => attachment.node);
     throw failure("volumeInUse", { volume: volume.id, nodes });

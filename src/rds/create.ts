@@ -6,6 +6,7 @@ import type { CommandFailure } from "../routeros/client.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { fileIsBacking, requireMounted } from "./backing-file.ts";
 import { changeDisk, commandFailure, type RdsContext } from "./context.ts";
+import { requireNoConversion } from "./conversion-slots.ts";
 import type { Disk } from "./disk.ts";
 import { growVolume } from "./grow.ts";
 import { type FileLayout, filePathOf, folderOf, type Layout } from "./layout.ts";
@@ -131,7 +132,7 @@ function createScript(spec: CreateSpec, comment: string): Script {
     const grow = ros`/disk/set [/disk/find where slot=${id} and comment=$record and size<${sizeBytes}] file-size=${sizeBytes}`;
     return ros`${addSubvolume(label, ros`${name}`, source.subvolume)}; ${item}${source.sizeBytes < sizeBytes ? ros`; ${grow}` : ros``}`;
   };
-  return ros`${requireMounted(pool.slot)}; :if ([:len [/disk/find where slot=${id}]] = 0) do={ ${leftover}; ${requireMounted(pool.slot)}; :local record ${comment}; ${steps()} }`;
+  return ros`${requireMounted(pool.slot)}; :if ([:len [/disk/find where slot=${id}]] = 0) do={ ${requireNoConversion(id)}; ${leftover}; ${requireMounted(pool.slot)}; :local record ${comment}; ${steps()} }`;
 }
 
 /**
@@ -157,6 +158,7 @@ async function createFailed(
   what: string,
 ): Promise<Classified | "leftover"> {
   const { id, pool, signal, sizeBytes } = spec;
+  if (reason === "converting") throw failure("volumeConverting", { volume: id });
   if (reason === "pool-not-mounted") throw failure("poolNotMounted", { pool: pool.slot });
   if (reason === "label-ambiguous") throw failure("labelAmbiguous", { pool: pool.slot, label: pool.fsLabel });
   if (reason === "file-in-use") {

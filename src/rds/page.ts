@@ -1,5 +1,6 @@
 import { ros } from "../routeros/script.ts";
 import { disksOf, type RdsContext, runChecked } from "./context.ts";
+import { isCopyTarget } from "./copy.ts";
 import { type Disk, disks, FILE_PROPERTIES } from "./disk.ts";
 import { sortedOut } from "./lookup.ts";
 import { briefLimit, isRows, readPart } from "./parted-read.ts";
@@ -48,7 +49,8 @@ export async function readPage<T>(
   const take = (disks: readonly Disk[], pools: PoolItems): boolean => {
     const { volumes } = sortedOut(disks, context.clusterId);
     for (const volume of volumes) {
-      if (volume.id <= after) continue;
+      // One that is being copied is no volume yet.
+      if (volume.id <= after || isCopyTarget(volume)) continue;
       if (most > 0 && entries.length === most) return true;
       entries.push(entry(volume, pools));
     }

@@ -6,6 +6,8 @@ import { ros } from "../routeros/script.ts";
 import type { Purpose } from "../routeros/transport/transport.ts";
 import { VolumeCache, type VolumeObserver } from "./cache.ts";
 import { type RdsContext, sharedReads } from "./context.ts";
+import { ConversionStore } from "./convert.ts";
+import { CopyStore } from "./copy-store.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
 import { type ExportSettings, exportIsRight } from "./export.ts";
@@ -54,6 +56,8 @@ export class Rds {
   readonly #pages: SharedWork;
   readonly #version: DeviceVersion;
   readonly snapshots: SnapshotStore;
+  readonly copies: CopyStore;
+  readonly conversions: ConversionStore;
 
   constructor(context: RdsContext) {
     this.#context = context;
@@ -62,6 +66,8 @@ export class Rds {
     this.#lists = sharedReads(context, 1);
     this.#pages = sharedReads(context, 1);
     this.snapshots = new SnapshotStore(context, (signal) => this.version(signal));
+    this.conversions = new ConversionStore(context, (signal) => this.version(signal));
+    this.copies = new CopyStore(context, (signal) => this.version(signal), this.#cache);
   }
 
   get address(): string {
@@ -108,10 +114,7 @@ export class Rds {
     return this.#cache.remember(id, found, generation);
   }
 
-  /**
-   * Every disk with a slot of ours. One command, or several when there are many. Callers who wait for a list share it, and one list is read at
-   * a time.
-   */
+  /** Every disk with a slot of ours. One command, or several when there are many. Callers who wait share a list, and one is read at a time. */
   async list(signal: AbortSignal): Promise<Listed> {
     await this.version(signal);
     return this.#lists.run("all", signal, async (shared) => {
@@ -159,10 +162,7 @@ export class Rds {
     return found.find((file) => file.path === path);
   }
 
-  /**
-   * The file that a volume without a disk item has in the folder of the volumes on a mounted pool. One command.
-   * @param mounted every mounted item of `/disk`
-   */
+  /** The file that a volume without a disk item has in the folder of the volumes on a mounted pool. One command. @param mounted items of `/disk` */
   async strayFile(
     id: VolumeId,
     directory: string,

@@ -8,6 +8,7 @@ import type { Row } from "../routeros/reply/row.ts";
 import { ros } from "../routeros/script.ts";
 import { anyOf, filesAmong } from "./backing-file.ts";
 import type { RdsContext } from "./context.ts";
+import { conversionSlots } from "./conversion-slots.ts";
 import type { Disk } from "./disk.ts";
 import { findLeftover } from "./leftover.ts";
 import type { Place } from "./place.ts";
@@ -71,6 +72,8 @@ const PLACES: Readonly<Record<FileLayout, { place: Place; removal: readonly stri
   },
 };
 const GONE = `:if ([:len [/disk/find where slot="${ID}"]] > 0) do={ :error "rds-csi:changed" }`;
+const { fresh, kept } = conversionSlots(ID);
+const CONVERTING = `:if ([:len [/disk/find where slot="${fresh}" or slot="${kept}"]] > 0) do={ :error "rds-csi:converting" }`;
 const LABEL = `:if ([:len [/disk/btrfs/filesystem/find where label="data"]] != 1) do={ :error "rds-csi:label-ambiguous" }`;
 const MOUNTED = `:if ([:len [/disk/find where slot="storage-pool" and mounted]] = 0) do={ :error "rds-csi:pool-not-mounted" }`;
 const MINE = `[/disk/find where slot="${ID}" and comment="c\\"1" and type="file"]`;
@@ -78,7 +81,7 @@ const MINE = `[/disk/find where slot="${ID}" and comment="c\\"1" and type="file"
 describe.each(FILE_LAYOUTS)("the line of a deletion, layout %s", (form) => {
   const { place, removal } = PLACES[form];
   const first = form === "plain" ? [MOUNTED] : [MOUNTED, LABEL];
-  const rest = [GONE, ...removal, MOUNTED];
+  const rest = [GONE, CONVERTING, ...removal, MOUNTED];
 
   test("ends the export and removes the item with exactly this record, then the file that nothing uses, on a mounted pool", async () => {
     const { context, lines, commands } = rds(left("0"));
@@ -98,6 +101,7 @@ describe.each(FILE_LAYOUTS)("the line of a deletion, layout %s", (form) => {
     ["changed", { reason: "changed" }, "changed"],
     ["pool-not-mounted", { reason: "pool-not-mounted" }, "filePoolNotMounted"],
     ["file-in-use", { reason: "file-in-use" }, "foreignDisk"],
+    ["an item of a conversion", { reason: "converting" }, "volumeConverting"],
     ["label-ambiguous", { reason: "label-ambiguous" }, "labelAmbiguous"],
     ["busy", { kind: "busy", text: "in use" }, "rdsBusy"],
     ["another error", { kind: "other", text: "x" }, "commandRejected"],

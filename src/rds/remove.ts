@@ -3,6 +3,7 @@ import type { VolumeId } from "../domain/volume-id.ts";
 import { nothing, ros, type Script } from "../routeros/script.ts";
 import { removedFile, requireMounted } from "./backing-file.ts";
 import { commandFailure, type RdsContext } from "./context.ts";
+import { requireNoConversion } from "./conversion-slots.ts";
 import type { Place } from "./place.ts";
 import { removedSubvolume, requireOneLabel } from "./subvolume.ts";
 import type { RdsVolume } from "./volume.ts";
@@ -73,7 +74,9 @@ async function remove(
   const file = subvolume === undefined ? removedFile(pool, path) : removedSubvolume(pool, subvolume, path);
   // A subvolume is named by its label: before the item goes, that must say which one it is.
   const label = subvolume === undefined ? nothing : ros`${requireOneLabel(subvolume.label)}; `;
-  const body = ros`${requireMounted(pool)}; ${label}${item}${gone}; ${file}`;
+  // While a conversion makes the item anew, another item has the record, and the file holds the data.
+  const converting = requireNoConversion(id);
+  const body = ros`${requireMounted(pool)}; ${label}${item}${gone}; ${converting}; ${file}`;
   const outcome = await context.client.run({
     what,
     purpose: "change",
@@ -84,6 +87,7 @@ async function remove(
   if (!outcome.ok) {
     const { reason } = outcome.failure;
     if (reason === "changed") return "changed";
+    if (reason === "converting") throw failure("volumeConverting", { volume: id });
     if (reason === "pool-not-mounted") throw failure("filePoolNotMounted", { volume: id, pool });
     if (reason === "label-ambiguous")
       throw failure("labelAmbiguous", { pool, label: subvolume?.label ?? "" });

@@ -13,6 +13,7 @@ import { payload } from "../routeros/envelope.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { requireMounted } from "./backing-file.ts";
 import { commandFailure, disksOf, type RdsContext, runChecked } from "./context.ts";
+import { requireFinished } from "./copy.ts";
 import { type Disk, disks } from "./disk.ts";
 import { fileLayoutOf, type Layout, parentOf } from "./layout.ts";
 import { awayPools } from "./leftover.ts";
@@ -98,6 +99,7 @@ export class SnapshotStore {
     const listed = disksOf(outcome);
     const volume = ownVolume(classifiedAmong(this.#context, id, listed));
     if (volume === undefined) return undefined;
+    requireFinished(volume);
     const now = outcome.reply.flat("now")?.trim() ?? "";
     if (!/^\d{1,19}$/.test(now)) throw failure("replyUnreadable", { what, detail: "it has no time" });
     const path = volume.disk.filePath;

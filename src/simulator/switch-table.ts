@@ -112,6 +112,16 @@ export const SWITCH_TABLE = [
   ["copy", ["blocking", "async"], "whether /disk/copy and /file/copy wait for their end"],
   ["copySparse", ["preserved", "full"], "whether holes of a copied file stay holes"],
   ["copyMs", [0], "time that a copy takes, in milliseconds"],
+  [
+    "copyStatus",
+    ["bytes", "human", "none"],
+    "the status lines of /disk/copy: bytes, sizes such as 64.0MiB, or no lines",
+  ],
+  [
+    "copyInUse",
+    ["busy", "ends", "goes-on"],
+    "removing a disk that /disk/copy reads or writes: refused; the copy ends; the copy goes on in the file",
+  ],
   ["rebootExports", ["kept", "lost"], "whether disks are still exported after a reboot"],
   ["rebootMs", [50], "time without SSH during a reboot, in milliseconds"],
   ["mountDelayMs", [0], "time from the end of a reboot to the mount of the pools, in milliseconds"],

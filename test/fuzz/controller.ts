@@ -1,5 +1,6 @@
 import { reportError } from "../../src/cli/report-error.ts";
 import { AttachmentService } from "../../src/controller/attachments.ts";
+import { CopyService } from "../../src/controller/copies.ts";
 import { noOrchestrator } from "../../src/controller/evidence.ts";
 import { ExpansionService } from "../../src/controller/expansion.ts";
 import { createMigrationMetrics } from "../../src/controller/migration-metrics.ts";
@@ -89,9 +90,10 @@ export function controllerOf(
     fencing: "epoch+hosts",
   });
   const clusterId = "test";
+  const copies = new CopyService({ rds, clock, logger, events: undefined });
   return {
     rds,
-    volumes: new VolumeService({ rds, clock, layout: LAYOUT, reserveBytes: 0n, clusterId }),
+    volumes: new VolumeService({ rds, clock, copies, layout: LAYOUT, reserveBytes: 0n, clusterId }),
     expansions: new ExpansionService({
       ...{ rds, reporter, logger, clock },
       reserveBytes: 0n,

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Registry } from "prom-client";
 import ssh2 from "ssh2";
 import { AttachmentService } from "../../src/controller/attachments.ts";
+import { CopyService } from "../../src/controller/copies.ts";
 import { type EvidenceSource, noOrchestrator } from "../../src/controller/evidence.ts";
 import { ExpansionService, type OnlineExpansion } from "../../src/controller/expansion.ts";
 import { createMigrationMetrics, type MigrationMetrics } from "../../src/controller/migration-metrics.ts";
@@ -56,6 +57,8 @@ export interface StackOptions extends SimulatorOptions {
   readonly evidence?: EvidenceSource;
   readonly reserveBytes?: bigint;
   readonly maxVolumesPerNode?: number;
+  /** Bytes of each part of a copy. */
+  readonly chunkBytes?: bigint;
   /** Folder of the volumes below a pool's mount point. */
   readonly directory?: string;
   /** The clock of the simulator; `clock` is that of the controllers. */
@@ -82,6 +85,7 @@ export interface ControllerStack {
   readonly transport: Transport;
   readonly rds: Rds;
   readonly volumes: VolumeService;
+  readonly copies: CopyService;
   readonly snapshots: SnapshotService;
   readonly health: VolumeHealthService;
   readonly attachments: AttachmentService;
@@ -143,6 +147,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     reserveBytes = GIB,
     maxVolumesPerNode = 0,
     directory: volumeDirectory = LAYOUT.directory,
+    chunkBytes,
     forms,
     prepare,
     clock = systemClock,
@@ -198,6 +203,17 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       instance: `process-${opened.length}`,
       fencing: fencingHere,
     });
+    const claims = (event: ClaimEvent & { readonly claim: { readonly name: string } }) =>
+      posted.push({
+        handle: event.claim.name,
+        type: event.type,
+        reason: event.reason,
+        message: event.message,
+      });
+    const copies = new CopyService({
+      ...{ rds, clock, logger: silentLogger, chunkBytes },
+      events: { post: claims, postForVolume: () => {} },
+    });
     const stack: ControllerStack = {
       transport,
       rds,
@@ -208,9 +224,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       counts,
       refreshCounts: () => counts.refresh(signal),
       health: new VolumeHealthService({ rds, clock, cluster: undefined }),
+      copies,
       volumes: new VolumeService({
-        rds,
-        clock,
+        ...{ rds, clock, copies },
         layout: { ...LAYOUT, directory: volumeDirectory },
         reserveBytes,
         clusterId,
@@ -260,7 +276,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     close: async () => {
       if (closed) return;
       closed = true;
-      await Promise.all(opened.map((each) => each.transport.close()));
+      for (const { copies, transport } of opened) {
+        const ended = copies.close();
+        await transport.close();
+        await ended;
+      }
       await simulator.stop();
       await rm(directory, { recursive: true });
     },

@@ -39,7 +39,7 @@ const VOLUME_FIELDS: readonly (readonly [string, string])[] = [
   ["csiName", 'CSI volume name; "" for foreign disks'],
   [
     "state",
-    "available, attached, migrating, broken (a finding is an error), foreign (not ours, never changed) or missing (no disk item)",
+    "available, attached, migrating, copying (a full copy fills it, or it moves into a subvolume), broken (a finding is an error), foreign (not ours, never changed) or missing (no disk item)",
   ],
   ["sizeBytes", "bytes, a number; 0 when the RDS reports none"],
   ["pvc", "`{namespace, name}` or null: the claim in the cluster, else that of the record"],
@@ -54,6 +54,7 @@ const VOLUME_FIELDS: readonly (readonly [string, string])[] = [
     "subvolume (the file is in a Btrfs subvolume of its own, which can be snapshotted), plain, or null where the path tells neither",
   ],
   ["source", "handle of the snapshot or volume that it was made from, or null"],
+  ["copy", "`{done, total}` in bytes while a full copy fills it, or null"],
   [
     "snapshots",
     "`{count, bytesAtMost}` or null (not known, and with `--watch` not asked for): its snapshots, and the sum of their sizes",
@@ -127,7 +128,7 @@ export function cliDocs(): string {
     "| field | meaning |",
     "| --- | --- |",
     "| `handle`, `name`, `time` | the volume, its name as it was given, and when it was looked up; `handle` is null when the name is not found and a side does not answer |",
-    "| `state` | available, attached, migrating, broken, foreign, missing (no disk item) or unknown |",
+    "| `state` | available, attached, migrating, copying, broken, foreign, missing (no disk item) or unknown |",
     "| `rds` | `disk`, `record`, `file`, `pool`, `snapshots` |",
     "| `kubernetes` | `persistentVolume`, `otherPersistentVolumes`, `claim`, `storageClass`, `attachments`, `pods`, `machines`, `events` |",
     "| `drift` | `{id, severity, about, text, rds, kubernetes, node, remedy}`, the worst first |",

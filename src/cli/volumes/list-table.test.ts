@@ -123,6 +123,14 @@ describe("the table of volumes", () => {
       expect(row).toContain(part);
   });
 
+  test("wide: how far a copy is, while there is one", () => {
+    const copying = listed({ state: "copying", copy: { done: 42n << 30n, total: 100n << 30n } });
+    const [title, row, other] = table([copying, listed({}, "b")], { wide: true });
+    expect(title).toMatch(/ LAYOUT +COPIED +SOURCE /);
+    expect(row).toMatch(/^copying .* 42 % of 100Gi /);
+    expect(other).toMatch(/^attached .* - +- +- +yes /);
+  });
+
   test("colour only if asked for, and without a change of the layout", () => {
     const all = busySite(120);
     const plain = table(all).join("\n");

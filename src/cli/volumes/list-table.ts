@@ -1,6 +1,7 @@
 import { printable } from "../../domain/printable.ts";
 import { shortSize } from "../../domain/size.ts";
 import type { VolumeState } from "../../inspect/compare.ts";
+import { copyProgress } from "../../rds/copy.ts";
 import { problemsOf } from "./listed.ts";
 import { claimOf, type ListedVolume } from "./model.ts";
 import { firstLabel } from "./select.ts";
@@ -20,6 +21,7 @@ const STATE_COLOURS: Readonly<Record<VolumeState, string>> = {
   available: "",
   attached: "32",
   migrating: "36",
+  copying: "36",
   foreign: "33",
   broken: "31",
   missing: "31",
@@ -94,6 +96,9 @@ export function volumeTable(volumes: readonly ListedVolume[], options: TableOpti
             ? [column("SNAPSHOTS", snapshotsText)]
             : []),
           column("LAYOUT", ({ layout }) => layout ?? "-"),
+          ...(volumes.some(({ copy }) => copy !== undefined)
+            ? [column("COPIED", ({ copy }) => (copy === undefined ? "-" : copyProgress(copy)))]
+            : []),
           column("SOURCE", ({ source }) => source ?? "-"),
           column("EXPORTED", ({ exported }) => (exported ? "yes" : "no")),
           column("NQN", ({ nqn }) => nqn),

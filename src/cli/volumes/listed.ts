@@ -40,6 +40,7 @@ function listedVolume(facts: VolumeFacts): ListedVolume {
     path: disk?.filePath ?? "",
     layout: disk && fileLayoutOf(disk.filePath, handle),
     source: record?.source,
+    copy: record?.copy && { done: record.copy.done, total: record.copy.total },
     snapshots: rds.snapshots && ifKnown(rds.snapshots),
     ...(rds.record.state === "unknown" && { recordUnknown: true }),
     findings,

@@ -1,4 +1,4 @@
-import type { Attachment } from "../../domain/record/volume-record.ts";
+import type { Attachment, CopyState } from "../../domain/record/volume-record.ts";
 import type { VolumeState } from "../../inspect/compare.ts";
 import type { SnapshotTotal } from "../../inspect/facts.ts";
 import { type Finding, isProblem } from "../../inspect/finding.ts";
@@ -37,6 +37,8 @@ export interface ListedVolume {
   readonly layout?: FileLayout | undefined;
   /** Handle of the snapshot or volume that it was made from. */
   readonly source?: string | undefined;
+  /** Bytes that are copied, and that are to be copied; undefined: the volume is finished. */
+  readonly copy?: Pick<CopyState, "done" | "total"> | undefined;
   /** undefined: they were not asked for, or are not known. */
   readonly snapshots?: SnapshotTotal | undefined;
   /** The RDS has the disk item, and its record cannot be used: claim and nodes of the record are not known. */

@@ -5,6 +5,7 @@ import { absent, type Fact, ifKnown } from "../../inspect/fact.ts";
 import type { VolumeFacts } from "../../inspect/facts.ts";
 import { exactSize } from "../../inspect/finding.ts";
 import { isOverdue } from "../../migration/deadline.ts";
+import { copyProgress } from "../../rds/copy.ts";
 import { fileLayoutOf } from "../../rds/layout.ts";
 import { unknownSides } from "./listed.ts";
 import type { UnknownSide } from "./model.ts";
@@ -12,7 +13,7 @@ import { shortAge, shortDuration } from "./text.ts";
 
 /** A line of `volumes show`: one aspect, what each side says, as paragraphs. */
 export interface ShownLine {
-  readonly about: Aspect | "created" | "machine" | "source" | "snapshots";
+  readonly about: Aspect | "created" | "machine" | "source" | "copy" | "snapshots";
   readonly rds: readonly string[];
   readonly kubernetes: readonly string[];
 }
@@ -34,7 +35,7 @@ export function shownLines(facts: VolumeFacts): ShownLine[] {
   const told = (key: string) =>
     cell(cluster.attachments, (all) => [...new Set(all.flatMap(({ metadata }) => metadata[key] ?? []))], "-");
   const bound = ifKnown(cluster.pv)?.claim;
-  const source = ifKnown(rds.record)?.source;
+  const { source, copy, conversion } = ifKnown(rds.record) ?? {};
   return [
     {
       about: "name",
@@ -174,6 +175,12 @@ export function shownLines(facts: VolumeFacts): ShownLine[] {
       ),
     },
     ...(source === undefined ? [] : [{ about: "source" as const, rds: [source], kubernetes: ["-"] }]),
+    ...(copy === undefined
+      ? []
+      : [{ about: "copy" as const, rds: [`unfinished, ${copyProgress(copy)}`], kubernetes: ["-"] }]),
+    ...(conversion === undefined
+      ? []
+      : [{ about: "copy" as const, rds: [`moves into a subvolume: ${conversion}`], kubernetes: ["-"] }]),
     {
       about: "created",
       rds: cell(rds.record, ({ createdAt }) => (createdAt > 0 ? [`${age(createdAt)} ago`] : [])),

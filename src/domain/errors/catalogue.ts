@@ -1,4 +1,5 @@
 import { attachmentErrors } from "./attachment.ts";
+import { copyErrors } from "./copy.ts";
 import type { ErrorEntry } from "./entry.ts";
 import { expansionErrors } from "./expansion.ts";
 import { kubernetesErrors } from "./kubernetes.ts";
@@ -15,6 +16,7 @@ export const catalogue = {
   ...nodeErrors,
   ...expansionErrors,
   ...snapshotErrors,
+  ...copyErrors,
   ...kubernetesErrors,
 } as const;
 

@@ -64,7 +64,7 @@ export const snapshotErrors = {
   sourceNotSubvolume: entry.FAILED_PRECONDITION<{ volume: string }>(
     (p) =>
       `volume ${p.volume} has the layout plain: its file is in no Btrfs subvolume of its own, so it cannot be snapshotted or cloned`,
-    "Only volumes that were made on a Btrfs pool with the layout subvolume can. Copy the data into such a volume.",
+    "Only volumes that were made on a Btrfs pool with the layout subvolume can. The StorageClass parameter cloneMode: copy makes a full copy of a volume that is not attached, on any pool.",
   ),
   cloneNeedsSubvolume: entry.INVALID_ARGUMENT<{ source: string }>(
     (p) => `a volume from ${p.source} shares its blocks, so it cannot have the layout plain`,
@@ -73,7 +73,7 @@ export const snapshotErrors = {
   sourceOnOtherPool: entry.INVALID_ARGUMENT<{ source: string; pool: string; asked: string }>(
     (p) =>
       `${p.source} is on pool ${p.pool}, and the StorageClass asks for pool ${p.asked}: a copy that shares blocks stays on its pool`,
-    "Use a StorageClass with the pool of the source, or one without the parameter pool.",
+    "Use a StorageClass with the pool of the source, or one without the parameter pool. With cloneMode: copy a volume that is not attached is copied to any pool.",
   ),
   sourceFilesystem: entry.INVALID_ARGUMENT<{ source: string; has: string; asked: string }>(
     (p) => `${p.source} holds ${p.has}, and ${p.asked} is asked for`,

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { ACCESS_MODES } from "../access-mode.ts";
 import { isPrintable } from "../printable.ts";
 import { decodeRecord, encodeRecord } from "./record-codec.ts";
-import { DEFAULT_SETTINGS, givenConnections, type VolumeRecord } from "./volume-record.ts";
+import { CONVERSIONS, DEFAULT_SETTINGS, givenConnections, type VolumeRecord } from "./volume-record.ts";
 
 const text = fc
   .string({ unit: "grapheme", maxLength: 60 })
@@ -45,6 +45,20 @@ const record: fc.Arbitrary<VolumeRecord> = fc
     source: fc.option(text, { nil: undefined }),
     layout: fc.constantFrom(undefined, "subvolume" as const),
     wantedBytes: fc.option(fc.bigInt({ min: 1n, max: 2n ** 63n - 1n }), { nil: undefined }),
+    copy: fc.option(
+      fc
+        .record({
+          done: fc.bigInt(0n, 1n << 62n),
+          more: fc.bigInt(1n, 1n << 61n),
+          sourceCreatedAt: time,
+          sourceEpoch: fc.nat(1_000_000),
+          line: fc.stringMatching(/^[0-9a-f]{8}$/),
+          isBusy: fc.boolean(),
+        })
+        .map(({ done, more, ...rest }) => ({ done, total: done + more, ...rest })),
+      { nil: undefined },
+    ),
+    conversion: fc.constantFrom(undefined, undefined, ...CONVERSIONS),
     filesystem: fc.constantFrom(undefined, "ext4" as const, "xfs" as const),
     epoch: fc.nat(1_000_000),
     attachments: fc.uniqueArray(attachment, { maxLength: 2, selector: ({ node }) => node }),
@@ -88,14 +102,22 @@ const record: fc.Arbitrary<VolumeRecord> = fc
     }),
     unknown: fc.uniqueArray(unknownField, { selector: ([key]) => key, maxLength: 3 }),
   })
-  .map((value) => ({ ...value, migration: value.attachments.length === 2 ? value.migration : undefined }));
+  .map(({ copy, conversion, ...value }) => ({
+    ...value,
+    migration: value.attachments.length === 2 ? value.migration : undefined,
+    ...(value.attachments.length > 0
+      ? {}
+      : { ...(conversion !== undefined ? { conversion } : copy === undefined ? {} : { copy }) }),
+  }));
 
 describe("the volume record", () => {
   test("round-trips, and is printable ASCII without blanks or quotes", () => {
     fc.assert(
       fc.property(record, (value) => {
         const encoded = encodeRecord(value);
-        expect(encoded).toMatch(/^rds1;[A-Za-z0-9._:/@%,|;=-]*$/);
+        const isWhole = value.copy === undefined && value.conversion === undefined;
+        expect(encoded).toMatch(isWhole ? /^rds1;/ : /^rds2;/);
+        expect(encoded).toMatch(/^rds[12];[A-Za-z0-9._:/@%,|;=-]*$/);
         expect(decodeRecord(encoded)).toEqual({ kind: "record", record: value });
       }),
       { numRuns: 500 },
@@ -172,7 +194,14 @@ describe("the volume record", () => {
     [`${minimal};zz=a\u0018b`, "field zz holds characters that no record has"],
     [`${minimal};zz="`, "field zz holds characters that no record has"],
     [`${minimal};z\u00e9=1`, "field z\u00e9 holds characters that no record has"],
-    ["rds2;whatever", "record version 2 is newer than this driver"],
+    ["rds3;whatever", "record version 3 is newer than this driver"],
+    ["rds21;whatever", "record version 21 is newer than this driver"],
+    ["rds2;n=pvc-1;c=prod;t=1", "field k is missing"],
+    ["rds2;n=pvc-1;c=prod;t=1;y=x", '"x" is none of copy, switch, tidy'],
+    ["rds2;n=pvc-1;c=prod;t=1;y=copy;a=a,q,0,bw,1", "it is unfinished, and attached"],
+    ["rds2;n=pvc-1;c=prod;t=1;k=2,1,1,0,01234567,-", "bad copy 2,1,1,0,01234567,-"],
+    ["rds2;n=pvc-1;c=prod;t=1;k=0,1,1,0,xyz,b", "bad copy 0,1,1,0,xyz,b"],
+    ["rds2;n=pvc-1;c=prod;t=1;k=0,1,1,0,01234567,-;a=a,q,0,bw,1", "it is unfinished, and attached"],
   ] as const) {
     test(`${comment} is unreadable: ${reason}`, () => {
       expect(decodeRecord(comment)).toEqual({ kind: "unreadable", reason });

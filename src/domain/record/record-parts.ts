@@ -1,8 +1,18 @@
 import { ACCESS_MODES, type AccessMode } from "../access-mode.ts";
-import { duration, escapeText, identifier, number, settingNumber, time } from "./record-values.ts";
+import {
+  byteCount,
+  duration,
+  epochNumber,
+  escapeText,
+  identifier,
+  number,
+  settingNumber,
+  time,
+} from "./record-values.ts";
 import type {
   Attachment,
   ConnectionSettings,
+  CopyState,
   EndedMigration,
   ExportName,
   Migration,
@@ -76,6 +86,26 @@ export function decodeExportName(value: string): ExportName {
   if (name.nqn === "" || name.port < 1 || name.port > 65_535 || !/^[h-]$/.test(hosts))
     throw new Error(`bad export name ${value}`);
   return name;
+}
+
+export function encodeCopy(copy: CopyState): string {
+  const { done, total, sourceCreatedAt, sourceEpoch, line, isBusy } = copy;
+  return [done, total, sourceCreatedAt, sourceEpoch, line, isBusy ? "b" : "-"].map(String).join(",");
+}
+
+export function decodeCopy(value: string): CopyState {
+  const [done = "", total = "", createdAt = "", epoch = "", line = "", busy = ""] = parts(value, 6);
+  const copy = {
+    done: done === "0" ? 0n : byteCount(done),
+    total: byteCount(total),
+    sourceCreatedAt: time(createdAt),
+    sourceEpoch: epochNumber(epoch),
+    line,
+    isBusy: busy === "b",
+  };
+  if (copy.done > copy.total || !/^[0-9a-f]{8}$/.test(line) || !/^[b-]$/.test(busy))
+    throw new Error(`bad copy ${value}`);
+  return copy;
 }
 
 export function encodeMigration({ since, timeoutSeconds, by, overdueBy }: Migration): string {

@@ -56,6 +56,24 @@ export interface EndedMigration {
   readonly by: string;
 }
 
+export const CONVERSIONS = ["copy", "switch", "tidy"] as const;
+export type Conversion = (typeof CONVERSIONS)[number];
+
+/** How far the device has filled a volume with the bytes of another one. */
+export interface CopyState {
+  /** Bytes from the beginning that are proven to be copied. */
+  readonly done: bigint;
+  /** Bytes that are to be copied: the size of the source when the copy began. */
+  readonly total: bigint;
+  /** `createdAt` and `epoch` of the source when the copy began: with others the source has been attached since, or is another volume. */
+  readonly sourceCreatedAt: number;
+  readonly sourceEpoch: number;
+  /** The line that copied last, or a name that no line has: eight hex digits. So no two states of a volume have the same text. */
+  readonly line: string;
+  /** Whether that line copies now. A line that died stays so. */
+  readonly isBusy: boolean;
+}
+
 /** Parameters of a StorageClass or VolumeAttributesClass that shape a volume's later life. */
 export interface VolumeSettings {
   /** 30–3600 seconds, or `auto`: KubeVirt's own deadline for the VirtualMachineInstance. */
@@ -110,6 +128,16 @@ export interface VolumeRecord {
   readonly layout?: "subvolume" | undefined;
   /** Bytes that a volume with a source is to have at least; until then its CreateVolume is not finished. */
   readonly wantedBytes?: bigint | undefined;
+  /**
+   * There while the volume is being filled by a copy: until then it is unfinished, and must not be used. Such a record is of a version that
+   * earlier drivers refuse to read.
+   */
+  readonly copy?: CopyState | undefined;
+  /**
+   * How far the volume is on its way into a subvolume: `copy` – its data is copied; `switch` – the copy is whole, and the disk item is to be made
+   * anew on it; `tidy` – it has the copy, and the old file goes. No node gets the volume meanwhile. Earlier drivers refuse to read such a record.
+   */
+  readonly conversion?: Conversion | undefined;
   /**
    * The filesystem that a node was first allowed to make; undefined while it never was. With a `source`: that of the source at the
    * cut, for ever.

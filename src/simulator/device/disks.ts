@@ -24,6 +24,8 @@ export class DiskStore {
   /** Whether a path lies in a read-only snapshot. */
   readonly #readOnly: (path: string) => boolean;
   readonly #items: DiskItem[] = [];
+  /** Items that a copy reads or writes. */
+  readonly copying = new Set<DiskItem>();
   readonly #ended = new WeakMap<DiskItem, number>();
   /** Exports that went off in a line that still runs, with their NQN: hosts have not missed them yet (switch re-export). */
   readonly #ending = new Map<DiskItem, string>();
@@ -250,6 +252,8 @@ export class DiskStore {
 
   /** `/disk/remove` of one item; its file stays. */
   remove(item: DiskItem): void {
+    if (this.copying.has(item) && this.#env.switches().copyInUse === "busy")
+      throw new RunFailure("failure: could not unmount, stop using it first");
     if (isExported(item)) this.#endExport(item);
     this.#items.splice(this.#items.indexOf(item), 1);
     this.#env.changed();

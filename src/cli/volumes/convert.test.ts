@@ -1,0 +1,109 @@
+import { describe, expect, test } from "bun:test";
+import { fileOf } from "../../../test/support/file-layouts.ts";
+import { createVolume, useStack } from "../../../test/support/own-stack.ts";
+import { GIB, MIB, type Stack } from "../../../test/support/rds-stack.ts";
+import { until } from "../../../test/support/until.ts";
+import { volumeIdFromName } from "../../domain/volume-id.ts";
+import { testIo } from "../cli.fixture.ts";
+import { ExitCode } from "../exit-codes.ts";
+import { runVolumesConvert } from "./convert.ts";
+
+const open = useStack();
+const ID = volumeIdFromName("pvc-1");
+const [OLD, NEW] = [fileOf(ID, "plain"), fileOf(ID, "subvolume")];
+
+async function start(): Promise<Stack> {
+  const on = await open({ pools: [{ slot: "storage-pool", fs: "btrfs", size: 8n * GIB }] });
+  await createVolume(on, { required: 8n * MIB, parameters: { layout: "plain" } });
+  await on.simulator.device.writeFile(OLD, 5n * MIB, "data");
+  return on;
+}
+
+async function run(on: Stack, yes: boolean, stop = new AbortController().signal, abort = false) {
+  const { host, port, hostKeyFingerprints } = on.simulator;
+  const flags = {
+    "rds-address": [`${host}:${port}`],
+    "rds-key-file": [on.keyFile],
+    "rds-host-key": [...hostKeyFingerprints],
+    "cluster-id": ["test"],
+  };
+  const io = testIo({ stop });
+  const name = { namespace: undefined, name: ID };
+  const code = await runVolumesConvert({ flags, env: {} }, { name, yes, abort, timeoutSeconds: 20 }, io);
+  return { code, out: io.written.out };
+}
+
+describe("volumes convert", () => {
+  test("prints the plan, and changes nothing without --yes", async () => {
+    const on = await start();
+    const before = on.simulator.device.disk(ID);
+    const { code, out } = await run(on, false);
+    expect(code).toBe(ExitCode.ok);
+    expect(out).toBe(
+      [
+        `Volume ${ID} moves into a subvolume of pool storage-pool.`,
+        "  1. mark: mark the volume: no node gets it, and no call changes it, until the last step.",
+        `  2. make: make the subvolume storage-pool/csi/${ID} with a file of 8Mi; pool storage-pool has 7.9Gi free.`,
+        `  3. copy: copy 8Mi from ${OLD} to ${NEW}, part by part.`,
+        `  4. switch: make the volume's disk item anew on ${NEW}; the old file stays, with the record beside it.`,
+        `  5. tidy: look whether the volume has the new file, of its whole size, and remove ${OLD}.`,
+        "  6. unmark: unmark the volume: handle, record and epoch are those that it had.",
+        "Nothing was changed. The same command with --yes carries the plan out.\n",
+      ].join("\n"),
+    );
+    expect(on.simulator.device.disk(ID)).toEqual(before);
+  });
+
+  test("with --yes moves the volume; then there is nothing to do", async () => {
+    const on = await start();
+    const { code, out } = await run(on, true);
+    expect(code).toBe(ExitCode.ok);
+    expect(out).toEndWith("mark …\nmake …\ncopy …\nswitch …\ntidy …\nunmark …\nDone.\n");
+    const { device } = on.simulator;
+    expect(Buffer.from(await device.readFile(NEW, 5n * MIB, 4)).toString()).toBe("data");
+    expect(device.file(OLD)).toBeUndefined();
+    expect((await run(on, true)).out).toBe(
+      `Volume ${ID} is in a subvolume already: ${NEW}. Nothing to do.\n`,
+    );
+  });
+
+  test("interrupted, the plan says where it goes on", async () => {
+    const on = await start();
+    const { faults } = on.simulator;
+    const stop = new AbortController();
+    const rule = faults.hang({ line: /subvolume\/add/ });
+    const given = run(on, true, stop.signal).catch(() => {});
+    await until("the line is held", () => faults.hanging > 0);
+    stop.abort();
+    await given;
+    rule.remove();
+    const { out } = await run(on, false);
+    expect(out).toContain("It was begun, and goes on here:\n  1. make: ");
+    faults.release();
+    await run(on, true);
+    expect(Buffer.from(await on.simulator.device.readFile(NEW, 5n * MIB, 4)).toString()).toBe("data");
+  });
+
+  test("--abort gives up what was begun, plan first; then the volume can be used", async () => {
+    const on = await start();
+    const { faults, device } = on.simulator;
+    const before = device.disk(ID)?.comment;
+    const stop = new AbortController();
+    faults.hang({ line: /\/disk\/copy/ });
+    const given = run(on, true, stop.signal).catch(() => {});
+    await until("the line is held", () => faults.hanging > 0);
+    stop.abort();
+    await given;
+    const begun = device.disks;
+    expect((await run(on, false, undefined, true)).out).toEndWith("carries the plan out.\n");
+    expect(device.disks).toEqual(begun);
+    expect((await run(on, true, undefined, true)).out).toEndWith("Done.\n");
+    faults.release();
+    await until("all lines have ended", () =>
+      on.simulator.commands.every(({ finishedAt }) => finishedAt !== undefined),
+    );
+    expect(device.disks.map(({ slot, comment }) => [slot, comment])).toEqual([[ID, `${before};i=1`]]);
+    expect([device.file(OLD)?.size, device.file(NEW)]).toEqual([8n * MIB, undefined]);
+    await expect(run(on, true, undefined, true)).rejects.toMatchObject({ id: "conversionRefused" });
+  });
+});

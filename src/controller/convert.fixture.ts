@@ -1,0 +1,33 @@
+import { fileOf } from "../../test/support/file-layouts.ts";
+import type { ControllerStack, Stack } from "../../test/support/rds-stack.ts";
+import type { Clock } from "../domain/clock.ts";
+import { ChunkSize } from "./chunk-size.ts";
+import { convertVolume } from "./convert-volume.ts";
+import { CHUNK, SOURCE } from "./copies.fixture.ts";
+
+/** Runs a conversion as a process of its own. */
+export const convert = (
+  on: ControllerStack,
+  clock: Clock,
+  signal: AbortSignal = AbortSignal.timeout(60_000),
+): Promise<void> =>
+  convertVolume(
+    { store: on.rds.conversions, clock, sizes: new ChunkSize(CHUNK), report: () => {} },
+    SOURCE,
+    signal,
+  );
+
+/** The old and the new file of the volume. */
+export const OLD = fileOf(SOURCE, "plain");
+export const NEW = fileOf(SOURCE, "subvolume");
+
+/** Items that hold a readable record of the volume, and the files that hold all of its data. */
+export async function safeCopies(
+  { simulator: { device } }: Pick<Stack, "simulator">,
+  letters: (file: string) => Promise<string>,
+): Promise<{ records: number; data: number }> {
+  const records = device.disks.filter(({ comment }) => /^rds[12];n=pvc-1;/.test(comment)).length;
+  const files = [OLD, NEW].filter((file) => device.file(file) !== undefined);
+  const read = await Promise.all(files.map(letters));
+  return { records, data: read.filter((text) => text === "ABC").length };
+}

@@ -1,0 +1,174 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import { decodeRecord } from "../domain/record/record-codec.ts";
+import { shortSize } from "../domain/size.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
+import { ros, type Script } from "../routeros/script.ts";
+import { filesAmong } from "./backing-file.ts";
+import { commandFailure, disksOf, onlyDisk, type RdsContext, runChecked } from "./context.ts";
+import { conversionSlots } from "./conversion-slots.ts";
+import { abortScript, type Conversion, type ConversionItem, STEP_SCRIPTS, stepOf } from "./convert-steps.ts";
+import {
+  type ChunkResult,
+  type CopyTarget,
+  copyChunk,
+  freeTarget,
+  isStillSource,
+  noteCopied,
+  problemOfSource,
+} from "./copy.ts";
+import { type Disk, disks, FILE_PROPERTIES } from "./disk.ts";
+import { fileLayoutOf, parentOf } from "./layout.ts";
+import { classifiedAmong } from "./lookup.ts";
+import { poolHolding } from "./pool.ts";
+import { canHoldSubvolumes } from "./subvolume.ts";
+import { ownVolume, type RdsVolume } from "./volume.ts";
+
+/**
+ * Moves a volume from a plain file into a subvolume, step by step; each step is one RouterOS command that looks again before it acts, and may be
+ * repeated. The record and the data are in two places from the moment at which the copy is whole until the volume has been verified to have it.
+ */
+export class ConversionStore {
+  readonly #context: RdsContext;
+  readonly #ready: (signal: AbortSignal) => Promise<unknown>;
+
+  constructor(context: RdsContext, ready: (signal: AbortSignal) => Promise<unknown>) {
+    this.#context = context;
+    this.#ready = ready;
+  }
+
+  /**
+   * Where a volume is. Two commands.
+   * @throws volumeNotFound (NOT_FOUND); conversionRefused, recordUnusable, foreignDisk (FAILED_PRECONDITION); sourcePoolAway, volumeNotReady (UNAVAILABLE)
+   */
+  async look(id: VolumeId, signal: AbortSignal): Promise<Conversion> {
+    await this.#ready(signal);
+    const slots = conversionSlots(id);
+    const what = `read volume ${id} and the pools`;
+    const listing = disks(ros`slot=${id} or slot=${slots.fresh} or slot=${slots.kept} or mounted`);
+    const read = { what, purpose: "read", signal } as const;
+    const listed = disksOf(await runChecked(this.#context, { ...read, listing, body: (rows) => rows }));
+    const volume = ownVolume(classifiedAmong(this.#context, id, listed));
+    const [fresh, kept] = [slots.fresh, slots.kept].map((slot) => this.#item(slot as VolumeId, listed));
+    const path = (kept ?? fresh ?? volume)?.disk.filePath;
+    if (path === undefined) throw failure("volumeNotFound", { volume: id });
+    const refuse = (reason: string) => failure("conversionRefused", { volume: id, reason });
+    const pool = poolHolding(listed, path);
+    if (pool === undefined) throw failure("sourcePoolAway", { source: `volume ${id}` });
+    if (!canHoldSubvolumes(pool))
+      throw refuse(`pool ${pool.slot} cannot hold subvolumes (${pool.fs || "unknown"})`);
+    const folder = fileLayoutOf(path, id) === "subvolume" ? parentOf(parentOf(path)) : parentOf(path);
+    const directory = `${folder}/${id}`;
+    const paths = { oldFile: `${folder}/${id}.img`, directory, newFile: `${directory}/disk.img` };
+    const { reply } = await runChecked(this.#context, {
+      ...read,
+      body: () => filesAmong(Object.values(paths)),
+    });
+    const names = reply.flat("files");
+    if (names === undefined)
+      throw failure("replyUnreadable", { what, detail: "the list of files is cut off" });
+    const there = new Set(names.split("|").map((name) => name.trim().replace(/^\/+/, "")));
+    const sizeBytes = (volume ?? fresh ?? kept)?.disk.size;
+    if (sizeBytes === undefined) throw failure("volumeNotReady", { volume: id });
+    const subvolume = { label: pool.fsLabel, name: directory.slice(pool.mountPoint.length + 1) };
+    const facts = { id, volume, fresh, kept, pool, subvolume, ...paths, there, sizeBytes };
+    const step = stepOf(facts);
+    const problem = step === "mark" && volume !== undefined ? problemOfSource(volume) : undefined;
+    if (problem !== undefined) throw refuse(problem);
+    if (step === "mark" && pool.free < sizeBytes)
+      throw refuse(`pool ${pool.slot} has ${shortSize(pool.free)} free`);
+    if (step === "mark" && volume?.record.copy !== undefined) throw refuse("it is being copied");
+    return { ...facts, step };
+  }
+
+  /** An item of a conversion. @throws conversionRefused when it holds no record of this installation */
+  #item(slot: VolumeId, listed: readonly Disk[]): ConversionItem | undefined {
+    const disk = onlyDisk(slot, listed);
+    if (disk === undefined) return undefined;
+    const decoded = decodeRecord(disk.comment);
+    if (decoded.kind === "record" && decoded.record.cluster === this.#context.clusterId)
+      return { disk, record: decoded.record };
+    throw failure("foreignDisk", { slot, reason: "it holds no record of this installation" });
+  }
+
+  /** For a volume whose own item is proven absent. One command. @throws volumeConverting (FAILED_PRECONDITION) while another item has its record */
+  async requireNone(id: VolumeId, signal: AbortSignal): Promise<void> {
+    await this.#ready(signal);
+    const { fresh, kept } = conversionSlots(id);
+    const listing = disks(ros`slot=${fresh} or slot=${kept}`, FILE_PROPERTIES);
+    const read = { what: `look whether volume ${id} is converted`, purpose: "read", signal } as const;
+    const found = await runChecked(this.#context, { ...read, listing, body: (rows) => rows });
+    if (found.rows.length > 0) throw failure("volumeConverting", { volume: id });
+  }
+
+  /** Does the step that is next, except `copy`. One command. What came of it is seen by the next look. */
+  async run(conversion: Conversion, signal: AbortSignal): Promise<void> {
+    const { step } = conversion;
+    const script = STEP_SCRIPTS[step]?.(conversion, this.#context);
+    if (script === undefined) throw failure("internal", { what: `step ${step} of a conversion` });
+    await this.#change(conversion, step, script, signal);
+  }
+
+  async #change(conversion: Conversion, step: string, script: Script, signal: AbortSignal): Promise<void> {
+    const { id } = conversion;
+    await this.#ready(signal);
+    const what = `convert volume ${id}: ${step}`;
+    const outcome = await this.#context.client.run({
+      what,
+      purpose: "change",
+      orderKey: id,
+      body: () => script,
+      signal,
+    });
+    if (outcome.ok) return;
+    const { kind, reason, text } = outcome.failure;
+    const { slot, fsLabel: label } = conversion.pool;
+    if (reason === "pool-not-mounted") throw failure("sourcePoolAway", { source: `volume ${id}` });
+    if (reason === "label-ambiguous") throw failure("labelAmbiguous", { pool: slot, label });
+    // The name of a subvolume that was just removed may not be free yet.
+    const isSoon = reason === "changed" || reason === "file-in-use" || kind === "exists";
+    if (isSoon) throw failure("rdsBusy", { what, detail: text });
+    throw commandFailure(what, outcome.failure);
+  }
+
+  /** The copy that step `copy` fills; undefined: it is not one of the volume as it is, and the step makes it anew. */
+  target({ id, fresh, volume }: Conversion): CopyTarget | undefined {
+    const copy = fresh?.record.copy;
+    if (fresh === undefined || volume === undefined || copy === undefined) return undefined;
+    const record = { ...fresh.record, copy };
+    return isStillSource(record, volume) ? { id, disk: fresh.disk, record } : undefined;
+  }
+
+  /** Copies one part. One command. @throws as `copyChunk` */
+  async chunk(
+    target: CopyTarget,
+    source: RdsVolume,
+    done: bigint,
+    size: bigint,
+    signal: AbortSignal,
+  ): Promise<ChunkResult> {
+    return copyChunk(this.#context, { target, source, done, size, signal });
+  }
+
+  /** Frees the new file of a line that is over. @throws rdsBusy */
+  async free(target: CopyTarget, signal: AbortSignal): Promise<void> {
+    await freeTarget(this.#context, target, signal);
+  }
+
+  /** Notes that all bytes are copied. One command, and more until the size shows. @throws as `noteCopied` */
+  async copied(target: CopyTarget, signal: AbortSignal): Promise<void> {
+    await noteCopied(this.#context, target, signal);
+  }
+
+  /**
+   * Gives a conversion up that has not come to `switch`: the copy goes, and the volume is as before. One command.
+   * @throws conversionRefused (FAILED_PRECONDITION) when it cannot be given up; rdsBusy while the device copies
+   */
+  async abort(conversion: Conversion, signal: AbortSignal): Promise<void> {
+    const { id, volume, fresh } = conversion;
+    if (volume?.record.conversion !== "copy" || fresh?.record.conversion !== undefined) {
+      const reason = "only a conversion that has not come to the step switch can be given up";
+      throw failure("conversionRefused", { volume: id, reason });
+    }
+    await this.#change(conversion, "give up", abortScript(conversion), signal);
+  }
+}
