@@ -76,8 +76,8 @@ describe("a record that cannot be used is not an absent volume", () => {
     ],
     [
       "of a newer driver",
-      (before: string) => before.replace("rds1;", "rds2;"),
-      "its record cannot be read: record version 2 is newer than this driver",
+      (before: string) => before.replace("rds1;", "rds3;"),
+      "its record cannot be read: record version 3 is newer than this driver",
     ],
     ["emptied", () => "", "its comment holds no record of this driver"],
   ] as const) {

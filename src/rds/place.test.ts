@@ -109,6 +109,13 @@ describe("the places of a volume without item", () => {
   test("a folder that a pool below it hides is not looked into", () => {
     const listed = [pool("raid10"), pool("usb", "raid10/csi")];
     expect(search(listed)).toEqual({ ours: [], others: [file("raid10/csi/csi")], away: ["raid10"] });
+    // Nor one that is visible for the plain layout only.
+    const btrfs = pool("raid10", "raid10", { fs: "btrfs", fsLabel: "raid10-fs" });
+    expect(search([btrfs, pool("usb", `raid10/csi/${ID}`)])).toEqual({
+      ours: [],
+      others: [file(`raid10/csi/${ID}/csi`)],
+      away: ["raid10"],
+    });
   });
 
   test("are asked for by exact path, whatever the folder has in its name", () => {

@@ -101,8 +101,8 @@ export function placesFor(listed: readonly Disk[], id: VolumeId, layout: Layout,
   for (const pool of pools) {
     const isUsed = used.has(pool.slot);
     const places = placesOn(pool, layout, id);
-    // A pool that is mounted below this one hides its folder.
-    const visible = places.every(({ path }) => poolAt(listed, path)?.slot === pool.slot);
+    // A pool that is mounted below this one, or at the directory of a subvolume, hides what is there.
+    const visible = places.every(({ path }) => poolAt(listed, `${path}/`)?.slot === pool.slot);
     if (visible) (isUsed ? ours : others).push(...places);
     else if (isUsed) away.add(pool.slot);
   }

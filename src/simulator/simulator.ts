@@ -82,7 +82,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   await backend.withdrawAllExports();
   const persistence = new Persistence(stateDir);
   let power: Power | undefined;
-  const device = new Device({
+  const device: Device = new Device({
     clock,
     backend,
     logger,
@@ -91,12 +91,16 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       persistence.touch();
       power?.watchReadiness();
     },
+    saved: () => {
+      persistence.touch();
+      return persistence.save(() => device.save());
+    },
   });
   const state = await persistence.load();
   if (state !== undefined) device.restore(state);
   for (const pool of options.pools ?? [DEFAULT_POOL]) await device.openPool(pool);
   const found = await backend.list();
-  if (found !== undefined) device.reconcile(found);
+  if (found !== undefined) await device.reconcile(found);
   else if (state !== undefined) await refillMemory(device);
   device.management.accounts.give(users);
 

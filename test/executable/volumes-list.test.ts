@@ -146,7 +146,7 @@ test("unknown values: exit 2 with the allowed ones, and nothing is asked", async
     expect(code).toBe(2);
     expect(stderr).toContain('--state has the unknown name "brokn"');
     expect(stderr).toContain(
-      "Did you mean broken? Expected: missing, broken, migrating, attached, available, foreign",
+      "Did you mean broken? Expected: missing, broken, migrating, copying, attached, available, foreign",
     );
     expect(stderr).toContain(
       '--sort is "colour", not one of problems, claim, node, state, size, age, handle',

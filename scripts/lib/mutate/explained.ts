@@ -104,7 +104,7 @@ export const EXPLAINED: readonly Explanation[] = [
     'src/rds/place.ts poolAt: "" → "mutant"',
   ]),
   ...because("split() always gives a first part", [
-    'src/rds/place.ts awayName: mountPointIn(disk.filePath, directory, id) ?? disk.filePath.split("/", 1)[0] ?? disk.filePath → mountPointIn(disk.filePath, directory, id) ?? disk.filePath.split("/", 1)[0]',
+    'src/rds/place.ts awayName: mountPointIn(disk.filePath, { directory }, id) ?? disk.filePath.split("/", 1)[0] ?? disk.filePath → mountPointIn(disk.filePath, { directory }, id) ?? disk.filePath.split("/", 1)[0]',
     "src/rds/place.ts awayName: 1 → (1 + 1)",
   ]),
   ...because("equal reads share a reply by their condition, which is part of the key beside this text", [

@@ -1,7 +1,6 @@
 import { Buffer } from "node:buffer";
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../../domain/clock.ts";
-import type { Logger } from "../../observability/log.ts";
 import type { Backend, BackendEntry, ExportRecord } from "../backend/backend.ts";
 import { SimulatorError } from "../errors.ts";
 import type { Value } from "../language/values.ts";
@@ -23,14 +22,7 @@ import { DeviceTime } from "./time.ts";
 import { type DiskView, describeDisk } from "./views.ts";
 
 /** The surroundings of a device. */
-export interface DeviceParts {
-  readonly clock: Clock;
-  readonly backend: Backend;
-  readonly logger: Logger;
-  switches(): Readonly<Switches>;
-  /** Called after each change of state, which may then be saved. */
-  changed(): void;
-}
+export type DeviceParts = Omit<Environment, "nextId" | "full">;
 
 /** The state of the simulated RDS. Console commands change it, and tests may look and interfere. */
 export class Device {
@@ -269,10 +261,10 @@ export class Device {
     this.hosts.disconnect(nqn, hostNqn);
   }
 
-  /** Drops what the backend lacks, and takes in the files that it has besides. */
-  reconcile(found: readonly BackendEntry[]): void {
+  /** Drops what the backend lacks, takes in the files that it has besides, and removes subvolumes that a crash left unfinished. */
+  async reconcile(found: readonly BackendEntry[]): Promise<void> {
     this.fileStore.reconcile(found);
-    this.subvolumeStore.reconcile();
+    await this.subvolumeStore.reconcile();
   }
 
   save(): DeviceState {

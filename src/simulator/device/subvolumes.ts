@@ -25,6 +25,8 @@ export interface Subvolume {
   readonly created: number;
   /** Set once removed: until when it is listed as dead. */
   deadUntil: number | undefined;
+  /** Its directory is being made. A crash undoes it as a whole, as Btrfs does. */
+  unfinished?: true;
 }
 
 /** The last part of a full name. */
@@ -45,6 +47,8 @@ export class SubvolumeStore {
   /** Whether a disk item uses the file. */
   readonly #used: (path: string) => boolean;
   #items: Subvolume[] = [];
+  /** Those that are being made: saved, and not listed yet. */
+  readonly #unfinished = new Set<Subvolume>();
   /** Those that are not removed, by their directories. */
   readonly #alive = new Map<string, Subvolume>();
 
@@ -62,11 +66,12 @@ export class SubvolumeStore {
 
   /** Also those of pools that are not mounted; for saving. */
   get stored(): readonly Subvolume[] {
-    return this.#listed();
+    return [...this.#listed(), ...this.#unfinished];
   }
 
   restore(item: Subvolume): void {
-    this.#insert(item);
+    if (item.unfinished) this.#unfinished.add(item);
+    else this.#insert(item);
   }
 
   /** Path of the subvolume's directory. */
@@ -93,8 +98,12 @@ export class SubvolumeStore {
     return this.#alive.has(path);
   }
 
-  /** Drops the subvolumes whose directories are gone from the backend. */
-  reconcile(): void {
+  /** Drops the subvolumes whose directories are gone from the backend, and removes the unfinished ones. */
+  async reconcile(): Promise<void> {
+    for (const item of [...this.#unfinished]) {
+      await this.#removeTree(directoryOf(item));
+      this.#unfinished.delete(item);
+    }
     this.#items = this.#items.filter((item) => {
       const isGone =
         item.deadUntil === undefined && this.#isMounted(item) && !this.#files.isDirectory(directoryOf(item));
@@ -132,6 +141,7 @@ export class SubvolumeStore {
 
   #isTaken(path: string): boolean {
     if (this.#files.get(path) !== undefined) return true;
+    if ([...this.#unfinished].some((item) => directoryOf(item) === path)) return true;
     if (this.#env.switches().deadName === "free") return false;
     return this.#listed().some((item) => directoryOf(item) === path);
   }
@@ -153,14 +163,6 @@ export class SubvolumeStore {
       throw new RunFailure("failure: No such file or directory");
     if (this.readOnly(target)) throw new RunFailure("failure: Read-only file system");
     if (this.#env.full()) throw new RunFailure(this.#env.switches().noSpaceText);
-    try {
-      await this.#files.createDirectory(target);
-      if (source !== undefined) await this.#copyTree(directoryOf(source), target);
-    } catch (error) {
-      // A snapshot is there or not: nothing of one that failed stays.
-      await this.#removeTree(target);
-      throw error;
-    }
     const item: Subvolume = {
       id: this.#env.nextId(),
       pool: pool.slot,
@@ -172,7 +174,21 @@ export class SubvolumeStore {
       ...(source === undefined ? {} : { source: source.id }),
       created: this.#env.clock.now(),
       deadUntil: undefined,
+      unfinished: true,
     };
+    this.#unfinished.add(item);
+    try {
+      await this.#env.saved?.();
+      await this.#files.createDirectory(target);
+      if (source !== undefined) await this.#copyTree(directoryOf(source), target);
+    } catch (error) {
+      // A snapshot is there or not: nothing of one that failed stays.
+      await this.#removeTree(target);
+      throw error;
+    } finally {
+      this.#unfinished.delete(item);
+    }
+    delete item.unfinished;
     this.#insert(item);
     this.#env.changed();
     return item;
