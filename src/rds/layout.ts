@@ -56,9 +56,9 @@ export function mountPointIn(
   { directory }: Pick<Layout, "directory">,
   volume: VolumeId,
 ): string | undefined {
-  const form = fileLayoutOf(path, volume);
-  const tail = form === undefined ? undefined : `/${directory}/${fileTail(volume, form)}`;
-  return tail !== undefined && path.endsWith(tail) ? path.slice(0, -tail.length) : undefined;
+  const tails = FILE_LAYOUTS.map((form) => `/${directory}/${fileTail(volume, form)}`);
+  const tail = tails.find((each) => path.endsWith(each));
+  return tail && path.slice(0, -tail.length);
 }
 
 /** The path without its last component. */

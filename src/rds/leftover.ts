@@ -2,7 +2,7 @@ import { failure } from "../domain/errors/driver-error.ts";
 import { SLOT_PREFIX, type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { Reply } from "../routeros/envelope.ts";
 import { escapeRegex } from "../routeros/quote.ts";
-import { nothing, ros, type Script } from "../routeros/script.ts";
+import { ros, type Script } from "../routeros/script.ts";
 import { filesAmong } from "./backing-file.ts";
 import { type RdsContext, runChecked } from "./context.ts";
 import { type Disk, FILE_PROPERTIES } from "./disk.ts";
@@ -39,7 +39,7 @@ export async function findLeftover(
     ...look,
     ...placesFor(look.listed, id, layout, context.clusterId ?? ""),
   });
-  const few = await fewDisks(context, id, layout, mounted, signal);
+  const few = await fewDisks(context, { what: whatFor(id), id }, layout, mounted, signal);
   let found = few === undefined ? undefined : placed(few);
   // Only all disks say whose a file on another pool is.
   if (found === undefined || found.others.some(({ path }) => found?.there.has(path))) {
@@ -72,7 +72,7 @@ export async function findLeftover(
  */
 async function fewDisks(
   context: RdsContext,
-  id: VolumeId,
+  { what, id }: { readonly what: string; readonly id: VolumeId },
   layout: Layout,
   mounted: readonly Disk[],
   signal: AbortSignal,
@@ -80,7 +80,6 @@ async function fewDisks(
   const paths = pathsOnPools(mounted, id, layout.directory);
   const where = paths.length === 0 ? undefined : decidingDisks(id, layout, mounted);
   if (where === undefined) return undefined;
-  const what = whatFor(id);
   const few = await readWithAnswer(context, { what, where, signal }, filesAmong(paths));
   if (few === undefined || mountsOf(few.disks) !== mountsOf(mounted)) return undefined;
   return { there: filesIn(few.reply, what), listed: few.disks };
@@ -99,14 +98,10 @@ export async function awayPools(
 ): Promise<readonly string[]> {
   const what = "look for pools that are not mounted";
   const id = volumeIdFromName("");
-  const where = decidingDisks(id, layout, mounted);
-  const few =
-    where === undefined ? undefined : await readWithAnswer(context, { what, where, signal }, nothing);
-  const listed =
-    few !== undefined && mountsOf(few.disks) === mountsOf(mounted)
-      ? few.disks
-      : await readInParts(context, { ...everyPlace(layout), what, coalesceKey: "away", signal });
-  return placesFor(listed, id, layout, context.clusterId ?? "").away;
+  const few = await fewDisks(context, { what, id }, layout, mounted, signal);
+  const all = { ...everyPlace(layout), what, coalesceKey: "away", signal };
+  return placesFor(few?.listed ?? (await readInParts(context, all)), id, layout, context.clusterId ?? "")
+    .away;
 }
 
 /** The disks that say which pools this installation uses, and where each of its volumes is. */

@@ -124,6 +124,20 @@ describe("the places of a volume without item", () => {
   });
 });
 
+test("a volume is in a subvolume only where its pool has them and its file is named after it", () => {
+  const btrfs = pool("raid10", "raid10", { fs: "btrfs", fsLabel: "raid10-fs" });
+  const own = `raid10/csi/${OTHER}/disk.img`;
+  const directory = `raid10/csi/${OTHER}`;
+  expect(placeOf([btrfs], volume(own), "csi")).toEqual({
+    pool: "raid10",
+    path: directory,
+    subvolume: { label: "raid10-fs", name: `csi/${OTHER}` },
+  });
+  expect(placeOf([pool("raid10")], volume(own), "csi")).toEqual({ pool: "raid10", path: own });
+  const strange = "raid10/images/disk.img";
+  expect(placeOf([btrfs], volume(strange), "csi")).toEqual({ pool: "raid10", path: strange });
+});
+
 test("a call that needs the place of a volume has it, or an error that names the pool which is away", () => {
   const lost = volume(file("usb1/csi", OTHER));
   expect(requirePlace([pool("usb1")], lost, "csi")).toEqual({ pool: "usb1", path: file("usb1/csi", OTHER) });

@@ -10,7 +10,7 @@ import { anyOf, filesAmong } from "./backing-file.ts";
 import type { RdsContext } from "./context.ts";
 import { conversionSlots } from "./conversion-slots.ts";
 import type { Disk } from "./disk.ts";
-import { findLeftover } from "./leftover.ts";
+import { awayPools, findLeftover } from "./leftover.ts";
 import type { Place } from "./place.ts";
 import { DISK, ID, PATH, RECORD } from "./rds.fixture.ts";
 import { removeFile, removeUnfinished, removeVolume } from "./remove.ts";
@@ -231,6 +231,26 @@ describe("the file of a volume without item", () => {
     await findLeftover(context, ID, LAYOUT, mounted, SIGNAL).catch(() => undefined);
     expect(lists.indexOf('slot="storage-pool" or slot~"^(csi|pvc)-" or mounted')).toBe(at);
     expect(lines).toHaveLength(at + 1);
+  });
+
+  test.each<[string, readonly Disk[], string]>([
+    ["few disks", [DEFAULT, USB], 'slot="storage-pool" or slot="'],
+    [
+      "all items of ours where a mount may hide the folder of another one",
+      [DEFAULT, disk("x", { type: "file" })],
+      'slot="storage-pool" or slot~"^(csi|pvc)-" or mounted',
+    ],
+  ])("a pool of ours that is away is found among %s", async (_, mounted, where) => {
+    const lost = {
+      slot: OTHER,
+      type: "file",
+      comment: OTHER_COMMENT,
+      "file-path": file("usb2", OTHER),
+    };
+    const { context, lists } = rds({ ...files(), rows: [...BOTH, lost] });
+    expect(await awayPools(context, LAYOUT, mounted, SIGNAL)).toEqual(["usb2"]);
+    expect(lists).toHaveLength(1);
+    expect(lists[0]).toStartWith(where);
   });
 
   test("is judged by few items whatever their order, with items that are not mounted, and without empty mount points", async () => {

@@ -107,11 +107,24 @@ export const EXPLAINED: readonly Explanation[] = [
     'src/rds/place.ts awayName: mountPointIn(disk.filePath, { directory }, id) ?? disk.filePath.split("/", 1)[0] ?? disk.filePath → mountPointIn(disk.filePath, { directory }, id) ?? disk.filePath.split("/", 1)[0]',
     "src/rds/place.ts awayName: 1 → (1 + 1)",
   ]),
+  ...because("only a line about a subvolume asks whose label it is", [
+    'src/rds/remove.ts remove: subvolume?.label ?? "" → subvolume?.label',
+    'src/rds/remove.ts remove: "" → "mutant"',
+  ]),
   ...because("equal reads share a reply by their condition, which is part of the key beside this text", [
     // biome-ignore lint/suspicious/noTemplateCurlyInString: a source text
     'src/rds/leftover.ts findLeftover: `leftover:${id}` → ""',
+    'src/rds/leftover.ts awayPools: "away" → ""',
   ]),
-  ...because("no cluster has such an id", ['src/rds/leftover.ts findLeftover: "" → "mutant"']),
+  ...because("the text is for the log", [
+    'src/rds/leftover.ts awayPools: "look for pools that are not mounted" → ""',
+  ]),
+  ...because("each id that no volume has is as good", ['src/rds/leftover.ts awayPools: "" → "mutant"']),
+  ...because("no cluster has such an id", [
+    'src/rds/leftover.ts findLeftover: "" → "mutant"',
+    'src/rds/leftover.ts awayPools: "" → "mutant" (2)',
+    'src/rds/leftover.ts awayPools: context.clusterId ?? "" → context.clusterId',
+  ]),
   ...because(
     "a poll reads nothing if its first value ends it (pollUntil), and its end implies the condition",
     [
