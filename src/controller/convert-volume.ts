@@ -38,6 +38,7 @@ export async function convertVolume(
 ): Promise<void> {
   const { store, clock, report } = options;
   const copy = new CopyPart(options);
+  let last: ConversionStep | undefined;
   for (let failures = 0; ; ) {
     try {
       const now = await store.look(id, signal);
@@ -45,6 +46,9 @@ export async function convertVolume(
       if (now.step === "done") return;
       if (now.step === "copy") await copy.part(now, signal);
       else await store.run(now, signal);
+      const isAgain = now.step === last && now.step !== "copy";
+      last = now.step;
+      if (isAgain) throw unchanged(id, `step ${now.step} was done, and is next again`);
       failures = 0;
     } catch (thrown) {
       const error = toDriverError(thrown);
@@ -54,6 +58,9 @@ export async function convertVolume(
     }
   }
 }
+
+const unchanged = (id: VolumeId, detail: string): Error =>
+  failure("rdsBusy", { what: `convert volume ${id}`, detail });
 
 /** The step that copies, a part at a time. */
 class CopyPart {
@@ -76,7 +83,8 @@ class CopyPart {
     const isLast = this.#proven?.comment === target.disk.comment;
     const done = isLast && this.#proven !== undefined ? this.#proven.done : copy.done;
     if (done === copy.total) {
-      await store.copied(target, signal);
+      if (!(await store.copied(target, signal)))
+        throw unchanged(now.id, "its new file is not as it was read");
       return;
     }
     if (now.volume === undefined) throw failure("internal", { what: "a copy without its source" });
@@ -90,7 +98,7 @@ class CopyPart {
     const since = clock.monotonic();
     try {
       const result = await store.chunk(target, source, done, size, signal);
-      if (result.kind === "changed") return;
+      if (result.kind === "changed") throw unchanged(target.id, "an end of the copy is not as it was read");
       sizes.took(size, clock.monotonic() - since);
       this.#proven = { comment: result.target.disk.comment, done: done + size };
       report("copy", { done: done + size, total });

@@ -249,6 +249,45 @@ test("two processes at once", async () => {
   expect(on.simulator.device.disks.map(({ slot }) => slot)).toEqual([SOURCE]);
 });
 
+describe("before its switch", () => {
+  /** A process that died there, on a device that never gets its line. */
+  const begun = async (): Promise<Stack> => {
+    const on = await start();
+    const [stop, first] = [new AbortController(), on.controller()];
+    const rule = on.simulator.faults.hang({ line: /:local tidy/ });
+    const given = outcome(convert(first, clock, stop.signal));
+    await until("the line is held", () => on.simulator.faults.hanging > 0);
+    rule.remove();
+    stop.abort();
+    await first.transport.close();
+    await given;
+    return on;
+  };
+
+  test("an earlier record is put back by hand, and the volume is written: its copy is not taken for whole", async () => {
+    const on = await begun();
+    const { device } = on.simulator;
+    const comment = device.disk(SOURCE)?.comment.replace("rds2;", "rds1;").replace(";y=copy", "") ?? "";
+    await device.setDisk(SOURCE, { comment });
+    await fill(on, OLD, ["x", "y", "z"]);
+    const before = await stateOf(on);
+    expect(await outcome(convert(on.controller(), clock))).toMatch(
+      /^FAILED_PRECONDITION: .*: disk item new-[0-9a-f]{28} is left of another conversion/,
+    );
+    expect(await stateOf(on)).toEqual(before);
+  });
+
+  test("its new file is gone: it ends with an error after some attempts, and the old file stays", async () => {
+    const on = await begun();
+    const { device } = on.simulator;
+    const file = device.file(NEW);
+    if (file === undefined) throw new Error("there is no copy");
+    await device.fileStore.remove(file);
+    expect(await outcome(convert(on.controller(), clock))).toMatch(/^UNAVAILABLE: .*switch/);
+    expect(await lettersOf(on, OLD)).toBe("ABC");
+  });
+});
+
 describe("doubts about the device", () => {
   test.each([{ sharedFile: "shared" }, { existingFile: "grow" }, { copyStatus: "human" }] as const)(
     "%o: converted all the same",

@@ -127,6 +127,7 @@ export class CopyService {
     const work = new CopyWork(this.#options, id, source, (chunk) => this.#inTurn(chunk), this.#sizes);
     const report = new CopyReport({ clock, logger, events });
     let failingSince: number | undefined;
+    let last: string | undefined;
     for (let failures = 0; ; ) {
       const job = this.#jobs.get(id);
       if (job !== undefined && clock.monotonic() - job.askedAt > IDLE_MS) return { kind: "idle" };
@@ -137,6 +138,10 @@ export class CopyService {
         if (step.kind === "goes-on") {
           if (job !== undefined) job.target = step.target;
           report.progress(step.target, source);
+          const { comment } = step.target.disk;
+          // Nothing was done: an end is not as it was read, or a line is in the way.
+          if (comment === last) await clock.sleep(LOOK_MS, signal);
+          last = comment;
           continue;
         }
         if (step.kind === "done") report.finished(step.volume, source);

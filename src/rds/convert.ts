@@ -77,6 +77,10 @@ export class ConversionStore {
     if (step === "mark" && pool.free < sizeBytes)
       throw refuse(`pool ${pool.slot} has ${shortSize(pool.free)} free`);
     if (step === "mark" && volume?.record.copy !== undefined) throw refuse("it is being copied");
+    const left = fresh ?? kept;
+    // It may hold an older state of the volume, which a conversion would take for a copy that is whole.
+    if (step === "mark" && left !== undefined)
+      throw refuse(`disk item ${left.disk.slot} is left of another conversion: look what its file holds`);
     return { ...facts, step };
   }
 
@@ -154,9 +158,9 @@ export class ConversionStore {
     await freeTarget(this.#context, target, signal);
   }
 
-  /** Notes that all bytes are copied. One command, and more until the size shows. @throws as `noteCopied` */
-  async copied(target: CopyTarget, signal: AbortSignal): Promise<void> {
-    await noteCopied(this.#context, target, signal);
+  /** Notes that all bytes are copied. One command, and more until the size shows. @returns, @throws as `noteCopied` */
+  async copied(target: CopyTarget, signal: AbortSignal): Promise<boolean> {
+    return noteCopied(this.#context, target, signal);
   }
 
   /**
