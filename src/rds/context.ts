@@ -50,8 +50,12 @@ export async function runChecked(
   command: Command,
 ): Promise<CommandResult> {
   const outcome = await context.client.run(command);
-  if (!outcome.ok) throw commandFailure(command.what, outcome.failure);
-  return outcome;
+  if (outcome.ok) return outcome;
+  const { what } = command;
+  const { kind, text } = outcome.failure;
+  // An item of the list has gone between the look for it and the read of its values.
+  if (kind === "absent" && command.purpose === "read") throw failure("rdsBusy", { what, detail: text });
+  throw commandFailure(what, outcome.failure);
 }
 
 /** The disks of rows that several callers share. */

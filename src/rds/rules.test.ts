@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { GIB } from "../../test/support/rds-stack.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
+import type { Script } from "../routeros/script.ts";
 import { VolumeCache } from "./cache.ts";
+import { type RdsContext, runChecked } from "./context.ts";
 import type { Disk } from "./disk.ts";
 import { FileTally, poolWith, requirePool } from "./pool.ts";
 import { DISK, ID, RECORD } from "./rds.fixture.ts";
@@ -143,4 +145,17 @@ describe("RouterOS versions", () => {
     for (const text of ["", "stable", "v7.24"])
       expect(() => requireSupported(text)).toThrow("could not be read");
   });
+});
+
+test("an item that goes while a list is read: the call is repeated; for a change it is an error", async () => {
+  const error = { kind: "absent", reason: undefined, text: "no such item" };
+  const client = { run: async () => ({ ok: false, failure: error }) } as unknown as RdsContext["client"];
+  const { signal } = new AbortController();
+  for (const [purpose, id] of [
+    ["read", "rdsBusy"],
+    ["change", "commandRejected"],
+  ] as const) {
+    const command = { what: "list volumes", purpose, body: (rows: Script) => rows, signal };
+    await expect(runChecked({ client }, command)).rejects.toMatchObject({ id });
+  }
 });
