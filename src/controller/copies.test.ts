@@ -3,10 +3,10 @@ import { stored } from "../../test/support/file-layouts.ts";
 import { createVolume, outcome, untilDone } from "../../test/support/own-stack.ts";
 import { MIB, MOUNT, type Stack } from "../../test/support/rds-stack.ts";
 import { until } from "../../test/support/until.ts";
-import { snapshotIdFromName } from "../domain/snapshot-id.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import { publish } from "./calls.fixture.ts";
 import { COPY, calls, fileNow, fill, lettersOf, SIZE, SOURCE, stateOf, useCopies } from "./copies.fixture.ts";
+import { handleOn } from "./snapshots.fixture.ts";
 
 const start = useCopies();
 
@@ -256,7 +256,7 @@ describe("the source", () => {
     expect(await outcome(createVolume(on, { ...wish, parameters: { cloneMode: "full" } }))).toStartWith(
       "INVALID_ARGUMENT: ",
     );
-    const id = snapshotIdFromName("none");
+    const id = handleOn("none");
     const restore = createVolume(on, { name: "x", source: { kind: "snapshot", id }, parameters });
     expect(await outcome(restore)).toBe(`NOT_FOUND: snapshot ${id} does not exist on the RDS`);
   });

@@ -59,12 +59,7 @@ async function makeClone(
 ): Promise<Classified> {
   const { rds } = options;
   const { id, range, capabilities, parameters, layout, signal } = wanted;
-  const source = await findSource(
-    rds.snapshots,
-    { id: handle, ...rest } as ContentSource,
-    options.layout,
-    signal,
-  );
+  const source = await findSource(rds.snapshots, { id: handle, ...rest } as ContentSource, signal);
   requireSameFilesystem(source, capabilities);
   if (parameters.layout === "plain") throw failure("cloneNeedsSubvolume", { source: source.name });
   if (source.pool !== wanted.pool.slot && parameters.pool !== undefined)

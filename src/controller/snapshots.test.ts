@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { createVolume, outcome, useStack } from "../../test/support/own-stack.ts";
 import { MIB } from "../../test/support/rds-stack.ts";
-import { snapshotIdFromName } from "../domain/snapshot-id.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import { create, ID } from "./calls.fixture.ts";
+import { handleOn } from "./snapshots.fixture.ts";
 
 const start = useStack();
 
@@ -13,7 +13,7 @@ describe("snapshots", () => {
     await create(on);
     const request = { name: "s1", source: ID, parameters: {}, signal: on.signal };
     const made = await on.snapshots.create(request);
-    expect(made).toMatchObject({ id: snapshotIdFromName("s1"), source: ID, sizeBytes: 8n * MIB });
+    expect(made).toMatchObject({ id: handleOn("s1"), source: ID, sizeBytes: 8n * MIB });
     expect(await on.snapshots.create(request)).toEqual(made);
     const all = { after: "", most: 0, signal: on.signal } as const;
     expect((await on.snapshots.list(all)).entries).toEqual([made]);

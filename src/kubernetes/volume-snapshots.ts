@@ -13,8 +13,8 @@ const SNAPSHOTS = "volumesnapshots";
 export interface SnapshotContentView {
   readonly name: string;
   /**
-   * Snapshot handle. Before the content shows one it is the handle that external-snapshotter's name of the snapshot, `snapshot-<UID>`,
-   * leads to.
+   * Snapshot handle. Before the content shows one it is the id, without the label, that external-snapshotter's name of the snapshot,
+   * `snapshot-<UID>`, leads to.
    */
   readonly handle: string;
   /** Handle of the volume that was cut; undefined for a content that was made by hand. */

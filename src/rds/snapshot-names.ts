@@ -1,6 +1,6 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { clusterToken, decodeSnapshotName, type SnapshotRecord } from "../domain/record/snapshot-record.ts";
-import type { SnapshotId } from "../domain/snapshot-id.ts";
+import { type SnapshotHandle, type SnapshotId, snapshotHandle } from "../domain/snapshot-id.ts";
 import { payload, type Reply } from "../routeros/envelope.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { parentOf } from "./layout.ts";
@@ -11,17 +11,18 @@ export function lastOf(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-/** Condition of the subvolumes whose last component begins with a snapshot's id. */
-export function named(id: SnapshotId): Script {
-  return ros`fullname~${`(^|/)${id}[.]`}`;
+/** Condition of the subvolumes whose last component begins with a snapshot's id. @param label of their filesystem; undefined: any */
+export function named(id: SnapshotId, label?: string): Script {
+  const name = ros`fullname~${`(^|/)${id}[.]`}`;
+  return label === undefined ? name : ros`fs=${label} and ${name}`;
 }
 
 /** Statements: put the names of the living subvolumes with a snapshot's id under `names`, whether they are read-only, and the labels of their filesystems. */
-export function namesOf(id: SnapshotId): Script {
+export function namesOf(id: SnapshotId, label?: string): Script {
   const get = (property: Script) => ros`[/disk/btrfs/subvolume/get $i ${property}]`;
   const access = ros`:local a ">rw>"; :if (${get(ros`read-only`)} = true) do={ :set a ">ro>" }`;
   const each = ros`:if (${get(ros`dead`)} != true) do={ ${access}; :set names ($names . "|" . ${get(ros`fullname`)} . $a . ${get(ros`fs`)}) }`;
-  return ros`:local names ""; :foreach i in=[/disk/btrfs/subvolume/find where ${named(id)}] do={ ${each} }; ${payload("names", ros`$names`)}`;
+  return ros`:local names ""; :foreach i in=[/disk/btrfs/subvolume/find where ${named(id, label)}] do={ ${each} }; ${payload("names", ros`$names`)}`;
 }
 
 /**
@@ -51,6 +52,11 @@ export function namesIn(reply: Reply): Subvolume[] | undefined {
 export interface RdsSnapshot {
   readonly record: SnapshotRecord;
   readonly subvolume: SubvolumeName;
+}
+
+/** The CSI handle of a snapshot. */
+export function handleOf({ record, subvolume }: RdsSnapshot): SnapshotHandle {
+  return snapshotHandle(record.id, subvolume.label);
 }
 
 /** Whether a snapshot is one of an installation. @param clusterId undefined: not known, that of any installation counts as ours */

@@ -7,7 +7,12 @@ import {
   snapshotNamePrefix,
 } from "../domain/record/snapshot-record.ts";
 import { shortSize } from "../domain/size.ts";
-import type { SnapshotId } from "../domain/snapshot-id.ts";
+import {
+  partsOfHandle,
+  type SnapshotHandle,
+  type SnapshotId,
+  snapshotHandle,
+} from "../domain/snapshot-id.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { payload } from "../routeros/envelope.ts";
 import { ros, type Script } from "../routeros/script.ts";
@@ -21,6 +26,7 @@ import { classifiedAmong } from "./lookup.ts";
 import { isMountedPool, type MountedDisk, poolHolding } from "./pool.ts";
 import { listSnapshots, type SnapshotFilter } from "./snapshot-list.ts";
 import {
+  handleOf,
   isOf,
   lastOf,
   named,
@@ -122,7 +128,7 @@ export class SnapshotStore {
     const { volume, pool } = source;
     if (pool.free < reserveBytes) {
       // One that an earlier call has made needs no room.
-      const { snapshot } = await this.find(id, signal);
+      const { snapshot } = await this.find(snapshotHandle(id, pool.fsLabel), signal);
       if (snapshot !== undefined) return snapshot;
       const [free, reserve] = [shortSize(pool.free), shortSize(reserveBytes, "up")];
       throw failure("snapshotRoom", { pool: pool.slot, free, reserve });
@@ -157,25 +163,60 @@ export class SnapshotStore {
         throw failure("rdsBusy", { what, detail: text });
       throw commandFailure(what, outcome.failure);
     }
-    const found = onlySnapshot(
-      id,
-      ownSnapshots(id, outcome.rows.map(subvolumeFromRow), this.#context.clusterId),
-    );
-    if (found !== undefined) return found;
-    throw failure("notVerified", { what, detail: "the subvolume is missing" });
+    const all = outcome.rows.map(subvolumeFromRow).filter(({ dead }) => !dead);
+    const beside = all.filter(({ label }) => label === pool.fsLabel);
+    // A copy of it in another filesystem is another one.
+    const own = ownSnapshots(id, beside.length > 0 ? beside : all, this.#context.clusterId);
+    const found = onlySnapshot(id, own);
+    if (found === undefined) throw failure("notVerified", { what, detail: "the subvolume is missing" });
+    const { label } = found.subvolume;
+    const reason = `it is in filesystem ${label}, and its source in ${pool.fsLabel}`;
+    if (label !== pool.fsLabel && found.record.source === volume.id)
+      throw failure("snapshotForeign", { snapshot: id, reason });
+    return found;
   }
 
-  /** One snapshot of this installation; undefined if no mounted pool has it. One command. @throws snapshotForeign, rdsBusy */
+  /**
+   * One snapshot of this installation, and its pool; undefined: it is proven absent, as its pool is mounted. One command.
+   * @throws snapshotForeign, rdsBusy; snapshotPoolAway (UNAVAILABLE)
+   */
   async find(
-    id: SnapshotId,
+    handle: SnapshotHandle,
     signal: AbortSignal,
-  ): Promise<{ readonly snapshot: RdsSnapshot | undefined; readonly mounted: readonly Disk[] }> {
-    const { all, mounted } = await this.#look(id, signal);
-    return { snapshot: onlySnapshot(id, all), mounted };
+  ): Promise<{ readonly snapshot: RdsSnapshot | undefined; readonly pool: string }> {
+    const { all, pool } = await this.#lookIn(handle, signal);
+    return { snapshot: onlySnapshot(partsOfHandle(handle).id, all), pool };
   }
 
+  /**
+   * The snapshot with this id in any filesystem; undefined: it is proven absent, as every pool that has a volume of this installation is mounted.
+   * One command, two if there is none. @throws snapshotForeign, rdsBusy; snapshotPoolAway (UNAVAILABLE)
+   */
+  async findAnywhere(id: SnapshotId, layout: Layout, signal: AbortSignal): Promise<RdsSnapshot | undefined> {
+    const { all, mounted } = await this.#look(id, undefined, signal);
+    const snapshot = onlySnapshot(id, all);
+    if (snapshot !== undefined) return snapshot;
+    const [pool] = await awayPools(this.#context, layout, mounted, signal);
+    if (pool !== undefined) throw failure("snapshotPoolAway", { snapshot: id, pool });
+    return undefined;
+  }
+
+  /** @returns `pool`: slot @throws snapshotPoolAway: only a mounted filesystem says what is in it */
+  async #lookIn(
+    handle: SnapshotHandle,
+    signal: AbortSignal,
+  ): Promise<{ readonly all: readonly RdsSnapshot[]; readonly pool: string }> {
+    const { id, label } = partsOfHandle(handle);
+    const { all, mounted } = await this.#look(id, label, signal);
+    const pool = mounted.find((disk) => isMountedPool(disk) && disk.fsLabel === label);
+    if (pool === undefined) throw failure("snapshotPoolAway", { snapshot: handle, pool: label });
+    return { all, pool: pool.slot };
+  }
+
+  /** The snapshots with an id in one filesystem, or in all, and the items of `/disk` that were mounted just after. */
   async #look(
     id: SnapshotId,
+    label: string | undefined,
     signal: AbortSignal,
   ): Promise<{ readonly all: readonly RdsSnapshot[]; readonly mounted: readonly Disk[] }> {
     await this.#ready(signal);
@@ -184,9 +225,9 @@ export class SnapshotStore {
       what,
       purpose: "read",
       listing: disks(ros`mounted`),
-      body: (rows) => ros`${namesOf(id)}; ${rows}`,
+      body: (rows) => ros`${namesOf(id, label)}; ${rows}`,
       signal,
-      coalesceKey: `snapshot:${id}`,
+      coalesceKey: `snapshot:${id}:${label ?? ""}`,
     });
     const found = namesIn(outcome.reply);
     if (found === undefined)
@@ -194,22 +235,7 @@ export class SnapshotStore {
     return { all: ownSnapshots(id, found, this.#context.clusterId), mounted: disksOf(outcome) };
   }
 
-  /**
-   * Requires that a snapshot which no mounted pool has is absent: every pool of this installation is mounted. One command.
-   * @param mounted as `find` returned it
-   * @throws snapshotPoolAway (UNAVAILABLE)
-   */
-  async requireAbsent(
-    id: SnapshotId,
-    layout: Layout,
-    mounted: readonly Disk[],
-    signal: AbortSignal,
-  ): Promise<void> {
-    const [pool] = await awayPools(this.#context, layout, mounted, signal);
-    if (pool !== undefined) throw failure("snapshotPoolAway", { snapshot: id, pool });
-  }
-
-  /** The snapshots of this installation, in the order of their ids. One command, or several when there are many. */
+  /** The snapshots of this installation on mounted pools, in the order of their handles. One command, or several when there are many. */
   async list(filter: SnapshotFilter, signal: AbortSignal): Promise<RdsSnapshot[]> {
     await this.#ready(signal);
     const found = await listSnapshots(this.#context, filter, signal);
@@ -220,32 +246,30 @@ export class SnapshotStore {
         if (decoded.kind !== "snapshot" || !isOf(clusterId, decoded.record)) return [];
         return [{ record: decoded.record, subvolume }];
       })
-      .toSorted((a, b) => (a.record.id < b.record.id ? -1 : 1));
+      .toSorted((a, b) => (handleOf(a) < handleOf(b) ? -1 : 1));
   }
 
   /**
-   * Removes a snapshot. One that no pool has is removed already, if every pool of this installation is mounted. Two commands.
+   * Removes a snapshot from its filesystem. One that is not there while its pool is mounted is removed already. One command, two if there is one.
    * @throws snapshotForeign, labelAmbiguous (FAILED_PRECONDITION), snapshotPoolAway, snapshotPending, notVerified (UNAVAILABLE)
    */
-  async remove(id: SnapshotId, layout: Layout, signal: AbortSignal): Promise<void> {
-    const { all, mounted } = await this.#look(id, signal);
-    const [first] = all;
-    if (first === undefined) await this.requireAbsent(id, layout, mounted, signal);
-    else await this.#remove(first, all, mounted, signal);
+  async remove(handle: SnapshotHandle, signal: AbortSignal): Promise<void> {
+    const { all, pool } = await this.#lookIn(handle, signal);
+    if (all.length > 0) await this.#remove(handle, all, pool, signal);
+    const { id } = partsOfHandle(handle);
     const leftMs = (this.#unanswered.get(id) ?? 0) - this.#context.clock.monotonic();
-    if (leftMs > 0) throw failure("snapshotPending", { snapshot: id, seconds: Math.ceil(leftMs / 1_000) });
+    if (leftMs > 0)
+      throw failure("snapshotPending", { snapshot: handle, seconds: Math.ceil(leftMs / 1_000) });
   }
 
-  /** @param first of `all`, which lie in one filesystem */
   async #remove(
-    { record: { id }, subvolume: { label } }: RdsSnapshot,
+    handle: SnapshotHandle,
     all: readonly RdsSnapshot[],
-    mounted: readonly Disk[],
+    pool: string,
     signal: AbortSignal,
   ): Promise<void> {
+    const { id, label } = partsOfHandle(handle);
     const what = `delete snapshot ${id}`;
-    const pool = mounted.find((disk) => isMountedPool(disk) && disk.fsLabel === label)?.slot;
-    if (pool === undefined) throw failure("snapshotPoolAway", { snapshot: id, pool: label });
     const each = all.map(
       ({ subvolume }) =>
         ros`:foreach s in=${subvolumeIds(subvolume)} do={ :onerror g in={ /disk/btrfs/subvolume/remove $s } do={ :set why $g } }`,
@@ -254,7 +278,7 @@ export class SnapshotStore {
       what,
       purpose: "change",
       orderKey: id,
-      listing: subvolumes(named(id)),
+      listing: subvolumes(named(id, label)),
       // A subvolume that is removed already is listed for a while: only the rows say whether it is there, and only while its pool is mounted.
       body: (rows) =>
         ros`${requireMounted(pool)}; ${requireOneLabel(label)}; :local why ""; ${each}; ${payload("why", ros`$why`)}; ${rows}; ${requireMounted(pool)}`,
@@ -262,7 +286,7 @@ export class SnapshotStore {
     });
     if (!outcome.ok) {
       const { reason } = outcome.failure;
-      if (reason === "pool-not-mounted") throw failure("snapshotPoolAway", { snapshot: id, pool });
+      if (reason === "pool-not-mounted") throw failure("snapshotPoolAway", { snapshot: handle, pool });
       if (reason === "label-ambiguous") throw failure("labelAmbiguous", { pool, label });
       throw commandFailure(what, outcome.failure);
     }

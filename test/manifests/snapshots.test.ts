@@ -4,7 +4,7 @@ import packageJson from "../../package.json" with { type: "json" };
 import { testIo } from "../../src/cli/cli.fixture.ts";
 import { main } from "../../src/cli/main.ts";
 import { driverName } from "../../src/config/common-options.ts";
-import { parseSnapshotId } from "../../src/domain/snapshot-id.ts";
+import { parseSnapshotHandle } from "../../src/domain/snapshot-id.ts";
 import { parseQuantity } from "../../src/kubernetes/quantity.ts";
 import { startWorld, volumeSnapshot, type World } from "../support/kubernetes/world.ts";
 import { files, type Manifest, ofKind, parseManifests } from "./manifests.fixture.ts";
@@ -69,7 +69,7 @@ describe("VolumeSnapshots, their contents and classes", () => {
 
   test("a snapshot by its handle: content and VolumeSnapshot name each other, and deleting them keeps it", () => {
     const [content, snapshot] = files.get("examples/snapshots/by-handle.yaml") ?? [];
-    expect(parseSnapshotId(content.spec.source.snapshotHandle)).toBeDefined();
+    expect(parseSnapshotHandle(content.spec.source.snapshotHandle)).toBeDefined();
     const { name, namespace } = snapshot.metadata;
     expect(content.spec.volumeSnapshotRef).toEqual({ name, namespace });
     expect(snapshot.spec.source).toEqual({ volumeSnapshotContentName: content.metadata.name });

@@ -44,7 +44,7 @@ export const snapshotErrors = {
   snapshotPoolAway: entry.UNAVAILABLE<{ snapshot: string; pool: string }>(
     (p) =>
       `whether snapshot ${p.snapshot} exists is not known: pool ${JSON.stringify(p.pool)}, which may hold it, is not mounted on the RDS`,
-    "Mount the pool. If the pool is gone for good: set --pool to another pool if it was that one, and restart the controller.",
+    "Mount the pool; a handle ends with the label of its filesystem. If the pool is gone for good, so is the snapshot: set deletionPolicy of its VolumeSnapshotContent to Retain, then delete the VolumeSnapshot. If it was the pool of --pool, set another one.",
     REPEATED,
   ),
   snapshotRoom: entry.RESOURCE_EXHAUSTED<{ pool: string; free: string; reserve: string }>(
@@ -54,7 +54,7 @@ export const snapshotErrors = {
   ),
   layoutUnsupported: entry.FAILED_PRECONDITION<{ pool: string; reason: string }>(
     (p) => `pool ${p.pool} cannot hold volumes with the layout subvolume: ${p.reason}`,
-    "Use a Btrfs pool with a label of letters, digits and `._:@+-`, or the StorageClass parameter layout: plain; volumes of that layout cannot be snapshotted.",
+    "Use a Btrfs pool with a label of at most 64 letters, digits and `._:@+-`, or the StorageClass parameter layout: plain; volumes of that layout cannot be snapshotted.",
   ),
   labelAmbiguous: entry.FAILED_PRECONDITION<{ pool: string; label: string }>(
     (p) =>
