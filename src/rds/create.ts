@@ -1,4 +1,4 @@
-import { failure } from "../domain/errors/driver-error.ts";
+import { failure, isFailure } from "../domain/errors/driver-error.ts";
 import { encodeChecked, encodeRecord, REVISION_ROOM } from "../domain/record/record-codec.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
@@ -166,21 +166,30 @@ async function createFailed(
   }
   const disk = await findDisk(context, id, signal);
   const found = disk === undefined ? undefined : classify(disk, context.clusterId);
-  if (kind === "space" || kind === "argument") {
+  const rejected = commandFailure(what, { kind, reason, text });
+  // Those of conversions come before: nothing of the line has run.
+  const isFinal = kind !== "exists" && kind !== "own" && !isFailure(rejected, "rdsBusy");
+  if (isFinal) {
     // The answer claims that nothing exists, so the remains of the failed command are removed first.
     const partial = found?.kind === "volume" && disk?.comment === encodeRecord(spec.record);
     const place = placeOn(pool, spec.layout, id, spec.form);
-    if (disk === undefined || partial)
-      await removeUnfinished(context, id, place, partial ? found.volume : undefined, signal);
+    if (disk === undefined || partial) {
+      try {
+        await removeUnfinished(context, id, place, partial ? found.volume : undefined, signal);
+      } catch (error) {
+        if (!isFailure(error, "commandRejected")) throw error;
+        throw failure("rdsBusy", { what, detail: `${text}; ${error.message}` });
+      }
+    }
     if (kind === "space") throw poolRefused(pool, sizeBytes, text);
+    // Its source may be gone since it was looked up: the repeated call says so.
+    const mayLackSource = spec.source !== undefined && (kind === "argument" || kind === "absent");
+    if (!mayLackSource && (disk === undefined || partial)) throw rejected;
   }
   if (kind === "exists" && found !== undefined) return found;
   // The name of a subvolume that was just removed may not be free yet.
   if (kind === "exists" && spec.form === "subvolume") return "leftover";
-  // Its source may be gone since it was looked up: the repeated call says so.
-  const mayLackSource = spec.source !== undefined && (kind === "argument" || kind === "absent");
-  if (disk !== undefined || mayLackSource) throw failure("rdsBusy", { what, detail: text });
-  throw commandFailure(what, { kind, reason, text });
+  throw failure("rdsBusy", { what, detail: text });
 }
 
 /** @throws sizeNotConfirmed (UNAVAILABLE) when the device differs from the request */
