@@ -94,13 +94,17 @@ export class SnapshotService {
     return infoOf(snapshot);
   }
 
-  /** A page of the snapshots of this installation, in the order of their handles. RouterOS commands as `SnapshotStore.list` says. */
+  /** A page of the snapshots of this installation that `get` finds, in the order of their handles. RouterOS commands as `SnapshotStore.list` says. */
   async list({ source, after, most, signal }: SnapshotListRequest): Promise<{
     readonly entries: readonly SnapshotInfo[];
     readonly isCut: boolean;
   }> {
     const all = await this.#options.store.list({ source }, signal);
-    const behind = all.filter((snapshot) => handleOf(snapshot) > after);
+    const behind = [...Map.groupBy(all, handleOf)].flatMap(([handle, same]) => {
+      const [only, another] = same;
+      const isListed = handle > after && another === undefined && only?.subvolume.readOnly === true;
+      return isListed ? [only] : [];
+    });
     const isCut = most > 0 && behind.length > most;
     return { entries: (isCut ? behind.slice(0, most) : behind).map(infoOf), isCut };
   }

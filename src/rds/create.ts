@@ -128,9 +128,9 @@ function createScript(spec: CreateSpec, comment: string): Script {
     if (subvolume === undefined) return withFolders(item);
     const { label, name } = subvolume;
     if (source === undefined) return ros`${withFolders(addSubvolume(label, ros`${name}`))}; ${item}`;
-    // The folder is that of the source.
     const grow = ros`/disk/set [/disk/find where slot=${id} and comment=$record and size<${sizeBytes}] file-size=${sizeBytes}`;
-    return ros`${addSubvolume(label, ros`${name}`, source.subvolume)}; ${item}${source.sizeBytes < sizeBytes ? ros`; ${grow}` : ros``}`;
+    // The folder of the source may be another one: that of an earlier --directory.
+    return ros`${withFolders(addSubvolume(label, ros`${name}`, source.subvolume))}; ${item}${source.sizeBytes < sizeBytes ? ros`; ${grow}` : ros``}`;
   };
   return ros`${requireMounted(pool.slot)}; :if ([:len [/disk/find where slot=${id}]] = 0) do={ ${requireNoConversion(id)}; ${leftover}; ${requireMounted(pool.slot)}; :local record ${comment}; ${steps()} }`;
 }

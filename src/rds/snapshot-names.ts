@@ -4,7 +4,7 @@ import { type SnapshotHandle, type SnapshotId, snapshotHandle } from "../domain/
 import { payload, type Reply } from "../routeros/envelope.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { parentOf } from "./layout.ts";
-import type { Subvolume, SubvolumeName } from "./subvolume.ts";
+import type { Subvolume } from "./subvolume.ts";
 
 /** The last component of a path. */
 export function lastOf(path: string): string {
@@ -51,7 +51,7 @@ export function namesIn(reply: Reply): Subvolume[] | undefined {
 /** A snapshot on the RDS. */
 export interface RdsSnapshot {
   readonly record: SnapshotRecord;
-  readonly subvolume: SubvolumeName;
+  readonly subvolume: Omit<Subvolume, "dead">;
 }
 
 /** The CSI handle of a snapshot. */

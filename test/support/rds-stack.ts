@@ -75,6 +75,8 @@ export interface ControllerSettings {
   readonly fencing?: Fencing;
   readonly nqnPrefix?: string;
   readonly nvmePort?: number;
+  /** Folder of the volumes below a pool's mount point. */
+  readonly directory?: string;
 }
 
 /** An event that a controller posted on the claim of a volume. */
@@ -227,13 +229,13 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       copies,
       volumes: new VolumeService({
         ...{ rds, clock, copies },
-        layout: { ...LAYOUT, directory: volumeDirectory },
+        layout: { ...LAYOUT, directory: settings.directory ?? volumeDirectory },
         reserveBytes,
         clusterId,
       }),
       snapshots: new SnapshotService({
         store: rds.snapshots,
-        layout: { ...LAYOUT, directory: volumeDirectory },
+        layout: { ...LAYOUT, directory: settings.directory ?? volumeDirectory },
         reserveBytes,
       }),
       expansions: new ExpansionService({
