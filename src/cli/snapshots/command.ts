@@ -103,8 +103,13 @@ const addPrune: Add = (snapshots, io, options, done) => {
   const prune: CliCommand = snapshots
     .command("prune")
     .description("plan which VolumeSnapshots of a schedule to delete, or delete them; asks Kubernetes only")
-    .count("--keep <count>", "so many ready VolumeSnapshots of each claim stay, the newest", 1, MOST_KEPT)
-    .duration("--older-than <duration>", "delete only those that are older, such as 36h or 7d")
+    .count(
+      "--keep <count>",
+      "so many ready VolumeSnapshots of each claim stay, the newest; those on whose age the clocks of Kubernetes and the RDS disagree stay as well",
+      1,
+      MOST_KEPT,
+    )
+    .duration("--older-than <duration>", "delete only those that are older by both clocks, such as 36h or 7d")
     .option(
       "-n, --namespace <namespace>",
       "namespace of the VolumeSnapshots; default: that of the pod or kubeconfig",

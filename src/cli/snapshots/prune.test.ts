@@ -80,9 +80,36 @@ describe("rds-csi snapshots prune", () => {
     const done = JSON.parse((await prune("--keep", "3", ...NIGHTLY, "-o", "json", "--yes")).out);
     expect(done).toMatchObject({ kind: "SnapshotPrune", namespace: "vms", carriedOut: true });
     expect(done.items.at(-1)).toEqual({
-      ...{ name: "disk-1", claim: "disk", createdAt: "2026-02-01T02:00:00Z" },
+      ...{ name: "disk-1", claim: "disk", createdAt: "2026-02-01T02:00:00Z", cutAt: "2026-02-01T02:00:00Z" },
       ...{ action: "delete", why: "3 newer ones are kept", outcome: "deleted" },
     });
+  });
+
+  test("a cut while the RDS's clock was wrong: what both clocks call old goes, the rest stays, and the exit code is 1", async () => {
+    const shape = { labels: { schedule: "nightly" }, createdAt: "2026-02-05T02:00:00Z" };
+    const wrong = volumeSnapshot("disk-5", "snap-5", { ...shape, cutAt: "1970-01-02T00:00:10Z" });
+    for (const object of wrong) world.api.apply(object);
+    const planned = await prune("--keep", "2", ...NIGHTLY);
+    expect(planned.code).toBe(1);
+    expect(planned.out).toEndWith("Nothing was changed. The same command with --yes deletes them.\n");
+    const { code, out, err } = await prune("--keep", "2", ...NIGHTLY, "--yes");
+    expect(code).toBe(1);
+    expect(out).toEndWith("\nvms/disk-1: deleted\nvms/disk-2: deleted\n");
+    expect(err).toContain(
+      "disagree on the age of VolumeSnapshots, so these are kept: vms/disk-5, vms/disk-3. The two times of these are far apart: vms/disk-5 (created 2026-02-05T02:00:00Z by Kubernetes, cut 1970-01-02T00:00:10Z by the RDS).",
+    );
+    expect(err).toContain("Set the clock of the RDS by NTP");
+    expect(left()).toEqual(["disk-3", "disk-4", "disk-5"]);
+
+    world.api.delete("VolumeSnapshotContent", "snapcontent-disk-5");
+    const [, content] = volumeSnapshot("disk-5", "s-5", { driver: "other.example.org" });
+    world.api.apply(content as never);
+    world.api.delete("VolumeSnapshot", "disk-3", "vms");
+    const others = await prune("--keep", "1", ...NIGHTLY);
+    expect([others.code, others.out]).toEqual([
+      1,
+      expect.stringMatching(/keep +disk-5 .* of another driver\n/),
+    ]);
   });
 
   test("one that was made anew between plan and deletion is kept", async () => {
