@@ -123,7 +123,7 @@ const addPrune: Add = (snapshots, io, options, done) => {
     .examples(
       io,
       "rds-csi snapshots prune --keep 7 -n vms --selector schedule=nightly --orchestrator kubernetes --kubeconfig ~/.kube/config",
-      "rds-csi snapshots prune --keep 7 --older-than 7d --source database --yes",
+      "rds-csi snapshots prune --keep 7 --older-than 7d -n vms --source database --orchestrator kubernetes --kubeconfig ~/.kube/config --yes",
     )
     .action(async (given) => {
       const { keep, olderThan: olderThanSeconds, namespace, selector, source: sources = [] } = given;

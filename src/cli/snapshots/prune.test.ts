@@ -132,6 +132,30 @@ describe("rds-csi snapshots prune", () => {
     expect(left()).toContain("disk-1");
   });
 
+  test("the examples of its help do what they say, the second with --yes", async () => {
+    const help = testIo();
+    expect(await main(["snapshots", "prune", "--help"], help)).toBe(0);
+    const [, examples = ""] = /\nExamples:\n(.+?)\n\n/s.exec(help.written.out) ?? [];
+    const commands = examples.trim().split(/\n\s*/);
+    expect(commands).toHaveLength(2);
+    for (const day of [1, 2, 3, 4, 5, 6, 7, 8])
+      for (const object of volumeSnapshot(`database-${day}`, `snap-db-${day}`, {
+        ...{ claim: "database", labels: { schedule: "nightly" }, createdAt: `2026-01-0${day}T02:00:00Z` },
+      }))
+        world.api.apply(object);
+    for (const [command, remain] of [
+      [commands[0], 12],
+      [commands[1], 11],
+    ] as const) {
+      const [program, ...args] = (command ?? "").replace("~/.kube/config", kubeconfig).split(/\s+/);
+      const io = testIo();
+      expect([program, await main(args, io), io.written.err]).toEqual(["rds-csi", 0, ""]);
+      expect(io.written.out).toMatch(/\ndelete +database-1 /);
+      expect(left()).toHaveLength(remain);
+    }
+    expect(left()).not.toContain("database-1");
+  });
+
   test("refuses without a cluster, without CRDs, without a right, without a selection", async () => {
     const io = testIo();
     expect(await main(["snapshots", "prune", "--keep", "1", "--selector", "a=b"], io)).toBe(1);
