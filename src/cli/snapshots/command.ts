@@ -88,10 +88,7 @@ const addShow: Add = (snapshots, io, options, done) => {
       "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi snapshots show vms/database-monday",
     )
     .action(async (text: string, given) => {
-      const { parseVolumeName } = await import("../../inspect/resolve.ts");
-      const name = parseVolumeName(text, given.namespace);
-      if (name === undefined)
-        return show.error("error: expected namespace/name, or a name and maybe --namespace");
+      const name = await show.nameOf(text, given.namespace);
       const { runSnapshotsShow } = await import("./show.ts");
       const { output, failOnProblems, timeout: timeoutSeconds } = given;
       const chosen = { name, output, failOnProblems, timeoutSeconds };
