@@ -76,8 +76,14 @@ describe("VolumeSnapshots, their contents and classes", () => {
     expect(content.spec.deletionPolicy).toBe("Retain");
   });
 
-  test("a machine's snapshot and its restore name the machine of the example", () => {
-    const [taken, restore] = files.get("examples/kubevirt/vm-snapshot.yaml") ?? [];
+  test("a machine's snapshot and its restore name the machine of the example, and lie in two files: an apply of the one does no restore", () => {
+    const only = (name: string) => {
+      const objects = files.get(`examples/kubevirt/${name}.yaml`) ?? [];
+      expect([name, objects.length]).toEqual([name, 1]);
+      return objects[0];
+    };
+    const [taken, restore] = [only("vm-snapshot"), only("vm-restore")];
+    expect([taken.kind, restore.kind]).toEqual(["VirtualMachineSnapshot", "VirtualMachineRestore"]);
     const [machine] = ofKind(every, "VirtualMachine");
     const named = { apiGroup: "kubevirt.io", kind: "VirtualMachine", name: machine.metadata.name };
     expect([taken.spec.source, restore.spec.target]).toEqual([named, named]);

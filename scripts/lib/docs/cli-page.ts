@@ -146,7 +146,8 @@ export function cliDocs(): string {
     ...SNAPSHOT_FIELDS.map(([name, text]) => `| \`${name}\` | ${text} |`),
     "",
     "`rds-csi snapshots prune -o json` prints one object of kind `SnapshotPrune` when it is done: `namespace`, `carriedOut` (whether",
-    "`--yes` was given) and `items` of `{name, claim, createdAt, action, why, outcome}`. `action` is delete or keep; `outcome` is null",
+    "`--yes` was given) and `items` of `{name, claim, createdAt, cutAt, action, why, outcome}`. `createdAt` is the time of the VolumeSnapshot by",
+    "Kubernetes, `cutAt` that of the cut by the RDS; each is null where it is not known. `action` is delete or keep; `outcome` is null",
     "where nothing was deleted, else deleted, absent (it was gone already) or replaced (one of the same name was made anew, and kept).",
   ].join("\n")}\n`;
 }

@@ -19,6 +19,11 @@ export const snapshotErrors = {
     (p) => `snapshots are pruned in Kubernetes only, and there is no cluster: ${p.reason}`,
     "Set --orchestrator kubernetes, outside of a pod with --kubeconfig. The command deletes VolumeSnapshots; it never removes a snapshot from the RDS behind Kubernetes' back.",
   ),
+  pruneClocksDiffer: entry.FAILED_PRECONDITION<{ kept: List; apart: List }>(
+    (p) =>
+      `the clocks of Kubernetes and the RDS disagree on the age of VolumeSnapshots, so these are kept: ${p.kept.slice(0, 10).join(", ")}. The two times of these are far apart: ${p.apart.slice(0, 10).join(", ")}`,
+    "Set the clock of the RDS by NTP (`/system/clock/print`, `/system/ntp/client/print`): it was wrong at those cuts, or they came late. Then delete those that you do not need with kubectl. Prune deletes what both clocks call old, as ever.",
+  ),
   snapshotsNotServed: entry.FAILED_PRECONDITION<Record<never, never>>(
     () => "the cluster has no VolumeSnapshots: the CRDs of external-snapshotter are not installed",
     "Install the CRDs and the snapshot-controller of external-snapshotter.",
