@@ -25,18 +25,6 @@ export function namesOf(id: SnapshotId, label?: string): Script {
   return ros`:local names ""; :foreach i in=[/disk/btrfs/subvolume/find where ${named(id, label)}] do={ ${each} }; ${payload("names", ros`$names`)}`;
 }
 
-/**
- * Statements: remove the subvolume with the name `$own`, if another one with a snapshot's id was made before it: since the look, by a line that
- * ran at the same time. The first one stays, as it may have been the answer to a caller. Btrfs numbers subvolumes in the order of their making.
- */
-export function removeSecond(id: SnapshotId, label: string): Script {
-  const get = (property: Script) => ros`[/disk/btrfs/subvolume/get $i ${property}]`;
-  const own = ros`fs=${label} and (fullname=$own or fullname=("/" . $own))`;
-  const all = ros`:foreach i in=[/disk/btrfs/subvolume/find where ${named(id)}] do={ :local n [:tonum ${get(ros`subvolume-id`)}]; :if ($first = 0 || $n < $first) do={ :set first $n } }`;
-  const mine = ros`:foreach i in=[/disk/btrfs/subvolume/find where ${own}] do={ :if ([:tonum ${get(ros`subvolume-id`)}] > $first) do={ /disk/btrfs/subvolume/remove $i } }`;
-  return ros`:local first 0; ${all}; ${mine}`;
-}
-
 const NAME = /^\/*(?<name>[^>]+)>(?<access>ro|rw)>(?<label>.*)$/;
 
 /** The subvolumes that `namesOf` put; undefined: the reply is cut off. */

@@ -1,11 +1,6 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { RecentMap } from "../domain/recent-map.ts";
-import {
-  clusterToken,
-  decodeSnapshotName,
-  type SnapshotRecord,
-  snapshotNamePrefix,
-} from "../domain/record/snapshot-record.ts";
+import { decodeSnapshotName } from "../domain/record/snapshot-record.ts";
 import { shortSize } from "../domain/size.ts";
 import {
   partsOfHandle,
@@ -15,7 +10,7 @@ import {
 } from "../domain/snapshot-id.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { payload } from "../routeros/envelope.ts";
-import { ros, type Script } from "../routeros/script.ts";
+import { ros } from "../routeros/script.ts";
 import { requireMounted } from "./backing-file.ts";
 import { commandFailure, disksOf, type RdsContext, runChecked } from "./context.ts";
 import { requireFinished } from "./copy.ts";
@@ -23,7 +18,8 @@ import { type Disk, disks } from "./disk.ts";
 import { fileLayoutOf, type Layout, parentOf } from "./layout.ts";
 import { awayPools } from "./leftover.ts";
 import { classifiedAmong } from "./lookup.ts";
-import { isMountedPool, type MountedDisk, poolHolding } from "./pool.ts";
+import { isMountedPool, poolHolding } from "./pool.ts";
+import { cutScript, LATEST_MS, type SnapshotSpec, type SourceVolume } from "./snapshot-cut.ts";
 import { listSnapshots, type SnapshotFilter } from "./snapshot-list.ts";
 import {
   handleOf,
@@ -35,41 +31,15 @@ import {
   onlySnapshot,
   ownSnapshots,
   type RdsSnapshot,
-  removeSecond,
 } from "./snapshot-names.ts";
 import {
-  addSubvolume,
   canHoldSubvolumes,
   requireOneLabel,
-  type SubvolumeName,
   subvolumeFromRow,
   subvolumeIds,
   subvolumes,
 } from "./subvolume.ts";
-import { ownVolume, type RdsVolume } from "./volume.ts";
-
-/** A volume as source of a snapshot or clone, and the pool that its file is on. */
-export interface SourceVolume {
-  readonly volume: RdsVolume;
-  readonly pool: MountedDisk;
-  /** Its subvolume. */
-  readonly subvolume: SubvolumeName;
-  /** The clock of the RDS; nanoseconds since the Unix epoch. */
-  readonly now: bigint;
-}
-
-/** How a snapshot is to be made. */
-export interface SnapshotSpec {
-  readonly id: SnapshotId;
-  readonly source: SourceVolume;
-  /** Bytes that stay free in each pool. */
-  readonly reserveBytes: bigint;
-  readonly signal: AbortSignal;
-}
-
-/** How long after the look at its source a line may make a snapshot. A line that waits longer on the RDS ends without effect. */
-const LATEST_MS = 60_000;
-const NS_PER_MS = 1_000_000n;
+import { ownVolume } from "./volume.ts";
 
 /**
  * Snapshots on one RDS: read-only Btrfs subvolumes beside the volumes, whose names are their records. Each method says how many RouterOS commands
@@ -144,7 +114,7 @@ export class SnapshotStore {
       purpose: "change",
       orderKey: id,
       listing: subvolumes(named(id)),
-      body: (rows) => ros`${cutScript(spec, this.#record(spec))}; ${rows}`,
+      body: (rows) => ros`${cutScript(spec)}; ${rows}`,
       signal,
     });
     if (earlier > now) this.#unanswered.set(id, earlier);
@@ -295,23 +265,4 @@ export class SnapshotStore {
     const detail = outcome.reply.flat("why")?.trim() || "the subvolume is still there";
     throw failure("notVerified", { what, detail });
   }
-
-  #record({ id, source: { volume } }: SnapshotSpec): Omit<SnapshotRecord, "createdNs"> {
-    const { disk, record } = volume;
-    const cluster = clusterToken(record.cluster);
-    return { id, source: volume.id, sizeBytes: disk.size ?? 0n, filesystem: record.filesystem, cluster };
-  }
-}
-
-/** The time in the name is the device's own, taken in the same line just before the cut: UTC, whatever its time zone. */
-function cutScript({ id, source }: SnapshotSpec, record: Omit<SnapshotRecord, "createdNs">): Script {
-  const { pool, subvolume, now } = source;
-  const until = now + BigInt(LATEST_MS) * NS_PER_MS;
-  const folder = parentOf(subvolume.name);
-  const prefix = `${folder === "" ? "" : `${folder}/`}${snapshotNamePrefix(record)}`;
-  const { label, name } = subvolume;
-  const add = addSubvolume(label, ros`$own`, name, true);
-  const count = ros`[:len [/disk/btrfs/subvolume/find where ${named(id)}]]`;
-  const cut = ros`:local t [:tonsec [:timestamp]]; :if ($t > ${until}) do={ :error "rds-csi:late" }; :local own (${prefix} . $t); ${add}; ${removeSecond(id, label)}`;
-  return ros`${requireMounted(pool.slot)}; ${requireOneLabel(label)}; :if (${count} = 0) do={ ${cut} }`;
 }
