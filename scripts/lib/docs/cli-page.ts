@@ -67,7 +67,7 @@ const VOLUME_FIELDS: readonly (readonly [string, string])[] = [
 ];
 
 const SNAPSHOT_FIELDS: readonly (readonly [string, string])[] = [
-  ["handle", "CSI snapshot handle"],
+  ["handle", "CSI snapshot handle: the id, and the label of the filesystem that holds the snapshot"],
   [
     "state",
     "named (a VolumeSnapshotContent names it), unnamed (none does; never removed by the driver), missing (one names it, and no mounted pool has it) or unknown (the cluster was not asked, or did not answer)",

@@ -49,7 +49,7 @@ export const snapshotErrors = {
   snapshotPoolAway: entry.UNAVAILABLE<{ snapshot: string; pool: string }>(
     (p) =>
       `whether snapshot ${p.snapshot} exists is not known: pool ${JSON.stringify(p.pool)}, which may hold it, is not mounted on the RDS`,
-    "Mount the pool; a handle ends with the label of its filesystem. If the pool is gone for good, so is the snapshot: set deletionPolicy of its VolumeSnapshotContent to Retain, then delete the VolumeSnapshot. If it was the pool of --pool, set another one.",
+    "Mount the pool; a handle ends with the label of its filesystem, so give a label that was changed back to it. If the pool is gone for good, so is the snapshot: set deletionPolicy of its VolumeSnapshotContent to Retain, then delete the VolumeSnapshot. If it was the pool of --pool, set another one.",
     REPEATED,
   ),
   snapshotRoom: entry.RESOURCE_EXHAUSTED<{ pool: string; free: string; reserve: string }>(
