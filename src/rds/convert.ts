@@ -4,24 +4,25 @@ import { shortSize } from "../domain/size.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { filesAmong } from "./backing-file.ts";
+import { bootIn, putBoot } from "./boot.ts";
 import { commandFailure, disksOf, onlyDisk, type RdsContext, runChecked } from "./context.ts";
 import { conversionSlots } from "./conversion-slots.ts";
 import { abortScript, type Conversion, type ConversionItem, STEP_SCRIPTS, stepOf } from "./convert-steps.ts";
 import {
   type ChunkResult,
+  type ChunkSpec,
   type CopyTarget,
   copyChunk,
-  freeTarget,
   isStillSource,
-  noteCopied,
   problemOfSource,
 } from "./copy.ts";
+import { freeTarget, noteCopied } from "./copy-end.ts";
 import { type Disk, disks, FILE_PROPERTIES } from "./disk.ts";
 import { fileLayoutOf, parentOf } from "./layout.ts";
 import { classifiedAmong } from "./lookup.ts";
 import { poolHolding } from "./pool.ts";
 import { canHoldSubvolumes } from "./subvolume.ts";
-import { ownVolume, type RdsVolume } from "./volume.ts";
+import { ownVolume } from "./volume.ts";
 
 /**
  * Moves a volume from a plain file into a subvolume, step by step; each step is one RouterOS command that looks again before it acts, and may be
@@ -61,16 +62,17 @@ export class ConversionStore {
     const paths = { oldFile: `${folder}/${id}.img`, directory, newFile: `${directory}/disk.img` };
     const { reply } = await runChecked(this.#context, {
       ...read,
-      body: () => filesAmong(Object.values(paths)),
+      body: () => ros`${putBoot()}; ${filesAmong(Object.values(paths))}`,
     });
     const names = reply.flat("files");
     if (names === undefined)
       throw failure("replyUnreadable", { what, detail: "the list of files is cut off" });
+    const boot = bootIn(reply, what);
     const there = new Set(names.split("|").map((name) => name.trim().replace(/^\/+/, "")));
     const sizeBytes = (volume ?? fresh ?? kept)?.disk.size;
     if (sizeBytes === undefined) throw failure("volumeNotReady", { volume: id });
     const subvolume = { label: pool.fsLabel, name: directory.slice(pool.mountPoint.length + 1) };
-    const facts = { id, volume, fresh, kept, pool, subvolume, ...paths, there, sizeBytes };
+    const facts = { id, volume, fresh, kept, pool, subvolume, ...paths, there, sizeBytes, boot };
     const step = stepOf(facts);
     const problem = step === "mark" && volume !== undefined ? problemOfSource(volume) : undefined;
     if (problem !== undefined) throw refuse(problem);
@@ -143,14 +145,8 @@ export class ConversionStore {
   }
 
   /** Copies one part. One command. @throws as `copyChunk` */
-  async chunk(
-    target: CopyTarget,
-    source: RdsVolume,
-    done: bigint,
-    size: bigint,
-    signal: AbortSignal,
-  ): Promise<ChunkResult> {
-    return copyChunk(this.#context, { target, source, done, size, signal });
+  async chunk(spec: ChunkSpec): Promise<ChunkResult> {
+    return copyChunk(this.#context, spec);
   }
 
   /** Frees the new file of a line that is over. @throws rdsBusy */
@@ -158,7 +154,7 @@ export class ConversionStore {
     await freeTarget(this.#context, target, signal);
   }
 
-  /** Notes that all bytes are copied. One command, and more until the size shows. @returns, @throws as `noteCopied` */
+  /** Notes that all bytes are copied, when they have settled (`SETTLE_MS`). One command, and more until the size shows. @returns, @throws as `noteCopied` */
   async copied(target: CopyTarget, signal: AbortSignal): Promise<boolean> {
     return noteCopied(this.#context, target, signal);
   }

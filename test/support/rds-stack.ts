@@ -59,6 +59,8 @@ export interface StackOptions extends SimulatorOptions {
   readonly maxVolumesPerNode?: number;
   /** Bytes of each part of a copy. */
   readonly chunkBytes?: bigint;
+  /** How long a volume that is copied stays unfinished; left out: as in production. Milliseconds. */
+  readonly settleMs?: number;
   /** Folder of the volumes below a pool's mount point. */
   readonly directory?: string;
   /** The clock of the simulator; `clock` is that of the controllers. */
@@ -148,6 +150,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     maxVolumesPerNode = 0,
     directory: volumeDirectory = LAYOUT.directory,
     chunkBytes,
+    settleMs,
     forms,
     prepare,
     clock = systemClock,
@@ -211,7 +214,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         message: event.message,
       });
     const copies = new CopyService({
-      ...{ rds, clock, logger: silentLogger, chunkBytes },
+      ...{ rds, clock, logger: silentLogger, chunkBytes, settleMs },
       events: { post: claims, postForVolume: () => {} },
     });
     const stack: ControllerStack = {

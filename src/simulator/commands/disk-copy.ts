@@ -65,7 +65,9 @@ async function move(device: Device, range: Range, at: bigint, length: bigint): P
     const old = await device.backend.read(to.file.path, target + done, step);
     for (let start = 0; start < step; start += BLOCK) {
       const block = bytes.subarray(start, start + BLOCK);
-      if (Buffer.compare(block, old.subarray(start, start + BLOCK)) === 0) continue;
+      const before = old.subarray(start, start + BLOCK);
+      if (Buffer.compare(block, before) === 0) continue;
+      device.pageCache.note(to.file, target + done + BigInt(start), before);
       await device.backend.write(to.file.path, target + done + BigInt(start), block);
     }
   }
