@@ -1,6 +1,7 @@
 import { backoffDelay } from "../domain/backoff.ts";
-import { failure, toDriverError } from "../domain/errors/driver-error.ts";
+import { failure, isFailure, toDriverError } from "../domain/errors/driver-error.ts";
 import { GrpcCode } from "../domain/errors/grpc-code.ts";
+import { RecentMap } from "../domain/recent-map.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { inBackground } from "../observability/request-scope.ts";
 import { type CopyTarget, copyProgress } from "../rds/copy.ts";
@@ -40,6 +41,8 @@ interface Job {
 export class CopyService {
   readonly #options: CopyServiceOptions;
   readonly #jobs = new Map<VolumeId, Job>();
+  /** Errors that ended the work while no call waited for it: the next call is told. */
+  readonly #untold = new RecentMap<VolumeId, Error>(256);
   readonly #sizes: ChunkSize;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -54,6 +57,7 @@ export class CopyService {
    */
   async advance(target: CopyTarget, source: VolumeId, signal: AbortSignal): Promise<CopyOutcome> {
     const { clock } = this.#options;
+    this.#tell(target.id);
     const job = this.#jobs.get(target.id) ?? this.#start(target, source);
     job.askedAt = clock.monotonic();
     const waited = new AbortController();
@@ -61,6 +65,7 @@ export class CopyService {
     const outcome = await Promise.race([job.ended, wait.then(() => undefined)]);
     waited.abort();
     signal.throwIfAborted();
+    this.#tell(target.id);
     if (outcome?.kind === "failed") throw outcome.error;
     if (outcome !== undefined && outcome.kind !== "idle") return outcome;
     const progress = progressOf(job.target);
@@ -72,6 +77,14 @@ export class CopyService {
     const job = this.#jobs.get(id);
     job?.stop.abort(failure("cancelled", { what: `copy into volume ${id}` }));
     await job?.ended;
+    this.#untold.delete(id);
+  }
+
+  /** @throws the error that ended the work, once */
+  #tell(id: VolumeId): void {
+    const error = this.#untold.get(id);
+    this.#untold.delete(id);
+    if (error !== undefined) throw error;
   }
 
   /** Ends the work on all copies. */
@@ -81,10 +94,15 @@ export class CopyService {
 
   #start(target: CopyTarget, source: VolumeId): Job {
     const stop = new AbortController();
-    const begin = () =>
-      inBackground("copy", () => this.#run(target.id, source, stop.signal)).finally(() =>
-        this.#jobs.delete(target.id),
-      );
+    const begin = async (): Promise<CopyOutcome> => {
+      try {
+        const outcome = await inBackground("copy", () => this.#run(target.id, source, stop.signal));
+        if (outcome.kind === "failed") this.#untold.set(target.id, outcome.error);
+        return outcome;
+      } finally {
+        this.#jobs.delete(target.id);
+      }
+    };
     const { promise, resolve } = Promise.withResolvers<CopyOutcome>();
     const job: Job = { stop, target, ended: promise, askedAt: this.#options.clock.monotonic() };
     this.#jobs.set(target.id, job);
@@ -121,7 +139,9 @@ export class CopyService {
         failures += 1;
         failingSince ??= clock.monotonic();
         const isLasting = clock.monotonic() - failingSince > FAILING_MS;
-        if (signal.aborted || isLasting || !TRANSIENT.has(error.code)) return { kind: "failed", error };
+        // A pool that is full stays so while the copy takes its space.
+        const isFinal = isLasting || !TRANSIENT.has(error.code) || isFailure(error, "poolRefused");
+        if (signal.aborted || isFinal) return { kind: "failed", error };
         logger.warn("copying a volume is interrupted", { volume: id, source, error });
         await clock.sleep(backoffDelay(failures, PAUSES), signal).catch(() => {});
       }

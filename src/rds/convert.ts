@@ -1,4 +1,4 @@
-import { failure } from "../domain/errors/driver-error.ts";
+import { type DriverError, failure, isFailure } from "../domain/errors/driver-error.ts";
 import { decodeRecord } from "../domain/record/record-codec.ts";
 import { shortSize } from "../domain/size.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
@@ -20,7 +20,7 @@ import { freeTarget, noteCopied } from "./copy-end.ts";
 import { type Disk, disks, FILE_PROPERTIES } from "./disk.ts";
 import { fileLayoutOf, parentOf } from "./layout.ts";
 import { classifiedAmong } from "./lookup.ts";
-import { poolHolding } from "./pool.ts";
+import { poolHolding, poolRefused } from "./pool.ts";
 import { canHoldSubvolumes } from "./subvolume.ts";
 import { ownVolume } from "./volume.ts";
 
@@ -127,7 +127,9 @@ export class ConversionStore {
     });
     if (outcome.ok) return;
     const { kind, reason, text } = outcome.failure;
-    const { slot, fsLabel: label } = conversion.pool;
+    const { slot, fsLabel: label, free } = conversion.pool;
+    if (kind === "space")
+      throw lacksRoom(id, poolRefused({ slot, available: free }, conversion.sizeBytes, text));
     if (reason === "pool-not-mounted") throw failure("sourcePoolAway", { source: `volume ${id}` });
     if (reason === "label-ambiguous") throw failure("labelAmbiguous", { pool: slot, label });
     // The name of a subvolume that was just removed may not be free yet.
@@ -144,9 +146,11 @@ export class ConversionStore {
     return isStillSource(record, volume) ? { id, disk: fresh.disk, record } : undefined;
   }
 
-  /** Copies one part. One command. @throws as `copyChunk` */
+  /** Copies one part. One command. @throws as `copyChunk`, but conversionRoom (RESOURCE_EXHAUSTED) */
   async chunk(spec: ChunkSpec): Promise<ChunkResult> {
-    return copyChunk(this.#context, spec);
+    return copyChunk(this.#context, spec).catch((error: unknown) => {
+      throw isFailure(error, "poolRefused") ? lacksRoom(spec.target.id, error) : error;
+    });
   }
 
   /** Frees the new file of a line that is over. @throws rdsBusy */
@@ -172,3 +176,7 @@ export class ConversionStore {
     await this.#change(conversion, "give up", abortScript(conversion), signal);
   }
 }
+
+/** A pool without room for the new file, as a person who converts reads it. */
+const lacksRoom = (volume: VolumeId, { summary: reason }: DriverError): DriverError =>
+  failure("conversionRoom", { volume, reason });

@@ -10,6 +10,7 @@ import { bootIn, isSameBoot, putBoot, RESTARTED, requireBoot } from "./boot.ts";
 import { commandFailure, disksOf, type RdsContext, randomNonce, runChecked } from "./context.ts";
 import { disks, FILE_PROPERTIES } from "./disk.ts";
 import { classifiedAmong } from "./lookup.ts";
+import { poolHolding, poolRefused } from "./pool.ts";
 import type { Classified, RdsVolume } from "./volume.ts";
 
 /** A volume with an unfinished copy in it. Its item may have another slot than its own. */
@@ -151,8 +152,8 @@ export type ChunkResult =
  * Copies one part by one RouterOS command. The record of the target names the line before it copies, so that no second line copies into it, and
  * is free again when the line ends. The source must be the one that was read, not exported, before and behind the copying. The device must not
  * have restarted since it was read; a restart in between ends the line. What was copied counts when a later record says so: only the reply proves it.
- * @throws copyNotConfirmed (FAILED_PRECONDITION) when the device does not say that the part is copied; rdsBusy, and the link's failures:
- *   then the record may name a line
+ * @throws copyNotConfirmed (FAILED_PRECONDITION) when the device does not say that the part is copied; poolRefused (RESOURCE_EXHAUSTED); rdsBusy, and
+ *   the link's failures: then the record may name a line
  */
 export async function copyChunk(context: RdsContext, spec: ChunkSpec): Promise<ChunkResult> {
   const { target, source, done, size, boot, signal } = spec;
@@ -170,18 +171,39 @@ export async function copyChunk(context: RdsContext, spec: ChunkSpec): Promise<C
     body: (rows) => ros`${chunkScript(spec, running, free)}; ${rows}`,
     signal,
   });
-  if (!outcome.ok) return chunkFailed(what, outcome.failure);
+  if (!outcome.ok) return chunkFailed(context, spec, what, outcome.failure);
   const disk = disksOf(outcome).find((each) => each.slot === slot);
   if (disk?.comment !== free) return { kind: "changed" };
   requireConfirmed(id, outcome.reply.flat("copied"), size);
   return { kind: "copied", target: { id, disk, record: { ...target.record, copy } } };
 }
 
-function chunkFailed(what: string, error: CommandFailure): ChunkResult {
+async function chunkFailed(
+  context: RdsContext,
+  { target, done, signal }: ChunkSpec,
+  what: string,
+  error: CommandFailure,
+): Promise<ChunkResult> {
   // One that is looked up in the argument of the copy itself may have gone since the look before it.
   if (error.reason === "changed" || error.reason === RESTARTED || error.kind === "absent")
     return { kind: "changed" };
+  const left = target.record.copy.total - done;
+  if (error.kind === "space") throw await fullPool(context, target.disk.filePath, left, error.text, signal);
   throw commandFailure(what, error);
+}
+
+/** The refusal of the pool that a file is on. One RouterOS command. @param wanted bytes that the file was still to take */
+async function fullPool(
+  context: RdsContext,
+  filePath: string,
+  wanted: bigint,
+  detail: string,
+  signal: AbortSignal,
+): Promise<DriverError> {
+  const read = { what: "read the pools", purpose: "read", listing: disks(ros`mounted`), signal } as const;
+  const pool = poolHolding(disksOf(await runChecked(context, { ...read, body: (rows) => rows })), filePath);
+  const [slot = ""] = filePath.split("/", 1);
+  return poolRefused({ slot: pool?.slot ?? slot, available: pool?.free ?? 0n }, wanted, detail);
 }
 
 /** The records of a target while a line copies, and behind it. */
