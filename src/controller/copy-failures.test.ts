@@ -2,10 +2,11 @@ import { describe, expect, test } from "bun:test";
 import { fastClock } from "../../test/support/clock.ts";
 import { stored } from "../../test/support/file-layouts.ts";
 import { outcome, untilDone } from "../../test/support/own-stack.ts";
+import { GIB, MIB } from "../../test/support/rds-stack.ts";
 import { until } from "../../test/support/until.ts";
 import { publish } from "./calls.fixture.ts";
 import { convert, NEW, OLD } from "./convert.fixture.ts";
-import { COPY, calls, fileNow, lettersOf, SOURCE, useCopies } from "./copies.fixture.ts";
+import { COPY, calls, fileNow, lettersOf, SIZE, SOURCE, useCopies } from "./copies.fixture.ts";
 
 const clock = fastClock(400);
 const open = useCopies();
@@ -55,6 +56,27 @@ describe("a pool that is full in the middle of a copy", () => {
     expect([on.simulator.device.disk(SOURCE)?.filePath, await lettersOf(on, OLD)]).toEqual([OLD, "ABC"]);
     await convert(on.controller(), clock);
     expect([on.simulator.device.file(OLD), await lettersOf(on, NEW)]).toEqual([undefined, "ABC"]);
+  });
+
+  test.each([
+    ["the reserve", "prealloc", GIB],
+    ["what thin volumes are promised", "sparse", 0n],
+  ] as const)("a conversion takes no room from %s", async (_, allocation, reserveBytes) => {
+    const on = await start({ first: "btrfs", reserveBytes, switches: { allocation } });
+    const { device } = on.simulator;
+    // Of the new file 2 MiB have room.
+    const room = allocation === "sparse" ? 64n * GIB - SIZE : device.freeBytes("storage-pool") - GIB;
+    for (const [slot, size] of [
+      ["one", room / 2n - MIB],
+      ["other", room / 2n - MIB],
+    ] as const)
+      await device.addForeignDisk({ slot, path: `storage-pool/others/${slot}.img`, size });
+    expect(device.freeBytes("storage-pool")).toBeGreaterThan(SIZE);
+    const before = device.disk(SOURCE);
+    expect(await outcome(convert(on.controller(), clock))).toMatch(
+      /^RESOURCE_EXHAUSTED: volume .* is not moved into a subvolume yet: pool storage-pool has [12]Mi left for volumes by the driver's own count, 3Mi are needed/,
+    );
+    expect(device.disk(SOURCE)).toEqual(before);
   });
 
   test("before the copy of a conversion: the same, and it can be given up", async () => {

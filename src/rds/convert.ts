@@ -1,6 +1,5 @@
 import { type DriverError, failure, isFailure } from "../domain/errors/driver-error.ts";
 import { decodeRecord } from "../domain/record/record-codec.ts";
-import { shortSize } from "../domain/size.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { filesAmong } from "./backing-file.ts";
@@ -20,7 +19,8 @@ import { freeTarget, noteCopied } from "./copy-end.ts";
 import { type Disk, disks, FILE_PROPERTIES } from "./disk.ts";
 import { fileLayoutOf, parentOf } from "./layout.ts";
 import { classifiedAmong } from "./lookup.ts";
-import { poolHolding, poolRefused } from "./pool.ts";
+import { poolFull, poolHolding, poolRefused } from "./pool.ts";
+import type { PoolSpace } from "./space.ts";
 import { canHoldSubvolumes } from "./subvolume.ts";
 import { ownVolume } from "./volume.ts";
 
@@ -31,15 +31,18 @@ import { ownVolume } from "./volume.ts";
 export class ConversionStore {
   readonly #context: RdsContext;
   readonly #ready: (signal: AbortSignal) => Promise<unknown>;
+  readonly #space: PoolSpace;
 
-  constructor(context: RdsContext, ready: (signal: AbortSignal) => Promise<unknown>) {
+  constructor(context: RdsContext, ready: (signal: AbortSignal) => Promise<unknown>, space: PoolSpace) {
     this.#context = context;
     this.#ready = ready;
+    this.#space = space;
   }
 
   /**
-   * Where a volume is. Two commands.
-   * @throws volumeNotFound (NOT_FOUND); conversionRefused, recordUnusable, foreignDisk (FAILED_PRECONDITION); sourcePoolAway, volumeNotReady (UNAVAILABLE)
+   * Where a volume is. Two commands, and before the first step those of `PoolSpace.ofVolume`.
+   * @throws volumeNotFound (NOT_FOUND); conversionRefused, recordUnusable, foreignDisk (FAILED_PRECONDITION); conversionRoom (RESOURCE_EXHAUSTED);
+   *   sourcePoolAway, volumeNotReady (UNAVAILABLE)
    */
   async look(id: VolumeId, signal: AbortSignal): Promise<Conversion> {
     await this.#ready(signal);
@@ -76,14 +79,23 @@ export class ConversionStore {
     const step = stepOf(facts);
     const problem = step === "mark" && volume !== undefined ? problemOfSource(volume) : undefined;
     if (problem !== undefined) throw refuse(problem);
-    if (step === "mark" && pool.free < sizeBytes)
-      throw refuse(`pool ${pool.slot} has ${shortSize(pool.free)} free`);
     if (step === "mark" && volume?.record.copy !== undefined) throw refuse("it is being copied");
     const left = fresh ?? kept;
     // It may hold an older state of the volume, which a conversion would take for a copy that is whole.
     if (step === "mark" && left !== undefined)
       throw refuse(`disk item ${left.disk.slot} is left of another conversion: look what its file holds`);
+    if (step === "mark") await this.#requireRoom(id, path, sizeBytes, signal);
     return { ...facts, step };
+  }
+
+  /** The new file needs the room of a new volume. @throws conversionRoom */
+  async #requireRoom(id: VolumeId, path: string, sizeBytes: bigint, signal: AbortSignal): Promise<void> {
+    const { reserveBytes: reserve = 0n } = this.#context;
+    // No other call of this process creates or grows a volume.
+    const asked = () => ({ ids: [], endings: 0 });
+    const { pool } = await this.#space.ofVolume(id, path, { asked, reserve, signal });
+    if (pool === undefined) throw failure("sourcePoolAway", { source: `volume ${id}` });
+    if (pool.available < sizeBytes) throw lacksRoom(id, poolFull(pool, sizeBytes, pool.available));
   }
 
   /** An item of a conversion. @throws conversionRefused when it holds no record of this installation */

@@ -187,6 +187,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       logger: silentLogger,
       clusterId,
       defaultPool: LAYOUT.pool,
+      reserveBytes,
       nqnPrefix: settings.nqnPrefix ?? "nqn.2000-02.com.mikrotik",
       nvmePort: settings.nvmePort ?? 4420,
       fencing: fencingHere,

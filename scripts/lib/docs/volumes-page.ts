@@ -205,7 +205,7 @@ export function volumesPage(): string {
     "",
     "`volumes convert NAME` moves a volume of the layout `plain` on a Btrfs pool into a subvolume of its own, so that it can be",
     "snapshotted and cloned ([storage-class.md](storage-class.md#layout)). Handle, record, epoch, claim and PersistentVolume stay. It prints",
-    "the steps that are left; `--yes` carries them out. The pool needs room for a second file of the volume's size.",
+    "the steps that are left; `--yes` carries them out. The pool needs room for a second volume of that size, as CreateVolume counts (`--reserve-bytes`, and what other volumes are promised): else `conversionRoom`.",
     "",
     "| step | what it does |",
     "| --- | --- |",
