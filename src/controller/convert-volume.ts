@@ -82,6 +82,7 @@ class CopyPart {
     const target = store.target(now);
     if (target === undefined) return store.run(now, signal);
     if (target.record.copy.isBusy) return this.#wait(target, signal);
+    if (target.disk.size === undefined) throw unchanged(now.id, "its new file shows no size yet");
     const { volume: source, boot } = now;
     const done = copiedBytes(target, this.#seen, boot);
     if (done === target.record.copy.total) return this.#end(target, signal);

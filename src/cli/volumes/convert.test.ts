@@ -15,7 +15,10 @@ const ID = volumeIdFromName("pvc-1");
 const [OLD, NEW] = [fileOf(ID, "plain"), fileOf(ID, "subvolume")];
 
 async function start(): Promise<Stack> {
-  const on = await open({ pools: [{ slot: "storage-pool", fs: "btrfs", size: 8n * GIB }] });
+  const on = await open({
+    simulatorClock: FAST,
+    pools: [{ slot: "storage-pool", fs: "btrfs", size: 8n * GIB }],
+  });
   await createVolume(on, { required: 8n * MIB, parameters: { layout: "plain" } });
   await on.simulator.device.writeFile(OLD, 5n * MIB, "data");
   return on;
