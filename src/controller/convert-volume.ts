@@ -84,6 +84,7 @@ class CopyPart {
     if (target.record.copy.isBusy) return this.#wait(target, signal);
     if (target.disk.size === undefined) throw unchanged(now.id, "its new file shows no size yet");
     const { volume: source, boot } = now;
+    if (boot === undefined) throw failure("internal", { what: "a copy without the run of the RDS" });
     const done = copiedBytes(target, this.#seen, boot);
     if (done === target.record.copy.total) return this.#end(target, signal);
     if (source === undefined) throw failure("internal", { what: "a copy without its source" });

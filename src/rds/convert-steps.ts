@@ -45,8 +45,8 @@ export interface Conversion {
   readonly there: ReadonlySet<string>;
   /** Bytes of the volume. */
   readonly sizeBytes: bigint;
-  /** The run of the device. */
-  readonly boot: Boot;
+  /** The run of the device, for the step `copy`. */
+  readonly boot?: Boot | undefined;
 }
 
 /** What is known of a conversion before its step is. */

@@ -70,12 +70,11 @@ export class ConversionStore {
     const names = reply.flat("files");
     if (names === undefined)
       throw failure("replyUnreadable", { what, detail: "the list of files is cut off" });
-    const boot = bootIn(reply, what);
     const there = new Set(names.split("|").map((name) => name.trim().replace(/^\/+/, "")));
     const sizeBytes = (volume ?? fresh ?? kept)?.disk.size;
     if (sizeBytes === undefined) throw failure("volumeNotReady", { volume: id });
     const subvolume = { label: pool.fsLabel, name: directory.slice(pool.mountPoint.length + 1) };
-    const facts = { id, volume, fresh, kept, pool, subvolume, ...paths, there, sizeBytes, boot };
+    const facts = { id, volume, fresh, kept, pool, subvolume, ...paths, there, sizeBytes };
     const step = stepOf(facts);
     const problem = step === "mark" && volume !== undefined ? problemOfSource(volume) : undefined;
     if (problem !== undefined) throw refuse(problem);
@@ -85,7 +84,7 @@ export class ConversionStore {
     if (step === "mark" && left !== undefined)
       throw refuse(`disk item ${left.disk.slot} is left of another conversion: look what its file holds`);
     if (step === "mark") await this.#requireRoom(id, path, sizeBytes, signal);
-    return { ...facts, step };
+    return { ...facts, step, ...(step === "copy" ? { boot: bootIn(reply, what) } : {}) };
   }
 
   /** The new file needs the room of a new volume. @throws conversionRoom */
