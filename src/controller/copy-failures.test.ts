@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { fastClock } from "../../test/support/clock.ts";
-import { stored } from "../../test/support/file-layouts.ts";
+import { fileOf, stored } from "../../test/support/file-layouts.ts";
 import { outcome, untilDone } from "../../test/support/own-stack.ts";
-import { GIB, MIB } from "../../test/support/rds-stack.ts";
+import { GIB, MIB, type Stack } from "../../test/support/rds-stack.ts";
 import { until } from "../../test/support/until.ts";
 import { publish } from "./calls.fixture.ts";
 import { convert, NEW, OLD } from "./convert.fixture.ts";
@@ -90,6 +90,41 @@ describe("a pool that is full in the middle of a copy", () => {
     await conversions.abort(await conversions.look(SOURCE, on.signal), on.signal);
     expect(on.simulator.device.subvolumes).toEqual([]);
     await publish(on, SOURCE, "node-a");
+  });
+});
+
+describe("a power loss that takes the new file away, and leaves its item", () => {
+  /** Holds the line of the second part, and removes the file that it copies into. */
+  const lost = async (on: Stack, work: () => Promise<unknown>, file: string): Promise<void> => {
+    const { faults, device } = on.simulator;
+    faults.hang({ line: /\/disk\/copy/, nth: 2 });
+    await until("the part is held", async () => {
+      if (faults.hanging === 0) await work();
+      return faults.hanging > 0;
+    });
+    const entry = device.file(file);
+    if (entry === undefined) throw new Error("there is no copy");
+    await device.fileStore.remove(entry);
+    await on.simulator.reboot();
+  };
+
+  test.each([
+    ["xfs", "plain"],
+    ["btrfs", "subvolume"],
+  ] as const)("a copy begins anew, on %s", async (first, layout) => {
+    const on = await start({ first });
+    const file = fileOf(COPY, layout);
+    await lost(on, () => outcome(calls.copy(on)), file);
+    await untilDone(() => calls.copy(on), 100);
+    expect([fileNow(on, COPY), await lettersOf(on, file)]).toEqual([file, "ABC"]);
+  });
+
+  test("a conversion begins anew", async () => {
+    const on = await start({ first: "btrfs" });
+    const given: Promise<void>[] = [];
+    await lost(on, async () => given.length > 0 || given.push(convert(on.controller(), clock)), NEW);
+    await Promise.all(given);
+    expect([on.simulator.device.file(OLD), await lettersOf(on, NEW)]).toEqual([undefined, "ABC"]);
   });
 });
 

@@ -82,6 +82,11 @@ export class CopyWork {
     if (!isCopyTarget(target)) return { kind: "done", volume: target };
     if (target.record.copy.isBusy) return this.#wait(target, signal);
     this.#busy = undefined;
+    if (target.disk.size === undefined) {
+      // The device is not ready yet; or its file is lost, which the calls find out.
+      await this.#options.clock.sleep(LOOK_MS, signal);
+      return { kind: "goes-on", target };
+    }
     const { boot } = ends;
     const done = copiedBytes(target, this.#seen, boot);
     // Each part was copied from the source as it was: from here on nothing is read from it.

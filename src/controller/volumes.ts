@@ -265,8 +265,11 @@ export class VolumeService {
       return found;
     };
     const ready = await pollUntil(clock, signal, volume, read, (current) => current.disk.size !== undefined);
-    if (ready.disk.size === undefined) throw failure("volumeNotReady", { volume: id });
-    return ready;
+    if (ready.disk.size !== undefined) return ready;
+    // A power loss soon after a copy was begun takes its file away, and leaves its item: the next call makes both anew.
+    const isLost = isCopyTarget(ready) && (await rds.file(ready.disk.filePath, signal)) === undefined;
+    if (isLost) await this.#discard(id, signal);
+    throw failure("volumeNotReady", { volume: id });
   }
 }
 

@@ -150,9 +150,11 @@ export class ConversionStore {
   }
 
   /** The copy that step `copy` fills; undefined: it is not one of the volume as it is, and the step makes it anew. */
-  target({ id, fresh, volume }: Conversion): CopyTarget | undefined {
+  target({ id, fresh, volume, there, newFile }: Conversion): CopyTarget | undefined {
     const copy = fresh?.record.copy;
     if (fresh === undefined || volume === undefined || copy === undefined) return undefined;
+    // A power loss soon after `make` takes the file away, and leaves its item.
+    if (!there.has(newFile)) return undefined;
     const record = { ...fresh.record, copy };
     return isStillSource(record, volume) ? { id, disk: fresh.disk, record } : undefined;
   }
