@@ -59,6 +59,8 @@ export interface StackOptions extends SimulatorOptions {
   readonly maxVolumesPerNode?: number;
   /** Bytes of each part of a copy. */
   readonly chunkBytes?: bigint;
+  /** How long a volume that is copied stays unfinished; left out: as in production. Milliseconds. */
+  readonly settleMs?: number;
   /** Folder of the volumes below a pool's mount point. */
   readonly directory?: string;
   /** The clock of the simulator; `clock` is that of the controllers. */
@@ -150,6 +152,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     maxVolumesPerNode = 0,
     directory: volumeDirectory = LAYOUT.directory,
     chunkBytes,
+    settleMs,
     forms,
     prepare,
     clock = systemClock,
@@ -186,6 +189,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       logger: silentLogger,
       clusterId,
       defaultPool: LAYOUT.pool,
+      reserveBytes,
       nqnPrefix: settings.nqnPrefix ?? "nqn.2000-02.com.mikrotik",
       nvmePort: settings.nvmePort ?? 4420,
       fencing: fencingHere,
@@ -213,7 +217,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         message: event.message,
       });
     const copies = new CopyService({
-      ...{ rds, clock, logger: silentLogger, chunkBytes },
+      ...{ rds, clock, logger: silentLogger, chunkBytes, settleMs },
       events: { post: claims, postForVolume: () => {} },
     });
     const stack: ControllerStack = {
