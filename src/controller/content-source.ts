@@ -4,7 +4,7 @@ import type { SnapshotId } from "../domain/snapshot-id.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Layout } from "../rds/layout.ts";
 import { isMountedPool } from "../rds/pool.ts";
-import type { SnapshotStore } from "../rds/snapshots.ts";
+import type { Rds } from "../rds/rds.ts";
 
 /** The volume_content_source of CreateVolume. */
 export type ContentSource =
@@ -25,13 +25,13 @@ export interface FoundSource {
 }
 
 /**
- * Looks a source up. One RouterOS command, two for a snapshot that does not exist.
+ * Looks a source up. One RouterOS command, two for one that does not exist.
  * @param layout default pool and folder
- * @throws snapshotNotFound, volumeNotFound (NOT_FOUND); snapshotForeign, sourceNotSubvolume, recordUnusable, foreignDisk
- *   (FAILED_PRECONDITION); sourcePoolAway, snapshotPoolAway (UNAVAILABLE)
+ * @throws snapshotNotFound, volumeNotFound (NOT_FOUND); snapshotForeign, sourceNotSubvolume, recordUnusable, foreignDisk,
+ *   volumeConverting (FAILED_PRECONDITION); sourcePoolAway, snapshotPoolAway (UNAVAILABLE)
  */
 export async function findSource(
-  store: SnapshotStore,
+  { snapshots: store, conversions }: Pick<Rds, "snapshots" | "conversions">,
   source: ContentSource,
   layout: Layout,
   signal: AbortSignal,
@@ -39,7 +39,7 @@ export async function findSource(
   const name = sourceName(source);
   if (source.kind === "volume") {
     const found = await store.source(source.id, signal);
-    if (found === undefined) throw failure("volumeNotFound", { volume: source.id });
+    if (found === undefined) return conversions.absent(source.id, signal);
     const { volume, pool, subvolume } = found;
     const { disk, record } = volume;
     const { filesystem } = record;

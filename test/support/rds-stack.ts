@@ -233,6 +233,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       }),
       snapshots: new SnapshotService({
         store: rds.snapshots,
+        conversions: rds.conversions,
         layout: { ...LAYOUT, directory: volumeDirectory },
         reserveBytes,
       }),
