@@ -85,14 +85,14 @@ export class VolumeHealthService {
     const { rds } = this.#options;
     const view = await this.#view(signal);
     const { survey, files } = await rds.inspect(undefined, signal);
-    const { volumes, foreign, mounted, arrays } = survey;
+    const { volumes, foreign, mounted, arrays, conversions } = survey;
     const filesOf = Map.groupBy(files, ({ path }) => slotIn(path));
     const views = view && viewsByVolume(view);
     const disks = new Map<VolumeId, Listing>([
       ...volumes.map((each) => [each.id, { volumes: [each], foreign: [], mounted, arrays }] as const),
       ...foreign.map((each) => [each.id, { volumes: [], foreign: [each], mounted, arrays }] as const),
     ]);
-    const nothing: Listing = { volumes: [], foreign: [], mounted, arrays };
+    const nothing: Listing = { volumes: [], foreign: [], mounted, arrays, conversions };
     const named = [...(views?.handles ?? [])].flatMap((handle) => parseVolumeId(handle) ?? []);
     const entries: VolumeHealth[] = [];
     for (const id of [...new Set([...disks.keys(), ...named])].sort()) {
