@@ -76,7 +76,12 @@ export async function buildController(config: ControllerConfig, deps: Controller
       return clusterId.get();
     },
   });
-  const snapshots = new SnapshotService({ store: rds.snapshots, layout: { pool, directory }, reserveBytes });
+  const snapshots = new SnapshotService({
+    store: rds.snapshots,
+    conversions: rds.conversions,
+    layout: { pool, directory },
+    reserveBytes,
+  });
   const health = new VolumeHealthService({ rds, clock, cluster: reader });
   const attachments = new AttachmentService({
     rds,

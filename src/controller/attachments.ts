@@ -13,7 +13,7 @@ import { decideUnpublish, forgetEnded } from "../migration/unpublish.ts";
 import type { Logger } from "../observability/log.ts";
 import { unfinished } from "../rds/copy.ts";
 import type { Rds } from "../rds/rds.ts";
-import { type RdsVolume, requireVolume, volumeToDetach } from "../rds/volume.ts";
+import { type RdsVolume, volumeToDetach } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { EvidenceSource } from "./evidence.ts";
 import { isExportLost } from "./lost-export.ts";
@@ -83,19 +83,13 @@ export class AttachmentService {
       signal,
       decide: (current) => decideWithEvidence(this.#options, current, wanted, signal),
     });
-    if (volume === undefined) return this.#absent(id, signal);
+    if (volume === undefined) return this.#options.rds.conversions.absent(id, signal);
     return publishContextOf(volume, wanted.hostNqn, this.#options.nvmeAddress);
   }
 
   async #existing(id: VolumeId, signal: AbortSignal): Promise<RdsVolume> {
     const found = await this.#options.rds.find(id, signal, "attach");
-    return found === undefined ? this.#absent(id, signal) : requireVolume(id, found);
-  }
-
-  /** @throws volumeConverting (FAILED_PRECONDITION) while another item has its record, else volumeNotFound (NOT_FOUND) */
-  async #absent(id: VolumeId, signal: AbortSignal): Promise<never> {
-    await this.#options.rds.conversions.requireNone(id, signal);
-    throw failure("volumeNotFound", { volume: id });
+    return this.#options.rds.conversions.required(id, found, signal);
   }
 
   /**

@@ -2,7 +2,7 @@ import type { Capability, Filesystem } from "../domain/access-mode.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { SnapshotHandle } from "../domain/snapshot-id.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
-import type { SnapshotStore } from "../rds/snapshots.ts";
+import type { Rds } from "../rds/rds.ts";
 
 /** The volume_content_source of CreateVolume. */
 export type ContentSource =
@@ -23,19 +23,19 @@ export interface FoundSource {
 }
 
 /**
- * Looks a source up. One RouterOS command.
- * @throws snapshotNotFound, volumeNotFound (NOT_FOUND); snapshotForeign, sourceNotSubvolume, recordUnusable, foreignDisk
- *   (FAILED_PRECONDITION); sourcePoolAway, snapshotPoolAway (UNAVAILABLE)
+ * Looks a source up. One RouterOS command, two for a volume that does not exist.
+ * @throws snapshotNotFound, volumeNotFound (NOT_FOUND); snapshotForeign, sourceNotSubvolume, recordUnusable, foreignDisk,
+ *   volumeConverting (FAILED_PRECONDITION); sourcePoolAway, snapshotPoolAway (UNAVAILABLE)
  */
 export async function findSource(
-  store: SnapshotStore,
+  { snapshots: store, conversions }: Pick<Rds, "snapshots" | "conversions">,
   source: ContentSource,
   signal: AbortSignal,
 ): Promise<FoundSource> {
   const name = sourceName(source);
   if (source.kind === "volume") {
     const found = await store.source(source.id, signal);
-    if (found === undefined) throw failure("volumeNotFound", { volume: source.id });
+    if (found === undefined) return conversions.absent(source.id, signal);
     const { volume, pool, subvolume } = found;
     const { disk, record } = volume;
     const { filesystem } = record;

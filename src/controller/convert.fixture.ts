@@ -1,5 +1,6 @@
 import { fileOf } from "../../test/support/file-layouts.ts";
 import type { ControllerStack, Stack } from "../../test/support/rds-stack.ts";
+import { until } from "../../test/support/until.ts";
 import type { Clock } from "../domain/clock.ts";
 import { ChunkSize } from "./chunk-size.ts";
 import { convertVolume } from "./convert-volume.ts";
@@ -30,4 +31,27 @@ export async function safeCopies(
   const files = [OLD, NEW].filter((file) => device.file(file) !== undefined);
   const read = await Promise.all(files.map(letters));
   return { records, data: read.filter((text) => text === "ABC").length };
+}
+
+/**
+ * Runs a conversion in a process that dies when RouterOS has carried out some statements of its step `switch`, and stopped.
+ * @param statements that change something
+ * @returns false: the step has fewer, and the conversion ended
+ */
+export async function killInSwitch(on: Stack, clock: Clock, statements: number): Promise<boolean> {
+  const { faults, commands } = on.simulator;
+  faults.add({ kind: "cutMidway", statement: statements }, { line: /:local tidy/ });
+  const [stop, first] = [new AbortController(), on.controller()];
+  const isStruck = () => commands.some(({ outcome }) => outcome === "cut");
+  let ended = false;
+  const given = convert(first, clock, stop.signal)
+    .catch(() => {})
+    .finally(() => {
+      ended = true;
+    });
+  await until("the step is cut, or all has ended", () => ended || isStruck());
+  stop.abort();
+  await first.transport.close();
+  await given;
+  return isStruck();
 }

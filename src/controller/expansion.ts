@@ -12,7 +12,7 @@ import type { Logger } from "../observability/log.ts";
 import { requireFinished } from "../rds/copy.ts";
 import type { Pool } from "../rds/pool.ts";
 import type { Rds } from "../rds/rds.ts";
-import { type RdsVolume, requireVolume } from "../rds/volume.ts";
+import type { RdsVolume } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { MigrationReporter } from "./migration-reporter.ts";
 import { changeRecord } from "./record-change.ts";
@@ -73,7 +73,7 @@ export class ExpansionService {
     const { rds, reserveBytes } = this.#options;
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const { found, pool } = await rds.findWithPool(id, reserveBytes, signal);
-      const volume = await this.#step(requireVolume(id, found), pool, request);
+      const volume = await this.#step(await rds.conversions.required(id, found, signal), pool, request);
       if (volume !== undefined) return answer(volume, capability);
     }
     throw failure("recordConflict", { volume: id, attempts: ATTEMPTS });
@@ -127,7 +127,7 @@ export class ExpansionService {
     const now = Math.floor(clock.now() / 1_000);
     const reExportSince = reExport ? (record.reExportSince ?? now) : undefined;
     const result = await rds.grow({ volume, pool, sizeBytes, reExportSince, signal });
-    if (result.kind === "absent") throw failure("volumeNotFound", { volume: id });
+    if (result.kind === "absent") return rds.conversions.absent(id, signal);
     if (result.kind === "conflict") return undefined;
     reporter.written(result.volume, reExport ? [{ type: "ReExported", nodes, sizeBytes }] : []);
     return result.volume;

@@ -1,4 +1,3 @@
-import { failure } from "../domain/errors/driver-error.ts";
 import { encodeChecked, REVISION_ROOM } from "../domain/record/record-codec.ts";
 import {
   type Attachment,
@@ -12,7 +11,6 @@ import { newRevision } from "../migration/revision.ts";
 import type { Logger } from "../observability/log.ts";
 import { requireFinished } from "../rds/copy.ts";
 import type { Rds } from "../rds/rds.ts";
-import { requireVolume } from "../rds/volume.ts";
 import type { MigrationReporter } from "./migration-reporter.ts";
 import { changedSettings } from "./parameters.ts";
 import { changeRecord } from "./record-change.ts";
@@ -45,12 +43,12 @@ export class ModifyService {
    *
    * A change that finds its values in place writes a revision all the same: an earlier change, whose line still waits on the RDS, must not
    * undo the answer.
-   * @throws volumeNotFound (NOT_FOUND), before the keys are looked at; the errors of `changedSettings`, recordTooLarge (INVALID_ARGUMENT);
+   * @throws volumeNotFound (NOT_FOUND), volumeConverting (FAILED_PRECONDITION), before the keys are looked at; the errors of `changedSettings`, recordTooLarge (INVALID_ARGUMENT);
    *   recordConflict (ABORTED)
    */
   async modify({ volumeId: id, mutableParameters, signal }: ModifyRequest): Promise<void> {
     const { rds, reporter, logger } = this.#options;
-    const first = requireVolume(id, await rds.find(id, signal));
+    const first = await rds.conversions.required(id, await rds.find(id, signal), signal);
     requireFinished(first);
     if (Object.keys(mutableParameters).length === 0) return;
     const decide = (record: VolumeRecord): VolumeRecord => {
@@ -69,7 +67,7 @@ export class ModifyService {
         events: [],
       }),
     });
-    if (changed === undefined) throw failure("volumeNotFound", { volume: id });
+    if (changed === undefined) return rds.conversions.absent(id, signal);
     logger.info("changed the settings of a volume", { volume: id, ...mutableParameters });
   }
 }

@@ -59,7 +59,7 @@ async function makeClone(
 ): Promise<Classified> {
   const { rds } = options;
   const { id, range, capabilities, parameters, layout, signal } = wanted;
-  const source = await findSource(rds.snapshots, { id: handle, ...rest } as ContentSource, signal);
+  const source = await findSource(rds, { id: handle, ...rest } as ContentSource, signal);
   requireSameFilesystem(source, capabilities);
   if (parameters.layout === "plain") throw failure("cloneNeedsSubvolume", { source: source.name });
   if (source.pool !== wanted.pool.slot && parameters.pool !== undefined)
@@ -90,7 +90,7 @@ async function makeCopyTarget(options: Options, wanted: WantedVolume, handle: Vo
   const { rds } = options;
   const { id, range, capabilities, parameters, layout, signal } = wanted;
   const found = await rds.copies.source(handle, signal);
-  if (found === undefined) throw failure("volumeNotFound", { volume: handle });
+  if (found === undefined) return rds.conversions.absent(handle, signal);
   const { volume } = found;
   requireFinished(volume);
   const by = problemOfSource(volume);

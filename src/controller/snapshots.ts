@@ -1,6 +1,7 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { type SnapshotHandle, snapshotIdFromName } from "../domain/snapshot-id.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import type { ConversionStore } from "../rds/convert.ts";
 import type { Layout } from "../rds/layout.ts";
 import { handleOf, type RdsSnapshot } from "../rds/snapshot-names.ts";
 import type { SnapshotStore } from "../rds/snapshots.ts";
@@ -8,6 +9,7 @@ import { METADATA_PREFIX } from "./parameters.ts";
 
 export interface SnapshotServiceOptions {
   readonly store: SnapshotStore;
+  readonly conversions: Pick<ConversionStore, "absent">;
   /** Default pool and folder. */
   readonly layout: Layout;
   /** Bytes that stay free in each pool. */
@@ -56,13 +58,13 @@ export class SnapshotService {
 
   /**
    * CSI CreateSnapshot. Two RouterOS commands.
-   * @throws volumeNotFound (NOT_FOUND), snapshotExistsDifferently (ALREADY_EXISTS), and as `SnapshotStore.source` and `create`
+   * @throws volumeNotFound (NOT_FOUND), volumeConverting (FAILED_PRECONDITION), snapshotExistsDifferently (ALREADY_EXISTS), and as `SnapshotStore.source` and `create`
    */
   async create({ name, source, parameters, signal }: SnapshotRequest): Promise<SnapshotInfo> {
     for (const key of Object.keys(parameters)) {
       if (!key.startsWith(METADATA_PREFIX)) throw failure("snapshotParameter", { key });
     }
-    const { store, layout, reserveBytes } = this.#options;
+    const { store, conversions, layout, reserveBytes } = this.#options;
     const id = snapshotIdFromName(name);
     const found = await store.source(source, signal);
     // Its source may have been deleted since an earlier call made it.
@@ -70,7 +72,7 @@ export class SnapshotService {
       found === undefined
         ? await store.findAnywhere(id, layout, signal)
         : await store.create({ id, source: found, reserveBytes, signal });
-    if (snapshot === undefined) throw failure("volumeNotFound", { volume: source });
+    if (snapshot === undefined) return conversions.absent(source, signal);
     const { record } = snapshot;
     if (record.source !== source) {
       const difference = `it is of volume ${record.source}, asked for is one of ${source}`;

@@ -13,7 +13,7 @@ import type { ClusterReader } from "../kubernetes/port.ts";
 import type { PageRead, PoolItems, VolumePage } from "../rds/page.ts";
 import type { Rds } from "../rds/rds.ts";
 import type { RdsFile } from "../rds/survey.ts";
-import { type Classified, type RdsVolume, requireVolume } from "../rds/volume.ts";
+import type { Classified, RdsVolume } from "../rds/volume.ts";
 import { type ClusterView, readClusterView, viewsByVolume, worldOf } from "./drift.ts";
 
 export interface VolumeHealthOptions {
@@ -47,22 +47,24 @@ export class VolumeHealthService {
 
   /**
    * One volume that exists. Two RouterOS commands.
-   * @throws volumeNotFound (NOT_FOUND), recordUnusable, foreignDisk (FAILED_PRECONDITION)
+   * @throws volumeNotFound (NOT_FOUND), recordUnusable, foreignDisk, volumeConverting (FAILED_PRECONDITION)
    */
   async volume(id: VolumeId, signal: AbortSignal): Promise<InspectedVolume> {
     const { listing, health } = await this.#look(id, signal);
-    return { id, volume: requireVolume(id, classifiedIn(listing)), health };
+    const { conversions } = this.#options.rds;
+    return { id, volume: await conversions.required(id, classifiedIn(listing), signal), health };
   }
 
   /**
    * The health of one volume, also of one whose disk item is gone or whose record cannot be used, if a PersistentVolume names it. Two
    * RouterOS commands.
-   * @throws volumeNotFound (NOT_FOUND), recordUnusable, foreignDisk (FAILED_PRECONDITION)
+   * @throws volumeNotFound (NOT_FOUND), recordUnusable, foreignDisk, volumeConverting (FAILED_PRECONDITION)
    */
   async health(id: VolumeId, signal: AbortSignal): Promise<VolumeHealth> {
     const { listing, findings, health } = await this.#look(id, signal);
     const isNamed = findings.some((each) => each.id === "volume-missing" || each.id === "record-unusable");
-    const volume = isNamed ? undefined : requireVolume(id, classifiedIn(listing));
+    const { conversions } = this.#options.rds;
+    const volume = isNamed ? undefined : await conversions.required(id, classifiedIn(listing), signal);
     if (volume?.record.copy !== undefined) throw failure("volumeNotFound", { volume: id });
     return { id, health };
   }
@@ -83,14 +85,14 @@ export class VolumeHealthService {
     const { rds } = this.#options;
     const view = await this.#view(signal);
     const { survey, files } = await rds.inspect(undefined, signal);
-    const { volumes, foreign, mounted, arrays } = survey;
+    const { volumes, foreign, mounted, arrays, conversions } = survey;
     const filesOf = Map.groupBy(files, ({ path }) => slotIn(path));
     const views = view && viewsByVolume(view);
     const disks = new Map<VolumeId, Listing>([
       ...volumes.map((each) => [each.id, { volumes: [each], foreign: [], mounted, arrays }] as const),
       ...foreign.map((each) => [each.id, { volumes: [], foreign: [each], mounted, arrays }] as const),
     ]);
-    const nothing: Listing = { volumes: [], foreign: [], mounted, arrays };
+    const nothing: Listing = { volumes: [], foreign: [], mounted, arrays, conversions };
     const named = [...(views?.handles ?? [])].flatMap((handle) => parseVolumeId(handle) ?? []);
     const entries: VolumeHealth[] = [];
     for (const id of [...new Set([...disks.keys(), ...named])].sort()) {

@@ -2,7 +2,8 @@ import type { Capability } from "../domain/access-mode.ts";
 import { capabilityProblem } from "../domain/capability-problem.ts";
 import { type CapacityRange, checkRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
-import { failure, isFailure } from "../domain/errors/driver-error.ts";
+import { failure, isFailure, toDriverError } from "../domain/errors/driver-error.ts";
+import { GrpcCode } from "../domain/errors/grpc-code.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { HealthEntry } from "../inspect/health.ts";
 import { type CopyTarget, isCopyTarget, requireFinished } from "../rds/copy.ts";
@@ -10,12 +11,12 @@ import type { Layout } from "../rds/layout.ts";
 import type { PageRead, PoolItems, VolumePage } from "../rds/page.ts";
 import { pollUntil } from "../rds/poll.ts";
 import type { Rds } from "../rds/rds.ts";
-import { type Classified, ownVolume, type RdsVolume, requireVolume } from "../rds/volume.ts";
+import { ownVolume, type RdsVolume } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { ContentSource } from "./content-source.ts";
 import type { CopyService } from "./copies.ts";
-import { requireOwn, requireSame } from "./existing-volume.ts";
-import { fileLayoutIn, finishClone, makeVolume } from "./new-volume.ts";
+import { deletable, requireOwn, requireSame } from "./existing-volume.ts";
+import { fileLayoutIn, finishClone, makeVolume, type WantedVolume } from "./new-volume.ts";
 import { type Parameters, readParameters } from "./parameters.ts";
 import { Revisions } from "./revisions.ts";
 import { chooseSize } from "./sizes.ts";
@@ -101,7 +102,7 @@ export class VolumeService {
     const check = (volume: RdsVolume): void =>
       requireSame(volume, { name, range, source: source?.id }, parameters, place);
     const make = async (): Promise<RdsVolume> =>
-      this.#ready(requireOwn(id, name, await makeVolume(this.#options, wanted)), signal);
+      this.#ready(requireOwn(id, name, await this.#made(wanted)), signal);
     const found =
       existing === undefined ? await make() : await this.#ready(requireOwn(id, name, existing), signal);
     if (isCopyTarget(found)) {
@@ -114,6 +115,18 @@ export class VolumeService {
     // An earlier removal, whose line still waits on the RDS, must not remove the volume after this answer.
     if (existing !== undefined) await this.#revisions.renew(volume, signal);
     return infoOf(volume);
+  }
+
+  /** As `makeVolume`. A conversion of the volume, which takes room for a second file, counts more than want of room. */
+  async #made(wanted: WantedVolume): Promise<Classified> {
+    try {
+      return await makeVolume(this.#options, wanted);
+    } catch (error) {
+      const { code } = toDriverError(error);
+      if (code === GrpcCode.RESOURCE_EXHAUSTED || code === GrpcCode.OUT_OF_RANGE)
+        await this.#options.rds.conversions.requireNone(wanted.id, wanted.signal);
+      throw error;
+    }
   }
 
   /**
@@ -164,7 +177,7 @@ export class VolumeService {
 
   /**
    * CSI DeleteVolume: two RouterOS commands, three to finish a removal that another process began. A volume that does not exist is deleted already.
-   * @throws filePoolNotMounted (UNAVAILABLE), fileNotProven (FAILED_PRECONDITION) when the file is not proven to be gone
+   * @throws filePoolNotMounted (UNAVAILABLE), fileNotProven (FAILED_PRECONDITION) when the file is not proven to be gone, volumeConverting (FAILED_PRECONDITION)
    */
   async delete(id: VolumeId, signal: AbortSignal): Promise<void> {
     const { rds, layout } = this.#options;
@@ -193,9 +206,10 @@ export class VolumeService {
     return (await rds.remove(deletable(found), layout, mounted, signal)) === "removed";
   }
 
-  /** One volume, for calls that need it to exist. @throws volumeNotFound (NOT_FOUND), recordUnusable (FAILED_PRECONDITION) */
+  /** One volume, for calls that need it to exist. @throws volumeNotFound (NOT_FOUND), recordUnusable, volumeConverting (FAILED_PRECONDITION) */
   async getVolume(id: VolumeId, signal: AbortSignal): Promise<VolumeInfo> {
-    const volume = requireVolume(id, await this.#options.rds.find(id, signal));
+    const { rds } = this.#options;
+    const volume = await rds.conversions.required(id, await rds.find(id, signal), signal);
     if (isCopyTarget(volume)) throw failure("volumeNotFound", { volume: id });
     return infoOf(volume);
   }
@@ -271,21 +285,6 @@ export class VolumeService {
     if (isLost) await this.#discard(id, signal);
     throw failure("volumeNotReady", { volume: id });
   }
-}
-
-/** @throws foreignDisk, recordUnusable, volumeInUse (FAILED_PRECONDITION) */
-function deletable(found: Classified): RdsVolume {
-  const volume = ownVolume(found);
-  if (volume === undefined) {
-    const { id, reason } = (found as Extract<Classified, { kind: "foreign" }>).foreign;
-    throw failure("foreignDisk", { slot: id, reason });
-  }
-  if (volume.record.conversion !== undefined) requireFinished(volume);
-  if (volume.record.attachments.length > 0) {
-    const nodes = volume.record.attachments.map((attachment) => attachment.node);
-    throw failure("volumeInUse", { volume: volume.id, nodes });
-  }
-  return volume;
 }
 
 /** A volume as the CSI caller sees it. */

@@ -14,6 +14,10 @@ export const rdsFindings = {
     'Do not delete the PersistentVolume. Look for the backing file: `/file print where name~"HANDLE"`. With the file, add the disk item again: `/disk add type=file file-path=FILE slot=HANDLE mount-filesystem=no`, then `rds-csi volumes record HANDLE --restore`. Without it, restore the file from a backup.',
     ["leftover-connection", ...IO_STOPS],
   ),
+  "volume-converting": finding("warning", "name")(
+    "The volume is being moved into a subvolume. Until that is done each call that uses or changes it is refused, and it may have no disk item of its own.",
+    "Let `rds-csi volumes convert` end if it runs. If it was interrupted, `rds-csi volumes convert HANDLE --yes` goes on where it ended, or says why it cannot. Until then add and remove no disk item and no file of the volume by hand: only together do they hold its record and its data.",
+  ),
   "record-unusable": finding("critical", "name")(
     "The volume's record on the RDS is unreadable, or of another installation. A PersistentVolume of this cluster names the volume, or a node uses it; the controller changes nothing about it.",
     "If the comment was damaged: `rds-csi volumes record HANDLE --restore`. If the record names another cluster, compare --cluster-id of controller, nodes and this command.",

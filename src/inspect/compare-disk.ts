@@ -10,7 +10,18 @@ export function* compareExistence({ handle, rds, cluster, usedOn }: VolumeFacts)
   const pv = ifKnown(cluster.pv);
   const user = pv === undefined ? usedOn && `Node ${usedOn} uses` : `PersistentVolume ${pv.name} names`;
   const kubernetes = pv?.name;
-  if (rds.disk.state === "absent") {
+  const stage = ifKnown(rds.record)?.conversion;
+  if (stage !== undefined) {
+    const text = `It moves into a subvolume: stage ${stage}`;
+    yield ["volume-converting", text, { rds: `conversion ${stage}`, kubernetes }];
+  }
+  if (rds.disk.state === "absent" && rds.movedBy !== undefined) {
+    const { slot, isWhole } = rds.movedBy;
+    const text = isWhole
+      ? `It moves into a subvolume, and disk item ${slot} has its record until it has one of its own again`
+      : `It moved into a subvolume, and its disk item was removed before its copy was whole: its data is in its plain file, and not in that of ${slot}`;
+    yield ["volume-converting", text, { rds: `disk item ${slot}`, kubernetes }];
+  } else if (rds.disk.state === "absent") {
     const file = ifKnown(rds.file);
     const rdsSide = file === undefined ? "no disk item" : `no disk item, file ${file.path}`;
     const missing = `${user} ${handle}, which is not on the RDS`;

@@ -54,7 +54,7 @@ export type VolumeState = (typeof VOLUME_STATES)[number];
 /** The state of a volume, in one word. */
 export function stateOf({ rds }: VolumeFacts, findings: readonly Pick<Finding, "severity">[]): VolumeState {
   if (rds.disk.state === "unknown") return "unknown";
-  if (rds.disk.state === "absent") return "missing";
+  if (rds.disk.state === "absent") return rds.movedBy?.isWhole === true ? "copying" : "missing";
   if (rds.foreign !== undefined) return "foreign";
   if (findings.some(({ severity }) => severity === "error" || severity === "critical")) return "broken";
   const record = ifKnown(rds.record);

@@ -29,6 +29,13 @@ export interface SnapshotTotal {
   readonly bytesAtMost: bigint;
 }
 
+/** An item of a conversion. */
+export interface MovedBy {
+  readonly slot: string;
+  /** Whether the copy is whole, so that the conversion can go on without the volume's own item. */
+  readonly isWhole: boolean;
+}
+
 /** The RDS's side of one slot. */
 export interface RdsFacts {
   readonly disk: Fact<Disk>;
@@ -36,6 +43,8 @@ export interface RdsFacts {
   readonly record: Fact<VolumeRecord>;
   /** Why a disk item with this slot is no volume of this installation. */
   readonly foreign: string | undefined;
+  /** The item that has its record instead of its own, which is absent: it moves into a subvolume. */
+  readonly movedBy?: MovedBy | undefined;
   /** Unknown while its pool is not mounted. */
   readonly file: Fact<RdsFile>;
   /** Absent: nothing is mounted where the file should be. Unknown without a disk item. */

@@ -40,6 +40,7 @@ export const VOLUME_RATINGS: Readonly<Record<VolumeFindingId, Rating>> = {
   "pool-not-mounted": inaccessible("PoolNotMounted"),
   // Its file may still be there.
   "volume-missing": inaccessible("DiskItemMissing"),
+  "volume-converting": notHealth("it is moved on purpose, and attached to no node; the data is well"),
   // What is attached goes on; nothing can be attached or detached.
   "record-unusable": degraded("RecordUnusable"),
   "foreign-disk": notHealth("no volume of this installation"),

@@ -1,5 +1,8 @@
+import { decodeRecord } from "../domain/record/record-codec.ts";
+import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { AttachmentView, ClusterReader, PersistentVolumeView } from "../kubernetes/port.ts";
+import { conversionSlots } from "../rds/conversion-slots.ts";
 import type { Disk } from "../rds/disk.ts";
 import type { RdsSnapshot } from "../rds/snapshot-names.ts";
 import type { RdsFile, Survey } from "../rds/survey.ts";
@@ -37,8 +40,9 @@ export interface World {
   readonly cluster: ClusterLists;
 }
 
-/** A list of the RDS; `mounted` and `arrays` are left out where they were not asked for. */
-export type Listing = Omit<Survey, "mounted" | "arrays"> & Partial<Pick<Survey, "mounted" | "arrays">>;
+/** A list of the RDS; `mounted`, `arrays` and `conversions` are left out where they were not asked for. */
+export type Listing = Omit<Survey, Extras> & Partial<Pick<Survey, Extras>>;
+type Extras = "mounted" | "arrays" | "conversions";
 
 const NOT_LISTED = notAsked("not part of this list");
 const NO_POOL = notAsked("no disk item names a pool");
@@ -72,11 +76,34 @@ export function snapshotTotals(snapshots: readonly RdsSnapshot[]): ReadonlyMap<s
 
 /** The handles of all volumes that the RDS has or a PersistentVolume names, sorted. */
 export function handlesOf({ survey, cluster }: World): readonly VolumeId[] {
-  const { volumes, foreign } = valueOr(survey, NOTHING);
+  const { volumes, foreign, conversions = [] } = valueOr(survey, NOTHING);
   // Whether a PersistentVolume's volume is missing is known only if the RDS answered.
   const named = survey.state === "known" ? valueOr(cluster.pvs, []) : [];
-  const handles = [...volumes, ...foreign].map(({ id }) => id);
+  const handles = [...volumes, ...foreign, ...movedVolumes(conversions)].map(({ id }) => id);
   return [...new Set([...handles, ...named.map(({ handle }) => handle as VolumeId)])].sort();
+}
+
+/** The volumes whose names the items of conversions tell. An adopted volume has another handle, which only a PersistentVolume names. */
+export function movedVolumes(conversions: readonly Disk[]): { id: VolumeId; record: VolumeRecord }[] {
+  return conversions.flatMap(({ slot, comment }) => {
+    const decoded = decodeRecord(comment);
+    if (decoded.kind !== "record") return [];
+    const { record } = decoded;
+    const id = volumeIdFromName(record.name);
+    return Object.values(conversionSlots(id)).includes(slot) ? [{ id, record }] : [];
+  });
+}
+
+/** The item of a conversion that has the record of a volume: the one whose copy is whole, if there is one. */
+function movedBy(conversions: readonly Disk[], handle: VolumeId): RdsFacts["movedBy"] {
+  const slots: readonly string[] = Object.values(conversionSlots(handle));
+  const found = conversions
+    .filter(({ slot }) => slots.includes(slot))
+    .map(({ slot, comment }) => {
+      const decoded = decodeRecord(comment);
+      return { slot, isWhole: decoded.kind === "record" && decoded.record.conversion === "switch" };
+    });
+  return found.find(({ isWhole }) => isWhole) ?? found[0];
 }
 
 const NOTHING: Listing = { volumes: [], foreign: [] };
@@ -86,7 +113,7 @@ function rdsFacts(survey: Fact<Listing>, handle: VolumeId): RdsFacts {
     const nothing = survey;
     return { disk: nothing, record: nothing, foreign: undefined, file: nothing, pool: nothing };
   }
-  const { volumes, foreign, mounted, arrays } = survey.value;
+  const { volumes, foreign, mounted, arrays, conversions = [] } = survey.value;
   const volume = volumes.find(({ id }) => id === handle);
   const other = foreign.find(({ id }) => id === handle);
   const disk = volume?.disk ?? other?.disk;
@@ -96,6 +123,7 @@ function rdsFacts(survey: Fact<Listing>, handle: VolumeId): RdsFacts {
     record:
       other === undefined || other.cause === "other-cluster" ? found(volume?.record) : unknown(other.reason),
     foreign: other?.reason,
+    ...(disk === undefined && conversions.length > 0 ? { movedBy: movedBy(conversions, handle) } : {}),
     file: disk?.filePath === "" ? absent : NOT_LISTED,
     pool: disk === undefined ? NO_POOL : poolFact(mounted, disk.filePath, arrays),
   };

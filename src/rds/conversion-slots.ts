@@ -11,6 +11,17 @@ export function conversionSlots(id: VolumeId): { readonly fresh: string; readonl
   return { fresh: `new-${digits}`, kept: `old-${digits}` };
 }
 
+/** Slots of such items. */
+const PATTERN = "^(new|old)-[0-9a-f]{28}$";
+
+/** Condition of the items of all conversions. */
+export const CONVERSION_ITEMS = ros`slot~${PATTERN}`;
+
+/** Whether a slot is that of an item of a conversion. */
+export function isConversionSlot(slot: string): boolean {
+  return new RegExp(PATTERN).test(slot);
+}
+
 /** Statement: ends the command with `converting` while an item of a conversion holds the record of a volume whose own item is gone. */
 export function requireNoConversion(id: VolumeId): Script {
   const { fresh, kept } = conversionSlots(id);

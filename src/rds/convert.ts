@@ -22,7 +22,7 @@ import { classifiedAmong } from "./lookup.ts";
 import { poolFull, poolHolding, poolRefused } from "./pool.ts";
 import type { PoolSpace } from "./space.ts";
 import { canHoldSubvolumes } from "./subvolume.ts";
-import { ownVolume } from "./volume.ts";
+import { type Classified, ownVolume, type RdsVolume, requireVolume } from "./volume.ts";
 
 /**
  * Moves a volume from a plain file into a subvolume, step by step; each step is one RouterOS command that looks again before it acts, and may be
@@ -107,14 +107,32 @@ export class ConversionStore {
     throw failure("foreignDisk", { slot, reason: "it holds no record of this installation" });
   }
 
-  /** For a volume whose own item is proven absent. One command. @throws volumeConverting (FAILED_PRECONDITION) while another item has its record */
+  /**
+   * For a volume whose own item was not found. One command.
+   * @throws volumeConverting (FAILED_PRECONDITION) while another item has its record; rdsBusy (UNAVAILABLE) when its own item is there by now
+   */
   async requireNone(id: VolumeId, signal: AbortSignal): Promise<void> {
     await this.#ready(signal);
     const { fresh, kept } = conversionSlots(id);
-    const listing = disks(ros`slot=${fresh} or slot=${kept}`, FILE_PROPERTIES);
-    const read = { what: `look whether volume ${id} is converted`, purpose: "read", signal } as const;
-    const found = await runChecked(this.#context, { ...read, listing, body: (rows) => rows });
-    if (found.rows.length > 0) throw failure("volumeConverting", { volume: id });
+    // Its own item, too: a conversion that ended since has left no other one.
+    const listing = disks(ros`slot=${id} or slot=${fresh} or slot=${kept}`, FILE_PROPERTIES);
+    const what = `look whether volume ${id} is converted`;
+    const read = { what, purpose: "read", signal } as const;
+    const listed = disksOf(await runChecked(this.#context, { ...read, listing, body: (rows) => rows }));
+    if (listed.some(({ slot }) => slot !== id)) throw failure("volumeConverting", { volume: id });
+    if (ownVolume(classifiedAmong(this.#context, id, listed)) !== undefined)
+      throw failure("rdsBusy", { what, detail: "its disk item was made meanwhile" });
+  }
+
+  /** For a call that needs a volume whose own item was not found. One command. @throws as `requireNone`, else volumeNotFound (NOT_FOUND) */
+  async absent(id: VolumeId, signal: AbortSignal): Promise<never> {
+    await this.requireNone(id, signal);
+    throw failure("volumeNotFound", { volume: id });
+  }
+
+  /** As `requireVolume`. No command, or one for a volume that was not found. @throws as `requireVolume` and `absent` */
+  async required(id: VolumeId, found: Classified | undefined, signal: AbortSignal): Promise<RdsVolume> {
+    return found === undefined ? this.absent(id, signal) : requireVolume(id, found);
   }
 
   /** Does the step that is next, except `copy`. One command. What came of it is seen by the next look. */

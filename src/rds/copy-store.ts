@@ -58,7 +58,7 @@ export class CopyStore {
         listing: disks(ros`slot=${id} or mounted`),
         body: (rows) => rows,
         signal,
-        coalesceKey: `removal:${id}`,
+        coalesceKey: `copied:${id}`,
       }),
     );
     const volume = ownVolume(classifiedAmong(this.#context, id, listed));

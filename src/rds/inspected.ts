@@ -1,6 +1,7 @@
 import type { VolumeId } from "../domain/volume-id.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { commandFailure, disksOf, type RdsContext, runChecked } from "./context.ts";
+import { conversionSlots } from "./conversion-slots.ts";
 import { disks } from "./disk.ts";
 import { guard, tooMany } from "./parted-read.ts";
 import { cutPart, OUR_SLOTS, patternOf, type SlotPart } from "./slot-parts.ts";
@@ -30,10 +31,11 @@ export async function inspectVolume(
     signal,
     coalesceKey: `files:${id}`,
   });
+  const { fresh, kept } = conversionSlots(id);
   const listed = await runChecked(context, {
     what: `read volume ${id} and the pools`,
     purpose: "read",
-    listing: disks(ros`slot=${id} or ${POOL_ITEMS}`),
+    listing: disks(ros`slot=${id} or slot=${fresh} or slot=${kept} or ${POOL_ITEMS}`),
     body: (rows) => rows,
     signal,
     coalesceKey: `inspect:${id}`,

@@ -4,6 +4,7 @@ import { integer, type Row, text } from "../routeros/reply/row.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { anyOf } from "./backing-file.ts";
 import { type RdsContext, runChecked } from "./context.ts";
+import { CONVERSION_ITEMS, isConversionSlot } from "./conversion-slots.ts";
 import { type Disk, FILE_PROPERTIES } from "./disk.ts";
 import { bySlot, sortedOut } from "./lookup.ts";
 import { readInParts } from "./parted-read.ts";
@@ -17,6 +18,8 @@ export interface Survey {
   readonly mounted: readonly Disk[];
   /** Arrays, mounted or not, and failed members of arrays. */
   readonly arrays: readonly Disk[];
+  /** Items of conversions, which have the record of a volume that may have no item of its own for a while. */
+  readonly conversions: readonly Disk[];
 }
 
 /** A file of `/file`. */
@@ -36,8 +39,8 @@ export async function surveyAll(context: RdsContext, signal: AbortSignal): Promi
     what: "list volumes and pools",
     coalesceKey: "survey",
     signal,
-    where: ros`slot~"^(csi|pvc)-" or ${POOL_ITEMS}`,
-    core: ros`${POOL_ITEMS} or (slot~"^(csi|pvc)-" and !(type="file"))`,
+    where: ros`slot~"^(csi|pvc)-" or ${POOL_ITEMS} or ${CONVERSION_ITEMS}`,
+    core: ros`${POOL_ITEMS} or ${CONVERSION_ITEMS} or (slot~"^(csi|pvc)-" and !(type="file"))`,
     files: ros`slot~"^(csi|pvc)-" and type="file"`,
     properties: FILE_PROPERTIES,
   });
@@ -49,7 +52,8 @@ export function surveyOf(disks: readonly Disk[], clusterId: string | undefined):
   const others = disks.filter(({ slot }) => parseVolumeId(slot) === undefined).toSorted(bySlot);
   const mounted = others.filter((disk) => disk.mounted);
   const arrays = others.filter(({ type, memberFailed }) => type === "raid" || memberFailed);
-  return { ...sortedOut(disks, clusterId), mounted, arrays };
+  const conversions = others.filter(({ slot }) => isConversionSlot(slot));
+  return { ...sortedOut(disks, clusterId), mounted, arrays, conversions };
 }
 
 /** The files that meet a condition; the RDS looks through all its filesystems for them. One RouterOS command. */

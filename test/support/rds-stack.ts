@@ -239,6 +239,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       }),
       snapshots: new SnapshotService({
         store: rds.snapshots,
+        conversions: rds.conversions,
         layout: { ...LAYOUT, directory: settings.directory ?? volumeDirectory },
         reserveBytes,
       }),

@@ -1,6 +1,7 @@
 import type { DiagnoseConfig } from "../../src/diagnose/context.ts";
 import { type Diagnosis, diagnose } from "../../src/diagnose/diagnosis.ts";
 import type { CheckId, Facts } from "../../src/diagnose/facts.ts";
+import { encodeRecord } from "../../src/domain/record/record-codec.ts";
 import { type Fact, ifKnown, known, mapFact, notAsked } from "../../src/inspect/fact.ts";
 import type { VolumeFacts } from "../../src/inspect/facts.ts";
 import type { Finding } from "../../src/inspect/finding.ts";
@@ -19,7 +20,7 @@ export function worldOf({ handle, now, installation, rds, cluster }: VolumeFacts
   const survey: Fact<Survey> =
     rds.disk.state === "unknown"
       ? rds.disk
-      : known({ ...itemsOf(handle, rds), mounted: mountedOf(rds), arrays: [] });
+      : known({ ...itemsOf(handle, rds), mounted: mountedOf(rds), arrays: [], ...conversionsOf(rds) });
   const pvs = mapFact<PersistentVolumeView, readonly PersistentVolumeView[]>(cluster.pv, (pv) =>
     known([pv, ...cluster.otherPvs.map((name) => ({ ...pv, name, phase: "Available" }))]),
   );
@@ -38,7 +39,7 @@ export function worldOf({ handle, now, installation, rds, cluster }: VolumeFacts
 function itemsOf(
   id: VolumeFacts["handle"],
   { disk, record, foreign }: VolumeFacts["rds"],
-): Omit<Survey, "mounted" | "arrays"> {
+): Pick<Survey, "volumes" | "foreign"> {
   const item = ifKnown(disk);
   const read = ifKnown(record);
   return {
@@ -55,6 +56,15 @@ function itemsOf(
             },
           ],
   };
+}
+
+function conversionsOf({ movedBy }: VolumeFacts["rds"]): Pick<Survey, "conversions"> {
+  const item = ifKnown(consistentFacts().rds.disk);
+  const record = ifKnown(consistentFacts({ nodes: [] }).rds.record);
+  if (movedBy === undefined || item === undefined || record === undefined) return { conversions: [] };
+  const { slot, isWhole } = movedBy;
+  const comment = encodeRecord({ ...record, conversion: isWhole ? "switch" : "copy" });
+  return { conversions: [{ ...item, slot, comment }] };
 }
 
 function mountedOf({ disk, pool }: VolumeFacts["rds"]): readonly Disk[] {

@@ -4,10 +4,15 @@ import { fileOf } from "../../../test/support/file-layouts.ts";
 import { createVolume, useStack } from "../../../test/support/own-stack.ts";
 import { GIB, MIB, type Stack } from "../../../test/support/rds-stack.ts";
 import { until } from "../../../test/support/until.ts";
+import type { Input } from "../../config/load.ts";
 import { volumeIdFromName } from "../../domain/volume-id.ts";
+import type { VolumeName } from "../../inspect/resolve.ts";
 import { testIo } from "../cli.fixture.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { runVolumesConvert } from "./convert.ts";
+import { runVolumesList } from "./list.ts";
+import { runVolumesRecord } from "./record.ts";
+import { runVolumesShow } from "./show.ts";
 
 const open = useStack();
 const FAST = fastClock(400);
@@ -24,7 +29,7 @@ async function start(): Promise<Stack> {
   return on;
 }
 
-async function run(on: Stack, yes: boolean, stop = new AbortController().signal, abort = false) {
+function inputOf(on: Stack): Input {
   const { host, port, hostKeyFingerprints } = on.simulator;
   const flags = {
     "rds-address": [`${host}:${port}`],
@@ -32,14 +37,18 @@ async function run(on: Stack, yes: boolean, stop = new AbortController().signal,
     "rds-host-key": [...hostKeyFingerprints],
     "cluster-id": ["test"],
   };
+  return { flags, env: {} };
+}
+
+async function run(
+  on: Stack,
+  yes: boolean,
+  stop = new AbortController().signal,
+  abort = false,
+  name: VolumeName = { namespace: undefined, name: ID },
+) {
   const io = testIo({ stop });
-  const name = { namespace: undefined, name: ID };
-  const code = await runVolumesConvert(
-    { flags, env: {} },
-    { name, yes, abort, timeoutSeconds: 20 },
-    io,
-    FAST,
-  );
+  const code = await runVolumesConvert(inputOf(on), { name, yes, abort, timeoutSeconds: 20 }, io, FAST);
   return { code, out: io.written.out };
 }
 
@@ -94,6 +103,44 @@ describe("volumes convert", () => {
     faults.release();
     await run(on, true);
     expect(Buffer.from(await on.simulator.device.readFile(NEW, 5n * MIB, 4)).toString()).toBe("data");
+  });
+
+  test("killed while the volume has no item of its own: what lists and shows it says how to go on, and no loss is advised", async () => {
+    const on = await start();
+    const { faults, commands, device } = on.simulator;
+    faults.add({ kind: "cutMidway", statement: 1 }, { line: /:local tidy/ });
+    const stop = new AbortController();
+    const given = run(on, true, stop.signal).catch(() => {});
+    await until("the step is cut", () => commands.some(({ outcome }) => outcome === "cut"));
+    stop.abort();
+    await given;
+    expect(device.disk(ID)).toBeUndefined();
+    const before = device.disks;
+    const named = {
+      name: { namespace: undefined, name: "pvc-1" },
+      output: "json",
+      timeoutSeconds: 20,
+    } as const;
+    const listed = testIo();
+    await runVolumesList(inputOf(on), { ...named, failOnProblems: false }, listed);
+    const shown = testIo();
+    expect(await runVolumesShow(inputOf(on), { ...named, failOnProblems: true }, shown)).toBe(3);
+    for (const { out } of [listed.written, shown.written]) {
+      const [volume] = [JSON.parse(out)].flatMap((read) => read.items ?? read);
+      expect(volume.state).toBe("copying");
+      expect((volume.findings ?? volume.drift).map(({ id }: { id: string }) => id)).toEqual([
+        "volume-converting",
+      ]);
+      expect(out).toContain(`volumes convert ${ID} --yes`);
+      expect(out).not.toMatch(/\/disk (add|remove)|\/file remove|--restore/);
+    }
+    const record = { ...named, action: "restore", yes: true, replaceReadable: true } as const;
+    await expect(runVolumesRecord(inputOf(on), record, testIo())).rejects.toMatchObject({
+      id: "volumeConverting",
+    });
+    expect(device.disks).toEqual(before);
+    await run(on, true, undefined, false, named.name);
+    expect(device.disks.map(({ slot, filePath }) => [slot, filePath])).toEqual([[ID, NEW]]);
   });
 
   test("--abort gives up what was begun, plan first; then the volume can be used", async () => {
