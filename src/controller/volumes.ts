@@ -11,7 +11,7 @@ import type { Layout } from "../rds/layout.ts";
 import type { PageRead, PoolItems, VolumePage } from "../rds/page.ts";
 import { pollUntil } from "../rds/poll.ts";
 import type { Rds } from "../rds/rds.ts";
-import { ownVolume, type RdsVolume } from "../rds/volume.ts";
+import { type Classified, ownVolume, type RdsVolume } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { ContentSource } from "./content-source.ts";
 import type { CopyService } from "./copies.ts";
