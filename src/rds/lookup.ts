@@ -129,12 +129,13 @@ export async function listForRemoval(
   const result = await runChecked(context, {
     what: `read volume ${id} and the pools`,
     purpose: "read",
-    listing: disks(ros`slot=${id} or slot=${fresh} or slot=${kept} or mounted`),
+    // One short condition for all three, as it stands in each DeleteVolume: what else meets it is left out below.
+    listing: disks(ros`slot~${`${id}|${fresh.slice(4, 16)}`} or mounted`),
     body: (rows) => rows,
     signal,
     coalesceKey: `removal:${id}`,
   });
-  const listed = disksOf(result);
+  const listed = disksOf(result).filter(({ slot, mounted }) => mounted || [id, fresh, kept].includes(slot));
   const isMoved = listed.some(({ slot }) => slot === fresh || slot === kept);
   if (isMoved && onlyDisk(id, listed) === undefined) throw failure("volumeConverting", { volume: id });
   return listed;
