@@ -117,7 +117,10 @@ for (const layout of FILE_LAYOUTS) {
           await until("the line is held", () => faults.hanging > 0);
           await device.addFile("storage-pool/another", device.freeBytes("storage-pool"));
           faults.release();
-          expect(await refused).toStartWith(answer);
+          const isDoubtful = noSpace === "item-left" && text === "failure: something is wrong";
+          expect(await refused).toStartWith(isDoubtful ? "UNAVAILABLE: " : answer);
+          // An item whose state is not known stays, so that another call may find it.
+          if (isDoubtful) await on.volumes.delete(ID, on.signal);
           expect([device.disks, filesOf(on), subvolumesOf(on)]).toEqual([[], ["storage-pool/another"], []]);
           expect(device.file(placeOf(ID, layout))).toBeUndefined();
         });

@@ -51,8 +51,7 @@ export async function createVolume(context: RdsContext, spec: CreateSpec): Promi
   const made = await tryCreate(context, spec);
   if (made !== "leftover") return made;
   // Another line may be at work on it: its item is about to show then.
-  const isThere = (disk: Disk | undefined) => disk !== undefined;
-  const disk = await pollDisk(context, id, signal, undefined, isThere, undefined, LEFTOVER_MS);
+  const disk = await appears(context, id, signal);
   if (disk !== undefined) return classified(context, disk);
   await removeUnfinished(context, id, placeOn(pool, layout, id, form), undefined, signal);
   const again = await tryCreate(context, spec);
@@ -63,6 +62,12 @@ export async function createVolume(context: RdsContext, spec: CreateSpec): Promi
 
 /** How long a subvolume without disk item may belong to a line that is at work. Milliseconds. */
 const LEFTOVER_MS = 2_000;
+
+/** The disk item of a volume that another line may be making. */
+function appears(context: RdsContext, id: VolumeId, signal: AbortSignal): Promise<Disk | undefined> {
+  const isThere = (disk: Disk | undefined) => disk !== undefined;
+  return pollDisk(context, id, signal, undefined, isThere, undefined, LEFTOVER_MS);
+}
 
 async function tryCreate(context: RdsContext, spec: CreateSpec): Promise<Classified | "leftover"> {
   const { id, signal, pool } = spec;
@@ -171,8 +176,13 @@ async function createFailed(
   const isFinal = kind !== "exists" && kind !== "own" && !isFailure(rejected, "rdsBusy");
   if (isFinal) {
     // The answer claims that nothing exists, so the remains of the failed command are removed first.
-    const partial = found?.kind === "volume" && disk?.comment === encodeRecord(spec.record);
+    // An item that is there for a reason that is not known may be whole: it stays, for the repeated call.
+    const isClear = kind === "space" || kind === "argument";
+    const partial = isClear && found?.kind === "volume" && disk?.comment === encodeRecord(spec.record);
     const place = placeOn(pool, spec.layout, id, spec.form);
+    // A reason that is not known may be another line that makes the volume: its item is about to show then.
+    if (disk === undefined && kind === "other" && (await appears(context, id, signal)) !== undefined)
+      throw failure("rdsBusy", { what, detail: text });
     if (disk === undefined || partial) {
       try {
         await removeUnfinished(context, id, place, partial ? found.volume : undefined, signal);
