@@ -1,8 +1,9 @@
 import { failure } from "../domain/errors/driver-error.ts";
+import { encodeChecked } from "../domain/record/record-codec.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { nothing, ros, type Script } from "../routeros/script.ts";
 import { removedFile, requireMounted } from "./backing-file.ts";
-import { commandFailure, type RdsContext } from "./context.ts";
+import { commandFailure, type RdsContext, randomNonce } from "./context.ts";
 import { requireNoConversion } from "./conversion-slots.ts";
 import type { Place } from "./place.ts";
 import { removedSubvolume, requireOneLabel } from "./subvolume.ts";
@@ -14,19 +15,37 @@ export type RemoveResult = "removed" | "changed";
 /**
  * Removes a volume: export off, item, file; in this order, in one RouterOS command that acts only on the item
  * whose comment is still the one that was read, and only while its pool is mounted. Each step that was done before is
- * skipped, so an interrupted call is finished by the next.
+ * skipped, so an interrupted call is finished by the next. One that a copy fills may be refused while a part is copied.
  * @throws filePoolNotMounted (UNAVAILABLE), foreignDisk, labelAmbiguous (FAILED_PRECONDITION), notVerified (UNAVAILABLE)
  */
 export async function removeVolume(
   context: RdsContext,
-  { id, disk }: RdsVolume,
+  volume: RdsVolume,
   place: Place,
   signal: AbortSignal,
 ): Promise<RemoveResult> {
+  const { id } = volume;
+  const { comment, take } = claimed(context, volume);
   // Each command finds the item in its own argument: one that was attached meanwhile has another record.
-  const mine = ros`[/disk/find where slot=${id} and comment=${disk.comment} and type="file"]`;
-  const item = ros`/disk/set ${mine} nvme-tcp-export=no; /disk/remove ${mine}; `;
+  const mine = ros`[/disk/find where slot=${id} and comment=${comment} and type="file"]`;
+  const item = ros`${take}/disk/set ${mine} nvme-tcp-export=no; /disk/remove ${mine}; `;
   return remove(context, id, place, item, signal);
+}
+
+/**
+ * The record by which the item of a volume is found, and the statement that writes it. The record of one that a copy fills names this line first, as if it copied:
+ * a process that copies part after part would change the record again and again, and the device may refuse to remove a disk that it copies into. So no
+ * further part begins, and a repeated call removes the item when the present one has ended.
+ */
+function claimed(
+  { nonce = randomNonce }: RdsContext,
+  { id, disk, record }: RdsVolume,
+): { readonly comment: string; readonly take: Script } {
+  if (record.copy === undefined) return { comment: disk.comment, take: nothing };
+  const copy = { ...record.copy, line: nonce(), isBusy: true };
+  const comment = encodeChecked(id, { ...record, copy });
+  const take = ros`/disk/set [/disk/find where slot=${id} and comment=${disk.comment} and type="file"] comment=${comment}; `;
+  return { comment, take };
 }
 
 /**
