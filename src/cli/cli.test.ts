@@ -65,6 +65,14 @@ describe("usage", () => {
     }
   });
 
+  test("a name that is none is wrong usage, of every command that takes one", async () => {
+    for (const command of ["volumes show", "volumes record", "volumes convert", "snapshots show"]) {
+      const { code, err } = await run(...command.split(" "), "a/b/c");
+      expect([command, code]).toEqual([command, ExitCode.usage]);
+      expect(err).toContain("error: expected namespace/name, or a name and maybe --namespace");
+    }
+  });
+
   test("configuration mistakes are exit code 2, all at once, without a stack", async () => {
     const { code, err } = await run(
       "controller",

@@ -4,6 +4,7 @@ import { didYouMean } from "../config/did-you-mean.ts";
 import { envNameOf, type OptionDefinition, type OptionTable, type Parser } from "../config/option.ts";
 import { duration, integer, oneOf } from "../config/parsers.ts";
 import type { Input } from "../config/sources.ts";
+import type { VolumeName } from "../inspect/resolve.ts";
 import { wrap } from "./diagnose/wrap.ts";
 import type { Io } from "./io.ts";
 import { knownNames } from "./options.ts";
@@ -120,6 +121,15 @@ export class CliCommand extends Command {
   wordsOf(option: Option): readonly string[] {
     const found = Object.values(this.#table).find(({ name }) => name === option.name());
     return option.argChoices ?? found?.words ?? [];
+  }
+
+  /** What a person names by its argument. One that is no name ends the command, as wrong usage. @param namespace of the option */
+  async nameOf(text: string, namespace: string | undefined): Promise<VolumeName> {
+    const { parseVolumeName } = await import("../inspect/resolve.ts");
+    return (
+      parseVolumeName(text, namespace) ??
+      this.error("error: expected namespace/name, or a name and maybe --namespace")
+    );
   }
 
   /** The settings of this command: the flags that were given, the environment, and the mistakes so far. */

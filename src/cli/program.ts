@@ -189,10 +189,7 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
       "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes show -n vms database",
     )
     .action(async (text: string, options) => {
-      const { parseVolumeName } = await import("../inspect/resolve.ts");
-      const name = parseVolumeName(text, options.namespace);
-      if (name === undefined)
-        return show.error("error: expected namespace/name, or a name and maybe --namespace");
+      const name = await show.nameOf(text, options.namespace);
       const { runVolumesShow } = await import("./volumes/show.ts");
       const { output, failOnProblems, timeout: timeoutSeconds } = options;
       done(await runVolumesShow(show.input(io.env), { name, output, failOnProblems, timeoutSeconds }, io));

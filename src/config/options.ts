@@ -40,6 +40,8 @@ export const volumesOptions = {
   // Only to tell whether exports are as the controller makes them.
   nvmePort: controllerOnly.nvmePort,
   fencing: controllerOnly.fencing,
+  // For `volumes convert`, which needs the room of a new volume.
+  reserveBytes: controllerOnly.reserveBytes,
   ...orchestratorOptions("none"),
   // Where the copies of the records are.
   leaseNamespace: controllerOnly.leaseNamespace,

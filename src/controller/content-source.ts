@@ -1,14 +1,12 @@
 import type { Capability, Filesystem } from "../domain/access-mode.ts";
 import { failure } from "../domain/errors/driver-error.ts";
-import type { SnapshotId } from "../domain/snapshot-id.ts";
+import type { SnapshotHandle } from "../domain/snapshot-id.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
-import type { Layout } from "../rds/layout.ts";
-import { isMountedPool } from "../rds/pool.ts";
 import type { Rds } from "../rds/rds.ts";
 
 /** The volume_content_source of CreateVolume. */
 export type ContentSource =
-  | { readonly kind: "snapshot"; readonly id: SnapshotId }
+  | { readonly kind: "snapshot"; readonly id: SnapshotHandle }
   | { readonly kind: "volume"; readonly id: VolumeId };
 
 /** A source as it is on the RDS. */
@@ -25,15 +23,13 @@ export interface FoundSource {
 }
 
 /**
- * Looks a source up. One RouterOS command, two for one that does not exist.
- * @param layout default pool and folder
+ * Looks a source up. One RouterOS command, two for a volume that does not exist.
  * @throws snapshotNotFound, volumeNotFound (NOT_FOUND); snapshotForeign, sourceNotSubvolume, recordUnusable, foreignDisk,
  *   volumeConverting (FAILED_PRECONDITION); sourcePoolAway, snapshotPoolAway (UNAVAILABLE)
  */
 export async function findSource(
   { snapshots: store, conversions }: Pick<Rds, "snapshots" | "conversions">,
   source: ContentSource,
-  layout: Layout,
   signal: AbortSignal,
 ): Promise<FoundSource> {
   const name = sourceName(source);
@@ -45,16 +41,11 @@ export async function findSource(
     const { filesystem } = record;
     return { name, pool: pool.slot, subvolume: subvolume.name, sizeBytes: disk.size ?? 0n, filesystem };
   }
-  const { snapshot, mounted } = await store.find(source.id, signal);
-  if (snapshot === undefined) {
-    await store.requireAbsent(source.id, layout, mounted, signal);
-    throw failure("snapshotNotFound", { snapshot: source.id });
-  }
+  const { snapshot, pool } = await store.find(source.id, signal);
+  if (snapshot === undefined) throw failure("snapshotNotFound", { snapshot: source.id });
   const { record, subvolume } = snapshot;
-  const pool = mounted.find((disk) => isMountedPool(disk) && disk.fsLabel === subvolume.label);
-  if (pool === undefined) throw failure("sourcePoolAway", { source: name });
   const { sizeBytes, filesystem } = record;
-  return { name, pool: pool.slot, subvolume: subvolume.name, sizeBytes, filesystem };
+  return { name, pool, subvolume: subvolume.name, sizeBytes, filesystem };
 }
 
 /** A source as messages name it. */

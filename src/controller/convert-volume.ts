@@ -5,10 +5,10 @@ import { GrpcCode } from "../domain/errors/grpc-code.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { ConversionStore } from "../rds/convert.ts";
 import type { Conversion, ConversionStep } from "../rds/convert-steps.ts";
-import type { CopyTarget } from "../rds/copy.ts";
-import type { RdsVolume } from "../rds/volume.ts";
+import { type ChunkSpec, type CopyTarget, copiedBytes, type SeenCopied } from "../rds/copy.ts";
+import { SETTLE_MS } from "../rds/copy-end.ts";
 import type { ChunkSize } from "./chunk-size.ts";
-import { LINE_LIMIT_MS } from "./copies.ts";
+import { LINE_LIMIT_MS } from "./copy-work.ts";
 
 export interface ConvertOptions {
   readonly store: ConversionStore;
@@ -16,6 +16,10 @@ export interface ConvertOptions {
   readonly sizes: ChunkSize;
   /** Called before each step, and behind each part of the copy with the bytes that are copied. */
   readonly report: (step: ConversionStep, copied?: { readonly done: bigint; readonly total: bigint }) => void;
+  /** Called when the copy is whole, with the time until it counts; milliseconds. */
+  readonly waits: (ms: number) => void;
+  /** How long a copy that is whole waits, for tests; left out: `SETTLE_MS`. */
+  readonly settleMs?: number | undefined;
 }
 
 /** Waits after failures, milliseconds, and how many in a row end the work. */
@@ -65,8 +69,7 @@ const unchanged = (id: VolumeId, detail: string): Error =>
 /** The step that copies, a part at a time. */
 class CopyPart {
   readonly #options: ConvertOptions;
-  /** What this process has seen copied, beyond what the record with this text says. */
-  #proven: { readonly comment: string; readonly done: bigint } | undefined;
+  #seen: SeenCopied | undefined;
   /** The record with a line in it, and since when this process sees it. */
   #busy: { readonly comment: string; readonly since: number } | undefined;
 
@@ -79,28 +82,43 @@ class CopyPart {
     const target = store.target(now);
     if (target === undefined) return store.run(now, signal);
     if (target.record.copy.isBusy) return this.#wait(target, signal);
-    const { copy } = target.record;
-    const isLast = this.#proven?.comment === target.disk.comment;
-    const done = isLast && this.#proven !== undefined ? this.#proven.done : copy.done;
-    if (done === copy.total) {
-      if (!(await store.copied(target, signal)))
-        throw unchanged(now.id, "its new file is not as it was read");
-      return;
-    }
-    if (now.volume === undefined) throw failure("internal", { what: "a copy without its source" });
-    await this.#chunk(target, now.volume, done, signal);
+    if (target.disk.size === undefined) throw unchanged(now.id, "its new file shows no size yet");
+    const { volume: source, boot } = now;
+    if (boot === undefined) throw failure("internal", { what: "a copy without the run of the RDS" });
+    const done = copiedBytes(target, this.#seen, boot);
+    if (done === target.record.copy.total) return this.#end(target, signal);
+    if (source === undefined) throw failure("internal", { what: "a copy without its source" });
+    await this.#chunk({ target, source, done, boot, signal });
   }
 
-  async #chunk(target: CopyTarget, source: RdsVolume, done: bigint, signal: AbortSignal): Promise<void> {
+  /** Waits until the device has surely written what it copied last, then notes that the copy is whole. */
+  async #end(target: CopyTarget, signal: AbortSignal): Promise<void> {
+    const { store, clock, waits, settleMs = SETTLE_MS } = this.#options;
+    const now = clock.monotonic();
+    // By a record alone the copy is never whole; the time of another process is not known.
+    if (this.#seen?.comment !== target.disk.comment)
+      this.#seen = { comment: target.disk.comment, done: target.record.copy.total, at: now };
+    const left = this.#seen.at + settleMs - now;
+    if (left > 0) {
+      waits(left);
+      return clock.sleep(left, signal);
+    }
+    if (!(await store.copied(target, signal)))
+      throw unchanged(target.id, "its new file is not as it was read, or the RDS has restarted");
+  }
+
+  async #chunk(spec: Omit<ChunkSpec, "size">): Promise<void> {
     const { store, sizes, clock, report } = this.#options;
+    const { target, done } = spec;
     const { total } = target.record.copy;
     const size = total - done < sizes.now ? total - done : sizes.now;
     const since = clock.monotonic();
     try {
-      const result = await store.chunk(target, source, done, size, signal);
+      const result = await store.chunk({ ...spec, size });
       if (result.kind === "changed") throw unchanged(target.id, "an end of the copy is not as it was read");
-      sizes.took(size, clock.monotonic() - since);
-      this.#proven = { comment: result.target.disk.comment, done: done + size };
+      const at = clock.monotonic();
+      sizes.took(size, at - since);
+      this.#seen = { comment: result.target.disk.comment, done: done + size, at };
       report("copy", { done: done + size, total });
     } catch (error) {
       sizes.failed();

@@ -4,19 +4,19 @@ import { until } from "../../test/support/until.ts";
 import type { Clock } from "../domain/clock.ts";
 import { ChunkSize } from "./chunk-size.ts";
 import { convertVolume } from "./convert-volume.ts";
-import { CHUNK, SOURCE } from "./copies.fixture.ts";
+import { CHUNK, SHORT_SETTLE_MS, SOURCE } from "./copies.fixture.ts";
 
 /** Runs a conversion as a process of its own. */
 export const convert = (
   on: ControllerStack,
   clock: Clock,
   signal: AbortSignal = AbortSignal.timeout(60_000),
-): Promise<void> =>
-  convertVolume(
-    { store: on.rds.conversions, clock, sizes: new ChunkSize(CHUNK), report: () => {} },
-    SOURCE,
-    signal,
-  );
+  settleMs: number | undefined = SHORT_SETTLE_MS,
+): Promise<void> => {
+  const told = { report: () => {}, waits: () => {} };
+  const options = { store: on.rds.conversions, clock, sizes: new ChunkSize(CHUNK), ...told, settleMs };
+  return convertVolume(options, SOURCE, signal);
+};
 
 /** The old and the new file of the volume. */
 export const OLD = fileOf(SOURCE, "plain");

@@ -6,9 +6,10 @@ import { createVolume } from "../../test/support/own-stack.ts";
 import { BLOCK, type ControllerStack, MIB, type Stack, startStack } from "../../test/support/rds-stack.ts";
 import type { Capability } from "../domain/access-mode.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
-import { snapshotIdFromName } from "../domain/snapshot-id.ts";
+import { partsOfHandle } from "../domain/snapshot-id.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { ContentSource } from "./content-source.ts";
+import { handleOn } from "./snapshots.fixture.ts";
 
 /**
  * Random programs of volumes, snapshots, clones, growth, attachments, migrations, deletions, crashes and lost replies against the real
@@ -126,7 +127,7 @@ class Copies {
         return this.#copy(
           each.volume,
           this.snapshots.get(each.snapshot),
-          { kind: "snapshot", id: snapshotIdFromName(each.snapshot) },
+          { kind: "snapshot", id: handleOn(each.snapshot) },
           each.more,
         );
       case "clone":
@@ -177,9 +178,9 @@ class Copies {
         return;
       }
       case "drop":
-        expect(
-          await this.#settled(() => this.on.snapshots.delete(snapshotIdFromName(each.snapshot), signal)),
-        ).toBe("OK");
+        expect(await this.#settled(() => this.on.snapshots.delete(handleOn(each.snapshot), signal))).toBe(
+          "OK",
+        );
         this.snapshots.delete(each.snapshot);
         return;
       case "crash":
@@ -276,7 +277,7 @@ class Copies {
     ).toEqual(
       [...this.snapshots]
         .map(([name, { size, source }]) => ({
-          id: String(snapshotIdFromName(name)),
+          id: String(handleOn(name)),
           source: String(source),
           sizeBytes: size,
         }))
@@ -287,7 +288,9 @@ class Copies {
     for (const [name, { pages }] of this.volumes)
       await this.#compare(`storage-pool/csi/${handleOf(name)}/disk.img`, pages);
     for (const [name, { pages }] of this.snapshots) {
-      const found = alive.find(({ fullname }) => fullname.startsWith(`csi/${snapshotIdFromName(name)}.`));
+      const found = alive.find(({ fullname }) =>
+        fullname.startsWith(`csi/${partsOfHandle(handleOn(name)).id}.`),
+      );
       await this.#compare(`storage-pool/${found?.fullname}/disk.img`, pages);
     }
   }

@@ -19,6 +19,8 @@ export const COPY = volumeIdFromName(COPY_NAME);
 export const SIZE = 3n * MIB;
 export const LARGER = 5n * MIB;
 export const CHUNK = MIB;
+/** How long a copy that is whole waits in tests that lose no power. Milliseconds of the clock of the stack. */
+export const SHORT_SETTLE_MS = 2_000;
 
 /** A pool of each filesystem; the first one is the default pool. */
 const pools = (first: "xfs" | "btrfs") =>
@@ -82,6 +84,7 @@ export function useCopies(): (
     const on = await open({
       pools: pools(first),
       chunkBytes: CHUNK,
+      settleMs: SHORT_SETTLE_MS,
       simulatorClock: clock,
       ...options,
       clock,

@@ -1,6 +1,7 @@
 import { type CapacityRange, satisfies } from "../domain/capacity-range.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import { requireFinished } from "../rds/copy.ts";
 import { fileLayoutOf, type Layout, mountPointIn } from "../rds/layout.ts";
 import { type Classified, mayHoldRecord, ownVolume, type RdsVolume } from "../rds/volume.ts";
 import type { Parameters } from "./parameters.ts";
@@ -18,6 +19,21 @@ export function requireOwn(id: VolumeId, name: string, found: Classified): RdsVo
     throw failure("volumeExistsDifferently", { name, difference });
   }
   return found.volume;
+}
+
+/** A volume that may be deleted. @throws foreignDisk, recordUnusable, volumeInUse (FAILED_PRECONDITION) */
+export function deletable(found: Classified): RdsVolume {
+  const volume = ownVolume(found);
+  if (volume === undefined) {
+    const { id, reason } = (found as Extract<Classified, { kind: "foreign" }>).foreign;
+    throw failure("foreignDisk", { slot: id, reason });
+  }
+  if (volume.record.conversion !== undefined) requireFinished(volume);
+  if (volume.record.attachments.length > 0) {
+    const nodes = volume.record.attachments.map((attachment) => attachment.node);
+    throw failure("volumeInUse", { volume: volume.id, nodes });
+  }
+  return volume;
 }
 
 /** A CreateVolume request, as far as an existing volume is compared with it. */

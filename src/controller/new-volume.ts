@@ -4,7 +4,7 @@ import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
-import { problemOfSource, requireFinished } from "../rds/copy.ts";
+import { problemOfSource, requireFinished, requireRoomForCopy } from "../rds/copy.ts";
 import type { FileLayout, Layout } from "../rds/layout.ts";
 import type { Pool } from "../rds/pool.ts";
 import type { Rds } from "../rds/rds.ts";
@@ -59,7 +59,7 @@ async function makeClone(
 ): Promise<Classified> {
   const { rds } = options;
   const { id, range, capabilities, parameters, layout, signal } = wanted;
-  const source = await findSource(rds, { id: handle, ...rest } as ContentSource, options.layout, signal);
+  const source = await findSource(rds, { id: handle, ...rest } as ContentSource, signal);
   requireSameFilesystem(source, capabilities);
   if (parameters.layout === "plain") throw failure("cloneNeedsSubvolume", { source: source.name });
   if (source.pool !== wanted.pool.slot && parameters.pool !== undefined)
@@ -110,6 +110,7 @@ async function makeCopyTarget(options: Options, wanted: WantedVolume, handle: Vo
   const sizeBytes = fitting(sizeOfClone(name, source.sizeBytes, range, capabilities), pool, range);
   const copy = rds.copies.begin(found);
   const record = { ...newRecord(options, wanted, form), source: handle, filesystem, copy };
+  requireRoomForCopy(id, record);
   return rds.create({ id, layout: { ...layout, pool: pool.slot }, form, pool, sizeBytes, record, signal });
 }
 

@@ -3,13 +3,15 @@ import { addSubvolume, placeOf, subvolumesOf } from "../../test/support/file-lay
 import { createVolume, outcome } from "../../test/support/own-stack.ts";
 import { GIB, type Stack } from "../../test/support/rds-stack.ts";
 import { until } from "../../test/support/until.ts";
-import { snapshotIdFromName } from "../domain/snapshot-id.ts";
+import { snapshotHandle } from "../domain/snapshot-id.ts";
 import {
   CLONE,
   calls,
+  handleOn,
   looks,
   refused,
   SNAPSHOT,
+  SNAPSHOT_ID,
   SOURCE,
   snapshotsOf,
   stateOf,
@@ -30,10 +32,12 @@ describe("a pool that is away", () => {
       () => calls.snapshot(on, "s2"),
       () => calls.clone(on),
     );
-    const unknown = `UNAVAILABLE: whether snapshot ${SNAPSHOT} exists is not known: pool "usb1", which may hold it, is not mounted on the RDS`;
-    await refused(on, unknown, () => calls.deleteSnapshot(on), ...looks(on));
+    const id = handleOn("s1", "usb1");
+    const unknown = `UNAVAILABLE: whether snapshot ${id} exists is not known: pool "usb1-fs", which may hold it, is not mounted on the RDS`;
+    await refused(on, unknown, () => calls.deleteSnapshot(on, id), ...looks(on, id));
     await away(on, "usb1", true);
-    for (const call of [() => calls.restore(on), () => calls.deleteSnapshot(on)]) await call();
+    for (const call of [() => calls.restore(on, "pvc-2", id), () => calls.deleteSnapshot(on, id)])
+      await call();
     expect(snapshotsOf(on)).toEqual([]);
   });
 
@@ -41,7 +45,9 @@ describe("a pool that is away", () => {
     const on = await prepared();
     await calls.delete(on, SOURCE);
     await away(on, "storage-pool");
-    const unknown = `UNAVAILABLE: whether snapshot ${SNAPSHOT} exists is not known: pool "storage-pool", which may hold it, is not mounted on the RDS`;
+    const unknown = new RegExp(
+      `^UNAVAILABLE: whether snapshot (${SNAPSHOT}|${SNAPSHOT_ID}) exists is not known: pool "storage-pool(-fs)?", which may hold it, is not mounted on the RDS$`,
+    );
     await refused(
       on,
       unknown,
@@ -51,6 +57,18 @@ describe("a pool that is away", () => {
       // Its source is deleted, so only the snapshot of that name says what the answer is.
       () => calls.snapshot(on),
     );
+  });
+
+  test("that has nothing but snapshots: none of them is absent", async () => {
+    const on = await prepared({}, { pool: "usb1" });
+    await calls.delete(on, SOURCE);
+    await away(on, "usb1");
+    const id = handleOn("s1", "usb1");
+    const unknown = `UNAVAILABLE: whether snapshot ${id} exists is not known: pool "usb1-fs", which may hold it, is not mounted on the RDS`;
+    await refused(on, unknown, () => calls.deleteSnapshot(on, id), ...looks(on, id));
+    await away(on, "usb1", true);
+    await calls.deleteSnapshot(on, id);
+    expect(snapshotsOf(on)).toEqual([]);
   });
 
   test("between the look and the change: nothing is called absent, and nothing made", async () => {
@@ -80,7 +98,7 @@ describe("a pool that is away", () => {
   test("that has nothing of ours keeps nothing back", async () => {
     const on = await prepared();
     await away(on, "usb1");
-    await refused(on, /^NOT_FOUND: /, () => on.snapshots.get(snapshotIdFromName("s2"), on.signal));
+    await refused(on, /^NOT_FOUND: /, () => on.snapshots.get(handleOn("s2"), on.signal));
     for (const call of [
       () => calls.restore(on),
       () => calls.deleteSnapshot(on),
@@ -88,6 +106,53 @@ describe("a pool that is away", () => {
     ])
       await call();
     expect(snapshotsOf(on)).toEqual([]);
+  });
+});
+
+describe("a copy of a snapshot in another filesystem, in a folder of the same name", () => {
+  /** As `btrfs receive` leaves it. */
+  const copied = async (on: Stack) => {
+    const [path = ""] = snapshotsOf(on);
+    await addSubvolume(on, path.replace("storage-pool", "usb1"), { readOnly: true });
+    return path;
+  };
+  const copy = handleOn("s1", "usb1");
+
+  test("stays when the snapshot is deleted, and when it was deleted already", async () => {
+    const on = await prepared();
+    const path = await copied(on);
+    const made = await calls.snapshot(on);
+    expect(made.id).toBe(SNAPSHOT);
+    const { entries } = await on.snapshots.list({ after: "", most: 0, signal: on.signal });
+    expect(entries.map(({ id }) => id)).toEqual([SNAPSHOT, copy]);
+    const behind = await on.snapshots.list({ after: SNAPSHOT, most: 0, signal: on.signal });
+    expect(behind.entries.map(({ id }) => id)).toEqual([copy]);
+    await calls.restore(on);
+    for (let times = 0; times < 2; times++) await calls.deleteSnapshot(on);
+    expect(snapshotsOf(on)).toEqual([path.replace("storage-pool", "usb1")]);
+    await refused(on, `NOT_FOUND: snapshot ${SNAPSHOT} does not exist on the RDS`, () =>
+      on.snapshots.get(SNAPSHOT, on.signal),
+    );
+    await refused(
+      on,
+      `FAILED_PRECONDITION: snapshot ${SNAPSHOT_ID} on the RDS is not one of this installation: it is in filesystem usb1-fs, and its source in storage-pool-fs`,
+      () => calls.snapshot(on),
+    );
+    await calls.deleteSnapshot(on, copy);
+    expect(snapshotsOf(on)).toEqual([]);
+  });
+
+  test("is not taken for the snapshot while its pool is away", async () => {
+    const on = await prepared();
+    await copied(on);
+    on.simulator.device.setPool("storage-pool", { mounted: false });
+    await refused(
+      on,
+      `UNAVAILABLE: whether snapshot ${SNAPSHOT} exists is not known: pool "storage-pool-fs", which may hold it, is not mounted on the RDS`,
+      () => calls.deleteSnapshot(on),
+      () => on.snapshots.get(SNAPSHOT, on.signal),
+    );
+    expect((await on.snapshots.get(copy, on.signal)).id).toBe(copy);
   });
 });
 
@@ -113,9 +178,10 @@ describe("labels of filesystems", () => {
 
   test("letters, digits and `._:@+-` are all that a name needs", async () => {
     const on = await prepared({ pools: labelled("A.b_c:1@d+e-f") });
-    await calls.restore(on);
+    const id = snapshotHandle(SNAPSHOT_ID, "A.b_c:1@d+e-f");
+    await calls.restore(on, "pvc-2", id);
     for (const call of [
-      () => calls.deleteSnapshot(on),
+      () => calls.deleteSnapshot(on, id),
       () => calls.delete(on, CLONE),
       () => calls.delete(on, SOURCE),
     ])

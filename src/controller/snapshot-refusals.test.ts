@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { addSubvolume, placeOf } from "../../test/support/file-layouts.ts";
-import { createVolume, outcome } from "../../test/support/own-stack.ts";
+import { createVolume, outcome, untilDone } from "../../test/support/own-stack.ts";
 import { type ControllerStack, GIB, MIB, MOUNT, type Stack } from "../../test/support/rds-stack.ts";
 import { until } from "../../test/support/until.ts";
 import type { Capability } from "../domain/access-mode.ts";
@@ -11,14 +11,18 @@ import { publish } from "./calls.fixture.ts";
 import {
   CLONE,
   calls,
+  handleOn,
   looks,
   refused,
   SIZE,
   SNAPSHOT,
+  SNAPSHOT_ID,
   SOURCE,
   snapshotsOf,
   stateOf,
+  textOfSnapshot,
   useSnapshots,
+  write,
 } from "./snapshots.fixture.ts";
 
 const MISSING = volumeIdFromName("never");
@@ -26,7 +30,7 @@ const MISSING = volumeIdFromName("never");
 const { start, prepared } = useSnapshots();
 
 const RECORD: SnapshotRecord = {
-  id: SNAPSHOT,
+  id: SNAPSHOT_ID,
   source: SOURCE,
   sizeBytes: SIZE,
   filesystem: undefined,
@@ -68,14 +72,13 @@ describe("a snapshot that is there", () => {
 test("what is not there: NOT_FOUND, and deleted already", async () => {
   const on = await start();
   await createVolume(on, { name: "pvc-3" });
-  const snapshot = snapshotIdFromName("s1");
   await refused(
     on,
     `NOT_FOUND: volume ${MISSING} does not exist on the RDS`,
     () => calls.snapshot(on, "s1", MISSING),
     () => calls.clone(on, "pvc-2", MISSING),
   );
-  await refused(on, `NOT_FOUND: snapshot ${snapshot} does not exist on the RDS`, ...looks(on));
+  await refused(on, `NOT_FOUND: snapshot ${SNAPSHOT} does not exist on the RDS`, ...looks(on));
   await refused(on, "OK", () => calls.deleteSnapshot(on));
 });
 
@@ -84,7 +87,7 @@ describe("a subvolume with the name of the snapshot that is not ours", () => {
   const ours = encodeSnapshotName(RECORD);
   test.each<[string, readonly [name: string, readOnly: boolean][], string]>([
     ["of another cluster", [[`csi/${other}`, true]], "it belongs to cluster other"],
-    ["whose record cannot be read", [[`csi/${SNAPSHOT}.2.x`, true]], "its name cannot be read"],
+    ["whose record cannot be read", [[`csi/${SNAPSHOT_ID}.2.x`, true]], "its name cannot be read"],
     [
       "that may have been written to",
       [[`csi/${ours}`, false]],
@@ -105,7 +108,7 @@ describe("a subvolume with the name of the snapshot that is not ours", () => {
       await addSubvolume(on, `storage-pool/${name}`, { from: placeOf(SOURCE, "subvolume"), readOnly });
     await refused(
       on,
-      `FAILED_PRECONDITION: snapshot ${SNAPSHOT} on the RDS is not one of this installation: ${reason}`,
+      `FAILED_PRECONDITION: snapshot ${SNAPSHOT_ID} on the RDS is not one of this installation: ${reason}`,
       () => calls.snapshot(on),
       () => calls.deleteSnapshot(on),
       ...looks(on),
@@ -150,6 +153,25 @@ test("a source that goes between the look and the change: nothing is made, and t
       expect(await stateOf(on)).toEqual(before);
     }
   }
+});
+
+test("a device that takes the last part of a source's name: nothing is made while another subvolume has it", async () => {
+  const on = await start({ switches: { snapshotParent: "name" } });
+  const decoy = `storage-pool/backup/${SOURCE}`;
+  await addSubvolume(on, decoy);
+  await calls.volume(on);
+  await refused(
+    on,
+    /^UNAVAILABLE: .* is the name of another subvolume, too/,
+    () => calls.snapshot(on),
+    () => calls.clone(on),
+  );
+  const { subvolumeStore } = on.simulator.device;
+  const [item] = subvolumeStore.items.filter((each) => subvolumeStore.directory(each) === decoy);
+  if (item !== undefined) await subvolumeStore.remove(item);
+  await write(on, SOURCE, "right");
+  await untilDone(() => calls.snapshot(on));
+  expect(await textOfSnapshot(on, 5)).toBe("right");
 });
 
 describe("a source that cannot be one", () => {
@@ -199,6 +221,10 @@ describe("a volume from a source", () => {
 
     test(`${kind}: is on the pool of its source, and refused on another one, and with the layout plain`, async () => {
       const on = await prepared({}, { pool: "usb1" });
+      const source = kind === "snapshot" ? { kind, id: handleOn("s1", "usb1") } : { kind, id: SOURCE };
+      const name = `${kind} ${source.id}`;
+      const make = (on: Stack, wish: Partial<Parameters<typeof createVolume>[1]> = {}) =>
+        createVolume(on, { name: "pvc-2", required: SIZE, source, ...wish });
       await refused(
         on,
         `INVALID_ARGUMENT: ${name} is on pool usb1, and the StorageClass asks for pool storage-pool: a copy that shares blocks stays on its pool`,

@@ -10,13 +10,22 @@ import {
   type StackOptions,
 } from "../../test/support/rds-stack.ts";
 import { type WholeState, wholeState } from "../../test/support/simulator-state.ts";
-import { type SnapshotId, snapshotIdFromName } from "../domain/snapshot-id.ts";
+import {
+  type SnapshotHandle,
+  type SnapshotId,
+  snapshotHandle,
+  snapshotIdFromName,
+} from "../domain/snapshot-id.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 
 /** The volume that is snapshotted and cloned. */
 export const SOURCE = volumeIdFromName("pvc-1");
 export const CLONE = volumeIdFromName("pvc-2");
-export const SNAPSHOT = snapshotIdFromName("s1");
+/** The handle of the snapshot with a name on a pool. */
+export const handleOn = (name: string, pool = "storage-pool"): SnapshotHandle =>
+  snapshotHandle(snapshotIdFromName(name), `${pool}-fs`);
+export const SNAPSHOT_ID: SnapshotId = snapshotIdFromName("s1");
+export const SNAPSHOT = handleOn("s1");
 export const SIZE = 8n * MIB;
 /** Size of a volume that is made larger than its source. */
 export const LARGER = 20n * MIB;
@@ -31,12 +40,12 @@ export const calls = {
   snapshot: (on: ControllerStack, name = "s1", source: VolumeId = SOURCE, until = signal()) =>
     on.snapshots.create({ name, source, parameters: {}, signal: until }),
   /** From the snapshot. */
-  restore: (on: ControllerStack, name = "pvc-2", id: SnapshotId = SNAPSHOT) =>
+  restore: (on: ControllerStack, name = "pvc-2", id: SnapshotHandle = SNAPSHOT) =>
     createVolume(on, { name, required: LARGER, source: { kind: "snapshot", id } }),
   /** From the volume. */
   clone: (on: ControllerStack, name = "pvc-2", id: VolumeId = SOURCE) =>
     createVolume(on, { name, required: LARGER, source: { kind: "volume", id } }),
-  deleteSnapshot: (on: ControllerStack, id: SnapshotId = SNAPSHOT, until = signal()) =>
+  deleteSnapshot: (on: ControllerStack, id: SnapshotHandle = SNAPSHOT, until = signal()) =>
     on.snapshots.delete(id, until),
   delete: (on: ControllerStack, id: VolumeId, until = signal()) => on.volumes.delete(id, until),
 } as const;
@@ -156,7 +165,7 @@ export async function refused(
 }
 
 /** The calls that look for the snapshot. */
-export const looks = (on: Stack): (() => Promise<unknown>)[] => [
-  () => calls.restore(on),
-  () => on.snapshots.get(SNAPSHOT, on.signal),
+export const looks = (on: Stack, id = SNAPSHOT): (() => Promise<unknown>)[] => [
+  () => calls.restore(on, "pvc-2", id),
+  () => on.snapshots.get(id, on.signal),
 ];

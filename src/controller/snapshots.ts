@@ -1,9 +1,9 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { type SnapshotId, snapshotIdFromName } from "../domain/snapshot-id.ts";
+import { type SnapshotHandle, snapshotIdFromName } from "../domain/snapshot-id.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { ConversionStore } from "../rds/convert.ts";
 import type { Layout } from "../rds/layout.ts";
-import type { RdsSnapshot } from "../rds/snapshot-names.ts";
+import { handleOf, type RdsSnapshot } from "../rds/snapshot-names.ts";
 import type { SnapshotStore } from "../rds/snapshots.ts";
 import { METADATA_PREFIX } from "./parameters.ts";
 
@@ -26,7 +26,7 @@ export interface SnapshotRequest {
 
 /** A snapshot as the CSI caller sees it. */
 export interface SnapshotInfo {
-  readonly id: SnapshotId;
+  readonly id: SnapshotHandle;
   readonly source: VolumeId;
   /** Least size of a volume that is made from it. Bytes. */
   readonly sizeBytes: bigint;
@@ -64,13 +64,13 @@ export class SnapshotService {
     for (const key of Object.keys(parameters)) {
       if (!key.startsWith(METADATA_PREFIX)) throw failure("snapshotParameter", { key });
     }
-    const { store, conversions, reserveBytes } = this.#options;
+    const { store, conversions, layout, reserveBytes } = this.#options;
     const id = snapshotIdFromName(name);
     const found = await store.source(source, signal);
     // Its source may have been deleted since an earlier call made it.
     const snapshot =
       found === undefined
-        ? await this.#find(id, signal)
+        ? await store.findAnywhere(id, layout, signal)
         : await store.create({ id, source: found, reserveBytes, signal });
     if (snapshot === undefined) return conversions.absent(source, signal);
     const { record } = snapshot;
@@ -81,41 +81,38 @@ export class SnapshotService {
     return infoOf(snapshot);
   }
 
-  /** CSI DeleteSnapshot. Two RouterOS commands. A snapshot that does not exist is deleted already. */
-  async delete(id: SnapshotId, signal: AbortSignal): Promise<void> {
-    await this.#options.store.remove(id, this.#options.layout, signal);
+  /** CSI DeleteSnapshot. Two RouterOS commands, one for a snapshot that does not exist: it is deleted already. */
+  async delete(id: SnapshotHandle, signal: AbortSignal): Promise<void> {
+    await this.#options.store.remove(id, signal);
   }
 
   /**
-   * One snapshot. One RouterOS command, two if it does not exist.
+   * One snapshot. One RouterOS command.
    * @throws snapshotNotFound (NOT_FOUND), snapshotForeign (FAILED_PRECONDITION), snapshotPoolAway (UNAVAILABLE)
    */
-  async get(id: SnapshotId, signal: AbortSignal): Promise<SnapshotInfo> {
-    const snapshot = await this.#find(id, signal);
+  async get(id: SnapshotHandle, signal: AbortSignal): Promise<SnapshotInfo> {
+    const { snapshot } = await this.#options.store.find(id, signal);
     if (snapshot === undefined) throw failure("snapshotNotFound", { snapshot: id });
     return infoOf(snapshot);
   }
 
-  /** A snapshot; undefined: it is proven absent. @throws snapshotForeign (FAILED_PRECONDITION), snapshotPoolAway (UNAVAILABLE) */
-  async #find(id: SnapshotId, signal: AbortSignal): Promise<RdsSnapshot | undefined> {
-    const { store, layout } = this.#options;
-    const { snapshot, mounted } = await store.find(id, signal);
-    if (snapshot === undefined) await store.requireAbsent(id, layout, mounted, signal);
-    return snapshot;
-  }
-
-  /** A page of the snapshots of this installation, in the order of their handles. RouterOS commands as `SnapshotStore.list` says. */
+  /** A page of the snapshots of this installation that `get` finds, in the order of their handles. RouterOS commands as `SnapshotStore.list` says. */
   async list({ source, after, most, signal }: SnapshotListRequest): Promise<{
     readonly entries: readonly SnapshotInfo[];
     readonly isCut: boolean;
   }> {
     const all = await this.#options.store.list({ source }, signal);
-    const behind = all.filter(({ record }) => record.id > after);
+    const behind = [...Map.groupBy(all, handleOf)].flatMap(([handle, same]) => {
+      const [only, another] = same;
+      const isListed = handle > after && another === undefined && only?.subvolume.readOnly === true;
+      return isListed ? [only] : [];
+    });
     const isCut = most > 0 && behind.length > most;
     return { entries: (isCut ? behind.slice(0, most) : behind).map(infoOf), isCut };
   }
 }
 
-function infoOf({ record: { id, source, sizeBytes, createdNs } }: RdsSnapshot): SnapshotInfo {
-  return { id, source, sizeBytes, createdNs };
+function infoOf(snapshot: RdsSnapshot): SnapshotInfo {
+  const { source, sizeBytes, createdNs } = snapshot.record;
+  return { id: handleOf(snapshot), source, sizeBytes, createdNs };
 }

@@ -15,7 +15,7 @@ import { type Classified, ownVolume, type RdsVolume } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { ContentSource } from "./content-source.ts";
 import type { CopyService } from "./copies.ts";
-import { requireOwn, requireSame } from "./existing-volume.ts";
+import { deletable, requireOwn, requireSame } from "./existing-volume.ts";
 import { fileLayoutIn, finishClone, makeVolume, type WantedVolume } from "./new-volume.ts";
 import { type Parameters, readParameters } from "./parameters.ts";
 import { Revisions } from "./revisions.ts";
@@ -71,6 +71,8 @@ export interface Capacity {
 const REMOVE_ATTEMPTS = 4;
 /** How often one call begins a copy anew. */
 const COPY_ATTEMPTS = 2;
+/** Errors that end a copy: the answer says that nothing of the volume is left. */
+const ENDS = ["copyNotConfirmed", "poolRefused", "commandRejected"] as const;
 
 /** Creates, deletes and lists volumes. Every method may be repeated at any time with the same result. */
 export class VolumeService {
@@ -130,7 +132,8 @@ export class VolumeService {
   /**
    * Fills a volume from its source. One whose source is not as it was when the copy began is removed and made anew, if the source can be copied
    * now.
-   * @throws copyRunning (ABORTED) while it goes on; copyNotConfirmed and the errors of `make`: then nothing of the volume is left
+   * @throws copyRunning (ABORTED) while it goes on; copyNotConfirmed, poolRefused, commandRejected and the errors of `make`: then nothing of the
+   *   volume is left
    */
   async #copied(first: CopyTarget, make: () => Promise<RdsVolume>, signal: AbortSignal): Promise<RdsVolume> {
     const { copies } = this.#options;
@@ -144,7 +147,7 @@ export class VolumeService {
         if (outcome.kind !== "stale") break;
         stale = outcome.target;
       } catch (error) {
-        if (isFailure(error, "copyNotConfirmed")) await this.#discard(target.id, signal);
+        if (ENDS.some((id) => isFailure(error, id))) await this.#discard(target.id, signal);
         throw error;
       }
       await this.#discard(stale.id, signal);
@@ -156,14 +159,18 @@ export class VolumeService {
     throw failure("notVerified", { what: `creating volume ${first.id}`, detail });
   }
 
-  /** Removes an unfinished volume. One that is finished, or of another kind, stays. */
+  /** Removes an unfinished volume, or the file that it left when its item could not be made anew. One that is finished, or of another kind, stays. */
   async #discard(id: VolumeId, signal: AbortSignal): Promise<void> {
     const { rds, layout } = this.#options;
     for (let attempt = 1; attempt <= REMOVE_ATTEMPTS; attempt++) {
       const { found, mounted } = await rds.forRemoval(id, signal);
       const volume = ownVolume(found);
-      if (volume === undefined || !isCopyTarget(volume)) return;
-      if ((await rds.remove(volume, layout, mounted, signal)) === "removed") return;
+      if (found !== undefined && (volume === undefined || !isCopyTarget(volume))) return;
+      const result =
+        volume === undefined
+          ? await rds.removeFileOnly(id, layout, mounted, signal)
+          : await rds.remove(volume, layout, mounted, signal);
+      if (result === "removed") return;
     }
     throw failure("recordConflict", { volume: id, attempts: REMOVE_ATTEMPTS });
   }
@@ -272,24 +279,12 @@ export class VolumeService {
       return found;
     };
     const ready = await pollUntil(clock, signal, volume, read, (current) => current.disk.size !== undefined);
-    if (ready.disk.size === undefined) throw failure("volumeNotReady", { volume: id });
-    return ready;
+    if (ready.disk.size !== undefined) return ready;
+    // A power loss soon after a copy was begun takes its file away, and leaves its item: the next call makes both anew.
+    const isLost = isCopyTarget(ready) && (await rds.file(ready.disk.filePath, signal)) === undefined;
+    if (isLost) await this.#discard(id, signal);
+    throw failure("volumeNotReady", { volume: id });
   }
-}
-
-/** @throws foreignDisk, recordUnusable, volumeInUse (FAILED_PRECONDITION) */
-function deletable(found: Classified): RdsVolume {
-  const volume = ownVolume(found);
-  if (volume === undefined) {
-    const { id, reason } = (found as Extract<Classified, { kind: "foreign" }>).foreign;
-    throw failure("foreignDisk", { slot: id, reason });
-  }
-  if (volume.record.conversion !== undefined) requireFinished(volume);
-  if (volume.record.attachments.length > 0) {
-    const nodes = volume.record.attachments.map((attachment) => attachment.node);
-    throw failure("volumeInUse", { volume: volume.id, nodes });
-  }
-  return volume;
 }
 
 /** A volume as the CSI caller sees it. */

@@ -9,7 +9,7 @@ import { infoOf, type ListedInfo, type VolumeInfo, type VolumeService } from "..
 import type { CapacityRange } from "../domain/capacity-range.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { encodePublishContext } from "../domain/publish-context.ts";
-import { parseSnapshotId } from "../domain/snapshot-id.ts";
+import { parseSnapshotHandle } from "../domain/snapshot-id.ts";
 import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
 import { conditionOf } from "../inspect/health.ts";
 import type { VolumePage } from "../rds/page.ts";
@@ -222,7 +222,7 @@ function contentSourceOf({ volumeContentSource }: CreateVolumeRequest): ContentS
   if (type.case === "snapshot") {
     const { snapshotId } = type.value;
     requireField("volume_content_source.snapshot.snapshot_id", snapshotId);
-    const id = parseSnapshotId(snapshotId);
+    const id = parseSnapshotHandle(snapshotId);
     if (id === undefined) throw failure("snapshotNotFound", { snapshot: JSON.stringify(snapshotId) });
     return { kind: "snapshot", id };
   }
@@ -267,7 +267,7 @@ function wireVolume({ id, sizeBytes, source }: VolumeInfo) {
 }
 
 function wireSource(handle: string) {
-  return parseSnapshotId(handle) === undefined
+  return parseSnapshotHandle(handle) === undefined
     ? ({ case: "volume", value: { volumeId: handle } } as const)
     : ({ case: "snapshot", value: { snapshotId: handle } } as const);
 }

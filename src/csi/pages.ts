@@ -1,5 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { parseSnapshotId, type SnapshotId } from "../domain/snapshot-id.ts";
+import { parseSnapshotHandle, type SnapshotHandle } from "../domain/snapshot-id.ts";
 import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
 
 const TOKEN = /^after:(.+)$/;
@@ -14,8 +14,8 @@ export function afterToken(startingToken: string): VolumeId | "" {
 }
 
 /** As afterToken, for ListSnapshots. */
-export function snapshotAfterToken(startingToken: string): SnapshotId | "" {
-  return handleIn(startingToken, parseSnapshotId);
+export function snapshotAfterToken(startingToken: string): SnapshotHandle | "" {
+  return handleIn(startingToken, parseSnapshotHandle);
 }
 
 function handleIn<T extends string>(token: string, parse: (handle: string) => T | undefined): T | "" {
@@ -26,6 +26,6 @@ function handleIn<T extends string>(token: string, parse: (handle: string) => T 
 }
 
 /** The token of the page behind a handle. */
-export function tokenAfter(id: VolumeId | SnapshotId): string {
+export function tokenAfter(id: VolumeId | SnapshotHandle): string {
   return `after:${id}`;
 }

@@ -1,6 +1,6 @@
 import type { SnapshotInfo, SnapshotService } from "../controller/snapshots.ts";
 import { failure, isFailure } from "../domain/errors/driver-error.ts";
-import { parseSnapshotId } from "../domain/snapshot-id.ts";
+import { parseSnapshotHandle } from "../domain/snapshot-id.ts";
 import { parseVolumeId } from "../domain/volume-id.ts";
 import { requireField, requireVolumeId } from "./fields.ts";
 import type { Controller } from "./gen/csi_pb.ts";
@@ -22,7 +22,7 @@ export function snapshotCalls(
 
     deleteSnapshot: async ({ snapshotId }, { signal }) => {
       requireField("snapshot_id", snapshotId);
-      const id = parseSnapshotId(snapshotId);
+      const id = parseSnapshotHandle(snapshotId);
       if (id !== undefined) await snapshots.delete(id, signal);
       return {};
     },
@@ -48,7 +48,7 @@ export function snapshotCalls(
 
     getSnapshot: async ({ snapshotId }, { signal }) => {
       requireField("snapshot_id", snapshotId);
-      const id = parseSnapshotId(snapshotId);
+      const id = parseSnapshotHandle(snapshotId);
       if (id === undefined) throw failure("snapshotNotFound", { snapshot: JSON.stringify(snapshotId) });
       return { snapshot: wireSnapshot(await snapshots.get(id, signal)) };
     },
@@ -61,7 +61,7 @@ async function one(
   handle: string,
   signal: AbortSignal,
 ): Promise<SnapshotInfo | undefined> {
-  const id = parseSnapshotId(handle);
+  const id = parseSnapshotHandle(handle);
   if (id === undefined) return undefined;
   try {
     return await snapshots.get(id, signal);

@@ -53,14 +53,18 @@ describe("VolumeSnapshotContents", () => {
 describe("VolumeSnapshots", () => {
   test("of one namespace, by labels", async () => {
     const createdAt = "2026-03-01T10:00:00Z";
-    apply(volumeSnapshot("a", HANDLE, { labels: { schedule: "nightly" }, createdAt }));
+    const cutAt = "2026-03-01T10:00:03Z";
+    apply(volumeSnapshot("a", HANDLE, { labels: { schedule: "nightly" }, createdAt, cutAt }));
     apply(volumeSnapshot("b", "s-2"));
     apply(volumeSnapshot("c", "s-3", { namespace: "shop", labels: { schedule: "nightly" } }));
     expect(await client.snapshots.inNamespace("vms", "schedule=nightly", forever)).toEqual([
       {
         ...{ namespace: "vms", name: "a", uid: "uid-vms-a", claim: "disk", content: "snapcontent-a" },
-        ...{ ready: true, deleting: false, createdAt: Date.parse(createdAt) },
+        ...{ ready: true, deleting: false, createdAt: Date.parse(createdAt), cutAt: Date.parse(cutAt) },
       },
+    ]);
+    expect(await client.snapshots.inNamespace("shop", undefined, forever)).toMatchObject([
+      { name: "c", createdAt: expect.any(Number), cutAt: undefined },
     ]);
     expect(await client.snapshots.inNamespace("vms", undefined, forever)).toHaveLength(2);
     await expect(client.snapshots.inNamespace("../x", undefined, forever)).rejects.toThrow(/namespace/);

@@ -13,8 +13,8 @@ const SNAPSHOTS = "volumesnapshots";
 export interface SnapshotContentView {
   readonly name: string;
   /**
-   * Snapshot handle. Before the content shows one it is the handle that external-snapshotter's name of the snapshot, `snapshot-<UID>`,
-   * leads to.
+   * Snapshot handle. Before the content shows one it is the id, without the label, that external-snapshotter's name of the snapshot,
+   * `snapshot-<UID>`, leads to.
    */
   readonly handle: string;
   /** Handle of the volume that was cut; undefined for a content that was made by hand. */
@@ -42,8 +42,10 @@ export interface VolumeSnapshotView {
   readonly content: string | undefined;
   readonly ready: boolean;
   readonly deleting: boolean;
-  /** Of the cut, else of the object; milliseconds since the Unix epoch, 0 when neither is known. */
-  readonly createdAt: number;
+  /** Of the object, by the clock of Kubernetes: milliseconds since the Unix epoch. */
+  readonly createdAt: number | undefined;
+  /** Of the cut, by the clock of the RDS: milliseconds since the Unix epoch; undefined before. */
+  readonly cutAt: number | undefined;
 }
 
 /** The snapshots of a cluster. Errors as ClusterReader's. A cluster without the CRDs of external-snapshotter has no snapshots: undefined. */
@@ -147,7 +149,8 @@ function snapshotView(object: Json): VolumeSnapshotView {
     content: text(status?.boundVolumeSnapshotContentName) || undefined,
     ready: isTrue(status?.readyToUse),
     deleting: metadata?.deletionTimestamp !== undefined,
-    createdAt: time(status?.creationTime) ?? time(metadata?.creationTimestamp) ?? 0,
+    createdAt: time(metadata?.creationTimestamp),
+    cutAt: time(status?.creationTime),
   };
 }
 

@@ -27,6 +27,8 @@ export interface RdsContext {
   /** TCP port of the NVMe/TCP export. */
   readonly nvmePort: number;
   readonly fencing: Fencing;
+  /** Bytes that stay free in each pool when a volume moves into a subvolume; left out: none. */
+  readonly reserveBytes?: bigint;
   /** Eight hex digits, new with each call: no two attachments share an NQN. Left out: randomNonce. */
   readonly nonce?: () => string;
 }

@@ -1,12 +1,13 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { encodeChecked } from "../domain/record/record-codec.ts";
-import type { VolumeRecord } from "../domain/record/volume-record.ts";
+import type { Boot, VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { fileIsBacking, requireMounted } from "./backing-file.ts";
 import type { RdsContext } from "./context.ts";
 import { conversionSlots } from "./conversion-slots.ts";
-import { addItem, fileIsThere, newCopy } from "./copy.ts";
+import { newCopy, requireRoomForCopy } from "./copy.ts";
+import { addItem, fileIsThere } from "./copy-end.ts";
 import type { Disk } from "./disk.ts";
 import { fileLayoutOf } from "./layout.ts";
 import type { MountedDisk } from "./pool.ts";
@@ -44,6 +45,8 @@ export interface Conversion {
   readonly there: ReadonlySet<string>;
   /** Bytes of the volume. */
   readonly sizeBytes: bigint;
+  /** The run of the device, for the step `copy`. */
+  readonly boot?: Boot | undefined;
 }
 
 /** What is known of a conversion before its step is. */
@@ -105,7 +108,9 @@ export const STEP_SCRIPTS: Readonly<
     const { id, subvolume, directory, newFile, sizeBytes, pool } = conversion;
     const volume = requireVolume(conversion);
     const copy = newCopy(context, volume);
-    const comment = encodeChecked(id, { ...volume.record, conversion: undefined, layout: "subvolume", copy });
+    const record = { ...volume.record, conversion: undefined, layout: "subvolume", copy } as const;
+    requireRoomForCopy(id, record);
+    const comment = encodeChecked(id, record);
     const clear = ros`:if ([:len [/file/find where name=${directory}]] > 0) do={ ${removeSubvolume(subvolume, directory)}; :if ($left > 0) do={ :error "rds-csi:changed" } }`;
     const item = ros`/disk/add type=file slot=${conversionSlots(id).fresh} file-path=${newFile} file-size=${sizeBytes} mount-filesystem=no mount-read-only=no compress=no smb-sharing=no nfs-sharing=no media-sharing=no iscsi-export=no swap=no nvme-tcp-export=no comment=${comment}`;
     return ros`${requireMounted(pool.slot)}; ${requireOneLabel(subvolume.label)}; ${requireItem(volume)}; ${clear}; ${addSubvolume(subvolume.label, ros`${subvolume.name}`)}; ${requireItem(volume)}; ${item}`;

@@ -1,25 +1,26 @@
-import { failure } from "../domain/errors/driver-error.ts";
+import { type DriverError, failure, isFailure } from "../domain/errors/driver-error.ts";
 import { decodeRecord } from "../domain/record/record-codec.ts";
-import { shortSize } from "../domain/size.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { filesAmong } from "./backing-file.ts";
+import { bootIn, putBoot } from "./boot.ts";
 import { commandFailure, disksOf, onlyDisk, type RdsContext, runChecked } from "./context.ts";
 import { conversionSlots } from "./conversion-slots.ts";
 import { abortScript, type Conversion, type ConversionItem, STEP_SCRIPTS, stepOf } from "./convert-steps.ts";
 import {
   type ChunkResult,
+  type ChunkSpec,
   type CopyTarget,
   copyChunk,
-  freeTarget,
   isStillSource,
-  noteCopied,
   problemOfSource,
 } from "./copy.ts";
+import { freeTarget, noteCopied } from "./copy-end.ts";
 import { type Disk, disks, FILE_PROPERTIES } from "./disk.ts";
 import { fileLayoutOf, parentOf } from "./layout.ts";
 import { classifiedAmong } from "./lookup.ts";
-import { poolHolding } from "./pool.ts";
+import { poolFull, poolHolding, poolRefused } from "./pool.ts";
+import type { PoolSpace } from "./space.ts";
 import { canHoldSubvolumes } from "./subvolume.ts";
 import { type Classified, ownVolume, type RdsVolume, requireVolume } from "./volume.ts";
 
@@ -30,15 +31,18 @@ import { type Classified, ownVolume, type RdsVolume, requireVolume } from "./vol
 export class ConversionStore {
   readonly #context: RdsContext;
   readonly #ready: (signal: AbortSignal) => Promise<unknown>;
+  readonly #space: PoolSpace;
 
-  constructor(context: RdsContext, ready: (signal: AbortSignal) => Promise<unknown>) {
+  constructor(context: RdsContext, ready: (signal: AbortSignal) => Promise<unknown>, space: PoolSpace) {
     this.#context = context;
     this.#ready = ready;
+    this.#space = space;
   }
 
   /**
-   * Where a volume is. Two commands.
-   * @throws volumeNotFound (NOT_FOUND); conversionRefused, recordUnusable, foreignDisk (FAILED_PRECONDITION); sourcePoolAway, volumeNotReady (UNAVAILABLE)
+   * Where a volume is. Two commands, and before the first step those of `PoolSpace.ofVolume`.
+   * @throws volumeNotFound (NOT_FOUND); conversionRefused, recordUnusable, foreignDisk (FAILED_PRECONDITION); conversionRoom (RESOURCE_EXHAUSTED);
+   *   sourcePoolAway, volumeNotReady (UNAVAILABLE)
    */
   async look(id: VolumeId, signal: AbortSignal): Promise<Conversion> {
     await this.#ready(signal);
@@ -61,7 +65,7 @@ export class ConversionStore {
     const paths = { oldFile: `${folder}/${id}.img`, directory, newFile: `${directory}/disk.img` };
     const { reply } = await runChecked(this.#context, {
       ...read,
-      body: () => filesAmong(Object.values(paths)),
+      body: () => ros`${putBoot()}; ${filesAmong(Object.values(paths))}`,
     });
     const names = reply.flat("files");
     if (names === undefined)
@@ -74,14 +78,23 @@ export class ConversionStore {
     const step = stepOf(facts);
     const problem = step === "mark" && volume !== undefined ? problemOfSource(volume) : undefined;
     if (problem !== undefined) throw refuse(problem);
-    if (step === "mark" && pool.free < sizeBytes)
-      throw refuse(`pool ${pool.slot} has ${shortSize(pool.free)} free`);
     if (step === "mark" && volume?.record.copy !== undefined) throw refuse("it is being copied");
     const left = fresh ?? kept;
     // It may hold an older state of the volume, which a conversion would take for a copy that is whole.
     if (step === "mark" && left !== undefined)
       throw refuse(`disk item ${left.disk.slot} is left of another conversion: look what its file holds`);
-    return { ...facts, step };
+    if (step === "mark") await this.#requireRoom(id, path, sizeBytes, signal);
+    return { ...facts, step, ...(step === "copy" ? { boot: bootIn(reply, what) } : {}) };
+  }
+
+  /** The new file needs the room of a new volume. @throws conversionRoom */
+  async #requireRoom(id: VolumeId, path: string, sizeBytes: bigint, signal: AbortSignal): Promise<void> {
+    const { reserveBytes: reserve = 0n } = this.#context;
+    // No other call of this process creates or grows a volume.
+    const asked = () => ({ ids: [], endings: 0 });
+    const { pool } = await this.#space.ofVolume(id, path, { asked, reserve, signal });
+    if (pool === undefined) throw failure("sourcePoolAway", { source: `volume ${id}` });
+    if (pool.available < sizeBytes) throw lacksRoom(id, poolFull(pool, sizeBytes, pool.available));
   }
 
   /** An item of a conversion. @throws conversionRefused when it holds no record of this installation */
@@ -143,7 +156,9 @@ export class ConversionStore {
     });
     if (outcome.ok) return;
     const { kind, reason, text } = outcome.failure;
-    const { slot, fsLabel: label } = conversion.pool;
+    const { slot, fsLabel: label, free } = conversion.pool;
+    if (kind === "space")
+      throw lacksRoom(id, poolRefused({ slot, available: free }, conversion.sizeBytes, text));
     if (reason === "pool-not-mounted") throw failure("sourcePoolAway", { source: `volume ${id}` });
     if (reason === "label-ambiguous") throw failure("labelAmbiguous", { pool: slot, label });
     // The name of a subvolume that was just removed may not be free yet.
@@ -153,22 +168,20 @@ export class ConversionStore {
   }
 
   /** The copy that step `copy` fills; undefined: it is not one of the volume as it is, and the step makes it anew. */
-  target({ id, fresh, volume }: Conversion): CopyTarget | undefined {
+  target({ id, fresh, volume, there, newFile }: Conversion): CopyTarget | undefined {
     const copy = fresh?.record.copy;
     if (fresh === undefined || volume === undefined || copy === undefined) return undefined;
+    // A power loss soon after `make` takes the file away, and leaves its item.
+    if (!there.has(newFile)) return undefined;
     const record = { ...fresh.record, copy };
     return isStillSource(record, volume) ? { id, disk: fresh.disk, record } : undefined;
   }
 
-  /** Copies one part. One command. @throws as `copyChunk` */
-  async chunk(
-    target: CopyTarget,
-    source: RdsVolume,
-    done: bigint,
-    size: bigint,
-    signal: AbortSignal,
-  ): Promise<ChunkResult> {
-    return copyChunk(this.#context, { target, source, done, size, signal });
+  /** Copies one part. One command. @throws as `copyChunk`, but conversionRoom (RESOURCE_EXHAUSTED) */
+  async chunk(spec: ChunkSpec): Promise<ChunkResult> {
+    return copyChunk(this.#context, spec).catch((error: unknown) => {
+      throw isFailure(error, "poolRefused") ? lacksRoom(spec.target.id, error) : error;
+    });
   }
 
   /** Frees the new file of a line that is over. @throws rdsBusy */
@@ -176,7 +189,7 @@ export class ConversionStore {
     await freeTarget(this.#context, target, signal);
   }
 
-  /** Notes that all bytes are copied. One command, and more until the size shows. @returns, @throws as `noteCopied` */
+  /** Notes that all bytes are copied, when they have settled (`SETTLE_MS`). One command, and more until the size shows. @returns, @throws as `noteCopied` */
   async copied(target: CopyTarget, signal: AbortSignal): Promise<boolean> {
     return noteCopied(this.#context, target, signal);
   }
@@ -194,3 +207,7 @@ export class ConversionStore {
     await this.#change(conversion, "give up", abortScript(conversion), signal);
   }
 }
+
+/** A pool without room for the new file, as a person who converts reads it. */
+const lacksRoom = (volume: VolumeId, { summary: reason }: DriverError): DriverError =>
+  failure("conversionRoom", { volume, reason });

@@ -10,11 +10,10 @@ import {
   type CopyEnds,
   type CopyTarget,
   copyChunk,
-  finishCopy,
-  freeTarget,
   newCopy,
   readEnds,
 } from "./copy.ts";
+import { finishCopy, freeTarget } from "./copy-end.ts";
 import { disks } from "./disk.ts";
 import { classifiedAmong } from "./lookup.ts";
 import { type MountedDisk, poolHolding } from "./pool.ts";
@@ -95,7 +94,7 @@ export class CopyStore {
     return freeTarget(this.#context, target, signal);
   }
 
-  /** Makes a copied target a volume. One command. @returns undefined: it is not as it was read */
+  /** Makes a copied target a volume, when it has settled (`SETTLE_MS`). One command. @returns undefined: it is not as it was read, or the device has restarted */
   async finish(target: CopyTarget, signal: AbortSignal): Promise<RdsVolume | undefined> {
     await this.#ready(signal);
     this.#cache.forget(target.id);

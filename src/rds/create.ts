@@ -1,4 +1,4 @@
-import { failure } from "../domain/errors/driver-error.ts";
+import { failure, isFailure } from "../domain/errors/driver-error.ts";
 import { encodeChecked, encodeRecord, REVISION_ROOM } from "../domain/record/record-codec.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
@@ -51,8 +51,7 @@ export async function createVolume(context: RdsContext, spec: CreateSpec): Promi
   const made = await tryCreate(context, spec);
   if (made !== "leftover") return made;
   // Another line may be at work on it: its item is about to show then.
-  const isThere = (disk: Disk | undefined) => disk !== undefined;
-  const disk = await pollDisk(context, id, signal, undefined, isThere, undefined, LEFTOVER_MS);
+  const disk = await appears(context, id, signal);
   if (disk !== undefined) return classified(context, disk);
   await removeUnfinished(context, id, placeOn(pool, layout, id, form), undefined, signal);
   const again = await tryCreate(context, spec);
@@ -63,6 +62,12 @@ export async function createVolume(context: RdsContext, spec: CreateSpec): Promi
 
 /** How long a subvolume without disk item may belong to a line that is at work. Milliseconds. */
 const LEFTOVER_MS = 2_000;
+
+/** The disk item of a volume that another line may be making. */
+function appears(context: RdsContext, id: VolumeId, signal: AbortSignal): Promise<Disk | undefined> {
+  const isThere = (disk: Disk | undefined) => disk !== undefined;
+  return pollDisk(context, id, signal, undefined, isThere, undefined, LEFTOVER_MS);
+}
 
 async function tryCreate(context: RdsContext, spec: CreateSpec): Promise<Classified | "leftover"> {
   const { id, signal, pool } = spec;
@@ -128,9 +133,9 @@ function createScript(spec: CreateSpec, comment: string): Script {
     if (subvolume === undefined) return withFolders(item);
     const { label, name } = subvolume;
     if (source === undefined) return ros`${withFolders(addSubvolume(label, ros`${name}`))}; ${item}`;
-    // The folder is that of the source.
     const grow = ros`/disk/set [/disk/find where slot=${id} and comment=$record and size<${sizeBytes}] file-size=${sizeBytes}`;
-    return ros`${addSubvolume(label, ros`${name}`, source.subvolume)}; ${item}${source.sizeBytes < sizeBytes ? ros`; ${grow}` : ros``}`;
+    // The folder of the source may be another one: that of an earlier --directory.
+    return ros`${withFolders(addSubvolume(label, ros`${name}`, source.subvolume))}; ${item}${source.sizeBytes < sizeBytes ? ros`; ${grow}` : ros``}`;
   };
   return ros`${requireMounted(pool.slot)}; :if ([:len [/disk/find where slot=${id}]] = 0) do={ ${requireNoConversion(id)}; ${leftover}; ${requireMounted(pool.slot)}; :local record ${comment}; ${steps()} }`;
 }
@@ -166,21 +171,35 @@ async function createFailed(
   }
   const disk = await findDisk(context, id, signal);
   const found = disk === undefined ? undefined : classify(disk, context.clusterId);
-  if (kind === "space" || kind === "argument") {
+  const rejected = commandFailure(what, { kind, reason, text });
+  // Those of conversions come before: nothing of the line has run.
+  const isFinal = kind !== "exists" && kind !== "own" && !isFailure(rejected, "rdsBusy");
+  if (isFinal) {
     // The answer claims that nothing exists, so the remains of the failed command are removed first.
-    const partial = found?.kind === "volume" && disk?.comment === encodeRecord(spec.record);
+    // An item that is there for a reason that is not known may be whole: it stays, for the repeated call.
+    const isClear = kind === "space" || kind === "argument";
+    const partial = isClear && found?.kind === "volume" && disk?.comment === encodeRecord(spec.record);
     const place = placeOn(pool, spec.layout, id, spec.form);
-    if (disk === undefined || partial)
-      await removeUnfinished(context, id, place, partial ? found.volume : undefined, signal);
+    // A reason that is not known may be another line that makes the volume: its item is about to show then.
+    if (disk === undefined && kind === "other" && (await appears(context, id, signal)) !== undefined)
+      throw failure("rdsBusy", { what, detail: text });
+    if (disk === undefined || partial) {
+      try {
+        await removeUnfinished(context, id, place, partial ? found.volume : undefined, signal);
+      } catch (error) {
+        if (!isFailure(error, "commandRejected")) throw error;
+        throw failure("rdsBusy", { what, detail: `${text}; ${error.message}` });
+      }
+    }
     if (kind === "space") throw poolRefused(pool, sizeBytes, text);
+    // Its source may be gone since it was looked up: the repeated call says so.
+    const mayLackSource = spec.source !== undefined && (kind === "argument" || kind === "absent");
+    if (!mayLackSource && (disk === undefined || partial)) throw rejected;
   }
   if (kind === "exists" && found !== undefined) return found;
   // The name of a subvolume that was just removed may not be free yet.
   if (kind === "exists" && spec.form === "subvolume") return "leftover";
-  // Its source may be gone since it was looked up: the repeated call says so.
-  const mayLackSource = spec.source !== undefined && (kind === "argument" || kind === "absent");
-  if (disk !== undefined || mayLackSource) throw failure("rdsBusy", { what, detail: text });
-  throw commandFailure(what, { kind, reason, text });
+  throw failure("rdsBusy", { what, detail: text });
 }
 
 /** @throws sizeNotConfirmed (UNAVAILABLE) when the device differs from the request */

@@ -136,7 +136,11 @@ export function poolFull({ slot }: Pool, wanted: bigint, available: bigint): Dri
 }
 
 /** The refusal of RouterOS. @param detail its own text */
-export function poolRefused({ slot, available }: Pool, wanted: bigint, detail: string): DriverError {
+export function poolRefused(
+  { slot, available }: Pick<Pool, "slot" | "available">,
+  wanted: bigint,
+  detail: string,
+): DriverError {
   return failure("poolRefused", {
     ...{ pool: slot, wanted: shortSize(wanted, "up"), available: shortSize(available), detail },
   });

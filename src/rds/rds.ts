@@ -66,7 +66,7 @@ export class Rds {
     this.#lists = sharedReads(context, 1);
     this.#pages = sharedReads(context, 1);
     this.snapshots = new SnapshotStore(context, (signal) => this.version(signal));
-    this.conversions = new ConversionStore(context, (signal) => this.version(signal));
+    this.conversions = new ConversionStore(context, (signal) => this.version(signal), this.#space);
     this.copies = new CopyStore(context, (signal) => this.version(signal), this.#cache);
   }
 

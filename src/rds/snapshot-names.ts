@@ -1,39 +1,28 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { clusterToken, decodeSnapshotName, type SnapshotRecord } from "../domain/record/snapshot-record.ts";
-import type { SnapshotId } from "../domain/snapshot-id.ts";
+import { type SnapshotHandle, type SnapshotId, snapshotHandle } from "../domain/snapshot-id.ts";
 import { payload, type Reply } from "../routeros/envelope.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { parentOf } from "./layout.ts";
-import type { Subvolume, SubvolumeName } from "./subvolume.ts";
+import type { Subvolume } from "./subvolume.ts";
 
 /** The last component of a path. */
 export function lastOf(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-/** Condition of the subvolumes whose last component begins with a snapshot's id. */
-export function named(id: SnapshotId): Script {
-  return ros`fullname~${`(^|/)${id}[.]`}`;
+/** Condition of the subvolumes whose last component begins with a snapshot's id. @param label of their filesystem; undefined: any */
+export function named(id: SnapshotId, label?: string): Script {
+  const name = ros`fullname~${`(^|/)${id}[.]`}`;
+  return label === undefined ? name : ros`fs=${label} and ${name}`;
 }
 
 /** Statements: put the names of the living subvolumes with a snapshot's id under `names`, whether they are read-only, and the labels of their filesystems. */
-export function namesOf(id: SnapshotId): Script {
+export function namesOf(id: SnapshotId, label?: string): Script {
   const get = (property: Script) => ros`[/disk/btrfs/subvolume/get $i ${property}]`;
   const access = ros`:local a ">rw>"; :if (${get(ros`read-only`)} = true) do={ :set a ">ro>" }`;
   const each = ros`:if (${get(ros`dead`)} != true) do={ ${access}; :set names ($names . "|" . ${get(ros`fullname`)} . $a . ${get(ros`fs`)}) }`;
-  return ros`:local names ""; :foreach i in=[/disk/btrfs/subvolume/find where ${named(id)}] do={ ${each} }; ${payload("names", ros`$names`)}`;
-}
-
-/**
- * Statements: remove the subvolume with the name `$own`, if another one with a snapshot's id was made before it: since the look, by a line that
- * ran at the same time. The first one stays, as it may have been the answer to a caller. Btrfs numbers subvolumes in the order of their making.
- */
-export function removeSecond(id: SnapshotId, label: string): Script {
-  const get = (property: Script) => ros`[/disk/btrfs/subvolume/get $i ${property}]`;
-  const own = ros`fs=${label} and (fullname=$own or fullname=("/" . $own))`;
-  const all = ros`:foreach i in=[/disk/btrfs/subvolume/find where ${named(id)}] do={ :local n [:tonum ${get(ros`subvolume-id`)}]; :if ($first = 0 || $n < $first) do={ :set first $n } }`;
-  const mine = ros`:foreach i in=[/disk/btrfs/subvolume/find where ${own}] do={ :if ([:tonum ${get(ros`subvolume-id`)}] > $first) do={ /disk/btrfs/subvolume/remove $i } }`;
-  return ros`:local first 0; ${all}; ${mine}`;
+  return ros`:local names ""; :foreach i in=[/disk/btrfs/subvolume/find where ${named(id, label)}] do={ ${each} }; ${payload("names", ros`$names`)}`;
 }
 
 const NAME = /^\/*(?<name>[^>]+)>(?<access>ro|rw)>(?<label>.*)$/;
@@ -50,7 +39,12 @@ export function namesIn(reply: Reply): Subvolume[] | undefined {
 /** A snapshot on the RDS. */
 export interface RdsSnapshot {
   readonly record: SnapshotRecord;
-  readonly subvolume: SubvolumeName;
+  readonly subvolume: Omit<Subvolume, "dead">;
+}
+
+/** The CSI handle of a snapshot. */
+export function handleOf({ record, subvolume }: RdsSnapshot): SnapshotHandle {
+  return snapshotHandle(record.id, subvolume.label);
 }
 
 /** Whether a snapshot is one of an installation. @param clusterId undefined: not known, that of any installation counts as ours */

@@ -1,16 +1,16 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { RecentMap } from "../domain/recent-map.ts";
-import {
-  clusterToken,
-  decodeSnapshotName,
-  type SnapshotRecord,
-  snapshotNamePrefix,
-} from "../domain/record/snapshot-record.ts";
+import { decodeSnapshotName } from "../domain/record/snapshot-record.ts";
 import { shortSize } from "../domain/size.ts";
-import type { SnapshotId } from "../domain/snapshot-id.ts";
+import {
+  partsOfHandle,
+  type SnapshotHandle,
+  type SnapshotId,
+  snapshotHandle,
+} from "../domain/snapshot-id.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { payload } from "../routeros/envelope.ts";
-import { ros, type Script } from "../routeros/script.ts";
+import { ros } from "../routeros/script.ts";
 import { requireMounted } from "./backing-file.ts";
 import { commandFailure, disksOf, type RdsContext, runChecked } from "./context.ts";
 import { requireFinished } from "./copy.ts";
@@ -18,9 +18,11 @@ import { type Disk, disks } from "./disk.ts";
 import { fileLayoutOf, type Layout, parentOf } from "./layout.ts";
 import { awayPools } from "./leftover.ts";
 import { classifiedAmong } from "./lookup.ts";
-import { isMountedPool, type MountedDisk, poolHolding } from "./pool.ts";
+import { isMountedPool, poolHolding } from "./pool.ts";
+import { cutScript, LATEST_MS, type SnapshotSpec, type SourceVolume } from "./snapshot-cut.ts";
 import { listSnapshots, type SnapshotFilter } from "./snapshot-list.ts";
 import {
+  handleOf,
   isOf,
   lastOf,
   named,
@@ -29,41 +31,15 @@ import {
   onlySnapshot,
   ownSnapshots,
   type RdsSnapshot,
-  removeSecond,
 } from "./snapshot-names.ts";
 import {
-  addSubvolume,
   canHoldSubvolumes,
   requireOneLabel,
-  type SubvolumeName,
   subvolumeFromRow,
   subvolumeIds,
   subvolumes,
 } from "./subvolume.ts";
-import { ownVolume, type RdsVolume } from "./volume.ts";
-
-/** A volume as source of a snapshot or clone, and the pool that its file is on. */
-export interface SourceVolume {
-  readonly volume: RdsVolume;
-  readonly pool: MountedDisk;
-  /** Its subvolume. */
-  readonly subvolume: SubvolumeName;
-  /** The clock of the RDS; nanoseconds since the Unix epoch. */
-  readonly now: bigint;
-}
-
-/** How a snapshot is to be made. */
-export interface SnapshotSpec {
-  readonly id: SnapshotId;
-  readonly source: SourceVolume;
-  /** Bytes that stay free in each pool. */
-  readonly reserveBytes: bigint;
-  readonly signal: AbortSignal;
-}
-
-/** How long after the look at its source a line may make a snapshot. A line that waits longer on the RDS ends without effect. */
-const LATEST_MS = 60_000;
-const NS_PER_MS = 1_000_000n;
+import { ownVolume } from "./volume.ts";
 
 /**
  * Snapshots on one RDS: read-only Btrfs subvolumes beside the volumes, whose names are their records. Each method says how many RouterOS commands
@@ -122,7 +98,7 @@ export class SnapshotStore {
     const { volume, pool } = source;
     if (pool.free < reserveBytes) {
       // One that an earlier call has made needs no room.
-      const { snapshot } = await this.find(id, signal);
+      const { snapshot } = await this.find(snapshotHandle(id, pool.fsLabel), signal);
       if (snapshot !== undefined) return snapshot;
       const [free, reserve] = [shortSize(pool.free), shortSize(reserveBytes, "up")];
       throw failure("snapshotRoom", { pool: pool.slot, free, reserve });
@@ -138,7 +114,7 @@ export class SnapshotStore {
       purpose: "change",
       orderKey: id,
       listing: subvolumes(named(id)),
-      body: (rows) => ros`${cutScript(spec, this.#record(spec))}; ${rows}`,
+      body: (rows) => ros`${cutScript(spec)}; ${rows}`,
       signal,
     });
     if (earlier > now) this.#unanswered.set(id, earlier);
@@ -157,25 +133,60 @@ export class SnapshotStore {
         throw failure("rdsBusy", { what, detail: text });
       throw commandFailure(what, outcome.failure);
     }
-    const found = onlySnapshot(
-      id,
-      ownSnapshots(id, outcome.rows.map(subvolumeFromRow), this.#context.clusterId),
-    );
-    if (found !== undefined) return found;
-    throw failure("notVerified", { what, detail: "the subvolume is missing" });
+    const all = outcome.rows.map(subvolumeFromRow).filter(({ dead }) => !dead);
+    const beside = all.filter(({ label }) => label === pool.fsLabel);
+    // A copy of it in another filesystem is another one.
+    const own = ownSnapshots(id, beside.length > 0 ? beside : all, this.#context.clusterId);
+    const found = onlySnapshot(id, own);
+    if (found === undefined) throw failure("notVerified", { what, detail: "the subvolume is missing" });
+    const { label } = found.subvolume;
+    const reason = `it is in filesystem ${label}, and its source in ${pool.fsLabel}`;
+    if (label !== pool.fsLabel && found.record.source === volume.id)
+      throw failure("snapshotForeign", { snapshot: id, reason });
+    return found;
   }
 
-  /** One snapshot of this installation; undefined if no mounted pool has it. One command. @throws snapshotForeign, rdsBusy */
+  /**
+   * One snapshot of this installation, and its pool; undefined: it is proven absent, as its pool is mounted. One command.
+   * @throws snapshotForeign, rdsBusy; snapshotPoolAway (UNAVAILABLE)
+   */
   async find(
-    id: SnapshotId,
+    handle: SnapshotHandle,
     signal: AbortSignal,
-  ): Promise<{ readonly snapshot: RdsSnapshot | undefined; readonly mounted: readonly Disk[] }> {
-    const { all, mounted } = await this.#look(id, signal);
-    return { snapshot: onlySnapshot(id, all), mounted };
+  ): Promise<{ readonly snapshot: RdsSnapshot | undefined; readonly pool: string }> {
+    const { all, pool } = await this.#lookIn(handle, signal);
+    return { snapshot: onlySnapshot(partsOfHandle(handle).id, all), pool };
   }
 
+  /**
+   * The snapshot with this id in any filesystem; undefined: it is proven absent, as every pool that has a volume of this installation is mounted.
+   * One command, two if there is none. @throws snapshotForeign, rdsBusy; snapshotPoolAway (UNAVAILABLE)
+   */
+  async findAnywhere(id: SnapshotId, layout: Layout, signal: AbortSignal): Promise<RdsSnapshot | undefined> {
+    const { all, mounted } = await this.#look(id, undefined, signal);
+    const snapshot = onlySnapshot(id, all);
+    if (snapshot !== undefined) return snapshot;
+    const [pool] = await awayPools(this.#context, layout, mounted, signal);
+    if (pool !== undefined) throw failure("snapshotPoolAway", { snapshot: id, pool });
+    return undefined;
+  }
+
+  /** @returns `pool`: slot @throws snapshotPoolAway: only a mounted filesystem says what is in it */
+  async #lookIn(
+    handle: SnapshotHandle,
+    signal: AbortSignal,
+  ): Promise<{ readonly all: readonly RdsSnapshot[]; readonly pool: string }> {
+    const { id, label } = partsOfHandle(handle);
+    const { all, mounted } = await this.#look(id, label, signal);
+    const pool = mounted.find((disk) => isMountedPool(disk) && disk.fsLabel === label);
+    if (pool === undefined) throw failure("snapshotPoolAway", { snapshot: handle, pool: label });
+    return { all, pool: pool.slot };
+  }
+
+  /** The snapshots with an id in one filesystem, or in all, and the items of `/disk` that were mounted just after. */
   async #look(
     id: SnapshotId,
+    label: string | undefined,
     signal: AbortSignal,
   ): Promise<{ readonly all: readonly RdsSnapshot[]; readonly mounted: readonly Disk[] }> {
     await this.#ready(signal);
@@ -184,9 +195,9 @@ export class SnapshotStore {
       what,
       purpose: "read",
       listing: disks(ros`mounted`),
-      body: (rows) => ros`${namesOf(id)}; ${rows}`,
+      body: (rows) => ros`${namesOf(id, label)}; ${rows}`,
       signal,
-      coalesceKey: `snapshot:${id}`,
+      coalesceKey: `snapshot:${id}:${label ?? ""}`,
     });
     const found = namesIn(outcome.reply);
     if (found === undefined)
@@ -194,22 +205,7 @@ export class SnapshotStore {
     return { all: ownSnapshots(id, found, this.#context.clusterId), mounted: disksOf(outcome) };
   }
 
-  /**
-   * Requires that a snapshot which no mounted pool has is absent: every pool of this installation is mounted. One command.
-   * @param mounted as `find` returned it
-   * @throws snapshotPoolAway (UNAVAILABLE)
-   */
-  async requireAbsent(
-    id: SnapshotId,
-    layout: Layout,
-    mounted: readonly Disk[],
-    signal: AbortSignal,
-  ): Promise<void> {
-    const [pool] = await awayPools(this.#context, layout, mounted, signal);
-    if (pool !== undefined) throw failure("snapshotPoolAway", { snapshot: id, pool });
-  }
-
-  /** The snapshots of this installation, in the order of their ids. One command, or several when there are many. */
+  /** The snapshots of this installation on mounted pools, in the order of their handles. One command, or several when there are many. */
   async list(filter: SnapshotFilter, signal: AbortSignal): Promise<RdsSnapshot[]> {
     await this.#ready(signal);
     const found = await listSnapshots(this.#context, filter, signal);
@@ -220,32 +216,30 @@ export class SnapshotStore {
         if (decoded.kind !== "snapshot" || !isOf(clusterId, decoded.record)) return [];
         return [{ record: decoded.record, subvolume }];
       })
-      .toSorted((a, b) => (a.record.id < b.record.id ? -1 : 1));
+      .toSorted((a, b) => (handleOf(a) < handleOf(b) ? -1 : 1));
   }
 
   /**
-   * Removes a snapshot. One that no pool has is removed already, if every pool of this installation is mounted. Two commands.
+   * Removes a snapshot from its filesystem. One that is not there while its pool is mounted is removed already. One command, two if there is one.
    * @throws snapshotForeign, labelAmbiguous (FAILED_PRECONDITION), snapshotPoolAway, snapshotPending, notVerified (UNAVAILABLE)
    */
-  async remove(id: SnapshotId, layout: Layout, signal: AbortSignal): Promise<void> {
-    const { all, mounted } = await this.#look(id, signal);
-    const [first] = all;
-    if (first === undefined) await this.requireAbsent(id, layout, mounted, signal);
-    else await this.#remove(first, all, mounted, signal);
+  async remove(handle: SnapshotHandle, signal: AbortSignal): Promise<void> {
+    const { all, pool } = await this.#lookIn(handle, signal);
+    if (all.length > 0) await this.#remove(handle, all, pool, signal);
+    const { id } = partsOfHandle(handle);
     const leftMs = (this.#unanswered.get(id) ?? 0) - this.#context.clock.monotonic();
-    if (leftMs > 0) throw failure("snapshotPending", { snapshot: id, seconds: Math.ceil(leftMs / 1_000) });
+    if (leftMs > 0)
+      throw failure("snapshotPending", { snapshot: handle, seconds: Math.ceil(leftMs / 1_000) });
   }
 
-  /** @param first of `all`, which lie in one filesystem */
   async #remove(
-    { record: { id }, subvolume: { label } }: RdsSnapshot,
+    handle: SnapshotHandle,
     all: readonly RdsSnapshot[],
-    mounted: readonly Disk[],
+    pool: string,
     signal: AbortSignal,
   ): Promise<void> {
+    const { id, label } = partsOfHandle(handle);
     const what = `delete snapshot ${id}`;
-    const pool = mounted.find((disk) => isMountedPool(disk) && disk.fsLabel === label)?.slot;
-    if (pool === undefined) throw failure("snapshotPoolAway", { snapshot: id, pool: label });
     const each = all.map(
       ({ subvolume }) =>
         ros`:foreach s in=${subvolumeIds(subvolume)} do={ :onerror g in={ /disk/btrfs/subvolume/remove $s } do={ :set why $g } }`,
@@ -254,7 +248,7 @@ export class SnapshotStore {
       what,
       purpose: "change",
       orderKey: id,
-      listing: subvolumes(named(id)),
+      listing: subvolumes(named(id, label)),
       // A subvolume that is removed already is listed for a while: only the rows say whether it is there, and only while its pool is mounted.
       body: (rows) =>
         ros`${requireMounted(pool)}; ${requireOneLabel(label)}; :local why ""; ${each}; ${payload("why", ros`$why`)}; ${rows}; ${requireMounted(pool)}`,
@@ -262,7 +256,7 @@ export class SnapshotStore {
     });
     if (!outcome.ok) {
       const { reason } = outcome.failure;
-      if (reason === "pool-not-mounted") throw failure("snapshotPoolAway", { snapshot: id, pool });
+      if (reason === "pool-not-mounted") throw failure("snapshotPoolAway", { snapshot: handle, pool });
       if (reason === "label-ambiguous") throw failure("labelAmbiguous", { pool, label });
       throw commandFailure(what, outcome.failure);
     }
@@ -271,23 +265,4 @@ export class SnapshotStore {
     const detail = outcome.reply.flat("why")?.trim() || "the subvolume is still there";
     throw failure("notVerified", { what, detail });
   }
-
-  #record({ id, source: { volume } }: SnapshotSpec): Omit<SnapshotRecord, "createdNs"> {
-    const { disk, record } = volume;
-    const cluster = clusterToken(record.cluster);
-    return { id, source: volume.id, sizeBytes: disk.size ?? 0n, filesystem: record.filesystem, cluster };
-  }
-}
-
-/** The time in the name is the device's own, taken in the same line just before the cut: UTC, whatever its time zone. */
-function cutScript({ id, source }: SnapshotSpec, record: Omit<SnapshotRecord, "createdNs">): Script {
-  const { pool, subvolume, now } = source;
-  const until = now + BigInt(LATEST_MS) * NS_PER_MS;
-  const folder = parentOf(subvolume.name);
-  const prefix = `${folder === "" ? "" : `${folder}/`}${snapshotNamePrefix(record)}`;
-  const { label, name } = subvolume;
-  const add = addSubvolume(label, ros`$own`, name, true);
-  const count = ros`[:len [/disk/btrfs/subvolume/find where ${named(id)}]]`;
-  const cut = ros`:local t [:tonsec [:timestamp]]; :if ($t > ${until}) do={ :error "rds-csi:late" }; :local own (${prefix} . $t); ${add}; ${removeSecond(id, label)}`;
-  return ros`${requireMounted(pool.slot)}; ${requireOneLabel(label)}; :if (${count} = 0) do={ ${cut} }`;
 }

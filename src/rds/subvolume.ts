@@ -1,3 +1,4 @@
+import { isHandleLabel } from "../domain/snapshot-id.ts";
 import { payload } from "../routeros/envelope.ts";
 import { escapeRegex } from "../routeros/quote.ts";
 import type { Listing } from "../routeros/reply/form.ts";
@@ -21,12 +22,9 @@ export interface Subvolume extends SubvolumeName {
   readonly dead: boolean;
 }
 
-/** A label that RouterOS lines, and replies that are cut at separators, take as it is. */
-const LABEL = /^[A-Za-z0-9._:@+-]{1,255}$/;
-
 /** Whether subvolumes can be made on a mounted pool: it is Btrfs, and its label names it. */
 export function canHoldSubvolumes({ fs, fsLabel }: Pick<Disk, "fs" | "fsLabel">): boolean {
-  return fs === "btrfs" && LABEL.test(fsLabel);
+  return fs === "btrfs" && isHandleLabel(fsLabel);
 }
 
 /** Lists the subvolumes that meet a condition. */
@@ -56,7 +54,7 @@ export function requireOneLabel(label: string): Script {
 
 /**
  * Statement: makes a subvolume, empty or as a snapshot of `parent` in the same filesystem. Whether `parent` takes the path or the last component
- * is unknown: so both are tried. The last components of ours are unique.
+ * is unknown: so both are tried, the last component only while no other subvolume has it, as the device may take any of them.
  * @param name expression of its path
  */
 export function addSubvolume(label: string, name: Script, parent?: string, readOnly = false): Script {
@@ -64,10 +62,10 @@ export function addSubvolume(label: string, name: Script, parent?: string, readO
     ros`/disk/btrfs/subvolume/add fs=${label}${from} name=${name}${readOnly ? ros` read-only=yes` : ros``}`;
   if (parent === undefined) return add(ros``);
   const last = parent.slice(parent.lastIndexOf("/") + 1);
-  return last === parent
-    ? add(ros` parent=${parent}`)
-    : // Either text may be the one that says why.
-      ros`:onerror g in={ ${add(ros` parent=${parent}`)} } do={ :onerror h in={ ${add(ros` parent=${last}`)} } do={ :error ($g . "; " . $h) } }`;
+  if (last === parent) return add(ros` parent=${parent}`);
+  const isOnly = ros`[:len [/disk/btrfs/subvolume/find where fs=${label} and fullname~${`(^|/)${escapeRegex(last)}$`}]] = 1`;
+  // Either text may be the one that says why.
+  return ros`:onerror g in={ ${add(ros` parent=${parent}`)} } do={ :if (!(${isOnly})) do={ :error ($g . ${`; ${last} is the name of another subvolume, too`}) }; :onerror h in={ ${add(ros` parent=${last}`)} } do={ :error ($g . "; " . $h) } }`;
 }
 
 /** Expression: whether a disk item is backed by a file in the folder. RouterOS shows paths with a leading slash or without. */

@@ -34,6 +34,27 @@ describe("/disk/copy with offsets", () => {
     expect(await target()).toBe("abcde23489");
   });
 
+  test.each([
+    [60, "abcdefghij"],
+    [0, "0123456789"],
+  ])(
+    "a power loss takes back what was copied in the last %d seconds; items stay",
+    async (seconds, expected) => {
+      const [simulator, client] = await both();
+      const { device } = simulator;
+      await client.exec(`${addLine("a")}; ${addLine("b")}`);
+      await device.writeFile("storage-pool/a.img", 0n, "0123456789");
+      await device.writeFile("storage-pool/b.img", 0n, "abcdefghij");
+      await client.exec("/disk/copy src=a dst=b");
+      const [disks, { bootedAt }] = [device.disks, device];
+      await simulator.powerLoss(seconds);
+      const bytes = await device.readFile("storage-pool/b.img", 0n, 10);
+      expect(Buffer.from(bytes).toString("latin1")).toBe(expected);
+      expect(device.disks).toEqual(disks);
+      expect(device.bootedAt).toBeGreaterThan(bootedAt);
+    },
+  );
+
   test("holes stay holes", async () => {
     const { box } = await filled({ allocation: "sparse" });
     await box.put("/disk/copy src=a dst=b");

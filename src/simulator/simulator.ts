@@ -182,6 +182,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     },
     dropConnections: () => server.dropConnections(),
     reboot: () => running.reboot(),
+    powerLoss: (lostSeconds) => running.reboot(lostSeconds),
     stop: () => {
       stopping ??= (async () => {
         faults.clear();

@@ -225,12 +225,21 @@ describe("examples", () => {
     expect(profile.spec.cloneStrategy).toBe("csi-clone");
   });
 
+  test("disks: their profile names the VolumeSnapshotClass of the component snapshots", () => {
+    const [profile] = files.get("examples/kubevirt/storage-profile.yaml") ?? [];
+    const [snapshotClass] = files.get("components/snapshots/snapshot-class.yaml") ?? [];
+    expect(snapshotClass.kind).toBe("VolumeSnapshotClass");
+    expect(profile.spec.snapshotClass).toBe(snapshotClass.metadata.name);
+  });
+
   test("state of vTPM and EFI: the class before its profile, ReadWriteOnce with a filesystem, deleted with its claim", () => {
     const documents = files.get("examples/kubevirt/vm-state.yaml") ?? [];
     // CDI deletes a profile whose class does not exist.
     expect(documents.map(({ kind }) => kind)).toEqual(["StorageClass", "StorageProfile"]);
     const [state, profile] = documents;
     expect(profile.metadata.name).toBe(state.metadata.name);
+    // CDI leaves a profile without effect whose VolumeSnapshotClass does not exist, and then the machine does not start.
+    expect(profile.spec.snapshotClass).toBeUndefined();
     // KubeVirt takes the access mode of the first set with a filesystem, and makes a claim at each migration.
     expect(profile.spec.claimPropertySets).toEqual([
       { accessModes: ["ReadWriteOnce"], volumeMode: "Filesystem" },

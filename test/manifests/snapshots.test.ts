@@ -4,7 +4,7 @@ import packageJson from "../../package.json" with { type: "json" };
 import { testIo } from "../../src/cli/cli.fixture.ts";
 import { main } from "../../src/cli/main.ts";
 import { driverName } from "../../src/config/common-options.ts";
-import { parseSnapshotId } from "../../src/domain/snapshot-id.ts";
+import { parseSnapshotHandle } from "../../src/domain/snapshot-id.ts";
 import { parseQuantity } from "../../src/kubernetes/quantity.ts";
 import { startWorld, volumeSnapshot, type World } from "../support/kubernetes/world.ts";
 import { files, type Manifest, ofKind, parseManifests } from "./manifests.fixture.ts";
@@ -69,15 +69,21 @@ describe("VolumeSnapshots, their contents and classes", () => {
 
   test("a snapshot by its handle: content and VolumeSnapshot name each other, and deleting them keeps it", () => {
     const [content, snapshot] = files.get("examples/snapshots/by-handle.yaml") ?? [];
-    expect(parseSnapshotId(content.spec.source.snapshotHandle)).toBeDefined();
+    expect(parseSnapshotHandle(content.spec.source.snapshotHandle)).toBeDefined();
     const { name, namespace } = snapshot.metadata;
     expect(content.spec.volumeSnapshotRef).toEqual({ name, namespace });
     expect(snapshot.spec.source).toEqual({ volumeSnapshotContentName: content.metadata.name });
     expect(content.spec.deletionPolicy).toBe("Retain");
   });
 
-  test("a machine's snapshot and its restore name the machine of the example", () => {
-    const [taken, restore] = files.get("examples/kubevirt/vm-snapshot.yaml") ?? [];
+  test("a machine's snapshot and its restore name the machine of the example, and lie in two files: an apply of the one does no restore", () => {
+    const only = (name: string) => {
+      const objects = files.get(`examples/kubevirt/${name}.yaml`) ?? [];
+      expect([name, objects.length]).toEqual([name, 1]);
+      return objects[0];
+    };
+    const [taken, restore] = [only("vm-snapshot"), only("vm-restore")];
+    expect([taken.kind, restore.kind]).toEqual(["VirtualMachineSnapshot", "VirtualMachineRestore"]);
     const [machine] = ofKind(every, "VirtualMachine");
     const named = { apiGroup: "kubevirt.io", kind: "VirtualMachine", name: machine.metadata.name };
     expect([taken.spec.source, restore.spec.target]).toEqual([named, named]);

@@ -59,6 +59,8 @@ export interface StackOptions extends SimulatorOptions {
   readonly maxVolumesPerNode?: number;
   /** Bytes of each part of a copy. */
   readonly chunkBytes?: bigint;
+  /** How long a volume that is copied stays unfinished; left out: as in production. Milliseconds. */
+  readonly settleMs?: number;
   /** Folder of the volumes below a pool's mount point. */
   readonly directory?: string;
   /** The clock of the simulator; `clock` is that of the controllers. */
@@ -75,6 +77,8 @@ export interface ControllerSettings {
   readonly fencing?: Fencing;
   readonly nqnPrefix?: string;
   readonly nvmePort?: number;
+  /** Folder of the volumes below a pool's mount point. */
+  readonly directory?: string;
 }
 
 /** An event that a controller posted on the claim of a volume. */
@@ -148,6 +152,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     maxVolumesPerNode = 0,
     directory: volumeDirectory = LAYOUT.directory,
     chunkBytes,
+    settleMs,
     forms,
     prepare,
     clock = systemClock,
@@ -184,6 +189,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       logger: silentLogger,
       clusterId,
       defaultPool: LAYOUT.pool,
+      reserveBytes,
       nqnPrefix: settings.nqnPrefix ?? "nqn.2000-02.com.mikrotik",
       nvmePort: settings.nvmePort ?? 4420,
       fencing: fencingHere,
@@ -211,7 +217,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         message: event.message,
       });
     const copies = new CopyService({
-      ...{ rds, clock, logger: silentLogger, chunkBytes },
+      ...{ rds, clock, logger: silentLogger, chunkBytes, settleMs },
       events: { post: claims, postForVolume: () => {} },
     });
     const stack: ControllerStack = {
@@ -227,14 +233,14 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       copies,
       volumes: new VolumeService({
         ...{ rds, clock, copies },
-        layout: { ...LAYOUT, directory: volumeDirectory },
+        layout: { ...LAYOUT, directory: settings.directory ?? volumeDirectory },
         reserveBytes,
         clusterId,
       }),
       snapshots: new SnapshotService({
         store: rds.snapshots,
         conversions: rds.conversions,
-        layout: { ...LAYOUT, directory: volumeDirectory },
+        layout: { ...LAYOUT, directory: settings.directory ?? volumeDirectory },
         reserveBytes,
       }),
       expansions: new ExpansionService({

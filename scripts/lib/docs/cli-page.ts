@@ -67,7 +67,7 @@ const VOLUME_FIELDS: readonly (readonly [string, string])[] = [
 ];
 
 const SNAPSHOT_FIELDS: readonly (readonly [string, string])[] = [
-  ["handle", "CSI snapshot handle"],
+  ["handle", "CSI snapshot handle: the id, and the label of the filesystem that holds the snapshot"],
   [
     "state",
     "named (a VolumeSnapshotContent names it), unnamed (none does; never removed by the driver), missing (one names it, and no mounted pool has it) or unknown (the cluster was not asked, or did not answer)",
@@ -146,7 +146,8 @@ export function cliDocs(): string {
     ...SNAPSHOT_FIELDS.map(([name, text]) => `| \`${name}\` | ${text} |`),
     "",
     "`rds-csi snapshots prune -o json` prints one object of kind `SnapshotPrune` when it is done: `namespace`, `carriedOut` (whether",
-    "`--yes` was given) and `items` of `{name, claim, createdAt, action, why, outcome}`. `action` is delete or keep; `outcome` is null",
+    "`--yes` was given) and `items` of `{name, claim, createdAt, cutAt, action, why, outcome}`. `createdAt` is the time of the VolumeSnapshot by",
+    "Kubernetes, `cutAt` that of the cut by the RDS; each is null where it is not known. `action` is delete or keep; `outcome` is null",
     "where nothing was deleted, else deleted, absent (it was gone already) or replaced (one of the same name was made anew, and kept).",
   ].join("\n")}\n`;
 }

@@ -88,10 +88,7 @@ const addShow: Add = (snapshots, io, options, done) => {
       "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi snapshots show vms/database-monday",
     )
     .action(async (text: string, given) => {
-      const { parseVolumeName } = await import("../../inspect/resolve.ts");
-      const name = parseVolumeName(text, given.namespace);
-      if (name === undefined)
-        return show.error("error: expected namespace/name, or a name and maybe --namespace");
+      const name = await show.nameOf(text, given.namespace);
       const { runSnapshotsShow } = await import("./show.ts");
       const { output, failOnProblems, timeout: timeoutSeconds } = given;
       const chosen = { name, output, failOnProblems, timeoutSeconds };
@@ -103,8 +100,13 @@ const addPrune: Add = (snapshots, io, options, done) => {
   const prune: CliCommand = snapshots
     .command("prune")
     .description("plan which VolumeSnapshots of a schedule to delete, or delete them; asks Kubernetes only")
-    .count("--keep <count>", "so many ready VolumeSnapshots of each claim stay, the newest", 1, MOST_KEPT)
-    .duration("--older-than <duration>", "delete only those that are older, such as 36h or 7d")
+    .count(
+      "--keep <count>",
+      "so many ready VolumeSnapshots of each claim stay, the newest; those on whose age the clocks of Kubernetes and the RDS disagree stay as well",
+      1,
+      MOST_KEPT,
+    )
+    .duration("--older-than <duration>", "delete only those that are older by both clocks, such as 36h or 7d")
     .option(
       "-n, --namespace <namespace>",
       "namespace of the VolumeSnapshots; default: that of the pod or kubeconfig",
@@ -118,7 +120,7 @@ const addPrune: Add = (snapshots, io, options, done) => {
     .examples(
       io,
       "rds-csi snapshots prune --keep 7 -n vms --selector schedule=nightly --orchestrator kubernetes --kubeconfig ~/.kube/config",
-      "rds-csi snapshots prune --keep 7 --older-than 7d --source database --yes",
+      "rds-csi snapshots prune --keep 7 --older-than 7d -n vms --source database --orchestrator kubernetes --kubeconfig ~/.kube/config --yes",
     )
     .action(async (given) => {
       const { keep, olderThan: olderThanSeconds, namespace, selector, source: sources = [] } = given;

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { parse } from "yaml";
 import { BUILT_IN } from "../../../test/support/kubernetes/fake-api-server.ts";
 import { volumeSnapshot } from "../../../test/support/kubernetes/world.ts";
+import { partsOfHandle } from "../../domain/snapshot-id.ts";
 import { testIo } from "../cli.fixture.ts";
 import { main } from "../main.ts";
 import { type SnapshotStand, startSnapshotStand } from "./snapshots.fixture.ts";
@@ -58,7 +59,7 @@ describe("rds-csi snapshots list", () => {
     expect(found.get(named)).toMatchObject({
       ...item,
       state: "named",
-      path: expect.stringMatching(new RegExp(`^csi/${named}[.]1[.]${on.volume}[.]`)),
+      path: expect.stringMatching(new RegExp(`^csi/${partsOfHandle(named).id}[.]1[.]${on.volume}[.]`)),
       contents: [{ name: "snapcontent-monday", snapshot: { namespace: "vms", name: "monday" } }],
     });
     expect(found.get(unnamed)).toMatchObject({ ...item, state: "unnamed", contents: [] });
@@ -67,6 +68,13 @@ describe("rds-csi snapshots list", () => {
       source: { handle: "csi-0123456789abcdef0123456789ab", exists: false },
     });
     expect(parse((await run(["snapshots", "list", "-o", "yaml"])).out)).toEqual(document);
+  });
+
+  test("one that its VolumeSnapshotContent does not name yet is named, and not missing", async () => {
+    await on.cut("snapshot-uid-vms-begun");
+    apply(volumeSnapshot("begun", "", { volume: on.volume }));
+    const { items } = JSON.parse((await run(["snapshots", "list", "-o", "json"])).out);
+    expect(items.map(({ state }: { state: string }) => state)).toEqual(["named"]);
   });
 
   test("the time of the cut is that of the RDS, and the source may be gone", async () => {

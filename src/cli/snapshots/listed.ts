@@ -10,7 +10,7 @@ import {
 } from "../../inspect/fact.ts";
 import type { PersistentVolumeView } from "../../kubernetes/port.ts";
 import type { SnapshotContentView } from "../../kubernetes/volume-snapshots.ts";
-import type { RdsSnapshot } from "../../rds/snapshot-names.ts";
+import { handleOf, type RdsSnapshot } from "../../rds/snapshot-names.ts";
 import type { Survey } from "../../rds/survey.ts";
 import type { Limits, Sides } from "../volumes/connect.ts";
 import { unknownSides } from "../volumes/listed.ts";
@@ -58,11 +58,15 @@ const NS_PER_S = 1_000_000_000n;
 export function listedSnapshots(world: SnapshotWorld): ListedSnapshot[] {
   const { snapshots, survey, contents } = world;
   const byHandle = Map.groupBy(valueOr(contents, []), ({ handle }) => handle);
-  const present = new Set<string>(snapshots.map(({ record }) => record.id));
-  const listed = snapshots.map(({ record, subvolume: { label, name } }): ListedSnapshot => {
-    const named = byHandle.get(record.id) ?? [];
+  // A content that has no handle yet is known by its snapshot's id.
+  const present = new Set<string>(snapshots.flatMap((each) => [handleOf(each), each.record.id]));
+  const listed = snapshots.map((snapshot): ListedSnapshot => {
+    const { record, subvolume } = snapshot;
+    const { label, name } = subvolume;
+    const handle = handleOf(snapshot);
+    const named = [...(byHandle.get(handle) ?? []), ...(byHandle.get(record.id) ?? [])];
     return {
-      handle: record.id,
+      handle,
       state: contents.state === "unknown" ? "unknown" : named.length > 0 ? "named" : "unnamed",
       ...sourceOf(world, record.source),
       sizeBytes: record.sizeBytes,

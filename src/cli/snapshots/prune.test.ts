@@ -80,9 +80,36 @@ describe("rds-csi snapshots prune", () => {
     const done = JSON.parse((await prune("--keep", "3", ...NIGHTLY, "-o", "json", "--yes")).out);
     expect(done).toMatchObject({ kind: "SnapshotPrune", namespace: "vms", carriedOut: true });
     expect(done.items.at(-1)).toEqual({
-      ...{ name: "disk-1", claim: "disk", createdAt: "2026-02-01T02:00:00Z" },
+      ...{ name: "disk-1", claim: "disk", createdAt: "2026-02-01T02:00:00Z", cutAt: "2026-02-01T02:00:00Z" },
       ...{ action: "delete", why: "3 newer ones are kept", outcome: "deleted" },
     });
+  });
+
+  test("a cut while the RDS's clock was wrong: what both clocks call old goes, the rest stays, and the exit code is 1", async () => {
+    const shape = { labels: { schedule: "nightly" }, createdAt: "2026-02-05T02:00:00Z" };
+    const wrong = volumeSnapshot("disk-5", "snap-5", { ...shape, cutAt: "1970-01-02T00:00:10Z" });
+    for (const object of wrong) world.api.apply(object);
+    const planned = await prune("--keep", "2", ...NIGHTLY);
+    expect(planned.code).toBe(1);
+    expect(planned.out).toEndWith("Nothing was changed. The same command with --yes deletes them.\n");
+    const { code, out, err } = await prune("--keep", "2", ...NIGHTLY, "--yes");
+    expect(code).toBe(1);
+    expect(out).toEndWith("\nvms/disk-1: deleted\nvms/disk-2: deleted\n");
+    expect(err).toContain(
+      "disagree on the age of VolumeSnapshots, so these are kept: vms/disk-5, vms/disk-3. The two times of these are far apart: vms/disk-5 (created 2026-02-05T02:00:00Z by Kubernetes, cut 1970-01-02T00:00:10Z by the RDS).",
+    );
+    expect(err).toContain("Set the clock of the RDS by NTP");
+    expect(left()).toEqual(["disk-3", "disk-4", "disk-5"]);
+
+    world.api.delete("VolumeSnapshotContent", "snapcontent-disk-5");
+    const [, content] = volumeSnapshot("disk-5", "s-5", { driver: "other.example.org" });
+    world.api.apply(content as never);
+    world.api.delete("VolumeSnapshot", "disk-3", "vms");
+    const others = await prune("--keep", "1", ...NIGHTLY);
+    expect([others.code, others.out]).toEqual([
+      1,
+      expect.stringMatching(/keep +disk-5 .* of another driver\n/),
+    ]);
   });
 
   test("one that was made anew between plan and deletion is kept", async () => {
@@ -103,6 +130,30 @@ describe("rds-csi snapshots prune", () => {
     const { out } = await prune("--keep", "3", ...NIGHTLY, "--yes");
     expect(out).toContain("vms/disk-1: was made anew meanwhile, and is kept\n");
     expect(left()).toContain("disk-1");
+  });
+
+  test("the examples of its help do what they say, the second with --yes", async () => {
+    const help = testIo();
+    expect(await main(["snapshots", "prune", "--help"], help)).toBe(0);
+    const [, examples = ""] = /\nExamples:\n(.+?)\n\n/s.exec(help.written.out) ?? [];
+    const commands = examples.trim().split(/\n\s*/);
+    expect(commands).toHaveLength(2);
+    for (const day of [1, 2, 3, 4, 5, 6, 7, 8])
+      for (const object of volumeSnapshot(`database-${day}`, `snap-db-${day}`, {
+        ...{ claim: "database", labels: { schedule: "nightly" }, createdAt: `2026-01-0${day}T02:00:00Z` },
+      }))
+        world.api.apply(object);
+    for (const [command, remain] of [
+      [commands[0], 12],
+      [commands[1], 11],
+    ] as const) {
+      const [program, ...args] = (command ?? "").replace("~/.kube/config", kubeconfig).split(/\s+/);
+      const io = testIo();
+      expect([program, await main(args, io), io.written.err]).toEqual(["rds-csi", 0, ""]);
+      expect(io.written.out).toMatch(/\ndelete +database-1 /);
+      expect(left()).toHaveLength(remain);
+    }
+    expect(left()).not.toContain("database-1");
   });
 
   test("refuses without a cluster, without CRDs, without a right, without a selection", async () => {

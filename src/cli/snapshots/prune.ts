@@ -11,7 +11,7 @@ import type { Io } from "../io.ts";
 import { jsonText } from "../machine-text.ts";
 import { openKubernetes } from "../open-kubernetes.ts";
 import { isoTime, shortAge, tableLines } from "../volumes/text.ts";
-import { type Pruned, type PruneRules, prunePlan } from "./prune-plan.ts";
+import { clocksApart, type Pruned, type PruneRules, prunePlan } from "./prune-plan.ts";
 
 export interface PruneOptions extends PruneRules {
   /** Default: that of the service account, or of the kubeconfig's context. */
@@ -28,7 +28,7 @@ export interface PruneOptions extends PruneRules {
 /**
  * `rds-csi snapshots prune`: the retention of scheduled snapshots. It deletes VolumeSnapshots of one namespace, only with `yes`, and asks
  * Kubernetes alone: what a deletion means on the RDS is up to external-snapshotter and the class.
- * @throws pruneNeedsCluster, snapshotsNotServed (FAILED_PRECONDITION); the kubernetes* errors
+ * @throws pruneNeedsCluster, snapshotsNotServed, pruneClocksDiffer once the rest is done (FAILED_PRECONDITION); the kubernetes* errors
  */
 export async function runSnapshotsPrune(input: Input, options: PruneOptions, io: Io): Promise<number> {
   const config = await loadPruneConfig(input);
@@ -51,6 +51,7 @@ export async function runSnapshotsPrune(input: Input, options: PruneOptions, io:
     for (const each of plan.filter(({ action }) => options.yes && action === "delete").toReversed())
       shown.done(each, await cluster.snapshots.delete(each.snapshot, limit.signal));
     shown.end(plan, options.yes);
+    refuseDoubts(plan);
     return ExitCode.ok;
   } finally {
     limit.clear();
@@ -70,7 +71,7 @@ async function planOf(
   if (found === undefined) throw failure("snapshotsNotServed", {});
   return Promise.all(
     prunePlan(found, rules, now).map(async (each) => {
-      if (each.action === "keep") return each;
+      if (each.action === "keep" && !each.inDoubt) return each;
       const { content } = each.snapshot;
       const isOurs = content === undefined ? undefined : await objects.isOurContent(content, signal);
       if (isOurs === true) return each;
@@ -78,9 +79,21 @@ async function planOf(
         isOurs === false
           ? "it is of another driver"
           : "its VolumeSnapshotContent, which names the driver, is gone";
-      return { ...each, action: "keep" as const, why, isOdd: true };
+      return { ...each, action: "keep" as const, why, isOdd: true, inDoubt: false };
     }),
   );
+}
+
+/** @throws pruneClocksDiffer */
+function refuseDoubts(plan: readonly Pruned[]): void {
+  const apart = clocksApart(plan);
+  if (apart.length === 0) return;
+  const kept = plan.filter(({ inDoubt }) => inDoubt).map(({ snapshot }) => nameOf(snapshot));
+  const times = apart.map((each) => {
+    const [created, cut] = [each.createdAt, each.cutAt].map((ms) => isoTime(ms / 1_000));
+    return `${nameOf(each)} (created ${created} by Kubernetes, cut ${cut} by the RDS)`;
+  });
+  throw failure("pruneClocksDiffer", { kept, apart: times });
 }
 
 type Deletion = Awaited<ReturnType<SnapshotObjects["delete"]>>;
@@ -102,7 +115,8 @@ function textResult(namespace: string, now: number, io: Io): Result {
   return {
     plan: (plan) => {
       const listed = plan.filter(({ action, isOdd }) => action === "delete" || isOdd);
-      const age = ({ snapshot }: Pruned): string => shortAge((now - snapshot.createdAt) / 1_000);
+      const age = ({ snapshot: { createdAt } }: Pruned): string =>
+        createdAt === undefined ? "-" : shortAge((now - createdAt) / 1_000);
       const column = (title: string, cell: (each: Pruned) => string) => ({
         title,
         cells: listed.map((each) => printable(cell(each))),
@@ -137,9 +151,11 @@ function jsonResult(namespace: string, yes: boolean, io: Io): Result {
     end: (plan) => {
       const items = plan.map((pruned) => {
         const { snapshot, action, why } = pruned;
-        const { name, claim, createdAt } = snapshot;
-        const created = createdAt === 0 ? null : isoTime(createdAt / 1_000);
-        return { name, claim, createdAt: created, action, why, outcome: done.get(pruned) ?? null };
+        const { name, claim } = snapshot;
+        const [createdAt, cutAt] = [snapshot.createdAt, snapshot.cutAt].map((ms) =>
+          ms === undefined ? null : isoTime(ms / 1_000),
+        );
+        return { name, claim, createdAt, cutAt, action, why, outcome: done.get(pruned) ?? null };
       });
       const head = { apiVersion: "rds-csi/v1", kind: "SnapshotPrune", namespace, carriedOut: yes };
       io.out(`${jsonText({ ...head, items }, 2)}\n`);

@@ -3,7 +3,7 @@ import { CLUSTER_UID } from "../../../test/support/kubernetes/fake-api-server.ts
 import { persistentVolume, startWorld, type World } from "../../../test/support/kubernetes/world.ts";
 import { createVolume } from "../../../test/support/own-stack.ts";
 import { type Stack, startStack } from "../../../test/support/rds-stack.ts";
-import type { SnapshotId } from "../../domain/snapshot-id.ts";
+import type { SnapshotHandle } from "../../domain/snapshot-id.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
 
 /** An RDS and a cluster with the volume of the claim `vms/disk`. */
@@ -16,7 +16,7 @@ export interface SnapshotStand {
   /** Options of the cluster. */
   readonly cluster: Record<string, string[]>;
   /** Cuts a snapshot of the volume. */
-  cut(name: string): Promise<SnapshotId>;
+  cut(name: string): Promise<SnapshotHandle>;
   close(): Promise<void>;
 }
 

@@ -42,9 +42,10 @@ function openRds(
   const patienceMs = Math.min(5_000, timeoutSeconds * 500);
   const backoff = { ...DEFAULT_BACKOFF, maxMs: MAX_BACKOFF_MS };
   const transport = createSshTransport({ ...config.rds, logger, patienceMs, backoff });
-  const { clusterId, nqnPrefix, nvmePort, fencing } = config;
+  const { clusterId, nqnPrefix, nvmePort, fencing, reserveBytes } = config;
   const client = new RouterOsClient(transport);
-  const rds = new Rds({ client, clock: systemClock, logger, clusterId, nqnPrefix, nvmePort, fencing });
+  const settings = { clusterId, nqnPrefix, nvmePort, fencing, reserveBytes };
+  const rds = new Rds({ client, clock: systemClock, logger, ...settings });
   transport.onReconnect(() => rds.forgetVersion());
   return { rds, transport };
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { fastClock } from "../../../test/support/clock.ts";
 import { fileOf } from "../../../test/support/file-layouts.ts";
 import { createVolume, useStack } from "../../../test/support/own-stack.ts";
 import { GIB, MIB, type Stack } from "../../../test/support/rds-stack.ts";
@@ -14,11 +15,15 @@ import { runVolumesRecord } from "./record.ts";
 import { runVolumesShow } from "./show.ts";
 
 const open = useStack();
+const FAST = fastClock(400);
 const ID = volumeIdFromName("pvc-1");
 const [OLD, NEW] = [fileOf(ID, "plain"), fileOf(ID, "subvolume")];
 
 async function start(): Promise<Stack> {
-  const on = await open({ pools: [{ slot: "storage-pool", fs: "btrfs", size: 8n * GIB }] });
+  const on = await open({
+    simulatorClock: FAST,
+    pools: [{ slot: "storage-pool", fs: "btrfs", size: 8n * GIB }],
+  });
   await createVolume(on, { required: 8n * MIB, parameters: { layout: "plain" } });
   await on.simulator.device.writeFile(OLD, 5n * MIB, "data");
   return on;
@@ -43,7 +48,7 @@ async function run(
   name: VolumeName = { namespace: undefined, name: ID },
 ) {
   const io = testIo({ stop });
-  const code = await runVolumesConvert(inputOf(on), { name, yes, abort, timeoutSeconds: 20 }, io);
+  const code = await runVolumesConvert(inputOf(on), { name, yes, abort, timeoutSeconds: 20 }, io, FAST);
   return { code, out: io.written.out };
 }
 
@@ -58,7 +63,7 @@ describe("volumes convert", () => {
         `Volume ${ID} moves into a subvolume of pool storage-pool.`,
         "  1. mark: mark the volume: no node gets it, and no call changes it, until the last step.",
         `  2. make: make the subvolume storage-pool/csi/${ID} with a file of 8Mi; pool storage-pool has 7.9Gi free.`,
-        `  3. copy: copy 8Mi from ${OLD} to ${NEW}, part by part.`,
+        `  3. copy: copy 8Mi from ${OLD} to ${NEW}, part by part, and wait 120 s until the RDS has surely written it.`,
         `  4. switch: make the volume's disk item anew on ${NEW}; the old file stays, with the record beside it.`,
         `  5. tidy: look whether the volume has the new file, of its whole size, and remove ${OLD}.`,
         "  6. unmark: unmark the volume: handle, record and epoch are those that it had.",
@@ -72,7 +77,9 @@ describe("volumes convert", () => {
     const on = await start();
     const { code, out } = await run(on, true);
     expect(code).toBe(ExitCode.ok);
-    expect(out).toEndWith("mark …\nmake …\ncopy …\nswitch …\ntidy …\nunmark …\nDone.\n");
+    expect(out).toMatch(
+      /mark …\nmake …\ncopy …\ncopy: whole; waiting 1[0-2]\d s, until the RDS has surely written it to its disks\nswitch …\ntidy …\nunmark …\nDone\.\n$/,
+    );
     const { device } = on.simulator;
     expect(Buffer.from(await device.readFile(NEW, 5n * MIB, 4)).toString()).toBe("data");
     expect(device.file(OLD)).toBeUndefined();

@@ -1,7 +1,7 @@
 import type { Input } from "../../config/load.ts";
 import { ChunkSize } from "../../controller/chunk-size.ts";
 import { convertVolume } from "../../controller/convert-volume.ts";
-import { systemClock } from "../../domain/clock.ts";
+import { type Clock, systemClock } from "../../domain/clock.ts";
 import { shortSize } from "../../domain/size.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
 import { known, lookUp } from "../../inspect/fact.ts";
@@ -9,6 +9,7 @@ import { resolveName, type VolumeName } from "../../inspect/resolve.ts";
 import { inBackground } from "../../observability/request-scope.ts";
 import { CONVERSION_STEPS, type Conversion, type ConversionStep } from "../../rds/convert-steps.ts";
 import { copyProgress } from "../../rds/copy.ts";
+import { SETTLE_MS } from "../../rds/copy-end.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { limitsOf, type Sides, withSides } from "./connect.ts";
@@ -29,20 +30,25 @@ const REPORT_MS = 5_000;
 /**
  * `rds-csi volumes convert`: moves a plain volume on a Btrfs pool into a subvolume. Changes something only with `yes`. May be interrupted at any
  * moment: the same command goes on.
+ * @param clock of the work
  */
 export async function runVolumesConvert(
   input: Input,
   options: ConvertCommandOptions,
   io: Io,
+  clock: Clock = systemClock,
 ): Promise<number> {
   const { timeoutSeconds } = options;
-  return withSides(input, { timeoutSeconds, strict: true }, io, (sides) => convert(sides, options, io));
+  return withSides(input, { timeoutSeconds, strict: true }, io, (sides) =>
+    convert(sides, options, io, clock),
+  );
 }
 
 async function convert(
   sides: Sides,
   { name, yes, abort, timeoutSeconds }: ConvertCommandOptions,
   io: Io,
+  clock: Clock,
 ): Promise<number> {
   const { conversions: store } = sides.rds;
   const limits = limitsOf(sides, timeoutSeconds, io.stop);
@@ -71,8 +77,11 @@ async function convert(
     return ExitCode.ok;
   }
   const report = reporter(io);
-  const work = () =>
-    convertVolume({ store, clock: systemClock, sizes: new ChunkSize(), report }, id, io.stop);
+  const waits = (ms: number) => {
+    const seconds = Math.ceil(ms / 1_000);
+    io.out(`copy: whole; waiting ${seconds} s, until the RDS has surely written it to its disks\n`);
+  };
+  const work = () => convertVolume({ store, clock, sizes: new ChunkSize(), report, waits }, id, io.stop);
   await inBackground("convert", work);
   return ExitCode.ok;
 }
@@ -96,7 +105,7 @@ export function planText(conversion: Conversion): string {
   const texts: Readonly<Record<Exclude<ConversionStep, "done">, string>> = {
     mark: "mark the volume: no node gets it, and no call changes it, until the last step",
     make: `make the subvolume ${directory} with a file of ${size}; pool ${pool.slot} has ${shortSize(pool.free ?? 0n)} free`,
-    copy: `copy ${size} from ${oldFile} to ${newFile}, part by part`,
+    copy: `copy ${size} from ${oldFile} to ${newFile}, part by part, and wait ${SETTLE_MS / 1_000} s until the RDS has surely written it`,
     switch: `make the volume's disk item anew on ${newFile}; the old file stays, with the record beside it`,
     tidy: `look whether the volume has the new file, of its whole size, and remove ${oldFile}`,
     unmark: "unmark the volume: handle, record and epoch are those that it had",

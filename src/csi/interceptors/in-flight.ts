@@ -1,7 +1,7 @@
 import { equals, type Message } from "@bufbuild/protobuf";
 import { orAborted } from "../../domain/abort.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
-import { snapshotIdFromName } from "../../domain/snapshot-id.ts";
+import { parseSnapshotHandle, partsOfHandle, snapshotIdFromName } from "../../domain/snapshot-id.ts";
 import { volumeIdFromName } from "../../domain/volume-id.ts";
 import type { Interceptor, RpcCall, RpcNext } from "../rpc.ts";
 
@@ -110,10 +110,11 @@ const RULES: Readonly<Record<string, Rule>> = {
   DeleteVolume: byVolumeId,
   CreateSnapshot: ({ name }) =>
     typeof name === "string" && name !== "" ? [`snapshot ${snapshotIdFromName(name)}`] : [],
-  DeleteSnapshot: ({ snapshotId }) =>
-    typeof snapshotId === "string" && snapshotId !== ""
-      ? [`snapshot ${snapshotId.slice(0, SHOWN).toWellFormed()}`]
-      : [],
+  // CreateSnapshot knows the id only.
+  DeleteSnapshot: ({ snapshotId }) => {
+    const handle = typeof snapshotId === "string" ? parseSnapshotHandle(snapshotId) : undefined;
+    return handle === undefined ? [] : [`snapshot ${partsOfHandle(handle).id}`];
+  },
   ControllerPublishVolume: byVolumeId,
   ControllerUnpublishVolume: byVolumeId,
   ControllerExpandVolume: byVolumeId,

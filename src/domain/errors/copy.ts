@@ -26,6 +26,10 @@ export const copyErrors = {
     (p) => `volume ${p.volume} cannot be moved into a subvolume: ${p.reason}`,
     "Detach the volume if it is attached: stop the workloads that use it. Only Btrfs pools have subvolumes.",
   ),
+  conversionRoom: entry.RESOURCE_EXHAUSTED<{ volume: string; reason: string }>(
+    (p) => `volume ${p.volume} is not moved into a subvolume yet: ${p.reason}`,
+    "The volume is as it was, with all of its data. Free space in the pool, or extend it; then run the same command again, and it goes on. Or give the conversion up by `rds-csi volumes convert NAME --abort --yes`: the copy goes, and the volume can be used.",
+  ),
   volumeUnfinished: entry.FAILED_PRECONDITION<{ volume: string; progress: string }>(
     (p) => `volume ${p.volume} is unfinished: it is being copied, ${p.progress}`,
     "Wait until the copy is done; `rds-csi volumes show` tells how far it is.",

@@ -19,6 +19,11 @@ export const snapshotErrors = {
     (p) => `snapshots are pruned in Kubernetes only, and there is no cluster: ${p.reason}`,
     "Set --orchestrator kubernetes, outside of a pod with --kubeconfig. The command deletes VolumeSnapshots; it never removes a snapshot from the RDS behind Kubernetes' back.",
   ),
+  pruneClocksDiffer: entry.FAILED_PRECONDITION<{ kept: List; apart: List }>(
+    (p) =>
+      `the clocks of Kubernetes and the RDS disagree on the age of VolumeSnapshots, so these are kept: ${p.kept.slice(0, 10).join(", ")}. The two times of these are far apart: ${p.apart.slice(0, 10).join(", ")}`,
+    "Set the clock of the RDS by NTP (`/system/clock/print`, `/system/ntp/client/print`): it was wrong at those cuts, or they came late. Then delete those that you do not need with kubectl. Prune deletes what both clocks call old, as ever.",
+  ),
   snapshotsNotServed: entry.FAILED_PRECONDITION<Record<never, never>>(
     () => "the cluster has no VolumeSnapshots: the CRDs of external-snapshotter are not installed",
     "Install the CRDs and the snapshot-controller of external-snapshotter.",
@@ -44,7 +49,7 @@ export const snapshotErrors = {
   snapshotPoolAway: entry.UNAVAILABLE<{ snapshot: string; pool: string }>(
     (p) =>
       `whether snapshot ${p.snapshot} exists is not known: pool ${JSON.stringify(p.pool)}, which may hold it, is not mounted on the RDS`,
-    "Mount the pool. If the pool is gone for good: set --pool to another pool if it was that one, and restart the controller.",
+    "Mount the pool; a handle ends with the label of its filesystem, so give a label that was changed back to it. If the pool is gone for good, so is the snapshot: set deletionPolicy of its VolumeSnapshotContent to Retain, then delete the VolumeSnapshot. If it was the pool of --pool, set another one.",
     REPEATED,
   ),
   snapshotRoom: entry.RESOURCE_EXHAUSTED<{ pool: string; free: string; reserve: string }>(
@@ -54,7 +59,7 @@ export const snapshotErrors = {
   ),
   layoutUnsupported: entry.FAILED_PRECONDITION<{ pool: string; reason: string }>(
     (p) => `pool ${p.pool} cannot hold volumes with the layout subvolume: ${p.reason}`,
-    "Use a Btrfs pool with a label of letters, digits and `._:@+-`, or the StorageClass parameter layout: plain; volumes of that layout cannot be snapshotted.",
+    "Use a Btrfs pool with a label of at most 64 letters, digits and `._:@+-`, or the StorageClass parameter layout: plain; volumes of that layout cannot be snapshotted.",
   ),
   labelAmbiguous: entry.FAILED_PRECONDITION<{ pool: string; label: string }>(
     (p) =>

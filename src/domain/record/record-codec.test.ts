@@ -54,8 +54,12 @@ const record: fc.Arbitrary<VolumeRecord> = fc
           sourceEpoch: fc.nat(1_000_000),
           line: fc.stringMatching(/^[0-9a-f]{8}$/),
           isBusy: fc.boolean(),
+          boot: fc.option(fc.record({ at: time, uptime: fc.nat(1_000_000_000) }), { nil: undefined }),
         })
-        .map(({ done, more, ...rest }) => ({ done, total: done + more, ...rest })),
+        .map(({ done, more, boot, ...rest }) => ({
+          ...{ done, total: done + more, ...rest },
+          ...(boot === undefined ? {} : { boot }),
+        })),
       { nil: undefined },
     ),
     conversion: fc.constantFrom(undefined, undefined, ...CONVERSIONS),
@@ -201,6 +205,8 @@ describe("the volume record", () => {
     ["rds2;n=pvc-1;c=prod;t=1;y=copy;a=a,q,0,bw,1", "it is unfinished, and attached"],
     ["rds2;n=pvc-1;c=prod;t=1;k=2,1,1,0,01234567,-", "bad copy 2,1,1,0,01234567,-"],
     ["rds2;n=pvc-1;c=prod;t=1;k=0,1,1,0,xyz,b", "bad copy 0,1,1,0,xyz,b"],
+    ["rds2;n=pvc-1;c=prod;t=1;k=0,1,1,0,01234567,-,5", "0,1,1,0,01234567,-,5 has 7 parts instead of 8"],
+    ["rds2;n=pvc-1;c=prod;t=1;k=0,1,1,0,01234567,-,5,x", '"x" is not a number'],
     ["rds2;n=pvc-1;c=prod;t=1;k=0,1,1,0,01234567,-;a=a,q,0,bw,1", "it is unfinished, and attached"],
   ] as const) {
     test(`${comment} is unreadable: ${reason}`, () => {

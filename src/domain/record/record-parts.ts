@@ -89,12 +89,18 @@ export function decodeExportName(value: string): ExportName {
 }
 
 export function encodeCopy(copy: CopyState): string {
-  const { done, total, sourceCreatedAt, sourceEpoch, line, isBusy } = copy;
-  return [done, total, sourceCreatedAt, sourceEpoch, line, isBusy ? "b" : "-"].map(String).join(",");
+  const { done, total, sourceCreatedAt, sourceEpoch, line, isBusy, boot } = copy;
+  const run = boot === undefined ? [] : [boot.at, boot.uptime];
+  return [done, total, sourceCreatedAt, sourceEpoch, line, isBusy ? "b" : "-", ...run].map(String).join(",");
 }
 
 export function decodeCopy(value: string): CopyState {
-  const [done = "", total = "", createdAt = "", epoch = "", line = "", busy = ""] = parts(value, 6);
+  // The last two are missing until a part is copied.
+  const count = value.split(",").length === 6 ? 6 : 8;
+  const [done = "", total = "", createdAt = "", epoch = "", line = "", busy = "", at, uptime] = parts(
+    value,
+    count,
+  );
   const copy = {
     done: done === "0" ? 0n : byteCount(done),
     total: byteCount(total),
@@ -102,6 +108,7 @@ export function decodeCopy(value: string): CopyState {
     sourceEpoch: epochNumber(epoch),
     line,
     isBusy: busy === "b",
+    ...(at === undefined || uptime === undefined ? {} : { boot: { at: time(at), uptime: duration(uptime) } }),
   };
   if (copy.done > copy.total || !/^[0-9a-f]{8}$/.test(line) || !/^[b-]$/.test(busy))
     throw new Error(`bad copy ${value}`);

@@ -59,9 +59,17 @@ export interface EndedMigration {
 export const CONVERSIONS = ["copy", "switch", "tidy"] as const;
 export type Conversion = (typeof CONVERSIONS)[number];
 
+/** One run of the device, from a boot to the next one. */
+export interface Boot {
+  /** When it began, as its clock has it; seconds since the Unix epoch. */
+  readonly at: number;
+  /** Seconds that it has lasted at least. */
+  readonly uptime: number;
+}
+
 /** How far the device has filled a volume with the bytes of another one. */
 export interface CopyState {
-  /** Bytes from the beginning that are proven to be copied. */
+  /** Bytes from the beginning that are proven to be copied, in the run `boot` of the device. */
   readonly done: bigint;
   /** Bytes that are to be copied: the size of the source when the copy began. */
   readonly total: bigint;
@@ -72,6 +80,11 @@ export interface CopyState {
   readonly line: string;
   /** Whether that line copies now. A line that died stays so. */
   readonly isBusy: boolean;
+  /**
+   * The run of the device in which the bytes were copied: after a restart none of them counts, as the device may have lost what it had not
+   * written to its disks. undefined: none was copied yet, or by a driver that noted no run.
+   */
+  readonly boot?: Boot | undefined;
 }
 
 /** Parameters of a StorageClass or VolumeAttributesClass that shape a volume's later life. */

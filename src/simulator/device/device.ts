@@ -14,6 +14,7 @@ import { Exports } from "./exports.ts";
 import { type FileEntry, FileStore } from "./files.ts";
 import { HostSessions } from "./hosts.ts";
 import { Management } from "./management.ts";
+import { PageCache } from "./page-cache.ts";
 import { canonicalPath } from "./paths.ts";
 import { type Pool, type PoolOptions, usableBytes } from "./pools.ts";
 import type { DeviceState } from "./state.ts";
@@ -43,6 +44,7 @@ export class Device {
   full = false;
   readonly management: Management;
   readonly clock: Clock;
+  readonly pageCache: PageCache;
   readonly time: DeviceTime;
   readonly #pools: Pool[] = [];
   readonly #env: Environment;
@@ -50,6 +52,7 @@ export class Device {
 
   constructor(parts: DeviceParts) {
     this.clock = parts.clock;
+    this.pageCache = new PageCache(parts.clock);
     this.backend = parts.backend;
     this.switches = parts.switches;
     this.time = new DeviceTime(parts.clock, parts.switches);

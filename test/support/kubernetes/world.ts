@@ -129,15 +129,15 @@ export function pod(name: string, volumes: readonly object[], phase = "Running",
 /** The VolumeSnapshot and the content of a snapshot, as external-snapshotter makes them. */
 export function volumeSnapshot(name: string, handle: string, more: SnapshotShape = {}): object[] {
   const { namespace = "vms", claim = "disk", labels = {}, driver = DRIVER, ready = true, createdAt } = more;
-  const { volume = "csi-1" } = more;
+  const { volume = "csi-1", cutAt = createdAt } = more;
   const content = `snapcontent-${name}`;
   const uid = `uid-${namespace}-${name}`;
-  const status = { readyToUse: ready, ...(createdAt === undefined ? {} : { creationTime: createdAt }) };
+  const status = { readyToUse: ready, ...(cutAt === undefined ? {} : { creationTime: cutAt }) };
   return [
     {
       apiVersion: "snapshot.storage.k8s.io/v1",
       kind: "VolumeSnapshot",
-      metadata: { namespace, name, uid, labels },
+      metadata: { namespace, name, uid, labels, ...(createdAt && { creationTimestamp: createdAt }) },
       spec: { source: { persistentVolumeClaimName: claim } },
       status: { ...status, boundVolumeSnapshotContentName: content },
     },
@@ -169,6 +169,8 @@ export interface SnapshotShape {
   readonly ready?: boolean;
   /** Handle of the source. */
   readonly volume?: string;
-  /** RFC 3339 */
+  /** By Kubernetes, RFC 3339 */
   readonly createdAt?: string;
+  /** By the RDS, RFC 3339; default: createdAt */
+  readonly cutAt?: string;
 }
