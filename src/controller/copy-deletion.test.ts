@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
 import { fastClock } from "../../test/support/clock.ts";
-import { outcome } from "../../test/support/own-stack.ts";
-import { MIB } from "../../test/support/rds-stack.ts";
+import { outcome, untilDone } from "../../test/support/own-stack.ts";
+import { LAYOUT, MIB } from "../../test/support/rds-stack.ts";
 import { until } from "../../test/support/until.ts";
+import { ownVolume } from "../rds/volume.ts";
 import { COPY, calls, lettersOf, useCopies } from "./copies.fixture.ts";
 
 const start = useCopies();
@@ -32,3 +33,21 @@ test.each(["busy", "ends", "goes-on"] as const)(
     expect(await lettersOf(on)).toBe("ABC");
   },
 );
+
+test("a removal that looked while the volume was being copied leaves the finished one as it is", async () => {
+  const on = await start({ clock });
+  const { faults, device } = on.simulator;
+  faults.hang({ line: /\/disk\/copy/ });
+  const given = untilDone(() => calls.copy(on), 100);
+  await until("a part is held", () => faults.hanging > 0);
+  const by = on.controller();
+  const { found, mounted } = await by.rds.forRemoval(COPY, on.signal);
+  const volume = ownVolume(found);
+  if (volume?.record.copy === undefined) throw new Error("it is finished already");
+  faults.release();
+  await given;
+  const before = device.disk(COPY);
+  expect(await by.rds.remove(volume, LAYOUT, mounted, on.signal)).toBe("changed");
+  expect(device.disk(COPY)).toEqual(before);
+  expect(await lettersOf(on)).toBe("ABC");
+});

@@ -44,7 +44,7 @@ function claimed(
   if (record.copy === undefined) return { comment: disk.comment, take: nothing };
   const copy = { ...record.copy, line: nonce(), isBusy: true };
   const comment = encodeChecked(id, { ...record, copy });
-  const take = ros`/disk/set [/disk/find where slot=${id} and comment=${disk.comment} and type="file"] comment=${comment}; `;
+  const take = ros`/disk/set [/disk/find where slot=${id} and comment=${disk.comment}] comment=${comment}; `;
   return { comment, take };
 }
 

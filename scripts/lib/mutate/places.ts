@@ -73,7 +73,8 @@ export const PLACES: readonly Place[] = [
   {
     name: "ownership",
     sources: [
-      ...["volume", "place", "backing-file", "remove"].map((name) => source(`src/rds/${name}.ts`, RDS)),
+      ...["volume", "place", "backing-file"].map((name) => source(`src/rds/${name}.ts`, RDS)),
+      source("src/rds/remove.ts", RDS, ["src/controller/copy-deletion.test.ts"]),
       source("src/rds/leftover.ts", RDS, ["src/controller/snapshot-pools.test.ts"]),
       source("src/rds/create.ts", ["src/rds/scripted.test.ts", "src/rds/rds.test.ts"], CREATION),
       source("src/rds/export.ts", ["src/rds/export.test.ts"], ["src/rds/scripted.test.ts"]),
