@@ -46,18 +46,22 @@ export function randomNonce(): string {
   return randomBytes(4).toString("hex");
 }
 
-/** Runs a command. @throws rdsBusy or commandRejected for a runtime error of RouterOS */
+/** How often a read is sent again when an item of its list has gone between the look for it and the read of its values. */
+const READS_AGAIN = 2;
+
+/** Runs a command; a read during which an item went is sent again. @throws rdsBusy or commandRejected for a runtime error of RouterOS */
 export async function runChecked(
-  context: Pick<RdsContext, "client">,
+  { client }: Pick<RdsContext, "client">,
   command: Command,
 ): Promise<CommandResult> {
-  const outcome = await context.client.run(command);
-  if (outcome.ok) return outcome;
-  const { what } = command;
-  const { kind, text } = outcome.failure;
-  // An item of the list has gone between the look for it and the read of its values.
-  if (kind === "absent" && command.purpose === "read") throw failure("rdsBusy", { what, detail: text });
-  throw commandFailure(what, outcome.failure);
+  const { what, purpose } = command;
+  for (let again = 0; ; again += 1) {
+    const outcome = await client.run(command);
+    if (outcome.ok) return outcome;
+    const { kind, text } = outcome.failure;
+    if (kind !== "absent" || purpose !== "read") throw commandFailure(what, outcome.failure);
+    if (again === READS_AGAIN) throw failure("rdsBusy", { what, detail: text });
+  }
 }
 
 /** The disks of rows that several callers share. */
