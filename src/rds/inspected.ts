@@ -1,6 +1,6 @@
 import type { VolumeId } from "../domain/volume-id.ts";
 import { ros, type Script } from "../routeros/script.ts";
-import { commandFailure, disksOf, type RdsContext, runChecked } from "./context.ts";
+import { disksOf, type RdsContext, readFailure, runChecked, runRead } from "./context.ts";
 import { conversionSlots } from "./conversion-slots.ts";
 import { disks } from "./disk.ts";
 import { guard, tooMany } from "./parted-read.ts";
@@ -56,9 +56,8 @@ async function listFilesOf(context: RdsContext, part: SlotPart, signal: AbortSig
   const where = ros`name~${pattern}`;
   const isWhole = cutPart(part, 2).length === 1;
   const check = isWhole ? ros`` : guard(where, MOST_FILES, ros`/file`);
-  const outcome = await context.client.run({
+  const outcome = await runRead(context, {
     what,
-    purpose: "read",
     listing: fileListing(where),
     body: (rows) => ros`${check}${rows}`,
     signal,
@@ -66,7 +65,7 @@ async function listFilesOf(context: RdsContext, part: SlotPart, signal: AbortSig
   });
   if (outcome.ok) return filesOf(outcome);
   const count = tooMany(outcome.failure);
-  if (count === undefined) throw commandFailure(what, outcome.failure);
+  if (count === undefined) throw readFailure(what, outcome.failure);
   const found: RdsFile[] = [];
   // Parts differ in size, so they are planned smaller than they may be.
   for (const each of cutPart(part, Math.max(2, Math.ceil((count * 1.5) / MOST_FILES))))

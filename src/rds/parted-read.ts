@@ -2,7 +2,7 @@ import { failure } from "../domain/errors/driver-error.ts";
 import type { CommandFailure } from "../routeros/client.ts";
 import type { Reply } from "../routeros/envelope.ts";
 import { ros, type Script } from "../routeros/script.ts";
-import { commandFailure, disksOf, type RdsContext, runChecked } from "./context.ts";
+import { disksOf, type RdsContext, readFailure, runChecked, runRead } from "./context.ts";
 import { ALL_PROPERTIES, type Disk, type DiskProperty, disks } from "./disk.ts";
 import { cutPart, NUMBERED_SLOTS, OUR_SLOTS, patternOf, type SlotPart } from "./slot-parts.ts";
 
@@ -87,15 +87,14 @@ export async function readWithAnswer(
 ): Promise<{ readonly reply: Reply; readonly disks: readonly Disk[] } | undefined> {
   const { what, where, signal } = read;
   const limit = Math.floor(REPLY_BYTES / FULL_ROW_BYTES);
-  const outcome = await context.client.run({
+  const outcome = await runRead(context, {
     what,
-    purpose: "read",
     listing: disks(where, ALL_PROPERTIES),
     body: (rows) => ros`${before}; ${guard(where, limit)}${rows}`,
     signal,
   });
   if (outcome.ok) return { reply: outcome.reply, disks: disksOf(outcome) };
-  if (tooMany(outcome.failure) === undefined) throw commandFailure(what, outcome.failure);
+  if (tooMany(outcome.failure) === undefined) throw readFailure(what, outcome.failure);
   return undefined;
 }
 
@@ -171,10 +170,10 @@ export async function readPart(
     coalesceKey: `${read.coalesceKey}:${where?.render("") ?? ""}`,
   } as const;
   if (limit === undefined) return collected(disksOf(await runChecked(context, command)));
-  const outcome = await context.client.run(command);
+  const outcome = await runRead(context, command);
   if (outcome.ok) return collected(disksOf(outcome));
   const count = tooMany(outcome.failure);
-  if (count === undefined) throw commandFailure(what, outcome.failure);
+  if (count === undefined) throw readFailure(what, outcome.failure);
   return { count };
 }
 

@@ -1,7 +1,7 @@
 import type { VolumeId } from "../domain/volume-id.ts";
 import { escapeRegex } from "../routeros/quote.ts";
 import { ros, type Script } from "../routeros/script.ts";
-import { commandFailure, type RdsContext } from "./context.ts";
+import { type RdsContext, readFailure, runRead } from "./context.ts";
 import { guard, REPLY_BYTES, tooMany } from "./parted-read.ts";
 import { ALL_SNAPSHOTS, cutPart, patternOf, type SlotPart } from "./slot-parts.ts";
 import { type Subvolume, subvolumeFromRow, subvolumes } from "./subvolume.ts";
@@ -63,9 +63,8 @@ async function readPart(
 ): Promise<readonly Subvolume[] | number> {
   const what = "list snapshots";
   const menu = ros`/disk/btrfs/subvolume`;
-  const outcome = await context.client.run({
+  const outcome = await runRead(context, {
     what,
-    purpose: "read",
     listing: subvolumes(where),
     body: (rows) => (most === undefined ? rows : ros`${guard(where, most, menu)}${rows}`),
     signal,
@@ -73,6 +72,6 @@ async function readPart(
   });
   if (outcome.ok) return outcome.rows.map(subvolumeFromRow);
   const count = tooMany(outcome.failure);
-  if (count === undefined) throw commandFailure(what, outcome.failure);
+  if (count === undefined) throw readFailure(what, outcome.failure);
   return count;
 }
