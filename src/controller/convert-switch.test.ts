@@ -3,6 +3,7 @@ import { fastClock } from "../../test/support/clock.ts";
 import { createVolume, outcome } from "../../test/support/own-stack.ts";
 import { BLOCK, type ControllerStack, MIB, type Stack } from "../../test/support/rds-stack.ts";
 import { until } from "../../test/support/until.ts";
+import { conversionSlots } from "../rds/conversion-slots.ts";
 import { publish } from "./calls.fixture.ts";
 import { convert, killInSwitch, NEW, OLD } from "./convert.fixture.ts";
 import { calls, lettersOf, SIZE, SOURCE, stateOf, useCopies } from "./copies.fixture.ts";
@@ -113,4 +114,13 @@ test("a conversion that ends between the two looks of a call: the call is to be 
   faults.release();
   expect(await given).toMatch(/^UNAVAILABLE: .*its disk item was made meanwhile/);
   expect(await outcome(by.volumes.getVolume(SOURCE, on.signal))).toBe("OK");
+});
+
+test("DeleteVolume beside an item of an earlier conversion removes neither item nor file", async () => {
+  const on = await start({ first: "btrfs", clock });
+  const { fresh: slot } = conversionSlots(SOURCE);
+  await on.simulator.device.addForeignDisk({ slot, path: NEW, size: SIZE, comment: "" });
+  const before = await stateOf(on);
+  expect(await outcome(on.volumes.delete(SOURCE, on.signal))).toBe(CONVERTING);
+  expect(await stateOf(on)).toEqual(before);
 });

@@ -215,6 +215,7 @@ describe("labels of filesystems", () => {
       () => calls.restore(on, "pvc-3"),
       () => calls.deleteSnapshot(on),
     );
+    await refused(on, shared, () => on.snapshots.get(SNAPSHOT, on.signal));
     share("usb1-fs");
     await calls.delete(on, CLONE);
     expect(subvolumesOf(on)).toContain(`usb1/csi/${CLONE}`);

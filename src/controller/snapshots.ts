@@ -1,5 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { type SnapshotHandle, snapshotIdFromName } from "../domain/snapshot-id.ts";
+import { parseSnapshotHandle, type SnapshotHandle, snapshotIdFromName } from "../domain/snapshot-id.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { ConversionStore } from "../rds/convert.ts";
 import type { Layout } from "../rds/layout.ts";
@@ -104,7 +104,11 @@ export class SnapshotService {
     const all = await this.#options.store.list({ source }, signal);
     const behind = [...Map.groupBy(all, handleOf)].flatMap(([handle, same]) => {
       const [only, another] = same;
-      const isListed = handle > after && another === undefined && only?.subvolume.readOnly === true;
+      const isListed =
+        handle > after &&
+        parseSnapshotHandle(handle) !== undefined &&
+        another === undefined &&
+        only?.subvolume.readOnly === true;
       return isListed ? [only] : [];
     });
     const isCut = most > 0 && behind.length > most;

@@ -1,6 +1,6 @@
 import type { SnapshotInfo, SnapshotService } from "../controller/snapshots.ts";
 import { failure, isFailure } from "../domain/errors/driver-error.ts";
-import { parseSnapshotHandle } from "../domain/snapshot-id.ts";
+import { parseSnapshotHandle, parseSnapshotId } from "../domain/snapshot-id.ts";
 import { parseVolumeId } from "../domain/volume-id.ts";
 import { requireField, requireVolumeId } from "./fields.ts";
 import type { Controller } from "./gen/csi_pb.ts";
@@ -23,6 +23,11 @@ export function snapshotCalls(
     deleteSnapshot: async ({ snapshotId }, { signal }) => {
       requireField("snapshot_id", snapshotId);
       const id = parseSnapshotHandle(snapshotId);
+      if (parseSnapshotId(snapshotId) !== undefined) {
+        const reason =
+          "it lacks the label of the filesystem: `rds-csi snapshots list` shows the whole handle";
+        throw failure("fieldInvalid", { field: "snapshot_id", reason });
+      }
       if (id !== undefined) await snapshots.delete(id, signal);
       return {};
     },

@@ -85,12 +85,15 @@ const withStage = (id: VolumeId, record: VolumeRecord, conversion: VolumeRecord[
  * record.
  */
 export function abortScript(conversion: Conversion): Script {
-  const { id, subvolume, directory, pool } = conversion;
+  const { id, subvolume, directory, pool, fresh } = conversion;
   const volume = requireVolume(conversion);
+  // By the record that was read: the step switch of another process has written another one.
+  const copy = fresh === undefined ? ros`` : ros`/disk/remove [${itemOf(fresh)}]; `;
+  const gone = ros`:if ([:len [/disk/find where slot=${conversionSlots(id).fresh}]] > 0) do={ :error "rds-csi:changed" }`;
   const invalidations = (volume.record.invalidations ?? 0) + 1;
   const plain = encodeChecked(id, { ...volume.record, conversion: undefined, invalidations });
   const clear = ros`:if ([:len [/file/find where name=${directory}]] > 0) do={ ${removeSubvolume(subvolume, directory)}; :if ($left > 0) do={ :error "rds-csi:changed" } }`;
-  return ros`${requireMounted(pool.slot)}; ${requireOneLabel(subvolume.label)}; ${requireItem(volume)}; /disk/remove [/disk/find where slot=${conversionSlots(id).fresh}]; ${clear}; /disk/set [${itemOf(volume)}] comment=${plain}`;
+  return ros`${requireMounted(pool.slot)}; ${requireOneLabel(subvolume.label)}; ${requireItem(volume)}; ${copy}${gone}; ${clear}; /disk/set [${itemOf(volume)}] comment=${plain}`;
 }
 
 /** The command of each step. */

@@ -80,8 +80,8 @@ const MINE = `[/disk/find where slot="${ID}" and comment="c\\"1" and type="file"
 
 describe.each(FILE_LAYOUTS)("the line of a deletion, layout %s", (form) => {
   const { place, removal } = PLACES[form];
-  const first = form === "plain" ? [MOUNTED] : [MOUNTED, LABEL];
-  const rest = [GONE, CONVERTING, ...removal, MOUNTED];
+  const first = form === "plain" ? [MOUNTED, CONVERTING] : [MOUNTED, LABEL, CONVERTING];
+  const rest = [GONE, ...removal, MOUNTED];
 
   test("ends the export and removes the item with exactly this record, then the file that nothing uses, on a mounted pool", async () => {
     const { context, lines, commands } = rds(left("0"));

@@ -93,9 +93,9 @@ async function remove(
   const file = subvolume === undefined ? removedFile(pool, path) : removedSubvolume(pool, subvolume, path);
   // A subvolume is named by its label: before the item goes, that must say which one it is.
   const label = subvolume === undefined ? nothing : ros`${requireOneLabel(subvolume.label)}; `;
-  // While a conversion makes the item anew, another item has the record, and the file holds the data.
+  // While a conversion makes the item anew, another item has the record, and the file holds the data. Before the item goes: else that one would be the last.
   const converting = requireNoConversion(id);
-  const body = ros`${requireMounted(pool)}; ${label}${item}${gone}; ${converting}; ${file}`;
+  const body = ros`${requireMounted(pool)}; ${label}${converting}; ${item}${gone}; ${file}`;
   const outcome = await context.client.run({
     what,
     purpose: "change",

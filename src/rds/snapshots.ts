@@ -159,7 +159,7 @@ export class SnapshotStore {
   }
 
   /**
-   * The snapshot with this id in any filesystem; undefined: it is proven absent, as every pool that has a volume of this installation is mounted.
+   * The snapshot with this id in any filesystem; undefined: it is on no mounted pool, and every pool that has a volume of this installation is mounted.
    * One command, two if there is none. @throws snapshotForeign, rdsBusy; snapshotPoolAway (UNAVAILABLE)
    */
   async findAnywhere(id: SnapshotId, layout: Layout, signal: AbortSignal): Promise<RdsSnapshot | undefined> {
@@ -171,15 +171,17 @@ export class SnapshotStore {
     return undefined;
   }
 
-  /** @returns `pool`: slot @throws snapshotPoolAway: only a mounted filesystem says what is in it */
+  /** @returns `pool`: slot @throws snapshotPoolAway, labelAmbiguous: only a mounted filesystem, and the only one with its label, says what is in it */
   async #lookIn(
     handle: SnapshotHandle,
     signal: AbortSignal,
   ): Promise<{ readonly all: readonly RdsSnapshot[]; readonly pool: string }> {
     const { id, label } = partsOfHandle(handle);
     const { all, mounted } = await this.#look(id, label, signal);
-    const pool = mounted.find((disk) => isMountedPool(disk) && disk.fsLabel === label);
-    if (pool === undefined) throw failure("snapshotPoolAway", { snapshot: handle, pool: label });
+    const [pool, another] = mounted.filter((disk) => isMountedPool(disk) && disk.fsLabel === label);
+    if (pool === undefined || !canHoldSubvolumes(pool))
+      throw failure("snapshotPoolAway", { snapshot: handle, pool: label });
+    if (another !== undefined) throw failure("labelAmbiguous", { pool: pool.slot, label });
     return { all, pool: pool.slot };
   }
 

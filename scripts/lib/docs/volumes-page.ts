@@ -227,7 +227,7 @@ export function volumesPage(): string {
     "file all of the data.",
     "",
     "**It survives a power loss of the RDS, too.** The copy begins anew after each restart of the RDS, and one that is whole waits for two minutes before `switch`, as a [full",
-    "copy](storage-class.md#full-copies) does. So the new file was on the disks, with all of its data, before the old one gets another item or goes.",
+    "copy](storage-class.md#full-copies) does. So the new file was on the disks, with all of its data, before the old one gets another item or goes. A restart is told by the clock and the uptime of the RDS: keep the clock right, by NTP.",
     "",
     "It needs nothing of RouterOS but adding and removing items; whether a device lets a slot or a `file-path` be changed plays no",
     "role. That the device makes an item on a file that is there shows with `new-…`, before the volume's own item is touched. Until then `--abort` gives the conversion up: the",
