@@ -71,6 +71,18 @@ describe("a pool that is away", () => {
     expect(snapshotsOf(on)).toEqual([]);
   });
 
+  test("behind another filesystem with its label: none of its snapshots is absent", async () => {
+    const on = await prepared();
+    await away(on, "storage-pool");
+    Object.assign(on.simulator.device.pool("usb1"), { label: "storage-pool-fs", fs: "xfs" });
+    await refused(
+      on,
+      `UNAVAILABLE: whether snapshot ${SNAPSHOT} exists is not known: pool "storage-pool-fs", which may hold it, is not mounted on the RDS`,
+      () => calls.deleteSnapshot(on),
+      () => on.snapshots.get(SNAPSHOT, on.signal),
+    );
+  });
+
   test("between the look and the change: nothing is called absent, and nothing made", async () => {
     for (const [call, answer] of [
       [calls.deleteSnapshot, `UNAVAILABLE: whether snapshot ${SNAPSHOT} exists is not known`],
@@ -215,7 +227,13 @@ describe("labels of filesystems", () => {
       () => calls.restore(on, "pvc-3"),
       () => calls.deleteSnapshot(on),
     );
-    await refused(on, shared, () => on.snapshots.get(SNAPSHOT, on.signal));
+    // Nobody knows which of both would have it.
+    await refused(
+      on,
+      shared,
+      () => on.snapshots.get(handleOn("s9"), on.signal),
+      () => calls.deleteSnapshot(on, handleOn("s9")),
+    );
     share("usb1-fs");
     await calls.delete(on, CLONE);
     expect(subvolumesOf(on)).toContain(`usb1/csi/${CLONE}`);
