@@ -221,6 +221,14 @@ describe("DeleteVolume", () => {
   });
 });
 
+test("DeleteSnapshot: no id, unknown, of another form; without its label nothing says where it is", async () => {
+  const del = (snapshotId: string) => outcome(stand.controller.deleteSnapshot({ snapshotId }));
+  expect(await del("")).toBe(missing("snapshot_id"));
+  for (const id of [`snap-${"0".repeat(28)}.${"x".repeat(65)}`, "snap-1", "../x"])
+    expect(await del(id)).toBe("OK");
+  expect(await del(`snap-${"0".repeat(28)}`)).toMatch(/^INVALID_ARGUMENT: snapshot_id .* lacks the label/);
+});
+
 describe("ValidateVolumeCapabilities", () => {
   test("missing fields, unknown volume, confirmed echoes everything, unsupported is OK with a reason", async () => {
     const volumeId = await created("validate");
