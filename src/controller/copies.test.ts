@@ -258,7 +258,8 @@ describe("the source", () => {
       "INVALID_ARGUMENT: ",
     );
     const id = handleOn("none");
-    const restore = createVolume(on, { name: "x", source: { kind: "snapshot", id }, parameters });
+    const btrfs = await start({ first: "btrfs" });
+    const restore = createVolume(btrfs, { name: "x", source: { kind: "snapshot", id }, parameters });
     expect(await outcome(restore)).toBe(`NOT_FOUND: snapshot ${id} does not exist on the RDS`);
   });
 });
