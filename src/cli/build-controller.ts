@@ -1,16 +1,22 @@
 import { randomBytes } from "node:crypto";
 import type { ControllerConfig } from "../config/load.ts";
 import { AttachmentService } from "../controller/attachments.ts";
+import { CopyService } from "../controller/copies.ts";
 import { ExpansionService } from "../controller/expansion.ts";
 import { createMigrationMetrics } from "../controller/migration-metrics.ts";
 import { MigrationReporter } from "../controller/migration-reporter.ts";
+import { ModifyService } from "../controller/modify.ts";
 import { Reconciler } from "../controller/reconciler.ts";
+import { SnapshotService } from "../controller/snapshots.ts";
+import { createSpaceMetrics, SpaceWatch } from "../controller/space-watch.ts";
 import { VolumeCounts } from "../controller/volume-counts.ts";
+import { VolumeHealthService } from "../controller/volume-health.ts";
 import { VolumeService } from "../controller/volumes.ts";
 import { controllerService } from "../csi/controller.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import type { Logger } from "../observability/log.ts";
 import type { Metrics } from "../observability/metrics.ts";
+import { PoolReporter } from "../rds/pool-report.ts";
 import { Rds } from "../rds/rds.ts";
 import { RecordKeeper } from "../records/keeper.ts";
 import { RouterOsClient } from "../routeros/client.ts";
@@ -48,6 +54,9 @@ export async function buildController(config: ControllerConfig, deps: Controller
   });
   const { reader, events, outcome } = cluster;
   const counts = new VolumeCounts({ rds, clock, logger });
+  const pools = new PoolReporter({ client, clock, defaultPool: pool }, (signal) => rds.version(signal));
+  const space = new SpaceWatch({ pools, snapshots: rds.snapshots, clock, logger });
+  createSpaceMetrics(metrics.registry, () => space.get());
   const migrationMetrics = createMigrationMetrics(metrics.registry, () => counts.onTwoNodes(), clock);
   // In the records this tells processes apart, also those of one pod before and after a restart.
   const instance = randomBytes(4).toString("hex");
@@ -60,12 +69,20 @@ export async function buildController(config: ControllerConfig, deps: Controller
     instance,
     fencing,
   });
+  const copies = new CopyService({ rds, clock, logger, events });
   const volumes = new VolumeService({
-    ...{ rds, clock, layout: { pool, directory }, reserveBytes },
+    ...{ rds, clock, layout: { pool, directory }, reserveBytes, copies },
     get clusterId() {
       return clusterId.get();
     },
   });
+  const snapshots = new SnapshotService({
+    store: rds.snapshots,
+    conversions: rds.conversions,
+    layout: { pool, directory },
+    reserveBytes,
+  });
+  const health = new VolumeHealthService({ rds, clock, cluster: reader });
   const attachments = new AttachmentService({
     rds,
     nodes: cluster.nodes,
@@ -87,6 +104,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     reserveBytes,
     online: config.onlineExpansion,
   });
+  const modifications = new ModifyService({ rds, reporter, logger });
   const keeper =
     cluster.shards === undefined ? undefined : new RecordKeeper({ store: cluster.shards, clock, logger });
   const reconciler = new Reconciler({
@@ -108,10 +126,16 @@ export async function buildController(config: ControllerConfig, deps: Controller
   const background = Promise.all([
     cluster.lead((signal) => reconciler.run(signal), stop.signal),
     counts.run(stop.signal),
+    space.run(stop.signal),
     clusterId.learn(stop.signal),
   ]);
   return {
-    services: [controllerService({ volumes, attachments, expansions })],
+    services: [
+      controllerService({
+        ...{ volumes, snapshots, attachments, expansions, modifications, health },
+        healthDialect: config.healthDialect,
+      }),
+    ],
     // Once it has read the RDS it stays ready: see docs/metrics.md, "Health and readiness".
     notReadyReasons: () => [
       ...clusterId.problems(),
@@ -120,6 +144,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     close: async () => {
       stop.abort(new Error("the controller stops"));
       await background;
+      await copies.close();
       await attachments.close();
       await cluster.close();
       await transport.close();

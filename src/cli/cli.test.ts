@@ -23,7 +23,16 @@ describe("usage", () => {
   test("--help of every command works and tells the truth about options", async () => {
     const { code, out } = await run("--help");
     expect(code).toBe(0);
-    for (const name of ["controller", "node", "simulate", "volumes", "diagnose", "version", "completion"])
+    for (const name of [
+      "controller",
+      "node",
+      "simulate",
+      "volumes",
+      "snapshots",
+      "diagnose",
+      "version",
+      "completion",
+    ])
       expect(out).toContain(name);
     for (const [exit, meaning] of EXIT_CODE_DOCS) expect(out).toContain(`${exit}  ${meaning}`);
     const controller = await run("controller", "--help");
@@ -44,12 +53,23 @@ describe("usage", () => {
       ["completion", "tcsh"],
       ["volumes", "list", "-o", "xml"],
       ["volumes", "list", "--timeout", "0"],
+      ["snapshots"],
+      ["snapshots", "show"],
+      ["snapshots", "prune", "--selector", "a=b"],
       ["node", "--node-id"],
     ]) {
       const { code, out, err } = await run(...args);
       expect([args, code]).toEqual([args, ExitCode.usage]);
       expect(out).toBe("");
       expect(err.length).toBeGreaterThan(10);
+    }
+  });
+
+  test("a name that is none is wrong usage, of every command that takes one", async () => {
+    for (const command of ["volumes show", "volumes record", "volumes convert", "snapshots show"]) {
+      const { code, err } = await run(...command.split(" "), "a/b/c");
+      expect([command, code]).toEqual([command, ExitCode.usage]);
+      expect(err).toContain("error: expected namespace/name, or a name and maybe --namespace");
     }
   });
 
@@ -102,7 +122,14 @@ describe("several mistakes", () => {
   });
 
   test("a configuration file that is missing is one mistake", async () => {
-    for (const args of [["volumes", "list"], ["controller"], ["node"], ["simulate"], ["diagnose"]]) {
+    for (const args of [
+      ["volumes", "list"],
+      ["snapshots", "list"],
+      ["controller"],
+      ["node"],
+      ["simulate"],
+      ["diagnose"],
+    ]) {
       const { code, err } = await run(...args, "--config", "/nothing");
       expect([args, code, err.split("\n")[0]]).toEqual([
         args,
@@ -132,6 +159,10 @@ describe("help on a terminal", () => {
       ["volumes", "list"],
       ["volumes", "show"],
       ["volumes", "record"],
+      ["snapshots"],
+      ["snapshots", "list"],
+      ["snapshots", "show"],
+      ["snapshots", "prune"],
       ["version"],
       ["completion"],
     ]) {
@@ -266,6 +297,10 @@ describe("completion", () => {
     expect(offer("rds-csi", "cont")).toEqual(["controller"]);
     expect(offer("rds-csi", "volumes", "")).toContain("list");
     expect(offer("rds-csi", "volumes", "list", "--fail")).toEqual(["--fail-on-problems"]);
+    expect(offer("rds-csi", "snapshots", "")).toEqual(["list", "show", "prune", "--help"]);
+    expect(offer("rds-csi", "snapshots", "list", "--state", "m")).toEqual(["missing"]);
+    expect(offer("rds-csi", "snapshots", "prune", "--sel")).toEqual(["--selector"]);
+    expect(offer("rds-csi", "snapshots", "prune", "--rds")).toEqual([]);
     expect(offer("rds-csi", "completion", "z")).toEqual(["zsh"]);
     expect(offer("rds-csi", "controller", "--fencing", "off", "--rds-host-key-")).toEqual([
       "--rds-host-key-file",

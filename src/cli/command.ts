@@ -2,8 +2,9 @@ import { Command, Option, type ParseOptionsResult } from "commander";
 import { ConfigError, type Mistake } from "../config/config-error.ts";
 import { didYouMean } from "../config/did-you-mean.ts";
 import { envNameOf, type OptionDefinition, type OptionTable, type Parser } from "../config/option.ts";
-import { integer, oneOf } from "../config/parsers.ts";
+import { duration, integer, oneOf } from "../config/parsers.ts";
 import type { Input } from "../config/sources.ts";
+import type { VolumeName } from "../inspect/resolve.ts";
 import { wrap } from "./diagnose/wrap.ts";
 import type { Io } from "./io.ts";
 import { knownNames } from "./options.ts";
@@ -73,6 +74,17 @@ export class CliCommand extends Command {
     return this.#own(new Option(flags, description).default(fallback), integer(1, 3_600, "of seconds "));
   }
 
+  /** Adds an option of this command that takes a whole number, and must be given. */
+  count(flags: string, description: string, minimum: number, maximum: number): this {
+    const option = new Option(flags, description).makeOptionMandatory();
+    return this.#own(option, integer(minimum, maximum));
+  }
+
+  /** Adds an option of this command that takes a duration, as seconds; undefined unless it is given. */
+  duration(flags: string, description: string): this {
+    return this.#own(new Option(flags, description), duration);
+  }
+
   #own(option: Option, parse: Parser<string | number>): this {
     const { defaultValue, long } = option;
     const read = (text: string): unknown => {
@@ -109,6 +121,15 @@ export class CliCommand extends Command {
   wordsOf(option: Option): readonly string[] {
     const found = Object.values(this.#table).find(({ name }) => name === option.name());
     return option.argChoices ?? found?.words ?? [];
+  }
+
+  /** What a person names by its argument. One that is no name ends the command, as wrong usage. @param namespace of the option */
+  async nameOf(text: string, namespace: string | undefined): Promise<VolumeName> {
+    const { parseVolumeName } = await import("../inspect/resolve.ts");
+    return (
+      parseVolumeName(text, namespace) ??
+      this.error("error: expected namespace/name, or a name and maybe --namespace")
+    );
   }
 
   /** The settings of this command: the flags that were given, the environment, and the mistakes so far. */

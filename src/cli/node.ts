@@ -81,7 +81,7 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   };
   await serve(
     {
-      services: [nodeService({ ...service, unstage })],
+      services: [nodeService({ ...service, unstage }, config.healthDialect)],
       notReadyReasons: () => [...reasons, ...clusterId.problems()],
       opened: (notReadyReasons) => {
         if (ownNode === undefined || !config.removeStartupTaint) return;

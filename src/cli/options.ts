@@ -9,6 +9,8 @@ export const commandOptions = {
   node: nodeOptions,
   simulate: simulateOptions,
   volumes: volumesOptions,
+  // Those of `snapshots prune` are some of them.
+  snapshots: volumesOptions,
   diagnose: diagnoseOptions,
 } satisfies Record<string, OptionTable>;
 

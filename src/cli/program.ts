@@ -7,6 +7,8 @@ import { wrap } from "./diagnose/wrap.ts";
 import { EXIT_CODE_DOCS, ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { type ConfiguredCommand, commandOptions } from "./options.ts";
+import { addSnapshotCommands } from "./snapshots/command.ts";
+import { addConvertCommand } from "./volumes/convert-command.ts";
 import { addRecordCommand } from "./volumes/record-command.ts";
 import { LISTED_STATES, SORT_KEYS } from "./volumes/select.ts";
 
@@ -115,7 +117,7 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
 
   const volumes = program
     .command("volumes")
-    .description("show the volumes on the RDS, or restore a damaged record");
+    .description("show the volumes on the RDS, restore a damaged record, or move a volume into a subvolume");
   const list: CliCommand = volumes
     .command("list")
     .description("list every volume on the RDS, with its problems")
@@ -187,16 +189,15 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
       "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes show -n vms database",
     )
     .action(async (text: string, options) => {
-      const { parseVolumeName } = await import("../inspect/resolve.ts");
-      const name = parseVolumeName(text, options.namespace);
-      if (name === undefined)
-        return show.error("error: expected namespace/name, or a name and maybe --namespace");
+      const name = await show.nameOf(text, options.namespace);
       const { runVolumesShow } = await import("./volumes/show.ts");
       const { output, failOnProblems, timeout: timeoutSeconds } = options;
       done(await runVolumesShow(show.input(io.env), { name, output, failOnProblems, timeoutSeconds }, io));
     });
 
   addRecordCommand(volumes, io, optionsOf("volumes"), done);
+  addConvertCommand(volumes, io, optionsOf("volumes"), done);
+  addSnapshotCommands(program, io, optionsOf("snapshots"), done);
 
   const version: CliCommand = program
     .command("version")

@@ -79,6 +79,13 @@ export const clusterOptions = {
 
 /** Further options that are equal for controller and nodes. */
 export const limitOptions = {
+  healthDialect: withDefault(
+    "health-dialect <dialect>",
+    "CSI version whose way of telling the health of volumes is offered: VolumeCondition, or the VolumeHealth RPCs",
+    parse.oneOf("csi-1.12", "csi-1.13", "both"),
+    "csi-1.12",
+    { expects: "csi-1.12 (Kubernetes to 1.36), csi-1.13 or both" },
+  ),
   maxVolumesPerNode: withDefault(
     "max-volumes-per-node <count>",
     "most volumes on one node; nodes report the number, the controller refuses more; 0: no limit",

@@ -23,6 +23,7 @@ describe("controller configuration", () => {
       // The cluster is asked for it.
       clusterId: undefined,
       maxVolumesPerNode: 0,
+      healthDialect: "csi-1.12",
       nqnPrefix: "nqn.2000-02.com.mikrotik",
       pool: "storage-pool",
       directory: "csi",
@@ -103,6 +104,7 @@ describe("controller configuration", () => {
       "pod-name": "controller-0",
       nodes: "n1,n2",
       "max-volumes-per-node": "9",
+      "health-dialect": "both",
       "log-level": "debug",
       "log-format": "json",
     };
@@ -179,6 +181,7 @@ describe("other commands", () => {
       dataPath: "nvme-tcp",
       stateDir: "/var/lib/rds-csi",
       maxVolumesPerNode: 0,
+      healthDialect: "csi-1.12",
       maxConcurrentConnects: 4,
     });
     for (const wrong of ["0", "65", "four"]) {

@@ -6,7 +6,7 @@ import { type HostKeyPin, parseHostKeyFile } from "../routeros/transport/host-ke
 import type { Mistake } from "./config-error.ts";
 import { diagnoseOptions } from "./diagnose-options.ts";
 import type { ValuesOf } from "./option.ts";
-import { controllerOptions, nodeOptions, volumesOptions } from "./options.ts";
+import { controllerOptions, nodeOptions, pruneOptions, volumesOptions } from "./options.ts";
 import { addMistake, type Draft, draft, find, finish, howToSet, type Input, refuseTwice } from "./sources.ts";
 
 export type { Input };
@@ -38,6 +38,7 @@ type RdsKeys = Extract<keyof ControllerValues, `rds${string}`>;
 type WithRds<T> = Readonly<Omit<T, RdsKeys> & { rds: RdsConfig }>;
 
 export type VolumesConfig = WithRds<ValuesOf<typeof volumesOptions>>;
+export type PruneConfig = ValuesOf<typeof pruneOptions>;
 export type ControllerConfig = Readonly<
   Omit<WithRds<ControllerValues>, "nvmeAddress"> & { nvmeAddress: string }
 >;
@@ -120,6 +121,12 @@ export async function loadVolumesConfig(input: Input): Promise<VolumesConfig> {
   const found = await draft(volumesOptions, input);
   const rds = await rdsConfig(found);
   return finish(found, () => ({ ...withClusterId(withoutRds(found.values)), rds: rds as RdsConfig }));
+}
+
+/** Configuration of `rds-csi snapshots prune`. @throws ConfigError with every mistake */
+export async function loadPruneConfig(input: Input): Promise<PruneConfig> {
+  const found = await draft(pruneOptions, input);
+  return finish(found, () => found.values as PruneConfig);
 }
 
 /** Configuration of `rds-csi controller`. @throws ConfigError with every mistake */

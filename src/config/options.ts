@@ -40,9 +40,18 @@ export const volumesOptions = {
   // Only to tell whether exports are as the controller makes them.
   nvmePort: controllerOnly.nvmePort,
   fencing: controllerOnly.fencing,
+  // For `volumes convert`, which needs the room of a new volume.
+  reserveBytes: controllerOnly.reserveBytes,
   ...orchestratorOptions("none"),
   // Where the copies of the records are.
   leaseNamespace: controllerOnly.leaseNamespace,
+  ...quietLogOptions,
+} satisfies OptionTable;
+
+/** Options of `rds-csi snapshots prune`, which asks Kubernetes only: those of the RDS are neither needed nor read. */
+export const pruneOptions = {
+  driverName,
+  ...orchestratorOptions("none"),
   ...quietLogOptions,
 } satisfies OptionTable;
 

@@ -39,6 +39,17 @@ export function integer(minimum: number, maximum: number, of = ""): Parser<numbe
 
 export const port = integer(1, 65_535);
 
+const SECONDS_OF: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400, w: 604_800 };
+
+/** A duration such as `36h`, `7d` or `1d12h`, as seconds. */
+export const duration = parser("a duration such as 30m, 36h, 7d, 2w or 1d12h", (text) => {
+  if (!/^(?:\d{1,6}[smhdw])+$/.test(text)) return undefined;
+  return [...text.matchAll(/(\d+)([smhdw])/g)].reduce(
+    (sum, [, amount = "", unit = ""]) => sum + Number(amount) * (SECONDS_OF[unit] ?? 0),
+    0,
+  );
+});
+
 /** One of the given words. */
 export function oneOf<const T extends string>(...words: readonly T[]): Parser<T> {
   return parser(`one of ${words.join(", ")}`, (text) => words.find((word) => word === text), words);

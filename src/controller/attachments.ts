@@ -11,8 +11,9 @@ import type { PublishRequest, StaleCause } from "../migration/decision.ts";
 import { isAskedAnew, withRevision } from "../migration/revision.ts";
 import { decideUnpublish, forgetEnded } from "../migration/unpublish.ts";
 import type { Logger } from "../observability/log.ts";
+import { unfinished } from "../rds/copy.ts";
 import type { Rds } from "../rds/rds.ts";
-import { type RdsVolume, requireVolume, volumeToDetach } from "../rds/volume.ts";
+import { type RdsVolume, volumeToDetach } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { EvidenceSource } from "./evidence.ts";
 import { isExportLost } from "./lost-export.ts";
@@ -71,7 +72,7 @@ export class AttachmentService {
     const { volumeId: id, nodeId, capability, signal } = request;
     requireSupported([capability]);
     const remembered = this.#options.rds.remembered(id);
-    const first = remembered ?? requireVolume(id, await this.#options.rds.find(id, signal, "attach"));
+    const first = remembered ?? (await this.#existing(id, signal));
     if (!(await this.#options.nodes.exists(nodeId, signal))) throw failure("nodeNotFound", { node: nodeId });
     const wanted = this.#publishRequest(request);
     const volume = await this.#changeAndTidy({
@@ -82,8 +83,13 @@ export class AttachmentService {
       signal,
       decide: (current) => decideWithEvidence(this.#options, current, wanted, signal),
     });
-    if (volume === undefined) throw failure("volumeNotFound", { volume: id });
+    if (volume === undefined) return this.#options.rds.conversions.absent(id, signal);
     return publishContextOf(volume, wanted.hostNqn, this.#options.nvmeAddress);
+  }
+
+  async #existing(id: VolumeId, signal: AbortSignal): Promise<RdsVolume> {
+    const found = await this.#options.rds.find(id, signal, "attach");
+    return this.#options.rds.conversions.required(id, found, signal);
   }
 
   /**
@@ -93,9 +99,12 @@ export class AttachmentService {
    * @param nodeId "" means every node
    */
   async unpublish(id: VolumeId, nodeId: string, signal: AbortSignal): Promise<void> {
-    const remembered = this.#options.rds.remembered(id);
+    const known = this.#options.rds.remembered(id);
+    // It may be finished by now.
+    const remembered = known !== undefined && unfinished(known) === undefined ? known : undefined;
     const found = remembered ?? volumeToDetach(await this.#options.rds.find(id, signal, "attach"));
-    if (found === undefined) return;
+    // One that is being copied or converted is not attached, and its record belongs to that work.
+    if (found === undefined || unfinished(found) !== undefined) return;
     await this.#changeAndTidy({
       id,
       first: found,

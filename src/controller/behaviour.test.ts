@@ -39,8 +39,9 @@ describe("RouterOS commands per call, on a warm connection", () => {
     expect(count()).toBe(2);
     await other.volumes.delete(ID, on.signal);
     expect(count()).toBe(2);
+    // The volumes, and the pools.
     await on.volumes.list(on.signal);
-    expect(count()).toBe(1);
+    expect(count()).toBe(2);
     await on.volumes.capacity([], {}, on.signal);
     expect(count()).toBe(1);
   });
@@ -50,8 +51,8 @@ describe("RouterOS commands per call, on a warm connection", () => {
     await on.rds.version(on.signal);
     on.commandsSince();
     await Promise.all(Array.from({ length: 20 }, () => on.volumes.list(on.signal)));
-    // Besides the driver's question whether two channels run at the same time.
-    expect(on.commandsSince().filter((line) => line.includes("/disk")).length).toBe(2);
+    // Of the volumes and of the pools, besides the driver's question whether two channels run at the same time.
+    expect(on.commandsSince().filter((line) => line.includes("/disk")).length).toBe(4);
   });
 });
 
@@ -70,7 +71,9 @@ describe("every reply form, on a console that wraps", () => {
           expect.stringMatching(new RegExp(`^nqn\\.2000-02\\.com\\.mikrotik:${id}\\.1-[0-9a-f]{8}$`)),
           sizeBytes,
         ]);
-        expect((await on.volumes.list(on.signal)).entries).toEqual([{ id, sizeBytes, nodes: ["node-a"] }]);
+        expect((await on.volumes.list(on.signal)).entries).toEqual([
+          { id, sizeBytes, nodes: ["node-a"], source: undefined, health: [] },
+        ]);
         await on.attachments.unpublish(id, "", on.signal);
         await on.volumes.delete(id, on.signal);
         expect(on.simulator.device.disks).toEqual([]);

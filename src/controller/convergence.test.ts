@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { createVolume, useStack } from "../../test/support/own-stack.ts";
+import { fastClock } from "../../test/support/clock.ts";
+import { FILE_LAYOUTS, type FileLayout, stored, volumeLines } from "../../test/support/file-layouts.ts";
+import { createVolume, untilDone, useStack } from "../../test/support/own-stack.ts";
 import { MIB, MOUNT, type Stack } from "../../test/support/rds-stack.ts";
-import { DriverError } from "../domain/errors/driver-error.ts";
+import { decodeRecord } from "../domain/record/record-codec.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import type { FaultAction } from "../simulator/faults.ts";
 import type { ProfileName } from "../simulator/profiles.ts";
@@ -9,14 +11,15 @@ import type { ProfileName } from "../simulator/profiles.ts";
 const PROFILES = ["current", "hostile", "strict", "old"] as const;
 const NAME = "pvc-1";
 const ID = volumeIdFromName(NAME);
-const SIZE = 4n * MIB;
+const SIZE = 16n * MIB;
 
 const start = useStack();
 
 type Verb = "create" | "publish" | "unpublish" | "delete";
 
-const call: Record<Verb, (on: Stack) => Promise<unknown>> = {
-  create: (on) => createVolume(on, { name: NAME, required: SIZE, capabilities: [MOUNT] }),
+const call: Record<Verb, (on: Stack, layout: FileLayout) => Promise<unknown>> = {
+  create: (on, layout) =>
+    createVolume(on, { name: NAME, required: SIZE, capabilities: [MOUNT], parameters: { layout } }),
   publish: (on) =>
     on.attachments.publish({
       volumeId: ID,
@@ -29,24 +32,17 @@ const call: Record<Verb, (on: Stack) => Promise<unknown>> = {
   delete: (on) => on.volumes.delete(ID, on.signal),
 };
 
-/** What must be true of the RDS after a verb has succeeded, however often it was interrupted. */
-function stateOf(on: Stack): { disks: number; files: number; exported: boolean; nodes: number } {
-  const { device } = on.simulator;
-  const disk = device.disks.find((each) => each.slot === ID);
-  const files = device.files.filter((file) => file.path.endsWith(`${ID}.img`));
-  return {
-    disks: device.disks.filter((each) => each.slot === ID).length,
-    files: files.length,
-    exported: disk?.exported ?? false,
-    nodes: /;a=/.test(disk?.comment ?? "") ? 1 : 0,
-  };
+/** What must be true of the RDS after a verb has succeeded, however often it was interrupted: all that it keeps, and the nodes of the record. */
+function stateOf(on: Stack): { all: string[]; nodes: string[] } {
+  const decoded = decodeRecord(on.simulator.device.disk(ID)?.comment ?? "");
+  const nodes = decoded.kind === "record" ? decoded.record.attachments.map(({ node }) => node) : [];
+  return { all: stored(on.simulator), nodes };
 }
-const AFTER: Record<Verb, ReturnType<typeof stateOf>> = {
-  create: { disks: 1, files: 1, exported: false, nodes: 0 },
-  publish: { disks: 1, files: 1, exported: true, nodes: 1 },
-  unpublish: { disks: 1, files: 1, exported: false, nodes: 0 },
-  delete: { disks: 0, files: 0, exported: false, nodes: 0 },
-};
+function stateAfter(verb: Verb, layout: FileLayout): ReturnType<typeof stateOf> {
+  const lines = verb === "delete" ? [] : volumeLines(ID, layout, SIZE, { exported: verb === "publish" });
+  const all = ["directory storage-pool", "directory storage-pool/csi", ...lines].toSorted();
+  return { all, nodes: verb === "publish" ? ["node-a"] : [] };
+}
 const BEFORE: Record<Verb, Verb[]> = {
   create: [],
   publish: ["create"],
@@ -54,38 +50,31 @@ const BEFORE: Record<Verb, Verb[]> = {
   delete: ["create"],
 };
 
-/** Repeats a call as the sidecars do: after errors that leave the outcome open. */
-async function untilDone(on: Stack, verb: Verb): Promise<number> {
-  for (let attempt = 1; attempt <= 8; attempt++) {
-    try {
-      await call[verb](on);
-      return attempt;
-    } catch (error) {
-      // UNAVAILABLE and ABORTED: the caller tries again. Anything else would leak or lose a volume.
-      if (!(error instanceof DriverError) || (error.code !== 14 && error.code !== 10)) throw error;
-    }
-  }
-  throw new Error(`${verb} did not converge`);
+interface Case {
+  readonly profile: ProfileName;
+  readonly layout: FileLayout;
+  readonly verb: Verb;
 }
 
 /** Interrupts the n-th command of a call, then lets it be repeated; says whether there was an n-th command. */
 async function interrupted(
-  profile: ProfileName,
-  verb: Verb,
+  { profile, layout, verb }: Case,
   nth: number,
   action: FaultAction,
 ): Promise<boolean> {
-  const on = await start({ profile });
-  for (const step of BEFORE[verb]) await untilDone(on, step);
+  const clock = fastClock(20);
+  const on = await start({ profile, clock, simulatorClock: clock });
+  for (const step of BEFORE[verb]) await untilDone(() => call[step](on, layout));
   // A fresh controller, as after a crash: it remembers nothing.
   const fresh: Stack = { ...on, ...on.controller() };
   await fresh.rds.version(fresh.signal);
   on.simulator.faults.add(action, { nth });
-  await untilDone(fresh, verb);
-  expect({ action, nth, state: stateOf(on) }).toEqual({ action, nth, state: AFTER[verb] });
+  await untilDone(() => call[verb](fresh, layout));
+  const after = stateAfter(verb, layout);
+  expect({ action, nth, state: stateOf(on) }).toEqual({ action, nth, state: after });
   // The repeat of a finished call changes nothing.
-  await untilDone(fresh, verb);
-  expect({ action, nth, again: stateOf(on) }).toEqual({ action, nth, again: AFTER[verb] });
+  await untilDone(() => call[verb](fresh, layout));
+  expect({ action, nth, again: stateOf(on) }).toEqual({ action, nth, again: after });
   const struck = on.simulator.commands.some((entry) => entry.outcome === "cut");
   await on.close();
   return struck;
@@ -94,21 +83,24 @@ async function interrupted(
 for (const profile of PROFILES) {
   describe(`every RouterOS command cut, profile ${profile}`, () => {
     for (const verb of ["create", "publish", "unpublish", "delete"] as const) {
-      for (const kind of ["cutBefore", "cutAfter"] as const) {
-        test(`${verb}, ${kind}`, async () => {
-          let nth = 1;
-          while (await interrupted(profile, verb, nth, { kind })) nth += 1;
-          expect(nth).toBeGreaterThan(2);
+      // An attachment is the same whatever its volume's layout.
+      const layouts = verb === "create" || verb === "delete" ? FILE_LAYOUTS : (["subvolume"] as const);
+      for (const layout of layouts) {
+        const each = { profile, layout, verb };
+        for (const kind of ["cutBefore", "cutAfter"] as const) {
+          test(`${verb}, layout ${layout}, ${kind}`, async () => {
+            let nth = 1;
+            while (await interrupted(each, nth, { kind })) nth += 1;
+            expect(nth).toBeGreaterThan(2);
+          });
+        }
+        test(`${verb}, layout ${layout}, RouterOS stops after each statement of the change`, async () => {
+          // The first command of each call reads; the second changes.
+          let statement = 1;
+          while (await interrupted(each, 2, { kind: "cutMidway", statement })) statement += 1;
+          expect(statement).toBeGreaterThan(1);
         });
       }
-    }
-    for (const verb of ["create", "publish", "unpublish", "delete"] as const) {
-      test(`${verb}, RouterOS stops after each statement of the change`, async () => {
-        // The first command of each call reads; the second changes.
-        let statement = 1;
-        while (await interrupted(profile, verb, 2, { kind: "cutMidway", statement })) statement += 1;
-        expect(statement).toBeGreaterThan(1);
-      });
     }
   });
 }

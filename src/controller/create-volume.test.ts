@@ -1,4 +1,14 @@
 import { describe, expect, test } from "bun:test";
+import { fastClock } from "../../test/support/clock.ts";
+import {
+  addSubvolume,
+  FILE_LAYOUTS,
+  fileOf,
+  filesOf,
+  placeOf,
+  stored,
+  subvolumesOf,
+} from "../../test/support/file-layouts.ts";
 import { outcome, useStack, type Wish } from "../../test/support/own-stack.ts";
 import { GIB, MIB } from "../../test/support/rds-stack.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
@@ -26,7 +36,7 @@ describe("CreateVolume", () => {
     expect(new Set(volumes.map((volume) => volume.record.name))).toEqual(new Set(names));
     for (const name of names) await on.volumes.delete(volumeIdFromName(name), on.signal);
     expect(on.simulator.device.disks).toEqual([]);
-    expect(on.simulator.device.files.filter((file) => !file.directory)).toEqual([]);
+    expect([filesOf(on), subvolumesOf(on)]).toEqual([[], []]);
   });
 
   test("hostile text in every other string", async () => {
@@ -66,15 +76,30 @@ describe("CreateVolume", () => {
     expect(on.simulator.device.disks).toEqual([]);
   });
 
-  for (const noSpace of ["clean", "item-left", "file-left"] as const) {
-    test(`the device itself runs full (${noSpace}): RESOURCE_EXHAUSTED, and nothing is left; RouterOS is named as refusing`, async () => {
-      const on = await start({ switches: { noSpace } });
-      on.simulator.faults.add({ kind: "diskFull" }, { line: /\/disk\/add/ });
-      expect(await outcome(create(on))).toMatch(
-        /^RESOURCE_EXHAUSTED: RouterOS refused 8Mi in pool storage-pool for want of space \([^()]*space[^()]*\); the driver had counted 1022\.\dGi as left$/,
+  for (const layout of FILE_LAYOUTS) {
+    for (const noSpace of ["clean", "item-left", "file-left"] as const) {
+      test(`the device itself runs full (${noSpace}), layout ${layout}: RESOURCE_EXHAUSTED, and nothing is left; RouterOS is named as refusing`, async () => {
+        const on = await start({ switches: { noSpace } });
+        on.simulator.faults.add({ kind: "diskFull" }, { line: /\/disk\/add/ });
+        expect(await outcome(create(on, { parameters: { layout } }))).toMatch(
+          /^RESOURCE_EXHAUSTED: RouterOS refused 8Mi in pool storage-pool for want of space \([^()]*space[^()]*\); the driver had counted 1022\.\dGi as left$/,
+        );
+        expect(on.simulator.device.disks).toEqual([]);
+        expect([filesOf(on), subvolumesOf(on)]).toEqual([[], []]);
+      });
+    }
+
+    test(`a file that someone else's disk uses is not removed, layout ${layout}`, async () => {
+      const clock = fastClock(20);
+      const on = await start({ clock, simulatorClock: clock });
+      if (layout === "subvolume") await addSubvolume(on, placeOf(ID, layout));
+      await on.simulator.device.addForeignDisk({ slot: "other", path: fileOf(ID, layout), size: GIB });
+      const before = stored(on.simulator);
+      expect(await outcome(create(on, { parameters: { layout } }))).toBe(
+        `FAILED_PRECONDITION: disk ${ID} on the RDS is not managed by this driver: its file is used by another disk item of the RDS`,
       );
-      expect(on.simulator.device.disks).toEqual([]);
-      expect(on.simulator.device.files.filter((file) => !file.directory)).toEqual([]);
+      expect(await outcome(on.volumes.delete(ID, on.signal))).toStartWith("FAILED_PRECONDITION: ");
+      expect(stored(on.simulator)).toEqual(before);
     });
   }
 
@@ -150,20 +175,6 @@ describe("CreateVolume", () => {
     );
   });
 
-  test("a file that someone else's disk uses is not removed", async () => {
-    const on = await start();
-    await on.simulator.device.addForeignDisk({
-      slot: "other",
-      path: `storage-pool/csi/${ID}.img`,
-      size: GIB,
-    });
-    expect(await outcome(create(on))).toBe(
-      `FAILED_PRECONDITION: disk ${ID} on the RDS is not managed by this driver: its file is used by another disk item of the RDS`,
-    );
-    expect(await outcome(on.volumes.delete(ID, on.signal))).toStartWith("FAILED_PRECONDITION: ");
-    expect(on.simulator.device.disks).toHaveLength(1);
-  });
-
   test("an existing volume with other properties, each named", async () => {
     const on = await start();
     await create(on, { required: 8n * MIB });
@@ -178,6 +189,10 @@ describe("CreateVolume", () => {
     expect(await asked({ parameters: { migrationTimeoutSeconds: "600" } })).toBe(
       `${prefix}its migrationTimeoutSeconds is 300, asked for 600`,
     );
+    expect(await asked({ parameters: { layout: "plain" } })).toBe(
+      `${prefix}its layout is subvolume, asked for is plain`,
+    );
     expect(await asked({ required: MIB, limit: 8n * MIB })).toBe("OK");
+    expect(await asked({ parameters: { layout: "subvolume" } })).toBe("OK");
   });
 });

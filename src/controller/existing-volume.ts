@@ -1,6 +1,8 @@
 import { type CapacityRange, satisfies } from "../domain/capacity-range.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import { requireFinished } from "../rds/copy.ts";
+import { fileLayoutOf, type Layout, mountPointIn } from "../rds/layout.ts";
 import { type Classified, mayHoldRecord, ownVolume, type RdsVolume } from "../rds/volume.ts";
 import type { Parameters } from "./parameters.ts";
 
@@ -19,16 +21,39 @@ export function requireOwn(id: VolumeId, name: string, found: Classified): RdsVo
   return found.volume;
 }
 
+/** A volume that may be deleted. @throws foreignDisk, recordUnusable, volumeInUse (FAILED_PRECONDITION) */
+export function deletable(found: Classified): RdsVolume {
+  const volume = ownVolume(found);
+  if (volume === undefined) {
+    const { id, reason } = (found as Extract<Classified, { kind: "foreign" }>).foreign;
+    throw failure("foreignDisk", { slot: id, reason });
+  }
+  if (volume.record.conversion !== undefined) requireFinished(volume);
+  if (volume.record.attachments.length > 0) {
+    const nodes = volume.record.attachments.map((attachment) => attachment.node);
+    throw failure("volumeInUse", { volume: volume.id, nodes });
+  }
+  return volume;
+}
+
+/** A CreateVolume request, as far as an existing volume is compared with it. */
+export interface Asked {
+  readonly name: string;
+  readonly range: CapacityRange;
+  /** Handle of the content source, if there is one. */
+  readonly source: string | undefined;
+}
+
 /**
  * Checks that an existing volume has the properties of a CreateVolume request.
- * @param path of the file that the volume is to have
+ * @param place where the volume is to be; a clone whose StorageClass names no pool is on the pool of its source
  * @throws volumeExistsDifferently (ALREADY_EXISTS) naming the first difference
  */
 export function requireSame(
   volume: RdsVolume,
-  { name, range }: { readonly name: string; readonly range: CapacityRange },
-  { settings, claim }: Parameters,
-  path: string,
+  { name, range, source }: Asked,
+  { settings, claim, pool, layout }: Parameters,
+  place: Pick<Layout, "directory"> & { readonly mountPoint: string },
 ): void {
   const size = volume.disk.size ?? 0n;
   const different = (difference: string): Error => failure("volumeExistsDifferently", { name, difference });
@@ -41,14 +66,26 @@ export function requireSame(
       `its size is ${size} bytes, asked for required_bytes=${range.requiredBytes} limit_bytes=${range.limitBytes}`,
     );
   }
-  if (volume.disk.filePath !== path)
-    throw different(`its file is ${volume.disk.filePath}, asked for ${path}`);
-  if (volume.record.source !== undefined) throw different(`it was made from ${volume.record.source}`);
+  if (volume.record.source !== source)
+    throw different(
+      `it was made ${madeFrom(volume.record.source)}, asked for is a volume made ${madeFrom(source)}`,
+    );
+  const { filePath } = volume.disk;
+  const mountPoint = mountPointIn(filePath, place, volume.id);
+  const anyPool = source !== undefined && pool === undefined;
+  if (mountPoint === undefined || (!anyPool && mountPoint !== place.mountPoint))
+    throw different(`its file is ${filePath}, asked for is one in ${place.mountPoint}/${place.directory}`);
+  const form = fileLayoutOf(filePath, volume.id);
+  if (layout !== "auto" && layout !== form) throw different(`its layout is ${form}, asked for is ${layout}`);
   for (const key of Object.keys(settings) as (keyof typeof settings)[]) {
     if (volume.record.settings[key] !== settings[key]) {
       throw different(`its ${key} is ${volume.record.settings[key]}, asked for ${settings[key]}`);
     }
   }
+}
+
+function madeFrom(source: string | undefined): string {
+  return source === undefined ? "blank" : `from ${source}`;
 }
 
 type Claim = NonNullable<Parameters["claim"]>;

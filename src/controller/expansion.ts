@@ -2,12 +2,17 @@ import type { Capability } from "../domain/access-mode.ts";
 import { type CapacityRange, checkRange, outOfRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
-import type { VolumeRecord, VolumeSettings } from "../domain/record/volume-record.ts";
+import {
+  type ConnectionSettings,
+  givenConnections,
+  type VolumeRecord,
+} from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Logger } from "../observability/log.ts";
+import { requireFinished } from "../rds/copy.ts";
 import type { Pool } from "../rds/pool.ts";
 import type { Rds } from "../rds/rds.ts";
-import { type RdsVolume, requireVolume } from "../rds/volume.ts";
+import type { RdsVolume } from "../rds/volume.ts";
 import { requireSupported } from "./capabilities.ts";
 import type { MigrationReporter } from "./migration-reporter.ts";
 import { changeRecord } from "./record-change.ts";
@@ -68,7 +73,7 @@ export class ExpansionService {
     const { rds, reserveBytes } = this.#options;
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const { found, pool } = await rds.findWithPool(id, reserveBytes, signal);
-      const volume = await this.#step(requireVolume(id, found), pool, request);
+      const volume = await this.#step(await rds.conversions.required(id, found, signal), pool, request);
       if (volume !== undefined) return answer(volume, capability);
     }
     throw failure("recordConflict", { volume: id, attempts: ATTEMPTS });
@@ -81,6 +86,7 @@ export class ExpansionService {
     { range, signal }: ExpandRequest,
   ): Promise<RdsVolume | undefined> {
     const { id, disk, record } = volume;
+    requireFinished(volume);
     if (disk.size === undefined) throw failure("volumeNotReady", { volume: id });
     const sizeBytes = grownSize(disk.size, range);
     const isMarked = record.reExportSince !== undefined;
@@ -121,17 +127,20 @@ export class ExpansionService {
     const now = Math.floor(clock.now() / 1_000);
     const reExportSince = reExport ? (record.reExportSince ?? now) : undefined;
     const result = await rds.grow({ volume, pool, sizeBytes, reExportSince, signal });
-    if (result.kind === "absent") throw failure("volumeNotFound", { volume: id });
+    if (result.kind === "absent") return rds.conversions.absent(id, signal);
     if (result.kind === "conflict") return undefined;
     reporter.written(result.volume, reExport ? [{ type: "ReExported", nodes, sizeBytes }] : []);
     return result.volume;
   }
 
   /** Why an attached volume is not expanded; undefined if it may be, or is not attached. */
-  #problem({ attachments, settings }: VolumeRecord): string | undefined {
-    if (attachments.length === 0 || this.#options.online === "announce") return undefined;
+  #problem(record: VolumeRecord): string | undefined {
+    if (record.attachments.length === 0 || this.#options.online === "announce") return undefined;
     if (this.#options.online === "refuse") return "--online-expansion is refuse";
-    return intolerance(settings);
+    // The hosts have the settings that they were given.
+    return givenConnections(record)
+      .map(intolerance)
+      .find((reason) => reason !== undefined);
   }
 
   async #endReExport(volume: RdsVolume, signal: AbortSignal): Promise<void> {
@@ -154,7 +163,7 @@ export class ExpansionService {
 }
 
 /** Why the hosts of a volume might not survive that its export goes off for a moment; undefined if they do. */
-function intolerance({ ctrlLossTmo, fastIoFailTmo }: VolumeSettings): string | undefined {
+function intolerance({ ctrlLossTmo, fastIoFailTmo }: ConnectionSettings): string | undefined {
   if (ctrlLossTmo !== -1 && ctrlLossTmo < SHORTEST_CTRL_LOSS_TMO) {
     return `its export would go off for a moment, and its ctrlLossTmo of ${ctrlLossTmo} s is below ${SHORTEST_CTRL_LOSS_TMO} s`;
   }
@@ -170,7 +179,8 @@ function intolerance({ ctrlLossTmo, fastIoFailTmo }: VolumeSettings): string | u
  */
 function answer({ disk, record }: RdsVolume, capability: Capability | undefined): ExpandedVolume {
   const isAttached = record.attachments.length > 0;
-  const hasFilesystem =
-    capability === undefined ? record.filesystem !== undefined : capability.accessType === "mount";
+  const mayHaveFilesystem =
+    record.filesystem !== undefined || record.attachments.some(({ accessType }) => accessType === "mount");
+  const hasFilesystem = capability === undefined ? mayHaveFilesystem : capability.accessType === "mount";
   return { sizeBytes: disk.size ?? 0n, nodeExpansionRequired: hasFilesystem || isAttached };
 }

@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { setImmediate } from "node:timers/promises";
-import { createVolume } from "../../test/support/own-stack.ts";
+import { fastClock } from "../../test/support/clock.ts";
+import { FILE_LAYOUTS, fileOf, stored } from "../../test/support/file-layouts.ts";
+import { createVolume, untilDone } from "../../test/support/own-stack.ts";
 import {
   BLOCK,
   type ControllerStack,
@@ -32,7 +34,10 @@ afterEach(async () => {
   stack = undefined;
 });
 
-async function start(capability: Capability, options: StackOptions = {}): Promise<Stack> {
+async function start(
+  capability: Capability,
+  { layout = "auto", ...options }: StackOptions & { readonly layout?: string } = {},
+): Promise<Stack> {
   const on = await startStack({
     ...options,
     switches: {
@@ -42,12 +47,12 @@ async function start(capability: Capability, options: StackOptions = {}): Promis
     },
   });
   stack = on;
-  await create(on, capability);
+  await create(on, capability, { layout });
   return on;
 }
 
-const create = (on: Stack, capability: Capability = BLOCK) =>
-  createVolume(on, { name: "held", capabilities: [capability] });
+const create = (on: Stack, capability: Capability = BLOCK, parameters: Record<string, string> = {}) =>
+  createVolume(on, { name: "held", capabilities: [capability], parameters });
 
 function publish(
   on: ControllerStack,
@@ -220,53 +225,62 @@ describe("a line that waits on the RDS and runs after its caller was answered ot
     expect(connect(on, context, "node-a")).toBe(true);
   });
 
-  test("a removal does not take away the volume that a later CreateVolume found in place", async () => {
-    const on = await start(BLOCK);
-    await held(on, BEFORE_SET, /\/disk\/remove/, (controller, signal) =>
-      controller.volumes.delete(ID, signal),
-    );
-    await create(on);
-    await release(on);
-    expect(on.simulator.device.disk(ID)).toBeDefined();
-    expect(on.simulator.device.files.some(({ path }) => path.endsWith(`${ID}.img`))).toBe(true);
-  });
+  for (const layout of FILE_LAYOUTS) {
+    test(`a removal does not take away the volume that a later CreateVolume found in place, layout ${layout}`, async () => {
+      const on = await start(BLOCK, { layout });
+      await held(on, BEFORE_SET, /\/disk\/remove/, (controller, signal) =>
+        controller.volumes.delete(ID, signal),
+      );
+      const before = stored(on.simulator);
+      await create(on, BLOCK, { layout });
+      await release(on);
+      expect(on.simulator.device.disk(ID)).toBeDefined();
+      expect(stored(on.simulator)).toEqual(before);
+    });
 
-  test("a removal that was held anywhere between two statements leaves the file that a later CreateVolume made", async () => {
-    let reached = 0;
-    for (let boundary = 1; ; boundary++) {
-      const on = await start(BLOCK, { switches: { interleaving: "statements" } });
-      const { faults, device, commands } = on.simulator;
-      const controller = on.controller();
-      const abort = new AbortController();
-      const rule = faults.hangMidway(boundary, { line: /\/disk\/remove/ });
-      let ended = false;
-      const removal = controller.volumes
-        .delete(ID, abort.signal)
-        .catch(() => {})
-        .finally(() => {
-          ended = true;
+    test(`a removal that was held anywhere between two statements leaves the file that a later CreateVolume made, layout ${layout}`, async () => {
+      let reached = 0;
+      for (let boundary = 1; ; boundary++) {
+        const clock = fastClock(20);
+        const switches = { interleaving: "statements" } as const;
+        const on = await start(BLOCK, { layout, switches, clock, simulatorClock: clock });
+        const { faults, device, commands } = on.simulator;
+        const controller = on.controller();
+        const abort = new AbortController();
+        const rule = faults.hangMidway(boundary, { line: /\/disk\/remove/ });
+        let ended = false;
+        const removal = controller.volumes
+          .delete(ID, abort.signal)
+          .catch(() => {})
+          .finally(() => {
+            ended = true;
+          });
+        await until(() => ended || faults.hanging > 0);
+        rule.remove();
+        if (ended) break;
+        reached = boundary;
+        abort.abort(new Error("the caller gave up"));
+        await removal;
+        await controller.transport.close();
+        // The name of a subvolume that was just removed may be taken for a while.
+        await untilDone(() => create(on, BLOCK, { layout }));
+        await device.writeFile(fileOf(ID, layout), 0n, "new");
+        await publish(on, "node-a");
+        const before = stored(on.simulator);
+        faults.release();
+        await until(() => commands.every(({ finishedAt }) => finishedAt !== undefined));
+        expect({ boundary, item: device.disk(ID) !== undefined, all: stored(on.simulator) }).toEqual({
+          boundary,
+          item: true,
+          all: before,
         });
-      await until(() => ended || faults.hanging > 0);
-      rule.remove();
-      if (ended) break;
-      reached = boundary;
-      abort.abort(new Error("the caller gave up"));
-      await removal;
-      await controller.transport.close();
-      await create(on);
-      await publish(on, "node-a");
-      faults.release();
-      await until(() => commands.every(({ finishedAt }) => finishedAt !== undefined));
-      const isThere = device.files.some(({ path }) => path.endsWith(`${ID}.img`));
-      expect({ boundary, item: device.disk(ID) !== undefined, file: isThere }).toEqual({
-        boundary,
-        item: true,
-        file: true,
-      });
-      await on.close();
-    }
-    expect(reached).toBeGreaterThan(8);
-  });
+        const content = await device.readFile(fileOf(ID, layout), 0n, 3);
+        expect(Buffer.from(content).toString()).toBe("new");
+        await on.close();
+      }
+      expect(reached).toBeGreaterThan(8);
+    });
+  }
 });
 
 describe("settings that changed since the attach", () => {

@@ -7,12 +7,13 @@ import type { Capability } from "../domain/access-mode.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
 import { decodeRecord } from "../domain/record/record-codec.ts";
+import { DEFAULT_SETTINGS, type VolumeRecord } from "../domain/record/volume-record.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import type { Switches } from "../simulator/switches.ts";
 
 /**
- * Two controllers, calls at the same time, lines that RouterOS interleaves, lines that hang in the middle and run on much
- * later, lost replies and crashes. The invariants are about hosts: each host connects whenever the RDS lets it, under every
+ * Two controllers, calls at the same time, changes of the settings among them, lines that RouterOS interleaves, lines that
+ * hang in the middle and run on much later, lost replies and crashes. The invariants are about hosts: each host connects whenever the RDS lets it, under every
  * NQN that it was ever given, and stays connected until the RDS ends the connection.
  *
  * RDS_CSI_MODEL_STEPS sets the number of batches in all, RDS_CSI_TEST_SEED the cases.
@@ -25,17 +26,24 @@ const NODES = ["node-a", "node-b", "node-c"] as const;
 type NodeName = (typeof NODES)[number];
 const hostOf = (node: NodeName): string => hostIdentity("test", node).hostNqn;
 
+/** The controller that is called. */
+const which = fc.constantFrom(0, 1);
+/** The boundary before which the line of a call hangs; 0: it does not. */
+const hang = fc.constantFrom<number>(0, 0, 0, 0, 0, 1, 2, 3, 3);
 const act = fc.record({
   do: fc.constantFrom("publish" as const, "publish" as const, "unpublish" as const),
-  which: fc.constantFrom(0, 1),
-  /** The boundary before which its line hangs; 0: it does not. */
-  hang: fc.constantFrom(0, 0, 0, 0, 0, 1, 2, 3, 3),
+  which,
+  hang,
   /** The node goes without disconnecting; its kernel keeps on trying. */
   forced: fc.boolean(),
 });
 const batch = fc.record({
   /** One per node: Kubernetes has one operation of a VolumeAttachment at a time. */
   acts: fc.tuple(fc.option(act), fc.option(act), fc.option(act)),
+  modify: fc.oneof(
+    { weight: 4, arbitrary: fc.constant(null) },
+    { weight: 1, arbitrary: fc.record({ which, hang, keepAliveTmo: fc.integer({ min: 1, max: 4 }) }) },
+  ),
   fault: fc.constantFrom(
     undefined,
     undefined,
@@ -51,6 +59,7 @@ const batch = fc.record({
   release: fc.constantFrom(true, false, false),
 });
 type Batch = typeof batch extends fc.Arbitrary<infer T> ? T : never;
+type Modify = NonNullable<Batch["modify"]>;
 type Act = typeof act extends fc.Arbitrary<infer T> ? T : never;
 
 interface World {
@@ -83,7 +92,10 @@ class Contest {
   /** Nodes whose detach was answered, and which nobody has tried to attach since. */
   readonly detached = new Set<NodeName>();
   readonly #nqns = new Set<string>();
+  /** As the last change that was answered left it; undefined while one without an answer may have changed it since. */
+  keepAliveTmo: number | undefined = DEFAULT_SETTINGS.keepAliveTmo;
   grants = 0;
+  changes = 0;
   overlaps = 0;
 
   constructor(stack: Stack, world: World) {
@@ -118,13 +130,14 @@ class Contest {
     if (hosts.size > this.limit) this.broken ??= `${[...hosts].join(" and ")} are connected`;
   }
 
-  async run({ acts, fault, crash, release }: Batch): Promise<void> {
+  async run({ acts, modify, fault, crash, release }: Batch): Promise<void> {
     const { faults } = this.stack.simulator;
     if (fault !== undefined) faults.add({ kind: fault });
     const running = acts.flatMap((each, index) => {
       const node = NODES[index];
       return each === null || node === undefined || index > this.limit ? [] : [this.#start(each, node)];
     });
+    if (modify !== null) running.push(this.#startModify(modify));
     if (running.length > 1) this.overlaps += 1;
     await this.#untilEnded(running);
     for (const rule of [...faults.rules]) rule.remove();
@@ -154,17 +167,32 @@ class Contest {
   }
 
   #start({ do: verb, which, hang, forced }: Act, node: NodeName): Running {
-    const { simulator } = this.stack;
+    return this.#call(which, hang, (on, signal) =>
+      verb === "publish" ? this.#publish(on, node, signal) : this.#unpublish(on, node, forced, signal),
+    );
+  }
+
+  #startModify({ which, hang, keepAliveTmo }: Modify): Running {
+    return this.#call(which, hang, async (on, signal) => {
+      this.keepAliveTmo = undefined;
+      const mutableParameters = { keepAliveTmo: String(keepAliveTmo) };
+      await on.modifications.modify({ volumeId: ID, mutableParameters, signal });
+      this.keepAliveTmo = keepAliveTmo;
+      this.changes += 1;
+    });
+  }
+
+  #call(
+    which: number,
+    hang: number,
+    work: (on: ControllerStack, signal: AbortSignal) => Promise<void>,
+  ): Running {
     const on = this.controllers[which];
     if (on === undefined) throw new Error("no controller");
-    if (hang > 0) simulator.faults.hangMidway(hang, { line: /\/disk\/set/ });
+    if (hang > 0) this.stack.simulator.faults.hangMidway(hang, { line: /\/disk\/set/ });
     const abort = new AbortController();
     const state = { ended: false, late: hang > 0, which, abort };
-    const call =
-      verb === "publish"
-        ? this.#publish(on, node, abort.signal)
-        : this.#unpublish(on, node, forced, abort.signal);
-    const done = call
+    const done = work(on, abort.signal)
       .catch((error: unknown) => {
         if (abort.signal.aborted) return;
         if (!(error instanceof DriverError) || ![14, 9, 10, 6, 1].includes(error.code)) throw error;
@@ -213,11 +241,15 @@ class Contest {
     await Promise.all(running.map(({ done }) => done));
   }
 
-  /** Nodes of the record. */
-  recorded(): string[] {
+  get record(): VolumeRecord {
     const decoded = decodeRecord(this.stack.simulator.device.disk(ID)?.comment ?? "");
     if (decoded.kind !== "record") throw new Error(`no record: ${JSON.stringify(decoded)}`);
-    return decoded.record.attachments.map(({ node }) => node);
+    return decoded.record;
+  }
+
+  /** Nodes of the record. */
+  recorded(): string[] {
+    return this.record.attachments.map(({ node }) => node);
   }
 
   /** Everybody leaves, then the lines that still hang run on: nothing may come of them, and the volume can be deleted. */
@@ -246,8 +278,8 @@ class Contest {
   }
 }
 
-async function contest(world: World): Promise<{ grants: number; overlaps: number }> {
-  const total = { grants: 0, overlaps: 0 };
+async function contest(world: World): Promise<{ grants: number; overlaps: number; changes: number }> {
+  const total = { grants: 0, overlaps: 0, changes: 0 };
   await fc.assert(
     fc.asyncProperty(
       fc.array(batch, { minLength: 30, maxLength: 50 }),
@@ -267,11 +299,15 @@ async function contest(world: World): Promise<{ grants: number; overlaps: number
               const recorded = on.recorded();
               expect([...on.granted].filter((node) => !recorded.includes(node))).toEqual([]);
               expect([...on.detached].filter((node) => recorded.includes(node))).toEqual([]);
+              // So does an answered change.
+              const { keepAliveTmo } = on.record.settings;
+              expect(on.keepAliveTmo ?? keepAliveTmo).toBe(keepAliveTmo);
             }
           }
           await on.finish();
           total.grants += on.grants;
           total.overlaps += on.overlaps;
+          total.changes += on.changes;
         } finally {
           stack.simulator.faults.clear();
           await stack.close();
@@ -285,16 +321,18 @@ async function contest(world: World): Promise<{ grants: number; overlaps: number
 
 function withoutHangs(each: Batch): Batch {
   const [a, b, c] = each.acts.map((one): Act | null => (one === null ? null : { ...one, hang: 0 }));
-  return { ...each, acts: [a ?? null, b ?? null, c ?? null] };
+  const modify = each.modify === null ? null : { ...each.modify, hang: 0 };
+  return { ...each, acts: [a ?? null, b ?? null, c ?? null], modify };
 }
 
 const LIMIT_MS = RUNS * 5_000 + 60_000;
 
 const keeps = (world: World) => async (): Promise<void> => {
-  const { grants, overlaps } = await contest(world);
+  const { grants, overlaps, changes } = await contest(world);
   // Enough of the subject of this test has happened.
   expect(grants).toBeGreaterThan(RUNS * 2);
   expect(overlaps).toBeGreaterThan(RUNS * 2);
+  expect(changes).toBeGreaterThan(RUNS / 5);
 };
 
 describe("hosts that can connect, with interleaved lines, late lines, lost replies and two controllers", () => {

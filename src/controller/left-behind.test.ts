@@ -1,5 +1,9 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { FILE_DISK, NEW_RECORD } from "../../test/support/records.ts";
+import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import type { ClusterView } from "./drift.ts";
+import { looksUnasked } from "./left-behind.ts";
 import { type ReconcileLab, startReconcileLab } from "./reconcile.fixture.ts";
 
 /** What a line leaves that RouterOS ran after its caller had been answered otherwise. */
@@ -166,4 +170,15 @@ describe("a volume that nobody was told of", () => {
       await world.on.close();
     }
   });
+});
+
+test("an unfinished copy may be one that nobody asks for; a clone holds data", () => {
+  const [name, claim] = ["pvc-11111111-2222-3333-4444-555555555555", { namespace: "vms", name: "disk" }];
+  const made = { ...NEW_RECORD, name, claim, cluster: CLUSTER, source: "csi-1" };
+  const line = { line: "01234567", isBusy: true };
+  const copy = { done: 1n, total: 2n, sourceCreatedAt: 1, sourceEpoch: 3, ...line };
+  const view = { persistentVolumes: [] } as unknown as ClusterView;
+  const of = (record: VolumeRecord) =>
+    looksUnasked({ id: volumeIdFromName(name), record, disk: FILE_DISK }, view);
+  expect([of({ ...made, copy }), of(made)]).toEqual([true, false]);
 });

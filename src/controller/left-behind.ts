@@ -16,6 +16,11 @@ export const UNUSED_AFTER_MS = 60 * 60_000;
 /** Name that external-provisioner gives: the claim's UID is in it. Source: external-provisioner, `--volume-name-prefix`. */
 const PROVISIONED = /^pvc-([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$/;
 
+/** The UID of the claim that a volume was provisioned for; undefined: its name tells none. */
+export function claimUidIn(name: string): string | undefined {
+  return PROVISIONED.exec(name)?.[1];
+}
+
 /**
  * Whether no workload can be using a volume on a node that has no VolumeAttachment for it: a PersistentVolume of this cluster
  * names the volume with its claim, and no pod that has not ended uses the claim on the node.
@@ -40,8 +45,10 @@ export async function isUnusedOn(
  * PersistentVolume and the claim may be in the other one.
  */
 export function looksUnasked({ id, record, disk }: RdsVolume, view: ClusterView): boolean {
-  const { cluster, epoch, attachments, ended, source, invalidations, claim, name } = record;
-  const isUntouched = epoch === 0 && attachments.length === 0 && ended.length === 0 && source === undefined;
+  const { cluster, epoch, attachments, ended, source, copy, invalidations, claim, name } = record;
+  // A volume that is still being copied holds nothing that its source does not hold.
+  const isBlank = source === undefined || copy !== undefined;
+  const isUntouched = epoch === 0 && attachments.length === 0 && ended.length === 0 && isBlank;
   if (!isClusterUid(cluster)) return false;
   // A volume of another driver holds data with epoch 0. Its item keeps the name of its last export.
   if (!id.startsWith(SLOT_PREFIX) || disk.exported || disk.nqn.includes(`:${id}.`)) return false;
@@ -60,7 +67,7 @@ export async function isClaimGone(
   { id, record }: RdsVolume,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const [, uid] = PROVISIONED.exec(record.name) ?? [];
+  const uid = claimUidIn(record.name);
   if (uid === undefined || record.claim === undefined) return false;
   // A name that no claim can have is damaged: the claim has another name.
   if (![record.claim.namespace, record.claim.name].every(isObjectName)) return false;

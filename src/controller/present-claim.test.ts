@@ -18,7 +18,7 @@ async function imported(): Promise<{ id: VolumeId; cluster: TestCluster }> {
     capabilities: [BLOCK],
     parameters: { "csi.storage.k8s.io/pvc/namespace": "vms", "csi.storage.k8s.io/pvc/name": POPULATOR },
     mutableParameters: {},
-    contentSource: undefined,
+    source: undefined,
     signal: stack.signal,
   });
   cluster.addVolume(id, "database");

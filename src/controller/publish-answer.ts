@@ -1,6 +1,7 @@
 import { failure } from "../domain/errors/driver-error.ts";
+import { filesystemUuidOf } from "../domain/filesystem-uuid.ts";
 import type { FilesystemState, PublishContext } from "../domain/publish-context.ts";
-import type { VolumeRecord } from "../domain/record/volume-record.ts";
+import { connectionOf, type VolumeRecord } from "../domain/record/volume-record.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 
 /**
@@ -16,7 +17,8 @@ export function publishContextOf(
 ): PublishContext {
   // The row of the decision may be older than a restart of the RDS, which mounts its pools late.
   if (disk.size === undefined || disk.port === undefined) throw failure("volumeNotReady", { volume: id });
-  const { migrationTimeoutSeconds: _time, migrationGuard: _guard, ...connection } = record.settings;
+  const attachment = record.attachments.find((each) => each.hostNqn === hostNqn);
+  const isMountedClone = record.source !== undefined && attachment?.accessType === "mount";
   return {
     nqn: disk.nqn,
     address,
@@ -24,15 +26,19 @@ export function publishContextOf(
     hostNqn,
     sizeBytes: disk.size,
     filesystemState: filesystemState(record),
-    ...connection,
+    ...(isMountedClone ? { filesystemUuid: filesystemUuidOf(id) } : {}),
+    readonly: attachment?.readonly ?? false,
+    // Settings that were changed since are for later attachments.
+    ...(attachment?.connection ?? connectionOf(record.settings)),
   };
 }
 
 /**
  * Whether the volume may hold a filesystem; the same for the whole life of an attachment. A node cannot report to the RDS
- * that it made a filesystem, so every attachment but the first must expect one.
+ * that it made a filesystem, so every attachment but the first must expect one. A clone holds one if its origin did, and the
+ * clone's record has had the origin's from the beginning (freshAttach in migration/publish.ts adds none).
  */
 function filesystemState(record: VolumeRecord): FilesystemState {
-  if (record.source !== undefined) return "keep";
+  if (record.source !== undefined && record.filesystem !== undefined) return "keep";
   return record.epoch === 1 ? "new" : "used";
 }

@@ -6,6 +6,7 @@ import type { Decision, Evidence, PublishRequest } from "../migration/decision.t
 import { decidePublish } from "../migration/publish.ts";
 import { withRevision } from "../migration/revision.ts";
 import type { Logger } from "../observability/log.ts";
+import { unfinished } from "../rds/copy.ts";
 import type { Rds } from "../rds/rds.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 import type { EvidenceSource } from "./evidence.ts";
@@ -35,6 +36,8 @@ export async function decideWithEvidence(
 ): Promise<FinalDecision> {
   if (volume.disk.size === undefined)
     return { kind: "refuse", error: failure("volumeNotReady", { volume: volume.id }) };
+  const error = unfinished(volume);
+  if (error !== undefined) return { kind: "refuse", error };
   let evidence: Evidence = {};
   for (;;) {
     const decision = decidePublish(volume.record, request, secondsNow(sources), evidence);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { outcome, useStack } from "../../test/support/own-stack.ts";
 import { MOUNT } from "../../test/support/rds-stack.ts";
+import { encodePublishContext } from "../domain/publish-context.ts";
 import { create, ID, publish } from "./calls.fixture.ts";
 
 const start = useStack();
@@ -37,6 +38,16 @@ describe("ControllerPublishVolume and Unpublish", () => {
     );
     expect(await outcome(on.attachments.unpublish(ID, "node-b", on.signal))).toBe("OK");
     expect(on.simulator.device.disks[0]?.exported).toBe(true);
+  });
+
+  test("attached read-only: the context says so to the node, as each repeat does; else it does not", async () => {
+    const on = await start();
+    await create(on);
+    const context = await publish(on, ID, "node-a", { readonly: true });
+    expect(encodePublishContext(context)).toMatchObject({ readonly: "true" });
+    expect(await publish(on.controller(), ID, "node-a", { readonly: true })).toEqual(context);
+    await on.attachments.unpublish(ID, "node-a", on.signal);
+    expect(encodePublishContext(await publish(on, ID, "node-a"))).not.toHaveProperty("readonly");
   });
 
   test("two controllers at once: one node wins, the other is refused, and the record says so", async () => {
@@ -87,7 +98,13 @@ describe("ControllerPublishVolume and Unpublish", () => {
     await publish(on, ID, "node-a");
     await on.simulator.device.setPool("storage-pool", { mounted: false });
     expect((await on.volumes.list(on.signal)).entries).toEqual([
-      { id: ID, sizeBytes: 0n, nodes: ["node-a"] },
+      {
+        id: ID,
+        sizeBytes: 0n,
+        nodes: ["node-a"],
+        source: undefined,
+        health: [expect.objectContaining({ reason: "PoolNotMounted" })],
+      },
     ]);
     expect(await outcome(publish(on.controller(), ID, "node-a"))).toBe(
       `UNAVAILABLE: volume ${ID} has no block device on the RDS at present`,

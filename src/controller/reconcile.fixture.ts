@@ -14,11 +14,13 @@ import { systemClock } from "../domain/clock.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { kubernetesEvidence } from "./kubernetes-evidence.ts";
 import type { Reconciler, ReconcilerOptions } from "./reconciler.ts";
+import { VolumeHealthService } from "./volume-health.ts";
 
 /** A controller on a simulator, with a cluster in memory and a clock that tests move. */
 export interface ReconcileLab {
   readonly on: Stack;
   readonly cluster: TestCluster;
+  readonly health: VolumeHealthService;
   /** Lets time pass on the controller's clocks. */
   pass(seconds: number): void;
   /** Makes a volume, and by default the PersistentVolume that names it. */
@@ -43,6 +45,7 @@ export async function startReconcileLab(options: StackOptions = {}): Promise<Rec
   return {
     on,
     cluster,
+    health: new VolumeHealthService({ rds: on.rds, clock, cluster }),
     pass: (more) => {
       seconds += more;
     },

@@ -5,6 +5,7 @@ import { volumeIdFromName } from "../domain/volume-id.ts";
 import { fill } from "../rds/many-disks.fixture.ts";
 import { linesForm } from "../routeros/reply/lines-form.ts";
 import { ID, publish } from "./calls.fixture.ts";
+import { modify } from "./modify.fixture.ts";
 
 const start = useStack();
 
@@ -32,9 +33,10 @@ const CALLS: readonly (readonly [string, Call])[] = [
     (on) => createVolume(on, { name: "x", required: 1n << 50n }).catch(() => {}),
   ],
   ["GetCapacity", (on) => on.volumes.capacity([BLOCK], {}, on.signal)],
-  ["ValidateVolumeCapabilities", (on) => on.volumes.validate(ID, [BLOCK], {}, on.signal)],
+  ["ValidateVolumeCapabilities", (on) => on.volumes.validate(ID, { capabilities: [BLOCK] }, on.signal)],
   ["ControllerPublishVolume", (on) => publish(on, ID, "node-a")],
   ["ControllerExpandVolume", (on) => expand(on, 4n)],
+  ["ControllerModifyVolume", (on) => modify(on, { queueSize: "64" })],
   ["ControllerUnpublishVolume", (on) => on.attachments.unpublish(ID, "node-a", on.signal)],
   ["DeleteVolume", (on) => on.volumes.delete(ID, on.signal)],
   ["DeleteVolume again", (on) => on.volumes.delete(ID, on.signal)],
@@ -47,6 +49,7 @@ const COLD: readonly (readonly [string, Call])[] = [
   ["CreateVolume", (on) => createVolume(on)],
   ["ControllerPublishVolume", async (on) => publish(on, ID, "node-a")],
   ["ControllerExpandVolume", (on) => expand(on, 8n)],
+  ["ControllerModifyVolume", (on) => modify(on, { queueSize: "128" })],
   ["ControllerUnpublishVolume", (on) => on.attachments.unpublish(ID, "node-a", on.signal)],
   ["DeleteVolume", (on) => on.volumes.delete(ID, on.signal)],
   ["DeleteVolume again", (on) => on.volumes.delete(ID, on.signal)],

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ACCESS_MODES, type Capability } from "../domain/access-mode.ts";
+import { capabilityProblem } from "../domain/capability-problem.ts";
 import { satisfies } from "../domain/capacity-range.ts";
-import { capabilityProblem } from "./capabilities.ts";
 import { readParameters } from "./parameters.ts";
 import { chooseSize } from "./sizes.ts";
 
@@ -100,8 +100,8 @@ describe("capabilities", () => {
       ["SINGLE_NODE_READER_ONLY", "yes", "yes"],
       ["SINGLE_NODE_SINGLE_WRITER", "yes", "yes"],
       ["SINGLE_NODE_MULTI_WRITER", "yes", "yes"],
-      ["MULTI_NODE_READER_ONLY", "capabilityUnsupported", "capabilityUnsupported"],
-      ["MULTI_NODE_SINGLE_WRITER", "capabilityUnsupported", "capabilityUnsupported"],
+      ["MULTI_NODE_READER_ONLY", "readersOnSeveralNodes", "readersOnSeveralNodes"],
+      ["MULTI_NODE_SINGLE_WRITER", "readersOnSeveralNodes", "readersOnSeveralNodes"],
       ["MULTI_NODE_MULTI_WRITER", "yes", "rwxFilesystem"],
     ]);
   });

@@ -37,6 +37,28 @@ export function chooseSize(range: CapacityRange, capabilities: readonly Capabili
 }
 
 /**
+ * The size of a volume that is made from a source: as `chooseSize`, or the size of the source where none is asked for.
+ * @param source as messages name it
+ * @returns bytes
+ * @throws sourceLarger (OUT_OF_RANGE) when less than the size of the source is asked for; as chooseSize
+ */
+export function sizeOfClone(
+  source: string,
+  sizeBytes: bigint,
+  range: CapacityRange,
+  capabilities: readonly Capability[],
+): bigint {
+  checkRange(range);
+  const { requiredBytes, limitBytes } = range;
+  const refuse = (detail: string) => failure("sourceLarger", { source, sizeBytes, detail });
+  if (limitBytes !== 0n && limitBytes < sizeBytes) throw refuse(`limit_bytes is ${limitBytes}`);
+  if (requiredBytes === 0n) return sizeBytes;
+  if (roundUpSize(requiredBytes) < sizeBytes) throw refuse(`required_bytes is ${requiredBytes}`);
+  const size = chooseSize(range, capabilities);
+  return size < sizeBytes ? sizeBytes : size;
+}
+
+/**
  * The size that a volume of `sizeBytes` is to have: the required size, rounded up as for a new volume. A volume that is large
  * enough keeps its size.
  * @returns bytes

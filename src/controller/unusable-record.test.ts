@@ -47,7 +47,10 @@ const calls = (on: Stack, id: VolumeId) => ({
   "ControllerUnpublishVolume of its node": outcome(on.attachments.unpublish(id, "node-a", on.signal)),
   "ControllerUnpublishVolume of every node": outcome(on.attachments.unpublish(id, "", on.signal)),
   DeleteVolume: outcome(on.volumes.delete(id, on.signal)),
-  ValidateVolumeCapabilities: outcome(on.volumes.validate(id, [BLOCK], {}, on.signal)),
+  ValidateVolumeCapabilities: outcome(on.volumes.validate(id, { capabilities: [BLOCK] }, on.signal)),
+  ControllerModifyVolume: outcome(
+    on.modifications.modify({ volumeId: id, mutableParameters: { queueSize: "64" }, signal: on.signal }),
+  ),
   ControllerExpandVolume: outcome(
     on.expansions.expand({
       volumeId: id,
@@ -73,8 +76,8 @@ describe("a record that cannot be used is not an absent volume", () => {
     ],
     [
       "of a newer driver",
-      (before: string) => before.replace("rds1;", "rds2;"),
-      "its record cannot be read: record version 2 is newer than this driver",
+      (before: string) => before.replace("rds1;", "rds3;"),
+      "its record cannot be read: record version 3 is newer than this driver",
     ],
     ["emptied", () => "", "its comment holds no record of this driver"],
   ] as const) {
@@ -134,6 +137,7 @@ describe("a record that cannot be used is not an absent volume", () => {
       "ControllerUnpublishVolume of every node": "OK",
       DeleteVolume: `FAILED_PRECONDITION: disk ${id} on the RDS is not managed by this driver: it belongs to cluster other`,
       ValidateVolumeCapabilities: notFound,
+      ControllerModifyVolume: notFound,
       ControllerExpandVolume: notFound,
     });
     expect(disk()).toEqual(before);

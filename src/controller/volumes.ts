@@ -1,19 +1,26 @@
 import type { Capability } from "../domain/access-mode.ts";
-import type { CapacityRange } from "../domain/capacity-range.ts";
+import { capabilityProblem } from "../domain/capability-problem.ts";
+import { type CapacityRange, checkRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
-import { failure } from "../domain/errors/driver-error.ts";
-import type { VolumeRecord } from "../domain/record/volume-record.ts";
+import { failure, isFailure, toDriverError } from "../domain/errors/driver-error.ts";
+import { GrpcCode } from "../domain/errors/grpc-code.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
-import { filePathOf, type Layout } from "../rds/layout.ts";
-import type { PageRead, VolumePage } from "../rds/page.ts";
+import type { HealthEntry } from "../inspect/health.ts";
+import { type CopyTarget, isCopyTarget, requireFinished } from "../rds/copy.ts";
+import type { Layout } from "../rds/layout.ts";
+import type { PageRead, PoolItems, VolumePage } from "../rds/page.ts";
 import { pollUntil } from "../rds/poll.ts";
 import type { Rds } from "../rds/rds.ts";
-import { type Classified, ownVolume, type RdsVolume, requireVolume } from "../rds/volume.ts";
-import { capabilityProblem, requireSupported } from "./capabilities.ts";
-import { requireOwn, requireSame } from "./existing-volume.ts";
+import { type Classified, ownVolume, type RdsVolume } from "../rds/volume.ts";
+import { requireSupported } from "./capabilities.ts";
+import type { ContentSource } from "./content-source.ts";
+import type { CopyService } from "./copies.ts";
+import { deletable, requireOwn, requireSame } from "./existing-volume.ts";
+import { fileLayoutIn, finishClone, makeVolume, type WantedVolume } from "./new-volume.ts";
 import { type Parameters, readParameters } from "./parameters.ts";
 import { Revisions } from "./revisions.ts";
-import { chooseSize, fitting } from "./sizes.ts";
+import { chooseSize } from "./sizes.ts";
+import { listedHealth } from "./volume-health.ts";
 
 export interface VolumeServiceOptions {
   readonly rds: Rds;
@@ -23,6 +30,7 @@ export interface VolumeServiceOptions {
   /** Bytes that stay free in each pool. */
   readonly reserveBytes: bigint;
   readonly clusterId: string;
+  readonly copies: CopyService;
 }
 
 /** CreateVolume, in domain terms. */
@@ -32,8 +40,8 @@ export interface CreateRequest {
   readonly capabilities: readonly Capability[];
   readonly parameters: Readonly<Record<string, string>>;
   readonly mutableParameters: Readonly<Record<string, string>>;
-  /** Kind of volume_content_source, when one was given. */
-  readonly contentSource: string | undefined;
+  /** undefined: a blank volume. */
+  readonly source: ContentSource | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -44,6 +52,13 @@ export interface VolumeInfo {
   readonly sizeBytes: bigint;
   /** Ids of the nodes that have it. */
   readonly nodes: readonly string[];
+  /** Handle of the snapshot or volume that it was made from. */
+  readonly source: string | undefined;
+}
+
+/** A volume in a list, with its health as far as the list shows it. */
+export interface ListedInfo extends VolumeInfo {
+  readonly health: readonly HealthEntry[];
 }
 
 /** Space of a pool in bytes. */
@@ -54,6 +69,10 @@ export interface Capacity {
 }
 
 const REMOVE_ATTEMPTS = 4;
+/** How often one call begins a copy anew. */
+const COPY_ATTEMPTS = 2;
+/** Errors that end a copy: the answer says that nothing of the volume is left. */
+const ENDS = ["copyNotConfirmed", "poolRefused", "commandRejected"] as const;
 
 /** Creates, deletes and lists volumes. Every method may be repeated at any time with the same result. */
 export class VolumeService {
@@ -65,43 +84,105 @@ export class VolumeService {
     this.#revisions = new Revisions(options);
   }
 
-  /** CSI CreateVolume: two RouterOS commands; one for a volume that was asked for in the same way within the last minute. */
+  /**
+   * CSI CreateVolume: two RouterOS commands, three with a source; one for a volume that was asked for in the same way within the last minute.
+   */
   async create(request: CreateRequest): Promise<VolumeInfo> {
-    const { name, range, capabilities, signal } = request;
+    const { name, range, capabilities, source, signal } = request;
     requireSupported(capabilities);
-    const sizeBytes = chooseSize(range, capabilities);
     const parameters = readParameters(request.parameters, request.mutableParameters);
-    if (request.contentSource !== undefined) {
-      throw failure("contentSourceUnsupported", { kind: request.contentSource });
-    }
+    checkRange(range);
+    if (source === undefined) chooseSize(range, capabilities);
     const id = volumeIdFromName(name);
     const { rds, reserveBytes } = this.#options;
     const layout = this.#layout(parameters);
     const { pool, existing } = await rds.readPool(layout.pool, reserveBytes, signal, id);
+    const wanted = { name, id, range, capabilities, parameters, source, layout, pool, signal };
+    const place = { directory: layout.directory, mountPoint: pool.mountPoint };
+    const check = (volume: RdsVolume): void =>
+      requireSame(volume, { name, range, source: source?.id }, parameters, place);
+    const make = async (): Promise<RdsVolume> =>
+      this.#ready(requireOwn(id, name, await this.#made(wanted)), signal);
     const found =
-      existing ??
-      (await rds.create({
-        id,
-        layout,
-        pool,
-        sizeBytes: fitting(sizeBytes, pool, range),
-        record: this.#newRecord(name, parameters),
-        signal,
-      }));
-    const volume = await this.#ready(requireOwn(id, name, found), signal);
-    requireSame(volume, request, parameters, filePathOf(pool.mountPoint, layout, id));
+      existing === undefined ? await make() : await this.#ready(requireOwn(id, name, existing), signal);
+    if (isCopyTarget(found)) {
+      check(found);
+      return infoOf(await this.#copied(found, make, signal));
+    }
+    requireFinished(found);
+    const volume = existing === undefined ? found : await finishClone(this.#options, found, signal);
+    check(volume);
     // An earlier removal, whose line still waits on the RDS, must not remove the volume after this answer.
     if (existing !== undefined) await this.#revisions.renew(volume, signal);
     return infoOf(volume);
   }
 
+  /** As `makeVolume`. A conversion of the volume, which takes room for a second file, counts more than want of room. */
+  async #made(wanted: WantedVolume): Promise<Classified> {
+    try {
+      return await makeVolume(this.#options, wanted);
+    } catch (error) {
+      const { code } = toDriverError(error);
+      if (code === GrpcCode.RESOURCE_EXHAUSTED || code === GrpcCode.OUT_OF_RANGE)
+        await this.#options.rds.conversions.requireNone(wanted.id, wanted.signal);
+      throw error;
+    }
+  }
+
+  /**
+   * Fills a volume from its source. One whose source is not as it was when the copy began is removed and made anew, if the source can be copied
+   * now.
+   * @throws copyRunning (ABORTED) while it goes on; copyNotConfirmed, poolRefused, commandRejected and the errors of `make`: then nothing of the
+   *   volume is left
+   */
+  async #copied(first: CopyTarget, make: () => Promise<RdsVolume>, signal: AbortSignal): Promise<RdsVolume> {
+    const { copies } = this.#options;
+    let target = first;
+    for (let attempt = 1; attempt <= COPY_ATTEMPTS; attempt++) {
+      const source = target.record.source as VolumeId;
+      let stale: CopyTarget;
+      try {
+        const outcome = await copies.advance(target, source, signal);
+        if (outcome.kind === "done") return outcome.volume;
+        if (outcome.kind !== "stale") break;
+        stale = outcome.target;
+      } catch (error) {
+        if (ENDS.some((id) => isFailure(error, id))) await this.#discard(target.id, signal);
+        throw error;
+      }
+      await this.#discard(stale.id, signal);
+      const made = await make();
+      if (!isCopyTarget(made)) return made;
+      target = made;
+    }
+    const detail = "it was removed, or its source was attached, meanwhile";
+    throw failure("notVerified", { what: `creating volume ${first.id}`, detail });
+  }
+
+  /** Removes an unfinished volume, or the file that it left when its item could not be made anew. One that is finished, or of another kind, stays. */
+  async #discard(id: VolumeId, signal: AbortSignal): Promise<void> {
+    const { rds, layout } = this.#options;
+    for (let attempt = 1; attempt <= REMOVE_ATTEMPTS; attempt++) {
+      const { found, mounted } = await rds.forRemoval(id, signal);
+      const volume = ownVolume(found);
+      if (found !== undefined && (volume === undefined || !isCopyTarget(volume))) return;
+      const result =
+        volume === undefined
+          ? await rds.removeFileOnly(id, layout, mounted, signal)
+          : await rds.remove(volume, layout, mounted, signal);
+      if (result === "removed") return;
+    }
+    throw failure("recordConflict", { volume: id, attempts: REMOVE_ATTEMPTS });
+  }
+
   /**
    * CSI DeleteVolume: two RouterOS commands, three to finish a removal that another process began. A volume that does not exist is deleted already.
-   * @throws filePoolNotMounted (UNAVAILABLE), fileNotProven (FAILED_PRECONDITION) when the file is not proven to be gone
+   * @throws filePoolNotMounted (UNAVAILABLE), fileNotProven (FAILED_PRECONDITION) when the file is not proven to be gone, volumeConverting (FAILED_PRECONDITION)
    */
   async delete(id: VolumeId, signal: AbortSignal): Promise<void> {
     const { rds, layout } = this.#options;
     this.#revisions.forget(id);
+    await this.#options.copies.stop(id);
     for (let attempt = 1; attempt <= REMOVE_ATTEMPTS; attempt++) {
       const { found, mounted } = await rds.forRemoval(id, signal);
       const result =
@@ -125,9 +206,12 @@ export class VolumeService {
     return (await rds.remove(deletable(found), layout, mounted, signal)) === "removed";
   }
 
-  /** One volume, for calls that need it to exist. @throws volumeNotFound (NOT_FOUND), recordUnusable (FAILED_PRECONDITION) */
+  /** One volume, for calls that need it to exist. @throws volumeNotFound (NOT_FOUND), recordUnusable, volumeConverting (FAILED_PRECONDITION) */
   async getVolume(id: VolumeId, signal: AbortSignal): Promise<VolumeInfo> {
-    return infoOf(requireVolume(id, await this.#options.rds.find(id, signal)));
+    const { rds } = this.#options;
+    const volume = await rds.conversions.required(id, await rds.find(id, signal), signal);
+    if (isCopyTarget(volume)) throw failure("volumeNotFound", { volume: id });
+    return infoOf(volume);
   }
 
   /**
@@ -136,12 +220,15 @@ export class VolumeService {
    */
   async validate(
     id: VolumeId,
-    capabilities: readonly Capability[],
-    parameters: Readonly<Record<string, string>>,
+    {
+      capabilities,
+      parameters = {},
+      mutableParameters = {},
+    }: Pick<CreateRequest, "capabilities"> & Partial<Pick<CreateRequest, "parameters" | "mutableParameters">>,
     signal: AbortSignal,
   ): Promise<string | undefined> {
     await this.getVolume(id, signal);
-    readParameters(parameters);
+    readParameters(parameters, mutableParameters);
     return capabilities.map(capabilityProblem).find((problem) => problem !== undefined)?.message;
   }
 
@@ -149,8 +236,13 @@ export class VolumeService {
   async list(
     signal: AbortSignal,
     { after, most }: Pick<PageRead, "after" | "most"> = { after: "", most: 0 },
-  ): Promise<VolumePage<VolumeInfo>> {
-    return this.#options.rds.page({ after, most, signal }, infoOf);
+  ): Promise<VolumePage<ListedInfo>> {
+    const { rds, clock } = this.#options;
+    const entry = (volume: RdsVolume, pools: PoolItems): ListedInfo => ({
+      ...infoOf(volume),
+      health: listedHealth(volume, pools, { rds, clock }),
+    });
+    return rds.page({ after, most, signal }, entry);
   }
 
   /** CSI GetCapacity. One RouterOS command. The capacity for unsupported capabilities is 0. */
@@ -160,35 +252,20 @@ export class VolumeService {
     signal: AbortSignal,
   ): Promise<Capacity> {
     const { rds, reserveBytes } = this.#options;
-    const layout = this.#layout(readParameters(parameters));
+    const read = readParameters(parameters);
+    const layout = this.#layout(read);
     const minimumVolumeBytes = chooseSize({ requiredBytes: 1n, limitBytes: 0n }, capabilities);
-    const { available } = await rds.readPool(layout.pool, reserveBytes, signal);
-    const usable = capabilities.some((capability) => capabilityProblem(capability) !== undefined)
-      ? 0n
-      : available;
+    const { pool, available } = await rds.readPool(layout.pool, reserveBytes, signal);
+    const isUsable =
+      fileLayoutIn(pool, read.layout) !== undefined &&
+      capabilities.every((capability) => capabilityProblem(capability) === undefined);
+    const usable = isUsable ? available : 0n;
     return { availableBytes: usable, maximumVolumeBytes: usable, minimumVolumeBytes };
   }
 
   #layout({ pool }: Parameters): Layout {
     const { layout } = this.#options;
     return pool === undefined ? layout : { ...layout, pool };
-  }
-
-  #newRecord(name: string, { settings, claim }: Parameters): VolumeRecord {
-    return {
-      name,
-      cluster: this.#options.clusterId,
-      claim,
-      createdAt: Math.floor(this.#options.clock.now() / 1_000),
-      source: undefined,
-      filesystem: undefined,
-      epoch: 0,
-      attachments: [],
-      migration: undefined,
-      ended: [],
-      settings,
-      unknown: [],
-    };
   }
 
   /** Waits for a volume that an earlier call has begun. @throws volumeNotReady (UNAVAILABLE) */
@@ -202,25 +279,16 @@ export class VolumeService {
       return found;
     };
     const ready = await pollUntil(clock, signal, volume, read, (current) => current.disk.size !== undefined);
-    if (ready.disk.size === undefined) throw failure("volumeNotReady", { volume: id });
-    return ready;
+    if (ready.disk.size !== undefined) return ready;
+    // A power loss soon after a copy was begun takes its file away, and leaves its item: the next call makes both anew.
+    const isLost = isCopyTarget(ready) && (await rds.file(ready.disk.filePath, signal)) === undefined;
+    if (isLost) await this.#discard(id, signal);
+    throw failure("volumeNotReady", { volume: id });
   }
 }
 
-/** @throws foreignDisk, recordUnusable, volumeInUse (FAILED_PRECONDITION) */
-function deletable(found: Classified): RdsVolume {
-  const volume = ownVolume(found);
-  if (volume === undefined) {
-    const { id, reason } = (found as Extract<Classified, { kind: "foreign" }>).foreign;
-    throw failure("foreignDisk", { slot: id, reason });
-  }
-  if (volume.record.attachments.length > 0) {
-    const nodes = volume.record.attachments.map((attachment) => attachment.node);
-    throw failure("volumeInUse", { volume: volume.id, nodes });
-  }
-  return volume;
-}
-
-function infoOf({ id, disk, record }: RdsVolume): VolumeInfo {
-  return { id, sizeBytes: disk.size ?? 0n, nodes: record.attachments.map((attachment) => attachment.node) };
+/** A volume as the CSI caller sees it. */
+export function infoOf({ id, disk, record }: RdsVolume): VolumeInfo {
+  const nodes = record.attachments.map((attachment) => attachment.node);
+  return { id, sizeBytes: disk.size ?? 0n, nodes, source: record.source };
 }

@@ -6,6 +6,7 @@ import { fakeCall } from "./call.fixture.ts";
 import { controllerService } from "./controller.ts";
 import {
   ControllerExpandVolumeRequestSchema,
+  ControllerModifyVolumeRequestSchema,
   ControllerPublishVolumeRequestSchema,
   ControllerUnpublishVolumeRequestSchema,
   DeleteVolumeRequestSchema,
@@ -49,6 +50,10 @@ const expand = (volumeId: string, requiredBytes = 1n) => {
   const request = { volumeId, capacityRange: { requiredBytes } };
   return answer(fakeCall("ControllerExpandVolume", ControllerExpandVolumeRequestSchema, request));
 };
+const modify = (volumeId: string, mutableParameters: Record<string, string> = { pool: "x" }) =>
+  answer(
+    fakeCall("ControllerModifyVolume", ControllerModifyVolumeRequestSchema, { volumeId, mutableParameters }),
+  );
 const validate = (volumeId: string) => {
   const request = { volumeId, volumeCapabilities: [capability] };
   return answer(fakeCall("ValidateVolumeCapabilities", ValidateVolumeCapabilitiesRequestSchema, request));
@@ -59,18 +64,16 @@ for (const handle of ['"; /disk/remove [find]; :put "$x', "csi-../../x", "csi-1"
     const absent = `NOT_FOUND: volume ${JSON.stringify(handle)} does not exist on the RDS`;
     expect(await remove(handle)).toBe("OK");
     expect([await unpublish(handle), await unpublish(handle, handle)]).toEqual(["OK", "OK"]);
-    expect([await publish(handle), await expand(handle), await validate(handle)]).toEqual([
-      absent,
-      absent,
-      absent,
-    ]);
+    expect(await Promise.all([publish, expand, modify, validate].map((call) => call(handle)))).toEqual(
+      Array(4).fill(absent),
+    );
     expect(stack.commandsSince()).toEqual([]);
   });
 }
 
 test("required fields are named in the order of the specification", async () => {
   const missing = (field: string) => `INVALID_ARGUMENT: ${field} is required and was empty`;
-  for (const call of [remove, unpublish, publish, expand, validate])
+  for (const call of [remove, unpublish, publish, expand, modify, validate])
     expect(await call("")).toBe(missing("volume_id"));
   expect(await publish("", "")).toBe(missing("volume_id"));
   expect(await publish("x", "", {})).toBe(missing("node_id"));

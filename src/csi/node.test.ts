@@ -1,6 +1,8 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { status } from "@grpc/grpc-js";
+import { serviceClient } from "../../test/support/csi-client.ts";
 import { rejection, withServer } from "../../test/support/csi-server.ts";
+import { codeOf } from "../../test/support/rpc.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import type { NodeService } from "../node/service.ts";
 import {
@@ -11,6 +13,8 @@ import {
   NodeGetVolumeStatsResponseSchema,
   NodePublishVolumeResponseSchema,
   NodeStageVolumeResponseSchema,
+  StorageHealthErrorType,
+  VolumeHealthErrorType,
 } from "./gen/csi_pb.ts";
 import { nodeService } from "./node.ts";
 
@@ -41,6 +45,19 @@ function operations(seen: unknown[]): NodeService {
       seen.push(["expand", rest]);
       return 7n << 30n;
     },
+    volumeHealth: async ({ volumeId, signal, ...paths }) => {
+      expect(signal).toBeInstanceOf(AbortSignal);
+      if (volumeId === "gone") throw failure("volumePathNotFound", { volume: volumeId, path: "/p" });
+      seen.push(["volumeHealth", paths]);
+      return [
+        { status: "degraded", reason: "FilesystemErrors", message: "the kernel has counted errors" },
+        { status: "inaccessible", reason: "NotMounted", message: "nothing is mounted\u0007" },
+      ];
+    },
+    storageHealth: async () => [
+      { unreachable: true, reason: "StorageUnreachable", message: "no answer" },
+      { unreachable: false, reason: "StorageSlow", message: "slow" },
+    ],
     info: () => ({ nodeId: "node-1", maxVolumesPerNode: 64 }),
   };
 }
@@ -113,7 +130,7 @@ test("statistics, information and capabilities", async () => {
       NodeGetCapabilitiesResponseSchema,
       {},
     ).result;
-    expect(capabilities.map(({ type }) => type.value?.type)).toEqual([1, 2, 3, 4, 5]);
+    expect(capabilities.map(({ type }) => type.value?.type)).toEqual([1, 2, 3, 5, 4]);
   });
 });
 
@@ -156,4 +173,47 @@ test("expansion: the range or its absence, and the measured size", async () => {
       { volumeId: "v", volumePath: "/p", range: undefined, stagingTargetPath: "", capability: undefined },
     ],
   ]);
+});
+
+describe("the dialect of health", () => {
+  test.each([
+    ["csi-1.12", [1, 2, 3, 5, 4]],
+    ["csi-1.13", [1, 2, 3, 5, 7, 8]],
+    ["both", [1, 2, 3, 5, 4, 7, 8]],
+  ] as const)("%s: capabilities, RPCs and VolumeCondition go together", async (dialect, wanted) => {
+    const seen: unknown[] = [];
+    await withServer([nodeService(operations(seen), dialect)], async (_, { path }) => {
+      const node = serviceClient(Node, path);
+      try {
+        const { capabilities } = await node.nodeGetCapabilities();
+        expect(capabilities.map(({ type }) => type.value?.type)).toEqual([...wanted]);
+        const { volumeCondition } = await node.nodeGetVolumeStats({ volumeId: "v", volumePath: "/p" });
+        expect(volumeCondition?.abnormal).toBe(dialect === "csi-1.13" ? undefined : true);
+        const ask = () => node.nodeGetVolumeHealth({ volumeId: "v", stagingTargetPath: "/stage" });
+        if (dialect === "csi-1.12") {
+          expect(await codeOf(ask())).toBe("UNIMPLEMENTED");
+          expect(await codeOf(node.nodeGetStorageHealth())).toBe("UNIMPLEMENTED");
+          return;
+        }
+        const { volumeHealth } = await ask();
+        expect(volumeHealth).toMatchObject({
+          volumeId: "v",
+          healthStatuses: [
+            { status: VolumeHealthErrorType.DEGRADED, reason: "FilesystemErrors" },
+            { status: VolumeHealthErrorType.INACCESSIBLE, reason: "NotMounted" },
+          ],
+        });
+        expect(volumeHealth?.healthStatuses[1]?.message).not.toContain("\u0007");
+        expect(seen).toEqual([["volumeHealth", { volumePublishPath: "", stagingTargetPath: "/stage" }]]);
+        expect(await codeOf(node.nodeGetVolumeHealth({ volumeId: "gone" }))).toBe("NOT_FOUND");
+        const { backendHealth } = await node.nodeGetStorageHealth();
+        expect(backendHealth).toMatchObject([
+          { status: StorageHealthErrorType.STORAGE_UNREACHABLE, reason: "StorageUnreachable" },
+          { status: StorageHealthErrorType.STORAGE_DEGRADED, reason: "StorageSlow", message: "slow" },
+        ]);
+      } finally {
+        node.close();
+      }
+    });
+  });
 });

@@ -1,24 +1,37 @@
-import { printable, shortened } from "../domain/printable.ts";
-import type { Usage, VolumeCondition } from "../node/requests.ts";
+import type { Usage } from "../node/requests.ts";
 import type { NodeService } from "../node/service.ts";
 import { type BoundService, service } from "./bridge.ts";
 import { optionalCapabilityFromWire } from "./capability.ts";
 import { Node, NodeServiceCapability_RPC_Type as RpcType, VolumeUsage_Unit as Unit } from "./gen/csi_pb.ts";
+import {
+  type HealthDialect,
+  hasCondition,
+  hasHealthRpcs,
+  wireCondition,
+  wireHealth,
+  wireStorageHealth,
+} from "./health.ts";
+import type { RpcHandlers } from "./rpc.ts";
 
-/** Longest text about a volume's condition, in UTF-16 units. */
-const MESSAGE_LIMIT = 2_000;
-
-/** The answer of NodeGetCapabilities. CSI wants SINGLE_NODE_MULTI_WRITER from node and controller. */
+/** Capabilities of the Node service in every dialect of health. CSI wants SINGLE_NODE_MULTI_WRITER from node and controller. */
 export const NODE_CAPABILITIES = [
   RpcType.STAGE_UNSTAGE_VOLUME,
   RpcType.GET_VOLUME_STATS,
   RpcType.EXPAND_VOLUME,
-  RpcType.VOLUME_CONDITION,
   RpcType.SINGLE_NODE_MULTI_WRITER,
 ] as const;
 
+/** The answer of NodeGetCapabilities. */
+export function nodeCapabilities(dialect: HealthDialect): readonly RpcType[] {
+  return [
+    ...NODE_CAPABILITIES,
+    ...(hasCondition(dialect) ? [RpcType.VOLUME_CONDITION] : []),
+    ...(hasHealthRpcs(dialect) ? [RpcType.GET_VOLUME_HEALTH, RpcType.GET_STORAGE_HEALTH] : []),
+  ];
+}
+
 /** The Node service: maps messages, leaves every decision to `operations`. Secrets are not passed on. */
-export function nodeService(operations: NodeService): BoundService {
+export function nodeService(operations: NodeService, dialect: HealthDialect = "csi-1.12"): BoundService {
   return service(Node, {
     nodeStageVolume: async (request, { signal }) => {
       await operations.stage({
@@ -54,8 +67,10 @@ export function nodeService(operations: NodeService): BoundService {
     nodeGetVolumeStats: async ({ volumeId, volumePath, stagingTargetPath }, { signal }) => {
       const request = { volumeId, volumePath, stagingTargetPath, signal };
       const { usage, condition } = await operations.stats(request);
-      return { usage: usage.map(usageToWire), volumeCondition: wireCondition(condition) };
+      const volumeCondition = wireCondition(dialect, condition);
+      return { usage: usage.map(usageToWire), ...(volumeCondition && { volumeCondition }) };
     },
+    ...(hasHealthRpcs(dialect) && healthHandlers(operations)),
     nodeExpandVolume: async (request, { signal }) => {
       const { capacityRange } = request;
       const capacityBytes = await operations.expand({
@@ -72,7 +87,9 @@ export function nodeService(operations: NodeService): BoundService {
       return { capacityBytes };
     },
     nodeGetCapabilities: async () => ({
-      capabilities: NODE_CAPABILITIES.map((type) => ({ type: { case: "rpc" as const, value: { type } } })),
+      capabilities: nodeCapabilities(dialect).map((type) => ({
+        type: { case: "rpc" as const, value: { type } },
+      })),
     }),
     nodeGetInfo: async () => {
       const { nodeId, maxVolumesPerNode } = operations.info();
@@ -81,9 +98,16 @@ export function nodeService(operations: NodeService): BoundService {
   });
 }
 
-/** The condition names mounts, whose names are foreign text. */
-function wireCondition({ abnormal, message }: VolumeCondition) {
-  return { abnormal, message: shortened(printable(message), MESSAGE_LIMIT) };
+/** The RPCs of CSI 1.13 about health. */
+function healthHandlers(operations: NodeService): RpcHandlers<typeof Node> {
+  return {
+    nodeGetVolumeHealth: async ({ volumeId, volumePublishPath, stagingTargetPath }, { signal }) => {
+      const request = { volumeId, volumePublishPath, stagingTargetPath, signal };
+      return { volumeHealth: wireHealth(volumeId, await operations.volumeHealth(request)) };
+    },
+    nodeGetStorageHealth: async (_request, { signal }) =>
+      wireStorageHealth(await operations.storageHealth(signal)),
+  };
 }
 
 /** 0 stands for unknown on the wire: a block volume has only a total. */

@@ -1,4 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
+import { parseSnapshotHandle, type SnapshotHandle } from "../domain/snapshot-id.ts";
 import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
 
 const TOKEN = /^after:(.+)$/;
@@ -9,13 +10,22 @@ const TOKEN = /^after:(.+)$/;
  * @throws tokenInvalid (ABORTED, CSI specification, ListVolumes)
  */
 export function afterToken(startingToken: string): VolumeId | "" {
-  if (startingToken === "") return "";
-  const id = parseVolumeId(TOKEN.exec(startingToken)?.[1] ?? "");
-  if (id === undefined) throw failure("tokenInvalid", { token: startingToken.slice(0, 80) });
+  return handleIn(startingToken, parseVolumeId);
+}
+
+/** As afterToken, for ListSnapshots. */
+export function snapshotAfterToken(startingToken: string): SnapshotHandle | "" {
+  return handleIn(startingToken, parseSnapshotHandle);
+}
+
+function handleIn<T extends string>(token: string, parse: (handle: string) => T | undefined): T | "" {
+  if (token === "") return "";
+  const id = parse(TOKEN.exec(token)?.[1] ?? "");
+  if (id === undefined) throw failure("tokenInvalid", { token: token.slice(0, 80) });
   return id;
 }
 
 /** The token of the page behind a handle. */
-export function tokenAfter(id: VolumeId): string {
+export function tokenAfter(id: VolumeId | SnapshotHandle): string {
   return `after:${id}`;
 }

@@ -32,7 +32,7 @@ beforeAll(async () => {
     capabilities: [BLOCK],
     parameters: {},
     mutableParameters: {},
-    contentSource: undefined,
+    source: undefined,
     signal: stack.signal,
   });
   id = made.id;

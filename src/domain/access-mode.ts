@@ -31,6 +31,14 @@ export function isMultiNode(mode: AccessMode): boolean {
   return mode.startsWith("MULTI_NODE_");
 }
 
+/**
+ * Whether a node may have the volume at several target paths.
+ * Source: CSI specification, VolumeCapability.AccessMode.Mode ("can only be published once"), NodePublishVolume.
+ */
+export function allowsSeveralTargets(mode: AccessMode): boolean {
+  return mode === "SINGLE_NODE_MULTI_WRITER" || isMultiNode(mode);
+}
+
 /** Filesystems that the driver makes and mounts. */
 export const FILESYSTEMS = ["ext4", "xfs"] as const;
 export type Filesystem = (typeof FILESYSTEMS)[number];

@@ -4,6 +4,7 @@ import { catalogue, type ErrorId } from "./errors/catalogue.ts";
 import { failure, isFailure, toDriverError } from "./errors/driver-error.ts";
 import { callRemedy, commandRemedy } from "./errors/entry.ts";
 import { GrpcCode, grpcCodeName } from "./errors/grpc-code.ts";
+import { filesystemUuidOf } from "./filesystem-uuid.ts";
 import { hostIdentity, uuidV5 } from "./host-identity.ts";
 import { decodePublishContext, encodePublishContext, type PublishContext } from "./publish-context.ts";
 import { counted, sentence, withoutStop } from "./sentence.ts";
@@ -81,10 +82,14 @@ describe("publish context", () => {
     fastIoFailTmo: -1,
     nrIoQueues: 0,
     queueSize: 0,
+    readonly: false,
   };
 
   test("round-trips", () => {
     expect(decodePublishContext(encodePublishContext(context))).toEqual(context);
+    const readonly = encodePublishContext({ ...context, readonly: true });
+    expect(decodePublishContext(readonly)).toEqual({ ...context, readonly: true });
+    expect(() => decodePublishContext({ ...readonly, readonly: "yes" })).toThrow("publish_context.readonly");
   });
 
   test("property: round-trips, whatever the connection's settings are", () => {
@@ -124,6 +129,22 @@ describe("publish context", () => {
     ] as const) {
       expect(() => decodePublishContext({ ...used, [key]: bad })).toThrow(`publish_context.${key}`);
     }
+  });
+
+  test("the UUID of a clone's filesystem: left out without one, checked, and the same for ever", () => {
+    const uuid = filesystemUuidOf("csi-0123456789012345678901234567");
+    expect(uuid).toBe("bbd888b6-efb9-47a2-a8ce-441b3a7de507");
+    expect(filesystemUuidOf("csi-0123456789012345678901234568")).not.toBe(uuid);
+    const map = encodePublishContext({ ...context, filesystemUuid: uuid });
+    expect(map.filesystemUuid).toBe(uuid);
+    expect(decodePublishContext(map)).toEqual({ ...context, filesystemUuid: uuid });
+    expect(encodePublishContext({ ...context, filesystemUuid: undefined })).toEqual(
+      encodePublishContext(context),
+    );
+    for (const bad of ["", "generate", uuid.toUpperCase(), `${uuid}0`, `0${uuid}`, uuid.slice(1), "nil"])
+      expect(() => decodePublishContext({ ...map, filesystemUuid: bad })).toThrow(
+        "publish_context.filesystemUuid",
+      );
   });
 
   test("each key of the first version is required, every key is checked, and the error names it", () => {

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { failure } from "./errors/driver-error.ts";
-import { DEFAULT_SETTINGS, type VolumeSettings } from "./record/volume-record.ts";
+import { FILESYSTEM_UUID } from "./filesystem-uuid.ts";
+import { type ConnectionSettings, DEFAULT_SETTINGS } from "./record/volume-record.ts";
 
 /**
  * The content of a volume when a node stages it:
@@ -9,9 +10,6 @@ import { DEFAULT_SETTINGS, type VolumeSettings } from "./record/volume-record.ts
  * - `keep`: it holds data for sure (restored, cloned, adopted); mkfs is never allowed.
  */
 export type FilesystemState = "new" | "used" | "keep";
-
-/** The settings of a volume that shape its connections. */
-export type ConnectionSettings = Omit<VolumeSettings, "migrationTimeoutSeconds" | "migrationGuard">;
 
 /**
  * CSI `publish_context`, from ControllerPublishVolume to the node: static for the life of an attachment and free of secrets.
@@ -28,10 +26,14 @@ export interface PublishContext extends ConnectionSettings {
   /** Size of the volume in bytes, as measured on the RDS. */
   readonly sizeBytes: bigint;
   readonly filesystemState: FilesystemState;
+  /** The UUID that the filesystem of a clone is to have; undefined for any other volume and for block access. */
+  readonly filesystemUuid?: string | undefined;
+  /** The controller attached the volume read-only (PUBLISH_READONLY): the node refuses writes whatever its own call says. */
+  readonly readonly: boolean;
 }
 
 /**
- * Keys that came later. A key with its default is left out, so that the context of a volume that does not use it stays as it was. An
+ * Keys that came later, as did `readonly`. A key with its default is left out, so that the context of a volume that does not use it stays as it was. An
  * older node ignores unknown keys.
  */
 const LATER = {
@@ -54,9 +56,11 @@ export function encodePublishContext(context: PublishContext): Record<string, st
     reconnectDelay: String(context.reconnectDelay),
     keepAliveTmo: String(context.keepAliveTmo),
   };
+  if (context.readonly) map.readonly = "true";
   for (const key of LATER_KEYS) {
     if (context[key] !== LATER[key].unset) map[key] = String(context[key]);
   }
+  if (context.filesystemUuid !== undefined) map.filesystemUuid = context.filesystemUuid;
   return map;
 }
 
@@ -104,5 +108,9 @@ export function decodePublishContext(map: Readonly<Record<string, string>>): Pub
     fastIoFailTmo: later("fastIoFailTmo"),
     nrIoQueues: later("nrIoQueues"),
     queueSize: later("queueSize"),
+    ...(Object.hasOwn(map, "filesystemUuid")
+      ? { filesystemUuid: text("filesystemUuid", FILESYSTEM_UUID) }
+      : {}),
+    readonly: Object.hasOwn(map, "readonly") && text("readonly", /^(true|false)$/) === "true",
   };
 }

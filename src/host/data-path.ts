@@ -1,8 +1,10 @@
 import type { PublishContext } from "../domain/publish-context.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
+import type { StoragePort } from "./reach.ts";
 
 /** The address and the identity of a connect, from the publish context and the node's identity. */
-export interface Target extends Omit<PublishContext, "sizeBytes" | "filesystemState"> {
+export interface Target
+  extends Omit<PublishContext, "sizeBytes" | "filesystemState" | "filesystemUuid" | "readonly"> {
   readonly hostId: string;
 }
 
@@ -29,6 +31,8 @@ export interface Connection {
   readonly state: string;
   /** undefined while there is no namespace. */
   readonly device: BlockDevice | undefined;
+  /** Where its controllers are connected to, or try to; left out where that is not known. */
+  readonly ports?: readonly StoragePort[];
 }
 
 /** Whether one of the controllers of a connection is live. */

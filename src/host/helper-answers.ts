@@ -57,6 +57,20 @@ export type MarkOutcome =
   | { readonly kind: "done" }
   | { readonly kind: "refused" | "failed"; readonly detail: string };
 
+/**
+ * Whether a filesystem has a UUID that it is to have.
+ * - `changeable`: it has the other one of `uuid`; `unsettled` says why a mount and an unmount have to come before the change;
+ * - `kept`: its UUID cannot be changed, for this reason.
+ */
+export type UuidFinding =
+  | { readonly kind: "same" }
+  | { readonly kind: "changeable"; readonly uuid: string; readonly unsettled?: string }
+  | { readonly kind: "kept"; readonly reason: string }
+  | { readonly kind: "unreadable"; readonly detail: string };
+
+/** Whether a filesystem got another UUID; `kept` and `refused` changed nothing, `failed` may have. */
+export type UuidOutcome = MarkOutcome | Extract<UuidFinding, { kind: "kept" }>;
+
 /** The health of an ext4, from its superblock. */
 export type Ext4State =
   | {

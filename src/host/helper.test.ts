@@ -26,6 +26,8 @@ const RIGHT = {
   ],
   writeMark: [{ kind: "done" }, { kind: "refused", detail: "x" }],
   eraseMarks: [{ kind: "done" }, { kind: "failed", detail: "x" }],
+  lookForUuid: [{ kind: "same" }, { kind: "changeable", uuid: "x" }, { kind: "kept", reason: "x" }],
+  changeUuid: [{ kind: "done" }, { kind: "kept", reason: "x" }, { kind: "refused", detail: "x" }],
   endController: [{ kind: "written" }, { kind: "other", detail: "x" }],
 } as const;
 
@@ -41,6 +43,8 @@ const asked = (answer: string): Readonly<Record<keyof typeof RIGHT, () => Promis
     findFilesystem: () => helper.findFilesystem("/d", 1n, "ext4"),
     writeMark: () => helper.writeMark("/d", "1:1", 1n, mark),
     eraseMarks: () => helper.eraseMarks("/d", "1:1", 1n, "v"),
+    lookForUuid: () => helper.lookForUuid("/d", "xfs", "u"),
+    changeUuid: () => helper.changeUuid("/d", "1:1", "xfs", "u"),
     endController: () => helper.endController("/sys", "nvme0", "nqn"),
   };
 };

@@ -12,6 +12,8 @@ import type {
   FilesystemFinding,
   MarkOutcome,
   MkfsMark,
+  UuidFinding,
+  UuidOutcome,
 } from "./helper-answers.ts";
 
 /** The work that the node gives to its helper process, because it may block for ever. */
@@ -45,6 +47,15 @@ export interface Helper {
   writeMark(path: string, number: string, size: bigint, mark: MkfsMark): Promise<MarkOutcome>;
   /** Takes the marks of a volume away. */
   eraseMarks(path: string, number: string, size: bigint, volume: string): Promise<MarkOutcome>;
+  /** Looks whether a filesystem has a UUID. */
+  lookForUuid(
+    path: string,
+    filesystem: Filesystem,
+    wanted: string,
+    signal?: AbortSignal,
+  ): Promise<UuidFinding>;
+  /** Gives a filesystem that is not mounted another UUID. */
+  changeUuid(path: string, number: string, filesystem: Filesystem, wanted: string): Promise<UuidOutcome>;
   /** Has the kernel delete one NVMe/TCP controller, if its NQN is still this one. */
   endController(sysRoot: string, name: string, nqn: string, signal?: AbortSignal): Promise<EndedController>;
 }
@@ -69,6 +80,8 @@ const INSPECT_DEADLINE_MS = 20_000;
 /** A scan of processes is long where pods have millions of descriptors. Its caller waits while it makes progress. */
 const SCAN_DEADLINE_MS = SCAN_LIMIT_MS + 10_000;
 const SCAN_QUIET_MS = 20_000;
+/** An XFS that began small and grew has thousands of allocation groups, each with a superblock. */
+const UUID_DEADLINE_MS = 600_000;
 const END_DEADLINE_MS = 20_000;
 /** How long the look for the users of devices may take, milliseconds. Its answer is all that it found by then. */
 export const USERS_LIMIT_MS = 4_000;
@@ -94,6 +107,8 @@ const isKind =
   ({ kind }: Fields): boolean =>
     kinds.some((known) => known === kind);
 const isOutcome = isKind("done", "refused", "failed");
+const isUuidOutcome = isKind("done", "kept", "refused", "failed");
+const isUuidFinding = isKind("same", "changeable", "kept", "unreadable");
 const isFinding = (value: Fields): boolean =>
   value.kind === "unreadable" ||
   (value.kind === "read" && Array.isArray(value.marks) && isSuperblock(fieldsOf(value.superblock)));
@@ -174,6 +189,10 @@ export function createHelper(exec: HelperExec, command: readonly string[] = help
       ask(isOutcome, ["mark", path, number, String(size), JSON.stringify(mark)], LOOK_DEADLINE_MS),
     eraseMarks: (path, number, size, volume) =>
       ask(isOutcome, ["unmark", path, number, String(size), volume], LOOK_DEADLINE_MS),
+    lookForUuid: (path, filesystem, wanted, signal) =>
+      ask(isUuidFinding, ["uuid", path, filesystem, wanted], INSPECT_DEADLINE_MS, signal),
+    changeUuid: (path, number, filesystem, wanted) =>
+      ask(isUuidOutcome, ["set-uuid", path, number, filesystem, wanted], UUID_DEADLINE_MS),
     endController: (sysRoot, name, nqn, signal) =>
       ask(
         isKind("written", "other", "failed"),

@@ -14,6 +14,10 @@ export const rdsFindings = {
     'Do not delete the PersistentVolume. Look for the backing file: `/file print where name~"HANDLE"`. With the file, add the disk item again: `/disk add type=file file-path=FILE slot=HANDLE mount-filesystem=no`, then `rds-csi volumes record HANDLE --restore`. Without it, restore the file from a backup.',
     ["leftover-connection", ...IO_STOPS],
   ),
+  "volume-converting": finding("warning", "name")(
+    "The volume is being moved into a subvolume. Until that is done each call that uses or changes it is refused, and it may have no disk item of its own.",
+    "Let `rds-csi volumes convert` end if it runs. If it was interrupted, `rds-csi volumes convert HANDLE --yes` goes on where it ended, or says why it cannot. Until then add and remove no disk item and no file of the volume by hand: only together do they hold its record and its data.",
+  ),
   "record-unusable": finding("critical", "name")(
     "The volume's record on the RDS is unreadable, or of another installation. A PersistentVolume of this cluster names the volume, or a node uses it; the controller changes nothing about it.",
     "If the comment was damaged: `rds-csi volumes record HANDLE --restore`. If the record names another cluster, compare --cluster-id of controller, nodes and this command.",
@@ -27,6 +31,14 @@ export const rdsFindings = {
     "The backing file of the volume is missing on the RDS. The disk item exists and its pool is mounted.",
     'Keep a workload running that still has the volume open: the data may be readable there only. Look for the file under another name or in a snapshot, `/file print where name~"HANDLE"`, before anything writes to the pool; else restore FILE from a backup.',
     ["device-not-ready", ...NO_TARGET],
+  ),
+  "pool-degraded": finding("warning", "pool")(
+    "The array of the pool is degraded: it does without a member, or rebuilds one. Its volumes work. The next disk that fails may take them with it.",
+    'Look at the members on the RDS, `/disk print detail where raid-master!="none"`, and at `/log print where topics~"disk"`; replace the disk that failed. Take a backup before.',
+  ),
+  "pool-filling": finding("warning", "pool")(
+    "Less than a tenth of the pool is free. On a full pool writes of volumes fail whose files do not hold their space yet, and on Btrfs those of every volume.",
+    'Look at what takes the space, `/disk print detail where slot=POOL` and `/file print where name~"POOL"`: delete what is not needed, snapshots among it, or add disks.',
   ),
   "file-owner-unknown": finding("error", "file")(
     "The backing file is there without a disk item, its owner is unknown. Kubernetes was not asked or did not answer, and a PersistentVolume may name the volume.",

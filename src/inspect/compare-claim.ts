@@ -16,6 +16,8 @@ export function* comparePv(facts: VolumeFacts): Iterable<Drift> {
     const record = cluster.pv.state === "absent" ? volumeOf(facts)?.record : undefined;
     // Between a volume and its PersistentVolume lie some seconds. One that is attached is reported as that.
     if (record === undefined || isRecent(record.createdAt, facts.now)) return;
+    // The PersistentVolume comes when the copy is done.
+    if (record.copy !== undefined) return;
     if (record.attachments.length > 0 || ifKnown(cluster.attachments)?.length !== 0) return;
     const sides = { rds: record.name, kubernetes: "no PersistentVolume" };
     yield ["pv-missing", "No PersistentVolume names it", sides];

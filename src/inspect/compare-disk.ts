@@ -1,6 +1,7 @@
+import { shortSize } from "../domain/size.ts";
 import { SIZE_GRANULARITY } from "../rds/layout.ts";
 import { ifKnown } from "./fact.ts";
-import type { VolumeFacts } from "./facts.ts";
+import type { RdsFacts, VolumeFacts } from "./facts.ts";
 import { exactSize } from "./finding.ts";
 import type { Drift } from "./volume-finding.ts";
 
@@ -9,7 +10,18 @@ export function* compareExistence({ handle, rds, cluster, usedOn }: VolumeFacts)
   const pv = ifKnown(cluster.pv);
   const user = pv === undefined ? usedOn && `Node ${usedOn} uses` : `PersistentVolume ${pv.name} names`;
   const kubernetes = pv?.name;
-  if (rds.disk.state === "absent") {
+  const stage = ifKnown(rds.record)?.conversion;
+  if (stage !== undefined) {
+    const text = `It moves into a subvolume: stage ${stage}`;
+    yield ["volume-converting", text, { rds: `conversion ${stage}`, kubernetes }];
+  }
+  if (rds.disk.state === "absent" && rds.movedBy !== undefined) {
+    const { slot, isWhole } = rds.movedBy;
+    const text = isWhole
+      ? `It moves into a subvolume, and disk item ${slot} has its record until it has one of its own again`
+      : `It moved into a subvolume, and its disk item was removed before its copy was whole: its data is in its plain file, and not in that of ${slot}`;
+    yield ["volume-converting", text, { rds: `disk item ${slot}`, kubernetes }];
+  } else if (rds.disk.state === "absent") {
     const file = ifKnown(rds.file);
     const rdsSide = file === undefined ? "no disk item" : `no disk item, file ${file.path}`;
     const missing = `${user} ${handle}, which is not on the RDS`;
@@ -41,6 +53,7 @@ export function* compareDisk({ rds }: VolumeFacts): Iterable<Drift> {
     const text = "mount-filesystem is on: the RDS may mount, and so change, the filesystem of a node";
     yield ["mount-filesystem", text, { rds: "mount-filesystem=yes" }];
   }
+  yield* comparePool(rds.pool);
   // The file and the size are missing for want of the pool.
   if (rds.pool.state === "absent") {
     // RouterOS mounts a pool at a folder of its slot's name.
@@ -57,6 +70,25 @@ export function* compareDisk({ rds }: VolumeFacts): Iterable<Drift> {
     const [ofDisk, ofFile] = [exactSize(disk.size), exactSize(file.sizeBytes)];
     const text = `The disk has ${ofDisk}, its file ${ofFile}`;
     yield ["size-file-disk", text, { rds: `disk ${ofDisk}, file ${ofFile}` }];
+  }
+}
+
+/** Free space below this share of a pool is little: Btrfs copies what it overwrites, and slows down below about that. */
+const LITTLE_FREE = { part: 1n, of: 10n };
+
+/** The pool that is mounted: its array and its space. */
+function* comparePool(pool: RdsFacts["pool"]): Iterable<Drift> {
+  const { slot, sizeBytes, freeBytes, arrayTroubles = [] } = ifKnown(pool) ?? {};
+  if (slot === undefined) return;
+  const subject = { kind: "pool", name: slot } as const;
+  if (arrayTroubles.length > 0) {
+    const rds = arrayTroubles.join(", ");
+    yield ["pool-degraded", `Pool ${slot} is degraded: ${rds}`, { rds, subject }];
+  }
+  if (sizeBytes === undefined || freeBytes === undefined) return;
+  if (freeBytes * LITTLE_FREE.of < sizeBytes * LITTLE_FREE.part) {
+    const rds = `${shortSize(freeBytes)} of ${shortSize(sizeBytes)} free`;
+    yield ["pool-filling", `Pool ${slot} is filling up: ${rds}`, { rds, subject }];
   }
 }
 

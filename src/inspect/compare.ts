@@ -37,12 +37,13 @@ export function compareVolume(facts: VolumeFacts): VolumeFinding[] {
 
 /**
  * The states of a volume, the worst first. `missing`: the RDS has no disk item for it; `foreign`: the item is no volume of this
- * installation; `broken`: a finding is an error.
+ * installation; `broken`: a finding is an error; `copying`: unfinished, a full copy fills it, or on its way into a subvolume.
  */
 export const VOLUME_STATES = [
   "missing",
   "broken",
   "migrating",
+  "copying",
   "attached",
   "available",
   "foreign",
@@ -53,10 +54,11 @@ export type VolumeState = (typeof VOLUME_STATES)[number];
 /** The state of a volume, in one word. */
 export function stateOf({ rds }: VolumeFacts, findings: readonly Pick<Finding, "severity">[]): VolumeState {
   if (rds.disk.state === "unknown") return "unknown";
-  if (rds.disk.state === "absent") return "missing";
+  if (rds.disk.state === "absent") return rds.movedBy?.isWhole === true ? "copying" : "missing";
   if (rds.foreign !== undefined) return "foreign";
   if (findings.some(({ severity }) => severity === "error" || severity === "critical")) return "broken";
   const record = ifKnown(rds.record);
   if (record?.migration !== undefined) return "migrating";
+  if (record?.copy !== undefined || record?.conversion !== undefined) return "copying";
   return (record?.attachments.length ?? 0) > 0 ? "attached" : "available";
 }

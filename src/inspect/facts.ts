@@ -18,6 +18,22 @@ import { type Fact, ifKnown } from "./fact.ts";
 export interface PoolFacts extends Pick<Disk, "slot" | "mountPoint" | "fs"> {
   readonly sizeBytes: bigint | undefined;
   readonly freeBytes: bigint | undefined;
+  /** What is wrong with the array that it is on, in words; one entry for each item. Left out: that was not asked for. */
+  readonly arrayTroubles?: readonly string[];
+}
+
+/** The snapshots of one volume. */
+export interface SnapshotTotal {
+  readonly count: number;
+  /** Bytes that they may hold at most: the sum of their sizes. RouterOS shows no bytes that a subvolume alone holds. */
+  readonly bytesAtMost: bigint;
+}
+
+/** An item of a conversion. */
+export interface MovedBy {
+  readonly slot: string;
+  /** Whether the copy is whole, so that the conversion can go on without the volume's own item. */
+  readonly isWhole: boolean;
 }
 
 /** The RDS's side of one slot. */
@@ -27,10 +43,14 @@ export interface RdsFacts {
   readonly record: Fact<VolumeRecord>;
   /** Why a disk item with this slot is no volume of this installation. */
   readonly foreign: string | undefined;
+  /** The item that has its record instead of its own, which is absent: it moves into a subvolume. */
+  readonly movedBy?: MovedBy | undefined;
   /** Unknown while its pool is not mounted. */
   readonly file: Fact<RdsFile>;
   /** Absent: nothing is mounted where the file should be. Unknown without a disk item. */
   readonly pool: Fact<PoolFacts>;
+  /** Left out where they were not asked for. */
+  readonly snapshots?: Fact<SnapshotTotal>;
 }
 
 /** A virtual machine that uses the claim, and its migrations, oldest first. */

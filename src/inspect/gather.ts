@@ -3,11 +3,12 @@ import type { ClusterInspector, EventView } from "../kubernetes/inspector.ts";
 import type { ClaimRef, ClusterReader, PodView } from "../kubernetes/port.ts";
 import { vmiOf } from "../migration/guard.ts";
 import type { Rds } from "../rds/rds.ts";
+import type { SnapshotStore } from "../rds/snapshots.ts";
 import { claimUsers } from "./claim-users.ts";
 import { absent, type Fact, found, ifKnown, known, lookUp, unknown, valueOr } from "./fact.ts";
-import type { ClusterFacts, MachineFacts, RdsFacts, VolumeFacts } from "./facts.ts";
+import type { ClusterFacts, MachineFacts, RdsFacts, SnapshotTotal, VolumeFacts } from "./facts.ts";
 import type { World } from "./world.ts";
-import { fileFact, volumeFacts } from "./world.ts";
+import { fileFact, snapshotTotals, volumeFacts } from "./world.ts";
 
 /** Events that are kept, the newest first. */
 const MAX_EVENTS = 10;
@@ -21,7 +22,7 @@ export interface ClusterSource {
 
 /** Where the details of a volume are asked for. */
 export interface DetailSources {
-  readonly rds: Pick<Rds, "file" | "strayFile">;
+  readonly rds: Pick<Rds, "file" | "strayFile"> & { readonly snapshots?: Pick<SnapshotStore, "list"> };
   /** Folder of the volumes below a pool's mount point, for the file of a volume without disk item. */
   readonly directory: string;
   /** undefined: the cluster is not asked. */
@@ -30,7 +31,7 @@ export interface DetailSources {
   readonly forCluster: AbortSignal;
 }
 
-/** The facts of one volume with everything that no list tells. One RouterOS command, for the file. */
+/** The facts of one volume with everything that no list tells. Two RouterOS commands, for the file and the snapshots. */
 export async function gatherVolume(
   world: World,
   handle: VolumeId,
@@ -38,13 +39,36 @@ export async function gatherVolume(
 ): Promise<VolumeFacts> {
   const facts = volumeFacts(world, handle);
   const mounted = ifKnown(world.survey)?.mounted ?? [];
-  const [file, inCluster] = await Promise.all([
-    facts.rds.disk.state === "absent" && mounted.length === 0
-      ? unknown("no pool is mounted")
-      : gatherFile(rds, facts.rds, () => rds.strayFile(handle, directory, mounted, forRds), forRds),
+  // One after the other: a connection that is to run two commands at once is tried with two more before.
+  const onRds = async () => ({
+    file:
+      facts.rds.disk.state === "absent" && mounted.length === 0
+        ? unknown("no pool is mounted")
+        : await gatherFile(rds, facts.rds, () => rds.strayFile(handle, directory, mounted, forRds), forRds),
+    ...(rds.snapshots && {
+      // An RDS that did not answer is not asked again.
+      snapshots:
+        facts.rds.disk.state === "unknown"
+          ? facts.rds.disk
+          : await gatherSnapshots(rds.snapshots, handle, forRds),
+    }),
+  });
+  const [found, inCluster] = await Promise.all([
+    onRds(),
     cluster === undefined ? facts.cluster : gatherCluster(cluster, facts.cluster, forCluster),
   ]);
-  return { ...facts, rds: { ...facts.rds, file }, cluster: inCluster };
+  return { ...facts, rds: { ...facts.rds, ...found }, cluster: inCluster };
+}
+
+async function gatherSnapshots(
+  snapshots: Pick<SnapshotStore, "list">,
+  source: VolumeId,
+  signal: AbortSignal,
+): Promise<Fact<SnapshotTotal>> {
+  return lookUp(signal, async () => {
+    const totals = snapshotTotals(await snapshots.list({ source }, signal));
+    return known(totals.get(source) ?? { count: 0, bytesAtMost: 0n });
+  });
 }
 
 /** The backing file. @param stray looks for the file that a volume without disk item has left */

@@ -11,7 +11,7 @@ import { lookedAt, parseVolumeName, resolveName } from "./resolve.ts";
 const facts = consistentFacts();
 const volume = volumeOf(facts) as NonNullable<ReturnType<typeof volumeOf>>;
 const pv = ifKnown(facts.cluster.pv) as PersistentVolumeView;
-const survey: Survey = { volumes: [volume], foreign: [], mounted: [] };
+const survey: Survey = { volumes: [volume], foreign: [], mounted: [], arrays: [], conversions: [] };
 const both = { address: "192.0.2.1:22", survey: known(survey), pvs: known([{ ...pv, name: "pv-static" }]) };
 const resolve = (name: string, sources: Parameters<typeof resolveName>[1] = both, namespace?: string) =>
   ifKnown(resolveName({ name, namespace }, sources));

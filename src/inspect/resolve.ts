@@ -2,7 +2,7 @@ import { type DriverError, failure } from "../domain/errors/driver-error.ts";
 import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
 import type { PersistentVolumeView } from "../kubernetes/port.ts";
 import { type Fact, ifKnown, isUnanswered, type Known, known, type Unknown } from "./fact.ts";
-import type { Listing } from "./world.ts";
+import { type Listing, movedVolumes } from "./world.ts";
 
 /** The name of a volume, as a person gives it. */
 export interface VolumeName {
@@ -110,7 +110,7 @@ function namesOf({ handle, claims, names }: NamedVolume, all: boolean): string[]
 }
 
 /** Whether a text is the beginning of a name, or the name with parts replaced by `…`. */
-function shortens(text: string, name: string): boolean {
+export function shortens(text: string, name: string): boolean {
   const parts = text.split("…");
   const last = parts.at(-1) ?? "";
   if (!name.startsWith(parts[0] ?? "")) return false;
@@ -132,7 +132,8 @@ function knownVolumes({ survey, pvs }: NameSources): NamedVolume[] {
     return entry;
   };
   const claimName = (claim: { namespace: string; name: string }) => `${claim.namespace}/${claim.name}`;
-  for (const { id, record } of ifKnown(survey)?.volumes ?? []) {
+  const { volumes = [], conversions = [] } = ifKnown(survey) ?? {};
+  for (const { id, record } of [...volumes, ...movedVolumes(conversions)]) {
     const { claims, names } = of(id);
     if (record.claim !== undefined) claims.add(claimName(record.claim));
     names.add(record.name);

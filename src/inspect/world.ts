@@ -1,7 +1,12 @@
+import { decodeRecord } from "../domain/record/record-codec.ts";
+import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { AttachmentView, ClusterReader, PersistentVolumeView } from "../kubernetes/port.ts";
+import { conversionSlots } from "../rds/conversion-slots.ts";
 import type { Disk } from "../rds/disk.ts";
+import type { RdsSnapshot } from "../rds/snapshot-names.ts";
 import type { RdsFile, Survey } from "../rds/survey.ts";
+import { arrayTroubles } from "./array-health.ts";
 import {
   absent,
   type Fact,
@@ -14,7 +19,7 @@ import {
   unknown,
   valueOr,
 } from "./fact.ts";
-import type { ClusterFacts, Installation, PoolFacts, RdsFacts, VolumeFacts } from "./facts.ts";
+import type { ClusterFacts, Installation, PoolFacts, RdsFacts, SnapshotTotal, VolumeFacts } from "./facts.ts";
 
 /** The lists of the cluster, each read once. */
 export interface ClusterLists {
@@ -30,33 +35,75 @@ export interface World {
   readonly now: number;
   readonly installation: Installation;
   readonly survey: Fact<Listing>;
+  /** By the handle of their source; left out where they were not asked for. */
+  readonly snapshots?: Fact<ReadonlyMap<string, SnapshotTotal>>;
   readonly cluster: ClusterLists;
 }
 
-/** A list of the RDS; `mounted` is left out where it was not asked for. */
-export type Listing = Omit<Survey, "mounted"> & Partial<Pick<Survey, "mounted">>;
+/** A list of the RDS; `mounted`, `arrays` and `conversions` are left out where they were not asked for. */
+export type Listing = Omit<Survey, Extras> & Partial<Pick<Survey, Extras>>;
+type Extras = "mounted" | "arrays" | "conversions";
 
 const NOT_LISTED = notAsked("not part of this list");
 const NO_POOL = notAsked("no disk item names a pool");
 
 /** The facts of one volume, as far as the lists tell them. */
-export function volumeFacts({ now, installation, survey, cluster }: World, handle: VolumeId): VolumeFacts {
+export function volumeFacts(
+  { now, installation, survey, snapshots, cluster }: World,
+  handle: VolumeId,
+): VolumeFacts {
+  const ofVolume = snapshots && mapFact(snapshots, (all) => known(all.get(handle) ?? NO_SNAPSHOTS));
   return {
     handle,
     now,
     installation,
-    rds: rdsFacts(survey, handle),
+    rds: { ...rdsFacts(survey, handle), ...(ofVolume && { snapshots: ofVolume }) },
     cluster: clusterFacts(cluster, handle),
   };
 }
 
+const NO_SNAPSHOTS: SnapshotTotal = { count: 0, bytesAtMost: 0n };
+
+/** Snapshots, added up by the handle of their source. */
+export function snapshotTotals(snapshots: readonly RdsSnapshot[]): ReadonlyMap<string, SnapshotTotal> {
+  const totals = new Map<string, SnapshotTotal>();
+  for (const { record } of snapshots) {
+    const { count, bytesAtMost } = totals.get(record.source) ?? NO_SNAPSHOTS;
+    totals.set(record.source, { count: count + 1, bytesAtMost: bytesAtMost + record.sizeBytes });
+  }
+  return totals;
+}
+
 /** The handles of all volumes that the RDS has or a PersistentVolume names, sorted. */
 export function handlesOf({ survey, cluster }: World): readonly VolumeId[] {
-  const { volumes, foreign } = valueOr(survey, NOTHING);
+  const { volumes, foreign, conversions = [] } = valueOr(survey, NOTHING);
   // Whether a PersistentVolume's volume is missing is known only if the RDS answered.
   const named = survey.state === "known" ? valueOr(cluster.pvs, []) : [];
-  const handles = [...volumes, ...foreign].map(({ id }) => id);
+  const handles = [...volumes, ...foreign, ...movedVolumes(conversions)].map(({ id }) => id);
   return [...new Set([...handles, ...named.map(({ handle }) => handle as VolumeId)])].sort();
+}
+
+/** The volumes whose names the items of conversions tell. An adopted volume has another handle, which only a PersistentVolume names. */
+export function movedVolumes(conversions: readonly Disk[]): { id: VolumeId; record: VolumeRecord }[] {
+  return conversions.flatMap(({ slot, comment }) => {
+    const decoded = decodeRecord(comment);
+    if (decoded.kind !== "record") return [];
+    const { record } = decoded;
+    const id = volumeIdFromName(record.name);
+    return Object.values(conversionSlots(id)).includes(slot) ? [{ id, record }] : [];
+  });
+}
+
+/** The item of a conversion that has the record of a volume: the one whose copy is whole, if there is one. */
+function movedBy(conversions: readonly Disk[], handle: VolumeId): RdsFacts["movedBy"] {
+  const slots: readonly string[] = Object.values(conversionSlots(handle));
+  const found = conversions
+    .filter(({ slot }) => slots.includes(slot))
+    .map(({ slot, comment }) => {
+      const decoded = decodeRecord(comment);
+      return { slot, isWhole: decoded.kind === "record" && decoded.record.conversion === "switch" };
+    });
+  return found.find(({ isWhole }) => isWhole) ?? found[0];
 }
 
 const NOTHING: Listing = { volumes: [], foreign: [] };
@@ -66,7 +113,7 @@ function rdsFacts(survey: Fact<Listing>, handle: VolumeId): RdsFacts {
     const nothing = survey;
     return { disk: nothing, record: nothing, foreign: undefined, file: nothing, pool: nothing };
   }
-  const { volumes, foreign, mounted } = survey.value;
+  const { volumes, foreign, mounted, arrays, conversions = [] } = survey.value;
   const volume = volumes.find(({ id }) => id === handle);
   const other = foreign.find(({ id }) => id === handle);
   const disk = volume?.disk ?? other?.disk;
@@ -76,8 +123,9 @@ function rdsFacts(survey: Fact<Listing>, handle: VolumeId): RdsFacts {
     record:
       other === undefined || other.cause === "other-cluster" ? found(volume?.record) : unknown(other.reason),
     foreign: other?.reason,
+    ...(disk === undefined && conversions.length > 0 ? { movedBy: movedBy(conversions, handle) } : {}),
     file: disk?.filePath === "" ? absent : NOT_LISTED,
-    pool: disk === undefined ? NO_POOL : poolFact(mounted, disk.filePath),
+    pool: disk === undefined ? NO_POOL : poolFact(mounted, disk.filePath, arrays),
   };
 }
 
@@ -86,15 +134,20 @@ export function fileFact(file: RdsFile | undefined, pool: Fact<PoolFacts>): Fact
   return file === undefined && pool.state === "absent" ? unknown("its pool is not mounted") : found(file);
 }
 
-/** The mounted item that holds the file at `path`. @param mounted undefined: they were not listed */
-export function poolFact(mounted: readonly Disk[] | undefined, path: string): Fact<PoolFacts> {
+/** The mounted item that holds the file at `path`. @param mounted undefined: they were not listed. @param arrays as `Survey.arrays` */
+export function poolFact(
+  mounted: readonly Disk[] | undefined,
+  path: string,
+  arrays?: readonly Disk[],
+): Fact<PoolFacts> {
   if (mounted === undefined) return NOT_LISTED;
   const [holder] = mounted
     .filter(({ mountPoint }) => mountPoint !== "" && path.startsWith(`${mountPoint}/`))
     .toSorted((a, b) => b.mountPoint.length - a.mountPoint.length);
   if (holder === undefined) return absent;
   const { slot, mountPoint, fs, size, free } = holder;
-  return known({ slot, mountPoint, fs, sizeBytes: size, freeBytes: free });
+  const array = arrays && { arrayTroubles: arrayTroubles(holder, arrays) };
+  return known({ slot, mountPoint, fs, sizeBytes: size, freeBytes: free, ...array });
 }
 
 function clusterFacts({ pvs, attachments, nodes }: ClusterLists, handle: VolumeId): ClusterFacts {

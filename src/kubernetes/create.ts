@@ -12,6 +12,7 @@ import { clusterReader } from "./reader.ts";
 import { recentVolumes } from "./recent-volumes.ts";
 import { configMapShards, type ShardStore } from "./record-shards.ts";
 import { ApiTransport } from "./transport.ts";
+import { type SnapshotObjects, snapshotObjects } from "./volume-snapshots.ts";
 
 export interface KubernetesOptions {
   readonly source: KubeConfigSource;
@@ -32,6 +33,8 @@ export interface Kubernetes {
   readonly reader: ClusterReader;
   /** Details of volumes for people, which the driver itself does not need. */
   readonly inspector: ClusterInspector;
+  /** VolumeSnapshots and their contents, for people. */
+  readonly snapshots: SnapshotObjects;
   readonly events: EventSink;
   readonly leaders: LeaseElection;
   /** @param name of the Node object */
@@ -67,6 +70,7 @@ export async function createKubernetes(options: KubernetesOptions): Promise<Kube
   return {
     reader,
     inspector: clusterInspector(api, driverName),
+    snapshots: snapshotObjects(api, driverName),
     events,
     leaders,
     ownNode: (name) => ownNode(api, name, driverName),

@@ -1,6 +1,7 @@
 import type { KubernetesApi } from "./api.ts";
 import { ifAllowed } from "./api-error.ts";
-import { listAll, PAGE_LIMIT, toPage } from "./list.ts";
+import { count, type Json, list, listCustom, text, time } from "./custom.ts";
+import { toPage } from "./list.ts";
 import { isObjectName } from "./names.ts";
 import type {
   ClusterReader,
@@ -13,9 +14,6 @@ import type {
 import { parseQuantity } from "./quantity.ts";
 
 const KUBEVIRT = { group: "kubevirt.io", version: "v1" } as const;
-
-/** A custom resource, of which nothing is certain. */
-type Json = { readonly [key: string]: Json } | undefined;
 
 type KubevirtReader = Pick<ClusterReader, "virtualMachineInstance" | "migrationsOf" | "migrationConfig">;
 
@@ -36,19 +34,9 @@ export function kubevirtReader(api: KubernetesApi): KubevirtReader {
     },
     migrationsOf: async (namespace, vmiName, signal) => {
       const plural = "virtualmachineinstancemigrations";
-      const found = await api.find(
-        { verb: "list", resource: `${plural}.kubevirt.io in namespace ${namespace}` },
-        signal,
-        (options) =>
-          listAll(async (next) => {
-            const page = { limit: PAGE_LIMIT, ...(next ? { _continue: next } : {}) };
-            const params = { ...KUBEVIRT, plural, namespace, ...page };
-            return toPage<Json>(await custom.listNamespacedCustomObject(params, options));
-          }),
-        { orNoSuchResource: true },
-      );
-      return found?.items
-        .filter((object) => object?.spec?.vmiName === (vmiName as unknown))
+      const found = await listCustom(api, { ...KUBEVIRT, plural, namespace }, signal);
+      return found
+        ?.filter((object) => object?.spec?.vmiName === (vmiName as unknown))
         .map(migrationView)
         .sort((a, b) => a.created - b.created || (a.name < b.name ? -1 : 1));
     },
@@ -137,21 +125,4 @@ function migrationView(object: Json): MigrationView {
     completed: time(last?.phaseTransitionTimestamp) ?? time(state?.endTimestamp),
     failureReason: text(state?.failureReason) || undefined,
   };
-}
-
-function list(value: unknown): readonly Json[] {
-  return Array.isArray(value) ? value : [];
-}
-
-function text(value: unknown): string | undefined {
-  return typeof value === "string" ? value : undefined;
-}
-
-function count(value: unknown): number | undefined {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
-}
-
-function time(value: unknown): number | undefined {
-  const ms = Date.parse(text(value) ?? "");
-  return Number.isNaN(ms) ? undefined : ms;
 }

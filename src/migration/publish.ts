@@ -59,7 +59,8 @@ function freshAttach(
       epoch: record.epoch + 1,
       attachments: [attachmentOf(request, now)],
       migration: undefined,
-      filesystem: record.filesystem ?? request.filesystem,
+      // That of a clone says what its origin held. A node may make one only on a clone without it, and then proves it blank.
+      filesystem: record.filesystem ?? (record.source === undefined ? request.filesystem : undefined),
     },
     export: "fresh",
     events: [],

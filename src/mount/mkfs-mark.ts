@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createHash, randomBytes } from "node:crypto";
 import { FILESYSTEMS, type Filesystem } from "../domain/access-mode.ts";
+import { uuidFrom } from "../domain/filesystem-uuid.ts";
 import type { MkfsMark } from "../host/helper-answers.ts";
 
 /** Bytes of a mark on the device, with zeros behind the text: any device writes so many at once. */
@@ -46,16 +47,7 @@ export function decodeMark(bytes: Buffer): MkfsMark | undefined {
 
 /** The UUID that the marked filesystem is made with. */
 export function uuidOf({ token }: Pick<MkfsMark, "token">): string {
-  const hex = digest(`uuid ${token}`);
-  // Version 4 and variant of RFC 9562, as programs expect them.
-  const [variant = "8"] = "89ab"[Number.parseInt(hex[16] ?? "0", 16) % 4] ?? "8";
-  return [
-    hex.slice(0, 8),
-    hex.slice(8, 12),
-    `4${hex.slice(13, 16)}`,
-    `${variant}${hex.slice(17, 20)}`,
-    hex.slice(20, 32),
-  ].join("-");
+  return uuidFrom(digest(`uuid ${token}`));
 }
 
 function digest(text: string): string {

@@ -61,6 +61,9 @@ export function mountOf(mounts: readonly Mount[], path: string): Mount | undefin
 const FORM =
   /^(\d+) (\d+) (\d+:\d+) ([^ ]*) ([^ ]*) ([^ ]*)((?: [^ ]+)*?) - ([^ ]*) ([^ ]*) ([^ ]*)(?: .*)?$/s;
 
+/** Options of a filesystem. The commas of an SELinux context stand in quotes: security/selinux/hooks.c, show_sid. */
+const OPTIONS = /(?<=^|,)(?:[a-z]*context="[^"]*"|[^,]*)/g;
+
 function parseLine(line: string): Mount {
   const match = FORM.exec(line);
   if (match === null) {
@@ -79,7 +82,7 @@ function parseLine(line: string): Mount {
     shared: tags.includes(" shared:"),
     fsType: unmangle(fsType),
     source: unmangle(source),
-    superOptions: superOptions.split(",").map(unmangle),
+    superOptions: (superOptions.match(OPTIONS) ?? []).map(unmangle),
   };
 }
 

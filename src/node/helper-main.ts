@@ -2,10 +2,12 @@ import { Buffer } from "node:buffer";
 import { readSync, writeSync } from "node:fs";
 import process from "node:process";
 import { FILESYSTEMS } from "../domain/access-mode.ts";
+import { FILESYSTEM_UUID } from "../domain/filesystem-uuid.ts";
 import { isCode } from "../host/files.ts";
 import { SCAN_LIMIT_MS, SERVE, USERS_LIMIT_MS } from "../host/helper.ts";
 import type { MkfsMark } from "../host/helper-answers.ts";
 import { lookForData } from "../mount/blank.ts";
+import { changeUuid, lookForUuid } from "../mount/change-uuid.ts";
 import { eraseMarks, findFilesystem, writeMark } from "../mount/device-mark.ts";
 import { scanDevices } from "../mount/device-scan.ts";
 import { inspectDevice } from "../mount/inspect.ts";
@@ -81,8 +83,8 @@ function readInput(data: Buffer): number {
 
 /**
  * Answers one question: makes the calls that may enter uninterruptible sleep, so that the driver itself never does. Operations: `blank PATH SIZE DEEP`, `inspect PATH MAJOR:MINOR,… [FILE…]`, `ext4 PATH`,
- * `find PATH SIZE FILESYSTEM`, `users MAJOR:MINOR,…`, and those that change something: `mark PATH MAJOR:MINOR SIZE MARK`,
- * `unmark PATH MAJOR:MINOR SIZE VOLUME` and `end-controller SYSFS NAME NQN`.
+ * `find PATH SIZE FILESYSTEM`, `uuid PATH FILESYSTEM UUID`, `users MAJOR:MINOR,…`, and those that change something: `mark PATH MAJOR:MINOR SIZE MARK`,
+ * `unmark PATH MAJOR:MINOR SIZE VOLUME`, `set-uuid PATH MAJOR:MINOR FILESYSTEM UUID` and `end-controller SYSFS NAME NQN`.
  * @returns the answer; undefined for wrong usage
  */
 export function answerOf(args: readonly string[]): object | undefined {
@@ -110,6 +112,17 @@ export function answerOf(args: readonly string[]): object | undefined {
     case "unmark":
       if (!/^\d+:\d+$/.test(second) || !/^\d+$/.test(third) || fourth === "") return undefined;
       return eraseMarks(path, second, Number(third), fourth);
+    case "uuid": {
+      const filesystem = FILESYSTEMS.find((known) => known === second);
+      if (filesystem === undefined || !FILESYSTEM_UUID.test(third)) return undefined;
+      return lookForUuid(path, filesystem, third);
+    }
+    case "set-uuid": {
+      const filesystem = FILESYSTEMS.find((known) => known === third);
+      if (!/^\d+:\d+$/.test(second) || filesystem === undefined || !FILESYSTEM_UUID.test(fourth))
+        return undefined;
+      return changeUuid(path, second, filesystem, fourth);
+    }
     case "users":
       if (!NUMBERS.test(path)) return undefined;
       return scanDevices(

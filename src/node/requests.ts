@@ -1,5 +1,6 @@
 import type { Capability } from "../domain/access-mode.ts";
 import type { CapacityRange } from "../domain/capacity-range.ts";
+import type { VolumeCondition } from "../inspect/health.ts";
 
 /** A call for one volume, free of wire types. An empty string or undefined stands for a field that was not set. */
 interface VolumeRequest {
@@ -38,6 +39,14 @@ export interface StatsRequest extends VolumeRequest {
   readonly stagingTargetPath?: string;
 }
 
+/** NodeGetVolumeHealth. */
+export interface HealthRequest extends VolumeRequest {
+  /** "" if not given, as for a volume whose staging failed. */
+  readonly volumePublishPath: string;
+  /** "" if not given. */
+  readonly stagingTargetPath: string;
+}
+
 /** NodeExpandVolume. */
 export interface ExpandRequest extends VolumeRequest {
   readonly volumePath: string;
@@ -55,12 +64,6 @@ export interface Usage {
   readonly total: bigint;
   readonly used: bigint | undefined;
   readonly available: bigint | undefined;
-}
-
-/** CSI VolumeCondition. */
-export interface VolumeCondition {
-  readonly abnormal: boolean;
-  readonly message: string;
 }
 
 export interface VolumeStats {

@@ -46,7 +46,14 @@ describe("a place for a mount that cannot be one", () => {
     nqn: `nqn.2000-02.com.mikrotik:${VOLUME}.1`,
     hostNqn: hostIdentity("c", "worker-1").hostNqn,
     ...{ address: "192.0.2.1", port: 4_420, sizeBytes: 1n << 30n, filesystemState: "new", ctrlLossTmo: -1 },
-    ...{ reconnectDelay: 5, keepAliveTmo: 5, fastIoFailTmo: -1, nrIoQueues: 0, queueSize: 0 },
+    ...{
+      reconnectDelay: 5,
+      keepAliveTmo: 5,
+      fastIoFailTmo: -1,
+      nrIoQueues: 0,
+      queueSize: 0,
+      readonly: false,
+    },
   });
   const request = {
     volumeId: VOLUME,
@@ -91,7 +98,14 @@ describe("the storage address", () => {
         nqn: `nqn.2000-02.com.mikrotik:${VOLUME}.1`,
         hostNqn: hostIdentity("c", "worker-1").hostNqn,
         ...{ address, port: 4_420, sizeBytes: 1n << 30n, filesystemState: "new", ctrlLossTmo: -1 },
-        ...{ reconnectDelay: 5, keepAliveTmo: 5, fastIoFailTmo: -1, nrIoQueues: 0, queueSize: 0 },
+        ...{
+          reconnectDelay: 5,
+          keepAliveTmo: 5,
+          fastIoFailTmo: -1,
+          nrIoQueues: 0,
+          queueSize: 0,
+          readonly: false,
+        },
       }),
       stagingTargetPath: tmpdir(),
       capability: { ...CAPABILITY, accessType: "block" },

@@ -1,8 +1,11 @@
+import type { HealthEntry } from "../inspect/health.ts";
 import type { NodeContext } from "./context.ts";
 import { type PruneReport, prune } from "./health/prune.ts";
+import { type StorageTrouble, storageHealth } from "./health/storage-health.ts";
 import { type SurveyResult, survey } from "./health/survey.ts";
 import type {
   ExpandRequest,
+  HealthRequest,
   NodeInfo,
   PublishRequest,
   StageRequest,
@@ -17,6 +20,7 @@ import { stage } from "./verbs/stage.ts";
 import { stats } from "./verbs/stats.ts";
 import { unpublish } from "./verbs/unpublish.ts";
 import { unstage } from "./verbs/unstage.ts";
+import { volumeHealth } from "./verbs/volume-health.ts";
 
 /** The CSI node service without gRPC. Every failure is a DriverError; each verb is documented in its own file. */
 export interface NodeService {
@@ -25,6 +29,10 @@ export interface NodeService {
   publish(request: PublishRequest): Promise<void>;
   unpublish(request: UnpublishRequest): Promise<void>;
   stats(request: StatsRequest): Promise<VolumeStats>;
+  /** What is wrong with a volume on this node; empty when nothing adverse is known. */
+  volumeHealth(request: HealthRequest): Promise<readonly HealthEntry[]>;
+  /** What is wrong between this node and the RDS. */
+  storageHealth(signal?: AbortSignal): Promise<readonly StorageTrouble[]>;
   /** @returns the size of the volume in bytes, as measured */
   expand(request: ExpandRequest): Promise<bigint>;
   /** NodeGetInfo; `maxVolumesPerNode` 0 = no limit. Source: CSI specification, NodeGetInfo. */
@@ -66,6 +74,8 @@ export function createNodeService(options: NodeServiceOptions): NodeService & No
     publish: (request) => publish(node, request),
     unpublish: (request) => unpublish(node, request),
     stats: (request) => stats(node, request),
+    volumeHealth: (request) => volumeHealth(node, request),
+    storageHealth: (signal) => storageHealth(node, signal),
     expand: (request) => expand(node, request),
     info: () => ({ nodeId, maxVolumesPerNode }),
     prune: (deadlineMs) => prune(node, deadlineMs),

@@ -35,6 +35,14 @@ describe.skipIf(noDevices !== "")(`loop data path ${noDevices}`, () => {
     expect(existsSync(claim(volume, a))).toBe(false);
   });
 
+  test("a disconnect ends whole, also when its caller has gone", async () => {
+    const volume = lab.volume(4).export();
+    await a.dataPath.connect(target(volume, a));
+    await a.dataPath.disconnect(volume.nqn, AbortSignal.abort(new Error("kubelet was killed")));
+    expect(await a.dataPath.find(volume.nqn)).toBeUndefined();
+    expect(existsSync(claim(volume, a))).toBe(false);
+  });
+
   test("refusals like those of a target: not exported, other port, host not allowed", async () => {
     const volume = lab.volume(4);
     await expect(a.dataPath.connect(target(volume, a))).rejects.toMatchObject({ id: "connectRefused" });

@@ -172,18 +172,19 @@ export function createLoopDataPath(system: NodeSystem, options: LoopOptions): Da
     return device;
   };
 
-  const disconnect = async (nqn: string, signal?: AbortSignal): Promise<void> => {
+  /** Without the caller's signal: a kubelet that ends meanwhile does not repeat the call, and the claim would stay. */
+  const disconnect = async (nqn: string): Promise<void> => {
     requireVolumeNqn(nqnPrefix, nqn);
     for (const device of (await attached()).get(nqn) ?? []) {
-      await detach(device, `detaching ${device.path} (${nqn})`, signal);
+      await detach(device, `detaching ${device.path} (${nqn})`);
     }
     // losetup succeeds on a device in use, too: the kernel detaches it at its last close.
     const limits = { everyMs: POLL_MS, withinMs: GONE_MS };
     const isGone = async () => ((await attached()).has(nqn) ? undefined : true);
-    if ((await poll(system.clock, limits, isGone, signal)) === undefined) {
+    if ((await poll(system.clock, limits, isGone)) === undefined) {
       throw failure("disconnectNotProven", { nqn, detail: "its loop device is still attached" });
     }
-    await dropClaim(system, `${await stateDir()}/${nqn}`, signal);
+    await dropClaim(system, `${await stateDir()}/${nqn}`);
     await dropLoopRecord(await stateDir(), nqn);
   };
 

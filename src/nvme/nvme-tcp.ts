@@ -5,6 +5,7 @@ import { counted } from "../domain/sentence.ts";
 import type { BlockDevice, Connection, DataPath } from "../host/data-path.ts";
 import { succeed } from "../host/exec.ts";
 import { exists } from "../host/files.ts";
+import type { StoragePort } from "../host/reach.ts";
 import type { NodeSystem } from "../host/system.ts";
 import { missingTools } from "../host/tools.ts";
 import { countUninspectable } from "../mount/processes.ts";
@@ -14,6 +15,7 @@ import type { ConnectOutcome } from "./connect-metrics.ts";
 import { type ConnectQueue, createConnectQueue } from "./connect-queue.ts";
 import { describeControllers } from "./controller-state.ts";
 import { abandonControllers, disconnectNqn } from "./disconnect.ts";
+import { parseEndpoint } from "./endpoint.ts";
 import { createKernelModule, type KernelModule } from "./kernel-module.ts";
 import { parseVolumeNqn, requireVolumeNqn } from "./nqn.ts";
 import { type Controller, readControllers, readNamespaces, singleDevice, subsystemState } from "./sysfs.ts";
@@ -94,10 +96,11 @@ export function createNvmeTcpDataPath(system: NodeSystem, options: NvmeTcpOption
       const parsed = parseVolumeNqn(nqnPrefix, nqn);
       if (parsed === undefined) continue;
       const devices = (namespaces.get(nqn) ?? []).map(({ device }) => device);
-      const state = stateOf(controllers.filter((each) => each.nqn === nqn));
+      const own = controllers.filter((each) => each.nqn === nqn);
+      const common = { ...parsed, state: stateOf(own), ports: portsOf(own) };
       // Several devices are a mistake of this volume alone: each verb on it throws deviceAmbiguous.
-      if (devices.length === 0) connections.push({ ...parsed, state, device: undefined });
-      for (const device of devices) connections.push({ ...parsed, state, device });
+      if (devices.length === 0) connections.push({ ...common, device: undefined });
+      for (const device of devices) connections.push({ ...common, device });
     }
     return connections;
   };
@@ -152,6 +155,13 @@ async function readinessProblems({ procRoot }: NodeSystem, module: KernelModule)
 function stateOf(controllers: readonly Controller[]): string {
   if (controllers.length === 0) return "no controller";
   return [...new Set(controllers.map(({ state }) => state))].sort().join(", ");
+}
+
+function portsOf(controllers: readonly Controller[]): readonly StoragePort[] {
+  return controllers.flatMap(({ address: attribute }) => {
+    const endpoint = parseEndpoint(attribute);
+    return endpoint === undefined ? [] : [{ address: endpoint.address, port: Number(endpoint.port) }];
+  });
 }
 
 async function readlinkOptional(path: string): Promise<string | undefined> {

@@ -14,7 +14,7 @@ async function targetOf(parameters: Record<string, string>): Promise<Target> {
     const signal = AbortSignal.timeout(30_000);
     const range = { requiredBytes: 8n * MIB, limitBytes: 0n };
     const wish = { name: "pvc-1", range, capabilities: [BLOCK], parameters, mutableParameters: {} };
-    const { id } = await stack.volumes.create({ ...wish, contentSource: undefined, signal });
+    const { id } = await stack.volumes.create({ ...wish, source: undefined, signal });
     const request = { volumeId: id, nodeId: "node-a", capability: BLOCK, readonly: false, signal };
     const context = await stack.attachments.publish(request);
     const system = createNodeSystem();

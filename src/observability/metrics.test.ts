@@ -4,6 +4,7 @@ import type { Registry } from "prom-client";
 import { documentedMetrics, type Mode } from "../../test/support/metrics-page.ts";
 import { CONNECT_FAILURE_CAUSES, createRdsMetrics } from "../cli/rds-metrics.ts";
 import { createMigrationMetrics, DRIFT_KINDS, REFUSAL_CAUSES } from "../controller/migration-metrics.ts";
+import { createSpaceMetrics } from "../controller/space-watch.ts";
 import { systemClock } from "../domain/clock.ts";
 import { createNodeMetrics, UNSTAGE_REFUSAL_CAUSES } from "../node/health/node-metrics.ts";
 import { CONNECT_OUTCOMES, createConnectMetrics } from "../nvme/connect-metrics.ts";
@@ -20,6 +21,7 @@ function registryOf(mode: Mode): Registry {
   if (mode === "controller") {
     createRdsMetrics(registry, systemClock);
     createMigrationMetrics(registry, () => undefined);
+    createSpaceMetrics(registry, () => undefined);
   } else {
     createConnectMetrics(registry, { running: 0, waiting: 0 });
     createNodeMetrics(registry, systemClock);
@@ -68,9 +70,9 @@ describe("docs/metrics.md", () => {
     }
   });
 
-  test("labels are bounded: none can hold an id, an address or a text", () => {
+  test("labels are bounded: none can hold an id, an address or a text; pools are few", () => {
     const labels = new Set(documented.flatMap((each) => each.labels));
-    const bounded = ["method", "grpc_code", "purpose", "outcome", "class", "cause", "kind", "result"];
+    const bounded = ["method", "grpc_code", "purpose", "outcome", "class", "cause", "kind", "result", "pool"];
     expect([...labels].sort()).toEqual([...bounded, "condition", "version", "commit"].sort());
   });
 });

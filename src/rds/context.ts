@@ -5,7 +5,13 @@ import { SharedWork } from "../domain/shared-work.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Logger } from "../observability/log.ts";
 import { currentRequest } from "../observability/request-scope.ts";
-import type { Command, CommandFailure, CommandResult, RouterOsClient } from "../routeros/client.ts";
+import type {
+  Command,
+  CommandFailure,
+  CommandOutcome,
+  CommandResult,
+  RouterOsClient,
+} from "../routeros/client.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { type Disk, diskFromRow, disks } from "./disk.ts";
 
@@ -27,6 +33,8 @@ export interface RdsContext {
   /** TCP port of the NVMe/TCP export. */
   readonly nvmePort: number;
   readonly fencing: Fencing;
+  /** Bytes that stay free in each pool when a volume moves into a subvolume; left out: none. */
+  readonly reserveBytes?: bigint;
   /** Eight hex digits, new with each call: no two attachments share an NQN. Left out: randomNonce. */
   readonly nonce?: () => string;
 }
@@ -44,11 +52,35 @@ export function randomNonce(): string {
   return randomBytes(4).toString("hex");
 }
 
-/** Runs a command. @throws rdsBusy or commandRejected for a runtime error of RouterOS */
-export async function runChecked(context: RdsContext, command: Command): Promise<CommandResult> {
-  const outcome = await context.client.run(command);
-  if (!outcome.ok) throw commandFailure(command.what, outcome.failure);
-  return outcome;
+/** How often a read is sent again when an item of its list has gone between the look for it and the read of its values. */
+const READS_AGAIN = 2;
+
+/** Runs a read. One during which an item of its list went is sent again. */
+export async function runRead(
+  { client }: Pick<RdsContext, "client">,
+  command: Omit<Command, "purpose">,
+): Promise<CommandOutcome> {
+  for (let again = 0; ; again += 1) {
+    const outcome = await client.run({ ...command, purpose: "read" });
+    if (outcome.ok || outcome.failure.kind !== "absent" || again === READS_AGAIN) return outcome;
+  }
+}
+
+/** A runtime error of RouterOS to a read, without a more exact meaning. */
+export function readFailure(what: string, error: CommandFailure): Error {
+  const { kind, text } = error;
+  return kind === "absent" ? failure("rdsBusy", { what, detail: text }) : commandFailure(what, error);
+}
+
+/** Runs a command; a read as `runRead` does. @throws rdsBusy or commandRejected for a runtime error of RouterOS */
+export async function runChecked(
+  context: Pick<RdsContext, "client">,
+  command: Command,
+): Promise<CommandResult> {
+  const isRead = command.purpose === "read";
+  const outcome = await (isRead ? runRead(context, command) : context.client.run(command));
+  if (outcome.ok) return outcome;
+  throw (isRead ? readFailure : commandFailure)(command.what, outcome.failure);
 }
 
 /** The disks of rows that several callers share. */

@@ -15,7 +15,14 @@ export interface Disk {
   readonly mounted: boolean;
   readonly mountPoint: string;
   readonly fs: string;
+  /** Label of the filesystem on it. */
+  readonly fsLabel: string;
+  /** Of an array: md's state, e.g. `clean`; "" of other items. */
   readonly state: string;
+  /** Slot of the array that the item is a member of; "" if it is none. */
+  readonly raidMaster: string;
+  /** The item is a member of an array that does without it. */
+  readonly memberFailed: boolean;
   /** Whether RouterOS mounts filesystems that it finds on the disk. Must be off for our volumes. */
   readonly mountFilesystem: boolean;
   readonly exported: boolean;
@@ -35,7 +42,10 @@ export const ALL_PROPERTIES = [
   "mounted",
   "mount-point",
   "fs",
+  "fs-label",
   "state",
+  "raid-master",
+  "raid-member-failed",
   "mount-filesystem",
   "nvme-tcp-export",
   "nvme-tcp-server-nqn",
@@ -47,11 +57,12 @@ export type DiskProperty = (typeof ALL_PROPERTIES)[number];
 
 /** The properties of a file disk that is not mounted. */
 export const FILE_PROPERTIES: readonly DiskProperty[] = ALL_PROPERTIES.filter(
-  (name) => !["free", "mounted", "mount-point", "fs", "state"].includes(name),
+  (name) =>
+    ![
+      ...["free", "mounted", "mount-point", "fs", "fs-label", "state"],
+      ...["raid-master", "raid-member-failed"],
+    ].includes(name),
 );
-
-/** The properties of a volume that is only to be listed. */
-export const LISTED_PROPERTIES: readonly DiskProperty[] = ["slot", "type", "comment", "file-path", "size"];
 
 /** The properties of a file disk that show how much of its pool it takes. */
 export const SIZE_PROPERTIES: readonly DiskProperty[] = ["slot", "type", "file-path", "size"];
@@ -76,7 +87,10 @@ export function diskFromRow(row: Row): Disk {
     mounted: flag(row, "mounted"),
     mountPoint: text(row, "mount-point").replace(/^\/+/, ""),
     fs: text(row, "fs"),
+    fsLabel: text(row, "fs-label"),
     state: text(row, "state"),
+    raidMaster: text(row, "raid-master").replace(/^none$/, ""),
+    memberFailed: flag(row, "raid-member-failed"),
     mountFilesystem: flag(row, "mount-filesystem"),
     exported: flag(row, "nvme-tcp-export"),
     nqn: text(row, "nvme-tcp-server-nqn"),

@@ -1,4 +1,9 @@
-import type { ExportName, ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
+import {
+  type ExportName,
+  type ExportState,
+  givenConnections,
+  type VolumeRecord,
+} from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { type RdsContext, randomNonce } from "./context.ts";
@@ -104,9 +109,11 @@ const MARGIN_MS = 2_000;
  * Statement between switching an export off and on in one line. Without a pause RouterOS may see no change, and hosts notice nothing.
  * The pause is shorter than the hosts wait until they reconnect, as some give up while the export is off. It stands in the line itself:
  * an export that waits for a second command would stay off when the link is lost.
- * @param reconnectDelay of the volume, in seconds
+ * @param record its hosts have the shortest delay of those that they were given, or the one of the volume's settings
  */
-export function exportPause(reconnectDelay: number): Script {
+export function exportPause(record: VolumeRecord): Script {
+  const delays = givenConnections(record).map((given) => given.reconnectDelay);
+  const reconnectDelay = Math.min(...(delays.length === 0 ? [record.settings.reconnectDelay] : delays));
   const milliseconds = Math.max(
     SHORTEST_PAUSE_MS,
     Math.min(LONGEST_PAUSE_MS, reconnectDelay * 1_000 - MARGIN_MS),

@@ -95,7 +95,7 @@ function growAndReExport(context: RdsContext, { volume, sizeBytes }: GrowSpec, r
   // The last `set` names nothing: run late, it would rename an export that another node uses by then.
   const isNamed = disk.nqn === wanted.nqn && disk.port === wanted.port;
   const name = ros` nvme-tcp-server-port=${BigInt(wanted.port)} nvme-tcp-server-nqn=${wanted.nqn}`;
-  const off = ros`/disk/set [${grown}] nvme-tcp-export=no${isNamed ? ros`` : name}; ${exportPause(record.settings.reconnectDelay)}`;
+  const off = ros`/disk/set [${grown}] nvme-tcp-export=no${isNamed ? ros`` : name}; ${exportPause(record)}`;
   const on = ros`/disk/set [${grown} and nvme-tcp-export=no and nvme-tcp-server-nqn=${wanted.nqn}] comment=$plain mount-filesystem=no nvme-tcp-export=yes`;
   return {
     script: ros`:local plain ${after}; :local marked ${marked}; ${mark}${grow}; ${off}; ${on}`,

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { volumeIdFromName } from "../domain/volume-id.ts";
-import { isSafePath, nqnOf, roundUpSize, SIZE_GRANULARITY } from "./layout.ts";
+import { isSafePath, nqnOf, parentOf, roundUpSize, SIZE_GRANULARITY } from "./layout.ts";
 
 const ID = volumeIdFromName("pvc-1");
 
@@ -8,6 +8,10 @@ test("each component of a safe path is one of its own letters, and none leads up
   expect(isSafePath("pool/csi")).toBe(true);
   for (const path of ["pool/..", "../pool", "..", "pool//csi", "pool/a b", "a b/pool", "", "pool/"])
     expect([path, isSafePath(path)]).toEqual([path, false]);
+});
+
+test("the parent of a path is what stands before its last component; one component has none", () => {
+  expect(["a/b/c", "a", ""].map(parentOf)).toEqual(["a/b", "", ""]);
 });
 
 test("sizes are rounded up to the granularity, and whole ones stay", () => {

@@ -8,6 +8,16 @@ export interface Layout {
   readonly directory: string;
 }
 
+/**
+ * How a volume's file lies in the folder of the volumes: `plain` is `<slot>.img`; `subvolume` is `<slot>/disk.img`, where `<slot>` is a Btrfs
+ * subvolume, so that it can be snapshotted.
+ */
+export const FILE_LAYOUTS = ["plain", "subvolume"] as const;
+export type FileLayout = (typeof FILE_LAYOUTS)[number];
+
+/** Name of the file in a volume's subvolume. */
+const FILE_NAME = "disk.img";
+
 /** A path component that RouterOS, Linux and our quoting all take as it is. */
 const COMPONENT = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/;
 
@@ -17,13 +27,43 @@ export function isSafePath(path: string): boolean {
 }
 
 /** Folder of a pool's volumes, without a leading slash: `<mount point>/<directory>`. */
-export function folderOf(mountPoint: string, layout: Layout): string {
-  return `${mountPoint}/${layout.directory}`;
+export function folderOf(mountPoint: string, { directory }: Pick<Layout, "directory">): string {
+  return `${mountPoint}/${directory}`;
 }
 
-/** Backing file of a volume, without a leading slash: `<mount point>/<directory>/<slot>.img`. */
-export function filePathOf(mountPoint: string, layout: Layout, volume: VolumeId): string {
-  return `${folderOf(mountPoint, layout)}/${volume}.img`;
+/** Backing file of a volume, without a leading slash: `<mount point>/<directory>/` and the part that `FileLayout` names. */
+export function filePathOf(
+  mountPoint: string,
+  layout: Pick<Layout, "directory">,
+  volume: VolumeId,
+  form: FileLayout,
+): string {
+  return `${folderOf(mountPoint, layout)}/${fileTail(volume, form)}`;
+}
+
+function fileTail(volume: VolumeId, form: FileLayout): string {
+  return form === "plain" ? `${volume}.img` : `${volume}/${FILE_NAME}`;
+}
+
+/** The layout whose file of this volume a path names; undefined: none, the file is not named after the volume. */
+export function fileLayoutOf(path: string, volume: VolumeId): FileLayout | undefined {
+  return FILE_LAYOUTS.find((form) => path.endsWith(`/${fileTail(volume, form)}`));
+}
+
+/** The mount point that a file's path names, if it is in the folder of the volumes. */
+export function mountPointIn(
+  path: string,
+  { directory }: Pick<Layout, "directory">,
+  volume: VolumeId,
+): string | undefined {
+  const tails = FILE_LAYOUTS.map((form) => `/${directory}/${fileTail(volume, form)}`);
+  const tail = tails.find((each) => path.endsWith(each));
+  return tail && path.slice(0, -tail.length);
+}
+
+/** The path without its last component. */
+export function parentOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf("/")));
 }
 
 /**

@@ -1,5 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { SLOT_PREFIX, type VolumeId } from "../domain/volume-id.ts";
+import { SLOT_PREFIX, type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { Reply } from "../routeros/envelope.ts";
 import { escapeRegex } from "../routeros/quote.ts";
 import { ros, type Script } from "../routeros/script.ts";
@@ -39,7 +39,7 @@ export async function findLeftover(
     ...look,
     ...placesFor(look.listed, id, layout, context.clusterId ?? ""),
   });
-  const few = await fewDisks(context, id, layout, mounted, signal);
+  const few = await fewDisks(context, { what: whatFor(id), id }, layout, mounted, signal);
   let found = few === undefined ? undefined : placed(few);
   // Only all disks say whose a file on another pool is.
   if (found === undefined || found.others.some(({ path }) => found?.there.has(path))) {
@@ -47,10 +47,7 @@ export async function findLeftover(
       what: whatFor(id),
       coalesceKey: `leftover:${id}`,
       signal,
-      where: ros`slot=${layout.pool} or slot~"^(csi|pvc)-" or mounted`,
-      core: ros`slot=${layout.pool} or mounted or (slot~"^(csi|pvc)-" and !(type="file"))`,
-      files: ros`slot~"^(csi|pvc)-" and type="file"`,
-      properties: FILE_PROPERTIES,
+      ...everyPlace(layout),
     });
     found = placed(all);
   }
@@ -75,7 +72,7 @@ export async function findLeftover(
  */
 async function fewDisks(
   context: RdsContext,
-  id: VolumeId,
+  { what, id }: { readonly what: string; readonly id: VolumeId },
   layout: Layout,
   mounted: readonly Disk[],
   signal: AbortSignal,
@@ -83,10 +80,38 @@ async function fewDisks(
   const paths = pathsOnPools(mounted, id, layout.directory);
   const where = paths.length === 0 ? undefined : decidingDisks(id, layout, mounted);
   if (where === undefined) return undefined;
-  const what = whatFor(id);
   const few = await readWithAnswer(context, { what, where, signal }, filesAmong(paths));
   if (few === undefined || mountsOf(few.disks) !== mountsOf(mounted)) return undefined;
   return { there: filesIn(few.reply, what), listed: few.disks };
+}
+
+/**
+ * The pools of this installation, by slot or mount point, that are not mounted, or whose folder of volumes cannot be looked into. A pool counts
+ * if it is the default pool or has a volume. One RouterOS command, or several when mounts are nested.
+ * @param mounted the items of `/disk` that were mounted a moment ago
+ */
+export async function awayPools(
+  context: RdsContext,
+  layout: Layout,
+  mounted: readonly Disk[],
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const what = "look for pools that are not mounted";
+  const id = volumeIdFromName("");
+  const few = await fewDisks(context, { what, id }, layout, mounted, signal);
+  const all = { ...everyPlace(layout), what, coalesceKey: "away", signal };
+  return placesFor(few?.listed ?? (await readInParts(context, all)), id, layout, context.clusterId ?? "")
+    .away;
+}
+
+/** The disks that say which pools this installation uses, and where each of its volumes is. */
+function everyPlace(layout: Layout): Pick<PartedRead, "where" | "core" | "files" | "properties"> {
+  return {
+    where: ros`slot=${layout.pool} or slot~"^(csi|pvc)-" or mounted`,
+    core: ros`slot=${layout.pool} or mounted or (slot~"^(csi|pvc)-" and !(type="file"))`,
+    files: ros`slot~"^(csi|pvc)-" and type="file"`,
+    properties: FILE_PROPERTIES,
+  };
 }
 
 /**
@@ -102,7 +127,7 @@ function decidingDisks(
   const points = mounted.flatMap(({ mountPoint }) => (mountPoint === "" ? [] : [mountPoint]));
   const isNested = points.some((upper) => points.some((lower) => lower.startsWith(`${upper}/`)));
   if (isNested || mounted.some(({ type }) => type === "file")) return undefined;
-  const usual = `^/?(${points.map(escapeRegex).join("|")})/${escapeRegex(directory)}/[^/]+$`;
+  const usual = `^/?(${points.map(escapeRegex).join("|")})/${escapeRegex(directory)}/[^/]+(/disk[.]img)?$`;
   return ros`slot=${pool} or slot=${id} or mounted or (slot~"^(csi|pvc)-" and type="file" and !(file-path~${usual}))`;
 }
 

@@ -19,7 +19,7 @@ async function create(by: ControllerStack, { signal }: Stack, name: string): Pro
   const { pool } = await by.rds.readPool("storage-pool", 0n, signal);
   const id = volumeIdFromName(name);
   const own = { ...record(name), attachments: [], epoch: 0 };
-  await by.rds.create({ id, pool, layout: LAYOUT, sizeBytes: MIB, record: own, signal });
+  await by.rds.create({ id, pool, layout: LAYOUT, form: "plain", sizeBytes: MIB, record: own, signal });
   return id;
 }
 

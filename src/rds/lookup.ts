@@ -5,6 +5,7 @@ import { payload } from "../routeros/envelope.ts";
 import { ros } from "../routeros/script.ts";
 import type { Purpose } from "../routeros/transport/transport.ts";
 import { diskIn, disksOf, onlyDisk, type RdsContext, runChecked } from "./context.ts";
+import { conversionSlots } from "./conversion-slots.ts";
 import { type Disk, disks, FILE_PROPERTIES } from "./disk.ts";
 import { readInParts } from "./parted-read.ts";
 import { type Classified, classify, type ForeignDisk, type RdsVolume } from "./volume.ts";
@@ -115,21 +116,29 @@ export async function hasVolumes(
   return used.length >= limit;
 }
 
-/** The items for removing a volume: its own and every mounted item. One RouterOS command. */
+/**
+ * The items for removing a volume: its own and every mounted item. One RouterOS command.
+ * @throws volumeConverting (FAILED_PRECONDITION) when only an item of a conversion has its record
+ */
 export async function listForRemoval(
   context: RdsContext,
   id: VolumeId,
   signal: AbortSignal,
 ): Promise<readonly Disk[]> {
+  const { fresh, kept } = conversionSlots(id);
   const result = await runChecked(context, {
     what: `read volume ${id} and the pools`,
     purpose: "read",
-    listing: disks(ros`slot=${id} or mounted`),
+    // One short condition for all three, as it stands in each DeleteVolume: what else meets it is left out below.
+    listing: disks(ros`slot~${`${id}|${fresh.slice(4, 16)}`} or mounted`),
     body: (rows) => rows,
     signal,
     coalesceKey: `removal:${id}`,
   });
-  return disksOf(result);
+  const listed = disksOf(result).filter(({ slot, mounted }) => mounted || [id, fresh, kept].includes(slot));
+  const isMoved = listed.some(({ slot }) => slot === fresh || slot === kept);
+  if (isMoved && onlyDisk(id, listed) === undefined) throw failure("volumeConverting", { volume: id });
+  return listed;
 }
 
 /** Orders disks by slot. */

@@ -2,7 +2,7 @@ import { failure } from "../domain/errors/driver-error.ts";
 import type { CommandFailure } from "../routeros/client.ts";
 import type { Reply } from "../routeros/envelope.ts";
 import { ros, type Script } from "../routeros/script.ts";
-import { commandFailure, disksOf, type RdsContext, runChecked } from "./context.ts";
+import { disksOf, type RdsContext, readFailure, runChecked, runRead } from "./context.ts";
 import { ALL_PROPERTIES, type Disk, type DiskProperty, disks } from "./disk.ts";
 import { cutPart, NUMBERED_SLOTS, OUR_SLOTS, patternOf, type SlotPart } from "./slot-parts.ts";
 
@@ -10,7 +10,7 @@ import { cutPart, NUMBERED_SLOTS, OUR_SLOTS, patternOf, type SlotPart } from "./
  * Largest reply, in bytes. RouterOS cuts replies that are larger than the client's channel window, some at a fifth of it. The window
  * of this client is 2 MiB.
  */
-const REPLY_BYTES = 256 * 1024;
+export const REPLY_BYTES = 256 * 1024;
 /** A row with every property and a record of middling length, in bytes. Source: rows of RDS2216, 7.24.4. */
 const FULL_ROW_BYTES = 1_500;
 /** Rows of file disks with chosen properties, in bytes, with and without their record. */
@@ -87,15 +87,14 @@ export async function readWithAnswer(
 ): Promise<{ readonly reply: Reply; readonly disks: readonly Disk[] } | undefined> {
   const { what, where, signal } = read;
   const limit = Math.floor(REPLY_BYTES / FULL_ROW_BYTES);
-  const outcome = await context.client.run({
+  const outcome = await runRead(context, {
     what,
-    purpose: "read",
     listing: disks(where, ALL_PROPERTIES),
     body: (rows) => ros`${before}; ${guard(where, limit)}${rows}`,
     signal,
   });
   if (outcome.ok) return { reply: outcome.reply, disks: disksOf(outcome) };
-  if (tooMany(outcome.failure) === undefined) throw commandFailure(what, outcome.failure);
+  if (tooMany(outcome.failure) === undefined) throw readFailure(what, outcome.failure);
   return undefined;
 }
 
@@ -171,10 +170,10 @@ export async function readPart(
     coalesceKey: `${read.coalesceKey}:${where?.render("") ?? ""}`,
   } as const;
   if (limit === undefined) return collected(disksOf(await runChecked(context, command)));
-  const outcome = await context.client.run(command);
+  const outcome = await runRead(context, command);
   if (outcome.ok) return collected(disksOf(outcome));
   const count = tooMany(outcome.failure);
-  if (count === undefined) throw commandFailure(what, outcome.failure);
+  if (count === undefined) throw readFailure(what, outcome.failure);
   return { count };
 }
 
@@ -192,13 +191,14 @@ function collected(found: readonly Disk[]): readonly Disk[] {
   return found;
 }
 
-/** Statements that end the command when more than `most` disks meet the condition. */
-function guard(where: Script | undefined, most: number): Script {
+/** Statements that end the command when more than `most` items of a menu meet the condition. */
+export function guard(where: Script | undefined, most: number, menu: Script = ros`/disk`): Script {
   const condition = where === undefined ? ros`` : ros` where ${where}`;
-  return ros`:local n [:len [/disk/find${condition}]]; :if ($n > ${BigInt(most)}) do={ :error ("rds-csi:too-many-" . $n) }; `;
+  return ros`:local n [:len [${menu}/find${condition}]]; :if ($n > ${BigInt(most)}) do={ :error ("rds-csi:too-many-" . $n) }; `;
 }
 
-function tooMany({ reason, text }: CommandFailure): number | undefined {
+/** The number of items for which `guard` ended a command; undefined: it failed in another way. */
+export function tooMany({ reason, text }: CommandFailure): number | undefined {
   const count = reason === "too-many-" ? /^rds-csi:too-many-(\d+)/.exec(text)?.[1] : undefined;
   return count === undefined ? undefined : Number(count);
 }

@@ -109,12 +109,33 @@ describe("the places of a volume without item", () => {
   test("a folder that a pool below it hides is not looked into", () => {
     const listed = [pool("raid10"), pool("usb", "raid10/csi")];
     expect(search(listed)).toEqual({ ours: [], others: [file("raid10/csi/csi")], away: ["raid10"] });
+    // Nor one that is visible for the plain layout only.
+    const btrfs = pool("raid10", "raid10", { fs: "btrfs", fsLabel: "raid10-fs" });
+    expect(search([btrfs, pool("usb", `raid10/csi/${ID}`)])).toEqual({
+      ours: [],
+      others: [file(`raid10/csi/${ID}/csi`)],
+      away: ["raid10"],
+    });
   });
 
   test("are asked for by exact path, whatever the folder has in its name", () => {
     const listed = [pool("raid10"), pool("usb", "disks/usb"), pool("no", "", { mounted: false })];
     expect(pathsOnPools(listed, ID, "a.b/c")).toEqual([file("raid10/a.b/c"), file("disks/usb/a.b/c")]);
   });
+});
+
+test("a volume is in a subvolume only where its pool has them and its file is named after it", () => {
+  const btrfs = pool("raid10", "raid10", { fs: "btrfs", fsLabel: "raid10-fs" });
+  const own = `raid10/csi/${OTHER}/disk.img`;
+  const directory = `raid10/csi/${OTHER}`;
+  expect(placeOf([btrfs], volume(own), "csi")).toEqual({
+    pool: "raid10",
+    path: directory,
+    subvolume: { label: "raid10-fs", name: `csi/${OTHER}` },
+  });
+  expect(placeOf([pool("raid10")], volume(own), "csi")).toEqual({ pool: "raid10", path: own });
+  const strange = "raid10/images/disk.img";
+  expect(placeOf([btrfs], volume(strange), "csi")).toEqual({ pool: "raid10", path: strange });
 });
 
 test("a call that needs the place of a volume has it, or an error that names the pool which is away", () => {
@@ -149,4 +170,53 @@ test("only a mounted item counts as a pool, and a file that is mounted is none",
   const below = pool("usb1", "raid10/csi", { mounted: false });
   expect(search([pool("raid10"), below]).ours).toEqual([file("raid10/csi")]);
   expect(placeOf([pool("raid10"), below], volume(file("raid10/csi", OTHER)), "csi")?.pool).toBe("raid10");
+});
+
+describe("the subvolume of a volume on a Btrfs pool", () => {
+  const btrfs = (slot: string, over: Partial<Disk> = {}) =>
+    pool(slot, slot, { fs: "btrfs", fsLabel: `${slot}-label`, ...over });
+  const disk = (folder: string, id: VolumeId = ID) => `${folder}/${id}/disk.img`;
+  const its = (slot: string, id: VolumeId = ID) => ({
+    pool: slot,
+    path: `${slot}/csi/${id}`,
+    subvolume: { label: `${slot}-label`, name: `csi/${id}` },
+  });
+
+  test("is its place, named by the label of its pool; that of a plain file is the file", () => {
+    expect(placeOf([btrfs("raid10")], volume(disk("raid10/csi", OTHER)), "csi")).toEqual(
+      its("raid10", OTHER),
+    );
+    expect(placeOf([btrfs("raid10")], volume(file("raid10/csi", OTHER)), "csi")).toEqual({
+      pool: "raid10",
+      path: file("raid10/csi", OTHER),
+    });
+    const deep = placeOf(
+      [pool("a", "disks/a", { fs: "btrfs", fsLabel: "l" })],
+      volume(disk("disks/a/x/csi", OTHER)),
+      "x/csi",
+    );
+    expect(deep?.subvolume).toEqual({ label: "l", name: `x/csi/${OTHER}` });
+  });
+
+  test("and its plain file are both looked for where no item says which; one name of a subvolume stands for all in it", () => {
+    const listed = [btrfs("raid10"), pool("usb1"), btrfs("usb2", { fsLabel: "two words" })];
+    expect(pathsOnPools(listed, ID, "csi")).toEqual([
+      file("raid10/csi"),
+      `raid10/csi/${ID}`,
+      file("usb1/csi"),
+      file("usb2/csi"),
+    ]);
+    expect(placesFor(listed, ID, LAYOUT, "test").ours).toEqual([
+      { pool: "raid10", path: file("raid10/csi") },
+      its("raid10"),
+    ]);
+  });
+
+  test("makes its pool one that this installation uses", () => {
+    const used = volume(disk("usb1/csi", OTHER)).disk;
+    const found = placesFor([btrfs("raid10"), btrfs("usb1"), used], ID, LAYOUT, "test");
+    expect(found.ours.map(({ path }) => path)).toContain(`usb1/csi/${ID}`);
+    const away = volume(disk("usb1/csi", OTHER), { size: undefined }).disk;
+    expect(search([btrfs("raid10"), away]).away).toEqual(["usb1"]);
+  });
 });

@@ -1,15 +1,47 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Disk } from "./disk.ts";
-import { filePathOf, isSafePath, type Layout } from "./layout.ts";
+import {
+  FILE_LAYOUTS,
+  type FileLayout,
+  fileLayoutOf,
+  filePathOf,
+  isSafePath,
+  type Layout,
+  mountPointIn,
+  parentOf,
+} from "./layout.ts";
+import { canHoldSubvolumes, type SubvolumeName } from "./subvolume.ts";
 import { classify, type RdsVolume } from "./volume.ts";
 
 /** Where the file of a volume is. */
 export interface Place {
   /** Slot of the pool. */
   readonly pool: string;
-  /** Without a leading slash. */
+  /** Of the file, or of the directory that is its subvolume; without a leading slash. */
   readonly path: string;
+  /** The subvolume that holds the file and nothing else; undefined with the layout `plain`. */
+  readonly subvolume?: SubvolumeName | undefined;
+}
+
+/** A mounted pool, as far as places need it. */
+type Holder = Pick<Disk, "slot" | "mountPoint" | "fs" | "fsLabel">;
+
+/** Where the file of a volume is on a pool. */
+export function placeOn(
+  pool: Holder,
+  layout: Pick<Layout, "directory">,
+  id: VolumeId,
+  form: FileLayout,
+): Place {
+  return placeAt(pool, filePathOf(pool.mountPoint, layout, id, form), form);
+}
+
+function placeAt(pool: Holder, file: string, form: FileLayout): Place {
+  if (form === "plain" || !canHoldSubvolumes(pool)) return { pool: pool.slot, path: file };
+  const path = parentOf(file);
+  const name = path.slice(pool.mountPoint.length + 1);
+  return { pool: pool.slot, path, subvolume: { label: pool.fsLabel, name } };
 }
 
 /** Where the file of a volume without disk item may be. */
@@ -37,8 +69,8 @@ export function placeOf(
   const holder = poolAt(mounted, path);
   if (holder === undefined) return undefined;
   // A path from the time of another --directory does not say where its mount point ends: then the device proves it.
-  const proven = mountPointIn(path, directory, id) === holder.mountPoint || disk.size !== undefined;
-  return proven ? { pool: holder.slot, path } : undefined;
+  const proven = mountPointIn(path, { directory }, id) === holder.mountPoint || disk.size !== undefined;
+  return proven ? placeAt(holder, path, fileLayoutOf(path, id) ?? "plain") : undefined;
 }
 
 /** As `placeOf`. @throws filePoolNotMounted (UNAVAILABLE) instead of undefined */
@@ -66,21 +98,27 @@ export function placesFor(listed: readonly Disk[], id: VolumeId, layout: Layout,
   }
   const ours: Place[] = [];
   const others: Place[] = [];
-  for (const { slot, mountPoint } of pools) {
-    const path = filePathOf(mountPoint, layout, id);
-    // A pool that is mounted below this one hides its folder.
-    const visible = poolAt(listed, path)?.slot === slot;
-    if (visible) (used.has(slot) ? ours : others).push({ pool: slot, path });
-    else if (used.has(slot)) away.add(slot);
+  for (const pool of pools) {
+    const isUsed = used.has(pool.slot);
+    const places = placesOn(pool, layout, id);
+    // A pool that is mounted below this one, or at the directory of a subvolume, hides what is there.
+    const visible = places.every(({ path }) => poolAt(listed, `${path}/`)?.slot === pool.slot);
+    if (visible) (isUsed ? ours : others).push(...places);
+    else if (isUsed) away.add(pool.slot);
   }
   return { ours, others, away: [...away] };
 }
 
-/** Where the file of a volume may be on any mounted pool. */
-export function pathsOnPools(listed: readonly Disk[], id: VolumeId, directory: string): string[] {
-  return mountedPools(listed).map(({ slot, mountPoint }) =>
-    filePathOf(mountPoint, { pool: slot, directory }, id),
+/** The places of both layouts, or the one that the pool can have. */
+function placesOn(pool: Holder, layout: Pick<Layout, "directory">, id: VolumeId): Place[] {
+  return FILE_LAYOUTS.filter((form) => form === "plain" || canHoldSubvolumes(pool)).map((form) =>
+    placeOn(pool, layout, id, form),
   );
+}
+
+/** Where the file of a volume, or its subvolume, may be on any mounted pool. */
+export function pathsOnPools(listed: readonly Disk[], id: VolumeId, directory: string): string[] {
+  return mountedPools(listed).flatMap((pool) => placesOn(pool, { directory }, id).map(({ path }) => path));
 }
 
 function mountedPools(listed: readonly Disk[]): readonly Disk[] {
@@ -97,13 +135,7 @@ function poolAt(listed: readonly Disk[], path: string): Disk | undefined {
   return holder?.type === "file" ? undefined : holder;
 }
 
-/** The mount point that a file's path names, if it is in the folder of the volumes. */
-function mountPointIn(path: string, directory: string, id: VolumeId): string | undefined {
-  const tail = `/${directory}/${id}.img`;
-  return path.endsWith(tail) ? path.slice(0, -tail.length) : undefined;
-}
-
 /** A name for the pool of a volume that is on no mounted pool. */
 function awayName({ id, disk }: RdsVolume, directory: string): string {
-  return mountPointIn(disk.filePath, directory, id) ?? disk.filePath.split("/", 1)[0] ?? disk.filePath;
+  return mountPointIn(disk.filePath, { directory }, id) ?? disk.filePath.split("/", 1)[0] ?? disk.filePath;
 }

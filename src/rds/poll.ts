@@ -21,8 +21,9 @@ export async function pollUntil<T>(
   first: T,
   read: () => Promise<T>,
   settled: (value: T) => boolean,
+  limitMs = SETTLE_LIMIT_MS,
 ): Promise<T> {
-  const end = clock.monotonic() + SETTLE_LIMIT_MS;
+  const end = clock.monotonic() + limitMs;
   let value = first;
   for (let reads = 1; !settled(value) && clock.monotonic() < end; reads += 1) {
     await clock.sleep(backoffDelay(reads, PAUSES), signal);
@@ -31,7 +32,7 @@ export async function pollUntil<T>(
   return value;
 }
 
-/** As pollUntil, for the disk with a slot. @param lane as of `findDisk` */
+/** As pollUntil, for the disk with a slot. @param lane as of `findDisk` @param limitMs milliseconds */
 export function pollDisk(
   context: RdsContext,
   id: VolumeId,
@@ -39,6 +40,8 @@ export function pollDisk(
   first: Disk | undefined,
   settled: (disk: Disk | undefined) => boolean,
   lane?: Purpose,
+  limitMs?: number,
 ): Promise<Disk | undefined> {
-  return pollUntil(context.clock, signal, first, () => findDisk(context, id, signal, lane), settled);
+  const read = () => findDisk(context, id, signal, lane);
+  return pollUntil(context.clock, signal, first, read, settled, limitMs);
 }

@@ -29,6 +29,8 @@ export interface Pool {
   /** Without a leading slash. */
   readonly mountPoint: string;
   readonly fs: string;
+  /** Label of its filesystem. */
+  readonly fsLabel: string;
   /** Bytes. */
   readonly size: bigint;
   /** Bytes. */
@@ -52,7 +54,8 @@ export function requirePool(listed: readonly Disk[], slot: string): MountedDisk 
   return disk;
 }
 
-function isMountedPool(disk: Disk): disk is MountedDisk {
+/** Whether a disk item is a pool that is mounted and shows its space. */
+export function isMountedPool(disk: Disk): disk is MountedDisk {
   const { type, size, free, mounted, mountPoint } = disk;
   return type !== "file" && mounted && size !== undefined && free !== undefined && isSafePath(mountPoint);
 }
@@ -63,9 +66,10 @@ function isMountedPool(disk: Disk): disk is MountedDisk {
  * @param reserve bytes that stay free
  */
 export function poolWith(disk: MountedDisk, files: FileSpace, reserve: bigint): Pool {
-  const { slot, mountPoint, fs, size, free } = disk;
+  const { slot, mountPoint, fs, fsLabel, size, free } = disk;
   const bound = free < size - files.allocated ? free : size - files.allocated;
-  return { slot, mountPoint, fs, size, free, reserve, available: roundDown(bound - reserve), files };
+  const available = roundDown(bound - reserve);
+  return { slot, mountPoint, fs, fsLabel, size, free, reserve, available, files };
 }
 
 /**
@@ -132,7 +136,11 @@ export function poolFull({ slot }: Pool, wanted: bigint, available: bigint): Dri
 }
 
 /** The refusal of RouterOS. @param detail its own text */
-export function poolRefused({ slot, available }: Pool, wanted: bigint, detail: string): DriverError {
+export function poolRefused(
+  { slot, available }: Pick<Pool, "slot" | "available">,
+  wanted: bigint,
+  detail: string,
+): DriverError {
   return failure("poolRefused", {
     ...{ pool: slot, wanted: shortSize(wanted, "up"), available: shortSize(available), detail },
   });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { useStack } from "../../test/support/own-stack.ts";
 import { BRISK_CLOCK, GIB, LAYOUT, MIB, type Stack } from "../../test/support/rds-stack.ts";
+import { connectionOf } from "../domain/record/volume-record.ts";
 import { parseVolumeId } from "../domain/volume-id.ts";
 import { exportPause } from "./export.ts";
 import { ATTACHED, ID, PATH, RECORD } from "./rds.fixture.ts";
@@ -13,6 +14,7 @@ async function created(on: Stack, id = ID): Promise<RdsVolume> {
   const found = await on.rds.create({
     id,
     layout: LAYOUT,
+    form: "plain" as const,
     pool,
     sizeBytes: 8n * MIB,
     record: RECORD,
@@ -27,7 +29,15 @@ describe("create", () => {
     const on = await start();
     const { pool } = await on.rds.readPool("storage-pool", 0n, on.signal);
     await on.simulator.device.setPool("storage-pool", { mounted: false });
-    const spec = { id: ID, layout: LAYOUT, pool, sizeBytes: MIB, record: RECORD, signal: on.signal };
+    const spec = {
+      id: ID,
+      layout: LAYOUT,
+      form: "plain" as const,
+      pool,
+      sizeBytes: MIB,
+      record: RECORD,
+      signal: on.signal,
+    };
     await expect(on.rds.create(spec)).rejects.toMatchObject({ id: "poolNotMounted" });
     expect(on.simulator.device.disks).toEqual([]);
   });
@@ -47,7 +57,15 @@ describe("create", () => {
     const on = await start();
     const { pool } = await on.rds.readPool("storage-pool", 0n, on.signal);
     await on.simulator.device.addForeignDisk({ slot: ID, path: "storage-pool/x.img", size: GIB });
-    const spec = { id: ID, layout: LAYOUT, pool, sizeBytes: MIB, record: RECORD, signal: on.signal };
+    const spec = {
+      id: ID,
+      layout: LAYOUT,
+      form: "plain" as const,
+      pool,
+      sizeBytes: MIB,
+      record: RECORD,
+      signal: on.signal,
+    };
     expect((await on.rds.create(spec)).kind).toBe("foreign");
     expect(on.simulator.device.disks).toHaveLength(1);
   });
@@ -184,10 +202,17 @@ describe("write", () => {
   );
 
   test("the export stays off for as long as its hosts do not try to reconnect, 3 s at most", () => {
-    const pauses = [1, 2, 3, 4, 5, 6, 300].map((seconds) => exportPause(seconds).render(""));
+    const pauses = [1, 2, 3, 4, 5, 6, 300].map((reconnectDelay) =>
+      exportPause({ ...ATTACHED, settings: { ...ATTACHED.settings, reconnectDelay } }).render(""),
+    );
     expect(pauses).toEqual(
       ["500", "500", "1000", "2000", "3000", "3000", "3000"].map((ms) => `:delay ${ms}ms`),
     );
+    // A host has the delay that it was given, whatever the volume's is by now.
+    const connection = { ...connectionOf(ATTACHED.settings), reconnectDelay: 3 };
+    const attachments = ATTACHED.attachments.map((each) => ({ ...each, connection }));
+    const settings = { ...ATTACHED.settings, reconnectDelay: 300 };
+    expect(exportPause({ ...ATTACHED, attachments, settings }).render("")).toBe(":delay 1000ms");
   });
 
   test("a second node that joins does not touch the running export", async () => {

@@ -6,17 +6,21 @@ import { ros } from "../routeros/script.ts";
 import type { Purpose } from "../routeros/transport/transport.ts";
 import { VolumeCache, type VolumeObserver } from "./cache.ts";
 import { type RdsContext, sharedReads } from "./context.ts";
+import { ConversionStore } from "./convert.ts";
+import { CopyStore } from "./copy-store.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
 import { type ExportSettings, exportIsRight } from "./export.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
-import { filePathOf, type Layout } from "./layout.ts";
+import { type Inspected, inspectAll, inspectVolume } from "./inspected.ts";
+import type { Layout } from "./layout.ts";
 import { findLeftover } from "./leftover.ts";
 import { classifiedAmong, findClassified, hasVolumes, listAll, listForRemoval } from "./lookup.ts";
-import { type PageRead, readPage, type VolumePage } from "./page.ts";
-import { type Place, pathsOnPools, requirePlace } from "./place.ts";
+import { type EntryOf, type PageRead, readPage, type VolumePage } from "./page.ts";
+import { type Place, pathsOnPools, placeOn, requirePlace } from "./place.ts";
 import { PendingVolumes, type Pool } from "./pool.ts";
 import { type RemoveResult, removeFile, removeVolume } from "./remove.ts";
+import { SnapshotStore } from "./snapshots.ts";
 import { PoolSpace } from "./space.ts";
 import { findStray, listFiles, type RdsFile, type Survey, surveyAll } from "./survey.ts";
 import { DeviceVersion, type RouterOsVersion } from "./version.ts";
@@ -51,6 +55,9 @@ export class Rds {
   readonly #lists: SharedWork;
   readonly #pages: SharedWork;
   readonly #version: DeviceVersion;
+  readonly snapshots: SnapshotStore;
+  readonly copies: CopyStore;
+  readonly conversions: ConversionStore;
 
   constructor(context: RdsContext) {
     this.#context = context;
@@ -58,6 +65,9 @@ export class Rds {
     this.#version = new DeviceVersion(context);
     this.#lists = sharedReads(context, 1);
     this.#pages = sharedReads(context, 1);
+    this.snapshots = new SnapshotStore(context, (signal) => this.version(signal));
+    this.conversions = new ConversionStore(context, (signal) => this.version(signal), this.#space);
+    this.copies = new CopyStore(context, (signal) => this.version(signal), this.#cache);
   }
 
   get address(): string {
@@ -104,10 +114,7 @@ export class Rds {
     return this.#cache.remember(id, found, generation);
   }
 
-  /**
-   * Every disk with a slot of ours. One command, or several when there are many. Callers who wait for a list share it, and one list is read at
-   * a time.
-   */
+  /** Every disk with a slot of ours. One command, or several when there are many. Callers who wait share a list, and one is read at a time. */
   async list(signal: AbortSignal): Promise<Listed> {
     await this.version(signal);
     return this.#lists.run("all", signal, async (shared) => {
@@ -119,11 +126,11 @@ export class Rds {
   }
 
   /**
-   * One page of the volumes, in slot order. One command, or two and one for each few hundred volumes (`readPage`). Callers who wait for the same
+   * One page of the volumes, in slot order. Two commands, and one for each few hundred volumes (`readPage`). Callers who wait for the same
    * page share it, and one is read at a time.
    * @param entry makes an entry of a volume; the same for each call
    */
-  async page<T>(read: PageRead, entry: (volume: RdsVolume) => T): Promise<VolumePage<T>> {
+  async page<T>(read: PageRead, entry: EntryOf<T>): Promise<VolumePage<T>> {
     await this.version(read.signal);
     return this.#pages.run(`${read.after} ${read.most}`, read.signal, (signal) =>
       readPage(this.#context, { ...read, signal }, entry),
@@ -142,6 +149,12 @@ export class Rds {
     return surveyAll(this.#context, signal);
   }
 
+  /** Volumes, pools and files of volumes: of one volume, or of all. Two commands, or several when there are many volumes. */
+  async inspect(id: VolumeId | undefined, signal: AbortSignal): Promise<Inspected> {
+    await this.version(signal);
+    return id === undefined ? inspectAll(this.#context, signal) : inspectVolume(this.#context, id, signal);
+  }
+
   /** The file at a path. undefined means proven absent. One command. */
   async file(path: string, signal: AbortSignal): Promise<RdsFile | undefined> {
     await this.version(signal);
@@ -149,10 +162,7 @@ export class Rds {
     return found.find((file) => file.path === path);
   }
 
-  /**
-   * The file that a volume without a disk item has in the folder of the volumes on a mounted pool. One command.
-   * @param mounted every mounted item of `/disk`
-   */
+  /** The file that a volume without a disk item has in the folder of the volumes on a mounted pool. One command. @param mounted items of `/disk` */
   async strayFile(
     id: VolumeId,
     directory: string,
@@ -163,10 +173,7 @@ export class Rds {
     return findStray(this.#context, pathsOnPools(mounted, id, directory), signal);
   }
 
-  /**
-   * A pool, and the disk that has the slot `id` already. One command (`PoolSpace`).
-   * @throws poolNotFound, poolNotMounted
-   */
+  /** A pool, and the disk that has the slot `id` already. One command (`PoolSpace`). @throws poolNotFound, poolNotMounted */
   async readPool(slot: string, reserveBytes: bigint, signal: AbortSignal, id?: VolumeId): Promise<PoolView> {
     await this.version(signal);
     const read = { id, asked: () => this.#pending.look(), reserve: reserveBytes, signal };
@@ -184,7 +191,7 @@ export class Rds {
     const pool = await this.#withRoom(spec.pool, sizeBytes, spec.signal);
     return this.#pending.hold({ id, pool, sizeBytes, more: sizeBytes }, async () => {
       const generation = this.#cache.forget(id);
-      this.#places.set(id, { pool: pool.slot, path: filePathOf(pool.mountPoint, layout, id) });
+      this.#places.set(id, placeOn(pool, layout, id, spec.form));
       return this.#cache.remember(id, await createVolume(this.#context, { ...spec, pool }), generation);
     });
   }
@@ -235,14 +242,12 @@ export class Rds {
     await this.version(signal);
     const generation = this.#cache.generation(id);
     const listed = await listForRemoval(this.#context, id, signal);
-    const found = this.#cache.remember(id, classifiedAmong(this.#context, id, listed), generation);
-    return { found, mounted: listed.filter(({ mounted }) => mounted) };
+    const found = classifiedAmong(this.#context, id, listed);
+    const mounted = listed.filter((disk) => disk.mounted);
+    return { found: this.#cache.remember(id, found, generation), mounted };
   }
 
-  /**
-   * Removes a volume that `forRemoval` returned: export, item and file. One command.
-   * @throws filePoolNotMounted (UNAVAILABLE) while its pool is not mounted: nothing is removed then
-   */
+  /** Removes a volume that `forRemoval` returned: export, item and file. One command. @throws filePoolNotMounted (UNAVAILABLE): nothing is removed then */
   async remove(
     volume: RdsVolume,
     { directory }: Layout,
@@ -257,9 +262,8 @@ export class Rds {
   }
 
   /**
-   * Removes the file of a volume that `forRemoval` did not find: where this process created or removed the volume, else
-   * where `findLeftover` finds it. One command; two when a file is found.
-   * @throws filePoolNotMounted (UNAVAILABLE), fileNotProven (FAILED_PRECONDITION)
+   * Removes the file of a volume that `forRemoval` did not find: where this process made or removed it, else where `findLeftover` finds it. One
+   * command; two when a file is found. @throws filePoolNotMounted (UNAVAILABLE), fileNotProven (FAILED_PRECONDITION)
    */
   async removeFileOnly(
     id: VolumeId,

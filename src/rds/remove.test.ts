@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { FILE_LAYOUTS, type FileLayout } from "../../test/support/file-layouts.ts";
 import { encodeRecord } from "../domain/record/record-codec.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import type { Command, CommandFailure, CommandOutcome } from "../routeros/client.ts";
@@ -7,13 +8,14 @@ import type { Row } from "../routeros/reply/row.ts";
 import { ros } from "../routeros/script.ts";
 import { anyOf, filesAmong } from "./backing-file.ts";
 import type { RdsContext } from "./context.ts";
+import { conversionSlots } from "./conversion-slots.ts";
 import type { Disk } from "./disk.ts";
-import { findLeftover } from "./leftover.ts";
+import { awayPools, findLeftover } from "./leftover.ts";
+import type { Place } from "./place.ts";
 import { DISK, ID, PATH, RECORD } from "./rds.fixture.ts";
 import { removeFile, removeUnfinished, removeVolume } from "./remove.ts";
 
 const SIGNAL = new AbortController().signal;
-const PLACE = { pool: "storage-pool", path: PATH };
 const VOLUME = { id: ID, record: RECORD, disk: { ...DISK, comment: 'c"1' } };
 const LAYOUT = { pool: "storage-pool", directory: "csi" };
 const OTHER = volumeIdFromName("other");
@@ -45,66 +47,92 @@ function rds(...answers: Answer[]) {
 }
 
 const left = (count: string) => ({ payload: `~p:N:left~${count}~e:N~` });
-const REMOVAL = [
-  `:if ([:len [/disk/find where slot="${ID}"]] > 0) do={ :error "rds-csi:changed" }`,
-  `:local rest [/file/find where name="${PATH}"]`,
-  `:if ([:len [/disk/find where file-path="${PATH}" or file-path="/${PATH}"]] > 0) do={ :error "rds-csi:file-in-use" }`,
-  `:if ([:len $rest] > 0) do={ /file/remove $rest }`,
-  `:put ("~p:N:left~" . [:len [/file/find where name="${PATH}"]] . "~e:N~")`,
-  `:if ([:len [/disk/find where slot="storage-pool" and mounted]] = 0) do={ :error "rds-csi:pool-not-mounted" }`,
-];
-const MOUNTED = REMOVAL[5] ?? "";
+const FOLDER = `storage-pool/csi/${ID}`;
+/** The place of the volume with each layout, and the statements that remove what is there. */
+const PLACES: Readonly<Record<FileLayout, { place: Place; removal: readonly string[] }>> = {
+  plain: {
+    place: { pool: "storage-pool", path: PATH },
+    removal: [
+      `:local rest [/file/find where name="${PATH}"]`,
+      `:if ([:len [/disk/find where file-path="${PATH}" or file-path="/${PATH}"]] > 0) do={ :error "rds-csi:file-in-use" }`,
+      `:if ([:len $rest] > 0) do={ /file/remove $rest }`,
+      `:put ("~p:N:left~" . [:len [/file/find where name="${PATH}"]] . "~e:N~")`,
+    ],
+  },
+  subvolume: {
+    place: { pool: "storage-pool", path: FOLDER, subvolume: { label: "data", name: `csi/${ID}` } },
+    removal: [
+      `:if ([:len [/disk/find where file-path~"^/\\?${FOLDER}/"]] > 0) do={ :error "rds-csi:file-in-use" }`,
+      `:local why ""`,
+      `:foreach s in=[/disk/btrfs/subvolume/find where fs="data" and (fullname="csi/${ID}" or fullname="/csi/${ID}")] do={ :onerror g in={ /disk/btrfs/subvolume/remove $s } do={ :set why $g } }`,
+      `:local left [:len [/file/find where name="${FOLDER}"]]`,
+      `:if ($left > 0 && [:len $why] > 0) do={ :error $why }`,
+      `:put ("~p:N:left~" . $left . "~e:N~")`,
+    ],
+  },
+};
+const GONE = `:if ([:len [/disk/find where slot="${ID}"]] > 0) do={ :error "rds-csi:changed" }`;
+const { fresh, kept } = conversionSlots(ID);
+const CONVERTING = `:if ([:len [/disk/find where slot="${fresh}" or slot="${kept}"]] > 0) do={ :error "rds-csi:converting" }`;
+const LABEL = `:if ([:len [/disk/btrfs/filesystem/find where label="data"]] != 1) do={ :error "rds-csi:label-ambiguous" }`;
+const MOUNTED = `:if ([:len [/disk/find where slot="storage-pool" and mounted]] = 0) do={ :error "rds-csi:pool-not-mounted" }`;
 const MINE = `[/disk/find where slot="${ID}" and comment="c\\"1" and type="file"]`;
 
-describe("the line of a deletion", () => {
+describe.each(FILE_LAYOUTS)("the line of a deletion, layout %s", (form) => {
+  const { place, removal } = PLACES[form];
+  const first = form === "plain" ? [MOUNTED, CONVERTING] : [MOUNTED, LABEL, CONVERTING];
+  const rest = [GONE, ...removal, MOUNTED];
+
   test("ends the export and removes the item with exactly this record, then the file that nothing uses, on a mounted pool", async () => {
     const { context, lines, commands } = rds(left("0"));
-    expect(await removeVolume(context, VOLUME, PLACE, SIGNAL)).toBe("removed");
-    const item = [MOUNTED, `/disk/set ${MINE} nvme-tcp-export=no`, `/disk/remove ${MINE}`];
-    expect(lines.map((line) => line.split("; "))).toEqual([[...item, ...REMOVAL]]);
+    expect(await removeVolume(context, VOLUME, place, SIGNAL)).toBe("removed");
+    const item = [...first, `/disk/set ${MINE} nvme-tcp-export=no`, `/disk/remove ${MINE}`];
+    expect(lines).toEqual([[...item, ...rest].join("; ")]);
     expect(commands[0]).toMatchObject({ purpose: "change", orderKey: ID, what: `delete volume ${ID}` });
   });
 
   test("of a file alone touches no item", async () => {
     const { context, lines } = rds(left(" 0 "));
-    expect(await removeFile(context, ID, PLACE, SIGNAL)).toBe("removed");
-    expect(lines.map((line) => line.split("; "))).toEqual([[MOUNTED, ...REMOVAL]]);
+    expect(await removeFile(context, ID, place, SIGNAL)).toBe("removed");
+    expect(lines).toEqual([[...first, ...rest].join("; ")]);
   });
-});
 
-test.each<[string, Answer, string]>([
-  ["changed", { reason: "changed" }, "changed"],
-  ["pool-not-mounted", { reason: "pool-not-mounted" }, "filePoolNotMounted"],
-  ["file-in-use", { reason: "file-in-use" }, "foreignDisk"],
-  ["busy", { kind: "busy", text: "in use" }, "rdsBusy"],
-  ["another error", { kind: "other", text: "x" }, "commandRejected"],
-  ["a file that stays", left("1"), "notVerified"],
-  ["no count", {}, "notVerified"],
-])("a deletion that meets %s has not removed the volume", async (_, answer, expected) => {
-  const { context } = rds(answer);
-  const id = (error: { readonly id: string }) => error.id;
-  expect(await removeVolume(context, VOLUME, PLACE, SIGNAL).catch(id)).toBe(expected as never);
-  const unfinished = expected === "changed" ? "notVerified" : expected;
-  expect(await removeUnfinished(context, ID, PLACE, VOLUME, SIGNAL).catch(id)).toBe(unfinished as never);
+  test.each<[string, Answer, string]>([
+    ["changed", { reason: "changed" }, "changed"],
+    ["pool-not-mounted", { reason: "pool-not-mounted" }, "filePoolNotMounted"],
+    ["file-in-use", { reason: "file-in-use" }, "foreignDisk"],
+    ["an item of a conversion", { reason: "converting" }, "volumeConverting"],
+    ["label-ambiguous", { reason: "label-ambiguous" }, "labelAmbiguous"],
+    ["busy", { kind: "busy", text: "in use" }, "rdsBusy"],
+    ["another error", { kind: "other", text: "x" }, "commandRejected"],
+    ["a file that stays", left("1"), "notVerified"],
+    ["no count", {}, "notVerified"],
+  ])("that meets %s has not removed the volume", async (_, answer, expected) => {
+    const { context } = rds(answer);
+    const id = (error: { readonly id: string }) => error.id;
+    expect(await removeVolume(context, VOLUME, place, SIGNAL).catch(id)).toBe(expected as never);
+    const unfinished = expected === "changed" ? "notVerified" : expected;
+    expect(await removeUnfinished(context, ID, place, VOLUME, SIGNAL).catch(id)).toBe(unfinished as never);
+  });
 });
 
 test("what a failed create left is removed with its item, or as a file alone", async () => {
   const { context, lines } = rds(left("0"));
-  await removeUnfinished(context, ID, PLACE, VOLUME, SIGNAL);
-  await removeUnfinished(context, ID, PLACE, undefined, SIGNAL);
+  await removeUnfinished(context, ID, PLACES.plain.place, VOLUME, SIGNAL);
+  await removeUnfinished(context, ID, PLACES.plain.place, undefined, SIGNAL);
   expect(lines.map((line) => line.includes("/disk/remove"))).toEqual([true, false]);
 });
 
 test("a file that a failed create left and that was changed meanwhile is not verified to be gone", async () => {
   const { context } = rds({ reason: "changed" });
-  const removal = removeUnfinished(context, ID, PLACE, undefined, SIGNAL);
+  const removal = removeUnfinished(context, ID, PLACES.plain.place, undefined, SIGNAL);
   await expect(removal).rejects.toMatchObject({ id: "notVerified" });
 });
 
 test("messages name the volume, its pool, and the count of files that stay", async () => {
   const message = async (answer: Answer) => {
     const { context } = rds(answer);
-    return removeVolume(context, VOLUME, PLACE, SIGNAL).catch((reason: Error) => reason.message);
+    return removeVolume(context, VOLUME, PLACES.plain.place, SIGNAL).catch((reason: Error) => reason.message);
   };
   expect(await message({ reason: "pool-not-mounted" })).toMatch(
     new RegExp(`${ID}.*storage-pool|storage-pool.*${ID}`),
@@ -153,7 +181,7 @@ describe("the file of a volume without item", () => {
       `:local there ""; :foreach i in=[/file/find where name="${file("storage-pool")}" or name="${file("usb1")}"] do={ :set there ($there . "|" . [/file/get $i name]) }; :put ("~p:N:files~" . $there . "~e:N~"); `,
     );
     expect(lines[0]).toContain(
-      `where slot="storage-pool" or slot="${ID}" or mounted or (slot~"^(csi|pvc)-" and type="file" and !(file-path~"^/\\?(storage-pool|usb1)/csi/[^/]+\\$"))`,
+      `where slot="storage-pool" or slot="${ID}" or mounted or (slot~"^(csi|pvc)-" and type="file" and !(file-path~"^/\\?(storage-pool|usb1)/csi/[^/]+(/disk[.]img)\\?\\$"))`,
     );
   });
 
@@ -203,6 +231,26 @@ describe("the file of a volume without item", () => {
     await findLeftover(context, ID, LAYOUT, mounted, SIGNAL).catch(() => undefined);
     expect(lists.indexOf('slot="storage-pool" or slot~"^(csi|pvc)-" or mounted')).toBe(at);
     expect(lines).toHaveLength(at + 1);
+  });
+
+  test.each<[string, readonly Disk[], string]>([
+    ["few disks", [DEFAULT, USB], 'slot="storage-pool" or slot="'],
+    [
+      "all items of ours where a mount may hide the folder of another one",
+      [DEFAULT, disk("x", { type: "file" })],
+      'slot="storage-pool" or slot~"^(csi|pvc)-" or mounted',
+    ],
+  ])("a pool of ours that is away is found among %s", async (_, mounted, where) => {
+    const lost = {
+      slot: OTHER,
+      type: "file",
+      comment: OTHER_COMMENT,
+      "file-path": file("usb2", OTHER),
+    };
+    const { context, lists } = rds({ ...files(), rows: [...BOTH, lost] });
+    expect(await awayPools(context, LAYOUT, mounted, SIGNAL)).toEqual(["usb2"]);
+    expect(lists).toHaveLength(1);
+    expect(lists[0]).toStartWith(where);
   });
 
   test("is judged by few items whatever their order, with items that are not mounted, and without empty mount points", async () => {

@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { GIB } from "../../test/support/rds-stack.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
+import type { Script } from "../routeros/script.ts";
 import { VolumeCache } from "./cache.ts";
+import { type RdsContext, runChecked } from "./context.ts";
 import type { Disk } from "./disk.ts";
 import { FileTally, poolWith, requirePool } from "./pool.ts";
 import { DISK, ID, RECORD } from "./rds.fixture.ts";
@@ -38,6 +40,7 @@ describe("a pool's space", () => {
     expect(poolFrom([pool], "p", GIB).available).toBe(89n * GIB);
     // Thin files have taken nothing yet.
     expect(poolFrom([pool, file("a", 60n * GIB)], "p", GIB).available).toBe(39n * GIB);
+    expect(poolFrom([pool, file("a", 60n * GIB, "p/csi/a/disk.img")], "p", GIB).available).toBe(39n * GIB);
     // Foreign files and snapshots have taken more than our files.
     expect(poolFrom([{ ...pool, free: 5n * GIB }, file("a", 60n * GIB)], "p", GIB).available).toBe(4n * GIB);
     expect(poolFrom([pool, file("a", 200n * GIB)], "p", GIB).available).toBe(0n);
@@ -81,9 +84,15 @@ describe("whose disk it is", () => {
     });
     const adopted = "pvc-0b2c6a3e-6f0e-4a5b-9a43-2f1f0c8f7d11";
     expect(kindOf({ slot: adopted, filePath: `p/${adopted}.img`, comment: ofOther })).toBe("volume");
-    expect(kindOf({ filePath: "storage-pool/csi/other.img" })).toBe(
-      "its file storage-pool/csi/other.img is not named after it",
-    );
+    expect(kindOf({ filePath: `p/${ID}/disk.img` })).toBe("volume");
+    for (const path of [
+      "storage-pool/csi/other.img",
+      "storage-pool/csi/other/disk.img",
+      `storage-pool/csi/${ID}/other.img`,
+      `storage-pool/csi/${ID}/disk.img/x`,
+      `storage-pool/csi/x${ID}/disk.img`,
+    ])
+      expect(kindOf({ filePath: path })).toBe(`its file ${path} is not named after it`);
   });
 });
 
@@ -136,4 +145,27 @@ describe("RouterOS versions", () => {
     for (const text of ["", "stable", "v7.24"])
       expect(() => requireSupported(text)).toThrow("could not be read");
   });
+});
+
+test("an item that goes while a list is read: it is read again, and the call repeated if that does not help; for a change it is an error", async () => {
+  const error = { kind: "absent", reason: undefined, text: "no such item" };
+  let [asked, gone] = [0, 0];
+  const run = async () => {
+    asked += 1;
+    return asked <= gone ? { ok: false, failure: error } : { ok: true };
+  };
+  const client = { run } as unknown as RdsContext["client"];
+  const { signal } = new AbortController();
+  for (const [purpose, times, sent, id] of [
+    ["read", 2, 3, undefined],
+    ["read", 3, 3, "rdsBusy"],
+    ["change", 1, 1, "commandRejected"],
+  ] as const) {
+    [asked, gone] = [0, times];
+    const command = { what: "list volumes", purpose, body: (rows: Script) => rows, signal };
+    const given = runChecked({ client }, command);
+    if (id === undefined) await given;
+    else await expect(given).rejects.toMatchObject({ id });
+    expect([purpose, times, asked]).toEqual([purpose, times, sent]);
+  }
 });

@@ -41,8 +41,10 @@ export function scripted(answers: readonly (readonly object[] | string)[]): Scri
         sent.push({ line, purpose, lane });
       }
       if (typeof rows === "string") return { stdout: `~err:${nonce}~${rows}`, stderr: "", exitCode: 0, line };
+      // A removal leaves nothing.
+      const left = line.includes(":left~") ? `~p:${nonce}:left~0~e:${nonce}~\r\n` : "";
       return {
-        stdout: `~p:${nonce}:disks~${JSON.stringify(rows)}~e:${nonce}~\r\n~ok:${nonce}~\r\n`,
+        stdout: `${left}~p:${nonce}:disks~${JSON.stringify(rows)}~e:${nonce}~\r\n~ok:${nonce}~\r\n`,
         stderr: "",
         exitCode: 0,
         line,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { FILE_LAYOUTS, fileOf } from "../../test/support/file-layouts.ts";
 import { GIB, LAYOUT, MIB } from "../../test/support/rds-stack.ts";
 import { systemClock } from "../domain/clock.ts";
 import { encodeRecord } from "../domain/record/record-codec.ts";
@@ -92,6 +93,8 @@ const POOL = poolWith(
     free: GIB,
     mounted: true,
     mountPoint: "storage-pool",
+    fs: "btrfs",
+    fsLabel: "pool-label",
   },
   { allocated: 0n, counted: new Map(), asked: undefined },
   0n,
@@ -125,11 +128,11 @@ describe("growing", () => {
   });
 });
 
-describe("a create that fails on the device", () => {
+describe.each(FILE_LAYOUTS)("a create that fails on the device, layout %s", (form) => {
   const row = {
     slot: ID,
     type: "file",
-    "file-path": `/${PATH}`,
+    "file-path": `/${fileOf(ID, form)}`,
     size: 1_048_576,
     comment: encodeRecord(RECORD),
   };
@@ -137,6 +140,7 @@ describe("a create that fails on the device", () => {
     createVolume(scripted(answers), {
       id: ID,
       layout: LAYOUT,
+      form,
       pool: POOL,
       sizeBytes: MIB,
       record: RECORD,
@@ -178,6 +182,10 @@ describe("a create that fails on the device", () => {
     await expect(create([[{ ...row, size: 2_097_152 }]])).rejects.toMatchObject({ id: "sizeNotConfirmed" });
     await expect(create([[{ ...row, size: 0 }]])).rejects.toMatchObject({ id: "sizeNotConfirmed" });
     await expect(create([[{ ...row, "file-path": "/other-pool/csi/x.img" }]])).rejects.toMatchObject({
+      id: "notVerified",
+    });
+    const other = FILE_LAYOUTS.find((each) => each !== form) ?? form;
+    await expect(create([[{ ...row, "file-path": `/${fileOf(ID, other)}` }]])).rejects.toMatchObject({
       id: "notVerified",
     });
     await expect(create([[{ ...row, "mount-filesystem": true }]])).rejects.toMatchObject({

@@ -24,6 +24,13 @@ const NUMBERED: Scheme = {
   pattern: (classes) => `${classes.toReversed().join("")}$`,
 };
 
+/** Names of snapshots' subvolumes, behind the folder that they are in. */
+const SNAPSHOTS: Scheme = {
+  alphabet: "0123456789abcdef",
+  depth: 4,
+  pattern: (classes) => `(^|/)snap-${classes.join("")}`,
+};
+
 /** Slots that share their first characters, and have one of `chars` next. */
 export interface SlotPart {
   readonly scheme: Scheme;
@@ -45,6 +52,7 @@ export function isBefore(prefix: string, { path, chars }: SlotPart, slot: string
 
 /** All slots of a scheme as one part. */
 export const OUR_SLOTS: SlotPart = { scheme: OURS, path: "", chars: OURS.alphabet };
+export const ALL_SNAPSHOTS: SlotPart = { scheme: SNAPSHOTS, path: "", chars: SNAPSHOTS.alphabet };
 export const NUMBERED_SLOTS: SlotPart = { scheme: NUMBERED, path: "", chars: NUMBERED.alphabet };
 
 /** The extended regular expression that the slots of a part meet, and no others. */

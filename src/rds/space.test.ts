@@ -266,7 +266,13 @@ describe("volumes that are being created while a pool is read", () => {
       reserveBytes: 0n,
     });
   const spec = (on: Stack, name: string) => ({
-    ...{ id: volumeIdFromName(name), layout: LAYOUT, sizeBytes: size, signal: on.signal },
+    ...{
+      id: volumeIdFromName(name),
+      layout: LAYOUT,
+      form: "plain" as const,
+      sizeBytes: size,
+      signal: on.signal,
+    },
     record: { ...NEW_RECORD, name },
   });
 

@@ -256,8 +256,9 @@ function conditionOf(base: Script, ids: readonly VolumeId[]): Script {
  * Statements: put number of file disks below a mount point, number of those that show a size, and sum of the sizes under `space`, and the
  * sizes of `slots` among them under `sizes`; the sum is without these. Each disk is in one of the two prints, as slots do not change. The loop
  * has one short statement, as nobody knows how fast a device runs it. Sizes whose sum might be above the limit end the command with `no-sum`.
+ * @param of end of the two labels, for a command with several sums
  */
-function sumBelow(mountPoint: string, slots: readonly VolumeId[]): Script {
+export function sumBelow(mountPoint: string, slots: readonly VolumeId[], of = ""): Script {
   const below = ros`type="file" and file-path~${`^/?${escapeRegex(mountPoint)}/`}`;
   const chosen = `^(${slots.map(escapeRegex).join("|")})$`;
   const others = slots.length === 0 ? below : ros`${below} and !(slot~${chosen})`;
@@ -269,14 +270,22 @@ function sumBelow(mountPoint: string, slots: readonly VolumeId[]): Script {
     slots.length === 0
       ? ros``
       : ros`; :foreach one in=${print(ros`${below} and slot~${chosen}`)} do={ :set noted ($noted . "|" . ($one->"slot") . "=" . ($one->"size")) }`;
-  const space = payload("space", ros`[:len [/disk/find where ${others}]] . ":" . [:len $all] . ":" . $total`);
-  return ros`${sum}; :local noted ""${note}; ${space}; ${payload("sizes", ros`$noted`)}`;
+  const space = payload(
+    `space${of}`,
+    ros`[:len [/disk/find where ${others}]] . ":" . [:len $all] . ":" . $total`,
+  );
+  return ros`${sum}; :local noted ""${note}; ${space}; ${payload(`sizes${of}`, ros`$noted`)}`;
 }
 
-/** @returns undefined when it cannot be read, or when no disk shows a size: then `proplist` may hide them */
-function readSum(reply: Reply, asked: ReadonlySet<string>, endings: number): FileSpace | undefined {
-  const [, all, sized, total] = /^(\d+):(\d+):(\d+)$/.exec(reply.flat("space")?.trim() ?? "") ?? [];
-  const noted = reply.flat("sizes")?.trim();
+/** The sum that `sumBelow` put into a reply. @returns undefined when it cannot be read, or when no disk shows a size: then `proplist` may hide them */
+export function readSum(
+  reply: Reply,
+  asked: ReadonlySet<string>,
+  endings: number,
+  of = "",
+): FileSpace | undefined {
+  const [, all, sized, total] = /^(\d+):(\d+):(\d+)$/.exec(reply.flat(`space${of}`)?.trim() ?? "") ?? [];
+  const noted = reply.flat(`sizes${of}`)?.trim();
   if (total === undefined || noted === undefined || !/^(\|[^=|]+=\d+)*$/.test(noted)) return undefined;
   if (sized === "0" && all !== "0") return undefined;
   const counted = new Map<string, bigint>();

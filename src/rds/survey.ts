@@ -1,8 +1,10 @@
 import { parseVolumeId } from "../domain/volume-id.ts";
+import type { CommandResult } from "../routeros/client.ts";
 import { integer, type Row, text } from "../routeros/reply/row.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { anyOf } from "./backing-file.ts";
 import { type RdsContext, runChecked } from "./context.ts";
+import { CONVERSION_ITEMS, isConversionSlot } from "./conversion-slots.ts";
 import { type Disk, FILE_PROPERTIES } from "./disk.ts";
 import { bySlot, sortedOut } from "./lookup.ts";
 import { readInParts } from "./parted-read.ts";
@@ -14,6 +16,10 @@ export interface Survey {
   readonly foreign: readonly ForeignDisk[];
   /** Disk items that are mounted, pools among them. */
   readonly mounted: readonly Disk[];
+  /** Arrays, mounted or not, and failed members of arrays. */
+  readonly arrays: readonly Disk[];
+  /** Items of conversions, which have the record of a volume that may have no item of its own for a while. */
+  readonly conversions: readonly Disk[];
 }
 
 /** A file of `/file`. */
@@ -24,14 +30,17 @@ export interface RdsFile {
   readonly sizeBytes: bigint | undefined;
 }
 
-/** Every disk with a slot of ours, and every mounted one, in slot order. One RouterOS command, or several when there are many. */
+/** The items that tell how pools are: those that are mounted, arrays, and members that an array does without. */
+export const POOL_ITEMS = ros`mounted or type="raid" or raid-member-failed`;
+
+/** Every disk with a slot of ours, and the items of pools, in slot order. One RouterOS command, or several when there are many. */
 export async function surveyAll(context: RdsContext, signal: AbortSignal): Promise<Survey> {
   const listed = await readInParts(context, {
     what: "list volumes and pools",
     coalesceKey: "survey",
     signal,
-    where: ros`slot~"^(csi|pvc)-" or mounted`,
-    core: ros`mounted or (slot~"^(csi|pvc)-" and !(type="file"))`,
+    where: ros`slot~"^(csi|pvc)-" or ${POOL_ITEMS} or ${CONVERSION_ITEMS}`,
+    core: ros`${POOL_ITEMS} or ${CONVERSION_ITEMS} or (slot~"^(csi|pvc)-" and !(type="file"))`,
     files: ros`slot~"^(csi|pvc)-" and type="file"`,
     properties: FILE_PROPERTIES,
   });
@@ -40,8 +49,11 @@ export async function surveyAll(context: RdsContext, signal: AbortSignal): Promi
 
 /** Sorts disk items into volumes, foreign disks and mounted items. @param clusterId as `classify` takes it */
 export function surveyOf(disks: readonly Disk[], clusterId: string | undefined): Survey {
-  const mounted = disks.filter((disk) => disk.mounted && parseVolumeId(disk.slot) === undefined);
-  return { ...sortedOut(disks, clusterId), mounted: mounted.toSorted(bySlot) };
+  const others = disks.filter(({ slot }) => parseVolumeId(slot) === undefined).toSorted(bySlot);
+  const mounted = others.filter((disk) => disk.mounted);
+  const arrays = others.filter(({ type, memberFailed }) => type === "raid" || memberFailed);
+  const conversions = others.filter(({ slot }) => isConversionSlot(slot));
+  return { ...sortedOut(disks, clusterId), mounted, arrays, conversions };
 }
 
 /** The files that meet a condition; the RDS looks through all its filesystems for them. One RouterOS command. */
@@ -53,7 +65,12 @@ export async function listFiles(context: RdsContext, where: Script, signal: Abor
     body: (rows) => rows,
     signal,
   });
-  return result.rows.map(fileFromRow);
+  return filesOf(result);
+}
+
+/** The files of a listing of `/file`. */
+export function filesOf({ rows }: Pick<CommandResult, "rows">): RdsFile[] {
+  return rows.map(fileFromRow);
 }
 
 /** A file that has exactly one of these paths. At most one RouterOS command. */

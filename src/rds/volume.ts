@@ -4,6 +4,7 @@ import { decodeRecord } from "../domain/record/record-codec.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { parseVolumeId, SLOT_PREFIX, type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { Disk } from "./disk.ts";
+import { fileLayoutOf } from "./layout.ts";
 
 /**
  * Whether a record is that of a volume, by the name from which the volume's id was made. An adopted volume keeps the slot of its earlier
@@ -74,7 +75,7 @@ export function classify(disk: Disk, clusterId: string | undefined): Classified 
       "unreadable",
       `its record is that of the volume named ${JSON.stringify(decoded.record.name)}`,
     );
-  if (!disk.filePath.endsWith(`/${id}.img`))
+  if (fileLayoutOf(disk.filePath, id) === undefined)
     return foreign("misplaced", `its file ${disk.filePath} is not named after it`);
   return { kind: "volume", volume: { id, record: decoded.record, disk } };
 }

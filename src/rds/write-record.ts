@@ -155,7 +155,7 @@ function switchOn(write: Write, disk: Disk): Script {
   if (wanted.state === "off") return ros`/disk/set [${mine}] nvme-tcp-export=no`;
   if (!isNamed(disk, wanted)) {
     const off = ros`/disk/set [${mine}] nvme-tcp-export=no ${nameOf(wanted)}${hostsOf(disk, wanted)}`;
-    const pause = exportPause(write.volume.record.settings.reconnectDelay);
+    const pause = exportPause(write.volume.record);
     return ros`${off}; ${pause}; /disk/set [${mine} and nvme-tcp-server-nqn=${wanted.nqn}] nvme-tcp-export=yes`;
   }
   const hosts = needsHosts(disk, wanted) ? hostsOf(disk, wanted) : ros``;

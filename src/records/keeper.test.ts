@@ -62,6 +62,15 @@ const writes = () =>
   world.api.accesses.filter(({ verb, resource }) => resource === "configmaps" && verb !== "get").length;
 
 describe("copies of records in the cluster", () => {
+  test("an unfinished volume's record is not kept: put back later, it would make a volume unfinished again", async () => {
+    const one = keeper();
+    await one.keep(only(volume(ID, "rds2;n=pvc-1;c=test;t=1;s=x;k=0,1048576,1,0,01234567,-")), forever);
+    expect([kept(), writes()]).toEqual([undefined, 0]);
+    await clock.advance(KEEP_INTERVAL_MS);
+    await one.keep(only(volume(ID, FREE)), forever);
+    expect(kept()?.comment).toBe(FREE);
+  });
+
   test("the last readable record of each volume is kept as it stands, and written only when it changes", async () => {
     const one = keeper();
     await one.keep(only(volume(ID, FREE)), forever);

@@ -1,6 +1,7 @@
 import type { Clock } from "../domain/clock.ts";
 import type { ShardStore, StoredShard } from "../kubernetes/record-shards.ts";
 import type { Logger } from "../observability/log.ts";
+import { unfinished } from "../rds/copy.ts";
 import type { ForeignDisk, RdsVolume } from "../rds/volume.ts";
 import { type Copies, decodeShard, encodeCopy, nextShard, SHARDS, type Shard, shardOf } from "./copy.ts";
 
@@ -47,7 +48,9 @@ export class RecordKeeper {
     const last = this.#last;
     if (last !== undefined && clock.monotonic() - last < KEEP_INTERVAL_MS) return;
     this.#last = clock.monotonic();
-    const present = found.volumes.map(({ id, disk, record }) => ({
+    // The record of a volume that is being copied or converted must never be put back on the finished volume.
+    const finished = found.volumes.filter((volume) => unfinished(volume) === undefined);
+    const present = finished.map(({ id, disk, record }) => ({
       id,
       comment: disk.comment,
       epoch: record.epoch,

@@ -1,8 +1,10 @@
 import { decodeRecord, encodeChecked } from "../domain/record/record-codec.ts";
-import type { ExportName, VolumeRecord } from "../domain/record/volume-record.ts";
+import type { Conversion, ExportName, VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { AttachmentView } from "../kubernetes/port.ts";
+import { conversionSlots } from "../rds/conversion-slots.ts";
 import type { Disk } from "../rds/disk.ts";
+import { fileLayoutOf } from "../rds/layout.ts";
 import { classify, isRecordOf } from "../rds/volume.ts";
 import type { RecordCopy } from "./copy.ts";
 import { epochOfNqn, highestEpoch, unusedEpoch } from "./epochs.ts";
@@ -26,17 +28,81 @@ export function requireReplaceable({ handle, disk, clusterId }: PlanFacts, repla
     throw recordKept(handle, reason);
   };
   const version = /^rds(\d+)(?:;|$)/.exec(disk.comment)?.[1];
-  if (version !== undefined && version !== "1")
+  if (version !== undefined && version !== "1" && version !== "2")
     refuse(`it is of version ${version}, which a newer driver wrote: use that one`);
   const found = classify(disk, clusterId);
   if (found?.kind === "foreign") {
     const { cause, reason } = found.foreign;
     if (cause !== "unreadable" && cause !== "no-record") refuse(reason);
   }
-  if (disk.type !== "file" || !disk.filePath.endsWith(`/${handle}.img`))
+  if (disk.type !== "file" || fileLayoutOf(disk.filePath, handle) === undefined)
     refuse(`the disk item is not what the driver makes: type ${disk.type}, file ${disk.filePath || "none"}`);
+  const { conversion, copy } = found?.kind === "volume" ? found.volume.record : {};
+  if (conversion !== undefined)
+    refuse(
+      `it can be read, and says how far the volume is on its way into a subvolume; \`rds-csi volumes convert ${handle} --yes\` goes on`,
+    );
+  if (copy !== undefined)
+    refuse(
+      "it can be read, and says how far a full copy has filled the volume; the CreateVolume of its claim goes on",
+    );
   if (found?.kind === "volume" && !replaceReadable)
     refuse("it can be read; --replace-readable replaces it all the same");
+}
+
+/**
+ * The stage of a volume on its way into a subvolume, for a record of version 2 that cannot be read; undefined for any other record. The volume's own item has all
+ * of its data in each stage: in the plain file until the switch, and in the subvolume behind it.
+ * @throws recordKept (FAILED_PRECONDITION) when the volume may be an unfinished one, or its stage is in doubt
+ */
+function stageOf(facts: PlanFacts): Conversion | undefined {
+  const { handle, disk, pvs } = facts;
+  const [version, ...fields] = disk.comment.split(";");
+  if (version !== "rds2") return undefined;
+  const refuse = (reason: string): never => {
+    throw recordKept(handle, reason);
+  };
+  const own = `disk item ${handle}`;
+  if (fields.some((field) => field.startsWith("k=")))
+    refuse(
+      `a full copy into the volume was not finished, so that it holds nothing that its source does not hold; if no PersistentVolume names it, \`/disk remove [find where slot=${handle}]\` on the RDS, and its CreateVolume begins anew`,
+    );
+  const stages = fields.filter((field) => field.startsWith("y=")).map((field) => field.slice(2));
+  const nodes = holders(facts).map(({ node }) => node);
+  // Nodes use no volume on its way: the version is part of the damage.
+  if (nodes.length > 0 && stages.length === 0) return undefined;
+  if (nodes.length > 0)
+    refuse(
+      `it is on its way into a subvolume, and the VolumeAttachments attach ${nodes.join(" and ")}; end what uses the volume, and delete the VolumeAttachment`,
+    );
+  const stage = fileLayoutOf(disk.filePath, handle) === "subvolume" ? "tidy" : "copy";
+  const other = stages.find((each) => each !== stage);
+  if (other !== undefined)
+    refuse(
+      `it says that the volume is on its way into a subvolume, at stage ${JSON.stringify(other)}, and ${own} has the file ${disk.filePath}; compare both with docs/volume-record.md, and remove nothing`,
+    );
+  if (stages.length === 0 && pvs.length === 0)
+    refuse(
+      `it is of an unfinished volume, and nothing says any more whether a full copy fills it or it is on its way into a subvolume; if its claim is still waiting for it, \`/disk remove [find where slot=${handle}]\` on the RDS, and its CreateVolume begins anew; else remove nothing`,
+    );
+  // A copy beside a plain file may be an old one: without its stage the volume is one that does not move, and `volumes convert` refuses beside the copy.
+  return stages.length === 0 && stage === "copy" ? undefined : stage;
+}
+
+/** The record of a volume at this stage: each call but `volumes convert` is refused, as before the damage. */
+function atStage(record: VolumeRecord, stage: Conversion | undefined): VolumeRecord {
+  if (stage === undefined) return record;
+  return { ...record, conversion: stage, ...(stage === "tidy" ? { layout: "subvolume" } : {}) };
+}
+
+function notesOf({ handle, disk }: PlanFacts, stage: Conversion | undefined): readonly string[] {
+  if (stage !== undefined)
+    return [`On its way into a subvolume: \`rds-csi volumes convert ${handle} --yes\` goes on`];
+  if (!disk.comment.startsWith("rds2;")) return [];
+  const { fresh } = conversionSlots(handle);
+  return [
+    `Not on its way into a subvolume any more: it stays in ${disk.filePath}; disk item ${fresh}, if there is one, holds a copy that is not used`,
+  ];
 }
 
 /**
@@ -68,7 +134,9 @@ export function planRestore(facts: PlanFacts): RecordPlan {
       `the copy of ${copy.seen} attaches ${list(inCopy)}, the VolumeAttachments ${list(inCluster)}; --rebuild goes by the VolumeAttachments`,
     );
   }
-  return finished(facts, record, [`From the copy that was kept at ${copy.seen}`]);
+  const stage = stageOf(facts);
+  const notes = [`From the copy that was kept at ${copy.seen}`, ...notesOf(facts, stage)];
+  return finished(facts, atStage(record, stage), notes);
 }
 
 /**
@@ -80,7 +148,9 @@ export function planRebuild(facts: PlanFacts): RecordPlan {
   const { base, notes } = baseFrom(facts);
   const attachments = attachmentsFrom(facts, holders(facts));
   const migration = migrationFrom(facts, attachments, base.settings);
-  return finished(facts, { ...base, attachments, migration }, notes);
+  const stage = stageOf(facts);
+  const record = atStage({ ...base, attachments, migration }, stage);
+  return finished(facts, record, [...notes, ...notesOf(facts, stage)]);
 }
 
 /** The VolumeAttachments whose node has the volume, or may still have it while it is being detached. */

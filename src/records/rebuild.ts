@@ -14,6 +14,7 @@ import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { StorageClassView } from "../kubernetes/inspector.ts";
 import type { AttachmentView, PersistentVolumeView } from "../kubernetes/port.ts";
 import type { Disk } from "../rds/disk.ts";
+import { fileLayoutOf } from "../rds/layout.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 import { isRecordOf } from "../rds/volume.ts";
 import type { RecordCopy } from "./copy.ts";
@@ -76,6 +77,7 @@ export function baseFrom(facts: PlanFacts): {
       claim: claim && { namespace: claim.namespace, name: claim.name },
       createdAt: createdAt === undefined ? now : Math.floor(createdAt / 1_000),
       source: undefined,
+      ...(fileLayoutOf(facts.disk.filePath, handle) === "subvolume" ? { layout: "subvolume" } : {}),
       filesystem: undefined,
       epoch: 0,
       attachments: [],

@@ -86,9 +86,13 @@ async function answer(simulator: Simulator, request: IncomingMessage): Promise<u
       await simulator.device.setPool(slot, { mounted });
       return {};
     }
-    case "POST /reboot":
-      await simulator.reboot();
+    case "POST /reboot": {
+      const { lostSeconds = 0 } = (await readJson(request)) as { lostSeconds?: unknown };
+      if (typeof lostSeconds !== "number" || !(lostSeconds >= 0))
+        throw new SimulatorError("expected {} or {lostSeconds}, 0 or more");
+      await simulator.powerLoss(lostSeconds);
       return {};
+    }
     default:
       return undefined;
   }

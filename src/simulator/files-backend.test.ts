@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { startTestSimulator } from "../../test/support/simulator-client.ts";
 import { addLine } from "../../test/support/simulator-console.ts";
@@ -142,6 +142,28 @@ describe("files backend and restart", () => {
     const [, client] = await both(files(dir));
     await client.exec(addLine("a"));
     expect(readFileSync(path.join(dir, "state.json"), "utf8")).toContain('"a"');
+  });
+
+  test("a subvolume that a killed simulator was making is not there, nor its files", async () => {
+    const dir = temporary();
+    const [first, client] = await both(files(dir));
+    for (const name of ["whole", "half"])
+      await client.exec(
+        `/disk/btrfs/subvolume/add fs=storage-pool-fs name=${name}; /disk/add type=file slot=${name} file-path=storage-pool/${name}/d file-size=1M mount-filesystem=no; /disk/remove ${name}`,
+      );
+    await first.stop();
+    const saved = path.join(dir, "state.json");
+    const state = JSON.parse(readFileSync(saved, "utf8"));
+    for (const item of state.subvolumes) if (item.fullname === "half") item.unfinished = true;
+    writeFileSync(saved, JSON.stringify(state));
+    const [second] = await both(files(dir));
+    expect(second.device.subvolumeStore.items.map(({ fullname }) => fullname)).toEqual(["whole"]);
+    expect(second.device.files.map((file) => file.path)).toEqual([
+      "storage-pool",
+      "storage-pool/whole",
+      "storage-pool/whole/d",
+    ]);
+    expect(readdirSync(path.join(dir, "files/storage-pool"))).toEqual(["whole"]);
   });
 
   test("exports that a killed simulator left are gone when the next one starts", async () => {

@@ -60,6 +60,11 @@ export interface Simulator {
   dropConnections(): void;
   /** Reboots the device; resolves when its pools are mounted again. */
   reboot(): Promise<void>;
+  /**
+   * As `reboot`, by a loss of power: what `/disk/copy` wrote into files within the last seconds, at most 120, was not on the disks yet, and is lost.
+   * Items, comments and whatever hosts wrote stay.
+   */
+  powerLoss(lostSeconds: number): Promise<void>;
   /** Ends everything: connections, exports, timers. The state is saved. */
   stop(): Promise<void>;
 }

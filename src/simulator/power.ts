@@ -62,11 +62,15 @@ export class Power {
     }
   }
 
-  /** Power off, on, mount: SSH and hosts lose their connections, items stay. */
-  async reboot(): Promise<void> {
+  /**
+   * Power off, on, mount: SSH and hosts lose their connections, items stay.
+   * @param lostSeconds what `/disk/copy` wrote into files so long before is lost, as by a power loss; 0: nothing
+   */
+  async reboot(lostSeconds = 0): Promise<void> {
     const { device, clock } = this.#options;
     const { rebootMs, mountDelayMs, rebootExports } = device.switches();
     const mounted = device.pools.filter((pool) => pool.mounted);
+    const offAt = clock.monotonic();
     this.#online = false;
     this.#down.abort(new Error("the device reboots"));
     this.#options.dropConnections();
@@ -78,6 +82,8 @@ export class Power {
     }
     await device.exports.reconcile();
     await clock.sleep(rebootMs, this.#stopped.signal);
+    // No line runs any more.
+    await device.pageCache.lose(lostSeconds, offAt, device.backend, device.fileStore);
     this.#down = new AbortController();
     device.bootedAt = clock.now();
     this.#online = true;

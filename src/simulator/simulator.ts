@@ -8,6 +8,7 @@ import { nvmetBackend } from "./backend/nvmet/nvmet.ts";
 import { type ControlServer, startControl } from "./control.ts";
 import { Device } from "./device/device.ts";
 import { DEFAULT_POOL } from "./device/pools.ts";
+import { checkOffset } from "./device/time.ts";
 import type { SimulatedUser } from "./device/users.ts";
 import { SimulatorError } from "./errors.ts";
 import { Faults } from "./faults.ts";
@@ -59,6 +60,7 @@ function switchesOf(options: SimulatorOptions): Switches {
   if (profile === undefined) throw new SimulatorError(`the simulator has no profile ${options.profile}`);
   const switches = { ...DEFAULT_SWITCHES, ...profile.switches, ...checkSwitches({ ...options.switches }) };
   versionParts(switches.version);
+  checkOffset(switches);
   return switches;
 }
 
@@ -80,7 +82,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   await backend.withdrawAllExports();
   const persistence = new Persistence(stateDir);
   let power: Power | undefined;
-  const device = new Device({
+  const device: Device = new Device({
     clock,
     backend,
     logger,
@@ -89,12 +91,16 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       persistence.touch();
       power?.watchReadiness();
     },
+    saved: () => {
+      persistence.touch();
+      return persistence.save(() => device.save());
+    },
   });
   const state = await persistence.load();
   if (state !== undefined) device.restore(state);
   for (const pool of options.pools ?? [DEFAULT_POOL]) await device.openPool(pool);
   const found = await backend.list();
-  if (found !== undefined) device.fileStore.reconcile(found);
+  if (found !== undefined) await device.reconcile(found);
   else if (state !== undefined) await refillMemory(device);
   device.management.accounts.give(users);
 
@@ -170,11 +176,13 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     setSwitches: (changes) => {
       const next = { ...switches, ...checkSwitches({ ...changes }) };
       versionParts(next.version);
+      checkOffset(next);
       switches = next;
       warnOfBlindness(backend, switches, logger);
     },
     dropConnections: () => server.dropConnections(),
     reboot: () => running.reboot(),
+    powerLoss: (lostSeconds) => running.reboot(lostSeconds),
     stop: () => {
       stopping ??= (async () => {
         faults.clear();

@@ -144,6 +144,7 @@ export async function bare(stand: Stand): Promise<TestClient> {
 interface SavedState {
   nextId: number;
   files: { id: number; path: string }[];
+  subvolumes: { id: number; fullname: string }[];
   disks: { id: number; config: { $map: [string, unknown][] } }[];
 }
 
@@ -163,7 +164,9 @@ export async function fill(stand: Stand, count: number) {
   const file = join(stand.directory, "rds/state.json");
   const state = JSON.parse(await readFile(file, "utf8")) as SavedState;
   const pattern = volumeIdFromName("pattern");
-  const image = state.files.find(({ path }) => path.includes(pattern));
+  // The directory that is its subvolume, and its image.
+  const files = state.files.filter(({ path }) => path.includes(pattern));
+  const subvolume = state.subvolumes.find(({ fullname }) => fullname.includes(pattern));
   const disk = state.disks.find(({ config }) => JSON.stringify(config).includes(pattern));
   const copy = <T>(from: T, name: string): T =>
     JSON.parse(
@@ -171,8 +174,10 @@ export async function fill(stand: Stand, count: number) {
         .replaceAll(pattern, volumeIdFromName(name))
         .replaceAll("n=pattern;", `n=${name};`),
     );
-  for (let index = 0; index < count && image !== undefined && disk !== undefined; index++) {
-    state.files.push(copy(image, filledName(index)));
+  if (subvolume === undefined || disk === undefined) throw new Error("the RDS does not have the pattern");
+  for (let index = 0; index < count; index++) {
+    state.files.push(...files.map((each) => copy(each, filledName(index))));
+    state.subvolumes.push(copy(subvolume, filledName(index)));
     state.disks.push(copy(disk, filledName(index)));
   }
   await writeFile(file, JSON.stringify(state));

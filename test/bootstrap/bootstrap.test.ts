@@ -238,7 +238,7 @@ describe("the user that it makes", () => {
         capabilities: [BLOCK],
         parameters: {},
         mutableParameters: {},
-        contentSource: undefined,
+        source: undefined,
         signal,
       });
       const volumeId = created.id;

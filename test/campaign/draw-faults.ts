@@ -30,7 +30,7 @@ export const LINES = [
   "/disk/add",
   "/disk/set",
   "/disk/remove",
-  "/file/remove",
+  "/(file|subvolume)/remove",
   "nvme-tcp-export=yes",
   "nvme-tcp-export=no",
   "^(?!.*/(disk|file)/(add|set|remove)).*/disk/print",

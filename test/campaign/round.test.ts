@@ -72,7 +72,8 @@ describe.skipIf(noDevices !== "")(`a round of the campaign ${noDevices}`.trim(),
     ];
     const loseOne = async (directory: string) => {
       const folder = join(directory, "rds", "files", "storage-pool", "csi");
-      const [name = ""] = (await readdir(folder)).filter((each) => each.endsWith(".img"));
+      const all = await readdir(folder, { recursive: true });
+      const [name = ""] = all.filter((each) => each.endsWith("/disk.img"));
       const image = await open(join(folder, name), "r+");
       await image.write(Buffer.alloc(RECORD_BYTES), 0, RECORD_BYTES, 2 * RECORD_BYTES);
       await image.close();

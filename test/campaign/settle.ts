@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
+import { fileOf } from "../support/file-layouts.ts";
 import { loopsBelow, mountsBelow } from "../support/leftovers.ts";
 import { capture } from "../support/processes.ts";
 import type { Caller } from "./calls.ts";
@@ -18,7 +19,7 @@ export const HEALTHY_WITHIN_MS = 90_000;
 async function checkFilesystem(user: VolumeUser): Promise<void> {
   if (user.plan.kind !== "filesystem") return;
   const { stand } = user.site;
-  const image = join(stand.directory, "rds/files/storage-pool/csi", `${user.volumeId}.img`);
+  const image = join(stand.directory, "rds/files", fileOf(volumeIdFromName(user.plan.name), "subvolume"));
   const { code, stdout, stderr } = await capture("e2fsck", ["-f", "-n", image]);
   if (code === 0) return;
   user.history.add({

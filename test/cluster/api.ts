@@ -34,8 +34,11 @@ const KINDS: Readonly<Record<string, string>> = {
   StatefulSet: "apis/apps/v1/statefulsets",
   PodDisruptionBudget: "apis/policy/v1/poddisruptionbudgets",
   StorageClass: "-apis/storage.k8s.io/v1/storageclasses",
+  VolumeAttributesClass: "-apis/storage.k8s.io/v1/volumeattributesclasses",
   CSINode: "-apis/storage.k8s.io/v1/csinodes",
   VolumeAttachment: "-apis/storage.k8s.io/v1/volumeattachments",
+  VolumeSnapshotContent: "-apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents",
+  VolumeSnapshot: "apis/snapshot.storage.k8s.io/v1/volumesnapshots",
   VirtualMachineInstance: "apis/kubevirt.io/v1/virtualmachineinstances",
   VirtualMachineInstanceMigration: "apis/kubevirt.io/v1/virtualmachineinstancemigrations",
 };

@@ -93,5 +93,15 @@ done
 go_build sidecars github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner
 go_build sidecars github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher
 go_build sidecars github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer
+for program in csi-snapshotter snapshot-controller; do
+  go_build sidecars "github.com/kubernetes-csi/external-snapshotter/v8/cmd/$program"
+done
 go_build sidecars rds-csi/test/cluster/sidecars/livenessprobe
 go_build sidecars rds-csi/test/cluster/sidecars/registrar csi-node-driver-registrar
+# The definitions of snapshots, as published.
+client=github.com/kubernetes-csi/external-snapshotter/client/v8
+crds=$(cd "$here/sidecars" && go list -m -f '{{.Dir}}' $client)/config/crd
+mkdir -p "$dir/crds"
+for kind in volumesnapshotclasses volumesnapshotcontents volumesnapshots; do
+  install -m 644 "$crds/snapshot.storage.k8s.io_$kind.yaml" "$dir/crds/"
+done

@@ -5,7 +5,7 @@ import process from "node:process";
 import { Control } from "../support/control.ts";
 import { API, CONTROL } from "./addresses.ts";
 import { Api, isReady } from "./api.ts";
-import { prepareControlPlane, startApi, startControllers } from "./control-plane.ts";
+import { prepareControlPlane, startApi, startControllers, startSnapshotController } from "./control-plane.ts";
 import { endOnHost, startOnHost } from "./host-process.ts";
 import { makeImages } from "./images.ts";
 import { detachLoops, removeCgroups } from "./leftovers.ts";
@@ -121,7 +121,9 @@ export class Cluster {
       });
     }
     const cluster = new Cluster(place, control, nodes, await apiOf(place));
-    await cluster.kubectl(["apply", "--server-side", "-f", join(import.meta.dirname, "crds.yaml")]);
+    for (const kinds of [join(import.meta.dirname, "crds.yaml"), join(place.programs, "crds")])
+      await cluster.kubectl(["apply", "--server-side", "-f", kinds]);
+    await startSnapshotController(control);
     await cluster.applySite();
     time("kubelets started, manifests applied");
     await cluster.awaitDriver();

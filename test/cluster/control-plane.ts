@@ -95,6 +95,14 @@ export async function startControllers(control: Machine): Promise<void> {
   ]);
 }
 
+/** Starts the controller of snapshots, which a cluster has once, whatever its drivers. Their kinds have to be there. */
+export async function startSnapshotController(control: Machine): Promise<void> {
+  await control.daemon("snapshot-controller", [
+    ...["snapshot-controller", `--kubeconfig=${at("admin.kubeconfig")}`, "--leader-election=false"],
+    ...["--retry-interval-start=1s", "--retry-interval-max=1m", "--kube-api-qps=50", "--kube-api-burst=100"],
+  ]);
+}
+
 /** kubectl in the control machine, with the rights of an administrator. */
 export function kubectl(control: Machine, ...args: string[]): Promise<string> {
   return control.run(`${INSIDE.bin}/kubectl`, [`--kubeconfig=${at("admin.kubeconfig")}`, ...args], {

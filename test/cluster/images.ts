@@ -19,6 +19,7 @@ export const SIDECARS = [
   "csi-provisioner",
   "csi-attacher",
   "csi-resizer",
+  "csi-snapshotter",
   "livenessprobe",
   "csi-node-driver-registrar",
 ];

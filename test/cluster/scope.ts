@@ -36,6 +36,8 @@ export interface ClaimOptions {
   readonly mode?: "ReadWriteOnce" | "ReadWriteOncePod" | "ReadWriteMany" | "ReadOnlyMany";
   readonly block?: boolean;
   readonly volumeName?: string;
+  /** A VolumeSnapshot or claim of this namespace that it is made from. */
+  readonly source?: { readonly kind: "VolumeSnapshot" | "PersistentVolumeClaim"; readonly name: string };
 }
 
 export interface PodOptions {
@@ -142,7 +144,9 @@ export class Scope {
       mode = "ReadWriteOnce",
       block = false,
       volumeName,
+      source,
     } = options;
+    const group = source?.kind === "VolumeSnapshot" ? { apiGroup: "snapshot.storage.k8s.io" } : {};
     return this.api.apply({
       apiVersion: "v1",
       kind: "PersistentVolumeClaim",
@@ -153,6 +157,7 @@ export class Scope {
         resources: { requests: { storage: size } },
         volumeMode: block ? "Block" : "Filesystem",
         ...(volumeName === undefined ? {} : { volumeName }),
+        ...(source === undefined ? {} : { dataSource: { ...group, ...source } }),
       },
     });
   }

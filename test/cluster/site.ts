@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { newEd25519Key } from "../../src/domain/openssh-key.ts";
@@ -29,6 +30,8 @@ export interface SiteOptions {
   readonly config: Readonly<Record<string, string>>;
   /** Patches of the manifests, as kustomize takes them. */
   readonly patches: readonly object[];
+  /** Of the manifests, those that the version has; all that a whole cluster takes, if not given. */
+  readonly components?: readonly string[];
 }
 
 /** A site without NVMe: loop devices over the files of the simulated RDS. */
@@ -67,7 +70,7 @@ export async function makeSiteFrom(
 async function writeSettings(
   directory: string,
   manifests: string,
-  { config, patches }: SiteOptions,
+  { config, patches, components = ["kubevirt", "monitoring", "snapshots"] }: SiteOptions,
 ): Promise<void> {
   const lines = Object.entries({ ...CONFIG, ...config }).map(([name, value]) => `${name}: ${value}\n`);
   await writeFile(join(directory, "config.yaml"), lines.join(""));
@@ -79,9 +82,11 @@ async function writeSettings(
     apiVersion: "kustomize.config.k8s.io/v1beta1",
     kind: "Kustomization",
     resources: [relative(directory, join(manifests, "base"))],
-    components: ["kubevirt", "monitoring"].map((name) =>
-      relative(directory, join(manifests, "components", name)),
-    ),
+    // An earlier version has fewer.
+    components: components
+      .map((name) => join(manifests, "components", name))
+      .filter((component) => existsSync(component))
+      .map((component) => relative(directory, component)),
     images,
     patches,
     configMapGenerator: [

@@ -248,8 +248,10 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
     expect(await scope.shell("raw", "blockdev --getsize64 /dev/vol")).toBe(String(128 << 20));
     await raw.goesOn();
     await scope.drop("gone");
+    // 0.1.0 knows no other layout.
+    const storageClass = await scope.storageClass("plain", { layout: "plain" });
     for (const writer of [fresh, kept]) {
-      await scope.claim(writer.pod);
+      await scope.claim(writer.pod, { storageClass });
       await writer.start(writer.pod, A);
       await writer.goesOn();
     }

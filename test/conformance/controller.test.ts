@@ -46,7 +46,7 @@ describe("CreateVolume", () => {
     [
       "ReadOnlyMany",
       { volumeCapabilities: [block(Mode.MULTI_NODE_READER_ONLY)] },
-      "INVALID_ARGUMENT: volume capability is not supported: access mode MULTI_NODE_READER_ONLY. Use ReadWriteOnce or ReadWriteOncePod, or ReadWriteMany with volumeMode: Block.",
+      "INVALID_ARGUMENT: access mode MULTI_NODE_READER_ONLY is refused: a volume is on one node at a time, on two only while a virtual machine migrates. For readers on one node use ReadWriteOnce, and readOnly: true in the pods. For readers on several nodes give each a volume of its own with a copy of the data, or let one pod serve the data (NFS, HTTP).",
     ],
     [
       "an unknown filesystem",
@@ -74,9 +74,14 @@ describe("CreateVolume", () => {
       "OUT_OF_RANGE: capacity range required_bytes=8589934592 limit_bytes=0 cannot be met: pool small has 2147483648 bytes in all. Ask for a size inside the supported range, or raise limit_bytes.",
     ],
     [
-      "a source that this version cannot copy",
+      "a snapshot that does not exist",
       { volumeContentSource: { type: { case: "snapshot", value: { snapshotId: "snap-1" } } } },
-      "INVALID_ARGUMENT: volume_content_source of kind snapshot is not supported by this version. Create an empty volume and copy the data, or use a version that supports it.",
+      'NOT_FOUND: snapshot "snap-1" does not exist on the RDS. Check the snapshot handle; `rds-csi snapshots list` shows what exists.',
+    ],
+    [
+      "a source without a kind",
+      { volumeContentSource: {} },
+      "INVALID_ARGUMENT: volume_content_source of kind unknown is not supported by this version. Create an empty volume and copy the data, or use a version that supports it.",
     ],
     [
       "a pool that does not exist",
@@ -91,7 +96,12 @@ describe("CreateVolume", () => {
     [
       "mutable parameters win over parameters",
       { parameters: { migrationGuard: "off" }, mutableParameters: { migrationGuard: "maybe" } },
-      'INVALID_ARGUMENT: StorageClass parameter migrationGuard="maybe" is invalid: expected enforce, warn or off (default enforce). Correct the parameter; a StorageClass is changed by creating it anew.',
+      'INVALID_ARGUMENT: VolumeAttributesClass parameter migrationGuard="maybe" is invalid: expected enforce, warn or off (default enforce); nothing was changed. Name a VolumeAttributesClass with another value in the claim; a class is changed by creating another one.',
+    ],
+    [
+      "a mutable parameter that is fixed",
+      { mutableParameters: { pool: "small" } },
+      'INVALID_ARGUMENT: VolumeAttributesClass parameter "pool" is fixed when a volume is made (can be changed: migrationTimeoutSeconds, migrationGuard, ctrlLossTmo, reconnectDelay, keepAliveTmo, fastIoFailTmo, nrIoQueues, queueSize); nothing was changed. Name a VolumeAttributesClass without this parameter in the claim; fixed parameters belong into the StorageClass.',
     ],
     [
       "a map above 4 KiB",
@@ -157,6 +167,29 @@ describe("CreateVolume", () => {
   });
 });
 
+describe("ControllerModifyVolume", () => {
+  test("missing id, unknown volume, map too large, then the settings, however often it is repeated", async () => {
+    const volumeId = await created("modify");
+    const ask = (over: object) =>
+      outcome(stand.controller.controllerModifyVolume({ volumeId, mutableParameters: {}, ...over }));
+    expect(await ask({ volumeId: "" })).toBe(missing("volume_id"));
+    for (const id of [UNKNOWN, "../../etc"])
+      expect(await ask({ volumeId: id, mutableParameters: { XXX_FakeKey: "x" } })).toStartWith("NOT_FOUND: ");
+    expect(await ask({ mutableParameters: { a: "x".repeat(4096) } })).toBe(
+      "INVALID_ARGUMENT: mutable_parameters is 4097 bytes long, the limit is 4096 bytes. Use a shorter value.",
+    );
+    expect(await ask({ mutableParameters: { queueSize: "64", XXX_FakeKey: "x" } })).toStartWith(
+      'INVALID_ARGUMENT: VolumeAttributesClass parameter "XXX_FakeKey" is unknown (can be changed: ',
+    );
+    const comment = async () =>
+      (await stand.control.state()).disks.find(({ slot }) => slot === volumeId)?.comment;
+    expect(await comment()).not.toContain(";qs=64");
+    for (let repeat = 0; repeat < 10; repeat += 1)
+      expect(await ask({ mutableParameters: { queueSize: "64" } })).toBe("OK");
+    expect(await comment()).toContain(";qs=64");
+  });
+});
+
 describe("DeleteVolume", () => {
   test("no id, unknown, malformed, foreign-looking", async () => {
     const del = (volumeId: string) => outcome(stand.controller.deleteVolume({ volumeId }));
@@ -186,6 +219,14 @@ describe("DeleteVolume", () => {
     expect(disks.filter(({ slot }) => slot === volumeId)).toEqual([]);
     expect(files.filter(({ path }) => path.includes(volumeId))).toEqual([]);
   });
+});
+
+test("DeleteSnapshot: no id, unknown, of another form; without its label nothing says where it is", async () => {
+  const del = (snapshotId: string) => outcome(stand.controller.deleteSnapshot({ snapshotId }));
+  expect(await del("")).toBe(missing("snapshot_id"));
+  for (const id of [`snap-${"0".repeat(28)}.${"x".repeat(65)}`, "snap-1", "../x"])
+    expect(await del(id)).toBe("OK");
+  expect(await del(`snap-${"0".repeat(28)}`)).toMatch(/^INVALID_ARGUMENT: snapshot_id .* lacks the label/);
 });
 
 describe("ValidateVolumeCapabilities", () => {
@@ -310,12 +351,9 @@ describe("ListVolumes", () => {
 
 describe("RPCs that are not offered", () => {
   for (const method of [
-    "controllerModifyVolume",
-    "controllerGetVolume",
-    "createSnapshot",
-    "deleteSnapshot",
-    "listSnapshots",
-    "getSnapshot",
+    // Of CSI 1.13, which is not the default dialect.
+    "controllerGetVolumeHealth",
+    "controllerListVolumeHealth",
   ] as const) {
     test(`${method} is UNIMPLEMENTED`, async () => {
       const name = `${method[0]?.toUpperCase()}${method.slice(1)}`;
@@ -331,14 +369,21 @@ describe("RPCs that are not offered", () => {
       type.case === "rpc" ? nameOf(Rpc, type.value.type) : `${type.case}`,
     );
     expect(names.sort()).toEqual([
+      "CLONE_VOLUME",
+      "CREATE_DELETE_SNAPSHOT",
       "CREATE_DELETE_VOLUME",
       "EXPAND_VOLUME",
       "GET_CAPACITY",
+      "GET_SNAPSHOT",
+      "GET_VOLUME",
+      "LIST_SNAPSHOTS",
       "LIST_VOLUMES",
       "LIST_VOLUMES_PUBLISHED_NODES",
+      "MODIFY_VOLUME",
       "PUBLISH_READONLY",
       "PUBLISH_UNPUBLISH_VOLUME",
       "SINGLE_NODE_MULTI_WRITER",
+      "VOLUME_CONDITION",
     ]);
   });
 

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { driverName } from "../../src/config/common-options.ts";
-import { capabilityProblem } from "../../src/controller/capabilities.ts";
 import { PARAMETER_DOCS, readParameters } from "../../src/controller/parameters.ts";
+import { capabilityProblem } from "../../src/domain/capability-problem.ts";
 import { parseQuantity } from "../../src/kubernetes/quantity.ts";
 import { migrationLimit } from "../../src/migration/time-limit.ts";
 import { files } from "../manifests/manifests.fixture.ts";

@@ -7,6 +7,7 @@ import { buildProgram } from "../../src/cli/program.ts";
 import { createRdsMetrics } from "../../src/cli/rds-metrics.ts";
 import { envNameOf } from "../../src/config/option.ts";
 import { createMigrationMetrics } from "../../src/controller/migration-metrics.ts";
+import { createSpaceMetrics } from "../../src/controller/space-watch.ts";
 import { systemClock } from "../../src/domain/clock.ts";
 import { createNodeMetrics } from "../../src/node/health/node-metrics.ts";
 import { createConnectMetrics } from "../../src/nvme/connect-metrics.ts";
@@ -41,6 +42,9 @@ const OF_OTHERS = [
   "--deno",
   "--disable-force-detach-on-timeout",
   "--no-headers",
+  "--features",
+  "--snapshot-move-data",
+  "--include-namespaces",
 ];
 
 /** Flags of our own scripts: whatever their texts know. */
@@ -79,12 +83,15 @@ describe("names in the documents exist in the code", () => {
     expect(all).toContain("rds-csi volumes show");
     // Not the namespace of that name, and no placeholder.
     const commandsOf = (text: string): string[] =>
-      [...text.matchAll(/(?<!-n )(?<![\w./-])(?:dist\/)?(rds-csi (?:volumes )?[a-z]+)(?![\w/:.-])/g)].map(
-        ([, found = ""]) => found,
-      );
+      [
+        ...text.matchAll(
+          /(?<!-n )(?<![\w./-])(?:dist\/)?(rds-csi (?:volumes |snapshots )?[a-z]+)(?![\w/:.-])/g,
+        ),
+      ].map(([, found = ""]) => found);
     expect(
       commandsOf("`rds-csi volumes list` dist/rds-csi node kubectl -n rds-csi get rds-csi-node"),
     ).toEqual(["rds-csi volumes list", "rds-csi node"]);
+    expect(commandsOf("`rds-csi snapshots nothing`")).toEqual(["rds-csi snapshots nothing"]);
     for (const { path, code, blocks } of pages) {
       const shell = blocks.filter(({ language }) => language === "sh").map(({ text }) => text);
       expect([path, [...code, ...shell].flatMap(commandsOf).filter((name) => !all.has(name))]).toEqual([
@@ -112,6 +119,7 @@ describe("names in the documents exist in the code", () => {
   test("metrics", async () => {
     const { registry } = createMetrics(buildInfo);
     createMigrationMetrics(registry, () => undefined);
+    createSpaceMetrics(registry, () => undefined);
     createConnectMetrics(registry, { running: 0, waiting: 0 });
     createRdsMetrics(registry, systemClock);
     createNodeMetrics(registry, systemClock);

@@ -1,14 +1,21 @@
 import { describe, expect, test } from "bun:test";
 import { parse } from "yaml";
+import { DEFAULT_DRIVER_NAME } from "../../src/config/common-options.ts";
 import { requireSupported } from "../../src/controller/capabilities.ts";
 import { noOrchestrator } from "../../src/controller/evidence.ts";
-import { PARAMETER_DOCS, readParameters } from "../../src/controller/parameters.ts";
+import {
+  changedSettings,
+  MUTABLE_DOCS,
+  PARAMETER_DOCS,
+  readParameters,
+} from "../../src/controller/parameters.ts";
 import { chooseSize } from "../../src/controller/sizes.ts";
 import { CONTROLLER_CAPABILITIES } from "../../src/csi/controller.ts";
 import { ControllerServiceCapability_RPC_Type as Rpc } from "../../src/csi/gen/csi_pb.ts";
 import { ACCESS_MODES, type AccessMode, type Capability } from "../../src/domain/access-mode.ts";
 import { DriverError } from "../../src/domain/errors/driver-error.ts";
 import { grpcCodeName } from "../../src/domain/errors/grpc-code.ts";
+import { DEFAULT_SETTINGS } from "../../src/domain/record/volume-record.ts";
 import { BLOCK } from "../support/rds-stack.ts";
 import { page, section, tableRows } from "./pages.fixture.ts";
 import { answer, CLAIM, World } from "./scenarios.fixture.ts";
@@ -39,12 +46,23 @@ describe("docs/storage-class.md", () => {
   });
 
   test("a VolumeAttributesClass is promised only if the driver offers MODIFY_VOLUME, without which sidecars refuse it", () => {
-    const text = section(storageClass, "Parameters").replaceAll("\n", " ");
-    const said = text.split(/(?<=\.) /).filter((sentence) => sentence.includes("VolumeAttributesClass"));
     const offered: readonly number[] = CONTROLLER_CAPABILITIES;
-    const supported = offered.includes(Rpc.MODIFY_VOLUME);
-    expect(said.length).toBeGreaterThan(0);
-    expect(said.filter((sentence) => !sentence.includes("not supported"))).toEqual(supported ? said : []);
+    expect(offered.includes(Rpc.MODIFY_VOLUME)).toBe(storageClass.text.includes("## VolumeAttributesClass"));
+  });
+
+  test("VolumeAttributesClass: every parameter with the time at which a change takes effect; the example is accepted", () => {
+    const [, ...rows] = tableRows(section(storageClass, "VolumeAttributesClass"));
+    const listed = rows.map(([name = "", effect]) => [name.replaceAll("`", ""), effect]);
+    expect(Object.fromEntries(listed)).toEqual({ ...MUTABLE_DOCS });
+    const [, example] = storageClass.blocks
+      .filter(({ language }) => language === "yaml")
+      .map(({ text }) => parse(text));
+    expect(example).toMatchObject({ kind: "VolumeAttributesClass", driverName: DEFAULT_DRIVER_NAME });
+    expect(changedSettings(DEFAULT_SETTINGS, example.parameters)).toMatchObject({
+      migrationTimeoutSeconds: 1_800,
+      reconnectDelay: 10,
+      keepAliveTmo: 15,
+    });
   });
 
   test("its example is accepted", () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { ACCESS_MODES } from "../../src/domain/access-mode.ts";
 import { hostIdentity } from "../../src/domain/host-identity.ts";
 import { decodeRecord, encodeRecord, RECORD_LIMIT } from "../../src/domain/record/record-codec.ts";
-import { DEFAULT_SETTINGS, type VolumeRecord } from "../../src/domain/record/volume-record.ts";
+import { connectionOf, DEFAULT_SETTINGS, type VolumeRecord } from "../../src/domain/record/volume-record.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { page, section, tableRows } from "./pages.fixture.ts";
 
@@ -44,6 +44,8 @@ describe("docs/volume-record.md", () => {
       claim: { namespace: "a", name: "b" },
       createdAt: 1,
       source: "s",
+      layout: "subvolume",
+      wantedBytes: 1n,
       filesystem: "xfs",
       epoch: 2,
       attachments: ["x", "y"].map((node) => ({
@@ -53,6 +55,7 @@ describe("docs/volume-record.md", () => {
         accessType: "mount",
         readonly: false,
         since: 1,
+        connection: connectionOf(DEFAULT_SETTINGS),
       })),
       exportName: { nqn: "nqn.x:y", port: 4420, hosts: true },
       invalidations: 1,

@@ -134,7 +134,8 @@ describe("RouterOS commands per RPC", () => {
       ControllerPublishVolume: 2,
       "ControllerPublishVolume again": 1,
       ValidateVolumeCapabilities: 1,
-      ListVolumes: 1,
+      // The second reads the pools, for the condition of the volumes.
+      ListVolumes: 2,
       GetCapacity: 1,
       ControllerUnpublishVolume: 1,
       DeleteVolume: 2,
@@ -165,6 +166,7 @@ describe("RouterOS commands per RPC", () => {
     const sent = await count(() =>
       Promise.all(Array.from({ length: 50 }, () => stand.controller.listVolumes())),
     );
-    expect(sent).toBeLessThanOrEqual(3);
+    // Two commands for a list: the first, and the next one, which all others share.
+    expect(sent).toBeLessThanOrEqual(4);
   });
 });

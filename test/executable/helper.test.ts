@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import {
   closeSync,
   constants,
@@ -72,6 +72,8 @@ async function mountedElsewhere(device: string, action: () => Promise<void>): Pr
   }
 }
 
+const UUID = "01234567-89ab-4def-8123-456789abcdef";
+
 const RUNTIMES = [
   { name: "the executable", command: [executable, "node-helper"], missing: "" },
   { name: "Bun, from source", command: [process.execPath, entry], missing: "" },
@@ -117,6 +119,25 @@ for (const { name, command, missing } of RUNTIMES) {
       expect(await helper.findFilesystem(device, size, "ext4")).toMatchObject({ marks: [mark, mark] });
       expect(await helper.eraseMarks(device, number, size, mark.volume)).toEqual({ kind: "done" });
       expect(zeros()).toBe(true);
+    });
+
+    test("a filesystem of a free device gets another UUID; a device that something has stays as it is", async () => {
+      const { image, device, number } = loop();
+      execFileSync("mkfs.ext4", ["-q", device]);
+      const before = readFileSync(image);
+      const other = openSync(device, constants.O_RDONLY | constants.O_EXCL);
+      expect(await helper.changeUuid(device, number, "ext4", UUID)).toEqual({
+        kind: "refused",
+        detail: expect.stringContaining("EBUSY"),
+      });
+      closeSync(other);
+      expect(await helper.changeUuid(device, "7:9999", "ext4", UUID)).toMatchObject({ kind: "refused" });
+      expect(await helper.changeUuid(device, number, "xfs", UUID)).toMatchObject({ kind: "kept" });
+      expect(readFileSync(image).equals(before)).toBe(true);
+      expect(await helper.lookForUuid(device, "ext4", UUID)).toMatchObject({ kind: "changeable" });
+      expect(await helper.changeUuid(device, number, "ext4", UUID)).toEqual({ kind: "done" });
+      expect(await helper.lookForUuid(device, "ext4", UUID)).toEqual({ kind: "same" });
+      expect(spawnSync("e2fsck", ["-f", "-n", device]).status).toBe(0);
     });
   });
 }

@@ -108,8 +108,10 @@ test("table and wide", async () => {
     `\nProblems:\n!  foreign-disk: ${ids.foreign}: The disk item is not ours: it belongs to cluster other\n\n3 volumes, 1 with problems;`,
   );
   const wide = await list("-o", "wide");
-  expect(wide.stdout.split("\n")[0]).toMatch(/NAME +EXPORTED +NQN +PATH +PROBLEMS$/);
-  expect(wide.stdout).toContain(`storage-pool/csi/${ids.attached}.img`);
+  expect(wide.stdout.split("\n")[0]).toMatch(
+    /NAME +SNAPSHOTS +LAYOUT +SOURCE +EXPORTED +NQN +PATH +PROBLEMS$/,
+  );
+  expect(wide.stdout).toContain(`storage-pool/csi/${ids.attached}/disk.img`);
 });
 
 test("options choose volumes and their order", async () => {
@@ -144,7 +146,7 @@ test("unknown values: exit 2 with the allowed ones, and nothing is asked", async
     expect(code).toBe(2);
     expect(stderr).toContain('--state has the unknown name "brokn"');
     expect(stderr).toContain(
-      "Did you mean broken? Expected: missing, broken, migrating, attached, available, foreign",
+      "Did you mean broken? Expected: missing, broken, migrating, copying, attached, available, foreign",
     );
     expect(stderr).toContain(
       '--sort is "colour", not one of problems, claim, node, state, size, age, handle',
@@ -182,7 +184,8 @@ test("volumes record --restore takes whole names only", async () => {
 
 test("only reads: no command changes the RDS", async () => {
   const sent = await stand.control.commandsDuring(() => list("-o", "json"));
-  expect(sent.map(({ mutated, outcome }) => `${outcome} ${mutated}`)).toEqual(["ok false", "ok false"]);
+  // The version, the volumes, their snapshots.
+  expect(sent.map(({ mutated, outcome }) => `${outcome} ${mutated}`)).toEqual(Array(3).fill("ok false"));
 });
 
 test("another host key than the pinned one, a key that the RDS does not know: exit 1, nothing is sent", async () => {

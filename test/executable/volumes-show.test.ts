@@ -97,7 +97,7 @@ afterAll(async () => {
 
 const show = (...args: string[]) => stand.cli("volumes", "show", ...stand.rdsFlags, ...args);
 
-test("a volume on which everything agrees, by each of its names; three RouterOS commands that change nothing", async () => {
+test("a volume on which everything agrees, by each of its names; four RouterOS commands that change nothing", async () => {
   for (const name of [["vms/disk"], ["disk", "-n", "vms"], ["disk"], [PV], [id]]) {
     const sent = await stand.control.commandsDuring(async () => {
       const { code, stdout, stderr } = await show(...name, ...kubernetes, "-o", "json", "--fail-on-problems");
@@ -119,12 +119,12 @@ test("a volume on which everything agrees, by each of its names; three RouterOS 
         events: { value: [{ reason: "ProvisioningSucceeded", time: "2026-03-01T12:00:00Z" }] },
       });
       expect(document.rds).toMatchObject({
-        file: { state: "known", value: { path: `storage-pool/csi/${id}.img`, sizeBytes: 8_388_608 } },
+        file: { state: "known", value: { path: `storage-pool/csi/${id}/disk.img`, sizeBytes: 8_388_608 } },
         pool: { state: "known", value: { slot: "storage-pool" } },
       });
       expect(code).toBe(0);
     });
-    expect(sent.map(({ mutated }) => mutated)).toEqual([false, false, false]);
+    expect(sent.map(({ mutated }) => mutated)).toEqual([false, false, false, false]);
   }
 });
 

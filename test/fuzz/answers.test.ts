@@ -7,6 +7,7 @@ import { detailForm } from "../../src/routeros/reply/detail-form.ts";
 import { jsonForm } from "../../src/routeros/reply/json-form.ts";
 import { linesForm } from "../../src/routeros/reply/lines-form.ts";
 import type { ProfileName } from "../../src/simulator/profiles.ts";
+import { FILE_LAYOUTS, fileOf } from "../support/file-layouts.ts";
 import type { TestConsole } from "../support/simulator-console.ts";
 import { controllerOf, Findings } from "./controller.ts";
 import { consoleOf, distorted, replyTo, transportTo } from "./distorted.ts";
@@ -22,6 +23,9 @@ const BLOCK: Capability = {
   mountFlags: [],
 };
 
+/** A volume has its layout as long as the test runs. */
+const layoutOf = (name: string): string => (/[02]$/.test(name) ? "plain" : "subvolume");
+
 /** The state of a volume on the device. */
 function truthOf({ device }: TestConsole, id: VolumeId) {
   const disk = device.disks.find((each) => each.slot === id);
@@ -29,7 +33,7 @@ function truthOf({ device }: TestConsole, id: VolumeId) {
   return {
     disk,
     record: decoded.kind === "record" ? decoded.record : undefined,
-    hasFile: device.files.some(({ path }) => path.endsWith(`${id}.img`)),
+    hasFile: FILE_LAYOUTS.some((form) => device.file(fileOf(id, form)) !== undefined),
   };
 }
 
@@ -52,9 +56,9 @@ const VERBS: Readonly<Record<string, Verb>> = {
     const wish = {
       range,
       capabilities: [BLOCK],
-      parameters: {},
+      parameters: { layout: layoutOf(name) },
       mutableParameters: {},
-      contentSource: undefined,
+      source: undefined,
     };
     const volume = await volumes.create({ name, ...wish, signal });
     const { disk, record, hasFile } = truthOf(device, volume.id);
@@ -91,6 +95,16 @@ const VERBS: Readonly<Record<string, Verb>> = {
     await expansions.expand({ volumeId: id, range, capability: BLOCK, signal });
     const { disk } = truthOf(device, id);
     return said((disk?.size ?? 0n) < range.requiredBytes, `the size is ${disk?.size}`);
+  },
+  modify: async ({ modifications }, { device, id }, random, signal) => {
+    const keepAliveTmo = 1 + random.int(300);
+    const mutableParameters = { keepAliveTmo: String(keepAliveTmo) };
+    await modifications.modify({ volumeId: id, mutableParameters, signal });
+    const { record } = truthOf(device, id);
+    return said(
+      record?.settings.keepAliveTmo !== keepAliveTmo,
+      `keepAliveTmo is ${record?.settings.keepAliveTmo}`,
+    );
   },
   find: async ({ rds }, { device, id }, _, signal) => {
     const found = await rds.find(id, signal);

@@ -175,7 +175,12 @@ const PARAMETERS = [
 ];
 const CONTEXT: PublishContext = {
   ...{ nqn: "nqn.2000-02.com.mikrotik:csi-1.7", address: "192.0.2.9", port: 4_420, sizeBytes: 1_048_576n },
-  ...{ hostNqn: "nqn.2014-08.org.nvmexpress:uuid:1", filesystemState: "new", ...DEFAULT_SETTINGS },
+  ...{
+    hostNqn: "nqn.2014-08.org.nvmexpress:uuid:1",
+    filesystemState: "new",
+    readonly: false,
+    ...DEFAULT_SETTINGS,
+  },
 };
 
 /** A map of texts with some entries changed, left out, renamed or added. */
@@ -208,7 +213,7 @@ test("parameters of a StorageClass: settings that a record and a node take, or a
       expect(pool ?? "p").toMatch(/^[A-Za-z0-9._-]{1,32}$/);
     } catch (error) {
       if (!(error instanceof DriverError)) throw error;
-      expect(error.id).toMatch(/^parameter(Unknown|Invalid)$/);
+      expect(error.id).toMatch(/^(parameter|attribute)(Unknown|Invalid|Fixed)$/);
       expect(isPrintable(error.message)).toBe(true);
       expect(error.message.length).toBeLessThan(3_000);
     }

@@ -1,9 +1,11 @@
 import { reportError } from "../../src/cli/report-error.ts";
 import { AttachmentService } from "../../src/controller/attachments.ts";
+import { CopyService } from "../../src/controller/copies.ts";
 import { noOrchestrator } from "../../src/controller/evidence.ts";
 import { ExpansionService } from "../../src/controller/expansion.ts";
 import { createMigrationMetrics } from "../../src/controller/migration-metrics.ts";
 import { MigrationReporter } from "../../src/controller/migration-reporter.ts";
+import { ModifyService } from "../../src/controller/modify.ts";
 import { VolumeService } from "../../src/controller/volumes.ts";
 import { statusOf } from "../../src/csi/status.ts";
 import { type Clock, systemClock } from "../../src/domain/clock.ts";
@@ -88,14 +90,16 @@ export function controllerOf(
     fencing: "epoch+hosts",
   });
   const clusterId = "test";
+  const copies = new CopyService({ rds, clock, logger, events: undefined });
   return {
     rds,
-    volumes: new VolumeService({ rds, clock, layout: LAYOUT, reserveBytes: 0n, clusterId }),
+    volumes: new VolumeService({ rds, clock, copies, layout: LAYOUT, reserveBytes: 0n, clusterId }),
     expansions: new ExpansionService({
       ...{ rds, reporter, logger, clock },
       reserveBytes: 0n,
       online: "re-export",
     }),
+    modifications: new ModifyService({ rds, reporter, logger }),
     attachments: new AttachmentService({
       ...{
         rds,

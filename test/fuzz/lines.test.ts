@@ -65,7 +65,7 @@ async function live(
     capabilities: [BLOCK],
     parameters,
     mutableParameters: {},
-    contentSource: undefined,
+    source: undefined,
   };
   await tried(async () => {
     requireName("name", name);
@@ -86,6 +86,11 @@ async function live(
       on.attachments.publish({ volumeId: id, nodeId, capability: BLOCK, readonly: false, signal }),
     );
   }
+  const mutableParameters = { [text("parameter")]: text("value"), keepAliveTmo: "9" };
+  await tried(() => on.modifications.modify({ volumeId: id, mutableParameters, signal }));
+  await tried(() =>
+    on.modifications.modify({ volumeId: id, mutableParameters: { queueSize: "64" }, signal }),
+  );
   await tried(() => on.volumes.list(signal));
   await tried(() => on.volumes.capacity([BLOCK], { pool: text("pool") }, signal));
   await tried(() => on.rds.hasVolumes(text("node"), 1, signal));

@@ -61,7 +61,7 @@ async function operate(
         capabilities: [BLOCK],
         parameters,
         mutableParameters: {},
-        contentSource: undefined,
+        source: undefined,
       };
       const { id } = await on.volumes.create({ ...request, signal });
       if (!known.includes(id)) known.push(id);
@@ -80,6 +80,7 @@ async function operate(
     },
     unpublish: () => on.attachments.unpublish(volumeId, nodeId, signal),
     expand: () => on.expansions.expand({ volumeId, range, capability: BLOCK, signal }),
+    modify: () => on.modifications.modify({ volumeId, mutableParameters: { queueSize: "64" }, signal }),
     capacity: () => on.volumes.capacity([BLOCK], {}, signal),
     list: async () => {
       for (const { id, nodes } of (await on.volumes.list(signal)).entries)

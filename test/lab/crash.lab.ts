@@ -1,79 +1,11 @@
 import { expect } from "bun:test";
 import { block, type Capability, MIB, mount } from "../support/rpc.ts";
 import { CrashingTools, type Moment } from "./crashing-tools.ts";
+import { killEverywhere } from "./killing.ts";
 import { lab } from "./scenario.ts";
 import { LabVolume } from "./volume.ts";
-import type { World } from "./world.ts";
 
 const NODE = "node-a";
-/** More programs than any verb runs. */
-const MOST = 200;
-
-/**
- * Runs a verb again and again, the node process killed at its first program, its second, and so on, until a run gets through
- * without being killed; after each death it is started anew and the RPC repeated until it succeeds. Each time `prepare` comes
- * before, and `undo` after.
- * @returns the programs at which it was killed
- */
-async function killEverywhere(
-  world: World,
-  tools: CrashingTools,
-  moment: Moment,
-  verb: () => Promise<void>,
-  undo: () => Promise<void>,
-  prepare: () => Promise<void>,
-): Promise<readonly string[]> {
-  const killed: string[] = [];
-  for (let at = 1; at <= MOST; at++) {
-    await prepare();
-    const service = serviceOf(world);
-    await tools.arm(service, at, moment);
-    let died = false;
-    void service.ended.then(() => {
-      died = true;
-    });
-    const outcome = await verb().then(
-      () => undefined,
-      (error: unknown) => error,
-    );
-    if (outcome === undefined && !died) {
-      await tools.arm(service, 0, moment);
-      await undo();
-      return killed;
-    }
-    await world.until(`the death at program ${at}: ${outcome}`, async () => died, 10_000);
-    killed.push((await tools.log())[at - 1] ?? "?");
-    const next = await world.startNode(NODE);
-    await tools.arm(next, 0, moment);
-    await retry(world, verb);
-    await undo();
-  }
-  throw new Error(`a verb runs more than ${MOST} programs`);
-}
-
-function serviceOf(world: World) {
-  const service = world.services.get(NODE);
-  if (service === undefined) throw new Error("no node process");
-  return service;
-}
-
-/** As kubelet does; what was left running may be in the way for a while. */
-async function retry(world: World, verb: () => Promise<void>): Promise<void> {
-  let last: unknown;
-  await world
-    .until("the repeated call", async () => {
-      try {
-        await verb();
-        return true;
-      } catch (error) {
-        last = error;
-        return false;
-      }
-    })
-    .catch((error: unknown) => {
-      throw new Error(`${error}: ${last}`);
-    });
-}
 
 /** A program's work is the same whatever filesystem follows, so that the moments are spread over the kinds. */
 const KINDS: readonly (readonly [string, Capability, readonly Moment[]])[] = [
@@ -104,7 +36,7 @@ lab("the node process is killed at every program of every verb", OPTIONS, (scena
             prepare: () => Promise<void> = async () => {},
           ) => {
             if (tools === undefined) return;
-            killedAt[name] = await killEverywhere(world, tools, moment, verb, undo, prepare);
+            killedAt[name] = await killEverywhere(world, NODE, tools, moment, verb, undo, prepare);
           };
           // The first stage formats: a volume of its own for every place to die at.
           let fresh = 0;

@@ -226,7 +226,7 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
     const gone = await LabVolume.create(world, "gone", block(), QUICK, 64n * MIB);
     await gone.up("node-a");
     await world.control("POST", "/switches", { fileRemoveInUse: "allowed" });
-    await routerOs(world, `/file/remove [find name="storage-pool/csi/${gone.id}.img"]`);
+    await routerOs(world, `/file/remove [find name="storage-pool/csi/${gone.id}/disk.img"]`);
     await untilState(world, gone, "connecting");
     expectCause(await diagnose(world), "file-missing", gone.id, "connection-not-live", "io-waits");
     await gone.down("node-a");

@@ -217,6 +217,9 @@ export class Machine {
       return;
     }
     if (message.kind === "ended") {
+      // A program that crashes leaves nothing in its log.
+      if (!["0", "SIGTERM", "SIGKILL"].includes(message.how))
+        console.log(`lab: ${this.name}: process ${message.pid} ended: ${message.how}`);
       this.#ends.get(message.pid)?.(message.how);
       this.#ends.delete(message.pid);
       return;

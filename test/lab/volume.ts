@@ -1,5 +1,10 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { VolumeContentSourceSchema } from "../../src/csi/gen/csi_pb.ts";
 import { type Capability, GIB } from "../support/rpc.ts";
 import type { World } from "./world.ts";
+
+/** What a volume is made from. */
+export type Source = NonNullable<MessageInitShape<typeof VolumeContentSourceSchema>["type"]>;
 
 /** Where kubelet would mount a volume of a node. */
 const KUBELET = "/var/lib/kubelet";
@@ -36,15 +41,24 @@ export class LabVolume {
     capability: Capability,
     parameters: Record<string, string> = {},
     sizeBytes: bigint = GIB,
+    source?: Source,
   ): Promise<LabVolume> {
     const { volume } = await world.controller.createVolume({
       name,
       capacityRange: { requiredBytes: sizeBytes },
       volumeCapabilities: [capability],
       parameters,
+      ...(source === undefined ? {} : { volumeContentSource: { type: source } }),
     });
     if (volume === undefined) throw new Error("CreateVolume gave no volume");
     return new LabVolume(world, volume.volumeId, volume.capacityBytes, volume.volumeContext, capability);
+  }
+
+  /** CreateSnapshot; its id. */
+  async snapshot(name: string): Promise<string> {
+    const { snapshot } = await this.#world.controller.createSnapshot({ name, sourceVolumeId: this.id });
+    if (snapshot?.readyToUse !== true) throw new Error("CreateSnapshot gave no snapshot that is ready");
+    return snapshot.snapshotId;
   }
 
   get staging(): string {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -37,6 +37,11 @@ export interface WorldOptions {
   readonly containers?: boolean;
   /** The scenarios use this machine's own tree, at /run/host; false. */
   readonly hostTree?: boolean;
+  /**
+   * The disk of the RDS is a filesystem of its own, in which files share blocks, so that a snapshot is of one instant; User Mode Linux
+   * only. What is not synced there is lost with its power.
+   */
+  readonly rdsFilesystem?: SharingFilesystem;
   /** Why the scenarios cannot run here, for the names of skipped tests; "". */
   readonly lacks?: string;
 }
@@ -46,6 +51,12 @@ export interface Service {
   readonly pid: number;
   readonly ended: Promise<string>;
 }
+
+/** Filesystems in which two files can share blocks. */
+export type SharingFilesystem = "btrfs" | "xfs";
+
+/** Bytes of a disk of the RDS with a filesystem of its own; sparse. */
+const RDS_DISK_SIZE = 64 * 1024 ** 3;
 
 const RDS_ADDRESS = "192.0.2.1";
 const SSH_PORT = 2222;
@@ -137,12 +148,28 @@ export class World {
       memory: name === "rds" ? "1G" : (this.#options.nodeMemory ?? "768M"),
       multipath: this.#options.multipath ?? true,
       mtu: this.#options.mtu ?? 1500,
-      ...(name === "rds" ? { disk: join(this.directory, "rds-disk") } : {}),
+      ...(name === "rds" ? this.#rdsDisk() : {}),
     });
     this.machines.set(name, machine);
+    const filesystem = name === "rds" ? this.#options.rdsFilesystem : undefined;
+    if (filesystem !== undefined) {
+      // -K: nothing is discarded of a new file.
+      const script = `blkid /dev/ubda || mkfs.${filesystem} -q -K /dev/ubda && mount /dev/ubda ${DISK}`;
+      await machine.sh(script, 60_000);
+    }
     if (this.#containers && this.nodeNames.includes(name))
       await prepareNode(machine, `${labDirectory}/modules`);
     return machine;
+  }
+
+  #rdsDisk(): { readonly disk: string } | { readonly blockDevice: string } {
+    const path = join(this.directory, "rds-disk");
+    if (this.#options.rdsFilesystem === undefined) return { disk: path };
+    if (!existsSync(path)) {
+      writeFileSync(path, "");
+      truncateSync(path, RDS_DISK_SIZE);
+    }
+    return { blockDevice: path };
   }
 
   /** Starts the simulated RDS, again too; its state and images are where they were. */

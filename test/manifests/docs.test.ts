@@ -6,7 +6,10 @@ import { kustomization, resourcesIn } from "./manifests.fixture.ts";
 import { nameOf } from "./schema.fixture.ts";
 
 const manifests = page("docs/manifests.md");
-const FOLDERS = ["base", "components/kubevirt", "components/monitoring", "components/diagnose-pods"];
+const FOLDERS = [
+  "base",
+  ...["kubevirt", "monitoring", "snapshots", "diagnose-pods"].map((name) => `components/${name}`),
+];
 
 test("docs/manifests.md names every object, and none that does not exist", () => {
   const generated = FOLDERS.flatMap((folder) => kustomization(folder).configMapGenerator ?? []);

@@ -28,6 +28,7 @@ export const BUILDS = [
   "overlays/kubelet-root",
   "overlays/without-node-restriction",
   "overlays/diagnose-pods",
+  "overlays/snapshots",
   "examples/site",
 ] as const;
 

@@ -4,13 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { commandOptions, knownNames } from "../../src/cli/options.ts";
 import { buildProgram } from "../../src/cli/program.ts";
-import { driverName } from "../../src/config/common-options.ts";
+import { DEFAULT_DRIVER_NAME, driverName } from "../../src/config/common-options.ts";
 import { loadControllerConfig, loadNodeConfig, loadVolumesConfig } from "../../src/config/load.ts";
 import { envNameOf, type OptionTable } from "../../src/config/option.ts";
 import { readConfigFile } from "../../src/config/sources.ts";
-import { capabilityProblem } from "../../src/controller/capabilities.ts";
 import { readParameters } from "../../src/controller/parameters.ts";
 import { chooseSize } from "../../src/controller/sizes.ts";
+import { capabilityProblem } from "../../src/domain/capability-problem.ts";
 import { newEd25519Key } from "../../src/domain/openssh-key.ts";
 import { capabilitiesOf } from "../docs/manifests.fixture.ts";
 import {
@@ -153,7 +153,14 @@ describe("examples", () => {
 
   test("every claim is of a class of ours, and the driver accepts what it asks for", () => {
     const claims = ofKind(all, "PersistentVolumeClaim");
-    expect(claims.length).toBe(3);
+    expect(claims.length).toBe(5);
+    const attributes = ofKind(all, "VolumeAttributesClass");
+    for (const { driverName, parameters } of attributes) {
+      expect(driverName).toBe(DEFAULT_DRIVER_NAME);
+      expect(() => readParameters({}, parameters)).not.toThrow();
+    }
+    const named = claims.flatMap(({ spec }) => spec.volumeAttributesClassName ?? []);
+    expect(named).toEqual(attributes.map(({ metadata }) => metadata.name));
     for (const { spec } of claims) {
       expect(classes.map(({ metadata }) => metadata.name)).toContain(spec.storageClassName);
       for (const capability of capabilitiesOf(spec)) expect(capabilityProblem(capability)).toBeUndefined();
@@ -215,6 +222,14 @@ describe("examples", () => {
       { accessModes: ["ReadWriteOnce"], volumeMode: "Block" },
     ]);
     expect(profile.metadata.annotations["cdi.kubevirt.io/useReadWriteOnceForDataImportCron"]).toBe("true");
+    expect(profile.spec.cloneStrategy).toBe("csi-clone");
+  });
+
+  test("disks: their profile names the VolumeSnapshotClass of the component snapshots", () => {
+    const [profile] = files.get("examples/kubevirt/storage-profile.yaml") ?? [];
+    const [snapshotClass] = files.get("components/snapshots/snapshot-class.yaml") ?? [];
+    expect(snapshotClass.kind).toBe("VolumeSnapshotClass");
+    expect(profile.spec.snapshotClass).toBe(snapshotClass.metadata.name);
   });
 
   test("state of vTPM and EFI: the class before its profile, ReadWriteOnce with a filesystem, deleted with its claim", () => {
@@ -223,6 +238,8 @@ describe("examples", () => {
     expect(documents.map(({ kind }) => kind)).toEqual(["StorageClass", "StorageProfile"]);
     const [state, profile] = documents;
     expect(profile.metadata.name).toBe(state.metadata.name);
+    // CDI leaves a profile without effect whose VolumeSnapshotClass does not exist, and then the machine does not start.
+    expect(profile.spec.snapshotClass).toBeUndefined();
     // KubeVirt takes the access mode of the first set with a filesystem, and makes a claim at each migration.
     expect(profile.spec.claimPropertySets).toEqual([
       { accessModes: ["ReadWriteOnce"], volumeMode: "Filesystem" },

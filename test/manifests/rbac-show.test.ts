@@ -93,9 +93,11 @@ const unknownOf = (facts: ClusterFacts): string[] =>
   );
 
 describe("the commands that people run in the controller pod", () => {
-  test("volumes show finds out everything, and its role has nothing that it does not use", async () => {
+  test("volumes show and snapshots list find out everything, and their role has nothing that they do not use", async () => {
     const facts = await shown([...DRIVER_ROLES.controller, SHOW]);
     expect(unknownOf(facts)).toEqual([]);
+    const { snapshots } = await world.client();
+    expect(await snapshots.contents(forever)).toEqual([]);
     expect(facts.machines).toMatchObject({ value: [{ machine: { name: "vm1" } }] });
     const asked = used();
     const granted = rightsOf(rulesOf([...DRIVER_ROLES.controller, SHOW]));

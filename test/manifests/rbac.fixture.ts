@@ -12,7 +12,7 @@ export const DRIVER_ROLES = {
 
 /** Reading rights for commands that people run in the pods, beyond those of the driver in the same pod. */
 export const COMMAND_ROLES = {
-  "rds-csi-controller-show": "rds-csi volumes show",
+  "rds-csi-controller-show": "rds-csi volumes show, rds-csi snapshots show",
   "rds-csi-node-diagnose": "rds-csi diagnose",
   "rds-csi-node-diagnose-pods": "rds-csi diagnose",
 } as const;
@@ -31,7 +31,9 @@ export function rulesOf(names: readonly string[], objects = withComponents()): P
 
 /** The base and the components that have roles. */
 export function withComponents(): Manifest[] {
-  return ["base", "components/kubevirt", "components/diagnose-pods"].flatMap(resourcesIn);
+  return ["base", "components/kubevirt", "components/snapshots", "components/diagnose-pods"].flatMap(
+    resourcesIn,
+  );
 }
 
 /** Every single right of some rules, as `verb group/resource`. */

@@ -20,6 +20,7 @@ const GROUPS = new Set([
   "v1",
   "admissionregistration.k8s.io/v1",
   "apps/v1",
+  "batch/v1",
   "networking.k8s.io/v1",
   "policy/v1",
   "rbac.authorization.k8s.io/v1",
@@ -36,6 +37,8 @@ export function schemaOf({ apiVersion, kind }: Manifest): Schema | undefined {
   }
   if (apiVersion === "kubevirt.io/v1")
     return { module: "@kubevirt-ui-ext/kubevirt-api/kubevirt", type: `V1${kind}`, model: undefined };
+  if (apiVersion === "snapshot.kubevirt.io/v1beta1")
+    return { module: "@kubevirt-ui-ext/kubevirt-api/kubevirt", type: `V1beta1${kind}`, model: undefined };
   return undefined;
 }
 

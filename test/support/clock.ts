@@ -1,4 +1,4 @@
-import type { Clock } from "../../src/domain/clock.ts";
+import { type Clock, systemClock } from "../../src/domain/clock.ts";
 
 interface Sleeper {
   readonly until: number;
@@ -58,4 +58,27 @@ export class ManualClock implements Clock {
 /** Lets all promise reactions that are due run. */
 export function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The clocks of this machine, so many times as fast; the controllers and the device of a stack are to share one. */
+export function fastClock(times: number): Clock {
+  const [wall, monotonic] = [systemClock.now(), systemClock.monotonic()];
+  return {
+    now: () => Math.floor(wall + (systemClock.now() - wall) * times),
+    monotonic: () => monotonic + (systemClock.monotonic() - monotonic) * times,
+    sleep: (ms, signal) => systemClock.sleep(ms / times, signal),
+  };
+}
+
+/** The clocks of this machine, which a test can move on. */
+export function steppedClock(): Clock & { pass(seconds: number): void } {
+  let offset = 0;
+  return {
+    now: () => systemClock.now() + offset,
+    monotonic: () => systemClock.monotonic() + offset,
+    sleep: systemClock.sleep,
+    pass: (seconds) => {
+      offset += seconds * 1_000;
+    },
+  };
 }

@@ -62,6 +62,12 @@ export const noDevices: string =
         "") ||
       (readdirSync("/dev").includes("loop-control") ? "" : "no loop devices");
 
+/** Bit of CAP_SYS_RESOURCE, which the kernel wants for growing a mounted ext4 (fs/ext4/ioctl.c); containers may lack it. */
+const CAP_SYS_RESOURCE = 1n << 24n;
+const [, capabilities = "0"] =
+  /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
+export const growsExt4: boolean = (BigInt(`0x${capabilities}`) & CAP_SYS_RESOURCE) !== 0n;
+
 export interface LabNode {
   readonly nodeId: string;
   readonly service: NodeService & NodeUpkeep;
@@ -202,6 +208,7 @@ export class Volume {
       fastIoFailTmo: -1,
       nrIoQueues: 0,
       queueSize: 0,
+      readonly: false,
       ...more,
     });
   }

@@ -11,5 +11,7 @@ export const unusedHelper: Helper = {
   findFilesystem: unused,
   writeMark: unused,
   eraseMarks: unused,
+  lookForUuid: unused,
+  changeUuid: unused,
   endController: unused,
 };

@@ -1,4 +1,6 @@
 import { afterEach } from "bun:test";
+import { setTimeout as delay } from "node:timers/promises";
+import type { ContentSource } from "../../src/controller/content-source.ts";
 import { Reconciler, type ReconcilerOptions } from "../../src/controller/reconciler.ts";
 import type { Capability } from "../../src/domain/access-mode.ts";
 import { DriverError } from "../../src/domain/errors/driver-error.ts";
@@ -26,6 +28,7 @@ export interface Wish {
   readonly limit?: bigint;
   readonly capabilities?: readonly Capability[];
   readonly parameters?: Readonly<Record<string, string>>;
+  readonly source?: ContentSource | undefined;
 }
 
 export const createVolume = (on: Pick<Stack, "volumes">, wish: Wish = {}) =>
@@ -35,7 +38,7 @@ export const createVolume = (on: Pick<Stack, "volumes">, wish: Wish = {}) =>
     capabilities: wish.capabilities ?? [BLOCK],
     parameters: wish.parameters ?? {},
     mutableParameters: {},
-    contentSource: undefined,
+    source: wish.source,
     signal: AbortSignal.timeout(30_000),
   });
 
@@ -63,4 +66,22 @@ export function reconcilerOf(
     events: { post: () => {}, postForVolume: (handle, event) => posted.push({ handle, ...event }) },
     ...over,
   });
+}
+
+/**
+ * Repeats a call as the sidecars do: after errors that leave the outcome open. Anything else would leak or lose something.
+ * @throws Error when so many attempts do not end it
+ */
+export async function untilDone<T>(call: () => Promise<T>, attempts = 8): Promise<T> {
+  let last: unknown;
+  for (let attempt = 1; attempt <= attempts; attempt++) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof DriverError) || (error.code !== 14 && error.code !== 10)) throw error;
+      last = error;
+    }
+    await delay(attempt * 5);
+  }
+  throw new Error(`the call did not converge: ${last}`);
 }

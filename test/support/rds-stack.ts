@@ -5,11 +5,15 @@ import { join } from "node:path";
 import { Registry } from "prom-client";
 import ssh2 from "ssh2";
 import { AttachmentService } from "../../src/controller/attachments.ts";
+import { CopyService } from "../../src/controller/copies.ts";
 import { type EvidenceSource, noOrchestrator } from "../../src/controller/evidence.ts";
 import { ExpansionService, type OnlineExpansion } from "../../src/controller/expansion.ts";
 import { createMigrationMetrics, type MigrationMetrics } from "../../src/controller/migration-metrics.ts";
 import { MigrationReporter } from "../../src/controller/migration-reporter.ts";
+import { ModifyService } from "../../src/controller/modify.ts";
+import { SnapshotService } from "../../src/controller/snapshots.ts";
 import { VolumeCounts } from "../../src/controller/volume-counts.ts";
+import { VolumeHealthService } from "../../src/controller/volume-health.ts";
 import { VolumeService } from "../../src/controller/volumes.ts";
 import type { Capability } from "../../src/domain/access-mode.ts";
 import { type Clock, systemClock } from "../../src/domain/clock.ts";
@@ -53,6 +57,10 @@ export interface StackOptions extends SimulatorOptions {
   readonly evidence?: EvidenceSource;
   readonly reserveBytes?: bigint;
   readonly maxVolumesPerNode?: number;
+  /** Bytes of each part of a copy. */
+  readonly chunkBytes?: bigint;
+  /** How long a volume that is copied stays unfinished; left out: as in production. Milliseconds. */
+  readonly settleMs?: number;
   /** Folder of the volumes below a pool's mount point. */
   readonly directory?: string;
   /** The clock of the simulator; `clock` is that of the controllers. */
@@ -69,6 +77,8 @@ export interface ControllerSettings {
   readonly fencing?: Fencing;
   readonly nqnPrefix?: string;
   readonly nvmePort?: number;
+  /** Folder of the volumes below a pool's mount point. */
+  readonly directory?: string;
 }
 
 /** An event that a controller posted on the claim of a volume. */
@@ -79,8 +89,12 @@ export interface ControllerStack {
   readonly transport: Transport;
   readonly rds: Rds;
   readonly volumes: VolumeService;
+  readonly copies: CopyService;
+  readonly snapshots: SnapshotService;
+  readonly health: VolumeHealthService;
   readonly attachments: AttachmentService;
   readonly expansions: ExpansionService;
+  readonly modifications: ModifyService;
   /** Events on claims, in order. */
   readonly posted: PostedEvent[];
   readonly registry: Registry;
@@ -137,6 +151,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     reserveBytes = GIB,
     maxVolumesPerNode = 0,
     directory: volumeDirectory = LAYOUT.directory,
+    chunkBytes,
+    settleMs,
     forms,
     prepare,
     clock = systemClock,
@@ -173,6 +189,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       logger: silentLogger,
       clusterId,
       defaultPool: LAYOUT.pool,
+      reserveBytes,
       nqnPrefix: settings.nqnPrefix ?? "nqn.2000-02.com.mikrotik",
       nvmePort: settings.nvmePort ?? 4420,
       fencing: fencingHere,
@@ -192,6 +209,17 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       instance: `process-${opened.length}`,
       fencing: fencingHere,
     });
+    const claims = (event: ClaimEvent & { readonly claim: { readonly name: string } }) =>
+      posted.push({
+        handle: event.claim.name,
+        type: event.type,
+        reason: event.reason,
+        message: event.message,
+      });
+    const copies = new CopyService({
+      ...{ rds, clock, logger: silentLogger, chunkBytes, settleMs },
+      events: { post: claims, postForVolume: () => {} },
+    });
     const stack: ControllerStack = {
       transport,
       rds,
@@ -201,12 +229,19 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       metrics,
       counts,
       refreshCounts: () => counts.refresh(signal),
+      health: new VolumeHealthService({ rds, clock, cluster: undefined }),
+      copies,
       volumes: new VolumeService({
-        rds,
-        clock,
-        layout: { ...LAYOUT, directory: volumeDirectory },
+        ...{ rds, clock, copies },
+        layout: { ...LAYOUT, directory: settings.directory ?? volumeDirectory },
         reserveBytes,
         clusterId,
+      }),
+      snapshots: new SnapshotService({
+        store: rds.snapshots,
+        conversions: rds.conversions,
+        layout: { ...LAYOUT, directory: settings.directory ?? volumeDirectory },
+        reserveBytes,
       }),
       expansions: new ExpansionService({
         rds,
@@ -216,6 +251,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         reserveBytes,
         online: settings.online ?? online,
       }),
+      modifications: new ModifyService({ rds, reporter, logger: silentLogger }),
       attachments: new AttachmentService({
         rds,
         nodes: staticNodes(["node-a", "node-b", "node-c"]),
@@ -247,7 +283,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     close: async () => {
       if (closed) return;
       closed = true;
-      await Promise.all(opened.map((each) => each.transport.close()));
+      for (const { copies, transport } of opened) {
+        const ended = copies.close();
+        await transport.close();
+        await ended;
+      }
       await simulator.stop();
       await rm(directory, { recursive: true });
     },

@@ -2,8 +2,10 @@ import type { VolumeRecord } from "../../src/domain/record/volume-record.ts";
 import type { VolumeFindingId } from "../../src/inspect/catalogue.ts";
 import { absent, ifKnown, known, unknown } from "../../src/inspect/fact.ts";
 import type { AttachmentView } from "../../src/kubernetes/port.ts";
+import { CONVERSION_CASES } from "./volume-conversion-cases.ts";
 import { type Change, consistentFacts, GIB, NOW, type Shape, unknownCluster } from "./volume-facts.ts";
 import { NODE_CASES } from "./volume-node-cases.ts";
+import { POOL_CASES } from "./volume-pool-cases.ts";
 
 const SECONDS = NOW / 1_000;
 const [first] = (ifKnown(consistentFacts().rds.record) as VolumeRecord).attachments as [
@@ -278,5 +280,7 @@ export const CASES: readonly Case[] = [
     ids: [],
     change: { disk: { allowHost: first.hostNqn } },
   },
+  ...CONVERSION_CASES,
+  ...POOL_CASES,
   ...NODE_CASES,
 ];

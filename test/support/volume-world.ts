@@ -1,6 +1,7 @@
 import type { DiagnoseConfig } from "../../src/diagnose/context.ts";
 import { type Diagnosis, diagnose } from "../../src/diagnose/diagnosis.ts";
 import type { CheckId, Facts } from "../../src/diagnose/facts.ts";
+import { encodeRecord } from "../../src/domain/record/record-codec.ts";
 import { type Fact, ifKnown, known, mapFact, notAsked } from "../../src/inspect/fact.ts";
 import type { VolumeFacts } from "../../src/inspect/facts.ts";
 import type { Finding } from "../../src/inspect/finding.ts";
@@ -17,7 +18,9 @@ const forever = new AbortController().signal;
 /** The lists in which facts of one volume stand. */
 export function worldOf({ handle, now, installation, rds, cluster }: VolumeFacts): World {
   const survey: Fact<Survey> =
-    rds.disk.state === "unknown" ? rds.disk : known({ ...itemsOf(handle, rds), mounted: mountedOf(rds) });
+    rds.disk.state === "unknown"
+      ? rds.disk
+      : known({ ...itemsOf(handle, rds), mounted: mountedOf(rds), arrays: [], ...conversionsOf(rds) });
   const pvs = mapFact<PersistentVolumeView, readonly PersistentVolumeView[]>(cluster.pv, (pv) =>
     known([pv, ...cluster.otherPvs.map((name) => ({ ...pv, name, phase: "Available" }))]),
   );
@@ -36,7 +39,7 @@ export function worldOf({ handle, now, installation, rds, cluster }: VolumeFacts
 function itemsOf(
   id: VolumeFacts["handle"],
   { disk, record, foreign }: VolumeFacts["rds"],
-): Omit<Survey, "mounted"> {
+): Pick<Survey, "volumes" | "foreign"> {
   const item = ifKnown(disk);
   const read = ifKnown(record);
   return {
@@ -55,14 +58,25 @@ function itemsOf(
   };
 }
 
+function conversionsOf({ movedBy }: VolumeFacts["rds"]): Pick<Survey, "conversions"> {
+  const item = ifKnown(consistentFacts().rds.disk);
+  const record = ifKnown(consistentFacts({ nodes: [] }).rds.record);
+  if (movedBy === undefined || item === undefined || record === undefined) return { conversions: [] };
+  const { slot, isWhole } = movedBy;
+  const comment = encodeRecord({ ...record, conversion: isWhole ? "switch" : "copy" });
+  return { conversions: [{ ...item, slot, comment }] };
+}
+
 function mountedOf({ disk, pool }: VolumeFacts["rds"]): readonly Disk[] {
   const standard = consistentFacts().rds;
   // Without a disk item, a pool is mounted unless the facts say that none is.
   const others = disk.state === "absent" && pool.state !== "absent" ? standard : { disk, pool };
   const [item, holder] = [ifKnown(others.disk), ifKnown(others.pool)];
   if (item === undefined || holder === undefined) return [];
-  const { slot, mountPoint, fs, sizeBytes, freeBytes } = holder;
-  return [{ ...item, slot, type: "raid", mounted: true, mountPoint, fs, size: sizeBytes, free: freeBytes }];
+  const { slot, mountPoint, fs, sizeBytes, freeBytes, arrayTroubles = [] } = holder;
+  const state = arrayTroubles.length > 0 ? "clean, degraded" : "clean";
+  const mounted = { slot, type: "raid", state, mounted: true, mountPoint, fs };
+  return [{ ...item, ...mounted, size: sizeBytes, free: freeBytes }];
 }
 
 /** Sides that answer with the facts when `volumes show` asks for the details of the volume. */

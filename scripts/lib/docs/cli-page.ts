@@ -39,7 +39,7 @@ const VOLUME_FIELDS: readonly (readonly [string, string])[] = [
   ["csiName", 'CSI volume name; "" for foreign disks'],
   [
     "state",
-    "available, attached, migrating, broken (a finding is an error), foreign (not ours, never changed) or missing (no disk item)",
+    "available, attached, migrating, copying (a full copy fills it, or it moves into a subvolume), broken (a finding is an error), foreign (not ours, never changed) or missing (no disk item)",
   ],
   ["sizeBytes", "bytes, a number; 0 when the RDS reports none"],
   ["pvc", "`{namespace, name}` or null: the claim in the cluster, else that of the record"],
@@ -49,10 +49,39 @@ const VOLUME_FIELDS: readonly (readonly [string, string])[] = [
   ["nqn", 'NQN of the export; "" when it has none'],
   ["exported", "whether the RDS exports it now"],
   ["path", "backing file on the RDS"],
+  [
+    "layout",
+    "subvolume (the file is in a Btrfs subvolume of its own, which can be snapshotted), plain, or null where the path tells neither",
+  ],
+  ["source", "handle of the snapshot or volume that it was made from, or null"],
+  ["copy", "`{done, total}` in bytes while a full copy fills it, or null"],
+  [
+    "snapshots",
+    "`{count, bytesAtMost}` or null (not known, and with `--watch` not asked for): its snapshots, and the sum of their sizes",
+  ],
   ["problems", "the texts of the findings that are more than information; empty when nothing is wrong"],
   [
     "findings",
     "`{id, severity, text, node, remedy}`, the worst first; ids are those of [volumes.md](volumes.md#drift)",
+  ],
+];
+
+const SNAPSHOT_FIELDS: readonly (readonly [string, string])[] = [
+  ["handle", "CSI snapshot handle: the id, and the label of the filesystem that holds the snapshot"],
+  [
+    "state",
+    "named (a VolumeSnapshotContent names it), unnamed (none does; never removed by the driver), missing (one names it, and no mounted pool has it) or unknown (the cluster was not asked, or did not answer)",
+  ],
+  ["source", "`{handle, exists}`: the volume that was cut, and whether it is still there"],
+  ["pvc", "`{namespace, name}` or null: the claim of the source while that exists"],
+  ["sizeBytes", "bytes of the source at the cut, a number: the least size of a volume that is made from it"],
+  ["content", "ext4, xfs, block (the driver had made no filesystem on it) or null"],
+  ["createdAt", "time of the cut by the clock of the RDS, or null"],
+  ["pool", "`{slot, label}` or null; `slot` is null while no mounted disk has the label"],
+  ["path", 'path of its subvolume in the filesystem; "" when it is missing'],
+  [
+    "contents",
+    "the VolumeSnapshotContents that name it: `{name, handle, volume, snapshot: {namespace, name}, policy, ready, deleting, restoreBytes, error}`",
   ],
 ];
 
@@ -99,11 +128,26 @@ export function cliDocs(): string {
     "| field | meaning |",
     "| --- | --- |",
     "| `handle`, `name`, `time` | the volume, its name as it was given, and when it was looked up; `handle` is null when the name is not found and a side does not answer |",
-    "| `state` | available, attached, migrating, broken, foreign, missing (no disk item) or unknown |",
-    "| `rds` | `disk`, `record`, `file`, `pool` |",
+    "| `state` | available, attached, migrating, copying, broken, foreign, missing (no disk item) or unknown |",
+    "| `rds` | `disk`, `record`, `file`, `pool`, `snapshots` |",
     "| `kubernetes` | `persistentVolume`, `otherPersistentVolumes`, `claim`, `storageClass`, `attachments`, `pods`, `machines`, `events` |",
     "| `drift` | `{id, severity, about, text, rds, kubernetes, node, remedy}`, the worst first |",
     "",
     "Exit code 1 when the RDS does not answer; what the cluster says is printed all the same.",
+    "",
+    "## Snapshots as JSON or YAML",
+    "",
+    "`rds-csi snapshots list -o json` prints one object of kind `SnapshotList`: `items`, `total` and `unknown` as of the list of",
+    "volumes, and `bytesAtMost`, the bytes that the selected snapshots may hold at most. `rds-csi snapshots show NAME -o json` prints",
+    "one item as an object of kind `Snapshot`.",
+    "",
+    "| field of an item | meaning |",
+    "| --- | --- |",
+    ...SNAPSHOT_FIELDS.map(([name, text]) => `| \`${name}\` | ${text} |`),
+    "",
+    "`rds-csi snapshots prune -o json` prints one object of kind `SnapshotPrune` when it is done: `namespace`, `carriedOut` (whether",
+    "`--yes` was given) and `items` of `{name, claim, createdAt, cutAt, action, why, outcome}`. `createdAt` is the time of the VolumeSnapshot by",
+    "Kubernetes, `cutAt` that of the cut by the RDS; each is null where it is not known. `action` is delete or keep; `outcome` is null",
+    "where nothing was deleted, else deleted, absent (it was gone already) or replaced (one of the same name was made anew, and kept).",
   ].join("\n")}\n`;
 }

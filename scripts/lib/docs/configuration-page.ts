@@ -8,7 +8,7 @@ interface Use {
 }
 
 /** The commands of the driver, in the order of the columns. The simulator's options have a table of their own. */
-const DRIVER: readonly ConfiguredCommand[] = ["controller", "node", "volumes", "diagnose"];
+const DRIVER: readonly ConfiguredCommand[] = ["controller", "node", "volumes", "snapshots", "diagnose"];
 
 /** A text of the tables in Markdown. Angle brackets outside of code would be HTML. */
 const cell = (text: string): string =>
@@ -81,8 +81,9 @@ export function configurationDocs(): string {
     ].join("\n"),
     "## The driver",
     [
-      "A ✓ marks the commands `rds-csi controller`, `rds-csi node`, `rds-csi volumes …` and `rds-csi diagnose` that have the",
-      "option. Where commands differ, each value is preceded by its commands.",
+      "A ✓ marks the commands `rds-csi controller`, `rds-csi node`, `rds-csi volumes …`, `rds-csi snapshots …` and",
+      "`rds-csi diagnose` that have the option; `rds-csi snapshots prune` has those of Kubernetes and of the log only. Where",
+      "commands differ, each value is preceded by its commands.",
     ].join("\n"),
     matrix(DRIVER),
     "## The simulator",

@@ -94,6 +94,8 @@ export const WRITTEN: Readonly<Record<string, string>> = {
   "etc/passwd": `root:x:0:0:root:/:/nonexistent\n${USER.name}:x:${USER.id}:${USER.id}:${USER.name}:/:/nonexistent\n`,
   "etc/group": `root:x:0:\n${USER.name}:x:${USER.id}:\n`,
   "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+  // Without it mount takes SELinux for switched off and drops context= (libselinux, is_selinux_enabled). Nothing else reads it.
+  "etc/selinux/config": "SELINUX=permissive\nSELINUXTYPE=targeted\n",
 };
 
 /** Links written here. */

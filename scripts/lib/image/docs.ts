@@ -46,6 +46,10 @@ ${table(
     ["`/usr/share/doc/*/copyright`", "the licence of every package, and of the driver"],
     ["`/usr/share/doc/rds-csi/third-party`", "licences of what is compiled into the executable"],
     [
+      "`/etc/selinux/config`",
+      "lets `mount` pass SELinux contexts on; the host's own configuration decides about SELinux",
+    ],
+    [
       "`/etc/rds-csi`, `/run/rds-csi`, `/var/lib/kubelet`, `/var/lib/rds-csi`, `/lib/modules`, `/tmp`",
       "empty: mount points",
     ],

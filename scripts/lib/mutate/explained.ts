@@ -76,15 +76,15 @@ export const EXPLAINED: readonly Explanation[] = [
     'src/mount/mkfs-mark.ts decodeMark: "" → "mutant"',
     'src/mount/mkfs-mark.ts decodeMark: "" → "mutant" (2)',
     'src/mount/mkfs-mark.ts decodeMark: "" → "mutant" (3)',
-    'src/mount/mkfs-mark.ts uuidOf: "8" → ""',
-    'src/mount/mkfs-mark.ts uuidOf: "89ab"[Number.parseInt(hex[16] ?? "0", 16) % 4] ?? "8" → "89ab"[Number.parseInt(hex[16] ?? "0", 16) % 4]',
-    'src/mount/mkfs-mark.ts uuidOf: hex[16] ?? "0" → hex[16]',
-    'src/mount/mkfs-mark.ts uuidOf: "0" → ""',
-    'src/mount/mkfs-mark.ts uuidOf: "8" → "" (2)',
-    "src/mount/mkfs-mark.ts uuidOf: 32 → (32 + 1)",
+    'src/domain/filesystem-uuid.ts uuidFrom: "8" → ""',
+    'src/domain/filesystem-uuid.ts uuidFrom: "89ab"[Number.parseInt(hex[16] ?? "0", 16) % 4] ?? "8" → "89ab"[Number.parseInt(hex[16] ?? "0", 16) % 4]',
+    'src/domain/filesystem-uuid.ts uuidFrom: hex[16] ?? "0" → hex[16]',
+    'src/domain/filesystem-uuid.ts uuidFrom: "0" → ""',
+    'src/domain/filesystem-uuid.ts uuidFrom: "8" → "" (2)',
+    "src/domain/filesystem-uuid.ts uuidFrom: 32 → (32 + 1)",
   ]),
   ...because("one hexadecimal digit is the same number in base 17", [
-    "src/mount/mkfs-mark.ts uuidOf: 16 → (16 + 1) (2)",
+    "src/domain/filesystem-uuid.ts uuidFrom: 16 → (16 + 1) (2)",
   ]),
   ...because("nothing is mounted at no path", [
     "src/node/verbs/release.ts release: path === undefined → false",
@@ -104,14 +104,27 @@ export const EXPLAINED: readonly Explanation[] = [
     'src/rds/place.ts poolAt: "" → "mutant"',
   ]),
   ...because("split() always gives a first part", [
-    'src/rds/place.ts awayName: mountPointIn(disk.filePath, directory, id) ?? disk.filePath.split("/", 1)[0] ?? disk.filePath → mountPointIn(disk.filePath, directory, id) ?? disk.filePath.split("/", 1)[0]',
+    'src/rds/place.ts awayName: mountPointIn(disk.filePath, { directory }, id) ?? disk.filePath.split("/", 1)[0] ?? disk.filePath → mountPointIn(disk.filePath, { directory }, id) ?? disk.filePath.split("/", 1)[0]',
     "src/rds/place.ts awayName: 1 → (1 + 1)",
+  ]),
+  ...because("only a line about a subvolume asks whose label it is", [
+    'src/rds/remove.ts remove: subvolume?.label ?? "" → subvolume?.label',
+    'src/rds/remove.ts remove: "" → "mutant"',
   ]),
   ...because("equal reads share a reply by their condition, which is part of the key beside this text", [
     // biome-ignore lint/suspicious/noTemplateCurlyInString: a source text
     'src/rds/leftover.ts findLeftover: `leftover:${id}` → ""',
+    'src/rds/leftover.ts awayPools: "away" → ""',
   ]),
-  ...because("no cluster has such an id", ['src/rds/leftover.ts findLeftover: "" → "mutant"']),
+  ...because("the text is for the log", [
+    'src/rds/leftover.ts awayPools: "look for pools that are not mounted" → ""',
+  ]),
+  ...because("each id that no volume has is as good", ['src/rds/leftover.ts awayPools: "" → "mutant"']),
+  ...because("no cluster has such an id", [
+    'src/rds/leftover.ts findLeftover: "" → "mutant"',
+    'src/rds/leftover.ts awayPools: "" → "mutant" (2)',
+    'src/rds/leftover.ts awayPools: context.clusterId ?? "" → context.clusterId',
+  ]),
   ...because(
     "a poll reads nothing if its first value ends it (pollUntil), and its end implies the condition",
     [

@@ -14,6 +14,8 @@ export const OPEN: readonly string[] = [
   "src/mount/process-scan.ts",
   "src/mount/mountinfo.ts",
   "src/mount/superblock.ts",
+  "src/mount/xfs-log.ts",
+  "src/mount/filesystem-uuid.ts",
   "src/rds/create.ts",
   "src/rds/export.ts",
 ];

@@ -65,14 +65,17 @@ export const PLACES: readonly Place[] = [
       source("src/mount/exclusive.ts", ["src/mount/exclusive.test.ts"]),
       source("src/mount/blank.ts", ["src/mount/blank-regions.test.ts"], ["src/mount/blank.test.ts"]),
       source("src/mount/mkfs-mark.ts", ["src/mount/mkfs-mark.test.ts"]),
+      source("src/domain/filesystem-uuid.ts", ["src/mount/mkfs-mark.test.ts", "src/domain/domain.test.ts"]),
+      source("src/mount/xfs-log.ts", ["src/mount/xfs-log.test.ts"]),
+      source("src/mount/filesystem-uuid.ts", ["src/mount/change-uuid.test.ts"]),
     ],
   },
   {
     name: "ownership",
     sources: [
-      ...["volume", "place", "backing-file", "remove", "leftover"].map((name) =>
-        source(`src/rds/${name}.ts`, RDS),
-      ),
+      ...["volume", "place", "backing-file"].map((name) => source(`src/rds/${name}.ts`, RDS)),
+      source("src/rds/remove.ts", RDS, ["src/controller/copy-deletion.test.ts"]),
+      source("src/rds/leftover.ts", RDS, ["src/controller/snapshot-pools.test.ts"]),
       source("src/rds/create.ts", ["src/rds/scripted.test.ts", "src/rds/rds.test.ts"], CREATION),
       source("src/rds/export.ts", ["src/rds/export.test.ts"], ["src/rds/scripted.test.ts"]),
       source("src/rds/layout.ts", ["src/rds/layout.test.ts"], RDS),

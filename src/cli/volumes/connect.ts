@@ -13,7 +13,7 @@ import {
   type Unknown,
   unknownBecause,
 } from "../../inspect/fact.ts";
-import { noClusterLists, readClusterLists, type World } from "../../inspect/world.ts";
+import { noClusterLists, readClusterLists, snapshotTotals, type World } from "../../inspect/world.ts";
 import type { Kubernetes } from "../../kubernetes/create.ts";
 import type { Logger } from "../../observability/log.ts";
 import { loggerFor } from "../../observability/logger.ts";
@@ -42,15 +42,19 @@ function openRds(
   const patienceMs = Math.min(5_000, timeoutSeconds * 500);
   const backoff = { ...DEFAULT_BACKOFF, maxMs: MAX_BACKOFF_MS };
   const transport = createSshTransport({ ...config.rds, logger, patienceMs, backoff });
-  const { clusterId, nqnPrefix, nvmePort, fencing } = config;
+  const { clusterId, nqnPrefix, nvmePort, fencing, reserveBytes } = config;
   const client = new RouterOsClient(transport);
-  const rds = new Rds({ client, clock: systemClock, logger, clusterId, nqnPrefix, nvmePort, fencing });
+  const settings = { clusterId, nqnPrefix, nvmePort, fencing, reserveBytes };
+  const rds = new Rds({ client, clock: systemClock, logger, ...settings });
   transport.onReconnect(() => rds.forgetVersion());
   return { rds, transport };
 }
 
 /** The cluster of a command; undefined without an orchestrator. @throws kubernetesConfigUnusable */
-export async function openCluster(config: VolumesConfig, logger: Logger): Promise<Kubernetes | undefined> {
+export async function openCluster(
+  config: Pick<VolumesConfig, "orchestrator" | "kubeconfig" | "driverName">,
+  logger: Logger,
+): Promise<Kubernetes | undefined> {
   if (config.orchestrator === "none") return undefined;
   return openKubernetes(config, { instance: hostname(), logger });
 }
@@ -156,18 +160,29 @@ export function limitsOf(
   return { forRds: onRds.signal, forCluster: inCluster.signal, clear };
 }
 
-/** Reads the lists of both sides. One RouterOS command, besides the version's. */
+/**
+ * Reads the lists of both sides. One RouterOS command, besides the version's; one more for the snapshots.
+ * @param withSnapshots whether they are listed, too
+ */
 export async function readWorld(
   { config, rds, cluster }: Sides,
   { forRds, forCluster }: Limits,
+  withSnapshots = false,
 ): Promise<World> {
   const { clusterId, nqnPrefix, nvmePort, fencing } = config;
-  const [survey, lists] = await Promise.all([
-    lookUp(forRds, async () => known(await rds.survey(forRds))),
+  // One after the other: a connection that is to run two commands at once is tried with two more before.
+  const onRds = async (): Promise<Pick<World, "survey" | "snapshots">> => {
+    const survey = await lookUp(forRds, async () => known(await rds.survey(forRds)));
+    if (!withSnapshots || survey.state !== "known") return { survey };
+    const list = () => rds.snapshots.list({}, forRds);
+    return { survey, snapshots: await lookUp(forRds, async () => known(snapshotTotals(await list()))) };
+  };
+  const [found, lists] = await Promise.all([
+    onRds(),
     cluster.state === "known"
       ? readClusterLists(cluster.value.reader, forCluster)
       : noClusterLists(cluster as Unknown),
   ]);
   const installation = { clusterId, nqnPrefix, nvmePort, fencing };
-  return { now: systemClock.now(), installation, survey, cluster: lists };
+  return { now: systemClock.now(), installation, ...found, cluster: lists };
 }

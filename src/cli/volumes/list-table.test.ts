@@ -118,9 +118,17 @@ describe("the table of volumes", () => {
   test("wide: every column, nothing cut, the ids of problems", () => {
     const volume = listed({ pvc: LONG_CLAIM, findings: [finding("a-b", "x"), finding("c-d", "y")] });
     const [title, row] = table([volume], { wide: true, width: 40 });
-    expect(title).toMatch(/MIGRATION +AGE +HANDLE +NAME +EXPORTED +NQN +PATH +PROBLEMS$/);
+    expect(title).toMatch(/MIGRATION +AGE +HANDLE +NAME +LAYOUT +SOURCE +EXPORTED +NQN +PATH +PROBLEMS$/);
     for (const part of [volume.handle, LONG_CLAIM.name, volume.nqn, volume.path, " a-b,c-d"])
       expect(row).toContain(part);
+  });
+
+  test("wide: how far a copy is, while there is one", () => {
+    const copying = listed({ state: "copying", copy: { done: 42n << 30n, total: 100n << 30n } });
+    const [title, row, other] = table([copying, listed({}, "b")], { wide: true });
+    expect(title).toMatch(/ LAYOUT +COPIED +SOURCE /);
+    expect(row).toMatch(/^copying .* 42 % of 100Gi /);
+    expect(other).toMatch(/^attached .* - +- +- +yes /);
   });
 
   test("colour only if asked for, and without a change of the layout", () => {

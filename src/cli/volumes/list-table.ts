@@ -1,6 +1,7 @@
 import { printable } from "../../domain/printable.ts";
 import { shortSize } from "../../domain/size.ts";
 import type { VolumeState } from "../../inspect/compare.ts";
+import { copyProgress } from "../../rds/copy.ts";
 import { problemsOf } from "./listed.ts";
 import { claimOf, type ListedVolume } from "./model.ts";
 import { firstLabel } from "./select.ts";
@@ -20,6 +21,7 @@ const STATE_COLOURS: Readonly<Record<VolumeState, string>> = {
   available: "",
   attached: "32",
   migrating: "36",
+  copying: "36",
   foreign: "33",
   broken: "31",
   missing: "31",
@@ -45,6 +47,13 @@ function migrationText({ migration }: ListedVolume, now: number): string {
 function ageText({ createdAt }: ListedVolume, now: number): string {
   const age = since(createdAt, now);
   return age === undefined ? "-" : shortAge(age);
+}
+
+/** `3 (≤30Gi)`: their number, and the bytes that they may hold at most. */
+function snapshotsText({ snapshots }: ListedVolume): string {
+  if (snapshots === undefined) return "-";
+  const { count, bytesAtMost } = snapshots;
+  return count === 0 ? "0" : `${count} (≤${shortSize(bytesAtMost, "up")})`;
 }
 
 /** The volumes as lines of a table, titles first. On a narrow terminal the handle is cut first, then nodes, the claim last. */
@@ -83,6 +92,14 @@ export function volumeTable(volumes: readonly ListedVolume[], options: TableOpti
     ...(wide
       ? [
           column("NAME", ({ csiName }) => csiName),
+          ...(volumes.some(({ snapshots }) => snapshots !== undefined)
+            ? [column("SNAPSHOTS", snapshotsText)]
+            : []),
+          column("LAYOUT", ({ layout }) => layout ?? "-"),
+          ...(volumes.some(({ copy }) => copy !== undefined)
+            ? [column("COPIED", ({ copy }) => (copy === undefined ? "-" : copyProgress(copy)))]
+            : []),
+          column("SOURCE", ({ source }) => source ?? "-"),
           column("EXPORTED", ({ exported }) => (exported ? "yes" : "no")),
           column("NQN", ({ nqn }) => nqn),
           column("PATH", ({ path }) => path),
@@ -120,7 +137,7 @@ function distinctWhenShort(volumes: readonly ListedVolume[]): boolean {
 }
 
 /** The shortest length at which the beginnings of all handles differ. */
-function distinctLength(handles: readonly string[]): number {
+export function distinctLength(handles: readonly string[]): number {
   const ordered = [...new Set(handles)].toSorted();
   return Math.max(
     0,

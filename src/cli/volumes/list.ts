@@ -23,7 +23,9 @@ export async function runVolumesList(input: Input, options: ListOptions, io: Io)
   const { timeoutSeconds, failOnProblems, output: format, selection = ALL, sort } = options;
   return withSides(input, { timeoutSeconds }, io, async (sides) => {
     const limits = limitsOf(sides, timeoutSeconds, io.stop);
-    const world = await readWorld(sides, limits).finally(limits.clear);
+    // The table has no room for them.
+    const withSnapshots = format !== "table";
+    const world = await readWorld(sides, limits, withSnapshots).finally(limits.clear);
     if (world.survey.state === "unknown") throw world.survey.error;
     const volumes = listedVolumes(world);
     const unknown = unansweredLists(world);

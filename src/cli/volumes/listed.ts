@@ -4,6 +4,7 @@ import type { VolumeFacts } from "../../inspect/facts.ts";
 import { isProblem } from "../../inspect/finding.ts";
 import { handlesOf, volumeFacts, type World } from "../../inspect/world.ts";
 import { isOverdue } from "../../migration/deadline.ts";
+import { fileLayoutOf } from "../../rds/layout.ts";
 import type { ListedVolume, UnknownSide } from "./model.ts";
 import { isoTime } from "./text.ts";
 
@@ -37,6 +38,10 @@ function listedVolume(facts: VolumeFacts): ListedVolume {
     nqn: disk?.nqn ?? "",
     exported: disk?.exported ?? false,
     path: disk?.filePath ?? "",
+    layout: disk && fileLayoutOf(disk.filePath, handle),
+    source: record?.source,
+    copy: record?.copy && { done: record.copy.done, total: record.copy.total },
+    snapshots: rds.snapshots && ifKnown(rds.snapshots),
     ...(rds.record.state === "unknown" && { recordUnknown: true }),
     findings,
   };
@@ -47,11 +52,16 @@ export function problemsOf({ findings }: Pick<ListedVolume, "findings">): Listed
   return findings.filter(isProblem);
 }
 
-/** The lists of the cluster that were asked for and not answered: each reason once. */
-export function unansweredLists({ cluster }: World): UnknownSide[] {
+/** The lists that were asked for and not answered: each reason once. */
+export function unansweredLists({ cluster, survey, snapshots }: World): UnknownSide[] {
   const { pvs, attachments, nodes } = cluster;
-  if (![pvs, attachments, nodes].some(isUnanswered)) return [];
+  const ofRds = [
+    ["RDS", "volumes", survey] as const,
+    ...(snapshots === undefined ? [] : [["RDS", "snapshots", snapshots] as const]),
+  ];
+  if (![pvs, attachments, nodes].some(isUnanswered)) return unknownSides(ofRds);
   return unknownSides([
+    ...ofRds,
     ["Kubernetes", "PersistentVolumes", pvs],
     ["Kubernetes", "VolumeAttachments", attachments],
     ["Kubernetes", "nodes", nodes],

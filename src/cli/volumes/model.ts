@@ -1,6 +1,8 @@
-import type { Attachment } from "../../domain/record/volume-record.ts";
+import type { Attachment, CopyState } from "../../domain/record/volume-record.ts";
 import type { VolumeState } from "../../inspect/compare.ts";
+import type { SnapshotTotal } from "../../inspect/facts.ts";
 import { type Finding, isProblem } from "../../inspect/finding.ts";
+import type { FileLayout } from "../../rds/layout.ts";
 
 /** One node that a volume is attached to. */
 export interface ListedNode extends Pick<Attachment, "node" | "accessMode" | "readonly"> {
@@ -31,6 +33,14 @@ export interface ListedVolume {
   readonly exported: boolean;
   /** Backing file on the RDS. */
   readonly path: string;
+  /** Whether the file is in a Btrfs subvolume of its own, which can be snapshotted; undefined when its path tells neither. */
+  readonly layout?: FileLayout | undefined;
+  /** Handle of the snapshot or volume that it was made from. */
+  readonly source?: string | undefined;
+  /** Bytes that are copied, and that are to be copied; undefined: the volume is finished. */
+  readonly copy?: Pick<CopyState, "done" | "total"> | undefined;
+  /** undefined: they were not asked for, or are not known. */
+  readonly snapshots?: SnapshotTotal | undefined;
   /** The RDS has the disk item, and its record cannot be used: claim and nodes of the record are not known. */
   readonly recordUnknown?: boolean;
   /** The worst first. */

@@ -1,9 +1,9 @@
 import { printable } from "../../domain/printable.ts";
 import { SEVERITIES } from "../../inspect/entry.ts";
 import { type Finding, sentenceOf } from "../../inspect/finding.ts";
+import { some } from "../conditions.ts";
 import { problemsOf } from "./listed.ts";
 import { claimOf, hasProblem, type ListedVolume } from "./model.ts";
-import { some } from "./select.ts";
 import { COLOUR, MARK, wrap } from "./show-text.ts";
 import { cutClaim, cutEnd, painted, type Screen } from "./text.ts";
 

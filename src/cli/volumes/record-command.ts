@@ -33,10 +33,7 @@ export function addRecordCommand(
       "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes record vms/database --restore --yes",
     )
     .action(async (text: string, options) => {
-      const { parseVolumeName } = await import("../../inspect/resolve.ts");
-      const name = parseVolumeName(text, options.namespace);
-      if (name === undefined)
-        return record.error("error: expected namespace/name, or a name and maybe --namespace");
+      const name = await record.nameOf(text, options.namespace);
       const { restore, rebuild, yes, replaceReadable, output, timeout: timeoutSeconds } = options;
       const action = restore ? "restore" : rebuild ? "rebuild" : undefined;
       if (action === undefined && (yes || replaceReadable))

@@ -1,6 +1,6 @@
 import { printable } from "../../domain/printable.ts";
 import { decodeRecord } from "../../domain/record/record-codec.ts";
-import type { VolumeRecord } from "../../domain/record/volume-record.ts";
+import type { VolumeRecord, VolumeSettings } from "../../domain/record/volume-record.ts";
 import { shortSize } from "../../domain/size.ts";
 import type { Fact } from "../../inspect/fact.ts";
 import type { ForeignDisk, RdsVolume } from "../../rds/volume.ts";
@@ -14,7 +14,8 @@ export interface ShownRecord {
   readonly copy: Fact<RecordCopy | undefined>;
 }
 
-type Row = readonly [name: string, text: string];
+/** A name and what is said of it. */
+export type Row = readonly [name: string, text: string];
 
 /**
  * The record for a person: the comment as it is stored, and what it says.
@@ -48,8 +49,13 @@ export function recordText({ found, copy }: ShownRecord, hasCluster: boolean): s
 function rowsOf(record: VolumeRecord): Row[] {
   const { attachments, migration, settings, claim } = record;
   const attached = attachments.map(
-    ({ node, hostNqn, accessMode, accessType, readonly, since }) =>
-      `${node} since ${isoTime(since)}, ${accessMode}, ${accessType}${readonly ? ", read-only" : ""}, ${hostNqn}`,
+    ({ node, hostNqn, accessMode, accessType, readonly, since, connection = {} }) =>
+      [
+        `${node} since ${isoTime(since)}, ${accessMode}, ${accessType}${readonly ? ", read-only" : ""}, ${hostNqn}`,
+        ...Object.entries(connection)
+          .filter(([key, value]) => settings[key as keyof VolumeSettings] !== value)
+          .map(([key, value]) => `until its detach ${key}=${value}`),
+      ].join(", "),
   );
   const migrating =
     migration === undefined
@@ -61,6 +67,8 @@ function rowsOf(record: VolumeRecord): Row[] {
     ["  cluster", record.cluster],
     ["  claim", claim === undefined ? "none" : `${claim.namespace}/${claim.name}`],
     ["  created", isoTime(record.createdAt)],
+    ...(record.source === undefined ? [] : [["  source", record.source] as const]),
+    ["  layout", record.layout ?? "plain"],
     ["  epoch", String(record.epoch)],
     ...attached.map((text): Row => ["  attached", text]),
     ...migrating.map((text): Row => ["  migration", text]),
@@ -85,7 +93,8 @@ export function planText({ id, disk }: RdsVolume | ForeignDisk, { comment, notes
   return `Volume ${id}\n${aligned(rows)}${lines}`;
 }
 
-function aligned(rows: readonly Row[]): string {
+/** Rows beneath each other, indented; nothing active in them. Ends with a newline. */
+export function aligned(rows: readonly Row[]): string {
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `  ${name.padEnd(width)}  ${printable(value)}\n`).join("");
 }
@@ -101,13 +110,16 @@ export function recordDocument({ found, copy }: ShownRecord): object {
     handle: id,
     comment: disk.comment,
     problem: "reason" in found ? found.reason : null,
-    record:
-      decoded.kind === "record"
-        ? { ...decoded.record, unknown: Object.fromEntries(decoded.record.unknown) }
-        : null,
+    record: decoded.kind === "record" ? recordFields(decoded.record) : null,
     nqn: disk.nqn,
     exported: disk.exported,
     copy: kept === undefined ? null : { comment: kept.comment, seen: kept.seen, highestEpoch: kept.epoch },
     copyProblem: copy.state === "unknown" ? copy.reason : null,
   };
+}
+
+/** A record fit for JSON, which has no bigint. */
+function recordFields({ wantedBytes, unknown, ...record }: VolumeRecord): object {
+  const wanted = wantedBytes === undefined ? {} : { wantedBytes: Number(wantedBytes) };
+  return { ...record, ...wanted, unknown: Object.fromEntries(unknown) };
 }

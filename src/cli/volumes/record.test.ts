@@ -43,7 +43,7 @@ beforeEach(async () => {
       "csi.storage.k8s.io/pvc/name": "disk",
     },
     mutableParameters: {},
-    contentSource: undefined,
+    source: undefined,
     signal: stack.signal,
   });
   id = created.id;
@@ -363,8 +363,8 @@ describe("what must not be broken at three in the morning", () => {
     ["of another cluster", (c: string) => c.replace(CLUSTER_UID, "other"), "it belongs to cluster other"],
     [
       "of a newer driver",
-      (c: string) => c.replace("rds1;", "rds2;"),
-      "it is of version 2, which a newer driver wrote",
+      (c: string) => c.replace("rds1;", "rds3;"),
+      "it is of version 3, which a newer driver wrote",
     ],
   ] as const) {
     test(`a record ${what} is never replaced`, async () => {

@@ -60,7 +60,7 @@ async function showOrReplace(
   if (named.state === "unknown") throw named.error;
   const handle = named.value;
   const found = [...survey.volumes, ...survey.foreign].find(({ id }) => id === handle);
-  if (found === undefined) throw failure("volumeNotFound", { volume: handle });
+  if (found === undefined) return rds.conversions.absent(handle, signal);
   const copy = await ask((opened) => readCopy(opened, config, handle, signal));
   if (action === undefined) {
     const shown = { found, copy };

@@ -1,7 +1,13 @@
-import { didYouMean } from "../../config/did-you-mean.ts";
-import { printable } from "../../domain/printable.ts";
 import { VOLUME_STATES, type VolumeState } from "../../inspect/compare.ts";
 import { SEVERITIES } from "../../inspect/entry.ts";
+import {
+  type Condition,
+  compare,
+  conditionsText,
+  fitsAll,
+  lastIfMissing,
+  nothingFits,
+} from "../conditions.ts";
 import { claimOf, hasProblem, type ListedVolume } from "./model.ts";
 
 export const SORT_KEYS = ["problems", "claim", "node", "state", "size", "age", "handle"] as const;
@@ -37,18 +43,8 @@ export const firstLabel = (name: string): string => name.replace(/\..*$/, "");
 
 const isNode = (wanted: string, node: string): boolean => node === wanted || firstLabel(node) === wanted;
 
-/** One option of the command line as a condition. */
-interface Condition {
-  /** The option as it was typed. */
-  readonly text: string;
-  readonly wanted: readonly string[];
-  readonly fits: (volume: ListedVolume) => boolean;
-  /** The values of which the option could have chosen, with their plural; undefined for a fixed set. */
-  readonly values?: readonly [string, (volume: ListedVolume) => readonly string[]];
-}
-
-function conditions({ namespaces, nodes, states, problems }: Selection): Condition[] {
-  const all: Condition[] = [
+function conditions({ namespaces, nodes, states, problems }: Selection): Condition<ListedVolume>[] {
+  const all: Condition<ListedVolume>[] = [
     {
       text: `-n ${namespaces.join(",")}`,
       wanted: namespaces,
@@ -75,32 +71,17 @@ function conditions({ namespaces, nodes, states, problems }: Selection): Conditi
 
 /** Whether a volume is selected. */
 export function selects(selection: Selection): (volume: ListedVolume) => boolean {
-  const all = conditions(selection);
-  return (volume) => all.every(({ fits }) => fits(volume));
+  return fitsAll(conditions(selection));
 }
 
 /** The selection as its options; "" when it selects every volume. */
 export function selectionText(selection: Selection): string {
-  return conditions(selection)
-    .map(({ text }) => text)
-    .join(" ");
+  return conditionsText(conditions(selection));
 }
 
 /** Answers an empty result: how many volumes there are, how many each option selects, and which values exist. */
 export function nothingSelected(all: readonly ListedVolume[], selection: Selection): string[] {
-  const chosen = conditions(selection);
-  const total = all.length === 1 ? "1 volume exists" : `${all.length} volumes exist`;
-  const head = `No volume matches ${selectionText(selection)}. ${total}.`;
-  const lines = chosen.flatMap(({ text, wanted, fits, values }) => {
-    const count = all.filter(fits).length;
-    const alone = chosen.length > 1 ? [`${text} alone matches ${count}.`] : [];
-    if (count > 0 || values === undefined) return alone;
-    const existing = [...new Set(all.flatMap(values[1]))].toSorted();
-    const meant = didYouMean(wanted[0] ?? "", existing);
-    const question = meant === undefined ? "" : ` Did you mean ${meant}?`;
-    return [...alone, `The ${values[0]}: ${some(existing, 10)}.${question}`];
-  });
-  return [head, ...lines].map(printable);
+  return nothingFits(all, conditions(selection), "volume");
 }
 
 /** Mentions the volumes that a node or a namespace may choose, and whose record, which would tell it, cannot be read. */
@@ -115,24 +96,12 @@ export function unreadHint(all: readonly ListedVolume[], { namespaces, nodes }: 
   return [`${what} whose record cannot be read may belong here; --state foreign lists ${them}.`];
 }
 
-/** The first few names of a list, and how many more there are. */
-export function some(names: readonly string[], most: number): string {
-  if (names.length === 0) return "none";
-  const more = names.length > most ? ` and ${names.length - most} more` : "";
-  return `${names.slice(0, most).join(", ")}${more}`;
-}
-
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 /** The worst problems first, warnings about foreign disks last, then volumes without a problem. */
 function problemRank({ findings, state }: ListedVolume): number {
   const worst = Math.max(0, ...findings.map(({ severity }) => SEVERITIES.indexOf(severity)));
   // Another cluster on the same RDS has many such disks.
   return worst === SEVERITIES.indexOf("warning") && state === "foreign" ? worst - 0.5 : worst;
 }
-
-/** Volumes without a claim, a node or a time come last. */
-const lastIfMissing = (a: string | undefined, b: string | undefined): number =>
-  a === undefined || b === undefined ? Number(a === undefined) - Number(b === undefined) : compare(a, b);
 
 const ORDERS: Readonly<Record<SortKey, (a: ListedVolume, b: ListedVolume) => number>> = {
   problems: (a, b) => problemRank(b) - problemRank(a),

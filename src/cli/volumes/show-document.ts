@@ -1,11 +1,12 @@
 import type { VolumeRecord } from "../../domain/record/volume-record.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
 import { stateOf } from "../../inspect/compare.ts";
-import type { Fact } from "../../inspect/fact.ts";
+import { type Fact, notAsked } from "../../inspect/fact.ts";
 import type { VolumeFacts } from "../../inspect/facts.ts";
 import { type Finding, sentenceOf } from "../../inspect/finding.ts";
 import { isOverdue } from "../../migration/deadline.ts";
 import type { Disk } from "../../rds/disk.ts";
+import { fileLayoutOf } from "../../rds/layout.ts";
 import { isoTime } from "./text.ts";
 
 /** A volume as it is shown. */
@@ -51,10 +52,15 @@ export function showDocument({ facts, handle, name }: ShownVolume, findings: rea
     state: stateOf(facts, findings),
     time: iso(now),
     rds: {
-      disk: fact(rds.disk, (disk) => ({ ...diskDocument(disk), foreign: rds.foreign })),
+      disk: fact(rds.disk, (disk) => ({
+        ...diskDocument(disk),
+        layout: fileLayoutOf(disk.filePath, facts.handle),
+        foreign: rds.foreign,
+      })),
       record: fact(rds.record, (record) => recordDocument(record, now)),
       file: fact(rds.file),
       pool: fact(rds.pool),
+      snapshots: fact(rds.snapshots ?? notAsked("not part of this list")),
     },
     kubernetes: {
       persistentVolume: fact(cluster.pv),

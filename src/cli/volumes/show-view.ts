@@ -1,16 +1,19 @@
 import type { Attachment, VolumeRecord } from "../../domain/record/volume-record.ts";
+import { shortSize } from "../../domain/size.ts";
 import type { Aspect } from "../../inspect/entry.ts";
 import { absent, type Fact, ifKnown } from "../../inspect/fact.ts";
 import type { VolumeFacts } from "../../inspect/facts.ts";
 import { exactSize } from "../../inspect/finding.ts";
 import { isOverdue } from "../../migration/deadline.ts";
+import { copyProgress } from "../../rds/copy.ts";
+import { fileLayoutOf } from "../../rds/layout.ts";
 import { unknownSides } from "./listed.ts";
 import type { UnknownSide } from "./model.ts";
 import { shortAge, shortDuration } from "./text.ts";
 
 /** A line of `volumes show`: one aspect, what each side says, as paragraphs. */
 export interface ShownLine {
-  readonly about: Aspect | "created" | "machine";
+  readonly about: Aspect | "created" | "machine" | "source" | "copy" | "snapshots";
   readonly rds: readonly string[];
   readonly kubernetes: readonly string[];
 }
@@ -32,6 +35,7 @@ export function shownLines(facts: VolumeFacts): ShownLine[] {
   const told = (key: string) =>
     cell(cluster.attachments, (all) => [...new Set(all.flatMap(({ metadata }) => metadata[key] ?? []))], "-");
   const bound = ifKnown(cluster.pv)?.claim;
+  const { source, copy, conversion } = ifKnown(rds.record) ?? {};
   return [
     {
       about: "name",
@@ -80,7 +84,14 @@ export function shownLines(facts: VolumeFacts): ShownLine[] {
       about: "file",
       rds: cell(
         rds.file,
-        ({ path, sizeBytes }) => [path, sizeBytes === undefined ? "" : size(sizeBytes)],
+        ({ path, sizeBytes }) => {
+          const layout = fileLayoutOf(path, facts.handle);
+          return [
+            path,
+            sizeBytes === undefined ? "" : size(sizeBytes),
+            layout === undefined ? "" : `layout ${layout}`,
+          ];
+        },
         "not there",
       ),
       kubernetes: ["-"],
@@ -99,6 +110,17 @@ export function shownLines(facts: VolumeFacts): ShownLine[] {
       ),
       kubernetes: cell(cluster.storageClass, ({ name }) => [`StorageClass ${name}`], "no StorageClass"),
     },
+    ...(rds.snapshots === undefined
+      ? []
+      : [
+          {
+            about: "snapshots" as const,
+            rds: cell(rds.snapshots, ({ count, bytesAtMost }) =>
+              count === 0 ? [] : [`${count}, at most ${shortSize(bytesAtMost, "up")}`],
+            ),
+            kubernetes: ["-"],
+          },
+        ]),
     {
       about: "mode",
       rds: cell(rds.record, (record) => modes(record), "-"),
@@ -152,6 +174,13 @@ export function shownLines(facts: VolumeFacts): ShownLine[] {
         ),
       ),
     },
+    ...(source === undefined ? [] : [{ about: "source" as const, rds: [source], kubernetes: ["-"] }]),
+    ...(copy === undefined
+      ? []
+      : [{ about: "copy" as const, rds: [`unfinished, ${copyProgress(copy)}`], kubernetes: ["-"] }]),
+    ...(conversion === undefined
+      ? []
+      : [{ about: "copy" as const, rds: [`moves into a subvolume: ${conversion}`], kubernetes: ["-"] }]),
     {
       about: "created",
       rds: cell(rds.record, ({ createdAt }) => (createdAt > 0 ? [`${age(createdAt)} ago`] : [])),
@@ -201,6 +230,7 @@ export function unknowns(facts: VolumeFacts): UnknownSide[] {
     ["RDS", "record", rds.record],
     ["RDS", "file", rds.file],
     ["RDS", "pool", withoutItem(facts) ? absent : rds.pool],
+    ...(rds.snapshots === undefined ? [] : [["RDS", "snapshots", rds.snapshots] as const]),
     ["Kubernetes", "PersistentVolume", cluster.pv],
     ["Kubernetes", "claim", cluster.claim],
     ["Kubernetes", "StorageClass", cluster.storageClass],

@@ -27,6 +27,14 @@ const withoutColours = (value: string): string =>
     .map((part, index) => (index === 0 ? part : part.replace(/^[\d;]+m/, "")))
     .join("");
 
+/** A volume without PersistentVolume that a copy fills. */
+function copyingFacts(): VolumeFacts {
+  const line = { line: "01234567", isBusy: false };
+  const copy = { done: 42n * GIB, total: 100n * GIB, sourceCreatedAt: 1, sourceEpoch: 0, ...line };
+  const cluster = { pv: absent, attachments: known([]) };
+  return changedFacts({ record: { copy }, cluster }, { nodes: [] });
+}
+
 const LONG: Partial<Shape> = {
   namespace: "a-very-long-namespace-name-of-a-customer-with-many-words-in-it",
   claim: "and-a-claim-whose-name-is-nearly-as-long-as-kubernetes-allows-it-to-be-which-is-very-long-indeed",
@@ -127,7 +135,24 @@ describe("for people", () => {
       of(changedFacts({ disk: "absent" })),
       of(changedFacts({ rds: { record: absent, foreign: "x" } })),
       of({ ...consistentFacts(), rds: unknownRds("x") }),
-    ]).toEqual(["attached", "available", "migrating", "broken", "missing", "foreign", "unknown"]);
+      of(copyingFacts()),
+      of(changedFacts({ record: { conversion: "tidy" } }, { nodes: [] })),
+    ]).toEqual([
+      "attached",
+      "available",
+      "migrating",
+      "broken",
+      "missing",
+      "foreign",
+      "unknown",
+      "copying",
+      "copying",
+    ]);
+  });
+
+  test("an unfinished copy: how far it is, and no complaint that it has no PersistentVolume", () => {
+    expect(compareVolume(copyingFacts())).toEqual([]);
+    expect(text(copyingFacts(), undefined)).toContain("unfinished, 42 % of 100Gi");
   });
 
   test("colour does not change the layout", () => {

@@ -24,7 +24,7 @@ export interface ShowOptions {
   readonly timeoutSeconds: number;
 }
 
-/** `rds-csi volumes show`: reads the RDS and the cluster, changes neither. Three RouterOS commands, the version's included. */
+/** `rds-csi volumes show`: reads the RDS and the cluster, changes neither. Four RouterOS commands, the version's included. */
 export async function runVolumesShow(input: Input, options: ShowOptions, io: Io): Promise<number> {
   const { timeoutSeconds, failOnProblems, name: wanted, output } = options;
   return withSides(input, { timeoutSeconds }, io, async (sides) => {

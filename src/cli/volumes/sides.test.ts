@@ -35,7 +35,7 @@ beforeEach(async () => {
       capabilities: [BLOCK],
       parameters: { "csi.storage.k8s.io/pvc/namespace": "vms", "csi.storage.k8s.io/pvc/name": claim },
       mutableParameters: {},
-      contentSource: undefined,
+      source: undefined,
       signal: stack.signal,
     });
     ids.push(id);

@@ -2,11 +2,14 @@ import { describe, expect, test } from "bun:test";
 import { create, type Message } from "@bufbuild/protobuf";
 import { settled } from "../../../test/support/clock.ts";
 import { failure, isFailure } from "../../domain/errors/driver-error.ts";
+import { snapshotHandle, snapshotIdFromName } from "../../domain/snapshot-id.ts";
 import { volumeIdFromName } from "../../domain/volume-id.ts";
 import { deferred, fakeCall } from "../call.fixture.ts";
 import {
   ControllerUnpublishVolumeRequestSchema,
+  CreateSnapshotRequestSchema,
   CreateVolumeRequestSchema,
+  DeleteSnapshotRequestSchema,
   DeleteVolumeRequestSchema,
   DeleteVolumeResponseSchema,
   ListVolumesRequestSchema,
@@ -84,6 +87,20 @@ describe("inFlightInterceptor", () => {
     for (const id of [volumeIdFromName("pvc-1"), `backend2:${volumeIdFromName("pvc-1")}`]) {
       expect(isFailure(await errorOf(guard(remove(id), next)), "operationInFlight")).toBe(true);
     }
+  });
+
+  test("CreateSnapshot and DeleteSnapshot of the same snapshot exclude each other, whatever filesystem holds it", async () => {
+    const { calls, next } = handler();
+    const guard = inFlightInterceptor();
+    guard(fakeCall("CreateSnapshot", CreateSnapshotRequestSchema, { name: "s1" }), next);
+    const id = snapshotIdFromName("s1");
+    const removed = (snapshotId: string) =>
+      guard(fakeCall("DeleteSnapshot", DeleteSnapshotRequestSchema, { snapshotId }), next);
+    for (const label of ["pool1", "a.b"])
+      expect(isFailure(await errorOf(removed(snapshotHandle(id, label))), "operationInFlight")).toBe(true);
+    // It has no form of ours, so nothing is done for it.
+    removed(id);
+    expect(calls).toHaveLength(2);
   });
 
   test("other volumes, lists and requests without an id are not held up", () => {

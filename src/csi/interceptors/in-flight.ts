@@ -1,6 +1,7 @@
 import { equals, type Message } from "@bufbuild/protobuf";
 import { orAborted } from "../../domain/abort.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
+import { parseSnapshotHandle, partsOfHandle, snapshotIdFromName } from "../../domain/snapshot-id.ts";
 import { volumeIdFromName } from "../../domain/volume-id.ts";
 import type { Interceptor, RpcCall, RpcNext } from "../rpc.ts";
 
@@ -100,16 +101,24 @@ function volumeKey(handle: unknown): string[] {
 const byVolumeId: Rule = ({ volumeId }) => volumeKey(volumeId);
 
 /**
- * Each change of a volume excludes other changes of it. Lists and lookups are free. Calls for the statistics of one path share their
- * work, as such calls would pile up on a dead device.
+ * Each change of a volume excludes other changes of it. Lists and lookups are free. Calls for the statistics or the health of one path share
+ * their work, as such calls would pile up on a dead device.
  */
 const RULES: Readonly<Record<string, Rule>> = {
   CreateVolume: ({ name }) =>
     typeof name === "string" && name !== "" ? volumeKey(volumeIdFromName(name)) : [],
   DeleteVolume: byVolumeId,
+  CreateSnapshot: ({ name }) =>
+    typeof name === "string" && name !== "" ? [`snapshot ${snapshotIdFromName(name)}`] : [],
+  // CreateSnapshot knows the id only.
+  DeleteSnapshot: ({ snapshotId }) => {
+    const handle = typeof snapshotId === "string" ? parseSnapshotHandle(snapshotId) : undefined;
+    return handle === undefined ? [] : [`snapshot ${partsOfHandle(handle).id}`];
+  },
   ControllerPublishVolume: byVolumeId,
   ControllerUnpublishVolume: byVolumeId,
   ControllerExpandVolume: byVolumeId,
+  ControllerModifyVolume: byVolumeId,
   NodeStageVolume: byVolumeId,
   NodeUnstageVolume: byVolumeId,
   NodePublishVolume: byVolumeId,
@@ -119,6 +128,11 @@ const RULES: Readonly<Record<string, Rule>> = {
     const path = JSON.stringify(`${String(volumeId)} at ${String(volumePath)}`.slice(0, 512));
     return [`statistics of ${path}`];
   },
+  NodeGetVolumeHealth: ({ volumeId, volumePublishPath }) => {
+    const path = JSON.stringify(`${String(volumeId)} at ${String(volumePublishPath)}`.slice(0, 512));
+    return [`health of ${path}`];
+  },
+  NodeGetStorageHealth: () => ["the health of the storage"],
 };
 
 /** The objects that a call works on, in words for an error message; empty means that the call is not guarded. */

@@ -33,6 +33,10 @@ const QUIET: ReadonlySet<string> = new Set([
   "ListVolumes",
   "ListSnapshots",
   "ControllerGetVolume",
+  "ControllerGetVolumeHealth",
+  "ControllerListVolumeHealth",
+  "NodeGetVolumeHealth",
+  "NodeGetStorageHealth",
 ]);
 
 /** Writes one line per RPC: method, code, duration and volume, and the remedy of a failure. */

@@ -24,6 +24,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   staging_target_path: PATH_LIMIT,
   target_path: PATH_LIMIT,
   volume_path: PATH_LIMIT,
+  volume_publish_path: PATH_LIMIT,
   // Not ours means ABORTED for a token, which its reader decides.
   starting_token: MAP_LIMIT,
 };

@@ -1,23 +1,16 @@
-import { connect } from "node:net";
+import { type Reach, reachOf, type StoragePort } from "../../host/reach.ts";
 import { endpointText, sameEndpoint } from "../../nvme/endpoint.ts";
 import type { DiagnoseContext } from "../context.ts";
 import { type RouteFacts, routeTo } from "./routes.ts";
 
-export interface StorageAddress {
-  readonly address: string;
-  readonly port: number;
-}
+export type StorageAddress = StoragePort;
 
 /** One storage address: the way to it, and what a TCP connect said. */
 export interface StorageFacts extends StorageAddress {
   /** Who named it: an option, connections, VolumeAttachments. */
   readonly sources: readonly string[];
   readonly route: RouteFacts;
-  readonly reach:
-    | { readonly kind: "reached"; readonly milliseconds: number; readonly from: string | undefined }
-    /** `code` is that of connect(2). */
-    | { readonly kind: "failed"; readonly code: string; readonly milliseconds: number }
-    | { readonly kind: "silent"; readonly milliseconds: number };
+  readonly reach: Reach;
 }
 
 const CONNECT_MS = 2_500;
@@ -45,36 +38,7 @@ export async function storageFacts(
 ): Promise<StorageFacts> {
   const [route, reach] = await Promise.all([
     routeTo(context, target.address),
-    reachOf(target, context.system.clock.monotonic, signal),
+    reachOf(target, CONNECT_MS, context.system.clock.monotonic, signal),
   ]);
   return { ...target, route, reach };
-}
-
-function reachOf(
-  { address, port }: StorageAddress,
-  monotonic: () => number,
-  signal: AbortSignal,
-): Promise<StorageFacts["reach"]> {
-  const begun = monotonic();
-  const taken = (): number => Math.round((monotonic() - begun) * 10) / 10;
-  return new Promise((resolve) => {
-    const socket = connect({ host: address, port });
-    const done = (reach: StorageFacts["reach"]): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", silent);
-      socket.destroy();
-      resolve(reach);
-    };
-    const silent = (): void => done({ kind: "silent", milliseconds: taken() });
-    const timer = setTimeout(silent, CONNECT_MS);
-    signal.addEventListener("abort", silent, { once: true });
-    socket.once("connect", () => done({ kind: "reached", milliseconds: taken(), from: socket.localAddress }));
-    socket.once("error", (error: NodeJS.ErrnoException) =>
-      done(
-        error.code === "ETIMEDOUT"
-          ? { kind: "silent", milliseconds: taken() }
-          : { kind: "failed", code: error.code ?? error.message, milliseconds: taken() },
-      ),
-    );
-  });
 }

@@ -1,10 +1,12 @@
 import { attachmentErrors } from "./attachment.ts";
+import { copyErrors } from "./copy.ts";
 import type { ErrorEntry } from "./entry.ts";
 import { expansionErrors } from "./expansion.ts";
 import { kubernetesErrors } from "./kubernetes.ts";
 import { nodeErrors } from "./node.ts";
 import { rdsErrors } from "./rds.ts";
 import { requestErrors } from "./request.ts";
+import { snapshotErrors } from "./snapshot.ts";
 
 /** Every failure that the driver reports, by its stable id. `docs/errors.md` is generated from it. */
 export const catalogue = {
@@ -13,6 +15,8 @@ export const catalogue = {
   ...attachmentErrors,
   ...nodeErrors,
   ...expansionErrors,
+  ...snapshotErrors,
+  ...copyErrors,
   ...kubernetesErrors,
 } as const;
 

@@ -158,6 +158,11 @@ export const nodeErrors = {
       `the ${p.filesystem} of volume ${p.volume} (${p.device}) is marked with errors and could not be checked, so it is not mounted: ${p.detail}`,
     "Its data may be sound. The call is repeated by itself and checks again. If it fails each time, look in the kernel log of the node for a lack of memory and for I/O errors; give the node plugin more memory or stage the volume on another node.",
   ),
+  filesystemUuidNotSet: entry.UNAVAILABLE<OfFilesystem & { detail: string }>(
+    (p) =>
+      `the ${p.filesystem} of volume ${p.volume} (${p.device}), a clone, did not get a UUID of its own and is not mounted: ${p.detail}`,
+    "Its data is complete. The call is repeated by itself and goes on from there. If it fails each time, look at the kernel log of the node and at the connection to the RDS.",
+  ),
   filesystemFailed: entry.FAILED_PRECONDITION<{ volume: string; path: string }>(
     (p) =>
       `the filesystem of volume ${p.volume} at ${p.path} is mounted for writing, but met an error and refuses every write`,
@@ -209,6 +214,10 @@ export const nodeErrors = {
   stagedDifferently: entry.ALREADY_EXISTS<{ volume: string; path: string; difference: string }>(
     (p) => `volume ${p.volume} is staged at ${p.path} already: ${p.difference}`,
     "Unstage it first.",
+  ),
+  contextDropped: entry.FAILED_PRECONDITION<{ volume: string; path: string; difference: string }>(
+    (p) => `volume ${p.volume} was mounted at ${p.path} ${p.difference}; it was unmounted again`,
+    "The mount program took SELinux for switched off. The node pod needs the host's /sys with /sys/fs/selinux writable, and a file /etc/selinux/config, as image and manifests have them.",
   ),
   notStaged: entry.FAILED_PRECONDITION<{ volume: string; path: string; found: string }>(
     (p) => `volume ${p.volume} is not staged at ${p.path}: ${p.found}`,

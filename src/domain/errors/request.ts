@@ -32,9 +32,29 @@ export const requestErrors = {
     (p) => `StorageClass parameter ${p.key}=${JSON.stringify(p.value)} is invalid: expected ${p.expected}`,
     "Correct the parameter; a StorageClass is changed by creating it anew.",
   ),
+  attributeUnknown: entry.INVALID_ARGUMENT<{ key: string; known: List }>(
+    (p) =>
+      `VolumeAttributesClass parameter ${JSON.stringify(p.key)} is unknown (can be changed: ${p.known.join(", ")}); nothing was changed`,
+    "Name a VolumeAttributesClass without this parameter in the claim; a class is changed by creating another one.",
+  ),
+  attributeFixed: entry.INVALID_ARGUMENT<{ key: string; known: List }>(
+    (p) =>
+      `VolumeAttributesClass parameter ${JSON.stringify(p.key)} is fixed when a volume is made (can be changed: ${p.known.join(", ")}); nothing was changed`,
+    "Name a VolumeAttributesClass without this parameter in the claim; fixed parameters belong into the StorageClass.",
+  ),
+  attributeInvalid: entry.INVALID_ARGUMENT<{ key: string; value: string; expected: string }>(
+    (p) =>
+      `VolumeAttributesClass parameter ${p.key}=${JSON.stringify(p.value)} is invalid: expected ${p.expected}; nothing was changed`,
+    "Name a VolumeAttributesClass with another value in the claim; a class is changed by creating another one.",
+  ),
   capabilityUnsupported: entry.INVALID_ARGUMENT<{ reason: string }>(
     (p) => `volume capability is not supported: ${p.reason}`,
     "Use ReadWriteOnce or ReadWriteOncePod, or ReadWriteMany with volumeMode: Block.",
+  ),
+  readersOnSeveralNodes: entry.INVALID_ARGUMENT<{ mode: string }>(
+    (p) =>
+      `access mode ${p.mode} is refused: a volume is on one node at a time, on two only while a virtual machine migrates`,
+    "For readers on one node use ReadWriteOnce, and readOnly: true in the pods. For readers on several nodes give each a volume of its own with a copy of the data, or let one pod serve the data (NFS, HTTP).",
   ),
   rwxFilesystem: entry.INVALID_ARGUMENT<Record<never, never>>(
     () =>

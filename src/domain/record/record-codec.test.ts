@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { ACCESS_MODES } from "../access-mode.ts";
 import { isPrintable } from "../printable.ts";
 import { decodeRecord, encodeRecord } from "./record-codec.ts";
-import { DEFAULT_SETTINGS, type VolumeRecord } from "./volume-record.ts";
+import { CONVERSIONS, DEFAULT_SETTINGS, givenConnections, type VolumeRecord } from "./volume-record.ts";
 
 const text = fc
   .string({ unit: "grapheme", maxLength: 60 })
@@ -14,6 +14,14 @@ const name = fc
 /** The last second of the year 9999. */
 const LAST = 253_402_300_799;
 const time = fc.oneof(fc.integer({ min: 0, max: 2_000_000_000 }), fc.constantFrom(0, LAST));
+const connection = {
+  ctrlLossTmo: fc.integer({ min: -1, max: 86_400 }),
+  reconnectDelay: fc.integer({ min: 1, max: 300 }),
+  keepAliveTmo: fc.integer({ min: 1, max: 300 }),
+  fastIoFailTmo: fc.integer({ min: -1, max: 86_400 }),
+  nrIoQueues: fc.integer({ min: 0, max: 1_024 }),
+  queueSize: fc.oneof(fc.constant(0), fc.integer({ min: 16, max: 1_024 })),
+};
 const attachment = fc.record({
   node: text,
   hostNqn: text,
@@ -21,6 +29,7 @@ const attachment = fc.record({
   accessType: fc.constantFrom("block" as const, "mount" as const),
   readonly: fc.boolean(),
   since: time,
+  connection: fc.option(fc.record(connection), { nil: undefined }),
 });
 const unknownField = fc.tuple(
   fc.stringMatching(/^x[a-z]{1,5}$/),
@@ -34,6 +43,26 @@ const record: fc.Arbitrary<VolumeRecord> = fc
     claim: fc.option(fc.record({ namespace: text, name: text }), { nil: undefined }),
     createdAt: time,
     source: fc.option(text, { nil: undefined }),
+    layout: fc.constantFrom(undefined, "subvolume" as const),
+    wantedBytes: fc.option(fc.bigInt({ min: 1n, max: 2n ** 63n - 1n }), { nil: undefined }),
+    copy: fc.option(
+      fc
+        .record({
+          done: fc.bigInt(0n, 1n << 62n),
+          more: fc.bigInt(1n, 1n << 61n),
+          sourceCreatedAt: time,
+          sourceEpoch: fc.nat(1_000_000),
+          line: fc.stringMatching(/^[0-9a-f]{8}$/),
+          isBusy: fc.boolean(),
+          boot: fc.option(fc.record({ at: time, uptime: fc.nat(1_000_000_000) }), { nil: undefined }),
+        })
+        .map(({ done, more, boot, ...rest }) => ({
+          ...{ done, total: done + more, ...rest },
+          ...(boot === undefined ? {} : { boot }),
+        })),
+      { nil: undefined },
+    ),
+    conversion: fc.constantFrom(undefined, undefined, ...CONVERSIONS),
     filesystem: fc.constantFrom(undefined, "ext4" as const, "xfs" as const),
     epoch: fc.nat(1_000_000),
     attachments: fc.uniqueArray(attachment, { maxLength: 2, selector: ({ node }) => node }),
@@ -73,23 +102,26 @@ const record: fc.Arbitrary<VolumeRecord> = fc
     settings: fc.record({
       migrationTimeoutSeconds: fc.oneof(fc.integer({ min: 30, max: 3_600 }), fc.constant("auto" as const)),
       migrationGuard: fc.constantFrom("enforce" as const, "warn" as const, "off" as const),
-      ctrlLossTmo: fc.integer({ min: -1, max: 86_400 }),
-      reconnectDelay: fc.integer({ min: 1, max: 300 }),
-      keepAliveTmo: fc.integer({ min: 1, max: 300 }),
-      fastIoFailTmo: fc.integer({ min: -1, max: 86_400 }),
-      nrIoQueues: fc.integer({ min: 0, max: 1_024 }),
-      queueSize: fc.oneof(fc.constant(0), fc.integer({ min: 16, max: 1_024 })),
+      ...connection,
     }),
     unknown: fc.uniqueArray(unknownField, { selector: ([key]) => key, maxLength: 3 }),
   })
-  .map((value) => ({ ...value, migration: value.attachments.length === 2 ? value.migration : undefined }));
+  .map(({ copy, conversion, ...value }) => ({
+    ...value,
+    migration: value.attachments.length === 2 ? value.migration : undefined,
+    ...(value.attachments.length > 0
+      ? {}
+      : { ...(conversion !== undefined ? { conversion } : copy === undefined ? {} : { copy }) }),
+  }));
 
 describe("the volume record", () => {
   test("round-trips, and is printable ASCII without blanks or quotes", () => {
     fc.assert(
       fc.property(record, (value) => {
         const encoded = encodeRecord(value);
-        expect(encoded).toMatch(/^rds1;[A-Za-z0-9._:/@%,|;=-]*$/);
+        const isWhole = value.copy === undefined && value.conversion === undefined;
+        expect(encoded).toMatch(isWhole ? /^rds1;/ : /^rds2;/);
+        expect(encoded).toMatch(/^rds[12];[A-Za-z0-9._:/@%,|;=-]*$/);
         expect(decodeRecord(encoded)).toEqual({ kind: "record", record: value });
       }),
       { numRuns: 500 },
@@ -135,6 +167,8 @@ describe("the volume record", () => {
     [`${minimal};novalue`, 'field "novalue" has no value'],
     [`${minimal};m=1,2,p,`, "0 attachments with a migration"],
     [`${minimal};a=n,q,0,mw,1|o,q,0,mw,1`, "2 attachments without a migration"],
+    [`${minimal};a=n,q,0,mw,1;o=0,1,600,5`, "0,1,600,5 has 4 parts instead of 8"],
+    [`${minimal};a=n,q,0,mw,1;o=0,1,-2,5,5,-1,0,0`, "cl -2 is outside -1..31536000"],
     [`${minimal};q=nqn.x:y,0,-`, "bad export name nqn.x:y,0,-"],
     [`${minimal};a=n,q,9,mw,1`, "bad attachment n,q,9,mw,1"],
     ["rds1;n=a b;c=x;t=1", '"a b" is not encoded'],
@@ -164,12 +198,48 @@ describe("the volume record", () => {
     [`${minimal};zz=a\u0018b`, "field zz holds characters that no record has"],
     [`${minimal};zz="`, "field zz holds characters that no record has"],
     [`${minimal};z\u00e9=1`, "field z\u00e9 holds characters that no record has"],
-    ["rds2;whatever", "record version 2 is newer than this driver"],
+    ["rds3;whatever", "record version 3 is newer than this driver"],
+    ["rds21;whatever", "record version 21 is newer than this driver"],
+    ["rds2;n=pvc-1;c=prod;t=1", "field k is missing"],
+    ["rds2;n=pvc-1;c=prod;t=1;y=x", '"x" is none of copy, switch, tidy'],
+    ["rds2;n=pvc-1;c=prod;t=1;y=copy;a=a,q,0,bw,1", "it is unfinished, and attached"],
+    ["rds2;n=pvc-1;c=prod;t=1;k=2,1,1,0,01234567,-", "bad copy 2,1,1,0,01234567,-"],
+    ["rds2;n=pvc-1;c=prod;t=1;k=0,1,1,0,xyz,b", "bad copy 0,1,1,0,xyz,b"],
+    ["rds2;n=pvc-1;c=prod;t=1;k=0,1,1,0,01234567,-,5", "0,1,1,0,01234567,-,5 has 7 parts instead of 8"],
+    ["rds2;n=pvc-1;c=prod;t=1;k=0,1,1,0,01234567,-,5,x", '"x" is not a number'],
+    ["rds2;n=pvc-1;c=prod;t=1;k=0,1,1,0,01234567,-;a=a,q,0,bw,1", "it is unfinished, and attached"],
   ] as const) {
     test(`${comment} is unreadable: ${reason}`, () => {
       expect(decodeRecord(comment)).toEqual({ kind: "unreadable", reason });
     });
   }
+
+  test("settings that a node was given go with its attachment, also if an older driver has left them there", () => {
+    const given = `${minimal};a=n,q,0,mw,7;o=0,7,600,5,5,20,0,0`;
+    const decoded = decodeRecord(given);
+    if (decoded.kind !== "record") throw new Error(JSON.stringify(decoded));
+    expect(givenConnections(decoded.record)).toEqual([
+      {
+        ctrlLossTmo: 600,
+        reconnectDelay: 5,
+        keepAliveTmo: 5,
+        fastIoFailTmo: 20,
+        nrIoQueues: 0,
+        queueSize: 0,
+      },
+    ]);
+    expect(encodeRecord(decoded.record)).toBe(given);
+    expect(encodeRecord({ ...decoded.record, attachments: [] })).toBe(minimal);
+    // Another attachment, or none.
+    for (const [left, rest] of [
+      [`${minimal};a=n,q,0,mw,8;o=0,7,600,5,5,20,0,0`, `${minimal};a=n,q,0,mw,8`],
+      [`${minimal};o=0,7,600,5,5,20,0,0`, minimal],
+    ] as const) {
+      const after = decodeRecord(left);
+      if (after.kind !== "record") throw new Error(JSON.stringify(after));
+      expect(encodeRecord(after.record)).toBe(rest);
+    }
+  });
 
   test("a record that names one node twice is unreadable", () => {
     expect(decodeRecord(`${minimal};a=n,q,0,mw,1|n,p,0,mw,2;m=1,2,p,`)).toEqual({

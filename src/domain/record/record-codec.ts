@@ -4,17 +4,22 @@ import { printable, shortened } from "../printable.ts";
 import type { VolumeId } from "../volume-id.ts";
 import {
   decodeAttachment,
+  decodeCopy,
   decodeEnded,
   decodeExportName,
   decodeMigration,
   encodeAttachment,
+  encodeConnections,
+  encodeCopy,
   encodeEnded,
   encodeExportName,
   encodeMigration,
   oneOf,
   parts,
+  withConnections,
 } from "./record-parts.ts";
 import {
+  byteCount,
   epochNumber,
   escapeText,
   identifier,
@@ -23,7 +28,7 @@ import {
   time,
   volumeName,
 } from "./record-values.ts";
-import { DEFAULT_SETTINGS, type VolumeRecord, type VolumeSettings } from "./volume-record.ts";
+import { CONVERSIONS, DEFAULT_SETTINGS, type VolumeRecord, type VolumeSettings } from "./volume-record.ts";
 
 /**
  * The stored form: `rds1;key=value;…`, printable ASCII without blanks, quotes or line ends, so that it
@@ -31,6 +36,8 @@ import { DEFAULT_SETTINGS, type VolumeRecord, type VolumeSettings } from "./volu
  * `,` separates parts of a value and `|` separates attachments. Only values that differ from the default are written.
  */
 const SCHEMA = "rds1";
+/** Of an unfinished volume: a driver that knows nothing of copies takes no such volume for a finished one. */
+const UNFINISHED = "rds2";
 const SCHEMA_PATTERN = /^rds(\d+)(;|$)/;
 
 /** Printable ASCII without blanks and quotes. */
@@ -88,8 +95,12 @@ export function encodeChecked(id: VolumeId, record: VolumeRecord, room = 0): str
   return comment;
 }
 
+function isWhole({ copy, conversion }: VolumeRecord): boolean {
+  return copy === undefined && conversion === undefined;
+}
+
 function write(record: VolumeRecord): string {
-  const fields: string[] = [SCHEMA];
+  const fields: string[] = [isWhole(record) ? SCHEMA : UNFINISHED];
   const put = (key: string, value: string | undefined): void => {
     if (value !== undefined) fields.push(`${key}=${value}`);
   };
@@ -99,9 +110,14 @@ function write(record: VolumeRecord): string {
   put("v", claim === undefined ? undefined : `${escapeText(claim.namespace)},${escapeText(claim.name)}`);
   put("t", String(record.createdAt));
   put("s", record.source === undefined ? undefined : escapeText(record.source));
+  put("l", record.layout);
+  put("w", record.wantedBytes === undefined ? undefined : String(record.wantedBytes));
+  put("k", record.copy && encodeCopy(record.copy));
+  put("y", record.conversion);
   put("f", record.filesystem);
   put("e", record.epoch === 0 ? undefined : String(record.epoch));
   put("a", record.attachments.length === 0 ? undefined : record.attachments.map(encodeAttachment).join("|"));
+  put("o", encodeConnections(record.attachments));
   put("q", record.exportName && encodeExportName(record.exportName));
   put("i", record.invalidations === undefined ? undefined : String(record.invalidations));
   put("m", record.migration && encodeMigration(record.migration));
@@ -127,17 +143,18 @@ export function attachmentPattern(node: string): string {
 export function decodeRecord(comment: string): DecodedRecord {
   const schema = SCHEMA_PATTERN.exec(comment);
   if (schema === null) return { kind: "foreign" };
-  if (schema[1] !== "1")
+  const isUnfinished = schema[1] === "2";
+  if (schema[1] !== "1" && !isUnfinished)
     return { kind: "unreadable", reason: `record version ${schema[1]} is newer than this driver` };
   try {
-    return { kind: "record", record: parse(comment.slice(SCHEMA.length + 1)) };
+    return { kind: "record", record: parse(comment.slice(SCHEMA.length + 1), isUnfinished) };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     return { kind: "unreadable", reason: shortened(printable(reason), REASON_LIMIT) };
   }
 }
 
-function parse(body: string): VolumeRecord {
+function parse(body: string, isUnfinished: boolean): VolumeRecord {
   const fields = new Map<string, string>();
   for (const field of body === "" ? [] : body.split(";")) {
     const at = field.indexOf("=");
@@ -168,9 +185,15 @@ function parse(body: string): VolumeRecord {
   });
   const createdAt = time(need("t"));
   const source = optional("s", identifier);
+  const layout = optional("l", (value) => oneOf(["subvolume"] as const, value));
+  const wantedBytes = optional("w", byteCount);
+  const conversion = isUnfinished ? optional("y", (value) => oneOf(CONVERSIONS, value)) : undefined;
+  const copy = isUnfinished && conversion === undefined ? decodeCopy(need("k")) : undefined;
   const filesystem = optional("f", (value) => oneOf(FILESYSTEMS, value) as Filesystem);
   const epoch = optional("e", epochNumber) ?? 0;
-  const attachments = optional("a", (value) => value.split("|").map(decodeAttachment)) ?? [];
+  const attached = optional("a", (value) => value.split("|").map(decodeAttachment)) ?? [];
+  const attachments = optional("o", (value) => withConnections(attached, value)) ?? attached;
+  if (isUnfinished && attachments.length > 0) throw new Error("it is unfinished, and attached");
   if (attachments.length > 2) throw new Error(`${attachments.length} attachments`);
   const [first, second] = attachments;
   if (first !== undefined && first.node === second?.node)
@@ -196,6 +219,10 @@ function parse(body: string): VolumeRecord {
     claim,
     createdAt,
     source,
+    ...(layout === undefined ? {} : { layout }),
+    ...(wantedBytes === undefined ? {} : { wantedBytes }),
+    ...(copy === undefined ? {} : { copy }),
+    ...(conversion === undefined ? {} : { conversion }),
     filesystem,
     epoch,
     attachments,

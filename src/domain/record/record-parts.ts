@@ -1,6 +1,22 @@
 import { ACCESS_MODES, type AccessMode } from "../access-mode.ts";
-import { duration, escapeText, identifier, number, time } from "./record-values.ts";
-import type { Attachment, EndedMigration, ExportName, Migration } from "./volume-record.ts";
+import {
+  byteCount,
+  duration,
+  epochNumber,
+  escapeText,
+  identifier,
+  number,
+  settingNumber,
+  time,
+} from "./record-values.ts";
+import type {
+  Attachment,
+  ConnectionSettings,
+  CopyState,
+  EndedMigration,
+  ExportName,
+  Migration,
+} from "./volume-record.ts";
 
 /** The values of a record that have several parts: attachments, the export's name, migrations. Each decoder throws an Error that names the mistake. */
 
@@ -24,6 +40,42 @@ export function decodeAttachment(value: string): Attachment {
   };
 }
 
+/** Order of the numbers in the stored form. */
+const CONNECTION = [
+  "ctrlLossTmo",
+  "reconnectDelay",
+  "keepAliveTmo",
+  "fastIoFailTmo",
+  "nrIoQueues",
+  "queueSize",
+] as const satisfies readonly (keyof ConnectionSettings)[];
+
+/** The connection settings of attachments that differ from the volume's; undefined if none do. */
+export function encodeConnections(attachments: readonly Attachment[]): string | undefined {
+  const differing = attachments.flatMap(({ since, connection }, at) =>
+    connection === undefined ? [] : [[at, since, ...CONNECTION.map((key) => connection[key])].join(",")],
+  );
+  return differing.length === 0 ? undefined : differing.join("|");
+}
+
+/**
+ * Gives attachments their connection settings. An entry for another start is that of an attachment which a driver before 0.2 has ended:
+ * it keeps the field as it was.
+ */
+export function withConnections(attachments: readonly Attachment[], value: string): readonly Attachment[] {
+  const given = new Map<number, { since: number; connection: ConnectionSettings }>();
+  for (const entry of value.split("|")) {
+    const [at = "", since = "", ...values] = parts(entry, 2 + CONNECTION.length);
+    const numbers = CONNECTION.map((key, index) => [key, settingNumber(key, values[index] ?? "")]);
+    const connection = Object.fromEntries(numbers) as ConnectionSettings;
+    given.set(number(at), { since: time(since), connection });
+  }
+  return attachments.map((attachment, at) => {
+    const found = given.get(at);
+    return found?.since === attachment.since ? { ...attachment, connection: found.connection } : attachment;
+  });
+}
+
 export function encodeExportName({ nqn, port, hosts }: ExportName): string {
   return `${escapeText(nqn)},${port},${hosts ? "h" : "-"}`;
 }
@@ -34,6 +86,33 @@ export function decodeExportName(value: string): ExportName {
   if (name.nqn === "" || name.port < 1 || name.port > 65_535 || !/^[h-]$/.test(hosts))
     throw new Error(`bad export name ${value}`);
   return name;
+}
+
+export function encodeCopy(copy: CopyState): string {
+  const { done, total, sourceCreatedAt, sourceEpoch, line, isBusy, boot } = copy;
+  const run = boot === undefined ? [] : [boot.at, boot.uptime];
+  return [done, total, sourceCreatedAt, sourceEpoch, line, isBusy ? "b" : "-", ...run].map(String).join(",");
+}
+
+export function decodeCopy(value: string): CopyState {
+  // The last two are missing until a part is copied.
+  const count = value.split(",").length === 6 ? 6 : 8;
+  const [done = "", total = "", createdAt = "", epoch = "", line = "", busy = "", at, uptime] = parts(
+    value,
+    count,
+  );
+  const copy = {
+    done: done === "0" ? 0n : byteCount(done),
+    total: byteCount(total),
+    sourceCreatedAt: time(createdAt),
+    sourceEpoch: epochNumber(epoch),
+    line,
+    isBusy: busy === "b",
+    ...(at === undefined || uptime === undefined ? {} : { boot: { at: time(at), uptime: duration(uptime) } }),
+  };
+  if (copy.done > copy.total || !/^[0-9a-f]{8}$/.test(line) || !/^[b-]$/.test(busy))
+    throw new Error(`bad copy ${value}`);
+  return copy;
 }
 
 export function encodeMigration({ since, timeoutSeconds, by, overdueBy }: Migration): string {

@@ -40,6 +40,13 @@ function inRange([name, min, max]: Range, value: number): number {
   return value;
 }
 
+/** A size in bytes, at most that of a signed integer of 64 bits. */
+export function byteCount(value: string): bigint {
+  const bytes = /^[1-9]\d{0,18}$/.test(value) ? BigInt(value) : 0n;
+  if (bytes < 1n || bytes >= 1n << 63n) throw new Error(`${JSON.stringify(value)} is no size`);
+  return bytes;
+}
+
 /** Seconds since the Unix epoch. */
 export function time(value: string): number {
   return inRange(["time", 0, LAST_TIME], number(value));

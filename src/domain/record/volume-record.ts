@@ -11,6 +11,11 @@ export interface Attachment {
   readonly readonly: boolean;
   /** Seconds since the Unix epoch. */
   readonly since: number;
+  /**
+   * The connection settings that the node was given, if the volume's are others by now. So the publish context is the same for the life
+   * of an attachment. undefined: it was given the volume's.
+   */
+  readonly connection?: ConnectionSettings | undefined;
 }
 
 /** The name of the export of an attached volume. */
@@ -51,7 +56,38 @@ export interface EndedMigration {
   readonly by: string;
 }
 
-/** StorageClass parameters that shape a volume's later life. */
+export const CONVERSIONS = ["copy", "switch", "tidy"] as const;
+export type Conversion = (typeof CONVERSIONS)[number];
+
+/** One run of the device, from a boot to the next one. */
+export interface Boot {
+  /** When it began, as its clock has it; seconds since the Unix epoch. */
+  readonly at: number;
+  /** Seconds that it has lasted at least. */
+  readonly uptime: number;
+}
+
+/** How far the device has filled a volume with the bytes of another one. */
+export interface CopyState {
+  /** Bytes from the beginning that are proven to be copied, in the run `boot` of the device. */
+  readonly done: bigint;
+  /** Bytes that are to be copied: the size of the source when the copy began. */
+  readonly total: bigint;
+  /** `createdAt` and `epoch` of the source when the copy began: with others the source has been attached since, or is another volume. */
+  readonly sourceCreatedAt: number;
+  readonly sourceEpoch: number;
+  /** The line that copied last, or a name that no line has: eight hex digits. So no two states of a volume have the same text. */
+  readonly line: string;
+  /** Whether that line copies now. A line that died stays so. */
+  readonly isBusy: boolean;
+  /**
+   * The run of the device in which the bytes were copied: after a restart none of them counts, as the device may have lost what it had not
+   * written to its disks. undefined: none was copied yet, or by a driver that noted no run.
+   */
+  readonly boot?: Boot | undefined;
+}
+
+/** Parameters of a StorageClass or VolumeAttributesClass that shape a volume's later life. */
 export interface VolumeSettings {
   /** 30–3600 seconds, or `auto`: KubeVirt's own deadline for the VirtualMachineInstance. */
   readonly migrationTimeoutSeconds: number | "auto";
@@ -70,6 +106,20 @@ export interface VolumeSettings {
   readonly queueSize: number;
 }
 
+/** The settings of a volume that shape its connections. */
+export type ConnectionSettings = Omit<VolumeSettings, "migrationTimeoutSeconds" | "migrationGuard">;
+
+/** The connection settings among a volume's settings. */
+export function connectionOf(settings: VolumeSettings): ConnectionSettings {
+  const { migrationTimeoutSeconds: _time, migrationGuard: _guard, ...connection } = settings;
+  return connection;
+}
+
+/** The connection settings that each attached node was given, in the order of attaching. */
+export function givenConnections({ attachments, settings }: VolumeRecord): readonly ConnectionSettings[] {
+  return attachments.map(({ connection }) => connection ?? connectionOf(settings));
+}
+
 /**
  * Everything that is known about a volume, kept on the RDS in the disk item's comment. It is the only
  * copy: nothing about a volume lives in a process.
@@ -85,7 +135,26 @@ export interface VolumeRecord {
   readonly createdAt: number;
   /** Handle of the snapshot or volume it was made from. */
   readonly source: string | undefined;
-  /** The filesystem that a node was first allowed to make; undefined while it never was. */
+  /**
+   * How the volume's file lies on the RDS, as CreateVolume chose; undefined: `plain`. The path of the file decides where both are known.
+   */
+  readonly layout?: "subvolume" | undefined;
+  /** Bytes that a volume with a source is to have at least; until then its CreateVolume is not finished. */
+  readonly wantedBytes?: bigint | undefined;
+  /**
+   * There while the volume is being filled by a copy: until then it is unfinished, and must not be used. Such a record is of a version that
+   * earlier drivers refuse to read.
+   */
+  readonly copy?: CopyState | undefined;
+  /**
+   * How far the volume is on its way into a subvolume: `copy` – its data is copied; `switch` – the copy is whole, and the disk item is to be made
+   * anew on it; `tidy` – it has the copy, and the old file goes. No node gets the volume meanwhile. Earlier drivers refuse to read such a record.
+   */
+  readonly conversion?: Conversion | undefined;
+  /**
+   * The filesystem that a node was first allowed to make; undefined while it never was. With a `source`: that of the source at the
+   * cut, for ever.
+   */
   readonly filesystem: Filesystem | undefined;
   /** Raised with every fresh attach; part of the NQN. 0 = never attached (or an adopted volume). */
   readonly epoch: number;

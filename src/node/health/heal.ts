@@ -1,8 +1,10 @@
+import type { Filesystem } from "../../domain/access-mode.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
 import { type BlockDevice, type Connection, isLive } from "../../host/data-path.ts";
 import type { Mount } from "../../mount/mountinfo.ts";
 import { writabilityOf } from "../../mount/writable.ts";
 import { mountsOf, type NodeContext, topMount } from "../context.ts";
+import { lookForUuid } from "../filesystem/clone-uuid.ts";
 import { release, unmountStaging } from "../verbs/release.ts";
 import { unmountLayers } from "../verbs/unmount.ts";
 import { isDead } from "./dead.ts";
@@ -61,6 +63,29 @@ export async function clearFailedStaging(
   const [only] = own;
   if (own.length !== 1 || only?.mountPoint !== path || writabilityOf(only) !== "failed") return;
   node.logger.warn("unmounting a staged filesystem that met an error", { volume, path, device: device.path });
+  await unmountStaging(node, volume, path, [device], signal);
+}
+
+/**
+ * Unmounts a staged clone whose filesystem could have a UUID of its own and has not, if no pod has it: an earlier stage ended
+ * between its two mounts.
+ * @param path canonical staging path
+ * @param uuid the UUID that it is to have
+ * @throws unmountFailed (FAILED_PRECONDITION); deviceUnreadable (UNAVAILABLE); nodeStateUnknown
+ */
+export async function clearHalfStaged(
+  node: NodeContext,
+  volume: VolumeId,
+  path: string,
+  device: BlockDevice,
+  filesystem: Filesystem,
+  uuid: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const own = (await mountsOf(node)).filter((mount) => mount.device === device.number);
+  if (own.length !== 1 || own[0]?.mountPoint !== path) return;
+  if ((await lookForUuid(node, { device, filesystem }, uuid, signal)).kind !== "changeable") return;
+  node.logger.info("unmounting a staged clone that has the UUID of its origin", { volume, path });
   await unmountStaging(node, volume, path, [device], signal);
 }
 

@@ -51,8 +51,17 @@ describe.skipIf(noDevices !== "")(`health of volumes ${noDevices}`, () => {
     await node.service.unpublish({ volumeId: volume.volumeId, targetPath: target });
     await node.service.unstage({ volumeId: volume.volumeId, stagingTargetPath: staging });
   };
-  const stats = ({ volume, target, staging }: Used, on = node, volumePath = target) =>
-    on.service.stats({ volumeId: volume.volumeId, volumePath, stagingTargetPath: staging });
+  /** NodeGetVolumeStats, with which NodeGetVolumeHealth has to agree. */
+  const stats = async ({ volume, target, staging }: Used, on = node, path = target) => {
+    const at = { volumeId: volume.volumeId, stagingTargetPath: staging };
+    const answer = await on.service.stats({ ...at, volumePath: path });
+    const health = await on.service.volumeHealth({ ...at, volumePublishPath: path });
+    expect(health.length > 0).toBe(answer.condition.abnormal);
+    // Behind the colon stands why a filesystem does not answer: the second look leaves it alone.
+    for (const { message } of health)
+      expect(answer.condition.message).toContain(message.split(": ")[0] ?? "");
+    return answer;
+  };
   const surveyed = async ({ volume }: Used, on = node) => {
     const id = parseVolumeId(volume.volumeId);
     return id && (await on.service.survey()).get(id)?.map(({ cause }) => cause);

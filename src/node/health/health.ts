@@ -2,22 +2,12 @@ import { isFailure, toDriverError } from "../../domain/errors/driver-error.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
 import { readAttribute } from "../../host/block-device.ts";
 import { type BlockDevice, type Connection, isLive } from "../../host/data-path.ts";
+import type { ConditionCause } from "../../inspect/health.ts";
 import type { Mount } from "../../mount/mountinfo.ts";
 import { statPath } from "../../mount/stat.ts";
 import { writabilityOf } from "../../mount/writable.ts";
 import type { NodeContext } from "../context.ts";
 import { isDead, isDeadNode } from "./dead.ts";
-
-/** Why a volume is abnormal on this node. */
-export type ConditionCause =
-  | "device-vanished"
-  | "no-namespace"
-  | "not-live"
-  | "other-device"
-  | "not-mounted"
-  | "filesystem-errors"
-  | "read-only"
-  | "not-answering";
 
 /** One reason for which the condition of a volume (CSI, VolumeCondition) is abnormal. */
 export interface AbnormalCondition {

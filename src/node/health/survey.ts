@@ -11,16 +11,22 @@ export type SurveyResult = ReadonlyMap<VolumeId, readonly AbnormalCondition[] | 
 /**
  * Looks at every volume of this driver on this node: those that are connected, and those of which only dead mounts are
  * left, if kubelet's record names their volume.
+ * @param only undefined: every volume
  * @returns the abnormal conditions of each; an empty list for a normal volume. A volume that cannot be looked at does not
  *   hinder the others
  * @throws nodeStateUnknown when mounts or connections cannot be read; cancelled
  */
-export async function survey(node: NodeContext, signal?: AbortSignal): Promise<SurveyResult> {
+export async function survey(
+  node: NodeContext,
+  signal?: AbortSignal,
+  only?: VolumeId,
+): Promise<SurveyResult> {
   const mounts = await mountsOf(node);
   const connections = await node.dataPath.list(signal);
   const dead = await deadMounts(node, mounts, signal);
   const found = new Map<VolumeId, readonly AbnormalCondition[] | undefined>();
   for (const volume of new Set([...connections.map(({ slot }) => slot), ...dead.keys()])) {
+    if (only !== undefined && volume !== only) continue;
     const own = connections.filter(({ slot }) => slot === volume);
     const numbers = new Set(own.map(({ device }) => device?.number));
     const mounted = mounts.filter(({ device }) => numbers.has(device));

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
-import { BLOCK, EXT4, hasTool, type LabNode, noDevices } from "../../../test/support/loop-node.ts";
+import { BLOCK, EXT4, growsExt4, hasTool, type LabNode, noDevices } from "../../../test/support/loop-node.ts";
 import type { Capability } from "../../domain/access-mode.ts";
 import { DriverError } from "../../domain/errors/driver-error.ts";
 import { exec } from "../../host/exec.ts";
@@ -9,16 +9,8 @@ import { lab, MIB, node, outcome, ran, rig, Staged, useExpandRig } from "./expan
 
 const XFS: Capability = { ...EXT4, fsType: "xfs" };
 
-/** Bit of CAP_SYS_RESOURCE, which the kernel wants for growing a mounted ext4 (fs/ext4/ioctl.c); containers may lack it. */
-const CAP_SYS_RESOURCE = 1n << 24n;
-
-const effective = BigInt(
-  `0x${/^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0"}`,
-);
-
 const noExt4 =
-  ["mkfs.ext4", "resize2fs"].find((tool) => !hasTool(tool)) ??
-  ((effective & CAP_SYS_RESOURCE) === 0n ? "needs CAP_SYS_RESOURCE" : "");
+  ["mkfs.ext4", "resize2fs"].find((tool) => !hasTool(tool)) ?? (growsExt4 ? "" : "needs CAP_SYS_RESOURCE");
 
 const noXfs = ["mkfs.xfs", "xfs_growfs"].find((tool) => !hasTool(tool)) ?? "";
 

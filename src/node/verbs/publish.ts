@@ -1,3 +1,4 @@
+import { allowsSeveralTargets } from "../../domain/access-mode.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import type { NodeContext } from "../context.ts";
 import type { PublishRequest } from "../requests.ts";
@@ -5,7 +6,7 @@ import { checkPath, requireCanonicalPath, requirePropagation } from "./paths.ts"
 import { publishBlock } from "./publish-block.ts";
 import { publishFilesystem } from "./publish-filesystem.ts";
 import { requireOwnNumber } from "./reused-number.ts";
-import { checkContext, presentationOf, requireKnownVolume, requireVolumeId } from "./validate.ts";
+import { attachedAs, checkContext, presentationOf, requireKnownVolume, requireVolumeId } from "./validate.ts";
 
 /**
  * NodePublishVolume: makes a staged volume visible at the target path, as a bind mount of the staging directory or of
@@ -15,12 +16,13 @@ import { checkContext, presentationOf, requireKnownVolume, requireVolumeId } fro
 export async function publish(node: NodeContext, request: PublishRequest): Promise<void> {
   requireVolumeId(request.volumeId);
   if (request.targetPath === "") throw failure("fieldMissing", { field: "target_path" });
-  const presentation = presentationOf(request.capability);
+  const asked = presentationOf(request.capability);
   if (request.stagingTargetPath === "") throw failure("stagingPathMissing", {});
   const stagingPath = checkPath("staging_target_path", request.stagingTargetPath);
   const targetPath = checkPath("target_path", request.targetPath);
   const volume = requireKnownVolume(request.volumeId);
-  const { nqn } = checkContext(node, volume, request.publishContext);
+  const { nqn, context } = checkContext(node, volume, request.publishContext);
+  const presentation = attachedAs(asked, context);
   const { signal } = request;
   const staging = await requireCanonicalPath(stagingPath);
   const target = await requireCanonicalPath(targetPath);
@@ -36,9 +38,7 @@ export async function publish(node: NodeContext, request: PublishRequest): Promi
     staging,
     target,
     readOnly: request.readonly || presentation.readOnly,
-    singleTarget:
-      request.capability?.accessMode === "SINGLE_NODE_WRITER" ||
-      request.capability?.accessMode === "SINGLE_NODE_SINGLE_WRITER",
+    singleTarget: request.capability !== undefined && !allowsSeveralTargets(request.capability.accessMode),
     signal,
   };
   if (presentation.kind === "block") await publishBlock(node, job);

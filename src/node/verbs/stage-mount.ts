@@ -6,11 +6,14 @@ import { withSafeOptions } from "../../mount/flags.ts";
 import { growFilesystem, isClearlySmaller } from "../../mount/grow.ts";
 import { mountFilesystem } from "../../mount/mounter.ts";
 import type { Mount } from "../../mount/mountinfo.ts";
+import { contextDifference } from "../../mount/selinux.ts";
 import { writabilityOf } from "../../mount/writable.ts";
 import { type NodeContext, topMount } from "../context.ts";
 import { verifyDevice } from "../device-proofs.ts";
 import { checkExt4 } from "../filesystem/check-filesystem.ts";
+import { giveOwnUuid, lookForUuid } from "../filesystem/clone-uuid.ts";
 import { ensureFilesystem } from "../filesystem/ensure-filesystem.ts";
+import type { FilesystemWish } from "../filesystem/make-filesystem.ts";
 import { makeMountPoint } from "./paths.ts";
 import { unmountStaging } from "./release.ts";
 import { undo } from "./stage-connect.ts";
@@ -32,9 +35,9 @@ export interface Staging {
 }
 
 /**
- * Mounts the filesystem of a device at the staging path, after it was made, if it is new, or checked, if it needs it.
- * Undoes its own steps on failure.
- * @throws see ensure-filesystem.ts and check-filesystem.ts; mountFailed, filesystemDamaged, deviceInUse, deviceChanged
+ * Mounts the filesystem of a device at the staging path, after it was made, if it is new, or checked, if it needs it, and has a UUID
+ * of its own, if it is that of a clone. Undoes its own steps on failure.
+ * @throws see ensure-filesystem.ts, check-filesystem.ts and clone-uuid.ts; mountFailed, filesystemDamaged, deviceInUse, deviceChanged
  */
 export async function mountStaged(
   node: NodeContext,
@@ -44,22 +47,29 @@ export async function mountStaged(
 ): Promise<void> {
   const { volume, path, device, presentation } = staging;
   const { filesystem } = presentation;
-  const { sizeBytes, filesystemState: state } = context;
+  const { sizeBytes, filesystemState: state, filesystemUuid } = context;
   const made = await makeMountPoint(volume, path, "directory");
   let mounted = false;
   try {
     const wish = { volume, device, filesystem, state, epoch: nqn.epoch, sizeBytes };
     const isNew = await ensureFilesystem(node, wish, signal);
-    const repairable = filesystem === "ext4" && !presentation.readOnly && !device.readOnly;
-    if (!isNew && repairable) await checkExt4(node, wish, signal);
-    const flags = mountFlags(presentation, state === "keep");
-    await verifyDevice(node, device, sizeBytes, signal);
-    mounted = true;
-    const mount = { device: device.path, target: path, fsType: filesystem, flags };
-    await mountFilesystem(node.system.exec, mount, signal);
-    const top = await topMount(node, path);
-    if (top === undefined) throw failure("notStaged", { volume, path, found: "the mount did not stay" });
-    verifyMounted(staging, top);
+    const isWritable = !presentation.readOnly && !device.readOnly;
+    if (!isNew && filesystem === "ext4" && isWritable) await checkExt4(node, wish, signal);
+    const mount = async (flags: readonly string[]) => {
+      await verifyDevice(node, device, sizeBytes, signal);
+      mounted = true;
+      await mountVerified(node, staging, flags, signal);
+    };
+    // At the staging path: if this process ends in between, unstage and the next stage know the mount.
+    const settle = async () => {
+      await mount(mountFlags(presentation, true));
+      await unmountStaging(node, volume, path, [device], signal);
+      mounted = false;
+    };
+    const hasOriginsUuid =
+      !isNew &&
+      (await mayHaveOriginsUuid(node, wish, filesystemUuid, isWritable ? settle : undefined, signal));
+    await mount(mountFlags(presentation, hasOriginsUuid));
     if (!isNew) await fillDevice(node, staging, "always", signal);
   } catch (error) {
     if (mounted) await undo(node, volume, "mount", () => unmountStaging(node, volume, path, [device]));
@@ -72,6 +82,40 @@ export async function mountStaged(
     await blameUsers(node, volume, device, error, signal);
     throw error;
   }
+}
+
+async function mountVerified(
+  node: NodeContext,
+  staging: Staging,
+  flags: readonly string[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const { volume, path, device, presentation } = staging;
+  const mount = { device: device.path, target: path, fsType: presentation.filesystem, flags };
+  await mountFilesystem(node.system.exec, mount, signal);
+  const top = await topMount(node, path);
+  if (top === undefined) throw failure("notStaged", { volume, path, found: "the mount did not stay" });
+  const difference = top.device === device.number ? contextDifference(flags, top) : undefined;
+  if (difference !== undefined) throw failure("contextDropped", { volume, path, difference });
+  verifyMounted(staging, top);
+}
+
+/**
+ * Whether the filesystem may have the UUID of its origin, which may be mounted here. The filesystem of a clone gets its own if it may be
+ * written to.
+ * @param uuid its own; undefined for a volume that is no clone, e.g. an adopted one, and from older controllers
+ * @param settle see giveOwnUuid; undefined: nothing may be written
+ */
+async function mayHaveOriginsUuid(
+  node: NodeContext,
+  wish: FilesystemWish,
+  uuid: string | undefined,
+  settle: (() => Promise<void>) | undefined,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  if (uuid === undefined) return wish.state === "keep";
+  if (settle === undefined) return (await lookForUuid(node, wish, uuid, signal)).kind !== "same";
+  return !(await giveOwnUuid(node, wish, uuid, settle, signal));
 }
 
 /**
@@ -117,19 +161,19 @@ export async function fillDevice(
   }
 }
 
-function mountFlags(presentation: Staging["presentation"], mayBeClone: boolean): readonly string[] {
+function mountFlags(presentation: Staging["presentation"], hasOriginsUuid: boolean): readonly string[] {
   const flags = new Set(presentation.flags);
   if (presentation.readOnly) {
     flags.delete("rw");
     flags.add("ro");
   }
-  // A restored or cloned XFS has the UUID of its origin, which may be mounted here.
-  if (presentation.filesystem === "xfs" && mayBeClone) flags.add("nouuid");
+  // The kernel mounts two XFS of one UUID only with it. ext4 needs nothing.
+  if (presentation.filesystem === "xfs" && hasOriginsUuid) flags.add("nouuid");
   return withSafeOptions(presentation.filesystem, [...flags]);
 }
 
 /**
- * Proves that a mount is the whole filesystem of exactly this device, of the wanted type and writability.
+ * Proves that a mount is the whole filesystem of exactly this device, of the wanted type, SELinux context and writability.
  * @throws pathOccupied, filesystemFailed (FAILED_PRECONDITION), stagedDifferently (ALREADY_EXISTS)
  */
 export function verifyMounted({ volume, path, device, presentation }: Staging, mounted: Mount): void {
@@ -138,6 +182,8 @@ export function verifyMounted({ volume, path, device, presentation }: Staging, m
     throw failure("pathOccupied", { path, found: `a mount of ${mounted.source} instead of ${device.path}` });
   }
   if (mounted.fsType !== filesystem) refuseMounted(volume, mounted, device, `${filesystem} is asked for`);
+  const difference = contextDifference(presentation.flags, mounted);
+  if (difference !== undefined) throw failure("stagedDifferently", { volume, path, difference });
   const writability = writabilityOf(mounted);
   if (writability === "failed" && !readOnly) throw failure("filesystemFailed", { volume, path });
   if (writability === "read-only" && !readOnly) {

@@ -1,11 +1,12 @@
 import { type NodeContext, topMount } from "../context.ts";
-import { clearDeadStaging, clearFailedStaging, endDeadConnection } from "../health/heal.ts";
+import { clearDeadStaging, clearFailedStaging, clearHalfStaged, endDeadConnection } from "../health/heal.ts";
 import type { StageRequest } from "../requests.ts";
 import { checkPath, requireCanonicalPath, requirePropagation } from "./paths.ts";
 import { requireOwnNumber } from "./reused-number.ts";
 import { connectVerified, releaseOlderEpochs, undoConnect } from "./stage-connect.ts";
 import { fillDevice, mountStaged, refuseMounted, verifyMounted } from "./stage-mount.ts";
 import {
+  attachedAs,
   checkContext,
   presentationOf,
   requireKnownVolume,
@@ -22,9 +23,10 @@ import {
 export async function stage(node: NodeContext, request: StageRequest): Promise<void> {
   requireVolumeId(request.volumeId);
   const requested = checkPath("staging_target_path", request.stagingTargetPath);
-  const presentation = presentationOf(request.capability);
+  const asked = presentationOf(request.capability);
   const volume = requireKnownVolume(request.volumeId);
   const checked = checkContext(node, volume, request.publishContext);
+  const presentation = attachedAs(asked, checked.context);
   requireOwnAddress(node, volume, checked.context);
   const path = await requireCanonicalPath(requested);
   if (presentation.kind === "filesystem") await requirePropagation(node, path);
@@ -41,6 +43,10 @@ export async function stage(node: NodeContext, request: StageRequest): Promise<v
     await clearDeadStaging(node, volume, path, signal);
     if (presentation.kind === "filesystem" && !presentation.readOnly) {
       await clearFailedStaging(node, volume, path, device, signal);
+      const { filesystemUuid: uuid } = checked.context;
+      const { filesystem } = presentation;
+      if (uuid !== undefined && !device.readOnly)
+        await clearHalfStaged(node, volume, path, device, filesystem, uuid, signal);
     }
     const mounted = await topMount(node, path);
     if (presentation.kind === "block") {

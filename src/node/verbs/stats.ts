@@ -10,14 +10,26 @@ import { isDeadPath, locate, volumePathOf } from "./locate.ts";
 import { canonicalPath, kindOf, plainPath } from "./paths.ts";
 import { requireVolumeId } from "./validate.ts";
 
+/** What a look at a path found. */
+export interface Looked {
+  readonly usage: readonly Usage[];
+  readonly conditions: readonly AbnormalCondition[];
+}
+
+/** NodeGetVolumeStats: what `look` found, with the condition of CSI up to 1.12. @throws as `look` */
+export async function stats(node: NodeContext, request: StatsRequest): Promise<VolumeStats> {
+  const { usage, conditions } = await look(node, request);
+  return { usage, condition: { abnormal: conditions.length > 0, message: conditionMessage(conditions) } };
+}
+
 /**
- * NodeGetVolumeStats: bytes and inodes of a filesystem, total bytes of a block volume, and the condition of the volume.
+ * A look at a volume at its path: bytes and inodes of a filesystem, total bytes of a block volume, and the condition of the volume.
  * An abnormal volume is an answer, not an error: the condition names the cause, and the usage is left out where reading it
  * could block. Any path at which this volume is not found, also a relative one, is NOT_FOUND.
  * Source: CSI specification 1.12, NodeGetVolumeStats, VolumeCondition.
  * @throws fieldMissing; volumePathNotFound (NOT_FOUND); nodeStateUnknown
  */
-export async function stats(node: NodeContext, request: StatsRequest): Promise<VolumeStats> {
+export async function look(node: NodeContext, request: StatsRequest): Promise<Looked> {
   const handle = requireVolumeId(request.volumeId);
   if (request.volumePath === "") throw failure("fieldMissing", { field: "volume_path" });
   const { signal } = request;
@@ -41,9 +53,9 @@ export async function stats(node: NodeContext, request: StatsRequest): Promise<V
   const staged = mount === undefined ? undefined : await stagingMount(node, request.stagingTargetPath);
   const subject = { volume, connections, mounts: [top, staged?.mount].flatMap((each) => each ?? []) };
   const conditions = [...(staged?.conditions ?? []), ...(await abnormalConditions(node, subject, signal))];
-  if (mount === undefined) return { usage: [blockUsage(device)], condition: conditionOf(conditions) };
+  if (mount === undefined) return { usage: [blockUsage(device)], conditions };
   const usage = mayHang(conditions) ? [] : await filesystemUsage(node, path, conditions, signal);
-  return { usage, condition: conditionOf(conditions) };
+  return { usage, conditions };
 }
 
 /** The volume that kubelet keeps this path for; undefined if nothing is known. */
@@ -104,10 +116,6 @@ async function filesystemUsage(
   }
 }
 
-function abnormal(conditions: readonly AbnormalCondition[]): VolumeStats {
-  return { usage: [], condition: conditionOf(conditions) };
-}
-
-function conditionOf(conditions: readonly AbnormalCondition[]): VolumeStats["condition"] {
-  return { abnormal: conditions.length > 0, message: conditionMessage(conditions) };
+function abnormal(conditions: readonly AbnormalCondition[]): Looked {
+  return { usage: [], conditions };
 }

@@ -4,8 +4,8 @@ import {
   DEFAULT_FILESYSTEM,
   FILESYSTEMS,
   type Filesystem,
-  isMultiNode,
 } from "../../domain/access-mode.ts";
+import { capabilityProblem } from "../../domain/capability-problem.ts";
 import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
 import { hostIdentity } from "../../domain/host-identity.ts";
 import { decodePublishContext, type PublishContext } from "../../domain/publish-context.ts";
@@ -49,24 +49,23 @@ export type Presentation =
 
 /**
  * Checks a capability and translates it for the node.
- * @throws fieldMissing, rwxFilesystem, capabilityUnsupported, mountFlagRefused (INVALID_ARGUMENT)
+ * @throws fieldMissing, mountFlagRefused, and the problems of `capabilityProblem` (INVALID_ARGUMENT)
  */
 export function presentationOf(capability: Capability | undefined): Presentation {
   if (capability === undefined) throw failure("fieldMissing", { field: "volume_capability" });
+  const problem = capabilityProblem(capability);
+  if (problem !== undefined) throw problem;
   const { accessMode, accessType, fsType } = capability;
   const readOnly = accessMode.endsWith("_READER_ONLY");
   if (accessType === "block") return { kind: "block", readOnly };
-  if (isMultiNode(accessMode)) {
-    if (!readOnly) throw failure("rwxFilesystem", {});
-    throw failure("capabilityUnsupported", { reason: `${accessMode} with a filesystem` });
-  }
-  const filesystem = FILESYSTEMS.find((known) => known === (fsType || DEFAULT_FILESYSTEM));
-  if (filesystem === undefined) {
-    const reason = `filesystem ${JSON.stringify(fsType)} (supported: ${FILESYSTEMS.join(", ")})`;
-    throw failure("capabilityUnsupported", { reason });
-  }
+  const filesystem = FILESYSTEMS.find((known) => known === fsType) ?? DEFAULT_FILESYSTEM;
   const flags = checkMountFlags(filesystem, capability.mountFlags, readOnly);
   return { kind: "filesystem", readOnly: readOnly || flags.includes("ro"), filesystem, flags };
+}
+
+/** The presentation on an attachment: one that the controller made read-only (PUBLISH_READONLY) is read-only on the node. */
+export function attachedAs(presentation: Presentation, { readonly }: PublishContext): Presentation {
+  return readonly ? { ...presentation, readOnly: true } : presentation;
 }
 
 /** A publish context that belongs to this volume and this node. */
@@ -92,7 +91,13 @@ export function checkContext(
   if (context.hostNqn !== own.hostNqn) {
     throw failure("hostIdentityMismatch", { volume, expected: context.hostNqn, own: own.hostNqn });
   }
-  const { sizeBytes: _size, filesystemState: _state, ...connection } = context;
+  const {
+    sizeBytes: _size,
+    filesystemState: _state,
+    filesystemUuid: _uuid,
+    readonly: _readonly,
+    ...connection
+  } = context;
   const target = { ...connection, ...own };
   return { context, nqn, target };
 }

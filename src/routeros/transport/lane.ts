@@ -119,7 +119,7 @@ export class Lane {
         this.#wantsMore = current.isUnproven;
       }
       // A lane whose own connection cannot be made uses the others' too: the server may have no session for it.
-      const mayBorrow = purpose === "attach" || this.#link.lastFailure !== undefined;
+      const mayBorrow = purpose === "attach" || (purpose !== "copy" && this.#link.lastFailure !== undefined);
       const used = current?.hasRoom === true ? current : mayBorrow ? neighbours.spare() : undefined;
       if (used === undefined) return;
       const mayRunBackground = used === current && used.mayRunBackground;

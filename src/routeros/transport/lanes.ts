@@ -39,7 +39,7 @@ export function createLanes(
     lanes.set(purpose, lane);
     return lane;
   };
-  return { attach: open("attach"), change: open("change"), read: open("read") };
+  return { attach: open("attach"), change: open("change"), read: open("read"), copy: open("copy") };
 }
 
 /** Closes all lanes. None of them sends a command that waited for one of another lane. */

@@ -6,8 +6,9 @@ import type { DriverError } from "../../domain/errors/driver-error.ts";
  * - `attach`: writes of attachments and their exports for a call that waits for them, and the reads of such a call
  * - `change`: create, delete, expand, and repairs in the background
  * - `read`: other reads
+ * - `copy`: commands that move the data of volumes, which take seconds each. They use no other lane's connection.
  */
-export const PURPOSES = ["attach", "change", "read"] as const;
+export const PURPOSES = ["attach", "change", "read", "copy"] as const;
 export type Purpose = (typeof PURPOSES)[number];
 
 /**

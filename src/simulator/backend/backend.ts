@@ -19,12 +19,21 @@ export interface BackendEntry {
   readonly size: bigint;
 }
 
+/** Bytes that the files of a pool take; what several of them share counts once. */
+export interface PoolUsage {
+  readonly all: bigint;
+  /** The part that only clones have, because their sources changed or are gone. */
+  readonly clones: bigint;
+}
+
 /**
  * Where the bytes of image files are. Paths are canonical RouterOS paths without leading slash,
  * `storage-pool/csi/x.img`. Files are sparse: unwritten ranges read as zeros.
  */
 export interface Backend {
   readonly kind: "memory" | "files" | "nvmet";
+  /** Whether a clone holds its source as it was at one instant, also while hosts write to it. */
+  readonly instantCopies: boolean;
   /** Prepares a pool's root directory. */
   openPool(name: string): Promise<void>;
   /** Everything that exists, when the backend knows better than the saved state; undefined otherwise. */
@@ -38,10 +47,18 @@ export interface Backend {
   removeDirectory(path: string): Promise<void>;
   /** Copies bytes; the target is made, or overwritten from its start when it is there. */
   copy(from: string, to: string): Promise<void>;
+  /**
+   * Makes new files with the bytes of others, sharing blocks until one of the two is written, where that is possible:
+   * all of them or none.
+   * @param pairs source and target
+   */
+  clone(pairs: readonly (readonly [from: string, to: string])[]): Promise<void>;
   read(path: string, offset: bigint, length: number): Promise<Uint8Array>;
   write(path: string, offset: bigint, data: Uint8Array): Promise<void>;
-  /** Bytes that the file takes for real. */
+  /** Bytes that the file takes for real; blocks that it shares count too. */
   allocated(path: string): Promise<bigint>;
+  /** Absent where only `allocated` is known. */
+  usage?(pool: string): PoolUsage;
   /** The file's absolute path on this machine, when it has one. */
   hostPath(path: string): string | undefined;
   /**

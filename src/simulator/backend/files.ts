@@ -1,23 +1,12 @@
 import { Buffer } from "node:buffer";
 import { constants } from "node:fs";
-import {
-  copyFile,
-  lstat,
-  mkdir,
-  open,
-  readdir,
-  realpath,
-  rm,
-  rmdir,
-  stat,
-  truncate,
-  unlink,
-} from "node:fs/promises";
+import { lstat, mkdir, open, readdir, realpath, rm, rmdir, stat, truncate, unlink } from "node:fs/promises";
 import path from "node:path";
 import type { Logger } from "../../observability/log.ts";
 import { RunFailure, SimulatorError } from "../errors.ts";
 import { writeAtomically } from "./atomic.ts";
 import type { Backend, BackendEntry } from "./backend.ts";
+import { canReflink, cloneFile, copyFileBytes } from "./sparse-copy.ts";
 
 /** NQNs that may become a file name: no separator, no leading dot. */
 export const SAFE_NQN = /^[A-Za-z0-9_-][A-Za-z0-9._:-]{0,222}$/;
@@ -71,10 +60,20 @@ export async function filesBackend(dir: string, logger: Logger): Promise<Backend
     return found;
   }
 
+  /** Pools whose file system cannot share blocks between files. */
+  const withoutReflinks = new Set<string>();
+
   return {
     kind: "files",
+    get instantCopies() {
+      return withoutReflinks.size === 0;
+    },
     openPool: async (name) => {
-      await mkdir(resolved(name), { recursive: true });
+      const folder = resolved(name);
+      await mkdir(folder, { recursive: true });
+      if (await canReflink(folder)) return;
+      withoutReflinks.add(name);
+      logger.info("snapshots of images that are written meanwhile are not of one instant", { folder });
     },
     list: () => walk(root, ""),
     create: async (name, size) => {
@@ -100,9 +99,20 @@ export async function filesBackend(dir: string, logger: Logger): Promise<Backend
     },
     copy: async (from, to) => {
       const [source, target] = [await contained(from), await contained(to)];
-      const before = await stat(target, { bigint: true }).catch(() => undefined);
-      if (before === undefined) await copySparse(source, target);
-      else await copyInto(source, target);
+      await copyFileBytes(source, target);
+    },
+    clone: async (pairs) => {
+      const made: string[] = [];
+      try {
+        for (const [from, to] of pairs) {
+          const [source, target] = [await contained(from), await contained(to)];
+          await cloneFile(source, target);
+          made.push(target);
+        }
+      } catch (error) {
+        for (const target of made) await unlink(target).catch(ignoreMissing);
+        throw error;
+      }
     },
     read: async (name, offset, length) => {
       const file = await open(await contained(name), "r");
@@ -167,39 +177,4 @@ function toLength(size: bigint): number {
 
 function ignoreMissing(error: NodeJS.ErrnoException): void {
   if (error.code !== "ENOENT") throw error;
-}
-
-/** Copies with a reflink where the file system has them; otherwise block by block, holes staying holes. */
-async function copySparse(source: string, target: string): Promise<void> {
-  try {
-    await copyFile(source, target, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
-    return;
-  } catch {
-    const file = await open(target, "w", 0o600);
-    await file.close();
-  }
-  await truncate(target, (await stat(source)).size);
-  await copyInto(source, target);
-}
-
-/** Copies a file's bytes over the start of another; blocks of zeros are left out when the target has none. */
-async function copyInto(source: string, target: string): Promise<void> {
-  const [from, to] = [await open(source, "r"), await open(target, "r+")];
-  try {
-    const buffer = Buffer.alloc(1 << 20);
-    const zeros = Buffer.alloc(1 << 20);
-    const old = Buffer.alloc(1 << 20);
-    for (let offset = 0; ; ) {
-      const { bytesRead } = await from.read(buffer, 0, buffer.length, offset);
-      if (bytesRead === 0) break;
-      const blank = buffer.compare(zeros, 0, bytesRead, 0, bytesRead) === 0;
-      const before = blank ? (await to.read(old, 0, bytesRead, offset)).bytesRead : 0;
-      const skip = blank && before === bytesRead && old.compare(zeros, 0, bytesRead, 0, bytesRead) === 0;
-      if (!skip) await to.write(buffer, 0, bytesRead, offset);
-      offset += bytesRead;
-    }
-  } finally {
-    await from.close();
-    await to.close();
-  }
 }

@@ -1,83 +1,56 @@
 import { RunFailure } from "../errors.ts";
 import type { Backend } from "./backend.ts";
-
-const PAGE = 4096;
-
-interface Image {
-  size: bigint;
-  /** Written pages by number; the others are zeros. */
-  readonly pages: Map<bigint, Uint8Array>;
-}
+import { Image, PageCount } from "./pages.ts";
 
 /** Image files in memory, as sparse pages; gone when the simulator ends. */
 export function memoryBackend(): Backend {
   const images = new Map<string, Image>();
+  const counts = new Map<string, PageCount>();
   const image = (path: string): Image => {
     const found = images.get(path);
     if (found === undefined) throw new RunFailure(`failure: cannot open file ${path}`);
     return found;
   };
-  const resize = (path: string, size: bigint): void => {
-    const target = image(path);
-    if (size < target.size) {
-      for (const number of [...target.pages.keys()]) {
-        const start = number * BigInt(PAGE);
-        if (start >= size) target.pages.delete(number);
-        else if (start + BigInt(PAGE) > size) target.pages.get(number)?.fill(0, Number(size - start));
-      }
-    }
-    target.size = size;
+  const countOf = (path: string): PageCount => {
+    const pool = path.split("/", 1)[0] ?? "";
+    const count = counts.get(pool) ?? new PageCount();
+    counts.set(pool, count);
+    return count;
+  };
+  const put = (path: string, made: Image): void => {
+    images.get(path)?.drop();
+    images.set(path, made);
   };
 
   return {
     kind: "memory",
+    instantCopies: true,
     openPool: async () => {},
     list: async () => undefined,
-    create: async (path, size) => {
-      images.set(path, { size, pages: new Map() });
-    },
-    resize: async (path, size) => resize(path, size),
+    create: async (path, size) => put(path, new Image(size, countOf(path))),
+    resize: async (path, size) => image(path).resize(size),
     remove: async (path) => {
+      images.get(path)?.drop();
       images.delete(path);
     },
     makeDirectory: async () => {},
     removeDirectory: async () => {},
     copy: async (from, to) => {
       const source = image(from);
-      const size = images.get(to)?.size ?? source.size;
-      const pages = new Map([...source.pages].map(([number, page]) => [number, page.slice()] as const));
-      images.set(to, { size, pages });
+      put(to, source.copy(images.get(to)?.size ?? source.size, countOf(to)));
     },
-    read: async (path, offset, length) => {
-      const source = image(path);
-      const available = source.size > offset ? source.size - offset : 0n;
-      const result = new Uint8Array(available < BigInt(length) ? Number(available) : length);
-      for (let done = 0; done < result.length; ) {
-        const at = offset + BigInt(done);
-        const within = Number(at % BigInt(PAGE));
-        const step = Math.min(PAGE - within, result.length - done);
-        const page = source.pages.get(at / BigInt(PAGE));
-        if (page !== undefined) result.set(page.subarray(within, within + step), done);
-        done += step;
-      }
-      return result;
+    clone: async (pairs) => {
+      for (const [from, to] of pairs) put(to, image(from).clone());
     },
+    read: async (path, offset, length) => image(path).read(offset, length),
     write: async (path, offset, data) => {
       const target = image(path);
       if (offset + BigInt(data.length) > target.size)
         throw new RunFailure(`failure: write behind the end of ${path}`);
-      for (let done = 0; done < data.length; ) {
-        const at = offset + BigInt(done);
-        const number = at / BigInt(PAGE);
-        const within = Number(at % BigInt(PAGE));
-        const step = Math.min(PAGE - within, data.length - done);
-        const page = target.pages.get(number) ?? new Uint8Array(PAGE);
-        page.set(data.subarray(done, done + step), within);
-        target.pages.set(number, page);
-        done += step;
-      }
+      target.write(offset, data);
     },
-    allocated: async (path) => BigInt(image(path).pages.size) * BigInt(PAGE),
+    allocated: async (path) => image(path).allocated,
+    usage: (pool) => countOf(pool).usage,
     hostPath: () => undefined,
     publishExport: async () => {},
     dropHosts: async () => {},

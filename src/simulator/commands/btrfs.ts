@@ -1,32 +1,30 @@
 import { formatId } from "../device/environment.ts";
-import type { Subvolume } from "../device/subvolumes.ts";
+import { lastPart, type Subvolume } from "../device/subvolumes.ts";
 import { RunFailure } from "../errors.ts";
 import { id } from "../language/scalars.ts";
 import { toText, type Value } from "../language/values.ts";
 import type { CommandMenu, Invocation } from "./command.ts";
 import { knownProperties, type Listing, listCommands, resolveItems } from "./list-menu.ts";
 
-/** A moment as RouterOS prints it: `2026-11-22 21:03:12`, UTC. */
-export function formatMoment(milliseconds: number): string {
-  return new Date(milliseconds).toISOString().slice(0, 19).replace("T", " ");
-}
-
 function subvolumeRow(call: Invocation, item: Subvolume): Map<string, Value> {
   const pool = call.device.pool(item.pool);
-  const name = item.fullname.split("/").at(-1) ?? item.fullname;
+  const { fullnameSlash, deadFullname } = call.device.switches();
+  const shown = (fullname: string) => `${fullnameSlash === "with" && fullname !== "" ? "/" : ""}${fullname}`;
   const children = call.device.subvolumes.filter(
-    (one) => one.pool === item.pool && one.parent === item.fullname,
+    (one) => one.source === item.id && one.deadUntil === undefined,
   );
+  const isNamed = item.deadUntil === undefined || deadFullname === "kept";
   const row = new Map<string, Value>([[".id", id(formatId(item.id))]]);
   if (item.snapshot) row.set("snapshot", true);
   if (item.readOnly) row.set("read-only", true);
   if (item.deadUntil !== undefined) row.set("dead", true);
-  row.set("fs", pool.label).set("name", name).set("fullname", item.fullname);
-  row.set("parent", item.parent).set("top-level", 5n).set("uuid", item.uuid);
-  row.set("creation-time", formatMoment(item.created));
+  row.set("fs", pool.label);
+  if (isNamed) row.set("name", lastPart(item.fullname)).set("fullname", shown(item.fullname));
+  row.set("parent", shown(item.parent)).set("top-level", 5n).set("uuid", item.uuid);
+  row.set("creation-time", call.device.time.moment(item.created));
   row.set("subvolume-id", BigInt(256 + item.id)).set("generation", BigInt(item.id));
-  row.set("snapshots", children.map((one) => one.fullname).join(","));
-  row.set("path", `/${call.device.subvolumeStore.directory(item)}`);
+  row.set("snapshots", children.map((one) => shown(one.fullname)).join(","));
+  if (isNamed) row.set("path", `/${call.device.subvolumeStore.directory(item)}`);
   return row;
 }
 
@@ -86,6 +84,7 @@ async function add(call: Invocation): Promise<Value> {
   if (name === undefined) throw new RunFailure("missing value(s) of argument(s) name");
   const readOnly = call.args.value("read-only") === true;
   const item = await call.device.subvolumeStore.add(label, name, call.args.text("parent"), readOnly);
+  call.audit("subvolume added", `${formatId(item.id)} = /disk btrfs subvolume add name=${item.fullname}`);
   return id(formatId(item.id));
 }
 
@@ -94,6 +93,7 @@ async function remove(call: Invocation): Promise<Value> {
     const item = call.device.subvolumes.find((one) => formatId(one.id) === toText(row.get(".id")));
     if (item === undefined || item.deadUntil !== undefined) throw new RunFailure("no such item");
     await call.device.subvolumeStore.remove(item);
+    call.audit("subvolume removed", formatId(item.id));
   }
   return undefined;
 }

@@ -1,6 +1,5 @@
-import { type DiskItem, imagePath, type Setting, slotOf } from "../device/disk-item.ts";
+import { type DiskItem, type Setting, slotOf } from "../device/disk-item.ts";
 import { formatId } from "../device/environment.ts";
-import type { FileEntry } from "../device/files.ts";
 import type { Pool } from "../device/pools.ts";
 import { RunFailure } from "../errors.ts";
 import { id } from "../language/scalars.ts";
@@ -8,6 +7,7 @@ import type { ArgumentSpec } from "../language/schema.ts";
 import { toText, type Value } from "../language/values.ts";
 import { BTRFS_MENU } from "./btrfs.ts";
 import type { CommandMenu, CommandSpec, Invocation } from "./command.ts";
+import { diskCopy } from "./disk-copy.ts";
 import { DISK_PROPERTIES, DISK_SETTINGS, DISKS } from "./disk-schema.ts";
 import { listCommands, resolveItems } from "./list-menu.ts";
 
@@ -88,38 +88,10 @@ function switchTo(disabled: boolean): (call: Invocation) => Promise<Value> {
   };
 }
 
-/** The image of the item that an argument names. */
-function copyEnd(call: Invocation, argument: string): FileEntry {
+/** The file disk that an argument means. */
+function fileDisk(call: Invocation, argument: string): DiskItem | undefined {
   const [target] = targets(call, argument);
-  if (target === undefined || isPool(target)) throw new RunFailure("no such item");
-  const file = call.device.diskStore.device(target);
-  if (file === undefined) throw new RunFailure(`failure: ${slotOf(target)} has no block device`);
-  if (call.device.subvolumeStore.readOnly(imagePath(target)) && argument === "dst") {
-    throw new RunFailure("failure: read-only file system");
-  }
-  return file;
-}
-
-async function copy(call: Invocation): Promise<Value> {
-  const [from, to] = [copyEnd(call, "src"), copyEnd(call, "dst")];
-  if (to.size < from.size) throw new RunFailure("failure: destination is too small");
-  const total = from.size;
-  const { copy: mode, copyMs } = call.device.switches();
-  const move = async () => {
-    const there = [from, to].every((file) => call.device.fileStore.get(file.path) === file);
-    if (!there) throw new RunFailure("failure: the disk has gone while it was copied");
-    await call.device.backend.copy(from.path, to.path);
-    call.device.mutations += 1;
-  };
-  if (mode === "async") {
-    call.background(copyMs, move);
-    return undefined;
-  }
-  call.write(`0 / ${total} (0%)`);
-  if (copyMs > 0) await call.sleep(copyMs);
-  await move();
-  call.write(`${total} / ${total} (100%)`);
-  return undefined;
+  return target === undefined || isPool(target) ? undefined : target;
 }
 
 async function monitorTraffic(call: Invocation): Promise<Value> {
@@ -222,15 +194,6 @@ export const DISK_MENU: CommandMenu = {
     }),
     itemCommand("trim", trim, { since: "7.22" }),
     itemCommand("smart-info", smartInfo, { since: "7.23", policy: "read" }),
-    {
-      name: "copy",
-      arguments: [
-        { name: "src", type: "items" },
-        { name: "dst", type: "items" },
-      ],
-      required: ["src", "dst"],
-      policy: "write",
-      run: copy,
-    },
+    diskCopy(fileDisk),
   ],
 };

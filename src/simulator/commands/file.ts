@@ -3,7 +3,6 @@ import { canonicalPath, isWithin, parentPath } from "../device/paths.ts";
 import { RunFailure } from "../errors.ts";
 import { id } from "../language/scalars.ts";
 import { toText, type Value } from "../language/values.ts";
-import { formatMoment } from "./btrfs.ts";
 import type { CommandMenu, Invocation } from "./command.ts";
 import { knownProperties, type Listing, listCommands, resolveItems } from "./list-menu.ts";
 
@@ -31,7 +30,8 @@ function fileRow(call: Invocation, entry: FileEntry): Map<string, Value> {
   const contents = call.device.management.flash.read(entry.path);
   if (contents !== undefined && contents.length <= CONTENTS_LIMIT)
     row.set("contents", contents.toString("latin1"));
-  return row.set(call.device.knows("7.16") ? "last-modified" : "creation-time", formatMoment(entry.modified));
+  const modified = call.device.knows("7.16") ? "last-modified" : "creation-time";
+  return row.set(modified, call.device.time.moment(entry.modified));
 }
 
 const FILES: Listing = {
@@ -72,13 +72,9 @@ function entries(call: Invocation): readonly FileEntry[] {
   });
 }
 
-function refuseReadOnly(call: Invocation, path: string): void {
-  if (call.device.subvolumeStore.readOnly(path)) throw new RunFailure("failure: read-only file system");
-}
-
 async function add(call: Invocation): Promise<Value> {
   const path = canonicalPath(call.args.text("name") ?? "");
-  refuseReadOnly(call, path);
+  call.device.subvolumeStore.refuseReadOnly(path);
   const directory = call.args.value("type") === "directory";
   const store = call.device.fileStore;
   const entry = directory ? await store.createDirectory(path) : await store.createFile(path, 0n);
@@ -97,7 +93,7 @@ async function remove(call: Invocation): Promise<Value> {
       call.device.management.flash.remove(entry.path);
       continue;
     }
-    refuseReadOnly(call, entry.path);
+    call.device.subvolumeStore.refuseReadOnly(entry.path);
     const used = call.device.diskStore.items.some((item) =>
       isWithin(String(item.config.get("file-path")), entry.path),
     );
@@ -116,7 +112,7 @@ async function copy(call: Invocation): Promise<Value> {
   const [source, more] = entries(call);
   const target = canonicalPath(call.args.text("name") ?? "");
   if (source === undefined || more !== undefined || source.directory) throw new RunFailure("no such item");
-  refuseReadOnly(call, target);
+  call.device.subvolumeStore.refuseReadOnly(target);
   const store = call.device.fileStore;
   if (call.device.file(target) !== undefined)
     throw new RunFailure(call.device.switches().directoryExistsText);
@@ -125,7 +121,7 @@ async function copy(call: Invocation): Promise<Value> {
   const move = async () => {
     if (store.get(source.path) !== source) throw new RunFailure("no such item");
     if (store.get(target) !== undefined) throw new RunFailure(call.device.switches().directoryExistsText);
-    await store.copy(source, target, false);
+    await store.copy(source, target);
   };
   if (mode === "async") {
     call.background(copyMs, move);

@@ -4,7 +4,7 @@ import { addressBytes } from "../device/addresses.ts";
 import { ParseFailure, RunFailure } from "../errors.ts";
 import type { CommandNode } from "../language/ast.ts";
 import { Parser } from "../language/parser.ts";
-import { parseBool, parseInteger, parseTime } from "../language/scalars.ts";
+import { millisecondsOf, parseBool, parseInteger, parseTime, time } from "../language/scalars.ts";
 import type { ArgumentSpec } from "../language/schema.ts";
 import { isArray, list, toText, typeName, type Value } from "../language/values.ts";
 import type { CommandSpec } from "./command.ts";
@@ -38,9 +38,16 @@ function toNumber(value: Value): Value {
 function milliseconds(value: Value): number {
   if (typeof value === "bigint") return Number(value) * 1000;
   const found =
-    typeof value === "object" && value.kind === "time" ? value.milliseconds : parseTime(toText(value));
+    typeof value === "object" && value.kind === "time" ? millisecondsOf(value) : parseTime(toText(value));
   if (found === undefined) throw new RunFailure("invalid value for argument delay-time", ":delay");
   return found;
+}
+
+/** `:tonsec`: nanoseconds of a duration, also of one in text; nothing for another value. */
+function toNanoseconds(value: Value): Value {
+  if (typeof value === "object" && value.kind === "time") return value.nanoseconds;
+  const found = typeof value === "string" ? parseTime(value) : undefined;
+  return found === undefined ? undefined : time(found).nanoseconds;
 }
 
 const ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -82,6 +89,13 @@ export const LANGUAGE: readonly CommandSpec[] = [
   },
   conversion(":toarray", (value) => (isArray(value) ? value : list(toText(value).split(",")))),
   conversion(":typeof", typeName),
+  conversion(":tonsec", toNanoseconds),
+  {
+    // In the manual since 2022, and so in every version that this simulator can have.
+    name: ":timestamp",
+    arguments: [],
+    evaluate: async (interpreter) => ({ kind: "time", nanoseconds: interpreter.runtime.timestamp() }),
+  },
   conversion(":toip", (value) => toAddress(value, 4)),
   conversion(":toip6", (value) => toAddress(value, 16)),
   {

@@ -6,7 +6,6 @@ import { id } from "../language/scalars.ts";
 import type { ArgumentSpec } from "../language/schema.ts";
 import { list } from "../language/values.ts";
 import { any, items, manage, manageItems, NUMBERS, row, text, words } from "./account-items.ts";
-import { formatMoment } from "./btrfs.ts";
 import type { CommandMenu, Invocation } from "./command.ts";
 import { knownProperties, type Listing, listCommands } from "./list-menu.ts";
 
@@ -127,10 +126,10 @@ const ACTIVE: Listing = {
   columns: ["when", "name", "address", "via"],
   names: ["name"],
   sizes: "grouped",
-  rows: ({ management: { sessions } }) =>
+  rows: ({ management: { sessions }, time }) =>
     sessions.active.map((session) =>
       row({ id: session.id }, [
-        ["when", formatMoment(session.since)],
+        ["when", time.moment(session.since)],
         ["name", session.name],
         ["address", session.address],
         ["via", "ssh"],

@@ -1,4 +1,4 @@
-import { formatUnits } from "../language/scalars.ts";
+import { formatUnits, millisecondsOf } from "../language/scalars.ts";
 import { isArray, toText, type Value } from "../language/values.ts";
 
 /** Properties that detail text writes in quotes (facts section 2.5). */
@@ -53,7 +53,7 @@ export function formatProperty(name: string, value: Value, quote: boolean, sizes
     if (SHARES.has(name)) return `${value}%`;
     return GROUPED.has(name) ? groupThousands(value) : String(value);
   }
-  if (typeof value === "object" && value.kind === "time") return formatUnits(value.milliseconds);
+  if (typeof value === "object" && value.kind === "time") return formatUnits(millisecondsOf(value));
   const text = isArray(value) ? value.items.map(toText).join(",") : toText(value);
   return quote && QUOTED.has(name) ? `"${text.replace(/["\\]/g, "\\$&")}"` : text;
 }

@@ -174,6 +174,7 @@ export async function runLine(line: string, context: LineContext): Promise<LineR
     checkpoint,
     boundary,
     sleep,
+    timestamp: () => device.time.timestamp(),
     describe: (error) => describe(device, error),
     script: (name) => device.management.flash.read(name)?.toString("latin1"),
   };

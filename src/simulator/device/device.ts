@@ -1,8 +1,7 @@
 import { Buffer } from "node:buffer";
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../../domain/clock.ts";
-import type { Logger } from "../../observability/log.ts";
-import type { Backend, ExportRecord } from "../backend/backend.ts";
+import type { Backend, BackendEntry, ExportRecord } from "../backend/backend.ts";
 import { SimulatorError } from "../errors.ts";
 import type { Value } from "../language/values.ts";
 import type { Switches } from "../switches.ts";
@@ -15,21 +14,16 @@ import { Exports } from "./exports.ts";
 import { type FileEntry, FileStore } from "./files.ts";
 import { HostSessions } from "./hosts.ts";
 import { Management } from "./management.ts";
+import { PageCache } from "./page-cache.ts";
 import { canonicalPath } from "./paths.ts";
 import { type Pool, type PoolOptions, usableBytes } from "./pools.ts";
 import type { DeviceState } from "./state.ts";
 import { type Subvolume, SubvolumeStore } from "./subvolumes.ts";
+import { DeviceTime } from "./time.ts";
 import { type DiskView, describeDisk } from "./views.ts";
 
 /** The surroundings of a device. */
-export interface DeviceParts {
-  readonly clock: Clock;
-  readonly backend: Backend;
-  readonly logger: Logger;
-  switches(): Readonly<Switches>;
-  /** Called after each change of state, which may then be saved. */
-  changed(): void;
-}
+export type DeviceParts = Omit<Environment, "nextId" | "full">;
 
 /** The state of the simulated RDS. Console commands change it, and tests may look and interfere. */
 export class Device {
@@ -50,14 +44,18 @@ export class Device {
   full = false;
   readonly management: Management;
   readonly clock: Clock;
+  readonly pageCache: PageCache;
+  readonly time: DeviceTime;
   readonly #pools: Pool[] = [];
   readonly #env: Environment;
   #nextId = 1;
 
   constructor(parts: DeviceParts) {
     this.clock = parts.clock;
+    this.pageCache = new PageCache(parts.clock);
     this.backend = parts.backend;
     this.switches = parts.switches;
+    this.time = new DeviceTime(parts.clock, parts.switches);
     this.bootedAt = parts.clock.now();
     const changed = () => {
       this.mutations += 1;
@@ -209,8 +207,8 @@ export class Device {
   }
 
   /** Makes a directory and those above it. */
-  async makeDirectories(path: string): Promise<void> {
-    await this.fileStore.makeDirectories(canonicalPath(path));
+  makeDirectories(path: string): Promise<void> {
+    return this.fileStore.makeDirectories(canonicalPath(path));
   }
 
   /** Makes a file that no disk uses, such as one that an interrupted create left. */
@@ -237,12 +235,13 @@ export class Device {
   }
 
   /** Bytes of a file. */
-  async readFile(path: string, offset: bigint, length: number): Promise<Uint8Array> {
+  readFile(path: string, offset: bigint, length: number): Promise<Uint8Array> {
     return this.backend.read(canonicalPath(path), offset, length);
   }
 
   async writeFile(path: string, offset: bigint, data: Uint8Array | string): Promise<void> {
     const bytes = typeof data === "string" ? Buffer.from(data, "latin1") : data;
+    this.subvolumeStore.refuseReadOnly(canonicalPath(path));
     await this.backend.write(canonicalPath(path), offset, bytes);
   }
 
@@ -263,6 +262,12 @@ export class Device {
 
   disconnectHost(nqn: string, hostNqn: string): void {
     this.hosts.disconnect(nqn, hostNqn);
+  }
+
+  /** Drops what the backend lacks, takes in the files that it has besides, and removes subvolumes that a crash left unfinished. */
+  async reconcile(found: readonly BackendEntry[]): Promise<void> {
+    this.fileStore.reconcile(found);
+    await this.subvolumeStore.reconcile();
   }
 
   save(): DeviceState {

@@ -24,6 +24,8 @@ export class DiskStore {
   /** Whether a path lies in a read-only snapshot. */
   readonly #readOnly: (path: string) => boolean;
   readonly #items: DiskItem[] = [];
+  /** Items that a copy reads or writes. */
+  readonly copying = new Set<DiskItem>();
   readonly #ended = new WeakMap<DiskItem, number>();
   /** Exports that went off in a line that still runs, with their NQN: hosts have not missed them yet (switch re-export). */
   readonly #ending = new Map<DiskItem, string>();
@@ -57,11 +59,11 @@ export class DiskStore {
     return this.#items.filter((item) => imagePath(item) === path);
   }
 
-  /** The image while the item has a block device; undefined when it is disabled, not ready, or its file is away. */
+  /** The image while the item has a block device; undefined when it is disabled, not ready, or its file is away or in a read-only snapshot. */
   device(item: DiskItem): FileEntry | undefined {
     if (item.config.get("disabled") === true || this.#env.clock.now() < item.readyAt) return undefined;
     const file = this.#files.get(imagePath(item));
-    return file?.directory === false ? file : undefined;
+    return file?.directory === false && !this.#readOnly(file.path) ? file : undefined;
   }
 
   /** Size of the block device: the file behind its offset. */
@@ -195,12 +197,12 @@ export class DiskStore {
     const size =
       typeof wanted === "bigint" && file !== undefined && wanted !== file.size ? wanted : undefined;
     if (file !== undefined && size !== undefined) {
+      if (this.#readOnly(file.path)) throw new RunFailure("failure: read-only file system");
       if (size < file.size && switches.shrink === "error") {
         throw new RunFailure("invalid value of file-size, must not be smaller than the file");
       }
       const grows = size > file.size;
-      if (grows && !this.#files.fits(file.path, size, file.charged))
-        throw new RunFailure(switches.noSpaceText);
+      if (grows && !this.#files.growable(file, size)) throw new RunFailure(switches.noSpaceText);
     }
     const draft: DiskItem = { ...item, config: next };
     const wasExported = isExported(item) && item.config.get("disabled") !== true;
@@ -250,6 +252,8 @@ export class DiskStore {
 
   /** `/disk/remove` of one item; its file stays. */
   remove(item: DiskItem): void {
+    if (this.copying.has(item) && this.#env.switches().copyInUse === "busy")
+      throw new RunFailure("failure: could not unmount, stop using it first");
     if (isExported(item)) this.#endExport(item);
     this.#items.splice(this.#items.indexOf(item), 1);
     this.#env.changed();

@@ -14,6 +14,8 @@ export interface Environment {
   nextId(): number;
   /** Called after each change of state. */
   changed(): void;
+  /** Writes the state; resolves when it is on disk. Absent: it is kept nowhere. */
+  saved?(): Promise<void>;
   /** Whether a fault makes every pool full at present. */
   full(): boolean;
 }

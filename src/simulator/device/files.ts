@@ -11,8 +11,10 @@ export interface FileEntry {
   readonly directory: boolean;
   /** Logical size in bytes. */
   size: bigint;
-  /** Bytes of the pool's free space that the file takes. */
+  /** Bytes of the pool's free space that the file takes; of a clone those that it has on top of its blocks. */
   charged: bigint;
+  /** Whether it shares the blocks of another, as in a snapshot: it takes space as the two diverge. */
+  readonly clone?: boolean;
   /** Milliseconds since the epoch. */
   modified: number;
 }
@@ -22,6 +24,8 @@ export class FileStore {
   readonly #env: Environment;
   readonly #pools: readonly Pool[];
   readonly #entries = new Map<string, FileEntry>();
+  /** Bytes that clones take, by path, where the backend knows no more than that. */
+  readonly #measured = new Map<string, bigint>();
 
   constructor(env: Environment, pools: readonly Pool[]) {
     this.#env = env;
@@ -75,8 +79,13 @@ export class FileStore {
 
   /** Free bytes of a pool. */
   free(pool: Pool): bigint {
-    let free = usableBytes(pool);
-    for (const entry of this.#entries.values()) if (isWithin(entry.path, pool.slot)) free -= entry.charged;
+    const usage = this.#env.backend.usage?.(pool.slot);
+    const isSparse = this.#env.switches().allocation === "sparse";
+    let free = usableBytes(pool) - ((isSparse ? usage?.all : usage?.clones) ?? 0n);
+    for (const entry of this.#entries.values()) {
+      if (!isWithin(entry.path, pool.slot) || (isSparse && usage !== undefined)) continue;
+      free -= entry.charged + (isSparse ? 0n : (this.#measured.get(entry.path) ?? 0n));
+    }
     return free < 0n ? 0n : free;
   }
 
@@ -85,23 +94,54 @@ export class FileStore {
     return this.#env.switches().allocation === "prealloc" ? size : 0n;
   }
 
-  /** Whether the pool of `path` has room for a file of `size` bytes that takes `charged` so far. */
-  fits(path: string, size: bigint, charged = 0n): boolean {
-    const pool = this.poolOf(path);
-    if (pool === undefined || this.#env.full()) return false;
-    return this.#charge(size) - charged <= this.free(pool) && size <= usableBytes(pool);
+  /** What a file of another size is charged: a clone is charged for what it grows. */
+  #chargeOf(entry: FileEntry, size: bigint): bigint {
+    if (entry.clone !== true) return this.#charge(size);
+    const charge = entry.charged + this.#charge(size) - this.#charge(entry.size);
+    return charge < 0n ? 0n : charge;
   }
 
-  /** Reads anew how many bytes sparse files take. */
+  /** Whether the pool of `path` has room for a file of `size` bytes that takes `charged` more than now. */
+  #fits(path: string, size: bigint, charged: bigint): boolean {
+    const pool = this.poolOf(path);
+    if (pool === undefined || this.#env.full()) return false;
+    return charged <= this.free(pool) && size <= usableBytes(pool);
+  }
+
+  /** Whether the pool of `path` has room for a new file of `size` bytes. */
+  fits(path: string, size: bigint): boolean {
+    return this.#fits(path, size, this.#charge(size));
+  }
+
+  /** Whether the pool of a file has room for it with `size` bytes. */
+  growable(entry: FileEntry, size: bigint): boolean {
+    return this.#fits(entry.path, size, this.#chargeOf(entry, size) - entry.charged);
+  }
+
+  /** Reads anew how many bytes sparse files and clones take. */
   async refresh(): Promise<void> {
-    if (this.#env.switches().allocation !== "sparse") return;
+    const { backend, switches } = this.#env;
+    const isSparse = switches().allocation === "sparse";
+    const isCounted = backend.usage !== undefined;
     for (const entry of this.#entries.values()) {
-      if (!entry.directory) entry.charged = await this.#env.backend.allocated(entry.path).catch(() => 0n);
+      if (entry.directory || !(isSparse || (entry.clone === true && !isCounted))) continue;
+      const bytes = await backend.allocated(entry.path).catch(() => 0n);
+      if (isSparse) entry.charged = bytes;
+      else this.#measured.set(entry.path, bytes);
     }
   }
 
-  #put(path: string, directory: boolean, size: bigint, charged: bigint): FileEntry {
-    const entry = { id: this.#env.nextId(), path, directory, size, charged, modified: this.#env.clock.now() };
+  #put(path: string, directory: boolean, size: bigint, charged: bigint, clone = false): FileEntry {
+    const modified = this.#env.clock.now();
+    const entry: FileEntry = {
+      id: this.#env.nextId(),
+      path,
+      directory,
+      size,
+      charged,
+      modified,
+      ...(clone ? { clone } : {}),
+    };
     this.#entries.set(path, entry);
     this.#env.changed();
     return entry;
@@ -141,22 +181,28 @@ export class FileStore {
   }
 
   async resize(entry: FileEntry, size: bigint): Promise<void> {
-    if (size > entry.size && !this.fits(entry.path, size, entry.charged)) {
+    if (size > entry.size && !this.growable(entry, size)) {
       throw new RunFailure(this.#env.switches().noSpaceText);
     }
     await this.#env.backend.resize(entry.path, size);
+    entry.charged = this.#chargeOf(entry, size);
     entry.size = size;
-    entry.charged = this.#charge(size);
     entry.modified = this.#env.clock.now();
     this.#env.changed();
   }
 
-  /** Copies a file's bytes to a new entry. @param shared as a reflink: takes no space until written */
-  async copy(from: FileEntry, to: string, shared: boolean): Promise<FileEntry> {
-    if (!shared && !this.fits(to, from.size)) throw new RunFailure(this.#env.switches().noSpaceText);
+  /** Copies a file's bytes to a new entry. */
+  async copy(from: FileEntry, to: string): Promise<FileEntry> {
+    if (!this.fits(to, from.size)) throw new RunFailure(this.#env.switches().noSpaceText);
     await this.#env.backend.copy(from.path, to);
     const full = this.#env.switches().copySparse === "full" ? from.size : this.#charge(from.size);
-    return this.#put(to, false, from.size, shared ? 0n : full);
+    return this.#put(to, false, from.size, full);
+  }
+
+  /** Makes new entries with the bytes of others, all at one instant where the backend can. */
+  async clone(pairs: readonly (readonly [from: FileEntry, to: string])[]): Promise<void> {
+    await this.#env.backend.clone(pairs.map(([from, to]) => [from.path, to] as const));
+    for (const [from, to] of pairs) this.#put(to, false, from.size, 0n, true);
   }
 
   /** Removes a file or an empty directory. */
@@ -166,6 +212,7 @@ export class FileStore {
     if (entry.directory) await this.#env.backend.removeDirectory(entry.path);
     else await this.#env.backend.remove(entry.path);
     this.#entries.delete(entry.path);
+    this.#measured.delete(entry.path);
     this.#env.changed();
   }
 }

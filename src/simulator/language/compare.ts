@@ -1,5 +1,5 @@
 import { RunFailure } from "../errors.ts";
-import { parseBool, parseInteger, parseSize, parseTime } from "./scalars.ts";
+import { millisecondsOf, parseBool, parseInteger, parseSize, parseTime } from "./scalars.ts";
 import { isArray, toText, typeName, type Value } from "./values.ts";
 
 /**
@@ -19,7 +19,7 @@ export function equal(left: Value, right: Value, lenient = false): boolean {
     if (typeof left === "bigint" && typeof right === "string") return left === parseSize(right);
     if (typeof right === "bigint" && typeof left === "string") return toText(right) === left;
     if (typeof left === "object" && left.kind === "time" && typeof right === "string") {
-      return left.milliseconds === parseTime(right);
+      return millisecondsOf(left) === parseTime(right);
     }
   }
   return typeName(left) === typeName(right) && toText(left) === toText(right);
@@ -38,7 +38,7 @@ export function order(left: Value, right: Value, lenient = false): number {
     left.kind === "time" &&
     right.kind === "time"
   ) {
-    return left.milliseconds - right.milliseconds;
+    return left.nanoseconds < right.nanoseconds ? -1 : left.nanoseconds > right.nanoseconds ? 1 : 0;
   }
   throw new RunFailure(`cannot compare if ${typeName(left)} is less than ${typeName(right)}`);
 }

@@ -22,6 +22,8 @@ export interface Runtime {
   boundary(kind: Boundary): Promise<void>;
   /** Waits; other lines may run meanwhile. */
   sleep(milliseconds: number): Promise<void>;
+  /** Nanoseconds since the Unix epoch, in UTC. */
+  timestamp(): bigint;
   /** The error variable's text of `:onerror`. */
   describe(error: RunFailure): string;
   /** The text of a script file; undefined when there is none. */

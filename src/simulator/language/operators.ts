@@ -1,7 +1,7 @@
 import { RunFailure } from "../errors.ts";
 import type { BinaryOperator } from "./ast.ts";
 import { equal, order, posixRegExp } from "./compare.ts";
-import { time } from "./scalars.ts";
+import type { TimeValue } from "./scalars.ts";
 import { type ArrayValue, isArray, list, toText, typeName, type Value } from "./values.ts";
 
 type Arithmetic = "+" | "-" | "*" | "/" | "%";
@@ -29,10 +29,12 @@ function arithmetic(operator: Arithmetic, left: Value, right: Value): Value {
   }
   const durations =
     typeof left === "object" && left.kind === "time" && typeof right === "object" && right.kind === "time";
-  if (durations && operator === "+") return time(left.milliseconds + right.milliseconds);
-  if (durations && operator === "-") return time(left.milliseconds - right.milliseconds);
+  if (durations && operator === "+") return duration(left.nanoseconds + right.nanoseconds);
+  if (durations && operator === "-") return duration(left.nanoseconds - right.nanoseconds);
   throw new RunFailure(`cannot apply ${operator} to ${typeName(left)} and ${typeName(right)}`);
 }
+
+const duration = (nanoseconds: bigint): TimeValue => ({ kind: "time", nanoseconds });
 
 /** Applies a binary operator other than and/or. @param lenient compare as `where` does */
 export function binary(operator: BinaryOperator, left: Value, right: Value, lenient: boolean): Value {

@@ -10,10 +10,10 @@ export interface AddressValue {
   readonly text: string;
 }
 
-/** A duration, in whole milliseconds. */
+/** A duration; `:timestamp` has nanoseconds. */
 export interface TimeValue {
   readonly kind: "time";
-  readonly milliseconds: number;
+  readonly nanoseconds: bigint;
 }
 
 /** A value without parts; a bare word spells one. */
@@ -24,17 +24,29 @@ export function id(text: string): IdValue {
 }
 
 export function time(milliseconds: number): TimeValue {
-  return { kind: "time", milliseconds };
+  return { kind: "time", nanoseconds: BigInt(Math.round(milliseconds)) * 1_000_000n };
 }
 
-/** A duration as RouterOS prints it: `01:30:15`, with `1d` and `1w` before it when that long. */
-export function formatTime(milliseconds: number): string {
-  const total = Math.floor(milliseconds / 1000);
+/** The whole milliseconds of a duration. */
+export function millisecondsOf({ nanoseconds }: TimeValue): number {
+  return Number(nanoseconds / 1_000_000n);
+}
+
+/**
+ * A duration as RouterOS prints it: `01:30:15`, with `1d` and `1w` before it when that long. A part of a second
+ * follows in groups of three digits: `2920w5d07:03:45.123456789` (public output of `:timestamp`).
+ */
+export function formatTime({ nanoseconds }: TimeValue): string {
+  if (nanoseconds < 0n) return `-${formatTime({ kind: "time", nanoseconds: -nanoseconds })}`;
+  const total = Number(nanoseconds / 1_000_000_000n);
+  const rest = String(nanoseconds % 1_000_000_000n).padStart(9, "0");
+  const fraction = rest.replace(/(?:000)+$/, "");
   const days = Math.floor(total / 86_400);
   const two = (n: number) => String(n).padStart(2, "0");
   const clock = `${two(Math.floor(total / 3600) % 24)}:${two(Math.floor(total / 60) % 60)}:${two(total % 60)}`;
   const weeks = Math.floor(days / 7);
-  return `${weeks > 0 ? `${weeks}w` : ""}${days % 7 > 0 ? `${days % 7}d` : ""}${clock}`;
+  const part = fraction === "" ? "" : `.${fraction}`;
+  return `${weeks > 0 ? `${weeks}w` : ""}${days % 7 > 0 ? `${days % 7}d` : ""}${clock}${part}`;
 }
 
 /** A duration as print shows it in text: `2d3h4m5s`, without the units that are zero. */

@@ -50,7 +50,7 @@ export function toText(value: Value): string {
     case "ip6":
       return value.text;
     case "time":
-      return formatTime(value.milliseconds);
+      return formatTime(value);
     case "code":
       return value.text;
     case "array": {

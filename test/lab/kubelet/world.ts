@@ -85,7 +85,8 @@ export class KubeWorld implements Provided {
     for (const name of ["control", "rds", ...NODES]) this.#cables.set(name, await this.network.plug());
     const site = join(place.state, "site");
     const config = { "rds-address": RDS_ADDRESS, "nvme-address": RDS_ADDRESS };
-    await makeSite(site, { config, patches: [] });
+    // The lab has no snapshot controller, and so none of its kinds.
+    await makeSite(site, { config, patches: [], components: ["kubevirt", "monitoring"] });
     const control = async () => {
       this.#control = await ControlPlane.start(place, this.cable("control"), NODES);
       this.#api = await apiOf(place);

@@ -200,7 +200,7 @@ export class Guest {
 
   /** Path of the volume's backing file on the machine `rds`. */
   get disk(): string {
-    return `${RDS_DIRECTORY}/files/storage-pool/csi/${this.volume.id}.img`;
+    return `${RDS_DIRECTORY}/files/storage-pool/csi/${this.volume.id}/disk.img`;
   }
 
   /** Stops the machine for good, and detaches its last node. @returns the last record that the guest has reported */

@@ -20,7 +20,7 @@ import {
 import { ObjectStore, StatusError, typeMeta } from "./store.ts";
 import { type Authority, type CertifiedKey, createAuthority } from "./x509.ts";
 
-export { BUILT_IN, KUBEVIRT, type KubeObject, type ResourceType } from "./objects.ts";
+export { BUILT_IN, KUBEVIRT, type KubeObject, type ResourceType, SNAPSHOTS } from "./objects.ts";
 export type { Access, Fault, PolicyRule } from "./request.ts";
 export { type Authority, type CertifiedKey, createAuthority } from "./x509.ts";
 

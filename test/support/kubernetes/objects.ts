@@ -88,6 +88,16 @@ export const KUBEVIRT: readonly ResourceType[] = [
   kubevirt("kubevirts", "KubeVirt"),
 ];
 
+const snapshot = (resource: string, kind: string, namespaced: boolean): ResourceType => ({
+  ...{ group: "snapshot.storage.k8s.io", version: "v1", resource, kind, namespaced, status: true },
+});
+
+/** What external-snapshotter adds. */
+export const SNAPSHOTS: readonly ResourceType[] = [
+  snapshot("volumesnapshots", "VolumeSnapshot", true),
+  snapshot("volumesnapshotcontents", "VolumeSnapshotContent", false),
+];
+
 /** JSON merge patch (RFC 7386). */
 export function mergePatch(target: KubeObject, patch: KubeObject): KubeObject {
   if (patch === null || typeof patch !== "object" || Array.isArray(patch)) return patch;

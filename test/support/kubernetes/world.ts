@@ -4,7 +4,13 @@ import { join } from "node:path";
 import { createKubernetes, type Kubernetes, type KubernetesOptions } from "../../../src/kubernetes/create.ts";
 import type { LogFields, Logger } from "../../../src/observability/log.ts";
 import { until as wait } from "../until.ts";
-import { BUILT_IN, FakeApiServer, type FakeApiServerOptions, KUBEVIRT } from "./fake-api-server.ts";
+import {
+  BUILT_IN,
+  FakeApiServer,
+  type FakeApiServerOptions,
+  KUBEVIRT,
+  SNAPSHOTS,
+} from "./fake-api-server.ts";
 
 export const DRIVER = "rds.csi.srvlab.io";
 
@@ -40,9 +46,9 @@ export interface World {
   stop(): Promise<void>;
 }
 
-/** Starts a fake API server with KubeVirt's CRDs. */
+/** Starts a fake API server with the CRDs of KubeVirt and external-snapshotter. */
 export async function startWorld(options: FakeApiServerOptions = {}): Promise<World> {
-  const api = await FakeApiServer.start({ resources: [...BUILT_IN, ...KUBEVIRT], ...options });
+  const api = await FakeApiServer.start({ resources: [...BUILT_IN, ...KUBEVIRT, ...SNAPSHOTS], ...options });
   const dir = await mkdtemp(join(tmpdir(), "rds-csi-kube-"));
   const clients: Kubernetes[] = [];
   return {
@@ -118,4 +124,53 @@ export function pod(name: string, volumes: readonly object[], phase = "Running",
     spec: { nodeName: "node-a", volumes },
     status: { phase },
   };
+}
+
+/** The VolumeSnapshot and the content of a snapshot, as external-snapshotter makes them. */
+export function volumeSnapshot(name: string, handle: string, more: SnapshotShape = {}): object[] {
+  const { namespace = "vms", claim = "disk", labels = {}, driver = DRIVER, ready = true, createdAt } = more;
+  const { volume = "csi-1", cutAt = createdAt } = more;
+  const content = `snapcontent-${name}`;
+  const uid = `uid-${namespace}-${name}`;
+  const status = { readyToUse: ready, ...(cutAt === undefined ? {} : { creationTime: cutAt }) };
+  return [
+    {
+      apiVersion: "snapshot.storage.k8s.io/v1",
+      kind: "VolumeSnapshot",
+      metadata: { namespace, name, uid, labels, ...(createdAt && { creationTimestamp: createdAt }) },
+      spec: { source: { persistentVolumeClaimName: claim } },
+      status: { ...status, boundVolumeSnapshotContentName: content },
+    },
+    {
+      apiVersion: "snapshot.storage.k8s.io/v1",
+      kind: "VolumeSnapshotContent",
+      metadata: { name: content },
+      spec: {
+        driver,
+        deletionPolicy: "Delete",
+        source: { volumeHandle: volume },
+        volumeSnapshotRef: { namespace, name, uid },
+      },
+      status: {
+        readyToUse: ready,
+        restoreSize: 1_048_576,
+        ...(handle === "" ? {} : { snapshotHandle: handle }),
+      },
+    },
+  ];
+}
+
+/** What may differ in `volumeSnapshot`. */
+export interface SnapshotShape {
+  readonly namespace?: string;
+  readonly claim?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly driver?: string;
+  readonly ready?: boolean;
+  /** Handle of the source. */
+  readonly volume?: string;
+  /** By Kubernetes, RFC 3339 */
+  readonly createdAt?: string;
+  /** By the RDS, RFC 3339; default: createdAt */
+  readonly cutAt?: string;
 }

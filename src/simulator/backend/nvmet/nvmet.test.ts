@@ -41,6 +41,19 @@ describe("an export", () => {
     expect(marks()).toMatchObject(nothing);
   });
 
+  test("reads and writes its image directly, or through the page cache where the file system cannot do that", async () => {
+    const buffered = () =>
+      kernel.configfs.read(`${kernel.root}/subsystems/nqn.t:a.1/namespaces/1/buffered_io`);
+    const rds = await backend();
+    await rds.publishExport(record());
+    expect(await buffered()).toBe("0");
+    await rds.withdrawExport("nqn.t:a.1");
+    kernel.failNext(/write .*namespaces\/1\/enable/, "EINVAL");
+    await rds.publishExport(record());
+    expect(await buffered()).toBe("1");
+    expect(kernel.identify("nqn.t:a.1").size).toBe(MIB);
+  });
+
   test("exports share a port, which stays until the last has gone", async () => {
     const rds = await backend();
     await rds.create("pool/b.img", MIB);

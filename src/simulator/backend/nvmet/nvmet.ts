@@ -133,6 +133,9 @@ export async function nvmetBackend(options: NvmetOptions, logger: Logger): Promi
   const backend: Backend = {
     ...files,
     kind: "nvmet",
+    get instantCopies() {
+      return files.instantCopies;
+    },
     resize: (path, size) =>
       alone(async () => {
         if (!exported(path)) {
@@ -154,6 +157,14 @@ export async function nvmetBackend(options: NvmetOptions, logger: Logger): Promi
         await files.copy(from, to);
         const size = postponed(from);
         if (size !== undefined && !exported(to)) await files.resize(to, size);
+      }),
+    clone: (pairs) =>
+      alone(async () => {
+        await files.clone(pairs);
+        for (const [from, to] of pairs) {
+          const size = postponed(from);
+          if (size !== undefined) await files.resize(to, size);
+        }
       }),
     read: async (path, offset, length) => {
       const bytes = await files.read(path, offset, length);
