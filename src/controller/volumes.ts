@@ -147,7 +147,13 @@ export class VolumeService {
         if (outcome.kind !== "stale") break;
         stale = outcome.target;
       } catch (error) {
-        if (ENDS.some((id) => isFailure(error, id))) await this.#discard(target.id, signal);
+        // The next call goes on with what is left, and tells the error then.
+        if (ENDS.some((id) => isFailure(error, id))) {
+          await this.#discard(target.id, signal).catch((cause) => {
+            copies.remember(target.id, error);
+            throw cause;
+          });
+        }
         throw error;
       }
       await this.#discard(stale.id, signal);
