@@ -114,40 +114,44 @@ describe("a pool that is full in the middle of a copy", () => {
   });
 });
 
-describe("a power loss that takes the new file away, and leaves its item", () => {
-  /** Holds the line of the second part, and removes the file that it copies into. */
-  const lost = async (on: Stack, work: () => Promise<unknown>, file: string): Promise<void> => {
-    const { faults, device } = on.simulator;
-    faults.hang({ line: /\/disk\/copy/, nth: 2 });
-    await until("the part is held", async () => {
-      if (faults.hanging === 0) await work();
-      return faults.hanging > 0;
+describe.each(["gone", "empty"] as const)(
+  "a power loss that leaves the item of the new file, which is %s",
+  (how) => {
+    /** Holds the line of the second part, and removes the file that it copies into, or its bytes. */
+    const lost = async (on: Stack, work: () => Promise<unknown>, file: string): Promise<void> => {
+      const { faults, device } = on.simulator;
+      faults.hang({ line: /\/disk\/copy/, nth: 2 });
+      await until("the part is held", async () => {
+        if (faults.hanging === 0) await work();
+        return faults.hanging > 0;
+      });
+      const entry = device.file(file);
+      if (entry === undefined) throw new Error("there is no copy");
+      if (how === "gone") await device.fileStore.remove(entry);
+      else entry.size = 0n;
+      await on.simulator.reboot();
+    };
+
+    test.each([
+      ["xfs", "plain"],
+      ["btrfs", "subvolume"],
+    ] as const)("a copy begins anew, on %s", async (first, layout) => {
+      const on = await start({ first });
+      const file = fileOf(COPY, layout);
+      await lost(on, () => outcome(calls.copy(on)), file);
+      await untilDone(() => calls.copy(on), 100);
+      expect([fileNow(on, COPY), await lettersOf(on, file)]).toEqual([file, "ABC"]);
     });
-    const entry = device.file(file);
-    if (entry === undefined) throw new Error("there is no copy");
-    await device.fileStore.remove(entry);
-    await on.simulator.reboot();
-  };
 
-  test.each([
-    ["xfs", "plain"],
-    ["btrfs", "subvolume"],
-  ] as const)("a copy begins anew, on %s", async (first, layout) => {
-    const on = await start({ first });
-    const file = fileOf(COPY, layout);
-    await lost(on, () => outcome(calls.copy(on)), file);
-    await untilDone(() => calls.copy(on), 100);
-    expect([fileNow(on, COPY), await lettersOf(on, file)]).toEqual([file, "ABC"]);
-  });
-
-  test("a conversion begins anew", async () => {
-    const on = await start({ first: "btrfs" });
-    const given: Promise<void>[] = [];
-    await lost(on, async () => given.length > 0 || given.push(convert(on.controller(), clock)), NEW);
-    await Promise.all(given);
-    expect([on.simulator.device.file(OLD), await lettersOf(on, NEW)]).toEqual([undefined, "ABC"]);
-  });
-});
+    test("a conversion begins anew", async () => {
+      const on = await start({ first: "btrfs" });
+      const given: Promise<void>[] = [];
+      await lost(on, async () => given.length > 0 || given.push(convert(on.controller(), clock)), NEW);
+      await Promise.all(given);
+      expect([on.simulator.device.file(OLD), await lettersOf(on, NEW)]).toEqual([undefined, "ABC"]);
+    });
+  },
+);
 
 describe("a device that makes no item on a file that is there", () => {
   test.each(["xfs", "btrfs"] as const)(

@@ -9,6 +9,8 @@ import { LabVolume, QUICK } from "./volume.ts";
 import { NODE_SOCKET, type World } from "./world.ts";
 
 const FILES = "/run/lab";
+/** A busy host may keep a machine from running for more than the second of QUICK: the kernel would tell of a lost connection. */
+const TIMERS = { ...QUICK, keepAliveTmo: "5" };
 const OTHER = "22222222-2222-4222-8222-222222222222";
 
 interface Found {
@@ -87,12 +89,12 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
         await world.machine(name).put(`${FILES}/${file}`, await from.get(`${FILES}/${file}`));
       }
     }
-    files = await LabVolume.create(world, "files", mount(), QUICK, 256n * MIB);
-    raw = await LabVolume.create(world, "raw", block(), QUICK, 64n * MIB);
+    files = await LabVolume.create(world, "files", mount(), TIMERS, 256n * MIB);
+    raw = await LabVolume.create(world, "raw", block(), TIMERS, 64n * MIB);
     await files.up("node-a");
     await raw.up("node-a");
     // Keeps the port open while others go.
-    const anchor = await LabVolume.create(world, "anchor", block(), QUICK, 64n * MIB);
+    const anchor = await LabVolume.create(world, "anchor", block(), TIMERS, 64n * MIB);
     await anchor.attach("node-b");
     const report = await diagnose(world);
     record("healthy", report);
@@ -120,7 +122,7 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
   });
 
   scenario("taken over by another node, under a new NQN", async (world) => {
-    const taken = await LabVolume.create(world, "taken", block(), QUICK, 64n * MIB);
+    const taken = await LabVolume.create(world, "taken", block(), TIMERS, 64n * MIB);
     await taken.up("node-a");
     await taken.detach("node-a");
     await taken.up("node-b");
@@ -192,7 +194,7 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
   });
 
   scenario("NQN taken by another host", async (world) => {
-    const stolen = await LabVolume.create(world, "stolen", block(), QUICK, 64n * MIB);
+    const stolen = await LabVolume.create(world, "stolen", block(), TIMERS, 64n * MIB);
     const { nqn } = await stolen.attach("node-a");
     const host = `--hostnqn=nqn.2014-08.org.nvmexpress:uuid:${OTHER} --hostid=${OTHER}`;
     await world.machine("node-a").sh(`nvme connect -t tcp -a 192.0.2.1 -s 4420 -n ${nqn} ${host}`);
@@ -203,7 +205,7 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
   });
 
   scenario("stale mount", async (world) => {
-    const stale = await LabVolume.create(world, "stale", mount(), QUICK, 256n * MIB);
+    const stale = await LabVolume.create(world, "stale", mount(), TIMERS, 256n * MIB);
     await stale.up("node-a");
     await world.machine("node-a").sh(`nvme disconnect -n ${stale.context("node-a").nqn}`);
     expectCause(await diagnose(world), "mount-device-vanished", stale.id);
@@ -212,7 +214,7 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
   });
 
   scenario("leftover connection", async (world) => {
-    const left = await LabVolume.create(world, "left", block(), QUICK, 64n * MIB);
+    const left = await LabVolume.create(world, "left", block(), TIMERS, 64n * MIB);
     await left.attach("node-a");
     await left.stage("node-a");
     await left.detach("node-a");
@@ -223,7 +225,7 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
   });
 
   scenario("file missing", async (world) => {
-    const gone = await LabVolume.create(world, "gone", block(), QUICK, 64n * MIB);
+    const gone = await LabVolume.create(world, "gone", block(), TIMERS, 64n * MIB);
     await gone.up("node-a");
     await world.control("POST", "/switches", { fileRemoveInUse: "allowed" });
     await routerOs(world, `/file/remove [find name="storage-pool/csi/${gone.id}/disk.img"]`);
