@@ -27,6 +27,8 @@ const PAUSES = { firstMs: 500, maxMs: 15_000 };
 const MOST_FAILURES = 12;
 /** How often the new file is looked at while a line of another process copies into it, milliseconds. */
 const LOOK_MS = 2_000;
+/** A new file that shows no size for so long is made anew, milliseconds. */
+const SIZE_LIMIT_MS = 60_000;
 
 /** Errors after which the next attempt may succeed. */
 const TRANSIENT = new Set<number>([GrpcCode.UNAVAILABLE, GrpcCode.ABORTED, GrpcCode.DEADLINE_EXCEEDED]);
@@ -70,8 +72,8 @@ const unchanged = (id: VolumeId, detail: string): Error =>
 class CopyPart {
   readonly #options: ConvertOptions;
   #seen: SeenCopied | undefined;
-  /** The record with a line in it, and since when this process sees it. */
-  #busy: { readonly comment: string; readonly since: number } | undefined;
+  /** The record of a new file that cannot be filled now, and since when this process sees it. */
+  #stuck: { readonly comment: string; readonly since: number } | undefined;
 
   constructor(options: ConvertOptions) {
     this.#options = options;
@@ -81,8 +83,12 @@ class CopyPart {
     const { store } = this.#options;
     const target = store.target(now);
     if (target === undefined) return store.run(now, signal);
-    if (target.record.copy.isBusy) return this.#wait(target, signal);
-    if (target.disk.size === undefined) throw unchanged(now.id, "its new file shows no size yet");
+    const { isBusy } = target.record.copy;
+    // A line copies into it: of another process, or one that was lost.
+    if (isBusy) return this.#wait(target, LINE_LIMIT_MS, () => store.free(target, signal), signal);
+    // It is not ready yet; or a power loss has emptied it, and both file and item are made anew.
+    if (target.disk.size === undefined)
+      return this.#wait(target, SIZE_LIMIT_MS, () => store.run(now, signal), signal);
     const { volume: source, boot } = now;
     if (boot === undefined) throw failure("internal", { what: "a copy without the run of the RDS" });
     const done = copiedBytes(target, this.#seen, boot);
@@ -126,13 +132,17 @@ class CopyPart {
     }
   }
 
-  /** A line copies into the new file: of another process, or one that was lost. */
-  async #wait(target: CopyTarget, signal: AbortSignal): Promise<void> {
-    const { store, clock } = this.#options;
-    const { comment } = target.disk;
+  /** Waits for the new file, and gives up when that takes too long. @param limitMs milliseconds */
+  async #wait(
+    { disk: { comment } }: CopyTarget,
+    limitMs: number,
+    giveUp: () => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { clock } = this.#options;
     const now = clock.monotonic();
-    if (this.#busy?.comment !== comment) this.#busy = { comment, since: now };
-    if (now - this.#busy.since < LINE_LIMIT_MS) await clock.sleep(LOOK_MS, signal);
-    else await store.free(target, signal);
+    if (this.#stuck?.comment !== comment) this.#stuck = { comment, since: now };
+    if (now - this.#stuck.since < limitMs) await clock.sleep(LOOK_MS, signal);
+    else await giveUp();
   }
 }

@@ -42,7 +42,7 @@ export class CopyService {
   readonly #options: CopyServiceOptions;
   readonly #jobs = new Map<VolumeId, Job>();
   /** Errors that ended the work while no call waited for it: the next call is told. */
-  readonly #untold = new RecentMap<VolumeId, Error>(256);
+  readonly #untold = new RecentMap<VolumeId, unknown>(256);
   readonly #sizes: ChunkSize;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -78,6 +78,11 @@ export class CopyService {
     job?.stop.abort(failure("cancelled", { what: `copy into volume ${id}` }));
     await job?.ended;
     this.#untold.delete(id);
+  }
+
+  /** Notes an error that a call could not tell, so that the next one is told. */
+  remember(id: VolumeId, error: unknown): void {
+    this.#untold.set(id, error);
   }
 
   /** @throws the error that ended the work, once */

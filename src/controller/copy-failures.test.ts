@@ -19,29 +19,50 @@ describe("a pool that is full in the middle of a copy", () => {
     async (profile) => {
       const on = await start({ profile });
       const before = stored(on.simulator);
-      on.simulator.faults.add({ kind: "diskFull" }, { line: /\/disk\/copy/, nth: 2 });
+      const when = { line: /\/disk\/copy/, nth: 2, count: Number.POSITIVE_INFINITY };
+      const full = on.simulator.faults.diskFull(when);
       // Maybe no call waits when it fails: then the next one is told.
       const said = await outcome(untilDone(() => calls.copy(on), 40));
       expect(said).toStartWith(
         `RESOURCE_EXHAUSTED: RouterOS refused 2Mi in pool storage-pool ${FULL.split(" (")[0]} (`,
       );
       expect(stored(on.simulator)).toEqual(before);
+      full.remove();
       await untilDone(() => calls.copy(on, { pool: "usb2" }), 40);
       expect(await lettersOf(on, `usb2/csi/${COPY}.img`)).toBe("ABC");
     },
   );
 
+  /** Holds the line of the second part, for which there is no room. */
+  const held = async (on: Stack, count = 1): Promise<void> => {
+    const when = { line: /\/disk\/copy/, nth: 2 };
+    on.simulator.faults.diskFull({ ...when, count });
+    on.simulator.faults.hang(when);
+    await until("the part is held", async () => {
+      if (on.simulator.faults.hanging === 0) await outcome(calls.copy(on));
+      return on.simulator.faults.hanging > 0;
+    });
+  };
+
+  test.each([
+    ["the pool cannot be read", /mounted/],
+    ["the half copy cannot be removed", /\/disk\/remove/],
+  ])("while %s: the refusal is told all the same, and nothing is left", async (_, line) => {
+    const on = await start();
+    const before = stored(on.simulator);
+    await held(on);
+    const cut = on.simulator.faults.cutBefore({ line });
+    on.simulator.faults.release();
+    if (line.test("mounted")) await until("the look at the pool is cut off", () => cut.hits > 0);
+    expect(await outcome(untilDone(() => calls.copy(on), 40))).toStartWith("RESOURCE_EXHAUSTED: ");
+    expect([cut.hits, stored(on.simulator)]).toEqual([1, before]);
+  });
+
   test("while nobody asks: the next call says it, and nothing is left", async () => {
     const on = await start();
     const before = stored(on.simulator);
-    const { faults } = on.simulator;
-    faults.add({ kind: "diskFull" }, { line: /\/disk\/copy/, nth: 2, count: Number.POSITIVE_INFINITY });
-    faults.hang({ line: /\/disk\/copy/, nth: 2 });
-    await until("the part is held", async () => {
-      if (faults.hanging === 0) await outcome(calls.copy(on));
-      return faults.hanging > 0;
-    });
-    faults.release();
+    await held(on, Number.POSITIVE_INFINITY);
+    on.simulator.faults.release();
     expect(await outcome(untilDone(() => calls.copy(on), 40))).toStartWith("RESOURCE_EXHAUSTED: ");
     expect(stored(on.simulator)).toEqual(before);
   });
@@ -93,40 +114,44 @@ describe("a pool that is full in the middle of a copy", () => {
   });
 });
 
-describe("a power loss that takes the new file away, and leaves its item", () => {
-  /** Holds the line of the second part, and removes the file that it copies into. */
-  const lost = async (on: Stack, work: () => Promise<unknown>, file: string): Promise<void> => {
-    const { faults, device } = on.simulator;
-    faults.hang({ line: /\/disk\/copy/, nth: 2 });
-    await until("the part is held", async () => {
-      if (faults.hanging === 0) await work();
-      return faults.hanging > 0;
+describe.each(["gone", "empty"] as const)(
+  "a power loss that leaves the item of the new file, which is %s",
+  (how) => {
+    /** Holds the line of the second part, and removes the file that it copies into, or its bytes. */
+    const lost = async (on: Stack, work: () => Promise<unknown>, file: string): Promise<void> => {
+      const { faults, device } = on.simulator;
+      faults.hang({ line: /\/disk\/copy/, nth: 2 });
+      await until("the part is held", async () => {
+        if (faults.hanging === 0) await work();
+        return faults.hanging > 0;
+      });
+      const entry = device.file(file);
+      if (entry === undefined) throw new Error("there is no copy");
+      if (how === "gone") await device.fileStore.remove(entry);
+      else entry.size = 0n;
+      await on.simulator.reboot();
+    };
+
+    test.each([
+      ["xfs", "plain"],
+      ["btrfs", "subvolume"],
+    ] as const)("a copy begins anew, on %s", async (first, layout) => {
+      const on = await start({ first });
+      const file = fileOf(COPY, layout);
+      await lost(on, () => outcome(calls.copy(on)), file);
+      await untilDone(() => calls.copy(on), 100);
+      expect([fileNow(on, COPY), await lettersOf(on, file)]).toEqual([file, "ABC"]);
     });
-    const entry = device.file(file);
-    if (entry === undefined) throw new Error("there is no copy");
-    await device.fileStore.remove(entry);
-    await on.simulator.reboot();
-  };
 
-  test.each([
-    ["xfs", "plain"],
-    ["btrfs", "subvolume"],
-  ] as const)("a copy begins anew, on %s", async (first, layout) => {
-    const on = await start({ first });
-    const file = fileOf(COPY, layout);
-    await lost(on, () => outcome(calls.copy(on)), file);
-    await untilDone(() => calls.copy(on), 100);
-    expect([fileNow(on, COPY), await lettersOf(on, file)]).toEqual([file, "ABC"]);
-  });
-
-  test("a conversion begins anew", async () => {
-    const on = await start({ first: "btrfs" });
-    const given: Promise<void>[] = [];
-    await lost(on, async () => given.length > 0 || given.push(convert(on.controller(), clock)), NEW);
-    await Promise.all(given);
-    expect([on.simulator.device.file(OLD), await lettersOf(on, NEW)]).toEqual([undefined, "ABC"]);
-  });
-});
+    test("a conversion begins anew", async () => {
+      const on = await start({ first: "btrfs" });
+      const given: Promise<void>[] = [];
+      await lost(on, async () => given.length > 0 || given.push(convert(on.controller(), clock)), NEW);
+      await Promise.all(given);
+      expect([on.simulator.device.file(OLD), await lettersOf(on, NEW)]).toEqual([undefined, "ABC"]);
+    });
+  },
+);
 
 describe("a device that makes no item on a file that is there", () => {
   test.each(["xfs", "btrfs"] as const)(

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { addSubvolume, placeOf } from "../../test/support/file-layouts.ts";
+import { addSubvolume, fileOf, noneDead, placeOf } from "../../test/support/file-layouts.ts";
 import { createVolume, outcome, untilDone } from "../../test/support/own-stack.ts";
 import { type ControllerStack, GIB, MIB, MOUNT, type Stack } from "../../test/support/rds-stack.ts";
 import { until } from "../../test/support/until.ts";
@@ -172,6 +172,23 @@ test("a device that takes the last part of a source's name: nothing is made whil
   await write(on, SOURCE, "right");
   await untilDone(() => calls.snapshot(on));
   expect(await textOfSnapshot(on, 5)).toBe("right");
+});
+
+test("a device that takes the last part of a source's name: another subvolume with it is not taken for one that goes", async () => {
+  const on = await prepared({ switches: { snapshotParent: "name" } });
+  const { device, faults } = on.simulator;
+  faults.hang({ line: /\/subvolume\/add/ });
+  const given = outcome(calls.clone(on.controller()));
+  await until("the line is held", () => faults.hanging > 0);
+  await calls.delete(on, SOURCE);
+  await noneDead(on);
+  const decoy = `storage-pool/backup/${SOURCE}`;
+  await addSubvolume(on, decoy);
+  await device.addFile(fileOf(SOURCE, "subvolume").replace(placeOf(SOURCE, "subvolume"), decoy), SIZE);
+  const before = await stateOf(on);
+  faults.release();
+  expect(await given).toStartWith("UNAVAILABLE: ");
+  expect(await stateOf(on)).toEqual(before);
 });
 
 describe("a source that cannot be one", () => {

@@ -147,7 +147,13 @@ export class VolumeService {
         if (outcome.kind !== "stale") break;
         stale = outcome.target;
       } catch (error) {
-        if (ENDS.some((id) => isFailure(error, id))) await this.#discard(target.id, signal);
+        // The next call goes on with what is left, and tells the error then.
+        if (ENDS.some((id) => isFailure(error, id))) {
+          await this.#discard(target.id, signal).catch((cause) => {
+            copies.remember(target.id, error);
+            throw cause;
+          });
+        }
         throw error;
       }
       await this.#discard(stale.id, signal);
@@ -280,9 +286,9 @@ export class VolumeService {
     };
     const ready = await pollUntil(clock, signal, volume, read, (current) => current.disk.size !== undefined);
     if (ready.disk.size !== undefined) return ready;
-    // A power loss soon after a copy was begun takes its file away, and leaves its item: the next call makes both anew.
-    const isLost = isCopyTarget(ready) && (await rds.file(ready.disk.filePath, signal)) === undefined;
-    if (isLost) await this.#discard(id, signal);
+    // A power loss soon after a copy was begun takes its file away, or empties it, and leaves its item: the next call makes both anew.
+    const file = isCopyTarget(ready) && (await rds.file(ready.disk.filePath, signal));
+    if (file === undefined || (file && file.sizeBytes === 0n)) await this.#discard(id, signal);
     throw failure("volumeNotReady", { volume: id });
   }
 }

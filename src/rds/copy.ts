@@ -192,7 +192,7 @@ async function chunkFailed(
   throw commandFailure(what, error);
 }
 
-/** The refusal of the pool that a file is on. One RouterOS command. @param wanted bytes that the file was still to take */
+/** The refusal of the pool that a file is on, also when the pool cannot be read. One RouterOS command. @param wanted bytes that the file was still to take */
 async function fullPool(
   context: RdsContext,
   filePath: string,
@@ -201,9 +201,11 @@ async function fullPool(
   signal: AbortSignal,
 ): Promise<DriverError> {
   const read = { what: "read the pools", purpose: "read", listing: disks(ros`mounted`), signal } as const;
-  const pool = poolHolding(disksOf(await runChecked(context, { ...read, body: (rows) => rows })), filePath);
+  // The device may not refuse a second time, so its refusal counts more than a failure to read.
+  const rows = await runChecked(context, { ...read, body: (rows) => rows }).then(disksOf, () => []);
+  const pool = poolHolding(rows, filePath);
   const [slot = ""] = filePath.split("/", 1);
-  return poolRefused({ slot: pool?.slot ?? slot, available: pool?.free ?? 0n }, wanted, detail);
+  return poolRefused({ slot: pool?.slot ?? slot, available: pool?.free }, wanted, detail);
 }
 
 /** The records of a target while a line copies, and behind it. */

@@ -135,14 +135,15 @@ export function poolFull({ slot }: Pool, wanted: bigint, available: bigint): Dri
   });
 }
 
-/** The refusal of RouterOS. @param detail its own text */
+/** The refusal of RouterOS. @param detail its own text @param available bytes, as counted before; undefined: not known */
 export function poolRefused(
-  { slot, available }: Pick<Pool, "slot" | "available">,
+  { slot, available }: { readonly slot: string; readonly available: bigint | undefined },
   wanted: bigint,
   detail: string,
 ): DriverError {
   return failure("poolRefused", {
-    ...{ pool: slot, wanted: shortSize(wanted, "up"), available: shortSize(available), detail },
+    ...{ pool: slot, wanted: shortSize(wanted, "up"), detail },
+    available: available === undefined ? undefined : shortSize(available),
   });
 }
 

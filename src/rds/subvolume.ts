@@ -63,9 +63,9 @@ export function addSubvolume(label: string, name: Script, parent?: string, readO
   if (parent === undefined) return add(ros``);
   const last = parent.slice(parent.lastIndexOf("/") + 1);
   if (last === parent) return add(ros` parent=${parent}`);
-  const isOnly = ros`[:len [/disk/btrfs/subvolume/find where fs=${label} and fullname~${`(^|/)${escapeRegex(last)}$`}]] = 1`;
+  const isOnly = ros`[:len [/disk/btrfs/subvolume/find where fs=${label} and fullname~${`(^|/)${escapeRegex(last)}$`}]] = 1 && [:len ${subvolumeIds({ label, name: parent })}] = 1`;
   // Either text may be the one that says why.
-  return ros`:onerror g in={ ${add(ros` parent=${parent}`)} } do={ :if (!(${isOnly})) do={ :error ($g . ${`; ${last} is the name of another subvolume, too`}) }; :onerror h in={ ${add(ros` parent=${last}`)} } do={ :error ($g . "; " . $h) } }`;
+  return ros`:onerror g in={ ${add(ros` parent=${parent}`)} } do={ :if (!(${isOnly})) do={ :error ($g . ${`; it is gone, or ${last} is the name of another subvolume, too`}) }; :onerror h in={ ${add(ros` parent=${last}`)} } do={ :error ($g . "; " . $h) } }`;
 }
 
 /** Expression: whether a disk item is backed by a file in the folder. RouterOS shows paths with a leading slash or without. */

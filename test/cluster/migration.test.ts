@@ -189,7 +189,8 @@ describe.concurrent("a second node without a live migration is refused at once",
     expect(await scope.describeClaim("plain")).toContain("AttachmentConflict");
     expect(await attachedNodes(volume)).toEqual([A]);
     await scope.remove("plain-1");
-    await scope.ready("plain-2", 150_000);
+    // Attacher, attach controller and kubelet have each waited longer from try to try, up to two minutes.
+    await scope.ready("plain-2", 240_000);
     await scope.remove("plain-2");
     await scope.drop("plain");
   });

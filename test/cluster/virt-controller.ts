@@ -212,11 +212,11 @@ export class PlayedMachine {
     }
   }
 
-  /** The guest has left a launcher, which then ends well and stays. */
+  /** The guest has left a launcher, which then ends well and stays, unless a drain evicts what has ended. */
   async #end(pod: string): Promise<void> {
     await until(`the end of ${pod}`, async () => {
-      const { status } = await this.#scope.api.get("Pod", pod, this.#scope.namespace);
-      if (status.phase === "Succeeded") return true;
+      const found = await this.#scope.api.find("Pod", pod, this.#scope.namespace);
+      if (found === undefined || found.status.phase === "Succeeded") return true;
       await this.#scope.tryShell(pod, "touch /tmp/ended");
       return false;
     });

@@ -102,7 +102,7 @@ const addPrune: Add = (snapshots, io, options, done) => {
     .description("plan which VolumeSnapshots of a schedule to delete, or delete them; asks Kubernetes only")
     .count(
       "--keep <count>",
-      "so many ready VolumeSnapshots of each claim stay, the newest; those on whose age the clocks of Kubernetes and the RDS disagree stay as well",
+      "so many ready VolumeSnapshots of this driver stay of each claim, the newest; those on whose age the clocks of Kubernetes and the RDS disagree stay as well",
       1,
       MOST_KEPT,
     )

@@ -1,16 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { VolumeSnapshotView } from "../../kubernetes/volume-snapshots.ts";
-import { clocksApart, type PruneRules, prunePlan } from "./prune-plan.ts";
+import { type Candidate, clocksApart, type PruneRules, prunePlan } from "./prune-plan.ts";
 
 const NOW = Date.UTC(2026, 2, 1, 12);
 const HOUR = 3_600_000;
 
-const snapshot = (
-  name: string,
-  hours: number,
-  more: Partial<VolumeSnapshotView> = {},
-): VolumeSnapshotView => ({
+const snapshot = (name: string, hours: number, more: Partial<Candidate> = {}): Candidate => ({
   ...{ namespace: "vms", name, uid: `uid-${name}`, claim: "disk", content: `content-${name}` },
   ...{ ready: true, deleting: false, createdAt: NOW - hours * HOUR, cutAt: NOW - hours * HOUR, ...more },
 });
@@ -19,7 +14,7 @@ const rules = (more: Partial<PruneRules> = {}): PruneRules => ({
 });
 /** The RDS's clock at the cut, in hours before now. */
 const cut = (hours: number) => ({ cutAt: NOW - hours * HOUR });
-const deleted = (all: readonly VolumeSnapshotView[], more: Partial<PruneRules> = {}): string[] =>
+const deleted = (all: readonly Candidate[], more: Partial<PruneRules> = {}): string[] =>
   prunePlan(all, rules(more), NOW).flatMap(({ action, snapshot: { name } }) =>
     action === "delete" ? [name] : [],
   );
@@ -59,7 +54,7 @@ describe("the plan", () => {
     expect(deleted(all.map((each) => ({ ...each, claim: undefined })))).toEqual([]);
   });
 
-  const doubts = (all: readonly VolumeSnapshotView[], more: Partial<PruneRules> = {}) => {
+  const doubts = (all: readonly Candidate[], more: Partial<PruneRules> = {}) => {
     const plan = prunePlan(all, rules(more), NOW);
     const kept = plan.filter(({ inDoubt }) => inDoubt).map(({ snapshot: { name } }) => name);
     return { kept, apart: clocksApart(plan).map(({ name }) => name) };
@@ -119,6 +114,7 @@ describe("the plan", () => {
       cutHours: fc.option(fc.integer({ min: -50, max: 50 }), { nil: undefined }),
       claim: fc.constantFrom("a", "b", undefined),
       ready: fc.boolean(),
+      problem: fc.option(fc.constant("it is of another driver"), { nil: undefined, freq: 3 }),
       deleting: fc.boolean(),
     });
     const world = fc.uniqueArray(any, { maxLength: 30, selector: ({ name }) => name });
@@ -132,7 +128,10 @@ describe("the plan", () => {
           snapshot(name, hours, { ...rest, ...cut(cutHours) }),
         );
         const gone = new Set(deleted(all, more));
-        const usable = all.filter(({ ready, deleting, claim }) => ready && !deleting && claim !== undefined);
+        const usable = all.filter(
+          ({ ready, problem, deleting, claim }) =>
+            ready && problem === undefined && !deleting && claim !== undefined,
+        );
         for (const name of gone) {
           const of = usable.find((each) => each.name === name);
           if (of === undefined) throw new Error(`${name} is no backup`);

@@ -10,6 +10,12 @@ export interface PruneRules {
   readonly sources: readonly string[];
 }
 
+/** A VolumeSnapshot, with what is known about its content. */
+export interface Candidate extends VolumeSnapshotView {
+  /** Why it is no backup of this driver; undefined: it is one. */
+  readonly problem?: string | undefined;
+}
+
 /** A VolumeSnapshot, and its fate. */
 export interface Pruned {
   readonly snapshot: VolumeSnapshotView;
@@ -31,18 +37,14 @@ interface Timed {
 }
 
 /**
- * The fate of each VolumeSnapshot of the chosen claims, by claim, the newest first. Only ready ones are counted and deleted: one that is not is no
- * backup yet, or shows an error that a person has to see. Those of no claim were made by hand and stay out of it.
+ * The fate of each VolumeSnapshot of the chosen claims, by claim, the newest first. Only ready ones with a content of this driver are counted
+ * and deleted: another one is no backup yet, or none that is left, or shows an error that a person has to see. Those of no claim were made by hand and stay out of it.
  *
  * Either clock may have been wrong at a cut: that of the RDS after a power loss, for want of a battery. So one is deleted only if
  * both clocks have it older than `keep` others, and old enough.
  * @param now milliseconds since the Unix epoch
  */
-export function prunePlan(
-  snapshots: readonly VolumeSnapshotView[],
-  rules: PruneRules,
-  now: number,
-): Pruned[] {
+export function prunePlan(snapshots: readonly Candidate[], rules: PruneRules, now: number): Pruned[] {
   const { sources } = rules;
   const chosen = snapshots.filter(
     ({ claim, deleting }) =>
@@ -50,7 +52,9 @@ export function prunePlan(
   );
   const claims = [...Map.groupBy(chosen, ({ claim = "" }) => claim)].toSorted(([a], [b]) => (a < b ? -1 : 1));
   return claims.flatMap(([, ofClaim]) => {
-    const counted = ofClaim.filter(({ ready }) => ready).flatMap((each) => timesOf(each) ?? []);
+    const counted = ofClaim
+      .filter(({ ready, problem }) => ready && problem === undefined)
+      .flatMap((each) => timesOf(each) ?? []);
     return ofClaim.toSorted(newestFirst).map((snapshot) => {
       const fate = fateOf(snapshot, counted, rules, now);
       return { snapshot, isOdd: false, inDoubt: false, ...fate };
@@ -77,12 +81,13 @@ type Fate = Pick<Pruned, "action" | "why"> & Partial<Pick<Pruned, "isOdd" | "inD
 
 /** @param counted the ready ones of its claim, itself among them */
 function fateOf(
-  snapshot: VolumeSnapshotView,
+  snapshot: Candidate,
   counted: readonly Timed[],
   { keep, olderThanSeconds = Number.NEGATIVE_INFINITY }: PruneRules,
   now: number,
 ): Fate {
   if (!snapshot.ready) return { action: "keep", why: "it is not ready", isOdd: true };
+  if (snapshot.problem !== undefined) return { action: "keep", why: snapshot.problem, isOdd: true };
   const own = timesOf(snapshot);
   if (own === undefined)
     return { action: "keep", why: "the time of its creation or of its cut is not known", isOdd: true };

@@ -69,19 +69,22 @@ async function planOf(
 ): Promise<Pruned[]> {
   const found = await objects.inNamespace(namespace, selector, signal);
   if (found === undefined) throw failure("snapshotsNotServed", {});
-  return Promise.all(
-    prunePlan(found, rules, now).map(async (each) => {
-      if (each.action === "keep" && !each.inDoubt) return each;
-      const { content } = each.snapshot;
-      const isOurs = content === undefined ? undefined : await objects.isOurContent(content, signal);
-      if (isOurs === true) return each;
-      const why =
-        isOurs === false
-          ? "it is of another driver"
-          : "its VolumeSnapshotContent, which names the driver, is gone";
-      return { ...each, action: "keep" as const, why, isOdd: true, inDoubt: false };
-    }),
+  const known = await Promise.all(
+    found.map(async (each) => ({ ...each, problem: await problemOf(each, objects, signal) })),
   );
+  return prunePlan(known, rules, now);
+}
+
+/** Why a ready snapshot is no backup of this driver, so that it neither counts nor goes; undefined: it is one, or is not ready. */
+async function problemOf(
+  { ready, content }: VolumeSnapshotView,
+  objects: SnapshotObjects,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (!ready) return undefined;
+  const isOurs = content === undefined ? undefined : await objects.isOurContent(content, signal);
+  if (isOurs === undefined) return "its VolumeSnapshotContent, which names the driver, is gone";
+  return isOurs ? undefined : "it is of another driver";
 }
 
 /** @throws pruneClocksDiffer */

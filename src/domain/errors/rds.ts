@@ -97,9 +97,14 @@ export const rdsErrors = {
       `pool ${p.pool} has ${p.available} left for volumes by the driver's own count, ${p.wanted} are needed; the RDS was not asked`,
     "Delete unused volumes, extend the pool, or use another one. The count takes every volume at its full size and keeps --reserve-bytes free.",
   ),
-  poolRefused: entry.RESOURCE_EXHAUSTED<{ pool: string; wanted: string; available: string; detail: string }>(
+  poolRefused: entry.RESOURCE_EXHAUSTED<{
+    pool: string;
+    wanted: string;
+    available: string | undefined;
+    detail: string;
+  }>(
     (p) =>
-      `RouterOS refused ${p.wanted} in pool ${p.pool} for want of space (${p.detail}); the driver had counted ${p.available} as left`,
+      `RouterOS refused ${p.wanted} in pool ${p.pool} for want of space (${p.detail})${p.available === undefined ? "" : `; the driver had counted ${p.available} as left`}`,
     "Look at the free space of the pool on the RDS (`/disk/print detail`): files of others, snapshots and Btrfs metadata take space too. Free some, extend the pool, or raise --reserve-bytes by the difference.",
   ),
   volumeNotFound: entry.NOT_FOUND<{ volume: string }>(
