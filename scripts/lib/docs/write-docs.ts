@@ -2,14 +2,24 @@ import { readdirSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
+import packageJson from "../../../package.json" with { type: "json" };
+import { chartFiles } from "../chart/chart.ts";
 import { cliDocs } from "./cli-page.ts";
 import { configurationDocs } from "./configuration-page.ts";
 import { diagnosePage, diagnosisSchemaText } from "./diagnose-page.ts";
 import { errorsPage } from "./errors-page.ts";
 import { titlesBelow, withFiles } from "./evidence.ts";
+import { helmPage } from "./helm-page.ts";
 import { volumesPage } from "./volumes-page.ts";
 
-/** The generated pages, by path. */
+const source = { manifests: "manifests", version: packageJson.version };
+/** The chart of Helm, made from the other manifests. */
+const chart = Object.entries(chartFiles(source)).map(([path, text]): [string, () => string] => [
+  join("manifests/chart", path),
+  () => text,
+]);
+
+/** The generated files, by path. */
 const PAGES: Readonly<Record<string, () => string>> = {
   "docs/errors.md": errorsPage,
   "docs/configuration.md": configurationDocs,
@@ -17,6 +27,8 @@ const PAGES: Readonly<Record<string, () => string>> = {
   "docs/volumes.md": volumesPage,
   "docs/diagnose.md": diagnosePage,
   "docs/diagnosis.schema.json": diagnosisSchemaText,
+  "docs/helm.md": () => helmPage(source),
+  ...Object.fromEntries(chart),
 };
 
 const titles = titlesBelow(".");
