@@ -80,7 +80,10 @@ export interface RuleTest {
   readonly alerts: readonly {
     readonly name: string;
     readonly minute: number;
-    readonly fires: readonly { readonly labels: Record<string, string>; readonly summary: string }[];
+    readonly fires: readonly {
+      readonly labels: Readonly<Record<string, string>>;
+      readonly annotations: Readonly<Record<string, string>>;
+    }[];
   }[];
 }
 
@@ -106,9 +109,9 @@ export async function testRules(wanted: RuleTest): Promise<string> {
           alert_rule_test: wanted.alerts.map(({ name, minute, fires }) => ({
             alertname: name,
             eval_time: `${minute}m`,
-            exp_alerts: fires.map(({ labels, summary }) => ({
+            exp_alerts: fires.map(({ labels, annotations }) => ({
               exp_labels: labels,
-              exp_annotations: { summary },
+              exp_annotations: annotations,
             })),
           })),
         },
