@@ -1,39 +1,19 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import type { Registry } from "prom-client";
-import { documentedMetrics, type Mode } from "../../test/support/metrics-page.ts";
-import { CONNECT_FAILURE_CAUSES, createRdsMetrics } from "../cli/rds-metrics.ts";
-import { FindingsWatch } from "../controller/findings-watch.ts";
-import { createMigrationMetrics, DRIFT_KINDS, REFUSAL_CAUSES } from "../controller/migration-metrics.ts";
-import { createSpaceMetrics } from "../controller/space-watch.ts";
-import { systemClock } from "../domain/clock.ts";
+import { documentedMetrics } from "../../test/support/metrics-page.ts";
+import { registryOf } from "../../test/support/registry.ts";
+import { CONNECT_FAILURE_CAUSES } from "../cli/rds-metrics.ts";
+import { DRIFT_KINDS, REFUSAL_CAUSES } from "../controller/migration-metrics.ts";
 import { VOLUME_STATES } from "../inspect/compare.ts";
 import { NODE_RATINGS } from "../inspect/health.ts";
-import { CONNECTION_STATES, createNodeMetrics, UNSTAGE_REFUSAL_CAUSES } from "../node/health/node-metrics.ts";
-import { CONNECT_OUTCOMES, createConnectMetrics } from "../nvme/connect-metrics.ts";
+import { CONNECTION_STATES, UNSTAGE_REFUSAL_CAUSES } from "../node/health/node-metrics.ts";
+import { CONNECT_OUTCOMES } from "../nvme/connect-metrics.ts";
 import { FAILURE_CLASSES } from "../routeros/failure-class.ts";
-import { silentLogger } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 
 const build = { version: "1.2.3", commit: "abc" };
 const page = await Bun.file(join(import.meta.dir, "../../docs/metrics.md")).text();
 const documented = documentedMetrics(page);
-
-/** Everything that a mode registers. */
-function registryOf(mode: Mode): Registry {
-  const { registry } = createMetrics(build);
-  if (mode === "controller") {
-    createRdsMetrics(registry, systemClock);
-    createMigrationMetrics(registry, () => undefined);
-    createSpaceMetrics(registry, () => undefined);
-    const health = { survey: () => Promise.reject(new Error("never called")) };
-    new FindingsWatch({ health, registry, clock: systemClock, logger: silentLogger });
-  } else {
-    createConnectMetrics(registry, { running: 0, waiting: 0 });
-    createNodeMetrics(registry, systemClock);
-  }
-  return registry;
-}
 
 interface Inner {
   readonly labelNames?: string[];

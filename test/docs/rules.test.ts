@@ -1,10 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import packageJson from "../../package.json" with { type: "json" };
 import { MANIFESTS, parseManifests } from "../manifests/manifests.fixture.ts";
 import { documentedMetrics } from "../support/metrics-page.ts";
+import { readPage } from "./page.fixture.ts";
 import { noPromtool, testRules } from "./promtool.fixture.ts";
 
 interface Rule {
@@ -220,6 +221,24 @@ test("every alert has a case, a severity, its objects in words, and a page", () 
     expect(Object.keys(annotations)).toEqual(["summary", "description", "runbook_url"]);
     expect(annotations.runbook_url).toBe(`${packageJson.homepage}/blob/main/docs/runbooks/${alert}.md`);
     expect([alert, existsSync(join(ROOT, `docs/runbooks/${alert}.md`))]).toEqual([alert, true]);
+  }
+});
+
+test("docs/alerts.md lists every alert with its severity; each page has the same sections", async () => {
+  const listed = [
+    ...(await readPage("alerts.md")).matchAll(/^\| \[`(\w+)`\]\(runbooks\/(\w+)\.md\) \| (\w+) \|/gm),
+  ];
+  expect(listed.map(([, name, file, severity]) => [name, file, severity])).toEqual(
+    rules.map(({ alert, labels }) => [alert, alert, labels.severity]),
+  );
+  const pages = readdirSync(join(ROOT, "docs/runbooks")).toSorted();
+  expect(pages).toEqual([...named.keys()].map((name) => `${name}.md`).toSorted());
+  for (const page of pages) {
+    const text = await readPage(`runbooks/${page}`);
+    expect([page, [...text.matchAll(/^#+ (.*)$/gm)].map(([, title]) => title)]).toEqual([
+      page,
+      [page.replace(".md", ""), "How bad it is", "Look", "Do", "Do not", "It is over when"],
+    ]);
   }
 });
 

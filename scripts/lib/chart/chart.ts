@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Document, isMap, isSeq, parseAllDocuments, stringify } from "yaml";
 import { type Path, Template } from "./template.ts";
-import { chartValues, GENERATED, type ManifestDefaults, schemaText, valuesText } from "./values.ts";
+import { chartValues, type ManifestDefaults } from "./values.ts";
+import { GENERATED, schemaText, valuesText } from "./values-text.ts";
 
 /** The manifests, and the version of the program. */
 export interface ChartSource {
@@ -59,7 +60,10 @@ export function chartFiles(source: ChartSource): Record<string, string> {
     RULES[name]?.(template, snapshotter);
     return [`templates/${name}.yaml`, template.print(TEMPLATES[name]?.when)];
   });
+  const rules = read(source, "components/monitoring/rules.yaml")[0]?.toJS();
   return {
+    // Not a template: its annotations have actions of Prometheus.
+    "files/rules.yaml": `# ${GENERATED}\n${stringify(rules.spec, { lineWidth: 0 })}`,
     "Chart.yaml": chartText(source.version),
     "values.yaml": valuesText(values, (value) => stringify(value, { lineWidth: 0 })),
     "values.schema.json": schemaText(values),

@@ -1,5 +1,5 @@
 import { type ChartSource, valuesOf } from "../chart/chart.ts";
-import { valueRows } from "../chart/values.ts";
+import { valueRows } from "../chart/values-text.ts";
 
 /** `docs/helm.md`, complete. */
 export function helmPage(source: ChartSource): string {
