@@ -40,6 +40,7 @@ const OF_OTHERS = [
   "--include-namespaces",
   "--wait",
   "--set-file",
+  "--all-namespaces",
 ];
 
 /** Flags of our own scripts: whatever their texts know. */
@@ -49,7 +50,13 @@ const scripts = readdirSync(join(ROOT, "scripts"), { withFileTypes: true })
   .concat(readFileSync(join(ROOT, "scripts/lib/docs/write-docs.ts"), "utf8"))
   .join("\n");
 
-const known = new Set(["--help", "--version", ...OF_OTHERS, ...longOptions(buildProgram(io, () => {}))]);
+const known = new Set([
+  "--help",
+  "--version",
+  ...OF_OTHERS,
+  ...longOptions(buildProgram(io, () => {})),
+  "--context",
+]);
 /** Flags of sidecars, and fields of Kubernetes: what the manifests use, which tests of their own check. */
 const manifests = sources(["manifests"], /\.yaml$/);
 for (const [flag] of (scripts + manifests).matchAll(/--[a-z][a-z-]+/g)) known.add(flag);

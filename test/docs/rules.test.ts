@@ -275,7 +275,7 @@ describe.skipIf(noPromtool !== "")(`alerts, by promtool${noPromtool}`, () => {
     };
     // Its own rule alone: a series that is wrong may mean another alert, too.
     const text = stringify({ groups: [{ name: "one", rules: [rule] }] });
-    const base = { rules: text, minute: 0, expressions: {} };
+    const base = { rules: text, expressions: [] };
     const alerts = [
       ...(silent === undefined ? [] : [{ name, minute: silent, fires: [] }]),
       { name, minute: fires, fires: [fired] },

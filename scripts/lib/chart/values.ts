@@ -178,7 +178,11 @@ export function chartValues(from: ManifestDefaults): Group {
         false,
         SWITCH,
       ),
-      labels: leaf("Of PodMonitors and alerts: those by which your Prometheus selects them.", {}, MAP_OF_TEXTS),
+      labels: leaf(
+        "Of PodMonitors and alerts: those by which your Prometheus selects them.",
+        {},
+        MAP_OF_TEXTS,
+      ),
       namespace: leaf("Of Prometheus.", "monitoring", { ...TEXT, minLength: 1 }),
     }),
     diagnosePods: group({
