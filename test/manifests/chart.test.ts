@@ -99,6 +99,7 @@ const WAYS: Readonly<Record<string, Way>> = {
   kubevirt: { components: ["kubevirt"], values: { kubevirt: ON } },
   snapshots: { components: ["snapshots"], values: { snapshots: ON } },
   monitoring: { components: ["monitoring"], values: { monitoring: ON } },
+  dashboards: { components: ["dashboards"], values: { monitoring: { dashboards: true } } },
   "monitoring and snapshots": {
     components: ["monitoring", "snapshots"],
     values: { monitoring: ON, snapshots: ON },
@@ -121,6 +122,7 @@ const WAYS: Readonly<Record<string, Way>> = {
       "kubelet-root",
       "without-node-restriction",
       "diagnose-pods",
+      "dashboards",
     ],
     values: {
       ...{ kubevirt: ON, monitoring: ON, snapshots: ON, diagnosePods: ON },

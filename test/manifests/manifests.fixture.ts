@@ -29,6 +29,7 @@ export const BUILDS = [
   "overlays/without-node-restriction",
   "overlays/diagnose-pods",
   "overlays/snapshots",
+  "overlays/dashboards",
   "examples/site",
 ] as const;
 

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Document, isMap, isSeq, parseAllDocuments, stringify } from "yaml";
+import { dashboardFiles } from "../dashboards/dashboards.ts";
 import { type Path, Template } from "./template.ts";
 import { chartValues, type ManifestDefaults } from "./values.ts";
 import { GENERATED, schemaText, valuesText } from "./values-text.ts";
@@ -64,6 +65,7 @@ export function chartFiles(source: ChartSource): Record<string, string> {
   return {
     // Not a template: its annotations have actions of Prometheus.
     "files/rules.yaml": `# ${GENERATED}\n${stringify(rules.spec, { lineWidth: 0 })}`,
+    ...Object.fromEntries(Object.entries(dashboardFiles()).map(([name, text]) => [`files/${name}`, text])),
     "Chart.yaml": chartText(source.version),
     "values.yaml": valuesText(values, (value) => stringify(value, { lineWidth: 0 })),
     "values.schema.json": schemaText(values),

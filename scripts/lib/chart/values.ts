@@ -183,6 +183,11 @@ export function chartValues(from: ManifestDefaults): Group {
         {},
         MAP_OF_TEXTS,
       ),
+      dashboards: leaf(
+        "ConfigMaps with Grafana's dashboards, for its sidecar; they need no operator.",
+        false,
+        SWITCH,
+      ),
       namespace: leaf("Of Prometheus.", "monitoring", { ...TEXT, minLength: 1 }),
     }),
     diagnosePods: group({

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import process from "node:process";
 import packageJson from "../../../package.json" with { type: "json" };
 import { chartFiles } from "../chart/chart.ts";
+import { dashboardFiles } from "../dashboards/dashboards.ts";
 import { cliDocs } from "./cli-page.ts";
 import { configurationDocs } from "./configuration-page.ts";
 import { diagnosePage, diagnosisSchemaText } from "./diagnose-page.ts";
@@ -13,11 +14,11 @@ import { helmPage } from "./helm-page.ts";
 import { volumesPage } from "./volumes-page.ts";
 
 const source = { manifests: "manifests", version: packageJson.version };
-/** The chart of Helm, made from the other manifests. */
-const chart = Object.entries(chartFiles(source)).map(([path, text]): [string, () => string] => [
-  join("manifests/chart", path),
-  () => text,
-]);
+
+/** Files of a folder as generated files. */
+function filesIn(folder: string, files: Readonly<Record<string, string>>): Record<string, () => string> {
+  return Object.fromEntries(Object.entries(files).map(([name, text]) => [join(folder, name), () => text]));
+}
 
 /** The generated files, by path. */
 const PAGES: Readonly<Record<string, () => string>> = {
@@ -28,7 +29,8 @@ const PAGES: Readonly<Record<string, () => string>> = {
   "docs/diagnose.md": diagnosePage,
   "docs/diagnosis.schema.json": diagnosisSchemaText,
   "docs/helm.md": () => helmPage(source),
-  ...Object.fromEntries(chart),
+  ...filesIn("manifests/chart", chartFiles(source)),
+  ...filesIn("manifests/components/dashboards", dashboardFiles()),
 };
 
 const titles = titlesBelow(".");
