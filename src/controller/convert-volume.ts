@@ -27,7 +27,7 @@ const PAUSES = { firstMs: 500, maxMs: 15_000 };
 const MOST_FAILURES = 12;
 /** How often the new file is looked at while a line of another process copies into it, milliseconds. */
 const LOOK_MS = 2_000;
-/** A new file that shows no size for so long is made anew, once: no device needs as long to make a file. Milliseconds. */
+/** A new file that shows no size for so long is made anew, once. No hardware has shown how long a large one takes. Milliseconds. */
 const SIZE_LIMIT_MS = 600_000;
 
 /** Errors after which the next attempt may succeed. */

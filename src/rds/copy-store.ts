@@ -20,7 +20,7 @@ import { type MountedDisk, poolHolding } from "./pool.ts";
 import { listFiles } from "./survey.ts";
 import { ownVolume, type RdsVolume } from "./volume.ts";
 
-/** No device takes so long to make a file, seconds. */
+/** A file that is still empty after so long counts as lost, seconds. No hardware has shown how long a large one takes. */
 const EMPTY_AFTER_S = 600;
 
 /** A volume as source of a full copy, and the pool that its file is on. */
