@@ -110,7 +110,7 @@ export class VolumeService {
       return infoOf(await this.#copied(found, make, signal));
     }
     requireFinished(found);
-    const volume = existing === undefined ? found : await finishClone(this.#options, found, signal);
+    const volume = await finishClone(this.#options, found, signal);
     check(volume);
     // An earlier removal, whose line still waits on the RDS, must not remove the volume after this answer.
     if (existing !== undefined) await this.#revisions.renew(volume, signal);
