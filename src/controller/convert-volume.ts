@@ -27,8 +27,8 @@ const PAUSES = { firstMs: 500, maxMs: 15_000 };
 const MOST_FAILURES = 12;
 /** How often the new file is looked at while a line of another process copies into it, milliseconds. */
 const LOOK_MS = 2_000;
-/** A new file that shows no size for so long is made anew, milliseconds. */
-const SIZE_LIMIT_MS = 60_000;
+/** A new file that shows no size for so long is made anew, once. No hardware has shown how long a large one takes. Milliseconds. */
+const SIZE_LIMIT_MS = 600_000;
 
 /** Errors after which the next attempt may succeed. */
 const TRANSIENT = new Set<number>([GrpcCode.UNAVAILABLE, GrpcCode.ABORTED, GrpcCode.DEADLINE_EXCEEDED]);
@@ -74,6 +74,7 @@ class CopyPart {
   #seen: SeenCopied | undefined;
   /** The record of a new file that cannot be filled now, and since when this process sees it. */
   #stuck: { readonly comment: string; readonly since: number } | undefined;
+  #isRemade = false;
 
   constructor(options: ConvertOptions) {
     this.#options = options;
@@ -88,7 +89,7 @@ class CopyPart {
     if (isBusy) return this.#wait(target, LINE_LIMIT_MS, () => store.free(target, signal), signal);
     // It is not ready yet; or a power loss has emptied it, and both file and item are made anew.
     if (target.disk.size === undefined)
-      return this.#wait(target, SIZE_LIMIT_MS, () => store.run(now, signal), signal);
+      return this.#wait(target, SIZE_LIMIT_MS, () => this.#remake(now, signal), signal);
     const { volume: source, boot } = now;
     if (boot === undefined) throw failure("internal", { what: "a copy without the run of the RDS" });
     const done = copiedBytes(target, this.#seen, boot);
@@ -130,6 +131,13 @@ class CopyPart {
       sizes.failed();
       throw error;
     }
+  }
+
+  /** Removes the item of a new file that shows no size, so that both are made anew. @throws volumeNotReady (UNAVAILABLE) the second time */
+  async #remake(now: Conversion, signal: AbortSignal): Promise<void> {
+    if (this.#isRemade) throw failure("volumeNotReady", { volume: now.id });
+    this.#isRemade = true;
+    await this.#options.store.run(now, signal);
   }
 
   /** Waits for the new file, and gives up when that takes too long. @param limitMs milliseconds */

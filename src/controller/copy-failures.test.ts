@@ -153,6 +153,30 @@ describe.each(["gone", "empty"] as const)(
   },
 );
 
+describe("a new file that shows no size", () => {
+  test("of a copy, and young: it is left alone, as a large file takes its time", async () => {
+    const slow = fastClock(20);
+    const on = await start({ clock: slow, simulatorClock: slow });
+    on.simulator.setSwitches({ readyDelayMs: 1e9 });
+    const call = () => outcome(calls.copy(on));
+    expect(await call()).toStartWith("UNAVAILABLE: ");
+    const file = on.simulator.device.file(fileOf(COPY, "plain"));
+    if (file === undefined) throw new Error("there is no file");
+    file.size = 0n;
+    expect(await call()).toStartWith("UNAVAILABLE: ");
+    expect(on.simulator.commands.filter(({ line }) => line.includes("/disk/remove"))).toEqual([]);
+  });
+
+  test("of a conversion, however long: it is made anew once, then the command ends, and the volume is as it was", async () => {
+    const on = await start({ first: "btrfs" });
+    on.simulator.setSwitches({ readyDelayMs: 1e9 });
+    expect(await outcome(convert(on.controller(), clock))).toStartWith("UNAVAILABLE: ");
+    const made = on.simulator.commands.filter(({ line }) => /\/disk\/add .*new-/.test(line));
+    expect(made).toHaveLength(2);
+    expect([on.simulator.device.disk(SOURCE)?.filePath, await lettersOf(on, OLD)]).toEqual([OLD, "ABC"]);
+  });
+});
+
 describe("a device that makes no item on a file that is there", () => {
   test.each(["xfs", "btrfs"] as const)(
     "a copy is refused at its end, and nothing is left, on %s",

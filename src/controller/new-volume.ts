@@ -114,7 +114,7 @@ async function makeCopyTarget(options: Options, wanted: WantedVolume, handle: Vo
   return rds.create({ id, layout: { ...layout, pool: pool.slot }, form, pool, sizeBytes, record, signal });
 }
 
-/** Grows a clone whose CreateVolume was interrupted before the clone had its size. No RouterOS command, or two for such a clone. */
+/** Grows a clone whose CreateVolume was interrupted, or is at work elsewhere, before the clone has its size. No RouterOS command, or two for such a clone. */
 export async function finishClone(
   { rds, reserveBytes }: Options,
   volume: RdsVolume,

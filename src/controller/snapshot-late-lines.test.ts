@@ -175,6 +175,29 @@ test("a restore that runs when its snapshot is deleted makes nothing", async () 
   expect(await stateOf(on)).toEqual(before);
 });
 
+/** Boundary of the line of a restore between its disk item and the growth; the test below sees the size at it. */
+const BEFORE_GROWTH = 13;
+
+test("a restore whose line finds a larger clone on its way, made by another line: it gets the size, and both answers are one", async () => {
+  const on = await open({ switches: { interleaving: "statements" } });
+  await calls.volume(on);
+  await calls.snapshot(on);
+  const { device, faults } = on.simulator;
+  const line = /\/subvolume\/add/;
+  faults.hang({ line });
+  const late = untilDone(() => calls.restore(on.controller()));
+  await until("the first line is held", () => faults.hanging === 1);
+  faults.hangMidway(BEFORE_GROWTH, { line });
+  const early = untilDone(() => calls.restore(on.controller()));
+  await until("the second line is held", () => faults.hanging === 2);
+  expect(device.disk(CLONE)?.size).toBe(device.disk(SOURCE)?.size);
+  faults.release(1);
+  const answer = await late;
+  faults.release();
+  expect([answer, await early]).toEqual([await early, answer]);
+  expect(device.disk(CLONE)?.size).toBe(answer.sizeBytes);
+});
+
 describe("two controllers at once, whose lines run between each other", () => {
   const seeds = Array.from({ length: 24 }, (_, at) => at + 1);
   const both = async (on: Stack, call: (by: ControllerStack) => Promise<unknown>): Promise<void> => {

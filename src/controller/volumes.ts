@@ -110,7 +110,7 @@ export class VolumeService {
       return infoOf(await this.#copied(found, make, signal));
     }
     requireFinished(found);
-    const volume = existing === undefined ? found : await finishClone(this.#options, found, signal);
+    const volume = await finishClone(this.#options, found, signal);
     check(volume);
     // An earlier removal, whose line still waits on the RDS, must not remove the volume after this answer.
     if (existing !== undefined) await this.#revisions.renew(volume, signal);
@@ -287,8 +287,8 @@ export class VolumeService {
     const ready = await pollUntil(clock, signal, volume, read, (current) => current.disk.size !== undefined);
     if (ready.disk.size !== undefined) return ready;
     // A power loss soon after a copy was begun takes its file away, or empties it, and leaves its item: the next call makes both anew.
-    const file = isCopyTarget(ready) && (await rds.file(ready.disk.filePath, signal));
-    if (file === undefined || (file && file.sizeBytes === 0n)) await this.#discard(id, signal);
+    const isLost = isCopyTarget(ready) && (await rds.copies.isLost(ready, signal));
+    if (isLost) await this.#discard(id, signal);
     throw failure("volumeNotReady", { volume: id });
   }
 }

@@ -17,7 +17,11 @@ import { finishCopy, freeTarget } from "./copy-end.ts";
 import { disks } from "./disk.ts";
 import { classifiedAmong } from "./lookup.ts";
 import { type MountedDisk, poolHolding } from "./pool.ts";
+import { listFiles } from "./survey.ts";
 import { ownVolume, type RdsVolume } from "./volume.ts";
+
+/** A file that is still empty after so long counts as lost, seconds. No hardware has shown how long a large one takes. */
+const EMPTY_AFTER_S = 600;
 
 /** A volume as source of a full copy, and the pool that its file is on. */
 export interface CopySource {
@@ -72,6 +76,17 @@ export class CopyStore {
   /** The state of a copy of a source, before it begins. No command. */
   begin({ volume }: CopySource): CopyState {
     return newCopy(this.#context, volume);
+  }
+
+  /** Whether a target has lost its file, or all bytes of it, as by a power loss soon after it was made. One command. */
+  async isLost({ disk, record }: CopyTarget, signal: AbortSignal): Promise<boolean> {
+    await this.#ready(signal);
+    const { clock } = this.#context;
+    const found = await listFiles(this.#context, ros`name=${disk.filePath}`, signal);
+    const file = found.find(({ path }) => path === disk.filePath);
+    if (file === undefined) return true;
+    // A young one may be on its way: the device gives a large file its blocks first.
+    return file.sizeBytes === 0n && clock.now() / 1_000 - record.createdAt > EMPTY_AFTER_S;
   }
 
   /** Both ends of a copy. One command. */

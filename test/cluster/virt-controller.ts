@@ -214,10 +214,13 @@ export class PlayedMachine {
 
   /** The guest has left a launcher, which then ends well and stays, unless a drain evicts what has ended. */
   async #end(pod: string): Promise<void> {
+    let isTold = false;
     await until(`the end of ${pod}`, async () => {
       const found = await this.#scope.api.find("Pod", pod, this.#scope.namespace);
-      if (found === undefined || found.status.phase === "Succeeded") return true;
+      if (found === undefined) return isTold;
+      if (found.status.phase === "Succeeded") return true;
       await this.#scope.tryShell(pod, "touch /tmp/ended");
+      isTold = true;
       return false;
     });
   }

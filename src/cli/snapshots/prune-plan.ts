@@ -37,19 +37,15 @@ interface Timed {
 }
 
 /**
- * The fate of each VolumeSnapshot of the chosen claims, by claim, the newest first. Only ready ones with a content of this driver are counted
- * and deleted: another one is no backup yet, or none that is left, or shows an error that a person has to see. Those of no claim were made by hand and stay out of it.
+ * The fate of each VolumeSnapshot that is chosen, by claim, the newest first. Only ready ones with a content of this driver are counted and
+ * deleted: another one is no backup yet, or none that is left, or shows an error that a person has to see.
  *
  * Either clock may have been wrong at a cut: that of the RDS after a power loss, for want of a battery. So one is deleted only if
  * both clocks have it older than `keep` others, and old enough.
  * @param now milliseconds since the Unix epoch
  */
 export function prunePlan(snapshots: readonly Candidate[], rules: PruneRules, now: number): Pruned[] {
-  const { sources } = rules;
-  const chosen = snapshots.filter(
-    ({ claim, deleting }) =>
-      claim !== undefined && !deleting && (sources.length === 0 || sources.includes(claim)),
-  );
+  const chosen = snapshots.filter((each) => isChosen(each, rules));
   const claims = [...Map.groupBy(chosen, ({ claim = "" }) => claim)].toSorted(([a], [b]) => (a < b ? -1 : 1));
   return claims.flatMap(([, ofClaim]) => {
     const counted = ofClaim
@@ -60,6 +56,14 @@ export function prunePlan(snapshots: readonly Candidate[], rules: PruneRules, no
       return { snapshot, isOdd: false, inDoubt: false, ...fate };
     });
   });
+}
+
+/** Whether the rules are about a VolumeSnapshot. Those of no claim were made by hand and stay out of it. */
+export function isChosen(
+  { claim, deleting }: VolumeSnapshotView,
+  { sources }: Pick<PruneRules, "sources">,
+): boolean {
+  return claim !== undefined && !deleting && (sources.length === 0 || sources.includes(claim));
 }
 
 /**

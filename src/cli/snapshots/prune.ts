@@ -11,7 +11,7 @@ import type { Io } from "../io.ts";
 import { jsonText } from "../machine-text.ts";
 import { openKubernetes } from "../open-kubernetes.ts";
 import { isoTime, shortAge, tableLines } from "../volumes/text.ts";
-import { clocksApart, type Pruned, type PruneRules, prunePlan } from "./prune-plan.ts";
+import { clocksApart, isChosen, type Pruned, type PruneRules, prunePlan } from "./prune-plan.ts";
 
 export interface PruneOptions extends PruneRules {
   /** Default: that of the service account, or of the kubeconfig's context. */
@@ -69,8 +69,10 @@ async function planOf(
 ): Promise<Pruned[]> {
   const found = await objects.inNamespace(namespace, selector, signal);
   if (found === undefined) throw failure("snapshotsNotServed", {});
+  // Each content is a request of its own.
+  const chosen = found.filter((each) => isChosen(each, rules));
   const known = await Promise.all(
-    found.map(async (each) => ({ ...each, problem: await problemOf(each, objects, signal) })),
+    chosen.map(async (each) => ({ ...each, problem: await problemOf(each, objects, signal) })),
   );
   return prunePlan(known, rules, now);
 }
