@@ -171,8 +171,10 @@ describe("a new file that shows no size", () => {
     const on = await start({ first: "btrfs" });
     on.simulator.setSwitches({ readyDelayMs: 1e9 });
     expect(await outcome(convert(on.controller(), clock))).toStartWith("UNAVAILABLE: ");
-    const made = on.simulator.commands.filter(({ line }) => /\/disk\/add .*new-/.test(line));
-    expect(made).toHaveLength(2);
+    const given = on.simulator.commands.filter(({ line }) =>
+      /\/disk\/remove \[\/disk\/find where slot="?new-/.test(line),
+    );
+    expect(given).toHaveLength(1);
     expect([on.simulator.device.disk(SOURCE)?.filePath, await lettersOf(on, OLD)]).toEqual([OLD, "ABC"]);
   });
 });
