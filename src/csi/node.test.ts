@@ -27,7 +27,11 @@ function operations(seen: unknown[]): NodeService {
     };
   return {
     stage: note("stage"),
-    unstage: note("unstage"),
+    // Its caller's end does not end it.
+    unstage: async (request) => {
+      expect(Object.keys(request)).not.toContain("signal");
+      seen.push(["unstage", request]);
+    },
     publish: note("publish"),
     unpublish: note("unpublish"),
     stats: async ({ volumeId }) => {

@@ -44,8 +44,8 @@ export function nodeService(operations: NodeService, dialect: HealthDialect = "c
       });
       return {};
     },
-    nodeUnstageVolume: async ({ volumeId, stagingTargetPath }, { signal }) => {
-      await operations.unstage({ volumeId, stagingTargetPath, signal });
+    nodeUnstageVolume: async ({ volumeId, stagingTargetPath }) => {
+      await operations.unstage({ volumeId, stagingTargetPath });
       return {};
     },
     nodePublishVolume: async (request, { signal }) => {

@@ -16,8 +16,8 @@ export interface StageRequest extends VolumeRequest {
   readonly volumeContext: Readonly<Record<string, string>>;
 }
 
-/** NodeUnstageVolume. */
-export interface UnstageRequest extends VolumeRequest {
+/** NodeUnstageVolume; without a signal, see unstage(). */
+export interface UnstageRequest extends Omit<VolumeRequest, "signal"> {
   readonly stagingTargetPath: string;
 }
 

@@ -1,8 +1,11 @@
 import { describe, expect, test } from "bun:test";
+import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { Controller, Node, NodeServiceCapability_RPC_Type as Rpc } from "../../src/csi/gen/csi_pb.ts";
 import { noDevices } from "../support/executable.ts";
+import { loopsBelow } from "../support/leftovers.ts";
 import { block, codeOf, mount, nameOf, outcome } from "../support/rpc.ts";
+import { until } from "../support/until.ts";
 import { SIZE, stand, UNKNOWN, useNodes, volume, work } from "./node.fixture.ts";
 
 // What csi-sanity does not ask of a node: exact codes and messages, and what a workload really sees at the target.
@@ -63,6 +66,27 @@ describe.skipIf(noDevices !== "")(`a node process ${noDevices}`, () => {
       }
       expect(await total()).toBe(2n * SIZE);
       expect([await made.unpublish(), await made.unstage()]).toEqual(["OK", "OK"]);
+      await made.remove();
+    });
+  });
+
+  describe("NodeUnstageVolume", () => {
+    // A kubelet that is killed during the call does not repeat it.
+    test("goes on to its end when its caller has gone", async () => {
+      const before = await loopsBelow(work);
+      const made = await volume(block());
+      expect(await made.stage()).toBe("OK");
+      const device = (await loopsBelow(work)).find((each) => !before.includes(each)) ?? "";
+      const user = openSync(device, "r");
+      const { volumeId, staging: stagingTargetPath } = made;
+      const node = stand.node("node-a");
+      // Shorter than the time for which a user is given the chance to end.
+      const cut = node.nodeUnstageVolume({ volumeId, stagingTargetPath }, { deadlineMs: 400 });
+      expect(await codeOf(cut)).toBe("DEADLINE_EXCEEDED");
+      expect(await loopsBelow(work)).toContain(device);
+      closeSync(user);
+      await until("the device to be disconnected", async () => !(await loopsBelow(work)).includes(device));
+      await until("the end of the work", async () => (await made.unstage()) === "OK");
       await made.remove();
     });
   });
