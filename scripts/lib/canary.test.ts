@@ -116,6 +116,9 @@ describe("a test run", () => {
     expect(never.lines.at(-1)).toBe("1 passed, 1 failed, 0 skipped");
     expect(never.status).toBe(1);
     expect(runTests(once).lines.at(-1)).toBe("1 passed, 1 failed, 0 skipped");
+    const late = runTests(once, { RDS_CSI_TEST_REPEAT: "1", RDS_CSI_TEST_REPEAT_UNTIL: "1" });
+    expect(late.lines.join("\n")).toMatch(/^not repeated, as no time is left: .*planted\.test\.ts$/m);
+    expect(late.lines.at(-1)).toBe("1 passed, 1 failed, 0 skipped");
   });
 
   test("a failure stays one unless the same test is seen to pass when it is repeated", () => {

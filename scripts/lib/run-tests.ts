@@ -14,10 +14,12 @@ import { findLeaks, makeCanaryDirectory, removeCanaryDirectory } from "./canary.
  *
  * RDS_CSI_TEST_TIMEOUT: milliseconds a test, four minutes if not given. RDS_CSI_TEST_JOBS: how many files run at once; 1: one process.
  * RDS_CSI_TEST_REPEAT=1: a file with a failed test runs once more, alone. Tests that pass then are named, and counted as flaky.
+ * RDS_CSI_TEST_REPEAT_UNTIL: seconds since 1970 after which no file is repeated, as its failure could not be told any more in time.
  *
  * Before its last lines, a run names its failed and its flaky tests, each with the error of the first time: a record may have the end only.
  */
 const { RDS_CSI_TEST_TIMEOUT: timeout = "240000", RDS_CSI_TEST_REPEAT: repeat } = process.env;
+const repeatUntil = Number(process.env.RDS_CSI_TEST_REPEAT_UNTIL ?? Number.POSITIVE_INFINITY);
 const jobs = Number(process.env.RDS_CSI_TEST_JOBS ?? availableParallelism());
 const args = process.argv.slice(2);
 const canaries = makeCanaryDirectory();
@@ -147,6 +149,10 @@ async function repeated(first: Result): Promise<Result & { readonly flaky: reado
   const files = [...new Set(first.report.failed.map(({ file }) => file))];
   for (const [index, file] of files.entries()) {
     const tests = first.report.failed.filter((test) => test.file === file);
+    if (Date.now() / 1000 > repeatUntil) {
+      console.log(`not repeated, as no time is left: ${file}`);
+      continue;
+    }
     console.log(`repeat: ${file}, for ${tests.map(({ name }) => name).join(", ")}`);
     const again = await runTests([...others, `./${file}`], join(canaries, `again-${index}.xml`));
     // Without a failure nobody has read the report.
