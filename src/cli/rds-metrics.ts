@@ -3,7 +3,7 @@ import type { Clock } from "../domain/clock.ts";
 import type { ErrorId } from "../domain/errors/catalogue.ts";
 import { seriesOf } from "../observability/series.ts";
 import { FAILURE_CLASSES, type FailureClass } from "../routeros/failure-class.ts";
-import type { CommandOutcome, TransportObserver } from "../routeros/transport/transport.ts";
+import { type CommandOutcome, PURPOSES, type TransportObserver } from "../routeros/transport/transport.ts";
 
 /** How a RouterOS command ended, as label. `notSent` is no outcome: the command runs again. */
 const OUTCOMES: Readonly<Record<CommandOutcome, "ok" | "error" | "unknown" | undefined>> = {
@@ -74,10 +74,11 @@ export function createRdsMetrics(registry: Registry, clock: Clock) {
     "1 while the SSH connection to the RDS is usable, by purpose.",
     "purpose",
   );
-  const reconnects = counter(
+  const reconnects = counterOf(
     "rds_csi_rds_reconnects_total",
     "SSH connections to the RDS that were made again after a loss, by purpose.",
     "purpose",
+    PURPOSES,
   );
   const queueLength = gauge(
     "rds_csi_rds_queue_length",
