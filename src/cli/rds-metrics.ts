@@ -18,10 +18,11 @@ const OUTCOMES: Readonly<Record<CommandOutcome, "ok" | "error" | "unknown" | und
 /** Why an SSH connection could not be made, as label; every other error is `unreachable`. */
 const CAUSES: Readonly<Partial<Record<ErrorId, string>>> = {
   hostKeyMismatch: "host-key",
+  hostKeysUnusable: "host-key",
   authenticationFailed: "authentication",
   userKeyUnusable: "user-key",
 };
-export const CONNECT_FAILURE_CAUSES: readonly string[] = ["unreachable", ...Object.values(CAUSES)];
+export const CONNECT_FAILURE_CAUSES: readonly string[] = ["unreachable", ...new Set(Object.values(CAUSES))];
 
 const COMMAND_BUCKETS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 /** An empty queue costs nothing; a command is never sent later than after 300 s. */

@@ -6,7 +6,7 @@ import { DASHBOARDS } from "../../scripts/lib/dashboards/dashboards.ts";
 import { VolumeCapability_AccessMode_Mode as Mode } from "../../src/csi/gen/csi_pb.ts";
 import { executable, shortDirectory } from "../support/executable.ts";
 import { type Drawn, drawing } from "../support/picture.ts";
-import { freePort, noPrometheus, startPrometheus, type TestPrometheus } from "../support/prometheus.ts";
+import { freePort, jobsOf, noPrometheus, startPrometheus, type TestPrometheus } from "../support/prometheus.ts";
 import { type Stand, startStand, until } from "../support/stand.ts";
 
 // Every query of the dashboards, by a real Prometheus that scrapes the executable.
@@ -40,7 +40,7 @@ describe.skipIf(noPrometheus !== "")(`the dashboards${noPrometheus}`, () => {
     });
     stand = on;
     await on.startNode("node-a");
-    prometheus = await startPrometheus(directory, { controller: [controller], node: [node] });
+    prometheus = await startPrometheus(directory, jobsOf({ controller: [controller], node: [node] }));
     // A migration that succeeds, and a refused third node.
     const volume = async (name: string) => {
       const request = { name, volumeCapabilities: [CAPABILITY], capacityRange: { requiredBytes: 1n << 20n } };

@@ -36,24 +36,36 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
+/** Jobs of Prometheus that scrape addresses. @param targets addresses by job */
+export const jobsOf = (targets: Readonly<Record<string, readonly string[]>>): readonly object[] =>
+  Object.entries(targets).map(([job, addresses]) => ({
+    job_name: job,
+    static_configs: [{ targets: addresses }],
+  }));
+
 /**
  * Starts Prometheus on loopback; it scrapes each second.
- * @param directory must exist @param targets addresses by job
+ * @param directory must exist
+ * @param jobs as the key scrape_configs of its configuration takes them
+ * @param groups of rules, which are evaluated each second
  */
 export async function startPrometheus(
   directory: string,
-  targets: Readonly<Record<string, readonly string[]>>,
+  jobs: readonly object[],
+  groups: readonly object[] = [],
 ): Promise<TestPrometheus> {
   if (PROMETHEUS === null) throw new Error("prometheus is missing");
   const port = await freePort();
   const config = join(directory, "prometheus.yaml");
-  const jobs = Object.entries(targets).map(([job, addresses]) => ({
-    job_name: job,
-    static_configs: [{ targets: addresses }],
-  }));
+  const rules = join(directory, "rules.yaml");
+  await writeFile(rules, stringify({ groups }));
   await writeFile(
     config,
-    stringify({ global: { scrape_interval: "1s", scrape_timeout: "1s" }, scrape_configs: jobs }),
+    stringify({
+      global: { scrape_interval: "1s", scrape_timeout: "1s", evaluation_interval: "1s" },
+      rule_files: [rules],
+      scrape_configs: jobs,
+    }),
   );
   const data = join(directory, "prometheus");
   await mkdir(data);
