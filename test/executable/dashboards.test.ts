@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import process from "node:process";
 import { DASHBOARDS } from "../../scripts/lib/dashboards/dashboards.ts";
 import { VolumeCapability_AccessMode_Mode as Mode } from "../../src/csi/gen/csi_pb.ts";
@@ -90,7 +91,9 @@ describe.skipIf(noPrometheus !== "")(`the dashboards${noPrometheus}`, () => {
       ).catch(() => {});
       expect(empty).toEqual([]);
       const record = process.env.RDS_CSI_DASHBOARD_RECORD ?? "";
-      if (record !== "") await writeFile(record, await pictureOf());
+      if (record === "") return;
+      await work();
+      await writeFile(record, await pictureOf());
     },
     LIMIT_MS + 10_000,
   );
@@ -102,12 +105,32 @@ describe.skipIf(noPrometheus !== "")(`the dashboards${noPrometheus}`, () => {
     );
   });
 
+  /** A minute and a half of ordinary work, for the picture. */
+  async function work(): Promise<void> {
+    const on = stand;
+    if (on === undefined) return;
+    const volumes: string[] = [];
+    for (let turn = 0; turn < 30; turn += 1) {
+      const request = { name: `work-${turn}`, volumeCapabilities: [CAPABILITY], capacityRange: { requiredBytes: 1n << 30n } };
+      const volumeId = (await on.controller.createVolume(request)).volume?.volumeId ?? "";
+      volumes.push(volumeId);
+      await on.controller.controllerPublishVolume({ volumeId, nodeId: "node-b", volumeCapability: CAPABILITY });
+      const old = turn % 3 === 2 ? volumes.shift() : undefined;
+      if (old !== undefined) {
+        await on.controller.controllerUnpublishVolume({ volumeId: old, nodeId: "node-b" });
+        await on.controller.deleteVolume({ volumeId: old });
+      }
+      await delay(3_000);
+    }
+  }
+
   /** The lines of the overview during this test. */
   async function pictureOf(): Promise<string> {
     const panels =
-      DASHBOARDS.overview?.rows.flatMap((row) => row.panels).filter(({ kind }) => kind === "graph") ?? [];
+      DASHBOARDS.overview?.rows.flatMap((row) => row.panels.map((panel) => ({ ...panel, row: row.title }))) ?? [];
     const drawn: Drawn[] = [];
-    for (const { title, unit, queries } of panels) {
+    for (const { kind, row, title, unit, queries } of panels) {
+      if (kind !== "graph") continue;
       const lines = await Promise.all(
         queries.map(async ({ expr, legend }) =>
           ((await prometheus?.range(filled(expr), 90)) ?? []).map(({ metric, values }) => ({
@@ -116,7 +139,7 @@ describe.skipIf(noPrometheus !== "")(`the dashboards${noPrometheus}`, () => {
           })),
         ),
       );
-      drawn.push({ title, unit, lines: lines.flat() });
+      drawn.push({ title: `${row}: ${title}`, unit, lines: lines.flat() });
     }
     return drawing("rds-csi / Overview", drawn);
   }

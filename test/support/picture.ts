@@ -8,7 +8,7 @@ export interface Drawn {
   }[];
 }
 
-const [COLUMNS, WIDTH, HEIGHT, GAP] = [3, 320, 190, 12];
+const [COLUMNS, WIDTH, HEIGHT, GAP] = [3, 320, 204, 12];
 /** Of a graph: the area of its lines. */
 const PLOT = { left: 52, top: 26, width: 256, height: 104 };
 const COLOURS = ["#2f7ed8", "#d9822b", "#3aa655", "#c0392b", "#8e44ad", "#16a085", "#7f8c8d", "#b8860b"];
@@ -17,6 +17,7 @@ const NAMES = 6;
 
 /** A picture (SVG) of graphs over time, three in a row. */
 export function drawing(title: string, graphs: readonly Drawn[]): string {
+  const span = spanOf(graphs);
   const rows = Math.ceil(graphs.length / COLUMNS);
   const [width, height] = [COLUMNS * (WIDTH + GAP) + GAP, rows * (HEIGHT + GAP) + GAP + 30];
   const body = graphs.map((graph, at) => {
@@ -24,7 +25,7 @@ export function drawing(title: string, graphs: readonly Drawn[]): string {
       GAP + (at % COLUMNS) * (WIDTH + GAP),
       30 + GAP + Math.floor(at / COLUMNS) * (HEIGHT + GAP),
     ];
-    return `<g transform="translate(${x} ${y})">${graphText(graph)}</g>`;
+    return `<g transform="translate(${x} ${y})">${graphText(graph, span)}</g>`;
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="10">`,
@@ -35,10 +36,16 @@ export function drawing(title: string, graphs: readonly Drawn[]): string {
   ].join("\n");
 }
 
-function graphText({ title, unit, lines }: Drawn): string {
+/** Times of all graphs, so that they can be compared. */
+function spanOf(graphs: readonly Drawn[]): readonly [first: number, last: number] {
+  const times = graphs.flatMap(({ lines }) => lines.flatMap(({ points }) => points.map(([at]) => at)));
+  return [Math.min(...times), Math.max(...times)];
+}
+
+function graphText({ title, unit, lines: all }: Drawn, [first, last]: readonly [number, number]): string {
+  const top = ({ points }: Drawn["lines"][number]) => Math.max(0, ...points.map(([, value]) => value || 0));
+  const lines = all.toSorted((a, b) => top(b) - top(a));
   const values = lines.flatMap(({ points }) => points.filter(([, value]) => Number.isFinite(value)));
-  const times = values.map(([at]) => at);
-  const [first, last] = [Math.min(...times), Math.max(...times)];
   const most = Math.max(...values.map(([, value]) => value), 0) || 1;
   const x = (at: number): number => PLOT.left + ((at - first) / (last - first || 1)) * PLOT.width;
   const y = (value: number): number => PLOT.top + PLOT.height - (value / most) * PLOT.height;
@@ -50,19 +57,22 @@ function graphText({ title, unit, lines }: Drawn): string {
     const path = points
       .filter(([, value]) => Number.isFinite(value))
       .map(([when, value]) => `${x(when).toFixed(1)},${y(value).toFixed(1)}`);
-    return `<polyline points="${path.join(" ")}" fill="none" stroke="${COLOURS[at % COLOURS.length]}" stroke-width="1.5"/>`;
+    // A line of one point would not be seen.
+    const ends = path.length === 1 ? ' stroke-linecap="round"' : "";
+    const points = path.length === 1 ? [...path, ...path] : path;
+    return `<polyline points="${points.join(" ")}" fill="none" stroke="${COLOURS[at % COLOURS.length]}" stroke-width="${path.length === 1 ? 4 : 1.5}"${ends}/>`;
   });
   const names = lines.slice(0, NAMES).map(({ name }, at) => {
-    const [left, top] = [PLOT.left + (at % 3) * 86, PLOT.top + PLOT.height + 16 + Math.floor(at / 3) * 14];
-    const mark = `<rect x="${left - 10}" y="${top - 7}" width="7" height="7" fill="${COLOURS[at % COLOURS.length]}"/>`;
-    return `${mark}${text(left, top, name.length > 15 ? `${name.slice(0, 14)}…` : name)}`;
+    const [left, below] = [PLOT.left - 20 + (at % 2) * 144, PLOT.top + PLOT.height + 16 + Math.floor(at / 2) * 14];
+    const mark = `<rect x="${left - 10}" y="${below - 7}" width="7" height="7" fill="${COLOURS[at % COLOURS.length]}"/>`;
+    return `${mark}${text(left, below, name.length > 23 ? `${name.slice(0, 22)}…` : name)}`;
   });
   const more =
     lines.length > NAMES
       ? [
           text(
             PLOT.left + PLOT.width,
-            PLOT.top + PLOT.height + 44,
+            PLOT.top + PLOT.height + 58,
             `and ${lines.length - NAMES} more`,
             'text-anchor="end" fill="#666"',
           ),
