@@ -1,10 +1,11 @@
-import { spawnSync } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { Cluster, NODES, THIRD } from "./cluster.ts";
 import { runE2e } from "./e2e.ts";
 import type { Place } from "./machine.ts";
-import { runTests } from "./phases.ts";
+import { addSums, allFiles, runOf, runTests } from "./phases.ts";
 
 /**
  * What scripts/cluster runs once everything is built. RDS_CSI_CLUSTER_PROGRAMS: what build.sh made. RDS_CSI_CLUSTER: directory of the
@@ -19,12 +20,15 @@ const say = (text: string): void => console.error(`cluster: ${text}`);
 
 /** Whether this process starts a cluster, or has started one that it is to end. */
 let owns = false;
+/** Runs the files that have a cluster of their own. */
+let second: ChildProcess | undefined;
 
 for (const [signal, status] of [
   ["SIGINT", 130],
   ["SIGTERM", 143],
 ] as const) {
   process.once(signal, async () => {
+    if (second?.kill(signal)) await once(second, "close");
     if (owns) {
       say(`${signal}: ends the cluster`);
       await Cluster.down(place);
@@ -69,11 +73,45 @@ async function shell(name: string | undefined): Promise<number> {
   return spawnSync(command ?? "", args, { stdio: "inherit", env }).status ?? 1;
 }
 
-/** Runs tests, in the cluster that is up or in one of three nodes of their own. */
-async function test(files: readonly string[]): Promise<number> {
+/**
+ * Runs tests, in the cluster that is up or in one of three nodes of their own; all tests in two clusters, as they mostly wait. The last line
+ * has the sums of all.
+ */
+async function test(args: readonly string[]): Promise<number> {
+  const given = runOf(args);
+  const isUp = (await Cluster.find(place)) !== undefined;
+  const [most, apart] = await allFiles();
+  const files = given.files.length > 0 ? given.files : isUp ? [...most, ...apart] : most;
+  const other = given.files.length > 0 || isUp ? undefined : runApart([...apart, ...given.options]);
   const [, wasThere] = await provide([...NODES, THIRD]);
-  const status = await runTests(place, files);
-  return await finish(status, wasThere);
+  const sums = await runTests(place, { ...given, files });
+  const status = await finish(sums.failed > 0 ? 1 : 0, wasThere);
+  const [output = "", code = 0] = (await other) ?? [];
+  if (other !== undefined) {
+    process.stdout.write(output);
+    addSums(sums, output, code);
+  }
+  console.log(`${sums.passed} passed, ${sums.failed} failed, ${sums.skipped} skipped`);
+  return sums.failed > 0 ? 1 : status;
+}
+
+/** Runs files in a cluster of their own. @returns their output and exit code */
+async function runApart(args: readonly string[]): Promise<readonly [output: string, code: number]> {
+  const child = spawn(process.execPath, [import.meta.filename, "test", ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, RDS_CSI_CLUSTER: `${place.state}-2` },
+  });
+  second = child;
+  let [errors, output] = ["", ""];
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    errors += text;
+  });
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    output += text;
+  });
+  const [code] = await once(child, "close");
+  second = undefined;
+  return [`${errors}${output}`, code ?? 128];
 }
 
 /** Names of `count` nodes; undefined if there cannot be so many. */

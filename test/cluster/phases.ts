@@ -7,27 +7,44 @@ import type { Place } from "./machine.ts";
 /** Files that run alone, first: diagnose has to find nothing in the cluster but what the test expects. */
 const FIRST = ["install"];
 /** Files that take parts of the cluster away which all others need, or count its requests. Each runs alone, after all others. */
-const LAST = ["faults", "loss", "upgrade", "chart", "load"];
+const LAST = ["faults", "loss", "upgrade", "chart", "runbooks", "load"];
+/** Files that put other drivers into their cluster: a run of all files has a second one for them. */
+const APART = ["upgrade", "chart", "runbooks"];
 
 const repository = resolve(import.meta.dirname, "../..");
 
 /** Sums of the last lines of several runs. */
-interface Sums {
+export interface Sums {
   passed: number;
   failed: number;
   skipped: number;
 }
 
-/**
- * Runs test files: those that leave each other alone beside each other, and the others one by one. The last line has the sums of all.
- * @param args files of test/cluster, all of them if none is named, then options of `bun test`
- * @returns status, 0 if nothing failed
- */
-export async function runTests(cluster: Place, args: readonly string[]): Promise<number> {
+/** Files and options of a run. */
+export interface Run {
+  /** Of test/cluster. */
+  readonly files: readonly string[];
+  /** Of `bun test`. */
+  readonly options: readonly string[];
+}
+
+/** The arguments of a run: files, then options. */
+export function runOf(args: readonly string[]): Run {
   const count = args.findIndex((each) => each.startsWith("-"));
   const options = count < 0 ? [] : args.slice(count);
-  const files = args.slice(0, args.length - options.length);
-  const all = files.length > 0 ? files : await testFiles();
+  return { files: args.slice(0, args.length - options.length), options };
+}
+
+/** All files, for two clusters. */
+export async function allFiles(): Promise<readonly [files: readonly string[], apart: readonly string[]]> {
+  const names = (await readdir(import.meta.dirname)).filter((name) => name.endsWith(".test.ts")).sort();
+  const isApart = (name: string): boolean => APART.includes(basename(name, ".test.ts"));
+  const paths = (list: readonly string[]) => list.map((name) => `./test/cluster/${name}`);
+  return [paths(names.filter((name) => !isApart(name))), paths(names.filter(isApart))];
+}
+
+/** Runs test files: those that leave each other alone beside each other, and the others one by one. */
+export async function runTests(cluster: Place, { files: all, options }: Run): Promise<Sums> {
   const named = (names: readonly string[]) =>
     names.flatMap((name) => all.filter((file) => basename(file) === `${name}.test.ts`)).map((file) => [file]);
   const [first, last] = [named(FIRST), named(LAST)];
@@ -37,13 +54,7 @@ export async function runTests(cluster: Place, args: readonly string[]): Promise
   for (const group of [...first, together, ...last]) {
     if (group.length > 0) await runFiles(cluster, group, options, sums);
   }
-  console.log(`${sums.passed} passed, ${sums.failed} failed, ${sums.skipped} skipped`);
-  return sums.failed > 0 ? 1 : 0;
-}
-
-async function testFiles(): Promise<string[]> {
-  const names = (await readdir(import.meta.dirname)).filter((name) => name.endsWith(".test.ts"));
-  return names.sort().map((name) => `./test/cluster/${name}`);
+  return sums;
 }
 
 /** Runs files beside each other, and adds their sums. A run without sums counts as one failure. */
@@ -77,7 +88,12 @@ async function runFiles(
     child.on("error", () => done(127));
     child.on("close", (status) => done(status ?? 128));
   });
-  const found = /(\d+) passed, (\d+) failed, (\d+) skipped\n$/.exec(last);
+  addSums(sums, last, code);
+}
+
+/** Adds the sums of a run by the end of its output. Without sums it counts as one failure. */
+export function addSums(sums: Sums, output: string, code: number): void {
+  const found = /(\d+) passed, (\d+) failed, (\d+) skipped\n$/.exec(output);
   const [passed = 0, failed = 0, skipped = 0] = (found?.slice(1) ?? []).map(Number);
   sums.passed += passed;
   const silent = found === null || (code !== 0 && failed === 0);
