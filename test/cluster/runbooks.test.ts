@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import process from "node:process";
 import { blocksOf, readPage } from "../docs/page.fixture.ts";
+import { ROOT } from "../docs/pages.fixture.ts";
 import { CONTROL } from "./addresses.ts";
 import type { Thing } from "./api.ts";
 import { NODES } from "./cluster.ts";
@@ -55,6 +56,25 @@ async function say(alert: string, index: number, text: RegExp, names?: Readonly<
     { timeoutMs: 180_000, explain: () => `${last.stdout}${last.stderr}` },
   );
   return last;
+}
+
+/** Runs lines on the RDS, as an administrator does. */
+async function onRds(lines: readonly string[]): Promise<void> {
+  const transport = join(ROOT, "src/routeros/transport/ssh-transport.ts");
+  const options = {
+    ...{ host: CONTROL, user: "csi", keyFile: join(SITE, "rds-csi-key") },
+    ...{ hostKeys: [], hostKeyFile: join(SITE, "known_hosts") },
+  };
+  const script = `import { createSshTransport } from ${JSON.stringify(transport)};
+    const rds = createSshTransport(${JSON.stringify(options)});
+    for (const line of ${JSON.stringify(lines)}) {
+      const { stdout } = await rds.exec(line, { signal: new AbortController().signal, timeoutMs: 20_000, purpose: "change" });
+      console.log(stdout);
+    }
+    await rds.close();`;
+  const network = `--net=/proc/${cluster.control.pid}/ns/net`;
+  const { code, stderr } = await attempt("nsenter", [network, process.execPath, "-e", script]);
+  expect([code, stderr]).toEqual([0, ""]);
 }
 
 /** A claim with a pod on a node. @returns its volume */
@@ -150,7 +170,7 @@ describe("a volume", () => {
     const { stdout } = await say("RdsCsiOrphans", 1, /runbooks\/left/, { HANDLE: volumeHandle });
     const printed = [...stdout.matchAll(/^\s+((?:\/disk|\/file)\S* .*)$/gm)].map(([, line = ""]) => line);
     expect(printed.length).toBeGreaterThan(0);
-    await cluster.console(printed);
+    await onRds(printed);
     expect(await diskOf(volume)).toBeUndefined();
   });
 
