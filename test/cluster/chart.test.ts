@@ -89,7 +89,10 @@ describe.skipIf(why !== "")(`the chart, from its installation to its end${why}`,
     // One kernel names the files of all loop devices, so the nodes' directories need paths of their own (site.ts).
     const node = join(folder, "chart/templates/node.yaml");
     const text = await readFile(node, "utf8");
-    const own = text.replace("--state-dir=/var/lib/rds-csi\n", "--state-dir=/var/lib/rds-csi/$(RDS_CSI_NODE_ID)\n");
+    const own = text.replace(
+      "--state-dir=/var/lib/rds-csi\n",
+      "--state-dir=/var/lib/rds-csi/$(RDS_CSI_NODE_ID)\n",
+    );
     expect(own).not.toBe(text);
     await writeFile(node, own);
     for (const name of ["rds-csi-key", "known_hosts"]) await copyFile(join(SITE, name), join(folder, name));
@@ -110,7 +113,10 @@ describe.skipIf(why !== "")(`the chart, from its installation to its end${why}`,
   /** What a test that failed may have left. */
   async function shellQuietly(): Promise<void> {
     const env = { KUBECONFIG: cluster.kubeconfig, HOME: tmpdir() };
-    await attempt(HELM ?? "helm", ["uninstall", "rds-csi", "-n", "rds-csi", "--wait"], { env, timeoutMs: 120_000 });
+    await attempt(HELM ?? "helm", ["uninstall", "rds-csi", "-n", "rds-csi", "--wait"], {
+      env,
+      timeoutMs: 120_000,
+    });
   }
 
   test("docs/helm.md installs it, and helm says what comes next", async () => {
@@ -170,7 +176,10 @@ describe.skipIf(why !== "")(`the chart, from its installation to its end${why}`,
 
     // The key at the console of the RDS, which startRds has noted in the site.
     const shown = await readFile(join(SITE, "known_hosts"), "utf8");
-    await writeFile(join(folder, "known_hosts"), `${await readFile(join(folder, "known_hosts"), "utf8")}\n${shown}\n`);
+    await writeFile(
+      join(folder, "known_hosts"),
+      `${await readFile(join(folder, "known_hosts"), "utf8")}\n${shown}\n`,
+    );
     const pods = async () =>
       ((await api.list("Pod", "rds-csi", "?labelSelector=app.kubernetes.io/component=controller")) as Thing[])
         .map(({ metadata }) => metadata.name)

@@ -128,7 +128,9 @@ describe("the RDS", () => {
     await cluster.rds.pool("storage-pool", false);
     for (const alert of ["RdsCsiPoolNotMounted", "RdsCsiVolumesBroken"])
       await say(alert, 0, /!! pool-not-mounted: runbooks\/pooled/);
-    const { stdout } = await say("RdsCsiVolumesBroken", 1, /pool-not-mounted/, { "NAMESPACE/CLAIM": "runbooks/pooled" });
+    const { stdout } = await say("RdsCsiVolumesBroken", 1, /pool-not-mounted/, {
+      "NAMESPACE/CLAIM": "runbooks/pooled",
+    });
     expect(stdout).toContain("storage-pool");
     await cluster.rds.pool("storage-pool", true);
     await scope.drop("pooled");
@@ -143,7 +145,9 @@ describe("the RDS", () => {
       await scope.bound(name);
     }
     const order = async (alert: string) =>
-      [...(await say(alert, 0, /runbooks\/large/)).stdout.matchAll(/runbooks\/(small|large)/g)].map(([, name]) => name);
+      [...(await say(alert, 0, /runbooks\/large/)).stdout.matchAll(/runbooks\/(small|large)/g)].map(
+        ([, name]) => name,
+      );
     expect(await order("RdsCsiPoolAlmostFull")).toEqual(["large", "small"]);
     expect(await order("RdsCsiPoolFilling")).toEqual(["large", "small"]);
     expect((await order("RdsCsiPoolFullInFourDays")).sort()).toEqual(["large", "small"]);
@@ -178,7 +182,11 @@ describe("a volume", () => {
     const volume = await inUse("writers", A, block);
     await scope.pod("writers-2", { claims: ["writers"], block: true, node: B });
     await refusal(volume.metadata.name, B, /no live migration is proven/);
-    const { stdout } = await say("RdsCsiSecondWriterRefused", 0, /migrationNotProven[\s\S]*runbooks\/writers/);
+    const { stdout } = await say(
+      "RdsCsiSecondWriterRefused",
+      0,
+      /migrationNotProven[\s\S]*runbooks\/writers/,
+    );
     expect(stdout).toMatch(/writers-2/);
     await scope.remove("writers-2");
     await gone("writers");
@@ -195,7 +203,9 @@ describe("a volume", () => {
     await awaitNodes(metadata.name, A, B);
     for (const alert of ["RdsCsiMigrationOverdue", "RdsCsiTwoNodesForLong"])
       await say(alert, 0, /runbooks\/machine[\s\S]*/, { NAMESPACE: scope.namespace });
-    const { stdout } = await say("RdsCsiTwoNodesForLong", 0, /virt-launcher-machine-2/, { NAMESPACE: scope.namespace });
+    const { stdout } = await say("RdsCsiTwoNodesForLong", 0, /virt-launcher-machine-2/, {
+      NAMESPACE: scope.namespace,
+    });
     expect(stdout).toMatch(/virt-launcher-machine-1 .* node-1/);
     await migration.fail();
     await awaitNodes(metadata.name, A);
@@ -252,7 +262,15 @@ describe("the driver", () => {
 
   test("RdsCsiNodePluginMissing: a node has no pod", async () => {
     const patch = { spec: { template: { spec: { nodeSelector: { "kubernetes.io/hostname": A } } } } };
-    await cluster.kubectl(["patch", "daemonset", "rds-csi-node", "-n", "rds-csi", "-p", JSON.stringify(patch)]);
+    await cluster.kubectl([
+      "patch",
+      "daemonset",
+      "rds-csi-node",
+      "-n",
+      "rds-csi",
+      "-p",
+      JSON.stringify(patch),
+    ]);
     await until("one pod", async () => {
       const { stdout } = await run((await commandsOf("RdsCsiNodePluginMissing"))[0] ?? "");
       const [pods = "", nodes = ""] = stdout.split(/^NAME +STATUS +ROLES/m);

@@ -1,13 +1,19 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
 import { DASHBOARDS } from "../../scripts/lib/dashboards/dashboards.ts";
 import { VolumeCapability_AccessMode_Mode as Mode } from "../../src/csi/gen/csi_pb.ts";
 import { executable, shortDirectory } from "../support/executable.ts";
 import { type Drawn, drawing } from "../support/picture.ts";
-import { freePort, jobsOf, noPrometheus, startPrometheus, type TestPrometheus } from "../support/prometheus.ts";
+import {
+  freePort,
+  jobsOf,
+  noPrometheus,
+  startPrometheus,
+  type TestPrometheus,
+} from "../support/prometheus.ts";
 import { type Stand, startStand, until } from "../support/stand.ts";
 
 // Every query of the dashboards, by a real Prometheus that scrapes the executable.
@@ -111,10 +117,18 @@ describe.skipIf(noPrometheus !== "")(`the dashboards${noPrometheus}`, () => {
     if (on === undefined) return;
     const volumes: string[] = [];
     for (let turn = 0; turn < 30; turn += 1) {
-      const request = { name: `work-${turn}`, volumeCapabilities: [CAPABILITY], capacityRange: { requiredBytes: 1n << 30n } };
+      const request = {
+        name: `work-${turn}`,
+        volumeCapabilities: [CAPABILITY],
+        capacityRange: { requiredBytes: 1n << 30n },
+      };
       const volumeId = (await on.controller.createVolume(request)).volume?.volumeId ?? "";
       volumes.push(volumeId);
-      await on.controller.controllerPublishVolume({ volumeId, nodeId: "node-b", volumeCapability: CAPABILITY });
+      await on.controller.controllerPublishVolume({
+        volumeId,
+        nodeId: "node-b",
+        volumeCapability: CAPABILITY,
+      });
       const old = turn % 3 === 2 ? volumes.shift() : undefined;
       if (old !== undefined) {
         await on.controller.controllerUnpublishVolume({ volumeId: old, nodeId: "node-b" });
@@ -127,7 +141,8 @@ describe.skipIf(noPrometheus !== "")(`the dashboards${noPrometheus}`, () => {
   /** The lines of the overview during this test. */
   async function pictureOf(): Promise<string> {
     const panels =
-      DASHBOARDS.overview?.rows.flatMap((row) => row.panels.map((panel) => ({ ...panel, row: row.title }))) ?? [];
+      DASHBOARDS.overview?.rows.flatMap((row) => row.panels.map((panel) => ({ ...panel, row: row.title }))) ??
+      [];
     const drawn: Drawn[] = [];
     for (const { kind, row, title, unit, queries } of panels) {
       if (kind !== "graph") continue;

@@ -29,6 +29,7 @@ export function drawing(title: string, graphs: readonly Drawn[]): string {
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="10">`,
+    `<title>${title}</title>`,
     `<rect width="${width}" height="${height}" fill="#f4f5f7"/>`,
     text(GAP, 26, title, 'font-size="16" font-weight="bold"'),
     ...body,
@@ -59,11 +60,14 @@ function graphText({ title, unit, lines: all }: Drawn, [first, last]: readonly [
       .map(([when, value]) => `${x(when).toFixed(1)},${y(value).toFixed(1)}`);
     // A line of one point would not be seen.
     const ends = path.length === 1 ? ' stroke-linecap="round"' : "";
-    const points = path.length === 1 ? [...path, ...path] : path;
-    return `<polyline points="${points.join(" ")}" fill="none" stroke="${COLOURS[at % COLOURS.length]}" stroke-width="${path.length === 1 ? 4 : 1.5}"${ends}/>`;
+    const places = path.length === 1 ? [...path, ...path] : path;
+    return `<polyline points="${places.join(" ")}" fill="none" stroke="${COLOURS[at % COLOURS.length]}" stroke-width="${path.length === 1 ? 4 : 1.5}"${ends}/>`;
   });
   const names = lines.slice(0, NAMES).map(({ name }, at) => {
-    const [left, below] = [PLOT.left - 20 + (at % 2) * 144, PLOT.top + PLOT.height + 16 + Math.floor(at / 2) * 14];
+    const [left, below] = [
+      PLOT.left - 20 + (at % 2) * 144,
+      PLOT.top + PLOT.height + 16 + Math.floor(at / 2) * 14,
+    ];
     const mark = `<rect x="${left - 10}" y="${below - 7}" width="7" height="7" fill="${COLOURS[at % COLOURS.length]}"/>`;
     return `${mark}${text(left, below, name.length > 23 ? `${name.slice(0, 22)}…` : name)}`;
   });

@@ -97,7 +97,10 @@ export interface HostKeySources {
  * The pins that count now. Called for every new connection, so a key that is put into the file, or taken out of it, counts from then on.
  * @throws HostKeyFileError naming the file and each line that is no pin
  */
-export async function readHostKeys({ hostKeys, hostKeyFile }: HostKeySources): Promise<readonly HostKeyPin[]> {
+export async function readHostKeys({
+  hostKeys,
+  hostKeyFile,
+}: HostKeySources): Promise<readonly HostKeyPin[]> {
   if (hostKeyFile === undefined) return hostKeys;
   let text: string;
   try {
