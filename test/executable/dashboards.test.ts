@@ -101,7 +101,7 @@ describe.skipIf(noPrometheus !== "")(`the dashboards${noPrometheus}`, () => {
       await work();
       await writeFile(record, await pictureOf());
     },
-    LIMIT_MS + 10_000,
+    LIMIT_MS + 150_000,
   );
 
   test("a query without data is found", async () => {
