@@ -39,6 +39,7 @@ const KINDS: Readonly<Record<string, string>> = {
   VolumeAttachment: "-apis/storage.k8s.io/v1/volumeattachments",
   VolumeSnapshotContent: "-apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents",
   VolumeSnapshot: "apis/snapshot.storage.k8s.io/v1/volumesnapshots",
+  PrometheusRule: "apis/monitoring.coreos.com/v1/prometheusrules",
   VirtualMachineInstance: "apis/kubevirt.io/v1/virtualmachineinstances",
   VirtualMachineInstanceMigration: "apis/kubevirt.io/v1/virtualmachineinstancemigrations",
 };
