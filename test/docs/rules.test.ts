@@ -33,6 +33,9 @@ interface Case {
   /** What is scraped when it fires, and when it is well. */
   readonly wrong: Series;
   readonly well: Series;
+  /** Other ways to be wrong, which fire at the same minute with any value; and to be well. */
+  readonly alsoWrong?: readonly Series[];
+  readonly alsoWell?: readonly Series[];
   /** The minute at which it has just not fired yet, and that at which it fires. */
   readonly silent?: number;
   readonly fires: number;
@@ -80,6 +83,24 @@ const CASES: Readonly<Record<string, Case>> = {
       [controller("rds_csi_rds_last_success_timestamp_seconds")]: "0x60",
       [controller("rds_csi_rds_last_success_timestamp_seconds", {}, "b")]: "0+60x60",
     },
+    // No answer since the controllers have started; one of them has just done so.
+    alsoWrong: [
+      {
+        [UNREACHABLE]: "0x60",
+        [controller("rds_csi_rds_connect_failures_total", { cause: "unreachable" }, "b")]: "_x7 0x60",
+        [controller("process_start_time_seconds")]: "0x60",
+        [controller("process_start_time_seconds", {}, "b")]: "_x7 420x60",
+      },
+    ],
+    alsoWell: [
+      {
+        [UNREACHABLE]: "0x60",
+        [controller("process_start_time_seconds")]: "0x60",
+        [controller("rds_csi_rds_last_success_timestamp_seconds")]: "0+60x60",
+        // Of a node.
+        [on("process_start_time_seconds", { pod: "n" })]: "0x60",
+      },
+    ],
     ...{ silent: 6, fires: 8, value: "8m 0s" },
   },
   RdsCsiRdsKeyRefused: {
@@ -126,7 +147,7 @@ const CASES: Readonly<Record<string, Case>> = {
     // 100 GiB a day of 400.
     wrong: free(`${450 * GIB}-${(120 * GIB) / 1440}x2000`),
     well: free(`${450 * GIB}-${(80 * GIB) / 1440}x2000`),
-    ...{ silent: 30, fires: 1440, labels: { pool: "p1" }, value: "-150Gi" },
+    ...{ silent: 30, fires: 1440, labels: { pool: "p1" }, value: "150Gi" },
   },
   RdsCsiPoolDegraded: {
     wrong: finding("pool-degraded", "2x60"),
@@ -149,6 +170,13 @@ const CASES: Readonly<Record<string, Case>> = {
   RdsCsiOrphans: {
     wrong: finding("pv-missing", "1x2000"),
     well: finding("pv-missing", "0x2000"),
+    // Another replica leads: the value is missing for minutes.
+    alsoWrong: [
+      {
+        ...finding("pv-missing", "1x700 _x1300"),
+        [controller("rds_csi_volume_findings", { finding: "pv-missing" }, "b")]: "_x706 1x1300",
+      },
+    ],
     ...{ silent: 1_439, fires: 1_441, value: "1" },
   },
   RdsCsiAttachmentDrift: {
@@ -182,6 +210,15 @@ const CASES: Readonly<Record<string, Case>> = {
       [on("up", { job: "rds-csi/rds-csi-node", ...NODE })]: "1x60",
       [on("up", { job: "other", ...NODE })]: "0x60",
     },
+    alsoWrong: [
+      { [on("up", { job: "other", ...NODE })]: "1x60" },
+      {
+        [on("up", { job: "rds-csi/rds-csi-node", ...NODE })]: "1x60",
+        [on("kube_daemonset_status_number_unavailable", {
+          ...{ daemonset: "rds-csi-node", namespace: "rds-csi", instance: "192.0.2.99:8080" },
+        })]: "1x60",
+      },
+    ],
     ...{ silent: 19, fires: 25, labels: { job: "rds-csi/rds-csi-node", ...NODE } },
   },
   RdsCsiVolumeAbnormalOnNode: {
@@ -195,8 +232,21 @@ const CASES: Readonly<Record<string, Case>> = {
     ...{ silent: 1, fires: 3, labels: NODE, value: "2" },
   },
   RdsCsiConnectionsReconnecting: {
-    wrong: { [node("rds_csi_node_connection_recoveries_total")]: "0+1x100" },
-    well: { [node("rds_csi_node_connection_recoveries_total")]: STEP },
+    wrong: {
+      [node("rds_csi_node_connection_recoveries_total")]: "0+1x100",
+      [node("rds_csi_node_connections", { state: "live" })]: "2x100",
+    },
+    // Ten connections, each lost once: the RDS has restarted.
+    well: {
+      [node("rds_csi_node_connection_recoveries_total")]: "0x19 10x100",
+      [node("rds_csi_node_connections", { state: "live" })]: "10x100",
+    },
+    alsoWell: [
+      {
+        [node("rds_csi_node_connection_recoveries_total")]: STEP,
+        [node("rds_csi_node_connections", { state: "live" })]: "1x100",
+      },
+    ],
     ...{ silent: 5, fires: 70, labels: NODE, value: "60" },
   },
   RdsCsiUnstageRefused: {
@@ -209,6 +259,9 @@ const CASES: Readonly<Record<string, Case>> = {
 /** A text of an annotation as Prometheus makes it. */
 const written = (text: string, { labels = {}, value = "" }: Case): string =>
   text
+    .replace(/\{\{ if \$labels\.(\w+) \}\}(.*?)\{\{ else \}\}(.*?)\{\{ end \}\}/g, (_, label, yes, no) =>
+      labels[label] ? yes : no,
+    )
     .replace(/\{\{ \$labels\.(\w+) \}\}/g, (_, label) => labels[label] ?? "")
     .replace(/\{\{ \$value(?: \| \w+)? \}\}/g, value);
 
@@ -281,8 +334,18 @@ describe.skipIf(noPromtool !== "")(`alerts, by promtool${noPromtool}`, () => {
       { name, minute: fires, fires: [fired] },
     ];
     expect(await testRules({ ...base, input: input(wrong), alerts })).toBe("");
-    expect(
-      await testRules({ ...base, input: input(well), alerts: [{ name, minute: fires, fires: [] }] }),
-    ).toBe("");
+    for (const series of [well, ...(each.alsoWell ?? [])])
+      expect(
+        await testRules({ ...base, input: input(series), alerts: [{ name, minute: fires, fires: [] }] }),
+      ).toBe("");
+    // That an alert fires, whatever it says: its name and state are series, too.
+    const firing = `count(ALERTS{alertname="${name}",alertstate="firing"}) > bool 0`;
+    for (const series of each.alsoWrong ?? [])
+      expect(
+        await testRules({
+          ...{ rules: text, input: input(series), alerts: [] },
+          expressions: [{ expr: firing, minute: fires, samples: { "{}": 1 } }],
+        }),
+      ).toBe("");
   });
 });

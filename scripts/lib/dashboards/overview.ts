@@ -158,7 +158,7 @@ export const OVERVIEW: Dashboard = {
         graph(
           "Calls by result",
           "ops",
-          "ABORTED and UNAVAILABLE are repeated by their callers. INTERNAL is a defect.",
+          "ABORTED and UNAVAILABLE are repeated by their callers. INTERNAL: see the alert RdsCsiInternalErrors.",
           q(`sum by (grpc_code) (rate(rds_csi_operations_total[${RATE}]))`, "{{grpc_code}}"),
         ),
         graph(
