@@ -173,7 +173,7 @@ const CASES: Readonly<Record<string, Case>> = {
     // Another replica leads: the value is missing for minutes.
     alsoWrong: [
       {
-        ...finding("pv-missing", "1x700 _x1300"),
+        ...finding("pv-missing", "1x700 stale _x1300"),
         [controller("rds_csi_volume_findings", { finding: "pv-missing" }, "b")]: "_x706 1x1300",
       },
     ],
