@@ -162,8 +162,10 @@ describe.skipIf(noHelm !== "")(`the chart of Helm${noHelm}`, () => {
     const page = blocksOf(await readPage("helm.md")).find(({ language }) => language === "yaml");
     const values = parse(page?.text ?? "");
     const wanted = build("examples/site");
-    const secret = ofKind(wanted, "Secret")[0].data;
-    const [key, knownHosts] = [secret.key, secret.known_hosts].map((each) =>
+    const [secret] = ofKind(wanted, "Secret");
+    // Helm would take it away when the key is not given again.
+    secret.metadata.annotations = { "helm.sh/resource-policy": "keep" };
+    const [key, knownHosts] = [secret.data.key, secret.data.known_hosts].map((each) =>
       Buffer.from(each, "base64").toString(),
     );
     const found = comparable(
@@ -230,6 +232,7 @@ describe.skipIf(noHelm !== "")(`the chart of Helm${noHelm}`, () => {
   test.each([
     ["no address", { config: { "nvme-address": "192.0.2.1" } }, "rds-address"],
     ["a key of config that no command knows", { config: { ...CONFIG, pol: "x" } }, "pol"],
+    ["a key of config that the objects fix", { config: { ...CONFIG, "driver-name": "x" } }, "driver-name"],
     ["a value of another type", { ...BASE, controller: { replicas: "two" } }, "replicas"],
     ["a switch that is not there", { ...BASE, kubevrt: { enabled: true } }, "kubevrt"],
     ["a digest that is none", { ...BASE, image: { digest: "latest" } }, "digest"],

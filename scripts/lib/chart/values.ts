@@ -101,7 +101,7 @@ export function chartValues(from: ManifestDefaults): Group {
         minLength: 1,
       }),
       key: leaf(
-        "The user's private key, by `--set-file rds.key=FILE`: the chart then makes the Secret. Empty: the Secret exists. Helm keeps values in the cluster, so a Secret of your own is better.",
+        "The user's private key, by `--set-file rds.key=FILE`: the chart then makes the Secret, and leaves it when it is empty again. Empty: the Secret exists. Helm keeps values in the cluster, so a Secret of your own is better.",
         "",
         TEXT,
       ),
@@ -233,7 +233,9 @@ function configSchema(): Schema {
     ...(repeatable ? { anyOf: [SCALAR, { type: "array", items: SCALAR }] } : SCALAR),
   });
   const properties = Object.fromEntries(
-    [...driverOptions()].map(([name, option]) => [name, schemaOf(option)]),
+    [...driverOptions()].flatMap(([name, option]) =>
+      FIXED.includes(name) ? [] : [[name, schemaOf(option)]],
+    ),
   );
   const address = { ...SCALAR, minLength: 1 };
   return {
@@ -249,4 +251,6 @@ function configSchema(): Schema {
   };
 }
 
+/** What the templates set: names that stand in several objects, and paths of containers. */
+const FIXED = ["driver-name", "endpoint", "metrics-address", "state-dir", "node-id", "kubelet-dir"];
 const REQUIRED = ["rds-address", "nvme-address"];

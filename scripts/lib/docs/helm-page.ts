@@ -50,6 +50,8 @@ helm install rds-csi manifests/chart -n rds-csi -f values.yaml --wait
 
 Helm checks the values first. A key of \`config\` that the driver does not know, or a missing address, is named, and nothing is installed.
 
+With \`--set-file rds.key=FILE\` instead, the chart makes the Secret, and an upgrade without it leaves the Secret as it is.
+
 ## Upgrade, roll back, uninstall
 
 A new version restarts the pods; mounts and connections stay. [upgrade.md](upgrade.md) says what to look at before.
