@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import process from "node:process";
 import { refusalText, refusedVariables } from "./cli/runtime-variables.ts";
 
@@ -8,6 +9,9 @@ if (refused.length > 0) {
   const { writeAll } = await import("./observability/log-sink.ts");
   writeAll(2, refusalText(refused));
   process.exit(2);
+} else if (basename(process.argv0) === "kubectl-rds") {
+  const { pluginMain } = await import("./cli/kubectl/main.ts");
+  process.exit(await pluginMain(args));
 } else if (args[0] === "node-helper") {
   // A short-lived child of `rds-csi node`; it must start fast and needs nothing else.
   const { startNodeHelper } = await import("./node/helper-main.ts");

@@ -3,6 +3,7 @@ import type { ControllerConfig } from "../config/load.ts";
 import { AttachmentService } from "../controller/attachments.ts";
 import { CopyService } from "../controller/copies.ts";
 import { ExpansionService } from "../controller/expansion.ts";
+import { FindingsWatch } from "../controller/findings-watch.ts";
 import { createMigrationMetrics } from "../controller/migration-metrics.ts";
 import { MigrationReporter } from "../controller/migration-reporter.ts";
 import { ModifyService } from "../controller/modify.ts";
@@ -83,6 +84,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     reserveBytes,
   });
   const health = new VolumeHealthService({ rds, clock, cluster: reader });
+  const findings = new FindingsWatch({ health, registry: metrics.registry, clock, logger });
   const attachments = new AttachmentService({
     rds,
     nodes: cluster.nodes,
@@ -124,7 +126,9 @@ export async function buildController(config: ControllerConfig, deps: Controller
     reconciler.trigger();
   });
   const background = Promise.all([
-    cluster.lead((signal) => reconciler.run(signal), stop.signal),
+    cluster.lead(async (signal) => {
+      await Promise.all([reconciler.run(signal), findings.run(signal)]);
+    }, stop.signal),
     counts.run(stop.signal),
     space.run(stop.signal),
     clusterId.learn(stop.signal),

@@ -55,7 +55,10 @@ export async function runNode(config: NodeConfig, deps: RunDeps): Promise<void> 
   const timer = setInterval(() => void look(), READINESS_MS);
   await service.prune(PRUNE_MS);
 
-  const survey = (signal: AbortSignal) => service.survey(signal);
+  const survey = async (signal: AbortSignal) => {
+    nodeMetrics.connected(await dataPath.list(signal));
+    return service.survey(signal);
+  };
   const watch = createHealthWatch({
     survey,
     events: events.sink,

@@ -3,7 +3,7 @@ import type { Clock } from "../domain/clock.ts";
 import type { ErrorId } from "../domain/errors/catalogue.ts";
 import { seriesOf } from "../observability/series.ts";
 import { FAILURE_CLASSES, type FailureClass } from "../routeros/failure-class.ts";
-import type { CommandOutcome, TransportObserver } from "../routeros/transport/transport.ts";
+import { type CommandOutcome, PURPOSES, type TransportObserver } from "../routeros/transport/transport.ts";
 
 /** How a RouterOS command ended, as label. `notSent` is no outcome: the command runs again. */
 const OUTCOMES: Readonly<Record<CommandOutcome, "ok" | "error" | "unknown" | undefined>> = {
@@ -18,10 +18,11 @@ const OUTCOMES: Readonly<Record<CommandOutcome, "ok" | "error" | "unknown" | und
 /** Why an SSH connection could not be made, as label; every other error is `unreachable`. */
 const CAUSES: Readonly<Partial<Record<ErrorId, string>>> = {
   hostKeyMismatch: "host-key",
+  hostKeysUnusable: "host-key",
   authenticationFailed: "authentication",
   userKeyUnusable: "user-key",
 };
-export const CONNECT_FAILURE_CAUSES: readonly string[] = ["unreachable", ...Object.values(CAUSES)];
+export const CONNECT_FAILURE_CAUSES: readonly string[] = ["unreachable", ...new Set(Object.values(CAUSES))];
 
 const COMMAND_BUCKETS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 /** An empty queue costs nothing; a command is never sent later than after 300 s. */
@@ -74,10 +75,11 @@ export function createRdsMetrics(registry: Registry, clock: Clock) {
     "1 while the SSH connection to the RDS is usable, by purpose.",
     "purpose",
   );
-  const reconnects = counter(
+  const reconnects = counterOf(
     "rds_csi_rds_reconnects_total",
     "SSH connections to the RDS that were made again after a loss, by purpose.",
     "purpose",
+    PURPOSES,
   );
   const queueLength = gauge(
     "rds_csi_rds_queue_length",

@@ -5,6 +5,7 @@ import { configurationDocs } from "../../scripts/lib/docs/configuration-page.ts"
 import { pinOf, publicLine, testKey } from "../../test/support/ssh-server.ts";
 import { commandOptions } from "../cli/options.ts";
 import { loadSimulateConfig } from "../cli/simulate.ts";
+import { readHostKeys } from "../routeros/transport/host-keys.ts";
 import { configStand, controller, mistakes } from "./config.fixture.ts";
 import { loadNodeConfig, loadVolumesConfig } from "./load.ts";
 import { envNameOf, type OptionTable } from "./option.ts";
@@ -46,6 +47,7 @@ describe("controller configuration", () => {
         keyFile: stand.keyFile,
         passphraseFile: undefined,
         hostKeys: [{ fingerprint: pin, type: undefined }],
+        hostKeyFile: undefined,
         channels: 8,
       },
     });
@@ -157,7 +159,8 @@ describe("controller configuration", () => {
         "rds-host-key-file": [path],
       }),
     });
-    const prints = config.rds.hostKeys.map(({ fingerprint }) => fingerprint);
+    expect(config.rds.hostKeys).toHaveLength(2);
+    const prints = (await readHostKeys(config.rds)).map(({ fingerprint }) => fingerprint);
     expect(prints).toEqual([pin, pin, pinOf(other.public).fingerprint]);
   });
 

@@ -18,7 +18,10 @@ export interface RdsConfig {
   readonly user: string;
   readonly keyFile: string;
   readonly passphraseFile: string | undefined;
+  /** Those of --rds-host-key. */
   readonly hostKeys: readonly HostKeyPin[];
+  /** With further ones; it has been read once. */
+  readonly hostKeyFile: string | undefined;
   /** Commands at once on each connection. */
   readonly channels: number;
 }
@@ -105,7 +108,8 @@ async function rdsConfig(found: RdsDraft): Promise<RdsConfig | undefined> {
     user: rdsUser,
     keyFile: rdsKeyFile,
     passphraseFile: rdsKeyPassphraseFile,
-    hostKeys: Object.freeze(pins),
+    hostKeys: Object.freeze([...(values.rdsHostKey ?? [])]),
+    hostKeyFile: rdsHostKeyFile,
     channels: values.rdsChannels,
   });
 }

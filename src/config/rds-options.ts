@@ -41,7 +41,7 @@ export const rdsOptions = {
   ),
   rdsHostKeyFile: optional(
     "rds-host-key-file <path>",
-    "file with SSH host keys of the RDS, one per line; read at start",
+    "file with SSH host keys of the RDS, one per line; read for each connection",
     parse.absolutePath,
     undefined,
     { expects: "the absolute path of a file in known_hosts form" },

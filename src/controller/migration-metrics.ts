@@ -1,4 +1,4 @@
-import { type Counter, Gauge, type Histogram, type Registry } from "prom-client";
+import type { Counter, Histogram, Registry } from "prom-client";
 import { type Clock, systemClock } from "../domain/clock.ts";
 import { LastKnown } from "../domain/last-known.ts";
 import type { VolumeFindingId } from "../inspect/catalogue.ts";
@@ -62,33 +62,22 @@ export function createMigrationMetrics(
   onTwoNodes: () => number | undefined,
   clock: Clock = systemClock,
 ): MigrationMetrics {
-  const registers = [registry];
-  const { counter, counterOf, histogram } = seriesOf(registry);
-  // Without labels: it has no sample while its value is not known.
-  const twoNodes = (name: string, help: string) =>
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        const count = onTwoNodes();
-        if (count === undefined) this.remove();
-        else this.set(count);
-      },
-    });
+  const { counter, counterOf, histogram, known, knownBy } = seriesOf(registry);
   const migrations = counterOf(
     "rds_csi_migration_migrations_total",
     "Live migrations that ended or passed their deadline, by result.",
     "result",
     ["success", "failed", "timeout"] satisfies MigrationResult[],
   );
-  twoNodes(
+  known(
     "rds_csi_migration_active_migrations",
     "Volumes that are in a live migration now, by their records on the RDS as last known.",
+    onTwoNodes,
   );
-  twoNodes(
+  known(
     "rds_csi_attachment_dual_attached_volumes",
     "Volumes that are attached to two nodes now, by their records on the RDS as last known.",
+    onTwoNodes,
   );
   const refusals = counterOf(
     "rds_csi_attachment_refusals_total",
@@ -97,17 +86,15 @@ export function createMigrationMetrics(
     REFUSAL_CAUSES,
   );
   const drift = new LastKnown<DriftCounts>(clock, DRIFT_MAX_AGE_MS);
-  new Gauge({
-    name: "rds_csi_attachment_drift",
-    help: "Attachments on which record, export and cluster disagree, by kind, as of the last reconcile.",
-    labelNames: ["kind"],
-    registers,
-    collect() {
+  knownBy(
+    "rds_csi_attachment_drift",
+    "Attachments on which record, export and cluster disagree, by kind, as of the last reconcile.",
+    "kind",
+    () => {
       const found = drift.get();
-      if (found === undefined) this.reset();
-      else for (const kind of DRIFT_KINDS) this.set({ kind }, found[kind]);
+      return found && DRIFT_KINDS.map((kind) => [kind, found[kind]]);
     },
-  });
+  );
   return {
     migrations,
     duration: histogram(

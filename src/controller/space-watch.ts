@@ -1,8 +1,9 @@
-import { Gauge, type Registry } from "prom-client";
+import type { Registry } from "prom-client";
 import type { Clock } from "../domain/clock.ts";
 import { LastKnown } from "../domain/last-known.ts";
 import type { Logger } from "../observability/log.ts";
 import { inBackground } from "../observability/request-scope.ts";
+import { seriesOf } from "../observability/series.ts";
 import type { PoolReport, PoolReporter } from "../rds/pool-report.ts";
 import type { SnapshotStore } from "../rds/snapshots.ts";
 import { COUNTS_MAX_AGE_MS, REFRESH_MS } from "./volume-counts.ts";
@@ -23,6 +24,8 @@ export interface SnapshotsOnPool {
 
 /** What is known of the space of the RDS. */
 export interface Space {
+  /** When it was read, milliseconds since the Unix epoch. */
+  readonly at: number;
   readonly pools: readonly PoolReport[];
   /** Of each pool that can hold snapshots, or does. */
   readonly snapshots: readonly SnapshotsOnPool[];
@@ -55,7 +58,7 @@ export class SpaceWatch {
 
   /** Reads pools and snapshots now. Never throws. @returns whether both were read */
   async refresh(signal: AbortSignal): Promise<boolean> {
-    const { pools, snapshots, logger } = this.#options;
+    const { pools, snapshots, clock, logger } = this.#options;
     const limit = AbortSignal.any([signal, AbortSignal.timeout(LIMIT_MS)]);
     try {
       // One after the other, as nobody waits for them.
@@ -63,7 +66,7 @@ export class SpaceWatch {
         "space",
         async () => [await pools.report(limit), await snapshots.list({}, limit)] as const,
       );
-      this.#space.set({ pools: reports, snapshots: snapshotsByPool(reports, all) });
+      this.#space.set({ at: clock.now(), pools: reports, snapshots: snapshotsByPool(reports, all) });
       return true;
     } catch (error) {
       if (!signal.aborted) logger.debug("the space of the RDS could not be read", { error });
@@ -103,21 +106,29 @@ function snapshotsByPool(
  * @param read what is known now
  */
 export function createSpaceMetrics(registry: Registry, read: () => Space | undefined): void {
-  const gauge = (name: string, help: string, samples: (space: Space) => Samples): Gauge<"pool"> =>
-    new Gauge({
-      ...{ name, help, labelNames: ["pool"], registers: [registry] },
-      collect() {
-        // A pool that is gone has no sample.
-        this.reset();
-        const space = read();
-        for (const [pool, value] of space === undefined ? [] : samples(space))
-          if (value !== undefined) this.set({ pool }, Number(value));
-      },
+  const { known, knownBy } = seriesOf(registry);
+  const gauge = (name: string, help: string, samples: (space: Space) => Samples): void =>
+    void knownBy(name, help, "pool", () => {
+      const space = read();
+      return (
+        space &&
+        samples(space).flatMap(([pool, value]) =>
+          value === undefined ? [] : [[pool, Number(value)] as const],
+        )
+      );
     });
   const ofPools = (value: (pool: PoolReport) => bigint | undefined) => (space: Space) =>
     space.pools.map((pool) => [pool.slot, value(pool)] as const);
   const ofSnapshots = (value: (on: SnapshotsOnPool) => bigint | number) => (space: Space) =>
     space.snapshots.map((on) => [on.pool, value(on)] as const);
+  known(
+    "rds_csi_pool_read_timestamp_seconds",
+    "When pools and snapshots were last read, in seconds since the Unix epoch.",
+    () => {
+      const space = read();
+      return space && space.at / 1_000;
+    },
+  );
   gauge(
     "rds_csi_pool_size_bytes",
     "Size of the filesystem of a mounted pool.",

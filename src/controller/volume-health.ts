@@ -2,7 +2,7 @@ import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { SharedWork } from "../domain/shared-work.ts";
 import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
-import { compareVolume } from "../inspect/compare.ts";
+import { compareVolume, stateOf, type VolumeState } from "../inspect/compare.ts";
 import { type Fact, found, ifKnown, unknown } from "../inspect/fact.ts";
 import type { VolumeFacts } from "../inspect/facts.ts";
 import { isRecent } from "../inspect/grace.ts";
@@ -28,6 +28,17 @@ export interface VolumeHealth {
   readonly id: VolumeId;
   /** Empty: nothing adverse is known. */
   readonly health: readonly HealthEntry[];
+}
+
+/** How a volume is. */
+export interface SurveyedVolume {
+  readonly state: VolumeState;
+  readonly findings: readonly VolumeFinding[];
+}
+
+interface FoundVolume extends Pick<SurveyedVolume, "findings"> {
+  readonly id: VolumeId;
+  readonly facts: VolumeFacts;
 }
 
 /** A volume with its health. */
@@ -78,10 +89,38 @@ export class VolumeHealthService {
     return this.#lists.run(`${page.after} ${page.most}`, signal, (shared) => this.#list(shared, page));
   }
 
+  /** Every volume, and every one that a PersistentVolume names, in handle order. RouterOS commands as of `Rds.inspect`. */
+  async survey(signal: AbortSignal): Promise<readonly SurveyedVolume[]> {
+    const { ids, find } = await this.#all(signal);
+    return ids.map((id) => {
+      const { facts, findings } = find(id);
+      return { state: stateOf(facts, findings), findings };
+    });
+  }
+
   async #list(
     signal: AbortSignal,
     { after, most }: Pick<PageRead, "after" | "most">,
   ): Promise<VolumePage<VolumeHealth>> {
+    const entries: VolumeHealth[] = [];
+    const { ids, find } = await this.#all(signal, after);
+    for (const id of ids) {
+      const { facts, findings } = find(id);
+      // One that is being copied is no volume yet.
+      if (ifKnown(facts.rds.record)?.copy !== undefined) continue;
+      const health = healthOfFindings(findings);
+      if (health.length === 0) continue;
+      if (most > 0 && entries.length === most) return { entries, isCut: true };
+      entries.push({ id, health });
+    }
+    return { entries, isCut: false };
+  }
+
+  /** The handles of all volumes, and how to find out about each. @param after handle behind which they begin */
+  async #all(
+    signal: AbortSignal,
+    after = "",
+  ): Promise<{ readonly ids: readonly VolumeId[]; find(id: VolumeId): FoundVolume }> {
     const { rds } = this.#options;
     const view = await this.#view(signal);
     const { survey, files } = await rds.inspect(undefined, signal);
@@ -94,25 +133,17 @@ export class VolumeHealthService {
     ]);
     const nothing: Listing = { volumes: [], foreign: [], mounted, arrays, conversions };
     const named = [...(views?.handles ?? [])].flatMap((handle) => parseVolumeId(handle) ?? []);
-    const entries: VolumeHealth[] = [];
-    for (const id of [...new Set([...disks.keys(), ...named])].sort()) {
-      if (id <= after) continue;
-      const listing = disks.get(id) ?? nothing;
-      // One that is being copied is no volume yet.
-      if (listing.volumes[0]?.record.copy !== undefined) continue;
-      const health = healthOfFindings(this.#findings(id, listing, filesOf.get(id) ?? [], views?.of(id)));
-      if (health.length === 0) continue;
-      if (most > 0 && entries.length === most) return { entries, isCut: true };
-      entries.push({ id, health });
-    }
-    return { entries, isCut: false };
+    const ids = [...new Set([...disks.keys(), ...named])].filter((id) => id > after).sort();
+    const find = (id: VolumeId): FoundVolume =>
+      this.#found(id, disks.get(id) ?? nothing, filesOf.get(id) ?? [], views?.of(id));
+    return { ids, find };
   }
 
   async #look(id: VolumeId, signal: AbortSignal) {
     // The cluster first, as in reconcile: what is attached in between is young.
     const view = await this.#view(signal);
     const { survey, files } = await this.#options.rds.inspect(id, signal);
-    const findings = this.#findings(id, survey, files, view);
+    const { findings } = this.#found(id, survey, files, view);
     return { listing: survey, findings, health: healthOfFindings(findings) };
   }
 
@@ -121,15 +152,16 @@ export class VolumeHealthService {
     return cluster && readClusterView(cluster, signal);
   }
 
-  #findings(
+  #found(
     id: VolumeId,
     listing: Listing,
     files: readonly RdsFile[],
     view: ClusterView | undefined,
-  ): VolumeFinding[] {
+  ): FoundVolume {
     const { rds, clock } = this.#options;
-    const facts = volumeFacts(worldOf(listing, view, rds.installation, clock.now()), id);
-    return compareVolume({ ...facts, rds: { ...facts.rds, file: fileOf(facts, files) } });
+    const listed = volumeFacts(worldOf(listing, view, rds.installation, clock.now()), id);
+    const facts = { ...listed, rds: { ...listed.rds, file: fileOf(listed, files) } };
+    return { id, facts, findings: compareVolume(facts) };
   }
 }
 

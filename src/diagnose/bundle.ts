@@ -7,13 +7,19 @@ import { diagnosisDocument } from "./document.ts";
 
 /**
  * The report for somebody else: the diagnosis with all facts and messages of the kernel, and the configuration. Of the RDS
- * link only address, user and number of pinned keys; paths of key files are left out, and their contents are never read here.
+ * link only address, user, number of pinned keys and whether a file has more; paths of key files are left out, and their contents are never read here.
  */
 export function bundleOf(diagnosis: Diagnosis, config: DiagnoseConfig): string {
   const { rds, ...rest } = config;
   const link =
     rds.state === "known"
-      ? { host: rds.value.host, port: rds.value.port, user: rds.value.user, pins: rds.value.hostKeys.length }
+      ? {
+          host: rds.value.host,
+          port: rds.value.port,
+          user: rds.value.user,
+          pins: rds.value.hostKeys.length,
+          hasPinFile: rds.value.hostKeyFile !== undefined,
+        }
       : rds;
   const bundle = {
     apiVersion: "rds-csi/v1",

@@ -76,6 +76,7 @@ beforeEach(async () => {
       keyFile: stack.keyFile,
       passphraseFile: undefined,
       hostKeys: stack.simulator.hostKeyFingerprints.map(hostKeyPin),
+      hostKeyFile: undefined,
       channels: 4,
     }),
   };

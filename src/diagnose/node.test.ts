@@ -31,6 +31,11 @@ test("a node that is well: nothing is found, and the chain says what was not ask
   ]);
 });
 
+test("the kernel's count of messages that it left out is no error", async () => {
+  node.write("dev/kmsg", node.kernelSays(5, "nvme_log_error: 3 callbacks suppressed"));
+  expect(told(await node.diagnose())).toEqual([]);
+});
+
 test("a node without volumes, where the configured address refuses: nothing listens before the first export", async () => {
   const at = { address: "127.0.0.1", port: node.port };
   node.sysfs.lose();

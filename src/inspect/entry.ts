@@ -88,7 +88,7 @@ export function finding(severity: Severity, about?: Aspect) {
   };
 }
 
-export const LOG = "`kubectl -n rds-csi logs deployment/rds-csi-controller -c driver`";
+export const LOG = "`kubectl -n rds-csi logs -l app.kubernetes.io/component=controller -c driver --tail=-1`";
 
 export const RESTART =
   "Restart the workload, so that the volume is detached and attached anew: `kubectl -n NAMESPACE delete pod POD`, or `virtctl -n NAMESPACE restart VM`.";

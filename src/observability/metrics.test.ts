@@ -1,33 +1,19 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import type { Registry } from "prom-client";
-import { documentedMetrics, type Mode } from "../../test/support/metrics-page.ts";
-import { CONNECT_FAILURE_CAUSES, createRdsMetrics } from "../cli/rds-metrics.ts";
-import { createMigrationMetrics, DRIFT_KINDS, REFUSAL_CAUSES } from "../controller/migration-metrics.ts";
-import { createSpaceMetrics } from "../controller/space-watch.ts";
-import { systemClock } from "../domain/clock.ts";
-import { createNodeMetrics, UNSTAGE_REFUSAL_CAUSES } from "../node/health/node-metrics.ts";
-import { CONNECT_OUTCOMES, createConnectMetrics } from "../nvme/connect-metrics.ts";
+import { documentedMetrics } from "../../test/support/metrics-page.ts";
+import { registryOf } from "../../test/support/registry.ts";
+import { CONNECT_FAILURE_CAUSES } from "../cli/rds-metrics.ts";
+import { DRIFT_KINDS, REFUSAL_CAUSES } from "../controller/migration-metrics.ts";
+import { VOLUME_STATES } from "../inspect/compare.ts";
+import { NODE_RATINGS } from "../inspect/health.ts";
+import { CONNECTION_STATES, UNSTAGE_REFUSAL_CAUSES } from "../node/health/node-metrics.ts";
+import { CONNECT_OUTCOMES } from "../nvme/connect-metrics.ts";
 import { FAILURE_CLASSES } from "../routeros/failure-class.ts";
 import { createMetrics } from "./metrics.ts";
 
 const build = { version: "1.2.3", commit: "abc" };
 const page = await Bun.file(join(import.meta.dir, "../../docs/metrics.md")).text();
 const documented = documentedMetrics(page);
-
-/** Everything that a mode registers. */
-function registryOf(mode: Mode): Registry {
-  const { registry } = createMetrics(build);
-  if (mode === "controller") {
-    createRdsMetrics(registry, systemClock);
-    createMigrationMetrics(registry, () => undefined);
-    createSpaceMetrics(registry, () => undefined);
-  } else {
-    createConnectMetrics(registry, { running: 0, waiting: 0 });
-    createNodeMetrics(registry, systemClock);
-  }
-  return registry;
-}
 
 interface Inner {
   readonly labelNames?: string[];
@@ -63,6 +49,9 @@ describe("docs/metrics.md", () => {
       rds_csi_nvme_connects_total: CONNECT_OUTCOMES,
       rds_csi_migration_migrations_total: ["success", "failed", "timeout"],
       rds_csi_node_volumes: ["normal", "abnormal"],
+      rds_csi_node_volume_conditions: Object.keys(NODE_RATINGS),
+      rds_csi_node_connections: CONNECTION_STATES,
+      rds_csi_volumes: VOLUME_STATES,
     };
     for (const [name, known] of Object.entries(values)) {
       const meaning = documented.find((each) => each.name === name)?.meaning ?? "";
@@ -73,7 +62,8 @@ describe("docs/metrics.md", () => {
   test("labels are bounded: none can hold an id, an address or a text; pools are few", () => {
     const labels = new Set(documented.flatMap((each) => each.labels));
     const bounded = ["method", "grpc_code", "purpose", "outcome", "class", "cause", "kind", "result", "pool"];
-    expect([...labels].sort()).toEqual([...bounded, "condition", "version", "commit"].sort());
+    const more = ["condition", "finding", "state", "version", "commit"];
+    expect([...labels].sort()).toEqual([...bounded, ...more].sort());
   });
 });
 

@@ -32,6 +32,34 @@ export function seriesOf(registry: Registry) {
           if (value !== undefined) this.set(value);
         },
       }),
+    /** A gauge that is read at each scrape. @param read undefined: nothing is known, and there is no sample */
+    known: (name: string, help: string, read: () => number | undefined): Gauge =>
+      new Gauge({
+        ...{ name, help, registers },
+        collect() {
+          const value = read();
+          if (value === undefined) this.remove();
+          else this.set(value);
+        },
+      }),
+    /**
+     * A gauge with one label, read at each scrape.
+     * @param read each value of the label with its number; undefined: nothing is known, and there is no sample
+     */
+    knownBy: <L extends string>(
+      name: string,
+      help: string,
+      label: L,
+      read: () => Iterable<readonly [string, number]> | undefined,
+    ): Gauge<L> =>
+      new Gauge({
+        ...{ name, help, labelNames: [label], registers },
+        collect() {
+          // A value that is gone has no sample.
+          this.reset();
+          for (const [value, count] of read() ?? []) this.set({ [label]: value } as Record<L, string>, count);
+        },
+      }),
     /** @param buckets upper bounds, in the unit of the name */
     histogram: <L extends string>(
       name: string,

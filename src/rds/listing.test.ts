@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import process from "node:process";
 import { useStack } from "../../test/support/own-stack.ts";
 import { type ControllerStack, LAYOUT, MIB, type Stack } from "../../test/support/rds-stack.ts";
 import { systemClock } from "../domain/clock.ts";
@@ -37,8 +38,11 @@ async function foreign(on: Stack, slot: string): Promise<void> {
   );
 }
 
-describe("5 000 volumes, on a RouterOS that loses what the channel's window does not take", () => {
-  const names = Array.from({ length: 5_000 }, (_, at) => `pvc-${at}`);
+/** Every part of a list is asked for in the same way: under other profiles fewer tell as much. */
+const MANY = (process.env.RDS_CSI_TEST_PROFILE ?? "current") === "current" ? 5_000 : 1_500;
+
+describe(`${MANY} volumes, on a RouterOS that loses what the channel's window does not take`, () => {
+  const names = Array.from({ length: MANY }, (_, at) => `pvc-${at}`);
   const ids = names.map(volumeIdFromName).toSorted();
 
   test("all are listed, as they are; no reply comes near the window", async () => {
@@ -49,7 +53,7 @@ describe("5 000 volumes, on a RouterOS that loses what the channel's window does
     const before = process.memoryUsage().heapUsed;
     const { volumes } = await on.rds.list(on.signal);
     expect(volumes.map(({ id }) => id)).toEqual(ids as VolumeId[]);
-    for (const at of [0, 1, 2_500, 4_999]) {
+    for (const at of [0, 1, MANY / 2, MANY - 1]) {
       const volume = volumes.find(({ record: { name } }) => name === `pvc-${at}`);
       expect(volume?.record).toEqual(record(`pvc-${at}`));
       const found = await on.rds.find(volume?.id as VolumeId, on.signal);
@@ -63,7 +67,7 @@ describe("5 000 volumes, on a RouterOS that loses what the channel's window does
     const sizes = on.simulator.commands.map(({ output }) => output.length);
     expect(Math.max(...sizes)).toBeLessThan(400_000);
     expect(sizes.length).toBeLessThan(150);
-    // What stays: two lists of 5 000 volumes, and the simulator's log of its replies.
+    // What stays: two lists of all volumes, and the simulator's log of its replies.
     Bun.gc(true);
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(100_000_000);
   });

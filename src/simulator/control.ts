@@ -80,10 +80,18 @@ async function answer(simulator: Simulator, request: IncomingMessage): Promise<u
       return { faults: 0, released };
     }
     case "POST /pools": {
-      const { slot, mounted } = (await readJson(request)) as { slot?: unknown; mounted?: unknown };
-      if (typeof slot !== "string" || typeof mounted !== "boolean" || !hasPool(simulator, slot))
-        throw new SimulatorError("expected {slot, mounted} with the slot of a pool");
-      await simulator.device.setPool(slot, { mounted });
+      const { slot, ...change } = (await readJson(request)) as Record<string, unknown>;
+      const { mounted, state } = change;
+      const isChange =
+        Object.keys(change).length > 0 &&
+        Object.keys(change).every((key) => key === "mounted" || key === "state") &&
+        ["boolean", "undefined"].includes(typeof mounted) &&
+        ["string", "undefined"].includes(typeof state);
+      if (typeof slot !== "string" || !isChange || !hasPool(simulator, slot))
+        throw new SimulatorError(
+          "expected {slot, mounted, state} with the slot of a pool; one of the others may be missing",
+        );
+      await simulator.device.setPool(slot, change);
       return {};
     }
     case "POST /reboot": {

@@ -33,7 +33,7 @@ export const LINES = [
   "/(file|subvolume)/remove",
   "nvme-tcp-export=yes",
   "nvme-tcp-export=no",
-  "^(?!.*/(disk|file)/(add|set|remove)).*/disk/print",
+  "^(?!.*/(disk|file)/(add|set|remove)).*/(disk|file)/print",
   "rds-csi:no-sum",
   "\\] file-size=",
   "/system/resource/get version",

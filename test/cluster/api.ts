@@ -39,6 +39,7 @@ const KINDS: Readonly<Record<string, string>> = {
   VolumeAttachment: "-apis/storage.k8s.io/v1/volumeattachments",
   VolumeSnapshotContent: "-apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents",
   VolumeSnapshot: "apis/snapshot.storage.k8s.io/v1/volumesnapshots",
+  PrometheusRule: "apis/monitoring.coreos.com/v1/prometheusrules",
   VirtualMachineInstance: "apis/kubevirt.io/v1/virtualmachineinstances",
   VirtualMachineInstanceMigration: "apis/kubevirt.io/v1/virtualmachineinstancemigrations",
 };
@@ -200,6 +201,10 @@ export class Api {
   async #story(kind: string, name: string, namespace: string | undefined, last: Thing): Promise<string> {
     const events = namespace === undefined ? [] : await this.events(kind, name, namespace);
     const lines = events.map(({ reason, message }) => `  ${reason}: ${message}`);
-    return [`status ${JSON.stringify(last?.status)}`, ...lines].join("\n");
+    // Of a namespace that does not end they name what is left in it.
+    const conditions = ((last?.status?.conditions ?? []) as Thing[])
+      .filter(({ status }) => status === "True")
+      .map(({ type, message }) => `  ${type}: ${message}`);
+    return [...conditions, `status ${JSON.stringify(last?.status)}`, ...lines].join("\n");
   }
 }

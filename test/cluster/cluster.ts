@@ -205,6 +205,10 @@ export class Cluster {
       const more = ["control/rds-commands.jsonl", "control/audit.log", "e2e/log", "e2e/report.json"];
       for (const each of more)
         await cp(join(place.state, each), join(logs, each.replace("/", "-"))).catch(() => {});
+      for (const node of [...NODES, THIRD])
+        await cp(join(place.state, node, "lib/pod-logs"), join(logs, `pods-${node}`), {
+          recursive: true,
+        }).catch(() => {});
     }
     await endOnHost(join(place.state, "relay"));
     for (const machine of await machines(place)) await machine?.end();

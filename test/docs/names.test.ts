@@ -4,15 +4,8 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { commandOptions } from "../../src/cli/options.ts";
 import { buildProgram } from "../../src/cli/program.ts";
-import { createRdsMetrics } from "../../src/cli/rds-metrics.ts";
 import { envNameOf } from "../../src/config/option.ts";
-import { createMigrationMetrics } from "../../src/controller/migration-metrics.ts";
-import { createSpaceMetrics } from "../../src/controller/space-watch.ts";
-import { systemClock } from "../../src/domain/clock.ts";
-import { createNodeMetrics } from "../../src/node/health/node-metrics.ts";
-import { createConnectMetrics } from "../../src/nvme/connect-metrics.ts";
-import { buildInfo } from "../../src/observability/build-info.ts";
-import { createMetrics } from "../../src/observability/metrics.ts";
+import { registryOf } from "../support/registry.ts";
 import { pages, ROOT, sources } from "./pages.fixture.ts";
 
 const stop = new AbortController().signal;
@@ -45,6 +38,13 @@ const OF_OTHERS = [
   "--features",
   "--snapshot-move-data",
   "--include-namespaces",
+  "--wait",
+  "--set-file",
+  "--all-namespaces",
+  "--dhchap-secret",
+  "--tail",
+  "--prefix",
+  "--max-log-requests",
 ];
 
 /** Flags of our own scripts: whatever their texts know. */
@@ -54,7 +54,13 @@ const scripts = readdirSync(join(ROOT, "scripts"), { withFileTypes: true })
   .concat(readFileSync(join(ROOT, "scripts/lib/docs/write-docs.ts"), "utf8"))
   .join("\n");
 
-const known = new Set(["--help", "--version", ...OF_OTHERS, ...longOptions(buildProgram(io, () => {}))]);
+const known = new Set([
+  "--help",
+  "--version",
+  ...OF_OTHERS,
+  ...longOptions(buildProgram(io, () => {})),
+  "--context",
+]);
 /** Flags of sidecars, and fields of Kubernetes: what the manifests use, which tests of their own check. */
 const manifests = sources(["manifests"], /\.yaml$/);
 for (const [flag] of (scripts + manifests).matchAll(/--[a-z][a-z-]+/g)) known.add(flag);
@@ -117,13 +123,10 @@ describe("names in the documents exist in the code", () => {
   });
 
   test("metrics", async () => {
-    const { registry } = createMetrics(buildInfo);
-    createMigrationMetrics(registry, () => undefined);
-    createSpaceMetrics(registry, () => undefined);
-    createConnectMetrics(registry, { running: 0, waiting: 0 });
-    createRdsMetrics(registry, systemClock);
-    createNodeMetrics(registry, systemClock);
-    const metrics = new Set((await registry.getMetricsAsJSON()).map(({ name }) => name));
+    const all = await Promise.all(
+      (["controller", "node"] as const).map((mode) => registryOf(mode).getMetricsAsJSON()),
+    );
+    const metrics = new Set(all.flat().map(({ name }) => name));
     expect(metrics.size).toBeGreaterThan(8);
     for (const { path, text } of pages) {
       const unknown = [...text.matchAll(/\b(?:rds_csi|process)_[a-z_]+\b/g)]
@@ -153,6 +156,27 @@ describe("names in the documents exist in the code", () => {
         .map((text) => text.replace(/: \S+$/, ""))
         .filter((text) => /^[a-z]+(?:[A-Z][a-z0-9]+)+$/.test(text) && !identifiers.has(text));
       expect([path, unknown]).toEqual([path, []]);
+    }
+  });
+
+  test("texts that a page looks for in a log", () => {
+    const code = sources(["src"], /^(?!.*\.(test|fixture)\.ts$).*\.ts$/).replace(
+      /^(?:import|} from) .*$/gm,
+      "",
+    );
+    const literals = [...code.matchAll(/"((?:[^"\\\n]|\\.)*)"/g)].map(([, text = ""]) => text).join("\n");
+    const ids = new Set([...code.matchAll(/^ {2}(\w+): entry\./gm)].map(([, id]) => id));
+    const isLogged = (word: string) => ids.has(word) || literals.includes(word);
+    expect([isLogged("hostKeyMismatch"), isLogged("lease"), isLogged("leader,")]).toEqual([
+      true,
+      true,
+      false,
+    ]);
+    for (const { path, text } of pages) {
+      const words = [...text.matchAll(/logs .*\| grep (?:-E )?'?([\w|, ]+)'?$/gm)].flatMap(([, list = ""]) =>
+        list.split("|"),
+      );
+      expect([path, words.filter((word) => !isLogged(word))]).toEqual([path, []]);
     }
   });
 });

@@ -73,14 +73,20 @@ export class Recording {
 export interface RuleTest {
   readonly rules: string;
   readonly input: readonly { readonly series: string; readonly values: string }[];
-  /** Minute at which expressions are evaluated. */
-  readonly minute: number;
-  readonly expressions: Readonly<Record<string, Samples>>;
+  /** What expressions yield. */
+  readonly expressions: readonly {
+    readonly minute: number;
+    readonly expr: string;
+    readonly samples: Samples;
+  }[];
   /** Alert to what it must fire with, by minute: the labels beside its name. */
   readonly alerts: readonly {
     readonly name: string;
     readonly minute: number;
-    readonly fires: readonly { readonly labels: Record<string, string>; readonly summary: string }[];
+    readonly fires: readonly {
+      readonly labels: Readonly<Record<string, string>>;
+      readonly annotations: Readonly<Record<string, string>>;
+    }[];
   }[];
 }
 
@@ -98,17 +104,17 @@ export async function testRules(wanted: RuleTest): Promise<string> {
         {
           interval: "1m",
           input_series: wanted.input,
-          promql_expr_test: Object.entries(wanted.expressions).map(([expr, samples]) => ({
+          promql_expr_test: wanted.expressions.map(({ minute, expr, samples }) => ({
             expr,
-            eval_time: `${wanted.minute}m`,
+            eval_time: `${minute}m`,
             exp_samples: Object.entries(samples).map(([labels, value]) => ({ labels, value })),
           })),
           alert_rule_test: wanted.alerts.map(({ name, minute, fires }) => ({
             alertname: name,
             eval_time: `${minute}m`,
-            exp_alerts: fires.map(({ labels, summary }) => ({
+            exp_alerts: fires.map(({ labels, annotations }) => ({
               exp_labels: labels,
-              exp_annotations: { summary },
+              exp_annotations: annotations,
             })),
           })),
         },

@@ -145,19 +145,24 @@ describe("RouterOS commands per RPC", () => {
     });
   });
 
-  test("a controller that starts reads the version and all records; then the first attach takes two", async () => {
+  test("a controller that starts reads the version, all records and all volumes; then the first attach takes two", async () => {
     const { volume } = await stand.controller.createVolume(request("cold"));
     const volumeId = volume?.volumeId ?? "";
     const socket = join(stand.directory, "cold.sock");
     const mark = (await stand.control.commands()).at(-1)?.sequence ?? 0;
     const process = await stand.startController(socket, []);
-    await stand.control.untilAnswered(2, mark);
+    // The last of the two commands of the first look at all volumes.
+    await stand.control.untilSent(/raid-member-failed/, mark);
+    await stand.control.untilAnswered(4, mark);
+    const started = (await stand.control.commands()).filter(({ sequence }) => sequence > mark);
+    // Two at the same time make the transport try a second channel.
+    expect(started.filter(({ line }) => !/^:(delay 100ms|put 1)$/.test(line))).toHaveLength(4);
     const controller = stand.connect(Controller, socket);
     const attach = { volumeId, nodeId: "node-a", volumeCapability: block() };
     const attached = await count(() => controller.controllerPublishVolume(attach));
     const detached = await count(() => controller.controllerUnpublishVolume({ volumeId }));
     expect([attached, detached]).toEqual([2, 1]);
-    expect((await stand.control.commands()).at(-1)?.sequence).toBe(mark + 5);
+    expect((await stand.control.commands()).at(-1)?.sequence).toBe(mark + started.length + 3);
     expect(await process.stop()).toBe("0");
     await stand.controller.deleteVolume({ volumeId });
   });

@@ -1,5 +1,6 @@
 import { expect } from "bun:test";
 import { writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { block, MIB, mount } from "../support/rpc.ts";
@@ -11,6 +12,8 @@ import { NODE_SOCKET, type World } from "./world.ts";
 const FILES = "/run/lab";
 /** A busy host may keep a machine from running for more than the second of QUICK: the kernel would tell of a lost connection. */
 const TIMERS = { ...QUICK, keepAliveTmo: "5" };
+const RUNBOOKS = join(import.meta.dirname, "../../docs/runbooks");
+const NOT_LIVE = "RdsCsiConnectionsNotLive";
 const OTHER = "22222222-2222-4222-8222-222222222222";
 
 interface Found {
@@ -35,18 +38,27 @@ function record(name: string, { code: _, ...report }: Report): void {
     writeFileSync(join(directory, `${name}.json`), `${JSON.stringify(report, undefined, 2)}\n`);
 }
 
+const OF_RDS = [
+  ...["--rds-address", "192.0.2.1:2222", "--rds-key-file", `${FILES}/user-key`],
+  ...["--rds-host-key-file", `${FILES}/host-key`],
+];
+
 /** Runs the command as a person on the node does, with the RDS options too. */
-async function diagnose(world: World, node = "node-a", more: readonly string[] = []): Promise<Report> {
+async function diagnose(world: World, node = "node-a", more: readonly string[] = OF_RDS): Promise<Report> {
   const options = [
-    ...["--endpoint", `unix://${NODE_SOCKET}`, "--node-id", node, "--storage-address", "192.0.2.1"],
-    ...["--rds-address", "192.0.2.1:2222", "--rds-key-file", `${FILES}/user-key`],
-    ...["--rds-host-key-file", `${FILES}/host-key`, ...more],
+    ...["--endpoint", `unix://${NODE_SOCKET}`, "--node-id", node, "--storage-address", "192.0.2.1", ...more],
   ];
   const { code, stdout, stderr } = await world
     .machine(node)
     .run(`${kind.executable} diagnose ${options.join(" ")} -o json`, 60_000);
   if (stdout === "") throw new Error(`diagnose ended with ${code}: ${stderr}`);
   return { ...(JSON.parse(stdout) as Report), code };
+}
+
+interface Look {
+  readonly node?: string;
+  readonly page?: readonly [alert: string, id: string];
+  readonly undo?: () => Promise<unknown>;
 }
 
 const told = ({ findings }: Report) =>
@@ -59,15 +71,34 @@ const UNANSWERED = ["check-unanswered", "plugin-not-answering", "rds-not-underst
 const isUnanswered = ({ findings }: Report): boolean => findings.some(({ id }) => UNANSWERED.includes(id));
 
 /**
+ * Runs the command as the page of an alert says: in the node's pod, which has no key of the RDS. The first finding is the given one, and
+ * the page names it.
+ */
+async function expectNamed(world: World, alert: string, id: string): Promise<void> {
+  const page = await readFile(join(RUNBOOKS, `${alert}.md`), "utf8");
+  expect([alert, page.includes(`\`${id}\``)]).toEqual([alert, true]);
+  let seen: readonly string[] = [];
+  const look = async () => {
+    seen = (await diagnose(world, "node-a", [])).findings.map((each) => each.id);
+    return seen[0] === id;
+  };
+  await world.until(`${id} is the first finding`, look, CAUSE_MS).catch((error: unknown) => {
+    throw new Error(`${error}; found: ${seen.join()}`);
+  });
+}
+
+/**
  * Looks until the first finding names the cause, and everything of the same volume that is not a cause of its own follows from another.
  * @param undo puts right what was broken, also when the cause was not found: the next scenario begins with a node that is well
+ * @param page of an alert that leads to this, and the first finding without the RDS's options
  */
 async function expectCause(
   world: World,
   [id, volume, ...consequences]: readonly [id: string, volume: string | null, ...consequences: string[]],
-  { node = "node-a", undo }: { readonly node?: string; readonly undo?: () => Promise<unknown> } = {},
+  { node = "node-a", page, undo }: Look = {},
 ): Promise<Report> {
   try {
+    if (page !== undefined) await expectNamed(world, ...page);
     for (const end = Date.now() + CAUSE_MS * kind.slowness; ; ) {
       const report = await diagnose(world, node);
       const of = (each: string) => report.findings.find((finding) => finding.id === each);
@@ -134,6 +165,7 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
     await routerOs(world, `/disk/set [find slot=${raw.id}] nvme-tcp-export=no`);
     await untilState(world, raw, "connecting");
     await expectCause(world, ["not-exported", raw.id, "connection-not-live", "io-waits"], {
+      page: [NOT_LIVE, "target-refuses-connection"],
       undo: () => routerOs(world, `/disk/set [find slot=${raw.id}] nvme-tcp-export=yes`),
     });
     await untilState(world, raw, "live");
@@ -153,7 +185,9 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
     await taken.detach("node-a");
     await taken.up("node-b");
     await untilState(world, taken, "connecting");
-    await expectCause(world, ["volume-attached-elsewhere", taken.id, "connection-not-live", "io-waits"]);
+    await expectCause(world, ["volume-attached-elsewhere", taken.id, "connection-not-live", "io-waits"], {
+      page: [NOT_LIVE, "target-refuses-connection"],
+    });
     await taken.down("node-b");
     await taken.unpublish("node-a");
     await taken.up("node-a");
@@ -168,6 +202,7 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
       world,
       ["storage-port-refused", null, "connection-not-live", "io-waits"],
       {
+        page: [NOT_LIVE, "storage-port-refused"],
         undo: () => world.startRds(),
       },
     );
@@ -187,7 +222,9 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
     const stat = `cat /proc/${dirty.pid}/stat 2>/dev/null || true`;
     await world.until("it hangs", async () => (await a.look(stat)).includes(") D "));
     const consequences = ["connection-not-live", "io-waits", "hung-tasks", "rds-unreachable"];
-    const report = await expectCause(world, ["storage-unreachable", null, ...consequences]);
+    const report = await expectCause(world, ["storage-unreachable", null, ...consequences], {
+      page: [NOT_LIVE, "storage-unreachable"],
+    });
     record("broken", report);
     const hung = report.findings.find(({ id, volume }) => id === "hung-tasks" && volume === files.id);
     expect(hung?.evidence.join()).toContain(`process ${dirty.pid} (dd)`);
@@ -282,6 +319,8 @@ lab("rds-csi diagnose names the true cause first", {}, (scenario) => {
     const report = await untilWell(world);
     expect(report.findings.filter(({ severity }) => severity !== "info").map(({ id }) => id)).toEqual([]);
     expect(report.code).toBe(0);
+    // What the kernel has said of all that is not forgotten.
+    await expectNamed(world, "RdsCsiConnectionsReconnecting", "nvme-kernel-errors");
     await files.down("node-a");
     await raw.down("node-a");
   });

@@ -312,9 +312,14 @@ lab("a control link that is slower than the sidecar waits", { nodes: ["node-a"] 
       world.cable("control").delayMs = 150;
       // One command fits into what the sidecar waits, two do not.
       await controller.listVolumes({});
-      const begun = performance.now();
-      await controller.listVolumes({});
-      const slow = Math.round(1.8 * (performance.now() - begun));
+      let fastest = Number.POSITIVE_INFINITY;
+      // A busy host may have been slow once.
+      for (let turn = 0; turn < 5; turn++) {
+        const begun = performance.now();
+        await controller.listVolumes({});
+        fastest = Math.min(fastest, performance.now() - begun);
+      }
+      const slow = Math.round(1.8 * fastest);
       const request = {
         name: "slow",
         capacityRange: { requiredBytes: 64n * MIB },

@@ -8,7 +8,9 @@ import { nameOf } from "./schema.fixture.ts";
 const manifests = page("docs/manifests.md");
 const FOLDERS = [
   "base",
-  ...["kubevirt", "monitoring", "snapshots", "diagnose-pods"].map((name) => `components/${name}`),
+  ...["kubevirt", "monitoring", "snapshots", "diagnose-pods", "dashboards"].map(
+    (name) => `components/${name}`,
+  ),
 ];
 
 test("docs/manifests.md names every object, and none that does not exist", () => {

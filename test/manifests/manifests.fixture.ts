@@ -29,6 +29,7 @@ export const BUILDS = [
   "overlays/without-node-restriction",
   "overlays/diagnose-pods",
   "overlays/snapshots",
+  "overlays/dashboards",
   "examples/site",
 ] as const;
 
@@ -45,10 +46,10 @@ export function parseManifests(text: string, from: string): Manifest[] {
 export const files: ReadonlyMap<string, readonly Manifest[]> = new Map(
   readdirSync(MANIFESTS, { recursive: true })
     .map(String)
-    // Below sites/ are the settings of whoever works here (docs/install.md).
+    // Below sites/ are the settings of whoever works here (docs/install.md); the chart has templates of Helm.
     .filter(
       (path) =>
-        !path.startsWith("sites/") && /\.ya?ml$/.test(path) && statSync(join(MANIFESTS, path)).isFile(),
+        !/^(sites|chart)\//.test(path) && /\.ya?ml$/.test(path) && statSync(join(MANIFESTS, path)).isFile(),
     )
     .sort()
     .map((path) => [path, parseManifests(readFileSync(join(MANIFESTS, path), "utf8"), path)]),

@@ -83,6 +83,11 @@ export class Control {
     return this.#ask("POST", "/pools", { slot, mounted });
   }
 
+  /** The state of a pool's array, as RouterOS words it: `clean`, `degraded`. */
+  array(slot: string, state: string): Promise<unknown> {
+    return this.#ask("POST", "/pools", { slot, state });
+  }
+
   /** Connections that are open and commands that run. */
   stats(): Promise<{ readonly connections: number; readonly running: number }> {
     return this.#ask("GET", "/stats") as Promise<{ readonly connections: number; readonly running: number }>;

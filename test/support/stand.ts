@@ -28,6 +28,8 @@ export interface StandOptions {
   readonly controller?: readonly string[];
   /** Further flags of the stand's own controller, which other replicas do not get. */
   readonly firstController?: readonly string[];
+  /** Where the stand's own controller serves metrics; default: the unix socket `metrics.sock` of the directory. */
+  readonly metricsAddress?: string;
   /** Instead of the static list of nodes: who tells the controller about nodes and workloads. */
   readonly orchestrator?: readonly string[];
   /** Further flags of `rds-csi node`. */
@@ -155,7 +157,8 @@ export async function startStand(options: StandOptions): Promise<Stand> {
       ...(options.orchestrator ?? ["--orchestrator", "none", "--nodes", nodes.join(",")]),
       ...(options.controller ?? []),
     ];
-    const first = ["--metrics-address", `unix:${path("metrics.sock")}`, ...(options.firstController ?? [])];
+    const metrics = options.metricsAddress ?? `unix:${path("metrics.sock")}`;
+    const first = ["--metrics-address", metrics, ...(options.firstController ?? [])];
     const startController = async (socket = controllerSocket, flags: readonly string[] = first) => {
       const running = await start("controller", [...controllerFlags(socket), ...flags]);
       await until("the controller", () => answers(socket), [running]);

@@ -1,5 +1,7 @@
 import type { Command } from "commander";
 import { EXIT_CODE_DOCS } from "../../../src/cli/exit-codes.ts";
+import type { Io } from "../../../src/cli/io.ts";
+import { buildPlugin } from "../../../src/cli/kubectl/plugin.ts";
 import { commandOptions } from "../../../src/cli/options.ts";
 import { buildProgram } from "../../../src/cli/program.ts";
 import type { OptionTable } from "../../../src/config/option.ts";
@@ -85,10 +87,23 @@ const SNAPSHOT_FIELDS: readonly (readonly [string, string])[] = [
   ],
 ];
 
+/** What `kubectl rds --help` prints. */
+function pluginHelp(io: Io): string {
+  const never = () => Promise.reject(new Error("never called"));
+  let text = "";
+  const deps = { kubectl: never, attached: never, isTerminal: false };
+  const out = (more: string): void => {
+    text += more;
+  };
+  buildPlugin({ ...io, out }, deps, () => {}).outputHelp();
+  return text.trimEnd();
+}
+
 /** `docs/cli.md`, complete. `scripts/docs` writes it, and a test compares the file with it. */
 export function cliDocs(): string {
-  const never = new AbortController().signal;
-  const io = { env: {}, out: () => {}, err: () => {}, columns: undefined, colour: false, stop: never };
+  const stop = new AbortController().signal;
+  const io = { env: {}, out: () => {}, err: () => {}, columns: undefined, colour: false, stop };
+
   return `${[
     "# Command line",
     "",
@@ -106,6 +121,23 @@ export function cliDocs(): string {
       buildProgram(io, () => {}),
       "rds-csi",
     ),
+    "## `kubectl rds`",
+    "",
+    "The executable is also a plugin of kubectl: under the name `kubectl-rds` in a folder of PATH, as a copy or a link. It finds the driver's",
+    "pods by your kubeconfig and runs the commands in them, where configuration, key and rights are. Your computer needs none of them.",
+    "",
+    "```sh",
+    'ln -s "$PWD/dist/rds-csi" /usr/local/bin/kubectl-rds',
+    "kubectl rds volumes list --problems",
+    "```",
+    "",
+    "```text",
+    pluginHelp(io),
+    "```",
+    "",
+    "Your account needs the rights to list pods and to create `pods/exec` in the driver's namespace. Whoever has the latter may run anything with the",
+    "driver's rights ([security.md](security.md)).",
+    "",
     "## The list of volumes as JSON or YAML",
     "",
     "`rds-csi volumes list -o json` prints one object: `apiVersion` is `rds-csi/v1`, `kind` is `VolumeList`, `items` holds",

@@ -10,6 +10,11 @@ interface Use {
 /** The commands of the driver, in the order of the columns. The simulator's options have a table of their own. */
 const DRIVER: readonly ConfiguredCommand[] = ["controller", "node", "volumes", "snapshots", "diagnose"];
 
+/** Each option of the driver's commands by its name, as the first command has it. */
+export function driverOptions(): ReadonlyMap<string, OptionDefinition<unknown>> {
+  return new Map([...usesByName(DRIVER)].flatMap(([name, [first]]) => (first ? [[name, first.option]] : [])));
+}
+
 /** A text of the tables in Markdown. Angle brackets outside of code would be HTML. */
 const cell = (text: string): string =>
   text.replaceAll("|", "\\|").replace(/(?<!`[^`]*)<([a-z-]+)>/g, "&lt;$1&gt;");

@@ -2,14 +2,25 @@ import { readdirSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
+import packageJson from "../../../package.json" with { type: "json" };
+import { chartFiles } from "../chart/chart.ts";
+import { dashboardFiles } from "../dashboards/dashboards.ts";
 import { cliDocs } from "./cli-page.ts";
 import { configurationDocs } from "./configuration-page.ts";
 import { diagnosePage, diagnosisSchemaText } from "./diagnose-page.ts";
 import { errorsPage } from "./errors-page.ts";
 import { titlesBelow, withFiles } from "./evidence.ts";
+import { helmPage } from "./helm-page.ts";
 import { volumesPage } from "./volumes-page.ts";
 
-/** The generated pages, by path. */
+const source = { manifests: "manifests", version: packageJson.version };
+
+/** Files of a folder as generated files. */
+function filesIn(folder: string, files: Readonly<Record<string, string>>): Record<string, () => string> {
+  return Object.fromEntries(Object.entries(files).map(([name, text]) => [join(folder, name), () => text]));
+}
+
+/** The generated files, by path. */
 const PAGES: Readonly<Record<string, () => string>> = {
   "docs/errors.md": errorsPage,
   "docs/configuration.md": configurationDocs,
@@ -17,6 +28,9 @@ const PAGES: Readonly<Record<string, () => string>> = {
   "docs/volumes.md": volumesPage,
   "docs/diagnose.md": diagnosePage,
   "docs/diagnosis.schema.json": diagnosisSchemaText,
+  "docs/helm.md": () => helmPage(source),
+  ...filesIn("manifests/chart", chartFiles(source)),
+  ...filesIn("manifests/components/dashboards", dashboardFiles()),
 };
 
 const titles = titlesBelow(".");

@@ -85,8 +85,8 @@ that builds, at their newest version; \`dist/image.json\` says which they were, 
 inside, that no link leads nowhere, and that every package has its licence; of this machine's, that every program runs in the
 root and says the version of its package, and that the executable runs there as user ${USER.id}, read-only. The lab runs controller
 and nodes in containers of this very root filesystem ([\`image.lab.ts\`](../test/lab/image.lab.ts)): the controller without any
-right, the node privileged, with a volume's life, a live migration, and the module nvme-tcp loaded by the node. No container
-engine and no arm64 machine has run it yet.
+right, the node privileged, with a volume's life, a live migration, and the module nvme-tcp loaded by the node. The arm64 executable runs in
+its root under an emulator of processes: simulator, controller and commands. No container engine and no arm64 machine has run it yet.
 `;
 }
 

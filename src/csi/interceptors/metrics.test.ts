@@ -21,6 +21,8 @@ test("counts by code, measures, and knows what runs", async () => {
       return create(DeleteVolumeResponseSchema);
     }).catch(() => {});
   await run();
+  // There is a sample before the first defect.
+  expect(await metrics.registry.metrics()).toContain('{method="DeleteVolume",grpc_code="INTERNAL"} 0');
   await run(failure("recordConflict", { volume: "v", attempts: 3 }));
   await run(new Error("x"));
   await run(failure("unimplemented", { method: "DeleteVolume" }));

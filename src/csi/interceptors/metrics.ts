@@ -17,6 +17,8 @@ export function metricsInterceptor(
       metrics.operationsInFlight.dec({ method });
     };
     metrics.operationsInFlight.inc({ method });
+    // From the first call on, so that increase() sees the first defect.
+    metrics.operations.inc({ method, grpc_code: "INTERNAL" }, 0);
     try {
       const response = await next(call);
       finish("OK");

@@ -72,6 +72,7 @@ export function routeText({ route }: Pick<StorageFacts, "route">): string {
 const RDS_FAILURES: Readonly<Partial<Record<ErrorId, FindingId>>> = {
   authenticationFailed: "rds-key-refused",
   userKeyUnusable: "rds-key-unusable",
+  hostKeysUnusable: "rds-key-unusable",
   hostKeyMismatch: "rds-host-key-mismatch",
   rdsUnreachable: "rds-unreachable",
   versionTooOld: "rds-version-too-old",

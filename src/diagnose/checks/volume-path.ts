@@ -175,7 +175,9 @@ export function checkAround(
   const foreign = connections.filter(({ volume }) => volume === undefined);
   const anywhere = hung.filter(({ volume }) => volume === undefined).map(hungText);
   const bad = log
-    .filter(({ ageSeconds, text }) => ageSeconds <= RECENT_SECONDS && ERROR.test(text))
+    .filter(
+      ({ ageSeconds, text }) => ageSeconds <= RECENT_SECONDS && ERROR.test(text) && !SUPPRESSED.test(text),
+    )
     .map(({ ageSeconds, text }) => `${Math.round(ageSeconds)} s ago: ${text}`);
   const ofNode = (id: FindingId, name: string, evidence: readonly string[]) =>
     draftIf(evidence.length > 0, id, { kind: "node", name }, ...evidence);
@@ -189,4 +191,6 @@ export function checkAround(
 }
 
 const RECENT_SECONDS = 900;
+/** How many messages the kernel left out, after the name of the function that says them: it is no error by itself. */
+const SUPPRESSED = /\d+ callbacks suppressed$/;
 const ERROR = /fail|time(d )?out|error|Reconnecting|not allowed|Invalid|blocked for more/i;

@@ -40,4 +40,16 @@ export const kubernetesErrors = {
     (p) => `volume ${p.volume} is bound through several PersistentVolumes: ${p.names.join(", ")}`,
     "Delete all but one of them (with persistentVolumeReclaimPolicy Retain). With several, the users of the volume are unknown.",
   ),
+  pluginNoPod: entry.UNAVAILABLE<{ what: string; detail: string }>(
+    (p) => `there is no ${p.what} that runs the command: ${p.detail}`,
+    "Look at its pods: `kubectl get pods --all-namespaces -l app.kubernetes.io/name=rds-csi -o wide`. Another cluster: --context; another namespace: --namespace, before the command.",
+  ),
+  pluginKubectl: entry.UNAVAILABLE<{ detail: string }>(
+    (p) => `kubectl could not look for the pods of rds-csi: ${p.detail}`,
+    "The plugin uses your kubeconfig: `kubectl get pods -n rds-csi` must work. The rights that it needs are to list pods, and to create pods/exec.",
+  ),
+  pluginFile: entry.INVALID_ARGUMENT<{ option: string }>(
+    (p) => `${p.option} names a file, which would be one within the pod`,
+    "Redirect the output instead, as `-o json > FILE`. For a bundle: `kubectl exec` with --bundle, then `kubectl cp`.",
+  ),
 } as const;

@@ -45,6 +45,10 @@ export const rdsErrors = {
     (p) => `no login at the RDS ${p.address}: ${p.reason}`,
     "Mount a private Ed25519 or RSA key at --rds-key-file; it is read anew for the next connection.",
   ),
+  hostKeysUnusable: entry.UNAVAILABLE<{ address: string; reason: string }>(
+    (p) => `no login at the RDS ${p.address}: ${p.reason}`,
+    "Mount a file with one host key per line at --rds-host-key-file; it is read anew for the next connection.",
+  ),
   permissionDenied: entry.PERMISSION_DENIED<{ what: string; detail: string }>(
     (p) => `${p.what}: the RouterOS user lacks a permission (${p.detail})`,
     "Give the user's group the policies ssh, read, write and test.",

@@ -6,13 +6,16 @@ import type { Logger } from "../../observability/log.ts";
 import { type AbnormalCondition, conditionMessage } from "./health.ts";
 import type { SurveyResult } from "./survey.ts";
 
+/** A volume with the reasons for which it is abnormal; none for a normal one. */
+export type SeenVolume = readonly [volume: VolumeId, conditions: readonly AbnormalCondition[]];
+
 export interface HealthWatchOptions {
   /** See survey(). */
   readonly survey: (signal: AbortSignal) => Promise<SurveyResult>;
   /** undefined: transitions are only logged. */
   readonly events: Pick<EventSink, "postForVolume"> | undefined;
-  /** Called after each look with the number of volumes, and with that of the abnormal ones. */
-  readonly onLook?: (volumes: number, abnormal: number) => void;
+  /** Called after each look, with the volumes whose condition was found out. */
+  readonly onLook?: (seen: readonly SeenVolume[]) => void;
   readonly nodeId: string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -77,11 +80,9 @@ export function createHealthWatch(options: HealthWatchOptions): HealthWatch {
       const now = clock.monotonic();
       for (const volume of ailing.keys()) if (!found.has(volume)) ailing.delete(volume);
       // An unknown condition is no transition.
-      const seen = [...found].filter(
-        (each): each is [VolumeId, readonly AbnormalCondition[]] => each[1] !== undefined,
-      );
+      const seen = [...found].filter((each): each is [...SeenVolume] => each[1] !== undefined);
       for (const [volume, conditions] of seen) observe(volume, conditions, now);
-      onLook?.(seen.length, seen.filter(([, conditions]) => conditions.length > 0).length);
+      onLook?.(seen);
       const unknown = [...found.keys()].filter((volume) => found.get(volume) === undefined);
       if (unknown.length > 0 && !failing) {
         logger.warn("some volumes of this node could not be looked at", { volumes: unknown });

@@ -41,11 +41,12 @@ test("a volume that cannot be looked at keeps no other from being looked at and 
 
   const clock = new ManualClock();
   const posted: string[] = [];
-  const counts: [number, number][] = [];
+  const seen: unknown[] = [];
   const watch = createHealthWatch({
     survey: (signal) => service.survey(signal),
     events: { postForVolume: (handle) => posted.push(handle) },
-    onLook: (...count) => counts.push(count),
+    onLook: (volumes) =>
+      seen.push(volumes.map(([id, conditions]) => [id, conditions.map(({ cause }) => cause)])),
     nodeId: "node-a",
     clock,
     logger,
@@ -55,7 +56,7 @@ test("a volume that cannot be looked at keeps no other from being looked at and 
     await clock.advance(30_000);
   }
   expect(posted).toEqual([OTHER]);
-  expect(counts.at(-1)).toEqual([1, 1]);
+  expect(seen.at(-1)).toEqual([[OTHER, ["not-live"]]]);
   // Told once, not at each look.
   const told = log.filter(({ level, message }) => level === "warn" && message.startsWith("some volumes"));
   expect(told.map(({ fields }) => fields)).toEqual([{ volumes: [BROKEN] }]);

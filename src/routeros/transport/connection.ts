@@ -4,16 +4,23 @@ import ssh2, { type AnyAuthMethod, type Client, type ParsedKey } from "ssh2";
 import type { Clock } from "../../domain/clock.ts";
 import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
 import { type ChannelContext, type ChannelOutcome, type ChannelUse, runCommand } from "./channel.ts";
-import { fingerprintOf, type HostKeyPin, hostKeyAlgorithms, isPinned } from "./host-keys.ts";
+import {
+  fingerprintOf,
+  HostKeyFileError,
+  type HostKeyPin,
+  type HostKeySources,
+  hostKeyAlgorithms,
+  isPinned,
+  readHostKeys,
+} from "./host-keys.ts";
 import { joinWrites } from "./join-writes.ts";
 import { readUserKey, UserKeyError, type UserKeyFiles } from "./user-key.ts";
 
 /** Settings of one connection. Durations in milliseconds. */
-export interface ConnectionOptions extends UserKeyFiles {
+export interface ConnectionOptions extends UserKeyFiles, HostKeySources {
   readonly host: string;
   readonly port: number;
   readonly user: string;
-  readonly hostKeys: readonly HostKeyPin[];
   readonly clock: Clock;
   /** Limit for TCP connect, handshake and login together. */
   readonly connectTimeoutMs: number;
@@ -64,18 +71,19 @@ export function addressOf({ host, port }: Pick<ConnectionOptions, "host" | "port
 /** Turns the end of a handshake into an error of the catalogue. */
 function explain(
   options: ConnectionOptions,
+  pins: readonly HostKeyPin[],
   cause: (Error & { level?: string }) | undefined,
   refusedKey: string | undefined,
 ): ConnectFailure {
   const address = addressOf(options);
-  const pinned = options.hostKeys.map((pin) => pin.fingerprint);
+  const pinned = pins.map((pin) => pin.fingerprint);
   const reason = cause?.message ?? "connection closed during the handshake";
   if (refusedKey !== undefined) {
     const error = failure("hostKeyMismatch", { address, offered: refusedKey, pinned }, cause);
     return { kind: "failed", error, reason: "host key is not pinned", fatal: true };
   }
   if (/no matching host key format/.test(reason)) {
-    const offered = `not one of ${hostKeyAlgorithms(options.hostKeys).join(", ")}`;
+    const offered = `not one of ${hostKeyAlgorithms(pins).join(", ")}`;
     const error = failure("hostKeyMismatch", { address, offered, pinned }, cause);
     return { kind: "failed", error, reason: "host key is of another type", fatal: true };
   }
@@ -100,14 +108,17 @@ export async function openConnection(
   signal: AbortSignal,
 ): Promise<Connection | ConnectFailure> {
   let key: ParsedKey;
+  let pins: readonly HostKeyPin[];
   try {
-    key = await readUserKey(options);
+    [key, pins] = await Promise.all([readUserKey(options), readHostKeys(options)]);
   } catch (error) {
-    const reason = error instanceof UserKeyError ? error.message : String(error);
-    const found = failure("userKeyUnusable", { address: addressOf(options), reason }, error);
+    const known = error instanceof UserKeyError || error instanceof HostKeyFileError;
+    const reason = known ? error.message : String(error);
+    const id = error instanceof HostKeyFileError ? "hostKeysUnusable" : "userKeyUnusable";
+    const found = failure(id, { address: addressOf(options), reason }, error);
     return { kind: "failed", error: found, reason, fatal: true };
   }
-  if (signal.aborted) return explain(options, new Error("the attempt was given up"), undefined);
+  if (signal.aborted) return explain(options, pins, new Error("the attempt was given up"), undefined);
 
   const client = new ssh2.Client();
   const socket = netConnect({ host: options.host, port: options.port });
@@ -131,7 +142,7 @@ export async function openConnection(
     });
     client.once("close", () => {
       signal.removeEventListener("abort", giveUp);
-      resolve(explain(options, last, refusedKey));
+      resolve(explain(options, pins, last, refusedKey));
     });
     client.once("ready", () => {
       signal.removeEventListener("abort", giveUp);
@@ -147,9 +158,9 @@ export async function openConnection(
       authHandler: [login],
       readyTimeout: options.connectTimeoutMs,
       keepaliveInterval: 0,
-      algorithms: { kex: [...KEX], serverHostKey: hostKeyAlgorithms(options.hostKeys) },
+      algorithms: { kex: [...KEX], serverHostKey: hostKeyAlgorithms(pins) },
       hostVerifier: (blob: Buffer) => {
-        if (isPinned(options.hostKeys, blob)) return true;
+        if (isPinned(pins, blob)) return true;
         refusedKey = fingerprintOf(blob);
         return false;
       },

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
 
 /** Host key types that RouterOS has (`/ip/ssh host-key-type`). */
 export const HOST_KEY_TYPES = ["ssh-ed25519", "ssh-rsa"] as const;
@@ -82,6 +83,43 @@ export function parseHostKeyFile(text: string): { pins: HostKeyPin[]; mistakes: 
     else pins.push(pin);
   }
   return { pins, mistakes };
+}
+
+/** The host keys that the RDS may show. */
+export interface HostKeySources {
+  /** Pins that are fixed. */
+  readonly hostKeys: readonly HostKeyPin[];
+  /** A file with further ones. */
+  readonly hostKeyFile?: string | undefined;
+}
+
+/**
+ * The pins that count now. Called for every new connection, so a key that is put into the file, or taken out of it, counts from then on.
+ * @throws HostKeyFileError naming the file and each line that is no pin
+ */
+export async function readHostKeys({
+  hostKeys,
+  hostKeyFile,
+}: HostKeySources): Promise<readonly HostKeyPin[]> {
+  if (hostKeyFile === undefined) return hostKeys;
+  let text: string;
+  try {
+    text = await readFile(hostKeyFile, "utf8");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new HostKeyFileError(`host key file ${hostKeyFile} cannot be read (${code})`, error);
+  }
+  const { pins, mistakes } = parseHostKeyFile(text);
+  if (mistakes.length > 0) throw new HostKeyFileError(`host key file ${hostKeyFile}: ${mistakes.join("; ")}`);
+  return [...hostKeys, ...pins];
+}
+
+/** A file of pins that cannot be used. */
+export class HostKeyFileError extends Error {
+  constructor(message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = "HostKeyFileError";
+  }
 }
 
 const ALGORITHMS = {

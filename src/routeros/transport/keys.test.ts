@@ -7,8 +7,10 @@ import { join } from "node:path";
 import fc from "fast-check";
 import ssh2 from "ssh2";
 import { pinOf, publicLine, testKey } from "../../../test/support/ssh-server.ts";
+import { until } from "../../../test/support/until.ts";
 import { CommandQueue } from "./command-queue.ts";
 import { hostKeyAlgorithms, isPinned, parseHostKeyFile, parseHostKeyPin } from "./host-keys.ts";
+import { idOf, read, startBench } from "./transport.fixture.ts";
 import { readUserKey } from "./user-key.ts";
 
 describe("host key pins", () => {
@@ -74,6 +76,34 @@ describe("host key pins", () => {
     const all = ["ssh-ed25519", "rsa-sha2-512", "rsa-sha2-256"] as never;
     expect(hostKeyAlgorithms([rsa, pinOf(fingerprint)])).toEqual(all);
     expect(hostKeyAlgorithms([])).toEqual(all);
+  });
+
+  test("the file of pins is read for each connection: what is put into it counts, what is taken out does no more", async () => {
+    const made = await startBench();
+    const hostKeyFile = join(made.directory, "known_hosts");
+    const { hostLine, port } = made.server;
+    const pinned = (text: string) => writeFile(hostKeyFile, text);
+    await pinned(`rds ${publicLine(testKey("ed25519").public)}\n`);
+    const other = await startBench({}, { port, keyFile: made.keyFile, hostKeys: [], hostKeyFile });
+    const { transport } = other;
+    expect(await idOf(transport.exec("x", read()))).toBe("hostKeyMismatch");
+    await pinned(`rds ${publicLine(testKey("ed25519").public)}\nrds ${hostLine}\n`);
+    expect((await transport.exec("x", read())).stdout).toBe("x");
+    await pinned(`rds ${hostLine}\nno key\n`);
+    expect((await transport.exec("still connected", read())).exitCode).toBe(0);
+    made.server.cutAll();
+    await until("the cut is noticed", () => !transport.connected("read"));
+    // A pin that cannot be read may be the one that has to go.
+    const call = transport.exec("x", read());
+    await expect(call).rejects.toMatchObject({ id: "hostKeysUnusable" });
+    await expect(call).rejects.toThrow(`${hostKeyFile}: line 2 is neither`);
+    await rm(hostKeyFile);
+    expect(await idOf(transport.exec("x", read()))).toBe("hostKeysUnusable");
+    await pinned("");
+    expect(await idOf(transport.exec("x", read()))).toBe("hostKeyMismatch");
+    await pinned(`rds ${hostLine}\n`);
+    expect((await transport.exec("x", read())).stdout).toBe("x");
+    await Promise.all([made.close(), other.close()]);
   });
 });
 

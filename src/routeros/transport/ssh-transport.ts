@@ -5,6 +5,7 @@ import { withoutRequest } from "../../observability/request-scope.ts";
 import { DEFAULT_WHAT } from "./command.ts";
 import { addressOf, type ConnectionOptions, openConnection } from "./connection.ts";
 import type { ConnectBackoff } from "./connector.ts";
+import type { HostKeySources } from "./host-keys.ts";
 import { closeLanes, createLanes } from "./lanes.ts";
 import { type ExecOptions, PURPOSES, type Purpose, silentObserver, type Transport } from "./transport.ts";
 import type { UserKeyFiles } from "./user-key.ts";
@@ -39,7 +40,7 @@ const DEFAULTS = {
 /** How to reach the RDS. Without host keys every connection is refused. */
 export type SshTransportOptions = Pick<
   ConnectionOptions,
-  "host" | "user" | "hostKeys" | keyof UserKeyFiles
+  "host" | "user" | keyof HostKeySources | keyof UserKeyFiles
 > & {
   readonly [K in keyof typeof DEFAULTS]?: (typeof DEFAULTS)[K] | undefined;
 };
