@@ -201,6 +201,10 @@ export class Api {
   async #story(kind: string, name: string, namespace: string | undefined, last: Thing): Promise<string> {
     const events = namespace === undefined ? [] : await this.events(kind, name, namespace);
     const lines = events.map(({ reason, message }) => `  ${reason}: ${message}`);
-    return [`status ${JSON.stringify(last?.status)}`, ...lines].join("\n");
+    // Of a namespace that does not end they name what is left in it.
+    const conditions = ((last?.status?.conditions ?? []) as Thing[])
+      .filter(({ status }) => status === "True")
+      .map(({ type, message }) => `  ${type}: ${message}`);
+    return [...conditions, `status ${JSON.stringify(last?.status)}`, ...lines].join("\n");
   }
 }

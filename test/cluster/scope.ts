@@ -71,7 +71,7 @@ export class Scope {
     beforeAll(async () => {
       await this.api.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } });
     });
-    afterAll(() => this.#end(), 400_000);
+    afterAll(() => this.#end(), 500_000);
   }
 
   get #waitMs(): number {
@@ -112,7 +112,8 @@ export class Scope {
     });
     for (const name of this.#classes) await api.delete("StorageClass", name);
     await api.delete("Namespace", namespace);
-    await api.awaitGone("Namespace", namespace);
+    // Kubernetes takes its time for it on a busy machine.
+    await api.awaitGone("Namespace", namespace, undefined, 240_000);
   }
 
   /** A storage class with a name of its own. @returns the name */

@@ -3,9 +3,18 @@ import type { Thing } from "./api.ts";
 import { NODES } from "./cluster.ts";
 import { api, cluster, diskOf, growsExt4, Scope } from "./world.ts";
 
-const scope = new Scope("snapshots");
 const SNAPSHOT = "VolumeSnapshot" as const;
-const { namespace } = scope;
+const namespace = "snapshots";
+
+// Before the end of the scope, whose volumes snapshots may keep.
+afterAll(async () => {
+  for (const { metadata } of await api.list(SNAPSHOT, namespace)) {
+    await api.delete(SNAPSHOT, metadata.name, namespace);
+    await api.awaitGone(SNAPSHOT, metadata.name, namespace);
+  }
+}, 120_000);
+
+const scope = new Scope(namespace);
 
 /** Makes a VolumeSnapshot and waits until it is ready. @returns it */
 async function snapshot(name: string, claim: string): Promise<Thing> {
@@ -22,6 +31,7 @@ async function dropSnapshot(name: string): Promise<void> {
   const { status } = await api.get(SNAPSHOT, name, namespace);
   await api.delete(SNAPSHOT, name, namespace);
   await api.awaitGone("VolumeSnapshotContent", status.boundVolumeSnapshotContentName);
+  await api.awaitGone(SNAPSHOT, name, namespace);
 }
 
 /** A snapshot with this handle on the RDS. */
@@ -30,13 +40,6 @@ async function isOnRds(handle: string): Promise<boolean> {
   const [id] = handle.split(".", 1);
   return files.some(({ path }: Thing) => path.includes(`/${id}.`));
 }
-
-afterAll(async () => {
-  for (const { metadata } of await api.list(SNAPSHOT, namespace)) {
-    await api.delete(SNAPSHOT, metadata.name, namespace);
-    await api.awaitGone(SNAPSHOT, metadata.name, namespace);
-  }
-}, 120_000);
 
 /** Writes numbered records, from one number to another; each is on the device when the command ends. */
 const records = (from: number, to: number) => `seq ${from} ${to} >> /data/records; sync /data/records`;
