@@ -1,0 +1,21 @@
+import type { Experiment } from "./experiment.ts";
+import { EXPORTS } from "./exported/exports.ts";
+import { CHANNELS_OF_SSH } from "./read-only/channels.ts";
+import { DEVICE } from "./read-only/device.ts";
+import { ERRORS } from "./read-only/errors.ts";
+import { LISTS } from "./read-only/lists.ts";
+import { OUTPUT } from "./read-only/output.ts";
+import { DISKS } from "./scratch/disks.ts";
+import { FILES } from "./scratch/files.ts";
+
+/** All experiments, in the order in which they are made. */
+export const EXPERIMENTS: readonly Experiment[] = [
+  ...DEVICE,
+  ...ERRORS,
+  ...OUTPUT,
+  ...LISTS,
+  ...CHANNELS_OF_SSH,
+  ...DISKS,
+  ...FILES,
+  ...EXPORTS,
+];
