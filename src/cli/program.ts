@@ -115,6 +115,28 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
       done(await runDiagnose(diagnose.input(io.env), { output, volume, bundle, timeoutSeconds }, io));
     });
 
+  const probe: CliCommand = program
+    .command("probe")
+    .description("find out how this RDS answers, before the driver relies on it; by default it only reads")
+    .option("--read-only", "ask questions that change nothing; the default", false)
+    .option("--scratch", "also make disks, files and subvolumes named csi-probe…, and remove them", false)
+    .option("--exported", "also export such disks, without a host", false)
+    .choice("-o, --output <format>", "form of the report", ["text", "json"])
+    .option("--save <file>", "also write the answers to a new file, for simulate --profile-file")
+    .seconds("--idle <seconds>", "how long a connection is left alone in the experiment about that", 90)
+    .configured(optionsOf("probe"))
+    .examples(
+      io,
+      "rds-csi probe --config /etc/rds-csi/config.yaml",
+      "rds-csi probe --config /etc/rds-csi/config.yaml --scratch --exported --save box.yaml",
+    )
+    .action(async (options) => {
+      const { runProbe } = await import("./probe.ts");
+      const { output, save, idle: idleSeconds, readOnly, scratch, exported } = options;
+      const chosen = { "read-only": readOnly, scratch, exported };
+      done(await runProbe(probe.input(io.env), { output, save, idleSeconds, chosen }, io));
+    });
+
   const volumes = program
     .command("volumes")
     .description("show the volumes on the RDS, restore a damaged record, or move a volume into a subvolume");

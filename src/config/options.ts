@@ -55,6 +55,9 @@ export const pruneOptions = {
   ...quietLogOptions,
 } satisfies OptionTable;
 
+/** Options of `rds-csi probe`: those of the RDS. */
+export const probeOptions = { ...rdsOptions, ...quietLogOptions } satisfies OptionTable;
+
 /** The option names of the driver's commands. One configuration file may hold the options of all of them. */
 export const driverNames: ReadonlySet<string> = new Set(
   [controllerOptions, nodeOptions, volumesOptions, diagnoseOptions].flatMap((table: OptionTable) =>

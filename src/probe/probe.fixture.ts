@@ -33,7 +33,7 @@ export async function probed(options: SimulatorOptions = {}): Promise<ProbedDevi
   const connection = {
     host: simulator.host,
     port: simulator.port,
-    user: "csi",
+    user: options.users?.[0]?.name ?? "csi",
     keyFile,
     hostKeys,
     clock: systemClock,

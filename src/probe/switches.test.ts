@@ -108,7 +108,9 @@ describe.concurrent("the probe finds the switches of a device", () => {
           ...(key === "resourcePolicy"
             ? {
                 authorizedKeys: [],
-                users: [{ name: "csi", publicKeys: [TEST_KEYS.public], policies: ["ssh", "read", "write"] }],
+                users: [
+                  { name: "probe", publicKeys: [TEST_KEYS.public], policies: ["ssh", "read", "write"] },
+                ],
               }
             : {}),
           switches: { ...hiddenBy(key, value), [key]: value },
