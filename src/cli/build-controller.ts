@@ -24,6 +24,7 @@ import { RouterOsClient } from "../routeros/client.ts";
 import { createSshTransport } from "../routeros/transport/ssh-transport.ts";
 import { buildCluster, type ClusterParts } from "./build-cluster.ts";
 import { PendingClusterId } from "./cluster-id.ts";
+import { readPremises } from "./device-profile.ts";
 import { createRdsMetrics } from "./rds-metrics.ts";
 import type { Component } from "./serve.ts";
 
@@ -39,6 +40,7 @@ export interface ControllerDeps {
 export async function buildController(config: ControllerConfig, deps: ControllerDeps): Promise<Component> {
   const { logger, metrics, clock = systemClock } = deps;
   const { nqnPrefix, nvmePort, fencing, reserveBytes, pool, directory } = config;
+  const premises = await readPremises(config, logger);
   const stop = new AbortController();
   const cluster = deps.cluster ?? (await buildCluster(config, { logger, clock }));
   const clusterId = new PendingClusterId(config.clusterId, { source: cluster.clusterId, clock, logger });
@@ -72,7 +74,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
   });
   const copies = new CopyService({ rds, clock, logger, events });
   const volumes = new VolumeService({
-    ...{ rds, clock, layout: { pool, directory }, reserveBytes, copies },
+    ...{ rds, clock, layout: { pool, directory }, reserveBytes, copies, premises },
     get clusterId() {
       return clusterId.get();
     },
@@ -82,6 +84,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     conversions: rds.conversions,
     layout: { pool, directory },
     reserveBytes,
+    premises,
   });
   const health = new VolumeHealthService({ rds, clock, cluster: reader });
   const findings = new FindingsWatch({ health, registry: metrics.registry, clock, logger });
@@ -105,6 +108,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     clock,
     reserveBytes,
     online: config.onlineExpansion,
+    premises,
   });
   const modifications = new ModifyService({ rds, reporter, logger });
   const keeper =

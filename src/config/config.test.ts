@@ -33,6 +33,7 @@ describe("controller configuration", () => {
       reserveBytes: 1_073_741_824n,
       fencing: "epoch",
       onlineExpansion: "announce",
+      deviceProfile: undefined,
       orchestrator: "kubernetes",
       kubeconfig: undefined,
       leaseNamespace: undefined,

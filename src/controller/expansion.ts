@@ -7,6 +7,7 @@ import {
   givenConnections,
   type VolumeRecord,
 } from "../domain/record/volume-record.ts";
+import type { Premises } from "../domain/premises.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Logger } from "../observability/log.ts";
 import { requireFinished } from "../rds/copy.ts";
@@ -35,6 +36,8 @@ export interface ExpansionServiceOptions {
   /** Bytes that stay free in each pool. */
   readonly reserveBytes: bigint;
   readonly online: OnlineExpansion;
+  /** Left out: nobody has asked the device. */
+  readonly premises?: Premises;
 }
 
 /** ControllerExpandVolume, in domain terms. */
@@ -70,7 +73,8 @@ export class ExpansionService {
     const { volumeId: id, range, capability, signal } = request;
     checkRange(range);
     if (capability !== undefined) requireSupported([capability]);
-    const { rds, reserveBytes } = this.#options;
+    const { rds, reserveBytes, premises } = this.#options;
+    premises?.require("expansion");
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const { found, pool } = await rds.findWithPool(id, reserveBytes, signal);
       const volume = await this.#step(await rds.conversions.required(id, found, signal), pool, request);

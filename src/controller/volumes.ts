@@ -4,6 +4,7 @@ import { type CapacityRange, checkRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure, isFailure, toDriverError } from "../domain/errors/driver-error.ts";
 import { GrpcCode } from "../domain/errors/grpc-code.ts";
+import type { Premises } from "../domain/premises.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { HealthEntry } from "../inspect/health.ts";
 import { type CopyTarget, isCopyTarget, requireFinished } from "../rds/copy.ts";
@@ -31,6 +32,8 @@ export interface VolumeServiceOptions {
   readonly reserveBytes: bigint;
   readonly clusterId: string;
   readonly copies: CopyService;
+  /** Left out: nobody has asked the device. */
+  readonly premises?: Premises;
 }
 
 /** CreateVolume, in domain terms. */

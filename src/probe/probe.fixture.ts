@@ -9,11 +9,19 @@ import { Bench } from "./bench.ts";
 import type { Experiment } from "./experiment.ts";
 import { type Result, runExperiments } from "./run.ts";
 
-/** A simulated device and its probe. */
-export interface ProbedDevice {
-  readonly simulator: Simulator;
+/** One process that asks a device. */
+export interface Prober {
   readonly bench: Bench;
-  run(experiments: readonly Experiment[]): Promise<readonly Result[]>;
+  /** Whether its last run has ended. */
+  isDone(): boolean;
+  run(experiments: readonly Experiment[], signal?: AbortSignal): Promise<readonly Result[]>;
+}
+
+/** A simulated device and its probe. */
+export interface ProbedDevice extends Prober {
+  readonly simulator: Simulator;
+  /** Another process, with connections of its own. */
+  another(): Prober;
   end(): Promise<void>;
 }
 
@@ -29,7 +37,6 @@ export async function probed(options: SimulatorOptions = {}): Promise<ProbedDevi
     if (typeof pin === "string") throw new Error(pin);
     return pin;
   });
-  const signal = new AbortController();
   const connection = {
     host: simulator.host,
     port: simulator.port,
@@ -42,17 +49,32 @@ export async function probed(options: SimulatorOptions = {}): Promise<ProbedDevi
     channelGraceMs: 1_000,
     maxOutputBytes: 16 * 1_024 * 1_024,
   };
-  const bench = new Bench(
-    { connection, pool: "storage-pool", idleMs: 50, holdMs: 200, keepaliveMs: 100 },
-    signal.signal,
-  );
+  const settings = { connection, pool: "storage-pool", idleMs: 50, holdMs: 200, keepaliveMs: 100 };
+  const benches: Bench[] = [];
+  const prober = (): Prober => {
+    const stop = new AbortController();
+    const bench = new Bench(settings, stop.signal);
+    benches.push(bench);
+    let running = 0;
+    return {
+      bench,
+      isDone: () => running === 0,
+      run: async (experiments, signal) => {
+        running += 1;
+        signal?.addEventListener("abort", () => stop.abort(signal.reason), { once: true });
+        const watcher = { onBegin: () => {}, onEnd: () => {} };
+        return await runExperiments(bench, experiments, stop.signal, watcher).finally(() => {
+          running -= 1;
+        });
+      },
+    };
+  };
   return {
     simulator,
-    bench,
-    run: (experiments) =>
-      runExperiments(bench, experiments, signal.signal, { onBegin: () => {}, onEnd: () => {} }),
+    ...prober(),
+    another: prober,
     end: async () => {
-      await bench.close();
+      await Promise.all(benches.map((bench) => bench.close()));
       await simulator.stop();
       rmSync(directory, { recursive: true });
     },

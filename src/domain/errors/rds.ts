@@ -5,6 +5,16 @@ const READS_FIRST = "The repeated call reads the state of the RDS first.";
 
 /** Failures of the RDS, of the link to it, and of its disks and files. */
 export const rdsErrors = {
+  devicePremise: entry.FAILED_PRECONDITION<{
+    feature: string;
+    experiment: string;
+    answer: string;
+    came: string;
+  }>(
+    (p) =>
+      `this RDS cannot do ${p.feature}: the answer to the experiment ${p.experiment} of \`rds-csi probe\` is ${p.answer} (${p.came})`,
+    "docs/probe.md has the answer's meaning. After a change of the RDS: run `rds-csi probe --save` again and restart the controller with the new file.",
+  ),
   rdsUnreachable: entry.UNAVAILABLE<{ address: string; reason: string }>(
     (p) => `the RDS at ${p.address} is not reachable over SSH: ${p.reason}`,
     "Check power, network and /ip/service of the RDS.",

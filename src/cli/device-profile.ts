@@ -1,0 +1,44 @@
+import { ConfigError } from "../config/config-error.ts";
+import { Premises } from "../domain/premises.ts";
+import type { Logger } from "../observability/log.ts";
+import { ProfileError, readProfile } from "../probe/device-profile.ts";
+import { failedPremises, unsafeAnswers } from "../probe/premises.ts";
+
+const WHERE = "--device-profile";
+
+/**
+ * The premises of a controller from its --device-profile.
+ * @throws ConfigError for a file that cannot be used, and for a device on which the driver must not run
+ */
+export async function readPremises(
+  { deviceProfile, fencing }: { readonly deviceProfile: string | undefined; readonly fencing: string },
+  logger: Logger,
+): Promise<Premises> {
+  if (deviceProfile === undefined) return Premises.unasked;
+  const profile = await readProfile(deviceProfile).catch((error: unknown) => {
+    if (!(error instanceof ProfileError)) throw error;
+    const remedy = "Name a file that `rds-csi probe --save` has made";
+    throw new ConfigError([{ where: WHERE, problem: `is not usable: ${error.message}`, remedy }]);
+  });
+  const mistakes = unsafeAnswers(profile).map(({ experiment, came, driver }) => ({
+    where: `${WHERE}, answer ${experiment} (${came})`,
+    problem: "makes the driver unsafe on this RDS",
+    remedy: `${driver} After a change of the RDS: run \`rds-csi probe --save\` again`,
+  }));
+  const failed = failedPremises(profile);
+  const premises = new Premises(failed);
+  const hosts = premises.against("allow-list");
+  if (fencing === "epoch+hosts" && hosts !== undefined) {
+    const problem = `is epoch+hosts, which this RDS cannot do: ${hosts.experiment} is ${hosts.answer} (${hosts.came})`;
+    mistakes.push({ where: "--fencing", problem, remedy: "Set it to epoch" });
+  }
+  if (mistakes.length > 0) throw new ConfigError(mistakes);
+  const { probedAt, probedBy } = profile;
+  logger.info("device profile", {
+    file: deviceProfile,
+    probedAt,
+    probedBy,
+    ruledOut: failed.map(({ feature }) => feature),
+  });
+  return premises;
+}
