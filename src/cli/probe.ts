@@ -1,14 +1,22 @@
 import { writeFile } from "node:fs/promises";
+import { isIP } from "node:net";
+import process from "node:process";
 import { ConfigError } from "../config/config-error.ts";
 import { type Input, loadProbeConfig } from "../config/load.ts";
 import { systemClock } from "../domain/clock.ts";
 import { errorCode } from "../domain/error-code.ts";
 import { printable } from "../domain/printable.ts";
+import { exists } from "../host/files.ts";
+import type { StoragePort } from "../host/reach.ts";
+import { createNodeSystem } from "../host/system.ts";
+import { missingTools } from "../host/tools.ts";
 import { buildInfo } from "../observability/build-info.ts";
 import { Bench } from "../probe/bench.ts";
 import { EXPERIMENTS } from "../probe/catalogue.ts";
 import { profileOf, profileText } from "../probe/device-profile.ts";
 import type { Stage } from "../probe/experiment.ts";
+import { ProbeHost } from "../probe/node/host.ts";
+import { prepareReboot } from "../probe/reboot/reboot.ts";
 import { isUnsafe, reportDocument, reportLines, stagesOf } from "../probe/report.ts";
 import { runExperiments, type Watcher } from "../probe/run.ts";
 import { wrap } from "./diagnose/wrap.ts";
@@ -22,6 +30,8 @@ export interface ProbeOptions {
   readonly save: string | undefined;
   readonly idleSeconds: number;
   readonly chosen: Readonly<Partial<Record<Stage, boolean>>>;
+  /** Only make the disk that a reboot is to leave. */
+  readonly beforeReboot: boolean;
 }
 
 /** Durations of the connection, milliseconds, and its limit for output, bytes. */
@@ -37,8 +47,8 @@ const CONNECTION = {
  * @returns 4 if an answer makes the driver unsafe on this device
  */
 export async function runProbe(input: Input, options: ProbeOptions, io: Io): Promise<number> {
-  const { rds, pool } = await loadProbeConfig(input);
-  const { save, output, idleSeconds } = options;
+  const { rds, pool, nvmeAddress, nvmePort } = await loadProbeConfig(input);
+  const { save, output, idleSeconds, beforeReboot } = options;
   const stages = stagesOf(options.chosen);
   const chosen = EXPERIMENTS.filter(({ stage }) => stages.includes(stage));
   // Before a minute of work.
@@ -56,7 +66,9 @@ export async function runProbe(input: Input, options: ProbeOptions, io: Io): Pro
     ...CONNECTION,
   };
   const settings = { connection, pool, idleMs: idleSeconds * 1_000, holdMs: 2_000, keepaliveMs: 1_000 };
-  const bench = new Bench(settings, io.stop);
+  const storage = { address: nvmeAddress ?? host, port: nvmePort };
+  const machine = stages.includes("node") ? await hostOf(storage) : undefined;
+  const bench = new Bench(settings, io.stop, machine);
   let number = 0;
   const watcher: Watcher = {
     onBegin: ({ id, does, limitMs }) => {
@@ -67,6 +79,11 @@ export async function runProbe(input: Input, options: ProbeOptions, io: Io): Pro
     onEnd: ({ answer }) => io.err(`    ${answer.answer}\n`),
   };
   try {
+    if (beforeReboot) {
+      await prepareReboot(bench);
+      io.out("The disk csi-probe-reboot is made. Reboot the RDS, then run `rds-csi probe --after-reboot`.\n");
+      return ExitCode.ok;
+    }
     const results = await runExperiments(bench, chosen, io.stop, watcher);
     if (save !== undefined) {
       const profile = profileOf(results, stages, systemClock.now(), buildInfo.version);
@@ -83,6 +100,20 @@ export async function runProbe(input: Input, options: ProbeOptions, io: Io): Pro
   } finally {
     await bench.close();
   }
+}
+
+/** This machine as a host. @throws ConfigError if it can be none */
+async function hostOf(storage: StoragePort): Promise<ProbeHost> {
+  const problems = [...(await missingTools("nvme-tcp"))];
+  if (process.getuid?.() !== 0) problems.push("only root can connect");
+  if (!(await exists("/dev/nvme-fabrics"))) problems.push("/dev/nvme-fabrics is missing: modprobe nvme-tcp");
+  if (isIP(storage.address) === 0)
+    problems.push(`${storage.address} is no literal IP address: set --nvme-address`);
+  if (problems.length === 0) return new ProbeHost(createNodeSystem(), storage);
+  const remedy = "Run it as root on a node with nvme-cli, or leave --node out";
+  throw new ConfigError(
+    problems.map((problem) => ({ where: "--node", problem: `cannot be done here: ${problem}`, remedy })),
+  );
 }
 
 /** Writes a new file. @throws ConfigError */

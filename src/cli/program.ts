@@ -121,6 +121,13 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
     .option("--read-only", "ask questions that change nothing; the default", false)
     .option("--scratch", "also make disks, files and subvolumes named csi-probe…, and remove them", false)
     .option("--exported", "also export such disks, without a host", false)
+    .option("--node", "also connect this machine to such disks; as root, on a node without the driver", false)
+    .option(
+      "--before-reboot",
+      "only make a disk that a reboot is to leave as it is; the person reboots",
+      false,
+    )
+    .option("--after-reboot", "only compare that disk, and remove it", false)
     .choice("-o, --output <format>", "form of the report", ["text", "json"])
     .option("--save <file>", "also write the answers to a new file, for simulate --profile-file")
     .seconds("--idle <seconds>", "how long a connection is left alone in the experiment about that", 90)
@@ -132,9 +139,9 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
     )
     .action(async (options) => {
       const { runProbe } = await import("./probe.ts");
-      const { output, save, idle: idleSeconds, readOnly, scratch, exported } = options;
-      const chosen = { "read-only": readOnly, scratch, exported };
-      done(await runProbe(probe.input(io.env), { output, save, idleSeconds, chosen }, io));
+      const { output, save, idle: idleSeconds, scratch, exported, node, beforeReboot, afterReboot } = options;
+      const chosen = { scratch, exported, node, reboot: afterReboot };
+      done(await runProbe(probe.input(io.env), { output, save, idleSeconds, chosen, beforeReboot }, io));
     });
 
   const volumes = program

@@ -56,7 +56,13 @@ export const pruneOptions = {
 } satisfies OptionTable;
 
 /** Options of `rds-csi probe`: those of the RDS. */
-export const probeOptions = { ...rdsOptions, ...quietLogOptions } satisfies OptionTable;
+export const probeOptions = {
+  ...rdsOptions,
+  // For the stage with a node.
+  nvmeAddress: controllerOnly.nvmeAddress,
+  nvmePort: controllerOnly.nvmePort,
+  ...quietLogOptions,
+} satisfies OptionTable;
 
 /** The option names of the driver's commands. One configuration file may hold the options of all of them. */
 export const driverNames: ReadonlySet<string> = new Set(

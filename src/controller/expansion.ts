@@ -2,12 +2,12 @@ import type { Capability } from "../domain/access-mode.ts";
 import { type CapacityRange, checkRange, outOfRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
+import type { Premises } from "../domain/premises.ts";
 import {
   type ConnectionSettings,
   givenConnections,
   type VolumeRecord,
 } from "../domain/record/volume-record.ts";
-import type { Premises } from "../domain/premises.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Logger } from "../observability/log.ts";
 import { requireFinished } from "../rds/copy.ts";

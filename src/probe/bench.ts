@@ -7,7 +7,9 @@ import type { Listing } from "../routeros/reply/form.ts";
 import type { Row } from "../routeros/reply/row.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { addressOf, type ConnectionOptions } from "../routeros/transport/connection.ts";
+import type { ProbeHost } from "./node/host.ts";
 import { isAnswered, type Raw, Session, textOf, transportOf } from "./session.ts";
+import { Unanswered } from "./unanswered.ts";
 
 /** Limit of one line that is to be answered at once. Milliseconds. */
 export const LINE_MS = 15_000;
@@ -31,18 +33,18 @@ export type Told =
   | { readonly ok: true; readonly reply: Reply; readonly tookMs: number }
   | { readonly ok: false; readonly text: string; readonly tookMs: number };
 
-/** A line that was not answered: the question stays open. */
-export class Unanswered extends Error {}
-
 /** The access of experiments to one device. */
 export class Bench {
   readonly settings: ProbeSettings;
+  /** This machine as a host of NVMe/TCP; only in the stage `node`. */
+  readonly host: ProbeHost | undefined;
   readonly #signal: AbortSignal;
   #main: Promise<Session> | undefined;
   readonly #others = new Set<Session>();
 
-  constructor(settings: ProbeSettings, signal: AbortSignal) {
+  constructor(settings: ProbeSettings, signal: AbortSignal, host?: ProbeHost) {
     this.settings = settings;
+    this.host = host;
     this.#signal = signal;
   }
 

@@ -10,6 +10,8 @@ const RULED_OUT: readonly (readonly [Feature, string, readonly string[]])[] = [
   ["copies", "disk-copy", ["missing"]],
   ["copies", "file-that-exists", ["file-gone"]],
   ["expansion", "grow", ["refused"]],
+  ["online-expansion", "growth-seen", ["never"]],
+  ["allow-list", "allow-list", ["ignored"]],
 ];
 
 /** The features that a device's answers rule out. */

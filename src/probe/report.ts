@@ -91,7 +91,8 @@ export function isUnsafe({ experiment, answer }: Result): boolean {
   return meaningOf(experiment, answer).weight === "unsafe";
 }
 
-/** The stages from their flags, in their order; the harmless one is always among them. */
+/** The stages from their flags, in their order. The harmless one is among them, but for a comparison after a reboot. */
 export function stagesOf(chosen: Readonly<Partial<Record<Stage, boolean>>>): readonly Stage[] {
+  if (chosen.reboot === true) return ["reboot"];
   return STAGES.filter((stage) => stage === "read-only" || chosen[stage] === true);
 }

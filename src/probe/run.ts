@@ -1,5 +1,6 @@
-import { Bench, type ProbeSettings, Unanswered } from "./bench.ts";
+import { Bench, type ProbeSettings } from "./bench.ts";
 import type { Answer, Experiment, Stage } from "./experiment.ts";
+import { Unanswered } from "./unanswered.ts";
 
 /** One experiment that was made. */
 export interface Result {

@@ -4,8 +4,9 @@ import { escapeRegex } from "../../routeros/quote.ts";
 import type { Row } from "../../routeros/reply/row.ts";
 import { text } from "../../routeros/reply/row.ts";
 import { ros, type Script } from "../../routeros/script.ts";
-import { type Bench, type Told, Unanswered } from "../bench.ts";
+import type { Bench, Told } from "../bench.ts";
 import type { Answer } from "../experiment.ts";
+import { Unanswered } from "../unanswered.ts";
 
 /** Everything that the probe makes has a name that begins so. People are told that such names are the probe's. */
 export const NAME = "csi-probe";
