@@ -32,7 +32,6 @@ export interface VolumeServiceOptions {
   readonly reserveBytes: bigint;
   readonly clusterId: string;
   readonly copies: CopyService;
-  /** Left out: nobody has asked the device. */
   readonly premises?: Premises;
 }
 
@@ -87,9 +86,7 @@ export class VolumeService {
     this.#revisions = new Revisions(options);
   }
 
-  /**
-   * CSI CreateVolume: two RouterOS commands, three with a source; one for a volume that was asked for in the same way within the last minute.
-   */
+  /** CSI CreateVolume: two RouterOS commands, three with a source; one for a volume that was asked for in the same way within the last minute. */
   async create(request: CreateRequest): Promise<VolumeInfo> {
     const { name, range, capabilities, source, signal } = request;
     requireSupported(capabilities);

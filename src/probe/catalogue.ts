@@ -9,6 +9,7 @@ import { OUTPUT } from "./read-only/output.ts";
 import { REBOOT } from "./reboot/reboot.ts";
 import { DISKS } from "./scratch/disks.ts";
 import { FILES } from "./scratch/files.ts";
+import { NAMES } from "./scratch/names.ts";
 
 /** All experiments, in the order in which they are made. */
 export const EXPERIMENTS: readonly Experiment[] = [
@@ -18,6 +19,7 @@ export const EXPERIMENTS: readonly Experiment[] = [
   ...LISTS,
   ...CHANNELS_OF_SSH,
   ...DISKS,
+  ...NAMES,
   ...FILES,
   ...EXPORTS,
   ...NODE,

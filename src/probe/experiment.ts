@@ -14,6 +14,18 @@ export interface Meaning {
   readonly driver: string;
 }
 
+/** The driver works with this answer. */
+export const handled = (driver: string): Meaning => ({ weight: "handled", driver });
+
+/** Something does not work with this answer, or less well. */
+export const limits = (driver: string): Meaning => ({ weight: "limits", driver });
+
+/** The driver must not run with this answer. */
+export const unsafe = (driver: string): Meaning => ({ weight: "unsafe", driver });
+
+/** The driver is indifferent to this answer. */
+export const fact = (driver: string): Meaning => ({ weight: "fact", driver });
+
 /** The result of an experiment. */
 export interface Answer {
   /** A key of `Experiment.answers`, or `unclear`. */

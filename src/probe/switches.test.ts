@@ -6,20 +6,7 @@ import { SWITCH_DOCS, type Switches } from "../simulator/switches.ts";
 import { EXPERIMENTS } from "./catalogue.ts";
 import { probed } from "./probe.fixture.ts";
 import { settledBy } from "./run.ts";
-
-/** Switches that no experiment without a node settles, each with the reason. */
-const UNTOLD: Readonly<Record<string, string>> = {
-  "interleaving-seed": "of the simulator alone",
-  "pool-unmounted": "a pool would have to be unmounted",
-  "no-space": "a pool would have to be filled",
-  "no-space-text": "a pool would have to be filled",
-  copy: "a copy of 16 MiB is over before a second look",
-  "copy-sparse": "holes show only in a pool of sparse files",
-  "copy-ms": "a figure that depends on the size",
-  "copy-in-use": "a copy of 16 MiB is over before its disk could be removed",
-  "reboot-ms": "a figure",
-  "mount-delay-ms": "a figure",
-};
+import { UNTOLD } from "./untold.ts";
 
 /** Values of switches that take any text or number. */
 const OTHER: Readonly<Record<string, string | number>> = {

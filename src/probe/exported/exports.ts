@@ -1,9 +1,6 @@
 import { ros } from "../../routeros/script.ts";
-import { type Answer, type Experiment, type Meaning, shown, unclear } from "../experiment.ts";
-import { type Scratch, withScratch } from "../scratch/scratch.ts";
-
-const handled = (driver: string): Meaning => ({ weight: "handled", driver });
-const unsafe = (driver: string): Meaning => ({ weight: "unsafe", driver });
+import { type Answer, type Experiment, handled, shown, unclear, unsafe } from "../experiment.ts";
+import { type Scratch, scratched } from "../scratch/scratch.ts";
 
 const NQN = "nqn.2000-02.com.mikrotik:csi-probe";
 
@@ -52,16 +49,7 @@ async function renamed(scratch: Scratch): Promise<Answer> {
   return { answer: found?.exported === true && found.nqn === `${NQN}-2` ? "renamed" : "not-renamed", came };
 }
 
-function made(
-  id: string,
-  question: string,
-  does: string,
-  settles: readonly string[],
-  answers: Experiment["answers"],
-  ask: (scratch: Scratch) => Promise<Answer>,
-): Experiment {
-  return { id, stage: "exported", question, does, answers, settles, limitMs: 120_000, ask: withScratch(ask) };
-}
+const made = scratched("exported");
 
 /** Exports without a host. */
 export const EXPORTS: readonly Experiment[] = [

@@ -1,53 +1,7 @@
 import { ros } from "../../routeros/script.ts";
-import { type Answer, type Experiment, type Meaning, shown, unclear } from "../experiment.ts";
-import { type Scratch, SIZE, withScratch } from "../scratch/scratch.ts";
-import { Unanswered } from "../unanswered.ts";
-import type { ProbeHost } from "./host.ts";
-
-const handled = (driver: string): Meaning => ({ weight: "handled", driver });
-const limits = (driver: string): Meaning => ({ weight: "limits", driver });
-const unsafe = (driver: string): Meaning => ({ weight: "unsafe", driver });
-
-/** How long a change on the RDS may take to reach a host. Milliseconds. */
-const NOTICE_MS = 20_000;
-
-const nqnOf = (name: string): string => `nqn.2000-02.com.mikrotik:csi-probe-${name}`;
-
-/** A disk that is exported to this machine. */
-interface Exported {
-  readonly scratch: Scratch;
-  readonly host: ProbeHost;
-  readonly slot: string;
-  /** Sets properties of the disk. @returns the error text of RouterOS, if any */
-  readonly set: (script: Parameters<Scratch["refusal"]>[0]) => Promise<string | undefined>;
-}
-
-async function exported(scratch: Scratch, name: string): Promise<Exported> {
-  const { host } = scratch.bench;
-  if (host === undefined) throw new Unanswered("no NVMe/TCP on this machine");
-  const slot = scratch.slot(name);
-  const port = BigInt(host.port);
-  await scratch.add(slot, scratch.file(name), SIZE, ros` nvme-tcp-server-port=${port}`);
-  const set: Exported["set"] = (script) =>
-    scratch.refusal(ros`/disk/set [/disk/find where slot=${slot}] ${script}`);
-  return { scratch, host, slot, set };
-}
-
-const ON = ros`nvme-tcp-export=yes`;
-const OFF = ros`nvme-tcp-export=no`;
-const named = (nqn: string) => ros`nvme-tcp-server-nqn=${nqn}`;
-
-/** @throws Unanswered with the text of RouterOS */
-function done(refused: string | undefined): void {
-  if (refused !== undefined) throw new Unanswered(refused);
-}
-
-const isLive = async (host: ProbeHost, nqn: string): Promise<boolean> =>
-  (await host.look(nqn)).states.includes("live");
-
-/** Whether a host loses a live connection within the time. */
-const loses = (host: ProbeHost, nqn: string): Promise<boolean> =>
-  host.within(NOTICE_MS, async () => !(await isLive(host, nqn)));
+import { type Answer, type Experiment, handled, limits, shown, unclear, unsafe } from "../experiment.ts";
+import { type Scratch, SIZE, scratched } from "../scratch/scratch.ts";
+import { done, exported, isLive, loses, NOTICE_MS, named, nqnOf, OFF, ON } from "./exported.ts";
 
 async function fencing(scratch: Scratch): Promise<Answer> {
   const { host, set } = await exported(scratch, "fence");
@@ -191,23 +145,18 @@ async function identity(scratch: Scratch): Promise<Answer> {
   return { answer, came, switches: { "device-identity": answer } };
 }
 
-function made(
-  id: string,
-  question: string,
-  does: string,
-  settles: readonly string[],
-  answers: Experiment["answers"],
-  ask: (scratch: Scratch) => Promise<Answer>,
-): Experiment {
-  const asked = withScratch(async (scratch) => {
+/** Releases what the machine has connected before the disks are removed. */
+const released =
+  (ask: (scratch: Scratch) => Promise<Answer>) =>
+  async (scratch: Scratch): Promise<Answer> => {
     try {
       return await ask(scratch);
     } finally {
       await scratch.bench.host?.release();
     }
-  });
-  return { id, stage: "node", question, does, answers, settles, limitMs: 300_000, ask: asked };
-}
+  };
+
+const made = scratched("node");
 
 /** Exports with this machine as their host. */
 export const NODE: readonly Experiment[] = [
@@ -224,7 +173,7 @@ export const NODE: readonly Experiment[] = [
       stays: unsafe("No: a node that has lost its attachment goes on writing. Do not use this device."),
       "old-nqn-returns": unsafe("A node that has lost its attachment gets it back. Do not use this device."),
     },
-    fencing,
+    released(fencing),
   ),
   made(
     "renamed-export",
@@ -236,7 +185,7 @@ export const NODE: readonly Experiment[] = [
       stays: handled("No. The driver switches the export off first."),
       refused: handled("It is refused while the export is on. The driver switches the export off first."),
     },
-    renamed,
+    released(renamed),
   ),
   made(
     "off-and-on",
@@ -247,7 +196,7 @@ export const NODE: readonly Experiment[] = [
       effective: handled("Yes, and it comes back by itself."),
       coalesced: handled("No. The driver waits between off and on where hosts must notice."),
     },
-    offAndOn,
+    released(offAndOn),
   ),
   made(
     "growth-seen",
@@ -263,7 +212,7 @@ export const NODE: readonly Experiment[] = [
         "Not while it is connected. Volumes grow while no node has them; set --online-expansion refuse.",
       ),
     },
-    growth,
+    released(growth),
   ),
   made(
     "allow-list",
@@ -279,7 +228,7 @@ export const NODE: readonly Experiment[] = [
         "No. --fencing epoch+hosts would protect nothing and is refused; --fencing epoch needs no list.",
       ),
     },
-    allowList,
+    released(allowList),
   ),
   made(
     "host-password",
@@ -291,7 +240,7 @@ export const NODE: readonly Experiment[] = [
       enforced: handled("Yes. The driver sets none."),
       refused: handled("It is refused. The driver sets none."),
     },
-    password,
+    released(password),
   ),
   made(
     "device-identity",
@@ -305,6 +254,6 @@ export const NODE: readonly Experiment[] = [
         "A new one whenever its export begins: a host that reconnects loses its device, and its pod must start again.",
       ),
     },
-    identity,
+    released(identity),
   ),
 ];

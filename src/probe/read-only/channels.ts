@@ -1,8 +1,6 @@
 import { type Bench, LINE_MS } from "../bench.ts";
-import { type Answer, type Experiment, type Meaning, unclear } from "../experiment.ts";
+import { type Answer, type Experiment, handled, unclear } from "../experiment.ts";
 import { type Exchange, isAnswered, type Session } from "../session.ts";
-
-const handled = (driver: string): Meaning => ({ weight: "handled", driver });
 
 /** A line that waits. */
 const hold = ({ settings }: Bench): string => `:delay ${settings.holdMs}ms; :put "csi-probe-held"`;

@@ -1,9 +1,6 @@
 import { ros } from "../../routeros/script.ts";
 import type { Bench } from "../bench.ts";
-import { type Answer, type Experiment, type Meaning, shown, unclear } from "../experiment.ts";
-
-const handled = (driver: string): Meaning => ({ weight: "handled", driver });
-const fact = (driver: string): Meaning => ({ weight: "fact", driver });
+import { type Answer, type Experiment, fact, handled, shown, unclear } from "../experiment.ts";
 
 /** The first version with `nvme-tcp-server-nqn`. */
 const MINIMUM: readonly [number, number] = [7, 21];

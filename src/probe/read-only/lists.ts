@@ -1,8 +1,6 @@
 import { ros, type Script } from "../../routeros/script.ts";
 import type { Bench } from "../bench.ts";
-import { type Answer, type Experiment, type Meaning, shown, unclear } from "../experiment.ts";
-
-const handled = (driver: string): Meaning => ({ weight: "handled", driver });
+import { type Answer, type Experiment, handled, shown, unclear } from "../experiment.ts";
 
 /** Whether a line of statements runs. @returns its error text, undefined if it runs */
 async function refusal(bench: Bench, script: Script): Promise<string | undefined> {

@@ -1,10 +1,7 @@
 import { ros } from "../../routeros/script.ts";
 import { type Bench, LINE_MS } from "../bench.ts";
-import { type Answer, type Experiment, type Meaning, shown, unclear } from "../experiment.ts";
+import { type Answer, type Experiment, fact, handled, shown, unclear } from "../experiment.ts";
 import { isAnswered, textOf } from "../session.ts";
-
-const handled = (driver: string): Meaning => ({ weight: "handled", driver });
-const fact = (driver: string): Meaning => ({ weight: "fact", driver });
 
 /** Lengths of the lines of a text, without their ends. */
 export function lineLengths(text: string): readonly number[] {

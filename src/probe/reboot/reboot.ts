@@ -1,11 +1,8 @@
 import { ros } from "../../routeros/script.ts";
 import type { Bench } from "../bench.ts";
-import { type Answer, type Experiment, type Meaning, shown } from "../experiment.ts";
+import { type Answer, type Experiment, handled, shown, unsafe } from "../experiment.ts";
 import { COMMENT, MIB, Scratch, SIZE } from "../scratch/scratch.ts";
 import { Unanswered } from "../unanswered.ts";
-
-const handled = (driver: string): Meaning => ({ weight: "handled", driver });
-const unsafe = (driver: string): Meaning => ({ weight: "unsafe", driver });
 
 const NAME = "reboot";
 const NQN = "nqn.2000-02.com.mikrotik:csi-probe-reboot";

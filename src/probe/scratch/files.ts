@@ -1,13 +1,9 @@
 import { text } from "../../routeros/reply/row.ts";
 import { ros } from "../../routeros/script.ts";
 import { LINE_MS } from "../bench.ts";
-import { type Answer, type Experiment, type Meaning, shown, unclear } from "../experiment.ts";
+import { type Answer, type Experiment, handled, limits, shown, unclear, unsafe } from "../experiment.ts";
 import { isAnswered } from "../session.ts";
-import { type Scratch, SIZE, withScratch } from "./scratch.ts";
-
-const handled = (driver: string): Meaning => ({ weight: "handled", driver });
-const limits = (driver: string): Meaning => ({ weight: "limits", driver });
-const unsafe = (driver: string): Meaning => ({ weight: "unsafe", driver });
+import { type Scratch, SIZE, scratched } from "./scratch.ts";
 
 async function fileInUse(scratch: Scratch): Promise<Answer> {
   const path = scratch.file("used");
@@ -154,16 +150,7 @@ async function snapshots(scratch: Scratch): Promise<Answer> {
   return { answer: "works", came, switches: { "snapshot-parent": how } };
 }
 
-function made(
-  id: string,
-  question: string,
-  does: string,
-  settles: readonly string[],
-  answers: Experiment["answers"],
-  ask: (scratch: Scratch) => Promise<Answer>,
-): Experiment {
-  return { id, stage: "scratch", question, does, answers, settles, limitMs: 300_000, ask: withScratch(ask) };
-}
+const made = scratched("scratch");
 
 /** `ask` on a pool with subvolumes. */
 function onBtrfs(ask: (scratch: Scratch) => Promise<Answer>): (scratch: Scratch) => Promise<Answer> {

@@ -5,7 +5,7 @@ import type { Row } from "../../routeros/reply/row.ts";
 import { text } from "../../routeros/reply/row.ts";
 import { ros, type Script } from "../../routeros/script.ts";
 import type { Bench, Told } from "../bench.ts";
-import type { Answer } from "../experiment.ts";
+import type { Answer, Experiment, Stage } from "../experiment.ts";
 import { Unanswered } from "../unanswered.ts";
 
 /** Everything that the probe makes has a name that begins so. People are told that such names are the probe's. */
@@ -225,7 +225,7 @@ export class Scratch {
 }
 
 /** An experiment that makes disks and files: it begins and ends with none of the probe's. */
-export function withScratch(ask: (scratch: Scratch) => Promise<Answer>): (bench: Bench) => Promise<Answer> {
+function withScratch(ask: (scratch: Scratch) => Promise<Answer>): (bench: Bench) => Promise<Answer> {
   return async (bench) => {
     const scratch = await Scratch.on(bench);
     await scratch.clean();
@@ -237,3 +237,27 @@ export function withScratch(ask: (scratch: Scratch) => Promise<Answer>): (bench:
     }
   };
 }
+
+/** Limit of an experiment that makes disks. Milliseconds. */
+const LIMIT_MS = 300_000;
+
+/** Makes experiments of a stage: id, question, announcement, switches, answers, and how to ask. */
+export const scratched =
+  (stage: Stage) =>
+  (
+    id: string,
+    question: string,
+    does: string,
+    settles: readonly string[],
+    answers: Experiment["answers"],
+    ask: (scratch: Scratch) => Promise<Answer>,
+  ): Experiment => ({
+    id,
+    stage,
+    question,
+    does,
+    answers,
+    settles,
+    limitMs: LIMIT_MS,
+    ask: withScratch(ask),
+  });
