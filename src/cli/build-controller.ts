@@ -23,6 +23,7 @@ import { RecordKeeper } from "../records/keeper.ts";
 import { RouterOsClient } from "../routeros/client.ts";
 import { createSshTransport } from "../routeros/transport/ssh-transport.ts";
 import { buildCluster, type ClusterParts } from "./build-cluster.ts";
+import { logPreflight } from "./check.ts";
 import { PendingClusterId } from "./cluster-id.ts";
 import { readPremises } from "./device-profile.ts";
 import { createRdsMetrics } from "./rds-metrics.ts";
@@ -40,7 +41,7 @@ export interface ControllerDeps {
 export async function buildController(config: ControllerConfig, deps: ControllerDeps): Promise<Component> {
   const { logger, metrics, clock = systemClock } = deps;
   const { nqnPrefix, nvmePort, fencing, reserveBytes, pool, directory } = config;
-  const premises = await readPremises(config, logger);
+  const { premises, profile } = await readPremises(config, logger);
   const stop = new AbortController();
   const cluster = deps.cluster ?? (await buildCluster(config, { logger, clock }));
   const clusterId = new PendingClusterId(config.clusterId, { source: cluster.clusterId, clock, logger });
@@ -136,6 +137,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     counts.run(stop.signal),
     space.run(stop.signal),
     clusterId.learn(stop.signal),
+    logPreflight(config, profile, logger, stop.signal),
   ]);
   return {
     services: [

@@ -1,7 +1,7 @@
 import { ConfigError } from "../config/config-error.ts";
 import { Premises } from "../domain/premises.ts";
 import type { Logger } from "../observability/log.ts";
-import { ProfileError, readProfile } from "../probe/device-profile.ts";
+import { type DeviceProfile, ProfileError, readProfile } from "../probe/device-profile.ts";
 import { failedPremises, unsafeAnswers } from "../probe/premises.ts";
 
 const WHERE = "--device-profile";
@@ -13,8 +13,8 @@ const WHERE = "--device-profile";
 export async function readPremises(
   { deviceProfile, fencing }: { readonly deviceProfile: string | undefined; readonly fencing: string },
   logger: Logger,
-): Promise<Premises> {
-  if (deviceProfile === undefined) return Premises.unasked;
+): Promise<{ readonly premises: Premises; readonly profile: DeviceProfile | undefined }> {
+  if (deviceProfile === undefined) return { premises: Premises.unasked, profile: undefined };
   const profile = await readProfile(deviceProfile).catch((error: unknown) => {
     if (!(error instanceof ProfileError)) throw error;
     const remedy = "Name a file that `rds-csi probe --save` has made";
@@ -40,5 +40,5 @@ export async function readPremises(
     probedBy,
     ruledOut: failed.map(({ feature }) => feature),
   });
-  return premises;
+  return { premises, profile };
 }

@@ -1,6 +1,12 @@
 import { diagnoseOptions } from "../config/diagnose-options.ts";
 import type { OptionTable } from "../config/option.ts";
-import { controllerOptions, nodeOptions, probeOptions, volumesOptions } from "../config/options.ts";
+import {
+  checkOptions,
+  controllerOptions,
+  nodeOptions,
+  probeOptions,
+  volumesOptions,
+} from "../config/options.ts";
 import { simulateOptions } from "../simulator/command-options.ts";
 
 /** The options of each command. */
@@ -13,6 +19,7 @@ export const commandOptions = {
   snapshots: volumesOptions,
   diagnose: diagnoseOptions,
   probe: probeOptions,
+  check: checkOptions,
 } satisfies Record<string, OptionTable>;
 
 export type ConfiguredCommand = keyof typeof commandOptions;

@@ -11,7 +11,7 @@ import type { StoragePort } from "../host/reach.ts";
 import { createNodeSystem } from "../host/system.ts";
 import { missingTools } from "../host/tools.ts";
 import { buildInfo } from "../observability/build-info.ts";
-import { Bench } from "../probe/bench.ts";
+import { Bench, CONNECTION } from "../probe/bench.ts";
 import { EXPERIMENTS } from "../probe/catalogue.ts";
 import { profileOf, profileText } from "../probe/device-profile.ts";
 import type { Stage } from "../probe/experiment.ts";
@@ -33,14 +33,6 @@ export interface ProbeOptions {
   /** Only make the disk that a reboot is to leave. */
   readonly beforeReboot: boolean;
 }
-
-/** Durations of the connection, milliseconds, and its limit for output, bytes. */
-const CONNECTION = {
-  connectTimeoutMs: 10_000,
-  tcpKeepaliveMs: 15_000,
-  channelGraceMs: 2_000,
-  maxOutputBytes: 16 * 1_024 * 1_024,
-};
 
 /**
  * `rds-csi probe`: asks an RDS how it behaves. Experiments are announced on standard error as they begin.

@@ -144,6 +144,20 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
       done(await runProbe(probe.input(io.env), { output, save, idleSeconds, chosen, beforeReboot }, io));
     });
 
+  const check: CliCommand = program
+    .command("check")
+    .description(
+      "look whether the RDS is ready for the driver: login, version, rights, clock, pool, port; changes nothing",
+    )
+    .choice("-o, --output <format>", "form of the report", ["text", "json"])
+    .seconds("--timeout <seconds>", "limit for the whole command", 30)
+    .configured(optionsOf("check"))
+    .examples(io, "rds-csi check --config /etc/rds-csi/config.yaml")
+    .action(async ({ output, timeout: timeoutSeconds }) => {
+      const { runCheck } = await import("./check.ts");
+      done(await runCheck(check.input(io.env), { output, timeoutSeconds }, io));
+    });
+
   const volumes = program
     .command("volumes")
     .description("show the volumes on the RDS, restore a damaged record, or move a volume into a subvolume");

@@ -64,6 +64,12 @@ export const probeOptions = {
   ...quietLogOptions,
 } satisfies OptionTable;
 
+/** Options of `rds-csi check`. */
+export const checkOptions = {
+  ...probeOptions,
+  deviceProfile: controllerOnly.deviceProfile,
+} satisfies OptionTable;
+
 /** The option names of the driver's commands. One configuration file may hold the options of all of them. */
 export const driverNames: ReadonlySet<string> = new Set(
   [controllerOptions, nodeOptions, volumesOptions, diagnoseOptions].flatMap((table: OptionTable) =>

@@ -14,6 +14,14 @@ import { Unanswered } from "./unanswered.ts";
 /** Limit of one line that is to be answered at once. Milliseconds. */
 export const LINE_MS = 15_000;
 
+/** Durations of a connection, milliseconds, and its limit for output, bytes. */
+export const CONNECTION = {
+  connectTimeoutMs: 10_000,
+  tcpKeepaliveMs: 15_000,
+  channelGraceMs: 2_000,
+  maxOutputBytes: 16 * 1_024 * 1_024,
+} as const;
+
 /** Settings of a probe. */
 export interface ProbeSettings {
   /** Of each connection; the user may have a suffix. */

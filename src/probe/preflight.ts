@@ -1,0 +1,113 @@
+import { toDriverError } from "../domain/errors/driver-error.ts";
+import { shortSize } from "../domain/size.ts";
+import { reachOf, type StoragePort } from "../host/reach.ts";
+import { canHoldSubvolumes } from "../rds/subvolume.ts";
+import type { Bench } from "./bench.ts";
+import { EXPERIMENTS } from "./catalogue.ts";
+import type { DeviceProfile } from "./device-profile.ts";
+import { meaningOf } from "./report.ts";
+import { type Result, runExperiments, UNANSWERED } from "./run.ts";
+import { Scratch } from "./scratch/scratch.ts";
+
+/** One line of a preflight. */
+export interface Check {
+  /** `login`, `version`, `rights`, `pool`, `port`, `profile`. */
+  readonly id: string;
+  readonly state: "ok" | "warning" | "error";
+  /** The facts, as a sentence without a full stop. */
+  readonly text: string;
+  /** A sentence; "" if there is nothing to do. */
+  readonly remedy: string;
+}
+
+/** Experiments of a preflight, which take milliseconds each. */
+const QUICK = ["version", "policies", "clock", "sessions"];
+/** Experiments whose answers are compared with a device profile, besides. */
+const COMPARED = [
+  ...["runtime-error", "parse-error", "unknown-command", "unknown-argument", "missing-item", "line-ends"],
+  ...["wrapped-put", "json", "detail-as-value", "proplist", "flags"],
+];
+/** How long the port of the exports may take to answer. Milliseconds. */
+const PORT_MS = 3_000;
+/** A pool with less than this share left is worth a warning. */
+const SCARCE = 10n;
+
+const ok = (id: string, text: string): Check => ({ id, state: "ok", text, remedy: "" });
+
+function ofExperiment({ experiment, answer }: Result): Check {
+  const { weight, driver } = meaningOf(experiment, answer);
+  const text = answer.answer === UNANSWERED ? `not answered: ${answer.came}` : answer.came;
+  if (weight === "handled" || weight === "fact") return ok(experiment.id, text);
+  return { id: experiment.id, state: weight === "unsafe" ? "error" : "warning", text, remedy: driver };
+}
+
+async function poolCheck(bench: Bench): Promise<Check> {
+  try {
+    const { pool, isBtrfs } = await Scratch.on(bench);
+    const { slot, fs, free = 0n, size = 0n } = pool;
+    const has =
+      canHoldSubvolumes(pool) && isBtrfs ? "volumes can have snapshots" : "volumes cannot have snapshots";
+    const text = `${slot}: ${fs}, ${shortSize(free)} of ${shortSize(size)} free, ${has}`;
+    if (free * SCARCE >= size) return ok("pool", text);
+    return { id: "pool", state: "warning", text, remedy: "Little is left for volumes and snapshots." };
+  } catch (error) {
+    const { summary, commandRemedy } = toDriverError(error);
+    return { id: "pool", state: "error", text: summary, remedy: commandRemedy };
+  }
+}
+
+async function portCheck(bench: Bench, port: StoragePort): Promise<Check> {
+  const reach = await reachOf(port, PORT_MS, () => bench.clock.monotonic());
+  const text = `${port.address} port ${port.port}`;
+  if (reach.kind === "reached") return ok("port", `${text} answers from here in ${reach.milliseconds} ms`);
+  const why = reach.kind === "silent" ? "does not answer" : `is refused (${reach.code})`;
+  const remedy =
+    "Nodes must reach it, this machine need not. Without any export the RDS may refuse it: look again once a volume is attached.";
+  return { id: "port", state: "warning", text: `${text} ${why} from here`, remedy };
+}
+
+/** Answers that are not as a device profile has them. */
+function drift(results: readonly Result[], profile: DeviceProfile): Check {
+  const changed = results.flatMap(({ experiment: { id }, answer: { answer } }) => {
+    const before = profile.answers[id]?.answer;
+    return before === undefined || answer === UNANSWERED || before === answer
+      ? []
+      : [`${id} is ${answer}, was ${before}`];
+  });
+  const versions = results.flatMap(({ answer: { switches } }) => switches?.version ?? []);
+  const was = profile.switches.version;
+  if (was !== undefined && versions.some((version) => version !== was))
+    changed.push(`RouterOS is ${versions[0]}, was ${was}`);
+  if (changed.length === 0) return ok("profile", `as on ${profile.probedAt.slice(0, 10)}`);
+  const remedy = "Run `rds-csi probe --save` again, and give the new file to the controller.";
+  return { id: "profile", state: "warning", text: changed.join("; "), remedy };
+}
+
+/**
+ * Looks whether an RDS is ready for the driver. Changes nothing on it. Never throws but for the signal.
+ * @param port of the exports; undefined: it is not looked at
+ * @param profile the answers of an earlier probe, if there is one
+ */
+export async function preflight(
+  bench: Bench,
+  { port, profile }: { readonly port: StoragePort | undefined; readonly profile: DeviceProfile | undefined },
+  signal: AbortSignal,
+): Promise<readonly Check[]> {
+  try {
+    await bench.main();
+  } catch (error) {
+    signal.throwIfAborted();
+    const { summary, commandRemedy } = toDriverError(error);
+    return [{ id: "login", state: "error", text: summary, remedy: commandRemedy }];
+  }
+  const wanted = profile === undefined ? QUICK : [...QUICK, ...COMPARED];
+  const chosen = EXPERIMENTS.filter(({ id }) => wanted.includes(id));
+  const results = await runExperiments(bench, chosen, signal, { onBegin: () => {}, onEnd: () => {} });
+  return [
+    ok("login", `${bench.settings.connection.user} at ${bench.address}, the host key is pinned`),
+    ...results.filter(({ experiment: { id } }) => QUICK.includes(id)).map(ofExperiment),
+    await poolCheck(bench),
+    ...(port === undefined ? [] : [await portCheck(bench, port)]),
+    ...(profile === undefined ? [] : [drift(results, profile)]),
+  ];
+}
