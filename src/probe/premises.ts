@@ -5,7 +5,7 @@ import { UNCLEAR } from "./experiment.ts";
 
 /** The answers that rule a feature out, by experiment. */
 const RULED_OUT: readonly (readonly [Feature, string, readonly string[]])[] = [
-  ["snapshots", "snapshot", ["none", "empty"]],
+  ["snapshots", "snapshot", ["none", "empty", "no-clone"]],
   ["snapshots", "subvolume", ["missing"]],
   ["copies", "disk-copy", ["missing"]],
   ["copies", "file-that-exists", ["file-gone"]],

@@ -15,6 +15,7 @@ const DRIVER: readonly ConfiguredCommand[] = [
   "snapshots",
   "diagnose",
   "probe",
+  "check",
 ];
 
 /** Each option of the driver's commands by its name, as the first command has it. */

@@ -83,8 +83,29 @@ async function fileSearch(bench: Bench): Promise<Answer> {
   return { answer: told.tookMs > 2_000 ? "slow" : "fast", came };
 }
 
+async function hostKey(bench: Bench): Promise<Answer> {
+  const type = await bench.value(ros`[/ip/ssh/get host-key-type]`);
+  const pinned = bench.settings.connection.hostKeys.map((pin) => pin.fingerprint);
+  const came = `${shown(type)}; pinned ${pinned.length}`;
+  if (type !== "rsa" && type !== "ed25519") return unclear(came);
+  return { answer: type, came };
+}
+
 /** The device and the user. */
 export const DEVICE: readonly Experiment[] = [
+  {
+    id: "host-key",
+    stage: "read-only",
+    question: "Of which type is the host key?",
+    does: "reads `/ip/ssh`",
+    answers: {
+      ed25519: handled("The driver takes Ed25519 and RSA keys."),
+      rsa: handled("The driver takes Ed25519 and RSA keys."),
+    },
+    settles: [],
+    limitMs: 30_000,
+    ask: hostKey,
+  },
   {
     id: "version",
     stage: "read-only",

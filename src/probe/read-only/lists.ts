@@ -98,8 +98,16 @@ async function serialized(bench: Bench): Promise<Answer> {
       .catch((error: unknown) => `refused: ${error instanceof Error ? error.message : error}`);
     came.push(`${name} ${shown(text)}`);
   }
+  // All bytes of ASCII but NUL.
+  const bytes = String.fromCharCode(...Array.from({ length: 127 }, (_, at) => at + 1));
+  const length = await bench
+    .value(ros`[:len ${bytes}]`)
+    .catch((error: unknown) => `refused: ${error instanceof Error ? error.message : error}`);
+  came.push(`a text of 127 bytes has the length ${shown(length)}`);
   const isExact =
-    came.includes("a size 1099511627776") && came.some((line) => line === `digits as text "0123"`);
+    length === "127" &&
+    came.includes("a size 1099511627776") &&
+    came.some((line) => line === `digits as text "0123"`);
   return { answer: isExact ? "exact" : "other", came: came.join("; ") };
 }
 

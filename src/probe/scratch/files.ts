@@ -146,6 +146,17 @@ async function snapshots(scratch: Scratch): Promise<Answer> {
   if (byPath !== undefined && byName !== undefined) return { answer: "none", came };
   const made = scratch.directory(byPath === undefined ? "by-path" : "by-name");
   if (!(await scratch.exists(`${made}/disk.img`))) return { answer: "empty", came };
+  // A clone is a snapshot that can be written, of a snapshot.
+  const snapshot = scratch.subvolume(byPath === undefined ? "by-path" : "by-name");
+  const clone = scratch.subvolume("clone");
+  const cloned = await scratch.refusal(
+    ros`/disk/btrfs/subvolume/add fs=${label} name=${clone} parent=${snapshot}`,
+  );
+  if (cloned !== undefined) return { answer: "no-clone", came: `${came}; a clone: ${shown(cloned)}` };
+  const disk = scratch.adding(scratch.slot("clone"), `${scratch.directory("clone")}/disk.img`, undefined);
+  const onClone = await scratch.refusal(disk);
+  if (onClone !== undefined)
+    return { answer: "no-clone", came: `${came}; a disk on a clone: ${shown(onClone)}` };
   const how = byPath !== undefined ? "name" : byName !== undefined ? "fullname" : "any";
   return { answer: "works", came, switches: { "snapshot-parent": how } };
 }
@@ -257,6 +268,9 @@ export const FILES: readonly Experiment[] = [
     {
       works: handled("The driver tries both names."),
       none: limits("Snapshots cannot be made on this device."),
+      "no-clone": limits(
+        "A snapshot can be made, but no volume from it. Do not rely on snapshots on this device.",
+      ),
       empty: unsafe("A snapshot is made without the source's files. Do not use snapshots on this device."),
       "no-btrfs": NO_BTRFS,
     },
