@@ -19,6 +19,7 @@ import { ProbeHost } from "../probe/node/host.ts";
 import { prepareReboot } from "../probe/reboot/reboot.ts";
 import { isUnsafe, reportDocument, reportLines, stagesOf } from "../probe/report.ts";
 import { runExperiments, type Watcher } from "../probe/run.ts";
+import { redacted } from "../probe/transcript.ts";
 import { wrap } from "./diagnose/wrap.ts";
 import { ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
@@ -28,6 +29,8 @@ export interface ProbeOptions {
   readonly output: "text" | "json";
   /** Path of the profile file; it must not exist. */
   readonly save: string | undefined;
+  /** Path of a file with the report and the lines that were sent; it must not exist. */
+  readonly bundle: string | undefined;
   readonly idleSeconds: number;
   readonly chosen: Readonly<Partial<Record<Stage, boolean>>>;
   /** Only make the disk that a reboot is to leave. */
@@ -40,11 +43,12 @@ export interface ProbeOptions {
  */
 export async function runProbe(input: Input, options: ProbeOptions, io: Io): Promise<number> {
   const { rds, pool, nvmeAddress, nvmePort } = await loadProbeConfig(input);
-  const { save, output, idleSeconds, beforeReboot } = options;
+  const { save, bundle, output, idleSeconds, beforeReboot } = options;
   const stages = stagesOf(options.chosen);
   const chosen = EXPERIMENTS.filter(({ stage }) => stages.includes(stage));
   // Before a minute of work.
-  if (save !== undefined) await saveTo(save, "");
+  if (save !== undefined) await saveTo("--save", save, "");
+  if (bundle !== undefined) await saveTo("--bundle", bundle, "");
   const { host, port, user, keyFile, passphraseFile, hostKeys, hostKeyFile } = rds;
   const connection = {
     host,
@@ -81,6 +85,12 @@ export async function runProbe(input: Input, options: ProbeOptions, io: Io): Pro
       const profile = profileOf(results, stages, systemClock.now(), buildInfo.version);
       await writeFile(save, profileText(profile));
     }
+    if (bundle !== undefined) {
+      const words = [user.replace(/\+.*$/, ""), host];
+      const report = reportDocument(results, "<address>", stages);
+      const found = { ...report, lines: bench.transcript.redacted(words) };
+      await writeFile(bundle, redacted(`${jsonText(found, 1)}\n`, words));
+    }
     if (output === "json") io.out(`${jsonText(reportDocument(results, bench.address, stages), 2)}\n`);
     else {
       const lines = reportLines(results, bench.address).flatMap((line) =>
@@ -109,13 +119,13 @@ async function hostOf(storage: StoragePort): Promise<ProbeHost> {
 }
 
 /** Writes a new file. @throws ConfigError */
-async function saveTo(path: string, text: string): Promise<void> {
+async function saveTo(where: string, path: string, text: string): Promise<void> {
   try {
     await writeFile(path, text, { flag: "wx" });
   } catch (error) {
     const problem = `names ${path}, which cannot be made (${errorCode(error) ?? error})`;
     throw new ConfigError([
-      { where: "--save", problem, remedy: "Name a file that does not exist, in a folder that does" },
+      { where, problem, remedy: "Name a file that does not exist, in a folder that does" },
     ]);
   }
 }

@@ -130,6 +130,7 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
     .option("--after-reboot", "only compare that disk, and remove it", false)
     .choice("-o, --output <format>", "form of the report", ["text", "json"])
     .option("--save <file>", "also write the answers to a new file, for simulate --profile-file")
+    .option("--bundle <file>", "also write the report and every line that was sent to a new file, redacted, for an issue")
     .seconds("--idle <seconds>", "how long a connection is left alone in the experiment about that", 90)
     .configured(optionsOf("probe"))
     .examples(
@@ -139,9 +140,9 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
     )
     .action(async (options) => {
       const { runProbe } = await import("./probe.ts");
-      const { output, save, idle: idleSeconds, scratch, exported, node, beforeReboot, afterReboot } = options;
+      const { output, save, bundle, idle: idleSeconds, scratch, exported, node, beforeReboot, afterReboot } = options;
       const chosen = { scratch, exported, node, reboot: afterReboot };
-      done(await runProbe(probe.input(io.env), { output, save, idleSeconds, chosen, beforeReboot }, io));
+      done(await runProbe(probe.input(io.env), { output, save, bundle, idleSeconds, chosen, beforeReboot }, io));
     });
 
   const check: CliCommand = program

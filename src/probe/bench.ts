@@ -9,6 +9,7 @@ import { ros, type Script } from "../routeros/script.ts";
 import { addressOf, type ConnectionOptions } from "../routeros/transport/connection.ts";
 import type { ProbeHost } from "./node/host.ts";
 import { isAnswered, type Raw, Session, textOf, transportOf } from "./session.ts";
+import { Transcript } from "./transcript.ts";
 import { Unanswered } from "./unanswered.ts";
 
 /** Limit of one line that is to be answered at once. Milliseconds. */
@@ -46,6 +47,8 @@ export class Bench {
   readonly settings: ProbeSettings;
   /** This machine as a host of NVMe/TCP; only in the stage `node`. */
   readonly host: ProbeHost | undefined;
+  /** The lines that were sent as they stand, and their answers. */
+  readonly transcript = new Transcript();
   readonly #signal: AbortSignal;
   #main: Promise<Session> | undefined;
   readonly #others = new Set<Session>();
@@ -87,10 +90,15 @@ export class Bench {
     }
   }
 
-  /** Sends a line as it stands. Only for constant text. @throws Unanswered */
-  async raw(line: string, limitMs = LINE_MS, session?: Session): Promise<Raw> {
+  /**
+   * Sends a line as it stands. Only for constant text.
+   * @param isPrivate whether the answer may list things of other people
+   * @throws Unanswered
+   */
+  async raw(line: string, limitMs = LINE_MS, session?: Session, isPrivate = false): Promise<Raw> {
     const answer = await (session ?? (await this.main())).exec(line, limitMs);
     if (!isAnswered(answer)) throw new Unanswered(`${answer.ended}: ${answer.reason}`);
+    this.transcript.add(line, answer, isPrivate);
     return answer;
   }
 

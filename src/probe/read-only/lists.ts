@@ -1,5 +1,5 @@
 import { ros, type Script } from "../../routeros/script.ts";
-import type { Bench } from "../bench.ts";
+import { type Bench, LINE_MS } from "../bench.ts";
 import { type Answer, type Experiment, handled, shown, unclear } from "../experiment.ts";
 
 /** Whether a line of statements runs. @returns its error text, undefined if it runs */
@@ -72,7 +72,7 @@ async function flags(bench: Bench): Promise<Answer> {
 }
 
 async function numbering(bench: Bench): Promise<Answer> {
-  const print = (where: Script) => bench.raw(ros`/disk/print detail without-paging${where}`.render(""));
+  const print = (where: Script) => bench.raw(ros`/disk/print detail without-paging${where}`.render(""), LINE_MS, undefined, true);
   const all = await print(ros``);
   const one = await print(ros` where slot=${bench.settings.pool}`);
   const numbers = (text: string) => [...text.matchAll(/^ {0,3}(\d+) /gm)].map(([, number]) => Number(number));
