@@ -54,8 +54,11 @@ describe("volumes orphans --delete", () => {
     expect(code).toBe(0);
     for (const name of [plain, disk]) expect(out).toMatch(new RegExp(`^delete  disk +yes .*${name}`, "m"));
     expect(out).toMatch(new RegExp(`^delete  snapshot +yes .*${snapshot}`, "m"));
-    for (const name of [FILE, FOLDER]) expect(out).toMatch(new RegExp(`^keep +(file|subvolume) +by name .*${name}`, "m"));
-    expect(out).toContain("3 to delete with their data, 2 to keep.\nNothing was changed. The same command with --yes deletes them.\n");
+    for (const name of [FILE, FOLDER])
+      expect(out).toMatch(new RegExp(`^keep +(file|subvolume) +by name .*${name}`, "m"));
+    expect(out).toContain(
+      "3 to delete with their data, 2 to keep.\nNothing was changed. The same command with --yes deletes them.\n",
+    );
     expect(on.stack.commandsSince().join("\n")).not.toMatch(/\/(add|set|remove|copy)\b/);
     expect(stored(on.stack.simulator)).toEqual(was);
   });
@@ -114,10 +117,9 @@ describe("between plan and deletion", () => {
     for (const name of [plain, FOLDER]) expect(out).toContain(`${name}: deleted`);
     expect(err).toContain("3 of the plan were not deleted");
     const { device } = on.stack.simulator;
-    expect([device.disk(disk), device.file(placeOf(FILE, "plain"))].map((each) => each !== undefined)).toEqual([
-      true,
-      true,
-    ]);
+    expect(
+      [device.disk(disk), device.file(placeOf(FILE, "plain"))].map((each) => each !== undefined),
+    ).toEqual([true, true]);
   });
 
   test("a volume is attached, exported, given another record, or made anew in its place", async () => {

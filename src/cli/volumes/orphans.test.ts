@@ -14,7 +14,9 @@ afterEach(() => on.close());
 
 const LEFT = volumeIdFromName("left");
 const verdicts = async (args: readonly string[] = []) =>
-  Object.fromEntries((await on.list(args)).map(({ name, kind, deletable }) => [name, `${kind} ${deletable}`]));
+  Object.fromEntries(
+    (await on.list(args)).map(({ name, kind, deletable }) => [name, `${kind} ${deletable}`]),
+  );
 const whyOf = async (name: string) => (await on.list()).find((each) => each.name === name)?.why;
 const cut = async (source: string, name: string) =>
   (
@@ -86,7 +88,13 @@ describe("what is listed", () => {
   test("a list of the cluster that may not be read is no empty list", async () => {
     await on.volume("free");
     on.now();
-    const all = ["namespaces", "persistentvolumes", "configmaps", "volumeattachments", "volumesnapshotcontents"];
+    const all = [
+      "namespaces",
+      "persistentvolumes",
+      "configmaps",
+      "volumeattachments",
+      "volumesnapshotcontents",
+    ];
     const apiGroups = ["", "storage.k8s.io", "snapshot.storage.k8s.io"];
     for (const missing of ["persistentvolumes", "volumeattachments", "volumesnapshotcontents"]) {
       const resources = all.filter((each) => each !== missing);
@@ -129,11 +137,15 @@ describe("what is listed", () => {
     expect(out).toContain(`disk  no         1Mi   10d  storage-pool  ${a}`);
     expect(out).toContain(`disk  yes        1Mi   10d  storage-pool  ${b}`);
     expect(out).toContain(`file  by name    1Mi   10d  storage-pool  ${LEFT}`);
-    expect(out.replaceAll(/\s+/g, " ")).toContain("Deletable: no, it is exported, and nothing proves that no node has it");
+    expect(out.replaceAll(/\s+/g, " ")).toContain(
+      "Deletable: no, it is exported, and nothing proves that no node has it",
+    );
     expect(out).toContain("3 orphans, at most 3Mi: 2 disks, 1 file.");
     for (const line of out.split("\n")) expect([...line].length).toBeLessThanOrEqual(80);
     expect((await on.run(["-o", "wide"])).out).toContain(placeOf(LEFT, "plain"));
-    expect((await on.run(["--kind", "snapshot"])).out).toContain("No orphan is of that kind and age; there are 3.");
+    expect((await on.run(["--kind", "snapshot"])).out).toContain(
+      "No orphan is of that kind and age; there are 3.",
+    );
     expect(await verdicts(["--kind", "file"])).toEqual({ [LEFT]: "file named" });
     expect(await on.list(["--older-than", "11d"])).toEqual([]);
     expect(await on.list(["--older-than", "9d"])).toHaveLength(3);
@@ -202,12 +214,18 @@ describe("what is never proposed", () => {
   test("everything that is used, exported, young or in doubt says so", async () => {
     const { stack } = on;
     const { device } = stack.simulator;
-    const [used, exported, source] = [await on.volume("used"), await on.volume("exp"), await on.volume("src")];
+    const [used, exported, source] = [
+      await on.volume("used"),
+      await on.volume("exp"),
+      await on.volume("src"),
+    ];
     await stack.attachments.publish({
       ...{ volumeId: used, nodeId: "node-a", capability: BLOCK, readonly: false, signal: stack.signal },
     });
     await device.setDisk(exported, { "nvme-tcp-export": true });
-    await device.addForeignDisk({ slot: "twin", path: `storage-pool/csi/${source}/disk.img`, size: MIB }).catch(() => {});
+    await device
+      .addForeignDisk({ slot: "twin", path: `storage-pool/csi/${source}/disk.img`, size: MIB })
+      .catch(() => {});
     await leaveFile(stack, LEFT, "plain", { size: MIB });
     await device.addForeignDisk({ slot: "by-hand", path: "storage-pool/x.img", size: MIB });
     await device.setDisk("by-hand", { "file-path": placeOf(LEFT, "plain") }).catch(() => {});
