@@ -303,8 +303,8 @@ describe("any world", () => {
         }
       }
     };
-    fc.assert(fc.property(drawn, check), { numRuns: 2_000 });
+    fc.assert(fc.property(drawn, check), { numRuns: 500 });
     // Else nothing was tested.
-    expect(proposed).toBeGreaterThan(200);
+    expect(proposed).toBeGreaterThan(100);
   });
 });
