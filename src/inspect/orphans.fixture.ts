@@ -57,6 +57,8 @@ export const subvolume = (name: string): Subvolume => ({
 /** What a world is made of; what is left out is empty. */
 export interface Parts extends Partial<Omit<OrphanWorld, "inventory">> {
   readonly disks?: readonly Disk[];
+  /** Default: POOL, unless a disk has its slot. */
+  readonly pool?: Disk;
   readonly files?: readonly RdsFile[];
   readonly subvolumes?: readonly Subvolume[];
   readonly cuts?: readonly RdsSnapshot[];
@@ -68,9 +70,10 @@ export function orphanWorld({
   files = [],
   subvolumes = [],
   cuts = [],
+  pool = POOL,
   ...more
 }: Parts): OrphanWorld {
-  const all = [...(disks.some(({ slot }) => slot === "pool") ? [] : [POOL]), ...disks];
+  const all = [...(disks.some(({ slot }) => slot === pool.slot) ? [] : [pool]), ...disks];
   const clusterId = more.installation?.clusterId ?? OURS;
   const old = (entries: number): LeftDetails => ({ idleSeconds: DAY, entries });
   return {

@@ -31,6 +31,8 @@ export const DELETABLE_TEXT: Readonly<Record<Deletable, string>> = {
 };
 const COLOURS: Readonly<Record<Deletable, string>> = { yes: "32", named: "33", no: "" };
 const BOLD = "1";
+/** Columns that the name of a pool keeps where there is no room. */
+const SHORTEST_POOL = 6;
 /** Orphans that a shared reason names. */
 const MOST_NAMED = 3;
 
@@ -55,12 +57,10 @@ export function orphansText(shown: readonly PlannedOrphan[], screen: OrphansScre
             ? "Nothing was changed. The same command with --yes deletes them."
             : "Nothing was changed.",
         ];
-  const lines = [...table(shown, screen), "", "Why:", ...reasons(shown, room), "", end, ...still];
-  return `${lines.flatMap((line) => (line.startsWith(" ") ? [line] : wrapped(line, room))).join("\n")}\n`;
+  const below = [end, ...still].flatMap((line) => wrap(line, room));
+  // A row that is too long for the terminal is not broken: its name is to be copied.
+  return `${[...table(shown, screen), "", "Why:", ...reasons(shown, room), "", ...below].join("\n")}\n`;
 }
-
-const wrapped = (line: string, width: number | undefined): string[] =>
-  line === "" ? [""] : wrap(line, width);
 
 /** `3 of 5 orphans, 30Gi: 1 disk, 2 snapshots`. */
 function countsText(shown: readonly PlannedOrphan[], total: number): string {
@@ -86,14 +86,13 @@ function table(
   const columns = [
     ...(deletion === undefined ? [] : [column("PLAN", (_, { action }) => action)]),
     column("KIND", ({ kind }) => kind),
-    column("DELETABLE", ({ deletable }) => DELETABLE_TEXT[deletable]),
+    ...(deletion === undefined ? [column("DELETABLE", ({ deletable }) => DELETABLE_TEXT[deletable])] : []),
     column("SIZE", ({ sizeBytes }) => (sizeBytes === undefined ? undefined : shortSize(sizeBytes))),
     column("AGE", ({ since }) => (since === undefined ? "unknown" : shortAge(now / 1_000 - since))),
-    column("POOL", ({ pool }) => pool),
+    { ...column("POOL", ({ pool }) => pool), floors: [SHORTEST_POOL] },
     column("NAME", ({ name }) => name),
     ...(wide ? [column("PATH", ({ path }) => path)] : []),
   ];
-  // Nothing is cut, so that a terminal which is too narrow wraps.
   return tableLines(columns, wide ? undefined : width, (row, title, text) => {
     const deletable = shown[row]?.orphan.deletable;
     const code = row < 0 ? BOLD : title === "DELETABLE" && deletable !== undefined ? COLOURS[deletable] : "";
