@@ -122,6 +122,17 @@ describe("the form of the disk", () => {
     expect(on.stack.simulator.device.disk(slot)).toEqual(before);
   });
 
+  test("an export that somebody has switched on is a finding; the first attachment replaces it", async () => {
+    const on = await withDisk("a new disk");
+    const { device } = on.stack.simulator;
+    await device.setDisk(HANDLE, { "nvme-tcp-export": true });
+    await on.rebuild("--yes");
+    expect((await on.run(["volumes", "list"])).out).toContain("exported-unattached");
+    const { nqn } = await on.attach(BLOCK);
+    expect(nqn).toStartWith(`nqn.2000-02.com.mikrotik:${HANDLE}.`);
+    expect(device.disk(HANDLE)).toMatchObject({ nqn, exported: true });
+  });
+
   test("a file in any folder of a pool, of a size that is no whole MiB: attached as it is, expanded to whole MiB", async () => {
     const on = await start();
     const path = `storage-pool/vms/${HANDLE}.img`;

@@ -109,7 +109,7 @@ function reasons(shown: readonly PlannedOrphan[], width: number | undefined): st
     const [kind, reason, verdict, why] = key.split("\n");
     const names = group.map(({ orphan }) => orphan.name);
     const text = `${kind}, ${reason}. Deletable: ${verdict}, ${why}: ${some(names, MOST_NAMED)}`;
-    const room = width === undefined ? undefined : Math.max(20, width - 2);
+    const room = width === undefined ? undefined : Math.max(20, width - 4);
     return wrap(printable(text), room).map((line, at) => `${at === 0 ? "  " : "    "}${line}`);
   });
 }
