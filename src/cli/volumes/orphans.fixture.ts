@@ -50,7 +50,8 @@ interface RunOptions {
 export const DAYS_OLD = 10;
 
 export async function startOrphanStand(options: StackOptions = {}): Promise<OrphanStand> {
-  let shift = -DAYS_OLD * 86_400_000;
+  // An hour more, so that no age is rounded down to a day less.
+  let shift = -DAYS_OLD * 86_400_000 - 3_600_000;
   const clock = { ...systemClock, now: () => Date.now() + shift };
   const stack = await startStack({ clusterId: CLUSTER_UID, clock, simulatorClock: clock, ...options });
   const world = await startWorld();
