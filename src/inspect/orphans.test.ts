@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Attachment } from "../domain/record/volume-record.ts";
 import { parseSnapshotHandle, snapshotHandle } from "../domain/snapshot-id.ts";
+import { conversionSlots } from "../rds/conversion-slots.ts";
 import { handleOf } from "../rds/snapshot-names.ts";
 import { orphansOf } from "./find-orphans.ts";
 import type { Orphan } from "./orphan.ts";
@@ -132,6 +133,11 @@ describe("a file or subvolume", () => {
       "an item is on it",
       { files, disks: [disk("b", {}, { slot: "x", filePath: path })] },
       "no: disk item x uses it",
+    ],
+    [
+      "it moves into a subvolume",
+      { files, disks: [disk("a", {}, { slot: conversionSlots(id("a")).kept, filePath: path })] },
+      "none",
     ],
     [
       "an item is in its folder",
