@@ -191,10 +191,13 @@ const LOSSES: readonly FaultAction[] = [
 ];
 
 describe("a lost reply at each deletion", () => {
-  test.each(LOSSES.map((loss) => [JSON.stringify(loss), loss] as const))(
-    "%s: another look ends it; nothing but the orphans goes",
-    async (_, loss) => {
-      const { on, before, names } = await site();
+  const cases = (["current", "hostile"] as const).flatMap((profile) =>
+    LOSSES.map((loss) => [profile, JSON.stringify(loss), loss] as const),
+  );
+  test.each(cases)(
+    "profile %s, %s: another look ends it; nothing but the orphans goes",
+    async (profile, _, loss) => {
+      const { on, before, names } = await site({ profile });
       const { faults } = on.stack.simulator;
       for (const line of [/\/disk\/remove/, /\/file\/remove(?!.*\/disk\/remove)/, /subvolume\/remove/])
         faults.add(loss, { line, count: 1 });

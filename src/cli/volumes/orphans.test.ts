@@ -1,9 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { ManualClock } from "../../../test/support/clock.ts";
 import { leaveFile, placeOf, stored } from "../../../test/support/file-layouts.ts";
 import { CLUSTER_UID } from "../../../test/support/kubernetes/fake-api-server.ts";
 import { persistentVolume, volumeSnapshot } from "../../../test/support/kubernetes/world.ts";
 import { BLOCK, MIB } from "../../../test/support/rds-stack.ts";
 import { volumeIdFromName } from "../../domain/volume-id.ts";
+import { silentLogger } from "../../observability/log.ts";
+import { RecordKeeper } from "../../records/keeper.ts";
 import { DAYS_OLD, type OrphanStand, startOrphanStand } from "./orphans.fixture.ts";
 
 let on: OrphanStand;
@@ -165,6 +168,35 @@ describe("what is listed", () => {
   });
 });
 
+test("a copy of its record in this cluster proves whose file it is; one of another cluster's record does not", async () => {
+  const [mine, theirs] = [await on.volume("mine"), await on.volume("theirs")];
+  const { device } = on.stack.simulator;
+  const { shards, namespace = "default" } = await on.world.client();
+  const store = shards(namespace, "rds-csi-records");
+  const keeper = new RecordKeeper({ store, clock: new ManualClock(), logger: silentLogger });
+  const found = await on.stack.rds.list(on.stack.signal);
+  await keeper.keep(
+    {
+      ...found,
+      volumes: found.volumes.map((volume) => {
+        if (volume.id !== theirs) return volume;
+        const comment = volume.disk.comment.replace(CLUSTER_UID, CLUSTER_UID.replace(/^./, "0"));
+        return { ...volume, disk: { ...volume.disk, comment } };
+      }),
+    },
+    on.stack.signal,
+  );
+  for (const id of [mine, theirs]) await device.removeDisk(id);
+  on.now();
+  expect(await verdicts()).toEqual({ [mine]: "subvolume yes", [theirs]: "subvolume named" });
+  const { code, out } = await on.run(["--delete", "--all", "--yes"]);
+  expect([code, out]).toEqual([0, expect.stringContaining(`subvolume ${mine}: deleted`)]);
+  expect([mine, theirs].map((id) => device.file(placeOf(id, "subvolume")) !== undefined)).toEqual([
+    false,
+    true,
+  ]);
+});
+
 describe("what is never proposed", () => {
   test("what a PersistentVolume or a VolumeSnapshotContent of any driver names", async () => {
     const id = await on.volume("free");
@@ -259,12 +291,17 @@ describe("what is never proposed", () => {
     expect(stored(stack.simulator)).toEqual(before);
   });
 
-  test("nothing of a pool that is away", async () => {
+  test("nothing of a pool that is away: files and snapshots are not seen, and a disk is kept", async () => {
     const id = await on.volume("free");
     await cut(id, "gone");
     await leaveFile(on.stack, LEFT, "plain", { size: MIB });
     on.now();
-    await on.stack.simulator.device.setDisk("storage-pool", { mounted: false }).catch(() => {});
-    expect((await on.list()).length).toBeGreaterThan(0);
+    await on.stack.simulator.device.setPool("storage-pool", { mounted: false });
+    expect(await on.list()).toMatchObject([{ name: id, deletable: "no", pool: null }]);
+    expect(await whyOf(id)).toContain("its pool is not mounted");
+    expect((await on.run(["--delete", id, "--yes"])).code).toBe(1);
+    await on.stack.simulator.device.setPool("storage-pool", { mounted: true });
+    expect(on.stack.simulator.device.disk(id)).toBeDefined();
+    expect(await on.list()).toHaveLength(3);
   });
 });
