@@ -7,6 +7,7 @@ import { FindingsWatch } from "../controller/findings-watch.ts";
 import { createMigrationMetrics } from "../controller/migration-metrics.ts";
 import { MigrationReporter } from "../controller/migration-reporter.ts";
 import { ModifyService } from "../controller/modify.ts";
+import { OrphanWatch } from "../controller/orphan-watch.ts";
 import { Reconciler } from "../controller/reconciler.ts";
 import { SnapshotService } from "../controller/snapshots.ts";
 import { createSpaceMetrics, SpaceWatch } from "../controller/space-watch.ts";
@@ -56,7 +57,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
       return clusterId.get();
     },
   });
-  const { reader, events, outcome } = cluster;
+  const { reader, names, events, outcome } = cluster;
   const counts = new VolumeCounts({ rds, clock, logger });
   const pools = new PoolReporter({ client, clock, defaultPool: pool }, (signal) => rds.version(signal));
   const space = new SpaceWatch({ pools, snapshots: rds.snapshots, clock, logger });
@@ -89,6 +90,13 @@ export async function buildController(config: ControllerConfig, deps: Controller
   });
   const health = new VolumeHealthService({ rds, clock, cluster: reader });
   const findings = new FindingsWatch({ health, registry: metrics.registry, clock, logger });
+  const orphans = new OrphanWatch({
+    ...{ rds, clock, logger, layout: { pool, directory }, registry: metrics.registry },
+    cluster: reader && names && { reader, names },
+    get clusterId() {
+      return clusterId.get();
+    },
+  });
   const attachments = new AttachmentService({
     rds,
     nodes: cluster.nodes,
@@ -132,7 +140,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
   });
   const background = Promise.all([
     cluster.lead(async (signal) => {
-      await Promise.all([reconciler.run(signal), findings.run(signal)]);
+      await Promise.all([reconciler.run(signal), findings.run(signal), orphans.run(signal)]);
     }, stop.signal),
     counts.run(stop.signal),
     space.run(stop.signal),

@@ -9,6 +9,7 @@ import type { Io } from "./io.ts";
 import { type ConfiguredCommand, commandOptions } from "./options.ts";
 import { addSnapshotCommands } from "./snapshots/command.ts";
 import { addConvertCommand } from "./volumes/convert-command.ts";
+import { addOrphansCommand } from "./volumes/orphans-command.ts";
 import { addRecordCommand } from "./volumes/record-command.ts";
 import { LISTED_STATES, SORT_KEYS } from "./volumes/select.ts";
 
@@ -161,7 +162,9 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
 
   const volumes = program
     .command("volumes")
-    .description("show the volumes on the RDS, restore a damaged record, or move a volume into a subvolume");
+    .description(
+      "show the volumes on the RDS, restore a damaged record, move a volume into a subvolume, or clear orphans",
+    );
   const list: CliCommand = volumes
     .command("list")
     .description("list every volume on the RDS, with its problems")
@@ -241,6 +244,7 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
 
   addRecordCommand(volumes, io, optionsOf("volumes"), done);
   addConvertCommand(volumes, io, optionsOf("volumes"), done);
+  addOrphansCommand(volumes, io, optionsOf("volumes"), done);
   addSnapshotCommands(program, io, optionsOf("snapshots"), done);
 
   const version: CliCommand = program

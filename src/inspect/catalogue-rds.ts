@@ -46,7 +46,7 @@ export const rdsFindings = {
   ),
   "file-left": finding("warning", "file")(
     "The backing file is there without a disk item. A deletion was interrupted, or the disk item was removed by hand.",
-    'To use the volume again: `/disk add type=file file-path=FILE slot=HANDLE mount-filesystem=no`, then `rds-csi volumes record HANDLE --restore`. Only if it was to be deleted, and no PersistentVolume names it: `/disk/btrfs/subvolume/remove [find where fullname~"HANDLE\\$"]` if FILE is in a folder of that name, else `/file remove [find where name="FILE"]`.',
+    "To use the volume again: `/disk add type=file file-path=FILE slot=HANDLE mount-filesystem=no`, then `rds-csi volumes record HANDLE --restore`. If it was to be deleted: `rds-csi volumes orphans` says whether it can be, and `rds-csi volumes orphans --delete HANDLE` plans that.",
   ),
   "device-not-ready": finding("error", "size")(
     "The RDS reports no size for the disk item: its device is not ready",

@@ -82,7 +82,7 @@ const clusterFindings = {
   ),
   "pv-missing": finding("warning", "name")(
     "No PersistentVolume of the cluster names the volume: an orphan",
-    'Make sure that no other cluster uses it. To delete it with its data: `/disk remove [find where slot=HANDLE]`, then, of the layout subvolume, `/disk/btrfs/subvolume/remove [find where fullname~"HANDLE\\$"]`, else `/file remove [find where name="FILE"]`. To keep it, create a PersistentVolume with volumeHandle HANDLE.',
+    "Make sure that no other cluster uses it. `rds-csi volumes orphans` shows its age and whether it can be deleted; `rds-csi volumes orphans --delete HANDLE` plans its deletion with its data. To keep it, create a PersistentVolume with volumeHandle HANDLE.",
   ),
   "pv-ambiguous": finding("error", "name")(
     "Several PersistentVolumes name the volume, so two claims may write to it",
