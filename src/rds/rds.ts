@@ -1,5 +1,5 @@
 import { RecentMap } from "../domain/recent-map.ts";
-import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
+import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import type { SharedWork } from "../domain/shared-work.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { ros } from "../routeros/script.ts";
@@ -281,7 +281,7 @@ export class Rds {
   async write(
     volume: RdsVolume,
     record: VolumeRecord,
-    exportState: ExportState,
+    exportState: Parameters<typeof writeRecord>[3],
     signal: AbortSignal,
     purpose: WritePurpose = "attach",
   ): Promise<WriteResult> {

@@ -26,6 +26,12 @@ export function readLane(purpose: WritePurpose): Purpose {
   return purpose === "attach" && !isInBackground() ? "attach" : "read";
 }
 
+/**
+ * How the export is to stand after a write. `adopt`: as it is while a node has the volume, else off; and the RDS is told in the same
+ * command that it mounts no filesystem of the volume. For the first record of a volume of the earlier driver.
+ */
+export type WriteState = ExportState | "adopt";
+
 /** The result of a compare-and-set. `conflict`: someone else wrote first; decide again on the record that is there. */
 export type WriteResult =
   | { readonly kind: "written"; readonly volume: RdsVolume }
@@ -41,6 +47,7 @@ export type WriteResult =
  * second node that joins a running export is confirmed by a read. So a writer that RouterOS let pass a comparison too late
  * takes the export away from the first writer; the two never share it.
  * @param volume as read; its comment is the one that is compared
+ * @param written how the export is to stand
  * @param purpose the lane of the commands: writes of attachments, with their reads, have one of their own
  * @param claimed called with the volume after the first command, for a caller who goes away before the second one
  * @returns the volume as the last command showed it
@@ -50,12 +57,14 @@ export async function writeRecord(
   context: RdsContext,
   volume: RdsVolume,
   record: VolumeRecord,
-  exportState: ExportState,
+  written: WriteState,
   signal: AbortSignal,
   claimed: (volume: RdsVolume) => void = () => {},
   purpose: WritePurpose = "attach",
 ): Promise<WriteResult> {
   const { id, disk } = volume;
+  const adopts = written === "adopt";
+  const exportState = adopts ? (record.attachments.length > 0 ? "leave" : "off") : written;
   const named = exportedRecord(context, volume, record, exportState);
   const attaches = named.attachments.length > volume.record.attachments.length;
   const write: Write = {
@@ -64,6 +73,7 @@ export async function writeRecord(
     what: `write the record of volume ${id}`,
     comment: encodeChecked(id, named, attaches ? REVISION_ROOM : 0),
     wanted: wantedExport(named, exportState),
+    adopts,
     signal,
     purpose,
   };
@@ -75,7 +85,10 @@ export async function writeRecord(
   if (first.comment !== write.comment) return { kind: "conflict" };
   const classified = classify(first, context.clusterId);
   if (classified?.kind === "volume") claimed(classified.volume);
-  return confirm(write, first);
+  const result = await confirm(write, first);
+  if (adopts && result.kind === "written" && result.volume.disk.mountFilesystem)
+    throw failure("notVerified", { what: write.what, detail: "mount-filesystem is still on" });
+  return result;
 }
 
 /** One compare-and-set on its way. */
@@ -87,6 +100,7 @@ interface Write {
   /** The record that is written. */
   readonly comment: string;
   readonly wanted: WantedExport;
+  readonly adopts: boolean;
   readonly signal: AbortSignal;
   readonly purpose: WritePurpose;
 }
@@ -101,6 +115,12 @@ function claim(write: Write): Script {
   const { comment, wanted, volume } = write;
   const { disk } = volume;
   const mine = itemWith(write, disk.comment);
+  if (write.adopts) {
+    // All volumes of the earlier driver have the same comment: none. The name of the export tells whether somebody changed the item.
+    const unchanged = ros`${mine} and nvme-tcp-server-nqn=${disk.nqn}`;
+    const off = wanted.state === "off" ? ros` nvme-tcp-export=no` : ros``;
+    return ros`/disk/set [${unchanged}] comment=${comment} mount-filesystem=no${off}`;
+  }
   if (wanted.state === "leave") return ros`/disk/set [${mine}] comment=${comment}`;
   if (wanted.state === "off") return ros`/disk/set [${mine}] comment=${comment} nvme-tcp-export=no`;
   if (wanted.state === "fresh") {
