@@ -8,6 +8,7 @@ import { EXIT_CODE_DOCS, ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { type ConfiguredCommand, commandOptions } from "./options.ts";
 import { addSnapshotCommands } from "./snapshots/command.ts";
+import { addAdoptCommand } from "./volumes/adopt-command.ts";
 import { addConvertCommand } from "./volumes/convert-command.ts";
 import { addRecordCommand } from "./volumes/record-command.ts";
 import { LISTED_STATES, SORT_KEYS } from "./volumes/select.ts";
@@ -139,7 +140,9 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
 
   const volumes = program
     .command("volumes")
-    .description("show the volumes on the RDS, restore a damaged record, or move a volume into a subvolume");
+    .description(
+      "show the volumes on the RDS, adopt those of the earlier driver, restore a record, or move a volume into a subvolume",
+    );
   const list: CliCommand = volumes
     .command("list")
     .description("list every volume on the RDS, with its problems")
@@ -217,6 +220,7 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
       done(await runVolumesShow(show.input(io.env), { name, output, failOnProblems, timeoutSeconds }, io));
     });
 
+  addAdoptCommand(volumes, io, optionsOf("volumes"), done);
   addRecordCommand(volumes, io, optionsOf("volumes"), done);
   addConvertCommand(volumes, io, optionsOf("volumes"), done);
   addSnapshotCommands(program, io, optionsOf("snapshots"), done);

@@ -10,6 +10,7 @@ import { ConversionStore } from "./convert.ts";
 import { CopyStore } from "./copy-store.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
+import { type EarlierSnapshot, earlierSnapshots } from "./earlier-snapshots.ts";
 import { type ExportSettings, exportIsRight } from "./export.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
 import { type Inspected, inspectAll, inspectVolume } from "./inspected.ts";
@@ -18,7 +19,7 @@ import { findLeftover } from "./leftover.ts";
 import { classifiedAmong, findClassified, hasVolumes, listAll, listForRemoval } from "./lookup.ts";
 import { type EntryOf, type PageRead, readPage, type VolumePage } from "./page.ts";
 import { type Place, pathsOnPools, placeOn, requirePlace } from "./place.ts";
-import { PendingVolumes, type Pool } from "./pool.ts";
+import { PendingVolumes, type Pool, type PoolView } from "./pool.ts";
 import { type RemoveResult, removeFile, removeVolume } from "./remove.ts";
 import { SnapshotStore } from "./snapshots.ts";
 import { PoolSpace } from "./space.ts";
@@ -26,14 +27,6 @@ import { findStray, listFiles, type RdsFile, type Survey, surveyAll } from "./su
 import { DeviceVersion, type RouterOsVersion } from "./version.ts";
 import type { Classified, ForeignDisk, RdsVolume } from "./volume.ts";
 import { readLane, type WritePurpose, type WriteResult, writeRecord } from "./write-record.ts";
-
-/** A pool, and the disk that has the slot of a volume which is to be created in it. */
-export interface PoolView {
-  readonly pool: Pool;
-  /** Bytes that a new volume may take now. */
-  readonly available: bigint;
-  readonly existing: Classified | undefined;
-}
 
 /** Disks with a slot of ours. Callers share it. */
 export type Listed = { readonly volumes: readonly RdsVolume[]; readonly foreign: readonly ForeignDisk[] };
@@ -291,6 +284,12 @@ export class Rds {
     const result = await writeRecord(this.#context, volume, record, exportState, signal, claimed, purpose);
     if (result.kind === "written") this.#cache.put(result.volume, generation);
     return result;
+  }
+
+  /** The snapshots of the earlier driver. One command. */
+  async earlierSnapshots(signal: AbortSignal): Promise<readonly EarlierSnapshot[]> {
+    await this.version(signal);
+    return earlierSnapshots(this.#context, signal);
   }
 
   /** Whether a volume as read is exported just as its record says. */

@@ -1,0 +1,34 @@
+import type { OptionTable } from "../../config/option.ts";
+import type { CliCommand } from "../command.ts";
+import type { Io } from "../io.ts";
+
+/** Adds `volumes adopt` to the command tree. @param options its configuration @param done is given the exit code */
+export function addAdoptCommand(
+  volumes: CliCommand,
+  io: Io,
+  options: OptionTable,
+  done: (code: number) => void,
+): void {
+  const adopt: CliCommand = volumes
+    .command("adopt")
+    .description("plan or write the first record of volumes that the earlier Go driver made")
+    .argument("[name]", "claim (namespace/name), PersistentVolume or volume handle; or --all")
+    .option("-n, --namespace <namespace>", "the name is a claim in this namespace")
+    .option("--all", "all such volumes that a PersistentVolume of this cluster names", false)
+    .option("--yes", "carry out the plan", false)
+    .seconds("--timeout <seconds>", "limit for the whole command", 300)
+    .configured(options)
+    .examples(
+      io,
+      "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes adopt --all",
+      "kubectl exec -n rds-csi deploy/rds-csi-controller -- rds-csi volumes adopt vms/database --yes",
+    )
+    .action(async (text: string | undefined, options) => {
+      const { all, yes, namespace, timeout: timeoutSeconds } = options;
+      if ((text === undefined) !== all) return adopt.error("error: expected a name, or --all");
+      if (all && namespace !== undefined) return adopt.error("error: --namespace goes with a name");
+      const name = text === undefined ? undefined : await adopt.nameOf(text, namespace);
+      const { runVolumesAdopt } = await import("./adopt.ts");
+      done(await runVolumesAdopt(adopt.input(io.env), { name, yes, timeoutSeconds }, io));
+    });
+}
