@@ -78,7 +78,7 @@ function refuse(volume: VolumeId, reason: string): never {
 }
 
 /** The disk item is just as the earlier driver leaves it. */
-function requireAdoptable({ handle, disk, clusterId }: AdoptionFacts): void {
+function requireAdoptable({ handle, disk, clusterId, twins }: AdoptionFacts): void {
   const found = classify(disk, clusterId);
   if (found?.kind === "volume") refuse(handle, "it has a record, which is in use");
   if (found?.foreign.cause !== "earlier-driver")
@@ -99,6 +99,12 @@ function requireAdoptable({ handle, disk, clusterId }: AdoptionFacts): void {
     refuse(
       handle,
       `it is exported as ${disk.nqn || "no NQN"}, and the earlier driver gives it the NQN …:${handle}`,
+    );
+  // Its nodes would reconnect to the other disk once its own export is off.
+  if (twins.length > 0)
+    refuse(
+      handle,
+      `disk ${twins.join(", ")} is exported under the same NQN ${disk.nqn}, so that a node may be connected to either; switch that export off on the RDS, and look whether the workload still works`,
     );
 }
 
@@ -174,7 +180,7 @@ function notesOf(
   pv: PersistentVolumeView,
   { attachments, exportName, migration }: VolumeRecord,
 ): readonly string[] {
-  const { disk, twins } = facts;
+  const { disk } = facts;
   const nodes = attachments.map(({ node }) => node).join(" and ");
   const expected = pv.attributes?.volumePath?.replace(/^\/+/, "");
   return [
@@ -192,11 +198,6 @@ function notesOf(
       ? []
       : [
           `Its file is ${disk.filePath}, and PersistentVolume ${pv.name} says ${expected}: the driver goes by the disk item`,
-        ]),
-    ...(twins.length === 0
-      ? []
-      : [
-          `The same NQN is exported by ${twins.join(", ")}, too: a node may be connected to that disk. Switch its export off, \`/disk set [find where slot=${twins[0]}] nvme-tcp-export=no\``,
         ]),
     ...(keptRecord(facts) === undefined ? [] : ["It was adopted before, and keeps the settings of then"]),
   ];
