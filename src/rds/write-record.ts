@@ -1,6 +1,7 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { encodeChecked, REVISION_ROOM } from "../domain/record/record-codec.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
+import { isOfEarlierDriver } from "../domain/volume-id.ts";
 import { isInBackground } from "../observability/request-scope.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import type { Purpose } from "../routeros/transport/transport.ts";
@@ -79,6 +80,8 @@ export async function writeRecord(
   };
   const first = await runSet(write, claim(write));
   if (first === undefined) return { kind: "absent" };
+  if (isUnexportedEarlier(write) && first.exported && first.comment === disk.comment)
+    return { kind: "conflict" };
   if (first.comment === disk.comment && write.comment !== disk.comment) {
     throw failure("notVerified", { what: write.what, detail: "the record did not change" });
   }
@@ -110,11 +113,20 @@ function itemWith({ volume }: Write, comment: string): Script {
   return ros`/disk/find where slot=${volume.disk.slot} and comment=${comment}`;
 }
 
+/**
+ * Whether a write is of a volume of the earlier driver that no node had. That driver asks for no record: once it has the volume again, the export is
+ * on, and the comment still the one that was read.
+ */
+function isUnexportedEarlier({ volume: { id, record, disk }, adopts }: Write): boolean {
+  return !adopts && isOfEarlierDriver(id) && record.attachments.length === 0 && !disk.exported;
+}
+
 /** The command that writes the record, with as much of the export as may be written at once. */
 function claim(write: Write): Script {
   const { comment, wanted, volume } = write;
   const { disk } = volume;
-  const mine = itemWith(write, disk.comment);
+  const found = itemWith(write, disk.comment);
+  const mine = isUnexportedEarlier(write) ? ros`${found} and nvme-tcp-export=no` : found;
   if (write.adopts) {
     // All volumes of the earlier driver have the same comment: none. The name of the export tells whether somebody changed the item.
     const unchanged = ros`${mine} and nvme-tcp-server-nqn=${disk.nqn}`;
