@@ -10,7 +10,7 @@ import { ConversionStore } from "./convert.ts";
 import { CopyStore } from "./copy-store.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
-import { type EarlierSnapshot, earlierSnapshots } from "./earlier-snapshots.ts";
+import { EarlierStore } from "./earlier.ts";
 import { type ExportSettings, exportIsRight } from "./export.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
 import { type Inspected, inspectAll, inspectVolume } from "./inspected.ts";
@@ -51,6 +51,7 @@ export class Rds {
   readonly snapshots: SnapshotStore;
   readonly copies: CopyStore;
   readonly conversions: ConversionStore;
+  readonly earlier: EarlierStore;
 
   constructor(context: RdsContext) {
     this.#context = context;
@@ -60,6 +61,7 @@ export class Rds {
     this.#pages = sharedReads(context, 1);
     this.snapshots = new SnapshotStore(context, (signal) => this.version(signal));
     this.conversions = new ConversionStore(context, (signal) => this.version(signal), this.#space);
+    this.earlier = new EarlierStore(context, (signal) => this.version(signal));
     this.copies = new CopyStore(context, (signal) => this.version(signal), this.#cache);
   }
 
@@ -284,12 +286,6 @@ export class Rds {
     const result = await writeRecord(this.#context, volume, record, exportState, signal, claimed, purpose);
     if (result.kind === "written") this.#cache.put(result.volume, generation);
     return result;
-  }
-
-  /** The snapshots of the earlier driver. One command. */
-  async earlierSnapshots(signal: AbortSignal): Promise<readonly EarlierSnapshot[]> {
-    await this.version(signal);
-    return earlierSnapshots(this.#context, signal);
   }
 
   /** Whether a volume as read is exported just as its record says. */

@@ -116,11 +116,6 @@ export class EarlierDriver {
     return this.#simulator.device.hosts.connected(earlierNqn(id));
   }
 
-  /** A line that a person types. */
-  async console(line: string): Promise<void> {
-    await this.#run(line);
-  }
-
   close(): void {
     this.#client.close();
   }

@@ -3,7 +3,7 @@ import { type Clock, systemClock } from "../../domain/clock.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import type { Kubernetes } from "../../kubernetes/create.ts";
 import type { AttachmentView, PersistentVolumeView } from "../../kubernetes/port.ts";
-import type { EarlierSnapshot } from "../../rds/earlier-snapshots.ts";
+import type { EarlierSnapshot } from "../../rds/earlier.ts";
 import type { ForeignDisk } from "../../rds/volume.ts";
 import type { AdoptionFacts } from "../../records/adopt.ts";
 import { readCopy } from "./record.ts";

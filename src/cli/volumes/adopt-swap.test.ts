@@ -3,6 +3,7 @@ import { EARLIER_FOLDER, earlierNqn } from "../../../test/support/earlier-driver
 import { BLOCK, GIB } from "../../../test/support/rds-stack.ts";
 import { wholeState } from "../../../test/support/simulator-state.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
+import { ExitCode } from "../exit-codes.ts";
 import { earlierId, RWO_MOUNT, RWX_BLOCK, type Swap, useSwap } from "./adopt.fixture.ts";
 
 const start = useSwap();
@@ -12,9 +13,6 @@ const diskOf = ({ on }: Swap, id: VolumeId = A) => on.simulator.device.disk(id);
 const dropped = ({ on }: Swap) => on.simulator.device.hosts.dropped;
 const unpublish = ({ on }: Swap, node: string, id: VolumeId = A) =>
   on.attachments.unpublish(id, node, on.signal);
-/** The command of docs/adopt.md that gives the volumes back to the earlier driver. */
-const BACK = `:foreach d in=[/disk/find where slot~"^pvc-" and type="file" and !nvme-tcp-export] do={ /disk/set $d comment="" nvme-tcp-server-port=4420 nvme-tcp-server-nqn=("nqn.2000-02.com.mikrotik:" . [/disk/get $d slot]) nvme-tcp-export=yes }`;
-
 /** A volume that the earlier driver made and node-a has. */
 async function running(swap: Swap, block = false): Promise<void> {
   await swap.earlier.create(A, GIB);
@@ -122,36 +120,42 @@ describe("from this driver back to the earlier one", () => {
   test("a workload that ran through the swap goes on under the earlier driver, which detaches, grows and deletes", async () => {
     const swap = await start();
     await running(swap);
+    const made = structuredClone(diskOf(swap));
     await swap.adopt(A, true);
-    // No command is needed for a volume that nobody detached meanwhile.
+    const adopted = structuredClone(diskOf(swap));
+    const plan = await swap.undo("--all");
+    expect(plan.out).toContain(`Volume ${A}: loses its record; node-a keeps its connection.\n`);
+    expect(diskOf(swap)).toEqual(adopted as never);
+    expect((await swap.undo("--all", true)).code).toBe(ExitCode.ok);
+    expect(diskOf(swap)).toEqual({ ...made, mountFilesystem: false } as never);
+    expect([swap.earlier.connected(A), dropped(swap)]).toEqual([[HOST], 0]);
+    // This driver leaves it alone from now on.
+    expect(await swap.outcome(unpublish(swap, "node-a"))).toBe("volumeNotAdopted");
     expect(await swap.earlier.isReady(A)).toBe(true);
-    swap.earlier.disconnect(A, HOST);
-    expect(swap.earlier.connect(A, HOST)).toBe(true);
     await swap.earlier.resize(A, 2n * GIB);
     expect(diskOf(swap)?.size).toBe(2n * GIB);
-    expect(dropped(swap)).toBe(0);
     swap.earlier.disconnect(A, HOST);
     await swap.earlier.remove(A);
     expect(diskOf(swap)).toBeUndefined();
     expect(swap.on.simulator.device.file(`${EARLIER_FOLDER}/${A}.img`)).toBeUndefined();
   });
 
-  test("a volume that this driver detached is given back by one command, and no other item is changed", async () => {
+  test("a volume that this driver detached is exported again under the name that the earlier one knows", async () => {
     const swap = await start();
-    await running(swap);
-    const B = earlierId(2);
-    await swap.earlier.create(B, GIB);
-    swap.pv(B);
-    const { comment: _none, ...made } = structuredClone(diskOf(swap, B)) ?? {};
-    await swap.adopt("--all", true);
-    await swap.publish(B, "node-b", RWO_MOUNT);
-    await unpublish(swap, "node-b", B);
-    expect(await swap.earlier.isReady(B)).toBe(false);
-    const attached = structuredClone(diskOf(swap));
-    await swap.earlier.console(BACK);
-    expect(diskOf(swap, B)).toEqual({ ...made, comment: "", mountFilesystem: false } as never);
-    expect(diskOf(swap)).toEqual(attached as never);
-    expect([await swap.earlier.isReady(B), swap.earlier.connect(B, HOST)]).toEqual([true, true]);
+    await swap.earlier.create(A, GIB);
+    swap.pv(A);
+    const made = structuredClone(diskOf(swap));
+    await swap.adopt(A, true);
+    await swap.publish(A, "node-b", RWO_MOUNT);
+    const attached = await swap.undo("--all", true);
+    expect(attached.code).toBe(ExitCode.problems);
+    expect(attached.out).toContain("node-b has it under NQN");
+    await unpublish(swap, "node-b");
+    expect(await swap.earlier.isReady(A)).toBe(false);
+    expect((await swap.undo(A, true)).code).toBe(ExitCode.ok);
+    expect(diskOf(swap)).toEqual({ ...made, mountFilesystem: false } as never);
+    expect([await swap.earlier.isReady(A), swap.earlier.connect(A, HOST)]).toEqual([true, true]);
+    expect((await swap.undo(A, true)).error).toContain("it has no record yet");
   });
 
   test("and forward again: a volume that the earlier driver has had meanwhile is taken from no node before it is adopted anew", async () => {

@@ -13,6 +13,7 @@ import { parseVolumeName } from "../../inspect/resolve.ts";
 import { testIo } from "../cli.fixture.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { runVolumesAdopt } from "./adopt.ts";
+import { runVolumesAdoptUndo } from "./adopt-undo.ts";
 
 /** Handle of the earlier driver's volume with a number. */
 export function earlierId(number: number): VolumeId {
@@ -47,6 +48,7 @@ export interface Swap {
   noVa(id: VolumeId, node: string): void;
   pod(id: VolumeId, node: string): void;
   adopt(name: VolumeId | string | "--all", yes?: boolean, onOut?: (text: string) => void): Promise<Adoption>;
+  undo(name: VolumeId | "--all", yes?: boolean): Promise<Adoption>;
   record(id: VolumeId): VolumeRecord;
   publish(id: VolumeId, node: string, capability: Capability): ReturnType<Stack["attachments"]["publish"]>;
   /** The id of the error that the call fails with, or OK. */
@@ -151,7 +153,9 @@ function swapOf(on: Stack, world: World, earlier: EarlierDriver, kubeconfig: str
         },
         status: { phase: "Running" },
       }),
-    adopt: (name, yes = false, onOut = () => {}) => adoptAs(on, kubeconfig, name, yes, onOut),
+    adopt: (name, yes = false, onOut = () => {}) =>
+      adoptAs(runVolumesAdopt, on, kubeconfig, name, yes, onOut),
+    undo: (name, yes = false) => adoptAs(runVolumesAdoptUndo, on, kubeconfig, name, yes, () => {}),
     record: (id) => {
       const decoded = decodeRecord(on.simulator.device.disk(id)?.comment ?? "");
       if (decoded.kind !== "record") throw new Error(JSON.stringify(decoded));
@@ -172,6 +176,7 @@ function swapOf(on: Stack, world: World, earlier: EarlierDriver, kubeconfig: str
 }
 
 async function adoptAs(
+  command: typeof runVolumesAdopt,
   { simulator, keyFile }: Stack,
   kubeconfig: string,
   name: string,
@@ -200,7 +205,7 @@ async function adoptAs(
     timeoutSeconds: 30,
   };
   try {
-    return { code: await runVolumesAdopt({ flags, env: {} }, options, io), out };
+    return { code: await command({ flags, env: {} }, options, io), out };
   } catch (error) {
     if (!(error instanceof DriverError)) throw error;
     return { code: ExitCode.failure, out, error: error.summary };

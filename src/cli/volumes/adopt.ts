@@ -64,7 +64,7 @@ async function adopt(
     config: { ...config, clusterId: requireClusterId(config.clusterId) },
     cluster: cluster.value,
     pvs,
-    snapshots: await rds.earlierSnapshots(signal),
+    snapshots: await rds.earlier.snapshots(signal),
     attachments: recentAttachments(cluster.value),
   };
   const one = name === undefined ? undefined : await named(rds, survey, sources, name, signal);

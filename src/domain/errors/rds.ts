@@ -132,6 +132,10 @@ export const rdsErrors = {
     (p) => `volume ${p.volume} cannot be adopted: ${p.reason}`,
     "Follow the message and repeat the command; nothing was changed.",
   ),
+  notGivenBack: entry.FAILED_PRECONDITION<{ volume: string; reason: string }>(
+    (p) => `volume ${p.volume} is not given back to the earlier driver: ${p.reason}`,
+    "Follow the message and repeat the command; nothing was changed.",
+  ),
   recordUnusable: entry.FAILED_PRECONDITION<{ volume: string; reason: string }>(
     (p) => `the record of volume ${p.volume} on the RDS cannot be used: ${p.reason}`,
     "The driver changes nothing meanwhile. `rds-csi volumes record NAME` shows the record; put it back with --restore or --rebuild. Do not remove the disk item or its file: they hold the data.",
