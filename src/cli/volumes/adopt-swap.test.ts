@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { ManualClock } from "../../../test/support/clock.ts";
 import { EARLIER_FOLDER, earlierNqn } from "../../../test/support/earlier-driver.ts";
+import { reconcilerOf } from "../../../test/support/own-stack.ts";
 import { BLOCK, GIB } from "../../../test/support/rds-stack.ts";
 import { wholeState } from "../../../test/support/simulator-state.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
@@ -188,6 +190,25 @@ describe("from this driver back to the earlier one", () => {
     expect(swap.record(A)).toMatchObject({ attachments: [{ node: "node-b" }], settings });
     expect(swap.record(A).epoch).toBeGreaterThan(epoch);
     expect([swap.earlier.connected(A), dropped(swap)]).toEqual([[HOST], 0]);
+  });
+
+  test("reconcile takes a volume from no node that the earlier driver attached behind the record's back", async () => {
+    const swap = await start();
+    await running(swap);
+    await swap.adopt(A, true);
+    // The earlier driver, back without --undo, moves the volume: the record still says node-a, which is gone by now.
+    swap.noVa(A, "node-a");
+    swap.va(A, "node-b");
+    const { reader } = await swap.world.client();
+    const clock = new ManualClock(Date.now() + 3_600_000);
+    const reconciler = reconcilerOf(swap.on, { clock, cluster: reader });
+    await reconciler.tick(swap.on.signal);
+    expect(diskOf(swap)).toMatchObject({ exported: true, nqn: earlierNqn(A) });
+    expect([swap.earlier.connected(A), dropped(swap)]).toEqual([[HOST], 0]);
+    // Without another node it is a stale attachment like any other.
+    swap.noVa(A, "node-b");
+    await reconciler.tick(swap.on.signal);
+    expect(diskOf(swap)?.exported).toBe(false);
   });
 
   test("with --fencing off the NQN stays the one that the earlier driver knows", async () => {
