@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import type { VolumeId } from "../../src/domain/volume-id.ts";
 import type { Simulator } from "../../src/simulator/simulator.ts";
 import { connectWith, type TestClient } from "./simulator-client.ts";
+import { until } from "./until.ts";
 
 const UNITS = [
   ["T", 40n],
@@ -69,6 +70,7 @@ export class EarlierDriver {
     );
     this.#simulator.setSwitches({ slotTooLong });
     if (!(await this.isReady(id))) throw new Error(`${id} is not ready`);
+    await until(`the device of ${id}`, () => this.#simulator.device.disk(id)?.ready === true);
   }
 
   /** Its only look at a volume: a file disk that is exported counts as ready, and anything else does not. */
@@ -94,12 +96,13 @@ export class EarlierDriver {
 
   /** Its CreateSnapshot, where the device copies the properties of the source with its NQN. */
   async snapshot(slot: string, source: VolumeId): Promise<void> {
-    const { slotTooLong, duplicateNqn } = this.#simulator.switches;
+    const { slotTooLong } = this.#simulator.switches;
     this.#simulator.setSwitches({ slotTooLong: "accept", duplicateNqn: "allowed" });
     await this.#run(
       `/disk add type=file file-path=/${EARLIER_FOLDER}/${slot}.img file-size=1M slot=${slot} nvme-tcp-export=yes nvme-tcp-server-port=4420 nvme-tcp-server-nqn=${earlierNqn(source)}`,
     );
-    this.#simulator.setSwitches({ slotTooLong, duplicateNqn });
+    this.#simulator.setSwitches({ slotTooLong });
+    await until(`the device of ${slot}`, () => this.#simulator.device.disk(slot)?.ready === true);
   }
 
   /** Its NodeStageVolume: `nvme connect`, whatever the controller knows. Returns whether the RDS lets the host in. */

@@ -207,6 +207,7 @@ describe("from this driver back to the earlier one", () => {
     expect([swap.earlier.connected(A), dropped(swap)]).toEqual([[HOST], 0]);
     // Without another node it is a stale attachment like any other.
     swap.noVa(A, "node-b");
+    swap.earlier.disconnect(A, HOST);
     await reconciler.tick(swap.on.signal);
     expect(diskOf(swap)?.exported).toBe(false);
   });
