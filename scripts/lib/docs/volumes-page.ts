@@ -72,7 +72,7 @@ export function volumesPage(): string {
     "",
     "`rds-csi volumes list` shows every volume on the RDS, `list --watch` how they change, `volumes show` everything about",
     "one, `volumes record` its stored record. They only read: nothing on the RDS or in the cluster changes, except by",
-    "`volumes record --yes` and `volumes convert --yes`. In a controller pod they have all they need:",
+    "`volumes record --yes`, `volumes convert --yes` and `volumes adopt --yes` ([adopt.md](adopt.md)). In a controller pod they have all they need:",
     "",
     ...block(
       "sh",
