@@ -183,6 +183,11 @@ describe("a volume of the earlier driver", () => {
 
   test("is to be adopted again once it is exported under the plain name and its record attaches no node", () => {
     expect(causeOf({})).toBe("earlier-driver");
+    expect(see({ ...EARLIER_DISK, comment: encodeRecord(record) })).toMatchObject({
+      foreign: {
+        reason: expect.stringContaining(`attaches no node, and it is exported as ${EARLIER_DISK.nqn}`),
+      },
+    });
     expect(causeOf({ exported: false })).toBe("volume");
     expect(causeOf({ nqn: `${EARLIER_DISK.nqn}.7-0011aabb` })).toBe("volume");
     const node = { node: "a", hostNqn: "nqn.2014-08.org.nvmexpress:uuid:a", since: 1, readonly: false };

@@ -223,55 +223,12 @@ describe("the commands of a write", () => {
   });
 });
 
-describe("a volume of the earlier driver", () => {
-  const id = "pvc-0b2c6a3e-6f0e-4a5b-9a43-2f1f0c8f7d11" as typeof ID;
-  const nqn = `nqn.2000-02.com.mikrotik:${id}`;
-  const item = { slot: id, filePath: `storage-pool/k/${id}.img` };
-  const made = { ...DISK, ...item, comment: "", exported: true, nqn, port: 4420, mountFilesystem: true };
-  const rowOf = (comment: string, over: object = {}) => ({
-    ...rowWith(comment, { "nvme-tcp-server-nqn": nqn, ...over }),
-    ...{ slot: id, "file-path": `/${item.filePath}`, "mount-filesystem": false },
-  });
-  const held: VolumeRecord = { ...ATTACHED, exportName: { nqn, port: 4420, hosts: false } };
-  const run = async (rds: Scripted, disk: Disk, record: VolumeRecord, state: "adopt" | "fresh" | "off") =>
-    writeRecord(rds, { id, record: state === "adopt" ? record : RECORD, disk }, record, state, signal);
-
-  test("that a node has gets its first record and mount-filesystem in one command, which finds it by its NQN too", async () => {
-    const rds = scripted([[rowOf(encodeRecord(held))]]);
-    expect(await run(rds, made, held, "adopt")).toMatchObject({ kind: "written" });
-    expect(statements(rds)).toEqual([
-      `/disk/set [/disk/find where slot="${id}" and comment="" and nvme-tcp-server-nqn="${nqn}"] ${comment(held)} mount-filesystem=no`,
-    ]);
-  });
-
-  test("that no node has loses its export in the same command", async () => {
-    const rds = scripted([[rowOf(encodeRecord(RECORD), { "nvme-tcp-export": false })]]);
-    expect(await run(rds, made, RECORD, "adopt")).toMatchObject({ kind: "written" });
-    expect(statements(rds)).toEqual([
-      `/disk/set [/disk/find where slot="${id}" and comment="" and nvme-tcp-server-nqn="${nqn}"] ${comment(RECORD)} mount-filesystem=no nvme-tcp-export=no`,
-    ]);
-  });
-
-  test("is not adopted while the RDS goes on mounting it", async () => {
-    const rds = scripted([[{ ...rowOf(encodeRecord(held)), "mount-filesystem": true }]]);
-    await expect(run(rds, made, held, "adopt")).rejects.toThrow("mount-filesystem is still on");
-  });
-
-  test.each(["fresh", "off"] as const)(
-    "`%s`, decided while it was not exported, finds it only so: one that is exported by now is a conflict",
-    async (state) => {
-      const record = state === "fresh" ? ATTACHED : { ...RECORD, invalidations: 1 };
-      const before = encodeRecord(RECORD);
-      const rds = scripted([[rowOf(before)]]);
-      const disk = { ...made, comment: before, exported: false, mountFilesystem: false };
-      expect(await run(rds, disk, record, state)).toEqual({ kind: "conflict" });
-      expect(statements(rds)[0]).toContain(`and comment="${before}" and nvme-tcp-export=no]`);
-      expect(rds.asked()).toBe(1);
-    },
-  );
-});
-
 describe("the results of a write", () => {
+  test("a volume that the RDS may mount is written like any other", async () => {
+    const rds = scripted([[row(STANDING, { "mount-filesystem": true })]]);
+    expect(await writeRecord(rds, RUNNING, STANDING, "leave", signal)).toMatchObject({ kind: "written" });
+  });
+
   const CLAIMED = row(STANDING, { "nvme-tcp-export": false });
   const OTHER = row({ ...STANDING, claim: { ...PVC, name: "other" } });
   const attach = (rds: Scripted, claimed?: (volume: RdsVolume) => void) =>

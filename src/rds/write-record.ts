@@ -117,8 +117,8 @@ function itemWith({ volume }: Write, comment: string): Script {
  * Whether a write is of a volume of the earlier driver that no node had. That driver asks for no record: once it has the volume again, the export is
  * on, and the comment still the one that was read.
  */
-function isUnexportedEarlier({ volume: { id, record, disk }, adopts }: Write): boolean {
-  return !adopts && isOfEarlierDriver(id) && record.attachments.length === 0 && !disk.exported;
+function isUnexportedEarlier({ volume: { id, record, disk } }: Write): boolean {
+  return isOfEarlierDriver(id) && record.attachments.length === 0 && !disk.exported;
 }
 
 /** The command that writes the record, with as much of the export as may be written at once. */
