@@ -8,6 +8,7 @@ import { EXIT_CODE_DOCS, ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { type ConfiguredCommand, commandOptions } from "./options.ts";
 import { addSnapshotCommands } from "./snapshots/command.ts";
+import { addAdoptCommand } from "./volumes/adopt-command.ts";
 import { addConvertCommand } from "./volumes/convert-command.ts";
 import { addOrphansCommand } from "./volumes/orphans-command.ts";
 import { addRecordCommand } from "./volumes/record-command.ts";
@@ -131,7 +132,10 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
     .option("--after-reboot", "only compare that disk, and remove it", false)
     .choice("-o, --output <format>", "form of the report", ["text", "json"])
     .option("--save <file>", "also write the answers to a new file, for simulate --profile-file")
-    .option("--bundle <file>", "also write the report and every line that was sent to a new file, redacted, for an issue")
+    .option(
+      "--bundle <file>",
+      "also write the report and every line that was sent to a new file, redacted, for an issue",
+    )
     .seconds("--idle <seconds>", "how long a connection is left alone in the experiment about that", 90)
     .configured(optionsOf("probe"))
     .examples(
@@ -141,9 +145,21 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
     )
     .action(async (options) => {
       const { runProbe } = await import("./probe.ts");
-      const { output, save, bundle, idle: idleSeconds, scratch, exported, node, beforeReboot, afterReboot } = options;
+      const {
+        output,
+        save,
+        bundle,
+        idle: idleSeconds,
+        scratch,
+        exported,
+        node,
+        beforeReboot,
+        afterReboot,
+      } = options;
       const chosen = { scratch, exported, node, reboot: afterReboot };
-      done(await runProbe(probe.input(io.env), { output, save, bundle, idleSeconds, chosen, beforeReboot }, io));
+      done(
+        await runProbe(probe.input(io.env), { output, save, bundle, idleSeconds, chosen, beforeReboot }, io),
+      );
     });
 
   const check: CliCommand = program
@@ -163,7 +179,7 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
   const volumes = program
     .command("volumes")
     .description(
-      "show the volumes on the RDS, restore a damaged record, move a volume into a subvolume, or clear orphans",
+      "show the volumes on the RDS, adopt those of the earlier driver, restore a record, move a volume into a subvolume, or clear orphans",
     );
   const list: CliCommand = volumes
     .command("list")
@@ -242,6 +258,7 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
       done(await runVolumesShow(show.input(io.env), { name, output, failOnProblems, timeoutSeconds }, io));
     });
 
+  addAdoptCommand(volumes, io, optionsOf("volumes"), done);
   addRecordCommand(volumes, io, optionsOf("volumes"), done);
   addConvertCommand(volumes, io, optionsOf("volumes"), done);
   addOrphansCommand(volumes, io, optionsOf("volumes"), done);

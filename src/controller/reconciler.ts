@@ -1,9 +1,11 @@
 import type { Clock } from "../domain/clock.ts";
+import { isOfEarlierDriver } from "../domain/volume-id.ts";
 import type { ClusterReader, EventSink } from "../kubernetes/port.ts";
 import type { StaleCause } from "../migration/decision.ts";
 import type { Logger } from "../observability/log.ts";
 import { RecurringFailure } from "../observability/recurring-failure.ts";
 import { inBackground } from "../observability/request-scope.ts";
+import { hasPlainName } from "../rds/layout.ts";
 import type { Rds } from "../rds/rds.ts";
 import type { ForeignDisk, RdsVolume } from "../rds/volume.ts";
 import type { AttachmentService } from "./attachments.ts";
@@ -203,6 +205,7 @@ export class Reconciler {
   ): Promise<StaleCause | undefined> {
     const { cluster } = this.#options;
     const { epoch, invalidations } = volume.record;
+    if (mayBeEarlierDrivers(volume, view)) return undefined;
     if (!(await look.nodeExists(node))) return "node-gone";
     if (cluster === undefined) return undefined;
     const lasted = this.#lasting.note(`attachment:${volume.id}:${node}:${epoch}:${invalidations}`);
@@ -247,6 +250,17 @@ export class Reconciler {
       this.#keeping.failed(error);
     }
   }
+}
+
+/**
+ * Whether the earlier driver may have attached the volume to a node since its record was written: that driver writes no record, and uses one NQN for all
+ * nodes. Clearing an attachment would end that node's connection.
+ */
+function mayBeEarlierDrivers(volume: RdsVolume, view: ClusterView): boolean {
+  const { id, disk, record } = volume;
+  if (!isOfEarlierDriver(id) || !hasPlainName(disk.nqn, id)) return false;
+  const recorded = new Set(record.attachments.map(({ node }) => node));
+  return [...wantedNodes(volume, view)].some((node) => !recorded.has(node));
 }
 
 /**

@@ -19,8 +19,8 @@ export const rdsFindings = {
     "Let `rds-csi volumes convert` end if it runs. If it was interrupted, `rds-csi volumes convert HANDLE --yes` goes on where it ended, or says why it cannot. Until then add and remove no disk item and no file of the volume by hand: only together do they hold its record and its data.",
   ),
   "record-unusable": finding("critical", "name")(
-    "The volume's record on the RDS is unreadable, or of another installation. A PersistentVolume of this cluster names the volume, or a node uses it; the controller changes nothing about it.",
-    "If the comment was damaged: `rds-csi volumes record HANDLE --restore`. If the record names another cluster, compare --cluster-id of controller, nodes and this command.",
+    "The volume's record on the RDS is missing, unreadable, or of another installation. A PersistentVolume of this cluster names the volume, or a node uses it; the controller changes nothing about it.",
+    "If the comment was damaged: `rds-csi volumes record HANDLE --restore`. If the record names another cluster, compare --cluster-id of controller, nodes and this command. If the earlier driver made the volume: `rds-csi volumes adopt HANDLE`.",
     IO_STOPS,
   ),
   "foreign-disk": finding("warning", "name")(

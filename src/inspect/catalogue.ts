@@ -65,7 +65,7 @@ const clusterFindings = {
   ),
   "size-below-pv": finding("critical", "size")(
     "The disk is smaller than the PersistentVolume says. The end of the data may be gone.",
-    `${STOP} and find out who changed the disk on the RDS. Never shrink a disk; growing it back does not bring data back.`,
+    `${STOP} and find out who changed the disk on the RDS. Never shrink a disk; growing it back does not bring data back. One of the earlier driver that was smaller from the beginning: ask for more in the claim, and it grows.`,
     ["attached-size"],
   ),
   "size-above-pv": finding("warning", "size")(

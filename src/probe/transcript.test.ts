@@ -13,7 +13,10 @@ test.each([
   ["user csi-admin, group csi-admin", "user <hidden>, group <hidden>"],
   // What the driver is judged by stays.
   ["7.24.5 (stable)", "7.24.5 (stable)"],
-  ["failure: already have such entry (/disk/add; line 1)", "failure: already have such entry (/disk/add; line 1)"],
+  [
+    "failure: already have such entry (/disk/add; line 1)",
+    "failure: already have such entry (/disk/add; line 1)",
+  ],
   ["22:15:07 size=1 099 511", "22:15:07 size=1 099 511"],
 ])("%s becomes %s", (text, wanted) => {
   expect(redacted(text, ["csi-admin", ""])).toBe(wanted);
@@ -25,13 +28,24 @@ test("long texts are cut, and private ones are only counted", () => {
   transcript.add(":put 1", answer, false);
   transcript.add(":put 2", answer, true);
   expect(transcript.redacted([])).toEqual([
-    { line: ":put 1", stdout: `${"x".repeat(400)}... (1000 characters)`, stderr: "", exitCode: null, tookMs: 2 },
+    {
+      line: ":put 1",
+      stdout: `${"x".repeat(400)}... (1000 characters)`,
+      stderr: "",
+      exitCode: null,
+      tookMs: 2,
+    },
     { line: ":put 2", stdout: "(1000 characters, not shown)", stderr: "", exitCode: null, tookMs: 2 },
   ]);
 });
 
 test("nothing of a device's volumes, addresses and users is in the transcript of a probe", async () => {
-  const device = await probed({ pools: [{ slot: "storage-pool", fs: "btrfs", size: 1n << 34n }, { slot: "secret-pool", fs: "xfs", size: 1n << 34n }] });
+  const device = await probed({
+    pools: [
+      { slot: "storage-pool", fs: "btrfs", size: 1n << 34n },
+      { slot: "secret-pool", fs: "xfs", size: 1n << 34n },
+    ],
+  });
   try {
     await device.bench.raw(
       `/disk/add type=file slot=csi-0123456789abcdef0123456789ab file-path=storage-pool/secret.img file-size=1M comment="claim secret-claim"`,

@@ -1,5 +1,5 @@
 import { RecentMap } from "../domain/recent-map.ts";
-import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
+import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import type { SharedWork } from "../domain/shared-work.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Purpose } from "../routeros/transport/transport.ts";
@@ -9,6 +9,7 @@ import { ConversionStore } from "./convert.ts";
 import { CopyStore } from "./copy-store.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
+import { EarlierStore } from "./earlier.ts";
 import { type ExportSettings, exportIsRight } from "./export.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
 import { type Inspected, inspectAll, inspectVolume } from "./inspected.ts";
@@ -18,7 +19,7 @@ import { findLeftover } from "./leftover.ts";
 import { classifiedAmong, findClassified, hasVolumes, listAll, listForRemoval } from "./lookup.ts";
 import { type EntryOf, type PageRead, readPage, type VolumePage } from "./page.ts";
 import { type Place, pathsOnPools, placeOn, requirePlace } from "./place.ts";
-import { PendingVolumes, type Pool } from "./pool.ts";
+import { PendingVolumes, type Pool, type PoolView } from "./pool.ts";
 import { type RemoveResult, removeFile, removeVolume } from "./remove.ts";
 import { SnapshotStore } from "./snapshots.ts";
 import { PoolSpace } from "./space.ts";
@@ -26,14 +27,6 @@ import { findStray, type RdsFile, type Survey, surveyAll } from "./survey.ts";
 import { DeviceVersion, type RouterOsVersion } from "./version.ts";
 import type { Classified, ForeignDisk, RdsVolume } from "./volume.ts";
 import { readLane, type WritePurpose, type WriteResult, writeRecord } from "./write-record.ts";
-
-/** A pool, and the disk that has the slot of a volume which is to be created in it. */
-export interface PoolView {
-  readonly pool: Pool;
-  /** Bytes that a new volume may take now. */
-  readonly available: bigint;
-  readonly existing: Classified | undefined;
-}
 
 /** Disks with a slot of ours. Callers share it. */
 export type Listed = { readonly volumes: readonly RdsVolume[]; readonly foreign: readonly ForeignDisk[] };
@@ -59,6 +52,7 @@ export class Rds {
   readonly copies: CopyStore;
   readonly conversions: ConversionStore;
   readonly inventory: InventoryStore;
+  readonly earlier: EarlierStore;
   constructor(context: RdsContext) {
     this.#context = context;
     this.#space = new PoolSpace(context);
@@ -68,6 +62,7 @@ export class Rds {
     this.snapshots = new SnapshotStore(context, (signal) => this.version(signal));
     this.conversions = new ConversionStore(context, (signal) => this.version(signal), this.#space);
     this.inventory = new InventoryStore(context, (signal) => this.version(signal));
+    this.earlier = new EarlierStore(context, (signal) => this.version(signal));
     this.copies = new CopyStore(context, (signal) => this.version(signal), this.#cache);
   }
 
@@ -281,7 +276,7 @@ export class Rds {
   async write(
     volume: RdsVolume,
     record: VolumeRecord,
-    exportState: ExportState,
+    exportState: Parameters<typeof writeRecord>[3],
     signal: AbortSignal,
     purpose: WritePurpose = "attach",
   ): Promise<WriteResult> {

@@ -1,10 +1,10 @@
 import { decodeRecord, encodeChecked } from "../domain/record/record-codec.ts";
 import type { Conversion, ExportName, VolumeRecord } from "../domain/record/volume-record.ts";
-import type { VolumeId } from "../domain/volume-id.ts";
+import { isOfEarlierDriver, type VolumeId } from "../domain/volume-id.ts";
 import type { AttachmentView } from "../kubernetes/port.ts";
 import { conversionSlots } from "../rds/conversion-slots.ts";
 import type { Disk } from "../rds/disk.ts";
-import { fileLayoutOf } from "../rds/layout.ts";
+import { fileLayoutOf, hasPlainName } from "../rds/layout.ts";
 import { classify, isRecordOf } from "../rds/volume.ts";
 import type { RecordCopy } from "./copy.ts";
 import { epochOfNqn, highestEpoch, unusedEpoch } from "./epochs.ts";
@@ -33,7 +33,7 @@ export function requireReplaceable({ handle, disk, clusterId }: PlanFacts, repla
   const found = classify(disk, clusterId);
   if (found?.kind === "foreign") {
     const { cause, reason } = found.foreign;
-    if (cause !== "unreadable" && cause !== "no-record") refuse(reason);
+    if (cause !== "unreadable" && cause !== "no-record" && cause !== "earlier-driver") refuse(reason);
   }
   if (disk.type !== "file" || fileLayoutOf(disk.filePath, handle) === undefined)
     refuse(`the disk item is not what the driver makes: type ${disk.type}, file ${disk.filePath || "none"}`);
@@ -220,6 +220,11 @@ function nameOf(
 
 /** Nobody has it: the next attachment takes the epoch after this one. */
 function detached(facts: PlanFacts, record: VolumeRecord, nqn: string): Settled {
+  if (isOfEarlierDriver(facts.handle) && facts.disk.exported && hasPlainName(nqn, facts.handle))
+    throw recordKept(
+      facts.handle,
+      `it is exported as ${nqn}, as the earlier driver does it; use \`rds-csi volumes adopt\``,
+    );
   const traces = tracesOf(facts);
   const highest = highestEpoch(traces);
   const { handle, now } = facts;

@@ -73,7 +73,7 @@ export function volumesPage(): string {
     "",
     "`rds-csi volumes list` shows every volume on the RDS, `list --watch` how they change, `volumes show` everything about",
     "one, `volumes record` its stored record, `volumes orphans` what nothing names. They only read: nothing on the RDS or in the cluster changes, except by",
-    "`volumes record --yes`, `volumes convert --yes` and `volumes orphans --delete --yes`. In a controller pod they have all they need:",
+    "`volumes record --yes`, `volumes convert --yes`, `volumes adopt --yes` ([adopt.md](adopt.md)) and `volumes orphans --delete --yes`. In a controller pod they have all they need:",
     "",
     ...block(
       "sh",

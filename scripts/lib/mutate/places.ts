@@ -80,7 +80,11 @@ export const PLACES: readonly Place[] = [
       source("src/rds/export.ts", ["src/rds/export.test.ts"], ["src/rds/scripted.test.ts"]),
       source("src/rds/layout.ts", ["src/rds/layout.test.ts"], RDS),
       source("src/controller/left-behind.ts", ["src/controller/left-behind.test.ts"]),
-      source("src/rds/write-record.ts", ["src/rds/write-record.test.ts"], ["src/rds/scripted.test.ts"]),
+      source(
+        "src/rds/write-record.ts",
+        ["src/rds/write-record.test.ts", "src/rds/earlier-record.test.ts"],
+        ["src/rds/scripted.test.ts"],
+      ),
     ],
   },
 ];

@@ -139,7 +139,8 @@ async function gatherFacts(
   };
 }
 
-async function readCopy(
+/** The copy of a volume's record in the cluster. */
+export async function readCopy(
   cluster: Kubernetes,
   { leaseNamespace, driverName }: VolumesConfig,
   handle: VolumeId,

@@ -133,6 +133,19 @@ export const rdsErrors = {
     (p) => `disk ${p.slot} on the RDS is not managed by this driver: ${p.reason}`,
     "The driver never changes it. Find its owner before you change it by hand: compare --cluster-id, and look at the item with `rds-csi volumes record`.",
   ),
+  volumeNotAdopted: entry.FAILED_PRECONDITION<{ volume: string; reason: string }>(
+    (p) => `volume ${p.volume} is not adopted: ${p.reason}`,
+    "`rds-csi volumes adopt NAME`, in the controller's pod, plans its record; with --yes it writes it (docs/adopt.md). Before that the driver changes nothing about the volume.",
+    REPEATED,
+  ),
+  adoptionRefused: entry.FAILED_PRECONDITION<{ volume: string; reason: string }>(
+    (p) => `volume ${p.volume} cannot be adopted: ${p.reason}`,
+    "Follow the message and repeat the command; nothing was changed.",
+  ),
+  notGivenBack: entry.FAILED_PRECONDITION<{ volume: string; reason: string }>(
+    (p) => `volume ${p.volume} is not given back to the earlier driver: ${p.reason}`,
+    "Follow the message and repeat the command; nothing was changed.",
+  ),
   recordUnusable: entry.FAILED_PRECONDITION<{ volume: string; reason: string }>(
     (p) => `the record of volume ${p.volume} on the RDS cannot be used: ${p.reason}`,
     "The driver changes nothing meanwhile. `rds-csi volumes record NAME` shows the record; put it back with --restore or --rebuild. Do not remove the disk item or its file: they hold the data.",

@@ -72,7 +72,8 @@ async function flags(bench: Bench): Promise<Answer> {
 }
 
 async function numbering(bench: Bench): Promise<Answer> {
-  const print = (where: Script) => bench.raw(ros`/disk/print detail without-paging${where}`.render(""), LINE_MS, undefined, true);
+  const print = (where: Script) =>
+    bench.raw(ros`/disk/print detail without-paging${where}`.render(""), LINE_MS, undefined, true);
   const all = await print(ros``);
   const one = await print(ros` where slot=${bench.settings.pool}`);
   const numbers = (text: string) => [...text.matchAll(/^ {0,3}(\d+) /gm)].map(([, number]) => Number(number));

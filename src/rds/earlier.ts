@@ -1,0 +1,77 @@
+import { failure } from "../domain/errors/driver-error.ts";
+import { ros } from "../routeros/script.ts";
+import { changeDisk, commandFailure, disksOf, type RdsContext, runChecked } from "./context.ts";
+import { disks } from "./disk.ts";
+import { hasPlainName, nqnOf } from "./layout.ts";
+import type { RdsVolume } from "./volume.ts";
+
+/** Prefix and port of each export of the earlier driver; constants there. */
+const NQN_PREFIX = "nqn.2000-02.com.mikrotik";
+const PORT = 4_420n;
+
+/** A snapshot of the earlier Go driver: a disk item of its own, which this driver never touches. */
+export interface EarlierSnapshot {
+  readonly slot: string;
+  readonly exported: boolean;
+  /** That of its source, if the device copied all properties of it. */
+  readonly nqn: string;
+}
+
+/** What the earlier Go driver has, and gets back, on one RDS. */
+export class EarlierStore {
+  readonly #context: RdsContext;
+  readonly #ready: (signal: AbortSignal) => Promise<unknown>;
+
+  constructor(context: RdsContext, ready: (signal: AbortSignal) => Promise<unknown>) {
+    this.#context = context;
+    this.#ready = ready;
+  }
+
+  /** The disk items whose slot begins with `snap-`. One command. */
+  async snapshots(signal: AbortSignal): Promise<readonly EarlierSnapshot[]> {
+    await this.#ready(signal);
+    const result = await runChecked(this.#context, {
+      what: "list the snapshots of the earlier driver",
+      purpose: "read",
+      listing: disks(ros`slot~"^snap-"`, ["slot", "nvme-tcp-export", "nvme-tcp-server-nqn"]),
+      body: (rows) => rows,
+      signal,
+    });
+    return disksOf(result).map(({ slot, exported, nqn }) => ({ slot, exported, nqn }));
+  }
+
+  /**
+   * Makes the item of an adopted volume one that the earlier driver can use: without a record, exported under the plain name. One that is exported so
+   * loses its record alone. One command.
+   * @param volume as just read; see `givenBackProblem`
+   * @returns whether it was done; false: the item was changed meanwhile
+   * @throws notVerified (UNAVAILABLE)
+   */
+  async giveBack({ id, disk }: RdsVolume, signal: AbortSignal): Promise<boolean> {
+    await this.#ready(signal);
+    const what = `give volume ${id} back to the earlier driver`;
+    const mine = ros`/disk/find where slot=${id} and comment=${disk.comment}`;
+    const nqn = nqnOf(NQN_PREFIX, id, 0);
+    const script = disk.exported
+      ? ros`/disk/set [${mine} and nvme-tcp-server-nqn=${disk.nqn}] comment=""`
+      : ros`/disk/set [${mine} and nvme-tcp-export=no] comment="" nvme-tcp-server-port=${PORT} nvme-tcp-server-nqn=${nqn} nvme-tcp-server-allow-host-name="" nvme-tcp-export=yes`;
+    const outcome = await changeDisk(this.#context, what, "change", id, script, signal);
+    if (!outcome.ok) throw commandFailure(what, outcome.failure);
+    const now = outcome.disk;
+    if (now?.comment !== "") return false;
+    if (!now.exported || !hasPlainName(now.nqn, id))
+      throw failure("notVerified", { what, detail: `it is exported as ${now.nqn || "no NQN"}` });
+    return true;
+  }
+}
+
+/** Why the earlier driver cannot have a volume as it is; undefined if it can. */
+export function givenBackProblem({ id, record, disk }: RdsVolume): string | undefined {
+  const nodes = record.attachments.map(({ node }) => node).join(" and ");
+  if (record.conversion !== undefined) return "it moves into a subvolume";
+  if (record.attachments.length === 0)
+    return disk.exported ? "it is exported, and attached to no node" : undefined;
+  if (!disk.exported) return `it is attached to ${nodes}, and its export is off`;
+  if (hasPlainName(disk.nqn, id)) return undefined;
+  return `${nodes} ${record.attachments.length === 1 ? "has" : "have"} it under NQN ${disk.nqn}, which the earlier driver does not know; stop what uses it, and wait until it is detached`;
+}
