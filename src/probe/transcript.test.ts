@@ -47,17 +47,13 @@ test("nothing of a device's volumes, addresses and users is in the transcript of
     ],
   });
   try {
-    await device.bench.raw(
-      `/disk/add type=file slot=csi-0123456789abcdef0123456789ab file-path=storage-pool/secret.img file-size=1M comment="claim secret-claim"`,
-      10_000,
-      undefined,
-      true,
-    );
+    const theirs = `/disk/add type=file slot=csi-0123456789abcdef0123456789ab file-path=storage-pool/secret.img file-size=1M comment="claim secret-claim"`;
+    await device.another().bench.raw(theirs);
     await device.run(EXPERIMENTS.filter(({ stage }) => stage === "read-only"));
     const text = JSON.stringify(device.bench.transcript.redacted(["csi-probe-user"]));
     expect(text.length).toBeGreaterThan(5_000);
     const seen = ["secret-pool", "secret-claim", "secret.img", device.simulator.host].filter((word) =>
-      text.replace(/"line":"[^"]*secret-claim[^}]*/, "").includes(word),
+      text.includes(word),
     );
     expect(seen).toEqual([]);
   } finally {
