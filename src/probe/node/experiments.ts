@@ -15,9 +15,11 @@ async function fencing(scratch: Scratch): Promise<Answer> {
   if (!(await loses(host, old)))
     return { answer: "stays", came: `live ${NOTICE_MS / 1_000} s after its export ended` };
   done(await set(ros`${named(next)} ${ON}`));
-  await host.attach(next);
   // The kernel tries the old NQN again each second.
   const isBack = await host.within(5_000, () => isLive(host, old));
+  // A device that is the same under both NQNs would be refused beside its old self.
+  await host.release();
+  await host.attach(next);
   if (isBack) return { answer: "old-nqn-returns", came: "the old NQN is live again under the new export" };
   return {
     answer: "dropped",
