@@ -62,7 +62,7 @@ describe("rds-csi probe", () => {
     const options = ["--scratch", "--exported", "--idle", "1", "--save"];
     const box = await simulate("box", ["--profile", "strict", "--switch", "subvolume-in-use=allowed"]);
     const asked = await ran(["probe", ...box, ...options, first]);
-    expect([asked.code, asked.err.split("\n")[0]]).toEqual([0, "1/51 version: reads the version"]);
+    expect([asked.code, asked.err.split("\n")[0]]).toEqual([0, "1/51 host-key: reads `/ip/ssh`"]);
     expect(asked.out).toMatch(
       /^TO KNOW\n {2}file-in-use: [\s\S]*\n {2}subvolume-in-use: [\s\S]*\n\nHANDLED BY THE DRIVER\n/,
     );

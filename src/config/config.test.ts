@@ -101,6 +101,7 @@ describe("controller configuration", () => {
       "reserve-bytes": "5",
       fencing: "off",
       "online-expansion": "refuse",
+      "device-profile": "/etc/rds-csi/box.yaml",
       orchestrator: "none",
       kubeconfig: "/etc/kubeconfig",
       "lease-namespace": "storage",
