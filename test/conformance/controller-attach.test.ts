@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
+import { commandsOfCalls } from "../support/commands-of-calls.ts";
 import { block, codeOf, GIB, MIB, Mode, mount, outcome } from "../support/rpc.ts";
 import { created, missing, stand, UNKNOWN, useController } from "./controller.fixture.ts";
 
@@ -107,7 +108,7 @@ describe("ControllerExpandVolume", () => {
   });
 
   test("fields, in the order of the specification, before anything is asked of the RDS", async () => {
-    const sent = await stand.control.commandsDuring(async () => {
+    const sent = await commandsOfCalls(stand, async () => {
       expect(await outcome(expand({}))).toBe(missing("volume_id"));
       expect(await outcome(expand({ volumeId: UNKNOWN }))).toBe(missing("capacity_range"));
       expect(await outcome(expand({ volumeId: UNKNOWN, ...range(0n) }))).toBe(missing("capacity_range"));
