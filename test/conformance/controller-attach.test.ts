@@ -171,7 +171,7 @@ describe("parallel calls", () => {
 
   test("another operation on the same volume is ABORTED and names the one that runs", async () => {
     const volumeId = await created("busy");
-    await stand.control.fault({ kind: "delay", ms: 400, line: volumeId });
+    await stand.control.fault({ kind: "hang", line: volumeId });
     const mark = (await stand.control.commands()).at(-1)?.sequence ?? 0;
     const first = stand.controller.controllerPublishVolume({
       volumeId,
@@ -182,6 +182,7 @@ describe("parallel calls", () => {
     expect(await outcome(stand.controller.deleteVolume({ volumeId }))).toBe(
       `ABORTED: another operation on volume ${volumeId} is in progress (ControllerPublishVolume). The caller repeats the call; it is answered once the running operation has ended.`,
     );
+    await stand.control.clearFaults();
     await first;
     await stand.controller.controllerUnpublishVolume({ volumeId });
     await stand.controller.deleteVolume({ volumeId });

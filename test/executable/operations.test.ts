@@ -239,8 +239,13 @@ describe("request ids", () => {
   });
 
   test("an error has it too, and an equal call says whom it joined", async () => {
-    await stand.control.fault({ kind: "delay", ms: 400, line: "/disk/add", count: 1 });
-    const two = await Promise.allSettled([create("twin"), create("twin")]);
+    await stand.control.fault({ kind: "hang", line: "/disk/add", count: 1 });
+    const calls = Promise.allSettled([create("twin"), create("twin")]);
+    await until("one has joined", async () =>
+      (await lines()).some(({ msg }) => msg === "joined an equal call"),
+    );
+    await stand.control.clearFaults();
+    const two = await calls;
     expect(two.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled"]);
     let twins: Line[] = [];
     await until("both lines", async () => {

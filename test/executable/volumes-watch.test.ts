@@ -65,7 +65,7 @@ const latest = async (): Promise<number> => (await stand.control.commands()).at(
 
 /** Waits until the latest connection, that of a watch which was just started, has got this many answers after a command. */
 async function looked(count: number, after: number): Promise<void> {
-  const connection = (await stand.control.commands()).at(-1)?.connection;
+  const connection = Math.max(...(await stand.control.commands()).map((each) => each.connection));
   await until(`${count} looks`, async () => {
     const sent = await stand.control.commands();
     const answered = sent.filter((each) => each.sequence > after && each.outcome !== "running");
