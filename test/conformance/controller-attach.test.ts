@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
+import { commandsOfCalls } from "../support/commands-of-calls.ts";
 import { block, codeOf, GIB, MIB, Mode, mount, outcome } from "../support/rpc.ts";
 import { created, missing, stand, UNKNOWN, useController } from "./controller.fixture.ts";
 
@@ -107,7 +108,7 @@ describe("ControllerExpandVolume", () => {
   });
 
   test("fields, in the order of the specification, before anything is asked of the RDS", async () => {
-    const sent = await stand.control.commandsDuring(async () => {
+    const sent = await commandsOfCalls(stand, async () => {
       expect(await outcome(expand({}))).toBe(missing("volume_id"));
       expect(await outcome(expand({ volumeId: UNKNOWN }))).toBe(missing("capacity_range"));
       expect(await outcome(expand({ volumeId: UNKNOWN, ...range(0n) }))).toBe(missing("capacity_range"));
@@ -170,7 +171,7 @@ describe("parallel calls", () => {
 
   test("another operation on the same volume is ABORTED and names the one that runs", async () => {
     const volumeId = await created("busy");
-    await stand.control.fault({ kind: "delay", ms: 400, line: volumeId });
+    await stand.control.fault({ kind: "hang", line: volumeId });
     const mark = (await stand.control.commands()).at(-1)?.sequence ?? 0;
     const first = stand.controller.controllerPublishVolume({
       volumeId,
@@ -181,6 +182,7 @@ describe("parallel calls", () => {
     expect(await outcome(stand.controller.deleteVolume({ volumeId }))).toBe(
       `ABORTED: another operation on volume ${volumeId} is in progress (ControllerPublishVolume). The caller repeats the call; it is answered once the running operation has ended.`,
     );
+    await stand.control.clearFaults();
     await first;
     await stand.controller.controllerUnpublishVolume({ volumeId });
     await stand.controller.deleteVolume({ volumeId });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll } from "bun:test";
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
+import { LOGS_COMMANDS } from "../support/commands-of-calls.ts";
 import { executable, shortDirectory } from "../support/executable.ts";
 import { block, MIB } from "../support/rpc.ts";
 import { type Stand, startStand } from "../support/stand.ts";
@@ -34,9 +35,9 @@ export function useController(): void {
       directory: join(base, "s"),
       startNodes: false,
       nodes: ["node-a", "node-b", "node-c"],
+      firstController: LOGS_COMMANDS,
       simulate: ["--pool", "storage-pool:btrfs:4TiB", "--pool", "small:btrfs:2GiB"],
     });
-    await stand.control.untilAnswered(2);
   });
   afterAll(async () => {
     await stand?.close();

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Controller, Node, ControllerServiceCapability_RPC_Type as Rpc } from "../../src/csi/gen/csi_pb.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
+import { commandsOfCalls } from "../support/commands-of-calls.ts";
 import { block, codeOf, GIB, MIB, Mode, mount, nameOf, outcome } from "../support/rpc.ts";
 import { created, missing, stand, UNKNOWN, useController } from "./controller.fixture.ts";
 
@@ -21,7 +22,7 @@ describe("CreateVolume", () => {
     );
 
   test("required fields in the order of the specification, before anything is asked of the RDS", async () => {
-    const sent = await stand.control.commandsDuring(async () => {
+    const sent = await commandsOfCalls(stand, async () => {
       expect(await ask({ name: "", volumeCapabilities: [] })).toBe(missing("name"));
       expect(await ask({ volumeCapabilities: [] })).toBe(missing("volume_capabilities"));
       expect(await ask({ volumeCapabilities: [{ accessMode: { mode: Mode.SINGLE_NODE_WRITER } }] })).toBe(

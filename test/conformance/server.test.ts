@@ -139,13 +139,14 @@ describe("on the wire", () => {
 
 describe("a caller that goes away", () => {
   test("cancelled in the middle of CreateVolume: CANCELLED at once, and the repeat converges on one volume", async () => {
-    await stand.control.fault({ kind: "delay", ms: 600, line: add("cancelled").source });
+    await stand.control.fault({ kind: "hang", line: add("cancelled").source });
     const controller = new AbortController();
     const mark = await lastSequence();
     const call = outcome(stand.controller.createVolume(request("cancelled"), { signal: controller.signal }));
     await stand.control.untilSent(add("cancelled"), mark);
     controller.abort();
     expect(await call).toStartWith("CANCELLED: ");
+    await stand.control.clearFaults();
     // Until the cancelled work has ended its place is held; what it has done is found by the repeat.
     let answer = "";
     await until("the repeat", async () => {
@@ -211,12 +212,13 @@ describe("a caller that goes away", () => {
   });
 
   test("a client whose process dies holds nothing: the next call works", async () => {
-    await stand.control.fault({ kind: "delay", ms: 300, line: add("orphan").source });
+    await stand.control.fault({ kind: "hang", line: add("orphan").source });
     const client = stand.connect(Controller, stand.controllerSocket);
     const mark = await lastSequence();
     const call = outcome(client.createVolume(request("orphan")));
     await stand.control.untilSent(add("orphan"), mark);
     client.close();
+    await stand.control.clearFaults();
     await until(
       "the repeat",
       async () => (await outcome(stand.controller.createVolume(request("orphan")))) === "OK",
@@ -238,7 +240,7 @@ describe("the end of the process", () => {
     const { process, socket } = await another();
     const client = stand.connect(Controller, socket);
     await client.listVolumes();
-    await stand.control.fault({ kind: "delay", ms: 500, line: add("drained").source });
+    await stand.control.fault({ kind: "hang", line: add("drained").source });
     const mark = await lastSequence();
     let answered = false;
     const running = outcome(client.createVolume(request("drained"))).finally(() => (answered = true));
@@ -249,6 +251,7 @@ describe("the end of the process", () => {
     expect(await codeOf(client.listVolumes())).toBe("UNAVAILABLE");
     expect(await codeOf(stand.connect(Identity, socket).probe())).toBe("UNAVAILABLE");
     expect([answered, process.ended()]).toEqual([false, undefined]);
+    await stand.control.clearFaults();
     expect(await running).toBe("OK");
     expect(await process.wait()).toBe("0");
     expect(await slots()).toContain(volumeIdFromName("drained"));

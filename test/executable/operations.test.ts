@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { VolumeCapability_AccessMode_Mode as Mode } from "../../src/csi/gen/csi_pb.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
 import { documentedFields } from "../docs/logging.fixture.ts";
+import { commandsOfCalls, LOGS_COMMANDS } from "../support/commands-of-calls.ts";
 import { executable, repository, shortDirectory } from "../support/executable.ts";
 import { documentedMetrics } from "../support/metrics-page.ts";
 import { exists, type Stand, startStand, until } from "../support/stand.ts";
@@ -25,7 +26,7 @@ beforeAll(async () => {
     executable,
     directory: join(directory, "s"),
     nodes: ["node-a"],
-    controller: ["--log-format", "json", "--log-level", "debug"],
+    controller: LOGS_COMMANDS,
     node: ["--metrics-address", `unix:${join(directory, "s", "node.sock")}`],
   });
 }, 240_000);
@@ -115,8 +116,7 @@ for (const [mode, socket] of [
 
 describe("metrics of the controller", () => {
   test("scrapes send nothing to the RDS", async () => {
-    await stand.control.untilAnswered(2);
-    const sent = await stand.control.commandsDuring(async () => {
+    const sent = await commandsOfCalls(stand, async () => {
       for (let each = 0; each < 50; each += 1) expect((await ask("/metrics")).status).toBe(200);
     });
     expect(sent.map(({ line }) => line)).toEqual([]);
@@ -188,7 +188,7 @@ describe("request ids", () => {
       ),
     );
     await endOf("warm-up");
-    const sent = await stand.control.commandsDuring(() => create("one"));
+    const sent = await commandsOfCalls(stand, () => create("one"));
     const { requestId } = await endOf("one");
     expect(requestId).toMatch(/^[0-9a-f-]{36}$/);
     const own = (await lines()).filter((line) => line.requestId === requestId);
@@ -202,7 +202,7 @@ describe("request ids", () => {
     expect(anonymous).toEqual([]);
     const jobs = (await lines()).filter(({ msg }) => msg === "command sent").map(({ method }) => method);
     expect(jobs).toContain("reconcile");
-    const known = new Set<unknown>(["reconcile", "refresh", "survey", "CreateVolume"]);
+    const known = new Set<unknown>(["reconcile", "refresh", "space", "survey", "CreateVolume"]);
     expect(jobs.filter((method) => !known.has(method))).toEqual([]);
   });
 
@@ -239,8 +239,13 @@ describe("request ids", () => {
   });
 
   test("an error has it too, and an equal call says whom it joined", async () => {
-    await stand.control.fault({ kind: "delay", ms: 400, line: "/disk/add", count: 1 });
-    const two = await Promise.allSettled([create("twin"), create("twin")]);
+    await stand.control.fault({ kind: "hang", line: "/disk/add", count: 1 });
+    const calls = Promise.allSettled([create("twin"), create("twin")]);
+    await until("one has joined", async () =>
+      (await lines()).some(({ msg }) => msg === "joined an equal call"),
+    );
+    await stand.control.clearFaults();
+    const two = await calls;
     expect(two.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled"]);
     let twins: Line[] = [];
     await until("both lines", async () => {

@@ -39,6 +39,8 @@ beforeAll(async () => {
   const other = await stand.startController(socket, ["--cluster-id", "other"]);
   ids.foreign = await make(stand.connect(Controller, socket), "theirs", 8n * MIB);
   await other.stop();
+  // Its background jobs send commands at any time.
+  expect(await stand.controllerProcess.stop()).toBe("0");
 });
 afterAll(async () => {
   await stand?.close();

@@ -88,6 +88,8 @@ beforeAll(async () => {
     message: "made \u001b[2J it",
     lastTimestamp: "2026-03-01T12:00:00Z",
   });
+  // Its background jobs send commands at any time.
+  expect(await stand.controllerProcess.stop()).toBe("0");
 }, 240_000);
 afterAll(async () => {
   await stand?.close();

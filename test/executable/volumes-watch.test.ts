@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { executable, shortDirectory } from "../support/executable.ts";
 import { type Followed, follow } from "../support/follow.ts";
@@ -65,7 +65,7 @@ const latest = async (): Promise<number> => (await stand.control.commands()).at(
 
 /** Waits until the latest connection, that of a watch which was just started, has got this many answers after a command. */
 async function looked(count: number, after: number): Promise<void> {
-  const connection = (await stand.control.commands()).at(-1)?.connection;
+  const connection = Math.max(...(await stand.control.commands()).map((each) => each.connection));
   await until(`${count} looks`, async () => {
     const sent = await stand.control.commands();
     const answered = sent.filter((each) => each.sequence > after && each.outcome !== "running");
@@ -277,19 +277,29 @@ test(
 );
 
 test("wrong usage: exit 2 with the reason, and nothing is asked", async () => {
-  const sent = await stand.control.commandsDuring(async () => {
+  let asked = 0;
+  const listener = createServer((socket) => {
+    asked += 1;
+    socket.destroy();
+  }).listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const { port } = listener.address() as AddressInfo;
+  const address = ["--rds-address", `127.0.0.1:${port}`];
+  try {
     for (const [args, reason] of [
       [["-o", "yaml"], "--watch has the forms table, wide and json"],
       [["--fail-on-problems"], "'--watch' cannot be used with option '--fail-on-problems'"],
       [["--interval", "0"], "Expected: a whole number of seconds from 1 to 3600"],
     ] as const) {
       // Not to its end by itself: one that is not refused has none.
-      const refused = await follow(executable, [...watchFlags(), ...args], stand.directory);
+      const refused = await follow(executable, [...watchFlags(), ...address, ...args], stand.directory);
       running.push(refused);
       await until("it is refused", async () => refused.ended() !== undefined);
       expect([refused.ended(), refused.stdout()]).toEqual(["2", ""]);
       expect(refused.stderr()).toContain(reason);
     }
-  });
-  expect(sent).toEqual([]);
+  } finally {
+    listener.close();
+  }
+  expect(asked).toBe(0);
 });

@@ -1,0 +1,41 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { SentCommand } from "./control.ts";
+import { type Stand, until } from "./stand.ts";
+
+/** Flags of a controller whose commands can be told apart by their cause. */
+export const LOGS_COMMANDS = ["--log-format", "json", "--log-level", "debug"] as const;
+
+interface LogLine {
+  readonly nonce?: string;
+  readonly method?: string;
+}
+
+/**
+ * The lines that `work` caused. A controller's background jobs send theirs at any time; its log, which must have
+ * LOGS_COMMANDS, names the cause of each. Signs of life and trials of a channel have no nonce, and are left out, too.
+ */
+export async function commandsOfCalls(stand: Stand, work: () => Promise<unknown>): Promise<SentCommand[]> {
+  const sent = (await stand.control.commandsDuring(work)).filter(({ line }) => nonceOf(line) !== "");
+  let causes = new Map<string, string>();
+  await until("the log names the cause of each command", async () => {
+    causes = await causesOfCommands(stand);
+    return sent.every(({ line }) => causes.has(nonceOf(line)));
+  });
+  return sent.filter(({ line }) => !isBackground(causes.get(nonceOf(line))));
+}
+
+const nonceOf = (line: string) => /~\w+:([0-9a-f]{16})[:~]/.exec(line)?.[1] ?? "";
+
+/** RPCs have capital names, background jobs small ones, a scrape none. */
+const isBackground = (method = "") => /^[a-z]/.test(method);
+
+async function causesOfCommands({ directory }: Stand): Promise<Map<string, string>> {
+  const causes = new Map<string, string>();
+  for (const text of (await readFile(join(directory, "controller.log"), "utf8")).split("\n")) {
+    if (!text.includes('"command sent"') || !text.endsWith("}")) continue;
+    const { nonce, method = "" } = JSON.parse(text) as LogLine;
+    if (nonce !== undefined) causes.set(nonce, method);
+  }
+  return causes;
+}
