@@ -1,27 +1,16 @@
 import { readFile } from "node:fs/promises";
 import type { VolumeId } from "../../src/domain/volume-id.ts";
 import type { Simulator } from "../../src/simulator/simulator.ts";
+import {
+  EARLIER,
+  EARLIER_FOLDER,
+  earlierNqn,
+  MAKE_EARLIER_FOLDER,
+  requireDone,
+  saysReady,
+} from "./earlier-commands.ts";
 import { connectWith, type TestClient } from "./simulator-client.ts";
 import { until } from "./until.ts";
-
-const UNITS = [
-  ["T", 40n],
-  ["G", 30n],
-  ["M", 20n],
-  ["K", 10n],
-] as const;
-
-/** A size as the earlier driver sends it: rounded down to the largest unit that fits. */
-function flooredSize(bytes: bigint): string {
-  const [unit, shift] = UNITS.find(([, bits]) => bytes >= 1n << bits) ?? ["K", 10n];
-  return `${bytes >> shift}${unit}`;
-}
-
-/** The folder of its volumes. */
-export const EARLIER_FOLDER = "storage-pool/kubernetes-volumes";
-
-/** The NQN that it gives each volume, for ever. */
-export const earlierNqn = (id: VolumeId): string => `nqn.2000-02.com.mikrotik:${id}`;
 
 /**
  * The earlier Go driver, as far as the RDS and its nodes see it: its RouterOS commands word by word over SSH, and the connections that its nodes make.
@@ -45,29 +34,20 @@ export class EarlierDriver {
     );
     const { parentMissing, slotTooLong } = simulator.switches;
     simulator.setSwitches({ parentMissing: "create", slotTooLong: "accept" });
-    await driver.#run(`/disk add type=file file-path=${EARLIER_FOLDER}/x.img file-size=1M slot=first`);
-    await driver.#run("/disk remove [find slot=first]");
-    await driver.#run(`/file remove [find name="${EARLIER_FOLDER}/x.img"]`);
+    for (const line of MAKE_EARLIER_FOLDER) await driver.#run(line);
     simulator.setSwitches({ parentMissing, slotTooLong });
     return driver;
   }
 
   async #run(line: string): Promise<string> {
-    const { stdout, stderr, code } = await this.#client.exec(line);
-    const text = `${stdout}${stderr}`;
-    if (code !== 0 || /failure|error|bad command|expected/.test(text)) throw new Error(`${line}: ${text}`);
-    return text;
+    return requireDone(line, await this.#client.exec(line));
   }
 
   /** Its CreateVolume; on a RouterOS that still takes long slots. */
   async create(id: VolumeId, bytes: bigint): Promise<void> {
     const { slotTooLong } = this.#simulator.switches;
     this.#simulator.setSwitches({ slotTooLong: "accept" });
-    const file = `/${EARLIER_FOLDER}/${id}.img`;
-    const nqn = earlierNqn(id);
-    await this.#run(
-      `/disk add type=file file-path=${file} file-size=${flooredSize(bytes)} slot=${id} nvme-tcp-export=yes nvme-tcp-server-port=4420 nvme-tcp-server-nqn=${nqn}`,
-    );
+    await this.#run(EARLIER.create(id, bytes));
     this.#simulator.setSwitches({ slotTooLong });
     if (!(await this.isReady(id))) throw new Error(`${id} is not ready`);
     await until(`the device of ${id}`, () => this.#simulator.device.disk(id)?.ready === true);
@@ -75,23 +55,17 @@ export class EarlierDriver {
 
   /** Its only look at a volume: a file disk that is exported counts as ready, and anything else does not. */
   async isReady(id: VolumeId): Promise<boolean> {
-    const text = await this.#run(`/disk print detail where slot=${id}`);
-    const joined = text.replaceAll(/\s+/g, " ");
-    return (
-      joined.includes("type=file") &&
-      joined.includes("nvme-tcp-export=yes") &&
-      joined.includes(`slot="${id}"`)
-    );
+    return saysReady(await this.#run(EARLIER.look(id)), id);
   }
 
   async resize(id: VolumeId, bytes: bigint): Promise<void> {
-    await this.#run(`/disk set [find slot=${id}] file-size=${flooredSize(bytes)}`);
+    await this.#run(EARLIER.resize(id, bytes));
   }
 
   /** Its DeleteVolume. */
   async remove(id: VolumeId): Promise<void> {
-    await this.#run(`/disk remove [find slot=${id}]`);
-    await this.#run(`/file remove [find name="${EARLIER_FOLDER}/${id}.img"]`);
+    await this.#run(EARLIER.removeDisk(id));
+    await this.#run(EARLIER.removeFile(id));
   }
 
   /** Its CreateSnapshot, where the device copies the properties of the source with its NQN. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { ManualClock } from "../../../test/support/clock.ts";
-import { EARLIER_FOLDER, earlierNqn } from "../../../test/support/earlier-driver.ts";
+import { EARLIER_FOLDER, earlierNqn } from "../../../test/support/earlier-commands.ts";
 import { reconcilerOf } from "../../../test/support/own-stack.ts";
 import { BLOCK, GIB } from "../../../test/support/rds-stack.ts";
 import { wholeState } from "../../../test/support/simulator-state.ts";

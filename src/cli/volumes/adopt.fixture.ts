@@ -1,6 +1,7 @@
 import { afterEach } from "bun:test";
 import { join } from "node:path";
-import { EARLIER_FOLDER, EarlierDriver, earlierNqn } from "../../../test/support/earlier-driver.ts";
+import { EARLIER_FOLDER, earlierNqn } from "../../../test/support/earlier-commands.ts";
+import { EarlierDriver } from "../../../test/support/earlier-driver.ts";
 import { CLUSTER_UID } from "../../../test/support/kubernetes/fake-api-server.ts";
 import { DRIVER, startWorld, type World } from "../../../test/support/kubernetes/world.ts";
 import { BLOCK, MOUNT, type Stack, type StackOptions, startStack } from "../../../test/support/rds-stack.ts";

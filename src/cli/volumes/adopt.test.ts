@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { EARLIER_FOLDER, earlierNqn } from "../../../test/support/earlier-driver.ts";
+import { EARLIER_FOLDER, earlierNqn } from "../../../test/support/earlier-commands.ts";
 import { GIB, MIB } from "../../../test/support/rds-stack.ts";
 import { wholeState } from "../../../test/support/simulator-state.ts";
 import { ExitCode } from "../exit-codes.ts";
