@@ -49,7 +49,8 @@ export async function probed(options: SimulatorOptions = {}): Promise<ProbedDevi
     channelGraceMs: 1_000,
     maxOutputBytes: 16 * 1_024 * 1_024,
   };
-  const settings = { connection, pool: "storage-pool", idleMs: 50, holdMs: 200, keepaliveMs: 100 };
+  // So long that the order of events is theirs on a busy machine, too.
+  const settings = { connection, pool: "storage-pool", idleMs: 50, holdMs: 500, keepaliveMs: 300 };
   const benches: Bench[] = [];
   const prober = (): Prober => {
     const stop = new AbortController();

@@ -106,8 +106,8 @@ export class Scratch {
 
   /** Adds a disk, and waits until it shows its size. @returns milliseconds until then */
   async add(slot: string, path: string, size: bigint = SIZE, more: Script = ros``): Promise<number> {
-    await this.run(this.adding(slot, path, size, more));
     const begun = this.bench.clock.monotonic();
+    await this.run(this.adding(slot, path, size, more));
     let looks = 0;
     await this.until(`the size of ${slot}`, async () => {
       looks += 1;
