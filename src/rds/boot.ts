@@ -50,5 +50,6 @@ export function isSameBoot(recorded: Boot | undefined, now: Boot): boolean {
 /** Statement: ends the command with the reason `restarted`, unless the run of the device is that one: `isSameBoot`, as of now. */
 export function requireBoot({ at, uptime }: Boot): Script {
   const [first, last] = [BigInt(at - TOLERANCE_S), BigInt(at + TOLERANCE_S)];
-  return ros`:local up ${UPTIME}; :local boot (${CLOCK} - $up); :if (!($up >= ${BigInt(uptime)} && $boot >= ${first} && $boot <= ${last})) do={ :error "rds-csi:restarted" }`;
+  // Clock and uptime in one statement: between two, other sessions may have the device for seconds.
+  return ros`:local up ${UPTIME}; :local boot (${CLOCK} - ${UPTIME}); :if (!($up >= ${BigInt(uptime)} && $boot >= ${first} && $boot <= ${last})) do={ :error "rds-csi:restarted" }`;
 }
