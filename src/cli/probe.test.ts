@@ -134,11 +134,11 @@ describe("rds-csi probe", () => {
     const box = await simulate("bundled", []);
     expect((await ran(["probe", ...box, "--idle", "1", "--bundle", bundle])).code).toBe(0);
     const text = await readFile(bundle, "utf8");
-    expect([JSON.parse(text).apiVersion, text.includes("<hidden>-probe"), text.includes("127.0.0.1")]).toEqual([
-      "rds-csi/v1",
-      false,
-      false,
-    ]);
+    expect([
+      JSON.parse(text).apiVersion,
+      text.includes("<hidden>-probe"),
+      text.includes("127.0.0.1"),
+    ]).toEqual(["rds-csi/v1", false, false]);
     const alice = await simulate("alices", ["--user", "alice"]);
     const asked = await ran(["probe", ...alice, "--rds-user", "alice", "--idle", "1", "--bundle", other]);
     expect(asked.code).toBe(0);
