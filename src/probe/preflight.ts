@@ -63,7 +63,7 @@ async function portCheck(bench: Bench, port: StoragePort): Promise<Check> {
   if (reach.kind === "reached") return ok("port", `${text} answers from here in ${reach.milliseconds} ms`);
   const why = reach.kind === "silent" ? "does not answer" : `is refused (${reach.code})`;
   const remedy =
-    "Nodes must reach it, this machine need not. Without any export the RDS may refuse it: look again once a volume is attached.";
+    "Nodes must reach it, this machine need not: `rds-csi diagnose` on a node looks from there. An RDS without an export may refuse it.";
   return { id: "port", state: "warning", text: `${text} ${why} from here`, remedy };
 }
 
