@@ -67,7 +67,7 @@ describe("rds-csi probe", () => {
       "1/51 host-key: Of which type is the host key? The probe reads `/ip/ssh`.",
     ]);
     expect(asked.out).toMatch(
-      /^No answer makes the driver unsafe here\.\n\nTO KNOW\n {2}file-in-use: [\s\S]*\n {2}subvolume-in-use: [\s\S]*\n\nHANDLED BY THE DRIVER\n/,
+      /^None of these 51 answers makes the driver unsafe here\.\n\nTO KNOW\n {2}file-in-use: [\s\S]*\n {2}subvolume-in-use: [\s\S]*\n\nHANDLED BY THE DRIVER\n/,
     );
     expect(asked.out).toMatch(
       /\nNot asked: --node, a reboot \(--before-reboot\)\.\n\S+: 51 questions, 0 unsafe, 2 to know, 0 open or unclear\.\n$/,

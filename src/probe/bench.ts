@@ -7,7 +7,6 @@ import type { Listing } from "../routeros/reply/form.ts";
 import type { Row } from "../routeros/reply/row.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { addressOf, type ConnectionOptions } from "../routeros/transport/connection.ts";
-import { shown } from "./experiment.ts";
 import type { ProbeHost } from "./node/host.ts";
 import { isAnswered, type Raw, Session, textOf, transportOf } from "./session.ts";
 import { Transcript } from "./transcript.ts";
@@ -111,7 +110,10 @@ export class Bench {
     const { tookMs } = answer;
     if (reply.verdict.kind === "ok") return { ok: true, reply, tookMs };
     if (reply.verdict.kind === "runtime") return { ok: false, text: tidyFailure(reply.verdict.text), tookMs };
-    throw new Unanswered(`no verdict: ${shown(textOf(answer))}`);
+    const text = textOf(answer)
+      .trim()
+      .replace(/[\r\n]+/g, " | ");
+    throw new Unanswered(`no verdict: ${text.slice(0, 200)}`);
   }
 
   /** The value of an expression as text. @throws Unanswered also when it fails */

@@ -36,7 +36,10 @@ export function reportLines(results: readonly Result[], address: string): readon
     meaning: meaningOf(result.experiment, result.answer),
   }));
   const count = (weight: Weight) => weighed.filter(({ meaning }) => meaning.weight === weight).length;
-  const lines: string[] = count("unsafe") === 0 ? ["No answer makes the driver unsafe here.", ""] : [];
+  const lines: string[] =
+    count("unsafe") === 0
+      ? [`None of these ${results.length} answers makes the driver unsafe here.`, ""]
+      : [];
   for (const [weight, title] of PARTS) {
     const part = weighed.filter(({ meaning }) => meaning.weight === weight);
     if (part.length === 0) continue;
