@@ -1,11 +1,11 @@
-import { ConfigError } from "../config/config-error.ts";
 import { type CheckConfig, type Input, loadCheckConfig } from "../config/load.ts";
 import { systemClock } from "../domain/clock.ts";
 import { printable } from "../domain/printable.ts";
 import type { Logger } from "../observability/log.ts";
 import { Bench, CONNECTION } from "../probe/bench.ts";
-import { type DeviceProfile, ProfileError, readProfile } from "../probe/device-profile.ts";
+import type { DeviceProfile } from "../probe/device-profile.ts";
 import { type Check, preflight } from "../probe/preflight.ts";
+import { usableProfile } from "./device-profile.ts";
 import { wrap } from "./diagnose/wrap.ts";
 import { ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
@@ -24,7 +24,9 @@ export async function runCheck(
   io: Io,
 ): Promise<number> {
   const config = await loadCheckConfig(input);
-  const profile = await profileOf(config);
+  const { deviceProfile } = config;
+  const profile =
+    deviceProfile === undefined ? undefined : await usableProfile("--device-profile", deviceProfile);
   const limit = AbortSignal.any([io.stop, AbortSignal.timeout(timeoutSeconds * 1_000)]);
   const { host, port } = config.rds;
   const { nvmeAddress = host, nvmePort } = config;
@@ -47,17 +49,6 @@ function lines({ id, state, text, remedy }: Check, columns: number | undefined):
   const indent = " ".repeat(18);
   const more = remedy === "" ? [] : wrap(indent + printable(remedy), columns, indent);
   return [...wrap(first, columns, indent), ...more];
-}
-
-async function profileOf({ deviceProfile }: CheckConfig): Promise<DeviceProfile | undefined> {
-  if (deviceProfile === undefined) return undefined;
-  return await readProfile(deviceProfile).catch((error: unknown) => {
-    if (!(error instanceof ProfileError)) throw error;
-    const remedy = "Name a file that `rds-csi probe --save` has made";
-    throw new ConfigError([
-      { where: "--device-profile", problem: `is not usable: ${error.message}`, remedy },
-    ]);
-  });
 }
 
 /** A preflight over a connection of its own. Never throws but for the signal. */

@@ -2,9 +2,18 @@ import { ConfigError } from "../config/config-error.ts";
 import { Premises } from "../domain/premises.ts";
 import type { Logger } from "../observability/log.ts";
 import { type DeviceProfile, ProfileError, readProfile } from "../probe/device-profile.ts";
-import { failedPremises, unsafeAnswers } from "../probe/premises.ts";
+import { failedPremises, unknownAnswers, unsafeAnswers } from "../probe/premises.ts";
 
 const WHERE = "--device-profile";
+
+/** Reads a profile file that an option names. @throws ConfigError */
+export async function usableProfile(option: string, path: string): Promise<DeviceProfile> {
+  return await readProfile(path).catch((error: unknown) => {
+    if (!(error instanceof ProfileError)) throw error;
+    const remedy = "Name a file that `rds-csi probe --save` of this version has made";
+    throw new ConfigError([{ where: option, problem: `is not usable: ${error.message}`, remedy }]);
+  });
+}
 
 /**
  * The premises of a controller from its --device-profile.
@@ -15,11 +24,7 @@ export async function readPremises(
   logger: Logger,
 ): Promise<{ readonly premises: Premises; readonly profile: DeviceProfile | undefined }> {
   if (deviceProfile === undefined) return { premises: Premises.unasked, profile: undefined };
-  const profile = await readProfile(deviceProfile).catch((error: unknown) => {
-    if (!(error instanceof ProfileError)) throw error;
-    const remedy = "Name a file that `rds-csi probe --save` has made";
-    throw new ConfigError([{ where: WHERE, problem: `is not usable: ${error.message}`, remedy }]);
-  });
+  const profile = await usableProfile(WHERE, deviceProfile);
   const mistakes = unsafeAnswers(profile).map(({ experiment, came, driver }) => ({
     where: `${WHERE}, answer ${experiment} (${came})`,
     problem: "makes the driver unsafe on this RDS",
@@ -40,5 +45,8 @@ export async function readPremises(
     probedBy,
     ruledOut: failed.map(({ feature }) => feature),
   });
+  const unknown = unknownAnswers(profile);
+  if (unknown.length > 0)
+    logger.warn("the device profile has answers that this version does not know", { probedBy, unknown });
   return { premises, profile };
 }

@@ -62,11 +62,19 @@ describe("rds-csi probe", () => {
     const options = ["--scratch", "--exported", "--idle", "1", "--save"];
     const box = await simulate("box", ["--profile", "strict", "--switch", "subvolume-in-use=allowed"]);
     const asked = await ran(["probe", ...box, ...options, first]);
-    expect([asked.code, asked.err.split("\n")[0]]).toEqual([0, "1/51 host-key: reads `/ip/ssh`"]);
+    expect([asked.code, asked.err.split("\n")[0]]).toEqual([
+      0,
+      "1/51 host-key: Of which type is the host key? The probe reads `/ip/ssh`.",
+    ]);
     expect(asked.out).toMatch(
-      /^TO KNOW\n {2}file-in-use: [\s\S]*\n {2}subvolume-in-use: [\s\S]*\n\nHANDLED BY THE DRIVER\n/,
+      /^None of these 51 answers makes the driver unsafe here\.\n\nTO KNOW\n {2}file-in-use: [\s\S]*\n {2}subvolume-in-use: [\s\S]*\n\nHANDLED BY THE DRIVER\n/,
     );
-    expect(asked.out).toMatch(/: 51 questions, 0 unsafe, 2 to know, 0 open or unclear\.\n$/);
+    expect(asked.out).toMatch(
+      /\nNot asked: --node, a reboot \(--before-reboot\)\.\n\S+: 51 questions, 0 unsafe, 2 to know, 0 open or unclear\.\n$/,
+    );
+    expect(asked.err).toEndWith(
+      `\n${first} has the answers. docs/probe.md: how a simulator and a controller take them.\n`,
+    );
 
     const copy = await simulate("copy", ["--profile-file", first]);
     expect((await ran(["probe", ...copy, ...options, second])).code).toBe(0);
@@ -79,7 +87,7 @@ describe("rds-csi probe", () => {
     // A file that exists is somebody's.
     const again = await ran(["probe", ...copy, "--save", second]);
     expect(again).toMatchObject({ code: 2, out: "" });
-    expect(again.err).toContain(`--save names ${second}, which cannot be made (EEXIST)`);
+    expect(again.err).toContain(`--save names "${second}", which exists`);
     expect(await readFile(second, "utf8")).toBe(text);
   });
 
@@ -87,7 +95,58 @@ describe("rds-csi probe", () => {
     const box = await simulate("unsafe", ["--switch", "slot-maximum=20"]);
     const { code, out } = await ran(["probe", ...box, "--scratch", "--idle", "1"]);
     expect(code).toBe(4);
-    expect(out).toMatch(/^UNSAFE HERE\n {2}slot-length: How long may a slot be\?\n {4}came: {2}too-short/);
+    expect(out).toMatch(
+      /^UNSAFE HERE: do not run the driver on this RDS as it is\n {2}slot-length: How long may a slot be\?\n {4}came: {2}too-short/,
+    );
+  });
+
+  test("leaves no file of a probe that came to nothing, so that it can be repeated", async () => {
+    const save = join(directory, "nothing.yaml");
+    const box = await simulate("no-pool", []);
+    const noPool = await ran(["probe", ...box, "--pool", "away", "--scratch", "--save", save]);
+    expect(noPool).toMatchObject({ code: 1, out: "" });
+    expect(noPool.err).toStartWith('rds-csi: pool "away" does not exist on the RDS.\n  Set ');
+    const nobody = await ran(["probe", ...box.with(1, "127.0.0.1:1"), "--save", save]);
+    expect(nobody.code).toBe(1);
+    const noBundle = await ran(["probe", ...box, "--save", save, "--bundle", join(directory, "away/b.json")]);
+    expect([noBundle.code, noBundle.err]).toEqual([
+      2,
+      expect.stringContaining("whose directory does not exist"),
+    ]);
+    expect(existsSync(save)).toBe(false);
+  });
+
+  test.each([
+    [["--read-only", "--scratch"], "--read-only cannot go with --scratch."],
+    [["--before-reboot", "--after-reboot"], "--before-reboot cannot go with --after-reboot."],
+    [["--before-reboot", "--save", "/tmp/x"], "--before-reboot cannot go with --save."],
+    [["--after-reboot", "--exported", "--node"], "--after-reboot cannot go with --exported, --node."],
+  ])("%j exclude each other, and nothing is asked", async (flags, message) => {
+    const { code, err } = await ran(["probe", ...flags]);
+    expect([code, err]).toEqual([2, expect.stringContaining(message)]);
+  });
+
+  test("a bundle hides the user's name, and no word of a name that everybody has", async () => {
+    const [bundle, other] = ["csi.json", "other.json"].map((name) => join(directory, name)) as [
+      string,
+      string,
+    ];
+    const box = await simulate("bundled", []);
+    expect((await ran(["probe", ...box, "--idle", "1", "--bundle", bundle])).code).toBe(0);
+    const text = await readFile(bundle, "utf8");
+    expect([
+      JSON.parse(text).apiVersion,
+      text.includes("<hidden>-probe"),
+      text.includes("127.0.0.1"),
+    ]).toEqual(["rds-csi/v1", false, false]);
+    const alice = await simulate("alices", ["--user", "alice"]);
+    const asked = await ran(["probe", ...alice, "--rds-user", "alice", "--idle", "1", "--bundle", other]);
+    expect(asked.code).toBe(0);
+    const hidden = await readFile(other, "utf8");
+    expect([hidden.includes("alice"), hidden.includes("user <hidden>, group <hidden>")]).toEqual([
+      false,
+      true,
+    ]);
   });
 
   test("--node says what this machine lacks", async () => {
@@ -98,10 +157,11 @@ describe("rds-csi probe", () => {
   });
 });
 
-describe("a controller with a device profile", () => {
-  const profile = (answers: string) =>
-    `format: 1\nprobedAt: 2026-11-28T08:00:00Z\nprobedBy: 0.2.0\nstages: []\nswitches: {}\nanswers:\n${answers}`;
+const profile = (answers: string) =>
+  `format: 1\nprobedAt: 2026-11-28T08:00:00Z\nprobedBy: 0.2.0\nstages: []\nswitches: {}\nanswers:\n${answers}`;
+const unsafeProfile = profile("  comments:\n    answer: short\n    came: 255\n");
 
+describe("a controller with a device profile", () => {
   async function controller(text: string, more: readonly string[] = []): Promise<Run> {
     const file = join(directory, "profile.yaml");
     await writeFile(file, text);
@@ -137,7 +197,7 @@ describe("a controller with a device profile", () => {
   test.each([
     [
       "an unsafe answer",
-      profile("  comments:\n    answer: short\n    came: 255\n"),
+      unsafeProfile,
       [],
       "--device-profile, answer comments (255) makes the driver unsafe on this RDS",
     ],
@@ -147,7 +207,8 @@ describe("a controller with a device profile", () => {
       ["--fencing", "epoch+hosts"],
       "--fencing is epoch+hosts, which this RDS cannot do: allow-list is ignored (a stranger connects)",
     ],
-    ["no profile", "hello", [], "--device-profile is not usable: "],
+    ["no profile", "hello", [], "has no key format, so it is no device profile"],
+    ["a profile that was cut", profile("").replace("answers:\n", ""), [], "answers is empty or missing"],
   ])("does not start with %s", async (_, text, more, message) => {
     const run = await controller(text, more);
     expect(await run.exit).toBe(2);
@@ -164,6 +225,12 @@ describe("rds-csi check", () => {
       4,
       ["login ok", "version error", "policies ok", "clock ok", "sessions ok", "pool ok", "port warning"],
     ]);
+    // A profile with which a controller would not start is an error here too.
+    const file = join(directory, "unsafe.yaml");
+    await writeFile(file, unsafeProfile);
+    const withProfile = await ran(["check", ...box, "--device-profile", file]);
+    expect(withProfile).toMatchObject({ code: 4, err: "" });
+    expect(withProfile.out).toMatch(/\nerror {3}profile {3}unsafe: comments \(255\)\n/);
     const text = await ran(["check", ...box]);
     expect(text.out).toMatch(
       /^ok {6}login {5}csi at 127\.0\.0\.1:\d+, the host key is pinned\nerror {3}version {3}7\.20/,

@@ -120,7 +120,7 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
   const probe: CliCommand = program
     .command("probe")
     .description("find out how this RDS answers, before the driver relies on it; by default it only reads")
-    .option("--read-only", "ask questions that change nothing; the default", false)
+    .option("--read-only", "ask only questions that change nothing, as without any of the next flags", false)
     .option("--scratch", "also make disks, files and subvolumes named csi-probe…, and remove them", false)
     .option("--exported", "also export such disks, without a host", false)
     .option("--node", "also connect this machine to such disks; as root, on a node without the driver", false)
@@ -131,7 +131,10 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
     )
     .option("--after-reboot", "only compare that disk, and remove it", false)
     .choice("-o, --output <format>", "form of the report", ["text", "json"])
-    .option("--save <file>", "also write the answers to a new file, for simulate --profile-file")
+    .option(
+      "--save <file>",
+      "also write the answers to a new file, for simulate --profile-file and controller --device-profile",
+    )
     .option(
       "--bundle <file>",
       "also write the report and every line that was sent to a new file, redacted, for an issue",
@@ -150,6 +153,7 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
         save,
         bundle,
         idle: idleSeconds,
+        readOnly,
         scratch,
         exported,
         node,
@@ -157,9 +161,8 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
         afterReboot,
       } = options;
       const chosen = { scratch, exported, node, reboot: afterReboot };
-      done(
-        await runProbe(probe.input(io.env), { output, save, bundle, idleSeconds, chosen, beforeReboot }, io),
-      );
+      const given = { output, save, bundle, idleSeconds, readOnly, chosen, beforeReboot };
+      done(await runProbe(probe.input(io.env), given, io));
     });
 
   const check: CliCommand = program

@@ -110,7 +110,10 @@ export class Bench {
     const { tookMs } = answer;
     if (reply.verdict.kind === "ok") return { ok: true, reply, tookMs };
     if (reply.verdict.kind === "runtime") return { ok: false, text: tidyFailure(reply.verdict.text), tookMs };
-    throw new Unanswered(`no verdict: ${textOf(answer).slice(0, 200)}`);
+    const text = textOf(answer)
+      .trim()
+      .replace(/[\r\n]+/g, " | ");
+    throw new Unanswered(`no verdict: ${text.slice(0, 200)}`);
   }
 
   /** The value of an expression as text. @throws Unanswered also when it fails */

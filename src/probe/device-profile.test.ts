@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { SWITCH_DOCS } from "../simulator/switches.ts";
 import { EXPERIMENTS } from "./catalogue.ts";
 import { type DeviceProfile, parseProfile, profileOf, profileText } from "./device-profile.ts";
-import { failedPremises, unsafeAnswers } from "./premises.ts";
+import { failedPremises, unknownAnswers, unsafeAnswers } from "./premises.ts";
 import type { Result } from "./run.ts";
 
 const of = (answers: Readonly<Record<string, string>>): DeviceProfile => ({
@@ -49,13 +49,36 @@ describe("a profile file", () => {
   });
 
   test.each([
-    ["", "f: format is undefined, not 1. Make the file with `rds-csi probe --save`"],
-    ["format: 2", 'f: format is "2", not 1. Make the file with `rds-csi probe --save`'],
+    ["", "f: has no key format, so it is no device profile"],
+    ["format: 2", 'f: format is "2"; this version reads 1'],
     ["format: 1\nswitches: [a]", "f: switches is no map of texts"],
+    ["format: 1\nswitches: {}", "f: answers is empty or missing: the file is not whole"],
+    ["format: 1\nanswers: {version: {answer: a}}", "f: answers: version needs the texts answer and came"],
+    ["format: 1\nanswers: {version: [a]}", "f: answers: version needs the texts answer and came"],
     ["format: [", /^f: /],
   ])("that is %j is refused", (text, message) => {
     expect(() => parseProfile(text, "f")).toThrow(message);
   });
+});
+
+test("a profile file that was cut at any line is refused", () => {
+  const lines = profileText(of({ version: "supported", comments: "long", grow: "grows" }))
+    .trimEnd()
+    .split("\n");
+  const taken = lines.flatMap((_, at) => {
+    try {
+      parseProfile(lines.slice(0, at).join("\n"), "f");
+      return [at];
+    } catch {
+      return [];
+    }
+  });
+  expect([taken, lines.length > 10]).toEqual([[], true]);
+});
+
+test("answers of another version are named", () => {
+  const profile = of({ version: "supported", comments: "unclear", grow: "sideways", later: "yes" });
+  expect(unknownAnswers(profile)).toEqual(["grow: sideways", "later: yes"]);
 });
 
 describe("the answers of a device", () => {

@@ -47,9 +47,10 @@ export function profileOf(
   };
 }
 
-/** As text for a file. */
-export function profileText(profile: DeviceProfile): string {
-  return HEAD + stringify(profile, { lineWidth: 0 });
+/** As text for a file. It begins with the number of its answers, so that a file that was cut is noticed. */
+export function profileText({ format, ...rest }: DeviceProfile): string {
+  const answered = Object.keys(rest.answers).length;
+  return HEAD + stringify({ format, answered, ...rest }, { lineWidth: 0 });
 }
 
 const isTexts = (value: unknown): value is Record<string, string> =>
@@ -64,25 +65,32 @@ const isTexts = (value: unknown): value is Record<string, string> =>
  * @throws ProfileError
  */
 export function parseProfile(text: string, where: string): DeviceProfile {
+  const refuse = (problem: string) => new ProfileError(`${where}: ${problem}`);
   const parsed = parseDocument(text, { schema: "failsafe" });
   const [mistake] = parsed.errors;
-  if (mistake !== undefined) throw new ProfileError(`${where}: ${mistake.message.split("\n", 1)[0]}`);
+  if (mistake !== undefined)
+    throw refuse(mistake.message.split("\n", 1)[0]?.replace(/:$/, "") ?? "is no YAML");
   const found = parsed.toJS() as Record<string, unknown> | null;
-  if (found?.format !== "1") {
-    throw new ProfileError(
-      `${where}: format is ${JSON.stringify(found?.format)}, not 1. Make the file with \`rds-csi probe --save\``,
-    );
-  }
-  const { probedAt, probedBy, stages, switches = {}, answers = {} } = found;
-  if (!isTexts(switches)) throw new ProfileError(`${where}: switches is no map of texts`);
-  const known = Object.entries(answers ?? {}).filter(([, one]) => isTexts(one));
+  if (found?.format === undefined) throw refuse("has no key format, so it is no device profile");
+  if (found.format !== "1") throw refuse(`format is ${JSON.stringify(found.format)}; this version reads 1`);
+  const { probedAt, probedBy, stages, switches = {}, answers, answered } = found;
+  if (!isTexts(switches)) throw refuse("switches is no map of texts");
+  const entries = Object.entries(answers ?? {});
+  // A controller that takes an empty file for a device without a fault would promise what the device cannot do.
+  if (entries.length === 0) throw refuse("answers is empty or missing: the file is not whole");
+  const damaged = entries.find(
+    ([, one]) => !isTexts(one) || one.answer === undefined || one.came === undefined,
+  );
+  if (damaged !== undefined) throw refuse(`answers: ${damaged[0]} needs the texts answer and came`);
+  if (answered !== undefined && answered !== String(entries.length))
+    throw refuse(`holds ${entries.length} answers, and answered says ${answered}: the file is not whole`);
   return {
     format: 1,
     probedAt: String(probedAt ?? ""),
     probedBy: String(probedBy ?? ""),
     stages: (Array.isArray(stages) ? stages : []) as Stage[],
     switches,
-    answers: Object.fromEntries(known) as DeviceProfile["answers"],
+    answers: Object.fromEntries(entries) as DeviceProfile["answers"],
   };
 }
 

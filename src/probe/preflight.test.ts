@@ -85,4 +85,18 @@ describe("a preflight", () => {
       ["profile", "warning", "line-ends is lf, was crlf; RouterOS is 7.25 (stable), was 7.24.5 (stable)"],
     ]);
   });
+
+  test.each([
+    [{ comments: { answer: "short", came: "255" } }, "error", "unsafe: comments (255)"],
+    [
+      { grow: { answer: "sideways", came: "so" } },
+      "warning",
+      "made by rds-csi 9.0.0, with answers that this version does not know: grow: sideways",
+    ],
+    [{ snapshot: { answer: "none", came: "no" } }, "ok", "as on 1970-01-01; ruled out: snapshots (snapshot)"],
+  ])("with the profile %j is %s: %s", async (answers, state, text) => {
+    const profile = { ...profileOf([], ["read-only"], 0, "9.0.0"), answers };
+    const found = await checks(await start(), profile);
+    expect(found.at(-1)).toMatchObject({ id: "profile", state, text });
+  });
 });

@@ -5,13 +5,14 @@ import { canHoldSubvolumes } from "../rds/subvolume.ts";
 import type { Bench } from "./bench.ts";
 import { EXPERIMENTS } from "./catalogue.ts";
 import type { DeviceProfile } from "./device-profile.ts";
+import { failedPremises, unknownAnswers, unsafeAnswers } from "./premises.ts";
 import { meaningOf } from "./report.ts";
 import { type Result, runExperiments, UNANSWERED } from "./run.ts";
 import { Scratch } from "./scratch/scratch.ts";
 
 /** One line of a preflight. */
 export interface Check {
-  /** `login`, `version`, `rights`, `pool`, `port`, `profile`. */
+  /** `login`, `version`, `policies`, `clock`, `sessions`, `pool`, `port`, `profile`. */
   readonly id: string;
   readonly state: "ok" | "warning" | "error";
   /** The facts, as a sentence without a full stop. */
@@ -62,12 +63,34 @@ async function portCheck(bench: Bench, port: StoragePort): Promise<Check> {
   if (reach.kind === "reached") return ok("port", `${text} answers from here in ${reach.milliseconds} ms`);
   const why = reach.kind === "silent" ? "does not answer" : `is refused (${reach.code})`;
   const remedy =
-    "Nodes must reach it, this machine need not. Without any export the RDS may refuse it: look again once a volume is attached.";
+    "Nodes must reach it, this machine need not: `rds-csi diagnose` on a node looks from there. An RDS without an export may refuse it.";
   return { id: "port", state: "warning", text: `${text} ${why} from here`, remedy };
 }
 
+const AGAIN = "Run `rds-csi probe --save` again, and give the new file to the controller.";
+
+/** A device profile: whether a controller starts with it, and whether its answers are those of today. */
+function profileCheck(results: readonly Result[], profile: DeviceProfile): Check {
+  const unsafe = unsafeAnswers(profile);
+  if (unsafe.length > 0) {
+    const text = `unsafe: ${unsafe.map(({ experiment, came }) => `${experiment} (${came})`).join("; ")}`;
+    const remedy = `${unsafe.map(({ driver }) => driver).join(" ")} A controller does not start with this profile.`;
+    return { id: "profile", state: "error", text, remedy };
+  }
+  const changed = drift(results, profile);
+  if (changed.length > 0) return { id: "profile", state: "warning", text: changed.join("; "), remedy: AGAIN };
+  const unknown = unknownAnswers(profile);
+  if (unknown.length > 0) {
+    const text = `made by rds-csi ${profile.probedBy}, with answers that this version does not know: ${unknown.join(", ")}`;
+    return { id: "profile", state: "warning", text, remedy: AGAIN };
+  }
+  const ruledOut = failedPremises(profile).map(({ feature, experiment }) => `${feature} (${experiment})`);
+  const text = `as on ${profile.probedAt.slice(0, 10)}`;
+  return ok("profile", ruledOut.length === 0 ? text : `${text}; ruled out: ${ruledOut.join(", ")}`);
+}
+
 /** Answers that are not as a device profile has them. */
-function drift(results: readonly Result[], profile: DeviceProfile): Check {
+function drift(results: readonly Result[], profile: DeviceProfile): readonly string[] {
   const changed = results.flatMap(({ experiment: { id }, answer: { answer } }) => {
     const before = profile.answers[id]?.answer;
     return before === undefined || answer === UNANSWERED || before === answer
@@ -76,11 +99,8 @@ function drift(results: readonly Result[], profile: DeviceProfile): Check {
   });
   const versions = results.flatMap(({ answer: { switches } }) => switches?.version ?? []);
   const was = profile.switches.version;
-  if (was !== undefined && versions.some((version) => version !== was))
-    changed.push(`RouterOS is ${versions[0]}, was ${was}`);
-  if (changed.length === 0) return ok("profile", `as on ${profile.probedAt.slice(0, 10)}`);
-  const remedy = "Run `rds-csi probe --save` again, and give the new file to the controller.";
-  return { id: "profile", state: "warning", text: changed.join("; "), remedy };
+  const isOther = was !== undefined && versions.some((version) => version !== was);
+  return isOther ? [...changed, `RouterOS is ${versions[0]}, was ${was}`] : changed;
 }
 
 /**
@@ -108,6 +128,6 @@ export async function preflight(
     ...results.filter(({ experiment: { id } }) => QUICK.includes(id)).map(ofExperiment),
     await poolCheck(bench),
     ...(port === undefined ? [] : [await portCheck(bench, port)]),
-    ...(profile === undefined ? [] : [drift(results, profile)]),
+    ...(profile === undefined ? [] : [profileCheck(results, profile)]),
   ];
 }

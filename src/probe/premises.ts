@@ -42,3 +42,11 @@ export function unsafeAnswers({ answers }: DeviceProfile): readonly UnsafeAnswer
       : [];
   });
 }
+
+/** Answers that this version does not know, as `experiment: answer`: those of a probe of another version. */
+export function unknownAnswers({ answers }: DeviceProfile): readonly string[] {
+  return Object.entries(answers).flatMap(([id, { answer }]) => {
+    const known = EXPERIMENTS.find((experiment) => experiment.id === id)?.answers;
+    return answer === "unclear" || (known !== undefined && answer in known) ? [] : [`${id}: ${answer}`];
+  });
+}

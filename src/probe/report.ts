@@ -11,7 +11,8 @@ import { type Result, UNANSWERED } from "./run.ts";
 
 const OPEN: Meaning = {
   weight: "limits",
-  driver: "The question is open: the driver goes by what it assumes.",
+  driver:
+    "The question is open: the driver goes by what it assumes. Run the probe again; please report a question that stays open.",
 };
 
 /** The meaning of an answer. */
@@ -22,7 +23,7 @@ export function meaningOf({ answers }: Experiment, { answer }: Answer): Meaning 
 
 /** The order of a report, and the headline of each part. */
 const PARTS: readonly (readonly [Weight, string])[] = [
-  ["unsafe", "UNSAFE HERE"],
+  ["unsafe", "UNSAFE HERE: do not run the driver on this RDS as it is"],
   ["limits", "TO KNOW"],
   ["handled", "HANDLED BY THE DRIVER"],
   ["fact", "FACTS"],
@@ -34,7 +35,11 @@ export function reportLines(results: readonly Result[], address: string): readon
     ...result,
     meaning: meaningOf(result.experiment, result.answer),
   }));
-  const lines: string[] = [];
+  const count = (weight: Weight) => weighed.filter(({ meaning }) => meaning.weight === weight).length;
+  const lines: string[] =
+    count("unsafe") === 0
+      ? [`None of these ${results.length} answers makes the driver unsafe here.`, ""]
+      : [];
   for (const [weight, title] of PARTS) {
     const part = weighed.filter(({ meaning }) => meaning.weight === weight);
     if (part.length === 0) continue;
@@ -46,14 +51,24 @@ export function reportLines(results: readonly Result[], address: string): readon
     }
     lines.push("");
   }
-  const count = (weight: Weight) => weighed.filter(({ meaning }) => meaning.weight === weight).length;
   const open = results.filter(
     ({ answer }) => answer.answer === UNANSWERED || answer.answer === "unclear",
   ).length;
+  const missing = notAsked(results);
+  if (missing.length > 0) lines.push(`Not asked: ${missing.join(", ")}.`);
   lines.push(
     `${address}: ${results.length} questions, ${count("unsafe")} unsafe, ${count("limits")} to know, ${open} open or unclear.`,
   );
   return lines;
+}
+
+/** The flags of the stages that were left out, for a person who might take a short report for a whole one. */
+function notAsked(results: readonly Result[]): readonly string[] {
+  const asked = results.map(({ experiment }) => experiment.stage);
+  if (asked.includes("reboot")) return [];
+  return STAGES.filter((stage) => !asked.includes(stage)).map((stage) =>
+    stage === "reboot" ? "a reboot (--before-reboot)" : `--${stage}`,
+  );
 }
 
 /** The report for programs. Its fields are only ever added to. */
