@@ -2,6 +2,7 @@ import { type CheckConfig, type Input, loadCheckConfig } from "../config/load.ts
 import { systemClock } from "../domain/clock.ts";
 import { printable } from "../domain/printable.ts";
 import type { Logger } from "../observability/log.ts";
+import { inBackground } from "../observability/request-scope.ts";
 import { Bench, CONNECTION } from "../probe/bench.ts";
 import type { DeviceProfile } from "../probe/device-profile.ts";
 import { type Check, preflight } from "../probe/preflight.ts";
@@ -56,8 +57,9 @@ export async function checkRds(
   { rds, pool }: Pick<CheckConfig, "rds" | "pool">,
   asked: Parameters<typeof preflight>[1],
   signal: AbortSignal,
+  logger?: Logger,
 ): Promise<readonly Check[]> {
-  const connection = { ...rds, clock: systemClock, ...CONNECTION };
+  const connection = { ...rds, clock: systemClock, ...CONNECTION, ...(logger && { logger }) };
   const bench = new Bench({ connection, pool, idleMs: 0, holdMs: 0, keepaliveMs: 0 }, signal);
   try {
     return await preflight(bench, asked, signal);
@@ -77,7 +79,9 @@ export async function logPreflight(
   stop: AbortSignal,
 ): Promise<void> {
   const limit = AbortSignal.any([stop, AbortSignal.timeout(START_MS)]);
-  const found = await checkRds(config, { profile, port: undefined }, limit).catch(() => []);
+  const found = await inBackground("preflight", () =>
+    checkRds(config, { profile, port: undefined }, limit, logger),
+  ).catch(() => []);
   for (const { id, state, text, remedy } of found) {
     if (state !== "ok") logger.warn("preflight", { check: id, state, text, remedy });
   }

@@ -8,7 +8,7 @@ import type { Row } from "../routeros/reply/row.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { addressOf, type ConnectionOptions } from "../routeros/transport/connection.ts";
 import type { ProbeHost } from "./node/host.ts";
-import { isAnswered, type Raw, Session, textOf, transportOf } from "./session.ts";
+import { isAnswered, type Raw, Session, type SessionOptions, textOf, transportOf } from "./session.ts";
 import { Transcript } from "./transcript.ts";
 import { Unanswered } from "./unanswered.ts";
 
@@ -26,7 +26,7 @@ export const CONNECTION = {
 /** Settings of a probe. */
 export interface ProbeSettings {
   /** Of each connection; the user may have a suffix. */
-  readonly connection: ConnectionOptions;
+  readonly connection: SessionOptions;
   /** Slot of the pool for the scratch stage. */
   readonly pool: string;
   /** How long a connection stays idle in the experiment about that. Milliseconds. */

@@ -1,5 +1,7 @@
 import type { Clock } from "../domain/clock.ts";
 import { type DriverError, failure } from "../domain/errors/driver-error.ts";
+import { type Logger, silentLogger } from "../observability/log.ts";
+import { currentRequest } from "../observability/request-scope.ts";
 import type { ChannelOutcome } from "../routeros/transport/channel.ts";
 import { type Connection, type ConnectionOptions, openConnection } from "../routeros/transport/connection.ts";
 import type { ExecResult, Transport } from "../routeros/transport/transport.ts";
@@ -33,21 +35,29 @@ export function textOf({ stdout, stderr }: Raw): string {
   return stdout + stderr;
 }
 
+/** Settings of a session. */
+export interface SessionOptions extends ConnectionOptions {
+  /** Gets each line as it is sent; none of them if not given. */
+  readonly logger?: Logger;
+}
+
 /** One SSH connection of the probe. Each request has a channel of its own. */
 export class Session {
   readonly #connection: Connection;
   readonly #clock: Clock;
+  readonly #logger: Logger;
 
-  private constructor(connection: Connection, clock: Clock) {
+  private constructor(connection: Connection, { clock, logger = silentLogger }: SessionOptions) {
     this.#connection = connection;
     this.#clock = clock;
+    this.#logger = logger;
   }
 
   /** Logs in. @throws the error of the connection: rdsUnreachable, hostKeyMismatch, authenticationFailed and others */
-  static async open(options: ConnectionOptions, signal: AbortSignal): Promise<Session> {
+  static async open(options: SessionOptions, signal: AbortSignal): Promise<Session> {
     const opened = await openConnection(options, signal);
     if (opened.kind === "failed") throw opened.error;
-    return new Session(opened, options.clock);
+    return new Session(opened, options);
   }
 
   get isOpen(): boolean {
@@ -64,6 +74,7 @@ export class Session {
     const startedAt = this.#clock.monotonic();
     const limit = new AbortController();
     const timer = new AbortController();
+    this.#logger.debug("command sent", { ...currentRequest(), purpose: "probe", line });
     const running = this.#connection.run(line, { abandon: limit.signal, onOpened, onStuck: () => {} });
     const late = this.#clock.sleep(limitMs, timer.signal).then(
       (): ChannelOutcome => {

@@ -7,7 +7,8 @@ import { type Stand, until } from "./stand.ts";
 export const LOGS_COMMANDS = ["--log-format", "json", "--log-level", "debug"] as const;
 
 interface LogLine {
-  readonly nonce?: string;
+  readonly msg: string;
+  readonly line?: string;
   readonly method?: string;
 }
 
@@ -19,10 +20,16 @@ export async function commandsOfCalls(stand: Stand, work: () => Promise<unknown>
   const sent = (await stand.control.commandsDuring(work)).filter(({ line }) => nonceOf(line) !== "");
   let causes = new Map<string, string>();
   await until("the log names the cause of each command", async () => {
-    causes = await causesOfCommands(stand);
+    causes = new Map((await logOf(stand)).map(({ line = "", method = "" }) => [nonceOf(line), method]));
     return sent.every(({ line }) => causes.has(nonceOf(line)));
   });
   return sent.filter(({ line }) => !isBackground(causes.get(nonceOf(line))));
+}
+
+/** How many commands have ended for background jobs, but for the preflight of a controller that starts. */
+export async function endedForJobs(stand: Stand): Promise<number> {
+  const ended = (await logOf(stand)).filter(({ msg }) => msg === "command ended");
+  return ended.filter(({ method }) => isBackground(method) && method !== "preflight").length;
 }
 
 const nonceOf = (line: string) => /~\w+:([0-9a-f]{16})[:~]/.exec(line)?.[1] ?? "";
@@ -30,12 +37,8 @@ const nonceOf = (line: string) => /~\w+:([0-9a-f]{16})[:~]/.exec(line)?.[1] ?? "
 /** RPCs have capital names, background jobs small ones, a scrape none. */
 const isBackground = (method = "") => /^[a-z]/.test(method);
 
-async function causesOfCommands({ directory }: Stand): Promise<Map<string, string>> {
-  const causes = new Map<string, string>();
-  for (const text of (await readFile(join(directory, "controller.log"), "utf8")).split("\n")) {
-    if (!text.includes('"command sent"') || !text.endsWith("}")) continue;
-    const { nonce, method = "" } = JSON.parse(text) as LogLine;
-    if (nonce !== undefined) causes.set(nonce, method);
-  }
-  return causes;
+async function logOf({ directory }: Stand): Promise<LogLine[]> {
+  const text = await readFile(join(directory, "controller.log"), "utf8");
+  const commands = text.split("\n").filter((line) => line.includes('"msg":"command ') && line.endsWith("}"));
+  return commands.map((line) => JSON.parse(line));
 }
