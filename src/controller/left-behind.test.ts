@@ -159,6 +159,14 @@ describe("a volume that nobody was told of", () => {
           return world.on.simulator.device.setDisk(handle, { "nvme-tcp-server-nqn": nqn });
         },
       ],
+      // A person has filled it, over an export of any name, or on the RDS itself.
+      ...[{ "nvme-tcp-server-nqn": "nqn.2026-01.org.example:fill" }, { "mount-filesystem": true }].map(
+        (change) =>
+          [
+            NAME,
+            (world: ReconcileLab) => world.on.simulator.device.setDisk(volumeIdFromName(NAME), change),
+          ] as const,
+      ),
       ["by-hand", async () => {}],
     ] as const) {
       const world = await start();

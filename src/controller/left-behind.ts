@@ -50,8 +50,10 @@ export function looksUnasked({ id, record, disk }: RdsVolume, view: ClusterView)
   const isBlank = source === undefined || copy !== undefined;
   const isUntouched = epoch === 0 && attachments.length === 0 && ended.length === 0 && isBlank;
   if (!isClusterUid(cluster)) return false;
-  // A volume of another driver holds data with epoch 0. Its item keeps the name of its last export.
-  if (!id.startsWith(SLOT_PREFIX) || disk.exported || disk.nqn.includes(`:${id}.`)) return false;
+  // A volume of another driver holds data with epoch 0. An item keeps the name of its last export, which a person may have made to fill the volume.
+  if (!id.startsWith(SLOT_PREFIX) || disk.exported || disk.nqn !== "") return false;
+  // The RDS itself may have filled it: the driver makes no item that it mounts.
+  if (disk.mounted || disk.mountFilesystem) return false;
   // The CreateVolume of a volume with a new revision was repeated, and answered.
   if (!isUntouched || invalidations !== undefined || claim === undefined || !PROVISIONED.test(name))
     return false;
