@@ -103,6 +103,9 @@ test("what speaks against it at the last look keeps it, though the plan had it",
   const orphan = await planned("disk");
   const against = async () => [{ ...orphan, deletable: "no" as const, why: "of a reason" }];
   expect(await unchanged(() => remove(orphan, { look: against }))).toBe("of a reason");
+  const gap = async () => [{ ...orphan, why: "name it" }];
+  const proven = { ...orphan, deletable: "yes" as const };
+  expect(await unchanged(() => remove(proven, { look: gap }))).toBe("name it");
   const other = async () => [{ ...orphan, comment: "another" }];
   expect(await unchanged(() => remove(orphan, { look: other }))).toBe("its record is another one");
 });
