@@ -1,21 +1,13 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { ros } from "../routeros/script.ts";
+import { ros, type Script } from "../routeros/script.ts";
 import { changeDisk, commandFailure, disksOf, type RdsContext, runChecked } from "./context.ts";
-import { disks } from "./disk.ts";
+import { type Disk, disks } from "./disk.ts";
 import { hasPlainName, nqnOf } from "./layout.ts";
 import type { RdsVolume } from "./volume.ts";
 
 /** Prefix and port of each export of the earlier driver; constants there. */
 const NQN_PREFIX = "nqn.2000-02.com.mikrotik";
 const PORT = 4_420n;
-
-/** A snapshot of the earlier Go driver: a disk item of its own, which this driver never touches. */
-export interface EarlierSnapshot {
-  readonly slot: string;
-  readonly exported: boolean;
-  /** That of its source, if the device copied all properties of it. */
-  readonly nqn: string;
-}
 
 /** What the earlier Go driver has, and gets back, on one RDS. */
 export class EarlierStore {
@@ -27,17 +19,28 @@ export class EarlierStore {
     this.#ready = ready;
   }
 
-  /** The disk items whose slot begins with `snap-`. One command. */
-  async snapshots(signal: AbortSignal): Promise<readonly EarlierSnapshot[]> {
+  /** How many snapshots of the earlier driver there are: disk items of their own, which this driver never touches. One command. */
+  async snapshots(signal: AbortSignal): Promise<number> {
+    const what = "count the snapshots of the earlier driver";
+    return (await this.#slots(what, ros`slot~"^snap-"`, signal)).length;
+  }
+
+  /** Slots of the other disk items that are exported under an NQN: snapshots, and what a person has made. One command; none without an NQN. */
+  async twins(
+    { slot: own, nqn }: Pick<Disk, "slot" | "nqn">,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    if (nqn === "") return [];
+    const where = ros`nvme-tcp-export=yes and nvme-tcp-server-nqn=${nqn}`;
+    const slots = await this.#slots(`look for other exports of ${nqn}`, where, signal);
+    return slots.filter((slot) => slot !== own);
+  }
+
+  async #slots(what: string, where: Script, signal: AbortSignal): Promise<readonly string[]> {
     await this.#ready(signal);
-    const result = await runChecked(this.#context, {
-      what: "list the snapshots of the earlier driver",
-      purpose: "read",
-      listing: disks(ros`slot~"^snap-"`, ["slot", "nvme-tcp-export", "nvme-tcp-server-nqn"]),
-      body: (rows) => rows,
-      signal,
-    });
-    return disksOf(result).map(({ slot, exported, nqn }) => ({ slot, exported, nqn }));
+    const listing = disks(where, ["slot"]);
+    const command = { what, purpose: "read", listing, body: (rows: Script) => rows, signal } as const;
+    return disksOf(await runChecked(this.#context, command)).map(({ slot }) => slot);
   }
 
   /**

@@ -25,7 +25,7 @@ export interface AdoptionFacts extends RecordFacts {
   readonly nqnPrefix: string;
   /** The pods that have not ended and use its claim. */
   readonly pods: readonly PodView[];
-  /** Slots of other disk items that are exported under the same NQN, e.g. snapshots of the earlier driver. */
+  /** Slots of other disk items that are exported under the same NQN, e.g. of a snapshot of the earlier driver. */
   readonly twins: readonly string[];
 }
 
