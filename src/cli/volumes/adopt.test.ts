@@ -180,7 +180,10 @@ describe("volumes adopt", () => {
       swap.pv(A, { name: "another" });
       Bun.sleepSync(1_100);
     });
-    expect([code, out]).toEqual([ExitCode.problems, expect.stringContaining("PersistentVolumes another and")]);
+    expect([code, out]).toEqual([
+      ExitCode.problems,
+      expect.stringContaining("PersistentVolumes another and"),
+    ]);
     expect(diskOf(swap, A)).toEqual(before);
   });
 
