@@ -159,7 +159,7 @@ describe("the form of the disk", () => {
     const on = await start({ profile: "old" });
     await on.onRds([line]);
     on.bind({ ...pv, spec: { ...pv.spec, csi: { ...pv.spec.csi, volumeHandle: slot } } }, claim);
-    expect((await on.rebuild("--yes")).err).toContain("its CSI name is not known");
+    expect((await on.rebuild("--yes")).err).toContain("`rds-csi volumes adopt` makes its first one");
   });
 
   test("with the policy Retain the disk outlives claim and PersistentVolume, and is an orphan then", async () => {
