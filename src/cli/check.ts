@@ -1,6 +1,7 @@
 import { ConfigError } from "../config/config-error.ts";
 import { type CheckConfig, type Input, loadCheckConfig } from "../config/load.ts";
 import { systemClock } from "../domain/clock.ts";
+import { toDriverError } from "../domain/errors/driver-error.ts";
 import { printable } from "../domain/printable.ts";
 import type { Logger } from "../observability/log.ts";
 import { Bench, CONNECTION } from "../probe/bench.ts";
@@ -86,7 +87,10 @@ export async function logPreflight(
   stop: AbortSignal,
 ): Promise<void> {
   const limit = AbortSignal.any([stop, AbortSignal.timeout(START_MS)]);
-  const found = await checkRds(config, { profile, port: undefined }, limit).catch(() => []);
+  const found = await checkRds(config, { profile, port: undefined }, limit).catch((error: unknown) => {
+    if (!stop.aborted) logger.warn("preflight did not end", { reason: toDriverError(error).summary });
+    return [];
+  });
   for (const { id, state, text, remedy } of found) {
     if (state !== "ok") logger.warn("preflight", { check: id, state, text, remedy });
   }

@@ -2,13 +2,13 @@ import { ConfigError } from "../config/config-error.ts";
 import { Premises } from "../domain/premises.ts";
 import type { Logger } from "../observability/log.ts";
 import { type DeviceProfile, ProfileError, readProfile } from "../probe/device-profile.ts";
-import { failedPremises, unsafeAnswers } from "../probe/premises.ts";
+import { failedPremises, openPremises, unknownAnswers, unsafeAnswers } from "../probe/premises.ts";
 
 const WHERE = "--device-profile";
 
 /**
- * The premises of a controller from its --device-profile.
- * @throws ConfigError for a file that cannot be used, and for a device on which the driver must not run
+ * The premises of a controller from its --device-profile. What the file leaves open is logged.
+ * @throws ConfigError for a file that cannot be used, also as an answer is unknown here, and for a device on which the driver must not run
  */
 export async function readPremises(
   { deviceProfile, fencing }: { readonly deviceProfile: string | undefined; readonly fencing: string },
@@ -25,6 +25,12 @@ export async function readPremises(
     problem: "makes the driver unsafe on this RDS",
     remedy: `${driver} After a change of the RDS: run \`rds-csi probe --save\` again`,
   }));
+  for (const answer of unknownAnswers(profile))
+    mistakes.push({
+      where: WHERE,
+      problem: `has an answer that this version does not know: ${answer}`,
+      remedy: "Make the file with `rds-csi probe --save` of this version",
+    });
   const failed = failedPremises(profile);
   const premises = new Premises(failed);
   const hosts = premises.against("allow-list");
@@ -40,5 +46,8 @@ export async function readPremises(
     probedBy,
     ruledOut: failed.map(({ feature }) => feature),
   });
+  const { open, unknown } = openPremises(profile);
+  if (open.length > 0 || unknown.length > 0)
+    logger.warn("the device profile leaves premises open: nothing refuses their features", { open, unknown });
   return { premises, profile };
 }

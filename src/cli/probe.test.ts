@@ -132,6 +132,8 @@ describe("a controller with a device profile", () => {
       "this RDS cannot do snapshots: the answer to the experiment snapshot of `rds-csi probe` is empty (made without files)",
     );
     await eventually(run, () => run.output.err.includes("preflight ended"), "the preflight");
+    expect(run.output.err).toContain("the device profile leaves premises open");
+    expect(run.output.err).toContain("copies: file-that-exists was not answered");
   });
 
   test.each([
@@ -146,6 +148,12 @@ describe("a controller with a device profile", () => {
       profile("  allow-list:\n    answer: ignored\n    came: a stranger connects\n"),
       ["--fencing", "epoch+hosts"],
       "--fencing is epoch+hosts, which this RDS cannot do: allow-list is ignored (a stranger connects)",
+    ],
+    [
+      "an answer of a later version",
+      profile("  snapshot:\n    answer: half\n    came: so\n"),
+      [],
+      "--device-profile has an answer that this version does not know: snapshot is half",
     ],
     ["no profile", "hello", [], "--device-profile is not usable: "],
   ])("does not start with %s", async (_, text, more, message) => {

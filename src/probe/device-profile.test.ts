@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { SWITCH_DOCS } from "../simulator/switches.ts";
 import { EXPERIMENTS } from "./catalogue.ts";
 import { type DeviceProfile, parseProfile, profileOf, profileText } from "./device-profile.ts";
-import { failedPremises, unsafeAnswers } from "./premises.ts";
+import { failedPremises, openPremises, unknownAnswers, unsafeAnswers } from "./premises.ts";
 import type { Result } from "./run.ts";
 
 const of = (answers: Readonly<Record<string, string>>): DeviceProfile => ({
@@ -52,6 +52,17 @@ describe("a profile file", () => {
     ["", "f: format is undefined, not 1. Make the file with `rds-csi probe --save`"],
     ["format: 2", 'f: format is "2", not 1. Make the file with `rds-csi probe --save`'],
     ["format: 1\nswitches: [a]", "f: switches is no map of texts"],
+    // A premise that was lost would weaken the driver without a word.
+    ...["", "answers:", "answers: none", "answers: [a]"].map(
+      (answers) => [`format: 1\n${answers}`, "f: answers is no map of experiments. Make the file"] as const,
+    ),
+    ...["none", "[none]", "{ came: x }", "{ answer: none }", "{ answer: [none], came: x }"].map(
+      (answer) =>
+        [
+          `format: 1\nanswers:\n  version: { answer: supported, came: x }\n  snapshot: ${answer}`,
+          "f: answers.snapshot has not the texts answer and came. Make the file",
+        ] as const,
+    ),
     ["format: [", /^f: /],
   ])("that is %j is refused", (text, message) => {
     expect(() => parseProfile(text, "f")).toThrow(message);
@@ -63,6 +74,8 @@ describe("the answers of a device", () => {
     ["snapshots", { snapshot: "none" }],
     ["snapshots", { snapshot: "empty" }],
     ["snapshots", { subvolume: "missing" }],
+    ["online-expansion", { "growth-seen": "never" }],
+    ["allow-list", { "allow-list": "ignored" }],
     ["copies", { "disk-copy": "missing" }],
     ["copies", { "file-that-exists": "file-gone" }],
     ["expansion", { grow: "refused" }],
@@ -78,6 +91,28 @@ describe("the answers of a device", () => {
         came: "so",
         driver: "Slots of the driver have 32 characters, which do not fit. No volume can be made.",
       },
+    ]);
+  });
+});
+
+describe("a profile that says too little", () => {
+  test("names answers that no experiment of this version gives, and features that it leaves open", () => {
+    const answers = {
+      snapshot: "broken",
+      subvolume: "at-once",
+      grow: "unclear",
+      "line-ends": "Lf",
+      later: "x",
+    };
+    expect(unknownAnswers(of(answers))).toEqual(["line-ends is Lf", "snapshot is broken"]);
+    const { open, unknown } = openPremises(of(answers));
+    expect(unknown).toEqual(["later"]);
+    expect(open).toEqual([
+      "copies: disk-copy was not answered",
+      "copies: file-that-exists was not answered",
+      "expansion: grow is unclear",
+      "online-expansion: growth-seen was not answered",
+      "allow-list: allow-list was not answered",
     ]);
   });
 });

@@ -73,17 +73,29 @@ export function parseProfile(text: string, where: string): DeviceProfile {
       `${where}: format is ${JSON.stringify(found?.format)}, not 1. Make the file with \`rds-csi probe --save\``,
     );
   }
-  const { probedAt, probedBy, stages, switches = {}, answers = {} } = found;
+  const { probedAt, probedBy, stages, switches = {}, answers } = found;
   if (!isTexts(switches)) throw new ProfileError(`${where}: switches is no map of texts`);
-  const known = Object.entries(answers ?? {}).filter(([, one]) => isTexts(one));
   return {
     format: 1,
     probedAt: String(probedAt ?? ""),
     probedBy: String(probedBy ?? ""),
     stages: (Array.isArray(stages) ? stages : []) as Stage[],
     switches,
-    answers: Object.fromEntries(known) as DeviceProfile["answers"],
+    answers: answersIn(answers, where),
   };
+}
+
+/** An answer that is left out would be a premise that nobody has asked for. @throws ProfileError */
+function answersIn(found: unknown, where: string): DeviceProfile["answers"] {
+  const refuse = (place: string) =>
+    new ProfileError(`${where}: ${place}. Make the file with \`rds-csi probe --save\``);
+  if (typeof found !== "object" || found === null || Array.isArray(found))
+    throw refuse("answers is no map of experiments");
+  for (const [id, one] of Object.entries(found)) {
+    if (!isTexts(one) || one.answer === undefined || one.came === undefined)
+      throw refuse(`answers.${id} has not the texts answer and came`);
+  }
+  return found as DeviceProfile["answers"];
 }
 
 /** Reads a profile file. @throws ProfileError */

@@ -75,6 +75,14 @@ describe("a preflight", () => {
     expect(found.map(({ id, state }) => [id, state])).toEqual([["login", "error"]]);
   });
 
+  test("does not call a profile right of which no answer could be compared", async () => {
+    const device = await start();
+    const profile = profileOf([], ["read-only"], 0, "0.2.0");
+    expect(faults(await checks(device, profile))).toEqual([
+      ["profile", "warning", "no answer could be compared"],
+    ]);
+  });
+
   test("tells answers that are not as the profile has them", async () => {
     const device = await start();
     const quick = EXPERIMENTS.filter(({ id }) => ["version", "line-ends", "flags"].includes(id));

@@ -78,6 +78,14 @@ function drift(results: readonly Result[], profile: DeviceProfile): Check {
   const was = profile.switches.version;
   if (was !== undefined && versions.some((version) => version !== was))
     changed.push(`RouterOS is ${versions[0]}, was ${was}`);
+  const compared = results.filter(
+    ({ experiment: { id }, answer: { answer } }) =>
+      profile.answers[id] !== undefined && answer !== UNANSWERED,
+  );
+  if (compared.length === 0) {
+    const remedy = "Nobody knows whether the profile is of this RDS. Look at the other lines, and repeat it.";
+    return { id: "profile", state: "warning", text: "no answer could be compared", remedy };
+  }
   if (changed.length === 0) return ok("profile", `as on ${profile.probedAt.slice(0, 10)}`);
   const remedy = "Run `rds-csi probe --save` again, and give the new file to the controller.";
   return { id: "profile", state: "warning", text: changed.join("; "), remedy };

@@ -86,7 +86,9 @@ export function probePage(): string {
     "",
     "## A controller that knows the answers",
     "",
-    "`rds-csi controller --device-profile box.yaml` refuses the features whose premise failed, with the experiment and its answer: snapshots and clones (`snapshot`, `subvolume`), full copies (`disk-copy`, `file-that-exists`), growth (`grow`). It does not start with `--fencing epoch+hosts` on an RDS without lists of hosts (`allow-list`), nor with any answer that is unsafe.",
+    "`rds-csi controller --device-profile box.yaml` refuses the features whose premise failed, with the experiment and its answer: snapshots and clones (`snapshot`, `subvolume`), full copies (`disk-copy`, `file-that-exists`), growth (`grow`), growth of attached volumes (`growth-seen`). It does not start with `--fencing epoch+hosts` on an RDS without lists of hosts (`allow-list`), nor with any answer that is unsafe, nor with one that its version does not know. `rds-csi volumes convert` takes the option, too.",
+    "",
+    "A profile refuses only what an experiment has answered. At its start the controller logs the features that the file leaves open, and a device that answers otherwise by now.",
     "",
     ...STAGES.flatMap(stage),
   ].join("\n");
