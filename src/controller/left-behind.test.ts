@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { FILE_DISK, NEW_RECORD } from "../../test/support/records.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import type { RdsVolume } from "../rds/volume.ts";
 import type { ClusterView } from "./drift.ts";
 import { looksUnasked } from "./left-behind.ts";
 import { type ReconcileLab, startReconcileLab } from "./reconcile.fixture.ts";
@@ -136,6 +137,21 @@ describe("a volume that nobody was told of", () => {
       await look(world, loop, 90);
       expect(there(world)).toBe(true);
       await world.on.close();
+    }
+  });
+
+  test("is kept if a PersistentVolume of another driver names it, and if the configured id is another cluster's", async () => {
+    const world = await start();
+    const id = await world.volume(NAME, { pv: false });
+    const remove = (volume: RdsVolume, signal: AbortSignal) => world.on.volumes.removeUnasked(volume, signal);
+    const pv = { name: "pv", driver: "another.example", handle: id };
+    for (const [volumes, uid] of [
+      [[pv], CLUSTER],
+      [[], "0f4c3d1e-5b7a-4c7e-9d55-2f1f6a1f9a11"],
+    ] as const) {
+      const unasked = { remove, clusterUid: async () => uid, names: { volumes: async () => volumes } };
+      await look(world, world.reconciler({ unasked }).loop, 90);
+      expect(there(world)).toBe(true);
     }
   });
 
