@@ -40,9 +40,12 @@ export async function removeOrphan(removal: OrphanRemoval, planned: Orphan): Pro
       await removeOnce(removal, planned, progress);
       return;
     } catch (error) {
-      const { code } = toDriverError(error);
+      const { code, summary } = toDriverError(error);
       const isOpen = code === GrpcCode.UNAVAILABLE || code === GrpcCode.ABORTED;
-      if (!isOpen || attempt === ATTEMPTS) throw error;
+      const isLast = attempt === ATTEMPTS || removal.forRds.aborted;
+      if (isOpen && isLast && progress.isSent)
+        keep(planned, `a deletion was sent, and its result is not known: ${summary}; repeat the command`);
+      if (!isOpen || isLast) throw error;
       await removal.clock.sleep(PAUSE_MS, removal.forRds);
     }
   }
