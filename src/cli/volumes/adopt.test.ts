@@ -203,6 +203,20 @@ describe("volumes adopt", () => {
   });
 });
 
+test("the cluster id of another cluster is refused: its volumes would be orphans there", async () => {
+  const swap = await start();
+  await swap.earlier.create(A, GIB);
+  swap.pv(A);
+  const before = all(swap);
+  const other = "0f4c3d1e-5b7a-4c7e-9d55-2f1f6a1f9a11";
+  const { code, error } = await swap.adopt(A, true, undefined, other);
+  expect([code, error]).toEqual([
+    ExitCode.failure,
+    expect.stringContaining(`the cluster id is ${other}, and the cluster that was asked has the UID`),
+  ]);
+  expect(all(swap)).toEqual(before);
+});
+
 describe("volumes adopt refuses, and changes nothing, where", () => {
   const cases: [string, (swap: Swap) => Promise<void> | void, string][] = [
     ["no PersistentVolume names the volume", () => {}, "no PersistentVolume of this cluster names it"],

@@ -15,7 +15,7 @@ import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { type AdoptionSources, adoptionFacts, recent, requireClusterId } from "./adopt-facts.ts";
 import { adoptionText } from "./adopt-text.ts";
-import { limitsOf, type Sides, withSides } from "./connect.ts";
+import { limitsOf, requireThisCluster, type Sides, withSides } from "./connect.ts";
 
 export interface AdoptOptions {
   /** undefined: all volumes of the earlier driver that a PersistentVolume of this cluster names. */
@@ -36,7 +36,7 @@ interface Planned {
  * `rds-csi volumes adopt`: the first records of volumes that the earlier Go driver made. Changes something only with `yes`, and a volume only
  * while disk item, VolumeAttachments and pods still give the plan that was shown. May be interrupted and repeated.
  * @returns problems when a volume of this cluster is left out
- * @throws adoptionRefused, recordKept (FAILED_PRECONDITION) for a volume that is named
+ * @throws adoptionRefused, recordKept (FAILED_PRECONDITION) for a volume that is named; orphansOtherCluster
  */
 export async function runVolumesAdopt(input: Input, options: AdoptOptions, io: Io): Promise<number> {
   const { timeoutSeconds } = options;
@@ -59,6 +59,7 @@ async function adopt(
     const volume = name === undefined ? "(all)" : shownName(name);
     throw failure("adoptionRefused", { volume, reason: NEEDS_CLUSTER });
   }
+  await requireThisCluster(config, cluster.value, signal);
   const survey = await rds.survey(signal);
   const { reader } = cluster.value;
   const sources: AdoptionSources = {
