@@ -1,7 +1,8 @@
 import { failure } from "../domain/errors/driver-error.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { changeDisk, commandFailure, disksOf, type RdsContext, runChecked } from "./context.ts";
-import { type Disk, disks } from "./disk.ts";
+import { disks } from "./disk.ts";
 import { hasPlainName, nqnOf } from "./layout.ts";
 import type { RdsVolume } from "./volume.ts";
 
@@ -25,15 +26,15 @@ export class EarlierStore {
     return (await this.#slots(what, ros`slot~"^snap-"`, signal)).length;
   }
 
-  /** Slots of the other disk items that are exported under an NQN: snapshots, and what a person has made. One command; none without an NQN. */
-  async twins(
-    { slot: own, nqn }: Pick<Disk, "slot" | "nqn">,
-    signal: AbortSignal,
-  ): Promise<readonly string[]> {
+  /**
+   * Slots of the other disk items that are exported under an NQN of a volume: snapshots, and those of a person. One command; none without an NQN.
+   * @param nqn left out: the one that the earlier driver gives it
+   */
+  async twins(id: VolumeId, signal: AbortSignal, nqn = nqnOf(NQN_PREFIX, id, 0)): Promise<readonly string[]> {
     if (nqn === "") return [];
     const where = ros`nvme-tcp-export=yes and nvme-tcp-server-nqn=${nqn}`;
     const slots = await this.#slots(`look for other exports of ${nqn}`, where, signal);
-    return slots.filter((slot) => slot !== own);
+    return slots.filter((slot) => slot !== id);
   }
 
   async #slots(what: string, where: Script, signal: AbortSignal): Promise<readonly string[]> {

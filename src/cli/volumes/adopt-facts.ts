@@ -58,7 +58,7 @@ export async function adoptionFacts(
     pvs,
     attachments: listed.filter(({ pvName }) => pvName !== undefined && names.has(pvName)),
     pods: pods.flat(),
-    twins: await rds.earlier.twins(disk, signal),
+    twins: await rds.earlier.twins(handle, signal, disk.nqn),
   };
 }
 
