@@ -131,7 +131,10 @@ export async function buildController(config: ControllerConfig, deps: Controller
     logger,
     cluster: reader,
     events,
-    removeUnasked: (volume, signal) => volumes.removeUnasked(volume, signal),
+    unasked: names && {
+      ...{ names, clusterUid: cluster.clusterId },
+      remove: (volume, signal) => volumes.removeUnasked(volume, signal),
+    },
     keep: keeper && ((found, signal) => keeper.keep(found, signal)),
   });
   transport.onReconnect(() => {

@@ -1,5 +1,6 @@
 import { type CheckConfig, type Input, loadCheckConfig } from "../config/load.ts";
 import { systemClock } from "../domain/clock.ts";
+import { toDriverError } from "../domain/errors/driver-error.ts";
 import { printable } from "../domain/printable.ts";
 import type { Logger } from "../observability/log.ts";
 import { inBackground } from "../observability/request-scope.ts";
@@ -81,7 +82,10 @@ export async function logPreflight(
   const limit = AbortSignal.any([stop, AbortSignal.timeout(START_MS)]);
   const found = await inBackground("preflight", () =>
     checkRds(config, { profile, port: undefined }, limit, logger),
-  ).catch(() => []);
+  ).catch((error: unknown) => {
+    if (!stop.aborted) logger.warn("preflight did not end", { reason: toDriverError(error).summary });
+    return [];
+  });
   for (const { id, state, text, remedy } of found) {
     if (state !== "ok") logger.warn("preflight", { check: id, state, text, remedy });
   }

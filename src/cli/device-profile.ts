@@ -2,7 +2,7 @@ import { ConfigError } from "../config/config-error.ts";
 import { Premises } from "../domain/premises.ts";
 import type { Logger } from "../observability/log.ts";
 import { type DeviceProfile, ProfileError, readProfile } from "../probe/device-profile.ts";
-import { failedPremises, unknownAnswers, unsafeAnswers } from "../probe/premises.ts";
+import { failedPremises, openPremises, unknownAnswers, unsafeAnswers } from "../probe/premises.ts";
 
 const WHERE = "--device-profile";
 
@@ -16,8 +16,8 @@ export async function usableProfile(option: string, path: string): Promise<Devic
 }
 
 /**
- * The premises of a controller from its --device-profile.
- * @throws ConfigError for a file that cannot be used, and for a device on which the driver must not run
+ * The premises of a controller from its --device-profile. What the file leaves open is logged.
+ * @throws ConfigError for a file that cannot be used, also as an answer is unknown here, and for a device on which the driver must not run
  */
 export async function readPremises(
   { deviceProfile, fencing }: { readonly deviceProfile: string | undefined; readonly fencing: string },
@@ -30,6 +30,12 @@ export async function readPremises(
     problem: "makes the driver unsafe on this RDS",
     remedy: `${driver} After a change of the RDS: run \`rds-csi probe --save\` again`,
   }));
+  for (const answer of unknownAnswers(profile))
+    mistakes.push({
+      where: WHERE,
+      problem: `has an answer that this version does not know: ${answer}`,
+      remedy: "Make the file with `rds-csi probe --save` of this version",
+    });
   const failed = failedPremises(profile);
   const premises = new Premises(failed);
   const hosts = premises.against("allow-list");
@@ -45,8 +51,8 @@ export async function readPremises(
     probedBy,
     ruledOut: failed.map(({ feature }) => feature),
   });
-  const unknown = unknownAnswers(profile);
-  if (unknown.length > 0)
-    logger.warn("the device profile has answers that this version does not know", { probedBy, unknown });
+  const { open, unknown } = openPremises(profile);
+  if (open.length > 0 || unknown.length > 0)
+    logger.warn("the device profile leaves premises open: nothing refuses their features", { open, unknown });
   return { premises, profile };
 }

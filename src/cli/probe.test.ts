@@ -192,6 +192,8 @@ describe("a controller with a device profile", () => {
       "this RDS cannot do snapshots: the answer to the experiment snapshot of `rds-csi probe` is empty (made without files)",
     );
     await eventually(run, () => run.output.err.includes("preflight ended"), "the preflight");
+    expect(run.output.err).toContain("the device profile leaves premises open");
+    expect(run.output.err).toContain("copies: file-that-exists was not answered");
   });
 
   test.each([
@@ -207,8 +209,14 @@ describe("a controller with a device profile", () => {
       ["--fencing", "epoch+hosts"],
       "--fencing is epoch+hosts, which this RDS cannot do: allow-list is ignored (a stranger connects)",
     ],
+    [
+      "an answer of a later version",
+      profile("  snapshot:\n    answer: half\n    came: so\n"),
+      [],
+      "--device-profile has an answer that this version does not know: snapshot is half",
+    ],
     ["no profile", "hello", [], "has no key format, so it is no device profile"],
-    ["a profile that was cut", profile("").replace("answers:\n", ""), [], "answers is empty or missing"],
+    ["a profile that was cut", profile("").replace("answers:\n", ""), [], "answers is no map of experiments"],
   ])("does not start with %s", async (_, text, more, message) => {
     const run = await controller(text, more);
     expect(await run.exit).toBe(2);

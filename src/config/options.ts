@@ -40,8 +40,9 @@ export const volumesOptions = {
   // Only to tell whether exports are as the controller makes them.
   nvmePort: controllerOnly.nvmePort,
   fencing: controllerOnly.fencing,
-  // For `volumes convert`, which needs the room of a new volume.
+  // For `volumes convert`, which needs the room of a new volume, and a device that keeps files.
   reserveBytes: controllerOnly.reserveBytes,
+  deviceProfile: controllerOnly.deviceProfile,
   ...orchestratorOptions("none"),
   // Where the copies of the records are.
   leaseNamespace: controllerOnly.leaseNamespace,

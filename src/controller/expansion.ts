@@ -106,6 +106,8 @@ export class ExpansionService {
       const nodes = record.attachments.map(({ node }) => node);
       throw failure("expansionNeedsDetach", { volume: id, nodes, reason: problem });
     }
+    if (record.attachments.length > 0 && sizeBytes !== disk.size)
+      this.#options.premises?.require("online-expansion");
     if (pool === undefined) throw failure("poolNotMounted", { pool: disk.filePath.split("/")[0] ?? "" });
     if (sizeBytes > pool.size) throw outOfRange(range, `pool ${pool.slot} has ${pool.size} bytes in all`);
     return this.#grow(volume, pool, sizeBytes, reExport, signal);

@@ -23,10 +23,12 @@ import { Lasting } from "./lasting.ts";
 import {
   GHOST_AFTER_MS,
   isClaimGone,
+  isNamedNowhere,
   isUnusedOn,
   looksUnasked,
   nodeLookup,
   UNUSED_AFTER_MS,
+  type Unasked,
 } from "./left-behind.ts";
 import type { MigrationMetrics } from "./migration-metrics.ts";
 import type { MigrationReporter } from "./migration-reporter.ts";
@@ -41,8 +43,8 @@ export interface ReconcilerOptions {
   /** undefined without an orchestrator: only deadlines and exports are looked at. */
   readonly cluster: ClusterReader | undefined;
   readonly events: EventSink | undefined;
-  /** Removes a volume whose CreateVolume was never answered, unless it has changed. Returns whether it did. Left out: none is removed. */
-  readonly removeUnasked?: ((volume: RdsVolume, signal: AbortSignal) => Promise<boolean>) | undefined;
+  /** For volumes whose CreateVolume was never answered. Left out: none is removed. */
+  readonly unasked?: Unasked | undefined;
   /** Called with the volumes of each look, to keep a copy of their records. Its failures are logged and stop nothing. */
   readonly keep?: ((found: Listed, signal: AbortSignal) => Promise<void>) | undefined;
   /** Limits in milliseconds, for tests. */
@@ -215,10 +217,12 @@ export class Reconciler {
 
   /** Removes a volume that a late CreateVolume made after it was given up. */
   async #removeUnasked(volume: RdsVolume, view: ClusterView, signal: AbortSignal): Promise<boolean> {
-    const { cluster, removeUnasked, logger } = this.#options;
-    if (cluster === undefined || removeUnasked === undefined || !looksUnasked(volume, view)) return false;
+    const { cluster, unasked, logger } = this.#options;
+    if (cluster === undefined || unasked === undefined || !looksUnasked(volume, view)) return false;
     if (this.#lasting.note(`volume:${volume.id}:${volume.record.createdAt}`) < UNUSED_AFTER_MS) return false;
-    if (!(await isClaimGone(cluster, volume, signal)) || !(await removeUnasked(volume, signal))) return false;
+    if (!(await isClaimGone(cluster, volume, signal))) return false;
+    if (!(await isNamedNowhere(unasked, volume, signal)) || !(await unasked.remove(volume, signal)))
+      return false;
     logger.warn(
       "removed a volume that was never attached, and whose claim and PersistentVolume do not exist",
       {

@@ -2,7 +2,7 @@ import { beforeEach, expect, test } from "bun:test";
 import { FILE_LAYOUTS, leaveFile, placeOf, stored } from "../../test/support/file-layouts.ts";
 import { createVolume, useStack } from "../../test/support/own-stack.ts";
 import { BRISK_CLOCK, LAYOUT, MIB, type Stack } from "../../test/support/rds-stack.ts";
-import { isFailure } from "../domain/errors/driver-error.ts";
+import { failure, isFailure } from "../domain/errors/driver-error.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import { findOrphans } from "../inspect/find-orphans.ts";
 import type { Orphan } from "../inspect/orphan.ts";
@@ -103,6 +103,9 @@ test("what speaks against it at the last look keeps it, though the plan had it",
   const orphan = await planned("disk");
   const against = async () => [{ ...orphan, deletable: "no" as const, why: "of a reason" }];
   expect(await unchanged(() => remove(orphan, { look: against }))).toBe("of a reason");
+  const gap = async () => [{ ...orphan, why: "name it" }];
+  const proven = { ...orphan, deletable: "yes" as const };
+  expect(await unchanged(() => remove(proven, { look: gap }))).toBe("name it");
   const other = async () => [{ ...orphan, comment: "another" }];
   expect(await unchanged(() => remove(orphan, { look: other }))).toBe("its record is another one");
 });
@@ -158,4 +161,18 @@ test("a look that fails ends it without a deletion, however often it is tried", 
   const before = stored(on.simulator);
   await expect(remove(orphan, { look: silent })).rejects.toThrow("silent");
   expect([looks, stored(on.simulator)]).toEqual([1, before]);
+});
+
+test("a deletion whose result stays unknown is not called one that was not made", async () => {
+  const orphan = await planned("file");
+  const { faults } = on.simulator;
+  const rule = faults.cutAfter({ line: /[/]file[/]remove/, count: Number.POSITIVE_INFINITY });
+  const wall = async () => {
+    if (rule.hits > 0) throw failure("rdsUnreachable", { address: "rds", reason: "it is gone" });
+    return look();
+  };
+  expect(await remove(orphan, { look: wall })).toBe(
+    "a deletion was sent, and its result is not known: the RDS at rds is not reachable over SSH: it is gone; repeat the command",
+  );
+  expect(on.simulator.device.file(placeOf(FILE, "plain"))).toBeUndefined();
 });

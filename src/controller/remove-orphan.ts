@@ -40,9 +40,12 @@ export async function removeOrphan(removal: OrphanRemoval, planned: Orphan): Pro
       await removeOnce(removal, planned, progress);
       return;
     } catch (error) {
-      const { code } = toDriverError(error);
+      const { code, summary } = toDriverError(error);
       const isOpen = code === GrpcCode.UNAVAILABLE || code === GrpcCode.ABORTED;
-      if (!isOpen || attempt === ATTEMPTS) throw error;
+      const isLast = attempt === ATTEMPTS || removal.forRds.aborted;
+      if (isOpen && isLast && progress.isSent)
+        keep(planned, `a deletion was sent, and its result is not known: ${summary}; repeat the command`);
+      if (!isOpen || isLast) throw error;
       await removal.clock.sleep(PAUSE_MS, removal.forRds);
     }
   }
@@ -56,7 +59,9 @@ interface Progress {
 async function removeOnce(removal: OrphanRemoval, planned: Orphan, progress: Progress): Promise<void> {
   const found = (await removal.look()).find((each) => orphanKey(each) === orphanKey(planned));
   if (found === undefined && !progress.isSent) keep(planned, "it is no orphan any more");
-  if (found?.deletable === "no") keep(planned, found.why);
+  // What only a person can say was not asked where the plan had a proof.
+  const isLessProven = found?.deletable === "named" && planned.deletable === "yes";
+  if (found?.deletable === "no" || isLessProven) keep(planned, found.why);
   if (found !== undefined && found.comment !== planned.comment) keep(planned, "its record is another one");
   if (planned.kind === "disk") return removeDisk(removal, planned, progress);
   if (planned.kind === "snapshot") return removeSnapshot(removal, planned, progress);

@@ -39,7 +39,9 @@ export async function findOrphans(sources: OrphanSources): Promise<readonly Orph
   const installation = { nqnPrefix, nvmePort, fencing, clusterId };
   const first = { now: clock.now(), installation, layout, inventory, volumes, attachments, snapshots, kept };
   const world = { ...first, details: new Map<string, LeftDetails>() };
-  const left = orphanedFiles(world).map(({ path }) => path);
+  const left = orphanedFiles(world).flatMap(({ kind, path }) =>
+    kind === "subvolume" ? [path, `${path}/disk.img`] : [path],
+  );
   if (left.length === 0) return orphansOf(world);
   return orphansOf({ ...world, details: await rds.inventory.details(left, forRds) });
 }

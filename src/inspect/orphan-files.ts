@@ -3,7 +3,7 @@ import { conversionSlots } from "../rds/conversion-slots.ts";
 import { type Place, placesFor } from "../rds/place.ts";
 import { isOf, lastOf } from "../rds/snapshot-names.ts";
 import { FILE_GRACE_SECONDS, type Orphan, tooYoung, verdict } from "./orphan.ts";
-import { leftAttachments, type OrphanWorld, otherClusters } from "./orphan-world.ts";
+import { clusterGaps, leftAttachments, type OrphanWorld, otherClusters } from "./orphan-world.ts";
 import { isLeftOf } from "./world.ts";
 
 /**
@@ -42,7 +42,7 @@ export function orphanedFiles(world: OrphanWorld): Orphan[] {
         ...places.away.map((pool) => `pool ${pool} is not mounted, which may hold its disk`),
         ...againstFile(world, id, place),
       ];
-      const { idleSeconds } = world.details.get(place.path) ?? {};
+      const idleSeconds = idleOf(world, place);
       return {
         ...{ kind: place.subvolume === undefined ? "file" : "subvolume", name: id },
         ...{ pool: place.pool, path: place.path, comment: undefined },
@@ -60,6 +60,14 @@ function imageAt({ path, subvolume }: Place): string {
   return subvolume === undefined ? path : `${path}/disk.img`;
 }
 
+/** Seconds since a file was last written; of a subvolume also its image, of which the folder's own time tells nothing. undefined: not known. */
+function idleOf({ details, inventory }: OrphanWorld, place: Place): number | undefined {
+  const image = imageAt(place);
+  const isThere = inventory.files.some(({ path }) => path === image);
+  const times = [place.path, ...(isThere ? [image] : [])].map((path) => details.get(path)?.idleSeconds);
+  return times.includes(undefined) ? undefined : Math.min(...times.map(Number));
+}
+
 function slotIn(path: string): string {
   return /\/((?:csi|pvc)-[^/.]+)(?:\/disk)?\.img$/.exec(path)?.[1] ?? "";
 }
@@ -69,7 +77,7 @@ function againstFile(world: OrphanWorld, id: VolumeId, place: Place): string[] {
   const user = inventory.disks.find(
     ({ filePath }) => filePath === place.path || filePath.startsWith(`${place.path}/`),
   );
-  const { idleSeconds, entries } = details.get(place.path) ?? {};
+  const { entries } = details.get(place.path) ?? {};
   const most = place.subvolume === undefined ? 0 : 1;
   const left = leftAttachments(world).find((each) => isLeftOf(id, each));
   return [
@@ -85,14 +93,14 @@ function againstFile(world: OrphanWorld, id: VolumeId, place: Place): string[] {
             : "something else is in it",
         ]
       : []),
-    ...tooYoung(idleSeconds, FILE_GRACE_SECONDS),
+    ...tooYoung(idleOf(world, place), FILE_GRACE_SECONDS),
   ];
 }
 
 /** Whose a file is. */
 function ownerVerdict(world: OrphanWorld, id: VolumeId, against: readonly string[]) {
   const proof = ownerProof(world, id);
-  if (proof !== undefined) return verdict(against, [], proof);
+  if (proof !== undefined) return verdict(against, proof.gaps, proof.text);
   const others = otherClusters(world);
   const theirs =
     others.length > 0
@@ -102,18 +110,21 @@ function ownerVerdict(world: OrphanWorld, id: VolumeId, against: readonly string
   return verdict([...against, ...theirs], [gap], "");
 }
 
-/** What says that a volume without record was this cluster's. */
+/** What says that a volume without record was this cluster's. Only its own objects do so where another cluster may have its id. */
 function ownerProof(
-  { kept, snapshots = [], inventory, installation }: OrphanWorld,
+  world: OrphanWorld,
   id: VolumeId,
-): string | undefined {
-  if (kept.has(id)) return "this cluster has a copy of its record";
+): { readonly text: string; readonly gaps: readonly string[] } | undefined {
+  const { kept, snapshots = [], inventory, installation } = world;
   const content = snapshots.find(({ volume }) => volume === id);
-  if (content !== undefined) return `VolumeSnapshotContent ${content.name} of this cluster names it`;
+  if (content !== undefined)
+    return { text: `VolumeSnapshotContent ${content.name} of this cluster names it`, gaps: [] };
+  const byId = (text: string) => ({ text, gaps: clusterGaps(world) });
+  if (kept.has(id)) return byId("this cluster has a copy of its record");
   const cut = inventory.snapshots.find(
     ({ record }) => record.source === id && isOf(installation.clusterId, record),
   );
-  if (cut !== undefined) return `snapshot ${cut.record.id} of this cluster was cut of it`;
+  if (cut !== undefined) return byId(`snapshot ${cut.record.id} of this cluster was cut of it`);
   const clone = inventory.survey.volumes.find(({ record }) => record.source === id);
-  return clone && `volume ${clone.id} of this cluster was made from it`;
+  return clone && byId(`volume ${clone.id} of this cluster was made from it`);
 }

@@ -105,6 +105,22 @@ describe("a file or subvolume", () => {
     ["in a subvolume", folder, "named: no record"],
     ["an empty subvolume", { subvolumes: folder.subvolumes }, "named: no record"],
     ["a copy of its record is kept", { files, kept: new Set([id("a")]) }, "yes: this cluster has a copy"],
+    [
+      "a copy of its record is kept, and the cluster id was chosen: the copy may be of another cluster's volume",
+      { files, kept: new Set([id("a")]), installation: { clusterId: "prod" } as never },
+      "named: the cluster id prod was chosen",
+    ],
+    [
+      "its image was written just now, and its folder long ago",
+      {
+        ...folder,
+        details: new Map([
+          [`pool/csi/${id("a")}`, { idleSeconds: 1e6, entries: 1 }],
+          [`pool/csi/${id("a")}/disk.img`, { idleSeconds: 7_199, entries: 0 }],
+        ]),
+      },
+      "no: it is young",
+    ],
     ["a content names it", { files, snapshots: [content("s", id("a"))] }, "yes: VolumeSnapshotContent c-s"],
     [
       "a volume was made from it",

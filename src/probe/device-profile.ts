@@ -75,23 +75,33 @@ export function parseProfile(text: string, where: string): DeviceProfile {
   if (found.format !== "1") throw refuse(`format is ${JSON.stringify(found.format)}; this version reads 1`);
   const { probedAt, probedBy, stages, switches = {}, answers, answered } = found;
   if (!isTexts(switches)) throw refuse("switches is no map of texts");
-  const entries = Object.entries(answers ?? {});
+  if (!isAnswers(answers, refuse)) throw refuse("answers is no map of experiments");
+  const count = Object.keys(answers).length;
   // A controller that takes an empty file for a device without a fault would promise what the device cannot do.
-  if (entries.length === 0) throw refuse("answers is empty or missing: the file is not whole");
-  const damaged = entries.find(
-    ([, one]) => !isTexts(one) || one.answer === undefined || one.came === undefined,
-  );
-  if (damaged !== undefined) throw refuse(`answers: ${damaged[0]} needs the texts answer and came`);
-  if (answered !== undefined && answered !== String(entries.length))
-    throw refuse(`holds ${entries.length} answers, and answered says ${answered}: the file is not whole`);
+  if (count === 0) throw refuse("answers is empty: the file is not whole");
+  if (answered !== undefined && answered !== String(count))
+    throw refuse(`holds ${count} answers, and answered says ${answered}: the file is not whole`);
   return {
     format: 1,
     probedAt: String(probedAt ?? ""),
     probedBy: String(probedBy ?? ""),
     stages: (Array.isArray(stages) ? stages : []) as Stage[],
     switches,
-    answers: Object.fromEntries(entries) as DeviceProfile["answers"],
+    answers,
   };
+}
+
+/** Whether it is a map. An answer that is left out would be a premise that nobody has asked for. @throws what `refuse` makes of a damaged answer */
+function isAnswers(
+  found: unknown,
+  refuse: (problem: string) => ProfileError,
+): found is DeviceProfile["answers"] {
+  if (typeof found !== "object" || found === null || Array.isArray(found)) return false;
+  for (const [id, one] of Object.entries(found)) {
+    if (!isTexts(one) || one.answer === undefined || one.came === undefined)
+      throw refuse(`answers.${id} needs the texts answer and came`);
+  }
+  return true;
 }
 
 /** Reads a profile file. @throws ProfileError */

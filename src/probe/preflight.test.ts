@@ -75,6 +75,14 @@ describe("a preflight", () => {
     expect(found.map(({ id, state }) => [id, state])).toEqual([["login", "error"]]);
   });
 
+  test("does not call a profile right of which no answer could be compared", async () => {
+    const device = await start();
+    const profile = profileOf([], ["read-only"], 0, "0.2.0");
+    expect(faults(await checks(device, profile))).toEqual([
+      ["profile", "warning", "no answer could be compared"],
+    ]);
+  });
+
   test("tells answers that are not as the profile has them", async () => {
     const device = await start();
     const quick = EXPERIMENTS.filter(({ id }) => ["version", "line-ends", "flags"].includes(id));
@@ -90,12 +98,14 @@ describe("a preflight", () => {
     [{ comments: { answer: "short", came: "255" } }, "error", "unsafe: comments (255)"],
     [
       { grow: { answer: "sideways", came: "so" } },
-      "warning",
-      "made by rds-csi 9.0.0, with answers that this version does not know: grow: sideways",
+      "error",
+      "made by rds-csi 9.0.0, with answers that this version does not know: grow is sideways",
     ],
     [{ snapshot: { answer: "none", came: "no" } }, "ok", "as on 1970-01-01; ruled out: snapshots (snapshot)"],
   ])("with the profile %j is %s: %s", async (answers, state, text) => {
-    const profile = { ...profileOf([], ["read-only"], 0, "9.0.0"), answers };
+    // One that can be compared.
+    const version = { answer: "supported", came: "7.24.5" };
+    const profile = { ...profileOf([], ["read-only"], 0, "9.0.0"), answers: { version, ...answers } };
     const found = await checks(await start(), profile);
     expect(found.at(-1)).toMatchObject({ id: "profile", state, text });
   });

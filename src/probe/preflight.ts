@@ -77,13 +77,21 @@ function profileCheck(results: readonly Result[], profile: DeviceProfile): Check
     const remedy = `${unsafe.map(({ driver }) => driver).join(" ")} A controller does not start with this profile.`;
     return { id: "profile", state: "error", text, remedy };
   }
-  const changed = drift(results, profile);
-  if (changed.length > 0) return { id: "profile", state: "warning", text: changed.join("; "), remedy: AGAIN };
   const unknown = unknownAnswers(profile);
   if (unknown.length > 0) {
     const text = `made by rds-csi ${profile.probedBy}, with answers that this version does not know: ${unknown.join(", ")}`;
-    return { id: "profile", state: "warning", text, remedy: AGAIN };
+    return { id: "profile", state: "error", text, remedy: `${AGAIN} It does not start with this one.` };
   }
+  const isCompared = results.some(
+    ({ experiment: { id }, answer: { answer } }) =>
+      profile.answers[id] !== undefined && answer !== UNANSWERED,
+  );
+  const changed = drift(results, profile);
+  if (!isCompared && changed.length === 0) {
+    const remedy = "Nobody knows whether the profile is of this RDS. Look at the other lines, and repeat it.";
+    return { id: "profile", state: "warning", text: "no answer could be compared", remedy };
+  }
+  if (changed.length > 0) return { id: "profile", state: "warning", text: changed.join("; "), remedy: AGAIN };
   const ruledOut = failedPremises(profile).map(({ feature, experiment }) => `${feature} (${experiment})`);
   const text = `as on ${profile.probedAt.slice(0, 10)}`;
   return ok("profile", ruledOut.length === 0 ? text : `${text}; ruled out: ${ruledOut.join(", ")}`);

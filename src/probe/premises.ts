@@ -22,6 +22,39 @@ export function failedPremises({ answers }: DeviceProfile): readonly FailedPremi
   });
 }
 
+/** An answer that nobody has foreseen; each experiment may give it. */
+const UNFORESEEN = "unclear";
+
+/**
+ * Answers that the experiments of this version do not give, as `experiment is answer`: of a later version, or written by hand. Nobody knows here which
+ * features they rule out.
+ */
+export function unknownAnswers({ answers }: DeviceProfile): readonly string[] {
+  return EXPERIMENTS.flatMap(({ id, answers: foreseen }) => {
+    const answer = answers[id]?.answer ?? UNFORESEEN;
+    return answer === UNFORESEEN || Object.hasOwn(foreseen, answer) ? [] : [`${id} is ${answer}`];
+  });
+}
+
+/** What a profile leaves open, for a log. */
+export interface OpenPremises {
+  /** Features by experiment whose premise was not asked for, or had an answer that nobody has foreseen. */
+  readonly open: readonly string[];
+  /** Ids in the profile that no experiment of this version has. */
+  readonly unknown: readonly string[];
+}
+
+/** The premises about which a profile says nothing. */
+export function openPremises({ answers }: DeviceProfile): OpenPremises {
+  const open = RULED_OUT.flatMap(([feature, experiment]) => {
+    const answer = answers[experiment]?.answer;
+    if (answer !== undefined && answer !== UNFORESEEN) return [];
+    return [`${feature}: ${experiment} ${answer === undefined ? "was not answered" : `is ${answer}`}`];
+  });
+  const ids = new Set(EXPERIMENTS.map(({ id }) => id));
+  return { open, unknown: Object.keys(answers).filter((id) => !ids.has(id)) };
+}
+
 /** An answer that makes the driver unsafe on a device as a whole. */
 export interface UnsafeAnswer {
   readonly experiment: string;
@@ -40,13 +73,5 @@ export function unsafeAnswers({ answers }: DeviceProfile): readonly UnsafeAnswer
     return weight === "unsafe" && !isOfFeature
       ? [{ experiment: experiment.id, came: found.came, driver }]
       : [];
-  });
-}
-
-/** Answers that this version does not know, as `experiment: answer`: those of a probe of another version. */
-export function unknownAnswers({ answers }: DeviceProfile): readonly string[] {
-  return Object.entries(answers).flatMap(([id, { answer }]) => {
-    const known = EXPERIMENTS.find((experiment) => experiment.id === id)?.answers;
-    return answer === "unclear" || (known !== undefined && answer in known) ? [] : [`${id}: ${answer}`];
   });
 }

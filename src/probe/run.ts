@@ -46,14 +46,26 @@ export async function runExperiments(
   return results;
 }
 
+/** How long an experiment that is over its limit may take to end its last line and to clean up. Milliseconds. */
+const LEAVE_MS = 180_000;
+
 async function within(bench: Bench, { ask, limitMs }: Experiment): Promise<Answer> {
   const timer = new AbortController();
+  const running = ask(bench);
   const late = bench.clock.sleep(limitMs, timer.signal).then(
     () => Promise.reject(new Unanswered(`not ended within ${limitMs / 1_000} s`)),
     () => new Promise<never>(() => {}),
   );
   try {
-    return await Promise.race([ask(bench), late]);
+    return await Promise.race([running, late]);
+  } catch (error) {
+    // Else it would change things, and remove them, under the next one.
+    const isOver = running.then(
+      () => {},
+      () => {},
+    );
+    await Promise.race([isOver, bench.clock.sleep(LEAVE_MS, timer.signal).catch(() => {})]);
+    throw error;
   } finally {
     timer.abort();
   }

@@ -1,5 +1,6 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { ros } from "../routeros/script.ts";
+import type { VolumeId } from "../domain/volume-id.ts";
+import { ros, type Script } from "../routeros/script.ts";
 import { changeDisk, commandFailure, disksOf, type RdsContext, runChecked } from "./context.ts";
 import { disks } from "./disk.ts";
 import { hasPlainName, nqnOf } from "./layout.ts";
@@ -8,14 +9,6 @@ import type { RdsVolume } from "./volume.ts";
 /** Prefix and port of each export of the earlier driver; constants there. */
 const NQN_PREFIX = "nqn.2000-02.com.mikrotik";
 const PORT = 4_420n;
-
-/** A snapshot of the earlier Go driver: a disk item of its own, which this driver never touches. */
-export interface EarlierSnapshot {
-  readonly slot: string;
-  readonly exported: boolean;
-  /** That of its source, if the device copied all properties of it. */
-  readonly nqn: string;
-}
 
 /** What the earlier Go driver has, and gets back, on one RDS. */
 export class EarlierStore {
@@ -27,17 +20,28 @@ export class EarlierStore {
     this.#ready = ready;
   }
 
-  /** The disk items whose slot begins with `snap-`. One command. */
-  async snapshots(signal: AbortSignal): Promise<readonly EarlierSnapshot[]> {
+  /** How many snapshots of the earlier driver there are: disk items of their own, which this driver never touches. One command. */
+  async snapshots(signal: AbortSignal): Promise<number> {
+    const what = "count the snapshots of the earlier driver";
+    return (await this.#slots(what, ros`slot~"^snap-"`, signal)).length;
+  }
+
+  /**
+   * Slots of the other disk items that are exported under an NQN of a volume: snapshots, and those of a person. One command; none without an NQN.
+   * @param nqn left out: the one that the earlier driver gives it
+   */
+  async twins(id: VolumeId, signal: AbortSignal, nqn = nqnOf(NQN_PREFIX, id, 0)): Promise<readonly string[]> {
+    if (nqn === "") return [];
+    const where = ros`nvme-tcp-export=yes and nvme-tcp-server-nqn=${nqn}`;
+    const slots = await this.#slots(`look for other exports of ${nqn}`, where, signal);
+    return slots.filter((slot) => slot !== id);
+  }
+
+  async #slots(what: string, where: Script, signal: AbortSignal): Promise<readonly string[]> {
     await this.#ready(signal);
-    const result = await runChecked(this.#context, {
-      what: "list the snapshots of the earlier driver",
-      purpose: "read",
-      listing: disks(ros`slot~"^snap-"`, ["slot", "nvme-tcp-export", "nvme-tcp-server-nqn"]),
-      body: (rows) => rows,
-      signal,
-    });
-    return disksOf(result).map(({ slot, exported, nqn }) => ({ slot, exported, nqn }));
+    const listing = disks(where, ["slot"]);
+    const command = { what, purpose: "read", listing, body: (rows: Script) => rows, signal } as const;
+    return disksOf(await runChecked(this.#context, command)).map(({ slot }) => slot);
   }
 
   /**

@@ -2,7 +2,7 @@ import { FILESYSTEMS, type Filesystem } from "../domain/access-mode.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { decodeRecord, encodeChecked } from "../domain/record/record-codec.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
-import type { VolumeId } from "../domain/volume-id.ts";
+import { isOfEarlierDriver, type VolumeId } from "../domain/volume-id.ts";
 import type { AttachmentView, PersistentVolumeView, PodView } from "../kubernetes/port.ts";
 import { fileLayoutOf, hasPlainName, nqnOf } from "../rds/layout.ts";
 import { classify } from "../rds/volume.ts";
@@ -25,7 +25,7 @@ export interface AdoptionFacts extends RecordFacts {
   readonly nqnPrefix: string;
   /** The pods that have not ended and use its claim. */
   readonly pods: readonly PodView[];
-  /** Slots of other disk items that are exported under the same NQN, e.g. snapshots of the earlier driver. */
+  /** Slots of other disk items that are exported under the same NQN, e.g. of a snapshot of the earlier driver. */
   readonly twins: readonly string[];
 }
 
@@ -81,6 +81,11 @@ function refuse(volume: VolumeId, reason: string): never {
 function requireAdoptable({ handle, disk, clusterId, twins }: AdoptionFacts): void {
   const found = classify(disk, clusterId);
   if (found?.kind === "volume") refuse(handle, "it has a record, which is in use");
+  if (!isOfEarlierDriver(handle))
+    refuse(
+      handle,
+      `the earlier driver has not made it; \`rds-csi volumes record ${handle} --rebuild\` writes a record`,
+    );
   if (found?.foreign.cause !== "earlier-driver")
     refuse(handle, found?.foreign.reason ?? "the disk item has another slot");
   if (disk.size === undefined)

@@ -228,9 +228,9 @@ function detached(facts: PlanFacts, record: VolumeRecord, nqn: string): Settled 
   const traces = tracesOf(facts);
   const highest = highestEpoch(traces);
   const { handle, now } = facts;
-  // The last attachment that left a trace is the record's own, or there never was one.
-  const isNewest =
-    record.epoch === highest && (epochOfNqn(nqn, handle) === highest || (highest === 0 && nqn === ""));
+  // The last attachment that left a trace is the record's own. Never 0: reconcile removes a volume that looks as if no node ever had it, and a person who
+  // puts a record back has data.
+  const isNewest = record.epoch === highest && epochOfNqn(nqn, handle) === highest;
   const isFromCopy = facts.copy !== undefined && record.epoch === decodedEpoch(facts.copy);
   const epoch = isNewest && isFromCopy ? record.epoch : unusedEpoch(traces, nqn, now);
   const exported = facts.disk.exported

@@ -151,7 +151,11 @@ export class HandStand {
     const clock = new ManualClock(Date.now());
     const reconciler = reconcilerOf(this.stack, {
       ...{ clock, cluster: reader },
-      removeUnasked: (volume, signal) => this.stack.volumes.removeUnasked(volume, signal),
+      unasked: {
+        remove: (volume, signal) => this.stack.volumes.removeUnasked(volume, signal),
+        clusterUid: async () => CLUSTER_UID,
+        names: { volumes: async () => [] },
+      },
     });
     for (let look = 0; look < 8; look += 1) {
       await reconciler.tick(this.stack.signal);

@@ -73,6 +73,9 @@ describe.each(["current", "hostile", "strict", "old"] as const)("profile %s", (p
       expect(await answer(call())).toStartWith("foreignDisk FAILED_PRECONDITION");
     expect(device.disk(HANDLE)).toEqual(before);
 
+    const adopted = await on.run(["volumes", "adopt", NAME, "--yes"]);
+    expect([adopted.code, adopted.err]).toEqual([1, expect.stringContaining(`record ${HANDLE} --rebuild`)]);
+    expect(device.disk(HANDLE)).toEqual(before);
     const plan = await on.rebuild();
     expect(plan.out).toContain("Nothing was changed.");
     expect(device.disk(HANDLE)).toEqual(before);

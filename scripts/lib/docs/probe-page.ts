@@ -12,6 +12,7 @@ const HEAD: Readonly<Record<Stage, readonly string[]>> = {
     "",
     "`--scratch` makes disks of 16 MiB, files and subvolumes on the pool of `--pool`. Each experiment removes what it has made, and each begins by removing what an earlier one has left.",
     "Disks are removed if their slot begins with `csi-probe`, their file lies in the folder `csi-probe` of the pool (or in a subvolume `csi-probe-…`), and their comment begins with `rds-csi probe`. Files and subvolumes go by these names: **give nothing of yours such a name**.",
+    "If a disk of others, a volume or a snapshot of the driver lies there, for example with `--directory csi-probe`, nothing is made or removed, and the questions stay open. The same holds for a pool with less than 256 MiB left.",
   ],
   exported: ["## Stage 3: exported", "", "`--exported` also exports such disks. No host connects."],
   node: [
@@ -128,7 +129,9 @@ export function probePage(): string {
     "| `disk-copy`, `file-that-exists` | full copies |",
     "| `grow`, `growth-seen` | growth; growth of an attached volume |",
     "| `allow-list` | the start with `--fencing epoch+hosts` |",
-    "| any that is **unsafe** | the start |",
+    "| any that is **unsafe**, or that the version does not know | the start |",
+    "",
+    "A profile refuses only what an experiment has answered. At its start the controller logs the features that the file leaves open, and a device that answers otherwise by now. `rds-csi volumes convert` takes the option, too.",
     "",
     "Without the file the controller goes by what it assumes. Probe again after each upgrade of RouterOS: `rds-csi check` compares some answers, and names those that differ.",
     "",

@@ -192,7 +192,7 @@ export function volumesPage(): string {
     "* A running attachment keeps its epoch and NQN: its nodes notice nothing. If the item and the nodes do not agree on the NQN,",
     "  both refuse; end the workload first.",
     "* A volume that is attached to no node gets an epoch that was never used. Where the item has lost its NQN, that is a large",
-    "  number: the time in seconds.",
+    "  number: the time in tens of seconds. So the controller never takes the volume for one that [nobody asked for](volume-record.md#changing-the-record).",
     "* A record that can be read is replaced only with `--replace-readable`; one of another cluster or of a newer driver never.",
     "* The record of a volume on its way into a subvolume is put back with its stage, for `volumes convert` to go on. Where the stage is lost before the switch,",
     "  the volume stays in its plain file, and the copy beside it is not used. One that can be read is never replaced, nor that of an unfinished full copy; the message says what to do.",

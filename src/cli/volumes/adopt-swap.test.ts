@@ -154,6 +154,15 @@ describe("from this driver back to the earlier one", () => {
     expect(attached.out).toContain("node-b has it under NQN");
     await unpublish(swap, "node-b");
     expect(await swap.earlier.isReady(A)).toBe(false);
+    const { device } = swap.on.simulator;
+    await device.addForeignDisk({ slot: "backup", path: "storage-pool/backup.img", size: GIB });
+    await device.setDisk("backup", { "nvme-tcp-server-nqn": earlierNqn(A), "nvme-tcp-export": true });
+    const beside = await swap.undo(A, true);
+    expect([beside.code, beside.out]).toEqual([
+      ExitCode.problems,
+      expect.stringContaining("stays; disk backup is exported under the NQN"),
+    ]);
+    await device.setDisk("backup", { "nvme-tcp-export": false });
     expect((await swap.undo(A, true)).code).toBe(ExitCode.ok);
     expect(diskOf(swap)).toEqual({ ...made, mountFilesystem: false } as never);
     expect([await swap.earlier.isReady(A), swap.earlier.connect(A, HOST)]).toEqual([true, true]);

@@ -29,7 +29,7 @@ async function undo(sides: Sides, { name, yes }: AdoptOptions, io: Io, signal: A
   const volumes = await chosen(sides, name, signal);
   const ready: RdsVolume[] = [];
   for (const volume of volumes) {
-    const problem = givenBackProblem(volume);
+    const problem = givenBackProblem(volume) ?? (await twinProblem(sides, volume, signal));
     if (problem === undefined) ready.push(volume);
     io.out(`Volume ${volume.id}: ${problem === undefined ? changeText(volume) : `stays; ${problem}`}.\n`);
   }
@@ -47,6 +47,13 @@ async function undo(sides: Sides, { name, yes }: AdoptOptions, io: Io, signal: A
     );
   }
   return failed > 0 ? ExitCode.problems : ExitCode.ok;
+}
+
+/** A node of the earlier driver that connects to the plain NQN might get the other disk. */
+async function twinProblem({ rds }: Sides, { id }: RdsVolume, signal: AbortSignal) {
+  const twins = await rds.earlier.twins(id, signal);
+  if (twins.length === 0) return undefined;
+  return `disk ${twins.join(", ")} is exported under the NQN that the earlier driver gives it; switch that export off on the RDS`;
 }
 
 function changeText({ record, disk }: RdsVolume): string {

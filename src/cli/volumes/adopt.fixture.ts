@@ -48,7 +48,12 @@ export interface Swap {
   va(id: VolumeId, node: string, more?: { attached?: boolean; at?: string; status?: object }): void;
   noVa(id: VolumeId, node: string): void;
   pod(id: VolumeId, node: string): void;
-  adopt(name: VolumeId | string | "--all", yes?: boolean, onOut?: (text: string) => void): Promise<Adoption>;
+  adopt(
+    name: VolumeId | string | "--all",
+    yes?: boolean,
+    onOut?: (text: string) => void,
+    clusterId?: string,
+  ): Promise<Adoption>;
   undo(name: VolumeId | "--all", yes?: boolean): Promise<Adoption>;
   record(id: VolumeId): VolumeRecord;
   publish(id: VolumeId, node: string, capability: Capability): ReturnType<Stack["attachments"]["publish"]>;
@@ -154,8 +159,8 @@ function swapOf(on: Stack, world: World, earlier: EarlierDriver, kubeconfig: str
         },
         status: { phase: "Running" },
       }),
-    adopt: (name, yes = false, onOut = () => {}) =>
-      adoptAs(runVolumesAdopt, on, kubeconfig, name, yes, onOut),
+    adopt: (name, yes = false, onOut = () => {}, clusterId?) =>
+      adoptAs(runVolumesAdopt, on, kubeconfig, name, yes, onOut, clusterId),
     undo: (name, yes = false) => adoptAs(runVolumesAdoptUndo, on, kubeconfig, name, yes, () => {}),
     record: (id) => {
       const decoded = decodeRecord(on.simulator.device.disk(id)?.comment ?? "");
@@ -183,6 +188,7 @@ async function adoptAs(
   name: string,
   yes: boolean,
   onOut: (text: string) => void,
+  clusterId?: string,
 ): Promise<Adoption> {
   let out = "";
   const io = testIo({
@@ -199,6 +205,7 @@ async function adoptAs(
     "lease-namespace": [NAMESPACE],
     orchestrator: ["kubernetes"],
     kubeconfig: [kubeconfig],
+    ...(clusterId === undefined ? {} : { "cluster-id": [clusterId] }),
   };
   const options = {
     name: name === "--all" ? undefined : parseVolumeName(name, undefined),

@@ -170,6 +170,23 @@ describe("volumes adopt", () => {
     expect(diskOf(swap, A)).toEqual(before);
   });
 
+  test("writes nothing once another PersistentVolume names the volume, through which a node may have it", async () => {
+    const swap = await start();
+    await swap.earlier.create(A, GIB);
+    swap.pv(A);
+    const before = diskOf(swap, A);
+    const { code, out } = await swap.adopt(A, true, (text) => {
+      if (!text.startsWith("Volume")) return;
+      swap.pv(A, { name: "another" });
+      Bun.sleepSync(1_100);
+    });
+    expect([code, out]).toEqual([
+      ExitCode.problems,
+      expect.stringContaining("PersistentVolumes another and"),
+    ]);
+    expect(diskOf(swap, A)).toEqual(before);
+  });
+
   test("writes nothing over a record that came meanwhile", async () => {
     const swap = await start();
     await swap.earlier.create(A, GIB);
@@ -184,6 +201,20 @@ describe("volumes adopt", () => {
     ]);
     expect(diskOf(swap, A)?.comment).toBe(comment);
   });
+});
+
+test("the cluster id of another cluster is refused: its volumes would be orphans there", async () => {
+  const swap = await start();
+  await swap.earlier.create(A, GIB);
+  swap.pv(A);
+  const before = all(swap);
+  const other = "0f4c3d1e-5b7a-4c7e-9d55-2f1f6a1f9a11";
+  const { code, error } = await swap.adopt(A, true, undefined, other);
+  expect([code, error]).toEqual([
+    ExitCode.failure,
+    expect.stringContaining(`the cluster id is ${other}, and the cluster that was asked has the UID`),
+  ]);
+  expect(all(swap)).toEqual(before);
 });
 
 describe("volumes adopt refuses, and changes nothing, where", () => {
@@ -247,6 +278,17 @@ describe("volumes adopt refuses, and changes nothing, where", () => {
         await swap.earlier.snapshot("snap-1", A);
       },
       `disk snap-1 is exported under the same NQN ${earlierNqn(A)}`,
+    ],
+    [
+      "a disk that a person made is exported under its NQN",
+      async (swap) => {
+        swap.pv(A);
+        const { device } = swap.on.simulator;
+        await device.addForeignDisk({ slot: "backup", path: "storage-pool/backup.img", size: MIB });
+        const export_ = { "nvme-tcp-server-nqn": earlierNqn(A), "nvme-tcp-export": true };
+        await device.setDisk("backup", export_);
+      },
+      `disk backup is exported under the same NQN ${earlierNqn(A)}`,
     ],
     [
       "two PersistentVolumes name it",

@@ -6,15 +6,16 @@ import { counted } from "../../domain/sentence.ts";
 import { isOfEarlierDriver } from "../../domain/volume-id.ts";
 import { known } from "../../inspect/fact.ts";
 import { resolveName, shownName, type VolumeName } from "../../inspect/resolve.ts";
+import type { PersistentVolumeView } from "../../kubernetes/port.ts";
 import type { Rds } from "../../rds/rds.ts";
 import type { Survey } from "../../rds/survey.ts";
 import type { ForeignDisk } from "../../rds/volume.ts";
 import { type AdoptionPlan, planAdoption } from "../../records/adopt.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
-import { type AdoptionSources, adoptionFacts, recentAttachments, requireClusterId } from "./adopt-facts.ts";
+import { type AdoptionSources, adoptionFacts, recent, requireClusterId } from "./adopt-facts.ts";
 import { adoptionText } from "./adopt-text.ts";
-import { limitsOf, type Sides, withSides } from "./connect.ts";
+import { limitsOf, requireThisCluster, type Sides, withSides } from "./connect.ts";
 
 export interface AdoptOptions {
   /** undefined: all volumes of the earlier driver that a PersistentVolume of this cluster names. */
@@ -35,7 +36,7 @@ interface Planned {
  * `rds-csi volumes adopt`: the first records of volumes that the earlier Go driver made. Changes something only with `yes`, and a volume only
  * while disk item, VolumeAttachments and pods still give the plan that was shown. May be interrupted and repeated.
  * @returns problems when a volume of this cluster is left out
- * @throws adoptionRefused, recordKept (FAILED_PRECONDITION) for a volume that is named
+ * @throws adoptionRefused, recordKept (FAILED_PRECONDITION) for a volume that is named; orphansOtherCluster
  */
 export async function runVolumesAdopt(input: Input, options: AdoptOptions, io: Io): Promise<number> {
   const { timeoutSeconds } = options;
@@ -58,16 +59,19 @@ async function adopt(
     const volume = name === undefined ? "(all)" : shownName(name);
     throw failure("adoptionRefused", { volume, reason: NEEDS_CLUSTER });
   }
+  await requireThisCluster(config, cluster.value, signal);
   const survey = await rds.survey(signal);
-  const pvs = await cluster.value.reader.persistentVolumes(signal);
+  const { reader } = cluster.value;
   const sources: AdoptionSources = {
     config: { ...config, clusterId: requireClusterId(config.clusterId) },
     cluster: cluster.value,
-    pvs,
-    snapshots: await rds.earlier.snapshots(signal),
-    attachments: recentAttachments(cluster.value),
+    rds,
+    pvs: recent((limit) => reader.persistentVolumes(limit)),
+    attachments: recent((limit) => reader.volumeAttachments(limit)),
   };
-  const one = name === undefined ? undefined : await named(rds, survey, sources, name, signal);
+  const pvs = await sources.pvs(signal);
+  const snapshots = await rds.earlier.snapshots(signal);
+  const one = name === undefined ? undefined : await named(rds, survey, pvs, name, signal);
   if (one === "adopted") {
     io.out("The volume has its record already; nothing to do.\n");
     return ExitCode.ok;
@@ -92,7 +96,7 @@ async function adopt(
       );
     }
   }
-  io.out(summary(survey, sources, planned.length, candidates.length - planned.length));
+  io.out(summary(survey, snapshots, planned.length, candidates.length - planned.length));
   if (planned.length > 0 && !yes)
     io.out("Nothing was changed. The same command with --yes carries the plan out.\n");
   if (yes) left += await carryOut(rds, sources, planned, io, signal);
@@ -107,7 +111,7 @@ function isCandidate({ id, cause }: ForeignDisk): boolean {
 async function named(
   rds: Rds,
   survey: Survey,
-  { pvs }: AdoptionSources,
+  pvs: readonly PersistentVolumeView[],
   name: VolumeName,
   signal: AbortSignal,
 ): Promise<ForeignDisk | "adopted"> {
@@ -187,15 +191,15 @@ function isRefusal(error: unknown): boolean {
   );
 }
 
-function summary(survey: Survey, { snapshots }: AdoptionSources, planned: number, left: number): string {
+function summary(survey: Survey, snapshots: number, planned: number, left: number): string {
   const adopted = survey.volumes.filter(({ id }) => isOfEarlierDriver(id)).length;
   const parts = [
     `${counted(planned, "volume", "volumes")} to adopt`,
     `${left} left alone`,
     `${adopted} adopted before`,
-    ...(snapshots.length > 0
+    ...(snapshots > 0
       ? [
-          `${counted(snapshots.length, "snapshot", "snapshots")} of the earlier driver, which no driver uses any more`,
+          `${counted(snapshots, "snapshot", "snapshots")} of the earlier driver, which no driver uses any more`,
         ]
       : []),
   ];

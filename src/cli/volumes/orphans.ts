@@ -1,7 +1,6 @@
 import type { Input } from "../../config/load.ts";
 import { keptBecause, removeOrphan } from "../../controller/remove-orphan.ts";
 import { type Clock, systemClock } from "../../domain/clock.ts";
-import { isClusterUid } from "../../domain/cluster-id.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import { decodeRecord } from "../../domain/record/record-codec.ts";
 import { known, lookUp, valueOr } from "../../inspect/fact.ts";
@@ -12,7 +11,7 @@ import { decodeShard, SHARDS } from "../../records/copy.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { recordsPrefix } from "../open-kubernetes.ts";
-import { type Limits, limitsOf, type Sides, withSides } from "./connect.ts";
+import { type Limits, limitsOf, requireThisCluster, type Sides, withSides } from "./connect.ts";
 import { deletionPlan, type PlannedOrphan } from "./orphans-plan.ts";
 import { type OrphanFormat, orphansDocument, orphansText } from "./orphans-text.ts";
 
@@ -63,7 +62,7 @@ async function listOrDelete(
   };
   const now = clock.now();
   const all = await within(async (limits) => {
-    await requireThisCluster(sides, cluster, limits.forCluster);
+    await requireThisCluster(sides.config, cluster, limits.forCluster);
     return look(sides, cluster, limits, clock);
   });
   const isOld = ({ since }: Orphan): boolean =>
@@ -135,17 +134,6 @@ async function look(
 }
 
 const layoutOf = ({ pool, directory }: Sides["config"]) => ({ pool, directory });
-
-/** A cluster id that is a UID is that of exactly one cluster. @throws orphansOtherCluster */
-async function requireThisCluster(
-  { config: { clusterId = "" } }: Sides,
-  cluster: Kubernetes,
-  signal: AbortSignal,
-): Promise<void> {
-  if (!isClusterUid(clusterId)) return;
-  const asked = await cluster.clusterUid(signal);
-  if (asked !== clusterId) throw failure("orphansOtherCluster", { clusterId, cluster: asked });
-}
 
 /** The handles of the records of which the controller has kept copies. A shard that cannot be read proves nothing. */
 async function keptRecords(

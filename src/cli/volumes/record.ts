@@ -13,7 +13,7 @@ import type { PlanFacts } from "../../records/rebuild.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { recordsPrefix } from "../open-kubernetes.ts";
-import { limitsOf, type Sides, withSides } from "./connect.ts";
+import { limitsOf, requireThisCluster, type Sides, withSides } from "./connect.ts";
 import { planText, recordDocument, recordText } from "./record-text.ts";
 
 export interface RecordOptions {
@@ -72,6 +72,7 @@ async function showOrReplace(
   }
   if (cluster.state !== "known") throw failure("recordKept", { volume: handle, reason: NEEDS_CLUSTER });
   if (copy.state === "unknown") throw copy.error;
+  await requireThisCluster(config, cluster.value, signal);
   const facts = await gatherFacts(sides, cluster.value, found, ifKnown(copy), signal);
   return act(facts, rds, found, options, io, signal);
 }

@@ -13,6 +13,7 @@ const TEXT = `${COMMENT} {"before":"a reboot"} `.padEnd(1_200, "0123456789abcdef
 export async function prepareReboot(bench: Bench): Promise<void> {
   const scratch = await Scratch.on(bench);
   await scratch.clean();
+  await scratch.requireRoom();
   await scratch.makeFolder();
   const slot = scratch.slot(NAME);
   const path = scratch.file(NAME);

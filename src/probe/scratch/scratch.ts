@@ -1,3 +1,4 @@
+import { parseVolumeId } from "../../domain/volume-id.ts";
 import { type Disk, diskFromRow, disks } from "../../rds/disk.ts";
 import { requirePool } from "../../rds/pool.ts";
 import { escapeRegex } from "../../routeros/quote.ts";
@@ -22,6 +23,16 @@ const POLL_MS = 50;
 
 /** Limit of one line of the scratch stage. Milliseconds. */
 const CHANGE_MS = 60_000;
+
+/** Bytes that a pool must have left: a full one stops every volume on it. */
+const ROOM = 16n * SIZE;
+
+/** Whether a component of a path is a volume or a snapshot of the driver, e.g. with `--directory csi-probe`. */
+function isOfDriver(component: string): boolean {
+  return (
+    parseVolumeId(component.replace(/[.]img$/, "")) !== undefined || /^snap-[0-9a-f]{28}/.test(component)
+  );
+}
 
 /** What is left of the probe on a device. */
 export interface Leftovers {
@@ -123,11 +134,18 @@ export class Scratch {
 
   /** The disk on a file of the probe, whatever its slot. */
   async diskOn(path: string): Promise<Disk | undefined> {
-    const rows = await this.bench.rows(disks(ros`type=file and slot~${`^${NAME}`}`));
-    return rows.map(diskFromRow).find(({ filePath }) => filePath === path);
+    return (await this.#disks()).find(({ filePath }) => filePath === path);
   }
 
+  /** File disks that have a slot of the probe, or a file in one of its folders; also those of others. */
+  async #disks(): Promise<readonly Disk[]> {
+    const where = ros`type=file and (slot~${`^${NAME}`} or file-path~${this.#pattern})`;
+    return (await this.bench.rows(disks(where))).map(diskFromRow);
+  }
+
+  /** @throws Unanswered for a disk without slot: others may have none, too */
   async removeDisk(slot: string): Promise<void> {
+    if (slot === "") throw new Unanswered("a disk of the probe has no slot");
     await this.run(ros`/disk/remove [/disk/find where slot=${slot} and type=file]`);
   }
 
@@ -137,6 +155,13 @@ export class Scratch {
     const free = row === undefined ? undefined : diskFromRow(row).free;
     if (free === undefined) throw new Unanswered(`the pool ${this.pool.slot} shows no free space`);
     return free;
+  }
+
+  /** @throws Unanswered */
+  async requireRoom(): Promise<void> {
+    const free = await this.free();
+    const left = `pool ${this.pool.slot} has ${free / MIB} MiB left`;
+    if (free < ROOM) throw new Unanswered(`${left}, and the probe wants ${ROOM / MIB} MiB`);
   }
 
   async exists(path: string): Promise<boolean> {
@@ -171,9 +196,9 @@ export class Scratch {
     throw new Unanswered(`waited for ${what}`);
   }
 
-  /** Everything on the pool that has the probe's names. */
+  /** Everything on the pool that has the probe's names. @throws Unanswered if something of others has one */
   async leftovers(): Promise<Leftovers> {
-    const mine = (await this.bench.rows(disks(ros`type=file and slot~${`^${NAME}`}`))).map(diskFromRow);
+    const listed = await this.#disks();
     const subvolumes = (await this.subvolumes()).filter((row) => !/^(true|yes)$/.test(text(row, "dead")));
     const files = await this.bench.rows({
       label: "files",
@@ -181,20 +206,30 @@ export class Scratch {
       where: ros`name~${this.#pattern}`,
       properties: ["name", "type"],
     });
-    return {
-      slots: mine.filter((disk) => this.#isMine(disk)).map(({ slot }) => slot),
+    const left: Leftovers = {
+      slots: listed.filter((disk) => this.#isMine(disk)).map(({ slot }) => slot),
       subvolumes: subvolumes.map((row) => text(row, "fullname").replace(/^\/+/, "")),
       files: files.map((row) => text(row, "name")),
     };
+    const others = listed.filter((disk) => this.#isInside(disk) && !this.#isMine(disk));
+    const volumes = [...left.subvolumes, ...left.files].filter((path) => path.split("/").some(isOfDriver));
+    const [first] = [...others.map(({ filePath }) => filePath), ...volumes];
+    if (first === undefined) return left;
+    throw new Unanswered(
+      `${first} is not the probe's, and the probe removes all that is in ${this.folder} and ${this.folder}-…: move it, or give the folder of the volumes another name`,
+    );
   }
 
   get #pattern(): string {
     return `^/?${escapeRegex(`${this.pool.mountPoint}/${NAME}`)}(-[a-z]|/|$)`;
   }
 
-  #isMine({ filePath, comment }: Disk): boolean {
-    const isBelow = filePath.startsWith(`${this.folder}/`) || filePath.startsWith(`${this.folder}-`);
-    return isBelow && comment.startsWith(COMMENT);
+  #isInside({ filePath }: Disk): boolean {
+    return filePath.startsWith(`${this.folder}/`) || filePath.startsWith(`${this.folder}-`);
+  }
+
+  #isMine(disk: Disk): boolean {
+    return this.#isInside(disk) && disk.comment.startsWith(COMMENT) && disk.slot !== "";
   }
 
   /** Removes everything that the probe has made, also what an earlier one left. @throws Unanswered naming what stays */
@@ -229,6 +264,7 @@ function withScratch(ask: (scratch: Scratch) => Promise<Answer>): (bench: Bench)
   return async (bench) => {
     const scratch = await Scratch.on(bench);
     await scratch.clean();
+    await scratch.requireRoom();
     await scratch.makeFolder();
     try {
       return await ask(scratch);
