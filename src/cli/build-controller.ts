@@ -92,7 +92,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
   const findings = new FindingsWatch({ health, registry: metrics.registry, clock, logger });
   const orphans = new OrphanWatch({
     ...{ rds, clock, logger, layout: { pool, directory }, registry: metrics.registry },
-    cluster: reader && names && { reader, names },
+    cluster: reader && names && { reader, names, clusterUid: cluster.clusterId },
     get clusterId() {
       return clusterId.get();
     },

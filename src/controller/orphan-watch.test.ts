@@ -5,15 +5,24 @@ import { leaveFile } from "../../test/support/file-layouts.ts";
 import { createVolume, useStack } from "../../test/support/own-stack.ts";
 import { LAYOUT, MIB } from "../../test/support/rds-stack.ts";
 import { until } from "../../test/support/until.ts";
+import { isFailure } from "../domain/errors/driver-error.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import type { NamedVolume } from "../kubernetes/storage-names.ts";
-import { silentLogger } from "../observability/log.ts";
+import { type LogFields, silentLogger } from "../observability/log.ts";
 import { ORPHANS_INTERVAL_MS, ORPHANS_MAX_AGE_MS, OrphanWatch } from "./orphan-watch.ts";
 
 const start = useStack();
 
+const UID = "5f3c9a52-0000-4000-8000-00000000c1a5";
+
 /** A watch on a RDS with two volumes, a snapshot and a file; PersistentVolumes as `named` holds them. */
-async function stand({ cluster = true }: { readonly cluster?: boolean } = {}) {
+async function stand({
+  cluster = true,
+  clusterId = "test",
+}: {
+  readonly cluster?: boolean;
+  readonly clusterId?: string;
+} = {}) {
   const clock = new ManualClock(Date.now());
   const on = await start({ clock });
   const { id } = await createVolume(on, { name: "a" });
@@ -22,15 +31,20 @@ async function stand({ cluster = true }: { readonly cluster?: boolean } = {}) {
   await leaveFile(on, volumeIdFromName("left"), "plain", { size: MIB });
   await clock.advance(3_600_000);
   const named: NamedVolume[] = [];
-  const state = { isUp: true };
+  const state = { isUp: true, uid: UID, failures: 0 };
   const ask = <T>(answer: T) => (state.isUp ? Promise.resolve(answer) : Promise.reject(new Error("silent")));
   const registry = new Registry();
+  const warn = (_message: string, { error }: LogFields = {}) => {
+    if (isFailure(error, "orphansOtherCluster")) state.failures += 1;
+  };
+  const logger = { ...silentLogger, warn };
   const watch = new OrphanWatch({
-    ...{ rds: on.rds, layout: LAYOUT, clusterId: "test", registry, clock, logger: silentLogger },
+    ...{ rds: on.rds, layout: LAYOUT, clusterId, registry, clock, logger },
     cluster: cluster
       ? {
           names: { volumes: () => ask(named), snapshots: () => ask([]) },
           reader: { volumeAttachments: () => ask([]) },
+          clusterUid: () => ask(state.uid),
         }
       : undefined,
   });
@@ -75,6 +89,21 @@ test("while Kubernetes is silent nothing counts as an orphan: what was known gro
   await clock.advance(ORPHANS_INTERVAL_MS);
   await clock.advance(ORPHANS_MAX_AGE_MS - ORPHANS_INTERVAL_MS + 1);
   expect(await counts()).toEqual({});
+  stop.abort();
+  await running;
+});
+
+test("with the UID of another cluster nothing counts as an orphan, as other PersistentVolumes decide", async () => {
+  const { clock, state, watch, counts } = await stand({ clusterId: UID });
+  state.uid = UID.replace("5", "6");
+  const stop = new AbortController();
+  const running = watch.run(stop.signal);
+  await until("the look has failed", async () => state.failures === 1);
+  expect(await counts()).toEqual({});
+  state.uid = UID;
+  await clock.advance(60_000);
+  // A volume of another cluster id is none of this one; a file has no record.
+  await until("the next look is over", async () => (await counts()).file === 1);
   stop.abort();
   await running;
 });

@@ -1,5 +1,6 @@
 import type { Registry } from "prom-client";
 import type { Clock } from "../domain/clock.ts";
+import { requireThisCluster } from "../domain/cluster-id.ts";
 import { LastKnown } from "../domain/last-known.ts";
 import { findOrphans, type OrphanSources } from "../inspect/find-orphans.ts";
 import { ORPHAN_KINDS, type Orphan } from "../inspect/orphan.ts";
@@ -17,7 +18,11 @@ export interface OrphanWatchOptions
   extends Omit<OrphanSources, "rds" | "names" | "reader" | "forRds" | "forCluster" | "kept"> {
   readonly rds: Pick<Rds, "version" | "inventory" | "installation">;
   /** undefined without an orchestrator: then nothing is an orphan, and nothing is looked for. */
-  readonly cluster: Pick<OrphanSources, "names" | "reader"> | undefined;
+  readonly cluster:
+    | (Pick<OrphanSources, "names" | "reader"> & {
+        readonly clusterUid: (signal: AbortSignal) => Promise<string>;
+      })
+    | undefined;
   readonly registry: Registry;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -67,6 +72,7 @@ export class OrphanWatch {
       // Then the cluster id is known.
       await rds.version(limit);
       const { clusterId } = options;
+      await requireThisCluster(clusterId, cluster, limit);
       return findOrphans({ ...cluster, rds, layout, clusterId, clock, forRds: limit, forCluster: limit });
     };
     const loop = { what: "looking for orphans", scope: "orphans", intervalMs: ORPHANS_INTERVAL_MS };

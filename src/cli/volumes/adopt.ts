@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Input } from "../../config/load.ts";
+import { requireThisCluster } from "../../domain/cluster-id.ts";
 import { failure, isFailure, toDriverError } from "../../domain/errors/driver-error.ts";
 import { printable } from "../../domain/printable.ts";
 import { counted } from "../../domain/sentence.ts";
@@ -15,7 +16,7 @@ import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { type AdoptionSources, adoptionFacts, recent, requireClusterId } from "./adopt-facts.ts";
 import { adoptionText } from "./adopt-text.ts";
-import { limitsOf, requireThisCluster, type Sides, withSides } from "./connect.ts";
+import { limitsOf, type Sides, withSides } from "./connect.ts";
 
 export interface AdoptOptions {
   /** undefined: all volumes of the earlier driver that a PersistentVolume of this cluster names. */
@@ -56,10 +57,10 @@ async function adopt(
   signal: AbortSignal,
 ): Promise<number> {
   if (cluster.state !== "known") {
-    const volume = name === undefined ? "(all)" : shownName(name);
-    throw failure("adoptionRefused", { volume, reason: NEEDS_CLUSTER });
+    const volume = name === undefined ? {} : { volume: shownName(name) };
+    throw failure("adoptionRefused", { ...volume, reason: NEEDS_CLUSTER });
   }
-  await requireThisCluster(config, cluster.value, signal);
+  await requireThisCluster(config.clusterId, cluster.value, signal);
   const survey = await rds.survey(signal);
   const { reader } = cluster.value;
   const sources: AdoptionSources = {

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { type Input, loadVolumesConfig, type VolumesConfig } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
-import { isClusterUid, PLAIN_CLUSTER_ID } from "../../domain/cluster-id.ts";
+import { PLAIN_CLUSTER_ID } from "../../domain/cluster-id.ts";
 import { failure, isFailure, toDriverError } from "../../domain/errors/driver-error.ts";
 import {
   type Fact,
@@ -125,17 +125,6 @@ async function clusterIdOf(
     if (isFailure(error, "clusterIdUnknown")) throw error;
     throw failure("clusterIdUnknown", { reason: toDriverError(error).summary }, error);
   }
-}
-
-/** A cluster id that is a UID is that of exactly one cluster: for commands that decide by its objects. @throws orphansOtherCluster */
-export async function requireThisCluster(
-  { clusterId = "" }: Pick<VolumesConfig, "clusterId">,
-  cluster: Kubernetes,
-  signal: AbortSignal,
-): Promise<void> {
-  if (!isClusterUid(clusterId)) return;
-  const asked = await cluster.clusterUid(signal);
-  if (asked !== clusterId) throw failure("orphansOtherCluster", { clusterId, cluster: asked });
 }
 
 async function openedCluster(config: VolumesConfig, logger: Logger): Promise<Fact<Kubernetes>> {

@@ -1,6 +1,7 @@
 import type { Input } from "../../config/load.ts";
 import { keptBecause, removeOrphan } from "../../controller/remove-orphan.ts";
 import { type Clock, systemClock } from "../../domain/clock.ts";
+import { requireThisCluster } from "../../domain/cluster-id.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import { decodeRecord } from "../../domain/record/record-codec.ts";
 import { known, lookUp, valueOr } from "../../inspect/fact.ts";
@@ -11,7 +12,7 @@ import { decodeShard, SHARDS } from "../../records/copy.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { recordsPrefix } from "../open-kubernetes.ts";
-import { type Limits, limitsOf, requireThisCluster, type Sides, withSides } from "./connect.ts";
+import { type Limits, limitsOf, type Sides, withSides } from "./connect.ts";
 import { deletionPlan, type PlannedOrphan } from "./orphans-plan.ts";
 import { type OrphanFormat, orphansDocument, orphansText } from "./orphans-text.ts";
 
@@ -62,7 +63,7 @@ async function listOrDelete(
   };
   const now = clock.now();
   const all = await within(async (limits) => {
-    await requireThisCluster(sides.config, cluster, limits.forCluster);
+    await requireThisCluster(sides.config.clusterId, cluster, limits.forCluster);
     return look(sides, cluster, limits, clock);
   });
   const isOld = ({ since }: Orphan): boolean =>

@@ -1,5 +1,6 @@
 import type { Input, VolumesConfig } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
+import { requireThisCluster } from "../../domain/cluster-id.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
 import { type Fact, ifKnown, isUnanswered, known, lookUp } from "../../inspect/fact.ts";
@@ -13,7 +14,7 @@ import type { PlanFacts } from "../../records/rebuild.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { recordsPrefix } from "../open-kubernetes.ts";
-import { limitsOf, requireThisCluster, type Sides, withSides } from "./connect.ts";
+import { limitsOf, type Sides, withSides } from "./connect.ts";
 import { planText, recordDocument, recordText } from "./record-text.ts";
 
 export interface RecordOptions {
@@ -72,7 +73,7 @@ async function showOrReplace(
   }
   if (cluster.state !== "known") throw failure("recordKept", { volume: handle, reason: NEEDS_CLUSTER });
   if (copy.state === "unknown") throw copy.error;
-  await requireThisCluster(config, cluster.value, signal);
+  await requireThisCluster(config.clusterId, cluster.value, signal);
   const facts = await gatherFacts(sides, cluster.value, found, ifKnown(copy), signal);
   return act(facts, rds, found, options, io, signal);
 }

@@ -138,8 +138,8 @@ export const rdsErrors = {
     "`rds-csi volumes adopt NAME`, in the controller's pod, plans its record; with --yes it writes it (docs/adopt.md). Before that the driver changes nothing about the volume.",
     REPEATED,
   ),
-  adoptionRefused: entry.FAILED_PRECONDITION<{ volume: string; reason: string }>(
-    (p) => `volume ${p.volume} cannot be adopted: ${p.reason}`,
+  adoptionRefused: entry.FAILED_PRECONDITION<{ volume?: string; reason: string }>(
+    (p) => `${p.volume === undefined ? "volumes" : `volume ${p.volume}`} cannot be adopted: ${p.reason}`,
     "Follow the message and repeat the command; nothing was changed.",
   ),
   notGivenBack: entry.FAILED_PRECONDITION<{ volume: string; reason: string }>(
