@@ -31,6 +31,8 @@ async function checks(
 const faults = (found: readonly Check[]) =>
   found.filter(({ state }) => state !== "ok").map(({ id, state, text }) => [id, state, text]);
 
+const BOARD = "on RDS2216-2XG-4S+4XS-2XQ (arm64)";
+
 describe("a preflight", () => {
   test("of a device that is ready has no fault, and changes nothing", async () => {
     const device = await start();
@@ -90,7 +92,21 @@ describe("a preflight", () => {
     expect(faults(await checks(device, profile))).toEqual([]);
     device.simulator.setSwitches({ lineEnding: "lf", version: "7.25 (stable)" });
     expect(faults(await checks(device, profile))).toEqual([
-      ["profile", "warning", "line-ends is lf, was crlf; RouterOS is 7.25 (stable), was 7.24.5 (stable)"],
+      [
+        "profile",
+        "warning",
+        `line-ends is lf, was crlf; the RDS is 7.25 (stable) ${BOARD}, was 7.24.5 (stable) ${BOARD}`,
+      ],
+    ]);
+  });
+
+  test("tells another device from that of the profile", async () => {
+    const device = await start();
+    const quick = EXPERIMENTS.filter(({ id }) => id === "version");
+    const { answers, ...profile } = profileOf(await device.run(quick), ["read-only"], 0, "0.2.0");
+    const version = { answer: "supported", came: "7.24.5 (stable) on CHR (x86_64)" };
+    expect(faults(await checks(device, { ...profile, answers: { ...answers, version } }))).toEqual([
+      ["profile", "warning", `the RDS is 7.24.5 (stable) ${BOARD}, was 7.24.5 (stable) on CHR (x86_64)`],
     ]);
   });
 
@@ -104,7 +120,7 @@ describe("a preflight", () => {
     [{ snapshot: { answer: "none", came: "no" } }, "ok", "as on 1970-01-01; ruled out: snapshots (snapshot)"],
   ])("with the profile %j is %s: %s", async (answers, state, text) => {
     // One that can be compared.
-    const version = { answer: "supported", came: "7.24.5" };
+    const version = { answer: "supported", came: `7.24.5 (stable) ${BOARD}` };
     const profile = { ...profileOf([], ["read-only"], 0, "9.0.0"), answers: { version, ...answers } };
     const found = await checks(await start(), profile);
     expect(found.at(-1)).toMatchObject({ id: "profile", state, text });

@@ -97,7 +97,7 @@ function profileCheck(results: readonly Result[], profile: DeviceProfile): Check
   return ok("profile", ruledOut.length === 0 ? text : `${text}; ruled out: ${ruledOut.join(", ")}`);
 }
 
-/** Answers that are not as a device profile has them. */
+/** Answers that are not as a device profile has them, and another device or version. */
 function drift(results: readonly Result[], profile: DeviceProfile): readonly string[] {
   const changed = results.flatMap(({ experiment: { id }, answer: { answer } }) => {
     const before = profile.answers[id]?.answer;
@@ -105,10 +105,10 @@ function drift(results: readonly Result[], profile: DeviceProfile): readonly str
       ? []
       : [`${id} is ${answer}, was ${before}`];
   });
-  const versions = results.flatMap(({ answer: { switches } }) => switches?.version ?? []);
-  const was = profile.switches.version;
-  const isOther = was !== undefined && versions.some((version) => version !== was);
-  return isOther ? [...changed, `RouterOS is ${versions[0]}, was ${was}`] : changed;
+  const was = profile.answers.version?.came;
+  const now = results.find(({ experiment }) => experiment.id === "version")?.answer;
+  const isOther = was !== undefined && now !== undefined && now.answer !== UNANSWERED && now.came !== was;
+  return isOther ? [...changed, `the RDS is ${now.came}, was ${was}`] : changed;
 }
 
 /**
