@@ -24,7 +24,7 @@ async function stand({
   readonly clusterId?: string;
 } = {}) {
   const clock = new ManualClock(Date.now());
-  const on = await start({ clock });
+  const on = await start();
   const { id } = await createVolume(on, { name: "a" });
   await createVolume(on, { name: "b" });
   await on.snapshots.create({ name: "s", source: id, parameters: {}, signal: on.signal });

@@ -100,9 +100,18 @@ describe("a file or subvolume", () => {
   const other = { ...POOL, slot: "other", mountPoint: "other", fsLabel: "other" };
   const details = (idleSeconds: number | undefined, entries: number | undefined = 0) =>
     new Map([[path, { idleSeconds, entries }]]);
+  test("says what is there, how large and how old it is", () => {
+    const [plain] = orphansOf(orphanWorld({ files }));
+    expect(plain).toMatchObject({ kind: "file", name: id("a"), pool: "pool", path, sizeBytes: 1n << 30n });
+    expect(plain?.since).toBe(SECONDS - 86_400);
+    const [own] = orphansOf(orphanWorld(folder));
+    expect(own).toMatchObject({ kind: "subvolume", name: id("a"), path: `pool/csi/${id("a")}` });
+  });
+
   test.each<[string, Parts, string]>([
     ["only its place is known", { files }, "named: no record says which cluster"],
     ["in a subvolume", folder, "named: no record"],
+    ["a copy that a person made beside it", { files: [file(`${path}.bak`)] }, "none"],
     ["an empty subvolume", { subvolumes: folder.subvolumes }, "named: no record"],
     ["a copy of its record is kept", { files, kept: new Set([id("a")]) }, "yes: this cluster has a copy"],
     [

@@ -16,7 +16,7 @@ const SITE = join(cluster.place.state, "site");
 const EARLIER = `${SITE}-earlier`;
 const ALL = ["files", "raw", "idle", "moving"];
 /** Settings of a StorageClass of the earlier driver, which this one does not know. */
-const EARLIER_CLASS = { nvmeAddress: "10.0.0.1", volumePath: "/storage-pool/kubernetes-volumes" };
+const EARLIER_CLASS = { nvmeAddress: "192.0.2.9", volumePath: "/storage-pool/kubernetes-volumes" };
 
 const scope = new Scope("adopt");
 afterAll(async () => {

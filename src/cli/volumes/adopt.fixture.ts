@@ -32,6 +32,7 @@ export interface EarlierPv {
   readonly mode?: "Block" | "Filesystem";
   readonly accessMode?: string;
   readonly capacity?: string;
+  /** "": it has none. */
   readonly fsType?: string;
   readonly attributes?: Readonly<Record<string, string>>;
   readonly name?: string;
@@ -104,7 +105,7 @@ function swapOf(on: Stack, world: World, earlier: EarlierDriver, kubeconfig: str
           csi: {
             driver: DRIVER,
             volumeHandle: id,
-            ...(mode === "Filesystem" ? { fsType: more.fsType ?? "ext4" } : {}),
+            ...(mode === "Filesystem" && more.fsType !== "" ? { fsType: more.fsType ?? "ext4" } : {}),
             volumeAttributes: {
               rdsAddress: "192.0.2.1",
               nvmeAddress: "192.0.2.2",

@@ -62,6 +62,7 @@ describe("volumes adopt", () => {
       "Nothing was changed.",
     ])
       expect(out).toContain(line);
+    expect(out).not.toMatch(/Its export is off|live migration/);
     expect(await wholeState(swap.on.simulator.device)).toEqual(before);
   });
 
@@ -100,6 +101,17 @@ describe("volumes adopt", () => {
     expect(diskOf(swap, A)).toMatchObject({ exported: false, mountFilesystem: false });
     expect(swap.record(A).attachments).toEqual([]);
     expect(swap.earlier.connect(A, HOST)).toBe(false);
+  });
+
+  test("of a volume without filesystem type takes ext4, as the earlier driver did; an export that is off is told", async () => {
+    const swap = await start();
+    await swap.earlier.create(A, GIB);
+    swap.pv(A, { fsType: "" });
+    swap.va(A, "node-a");
+    await swap.on.simulator.device.setDisk(A, { "nvme-tcp-export": false });
+    const { out } = await swap.adopt(A, true);
+    expect(out).toContain("- Its export is off; the controller switches it on within a minute");
+    expect(swap.record(A)).toMatchObject({ filesystem: "ext4", attachments: [{ node: "node-a" }] });
   });
 
   test("--all takes those that a PersistentVolume names, and touches nothing else", async () => {
@@ -148,7 +160,9 @@ describe("volumes adopt", () => {
     swap.pv(A, { mode: "Block", accessMode: "ReadWriteMany" });
     swap.va(A, "node-a", { at: "2026-02-01T00:10:00Z" });
     swap.va(A, "node-b", { at: "2026-02-01T00:00:00Z" });
-    expect((await swap.adopt(A, true)).code).toBe(ExitCode.ok);
+    const { code, out } = await swap.adopt(A, true);
+    expect(code).toBe(ExitCode.ok);
+    expect(out).toContain("- A live migration is under way; its time of 600 s begins now.\n");
     const { attachments, migration } = swap.record(A);
     expect(attachments.map(({ node }) => node)).toEqual(["node-b", "node-a"]);
     expect(migration).toMatchObject({ timeoutSeconds: 600 });
