@@ -9,6 +9,7 @@ import { PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
 import { kubernetesNodes, type NodeRegistry, staticNodes } from "../kubernetes/node-registry.ts";
 import type { ClusterReader, EventSink } from "../kubernetes/port.ts";
 import type { ShardStore } from "../kubernetes/record-shards.ts";
+import type { StorageNames } from "../kubernetes/storage-names.ts";
 import type { Logger } from "../observability/log.ts";
 import { withoutRequest } from "../observability/request-scope.ts";
 import type { ClusterIdSource } from "./cluster-id.ts";
@@ -21,6 +22,8 @@ export interface ClusterParts {
   readonly outcome: OutcomeSource;
   /** undefined without an orchestrator. */
   readonly reader: ClusterReader | undefined;
+  /** What objects of any driver name; undefined without an orchestrator. */
+  readonly names: StorageNames | undefined;
   readonly events: EventSink | undefined;
   /** Where copies of the records are kept; undefined without an orchestrator. */
   readonly shards: ShardStore | undefined;
@@ -53,6 +56,7 @@ function withoutCluster({ nodes }: ControllerConfig): ClusterParts {
     evidence: noOrchestrator,
     outcome: async () => undefined,
     reader: undefined,
+    names: undefined,
     events: undefined,
     shards: undefined,
     clusterId: async () => PLAIN_CLUSTER_ID,
@@ -81,6 +85,7 @@ export async function kubernetesCluster(
     evidence: kubernetesEvidence(reader),
     outcome: kubevirtOutcome(reader),
     reader,
+    names: kubernetes.names,
     events,
     shards: kubernetes.shards(namespace, recordsPrefix(driverName)),
     clusterId: (signal) => kubernetes.clusterUid(signal),

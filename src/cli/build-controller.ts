@@ -7,6 +7,7 @@ import { FindingsWatch } from "../controller/findings-watch.ts";
 import { createMigrationMetrics } from "../controller/migration-metrics.ts";
 import { MigrationReporter } from "../controller/migration-reporter.ts";
 import { ModifyService } from "../controller/modify.ts";
+import { OrphanWatch } from "../controller/orphan-watch.ts";
 import { Reconciler } from "../controller/reconciler.ts";
 import { SnapshotService } from "../controller/snapshots.ts";
 import { createSpaceMetrics, SpaceWatch } from "../controller/space-watch.ts";
@@ -23,7 +24,9 @@ import { RecordKeeper } from "../records/keeper.ts";
 import { RouterOsClient } from "../routeros/client.ts";
 import { createSshTransport } from "../routeros/transport/ssh-transport.ts";
 import { buildCluster, type ClusterParts } from "./build-cluster.ts";
+import { logPreflight } from "./check.ts";
 import { PendingClusterId } from "./cluster-id.ts";
+import { readPremises } from "./device-profile.ts";
 import { createRdsMetrics } from "./rds-metrics.ts";
 import type { Component } from "./serve.ts";
 
@@ -39,6 +42,7 @@ export interface ControllerDeps {
 export async function buildController(config: ControllerConfig, deps: ControllerDeps): Promise<Component> {
   const { logger, metrics, clock = systemClock } = deps;
   const { nqnPrefix, nvmePort, fencing, reserveBytes, pool, directory } = config;
+  const { premises, profile } = await readPremises(config, logger);
   const stop = new AbortController();
   const cluster = deps.cluster ?? (await buildCluster(config, { logger, clock }));
   const clusterId = new PendingClusterId(config.clusterId, { source: cluster.clusterId, clock, logger });
@@ -53,7 +57,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
       return clusterId.get();
     },
   });
-  const { reader, events, outcome } = cluster;
+  const { reader, names, events, outcome } = cluster;
   const counts = new VolumeCounts({ rds, clock, logger });
   const pools = new PoolReporter({ client, clock, defaultPool: pool }, (signal) => rds.version(signal));
   const space = new SpaceWatch({ pools, snapshots: rds.snapshots, clock, logger });
@@ -72,7 +76,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
   });
   const copies = new CopyService({ rds, clock, logger, events });
   const volumes = new VolumeService({
-    ...{ rds, clock, layout: { pool, directory }, reserveBytes, copies },
+    ...{ rds, clock, layout: { pool, directory }, reserveBytes, copies, premises },
     get clusterId() {
       return clusterId.get();
     },
@@ -82,9 +86,17 @@ export async function buildController(config: ControllerConfig, deps: Controller
     conversions: rds.conversions,
     layout: { pool, directory },
     reserveBytes,
+    premises,
   });
   const health = new VolumeHealthService({ rds, clock, cluster: reader });
   const findings = new FindingsWatch({ health, registry: metrics.registry, clock, logger });
+  const orphans = new OrphanWatch({
+    ...{ rds, clock, logger, layout: { pool, directory }, registry: metrics.registry },
+    cluster: reader && names && { reader, names, clusterUid: cluster.clusterId },
+    get clusterId() {
+      return clusterId.get();
+    },
+  });
   const attachments = new AttachmentService({
     rds,
     nodes: cluster.nodes,
@@ -105,6 +117,7 @@ export async function buildController(config: ControllerConfig, deps: Controller
     clock,
     reserveBytes,
     online: config.onlineExpansion,
+    premises,
   });
   const modifications = new ModifyService({ rds, reporter, logger });
   const keeper =
@@ -118,7 +131,10 @@ export async function buildController(config: ControllerConfig, deps: Controller
     logger,
     cluster: reader,
     events,
-    removeUnasked: (volume, signal) => volumes.removeUnasked(volume, signal),
+    unasked: names && {
+      ...{ names, clusterUid: cluster.clusterId },
+      remove: (volume, signal) => volumes.removeUnasked(volume, signal),
+    },
     keep: keeper && ((found, signal) => keeper.keep(found, signal)),
   });
   transport.onReconnect(() => {
@@ -127,11 +143,12 @@ export async function buildController(config: ControllerConfig, deps: Controller
   });
   const background = Promise.all([
     cluster.lead(async (signal) => {
-      await Promise.all([reconciler.run(signal), findings.run(signal)]);
+      await Promise.all([reconciler.run(signal), findings.run(signal), orphans.run(signal)]);
     }, stop.signal),
     counts.run(stop.signal),
     space.run(stop.signal),
     clusterId.learn(stop.signal),
+    logPreflight(config, profile, logger, stop.signal),
   ]);
   return {
     services: [

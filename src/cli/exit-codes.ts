@@ -16,8 +16,9 @@ export const EXIT_CODE_DOCS = Object.entries({
     "the command failed, e.g. the RDS is not reachable, or was interrupted; also a second SIGTERM or SIGINT",
   usage: "wrong options or configuration: every mistake is listed, nothing was done",
   problems:
-    "the command found problems (list and show with --fail-on-problems, volumes record) or warnings (diagnose)",
-  broken: "diagnose found errors or critical problems",
+    "problems (list and show with --fail-on-problems, volumes record and adopt) or warnings (diagnose, check)",
+  broken:
+    "diagnose or check found errors or critical problems, or probe an answer with which the driver is unsafe",
 } satisfies Record<keyof typeof ExitCode, string>).map(
   ([name, text]) => [ExitCode[name as keyof typeof ExitCode], text] as const,
 );

@@ -1,6 +1,12 @@
 import { diagnoseOptions } from "../config/diagnose-options.ts";
 import type { OptionTable } from "../config/option.ts";
-import { controllerOptions, nodeOptions, volumesOptions } from "../config/options.ts";
+import {
+  checkOptions,
+  controllerOptions,
+  nodeOptions,
+  probeOptions,
+  volumesOptions,
+} from "../config/options.ts";
 import { simulateOptions } from "../simulator/command-options.ts";
 
 /** The options of each command. */
@@ -12,6 +18,8 @@ export const commandOptions = {
   // Those of `snapshots prune` are some of them.
   snapshots: volumesOptions,
   diagnose: diagnoseOptions,
+  probe: probeOptions,
+  check: checkOptions,
 } satisfies Record<string, OptionTable>;
 
 export type ConfiguredCommand = keyof typeof commandOptions;

@@ -8,7 +8,9 @@ import { EXIT_CODE_DOCS, ExitCode } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { type ConfiguredCommand, commandOptions } from "./options.ts";
 import { addSnapshotCommands } from "./snapshots/command.ts";
+import { addAdoptCommand } from "./volumes/adopt-command.ts";
 import { addConvertCommand } from "./volumes/convert-command.ts";
+import { addOrphansCommand } from "./volumes/orphans-command.ts";
 import { addRecordCommand } from "./volumes/record-command.ts";
 import { LISTED_STATES, SORT_KEYS } from "./volumes/select.ts";
 
@@ -115,9 +117,73 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
       done(await runDiagnose(diagnose.input(io.env), { output, volume, bundle, timeoutSeconds }, io));
     });
 
+  const probe: CliCommand = program
+    .command("probe")
+    .description("find out how this RDS answers, before the driver relies on it; by default it only reads")
+    .option("--read-only", "ask only questions that change nothing, as without any of the next flags", false)
+    .option("--scratch", "also make disks, files and subvolumes named csi-probe…, and remove them", false)
+    .option("--exported", "also export such disks, without a host", false)
+    .option("--node", "also connect this machine to such disks; as root, on a node without the driver", false)
+    .option(
+      "--before-reboot",
+      "only make a disk that a reboot is to leave as it is; the person reboots",
+      false,
+    )
+    .option("--after-reboot", "only compare that disk, and remove it", false)
+    .choice("-o, --output <format>", "form of the report", ["text", "json"])
+    .option(
+      "--save <file>",
+      "also write the answers to a new file, for simulate --profile-file and controller --device-profile",
+    )
+    .option(
+      "--bundle <file>",
+      "also write the report and every line that was sent to a new file, redacted, for an issue",
+    )
+    .seconds("--idle <seconds>", "how long a connection is left alone in the experiment about that", 90)
+    .configured(optionsOf("probe"))
+    .examples(
+      io,
+      "rds-csi probe --config /etc/rds-csi/config.yaml",
+      "rds-csi probe --config /etc/rds-csi/config.yaml --scratch --exported --save box.yaml",
+    )
+    .action(async (options) => {
+      const { runProbe } = await import("./probe.ts");
+      const {
+        output,
+        save,
+        bundle,
+        idle: idleSeconds,
+        readOnly,
+        scratch,
+        exported,
+        node,
+        beforeReboot,
+        afterReboot,
+      } = options;
+      const chosen = { scratch, exported, node, reboot: afterReboot };
+      const given = { output, save, bundle, idleSeconds, readOnly, chosen, beforeReboot };
+      done(await runProbe(probe.input(io.env), given, io));
+    });
+
+  const check: CliCommand = program
+    .command("check")
+    .description(
+      "look whether the RDS is ready for the driver: login, version, rights, clock, pool, port; changes nothing",
+    )
+    .choice("-o, --output <format>", "form of the report", ["text", "json"])
+    .seconds("--timeout <seconds>", "limit for the whole command", 30)
+    .configured(optionsOf("check"))
+    .examples(io, "rds-csi check --config /etc/rds-csi/config.yaml")
+    .action(async ({ output, timeout: timeoutSeconds }) => {
+      const { runCheck } = await import("./check.ts");
+      done(await runCheck(check.input(io.env), { output, timeoutSeconds }, io));
+    });
+
   const volumes = program
     .command("volumes")
-    .description("show the volumes on the RDS, restore a damaged record, or move a volume into a subvolume");
+    .description(
+      "show the volumes on the RDS, adopt those of the earlier driver, restore a record, move a volume into a subvolume, or clear orphans",
+    );
   const list: CliCommand = volumes
     .command("list")
     .description("list every volume on the RDS, with its problems")
@@ -195,8 +261,10 @@ export function buildProgram(io: Io, done: (code: number) => void, first = ""): 
       done(await runVolumesShow(show.input(io.env), { name, output, failOnProblems, timeoutSeconds }, io));
     });
 
+  addAdoptCommand(volumes, io, optionsOf("volumes"), done);
   addRecordCommand(volumes, io, optionsOf("volumes"), done);
   addConvertCommand(volumes, io, optionsOf("volumes"), done);
+  addOrphansCommand(volumes, io, optionsOf("volumes"), done);
   addSnapshotCommands(program, io, optionsOf("snapshots"), done);
 
   const version: CliCommand = program

@@ -4,9 +4,11 @@ import { draft, finish, type Input, refuseTwice } from "../config/sources.ts";
 import { errorCode } from "../domain/error-code.ts";
 import { listenError } from "../observability/listen-error.ts";
 import { loggerFor } from "../observability/logger.ts";
+import { ProfileError, readProfile } from "../probe/device-profile.ts";
 import { type SimulateConfig, simulateOptions } from "../simulator/command-options.ts";
 import { SimulatorError, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
 import { fingerprint, publicBlob, savedHostKey } from "../simulator/ssh/host-keys.ts";
+import { checkSwitches, type Switches } from "../simulator/switches.ts";
 import { aborted, type Io } from "./io.ts";
 
 /** Configuration of `rds-csi simulate`. @throws ConfigError with every mistake */
@@ -43,6 +45,18 @@ async function readAuthorizedKeys(path: string): Promise<string[]> {
   return keys;
 }
 
+/** The switches of --profile-file. @throws ConfigError */
+async function probedSwitches({ profileFile }: SimulateConfig): Promise<Partial<Switches>> {
+  if (profileFile === undefined) return {};
+  try {
+    return checkSwitches((await readProfile(profileFile)).switches);
+  } catch (error) {
+    if (!(error instanceof ProfileError || error instanceof SimulatorError)) throw error;
+    const remedy = "Name a file that `rds-csi probe --save` of this version has made";
+    throw new ConfigError([{ where: "--profile-file", problem: `is not usable: ${error.message}`, remedy }]);
+  }
+}
+
 /** `rds-csi simulate`: answers until a signal comes, then saves its state. */
 export async function runSimulate(config: SimulateConfig, io: Io): Promise<void> {
   const { dir, user, hostKeyFile, readyFile, commandLog, controlSocket } = config;
@@ -62,7 +76,7 @@ export async function runSimulate(config: SimulateConfig, io: Io): Promise<void>
   const { listen } = config;
   const simulator = await startSimulator({
     profile: config.profile,
-    switches: Object.assign({}, ...config.switches),
+    switches: Object.assign({}, await probedSwitches(config), ...config.switches),
     backend: backends[config.backend],
     stateDir: dir,
     listen,

@@ -34,6 +34,11 @@ export const controllerOnly = {
         "announce (grow it; nodes see the size or rescan), re-export (grow it, then switch its export off for up to 3 s; try it first, as hosts may lose the device) or refuse",
     },
   ),
+  deviceProfile: optional(
+    "device-profile <path>",
+    "answers of this RDS to `rds-csi probe --save`; features that they rule out are refused",
+    parse.absolutePath,
+  ),
   ...orchestratorOptions("kubernetes"),
   leaseNamespace: optional(
     "lease-namespace <namespace>",

@@ -6,7 +6,14 @@ import { type HostKeyPin, parseHostKeyFile } from "../routeros/transport/host-ke
 import type { Mistake } from "./config-error.ts";
 import { diagnoseOptions } from "./diagnose-options.ts";
 import type { ValuesOf } from "./option.ts";
-import { controllerOptions, nodeOptions, pruneOptions, volumesOptions } from "./options.ts";
+import {
+  checkOptions,
+  controllerOptions,
+  nodeOptions,
+  probeOptions,
+  pruneOptions,
+  volumesOptions,
+} from "./options.ts";
 import { addMistake, type Draft, draft, find, finish, howToSet, type Input, refuseTwice } from "./sources.ts";
 
 export type { Input };
@@ -41,6 +48,8 @@ type RdsKeys = Extract<keyof ControllerValues, `rds${string}`>;
 type WithRds<T> = Readonly<Omit<T, RdsKeys> & { rds: RdsConfig }>;
 
 export type VolumesConfig = WithRds<ValuesOf<typeof volumesOptions>>;
+export type CheckConfig = WithRds<ValuesOf<typeof checkOptions>>;
+export type ProbeConfig = WithRds<ValuesOf<typeof probeOptions>>;
 export type PruneConfig = ValuesOf<typeof pruneOptions>;
 export type ControllerConfig = Readonly<
   Omit<WithRds<ControllerValues>, "nvmeAddress"> & { nvmeAddress: string }
@@ -125,6 +134,20 @@ export async function loadVolumesConfig(input: Input): Promise<VolumesConfig> {
   const found = await draft(volumesOptions, input);
   const rds = await rdsConfig(found);
   return finish(found, () => ({ ...withClusterId(withoutRds(found.values)), rds: rds as RdsConfig }));
+}
+
+/** Configuration of `rds-csi check`. @throws ConfigError with every mistake */
+export async function loadCheckConfig(input: Input): Promise<CheckConfig> {
+  const found = await draft(checkOptions, input);
+  const rds = await rdsConfig(found as RdsDraft);
+  return finish(found, () => ({ ...withoutRds(found.values), rds: rds as RdsConfig }) as CheckConfig);
+}
+
+/** Configuration of `rds-csi probe`. @throws ConfigError with every mistake */
+export async function loadProbeConfig(input: Input): Promise<ProbeConfig> {
+  const found = await draft(probeOptions, input);
+  const rds = await rdsConfig(found as RdsDraft);
+  return finish(found, () => ({ ...withoutRds(found.values), rds: rds as RdsConfig }) as ProbeConfig);
 }
 
 /** Configuration of `rds-csi snapshots prune`. @throws ConfigError with every mistake */

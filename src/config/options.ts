@@ -40,8 +40,9 @@ export const volumesOptions = {
   // Only to tell whether exports are as the controller makes them.
   nvmePort: controllerOnly.nvmePort,
   fencing: controllerOnly.fencing,
-  // For `volumes convert`, which needs the room of a new volume.
+  // For `volumes convert`, which needs the room of a new volume, and a device that keeps files.
   reserveBytes: controllerOnly.reserveBytes,
+  deviceProfile: controllerOnly.deviceProfile,
   ...orchestratorOptions("none"),
   // Where the copies of the records are.
   leaseNamespace: controllerOnly.leaseNamespace,
@@ -53,6 +54,21 @@ export const pruneOptions = {
   driverName,
   ...orchestratorOptions("none"),
   ...quietLogOptions,
+} satisfies OptionTable;
+
+/** Options of `rds-csi probe`: those of the RDS. */
+export const probeOptions = {
+  ...rdsOptions,
+  // For the stage with a node.
+  nvmeAddress: controllerOnly.nvmeAddress,
+  nvmePort: controllerOnly.nvmePort,
+  ...quietLogOptions,
+} satisfies OptionTable;
+
+/** Options of `rds-csi check`. */
+export const checkOptions = {
+  ...probeOptions,
+  deviceProfile: controllerOnly.deviceProfile,
 } satisfies OptionTable;
 
 /** The option names of the driver's commands. One configuration file may hold the options of all of them. */

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { outcome } from "../../test/support/own-stack.ts";
 import { GIB, MIB, MOUNT, type Stack, type StackOptions } from "../../test/support/rds-stack.ts";
 import { type Clock, systemClock } from "../domain/clock.ts";
+import { Premises } from "../domain/premises.ts";
 import { volumeIdFromName } from "../domain/volume-id.ts";
 import {
   create,
@@ -179,6 +180,20 @@ describe("refusals", () => {
     expect((await expand(on, SIZE)).sizeBytes).toBe(SIZE);
     await on.attachments.unpublish(ID, "", on.signal);
     expect(await expand(on)).toEqual({ sizeBytes: LARGER, nodeExpansionRequired: false });
+  });
+
+  test("on a device whose hosts never see a new size, an attached volume is refused, and nothing else", async () => {
+    const on = await start({}, ["node-a"]);
+    const experiment = { experiment: "growth-seen", answer: "never", came: "so" };
+    const premises = new Premises([{ feature: "online-expansion", ...experiment }]);
+    const asked = on.controller({ premises });
+    expect(await outcome(expand(asked))).toStartWith(
+      "FAILED_PRECONDITION: this RDS cannot do online-expansion",
+    );
+    expect(shown(on).size).toBe(SIZE);
+    expect((await expand(asked, SIZE)).sizeBytes).toBe(SIZE);
+    await on.attachments.unpublish(ID, "", on.signal);
+    expect((await expand(asked)).sizeBytes).toBe(LARGER);
   });
 
   test.each([

@@ -2,6 +2,7 @@ import type { Capability } from "../domain/access-mode.ts";
 import { type CapacityRange, checkRange, outOfRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
+import type { Premises } from "../domain/premises.ts";
 import {
   type ConnectionSettings,
   givenConnections,
@@ -35,6 +36,8 @@ export interface ExpansionServiceOptions {
   /** Bytes that stay free in each pool. */
   readonly reserveBytes: bigint;
   readonly online: OnlineExpansion;
+  /** Left out: nobody has asked the device. */
+  readonly premises?: Premises;
 }
 
 /** ControllerExpandVolume, in domain terms. */
@@ -70,7 +73,8 @@ export class ExpansionService {
     const { volumeId: id, range, capability, signal } = request;
     checkRange(range);
     if (capability !== undefined) requireSupported([capability]);
-    const { rds, reserveBytes } = this.#options;
+    const { rds, reserveBytes, premises } = this.#options;
+    premises?.require("expansion");
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const { found, pool } = await rds.findWithPool(id, reserveBytes, signal);
       const volume = await this.#step(await rds.conversions.required(id, found, signal), pool, request);
@@ -102,6 +106,8 @@ export class ExpansionService {
       const nodes = record.attachments.map(({ node }) => node);
       throw failure("expansionNeedsDetach", { volume: id, nodes, reason: problem });
     }
+    if (record.attachments.length > 0 && sizeBytes !== disk.size)
+      this.#options.premises?.require("online-expansion");
     if (pool === undefined) throw failure("poolNotMounted", { pool: disk.filePath.split("/")[0] ?? "" });
     if (sizeBytes > pool.size) throw outOfRange(range, `pool ${pool.slot} has ${pool.size} bytes in all`);
     return this.#grow(volume, pool, sizeBytes, reExport, signal);

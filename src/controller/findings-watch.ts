@@ -4,17 +4,12 @@ import { LastKnown } from "../domain/last-known.ts";
 import { VOLUME_FINDING_IDS } from "../inspect/catalogue.ts";
 import { VOLUME_STATES } from "../inspect/compare.ts";
 import type { Logger } from "../observability/log.ts";
-import { RecurringFailure } from "../observability/recurring-failure.ts";
-import { inBackground } from "../observability/request-scope.ts";
 import { seriesOf } from "../observability/series.ts";
+import { lookAgain } from "./look-loop.ts";
 import type { SurveyedVolume, VolumeHealthService } from "./volume-health.ts";
 
 /** Between two looks at all volumes, milliseconds: a look reads every record and every file. */
 export const SURVEY_INTERVAL_MS = 300_000;
-/** Pause after a look that failed. Milliseconds. */
-const RETRY_MS = 60_000;
-/** Time for one look. Milliseconds. */
-const LIMIT_MS = 60_000;
 /** Time without a look after which nothing is known. Milliseconds. */
 export const SURVEY_MAX_AGE_MS = 3 * SURVEY_INTERVAL_MS;
 
@@ -68,20 +63,8 @@ export class FindingsWatch {
   /** Looks again and again until `signal` aborts. Never throws. */
   async run(signal: AbortSignal): Promise<void> {
     const { health, clock, logger } = this.#options;
-    const failures = new RecurringFailure(logger, "looking at all volumes");
-    while (!signal.aborted) {
-      let pause = SURVEY_INTERVAL_MS;
-      try {
-        const limit = AbortSignal.any([signal, AbortSignal.timeout(LIMIT_MS)]);
-        this.#seen.set(await inBackground("survey", () => health.survey(limit)));
-        failures.worked();
-      } catch (error) {
-        pause = RETRY_MS;
-        if (!signal.aborted) failures.failed(error);
-      }
-      await clock.sleep(pause, signal).catch(() => {});
-    }
-    // Another replica looks from now on.
-    this.#seen.clear();
+    const loop = { what: "looking at all volumes", scope: "survey", intervalMs: SURVEY_INTERVAL_MS };
+    const look = (limit: AbortSignal) => health.survey(limit);
+    await lookAgain({ ...loop, seen: this.#seen, look, clock, logger }, signal);
   }
 }

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { FILE_DISK, NEW_RECORD } from "../../test/support/records.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import type { RdsVolume } from "../rds/volume.ts";
 import type { ClusterView } from "./drift.ts";
 import { looksUnasked } from "./left-behind.ts";
 import { type ReconcileLab, startReconcileLab } from "./reconcile.fixture.ts";
@@ -139,6 +140,21 @@ describe("a volume that nobody was told of", () => {
     }
   });
 
+  test("is kept if a PersistentVolume of another driver names it, and if the configured id is another cluster's", async () => {
+    const world = await start();
+    const id = await world.volume(NAME, { pv: false });
+    const remove = (volume: RdsVolume, signal: AbortSignal) => world.on.volumes.removeUnasked(volume, signal);
+    const pv = { name: "pv", driver: "another.example", handle: id };
+    for (const [volumes, uid] of [
+      [[pv], CLUSTER],
+      [[], "0f4c3d1e-5b7a-4c7e-9d55-2f1f6a1f9a11"],
+    ] as const) {
+      const unasked = { remove, clusterUid: async () => uid, names: { volumes: async () => volumes } };
+      await look(world, world.reconciler({ unasked }).loop, 90);
+      expect(there(world)).toBe(true);
+    }
+  });
+
   test("is kept by a PersistentVolume, by an attachment of any time, by a repeated CreateVolume, and by another name", async () => {
     for (const [name, prepare] of [
       [NAME, async (world: ReconcileLab) => world.cluster.addVolume(volumeIdFromName(NAME))],
@@ -159,6 +175,14 @@ describe("a volume that nobody was told of", () => {
           return world.on.simulator.device.setDisk(handle, { "nvme-tcp-server-nqn": nqn });
         },
       ],
+      // A person has filled it, over an export of any name, or on the RDS itself.
+      ...[{ "nvme-tcp-server-nqn": "nqn.2026-01.org.example:fill" }, { "mount-filesystem": true }].map(
+        (change) =>
+          [
+            NAME,
+            (world: ReconcileLab) => world.on.simulator.device.setDisk(volumeIdFromName(NAME), change),
+          ] as const,
+      ),
       ["by-hand", async () => {}],
     ] as const) {
       const world = await start();

@@ -3,6 +3,7 @@ import { isFailure } from "../domain/errors/driver-error.ts";
 import { SLOT_PREFIX } from "../domain/volume-id.ts";
 import { isObjectName } from "../kubernetes/names.ts";
 import type { ClusterReader } from "../kubernetes/port.ts";
+import type { StorageNames } from "../kubernetes/storage-names.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 import type { ClusterView } from "./drift.ts";
 
@@ -50,12 +51,34 @@ export function looksUnasked({ id, record, disk }: RdsVolume, view: ClusterView)
   const isBlank = source === undefined || copy !== undefined;
   const isUntouched = epoch === 0 && attachments.length === 0 && ended.length === 0 && isBlank;
   if (!isClusterUid(cluster)) return false;
-  // A volume of another driver holds data with epoch 0. Its item keeps the name of its last export.
-  if (!id.startsWith(SLOT_PREFIX) || disk.exported || disk.nqn.includes(`:${id}.`)) return false;
+  // A volume of another driver holds data with epoch 0. An item keeps the name of its last export, which a person may have made to fill the volume.
+  if (!id.startsWith(SLOT_PREFIX) || disk.exported || disk.nqn !== "") return false;
+  // The RDS itself may have filled it: the driver makes no item that it mounts.
+  if (disk.mounted || disk.mountFilesystem) return false;
   // The CreateVolume of a volume with a new revision was repeated, and answered.
   if (!isUntouched || invalidations !== undefined || claim === undefined || !PROVISIONED.test(name))
     return false;
   return !view.persistentVolumes.some(({ handle }) => handle === id);
+}
+
+/** The proofs and the act of removing a volume that nobody was told of. */
+export interface Unasked {
+  /** Removes a volume, unless it has changed. Returns whether it did. */
+  readonly remove: (volume: RdsVolume, signal: AbortSignal) => Promise<boolean>;
+  /** UID of the cluster whose claims are read: the configured cluster id may be that of another one. */
+  readonly clusterUid: (signal: AbortSignal) => Promise<string>;
+  /** PersistentVolumes of any driver: those of a second installation, or of a former driver name, count. */
+  readonly names: Pick<StorageNames, "volumes">;
+}
+
+/** Whether a volume is of the very cluster that is read, and no PersistentVolume of any driver names it. */
+export async function isNamedNowhere(
+  { clusterUid, names }: Unasked,
+  { id, record }: Pick<RdsVolume, "id" | "record">,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if ((await clusterUid(signal)) !== record.cluster) return false;
+  return !(await names.volumes(signal)).some(({ handle }) => handle === id);
 }
 
 /**

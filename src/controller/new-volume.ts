@@ -2,6 +2,7 @@ import type { Capability } from "../domain/access-mode.ts";
 import type { CapacityRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure } from "../domain/errors/driver-error.ts";
+import type { Premises } from "../domain/premises.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import { problemOfSource, requireFinished, requireRoomForCopy } from "../rds/copy.ts";
@@ -22,6 +23,8 @@ interface Options {
   readonly clusterId: string;
   /** Default pool and folder. */
   readonly layout: Layout;
+  /** Left out: nobody has asked the device. */
+  readonly premises?: Premises;
 }
 
 /** A volume that does not exist yet. */
@@ -43,8 +46,9 @@ export interface WantedVolume {
 /** Makes a volume that does not exist, blank or from its source. One RouterOS command; two with a source, three if that is on another pool than the default one. */
 export async function makeVolume(options: Options, wanted: WantedVolume): Promise<Classified> {
   const { id, range, capabilities, parameters, layout, pool, signal } = wanted;
-  if (wanted.source?.kind === "volume" && parameters.cloneMode === "copy")
-    return makeCopyTarget(options, wanted, wanted.source.id);
+  const isCopy = wanted.source?.kind === "volume" && parameters.cloneMode === "copy";
+  if (wanted.source !== undefined) options.premises?.require(isCopy ? "copies" : "snapshots");
+  if (wanted.source?.kind === "volume" && isCopy) return makeCopyTarget(options, wanted, wanted.source.id);
   if (wanted.source !== undefined) return makeClone(options, wanted, wanted.source);
   const form = requireFileLayout(pool, parameters.layout);
   const sizeBytes = fitting(chooseSize(range, capabilities), pool, range);

@@ -2,6 +2,7 @@ import { failure } from "../domain/errors/driver-error.ts";
 import { filesystemUuidOf } from "../domain/filesystem-uuid.ts";
 import type { FilesystemState, PublishContext } from "../domain/publish-context.ts";
 import { connectionOf, type VolumeRecord } from "../domain/record/volume-record.ts";
+import { isOfEarlierDriver, type VolumeId } from "../domain/volume-id.ts";
 import type { RdsVolume } from "../rds/volume.ts";
 
 /**
@@ -25,7 +26,7 @@ export function publishContextOf(
     port: disk.port,
     hostNqn,
     sizeBytes: disk.size,
-    filesystemState: filesystemState(record),
+    filesystemState: filesystemState(id, record),
     ...(isMountedClone ? { filesystemUuid: filesystemUuidOf(id) } : {}),
     readonly: attachment?.readonly ?? false,
     // Settings that were changed since are for later attachments.
@@ -36,9 +37,10 @@ export function publishContextOf(
 /**
  * Whether the volume may hold a filesystem; the same for the whole life of an attachment. A node cannot report to the RDS
  * that it made a filesystem, so every attachment but the first must expect one. A clone holds one if its origin did, and the
- * clone's record has had the origin's from the beginning (freshAttach in migration/publish.ts adds none).
+ * clone's record has had the origin's from the beginning (freshAttach in migration/publish.ts adds none). A volume of the earlier driver
+ * was in use before its first epoch.
  */
-function filesystemState(record: VolumeRecord): FilesystemState {
+function filesystemState(id: VolumeId, record: VolumeRecord): FilesystemState {
   if (record.source !== undefined && record.filesystem !== undefined) return "keep";
-  return record.epoch === 1 ? "new" : "used";
+  return record.epoch === 1 && !isOfEarlierDriver(id) ? "new" : "used";
 }

@@ -65,7 +65,11 @@ export async function startReconcileLab(options: StackOptions = {}): Promise<Rec
         clock,
         logger: recordingLogger(log),
         cluster,
-        removeUnasked: (volume, signal) => on.volumes.removeUnasked(volume, signal),
+        unasked: {
+          remove: (volume, signal) => on.volumes.removeUnasked(volume, signal),
+          clusterUid: async () => options.clusterId ?? "test",
+          names: { volumes: async () => [] },
+        },
         ...over,
       });
       return { loop, log };

@@ -1,9 +1,11 @@
 import type { Clock } from "../domain/clock.ts";
+import { isOfEarlierDriver } from "../domain/volume-id.ts";
 import type { ClusterReader, EventSink } from "../kubernetes/port.ts";
 import type { StaleCause } from "../migration/decision.ts";
 import type { Logger } from "../observability/log.ts";
 import { RecurringFailure } from "../observability/recurring-failure.ts";
 import { inBackground } from "../observability/request-scope.ts";
+import { hasPlainName } from "../rds/layout.ts";
 import type { Rds } from "../rds/rds.ts";
 import type { ForeignDisk, RdsVolume } from "../rds/volume.ts";
 import type { AttachmentService } from "./attachments.ts";
@@ -21,10 +23,12 @@ import { Lasting } from "./lasting.ts";
 import {
   GHOST_AFTER_MS,
   isClaimGone,
+  isNamedNowhere,
   isUnusedOn,
   looksUnasked,
   nodeLookup,
   UNUSED_AFTER_MS,
+  type Unasked,
 } from "./left-behind.ts";
 import type { MigrationMetrics } from "./migration-metrics.ts";
 import type { MigrationReporter } from "./migration-reporter.ts";
@@ -39,8 +43,8 @@ export interface ReconcilerOptions {
   /** undefined without an orchestrator: only deadlines and exports are looked at. */
   readonly cluster: ClusterReader | undefined;
   readonly events: EventSink | undefined;
-  /** Removes a volume whose CreateVolume was never answered, unless it has changed. Returns whether it did. Left out: none is removed. */
-  readonly removeUnasked?: ((volume: RdsVolume, signal: AbortSignal) => Promise<boolean>) | undefined;
+  /** For volumes whose CreateVolume was never answered. Left out: none is removed. */
+  readonly unasked?: Unasked | undefined;
   /** Called with the volumes of each look, to keep a copy of their records. Its failures are logged and stop nothing. */
   readonly keep?: ((found: Listed, signal: AbortSignal) => Promise<void>) | undefined;
   /** Limits in milliseconds, for tests. */
@@ -203,6 +207,7 @@ export class Reconciler {
   ): Promise<StaleCause | undefined> {
     const { cluster } = this.#options;
     const { epoch, invalidations } = volume.record;
+    if (mayBeEarlierDrivers(volume, view)) return undefined;
     if (!(await look.nodeExists(node))) return "node-gone";
     if (cluster === undefined) return undefined;
     const lasted = this.#lasting.note(`attachment:${volume.id}:${node}:${epoch}:${invalidations}`);
@@ -212,10 +217,12 @@ export class Reconciler {
 
   /** Removes a volume that a late CreateVolume made after it was given up. */
   async #removeUnasked(volume: RdsVolume, view: ClusterView, signal: AbortSignal): Promise<boolean> {
-    const { cluster, removeUnasked, logger } = this.#options;
-    if (cluster === undefined || removeUnasked === undefined || !looksUnasked(volume, view)) return false;
+    const { cluster, unasked, logger } = this.#options;
+    if (cluster === undefined || unasked === undefined || !looksUnasked(volume, view)) return false;
     if (this.#lasting.note(`volume:${volume.id}:${volume.record.createdAt}`) < UNUSED_AFTER_MS) return false;
-    if (!(await isClaimGone(cluster, volume, signal)) || !(await removeUnasked(volume, signal))) return false;
+    if (!(await isClaimGone(cluster, volume, signal))) return false;
+    if (!(await isNamedNowhere(unasked, volume, signal)) || !(await unasked.remove(volume, signal)))
+      return false;
     logger.warn(
       "removed a volume that was never attached, and whose claim and PersistentVolume do not exist",
       {
@@ -247,6 +254,17 @@ export class Reconciler {
       this.#keeping.failed(error);
     }
   }
+}
+
+/**
+ * Whether the earlier driver may have attached the volume to a node since its record was written: that driver writes no record, and uses one NQN for all
+ * nodes. Clearing an attachment would end that node's connection.
+ */
+function mayBeEarlierDrivers(volume: RdsVolume, view: ClusterView): boolean {
+  const { id, disk, record } = volume;
+  if (!isOfEarlierDriver(id) || !hasPlainName(disk.nqn, id)) return false;
+  const recorded = new Set(record.attachments.map(({ node }) => node));
+  return [...wantedNodes(volume, view)].some((node) => !recorded.has(node));
 }
 
 /**

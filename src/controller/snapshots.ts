@@ -1,4 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
+import type { Premises } from "../domain/premises.ts";
 import { parseSnapshotHandle, type SnapshotHandle, snapshotIdFromName } from "../domain/snapshot-id.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { ConversionStore } from "../rds/convert.ts";
@@ -14,6 +15,8 @@ export interface SnapshotServiceOptions {
   readonly layout: Layout;
   /** Bytes that stay free in each pool. */
   readonly reserveBytes: bigint;
+  /** Left out: nobody has asked the device. */
+  readonly premises?: Premises;
 }
 
 /** CreateSnapshot, in domain terms. */
@@ -64,7 +67,8 @@ export class SnapshotService {
     for (const key of Object.keys(parameters)) {
       if (!key.startsWith(METADATA_PREFIX)) throw failure("snapshotParameter", { key });
     }
-    const { store, conversions, layout, reserveBytes } = this.#options;
+    const { store, conversions, layout, reserveBytes, premises } = this.#options;
+    premises?.require("snapshots");
     const id = snapshotIdFromName(name);
     const found = await store.source(source, signal);
     // Its source may have been deleted since an earlier call made it.

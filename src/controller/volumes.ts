@@ -4,6 +4,7 @@ import { type CapacityRange, checkRange } from "../domain/capacity-range.ts";
 import type { Clock } from "../domain/clock.ts";
 import { failure, isFailure, toDriverError } from "../domain/errors/driver-error.ts";
 import { GrpcCode } from "../domain/errors/grpc-code.ts";
+import type { Premises } from "../domain/premises.ts";
 import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { HealthEntry } from "../inspect/health.ts";
 import { type CopyTarget, isCopyTarget, requireFinished } from "../rds/copy.ts";
@@ -31,6 +32,7 @@ export interface VolumeServiceOptions {
   readonly reserveBytes: bigint;
   readonly clusterId: string;
   readonly copies: CopyService;
+  readonly premises?: Premises;
 }
 
 /** CreateVolume, in domain terms. */
@@ -84,9 +86,7 @@ export class VolumeService {
     this.#revisions = new Revisions(options);
   }
 
-  /**
-   * CSI CreateVolume: two RouterOS commands, three with a source; one for a volume that was asked for in the same way within the last minute.
-   */
+  /** CSI CreateVolume: two RouterOS commands, three with a source; one for a volume that was asked for in the same way within the last minute. */
   async create(request: CreateRequest): Promise<VolumeInfo> {
     const { name, range, capabilities, source, signal } = request;
     requireSupported(capabilities);

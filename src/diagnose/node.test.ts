@@ -31,6 +31,12 @@ test("a node that is well: nothing is found, and the chain says what was not ask
   ]);
 });
 
+test("a connection of the earlier driver, which has another host NQN, is used as it is", async () => {
+  const other = "nqn.2014-08.org.nvmexpress:uuid:22222222-2222-4222-8222-222222222222";
+  node.sysfs.rename("nqn.2000-02.com.mikrotik:pvc-01234567-89ab-cdef-0123-456789abcdef", other);
+  expect(told(await node.diagnose())).toEqual([]);
+});
+
 test("the kernel's count of messages that it left out is no error", async () => {
   node.write("dev/kmsg", node.kernelSays(5, "nvme_log_error: 3 callbacks suppressed"));
   expect(told(await node.diagnose())).toEqual([]);

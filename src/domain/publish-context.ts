@@ -6,8 +6,8 @@ import { type ConnectionSettings, DEFAULT_SETTINGS } from "./record/volume-recor
 /**
  * The content of a volume when a node stages it:
  * - `new`: never attached for a filesystem before; mkfs is allowed on a blank device;
- * - `used`: an earlier node may have made the filesystem; mkfs only after the deep blank check;
- * - `keep`: it holds data for sure (restored, cloned, adopted); mkfs is never allowed.
+ * - `used`: an earlier node may have made the filesystem, as with each adopted volume; mkfs only after the deep blank check;
+ * - `keep`: it holds data for sure (restored or cloned); mkfs is never allowed.
  */
 export type FilesystemState = "new" | "used" | "keep";
 

@@ -14,6 +14,11 @@ const ADOPTED = /^pvc-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 /** Prefix of every slot that this driver makes. */
 export const SLOT_PREFIX = "csi-";
 
+/** Whether a volume was made by the earlier Go driver: its handle is not made from its name. */
+export function isOfEarlierDriver(id: VolumeId): boolean {
+  return !id.startsWith(SLOT_PREFIX);
+}
+
 /**
  * Derives the handle of a CSI volume name: `csi-` + the first 28 hex digits of its SHA-256 (UTF-8 bytes).
  * 32 characters, the slot limit of RouterOS 7.24.

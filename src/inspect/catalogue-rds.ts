@@ -19,8 +19,8 @@ export const rdsFindings = {
     "Let `rds-csi volumes convert` end if it runs. If it was interrupted, `rds-csi volumes convert HANDLE --yes` goes on where it ended, or says why it cannot. Until then add and remove no disk item and no file of the volume by hand: only together do they hold its record and its data.",
   ),
   "record-unusable": finding("critical", "name")(
-    "The volume's record on the RDS is unreadable, or of another installation. A PersistentVolume of this cluster names the volume, or a node uses it; the controller changes nothing about it.",
-    "If the comment was damaged: `rds-csi volumes record HANDLE --restore`. If the record names another cluster, compare --cluster-id of controller, nodes and this command.",
+    "The volume's record on the RDS is missing, unreadable, or of another installation. A PersistentVolume of this cluster names the volume, or a node uses it; the controller changes nothing about it.",
+    "If the comment was damaged: `rds-csi volumes record HANDLE --restore`. If the record names another cluster, compare --cluster-id of controller, nodes and this command. If the earlier driver made the volume: `rds-csi volumes adopt HANDLE`.",
     IO_STOPS,
   ),
   "foreign-disk": finding("warning", "name")(
@@ -46,7 +46,7 @@ export const rdsFindings = {
   ),
   "file-left": finding("warning", "file")(
     "The backing file is there without a disk item. A deletion was interrupted, or the disk item was removed by hand.",
-    'To use the volume again: `/disk add type=file file-path=FILE slot=HANDLE mount-filesystem=no`, then `rds-csi volumes record HANDLE --restore`. Only if it was to be deleted, and no PersistentVolume names it: `/disk/btrfs/subvolume/remove [find where fullname~"HANDLE\\$"]` if FILE is in a folder of that name, else `/file remove [find where name="FILE"]`.',
+    "To use the volume again: `/disk add type=file file-path=FILE slot=HANDLE mount-filesystem=no`, then `rds-csi volumes record HANDLE --restore`. If it was to be deleted: `rds-csi volumes orphans` says whether it can be, and `rds-csi volumes orphans --delete HANDLE` plans that.",
   ),
   "device-not-ready": finding("error", "size")(
     "The RDS reports no size for the disk item: its device is not ready",

@@ -65,7 +65,7 @@ const clusterFindings = {
   ),
   "size-below-pv": finding("critical", "size")(
     "The disk is smaller than the PersistentVolume says. The end of the data may be gone.",
-    `${STOP} and find out who changed the disk on the RDS. Never shrink a disk; growing it back does not bring data back.`,
+    `${STOP} and find out who changed the disk on the RDS. Never shrink a disk; growing it back does not bring data back. One of the earlier driver that was smaller from the beginning: ask for more in the claim, and it grows.`,
     ["attached-size"],
   ),
   "size-above-pv": finding("warning", "size")(
@@ -82,7 +82,7 @@ const clusterFindings = {
   ),
   "pv-missing": finding("warning", "name")(
     "No PersistentVolume of the cluster names the volume: an orphan",
-    'Make sure that no other cluster uses it. To delete it with its data: `/disk remove [find where slot=HANDLE]`, then, of the layout subvolume, `/disk/btrfs/subvolume/remove [find where fullname~"HANDLE\\$"]`, else `/file remove [find where name="FILE"]`. To keep it, create a PersistentVolume with volumeHandle HANDLE.',
+    "Make sure that no other cluster uses it. `rds-csi volumes orphans` shows its age and whether it can be deleted; `rds-csi volumes orphans --delete HANDLE` plans its deletion with its data. To keep it, create a PersistentVolume with volumeHandle HANDLE.",
   ),
   "pv-ambiguous": finding("error", "name")(
     "Several PersistentVolumes name the volume, so two claims may write to it",

@@ -1,3 +1,4 @@
+import type { AttachmentView } from "../kubernetes/port.ts";
 import { ifKnown } from "./fact.ts";
 import { type VolumeFacts, volumeOf } from "./facts.ts";
 import { listed } from "./finding.ts";
@@ -6,9 +7,10 @@ import type { Drift } from "./volume-finding.ts";
 
 /** The record's attachments against VolumeAttachments, Nodes and pods. */
 export function* compareAttachments(facts: VolumeFacts): Iterable<Drift> {
-  for (const { name, node, attachError, detachError } of ifKnown(facts.cluster.attachments) ?? []) {
+  for (const each of ifKnown(facts.cluster.attachments) ?? []) {
+    const { name, node, attachError, detachError } = each;
     for (const [call, error] of [
-      ["attach", attachError],
+      ["attach", isBeforeAdoption(each) ? undefined : attachError],
       ["detach", detachError],
     ] as const) {
       if (error === undefined) continue;
@@ -21,6 +23,14 @@ export function* compareAttachments(facts: VolumeFacts): Iterable<Drift> {
   if (state === "absent") yield* withoutPv(facts);
   if (state === "known") yield* withVolumeAttachments(facts);
   if (state === "known") yield* withPods(facts);
+}
+
+/**
+ * Whether its node was refused although another driver had attached it, before the volume was adopted: external-attacher asks once more at its start,
+ * and keeps the refusal for as long as the VolumeAttachment lives. A volume that is not adopted yet has a finding of its own.
+ */
+function isBeforeAdoption({ attached, attachError }: AttachmentView): boolean {
+  return attached && / is not adopted: /.test(attachError?.message ?? "");
 }
 
 /** Who is attached, and was not so just now. */

@@ -1,4 +1,5 @@
 import { shortSize } from "../domain/size.ts";
+import { isOfEarlierDriver } from "../domain/volume-id.ts";
 import { SIZE_GRANULARITY } from "../rds/layout.ts";
 import { ifKnown } from "./fact.ts";
 import type { RdsFacts, VolumeFacts } from "./facts.ts";
@@ -92,8 +93,14 @@ function* comparePool(pool: RdsFacts["pool"]): Iterable<Drift> {
   }
 }
 
+/** The size that the earlier driver gives a volume: a whole number of the largest unit that fits. */
+function flooredSize(bytes: bigint): bigint {
+  const shift = [40n, 30n, 20n, 10n].find((bits) => bytes >= 1n << bits) ?? 0n;
+  return (bytes >> shift) << shift;
+}
+
 /** The size on the RDS against PersistentVolume, claim and publish contexts. */
-export function* compareSize({ rds, cluster }: VolumeFacts): Iterable<Drift> {
+export function* compareSize({ handle, rds, cluster }: VolumeFacts): Iterable<Drift> {
   const size = rds.foreign === undefined ? ifKnown(rds.disk)?.size : undefined;
   const capacity = ifKnown(cluster.pv)?.capacityBytes;
   const claim = ifKnown(cluster.claim);
@@ -105,7 +112,10 @@ export function* compareSize({ rds, cluster }: VolumeFacts): Iterable<Drift> {
   if (size !== undefined && capacity !== undefined) {
     const sides = { rds: exactSize(size), kubernetes: exactSize(capacity) };
     const text = `The disk has ${sides.rds}, the PersistentVolume ${sides.kubernetes}`;
-    if (size < capacity) yield ["size-below-pv", text, sides];
+    if (isOfEarlierDriver(handle) && size < capacity && size === flooredSize(capacity)) {
+      const more = { ...sides, severity: "warning" } as const;
+      yield ["size-below-pv", `${text}: the earlier driver rounded it down, and it never was larger`, more];
+    } else if (size < capacity) yield ["size-below-pv", text, sides];
     // Sizes on the RDS are rounded up, which a PersistentVolume made by hand may not show. An expansion grows the disk first,
     // so the claim's request must be known.
     else if (size - capacity >= SIZE_GRANULARITY && !pending && cluster.claim.state !== "unknown")

@@ -186,7 +186,7 @@ function clusterFacts({ pvs, attachments, nodes }: ClusterLists, handle: VolumeI
  * Whether a VolumeAttachment without PersistentVolume was of a volume: by the NQN in its publish context, else by the
  * PersistentVolume's name, which external-provisioner makes equal to the CSI volume name.
  */
-function isLeftOf(handle: VolumeId, { pvName, metadata: { nqn = "" } }: AttachmentView): boolean {
+export function isLeftOf(handle: VolumeId, { pvName, metadata: { nqn = "" } }: AttachmentView): boolean {
   if (nqn !== "") return nqn.endsWith(`:${handle}`) || nqn.includes(`:${handle}.`);
   return pvName !== undefined && volumeIdFromName(pvName) === handle;
 }

@@ -11,6 +11,7 @@ import type { ClusterReader, EventSink } from "./port.ts";
 import { clusterReader } from "./reader.ts";
 import { recentVolumes } from "./recent-volumes.ts";
 import { configMapShards, type ShardStore } from "./record-shards.ts";
+import { type StorageNames, storageNames } from "./storage-names.ts";
 import { ApiTransport } from "./transport.ts";
 import { type SnapshotObjects, snapshotObjects } from "./volume-snapshots.ts";
 
@@ -35,6 +36,8 @@ export interface Kubernetes {
   readonly inspector: ClusterInspector;
   /** VolumeSnapshots and their contents, for people. */
   readonly snapshots: SnapshotObjects;
+  /** What PersistentVolumes and VolumeSnapshotContents of any driver name. */
+  readonly names: StorageNames;
   readonly events: EventSink;
   readonly leaders: LeaseElection;
   /** @param name of the Node object */
@@ -71,6 +74,7 @@ export async function createKubernetes(options: KubernetesOptions): Promise<Kube
     reader,
     inspector: clusterInspector(api, driverName),
     snapshots: snapshotObjects(api, driverName),
+    names: storageNames(api),
     events,
     leaders,
     ownNode: (name) => ownNode(api, name, driverName),

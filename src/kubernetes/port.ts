@@ -25,6 +25,7 @@ export interface AttachmentView {
   /** Messages of the last attach and the last detach that failed; undefined: none is shown. */
   readonly attachError: AttachErrorView | undefined;
   readonly detachError: AttachErrorView | undefined;
+  readonly createdAt?: number | undefined;
 }
 
 /** An error that a VolumeAttachment shows. */
@@ -57,6 +58,10 @@ export interface PersistentVolumeView {
   readonly deletedAt?: number | undefined;
   /** spec.csi.readOnly */
   readonly readOnly?: boolean | undefined;
+  /** spec.csi.fsType; undefined: the driver's default. */
+  readonly fsType?: string | undefined;
+  /** spec.csi.volumeAttributes: the volume context of its CreateVolume. */
+  readonly attributes?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface OwnerView {

@@ -29,6 +29,7 @@ export function attachmentView(driver: string, object: V1VolumeAttachment): Atta
     metadata: status?.attachmentMetadata ?? {},
     attachError: errorView(status?.attachError),
     detachError: errorView(status?.detachError),
+    createdAt: timeOf(metadata?.creationTimestamp) || undefined,
   };
 }
 
@@ -55,6 +56,8 @@ export function persistentVolumeView(
     createdAt: timeOf(metadata?.creationTimestamp) || undefined,
     deletedAt: timeOf(metadata?.deletionTimestamp) || undefined,
     readOnly: spec.csi.readOnly === true ? true : undefined,
+    fsType: spec.csi.fsType || undefined,
+    attributes: spec.csi.volumeAttributes,
   };
 }
 

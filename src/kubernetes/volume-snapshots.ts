@@ -120,7 +120,8 @@ export function snapshotObjects(api: KubernetesApi, driver: string): SnapshotObj
   };
 }
 
-function contentView(object: Json): SnapshotContentView {
+/** A VolumeSnapshotContent as the API shows it. */
+export function contentView(object: Json): SnapshotContentView {
   const { metadata, spec, status } = object ?? {};
   const of = spec?.volumeSnapshotRef;
   const size = count(status?.restoreSize);

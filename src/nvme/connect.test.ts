@@ -34,6 +34,18 @@ describe("connect", () => {
     await expect(rig.dataPath.connect(TARGET)).rejects.toMatchObject({ id: "connectedAsOtherHost" });
   });
 
+  test("live for another host, under the name of the earlier driver: used as it is", async () => {
+    const nqn = `${PREFIX}:pvc-01234567-89ab-cdef-0123-456789abcdef`;
+    rig.sysfs.rename(nqn, HOST.replaceAll("1111", "2222"));
+    expect(await rig.dataPath.connect({ ...TARGET, nqn })).toMatchObject({ name: "nvme0n1", nqn });
+    expect(rig.commands).toEqual([]);
+    // With an epoch it is a connection of this driver, which has this node's own host NQN.
+    rig.sysfs.rename(`${nqn}.3-0011aabb`, HOST.replaceAll("1111", "2222"));
+    await expect(rig.dataPath.connect({ ...TARGET, nqn: `${nqn}.3-0011aabb` })).rejects.toMatchObject({
+      id: "connectedAsOtherHost",
+    });
+  });
+
   test("absent: connects with every parameter explicit, waits for the device", async () => {
     const fresh = rig.sysfs;
     fresh.rename("nqn.2019-01.com.example:other", HOST);

@@ -1,5 +1,6 @@
 import type { Target } from "../host/data-path.ts";
 import { type Endpoint, endpointText, parseEndpoint, sameEndpoint } from "./endpoint.ts";
+import { isEarlierNqn } from "./nqn.ts";
 import type { Controller } from "./sysfs.ts";
 
 /** The state of the controllers of one NQN on this node, for a node that wants to use the NQN. */
@@ -26,14 +27,17 @@ export function isGoing({ state }: Pick<Controller, "state">): boolean {
 }
 
 /**
- * Tells the state of the controllers of one NQN. Several are paths of one subsystem: one that is right and live is enough.
+ * Tells the state of the controllers of one NQN. Several are paths of one subsystem: one that is right and live is enough. A connection of the earlier
+ * driver has another host NQN, and is used as it is: its volume may be mounted.
  * @param controllers all of this NQN, and no others
  */
 export function controllerState(controllers: readonly Controller[], target: Target): ControllerState {
   if (controllers.length === 0) return { kind: "absent" };
   const present = controllers.filter((controller) => !isGoing(controller));
   if (present.length === 0) return { kind: "going" };
-  const other = present.find((controller) => !isOwn(controller, target));
+  const other = isEarlierNqn(target.nqn)
+    ? undefined
+    : present.find((controller) => !isOwn(controller, target));
   if (other !== undefined) return { kind: "otherHost", controller: other };
   const wanted: Endpoint = { address: target.address, port: String(target.port) };
   const right: Controller[] = [];

@@ -1,5 +1,5 @@
 import { failure } from "../domain/errors/driver-error.ts";
-import { parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
+import { isOfEarlierDriver, parseVolumeId, type VolumeId } from "../domain/volume-id.ts";
 
 /**
  * An NQN of this driver, taken apart: `<prefix>:<slot>.<epoch>-<nonce>`. Version 0.1 gave no nonce; epoch 0 has no suffix.
@@ -19,6 +19,14 @@ export function parseVolumeNqn(prefix: string, nqn: string): VolumeNqn | undefin
   if (epochText === undefined) return { nqn, slot, epoch: 0 };
   const [, epoch] = /^([1-9]\d{0,8})(?:-[0-9a-f]{8})?$/.exec(epochText) ?? [];
   return epoch === undefined ? undefined : { nqn, slot, epoch: Number(epoch) };
+}
+
+/**
+ * Whether an NQN is one under which the earlier Go driver connects a volume. Its connections have a host NQN that nvme-cli found or made up.
+ */
+export function isEarlierNqn(nqn: string): boolean {
+  const slot = parseVolumeId(nqn.slice(nqn.lastIndexOf(":") + 1));
+  return slot !== undefined && isOfEarlierDriver(slot);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { type DriverError, failure, isFailure } from "../domain/errors/driver-error.ts";
 import { decodeRecord } from "../domain/record/record-codec.ts";
-import type { VolumeId } from "../domain/volume-id.ts";
+import { isOfEarlierDriver, type VolumeId } from "../domain/volume-id.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { filesAmong } from "./backing-file.ts";
 import { bootIn, putBoot } from "./boot.ts";
@@ -79,6 +79,11 @@ export class ConversionStore {
     const problem = step === "mark" && volume !== undefined ? problemOfSource(volume) : undefined;
     if (problem !== undefined) throw refuse(problem);
     if (step === "mark" && volume?.record.copy !== undefined) throw refuse("it is being copied");
+    // Its item would be removed, and could not be made anew.
+    if (step === "mark" && isOfEarlierDriver(id))
+      throw refuse(
+        `the earlier driver made it, and RouterOS 7.24 makes no item with a slot of ${id.length} characters`,
+      );
     const left = fresh ?? kept;
     // It may hold an older state of the volume, which a conversion would take for a copy that is whole.
     if (step === "mark" && left !== undefined)

@@ -8,7 +8,7 @@ import type { VolumeId } from "../domain/volume-id.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import { type RdsContext, randomNonce } from "./context.ts";
 import type { Disk } from "./disk.ts";
-import { nqnOf } from "./layout.ts";
+import { hasPlainName, nqnOf } from "./layout.ts";
 import type { RdsVolume } from "./volume.ts";
 
 /** Settings that name the export of a fresh attachment. */
@@ -63,16 +63,12 @@ export function exportNameOf(settings: ExportSettings, { id, record, disk }: Rds
 
 /** Whether an NQN is one of a volume in an epoch, or one without an epoch (`--fencing off`), under any prefix. */
 function isNamedFor(nqn: string, id: VolumeId, epoch: number): boolean {
-  return suffixOf(nqn) === id || isOfEpoch(nqn, id, epoch);
+  return hasPlainName(nqn, id) || isOfEpoch(nqn, id, epoch);
 }
 
 function isOfEpoch(nqn: string, id: VolumeId, epoch: number): boolean {
-  const suffix = suffixOf(nqn);
+  const suffix = nqn.slice(nqn.lastIndexOf(":") + 1);
   return suffix === `${id}.${epoch}` || suffix.startsWith(`${id}.${epoch}-`);
-}
-
-function suffixOf(nqn: string): string {
-  return nqn.slice(nqn.lastIndexOf(":") + 1);
 }
 
 /** How the export of a record is to stand. @param record as `exportedRecord` returns it */

@@ -49,8 +49,12 @@ export async function inspectAll(context: RdsContext, signal: AbortSignal): Prom
   return { survey: await surveyAll(context, signal), files };
 }
 
-/** The image files that bear a slot of ours: `…/SLOT.img` and `…/SLOT/disk.img`. */
-async function listFilesOf(context: RdsContext, part: SlotPart, signal: AbortSignal): Promise<RdsFile[]> {
+/** The image files that bear a slot of ours: `…/SLOT.img` and `…/SLOT/disk.img`. One RouterOS command, or several when there are many. */
+export async function listFilesOf(
+  context: RdsContext,
+  part: SlotPart,
+  signal: AbortSignal,
+): Promise<RdsFile[]> {
   const what = "look for the files of volumes";
   const pattern = `${patternOf(part).replace(/^\^/, "/")}[^/]*(/disk)?[.]img$`;
   const where = ros`name~${pattern}`;

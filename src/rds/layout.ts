@@ -76,6 +76,11 @@ export function nqnOf(prefix: string, volume: VolumeId, epoch: number, nonce?: s
   return nonce === undefined ? name : `${name}-${nonce}`;
 }
 
+/** Whether an NQN is the one of a volume without an epoch, under any prefix: that of the earlier driver, or of `--fencing off`. */
+export function hasPlainName(nqn: string, volume: VolumeId): boolean {
+  return nqn.slice(nqn.lastIndexOf(":") + 1) === volume;
+}
+
 /** Sizes are multiples of 1 MiB: every block size of a backing filesystem divides it. Bytes. */
 export const SIZE_GRANULARITY = 1024n * 1024n;
 

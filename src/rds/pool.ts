@@ -3,6 +3,15 @@ import { shortSize } from "../domain/size.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
 import type { Disk } from "./disk.ts";
 import { isSafePath, SIZE_GRANULARITY } from "./layout.ts";
+import type { Classified } from "./volume.ts";
+
+/** A pool, and the disk that has the slot of a volume which is to be created in it. */
+export interface PoolView {
+  readonly pool: Pool;
+  /** Bytes that a new volume may take now. */
+  readonly available: bigint;
+  readonly existing: Classified | undefined;
+}
 
 /** What the file disks below a mount point take. */
 export interface FileSpace {

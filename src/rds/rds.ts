@@ -1,8 +1,7 @@
 import { RecentMap } from "../domain/recent-map.ts";
-import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
+import type { VolumeRecord } from "../domain/record/volume-record.ts";
 import type { SharedWork } from "../domain/shared-work.ts";
 import type { VolumeId } from "../domain/volume-id.ts";
-import { ros } from "../routeros/script.ts";
 import type { Purpose } from "../routeros/transport/transport.ts";
 import { VolumeCache, type VolumeObserver } from "./cache.ts";
 import { type RdsContext, sharedReads } from "./context.ts";
@@ -10,30 +9,24 @@ import { ConversionStore } from "./convert.ts";
 import { CopyStore } from "./copy-store.ts";
 import { type CreateSpec, createVolume } from "./create.ts";
 import type { Disk } from "./disk.ts";
+import { EarlierStore } from "./earlier.ts";
 import { type ExportSettings, exportIsRight } from "./export.ts";
 import { type GrowSpec, growVolume } from "./grow.ts";
 import { type Inspected, inspectAll, inspectVolume } from "./inspected.ts";
+import { InventoryStore } from "./inventory.ts";
 import type { Layout } from "./layout.ts";
 import { findLeftover } from "./leftover.ts";
 import { classifiedAmong, findClassified, hasVolumes, listAll, listForRemoval } from "./lookup.ts";
 import { type EntryOf, type PageRead, readPage, type VolumePage } from "./page.ts";
 import { type Place, pathsOnPools, placeOn, requirePlace } from "./place.ts";
-import { PendingVolumes, type Pool } from "./pool.ts";
+import { PendingVolumes, type Pool, type PoolView } from "./pool.ts";
 import { type RemoveResult, removeFile, removeVolume } from "./remove.ts";
 import { SnapshotStore } from "./snapshots.ts";
 import { PoolSpace } from "./space.ts";
-import { findStray, listFiles, type RdsFile, type Survey, surveyAll } from "./survey.ts";
+import { findStray, type RdsFile, type Survey, surveyAll } from "./survey.ts";
 import { DeviceVersion, type RouterOsVersion } from "./version.ts";
 import type { Classified, ForeignDisk, RdsVolume } from "./volume.ts";
 import { readLane, type WritePurpose, type WriteResult, writeRecord } from "./write-record.ts";
-
-/** A pool, and the disk that has the slot of a volume which is to be created in it. */
-export interface PoolView {
-  readonly pool: Pool;
-  /** Bytes that a new volume may take now. */
-  readonly available: bigint;
-  readonly existing: Classified | undefined;
-}
 
 /** Disks with a slot of ours. Callers share it. */
 export type Listed = { readonly volumes: readonly RdsVolume[]; readonly foreign: readonly ForeignDisk[] };
@@ -58,7 +51,8 @@ export class Rds {
   readonly snapshots: SnapshotStore;
   readonly copies: CopyStore;
   readonly conversions: ConversionStore;
-
+  readonly inventory: InventoryStore;
+  readonly earlier: EarlierStore;
   constructor(context: RdsContext) {
     this.#context = context;
     this.#space = new PoolSpace(context);
@@ -67,6 +61,8 @@ export class Rds {
     this.#pages = sharedReads(context, 1);
     this.snapshots = new SnapshotStore(context, (signal) => this.version(signal));
     this.conversions = new ConversionStore(context, (signal) => this.version(signal), this.#space);
+    this.inventory = new InventoryStore(context, (signal) => this.version(signal));
+    this.earlier = new EarlierStore(context, (signal) => this.version(signal));
     this.copies = new CopyStore(context, (signal) => this.version(signal), this.#cache);
   }
 
@@ -158,8 +154,7 @@ export class Rds {
   /** The file at a path. undefined means proven absent. One command. */
   async file(path: string, signal: AbortSignal): Promise<RdsFile | undefined> {
     await this.version(signal);
-    const found = await listFiles(this.#context, ros`name=${path}`, signal);
-    return found.find((file) => file.path === path);
+    return findStray(this.#context, [path], signal);
   }
 
   /** The file that a volume without a disk item has in the folder of the volumes on a mounted pool. One command. @param mounted items of `/disk` */
@@ -187,8 +182,8 @@ export class Rds {
    * @throws poolFull, poolRefused (RESOURCE_EXHAUSTED) when nothing was created
    */
   async create(spec: CreateSpec): Promise<Classified> {
-    const { id, layout, sizeBytes } = spec;
-    const pool = await this.#withRoom(spec.pool, sizeBytes, spec.signal);
+    const { id, layout, sizeBytes, signal } = spec;
+    const pool = await this.#withRoom(spec.pool, sizeBytes, signal);
     return this.#pending.hold({ id, pool, sizeBytes, more: sizeBytes }, async () => {
       const generation = this.#cache.forget(id);
       this.#places.set(id, placeOn(pool, layout, id, spec.form));
@@ -281,7 +276,7 @@ export class Rds {
   async write(
     volume: RdsVolume,
     record: VolumeRecord,
-    exportState: ExportState,
+    exportState: Parameters<typeof writeRecord>[3],
     signal: AbortSignal,
     purpose: WritePurpose = "attach",
   ): Promise<WriteResult> {

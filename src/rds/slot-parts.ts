@@ -31,6 +31,13 @@ const SNAPSHOTS: Scheme = {
   pattern: (classes) => `(^|/)snap-${classes.join("")}`,
 };
 
+/** Names of volumes' subvolumes, behind the folder that they are in. */
+const SUBVOLUMES: Scheme = {
+  alphabet: "0123456789abcdef",
+  depth: 4,
+  pattern: (classes) => `(^|/)(csi|pvc)-${classes.join("")}`,
+};
+
 /** Slots that share their first characters, and have one of `chars` next. */
 export interface SlotPart {
   readonly scheme: Scheme;
@@ -53,6 +60,7 @@ export function isBefore(prefix: string, { path, chars }: SlotPart, slot: string
 /** All slots of a scheme as one part. */
 export const OUR_SLOTS: SlotPart = { scheme: OURS, path: "", chars: OURS.alphabet };
 export const ALL_SNAPSHOTS: SlotPart = { scheme: SNAPSHOTS, path: "", chars: SNAPSHOTS.alphabet };
+export const VOLUME_SUBVOLUMES: SlotPart = { scheme: SUBVOLUMES, path: "", chars: SUBVOLUMES.alphabet };
 export const NUMBERED_SLOTS: SlotPart = { scheme: NUMBERED, path: "", chars: NUMBERED.alphabet };
 
 /** The extended regular expression that the slots of a part meet, and no others. */

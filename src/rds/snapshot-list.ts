@@ -1,9 +1,9 @@
 import type { VolumeId } from "../domain/volume-id.ts";
 import { escapeRegex } from "../routeros/quote.ts";
-import { ros, type Script } from "../routeros/script.ts";
+import { ros } from "../routeros/script.ts";
 import { type RdsContext, readFailure, runRead } from "./context.ts";
 import { guard, REPLY_BYTES, tooMany } from "./parted-read.ts";
-import { ALL_SNAPSHOTS, cutPart, patternOf, type SlotPart } from "./slot-parts.ts";
+import { ALL_SNAPSHOTS, cutPart, patternOf, type SlotPart, VOLUME_SUBVOLUMES } from "./slot-parts.ts";
 import { type Subvolume, subvolumeFromRow, subvolumes } from "./subvolume.ts";
 
 /** Which snapshots are listed. */
@@ -24,13 +24,32 @@ export async function listSnapshots(
   filter: SnapshotFilter,
   signal: AbortSignal,
 ): Promise<Subvolume[]> {
-  const found = await readParts(context, filter, signal, [ALL_SNAPSHOTS]);
+  const rest = filter.source === undefined ? "" : `[0-9a-f]*[.]1[.]${escapeRegex(filter.source)}[.]`;
+  return listParts(context, { what: "list snapshots", part: ALL_SNAPSHOTS, rest }, signal);
+}
+
+/** The subvolumes whose last component has the form of a volume's slot, of any installation and in any folder. RouterOS commands as of `listSnapshots`. */
+export async function listVolumeSubvolumes(context: RdsContext, signal: AbortSignal): Promise<Subvolume[]> {
+  const wanted = { what: "list the subvolumes of volumes", part: VOLUME_SUBVOLUMES, rest: "[0-9a-f-]*$" };
+  return listParts(context, wanted, signal);
+}
+
+/** Names that begin as a part says, and go on as `rest` says. */
+interface Wanted {
+  readonly what: string;
+  readonly part: SlotPart;
+  /** Regular expression. */
+  readonly rest: string;
+}
+
+async function listParts(context: RdsContext, wanted: Wanted, signal: AbortSignal): Promise<Subvolume[]> {
+  const found = await readParts(context, wanted, signal, [wanted.part]);
   return found.filter(({ dead }) => !dead);
 }
 
 async function readParts(
   context: RdsContext,
-  filter: SnapshotFilter,
+  wanted: Wanted,
   signal: AbortSignal,
   parts: readonly SlotPart[],
 ): Promise<Subvolume[]> {
@@ -38,37 +57,32 @@ async function readParts(
   const found: Subvolume[] = [];
   for (const part of parts) {
     const isWhole = cutPart(part, 2).length === 1;
-    const rows = await readPart(context, conditionOf(part, filter), isWhole ? undefined : most, signal);
+    const rows = await readPart(context, { ...wanted, part }, isWhole ? undefined : most, signal);
     if (typeof rows !== "number") found.push(...rows);
     else {
       // Parts differ in size, so they are planned smaller than they may be.
       const smaller = cutPart(part, Math.max(2, Math.ceil((rows * 1.5) / most)));
-      found.push(...(await readParts(context, filter, signal, smaller)));
+      found.push(...(await readParts(context, wanted, signal, smaller)));
     }
   }
   return found;
 }
 
-function conditionOf(part: SlotPart, { source }: SnapshotFilter): Script {
-  const rest = source === undefined ? "" : `[0-9a-f]*[.]1[.]${escapeRegex(source)}[.]`;
-  return ros`fullname~${patternOf(part) + rest}`;
-}
-
 /** The rows, or their number when there are more than `most`. */
 async function readPart(
   context: RdsContext,
-  where: Script,
+  { what, part, rest }: Wanted,
   most: number | undefined,
   signal: AbortSignal,
 ): Promise<readonly Subvolume[] | number> {
-  const what = "list snapshots";
+  const where = ros`fullname~${patternOf(part) + rest}`;
   const menu = ros`/disk/btrfs/subvolume`;
   const outcome = await runRead(context, {
     what,
     listing: subvolumes(where),
     body: (rows) => (most === undefined ? rows : ros`${guard(where, most, menu)}${rows}`),
     signal,
-    coalesceKey: `snapshots:${where.render("")}`,
+    coalesceKey: `subvolumes:${where.render("")}`,
   });
   if (outcome.ok) return outcome.rows.map(subvolumeFromRow);
   const count = tooMany(outcome.failure);

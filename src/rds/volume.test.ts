@@ -15,12 +15,22 @@ import {
 const UID = "0f0f0f0f-1111-2222-3333-444444444444";
 const see = (over: Partial<Disk>, cluster: string | undefined = "test") =>
   classify({ ...DISK, ...over }, cluster);
+const EARLIER = "pvc-0b2c6a3e-6f0e-4a5b-9a43-2f1f0c8f7d11" as typeof ID;
+/** The item of a volume as the earlier Go driver makes it. */
+const EARLIER_DISK = {
+  slot: EARLIER,
+  filePath: `storage-pool/kubernetes-volumes/${EARLIER}.img`,
+  comment: "",
+  exported: true,
+  nqn: `nqn.2000-02.com.mikrotik:${EARLIER}`,
+};
 const ofCluster = (cluster: string) => ({ comment: encodeRecord({ ...RECORD, cluster }) });
 const FOREIGN = {
   "other-cluster": see(ofCluster("other")),
   "former-id": see(ofCluster("default"), UID),
   unreadable: see({ comment: "rds1;n=x" }),
   "no-record": see({ comment: "" }),
+  "earlier-driver": see(EARLIER_DISK),
   misplaced: see({ type: "tmpfs" }),
 } as const satisfies Record<ForeignCause, unknown>;
 const causes = Object.keys(FOREIGN) as ForeignCause[];
@@ -58,6 +68,7 @@ describe("a disk item", () => {
       ],
       ["unreadable", ID, "its record cannot be read: field c is missing"],
       ["no-record", ID, "its comment holds no record of this driver"],
+      ["earlier-driver", EARLIER, "the earlier driver made it, and it has no record yet"],
       ["misplaced", ID, "it is of type tmpfs, not a file"],
     ]);
   });
@@ -96,6 +107,7 @@ test.each<[string, typeof ownVolume, Readonly<Record<ForeignCause | "absent", un
       "former-id": "recordUnusable",
       unreadable: "recordUnusable",
       "no-record": "foreignDisk",
+      "earlier-driver": "volumeNotAdopted",
       misplaced: "foreignDisk",
       absent: undefined,
     },
@@ -108,6 +120,7 @@ test.each<[string, typeof ownVolume, Readonly<Record<ForeignCause | "absent", un
       "former-id": "recordUnusable",
       unreadable: "recordUnusable",
       "no-record": "foreignDisk",
+      "earlier-driver": "volumeNotAdopted",
       misplaced: "foreignDisk",
       absent: "volumeNotFound",
     },
@@ -120,6 +133,7 @@ test.each<[string, typeof ownVolume, Readonly<Record<ForeignCause | "absent", un
       "former-id": "recordUnusable",
       unreadable: "recordUnusable",
       "no-record": undefined,
+      "earlier-driver": "volumeNotAdopted",
       misplaced: undefined,
       absent: undefined,
     },
@@ -149,4 +163,39 @@ test("a written record that cannot be read back is not verified", () => {
   ])
     expect(outcome(() => writtenVolume(disk, "test", "w"))).toBe("notVerified");
   expect(() => writtenVolume({ ...DISK, comment: "" }, "test", "writing it")).toThrow("writing it");
+});
+
+describe("a volume of the earlier driver", () => {
+  const record = { ...RECORD, attachments: [] };
+  const causeOf = (over: Partial<Disk>) => {
+    const found = see({ ...EARLIER_DISK, comment: encodeRecord(record), ...over });
+    return found?.kind === "foreign" ? found.foreign.cause : found?.kind;
+  };
+
+  test("that nobody can have is detached, also without a record", () => {
+    expect(volumeToDetach(see({ ...EARLIER_DISK, exported: false }))).toBeUndefined();
+  });
+
+  test("is misplaced, or has no record, where its file or its slot are others", () => {
+    expect(causeOf({ comment: "", filePath: "storage-pool/x.img" })).toBe("no-record");
+    expect(causeOf({ filePath: "storage-pool/x.img" })).toBe("misplaced");
+  });
+
+  test("is to be adopted again once it is exported under the plain name and its record attaches no node", () => {
+    expect(causeOf({})).toBe("earlier-driver");
+    expect(see({ ...EARLIER_DISK, comment: encodeRecord(record) })).toMatchObject({
+      foreign: {
+        reason: expect.stringContaining(`attaches no node, and it is exported as ${EARLIER_DISK.nqn}`),
+      },
+    });
+    expect(causeOf({ exported: false })).toBe("volume");
+    expect(causeOf({ nqn: `${EARLIER_DISK.nqn}.7-0011aabb` })).toBe("volume");
+    const node = { node: "a", hostNqn: "nqn.2014-08.org.nvmexpress:uuid:a", since: 1, readonly: false };
+    const attached = { ...node, accessMode: "SINGLE_NODE_WRITER", accessType: "block" } as const;
+    expect(causeOf({ comment: encodeRecord({ ...record, attachments: [attached] }) })).toBe("volume");
+  });
+
+  test("is no model for ours: one of ours that is exported under its plain name stays a volume", () => {
+    expect(see({ exported: true, nqn: `nqn.2000-02.com.mikrotik:${ID}` })?.kind).toBe("volume");
+  });
 });

@@ -2,16 +2,16 @@ import { isClusterUid, PLAIN_CLUSTER_ID } from "../domain/cluster-id.ts";
 import { failure } from "../domain/errors/driver-error.ts";
 import { decodeRecord } from "../domain/record/record-codec.ts";
 import type { VolumeRecord } from "../domain/record/volume-record.ts";
-import { parseVolumeId, SLOT_PREFIX, type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import { isOfEarlierDriver, parseVolumeId, type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { Disk } from "./disk.ts";
-import { fileLayoutOf } from "./layout.ts";
+import { fileLayoutOf, hasPlainName } from "./layout.ts";
 
 /**
  * Whether a record is that of a volume, by the name from which the volume's id was made. An adopted volume keeps the slot of its earlier
  * driver, which says nothing of its name.
  */
 export function isRecordOf(id: VolumeId, { name }: VolumeRecord): boolean {
-  return !id.startsWith(SLOT_PREFIX) || volumeIdFromName(name) === id;
+  return isOfEarlierDriver(id) || volumeIdFromName(name) === id;
 }
 
 /** A disk of ours: our slot pattern, a readable record of this installation. */
@@ -29,9 +29,16 @@ export interface RdsVolume {
  *   one uses the UID: it may be ours.
  * - `unreadable`: it has a record that cannot be read here, or that of another volume: it may be ours.
  * - `no-record`: the comment is no record, e.g. emptied by hand: it may be ours.
+ * - `earlier-driver`: the earlier Go driver made it, and no record of ours says who has it: it is to be adopted first.
  * - `misplaced`: the record is ours, and the disk is not one that the driver makes.
  */
-export type ForeignCause = "other-cluster" | "former-id" | "unreadable" | "no-record" | "misplaced";
+export type ForeignCause =
+  | "other-cluster"
+  | "former-id"
+  | "unreadable"
+  | "no-record"
+  | "earlier-driver"
+  | "misplaced";
 
 /** A disk with our slot pattern that must not be changed. */
 export interface ForeignDisk {
@@ -66,6 +73,9 @@ export function classify(disk: Disk, clusterId: string | undefined): Classified 
   }
   if (disk.type !== "file")
     return foreign("misplaced", `it is of type ${disk.type || "unknown"}, not a file`);
+  const hasOwnFile = fileLayoutOf(disk.filePath, id) !== undefined;
+  if (decoded.kind === "foreign" && hasOwnFile && isOfEarlierDriver(id))
+    return foreign("earlier-driver", "the earlier driver made it, and it has no record yet");
   if (decoded.kind === "foreign") return foreign("no-record", "its comment holds no record of this driver");
   if (decoded.kind === "unreadable")
     return foreign("unreadable", `its record cannot be read: ${decoded.reason}`);
@@ -75,9 +85,21 @@ export function classify(disk: Disk, clusterId: string | undefined): Classified 
       "unreadable",
       `its record is that of the volume named ${JSON.stringify(decoded.record.name)}`,
     );
-  if (fileLayoutOf(disk.filePath, id) === undefined)
-    return foreign("misplaced", `its file ${disk.filePath} is not named after it`);
+  if (!hasOwnFile) return foreign("misplaced", `its file ${disk.filePath} is not named after it`);
+  if (isTakenBack(id, decoded.record, disk))
+    return foreign(
+      "earlier-driver",
+      `its record attaches no node, and it is exported as ${disk.nqn}, as the earlier driver does it`,
+    );
   return { kind: "volume", volume: { id, record: decoded.record, disk } };
+}
+
+/**
+ * Whether the earlier driver may have had the volume again since it was adopted: that driver exports every volume under the plain name, and
+ * asks for no record. This one exports a volume only while its record attaches a node.
+ */
+function isTakenBack(id: VolumeId, { attachments }: VolumeRecord, { exported, nqn }: Disk): boolean {
+  return isOfEarlierDriver(id) && attachments.length === 0 && exported && hasPlainName(nqn, id);
 }
 
 /** The volume that a change of its record left. @throws notVerified (UNAVAILABLE) if its record cannot be read back */
@@ -94,17 +116,18 @@ function formerIdReason(clusterId: string): string {
 /**
  * The volume if it is ours; undefined if it is proven that it is not: the RDS has no such item, or one with a readable record
  * of another installation.
- * @throws recordUnusable, foreignDisk (FAILED_PRECONDITION): it may be ours, and nothing can be said about it
+ * @throws recordUnusable, volumeNotAdopted, foreignDisk (FAILED_PRECONDITION): it may be ours, and nothing can be said about it
  */
 export function ownVolume(found: Classified | undefined): RdsVolume | undefined {
   if (found?.kind !== "foreign") return found?.volume;
   const { id, cause, reason } = found.foreign;
   if (cause === "other-cluster") return undefined;
   if (mayHoldRecord(found.foreign)) throw failure("recordUnusable", { volume: id, reason });
+  if (cause === "earlier-driver") throw failure("volumeNotAdopted", { volume: id, reason });
   throw failure("foreignDisk", { slot: id, reason });
 }
 
-/** As ownVolume, for a call that needs the volume. @throws volumeNotFound (NOT_FOUND), recordUnusable, foreignDisk (FAILED_PRECONDITION) */
+/** As ownVolume, for a call that needs the volume. @throws volumeNotFound (NOT_FOUND), and as ownVolume */
 export function requireVolume(id: VolumeId, found: Classified | undefined): RdsVolume {
   const volume = ownVolume(found);
   if (volume === undefined) throw failure("volumeNotFound", { volume: id });
@@ -113,7 +136,7 @@ export function requireVolume(id: VolumeId, found: Classified | undefined): RdsV
 
 /**
  * As ownVolume, for a detach: a disk without export and without a record of ours counts as detached.
- * @throws recordUnusable, foreignDisk (FAILED_PRECONDITION)
+ * @throws as ownVolume
  */
 export function volumeToDetach(found: Classified | undefined): RdsVolume | undefined {
   if (found?.kind === "foreign" && !mayHoldRecord(found.foreign) && !found.foreign.disk.exported)

@@ -224,6 +224,11 @@ describe("the commands of a write", () => {
 });
 
 describe("the results of a write", () => {
+  test("a volume that the RDS may mount is written like any other", async () => {
+    const rds = scripted([[row(STANDING, { "mount-filesystem": true })]]);
+    expect(await writeRecord(rds, RUNNING, STANDING, "leave", signal)).toMatchObject({ kind: "written" });
+  });
+
   const CLAIMED = row(STANDING, { "nvme-tcp-export": false });
   const OTHER = row({ ...STANDING, claim: { ...PVC, name: "other" } });
   const attach = (rds: Scripted, claimed?: (volume: RdsVolume) => void) =>

@@ -1,6 +1,7 @@
 import { failure } from "../domain/errors/driver-error.ts";
 import { encodeChecked, REVISION_ROOM } from "../domain/record/record-codec.ts";
 import type { ExportState, VolumeRecord } from "../domain/record/volume-record.ts";
+import { isOfEarlierDriver } from "../domain/volume-id.ts";
 import { isInBackground } from "../observability/request-scope.ts";
 import { ros, type Script } from "../routeros/script.ts";
 import type { Purpose } from "../routeros/transport/transport.ts";
@@ -26,6 +27,12 @@ export function readLane(purpose: WritePurpose): Purpose {
   return purpose === "attach" && !isInBackground() ? "attach" : "read";
 }
 
+/**
+ * How the export is to stand after a write. `adopt`: as it is while a node has the volume, else off; and the RDS is told in the same
+ * command that it mounts no filesystem of the volume. For the first record of a volume of the earlier driver.
+ */
+export type WriteState = ExportState | "adopt";
+
 /** The result of a compare-and-set. `conflict`: someone else wrote first; decide again on the record that is there. */
 export type WriteResult =
   | { readonly kind: "written"; readonly volume: RdsVolume }
@@ -41,6 +48,7 @@ export type WriteResult =
  * second node that joins a running export is confirmed by a read. So a writer that RouterOS let pass a comparison too late
  * takes the export away from the first writer; the two never share it.
  * @param volume as read; its comment is the one that is compared
+ * @param written how the export is to stand
  * @param purpose the lane of the commands: writes of attachments, with their reads, have one of their own
  * @param claimed called with the volume after the first command, for a caller who goes away before the second one
  * @returns the volume as the last command showed it
@@ -50,12 +58,14 @@ export async function writeRecord(
   context: RdsContext,
   volume: RdsVolume,
   record: VolumeRecord,
-  exportState: ExportState,
+  written: WriteState,
   signal: AbortSignal,
   claimed: (volume: RdsVolume) => void = () => {},
   purpose: WritePurpose = "attach",
 ): Promise<WriteResult> {
   const { id, disk } = volume;
+  const adopts = written === "adopt";
+  const exportState = adopts ? (record.attachments.length > 0 ? "leave" : "off") : written;
   const named = exportedRecord(context, volume, record, exportState);
   const attaches = named.attachments.length > volume.record.attachments.length;
   const write: Write = {
@@ -64,18 +74,24 @@ export async function writeRecord(
     what: `write the record of volume ${id}`,
     comment: encodeChecked(id, named, attaches ? REVISION_ROOM : 0),
     wanted: wantedExport(named, exportState),
+    adopts,
     signal,
     purpose,
   };
   const first = await runSet(write, claim(write));
   if (first === undefined) return { kind: "absent" };
+  if (isUnexportedEarlier(write) && first.exported && first.comment === disk.comment)
+    return { kind: "conflict" };
   if (first.comment === disk.comment && write.comment !== disk.comment) {
     throw failure("notVerified", { what: write.what, detail: "the record did not change" });
   }
   if (first.comment !== write.comment) return { kind: "conflict" };
   const classified = classify(first, context.clusterId);
   if (classified?.kind === "volume") claimed(classified.volume);
-  return confirm(write, first);
+  const result = await confirm(write, first);
+  if (adopts && result.kind === "written" && result.volume.disk.mountFilesystem)
+    throw failure("notVerified", { what: write.what, detail: "mount-filesystem is still on" });
+  return result;
 }
 
 /** One compare-and-set on its way. */
@@ -87,6 +103,7 @@ interface Write {
   /** The record that is written. */
   readonly comment: string;
   readonly wanted: WantedExport;
+  readonly adopts: boolean;
   readonly signal: AbortSignal;
   readonly purpose: WritePurpose;
 }
@@ -96,11 +113,26 @@ function itemWith({ volume }: Write, comment: string): Script {
   return ros`/disk/find where slot=${volume.disk.slot} and comment=${comment}`;
 }
 
+/**
+ * Whether a write is of a volume of the earlier driver that no node had. That driver asks for no record: once it has the volume again, the export is
+ * on, and the comment still the one that was read.
+ */
+function isUnexportedEarlier({ volume: { id, record, disk } }: Write): boolean {
+  return isOfEarlierDriver(id) && record.attachments.length === 0 && !disk.exported;
+}
+
 /** The command that writes the record, with as much of the export as may be written at once. */
 function claim(write: Write): Script {
   const { comment, wanted, volume } = write;
   const { disk } = volume;
-  const mine = itemWith(write, disk.comment);
+  const found = itemWith(write, disk.comment);
+  const mine = isUnexportedEarlier(write) ? ros`${found} and nvme-tcp-export=no` : found;
+  if (write.adopts) {
+    // All volumes of the earlier driver have the same comment: none. The name of the export tells whether somebody changed the item.
+    const unchanged = ros`${mine} and nvme-tcp-server-nqn=${disk.nqn}`;
+    const off = wanted.state === "off" ? ros` nvme-tcp-export=no` : ros``;
+    return ros`/disk/set [${unchanged}] comment=${comment} mount-filesystem=no${off}`;
+  }
   if (wanted.state === "leave") return ros`/disk/set [${mine}] comment=${comment}`;
   if (wanted.state === "off") return ros`/disk/set [${mine}] comment=${comment} nvme-tcp-export=no`;
   if (wanted.state === "fresh") {

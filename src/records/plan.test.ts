@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import type { ClusterView } from "../controller/drift.ts";
+import { looksUnasked } from "../controller/left-behind.ts";
 import { DriverError } from "../domain/errors/driver-error.ts";
 import { hostIdentity } from "../domain/host-identity.ts";
 import { decodeRecord } from "../domain/record/record-codec.ts";
@@ -170,10 +172,20 @@ describe("a restored record", () => {
     expect(planRebuild(facts(1, { copy: other })).record.name).toBe(NAME);
   });
 
-  test("that was never attached, on an item that shows no NQN, is put back as it is", () => {
-    const comment = `rds1;n=${NAME};c=test;t=1`;
+  test("never looks like that of a volume which nobody asked for: a person may have made the item anew on a file with data", () => {
+    const uid = "2b7e1c58-6a4d-4f0e-9c31-8d5f0a6b7c92";
+    const comment = `rds1;n=${NAME};c=${uid};v=vms,disk;t=1`;
     const disk = { ...facts(1).disk, nqn: "", exported: false };
-    expect(planRestore(facts(1, { disk, copy: copy(comment, 0) })).comment).toBe(comment);
+    const view = { persistentVolumes: [] } as unknown as ClusterView;
+    const decoded = decodeRecord(comment);
+    if (decoded.kind !== "record") throw new Error(JSON.stringify(decoded));
+    expect(looksUnasked({ id: ID, record: decoded.record, disk }, view)).toBe(true);
+    const put = facts(1, { disk, clusterId: uid, copy: copy(comment, 0) });
+    for (const plan of [planRestore, planRebuild]) {
+      const { record } = plan(put);
+      expect(record).toEqual({ ...decoded.record, epoch: Math.floor(NOW / 10) });
+      expect(looksUnasked({ id: ID, record, disk }, view)).toBe(false);
+    }
   });
 
   test("is above every epoch of which there is a trace: the copy's highest, the damaged comment, what nodes were told", () => {

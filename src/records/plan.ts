@@ -1,10 +1,10 @@
 import { decodeRecord, encodeChecked } from "../domain/record/record-codec.ts";
 import type { Conversion, ExportName, VolumeRecord } from "../domain/record/volume-record.ts";
-import type { VolumeId } from "../domain/volume-id.ts";
+import { isOfEarlierDriver, type VolumeId } from "../domain/volume-id.ts";
 import type { AttachmentView } from "../kubernetes/port.ts";
 import { conversionSlots } from "../rds/conversion-slots.ts";
 import type { Disk } from "../rds/disk.ts";
-import { fileLayoutOf } from "../rds/layout.ts";
+import { fileLayoutOf, hasPlainName } from "../rds/layout.ts";
 import { classify, isRecordOf } from "../rds/volume.ts";
 import type { RecordCopy } from "./copy.ts";
 import { epochOfNqn, highestEpoch, unusedEpoch } from "./epochs.ts";
@@ -33,7 +33,7 @@ export function requireReplaceable({ handle, disk, clusterId }: PlanFacts, repla
   const found = classify(disk, clusterId);
   if (found?.kind === "foreign") {
     const { cause, reason } = found.foreign;
-    if (cause !== "unreadable" && cause !== "no-record") refuse(reason);
+    if (cause !== "unreadable" && cause !== "no-record" && cause !== "earlier-driver") refuse(reason);
   }
   if (disk.type !== "file" || fileLayoutOf(disk.filePath, handle) === undefined)
     refuse(`the disk item is not what the driver makes: type ${disk.type}, file ${disk.filePath || "none"}`);
@@ -220,12 +220,17 @@ function nameOf(
 
 /** Nobody has it: the next attachment takes the epoch after this one. */
 function detached(facts: PlanFacts, record: VolumeRecord, nqn: string): Settled {
+  if (isOfEarlierDriver(facts.handle) && facts.disk.exported && hasPlainName(nqn, facts.handle))
+    throw recordKept(
+      facts.handle,
+      `it is exported as ${nqn}, as the earlier driver does it; use \`rds-csi volumes adopt\``,
+    );
   const traces = tracesOf(facts);
   const highest = highestEpoch(traces);
   const { handle, now } = facts;
-  // The last attachment that left a trace is the record's own, or there never was one.
-  const isNewest =
-    record.epoch === highest && (epochOfNqn(nqn, handle) === highest || (highest === 0 && nqn === ""));
+  // The last attachment that left a trace is the record's own. Never 0: reconcile removes a volume that looks as if no node ever had it, and a person who
+  // puts a record back has data.
+  const isNewest = record.epoch === highest && epochOfNqn(nqn, handle) === highest;
   const isFromCopy = facts.copy !== undefined && record.epoch === decodedEpoch(facts.copy);
   const epoch = isNewest && isFromCopy ? record.epoch : unusedEpoch(traces, nqn, now);
   const exported = facts.disk.exported

@@ -10,7 +10,7 @@ import {
   type VolumeRecord,
   type VolumeSettings,
 } from "../domain/record/volume-record.ts";
-import { type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
+import { isOfEarlierDriver, type VolumeId, volumeIdFromName } from "../domain/volume-id.ts";
 import type { StorageClassView } from "../kubernetes/inspector.ts";
 import type { AttachmentView, PersistentVolumeView } from "../kubernetes/port.ts";
 import type { Disk } from "../rds/disk.ts";
@@ -19,8 +19,8 @@ import type { RdsVolume } from "../rds/volume.ts";
 import { isRecordOf } from "../rds/volume.ts";
 import type { RecordCopy } from "./copy.ts";
 
-/** What is known of a volume whose record is to be put back. */
-export interface PlanFacts {
+/** What is known of a volume whose record is to be put back, or made. */
+export interface RecordFacts {
   readonly handle: VolumeId;
   /** The disk item as read; its comment is what is compared when the record is written. */
   readonly disk: Disk;
@@ -32,6 +32,10 @@ export interface PlanFacts {
   readonly pvs: readonly PersistentVolumeView[];
   /** Their VolumeAttachments. */
   readonly attachments: readonly AttachmentView[];
+}
+
+/** What is known of a volume whose record is to be put back. */
+export interface PlanFacts extends RecordFacts {
   readonly storageClass: StorageClassView | undefined;
   /** Whether NQN, port and allowed hosts of an exported item are those of its record. */
   readonly exportIsRight: (volume: RdsVolume) => boolean;
@@ -54,7 +58,7 @@ export function baseFrom(facts: PlanFacts): {
   readonly base: VolumeRecord;
   readonly notes: readonly string[];
 } {
-  const { handle, clusterId, now } = facts;
+  const { handle } = facts;
   const pv = boundPv(facts);
   const kept = copyOf(facts);
   if (kept !== undefined) {
@@ -63,35 +67,51 @@ export function baseFrom(facts: PlanFacts): {
     ];
     return { base: { ...kept, ended: [], reExportSince: undefined }, notes };
   }
+  if (isOfEarlierDriver(handle))
+    throw recordKept(handle, "there is no copy of it; `rds-csi volumes adopt` makes its first one");
   if (volumeIdFromName(pv.name) !== handle)
     throw recordKept(
       handle,
       `its CSI name is not known: there is no copy, and the handle is not made from the PersistentVolume's name ${pv.name}`,
     );
   const { settings, note } = settingsFrom(facts);
-  const { claim, createdAt } = pv;
+  const notes = [fromPv(pv), note];
+  return { base: recordOf(facts, pv, settings), notes };
+}
+
+/** The note that names the source of a record. */
+export function fromPv({ name }: PersistentVolumeView): string {
+  return `From PersistentVolume ${name} and its VolumeAttachments`;
+}
+
+/** A record of what a PersistentVolume says; without attachments. */
+export function recordOf(
+  { clusterId, disk, handle, now }: RecordFacts,
+  { name, claim, createdAt }: PersistentVolumeView,
+  settings: VolumeSettings,
+): VolumeRecord {
   return {
-    base: {
-      name: pv.name,
-      cluster: clusterId,
-      claim: claim && { namespace: claim.namespace, name: claim.name },
-      createdAt: createdAt === undefined ? now : Math.floor(createdAt / 1_000),
-      source: undefined,
-      ...(fileLayoutOf(facts.disk.filePath, handle) === "subvolume" ? { layout: "subvolume" } : {}),
-      filesystem: undefined,
-      epoch: 0,
-      attachments: [],
-      migration: undefined,
-      ended: [],
-      settings,
-      unknown: [],
-    },
-    notes: [`From PersistentVolume ${pv.name} and its VolumeAttachments`, note],
+    name,
+    cluster: clusterId,
+    claim: claim && { namespace: claim.namespace, name: claim.name },
+    createdAt: createdAt === undefined ? now : Math.floor(createdAt / 1_000),
+    source: undefined,
+    ...(fileLayoutOf(disk.filePath, handle) === "subvolume" ? { layout: "subvolume" } : {}),
+    filesystem: undefined,
+    epoch: 0,
+    attachments: [],
+    migration: undefined,
+    ended: [],
+    settings,
+    unknown: [],
   };
 }
 
 /** The attachments that the VolumeAttachments tell of; what the copy knows of the same node is taken from there. */
-export function attachmentsFrom(facts: PlanFacts, holders: readonly AttachmentView[]): readonly Attachment[] {
+export function attachmentsFrom(
+  facts: RecordFacts,
+  holders: readonly AttachmentView[],
+): readonly Attachment[] {
   const kept = copyOf(facts)?.attachments ?? [];
   const made = holders.map(({ node, metadata }): Attachment => {
     const known = kept.find((each) => each.node === node);
@@ -116,7 +136,7 @@ export function attachmentsFrom(facts: PlanFacts, holders: readonly AttachmentVi
 
 /** Two nodes are a migration; its time is counted anew unless the copy knows it. */
 export function migrationFrom(
-  facts: PlanFacts,
+  facts: RecordFacts,
   attachments: readonly Attachment[],
   { migrationTimeoutSeconds }: VolumeSettings,
 ): Migration | undefined {
@@ -128,8 +148,8 @@ export function migrationFrom(
   return { since: facts.now, timeoutSeconds, by: "", overdueBy: undefined };
 }
 
-/** @throws recordKept when no PersistentVolume names the volume, or several do */
-function boundPv({ handle, pvs }: PlanFacts): PersistentVolumeView {
+/** The PersistentVolume of a volume. @throws recordKept when no PersistentVolume names the volume, or several do */
+export function boundPv({ handle, pvs }: RecordFacts): PersistentVolumeView {
   const bound = pvs.filter(({ phase }) => phase === "Bound");
   const [pv, second] = bound.length > 0 ? bound : pvs;
   if (pv === undefined) throw recordKept(handle, "no PersistentVolume of this cluster names it");
@@ -140,7 +160,7 @@ function boundPv({ handle, pvs }: PlanFacts): PersistentVolumeView {
   return pv;
 }
 
-function modeOf({ handle }: PlanFacts, { name, accessModes }: PersistentVolumeView): AccessMode {
+function modeOf({ handle }: RecordFacts, { name, accessModes }: PersistentVolumeView): AccessMode {
   const [only, second] = accessModes;
   const mode = only === undefined || second !== undefined ? undefined : MODES[only];
   if (mode === undefined)
@@ -165,7 +185,7 @@ function settingsFrom({ storageClass, pvs }: PlanFacts): {
 }
 
 /** The kept record, if it is of this cluster and of this volume. */
-function copyOf({ copy, clusterId, handle }: PlanFacts): VolumeRecord | undefined {
+export function copyOf({ copy, clusterId, handle }: RecordFacts): VolumeRecord | undefined {
   const decoded = copy === undefined ? undefined : decodeRecord(copy.comment);
   if (decoded?.kind !== "record" || !isRecordOf(handle, decoded.record)) return undefined;
   return decoded.record.cluster === clusterId ? decoded.record : undefined;

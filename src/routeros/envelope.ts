@@ -51,6 +51,11 @@ export class Reply {
     this.#nonce = nonce;
   }
 
+  /** All of it, as it came. */
+  get raw(): string {
+    return this.#raw;
+  }
+
   /** The nonce, for payload formats that have markers of their own. */
   get nonce(): string {
     return this.#nonce;

@@ -79,6 +79,11 @@ export const simulateOptions = {
     { expects: "an IPv4 or IPv6 address of this machine's initial network namespace, 0.0.0.0 or ::" },
   ),
   profile: withDefault("profile <name>", "RouterOS to simulate", parse.oneOf(...profileNames), "current"),
+  profileFile: optional(
+    "profile-file <path>",
+    "behaves as an RDS that `rds-csi probe --save` has asked, over the profile",
+    parse.absolutePath,
+  ),
   switches: many(
     "switch <name=value>",
     "changes one behaviour of the profile",

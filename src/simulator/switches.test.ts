@@ -2,6 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { addLine } from "../../test/support/simulator-console.ts";
+import { EXPERIMENTS } from "../probe/catalogue.ts";
+import { UNTOLD } from "../probe/untold.ts";
 import { PROFILES } from "./profiles.ts";
 import { withSwitches } from "./switches.fixture.ts";
 import {
@@ -305,9 +307,13 @@ test("docs/simulator.md has the table of the switches and of the profiles", () =
   const page = readFileSync(path.resolve(import.meta.dir, "../../docs/simulator.md"), "utf8");
   for (const { name, values, default: first, description } of SWITCH_DOCS) {
     const others = values.filter((value) => value !== first).join(", ");
-    expect(page).toContain(`| \`${name}\` | ${first} | ${others} | ${description} |`);
+    const told = EXPERIMENTS.filter(({ settles }) => settles.includes(name)).map(
+      ({ id }) => `[${id}](probe.md#${id})`,
+    );
+    const probe = told.length > 0 ? told.join(", ") : `no: ${UNTOLD[name]}`;
+    expect(page).toContain(`| \`${name}\` | ${first} | ${others} | ${description} | ${probe} |`);
   }
-  expect(page.match(/^\| `[a-z-]+` (?:\|[^|]*){3}\|$/gm)).toHaveLength(SWITCH_DOCS.length);
+  expect(page.match(/^\| `[a-z-]+` (?:\|[^|\n]*){4}\|$/gm)).toHaveLength(SWITCH_DOCS.length);
   for (const [name, { description }] of Object.entries(PROFILES))
     expect(page).toContain(`| \`${name}\` | ${description} |`);
   expect(Object.keys(DEFAULT_SWITCHES)).toHaveLength(SWITCH_DOCS.length);

@@ -5,6 +5,7 @@ import process from "node:process";
 import { promisify } from "node:util";
 import { Controller } from "../../src/csi/gen/csi_pb.ts";
 import { volumeIdFromName } from "../../src/domain/volume-id.ts";
+import { commandsOfCalls, LOGS_COMMANDS } from "../support/commands-of-calls.ts";
 import { noDevices } from "../support/executable.ts";
 import { block, MIB } from "../support/rpc.ts";
 import type { Stand } from "../support/stand.ts";
@@ -22,13 +23,13 @@ const FILE = join(import.meta.dirname, "budgets.json");
 /** How much a count may be above the recorded one. */
 const SLACK = 1.1;
 
-/** How often each call is counted: the least counts, as the controller also sends commands of its own now and then. */
+/** How often each call is counted: the least counts, as a call may join a command of a background job. */
 const REPEATS = 3;
 
 /** RouterOS commands of each call, and the bytes of their lines and replies. */
 export async function countCommands(): Promise<Counts> {
   const counts: Record<string, number> = {};
-  await onStand({ simulate: link(0) }, async (stand) => {
+  await onStand({ simulate: link(0), firstController: LOGS_COMMANDS }, async (stand) => {
     await stand.control.untilAnswered(2);
     // The first life also makes the folder.
     for (const { call } of life(stand, "first")) await call();
@@ -38,7 +39,8 @@ export async function countCommands(): Promise<Counts> {
     for (let repeat = 0; repeat < REPEATS; repeat++) await countExpansions(counts, stand, `grown-${repeat}`);
     for (let repeat = 0; repeat < REPEATS; repeat++) await countUnknown(counts, stand, `unknown-${repeat}`);
   });
-  await onStand({ simulate: link(0), controller: ["--max-volumes-per-node", "100"] }, async (stand) => {
+  const limited = ["--max-volumes-per-node", "100"];
+  await onStand({ simulate: link(0), controller: limited, firstController: LOGS_COMMANDS }, async (stand) => {
     await stand.control.untilAnswered(2);
     for (let repeat = 0; repeat < REPEATS; repeat++) {
       for (const { rpc, call } of life(stand, `limited-${repeat}`)) {
@@ -48,7 +50,7 @@ export async function countCommands(): Promise<Counts> {
     }
   });
   for (const volumes of [10, 1_000]) {
-    await onStand({ simulate: link(0) }, async (stand) => {
+    await onStand({ simulate: link(0), firstController: LOGS_COMMANDS }, async (stand) => {
       await fill(stand, volumes);
       for (let repeat = 0; repeat < REPEATS; repeat++) {
         for (const { rpc, call } of crowded(stand, `among-${repeat}`))
@@ -81,7 +83,7 @@ async function countUnknown(counts: Record<string, number>, stand: Stand, name: 
   // Its own round would show it the volume: this one has ended when the volume is made.
   const mark = (await stand.control.commands()).at(-1)?.sequence ?? 0;
   const socket = join(stand.directory, "fresh.sock");
-  const fresh = await stand.startController(socket, []);
+  const fresh = await stand.startController(socket, LOGS_COMMANDS);
   await stand.control.untilAnswered(2, mark);
   await create.call();
   const controller = stand.connect(Controller, socket);
@@ -101,8 +103,8 @@ const crowded = (stand: Stand, name: string): readonly Step[] => [
   ...mixedLife(stand, name),
 ];
 
-async function countCall(counts: Record<string, number>, { control }: Stand, step: Step): Promise<void> {
-  const sent = await control.commandsDuring(() => step.call());
+async function countCall(counts: Record<string, number>, stand: Stand, step: Step): Promise<void> {
+  const sent = await commandsOfCalls(stand, () => step.call());
   const least = (row: string, value: number) => {
     const name = `${step.rpc}, ${row}`;
     counts[name] = Math.min(value, counts[name] ?? value);

@@ -217,7 +217,8 @@ describe.skipIf(noDevices !== "")(`a round of the campaign ${noDevices}`.trim(),
     ];
     let lines: readonly string[] = [];
     const read = async ({ stand }: Site) => {
-      lines = (await stand.commands()).map(({ line }) => line);
+      // Those of a controller's preflight are no work on volumes.
+      lines = (await stand.commands()).map(({ line }) => line).filter((line) => !line.includes('("~v~"'));
     };
     const volumes = ["v0", "v1", "v2"].map(
       (name) => ({ name, kind: "block", mib: 16, actions: block }) as const,

@@ -7,7 +7,7 @@ import type { Place } from "./machine.ts";
 /** Files that run alone, first: diagnose has to find nothing in the cluster but what the test expects. */
 const FIRST = ["install"];
 /** Files that take parts of the cluster away which all others need, or count its requests. Each runs alone, after all others. */
-const LAST = ["faults", "loss", "upgrade", "life", "runbooks", "load"];
+const LAST = ["faults", "loss", "upgrade", "adopt", "life", "runbooks", "load"];
 
 const repository = resolve(import.meta.dirname, "../..");
 

@@ -21,10 +21,10 @@ const POOL = "storage-pool";
 const block = { block: true, mode: "ReadWriteMany", storageClass: "runbooks-vm" } as const;
 beforeAll(() => scope.storageClass("vm", { migrationGuard: "enforce", migrationTimeoutSeconds: "30" }));
 
-/** Commands of the page of an alert below "Look", one string for each block. At most three blocks lead to a cause. */
-async function commandsOf(alert: string): Promise<string[]> {
+/** Commands of the page of an alert below a title, one string for each block. At most three blocks lead to a cause. */
+async function commandsOf(alert: string, title = "Look"): Promise<string[]> {
   const page = await readPage(`runbooks/${alert}.md`);
-  const [, look = ""] = /\n## Look\n(.*?)\n## /s.exec(page) ?? [];
+  const [, look = ""] = new RegExp(`\\n## ${title}\\n(.*?)\\n## `, "s").exec(page) ?? [];
   const blocks = blocksOf(look).filter(({ language }) => language === "sh");
   expect(blocks.length).toBeWithin(1, 4);
   return blocks.map(({ text }) => text);
@@ -189,7 +189,7 @@ describe("the RDS", () => {
 });
 
 describe("a volume", () => {
-  test("RdsCsiOrphans: nobody names it, and the commands of volumes show delete it with its data", async () => {
+  test("RdsCsiOrphans: nobody names it, and the commands of its page delete it with its data once it is old enough", async () => {
     await scope.claim("left");
     const volume = await scope.bound("left");
     const { name } = volume.metadata;
@@ -203,17 +203,23 @@ describe("a volume", () => {
     await api.patch("PersistentVolume", name, undefined, { metadata: { finalizers: null } });
     await api.delete("PersistentVolume", name);
     await api.awaitGone("PersistentVolume", name);
-    const told = await say("RdsCsiOrphans", 0, /pv-missing: runbooks\/left/);
-    await expectShown("RdsCsiOrphans", "runbooks/left", told);
+    const young = await say("RdsCsiOrphans", 0, new RegExp(`^disk +no .*${volumeHandle}$`, "m"));
+    const words = (text: string): string => text.replaceAll(/\s+/g, " ").trim();
+    expect(words(young.stdout)).toContain(words(await shownBy("RdsCsiOrphans")));
+    expect(words(young.stdout)).toContain("it is young");
     const { stdout } = await say("RdsCsiOrphans", 1, /runbooks\/left/, { HANDLE: volumeHandle });
-    expect(stdout).toContain("layout subvolume");
-    const printed = [...stdout.matchAll(/`(\/(?:disk|file)\b.*?)`/g)].map(([, line = ""]) => line);
-    expect(printed.map((line) => line.split(" ")[0])).toEqual([
-      "/disk",
-      "/disk/btrfs/subvolume/remove",
-      "/file",
-    ]);
-    await onRds(printed.slice(0, 2));
+    expect(stdout).toContain(`rds-csi volumes orphans --delete ${volumeHandle}`);
+    // A record that is older.
+    const comment = (await diskOf(volume))?.comment ?? "";
+    const older = comment.replace(/;t=\d+/, ";t=1700000000");
+    expect(older).not.toBe(comment);
+    await onRds([`/disk set [find where slot="${volumeHandle}"] comment="${older}"`]);
+    const [plan = "", deletion = ""] = (await commandsOf("RdsCsiOrphans", "Do"))[0]?.split("\n") ?? [];
+    const planned = await run(plan, { HANDLE: volumeHandle });
+    expect([planned.code, planned.stdout]).toEqual([0, expect.stringContaining("Nothing was changed.")]);
+    expect(await diskOf(volume)).toBeDefined();
+    const deleted = await run(deletion, { HANDLE: volumeHandle });
+    expect([deleted.code, deleted.stdout]).toEqual([0, expect.stringContaining(`${volumeHandle}: deleted`)]);
     expect(await diskOf(volume)).toBeUndefined();
     expect(JSON.stringify(await cluster.rds.state())).not.toContain(volumeHandle);
   });

@@ -55,16 +55,21 @@ export async function makeSite(directory: string, options: SiteOptions = LOOP): 
  * @param from folder of the other
  * @param manifests of the driver's version, a directory
  * @param settings in addition to those of the other
+ * @param patches of the manifests, in addition to those of the other
  */
 export async function makeSiteFrom(
   from: string,
   directory: string,
   manifests = CURRENT,
   settings: Readonly<Record<string, string>> = {},
+  patches: readonly object[] = [],
 ): Promise<void> {
   await mkdir(directory, { recursive: true });
   for (const name of ["rds-csi-key", "known_hosts"]) await copyFile(join(from, name), join(directory, name));
-  await writeSettings(directory, manifests, { ...LOOP, config: { ...LOOP.config, ...settings } });
+  await writeSettings(directory, manifests, {
+    config: { ...LOOP.config, ...settings },
+    patches: [...LOOP.patches, ...patches],
+  });
 }
 
 async function writeSettings(

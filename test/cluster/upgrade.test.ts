@@ -1,16 +1,26 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import process from "node:process";
 import { ROOT } from "../docs/pages.fixture.ts";
-import type { Thing } from "./api.ts";
 import { auditMark, refusedSince } from "./audit.ts";
 import { NODES } from "./cluster.ts";
 import { buildRelease, hasCommit, V0_1_0 } from "./release.ts";
-import { run, until } from "./run.ts";
+import { until } from "./run.ts";
 import { makeSiteFrom } from "./site.ts";
+import {
+  awaitNodesOf,
+  awaitVersion,
+  COUNT,
+  FILL,
+  grow,
+  inController,
+  nqnOf,
+  READ,
+  shell,
+  Writer,
+} from "./swap.ts";
 import { PlayedMachine, type PlayedMigration } from "./virt-controller.ts";
-import { api, attachmentsOf, cluster, diskOf, Scope } from "./world.ts";
+import { api, attachedNodes, cluster, Scope } from "./world.ts";
 
 const [A, B] = NODES;
 const CLAIM = "PersistentVolumeClaim";
@@ -56,131 +66,13 @@ async function keepNamespaces(): Promise<void> {
 }
 const keepers: (() => Promise<unknown>)[] = [];
 
-/** Runs commands of a person with kubectl, each of which has to succeed. */
-function shell(text: string): Promise<string> {
-  const env = { KUBECONFIG: cluster.kubeconfig, PATH: `${cluster.place.programs}/bin:${process.env.PATH}` };
-  return run("bash", ["-ec", text], { timeoutMs: 240_000, env });
-}
-
-const inController = (...args: string[]) =>
-  cluster.kubectl([
-    "exec",
-    "-n",
-    "rds-csi",
-    "deploy/rds-csi-controller",
-    "-c",
-    "driver",
-    "--",
-    "rds-csi",
-    ...args,
-  ]);
-
-/** Waits until every pod of the driver is of a version, by its image. */
-async function awaitVersion(image: RegExp): Promise<void> {
-  let found: string[] = [];
-  await until(
-    `no pod of another image than ${image}`,
-    async () => {
-      const pods: Thing[] = await api.list("Pod", "rds-csi");
-      found = pods.map(({ spec }) => spec.containers.find(({ name }: Thing) => name === "driver").image);
-      return found.length === 2 + cluster.nodes.length && found.every((each) => image.test(each));
-    },
-    { explain: () => found.join() },
-  );
-  await cluster.awaitDriver();
-}
-
-const COUNT = { fs: "tail -n 1 /data/log", block: "dd if=/dev/vol bs=512 count=1 2>/dev/null | head -n 1" };
-/** Counts on its volume, ten times a second, and ends with the first write that fails. */
-const WRITE = {
-  fs: "n=0; while :; do echo $n >>/data/log; sync; n=$((n+1)); sleep 0.1; done",
-  block:
-    "n=0; while :; do echo $n | dd of=/dev/vol conv=notrunc,fsync 2>/dev/null; n=$((n+1)); sleep 0.1; done",
-};
-type Kind = keyof typeof WRITE;
-
-/** A pod that writes without a pause to a claim. */
-class Writer {
-  readonly pod: string;
-  readonly kind: Kind;
-  #last = -1;
-
-  constructor(pod: string, kind: Kind) {
-    this.pod = pod;
-    this.kind = kind;
-  }
-
-  async start(claim: string, node: string): Promise<void> {
-    const { kind, pod } = this;
-    await scope.pod(pod, {
-      claims: [claim],
-      block: kind === "block",
-      node,
-      script: WRITE[kind],
-      graceSeconds: 1,
-    });
-    await scope.ready(pod, 180_000);
-  }
-
-  /** Waits until it has written more than at the last look. */
-  async goesOn(): Promise<void> {
-    await until(`${this.pod} to write on`, async () => {
-      const count = Number(await scope.shell(this.pod, COUNT[this.kind]));
-      const more = count > this.#last + 3;
-      if (more) this.#last = count;
-      return more;
-    });
-    const { status } = await api.get("Pod", this.pod, scope.namespace);
-    expect([status.phase, status.containerStatuses[0].restartCount]).toEqual(["Running", 0]);
-    // Every line that it has written, in order.
-    if (this.kind === "fs")
-      expect(await scope.shell(this.pod, "awk '$1 != NR - 1' /data/log | head -n 1")).toBe("");
-  }
-}
-
 const block = { block: true, storageClass: "upgrade-vm", mode: "ReadWriteMany" } as const;
-const READ = "dd if=/dev/vol bs=1M count=4 2>/dev/null | sha256sum";
-const FILL = "dd if=/dev/urandom of=/dev/vol bs=1M count=4 2>/dev/null; sync";
-
-async function nqnOf(claim: string): Promise<string> {
-  const disk = await diskOf(await scope.bound(claim));
-  return disk?.nqn ?? "";
-}
-
-async function nodesOf(claim: string): Promise<string[]> {
-  const found = await attachmentsOf((await scope.bound(claim)).metadata.name);
-  return found
-    .filter(({ status }) => status?.attached)
-    .map(({ spec }) => spec.nodeName)
-    .sort();
-}
-
-function awaitNodes(claim: string, ...nodes: string[]): Promise<unknown> {
-  return until(
-    `${claim} to be attached to ${nodes.join(" and ")}`,
-    async () => (await nodesOf(claim)).join() === nodes.join(),
-    { explain: async () => JSON.stringify(await attachmentsOf((await scope.bound(claim)).metadata.name)) },
-  );
-}
-
-async function grow(claim: string, size: string): Promise<void> {
-  await api.patch(CLAIM, claim, scope.namespace, { spec: { resources: { requests: { storage: size } } } });
-  await api.await(
-    CLAIM,
-    claim,
-    scope.namespace,
-    `with ${size}`,
-    ({ status }) => status.capacity?.storage === size && status.conditions === undefined,
-    180_000,
-  );
-}
-
 describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${skipped}`, () => {
-  const files = new Writer("files", "fs");
-  const raw = new Writer("raw", "block");
-  const fresh = new Writer("fresh", "fs");
+  const files = new Writer(scope, "files", "fs");
+  const raw = new Writer(scope, "raw", "block");
+  const fresh = new Writer(scope, "fresh", "fs");
   /** Stays attached under 0.1.0, against docs/upgrade.md. */
-  const kept = new Writer("kept", "fs");
+  const kept = new Writer(scope, "kept", "fs");
   let machine: PlayedMachine;
   let migration: PlayedMigration;
   let sum = "";
@@ -217,24 +109,24 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
     sum = await scope.shell(machine.pod, READ);
     migration = await machine.migrate(B, "under-way");
     await migration.ready();
-    await awaitNodes("moving", A, B);
+    await awaitNodesOf(scope, "moving", A, B);
     for (const writer of [files, raw]) await writer.goesOn();
-    for (const claim of ["files", "raw", "moving"]) expect(await nqnOf(claim)).toMatch(/\.\d+$/);
+    for (const claim of ["files", "raw", "moving"]) expect(await nqnOf(scope, claim)).toMatch(/\.\d+$/);
   });
 
   test("the commands of docs/upgrade.md install this version, and every pod writes on", async () => {
-    const before = await Promise.all(["files", "raw", "moving"].map(nqnOf));
+    const before = await Promise.all(["files", "raw", "moving"].map((claim) => nqnOf(scope, claim)));
     await keepNamespaces();
     await shell(await commands("Upgrade"));
     await awaitVersion(/:0\.2\.0/);
     for (const writer of [files, raw]) await writer.goesOn();
-    expect(await Promise.all(["files", "raw", "moving"].map(nqnOf))).toEqual(before);
+    expect(await Promise.all(["files", "raw", "moving"].map((claim) => nqnOf(scope, claim)))).toEqual(before);
     await inController("volumes", "list", "--fail-on-problems");
   });
 
   test("the migration that 0.1.0 began ends right", async () => {
     await migration.succeed();
-    await awaitNodes("moving", B);
+    await awaitNodesOf(scope, "moving", B);
     expect(await scope.shell(machine.pod, READ)).toBe(sum);
     await scope.event(CLAIM, "moving", "MigrationCompleted", /the volume is on node-2/);
   });
@@ -243,8 +135,8 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
     await scope.pod("idle-2", { claims: ["idle"], node: B });
     await scope.ready("idle-2");
     expect(await scope.shell("idle-2", "cat /data/f")).toBe("kept");
-    expect(await nqnOf("idle")).toMatch(/\.\d+-[0-9a-z]+$/);
-    await grow("raw", "128Mi");
+    expect(await nqnOf(scope, "idle")).toMatch(/\.\d+-[0-9a-z]+$/);
+    await grow(scope, "raw", "128Mi");
     expect(await scope.shell("raw", "blockdev --getsize64 /dev/vol")).toBe(String(128 << 20));
     await raw.goesOn();
     await scope.drop("gone");
@@ -260,7 +152,7 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
   test("back: a live migration of an attachment of 0.1.0 begins", async () => {
     migration = await machine.migrate(A, "and-back");
     await migration.ready();
-    await awaitNodes("moving", A, B);
+    await awaitNodesOf(scope, "moving", A, B);
   });
 
   test("docs/upgrade.md tells the attachments that 0.1.0 cannot keep", async () => {
@@ -303,13 +195,13 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
     await until("the refusal of 0.1.0", async () =>
       /NodeUnpublish.*pathOccupied/.test(await cluster.kubectl(logs)),
     );
-    expect(await nodesOf("kept")).toEqual([A]);
+    expect(await attachedNodes((await scope.bound("kept")).metadata.name)).toEqual([A]);
     expect((await api.get("Pod", "kept", scope.namespace)).metadata.deletionTimestamp).toBeDefined();
   });
 
   test("0.1.0 ends the migration right, and attaches, grows and deletes the volumes of both", async () => {
     await migration.succeed();
-    await awaitNodes("moving", A);
+    await awaitNodesOf(scope, "moving", A);
     expect(await scope.shell(machine.pod, READ)).toBe(sum);
     await scope.pod("idle-3", { claims: ["idle"], node: A });
     await scope.pod("fresh-2", { claims: ["fresh"], node: B });
@@ -317,7 +209,7 @@ describe.skipIf(!known)(`volumes in use, from 0.1.0 to this version and back${sk
     await scope.ready("fresh-2");
     expect(await scope.shell("idle-3", "cat /data/f")).toBe("kept");
     expect(Number(await scope.shell("fresh-2", COUNT.fs))).toBeGreaterThan(3);
-    await grow("raw", "192Mi");
+    await grow(scope, "raw", "192Mi");
     expect(await scope.shell("raw", "blockdev --getsize64 /dev/vol")).toBe(String(192 << 20));
     await raw.goesOn();
     await scope.remove("fresh-2");

@@ -40,6 +40,7 @@ const OF_OTHERS = [
   "--include-namespaces",
   "--wait",
   "--set-file",
+  "--cascade",
   "--all-namespaces",
   "--dhchap-secret",
   "--tail",

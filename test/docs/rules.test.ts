@@ -168,16 +168,23 @@ const CASES: Readonly<Record<string, Case>> = {
     ...{ silent: 14, fires: 16, labels: { state: "broken" }, value: "1" },
   },
   RdsCsiOrphans: {
-    wrong: finding("pv-missing", "1x2000"),
-    well: finding("pv-missing", "0x2000"),
+    wrong: { [controller("rds_csi_orphans", { kind: "disk" })]: "2x2000" },
+    well: {
+      ...{ [controller("rds_csi_orphans", { kind: "disk" })]: "0x2000" },
+      // One that has gone before the day was over.
+      ...{ [controller("rds_csi_orphans", { kind: "snapshot" })]: "1x1400 0x600" },
+      // Old as it may be, it is not there any more.
+      ...{ [controller("rds_csi_orphan_oldest_age_seconds", { kind: "file" })]: "1e9x2000" },
+      ...finding("pv-missing", "1x2000"),
+    },
     // Another replica leads: the value is missing for minutes.
     alsoWrong: [
       {
-        ...finding("pv-missing", "1x700 stale _x1300"),
-        [controller("rds_csi_volume_findings", { finding: "pv-missing" }, "b")]: "_x706 1x1300",
+        [controller("rds_csi_orphans", { kind: "disk" })]: "2x700 stale _x1300",
+        [controller("rds_csi_orphans", { kind: "disk" }, "b")]: "_x706 2x1300",
       },
     ],
-    ...{ silent: 1_439, fires: 1_441, value: "1" },
+    ...{ silent: 1_439, fires: 1_441, labels: { kind: "disk" }, value: "2" },
   },
   RdsCsiAttachmentDrift: {
     wrong: { [controller("rds_csi_attachment_drift", { kind: "not-exported" })]: "1x60" },

@@ -48,6 +48,8 @@ describe("docs/volumes.md", () => {
       "$ rds-csi volumes list --watch | cat",
       "$ rds-csi volumes show vms/database",
       "$ rds-csi volumes show vms/web",
+      "$ rds-csi volumes orphans",
+      "$ rds-csi volumes orphans --delete --all",
     ]);
     for (const text of transcripts.filter((each) => !each.includes("--watch"))) {
       for (const line of text.split("\n")) expect([...line].length).toBeLessThanOrEqual(TRANSCRIPT_WIDTH);

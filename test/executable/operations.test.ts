@@ -202,7 +202,7 @@ describe("request ids", () => {
     expect(anonymous).toEqual([]);
     const jobs = (await lines()).filter(({ msg }) => msg === "command sent").map(({ method }) => method);
     expect(jobs).toContain("reconcile");
-    const known = new Set<unknown>(["reconcile", "refresh", "space", "survey", "CreateVolume"]);
+    const known = new Set<unknown>(["reconcile", "refresh", "space", "survey", "preflight", "CreateVolume"]);
     expect(jobs.filter((method) => !known.has(method))).toEqual([]);
   });
 

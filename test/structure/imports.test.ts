@@ -7,7 +7,7 @@ const root = join(import.meta.dir, "../../src");
 
 /** The folders of src: each may import from those to its right, and from itself. */
 const ORDER =
-  "main.ts cli diagnose csi records controller node inspect simulator config rds nvme mount host migration kubernetes routeros observability domain".split(
+  "main.ts cli diagnose csi records controller node inspect simulator config probe rds nvme mount host migration kubernetes routeros observability domain".split(
     " ",
   );
 

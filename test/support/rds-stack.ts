@@ -17,6 +17,7 @@ import { VolumeHealthService } from "../../src/controller/volume-health.ts";
 import { VolumeService } from "../../src/controller/volumes.ts";
 import type { Capability } from "../../src/domain/access-mode.ts";
 import { type Clock, systemClock } from "../../src/domain/clock.ts";
+import type { Premises } from "../../src/domain/premises.ts";
 import { staticNodes } from "../../src/kubernetes/node-registry.ts";
 import type { ClaimEvent } from "../../src/kubernetes/port.ts";
 import { silentLogger } from "../../src/observability/log.ts";
@@ -79,6 +80,7 @@ export interface ControllerSettings {
   readonly nvmePort?: number;
   /** Folder of the volumes below a pool's mount point. */
   readonly directory?: string;
+  readonly premises?: Premises;
 }
 
 /** An event that a controller posted on the claim of a volume. */
@@ -250,6 +252,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         clock,
         reserveBytes,
         online: settings.online ?? online,
+        ...(settings.premises === undefined ? {} : { premises: settings.premises }),
       }),
       modifications: new ModifyService({ rds, reporter, logger: silentLogger }),
       attachments: new AttachmentService({

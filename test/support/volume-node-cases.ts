@@ -92,6 +92,11 @@ export const NODE_CASES: readonly Case[] = [
     change: { attachment: { attachError: { message: "no", time: undefined } } },
   },
   {
+    what: "an attach that was refused before the volume was adopted",
+    ids: [],
+    change: { attachment: { attachError: { message: "volume pvc-1 is not adopted: so", time: undefined } } },
+  },
+  {
     what: "an attach whose error is sentences of its own",
     ids: ["va-error"],
     change: { attachment: { attachError: { message: "rpc error: refused. Wait.", time: undefined } } },

@@ -9,9 +9,18 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* The driver's configuration file. */ -}}
+{{- /* The data of the ConfigMap: the driver's configuration file, and the device profile that it names. */ -}}
 {{- define "rds-csi.config" -}}
-{{ toYaml .Values.config }}
+{{- $config := .Values.config -}}
+{{- if .Values.deviceProfile -}}
+{{- $config = merge (dict "device-profile" "/etc/rds-csi/device-profile.yaml") $config -}}
+{{- end -}}
+config.yaml: |
+  {{- toYaml $config | nindent 2 }}
+{{- with .Values.deviceProfile }}
+device-profile.yaml: |
+  {{- . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{- /* Peers of a network policy. */ -}}

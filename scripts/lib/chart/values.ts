@@ -95,6 +95,11 @@ export function chartValues(from: ManifestDefaults): Group {
       from.config,
       configSchema(),
     ),
+    deviceProfile: leaf(
+      "What your RDS has answered, by `--set-file deviceProfile=FILE` with the file of `rds-csi probe --save`; the controller then has `device-profile` (docs/probe.md). Give it at each upgrade: without it the file is gone.",
+      "",
+      TEXT,
+    ),
     rds: group({
       secret: leaf("Name of the Secret with `key` and `known_hosts`.", "rds-csi-rds", {
         ...TEXT,

@@ -87,6 +87,18 @@ const SNAPSHOT_FIELDS: readonly (readonly [string, string])[] = [
   ],
 ];
 
+const ORPHAN_FIELDS: readonly (readonly [string, string])[] = [
+  ["kind", "disk, file, subvolume or snapshot"],
+  ["name", "slot of the volume, or handle of the snapshot"],
+  ["pool", "slot of its pool, or null while that is not mounted"],
+  ["path", "of the file; of a subvolume or snapshot that of its directory"],
+  ["sizeBytes", "bytes, a number, or null; of a snapshot what it may hold at most"],
+  ["since", "when it was made, of a file when it was last written; null where that is not known"],
+  ["reason", "why it counts as an orphan"],
+  ["deletable", "yes, named (only one that is named is deleted) or no"],
+  ["why", "why it is deletable, or is not"],
+];
+
 /** What `kubectl rds --help` prints. */
 function pluginHelp(io: Io): string {
   const never = () => Promise.reject(new Error("never called"));
@@ -166,6 +178,16 @@ export function cliDocs(): string {
     "| `drift` | `{id, severity, about, text, rds, kubernetes, node, remedy}`, the worst first |",
     "",
     "Exit code 1 when the RDS does not answer; what the cluster says is printed all the same.",
+    "",
+    "## Orphans as JSON or YAML",
+    "",
+    "`rds-csi volumes orphans -o json` prints one object of kind `OrphanList`: `items`, and `total`, which counts orphans of every kind and age. With",
+    "`--delete` it is printed when all is done: `carriedOut` says whether `--yes` was given, and each item has `action` (delete or keep) and `outcome`:",
+    "deleted, the reason why it was kept, or null where nothing was tried.",
+    "",
+    "| field of an item | meaning |",
+    "| --- | --- |",
+    ...ORPHAN_FIELDS.map(([name, text]) => `| \`${name}\` | ${text} |`),
     "",
     "## Snapshots as JSON or YAML",
     "",

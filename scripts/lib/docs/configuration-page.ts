@@ -8,7 +8,15 @@ interface Use {
 }
 
 /** The commands of the driver, in the order of the columns. The simulator's options have a table of their own. */
-const DRIVER: readonly ConfiguredCommand[] = ["controller", "node", "volumes", "snapshots", "diagnose"];
+const DRIVER: readonly ConfiguredCommand[] = [
+  "controller",
+  "node",
+  "volumes",
+  "snapshots",
+  "diagnose",
+  "probe",
+  "check",
+];
 
 /** Each option of the driver's commands by its name, as the first command has it. */
 export function driverOptions(): ReadonlyMap<string, OptionDefinition<unknown>> {

@@ -50,6 +50,9 @@ helm install rds-csi manifests/chart -n rds-csi -f values.yaml --wait
 
 Helm checks the values first. A key of \`config\` that the driver does not know, or a missing address, is named, and nothing is installed.
 
+With \`--set-file deviceProfile=box.yaml\` the controller knows [what your RDS has answered](probe.md#into-the-pod). Give it at each
+upgrade too: without it the file is gone.
+
 With \`--set-file rds.key=FILE\` instead, the chart makes the Secret, and an upgrade without it leaves the Secret as it is.
 
 ## Upgrade, roll back, uninstall

@@ -11,6 +11,7 @@ import { diagnosePage, diagnosisSchemaText } from "./diagnose-page.ts";
 import { errorsPage } from "./errors-page.ts";
 import { titlesBelow, withFiles } from "./evidence.ts";
 import { helmPage } from "./helm-page.ts";
+import { probePage } from "./probe-page.ts";
 import { volumesPage } from "./volumes-page.ts";
 
 const source = { manifests: "manifests", version: packageJson.version };
@@ -27,6 +28,7 @@ const PAGES: Readonly<Record<string, () => string>> = {
   "docs/cli.md": cliDocs,
   "docs/volumes.md": volumesPage,
   "docs/diagnose.md": diagnosePage,
+  "docs/probe.md": probePage,
   "docs/diagnosis.schema.json": diagnosisSchemaText,
   "docs/helm.md": () => helmPage(source),
   ...filesIn("manifests/chart", chartFiles(source)),

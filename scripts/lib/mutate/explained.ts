@@ -133,6 +133,10 @@ export const EXPLAINED: readonly Explanation[] = [
       "src/rds/write-record.ts confirm: now !== undefined && now.comment === comment → now !== undefined",
     ],
   ),
+  ...because(
+    "a record without attachments switches the export off in each state but `leave` (wantedExport)",
+    ['src/rds/write-record.ts writeRecord: "off" → ""'],
+  ),
   ...because("a value that is undefined adds no text to a script, as an empty one (fromTemplate)", [
     "src/rds/write-record.ts hostsOf: return ros``; → return undefined as never;",
   ]),

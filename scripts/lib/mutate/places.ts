@@ -25,6 +25,8 @@ const DECISION = [
   "src/controller/present-claim.test.ts",
   "src/controller/second-node.test.ts",
 ];
+const ORPHANS = ["src/inspect/orphans.test.ts"];
+const ADOPTION = ["src/cli/volumes/adopt.test.ts", "src/cli/volumes/adopt-swap.test.ts"];
 const CREATION = ["src/controller/create-volume.test.ts"];
 
 export const PLACES: readonly Place[] = [
@@ -80,7 +82,28 @@ export const PLACES: readonly Place[] = [
       source("src/rds/export.ts", ["src/rds/export.test.ts"], ["src/rds/scripted.test.ts"]),
       source("src/rds/layout.ts", ["src/rds/layout.test.ts"], RDS),
       source("src/controller/left-behind.ts", ["src/controller/left-behind.test.ts"]),
-      source("src/rds/write-record.ts", ["src/rds/write-record.test.ts"], ["src/rds/scripted.test.ts"]),
+      source(
+        "src/rds/write-record.ts",
+        ["src/rds/write-record.test.ts", "src/rds/earlier-record.test.ts"],
+        ["src/rds/scripted.test.ts"],
+      ),
+    ],
+  },
+  {
+    name: "takeover",
+    sources: [
+      ...["adopt", "epochs"].map((name) => source(`src/records/${name}.ts`, ADOPTION)),
+      source("src/records/earlier-settings.ts", ["src/records/earlier-settings.test.ts"], ADOPTION),
+      source("src/rds/earlier.ts", ["src/rds/earlier-record.test.ts"], ADOPTION),
+      ...["orphan-disks", "orphan-files", "orphan-snapshots", "orphan-world"].map((name) =>
+        source(`src/inspect/${name}.ts`, ORPHANS, ["src/controller/remove-orphan.test.ts"]),
+      ),
+      source(
+        "src/controller/remove-orphan.ts",
+        ["src/controller/remove-orphan.test.ts"],
+        ["src/cli/volumes/orphans-delete.test.ts"],
+      ),
+      source("src/domain/premises.ts", ["src/probe/device-profile.test.ts"]),
     ],
   },
 ];

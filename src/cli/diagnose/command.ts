@@ -14,6 +14,7 @@ import { known, notAsked, unknown } from "../../inspect/fact.ts";
 import { silentLogger } from "../../observability/log.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
+import { NEW_FILE_PROBLEMS } from "../new-file.ts";
 import { nodeEvents } from "../node-events.ts";
 import type { OutputFormat } from "../volumes/render.ts";
 import { renderDiagnosis } from "./render.ts";
@@ -42,18 +43,10 @@ export async function runDiagnose(input: Input, options: DiagnoseOptions, io: Io
   }
 }
 
-/** Why the file of --bundle cannot be made, by the code of the operating system's error. */
-const BUNDLE_PROBLEMS: Readonly<Record<string, string>> = {
-  EEXIST: "which exists",
-  ENOENT: "whose directory does not exist",
-  ENOTDIR: "whose directory is a file",
-  EACCES: "which this user may not write",
-};
-
 async function bundleFile(path: string): Promise<BundleFile> {
   return createBundle(path).catch((error: unknown) => {
     const code = errorCode(error) ?? "";
-    const problem = `names ${path}, ${BUNDLE_PROBLEMS[code] ?? `which cannot be made: ${error}`}`;
+    const problem = `names ${path}, ${NEW_FILE_PROBLEMS[code] ?? `which cannot be made: ${error}`}`;
     const remedy = "Name a new file in a directory that this user may write";
     throw new ConfigError([{ where: "--bundle", problem, remedy }], "command line");
   });

@@ -51,6 +51,9 @@ export async function findPod(kubectl: Kubectl, { component, node, namespace }: 
   throw failure("pluginNoPod", { what, detail: detailOf({ own, pods, node, namespace }) });
 }
 
+/** How long each request to the API server may take. */
+const LIMIT = "--request-timeout=30s";
+
 async function listPods(
   kubectl: Kubectl,
   component: string,
@@ -60,7 +63,8 @@ async function listPods(
   const list = async (...where: readonly string[]): Promise<readonly Pod[]> => {
     let text: string;
     try {
-      text = await kubectl(["get", "pods", ...where, "-l", labels, "-o", "json"]);
+      // kubectl itself waits for an API server without end.
+      text = await kubectl(["get", "pods", ...where, "-l", labels, "-o", "json", LIMIT]);
     } catch (error) {
       throw failure("pluginKubectl", {
         detail: String(error instanceof Error ? error.message : error).trim(),

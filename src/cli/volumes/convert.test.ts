@@ -1,4 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fastClock } from "../../../test/support/clock.ts";
 import { fileOf } from "../../../test/support/file-layouts.ts";
 import { createVolume, useStack } from "../../../test/support/own-stack.ts";
@@ -29,13 +32,14 @@ async function start(): Promise<Stack> {
   return on;
 }
 
-function inputOf(on: Stack): Input {
+function inputOf(on: Stack, profile?: string): Input {
   const { host, port, hostKeyFingerprints } = on.simulator;
   const flags = {
     "rds-address": [`${host}:${port}`],
     "rds-key-file": [on.keyFile],
     "rds-host-key": [...hostKeyFingerprints],
     "cluster-id": ["test"],
+    ...(profile === undefined ? {} : { "device-profile": [profile] }),
   };
   return { flags, env: {} };
 }
@@ -53,6 +57,22 @@ async function run(
 }
 
 describe("volumes convert", () => {
+  test("is refused on a device whose files go with their disks", async () => {
+    const on = await start();
+    const directory = await mkdtemp(join(tmpdir(), "rds-csi-convert-"));
+    const profile = join(directory, "box.yaml");
+    await writeFile(
+      profile,
+      "format: 1\nanswers:\n  file-that-exists: { answer: file-gone, came: it went }\n",
+    );
+    const before = structuredClone(on.simulator.device.disk(ID));
+    const options = { name: { namespace: undefined, name: ID }, yes: true, abort: false, timeoutSeconds: 20 };
+    const work = runVolumesConvert(inputOf(on, profile), options, testIo({}), FAST);
+    await expect(work).rejects.toThrow("this RDS cannot do copies");
+    expect(on.simulator.device.disk(ID)).toEqual(before as never);
+    await rm(directory, { recursive: true });
+  });
+
   test("prints the plan, and changes nothing without --yes", async () => {
     const on = await start();
     const before = on.simulator.device.disk(ID);

@@ -6,10 +6,12 @@ import { shortSize } from "../../domain/size.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
 import { known, lookUp } from "../../inspect/fact.ts";
 import { resolveName, type VolumeName } from "../../inspect/resolve.ts";
+import { loggerFor } from "../../observability/logger.ts";
 import { inBackground } from "../../observability/request-scope.ts";
 import { CONVERSION_STEPS, type Conversion, type ConversionStep } from "../../rds/convert-steps.ts";
 import { copyProgress } from "../../rds/copy.ts";
 import { SETTLE_MS } from "../../rds/copy-end.ts";
+import { readPremises } from "../device-profile.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { limitsOf, type Sides, withSides } from "./connect.ts";
@@ -30,6 +32,7 @@ const REPORT_MS = 5_000;
 /**
  * `rds-csi volumes convert`: moves a plain volume on a Btrfs pool into a subvolume. Changes something only with `yes`. May be interrupted at any
  * moment: the same command goes on.
+ * @throws devicePremise (FAILED_PRECONDITION) where a device profile rules copies out
  * @param clock of the work
  */
 export async function runVolumesConvert(
@@ -51,6 +54,9 @@ async function convert(
   clock: Clock,
 ): Promise<number> {
   const { conversions: store } = sides.rds;
+  // It makes the volume's disk item anew on a file that must have stayed.
+  const { premises } = await readPremises(sides.config, loggerFor(sides.config, "volumes"));
+  if (!abort) premises.require("copies");
   const limits = limitsOf(sides, timeoutSeconds, io.stop);
   let id: VolumeId;
   try {

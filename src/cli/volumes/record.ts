@@ -1,5 +1,6 @@
 import type { Input, VolumesConfig } from "../../config/load.ts";
 import { systemClock } from "../../domain/clock.ts";
+import { requireThisCluster } from "../../domain/cluster-id.ts";
 import { failure } from "../../domain/errors/driver-error.ts";
 import type { VolumeId } from "../../domain/volume-id.ts";
 import { type Fact, ifKnown, isUnanswered, known, lookUp } from "../../inspect/fact.ts";
@@ -72,6 +73,7 @@ async function showOrReplace(
   }
   if (cluster.state !== "known") throw failure("recordKept", { volume: handle, reason: NEEDS_CLUSTER });
   if (copy.state === "unknown") throw copy.error;
+  await requireThisCluster(config.clusterId, cluster.value, signal);
   const facts = await gatherFacts(sides, cluster.value, found, ifKnown(copy), signal);
   return act(facts, rds, found, options, io, signal);
 }
@@ -139,7 +141,8 @@ async function gatherFacts(
   };
 }
 
-async function readCopy(
+/** The copy of a volume's record in the cluster. */
+export async function readCopy(
   cluster: Kubernetes,
   { leaseNamespace, driverName }: VolumesConfig,
   handle: VolumeId,

@@ -179,7 +179,7 @@ describe("volumes show of a whole handle", () => {
     const { rds, drift } = await shown(await kubernetes(), id);
     expect(rds).toMatchObject({ disk: { state: "absent" }, file: { state: "known" } });
     expect(drift).toMatchObject([
-      { id: "file-left", remedy: expect.stringMatching(/\/disk add .*\/file remove/) },
+      { id: "file-left", remedy: expect.stringMatching(/\/disk add .*volumes orphans --delete /) },
     ]);
   });
 });

@@ -4,6 +4,7 @@ import { ifKnown, valueOr } from "../../inspect/fact.ts";
 import { describeUse } from "../../mount/processes.ts";
 import { isGoing } from "../../nvme/controller-state.ts";
 import { endpointText, sameEndpoint } from "../../nvme/endpoint.ts";
+import { isEarlierNqn } from "../../nvme/nqn.ts";
 import type { FindingId } from "../catalogue/catalogue.ts";
 import type { DiagnoseConfig } from "../context.ts";
 import type { ConnectionFacts } from "../probes/connections.ts";
@@ -33,7 +34,8 @@ export function* checkConnections(
     });
     const present = controllers.filter((controller) => !isGoing(controller));
     for (const { name, hostNqn: host, hostId: id } of config.dataPath === "loop" ? [] : present) {
-      if (own === undefined) break;
+      // A connection of the earlier driver has a host NQN of its own, and is used as it is.
+      if (own === undefined || isEarlierNqn(nqn)) break;
       const { hostNqn, hostId } = own;
       if ((host === "" || host === hostNqn) && (id === "" || id.toLowerCase() === hostId)) continue;
       const assumed = config.nodeIdAssumed ? " (of the host's name, as no --node-id was given)" : "";

@@ -4,6 +4,7 @@ import type { ErrorEntry } from "./entry.ts";
 import { expansionErrors } from "./expansion.ts";
 import { kubernetesErrors } from "./kubernetes.ts";
 import { nodeErrors } from "./node.ts";
+import { orphanErrors } from "./orphan.ts";
 import { rdsErrors } from "./rds.ts";
 import { requestErrors } from "./request.ts";
 import { snapshotErrors } from "./snapshot.ts";
@@ -17,6 +18,7 @@ export const catalogue = {
   ...expansionErrors,
   ...snapshotErrors,
   ...copyErrors,
+  ...orphanErrors,
   ...kubernetesErrors,
 } as const;
 

@@ -5,6 +5,16 @@ const READS_FIRST = "The repeated call reads the state of the RDS first.";
 
 /** Failures of the RDS, of the link to it, and of its disks and files. */
 export const rdsErrors = {
+  devicePremise: entry.FAILED_PRECONDITION<{
+    feature: string;
+    experiment: string;
+    answer: string;
+    came: string;
+  }>(
+    (p) =>
+      `this RDS cannot do ${p.feature}: the answer to the experiment ${p.experiment} of \`rds-csi probe\` is ${p.answer} (${p.came})`,
+    "docs/probe.md has the answer's meaning. After a change of the RDS: run `rds-csi probe --save` again and restart the controller with the new file.",
+  ),
   rdsUnreachable: entry.UNAVAILABLE<{ address: string; reason: string }>(
     (p) => `the RDS at ${p.address} is not reachable over SSH: ${p.reason}`,
     "Check power, network and /ip/service of the RDS.",
@@ -122,6 +132,19 @@ export const rdsErrors = {
   foreignDisk: entry.FAILED_PRECONDITION<{ slot: string; reason: string }>(
     (p) => `disk ${p.slot} on the RDS is not managed by this driver: ${p.reason}`,
     "The driver never changes it. Find its owner before you change it by hand: compare --cluster-id, and look at the item with `rds-csi volumes record`.",
+  ),
+  volumeNotAdopted: entry.FAILED_PRECONDITION<{ volume: string; reason: string }>(
+    (p) => `volume ${p.volume} is not adopted: ${p.reason}`,
+    "`rds-csi volumes adopt NAME`, in the controller's pod, plans its record; with --yes it writes it (docs/adopt.md). Before that the driver changes nothing about the volume.",
+    REPEATED,
+  ),
+  adoptionRefused: entry.FAILED_PRECONDITION<{ volume?: string; reason: string }>(
+    (p) => `${p.volume === undefined ? "volumes" : `volume ${p.volume}`} cannot be adopted: ${p.reason}`,
+    "Follow the message and repeat the command; nothing was changed.",
+  ),
+  notGivenBack: entry.FAILED_PRECONDITION<{ volume: string; reason: string }>(
+    (p) => `volume ${p.volume} is not given back to the earlier driver: ${p.reason}`,
+    "Follow the message and repeat the command; nothing was changed.",
   ),
   recordUnusable: entry.FAILED_PRECONDITION<{ volume: string; reason: string }>(
     (p) => `the record of volume ${p.volume} on the RDS cannot be used: ${p.reason}`,

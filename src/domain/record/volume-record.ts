@@ -156,7 +156,7 @@ export interface VolumeRecord {
    * cut, for ever.
    */
   readonly filesystem: Filesystem | undefined;
-  /** Raised with every fresh attach; part of the NQN. 0 = never attached (or an adopted volume). */
+  /** Raised with every fresh attach; part of the NQN. 0 = never attached. */
   readonly epoch: number;
   /** At most two. */
   readonly attachments: readonly Attachment[];

@@ -1,6 +1,9 @@
 import { unlink } from "node:fs/promises";
 import { failure } from "../../domain/errors/driver-error.ts";
+import { isOfEarlierDriver } from "../../domain/volume-id.ts";
+import type { BlockDevice } from "../../host/data-path.ts";
 import { complaint } from "../../host/exec.ts";
+import { deviceNumber } from "../../host/files.ts";
 import { bindMount, unmount } from "../../mount/mounter.ts";
 import { mountsAt } from "../../mount/mountinfo.ts";
 import { statPath } from "../../mount/stat.ts";
@@ -8,7 +11,7 @@ import { nodeMounts } from "../../mount/users.ts";
 import { mountinfoOf, mountsOf, type NodeContext, topMount } from "../context.ts";
 import { verifyDevice } from "../device-proofs.ts";
 import { isDeadNode } from "../health/dead.ts";
-import { makeMountPoint } from "./paths.ts";
+import { makeMountPoint, statOf } from "./paths.ts";
 import { unmountLayers } from "./unmount.ts";
 import { type PublishJob, publishedDifferently } from "./validate.ts";
 
@@ -52,6 +55,10 @@ export async function publishBlock(node: NodeContext, job: PublishJob): Promise<
       : "a device is read-only or writable as a whole";
     throw failure("publishedElsewhere", { volume, targets, reason });
   }
+  if (isOfEarlierDriver(volume) && (await isNodeOf(target, device))) {
+    if (device.readOnly === readOnly) return;
+    throw publishedDifferently(job);
+  }
   const made = await makeMountPoint(volume, target, "file");
   try {
     if (device.readOnly !== readOnly) await switchDevice(node, job);
@@ -67,6 +74,12 @@ export async function publishBlock(node: NodeContext, job: PublishJob): Promise<
     if (made) await unlink(target).catch(() => {});
     throw error;
   }
+}
+
+/** Whether a path that is not a mount point is a device node of a device: the earlier driver publishes a volume so. */
+async function isNodeOf(path: string, { number }: BlockDevice): Promise<boolean> {
+  const stat = await statOf(path);
+  return stat?.isBlockDevice() === true && deviceNumber(stat.rdev) === number;
 }
 
 async function switchDevice(node: NodeContext, { device, readOnly, signal }: PublishJob): Promise<void> {

@@ -6,10 +6,11 @@ import {
   type Filesystem,
 } from "../../domain/access-mode.ts";
 import { capabilityProblem } from "../../domain/capability-problem.ts";
+import { fromEarlierContext, isEarlierContext } from "../../domain/earlier-context.ts";
 import { type DriverError, failure } from "../../domain/errors/driver-error.ts";
 import { hostIdentity } from "../../domain/host-identity.ts";
 import { decodePublishContext, type PublishContext } from "../../domain/publish-context.ts";
-import { parseVolumeId, type VolumeId } from "../../domain/volume-id.ts";
+import { isOfEarlierDriver, parseVolumeId, type VolumeId } from "../../domain/volume-id.ts";
 import type { BlockDevice, Target } from "../../host/data-path.ts";
 import { checkMountFlags } from "../../mount/flags.ts";
 import { normalAddress } from "../../nvme/endpoint.ts";
@@ -76,7 +77,7 @@ export interface CheckedContext {
 }
 
 /**
- * Reads the publish context and proves that it is for this volume and this node.
+ * Reads the publish context and proves that it is for this volume and this node. A volume of the earlier driver may have one of that driver.
  * @throws fieldMissing, fieldInvalid (INVALID_ARGUMENT); nqnForeign, hostIdentityMismatch (FAILED_PRECONDITION);
  *   clusterIdUnknown (UNAVAILABLE)
  */
@@ -85,9 +86,11 @@ export function checkContext(
   volume: VolumeId,
   map: Readonly<Record<string, string>>,
 ): CheckedContext {
-  const context = decodePublishContext(map);
+  const isEarlier = isOfEarlierDriver(volume) && isEarlierContext(map);
+  const identity = () => hostIdentity(node.clusterId, node.nodeId);
+  const context = decodePublishContext(isEarlier ? fromEarlierContext(map, identity().hostNqn) : map);
   const nqn = requireVolumeNqn(node.nqnPrefix, context.nqn, volume);
-  const own = hostIdentity(node.clusterId, node.nodeId);
+  const own = identity();
   if (context.hostNqn !== own.hostNqn) {
     throw failure("hostIdentityMismatch", { volume, expected: context.hostNqn, own: own.hostNqn });
   }

@@ -26,6 +26,8 @@ export interface ConnectionOptions extends UserKeyFiles, HostKeySources {
   readonly connectTimeoutMs: number;
   /** Time without a packet after which the kernel asks the peer whether it still holds the connection. */
   readonly tcpKeepaliveMs: number;
+  /** Time between keepalive requests of SSH, whose missing answers end the connection. Left out: none, see below. */
+  readonly sshKeepaliveMs?: number;
   /** After giving up a command, how long its channel may take to close before the connection is replaced. */
   readonly channelGraceMs: number;
   /** Of standard output and error together. */
@@ -157,7 +159,7 @@ export async function openConnection(
       username: options.user,
       authHandler: [login],
       readyTimeout: options.connectTimeoutMs,
-      keepaliveInterval: 0,
+      keepaliveInterval: options.sshKeepaliveMs ?? 0,
       algorithms: { kex: [...KEX], serverHostKey: hostKeyAlgorithms(pins) },
       hostVerifier: (blob: Buffer) => {
         if (isPinned(pins, blob)) return true;

@@ -68,6 +68,23 @@ const RESOURCE_COMMANDS = listCommands(RESOURCE).map((command) => ({
     resourcePolicy === "test" ? ["read", "test"] : ["read"],
 }));
 
+const CLOCK = listing(
+  ["time", "date", "time-zone-autodetect", "time-zone-name", "gmt-offset"],
+  ({ device }) => {
+    const [date, time] = device.time.moment(device.clock.now()).split(" ");
+    return [
+      new Map<string, Value>([
+        ["time", time],
+        ["date", date],
+        ["time-zone-autodetect", false],
+        ["time-zone-name", "manual"],
+        ["gmt-offset", device.switches().gmtOffset],
+      ]),
+    ];
+  },
+  { single: true },
+);
+
 /** Refuses those who may not; a reboot of the simulator is an event from outside. */
 const REBOOT: CommandSpec = {
   name: "reboot",
@@ -116,6 +133,7 @@ export const SYSTEM_MENU: CommandMenu = {
       { name: "set", arguments: [{ name: "name", type: "string" }], policy: "write", run: setIdentity },
     ]),
     menu("health", HEALTH),
+    menu("clock", CLOCK),
   ],
   commands: [REBOOT],
 };
